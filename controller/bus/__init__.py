@@ -1,0 +1,1 @@
+"""The NATS session that never dies quietly."""

@@ -1,0 +1,1 @@
+"""The official Kubernetes client, lean: reflectors, scale, and the few fields we read."""

@@ -1,0 +1,111 @@
+"""What was decided and why: numbers, the rule that bound them, and reasons as codes. Prose stands
+in planning/explain.py.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from controller.model.ids import PoolKey
+from controller.model.value import Value
+
+Number: TypeAlias = int | float | str
+
+
+class Bound(StrEnum):
+    """The one rule that decided a target."""
+
+    DEMAND = "demand"
+    MIN = "min"
+    MAX = "max"
+    SCHEDULE = "schedule"
+    PIN = "pin"
+    BASELINE = "baseline"
+    WARM = "warm"
+    PAUSE = "pause"
+    QUOTA = "quota"
+    BUDGET = "budget"
+    COST = "cost"
+    RATE = "rate"
+    CAPACITY = "capacity"
+
+
+class Gate(StrEnum):
+    """Why `next` differs from the target."""
+
+    BUSY = "busy"
+    ROOM = "room"
+    MINIMUM_RUNTIME = "minimum_runtime"
+    FREEZE = "freeze"
+    BLIND = "blind"
+    WARM_UP = "warm_up"
+    CONTESTED = "contested"
+    NOT_BECOMING_READY = "not_becoming_ready"
+    FOLLOWER = "follower"
+
+
+class Code(StrEnum):
+    """One step of a decision. Each has one sentence in planning/explain.py."""
+
+    QUEUE = "queue"
+    WOKEN = "woken"
+    QUEUE_UNKNOWN = "queue_unknown"
+    QUEUE_PAUSED = "queue_paused"
+    INACTIVE = "inactive"
+    ACTIVATED = "activated"
+    COOLDOWN = "cooldown"
+    ASLEEP = "asleep"
+    STABILIZED_UP = "stabilized_up"
+    STABILIZED_DOWN = "stabilized_down"
+    RATE_LIMITED_UP = "rate_limited_up"
+    RATE_LIMITED_DOWN = "rate_limited_down"
+    TOLERATED = "tolerated"
+    AT_MIN = "at_min"
+    AT_MAX = "at_max"
+    SCALED_TO_ZERO_BY_HAND = "scaled_to_zero_by_hand"
+    WORKLOAD_UNKNOWN = "workload_unknown"
+    HELD_BLIND = "held_blind"
+    HELD_WARM_UP = "held_warm_up"
+
+
+class Reason(Value):
+    """One rule applied: the number after it, and the numbers it used (units in their names)."""
+
+    code: Code
+    value: int | None = None
+    numbers: dict[str, Number] = msgspec.field(default_factory=dict)
+
+
+class Decision(Value):
+    """A pool's numbers; `demand`, `recommendation` and `target` are None where nobody can know.
+
+    `current` is spec.replicas as seen, None if the Deployment was not. `next` is what to set now;
+    where it equals `current` nothing is written. `wake` asks for the write to go before bulk.
+    """
+
+    pool: PoolKey
+    current: int | None
+    demand: int | None
+    recommendation: int | None
+    target: int | None
+    next: int | None
+    bound: Bound = Bound.DEMAND
+    gate: Gate | None = None
+    wake: bool = False
+    resource_version: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is something to write."""
+        return self.next is not None and self.current is not None and self.next != self.current
+
+
+class Plan(Value):
+    """One tick's decisions."""
+
+    at: float
+    decisions: dict[PoolKey, Decision] = msgspec.field(default_factory=dict)

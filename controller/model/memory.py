@@ -1,0 +1,51 @@
+"""What the planner carries from tick to tick. Round-trips through JSON without loss."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controller.model.ids import PoolKey
+from controller.model.value import Value
+
+
+class RecommendationRun(Value):
+    """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds)."""
+
+    replicas: int
+    first_at: float
+    last_at: float
+
+
+class ScaleChange(Value):
+    """A change that was written and seen: replicas added or removed (always positive), and when."""
+
+    change: int
+    at: float
+
+
+class Ask(Value):
+    """A write that was asked for and is not confirmed yet by what the cluster shows."""
+
+    before: int
+    after: int
+    at: float
+
+
+class PoolMemory(Value):
+    """One pool's past. `since` is when this memory began: before one window has passed nothing is
+    taken away.
+    """
+
+    since: float
+    last_active_at: float | None = None
+    recommendations: tuple[RecommendationRun, ...] = ()
+    scaled_up: tuple[ScaleChange, ...] = ()
+    scaled_down: tuple[ScaleChange, ...] = ()
+    asked: Ask | None = None
+    own_zero: bool = False
+
+
+class Memory(Value):
+    """The past of every pool."""
+
+    pools: dict[PoolKey, PoolMemory] = msgspec.field(default_factory=dict)

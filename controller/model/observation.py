@@ -1,0 +1,114 @@
+"""All that one tick has seen, as one value: the planner's only view of the world."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from controller.model.ids import PoolKey
+from controller.model.readings import Absent, Reading, Why
+from controller.model.value import Value
+
+
+class QueueDepth(Value):
+    """One JetStream consumer: `pending` not delivered yet, `in_flight` delivered and not
+    acknowledged.
+    """
+
+    pending: int
+    in_flight: int
+    redelivered: int = 0
+    waiting_pulls: int = 0
+    paused: bool = False
+
+    @property
+    def total(self) -> int:
+        """Messages that still need work."""
+        return self.pending + self.in_flight
+
+
+class Workload(Value):
+    """One Deployment: `replicas` is what its spec asks for, the others are its status."""
+
+    replicas: int
+    current: int = 0
+    ready: int = 0
+    updated: int = 0
+    available: int = 0
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    observed_generation: int = 0
+    paused: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    message: str = ""
+
+
+class PodPhase(StrEnum):
+    """Where a pod is on its way, finer than status.phase."""
+
+    UNSCHEDULED = "unscheduled"
+    STARTING = "starting"
+    RUNNING = "running"
+    READY = "ready"
+    CRASHING = "crashing"
+    FAILED = "failed"
+    TERMINATING = "terminating"
+
+
+class Pod(Value):
+    """One pod; times are Unix seconds, `message` is the scheduler's or the container's own word for
+    why it waits.
+    """
+
+    name: str
+    phase: PodPhase
+    node: str = ""
+    created_at: float = 0.0
+    scheduled_at: float | None = None
+    ready_at: float | None = None
+    restarts: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class Pods(Value):
+    """The pods of one pool, counted; `items` are sorted by name."""
+
+    ready: int = 0
+    starting: int = 0
+    unscheduled: int = 0
+    crashing: int = 0
+    terminating: int = 0
+    items: tuple[Pod, ...] = ()
+
+
+class WakeWatch(StrEnum):
+    """How a pool at zero would notice its first message."""
+
+    OFF = "off"
+    ARMED = "armed"
+    POLLED = "polled"
+
+
+class PoolObservation(Value):
+    """What was seen of one pool. `woken_at`: at least one message was published since then (Unix
+    seconds).
+    """
+
+    queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
+    workload: Reading[Workload] = Absent(why=Why.NEVER_READ)
+    pods: Reading[Pods] = Absent(why=Why.NEVER_READ)
+    woken_at: float | None = None
+    wake: WakeWatch = WakeWatch.OFF
+    wake_detail: str = ""
+
+
+class Observation(Value):
+    """One tick's view. A scoped tick carries only the pools it concerns; `clock_step_s` is how far
+    the wall clock jumped.
+    """
+
+    pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
+    clock_step_s: float = 0.0

@@ -1,0 +1,70 @@
+"""Secrets: named by a file or a variable, opened at one named place, printed as stars."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from controller.model.value import Value
+
+STARS: Final = "********"
+
+
+class Secret:
+    """A secret value. `str`, `repr` and `format` are stars; only `reveal` opens it."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one call that must send it."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return STARS
+
+    __str__ = __repr__
+
+    def __format__(self, _spec: str) -> str:
+        return STARS
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is neither pickled nor copied")
+
+
+class SecretUnreadableError(Exception):
+    """The file or the variable that should hold a secret cannot be read; the message names it,
+    never its content.
+    """
+
+
+class SecretRef(Value):
+    """Where a secret is kept: exactly one of `file` (a path) and `env` (a variable's name)."""
+
+    file: str | None = None
+    env: str | None = None
+
+    def read(self) -> Secret:
+        """Read it anew: mounted files turn over. Raises SecretUnreadableError."""
+        if self.env is not None:
+            value = os.environ.get(self.env)
+            if value is None:
+                raise SecretUnreadableError(f"environment variable {self.env} is not set")
+            return Secret(value)
+        path = Path(self.file or "").expanduser()
+        try:
+            return Secret(path.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise SecretUnreadableError(f"{path}: {reason}") from None
+
+
+def without_userinfo(url: str) -> str:
+    """The URL as it may be shown: neither user, password, query nor fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

@@ -1,0 +1,101 @@
+"""The seams: what the engine needs of the world, each a small Protocol with a real fake in the
+tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
+from controller.model.outcome import Outcome
+from controller.model.readings import Reading
+from controller.model.snapshot import Link, Snapshot
+
+
+class Clock(Protocol):
+    """The engine's one clock: Unix seconds that never run backwards by themselves."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def follow_step(self) -> float:
+        """Follow a step of the system's clock once; returns its seconds, 0.0 if there was none."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds of this clock."""
+        ...
+
+
+class QueueSource(Protocol):
+    """Where a queue's depth comes from."""
+
+    async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
+        """A reading for each pool asked about; failures are readings too, nothing is raised."""
+        ...
+
+
+class WakeSource(Protocol):
+    """Notices the first message for pools at zero."""
+
+    async def watch(self, pools: Collection[Pool]) -> bool:
+        """Watch exactly these pools; True if a watch was added, so a new LIST should follow."""
+        ...
+
+    def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
+        """How this pool is watched, and why it is only polled."""
+        ...
+
+    def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
+        """Call back on the event loop when a watched pool's first message is published."""
+        ...
+
+
+class Workloads(Protocol):
+    """The cluster as last seen, kept up to date by watches."""
+
+    def workload(self, pool: Pool) -> Reading[Workload]:
+        """The pool's Deployment."""
+        ...
+
+    def pods(self, pool: Pool) -> Reading[Pods]:
+        """The pool's pods."""
+        ...
+
+    def on_change(self, callback: Callable[[str, str], None]) -> None:
+        """Call back with (namespace, Deployment's name) when one of them or its pods changed."""
+        ...
+
+
+class Actuator(Protocol):
+    """The only hand on the cluster."""
+
+    async def scale(
+        self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
+    ) -> Outcome:
+        """Set spec.replicas if the Deployment still has that version. Answers never raise."""
+        ...
+
+
+class LinkStatus(Protocol):
+    """A connection that can say how it is."""
+
+    def link(self) -> Link:
+        """Its state now."""
+        ...
+
+
+class Feed(Protocol):
+    """Snapshots for whoever watches: the latest wins, the publisher never waits."""
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot, if there was one."""
+        ...
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
+        ...
