@@ -67,6 +67,7 @@ class Code(StrEnum):
     AT_MAX = "at_max"
     SCALED_TO_ZERO_BY_HAND = "scaled_to_zero_by_hand"
     WORKLOAD_UNKNOWN = "workload_unknown"
+    PODS_UNKNOWN = "pods_unknown"
     HELD_BLIND = "held_blind"
     HELD_WARM_UP = "held_warm_up"
 

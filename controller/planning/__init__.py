@@ -1,1 +1,1 @@
-"""Pure arithmetic: no clock, no I/O, no randomness. The same input gives the same plan, everywhere."""
+"""Pure arithmetic without clock, I/O or randomness: the same input gives the same plan anywhere."""
