@@ -55,6 +55,67 @@ class WakeSource(Protocol):
         ...
 
 
+class NatsError(Exception):
+    """A request that brought no answer; the message says why, in words that may be shown.
+
+    NatsError
+    ├── NatsDisconnectedError  there is no connection; raised at once, nothing was sent
+    ├── NatsTimeoutError       sent, and nothing came back in time
+    ├── NatsRefusedError       our user may not do this
+    └── NatsNoRespondersError  nobody listens on this subject: JetStream is off or not up yet
+    """
+
+
+class NatsDisconnectedError(NatsError):
+    """There is no connection."""
+
+
+class NatsTimeoutError(NatsError):
+    """Nothing came back in time."""
+
+
+class NatsRefusedError(NatsError):
+    """Our user may not do this."""
+
+
+class NatsNoRespondersError(NatsError):
+    """Nobody listens on this subject."""
+
+
+class NatsSubscription(Protocol):
+    """One subscription that has not delivered its message yet."""
+
+    async def end(self) -> None:
+        """End it; nothing happens if it has ended already."""
+        ...
+
+
+class NatsRequests(Protocol):
+    """What sources need of a NATS connection, whichever connection that is at the moment."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a request would be sent."""
+        ...
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The answer's payload. Raises NatsError, at the latest after `timeout_s`."""
+        ...
+
+    async def subscribe_once(
+        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
+    ) -> NatsSubscription:
+        """Call `on_message` at the first message on this subject, after which the server ends the
+        subscription; `on_refused` with words if our user may not subscribe. It is gone without a
+        call when the connection is lost. Raises NatsDisconnectedError.
+        """
+        ...
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call back on the event loop with every connection made, the first included."""
+        ...
+
+
 class Workloads(Protocol):
     """The cluster as last seen, kept up to date by watches."""
 

@@ -1,0 +1,90 @@
+"""nats-py's client, made strict: it reads the greeting before it answers with credentials, and it
+can be dropped at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from typing import Any, Final
+
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
+
+from controller.model.text import clean
+
+OLDEST: Final = (2, 10)
+"""Older servers ignore `filter_subjects` without a word, and with them half a consumer's queue."""
+
+CLOSE_S: Final = 0.3
+"""How long a connection may take to say good-bye. A frozen server would take forever."""
+
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.|\Z|-)")
+
+# nats-py logs with a traceback what it also reports by its callbacks; the session says it once
+logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+class UnsupportedServerError(Exception):
+    """The server's version is too old, or cannot be told; the message says which it is."""
+
+
+class PlainServerError(Exception):
+    """TLS is asked for and the server offers none; nothing secret was sent."""
+
+
+class StrictClient(Client):
+    """One connection, once: it never reconnects by itself.
+
+    nats-py's own reconnecting replays what was buffered while the server was away, keeps the
+    secrets and certificates of the first time, and ends without a word when one of its callbacks
+    raises. A session makes a new client instead.
+    """
+
+    def __init__(self, *, require_tls: bool) -> None:
+        super().__init__()
+        self._require_tls = require_tls
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """The one place where nats-py shows the greeting before TLS and CONNECT."""
+        if initial_connection:
+            _check_version(info.get("version"))
+            if self._require_tls:
+                _insist_on_tls(info)
+        await super()._process_info(info, initial_connection)
+
+    async def discard(self) -> None:
+        """Close it, politely for 0.3 s, then by force. Never raises, may be called twice."""
+        if self._flush_queue is None:
+            return
+        with contextlib.suppress(TimeoutError, OSError, errors.Error):
+            async with asyncio.timeout(CLOSE_S):
+                await self.close()
+        if isinstance(self._transport, TcpTransport):
+            writer = self._transport._io_writer  # noqa: SLF001 - nats-py offers no abort
+            if writer is not None:
+                writer.transport.abort()
+        # the client's own tasks are cancelled by now; this lets them end before the loop does
+        await asyncio.sleep(0)
+
+
+def _check_version(version: object) -> None:
+    match = _VERSION.match(version) if isinstance(version, str) else None
+    wanted = f"agentdash needs {OLDEST[0]}.{OLDEST[1]} or newer"
+    if match is None:
+        raise UnsupportedServerError(
+            f"NATS server of unknown version {clean(version, 40)}: {wanted}"
+        )
+    if (int(match[1]), int(match[2])) < OLDEST:
+        raise UnsupportedServerError(f"NATS server {clean(version, 40)} is too old: {wanted}")
+
+
+def _insist_on_tls(info: dict[str, Any]) -> None:
+    """nats-py speaks plain text to a server that does not demand TLS, `tls://` or not."""
+    if info.get("tls_available"):
+        info["tls_required"] = True
+    if not info.get("tls_required"):
+        raise PlainServerError("the server offers no TLS; nothing was sent to it")
