@@ -31,7 +31,7 @@ def dns_subdomain(name: str) -> str:
     """The name itself, if Kubernetes takes it as a Deployment's name. Raises ValueError."""
     if len(name) > 253 or not _DNS_SUBDOMAIN.match(name):
         raise ValueError(
-            "must be a DNS subdomain: at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"
+            "must be a DNS subdomain: at most 253 of a-z, 0-9, - and ., no - or . at either end"
         )
     return name
 

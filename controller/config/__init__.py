@@ -1,0 +1,87 @@
+"""The fleet file: YAML in, settings out, or everything that is wrong with it, line by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from controller.config import document as documents
+from controller.config import messages, references, resolve
+from controller.config.problems import FleetFileError, Problem
+from controller.config.schema import FleetFile
+from controller.model.settings import Settings
+from controller.model.text import clean
+
+__all__ = ["FleetFileError", "Problem", "json_schema", "load", "parse"]
+
+SIZE_LIMIT: Final = 16 * 2**20
+"""Bytes. 10,000 pools with every key have a third of it."""
+_TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet file may have"
+
+
+def load(path: Path) -> Settings:
+    """The settings that a fleet file holds; read anew at each call.
+
+    Raises FleetFileError with all that is wrong, an unreadable file included.
+    """
+    name = clean(path)
+    content = _content(path, name)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = documents.position_of(content[: error.start].decode("utf-8"))
+        raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
+    return parse(text, name)
+
+
+def parse(text: str, name: str) -> Settings:
+    """The settings that a fleet file's text holds. `name` is what the messages call the file.
+
+    Raises FleetFileError with all that is wrong, in the file's order.
+    """
+    name = clean(name)
+    if len(text) > SIZE_LIMIT:
+        raise _whole_file(name, _TOO_LARGE)
+    document = documents.read(text, name)
+    if document.data is None:
+        raise _whole_file(name, "is empty: a fleet file has at least version and nats")
+    found = [*document.problems, *references.problems(document)]
+    try:
+        file = FleetFile.model_validate(document.data)
+    except ValidationError as error:
+        raise FleetFileError([*found, *messages.problems(error, document)]) from None
+    if found:
+        raise FleetFileError(found)
+    return resolve.settings(file)
+
+
+def json_schema() -> dict[str, Any]:
+    """The fleet file's JSON Schema (draft 2020-12), for editors and other checkers."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **FleetFile.model_json_schema(by_alias=True),
+        "title": "agentdash fleet file",
+        "description": "Agent pools: whom they work for, what feeds them and how they scale.",
+    }
+
+
+def _content(path: Path, name: str) -> bytes:
+    try:
+        with path.expanduser().open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        # RuntimeError: ~ without a home directory; ValueError: a null character in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise _whole_file(name, f"cannot be read: {reason}") from None
+    if len(content) > SIZE_LIMIT:
+        raise _whole_file(name, _TOO_LARGE)
+    return content
+
+
+def _whole_file(
+    name: str, message: str, at: documents.Position = documents.START
+) -> FleetFileError:
+    problem = Problem(file=name, line=at.line, column=at.column, path="", message=clean(message))
+    return FleetFileError([problem])

@@ -1,0 +1,61 @@
+"""What is wrong with a fleet file, as a compiler would say it: one line each, with its position.
+
+FleetFileError       everything that is wrong with one fleet file
+  Problem            one of it: file, line, column, key path, message
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from controller.model.text import clean
+from controller.model.value import Value
+
+KeyPath = tuple[str | int, ...]
+
+ECHO_LIMIT: Final = 60
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
+
+
+class Problem(Value):
+    """One thing to mend. Lines and columns count from 1; `path` is empty where the whole file is
+    meant, such as an unreadable one.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class FleetFileError(Exception):
+    """The fleet file cannot be used. `errors` holds all that is wrong, in the file's order; the
+    text is one line for each.
+    """
+
+    def __init__(self, errors: Iterable[Problem]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda error: (error.line, error.column)))
+        super().__init__("\n".join(map(str, self.errors)))
+
+
+def spell(path: KeyPath) -> str:
+    """A key path as people write it: `pools[2].replicas.max`."""
+    spelled = ""
+    for key in path:
+        if isinstance(key, int):
+            spelled += f"[{key}]"
+        else:
+            spelled += ("." if spelled else "") + (key if _PLAIN_KEY.match(key) else quote(key))
+    return spelled
+
+
+def quote(text: str) -> str:
+    """Text from the file as it may be echoed: harmless, short, in quotes."""
+    return f'"{clean(text, ECHO_LIMIT)}"'

@@ -1,0 +1,119 @@
+"""What no single entry can know: names that must exist, and things that two pools may not share.
+
+Checked on the plain document, so that a wrong value elsewhere in an entry hides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from controller.config.document import Document
+from controller.config.messages import did_you_mean
+from controller.config.problems import KeyPath, Problem, quote
+from controller.config.schema import default_tiers
+
+_NAMES_SHOWN: Final = 10
+_SUGGESTIONS: Final = 20
+"""Unknown names that are compared with each known one, which takes milliseconds where those are
+thousands.
+"""
+
+
+_Pools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
+_Named = tuple[KeyPath, object]
+"""Where a name is used, and the name."""
+_Claim = tuple[tuple[object, ...], KeyPath]
+"""What only one pool may have, and where it says so."""
+
+
+def problems(document: Document) -> list[Problem]:
+    """Unknown tiers and tenants, and what two pools may not have in common."""
+    data = _mapping(document.data)
+    tenants, tiers = _mapping(data.get("tenants")), data.get("tiers")
+    known_tiers = default_tiers() if tiers is None else _mapping(tiers)
+    entries = data.get("pools")
+    pools = [
+        (("pools", index), _mapping(entry))
+        for index, entry in enumerate(entries if isinstance(entries, list) else ())
+    ]
+    return [
+        *_unknown(document, _tiers_named(tenants), "tier", known_tiers),
+        *_unknown(document, _tenants_named(pools), "tenant", tenants),
+        *_twice(document, _names(pools), "another pool is called"),
+        *_twice(document, _deployments(pools, tenants), "another pool scales the Deployment"),
+        *_twice(document, _consumers(pools), "another pool works for the consumer"),
+    ]
+
+
+def _tiers_named(tenants: Mapping[str, Any]) -> Iterator[_Named]:
+    for name, tenant in tenants.items():
+        yield ("tenants", name, "tier"), _mapping(tenant).get("tier")
+
+
+def _tenants_named(pools: _Pools) -> Iterator[_Named]:
+    for path, pool in pools:
+        yield (*path, "tenant"), pool.get("tenant")
+
+
+def _unknown(
+    document: Document, names: Iterable[_Named], kind: str, known: Collection[str]
+) -> Iterator[Problem]:
+    advice: dict[str, str] = {}
+    for path, name in names:
+        if not isinstance(name, str) or name in known:
+            continue
+        if name not in advice:
+            near = did_you_mean(name, known) if len(advice) < _SUGGESTIONS else ""
+            advice[name] = near or _known(kind, known)
+        yield document.problem(path, f"no {kind} is called {quote(name)}{advice[name]}")
+
+
+def _known(kind: str, known: Collection[str]) -> str:
+    if not known:
+        return f"; add it to {kind}s"
+    names = ", ".join(sorted(known)[:_NAMES_SHOWN])
+    more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+    return f"; there are: {names}{more}"
+
+
+def _twice(document: Document, claims: Iterable[_Claim], what: str) -> Iterator[Problem]:
+    first: dict[tuple[object, ...], KeyPath] = {}
+    for identity, path in claims:
+        if not all(isinstance(part, str) for part in identity):
+            continue
+        if identity in first:
+            line = document.position(first[identity]).line
+            name = quote("/".join(map(str, identity)))
+            yield document.problem(path, f"{what} {name} already (line {line}): give each its own")
+        first.setdefault(identity, path)
+
+
+def _names(pools: _Pools) -> Iterator[_Claim]:
+    for path, pool in pools:
+        yield (pool.get("tenant"), pool.get("name")), (*path, "name")
+
+
+def _deployments(pools: _Pools, tenants: Mapping[str, Any]) -> Iterator[_Claim]:
+    named_alike: set[object] = set()
+    for path, pool in pools:
+        tenant, name, deployment = pool.get("tenant"), pool.get("name"), pool.get("deployment")
+        namespace = _mapping(tenants.get(str(tenant))).get("namespace")
+        namespace = tenant if namespace is None else namespace
+        if deployment is not None:
+            yield (namespace, deployment), (*path, "deployment")
+        elif (
+            str((tenant, name)) not in named_alike
+        ):  # else one complaint, about the name, is enough
+            named_alike.add(str((tenant, name)))
+            yield (namespace, name), (*path, "name")
+
+
+def _consumers(pools: _Pools) -> Iterator[_Claim]:
+    for path, pool in pools:
+        queue = _mapping(pool.get("queue"))
+        yield (queue.get("stream"), queue.get("consumer")), (*path, "queue", "consumer")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,155 @@
+"""The single values of the fleet file: durations, names, server addresses, selectors."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import durationpy
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from controller.model import ids
+from controller.model.text import clean
+
+DAY_S: Final = 86_400.0
+_GO_DURATION: Final = r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+_DURATION: Final = re.compile(_GO_DURATION.removesuffix("$") + r"\Z")
+_DURATION_LENGTH: Final = 40
+_SCHEMES: Final = frozenset({"nats", "tls", "ws", "wss"})
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z|[0-9a-fA-F:.]+\Z")
+
+# Kubernetes labels: an optional DNS prefix, then a name; values may be empty
+_LABEL: Final = r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY: Final = rf"(?:[a-z0-9](?:[-.a-z0-9]{{0,251}}[a-z0-9])?/)?{_LABEL}"
+_LABEL_SET: Final = rf"\(\s*(?:{_LABEL})?(?:\s*,\s*(?:{_LABEL})?)*\s*\)"
+_REQUIREMENT: Final = re.compile(
+    rf"\s*(?:!\s*{_LABEL_KEY}"
+    rf"|{_LABEL_KEY}\s*(?:(?:==|=|!=)\s*(?:{_LABEL})?|\s(?:in|notin)\s*{_LABEL_SET})?)\s*\Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Reads a duration between two limits: a number of seconds, or Go's spelling."""
+
+    low_s: float
+    high_s: float
+
+    def __call__(self, written: object) -> float:
+        """The duration in seconds. Raises ValueError."""
+        seconds = self._seconds(written)
+        if not self.low_s <= seconds <= self.high_s:
+            low, high = spell_duration(self.low_s), spell_duration(self.high_s)
+            raise ValueError(f"must be between {low} and {high}")
+        return seconds
+
+    @staticmethod
+    def _seconds(written: object) -> float:
+        if isinstance(written, int | float) and not isinstance(written, bool):
+            if math.isfinite(written):
+                return float(written)
+        # durationpy reads more than Go does: d, w, mm (months) and y, and text between the terms
+        elif (
+            isinstance(written, str)
+            and len(written) <= _DURATION_LENGTH
+            and _DURATION.match(written)
+        ):
+            try:
+                return float(durationpy.from_str(written).total_seconds())
+            except durationpy.DurationError:
+                raise ValueError("is too long a duration") from None
+        raise ValueError('must be a duration: a number of seconds, or like "15m", "1h30m", "500ms"')
+
+
+def spell_duration(seconds: float) -> str:
+    """Seconds in Go's spelling: 900 is "15m"."""
+    for size, unit in ((3600, "h"), (60, "m"), (1, "s")):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def _duration_schema(low_s: float, high_s: float) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "number", "minimum": low_s, "maximum": high_s},
+            {"type": "string", "pattern": _GO_DURATION},
+        ]
+    }
+
+
+def _free_text(text: str) -> str:
+    if text != clean(text):
+        raise ValueError("is too long, or holds characters that cannot be shown")
+    return text
+
+
+def _time_zone(name: str) -> str:
+    if name == "UTC":
+        return name
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            'is not a time zone this machine knows: write an IANA name such as "Europe/Berlin"'
+        ) from None
+    return name
+
+
+def _server(url: str) -> str:
+    """A NATS server's address. What is refused is not echoed: it may hold a password."""
+    if "@" in url:
+        raise ValueError(
+            "holds a user or password: take them out and name them in nats.credentials"
+        )
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("is not an address: write nats://host:4222") from None
+    if parts.scheme not in _SCHEMES or "://" not in url:
+        raise ValueError("must start with nats://, tls://, ws:// or wss://")
+    if not _HOST.match(host) or port == 0:
+        raise ValueError("must name a host, and a port if it is not 4222: nats://host:4222")
+    if parts.query or parts.fragment or (parts.path.strip("/") and not url.startswith("ws")):
+        raise ValueError("must end after the port: take the path, ? and # out")
+    return url
+
+
+def _label_selector(selector: str) -> str:
+    # commas inside parentheses separate values, the others requirements
+    requirements = re.split(r",(?![^()]*\))", selector)
+    if not all(_REQUIREMENT.match(requirement) for requirement in requirements):
+        raise ValueError('must be a label selector, such as "app=agents,team in (a, b)"')
+    return selector
+
+
+_LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+
+Interval = Annotated[
+    float, BeforeValidator(Duration(0.1, 300.0)), WithJsonSchema(_duration_schema(0.1, 300.0))
+]
+Wait = Annotated[
+    float,
+    BeforeValidator(Duration(0.0, 30 * DAY_S)),
+    WithJsonSchema(_duration_schema(0.0, 30 * DAY_S)),
+]
+DnsLabel = Annotated[
+    str,
+    AfterValidator(ids.dns_label),
+    WithJsonSchema({"type": "string", "pattern": _LABEL_PATTERN}),
+]
+DnsSubdomain = Annotated[str, AfterValidator(ids.dns_subdomain)]
+NatsName = Annotated[str, AfterValidator(ids.nats_name)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+ServerUrl = Annotated[
+    str,
+    AfterValidator(_server),
+    WithJsonSchema({"type": "string", "pattern": "^(nats|tls|ws|wss)://[^@?#]+$"}),
+]
+LabelSelector = Annotated[str, AfterValidator(_label_selector)]
+FreeText = Annotated[str, Field(min_length=1), AfterValidator(_free_text)]
