@@ -1,0 +1,1 @@
+"""The terminal dashboard: it draws snapshots and sends intents, and never decides anything."""

@@ -1,0 +1,469 @@
+"""The dashboard: takes snapshots from a feed, keeps the newest, and lets a person look around."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, Final
+
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.events import Resize
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
+
+from agentdash.tui import commands
+from agentdash.tui.actions import ACTIONS, Scope, clashes, live, remap
+from agentdash.tui.glyphs import ASCII, UNICODE
+from agentdash.tui.lines import Span, Tone
+from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.screens.base import Chrome, ViewScreen
+from agentdash.tui.screens.help import HelpScreen
+from agentdash.tui.screens.overview import OverviewScreen
+from agentdash.tui.screens.pools import PoolsScreen
+from agentdash.tui.screens.why import WhyScreen
+from agentdash.tui.theme import THEME, stylesheet
+from agentdash.tui.view import Scene, is_newer, pool_rows, totals
+from agentdash.tui.widgets.live_table import LiveTable
+from agentdash.tui.widgets.prompt import COMMAND, FILTER, PromptInput
+from agentdash.tui.wire import WireDiff
+from controller.model.snapshot import Snapshot
+from controller.ports import Feed
+
+_TICK_S: Final = 1.0
+_FLASH_S: Final = 4.0
+_TWICE_WITHIN_S: Final = 1.0
+
+
+class SnapshotReady(Message):
+    """A snapshot lies in the mailbox."""
+
+
+class Dashboard(App[None]):
+    """The terminal dashboard over one feed.
+
+    `clock` gives Unix seconds. `on_ready` is called once after the first paint: who starts an
+    engine starts it then. `engine_status` says why the engine does not run, None while it does.
+    `keymap` gives other keys to actions by name; ValueError where two would share one.
+    """
+
+    CSS: ClassVar[str] = stylesheet()
+    BINDINGS: ClassVar[list[BindingType]] = []
+    ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
+    NOTIFICATION_TIMEOUT: ClassVar[float] = _FLASH_S
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        clock: Callable[[], float],
+        on_ready: Callable[[], None] | None = None,
+        title: str = "agentdash",
+        engine_status: Callable[[], str | None] | None = None,
+        wire_diff: bool = True,
+        ascii_only: bool = False,
+        keymap: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        # for NO_COLOR Textual paints greys, unless told that the terminal has its own colours
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self.animation_level = "none"
+        self.title = title
+        self._feed = feed
+        self._clock = clock
+        self._on_ready = on_ready
+        self._shown_name = title
+        self._engine_status = engine_status or _running
+        self._glyphs = ASCII if ascii_only else UNICODE
+        self._wire = WireDiff() if wire_diff else None
+        self._actions = remap(ACTIONS, keymap or {})
+        if found := clashes(self._actions):
+            raise ValueError("keys that mean two things: " + "; ".join(found))
+        self._mailbox = Mailbox(self._knock)
+        self._unsubscribe: Callable[[], None] | None = None
+        self._started_at = clock()
+        self._newest: Snapshot | None = None
+        self._held_back: int | None = None
+        self._scene = Scene(
+            self._shown_name, self._started_at, self._started_at, glyphs=self._glyphs
+        )
+        self._flash = Span("")
+        self._flash_until = 0.0
+        self._folded = False
+        self._interrupted_at = float("-inf")
+        self._history: dict[str, list[str]] = {COMMAND: [], FILTER: []}
+        self._filter_before = ""
+        self._overview = OverviewScreen()
+        self._pools = PoolsScreen()
+        self._why = WhyScreen()
+        self._help = HelpScreen()
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> OverviewScreen:
+        """The overview lies below every other view."""
+        return self._overview
+
+    def on_mount(self) -> None:
+        """Listen, and show what there is."""
+        if self._keymap_overrides:
+            self.set_keymap(self._keymap_overrides)
+        for screen in (self._pools, self._why, self._help):
+            self.install_screen(screen, screen.VIEW)
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
+        self._unsubscribe = self._feed.subscribe(self._mailbox.put)
+        latest = self._feed.latest()
+        if latest is not None:
+            self._accept(latest)
+        self._draw()
+        self.set_interval(_TICK_S, self._tick)
+        self.call_after_refresh(self._announce)
+
+    @property
+    def _keymap_overrides(self) -> dict[str, str]:
+        ours = {action.name: action.keys for action in ACTIONS}
+        return {
+            action.name: ",".join(action.keys)
+            for action in self._actions
+            if action.keys != ours[action.name]
+        }
+
+    def on_unmount(self) -> None:
+        """Listen no more."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+
+    def _announce(self) -> None:
+        if self._on_ready is not None:
+            self._on_ready()
+
+    def _knock(self) -> None:
+        """On the publisher's thread: only a message crosses over."""
+        try:
+            self.post_message(SnapshotReady())
+        except RuntimeError:  # the loop has ended between two snapshots; the publisher goes on
+            self._unsubscribe = None
+
+    # -- data ---------------------------------------------------------------------------------
+
+    def on_snapshot_ready(self, message: SnapshotReady) -> None:
+        """Take the newest snapshot and draw it, or count it while the view is frozen."""
+        del message
+        snapshot = self._mailbox.take()
+        if snapshot is not None and self._accept(snapshot):
+            self._draw()
+
+    def _accept(self, snapshot: Snapshot) -> bool:
+        if not is_newer(snapshot, self._newest):
+            return False
+        self._newest = snapshot
+        if self._held_back is not None and self._scene.snapshot is not None:
+            self._held_back += 1
+        else:
+            self._stage(snapshot)
+        return True
+
+    def _stage(self, snapshot: Snapshot) -> None:
+        rows = pool_rows(snapshot, self._scene.snapshot)
+        self._scene = Scene(
+            self._shown_name,
+            self._clock(),
+            self._started_at,
+            snapshot=snapshot,
+            rows=rows,
+            totals=totals(rows),
+            glyphs=self._glyphs,
+        )
+
+    def _tick(self) -> None:
+        """Once a second ages grow, and what has grown old says so."""
+        was_stale, was_waiting = self._scene.stale, self._scene.snapshot is None
+        self._refresh_scene()
+        view = self.view
+        if was_waiting or was_stale != self._scene.stale or isinstance(view, WhyScreen):
+            self._draw()
+        else:
+            view.draw_chrome(self._scene, self._chrome())
+
+    def _refresh_scene(self) -> None:
+        old = self._scene
+        self._scene = Scene(
+            old.title,
+            self._clock(),
+            old.started_at,
+            snapshot=old.snapshot,
+            rows=old.rows,
+            totals=old.totals,
+            held_back=self._held_back,
+            trouble=self._engine_status(),
+            glyphs=old.glyphs,
+        )
+
+    def _draw(self) -> None:
+        self._refresh_scene()
+        self.view.draw(self._scene, self._chrome())
+
+    def _chrome(self) -> Chrome:
+        if time.monotonic() > self._flash_until:
+            self._flash = Span("")
+        crumbs = [screen.VIEW for screen in self._views()]
+        return Chrome(self._actions, tuple(crumbs), self._flash, self._folded)
+
+    def flash(self, text: str, tone: Tone = Tone.WARN) -> None:
+        """A word in the last line, for a few seconds."""
+        self._flash = Span(text, tone)
+        self._flash_until = time.monotonic() + _FLASH_S
+        self.view.draw_chrome(self._scene, self._chrome())
+
+    # -- where we are -------------------------------------------------------------------------
+
+    def _views(self) -> list[ViewScreen]:
+        return [screen for screen in self.screen_stack if isinstance(screen, ViewScreen)]
+
+    @property
+    def view(self) -> ViewScreen:
+        """The view on top, whatever lies over it."""
+        return self._views()[-1]
+
+    async def _go(self, screen: ViewScreen) -> None:
+        """Show that view: back to it where it lies below, else on top of this one."""
+        if screen in self._views():
+            while self.view is not screen:
+                await self.pop_screen()
+        else:
+            await self.push_screen(screen.VIEW)
+        self._draw()
+
+    async def _explain(self, pool: str) -> None:
+        self._why.pool = pool
+        await self._go(self._why)
+
+    async def on_live_table_opened(self, message: LiveTable.Opened) -> None:
+        """Look into a row: from the overview to the pool in its table, from there to its why."""
+        table = message.table
+        if table is self._overview.pools:
+            await self._go(self._pools)
+            self._pools.pools.select(message.key)
+            return
+        pool = message.key
+        if table in (self._overview.events, self._overview.findings):
+            pool = message.key.split(" ")[1]
+        if table is self._why.pods:
+            return
+        if self._scene.row(pool) is None:
+            self.flash(f"{pool} is no pool")
+            return
+        await self._explain(pool)
+
+    def on_live_table_moved(self) -> None:
+        """The crumbs name the row under the cursor."""
+        self.view.draw_chrome(self._scene, self._chrome())
+
+    def on_live_table_refused(self, message: LiveTable.Refused) -> None:
+        """Say why a key did nothing."""
+        self.flash(message.text)
+
+    # -- actions ------------------------------------------------------------------------------
+
+    def action_command(self) -> None:
+        """Open the command line."""
+        self._open_prompt(COMMAND, "", "tab completes, enter goes, esc leaves")
+
+    def action_filter(self) -> None:
+        """Open the filter of the table that has the focus."""
+        table = self.view.filtered
+        if table is None:
+            self.flash("nothing to filter here")
+            return
+        self._filter_before = table.filter.text
+        self._open_prompt(FILTER, table.filter.text, "text or regex, ! for the opposite")
+
+    def _open_prompt(self, mode: str, text: str, note: str) -> None:
+        view = self.view
+        pools = [row.key for row in self._scene.rows]
+        view.open_prompt(
+            mode,
+            text,
+            note=note,
+            complete=lambda typed: commands.complete(typed, pools) if mode == COMMAND else (),
+            history=self._history[mode],
+        )
+
+    async def action_help(self) -> None:
+        """Show the keys that are live in this view."""
+        view = self.view
+        if view is not self._help:
+            self._help.about = view.VIEW
+            scopes = (Scope.GLOBAL, Scope.TABLE, view.SCOPE)
+            self._help.actions = live(self._actions, scopes)
+        await self._go(self._help)
+
+    async def action_why(self) -> None:
+        """Explain the pool under the cursor."""
+        pool = self.view.subject
+        if not pool:
+            self.flash("no pool under the cursor")
+            return
+        await self._explain(pool)
+
+    def action_freeze(self) -> None:
+        """Hold the view still, or let it go on with what came meanwhile."""
+        if self._held_back is None:
+            self._held_back = 0
+        else:
+            self._held_back = None
+            if self._newest is not None and self._newest is not self._scene.snapshot:
+                self._stage(self._newest)
+        self._draw()
+
+    async def action_back(self) -> None:
+        """Clear the filter, else go one view back, else leave."""
+        table = self.view.filtered
+        if table is not None and table.filter:
+            table.set_filter("")
+        elif len(self._views()) > 1:
+            await self.pop_screen()
+            self._draw()
+        else:
+            self.exit()
+
+    def action_header(self) -> None:
+        """Fold the header to one line, or unfold it."""
+        self._folded = not self._folded
+        self._draw()
+
+    def action_redraw(self) -> None:
+        """Write the whole screen anew."""
+        if self._wire is not None:
+            self._wire.reset()
+        self.screen.refresh(layout=True)
+
+    def action_interrupt(self) -> None:
+        """Leave when asked twice within a second."""
+        now = time.monotonic()
+        if now - self._interrupted_at <= _TWICE_WITHIN_S:
+            self.exit()
+            return
+        self._interrupted_at = now
+        self.flash("ctrl-c again to quit")
+
+    # -- the prompt ---------------------------------------------------------------------------
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A filter works as it is typed."""
+        view = self.view
+        if view.prompt.mode == FILTER:
+            table = view.filtered
+            if table is not None:
+                table.set_filter(event.value)
+                view.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
+        elif view.prompt.mode == COMMAND:
+            found = view.prompt.completions(event.value)
+            view.prompt.note("  ".join(found[:4]))
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter: keep the filter, or do what the command line says."""
+        view, text = self.view, event.value.strip()
+        mode = view.prompt.mode
+        if text and self._history[mode][-1:] != [text]:
+            self._history[mode].append(text)
+        if mode == FILTER or not text:
+            view.close_prompt()
+            return
+        pools = [row.key for row in self._scene.rows]
+        try:
+            order = commands.parse(text, pools, view.subject or "")
+        except commands.UnknownCommandError as error:
+            view.prompt.note(str(error), Tone.WARN)
+            return
+        view.close_prompt()
+        await self._obey(order)
+
+    async def _obey(self, order: commands.Order) -> None:
+        match order.name:
+            case "quit":
+                self.exit()
+            case "help":
+                await self.action_help()
+            case "why":
+                await self._explain(order.pool)
+            case "pools":
+                await self._go(self._pools)
+            case _:
+                await self._go(self._overview)
+        table = self.view.filtered
+        if order.filter is not None and table is not None:
+            table.set_filter(order.filter)
+
+    def on_prompt_input_cancelled(self, message: PromptInput.Cancelled) -> None:
+        """Leave the prompt; a filter goes back to what it was."""
+        del message
+        view = self.view
+        table = view.filtered
+        if view.prompt.mode == FILTER and table is not None:
+            table.set_filter(self._filter_before)
+        view.close_prompt()
+
+    # -- palette and wire ---------------------------------------------------------------------
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the palette lists: the actions of this view, each with its key."""
+        del screen
+        scopes = (Scope.GLOBAL, self.view.SCOPE)
+        for action in live(self._actions, scopes):
+            if action.palette:
+                yield SystemCommand(
+                    action.title, action.help, lambda name=action.handler: self._run_named(name)
+                )
+
+    def _run_named(self, name: str) -> None:
+        self.call_later(self.run_action, name)
+
+    def on_resize(self, event: Resize) -> None:
+        """The terminal has moved its text about: nothing is known of what it shows."""
+        del event
+        if self._wire is not None:
+            self._wire.reset()
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Textual's one way to the terminal; the wire sends what differs."""
+        if self._wire is not None and isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            # an update renders itself, which Rich's type does not know
+            super()._display(screen, self._wire.wrap(renderable))  # type: ignore[arg-type]
+        else:
+            super()._display(screen, renderable)
+
+
+def run_dashboard(
+    feed: Feed,
+    *,
+    clock: Callable[[], float],
+    on_ready: Callable[[], None] | None = None,
+    title: str = "agentdash",
+    engine_status: Callable[[], str | None] | None = None,
+    wire_diff: bool = True,
+    ascii_only: bool = False,
+    keymap: Mapping[str, Sequence[str]] | None = None,
+) -> int:
+    """Run the dashboard until the person leaves; returns the exit code, 1 if it broke."""
+    dashboard = Dashboard(
+        feed,
+        clock=clock,
+        on_ready=on_ready,
+        title=title,
+        engine_status=engine_status,
+        wire_diff=wire_diff,
+        ascii_only=ascii_only,
+        keymap=keymap,
+    )
+    dashboard.run()
+    return dashboard.return_code or 0
+
+
+def _running() -> str | None:
+    return None

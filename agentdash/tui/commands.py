@@ -1,0 +1,99 @@
+"""The `:` command line: names of views and what they are about, completion and the nearest word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word of the command line; `takes_pool` asks for a pool's name after it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    help: str
+    takes_pool: bool = False
+
+
+COMMANDS: Final = (
+    Command("overview", ("ov", "pulses"), "the fleet"),
+    Command("pools", ("pl", "pool"), "all pools"),
+    Command("why", ("describe",), "why its number", takes_pool=True),
+    Command("help", ("h",), "live keys"),
+    Command("quit", ("q", "q!"), "leave"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command line understood: the command's name, a pool's key if it takes one, a filter."""
+
+    name: str
+    pool: str = ""
+    filter: str | None = None
+
+
+class UnknownCommandError(ValueError):
+    """The line says nothing we know; the message names what is nearest."""
+
+
+def parse(text: str, pools: Sequence[str], selected: str = "") -> Order:
+    """The order that a line gives; `selected` is the pool meant where a name is left out.
+
+    Raises UnknownCommandError.
+    """
+    words, slash, tail = text.strip().partition("/")
+    filter_text = tail.strip() if slash else None
+    # a pool's key holds a slash itself: `why acme/coder`
+    first, *rest = words.split() or [""]
+    command = _command(first)
+    if command is None:
+        raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
+    if not command.takes_pool:
+        return Order(command.name, filter=filter_text)
+    wanted = " ".join(rest) + (slash + tail if slash else "")
+    return Order(command.name, pool=_pool(wanted.strip() or selected, pools))
+
+
+def complete(text: str, pools: Sequence[str]) -> tuple[str, ...]:
+    """Whole lines that begin with this text, best first."""
+    first, blank, rest = text.lstrip().partition(" ")
+    if not blank:
+        return tuple(command.name for command in COMMANDS if command.name.startswith(first))
+    command = _command(first)
+    if command is None or not command.takes_pool:
+        return ()
+    wanted = rest.strip().lower()
+    starting = [key for key in pools if key.lower().startswith(wanted)]
+    inside = [key for key in pools if wanted in key.lower() and key not in starting]
+    return tuple(f"{first} {key}" for key in (*starting, *inside))
+
+
+def _command(word: str) -> Command | None:
+    return next((each for each in COMMANDS if word == each.name or word in each.aliases), None)
+
+
+def _names() -> list[str]:
+    return [name for command in COMMANDS for name in (command.name, *command.aliases)]
+
+
+def _nearest(word: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
+    return f"; nearest is {close[0]!r}" if close else "; ? lists what there is"
+
+
+def _pool(wanted: str, pools: Sequence[str]) -> str:
+    if wanted in pools:
+        return wanted
+    if not wanted:
+        raise UnknownCommandError("which pool? :why NAME")
+    named = [key for key in pools if key.rpartition("/")[2] == wanted]
+    inside = named or [key for key in pools if wanted.lower() in key.lower()]
+    if len(inside) == 1:
+        return inside[0]
+    if inside:
+        raise UnknownCommandError(f"{wanted!r} may be {', '.join(inside[:3])}")
+    raise UnknownCommandError(f"no pool {wanted!r}{_nearest(wanted, pools)}")

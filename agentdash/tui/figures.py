@@ -1,0 +1,60 @@
+"""Numbers and times as an operator reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86400
+_SUFFIXES: Final = ("", "k", "M", "G", "T", "P")
+
+
+def count(number: int, width: int = 7) -> str:
+    """`3,912`, or `3.9k` where the grouped number is wider than `width`."""
+    grouped = f"{number:,}"
+    if len(grouped) <= width:
+        return grouped
+    value = float(number)
+    for suffix in _SUFFIXES:
+        if abs(value) < 999.5:
+            text = f"{value:.1f}" if abs(value) < 99.95 and suffix else f"{value:.0f}"
+            return f"{text}{suffix}"
+        value /= 1000
+    return f"{number:.0e}"
+
+
+def ratio(value: float) -> str:
+    """`0.92`, `14.2`, `138`: two places only while they say something."""
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def age(seconds: float) -> str:
+    """`47s`, `2m04s`, `3h12m`, `5d02h`; what lies in the future is `0s`."""
+    whole = max(int(seconds), 0)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02d}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02d}h"
+
+
+def milliseconds(seconds: float) -> str:
+    """`4.2 ms`, `310 ms`."""
+    value = seconds * 1000
+    return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def time_of_day(at: float) -> str:
+    """`12:04:49`, UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+
+
+def date_and_time(at: float) -> str:
+    """`2026-03-02 12:04:49Z`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"

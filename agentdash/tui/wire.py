@@ -1,0 +1,149 @@
+"""Writes only the cells that differ from what the terminal already shows, as curses does.
+
+Textual sends every region that it repaints; over SSH most of that is already on the screen. This is
+the only file that knows how Textual hands its updates over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len, get_character_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.strip import Strip
+
+# an unchanged stretch up to this long is written again: a cursor move costs as many bytes
+_BRIDGE: Final = 6
+
+
+class Cell(NamedTuple):
+    """What one position shows: text, its SGR codes, and how many positions it fills."""
+
+    text: str
+    codes: str
+    width: int
+
+
+class WireDiff:
+    """Remembers what the terminal shows; `reset` when that is not known any more."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[int, Cell | None]] = {}
+
+    def reset(self) -> None:
+        """Forget the screen: what comes next is written in full."""
+        self._rows.clear()
+
+    def wrap(self, update: LayoutUpdate | ChopsUpdate) -> CompositorUpdate:
+        """The same update, which renders to the difference."""
+        return _DiffedUpdate(self, update)
+
+    def encode(self, update: LayoutUpdate | ChopsUpdate, colors: ColorSystem) -> str:
+        """The bytes that bring the terminal from what it shows to what the update asks for."""
+        out: list[str] = []
+        for y, x, segments in _pieces(update):
+            self._put(y, x, _cells(segments, colors), out)
+        return "".join(out) + "\x1b[0m" if out else ""
+
+    def _put(self, y: int, x: int, cells: Iterable[Cell], out: list[str]) -> None:
+        row = self._rows.setdefault(y, {})
+        run: list[Cell] = []
+        same: list[Cell] = []
+        start = x
+        for cell in cells:
+            if row.get(x) != cell:
+                row[x] = cell
+                for covered in range(x + 1, x + cell.width):
+                    row[covered] = None
+                if not run:
+                    start = x
+                run += same
+                run.append(cell)
+                same = []
+            elif run:
+                same.append(cell)
+                if len(same) > _BRIDGE:
+                    _write(y, start, run, out)
+                    run, same = [], []
+            x += cell.width
+        if run:
+            _write(y, start, run, out)
+
+
+class _DiffedUpdate(CompositorUpdate):
+    """An update that asks the wire for its bytes."""
+
+    def __init__(self, wire: WireDiff, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._wire = wire
+        self._update = update
+
+    def render_segments(self, console: Console) -> str:
+        """The difference only."""
+        colors = {
+            None: ColorSystem.TRUECOLOR,
+            "standard": ColorSystem.STANDARD,
+            "256": ColorSystem.EIGHT_BIT,
+            "truecolor": ColorSystem.TRUECOLOR,
+            "windows": ColorSystem.WINDOWS,
+        }[console.color_system]
+        return self._wire.encode(self._update, colors)
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Iterable[Segment]]]:
+    """The update as (row, column, segments)."""
+    if isinstance(update, LayoutUpdate):
+        for y, strips in enumerate(update.strips, update.region.y):
+            yield y, update.region.x, [segment for strip in strips for segment in strip]
+        return
+    for y, first, last in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is None or x >= last or end <= first:
+                continue
+            begin = max(x, first)
+            yield y, begin, strip.crop(begin - x, min(end, last) - x)
+
+
+def _cells(segments: Iterable[Segment], colors: ColorSystem) -> Iterator[Cell]:
+    for text, style, control in segments:
+        if control:
+            continue
+        codes = _codes(style, colors)
+        if text.isascii():
+            for character in text:
+                yield Cell(character, codes, 1)
+            continue
+        yield from _wide_cells(text, codes)
+
+
+def _wide_cells(text: str, codes: str) -> Iterator[Cell]:
+    found: list[Cell] = []
+    for character in text:
+        width = get_character_cell_size(character)
+        if width == 0 and found:
+            base = found[-1]
+            found[-1] = Cell(base.text + character, base.codes, base.width)
+        else:
+            found.append(Cell(character, codes, width))
+    if sum(cell.width for cell in found) == cell_len(text):
+        yield from found
+    else:  # a sequence that Textual measures as a whole is kept as a whole
+        yield Cell(text, codes, cell_len(text))
+
+
+def _codes(style: Style | None, colors: ColorSystem) -> str:
+    return "" if style is None else Strip.render_ansi(style, colors)
+
+
+def _write(y: int, x: int, run: Iterable[Cell], out: list[str]) -> None:
+    out.append(f"\x1b[{y + 1};{x + 1}H")
+    current: str | None = None
+    for cell in run:
+        if cell.codes != current:
+            current = cell.codes
+            out.append(f"\x1b[0;{current}m" if current else "\x1b[0m")
+        out.append(cell.text)

@@ -1,0 +1,1 @@
+"""The dashboard's style sheets, read as package data."""

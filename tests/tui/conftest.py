@@ -1,0 +1,53 @@
+"""How pictures are compared: stored flat as SVG, with a frozen clock and nothing that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.location import PyTestLocation
+
+from pytest_textual_snapshot import SVGImageExtension
+
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Syrupy wants a folder for each module; pictures for readers lie flat."""
+    config.addinivalue_line("filterwarnings", r"ignore:\s*Can not relate snapshot:UserWarning")
+
+
+class FlatScreenshots(SVGImageExtension):
+    """One file for each test, named after it, in `screenshots/`."""
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        del test_location
+        return str(SCREENSHOTS)
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
+        del index
+        return test_location.methodname.removeprefix("test_").replace("_", "-")
+
+
+@pytest.fixture
+def picture(
+    snapshot: SnapshotAssertion,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., bool]:
+    """`snap_compare` on the pictures in `screenshots/`."""
+    monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension", FlatScreenshots)
+    compare: Callable[..., bool] = request.getfixturevalue("snap_compare")
+    return compare
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No colour, size or animation setting of the person who runs the tests."""
+    for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_ANIMATIONS", "TEXTUAL_FPS", "TEXTUAL_THEME"):
+        monkeypatch.delenv(name, raising=False)

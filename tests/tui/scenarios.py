@@ -1,0 +1,556 @@
+"""Fixed snapshots that the tests, the pictures and the benchmarks of the dashboard share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Decision, Gate, Reason
+from controller.model.ids import PoolKey, pool_key
+from controller.model.observation import (
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    WakeWatch,
+    Workload,
+)
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.snapshot import (
+    Finding,
+    Link,
+    LinkState,
+    LoopStats,
+    PoolView,
+    Role,
+    ScaleEvent,
+    Severity,
+    Snapshot,
+)
+
+NOW = 1_772_453_089.0  # 2026-03-02 12:04:49Z
+EVIL = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\x9b31m\u202eevil\u200b[/][link=http://x]"
+
+
+class FakeFeed:
+    """A feed that says what a test tells it to."""
+
+    def __init__(self, latest: Snapshot | None = None) -> None:
+        self._latest = latest
+        self.callbacks: list[Callable[[Snapshot], None]] = []
+
+    def latest(self) -> Snapshot | None:
+        return self._latest
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        self._latest = snapshot
+        for callback in list(self.callbacks):
+            callback(snapshot)
+
+
+class FixedClock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def queue_reason(pending: int, in_flight: int, value: int) -> Reason:
+    numbers = {"pending": pending, "in_flight": in_flight, "target": 1, "slots": 1}
+    return Reason(code=Code.QUEUE, value=value, numbers=dict(numbers))
+
+
+def pool(
+    tenant: str = "acme",
+    name: str = "coder",
+    *,
+    tier: str = "enterprise",
+    pending: int = 3,
+    in_flight: int = 4,
+    ready: int = 4,
+    current: int = 4,
+    demand: int = 7,
+    target: int | None = None,
+    following: int | None = None,
+    maximum: int = 60,
+    minimum: int = 0,
+    bound: Bound = Bound.DEMAND,
+    gate: Gate | None = None,
+    reasons: tuple[Reason, ...] = (),
+    pods: Pods | None = None,
+    outcome: Outcome | None = None,
+    at: float = NOW - 0.4,
+) -> PoolView:
+    key = pool_key(tenant, name)
+    wanted = demand if target is None else target
+    upcoming = wanted if following is None else following
+    seen = Pods(ready=ready, starting=max(current - ready, 0)) if pods is None else pods
+    return PoolView(
+        key=key,
+        tenant=tenant,
+        tier=tier,
+        namespace=f"agents-{tenant}",
+        deployment=f"{name}-agent",
+        stream="AGENTS",
+        consumer=f"{tenant}-{name}",
+        slots=1,
+        target_per_replica=1,
+        min=minimum,
+        max=maximum,
+        observation=PoolObservation(
+            queue=Fresh(value=QueueDepth(pending=pending, in_flight=in_flight), at=at),
+            workload=Fresh(
+                value=Workload(
+                    replicas=current,
+                    current=current,
+                    ready=ready,
+                    updated=current,
+                    available=ready,
+                    labels={"app.kubernetes.io/name": f"{name}-agent", "tenant": tenant},
+                ),
+                at=at,
+            ),
+            pods=Fresh(value=seen, at=at),
+            wake=WakeWatch.ARMED if current == 0 else WakeWatch.OFF,
+        ),
+        decision=Decision(
+            pool=key,
+            current=current,
+            demand=demand,
+            recommendation=wanted,
+            target=wanted,
+            next=upcoming,
+            bound=bound,
+            gate=gate,
+            reasons=reasons or (queue_reason(pending, in_flight, demand),),
+        ),
+        outcome=outcome,
+    )
+
+
+def crowded() -> PoolView:
+    """Wanted far more than its max; some pods cannot be scheduled, one crashes."""
+    name = "browser-gpu-7c9f"
+    items = (
+        Pod(
+            name=f"{name}-m1q2z",
+            phase=PodPhase.UNSCHEDULED,
+            created_at=NOW - 31,
+            reason="Unschedulable",
+            message="0/42 nodes are available: 42 Insufficient nvidia.com/gpu",
+        ),
+        Pod(
+            name=f"{name}-b4j7m",
+            phase=PodPhase.STARTING,
+            node="gpu-a10-07",
+            created_at=NOW - 12,
+            scheduled_at=NOW - 11.8,
+            reason="ContainerCreating",
+            message="pulling image registry/agents/browser:2.14",
+        ),
+        Pod(
+            name=f"{name}-p0d3c",
+            phase=PodPhase.CRASHING,
+            node="gpu-a10-02",
+            created_at=NOW - 140,
+            restarts=4,
+            reason="CrashLoopBackOff",
+            message="tool server handshake failed: exit code 3",
+        ),
+        *(
+            Pod(
+                name=f"{name}-{index:05d}",
+                phase=PodPhase.READY,
+                node="gpu-a10-04",
+                created_at=NOW - 900,
+                ready_at=NOW - 880,
+            )
+            for index in range(12)
+        ),
+    )
+    return pool(
+        "acme",
+        "browser-gpu",
+        pending=1240,
+        in_flight=12,
+        ready=12,
+        current=15,
+        demand=1252,
+        target=20,
+        maximum=20,
+        minimum=2,
+        bound=Bound.MAX,
+        reasons=(
+            queue_reason(1240, 12, 1252),
+            Reason(code=Code.RATE_LIMITED_UP, value=25, numbers={"policy": "10 pods per 60 s"}),
+            Reason(code=Code.AT_MAX, value=20, numbers={"max": 20}),
+        ),
+        pods=Pods(ready=12, starting=1, unscheduled=1, crashing=1, items=items),
+        outcome=Outcome(kind=OutcomeKind.APPLIED, status=200),
+    )
+
+
+def blind() -> PoolView:
+    """Its consumer is missing: nothing is known of its work, nothing is taken away."""
+    view = pool(
+        "globex",
+        "canary",
+        tier="growth",
+        ready=6,
+        current=6,
+        demand=6,
+        gate=Gate.BLIND,
+        reasons=(
+            Reason(code=Code.QUEUE_UNKNOWN, numbers={"why": "consumer_missing", "age_s": 38.0}),
+            Reason(
+                code=Code.HELD_BLIND, value=6, numbers={"why": "consumer_missing", "age_s": 38.0}
+            ),
+        ),
+    )
+    assert view.decision is not None
+    decision = replace(view.decision, demand=None, recommendation=None, target=None)
+    reading = Absent(
+        why=Why.CONSUMER_MISSING, at=NOW - 38, detail="no consumer globex-canary on AGENTS"
+    )
+    return replace(view, decision=decision, observation=replace(view.observation, queue=reading))
+
+
+def old_news() -> PoolView:
+    """Its queue was last read 23 s ago."""
+    view = pool(
+        "globex",
+        "research",
+        tier="growth",
+        pending=402,
+        ready=88,
+        current=88,
+        demand=88,
+        following=88,
+        gate=Gate.BLIND,
+    )
+    reading = Stale(
+        value=QueueDepth(pending=402, in_flight=80), at=NOW - 23, why=Why.TIMED_OUT, detail="2 s"
+    )
+    return replace(view, observation=replace(view.observation, queue=reading))
+
+
+def asleep() -> PoolView:
+    reason = Reason(code=Code.ASLEEP, value=0, numbers={"cooldown_s": 900.0})
+    return pool(
+        "initech",
+        "voice",
+        tier="starter",
+        pending=0,
+        in_flight=0,
+        ready=0,
+        current=0,
+        demand=0,
+        reasons=(queue_reason(0, 0, 0), reason),
+    )
+
+
+def refused() -> PoolView:
+    outcome = Outcome(
+        kind=OutcomeKind.FORBIDDEN,
+        status=403,
+        detail='deployments.apps "etl-agent" is forbidden: cannot patch deployments/scale',
+    )
+    return pool(
+        "initech",
+        "etl",
+        tier="starter",
+        pending=9,
+        in_flight=2,
+        ready=2,
+        current=2,
+        demand=11,
+        outcome=outcome,
+    )
+
+
+def pools() -> tuple[PoolView, ...]:
+    slower = Reason(
+        code=Code.STABILIZED_DOWN, value=52, numbers={"window_s": 300.0, "remaining_s": 212.0}
+    )
+    return (
+        pool(
+            "acme",
+            "coder-large",
+            pending=61,
+            in_flight=65,
+            ready=61,
+            current=65,
+            demand=126,
+            target=70,
+            bound=Bound.DEMAND,
+            reasons=(
+                queue_reason(61, 65, 126),
+                Reason(code=Code.RATE_LIMITED_UP, value=70, numbers={"policy": "5 pods per 60 s"}),
+            ),
+        ),
+        crowded(),
+        old_news(),
+        pool(
+            "globex",
+            "support-chat",
+            tier="growth",
+            pending=0,
+            in_flight=140,
+            ready=140,
+            current=140,
+            demand=140,
+        ),
+        pool(
+            "globex",
+            "eval-batch",
+            tier="growth",
+            pending=0,
+            in_flight=31,
+            ready=52,
+            current=52,
+            demand=31,
+            target=52,
+            reasons=(queue_reason(0, 31, 31), slower),
+        ),
+        asleep(),
+        refused(),
+        pool(
+            "initech",
+            "tools-shared",
+            tier="starter",
+            pending=5,
+            in_flight=9,
+            ready=9,
+            current=9,
+            demand=14,
+            following=9,
+            gate=Gate.FREEZE,
+        ),
+        blind(),
+    )
+
+
+def links(nats: LinkState = LinkState.CONNECTED) -> tuple[Link, ...]:
+    lost = nats is not LinkState.CONNECTED
+    return (
+        Link(
+            name="nats",
+            state=nats,
+            since=NOW - (47 if lost else 3600),
+            detail="no servers available (nats://nats-0:4222)" if lost else "nats://nats-0:4222",
+            last_good_at=NOW - 47 if lost else NOW,
+        ),
+        Link(
+            name="kubernetes",
+            state=LinkState.CONNECTED,
+            since=NOW - 3600,
+            detail="v1.35.0",
+            last_good_at=NOW,
+        ),
+    )
+
+
+def event(
+    seconds_ago: float,
+    key: str,
+    before: int,
+    after: int,
+    bound: Bound,
+    reason: Reason,
+    outcome: Outcome | None = None,
+) -> ScaleEvent:
+    return ScaleEvent(
+        at=NOW - seconds_ago,
+        pool=PoolKey(key),
+        before=before,
+        after=after,
+        bound=bound,
+        reason=reason,
+        outcome=outcome or Outcome(kind=OutcomeKind.APPLIED, status=200),
+    )
+
+
+def events() -> tuple[ScaleEvent, ...]:
+    refusal = Outcome(kind=OutcomeKind.FORBIDDEN, status=403, detail="cannot patch scale")
+    return (
+        event(
+            18,
+            "acme/browser-gpu",
+            12,
+            20,
+            Bound.MAX,
+            Reason(code=Code.AT_MAX, value=20, numbers={"max": 20}),
+        ),
+        event(
+            47,
+            "acme/coder-large",
+            65,
+            70,
+            Bound.DEMAND,
+            Reason(code=Code.RATE_LIMITED_UP, value=70, numbers={"policy": "5 pods per 60 s"}),
+        ),
+        event(
+            51,
+            "globex/eval-batch",
+            60,
+            52,
+            Bound.DEMAND,
+            Reason(
+                code=Code.STABILIZED_DOWN,
+                value=52,
+                numbers={"window_s": 300.0, "remaining_s": 212.0},
+            ),
+        ),
+        event(212, "initech/etl", 2, 11, Bound.DEMAND, queue_reason(9, 2, 11), refusal),
+        event(580, "globex/support-chat", 132, 140, Bound.DEMAND, queue_reason(0, 140, 140)),
+        event(
+            960,
+            "initech/voice",
+            1,
+            0,
+            Bound.DEMAND,
+            Reason(code=Code.ASLEEP, value=0, numbers={"cooldown_s": 900.0}),
+        ),
+    )
+
+
+def findings() -> tuple[Finding, ...]:
+    return (
+        Finding(
+            severity=Severity.CRITICAL,
+            subject="globex/canary",
+            kind="queue",
+            text="queue unknown (consumer missing): no consumer globex-canary on AGENTS",
+            since=NOW - 38,
+        ),
+        Finding(
+            severity=Severity.WARNING,
+            subject="acme/browser-gpu",
+            kind="pods",
+            text="1 of 15 pods unscheduled: 0/42 nodes are available: 42 Insufficient gpu",
+            since=NOW - 31,
+        ),
+        Finding(
+            severity=Severity.WARNING,
+            subject="initech/etl",
+            kind="write",
+            text="write refused: cannot patch deployments/scale",
+            since=NOW - 212,
+        ),
+        Finding(
+            severity=Severity.INFO,
+            subject="initech/voice",
+            kind="wake",
+            text="woken by polling only: no right to subscribe to AGENTS.>",
+            since=NOW - 3600,
+        ),
+    )
+
+
+def calm(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
+    """A fleet at work, with one of everything that can be wrong with a pool."""
+    return Snapshot(
+        epoch=NOW - 4821.0,
+        sequence=sequence,
+        at=at,
+        interval_s=1.0,
+        fleet="agents",
+        context="prod-eu1",
+        role=Role.LEADER,
+        links=links(),
+        pools=pools(),
+        events=events(),
+        findings=findings(),
+        loop=LoopStats(
+            ticks=4821,
+            late_ticks=2,
+            last_tick_s=0.0042,
+            decisions=43389,
+            writes=214,
+            failed_writes=3,
+        ),
+    )
+
+
+def empty() -> Snapshot:
+    return replace(calm(), pools=(), events=(), findings=())
+
+
+def stale() -> Snapshot:
+    return calm(at=NOW - 47.0)
+
+
+def disconnected() -> Snapshot:
+    snapshot = calm()
+    return replace(snapshot, links=links(LinkState.DISCONNECTED))
+
+
+def follower() -> Snapshot:
+    return replace(calm(), role=Role.READ_ONLY)
+
+
+def hostile() -> Snapshot:
+    """Every text that comes from outside tries to speak to the terminal."""
+    view = crowded()
+    seen = view.observation
+    assert view.decision is not None
+    pod = Pod(name=EVIL, phase=PodPhase.CRASHING, node=EVIL, reason=EVIL, message=EVIL)
+    workload = Workload(replicas=1, ready=0, labels={EVIL: EVIL}, message=EVIL)
+    decision = replace(
+        view.decision,
+        pool=PoolKey(EVIL),
+        reasons=(Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": EVIL}),),
+    )
+    evil = replace(
+        view,
+        key=PoolKey(EVIL),
+        tier=EVIL,
+        tenant=EVIL,
+        namespace=EVIL,
+        deployment=EVIL,
+        stream=EVIL,
+        consumer=EVIL,
+        decision=decision,
+        observation=replace(
+            seen,
+            queue=Absent(why=Why.REFUSED, at=NOW - 3, detail=EVIL),
+            workload=Fresh(value=workload, at=NOW),
+            pods=Fresh(value=Pods(ready=0, crashing=1, items=(pod,)), at=NOW),
+            wake=WakeWatch.POLLED,
+            wake_detail=EVIL,
+        ),
+        outcome=Outcome(kind=OutcomeKind.FAILED, status=500, detail=EVIL),
+    )
+    finding = Finding(severity=Severity.CRITICAL, subject=EVIL, kind=EVIL, text=EVIL, since=NOW)
+    reason = Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": EVIL})
+    link = Link(name=EVIL, state=LinkState.DISCONNECTED, since=NOW - 5, detail=EVIL)
+    return replace(
+        calm(),
+        fleet=EVIL,
+        context=EVIL,
+        pools=(evil, *pools()[:3]),
+        findings=(finding,),
+        events=(event(3, EVIL, 1, 2, Bound.MAX, reason),),
+        links=(*links(), link),
+    )
+
+
+def many(count: int, sequence: int = 1, *, changed: int = 0, at: float = NOW - 0.4) -> Snapshot:
+    """`count` pools, the first `changed` of which have one more message each time."""
+    views = []
+    for index in range(count):
+        pending = index % 7 + (sequence if index < changed else 0)
+        views.append(
+            pool(f"tenant-{index // 10:03d}", f"agent-{index:04d}", pending=pending, at=at)
+        )
+    return replace(calm(sequence, at=at), pools=tuple(views))
