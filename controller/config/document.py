@@ -98,8 +98,8 @@ class Document:
         for key in path:
             if isinstance(node.members, Mapping) and key in node.members:
                 key_at, node = node.members[str(key)]
-            elif isinstance(key, int) and not isinstance(node.members, Mapping):
-                node = node.members[key]
+            elif isinstance(node.members, list) and key in range(len(node.members)):
+                node = node.members[int(key)]
                 key_at = node.at
             else:
                 return node.at
@@ -270,9 +270,10 @@ def _failure(name: str, at: Position, message: str) -> FleetFileError:
 
 def _not_yaml(name: str, text: str, error: yaml.MarkedYAMLError) -> FleetFileError:
     at = _marked(error.problem_mark or error.context_mark)
-    lines = text.splitlines()
-    line = lines[at.line - 1] if at.line <= len(lines) else ""
-    if line[at.column - 1 : at.column] == "\t":
+    lines = text.splitlines() or [""]
+    if at.line > len(lines):  # what ends too early ends on the last line
+        at = Position(len(lines), len(lines[-1]) + 1)
+    if lines[at.line - 1][at.column - 1 : at.column] == "\t":
         return _failure(name, at, "not YAML: a tab; YAML indents with spaces")
     context = ""
     if error.context:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from controller.config.scalars import (
     DnsLabel,
@@ -26,6 +27,9 @@ REPLICAS_LIMIT: Final = 100_000
 INT32_MAX: Final = 2**31 - 1
 # PriorityClass: user-defined values end at one billion
 PRIORITY_LIMIT: Final = 1_000_000_000
+
+# pydantic says by a pattern what names may be, but not that there are no others
+_NO_OTHER_NAMES: Final[JsonDict] = {"additionalProperties": False}
 
 NOT_YET_VALUES: Final = frozenset({("rule", "hpa")})
 """Values that are planned but not there yet, by their key."""
@@ -361,8 +365,11 @@ class FleetFile(Section):
     tiers: dict[DnsLabel, TierEntry] = Field(
         default_factory=default_tiers,
         description="Ranks of tenants by name. Default: enterprise 1000, growth 500, starter 100.",
+        json_schema_extra=_NO_OTHER_NAMES,
     )
     tenants: dict[DnsLabel, TenantEntry] = Field(
-        default_factory=dict, description="Customers by name."
+        default_factory=dict,
+        description="Customers by name.",
+        json_schema_extra=_NO_OTHER_NAMES,
     )
     pools: list[PoolEntry] = Field(default_factory=list, description="What is scaled.")
