@@ -1,0 +1,1 @@
+"""What `agentdash demo` runs: a message bus, a simulated Kubernetes API and a load."""

@@ -1,0 +1,126 @@
+"""The switches over HTTP, under /_sim/, for a simulator that runs in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from agentdash.demo.kubesim.calls import Answer, Call, answer
+from agentdash.demo.kubesim.cluster import Cluster
+from agentdash.demo.kubesim.controllers.kubelet import Trouble
+from agentdash.demo.kubesim.errors import bad_request, no_such_path
+from agentdash.demo.kubesim.faults import Fault, Faults
+from agentdash.demo.kubesim.requests import RequestLog
+
+PREFIX = "/_sim/"
+T = TypeVar("T")
+
+
+class DropWatches(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /_sim/watches/drop: once, or (`every_s`) regularly; 0 stops that."""
+
+    clean: bool = False
+    every_s: float | None = None
+
+
+class NewNode(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /_sim/nodes."""
+
+    name: str
+    labels: dict[str, str] = {}
+
+
+class Admin:
+    """GET, POST and DELETE of faults, troubles, requests and nodes.
+
+    | path                     | POST                | GET             | DELETE        |
+    |--------------------------|---------------------|-----------------|---------------|
+    | /_sim/faults             | a Fault: its number | all             | all off       |
+    | /_sim/faults/NUMBER      |                     |                 | that one off  |
+    | /_sim/watches/drop       | a DropWatches       |                 |               |
+    | /_sim/history/expire     | forget history      |                 |               |
+    | /_sim/troubles           | a Trouble           |                 | all healed    |
+    | /_sim/requests           |                     | counts          | forgotten     |
+    | /_sim/nodes              | a NewNode           |                 |               |
+    | /_sim/nodes/NAME         |                     |                 | node goes     |
+    """
+
+    def __init__(self, cluster: Cluster, faults: Faults, requests: RequestLog) -> None:
+        self._cluster, self._faults, self._requests = cluster, faults, requests
+        self._routes: dict[tuple[str, str], Callable[[Call, str], Any]] = {
+            ("GET", "faults"): self._list_faults,
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._remove_faults,
+            ("POST", "watches"): self._drop_watches,
+            ("POST", "history"): self._expire_history,
+            ("POST", "troubles"): self._add_trouble,
+            ("DELETE", "troubles"): self._heal,
+            ("GET", "requests"): self._count_requests,
+            ("DELETE", "requests"): self._clear_requests,
+            ("POST", "nodes"): self._add_node,
+            ("DELETE", "nodes"): self._remove_node,
+        }
+
+    def serve(self, call: Call) -> Answer:
+        """Answer a call below /_sim/; raises ApiError 400 or 404."""
+        subject, _, rest = call.path.removeprefix(PREFIX).partition("/")
+        route = self._routes.get((call.method, subject))
+        if route is None:
+            raise no_such_path()
+        result = route(call, rest)
+        return answer(200, msgspec.json.encode(result if result is not None else {}))
+
+    def _list_faults(self, _call: Call, _rest: str) -> Any:
+        return {str(number): fault for number, fault in self._faults.active.items()}
+
+    def _add_fault(self, call: Call, _rest: str) -> Any:
+        return {"number": self._faults.add(_decode(call, Fault))}
+
+    def _remove_faults(self, _call: Call, rest: str) -> Any:
+        if rest:
+            self._faults.remove(int(rest) if rest.isdigit() else 0)
+        else:
+            self._faults.clear()
+
+    def _drop_watches(self, call: Call, _rest: str) -> Any:
+        wanted = _decode(call, DropWatches)
+        if wanted.every_s is not None:
+            self._faults.drop_watches_every(wanted.every_s or None)
+            return {}
+        return {"dropped": self._faults.drop_watches(clean=wanted.clean)}
+
+    def _expire_history(self, _call: Call, _rest: str) -> Any:
+        self._faults.expire_history()
+
+    def _add_trouble(self, call: Call, _rest: str) -> Any:
+        self._cluster.kubelets.trouble(_decode(call, Trouble))
+
+    def _heal(self, _call: Call, _rest: str) -> Any:
+        self._cluster.kubelets.heal()
+
+    def _count_requests(self, _call: Call, _rest: str) -> Any:
+        counts = [
+            {"method": method, "template": template, "status": status, "count": count}
+            for (method, template, status), count in sorted(self._requests.by_template().items())
+        ]
+        writes = len(self._requests.writes())
+        return {"total": len(self._requests), "writes": writes, "counts": counts}
+
+    def _clear_requests(self, _call: Call, _rest: str) -> Any:
+        self._requests.clear()
+
+    def _add_node(self, call: Call, _rest: str) -> Any:
+        node = _decode(call, NewNode)
+        self._cluster.add_node(node.name, node.labels)
+
+    def _remove_node(self, _call: Call, rest: str) -> Any:
+        self._cluster.remove_node(rest)
+
+
+def _decode(call: Call, wanted: type[T]) -> T:
+    try:
+        return msgspec.json.decode(call.body or b"{}", type=wanted)
+    except msgspec.DecodeError as error:
+        raise bad_request(str(error)) from error

@@ -1,0 +1,133 @@
+"""The cluster without HTTP: a store, the API's rules and every controller, run as owned tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from agentdash.demo.kubesim.clock import Timers
+from agentdash.demo.kubesim.controllers.autoscaling import Autoscalers
+from agentdash.demo.kubesim.controllers.deployment import Deployments
+from agentdash.demo.kubesim.controllers.disruption import Disruption
+from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.garbage import Garbage
+from agentdash.demo.kubesim.controllers.kubelet import ColdStart, Kubelets
+from agentdash.demo.kubesim.controllers.nodes import Nodes, register
+from agentdash.demo.kubesim.controllers.quota import Quotas
+from agentdash.demo.kubesim.controllers.replicaset import ReplicaSets
+from agentdash.demo.kubesim.controllers.scheduler import Scheduler
+from agentdash.demo.kubesim.registry import Registry
+from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PRIORITY_CLASSES
+from agentdash.demo.kubesim.store import Store
+
+_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How large and how fast the simulated cluster is; `speed` divides every delay.
+
+    `compact_every_s` forgets history older than one to two such intervals (real seconds).
+    `first_version` None starts from the clock, so that a client of an earlier run is told 410.
+    """
+
+    speed: float = 1.0
+    seed: int = 0
+    nodes: int = 3
+    node_cpu: str = "3920m"
+    node_memory: str = "13Gi"
+    node_pods: str = "110"
+    lenient_names: bool = False
+    history: int = 10_000
+    cold_start: ColdStart = field(default_factory=ColdStart)
+    compact_every_s: float | None = None
+    first_version: int | None = None
+
+
+class Cluster:
+    """Store and controllers; `async with` runs them."""
+
+    def __init__(self, options: ClusterOptions | None = None) -> None:
+        self.options = options = options or ClusterOptions()
+        first = (
+            time.time_ns() // 1_000_000 if options.first_version is None else options.first_version
+        )
+        rng = random.Random(options.seed)
+        self.store = Store(first_version=first, history=options.history)
+        self.registry = Registry(self.store, rng, lenient=options.lenient_names)
+        self.timers = Timers(options.speed)
+        recorder = Recorder(self.registry)
+        self.kubelets = Kubelets(
+            self.registry,
+            recorder,
+            self.timers,
+            random.Random(options.seed + 1),
+            options.cold_start,
+        )
+        self._queues = (
+            Deployments(self.registry, recorder).queue,
+            ReplicaSets(self.registry, recorder, self.timers).queue,
+            Scheduler(self.registry, recorder).queue,
+            Quotas(self.registry).queue,
+            Disruption(self.registry).queue,
+            Garbage(self.registry).queue,
+            Autoscalers(self.registry).queue,
+            Nodes(self.registry).queue,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start the controllers and make what every cluster begins with."""
+        for queue in self._queues:
+            self._start(queue.run(), "controller")
+        self._start(self.timers.run(), "timers")
+        if self.options.compact_every_s is not None:
+            self._start(self._compact(self.options.compact_every_s), "compaction")
+        for name in _NAMESPACES:
+            self.registry.create(NAMESPACES, "", {"metadata": {"name": name}})
+        for name, value in _PRIORITIES.items():
+            self.registry.create(PRIORITY_CLASSES, "", {"metadata": {"name": name}, "value": value})
+        for number in range(self.options.nodes):
+            self.add_node(f"node-{number}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything; a controller's crash comes out here."""
+        await self.kubelets.aclose()
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        crashes = [each for each in results if isinstance(each, Exception)]
+        if crashes:
+            raise ExceptionGroup("controllers crashed", crashes)
+
+    def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """Add a Ready node of the size all nodes have."""
+        options = self.options
+        register(
+            self.registry,
+            name,
+            cpu=options.node_cpu,
+            memory=options.node_memory,
+            pods=options.node_pods,
+            labels=labels or {},
+        )
+
+    def remove_node(self, name: str) -> None:
+        """Take a node away at once; its pods go with it. Raises ApiError 404."""
+        self.registry.delete(NODES, "", name)
+
+    def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+        self._tasks[-1].set_name(f"kubesim {name}")
+
+    async def _compact(self, every_s: float) -> None:
+        while True:
+            version = self.store.version
+            await asyncio.sleep(every_s)
+            self.store.compact(version)

@@ -1,0 +1,199 @@
+"""Deployments: one ReplicaSet per template, rolled over within surge and unavailability."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from agentdash.demo.kubesim.controllers.deployment_status import created, status_of, total
+from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.rollout import (
+    HASH_LABEL,
+    new_set_size,
+    old_sets_cut,
+    resolve,
+    template_hash,
+)
+from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
+from agentdash.demo.kubesim.owners import controller_of
+from agentdash.demo.kubesim.registry import Registry
+from agentdash.demo.kubesim.resources import DEPLOYMENTS, REPLICA_SETS
+from agentdash.demo.kubesim.store import Change, Key, Stored
+
+Object = dict[str, Any]
+REVISION = "deployment.kubernetes.io/revision"
+_DESIRED = "deployment.kubernetes.io/desired-replicas"
+_MOST = "deployment.kubernetes.io/max-replicas"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_SOURCE = {"component": "deployment-controller"}
+
+
+class Deployments:
+    """The Deployment controller."""
+
+    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+        self._registry, self._recorder = registry, recorder
+        self.queue: WorkQueue[Key] = WorkQueue(self.sync)
+        registry.store.subscribe(self._on_change)
+
+    def _on_change(self, change: Change) -> None:
+        if change.new.resource is DEPLOYMENTS and change.type != "DELETED":
+            self.queue.add(change.new.key)
+        elif change.new.resource is REPLICA_SETS:
+            owner = controller_of(change.new)
+            if owner is not None and owner["kind"] == "Deployment":
+                self.queue.add((change.new.key[0], owner["name"]))
+
+    def sync(self, key: Key) -> None:
+        """One step of the rollout, then the status; changes made here come back as new work."""
+        stored = self._registry.store.get(DEPLOYMENTS, *key)
+        if stored is None:
+            return
+        sets = self._registry.owners.dependents(stored.uid, REPLICA_SETS)
+        new = self._current(stored, sets)
+        if "deletionTimestamp" not in stored.object["metadata"]:
+            if new is None and not stored.object["spec"].get("paused"):
+                new = self._make_set(stored, sets)
+                stored = self._registry.read(DEPLOYMENTS, *key)
+            if new is not None:
+                self._roll(stored, new, [found for found in sets if found.key != new.key])
+        present = self._registry.store.get(DEPLOYMENTS, *key)
+        sets = self._registry.owners.dependents(stored.uid, REPLICA_SETS)
+        new = self._current(stored, sets)
+        if present is not None and new is not None:
+            self._registry.set_status(present, status_of(present.object, new, sets))
+
+    def _current(self, stored: Stored, sets: Sequence[Stored]) -> Stored | None:
+        """The ReplicaSet made from the present template."""
+        wanted = template_hash(stored.object["spec"]["template"])
+        for found in sets:
+            if found.object["metadata"]["labels"][HASH_LABEL] == wanted:
+                return found
+        return None
+
+    def _make_set(self, stored: Stored, sets: Sequence[Stored]) -> Stored:
+        item = stored.object
+        revision = 1 + max((_revision(found) for found in sets), default=0)
+        everything = sum(found.object["spec"]["replicas"] for found in sets)
+        size = new_set_size(item, 0, everything)
+        digest = template_hash(item["spec"]["template"])
+        template = copy.deepcopy(item["spec"]["template"])
+        template["metadata"].setdefault("labels", {})[HASH_LABEL] = digest
+        selector = copy.deepcopy(item["spec"]["selector"])
+        selector.setdefault("matchLabels", {})[HASH_LABEL] = digest
+        name = f"{stored.key[1]}-{digest}"
+        made = self._registry.create(
+            REPLICA_SETS,
+            stored.key[0],
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": stored.key[0],
+                    "labels": dict(template["metadata"]["labels"]),
+                    "annotations": _sizes(item) | {REVISION: str(revision)},
+                    "ownerReferences": [_reference(stored)],
+                },
+                "spec": {"replicas": size, "selector": selector, "template": template},
+            },
+        )
+        if size:
+            self._say_scaled(stored, name, 0, size)
+        annotations = stored.object["metadata"].get("annotations") or {}
+        metadata = item["metadata"] | {"annotations": annotations | {REVISION: str(revision)}}
+        stored = self._registry.store.update(stored, item | {"metadata": metadata})
+        self._registry.set_status(stored, created(stored.object, name))
+        return made
+
+    def _roll(self, stored: Stored, new: Stored, old: Sequence[Stored]) -> None:
+        item = stored.object
+        if item["spec"].get("paused"):
+            if not any(found.object["spec"]["replicas"] for found in old):
+                self._scale(stored, new, item["spec"]["replicas"])
+            return
+        sets = [new, *old]
+        recreate = item["spec"]["strategy"]["type"] == "Recreate"
+        # Recreate waits for the old pods themselves, a rolling update only for the numbers
+        everything = (
+            total(old, "replicas") + total(old, "terminatingReplicas") + _wanted([new])
+            if recreate
+            else _wanted(sets)
+        )
+        size = new_set_size(item, _wanted([new]), everything)
+        self._scale(stored, new, size)
+        if _wanted(old):
+            self._shrink(stored, new, old)
+        else:
+            self._forget_old(stored, old)
+
+    def _shrink(self, stored: Stored, new: Stored, old: Sequence[Stored]) -> None:
+        item, present = stored.object, self._registry.read(REPLICA_SETS, *new.key)
+        unavailable = _wanted([present]) - total([present], "availableReplicas")
+        room = old_sets_cut(item, _wanted([present, *old]), _wanted([present]), unavailable)
+        _, may_lack = resolve(item)
+        spare = total([present, *old], "availableReplicas") - (item["spec"]["replicas"] - may_lack)
+        for found in sorted(old, key=_revision):
+            wanted, available = _wanted([found]), total([found], "availableReplicas")
+            unhealthy = min(room, wanted - min(wanted, available))
+            healthy = max(0, min(room - unhealthy, wanted - unhealthy, spare))
+            if item["spec"]["strategy"]["type"] == "Recreate":
+                unhealthy, healthy = wanted, 0
+            room, spare = room - unhealthy - healthy, spare - healthy
+            self._scale(stored, found, wanted - unhealthy - healthy)
+
+    def _scale(self, stored: Stored, found: Stored, size: int) -> None:
+        before = found.object["spec"]["replicas"]
+        notes = _sizes(stored.object)
+        known = found.object["metadata"].get("annotations") or {}
+        if before == size and notes.items() <= known.items():
+            return
+
+        def edit(item: Object) -> None:
+            item["spec"]["replicas"] = size
+            item["metadata"].setdefault("annotations", {}).update(notes)
+
+        self._registry.change(found, edit)
+        if before != size:
+            self._say_scaled(stored, found.key[1], before, size)
+
+    def _say_scaled(self, stored: Stored, name: str, before: int, after: int) -> None:
+        way = "up" if after > before else "down"
+        words = f"Scaled {way} replica set {name} from {before} to {after}"
+        self._recorder.legacy(stored, "ScalingReplicaSet", words, source=_SOURCE)
+
+    def _forget_old(self, stored: Stored, old: Sequence[Stored]) -> None:
+        kept = stored.object["spec"].get("revisionHistoryLimit", 10)
+        idle = sorted((found for found in old if not total([found], "replicas")), key=_revision)
+        for found in idle[: max(0, len(idle) - kept)]:
+            self._registry.delete(REPLICA_SETS, *found.key)
+
+
+def _wanted(sets: Sequence[Stored]) -> int:
+    return sum(int(found.object["spec"]["replicas"]) for found in sets)
+
+
+def _revision(found: Stored) -> int:
+    return int((found.object["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
+def _sizes(item: Object) -> dict[str, str]:
+    """The annotations that tell a ReplicaSet how large its Deployment is meant to be."""
+    surge, _ = resolve(item)
+    inherited = {
+        key: value
+        for key, value in (item["metadata"].get("annotations") or {}).items()
+        if key not in {REVISION, _DESIRED, _MOST, _LAST_APPLIED}
+    }
+    replicas = item["spec"]["replicas"]
+    return inherited | {_DESIRED: str(replicas), _MOST: str(replicas + surge)}
+
+
+def _reference(stored: Stored) -> Object:
+    return {
+        "apiVersion": stored.resource.group_version,
+        "kind": stored.resource.kind,
+        "name": stored.key[1],
+        "uid": stored.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

@@ -1,0 +1,39 @@
+"""A queue of keys without duplicates, and the task that works it off; idle costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+_AT_A_TIME = 16  # keys between two turns of the event loop: the server is never starved
+
+
+class WorkQueue(Generic[K]):
+    """Keys in order of arrival; a key that is queued already is not queued again."""
+
+    def __init__(self, work: Callable[[K], None]) -> None:
+        self._work = work
+        self._keys: dict[K, None] = {}
+        self._filled = asyncio.Event()
+        self.handled = 0
+
+    def add(self, key: K) -> None:
+        """Have `work(key)` called soon."""
+        self._keys.setdefault(key)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Work off keys until cancelled."""
+        while True:
+            await self._filled.wait()
+            # one turn first, so that writes that belong together become one piece of work
+            await asyncio.sleep(0)
+            for _ in range(min(_AT_A_TIME, len(self._keys))):
+                key = next(iter(self._keys))
+                del self._keys[key]
+                self.handled += 1
+                self._work(key)
+            if not self._keys:
+                self._filled.clear()

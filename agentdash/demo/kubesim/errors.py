@@ -1,0 +1,194 @@
+"""The API's refusals: an exception that is a Kubernetes Status, and a constructor for each.
+
+ApiError
+├── 400 bad_request      404 not_found, no_such_path      409 already_exists, conflict
+├── 401 unauthorized     410 expired                      415 unsupported_media_type
+├── 403 forbidden        422 invalid                      429 too_many_requests
+└── 500 internal         504 too_large_version
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentdash.demo.kubesim.resources import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One field's fault inside an Invalid answer."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The cause as `details.causes` has it."""
+        shown = {"reason": self.reason, "message": self.message}
+        return shown | {"field": self.field} if self.field else shown
+
+
+def invalid_value(field: str, shown: str, why: str) -> Cause:
+    """`Invalid value`: `shown` is the value as Go prints it, quotes included."""
+    return Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
+
+
+def required_value(field: str, why: str = "") -> Cause:
+    """`Required value`, with a reason where the real server gives one."""
+    return Cause("FieldValueRequired", "Required value" + (f": {why}" if why else ""), field)
+
+
+class ApiError(Exception):
+    """An answer other than success, with the Status the real server sends."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retry_after: int | None = None,
+        continue_token: str = "",
+        plain: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.retry_after = details, retry_after
+        self.continue_token, self.plain = continue_token, plain
+
+    def status(self) -> dict[str, Any]:
+        """The body: kind Status, keys that have nothing to say left out."""
+        body: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {"continue": self.continue_token} if self.continue_token else {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            body["reason"] = self.reason
+        if self.details is not None:
+            body["details"] = dict(self.details)
+        return body | {"code": self.code}
+
+
+def success(details: Mapping[str, Any] | None = None, code: int | None = None) -> dict[str, Any]:
+    """The Status of a deletion or an eviction that went well."""
+    body: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+    }
+    if details is not None:
+        body["details"] = dict(details)
+    if code is not None:
+        body["code"] = code
+    return body
+
+
+def details_of(resource: Resource, name: str = "", subresource: str = "") -> dict[str, str]:
+    """`details`: name, group and kind; the kind of a resource is its plural here."""
+    kind = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    shown = {"name": name, "group": resource.group, "kind": kind}
+    return {key: value for key, value in shown.items() if value}
+
+
+def not_found(resource: Resource, name: str) -> ApiError:
+    """404 for an object."""
+    message = f'{resource.qualified} "{name}" not found'
+    return ApiError(404, "NotFound", message, details_of(resource, name))
+
+
+def no_such_path() -> ApiError:
+    """404 outside every group: plain text, not a Status."""
+    return ApiError(404, "", "404 page not found\n", plain=True)
+
+
+def method_not_allowed() -> ApiError:
+    """405 for a verb a resource does not have."""
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message, {})
+
+
+def already_exists(resource: Resource, name: str) -> ApiError:
+    """409 for a second creation."""
+    message = f'{resource.qualified} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, details_of(resource, name))
+
+
+def conflict(resource: Resource, name: str, why: str = "", subresource: str = "") -> ApiError:
+    """409 for a stale version, or `why` where another precondition failed."""
+    why = why or (
+        "the object has been modified; please apply your changes to the latest version "
+        "and try again"
+    )
+    qualified = resource.qualified
+    if subresource:
+        group = f".{resource.group}" if resource.group else ""
+        qualified = f"{resource.plural}/{subresource}{group}"
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    return ApiError(409, "Conflict", message, details_of(resource, name, subresource))
+
+
+def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
+    """422 with every cause; several are listed in brackets, as the real server does."""
+    shown = [f"{cause.field}: {cause.message}" for cause in causes]
+    text = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+    qualified = f"{kind}.{group}" if group else kind
+    details: dict[str, Any] = {"name": name, "group": group, "kind": kind}
+    details = {key: value for key, value in details.items() if value}
+    details["causes"] = [cause.as_json() for cause in causes]
+    return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
+
+
+def bad_request(message: str) -> ApiError:
+    """400 with the parser's words."""
+    return ApiError(400, "BadRequest", message)
+
+
+def unauthorized() -> ApiError:
+    """401 for a token nobody issued, or one that ran out."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(resource: Resource, name: str, why: str) -> ApiError:
+    """403 for one object or, with no name, for the collection."""
+    shown = f'{resource.qualified} "{name}"' if name else resource.qualified
+    return ApiError(403, "Forbidden", f"{shown} is forbidden: {why}", details_of(resource, name))
+
+
+def unsupported_media_type() -> ApiError:
+    """415 for a patch of an unknown kind."""
+    return ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+
+
+def rejected_patch() -> ApiError:
+    """422 for a JSON patch whose test failed or whose path does not exist."""
+    message = "the server rejected our request due to an error in our request"
+    return ApiError(422, "Invalid", message, {})
+
+
+def expired(message: str, continue_token: str = "") -> ApiError:
+    """410: the version asked for is no longer kept."""
+    return ApiError(410, "Expired", message, continue_token=continue_token)
+
+
+def too_large_version(asked: int, current: int) -> ApiError:
+    """504: a version that has not come about yet."""
+    details = {
+        "causes": [
+            Cause("ResourceVersionTooLarge", "Too large resource version").as_json(),
+        ],
+        "retryAfterSeconds": 1,
+    }
+    message = f"Timeout: Too large resource version: {asked}, current: {current}"
+    return ApiError(504, "Timeout", message, details, retry_after=1)
+
+
+def internal(message: str) -> ApiError:
+    """500 without a reason: the real server's answer where it had none for the caller."""
+    return ApiError(500, "", message)

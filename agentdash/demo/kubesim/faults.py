@@ -1,0 +1,140 @@
+"""Faults by switch: slow, refused, hanging, cut or garbled answers, dropped watches, no history."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentdash.demo.kubesim.errors import ApiError
+
+_WORDS: dict[int, tuple[str, str]] = {
+    400: ("BadRequest", "the request is invalid"),
+    401: ("Unauthorized", "Unauthorized"),
+    403: ("Forbidden", "forbidden by the simulation"),
+    404: ("NotFound", "the server could not find the requested resource"),
+    409: ("Conflict", "the object has been modified; please apply your changes again"),
+    422: ("Invalid", "the server rejected our request due to an error in our request"),
+    429: (
+        "TooManyRequests",
+        "the server has received too many requests and has asked us to try again later",
+    ),
+    500: ("InternalError", "Internal error occurred: simulated"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "Timeout: request did not complete within the requested timeout"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to matching requests: `verb` and `path` are expressions (verb whole, path
+    searched, query included).
+
+    A delay of `latency_s` comes first; then one of `status`, `hang`, `cut` (half the body, then
+    the connection ends) or `garble` (not JSON). With `after`, the request is carried out before it
+    fails; cut and garbled answers always are.
+    """
+
+    verb: str = ".*"
+    path: str = ""
+    latency_s: float = 0.0
+    status: int = 0
+    retry_after: int | None = None
+    hang: bool = False
+    cut: bool = False
+    garble: bool = False
+    after: bool = False
+    share: float = 1.0
+    times: int | None = None
+
+    def concerns(self, verb: str, path: str) -> bool:
+        """Whether a request matches, its share aside."""
+        return bool(re.fullmatch(self.verb, verb) and re.search(self.path, path))
+
+    def error(self) -> ApiError:
+        """The refusal, as a Status."""
+        reason, words = _WORDS.get(self.status, ("", f"simulated status {self.status}"))
+        details = None
+        if self.retry_after is not None:
+            details = {"retryAfterSeconds": self.retry_after}
+        return ApiError(self.status, reason, words, details, retry_after=self.retry_after)
+
+
+class Faults:
+    """The switchboard. Watches and history are reached through the two callbacks."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        *,
+        drop: Callable[[bool], int],
+        expire: Callable[[], None],
+    ) -> None:
+        self._rng, self._drop, self._expire = rng, drop, expire
+        self._active: dict[int, Fault] = {}
+        self._left: dict[int, int] = {}
+        self._next_id = 1
+        self._drop_every_s: float | None = None
+        self._changed = asyncio.Event()
+
+    def add(self, fault: Fault) -> int:
+        """Switch a fault on; the number returned switches it off again."""
+        number, self._next_id = self._next_id, self._next_id + 1
+        self._active[number] = fault
+        if fault.times is not None:
+            self._left[number] = fault.times
+        return number
+
+    def remove(self, number: int) -> None:
+        """Switch one fault off; nothing happens if it is off already."""
+        self._active.pop(number, None)
+        self._left.pop(number, None)
+
+    def clear(self) -> None:
+        """Switch everything off, regular dropping of watches included."""
+        self._active.clear()
+        self._left.clear()
+        self.drop_watches_every(None)
+
+    @property
+    def active(self) -> dict[int, Fault]:
+        """Faults that are on, by number."""
+        return dict(self._active)
+
+    def take(self, verb: str, path: str) -> list[Fault]:
+        """The faults that strike this request; limited ones are used up."""
+        struck = []
+        for number, fault in list(self._active.items()):
+            if not fault.concerns(verb, path) or self._rng.random() >= fault.share:
+                continue
+            struck.append(fault)
+            if number in self._left:
+                self._left[number] -= 1
+                if self._left[number] <= 0:
+                    self.remove(number)
+        return struck
+
+    def drop_watches(self, *, clean: bool = False) -> int:
+        """End every watch now: torn off, or cleanly. Returns how many there were."""
+        return self._drop(clean)
+
+    def drop_watches_every(self, seconds: float | None) -> None:
+        """Tear every watch off each so many (real) seconds; None stops that."""
+        self._drop_every_s = seconds
+        self._changed.set()
+
+    def expire_history(self) -> None:
+        """Forget all history: a watch or page resumed from before now gets 410."""
+        self._expire()
+
+    async def run(self) -> None:
+        """Drop watches at the interval set, until cancelled."""
+        while True:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(self._drop_every_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._drop(False)

@@ -1,0 +1,110 @@
+"""From a call to its answer: authentication, authorisation, and the handler for its verb."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agentdash.demo.kubesim import discovery, lists, scale
+from agentdash.demo.kubesim.access import Access, Asked, User
+from agentdash.demo.kubesim.calls import Answer, Call, answer, text_answer
+from agentdash.demo.kubesim.errors import (
+    ApiError,
+    bad_request,
+    method_not_allowed,
+    no_such_path,
+)
+from agentdash.demo.kubesim.registry import Registry
+from agentdash.demo.kubesim.resources import ACCESS_REVIEWS, Resource
+from agentdash.demo.kubesim.writes import Writes, write_of
+
+_HEALTH = ("/livez", "/readyz", "/healthz")
+_READING = ("GET", "HEAD")
+
+
+class Handlers:
+    """Everything but watches, which are streams."""
+
+    def __init__(self, registry: Registry, access: Access, host: str) -> None:
+        self._registry, self._access, self._host = registry, access, host
+        self._writes = Writes(registry, access)
+
+    def admit(self, call: Call) -> User:
+        """Who asks, once it is known that they may; raises ApiError 401, 403, 404 or 405."""
+        user = self._access.authenticate(call.headers.get("Authorization", ""))
+        resource, target = call.target.resource, call.target
+        if resource is None:
+            self._admit_path(call, user)
+            return user
+        sub = resource.subresource(target.subresource) if target.subresource else None
+        if target.subresource and sub is None:
+            raise no_such_path()
+        if resource is not ACCESS_REVIEWS:
+            asked = Asked(
+                verb=call.verb,
+                group=resource.group,
+                resource=f"{resource.plural}/{sub.name}" if sub else resource.plural,
+                namespace=target.namespace,
+                name=target.name,
+            )
+            self._access.require(user, asked, resource)
+        if call.verb not in (sub.verbs if sub else resource.verbs):
+            raise method_not_allowed()
+        if not target.namespace and resource.namespaced and (target.name or call.method == "POST"):
+            # objects of a namespace are only reached through it
+            raise no_such_path()
+        return user
+
+    def _admit_path(self, call: Call, user: User) -> None:
+        public = call.path in {*_HEALTH, "/version"}
+        if public or user.is_admin or "system:authenticated" in user.groups:
+            return
+        words = f'forbidden: User "{user.name}" cannot {call.method.lower()} path "{call.path}"'
+        raise ApiError(403, "Forbidden", words, {})
+
+    async def serve(self, call: Call, user: User) -> Answer:
+        """The answer; raises ApiError."""
+        resource = call.target.resource
+        if resource is None:
+            return self._serve_path(call)
+        if call.target.subresource == "scale":
+            return scale.serve(self._registry, call, resource, write_of(call))
+        if call.verb == "list":
+            return await lists.list_objects(self._registry.store, call, resource)
+        if call.method in _READING:
+            stored = self._registry.read(resource, call.target.namespace, call.target.name)
+            return lists.one_object(resource, stored, call)
+        try:
+            return self._write(call, resource, user)
+        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+            # a body whose parts are not of the kinds the API's types have
+            raise bad_request(f"the object provided is malformed: {error!r}") from error
+
+    def _write(self, call: Call, resource: Resource, user: User) -> Answer:
+        match call.verb:
+            case "create" if call.target.subresource:
+                return self._writes.post_subresource(call, resource)
+            case "create" if not call.target.name:
+                return self._writes.create(call, resource, user)
+            case "update" if call.target.name:
+                return self._writes.replace(call, resource)
+            case "patch" if call.target.name:
+                return self._writes.patch(call, resource)
+            case "delete":
+                return self._writes.delete(call, resource)
+            case "deletecollection":
+                return self._writes.delete_all(call, resource)
+        raise method_not_allowed()
+
+    def _serve_path(self, call: Call) -> Answer:
+        if call.method not in _READING:
+            raise no_such_path()
+        if call.path.startswith(_HEALTH):
+            return text_answer(200, "ok")
+        found = discovery.document(call.path, call.headers.get("Accept", ""), self._host)
+        if found is None:
+            raise no_such_path()
+        document, content_type = found
+        made = answer(200, document)
+        if content_type != discovery.AGGREGATED:
+            return made
+        return Answer(200, made.body, content_type, {"Cache-Control": "public"})

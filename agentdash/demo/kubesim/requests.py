@@ -1,0 +1,74 @@
+"""The log of requests: what was asked, how it ended, and whether it wrote."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `template` is the path with names replaced by {namespace} and {name}."""
+
+    method: str
+    path: str
+    template: str
+    verb: str
+    status: int
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it asked for a change (refused ones included)."""
+        return self.verb in _WRITES
+
+
+class RequestLog:
+    """The latest 100,000 requests, oldest first."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque(maxlen=_KEPT)
+
+    def add(self, request: Request) -> None:
+        """Remember a request that has been answered (watches: when they began)."""
+        self._requests.append(request)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(tuple(self._requests))
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def writes(self) -> list[Request]:
+        """Requests that asked for a change."""
+        return [request for request in self._requests if request.is_write]
+
+    def count(
+        self,
+        *,
+        method: str | None = None,
+        path_regex: str = "",
+        verb: str | None = None,
+        status: int | None = None,
+    ) -> int:
+        """How many requests match everything given; the expression is searched in the path."""
+        pattern = re.compile(path_regex)
+        return sum(
+            method in {None, request.method}
+            and verb in {None, request.verb}
+            and status in {None, request.status}
+            and pattern.search(request.path) is not None
+            for request in self._requests
+        )
+
+    def by_template(self) -> Counter[tuple[str, str, int]]:
+        """Counts by method, path template and status."""
+        return Counter((each.method, each.template, each.status) for each in self._requests)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._requests.clear()

@@ -1,0 +1,141 @@
+"""HTTP: aiohttp requests in, answers and watch streams out, faults in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from agentdash.demo.kubesim.admin import PREFIX, Admin
+from agentdash.demo.kubesim.calls import Answer, Call, locate, refusal
+from agentdash.demo.kubesim.errors import ApiError
+from agentdash.demo.kubesim.faults import Fault, Faults
+from agentdash.demo.kubesim.handlers import Handlers
+from agentdash.demo.kubesim.requests import Request, RequestLog
+from agentdash.demo.kubesim.store import Store
+from agentdash.demo.kubesim.watches import Watch
+
+_GARBLED = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
+_STREAM = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+class Server:
+    """The request handler of the simulator's one port."""
+
+    def __init__(
+        self,
+        store: Store,
+        handlers: Handlers,
+        admin: Admin,
+        faults: Faults,
+        log: RequestLog,
+        *,
+        rng: random.Random,
+        history: int,
+    ) -> None:
+        self._store, self._handlers, self._admin = store, handlers, admin
+        self._faults, self._log, self._rng, self._history = faults, log, rng, history
+        self._watches: set[Watch] = set()
+
+    def end_watches(self, clean: bool) -> int:
+        """End every open watch; returns how many there were."""
+        watches = list(self._watches)
+        for watch in watches:
+            watch.end(clean=clean)
+        return len(watches)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        call = Call(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=await request.read() if request.body_exists else b"",
+            target=locate(unquote(request.path)),
+        )
+        if call.path.startswith(PREFIX):
+            return _response(self._administer(call))
+        faults = self._faults.take(call.verb, request.path_qs)
+        early = await _strike(faults, after=False)
+        if early is not None:
+            return self._finish(call, early)
+        try:
+            user = self._handlers.admit(call)
+            if call.verb == "watch" and call.target.resource is not None:
+                watch = Watch(self._store, call, call.target.resource, self._rng, self._history)
+                return await self._stream(request, call, watch)
+            made = await self._handlers.serve(call, user)
+        except ApiError as error:
+            made = refusal(error)
+        late = await _strike(faults, after=True)
+        if late is not None:
+            return self._finish(call, late)
+        if any(fault.garble for fault in faults):
+            made = Answer(made.status, _GARBLED, made.content_type, made.headers)
+        if any(fault.cut for fault in faults):
+            self._remember(call, made.status)
+            return await _cut(request, made)
+        return self._finish(call, made)
+
+    def _administer(self, call: Call) -> Answer:
+        try:
+            return self._admin.serve(call)
+        except ApiError as error:
+            return refusal(error)
+
+    def _finish(self, call: Call, made: Answer) -> web.Response:
+        self._remember(call, made.status)
+        return _response(made)
+
+    def _remember(self, call: Call, status: int) -> None:
+        template = call.target.template
+        self._log.add(Request(call.method, call.path, template, call.verb, status))
+
+    async def _stream(
+        self, request: web.BaseRequest, call: Call, watch: Watch
+    ) -> web.StreamResponse:
+        self._remember(call, 200)
+        response = web.StreamResponse(headers=_STREAM)
+        self._watches.add(watch)
+        try:
+            await response.prepare(request)
+            async for chunk in watch.chunks():
+                await response.write(chunk)
+        finally:
+            self._watches.discard(watch)
+        if watch.torn and request.transport is not None:
+            request.transport.abort()
+        return response
+
+
+async def _strike(faults: list[Fault], *, after: bool) -> Answer | None:
+    """Delay, hang or refuse as the faults say; None lets the request go on."""
+    for fault in faults:
+        if fault.after != after:
+            continue
+        if fault.latency_s:
+            await asyncio.sleep(fault.latency_s)
+        if fault.hang:
+            await asyncio.Event().wait()  # until the client gives up or the server stops
+        if fault.status:
+            return refusal(fault.error())
+    return None
+
+
+def _response(made: Answer) -> web.Response:
+    headers = {"Content-Type": made.content_type, **(made.headers or {})}
+    return web.Response(status=made.status, body=made.body, headers=headers)
+
+
+async def _cut(request: web.BaseRequest, made: Answer) -> web.StreamResponse:
+    """Announce the whole answer, send half of it, and tear the connection."""
+    response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
+    response.content_length = len(made.body)
+    await response.prepare(request)
+    await response.write(made.body[: len(made.body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response
