@@ -9,7 +9,7 @@ from typing import Protocol
 
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
+from controller.model.observation import ClusterEvent, Pods, QueueDepth, WakeWatch, Workload
 from controller.model.outcome import Outcome
 from controller.model.readings import Reading
 from controller.model.snapshot import Link, Snapshot
@@ -125,6 +125,10 @@ class Workloads(Protocol):
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         """The pool's pods."""
+        ...
+
+    def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
+        """What the cluster's own controllers warned of lately about the pool's objects."""
         ...
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:

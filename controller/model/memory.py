@@ -8,7 +8,7 @@ from controller.model.ids import PoolKey
 from controller.model.value import Value
 
 
-class RecommendationRun(Value):
+class RecommendationRun(Value, gc=False):
     """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds)."""
 
     replicas: int
@@ -16,22 +16,27 @@ class RecommendationRun(Value):
     last_at: float
 
 
-class ScaleChange(Value):
+class ScaleChange(Value, gc=False):
     """A change that was written and seen: replicas added or removed (always positive), and when."""
 
     change: int
     at: float
 
 
-class Ask(Value):
-    """A write that was asked for and is not confirmed yet by what the cluster shows."""
+class Ask(Value, gc=False):
+    """A write that was asked for and is not confirmed yet by what the cluster shows.
+
+    `earlier` are other sizes asked for from the same `before`: each may still turn out to have been
+    applied, its answer lost.
+    """
 
     before: int
     after: int
     at: float
+    earlier: tuple[int, ...] = ()
 
 
-class PoolMemory(Value):
+class PoolMemory(Value, gc=False):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away.
     """

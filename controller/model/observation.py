@@ -84,6 +84,18 @@ class Pods(Value):
     items: tuple[Pod, ...] = ()
 
 
+class ClusterEvent(Value):
+    """A warning of the cluster's own controllers about a pool's objects; `at` in Unix seconds,
+    `count` how often it came.
+    """
+
+    at: float
+    reason: str
+    message: str
+    object_name: str
+    count: int = 1
+
+
 class WakeWatch(StrEnum):
     """How a pool at zero would notice its first message."""
 
@@ -103,6 +115,7 @@ class PoolObservation(Value):
     woken_at: float | None = None
     wake: WakeWatch = WakeWatch.OFF
     wake_detail: str = ""
+    warnings: tuple[ClusterEvent, ...] = ()
 
 
 class Observation(Value):

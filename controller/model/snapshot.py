@@ -77,10 +77,11 @@ class Severity(StrEnum):
 
 
 class Finding(Value):
-    """What deserves attention: `subject` is a pool's key, a link's name or `fleet`."""
+    """What deserves attention: `subject` is a pool's key or a link's name, `kind` what of it."""
 
     severity: Severity
     subject: str
+    kind: str
     text: str
     since: float
 
@@ -94,6 +95,7 @@ class LoopStats(Value):
     decisions: int = 0
     writes: int = 0
     failed_writes: int = 0
+    failed_readings: int = 0
 
 
 class Snapshot(Value):

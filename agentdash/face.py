@@ -1,0 +1,158 @@
+"""The verbs with an engine of their own: the dashboard on a fleet, and the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from agentdash.demo.process import DemoError, RunningWorld, running_world
+from agentdash.demo.report import WorldReport, summary
+from controller.config import load
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.engine.supervise import EngineThread, FatalError, Main
+from controller.exit_codes import ExitCode
+from controller.logs import log_nowhere
+
+if TYPE_CHECKING:
+    from controller.model.settings import Settings
+
+STOP_S: Final = 15.0
+DEMO_S: Final = 60.0
+
+
+def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bool) -> ExitCode:
+    """The dashboard on a fleet, its controller in a thread beside it."""
+    clock, hub = SystemClock(), Hub()
+
+    async def engine(stopping: asyncio.Event) -> None:
+        # imported here so that the first screen does not wait for the Kubernetes client
+        from controller.wiring import embedded
+
+        await embedded(settings, hub, clock, name=name, read_only=read_only, stopping=stopping)
+
+    return _show(engine, hub, clock, ascii_only=ascii_only, for_s=None)
+
+
+def show_demo(
+    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None, ascii_only: bool
+) -> ExitCode:
+    """The dashboard on the demo's world."""
+    clock, hub = SystemClock(), Hub()
+
+    async def engine(stopping: asyncio.Event) -> None:
+        try:
+            async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
+                await _control(world, hub, clock, stopping)
+        except DemoError as error:
+            raise FatalError(str(error)) from error
+
+    return _show(engine, hub, clock, ascii_only=ascii_only, for_s=for_s)
+
+
+def run_demo_headless(
+    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None
+) -> ExitCode:
+    """The demo without a screen; one line of summary at the end."""
+    log_nowhere()
+    seconds = for_s or DEMO_S
+    try:
+        asyncio.run(_headless(speed, seed, load_for_s, seconds))
+    except (DemoError, FatalError) as error:
+        print(f"agentdash: {error}", file=sys.stderr)  # noqa: T201  the user's terminal
+        return ExitCode.UNREACHABLE
+    return ExitCode.OK
+
+
+async def _headless(speed: float, seed: int, load_for_s: float | None, seconds: float) -> None:
+    clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    _tell(f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …")
+    async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
+        began = time.monotonic()
+        loop.call_later(seconds, stopping.set)
+        async with _progress(hub, seconds):
+            await _control(world, hub, clock, stopping)
+        took = time.monotonic() - began
+    print(_summary(world.report, hub, took))  # noqa: T201  standard output is the product here
+
+
+async def _control(
+    world: RunningWorld, hub: Hub, clock: SystemClock, stopping: asyncio.Event
+) -> None:
+    from controller.wiring import embedded
+
+    settings = load(Path(world.ready.fleet))
+    kubernetes = msgspec.structs.replace(settings.kubernetes, kubeconfig=world.ready.kubeconfig)
+    settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
+    await embedded(settings, hub, clock, name="demo", read_only=False, stopping=stopping)
+
+
+def _summary(world: WorldReport, hub: Hub, seconds: float) -> str:
+    snapshot = hub.latest()
+    return summary(
+        world,
+        seconds=seconds,
+        decisions=snapshot.loop.decisions if snapshot else 0,
+        writes=snapshot.loop.writes if snapshot else 0,
+    )
+
+
+@asynccontextmanager
+async def _progress(hub: Hub, seconds: float) -> AsyncIterator[None]:
+    """A line on stderr every ten seconds, so that a minute without a screen is not a silent one."""
+
+    async def tell() -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(10.0)
+            snapshot = hub.latest()
+            writes = snapshot.loop.writes if snapshot else 0
+            _tell(f"{time.monotonic() - began:.0f} of {seconds:.0f} s, {writes} patches")
+
+    telling = asyncio.create_task(tell(), name="progress")
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  progress for whoever waits
+
+
+def _show(
+    engine: Main, hub: Hub, clock: SystemClock, *, ascii_only: bool, for_s: float | None
+) -> ExitCode:
+    from agentdash.tui.app import run_dashboard
+
+    log_nowhere()
+    thread = EngineThread(engine)
+    try:
+        run_dashboard(
+            hub,
+            clock=clock.now,
+            on_ready=thread.start,
+            engine_status=thread.problem,
+            ascii_only=ascii_only,
+            for_s=for_s,
+        )
+    finally:
+        ended = thread.stop(STOP_S)
+    if not ended:
+        _tell("agentdash: the engine did not stop in time")
+        return ExitCode.FAILED
+    if fatal := thread.fatal():
+        _tell(f"agentdash: {fatal}")
+        return ExitCode.UNREACHABLE
+    return ExitCode.OK

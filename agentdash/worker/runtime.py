@@ -1,0 +1,180 @@
+"""One worker: `slots` tasks at once from a pull consumer, acknowledged only when they are done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.errors import APIError
+
+log = logging.getLogger(__name__)
+
+PULL_WAIT_S: Final = 1.0
+"""Short, because a worker that is asked to stop waits for its last pull."""
+RETRY_S: Final = 1.0
+HEARTBEATS_PER_ACK_WAIT: Final = 3
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens one task used, by kind."""
+
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+
+
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is published for each task that was done; the message's id makes it count once."""
+
+    tenant: str
+    role: str
+    model: str
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One message to work on. `waited_s` is from its publication to its delivery."""
+
+    data: bytes
+    sequence: int
+    deliveries: int
+    waited_s: float
+
+
+Agent = Callable[[Task], Awaitable[Usage]]
+
+
+class Worker:
+    """Pulls tasks and gives them to an agent until it is told to stop.
+
+    A task is acknowledged when the agent returns, after its usage was stored; while the agent works
+    the delivery is kept alive. When the agent raises, the task is handed back at once. Asked to
+    stop, the worker takes nothing new and finishes what it has; cancelled, it hands that back.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: JetStreamContext,
+        stream_name: str,
+        consumer: str,
+        agent: Agent,
+        tenant: str,
+        role: str,
+        model: str = "",
+        slots: int = 1,
+        ack_wait_s: float = 30.0,
+        usage_subject: str = "",
+        on_done: Callable[[Task, Usage], None] | None = None,
+    ) -> None:
+        """`usage_subject` is where usage events go (a JetStream subject); empty sends none."""
+        self._stream = stream
+        self._stream_name = stream_name
+        self._consumer = consumer
+        self._agent = agent
+        self._tenant = tenant
+        self._role = role
+        self._model = model
+        self._slots = slots
+        self._heartbeat_s = ack_wait_s / HEARTBEATS_PER_ACK_WAIT
+        self._usage_subject = usage_subject
+        self._on_done = on_done
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set and what was taken is done."""
+        free = asyncio.Semaphore(self._slots)
+        subscription = await self._stream.pull_subscribe_bind(self._consumer, self._stream_name)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while not stopping.is_set():
+                    await free.acquire()
+                    message = await self._pull(subscription, stopping)
+                    if message is None:
+                        free.release()
+                        continue
+                    task = tasks.create_task(self._work(message))
+                    task.add_done_callback(lambda _: free.release())
+        finally:
+            await subscription.unsubscribe()
+
+    async def _pull(
+        self, subscription: JetStreamContext.PullSubscription, stopping: asyncio.Event
+    ) -> Msg | None:
+        """One message to work on; None after a while without one, or when asked to stop.
+
+        A pull is never abandoned: the server may already have delivered to it.
+        """
+        try:
+            message = (await subscription.fetch(1, timeout=PULL_WAIT_S))[0]
+        except nats.errors.TimeoutError:
+            return None
+        except (nats.errors.Error, APIError) as error:
+            log.warning("pulling failed; trying again", extra={"error": str(error)})
+            await _wait(stopping, RETRY_S)
+            return None
+        if stopping.is_set():
+            await message.nak()
+            return None
+        return message
+
+    async def _work(self, message: Msg) -> None:
+        metadata = message.metadata
+        task = Task(
+            data=message.data,
+            sequence=metadata.sequence.stream,
+            deliveries=metadata.num_delivered or 1,
+            waited_s=max(0.0, time.time() - metadata.timestamp.timestamp()),
+        )
+        alive = asyncio.create_task(self._keep_alive(message))
+        try:
+            usage = await self._agent(task)
+            await self._report(task, usage)
+            await message.ack()
+        except asyncio.CancelledError:
+            await message.nak()
+            raise
+        except nats.errors.Error as error:
+            # not acknowledged, so JetStream delivers it again; the usage event is counted once
+            log.warning("a task's end could not be reported", extra={"error": str(error)})
+            return
+        except Exception:
+            log.exception("the agent failed; the task is handed back")
+            await message.nak(delay=RETRY_S)
+            return
+        finally:
+            alive.cancel()
+        if self._on_done is not None:
+            self._on_done(task, usage)
+
+    async def _report(self, task: Task, usage: Usage) -> None:
+        if not self._usage_subject:
+            return
+        event = UsageEvent(tenant=self._tenant, role=self._role, model=self._model, usage=usage)
+        await self._stream.publish(
+            self._usage_subject,
+            msgspec.json.encode(event),
+            headers={"Nats-Msg-Id": f"{self._stream_name}.{task.sequence}"},
+        )
+
+    async def _keep_alive(self, message: Msg) -> None:
+        """Tell JetStream that the work goes on, often enough that it is not delivered again."""
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            await message.in_progress()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,61 @@
+"""The controller without a screen: run until told, log JSON lines, serve health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from controller.engine.supervise import FatalError
+from controller.exit_codes import ExitCode
+from controller.expose.server import ListenError
+from controller.model.settings import Settings
+from controller.wiring import UnsupportedServerError, headless
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(settings: Settings, *, name: str, read_only: bool, host: str, port: int) -> ExitCode:
+    """Run until SIGTERM or SIGINT; what cannot begin says why on standard error."""
+    try:
+        asyncio.run(_run(settings, name, read_only=read_only, host=host, port=port))
+    except UnsupportedServerError as error:
+        return _refuse(error, ExitCode.UNSUPPORTED)
+    except (FatalError, ListenError) as error:
+        return _refuse(error, ExitCode.UNREACHABLE)
+    return ExitCode.OK
+
+
+async def _run(settings: Settings, name: str, *, read_only: bool, host: str, port: int) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    def started(url: str) -> None:
+        log.info(
+            "started",
+            extra={
+                "fleet": name,
+                "pools": len(settings.fleet.pools),
+                "read_only": read_only,
+                "serving": url,
+            },
+        )
+
+    await headless(
+        settings,
+        name=name,
+        read_only=read_only,
+        host=host,
+        port=port,
+        stopping=stopping,
+        on_serving=started,
+    )
+    log.info("stopped")
+
+
+def _refuse(error: Exception, code: ExitCode) -> ExitCode:
+    print(f"agentdash: {error}", file=sys.stderr)  # noqa: T201  the user's terminal, not the log
+    return code

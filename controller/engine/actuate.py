@@ -1,0 +1,105 @@
+"""Step 3 of a tick: what the plan changes is written, bounded in number, each write by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from controller.engine.backoff import WriteBackoff
+from controller.model.decision import Decision
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.value import Value
+from controller.ports import Actuator, Clock
+
+IN_FLIGHT_LIMIT: Final = 50
+"""Writes under way at once: the client's burst. What does not fit is decided anew by the next tick,
+on newer numbers, instead of waiting in a queue with an old one."""
+
+
+class Write(Value):
+    """One write that ended: what was decided, and what became of it at `at` (Unix seconds)."""
+
+    decision: Decision
+    outcome: Outcome
+    at: float
+
+
+class Hands:
+    """Carries decisions out; a pool has at most one write under way."""
+
+    def __init__(
+        self,
+        *,
+        pools: Mapping[PoolKey, Pool],
+        actuator: Actuator | None,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+        on_write: Callable[[Write], None],
+    ) -> None:
+        """Without an actuator nothing is written; `on_write` hears of each write that ended."""
+        self._pools = pools
+        self._actuator = actuator
+        self._clock = clock
+        self._tasks = tasks
+        self._on_write = on_write
+        self._under_way: dict[PoolKey, asyncio.Task[None]] = {}
+        self.backoff = WriteBackoff()
+
+    @property
+    def under_way(self) -> frozenset[PoolKey]:
+        """Pools whose write has not ended: nothing is decided for them until it has."""
+        return frozenset(self._under_way)
+
+    def begin(self, decisions: Iterable[Decision]) -> list[asyncio.Task[None]]:
+        """Start the writes that may start now, wakes first; returns their tasks."""
+        if self._actuator is None:
+            return []
+        now = self._clock.now()
+        due = sorted(
+            (
+                decision
+                for decision in decisions
+                if decision.changes
+                and decision.pool not in self._under_way
+                and not self.backoff.holds(decision.pool, now)
+            ),
+            key=lambda decision: not decision.wake,
+        )
+        room = max(0, IN_FLIGHT_LIMIT - len(self._under_way))
+        return [self._start(self._actuator, decision) for decision in due[:room]]
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until every write under way has ended, at most so long; cancel what has not."""
+        tasks = set(self._under_way.values())
+        if not tasks:
+            return
+        _, unsettled = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in unsettled:
+            task.cancel()
+
+    def _start(self, actuator: Actuator, decision: Decision) -> asyncio.Task[None]:
+        task = self._tasks.create_task(
+            self._write(actuator, decision), name=f"write {decision.pool}"
+        )
+        self._under_way[decision.pool] = task
+        task.add_done_callback(lambda _: self._under_way.pop(decision.pool, None))
+        return task
+
+    async def _write(self, actuator: Actuator, decision: Decision) -> None:
+        pool, replicas = self._pools[decision.pool], decision.next
+        if replicas is None:
+            return
+        try:
+            outcome = await actuator.scale(
+                pool, replicas, decision.resource_version, urgent=decision.wake
+            )
+        except Exception as error:  # noqa: BLE001  one pool's fault must not stop another's write
+            outcome = Outcome(kind=OutcomeKind.FAILED, detail=f"{type(error).__name__}: {error}")
+        at = self._clock.now()
+        self.backoff.learn(decision.pool, outcome, at)
+        # free before telling: whoever hears of the end may start the next write
+        self._under_way.pop(decision.pool, None)
+        self._on_write(Write(decision=decision, outcome=outcome, at=at))

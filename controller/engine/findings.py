@@ -1,0 +1,100 @@
+"""What deserves somebody's attention, worst first: pure, from what was seen and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from controller.model.observation import PodPhase, Pods, WakeWatch
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.readings import Absent, Fresh, Reading, Stale, T, last_known
+from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
+
+_RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+_HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
+_STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
+
+
+def findings(
+    pools: Iterable[PoolView], links: Iterable[Link], known: Iterable[Finding], now: float
+) -> tuple[Finding, ...]:
+    """All findings, worst first; one that was there before keeps its `since`."""
+    since = {(finding.subject, finding.kind): finding.since for finding in known}
+    found = [*_of_links(links), *(each for pool in pools for each in _of_pool(pool))]
+    dated = [
+        Finding(
+            severity=severity,
+            subject=subject,
+            kind=kind,
+            text=text,
+            since=since.get((subject, kind), now),
+        )
+        for severity, subject, kind, text in found
+    ]
+    return tuple(sorted(dated, key=lambda finding: (_RANK[finding.severity], finding.subject)))
+
+
+_Found = tuple[Severity, str, str, str]
+
+
+def _of_links(links: Iterable[Link]) -> Iterator[_Found]:
+    for link in links:
+        if link.state is LinkState.DISCONNECTED:
+            yield Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}"
+
+
+def _of_pool(pool: PoolView) -> Iterator[_Found]:
+    seen = pool.observation
+    yield from _of_reading(pool, "queue", seen.queue)
+    yield from _of_reading(pool, "deployment", seen.workload)
+    if isinstance(seen.workload, Fresh) and seen.workload.value.message:
+        yield Severity.WARNING, pool.key, "deployment", seen.workload.value.message
+    pods = last_known(seen.pods)
+    if pods is not None:
+        yield from _of_pods(pool, pods)
+    if pool.outcome is not None and pool.outcome.kind not in _HARMLESS:
+        yield Severity.WARNING, pool.key, "write", _failed_write(pool.outcome)
+    if seen.wake is WakeWatch.POLLED:
+        yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"
+
+
+def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[_Found]:
+    if isinstance(reading, Fresh):
+        return
+    kind = "unknown" if isinstance(reading, Absent) else "stale"
+    detail = f": {reading.detail}" if reading.detail else ""
+    yield Severity.WARNING, pool.key, what, f"{what} {kind} ({_words(reading)}){detail}"
+
+
+def _of_pods(pool: PoolView, pods: Pods) -> Iterator[_Found]:
+    stuck = [pod for pod in pods.items if pod.phase in _STUCK and (pod.reason or pod.message)]
+    if stuck:
+        worst = stuck[0]
+        words = ": ".join(part for part in (worst.reason, worst.message) if part)
+        yield (
+            Severity.WARNING,
+            pool.key,
+            "pods",
+            f"{len(stuck)} of {len(pods.items)} pods {worst.phase.value}: {words}",
+        )
+
+
+def _words(reading: Stale[T] | Absent) -> str:
+    return reading.why.value.replace("_", " ")
+
+
+_ADVICE: Final[Mapping[OutcomeKind, str]] = {
+    OutcomeKind.FORBIDDEN: "not permitted to scale it",
+    OutcomeKind.UNAUTHORIZED: "the credentials are not accepted",
+    OutcomeKind.GONE: "the Deployment does not exist",
+    OutcomeKind.INVALID: "the API server refused the change",
+    OutcomeKind.THROTTLED: "the API server asks us to slow down",
+    OutcomeKind.FAILED: "the API server failed",
+    OutcomeKind.UNREACHABLE: "the API server cannot be reached",
+    OutcomeKind.UNKNOWN: "no answer: it may or may not have been applied",
+}
+
+
+def _failed_write(outcome: Outcome) -> str:
+    words = _ADVICE.get(outcome.kind, outcome.kind.value)
+    return f"{words}: {outcome.detail}" if outcome.detail else words

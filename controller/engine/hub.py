@@ -1,0 +1,50 @@
+"""Where snapshots are handed on: the latest wins, and the publisher never waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from controller.model.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """The newest snapshot and who wants to hear of it; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: Snapshot | None = None
+        self._subscribers: dict[int, Callable[[Snapshot], None]] = {}
+        self._next_id = 0
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make this the latest and tell the subscribers; one that fails is dropped and named."""
+        with self._lock:
+            self._latest = snapshot
+            subscribers = list(self._subscribers.items())
+        for number, callback in subscribers:
+            try:
+                callback(snapshot)
+            except Exception:  # a watcher's fault must not reach the loop
+                log.exception("a watcher failed and gets no more snapshots")
+                self._drop(number)
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot, if there was one."""
+        with self._lock:
+            return self._latest
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
+        with self._lock:
+            number = self._next_id
+            self._next_id += 1
+            self._subscribers[number] = callback
+        return lambda: self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        with self._lock:
+            self._subscribers.pop(number, None)

@@ -1,0 +1,237 @@
+"""The loop: one tick is observe, plan, actuate, record, publish, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from controller.engine.actuate import Hands, Write
+from controller.engine.hub import Hub
+from controller.engine.observe import Observer
+from controller.engine.record import Recorder
+from controller.engine.scene import Scene
+from controller.model.decision import Decision, Plan
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import Observation
+from controller.model.outcome import OutcomeKind
+from controller.ports import Actuator, Clock, LinkStatus, QueueSource, WakeSource, Workloads
+
+log = logging.getLogger(__name__)
+
+SETTLE_S: Final = 5.0
+"""How long a stop waits for writes under way."""
+COALESCE_S: Final = 0.02
+"""Snapshots nearer to each other than this are one: a burst of writes is shown once."""
+
+Planner = Callable[[Observation, Fleet, Intents, Memory, float], tuple[Plan, Memory]]
+
+
+class Engine:
+    """One fleet's loop: until `stop`, whatever fails is a reading, an outcome or a finding."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        plan: Planner,
+        queues: QueueSource,
+        wakes: WakeSource,
+        workloads: Workloads,
+        actuator: Actuator | None,
+        links: Collection[LinkStatus],
+        clock: Clock,
+        hub: Hub,
+        recorder: Recorder,
+        scene: Scene,
+        interval_s: float,
+    ) -> None:
+        """Without an actuator the engine plans and writes nothing."""
+        self._fleet = fleet
+        self._pools = {pool.key: pool for pool in fleet.pools}
+        self._plan = plan
+        self._wakes = wakes
+        self._workloads = workloads
+        self._actuator = actuator
+        self._links = links
+        self._clock = clock
+        self._hub = hub
+        self._recorder = recorder
+        self._scene = scene
+        self._interval_s = interval_s
+        self._observer = Observer(
+            queues=queues, wakes=wakes, workloads=workloads, clock=clock, deadline_s=interval_s
+        )
+        self._memory = Memory()
+        self._intents = Intents()
+        self._decisions: dict[PoolKey, Decision] = {}
+        self._asleep: dict[PoolKey, Pool] = {}
+        self._watching = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._due: dict[PoolKey, bool] = {}
+        self._overtaken: set[PoolKey] = set()
+        self._publication: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        """Ask the loop to end: no new tick begins, writes under way are given a few seconds."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Tick until `stop`. A slot that begins while a tick still runs is skipped and counted."""
+        self._wakes.on_wake(self._woken)
+        self._workloads.on_change(self._changed)
+        async with asyncio.TaskGroup() as self._tasks:
+            self._hands = Hands(
+                pools=self._pools,
+                actuator=self._actuator,
+                clock=self._clock,
+                tasks=self._tasks,
+                on_write=self._written,
+            )
+            slot = self._clock.now()
+            while not self._stopping.is_set():
+                await self._full_tick()
+                slot, late = next_slot(slot, self._clock.now(), self._interval_s)
+                self._scene.count_late(late)
+                await self._until(slot)
+            await self._hands.settle(SETTLE_S)
+        self._publish()
+
+    async def _full_tick(self) -> None:
+        """The whole fleet, with its queues asked."""
+        await self._ask(self._fleet.pools)
+        self._tick(self._fleet.pools, full=True)
+
+    async def _early_tick(self) -> None:
+        """The pools for which something happened that need not wait for the interval."""
+        due, self._due = self._due, {}
+        if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
+            await self._ask(asked)
+        self._tick([self._pools[key] for key in sorted(due)], full=False)
+
+    def _tick(self, pools: Collection[Pool], *, full: bool) -> None:
+        """One pass over these pools, on what is known now; never waits, so its view is one."""
+        began = self._clock.now()
+        # 1 observe
+        observation = self._observe(pools)
+        # 2 plan
+        plan, self._memory = self._plan(
+            observation, self._fleet, self._intents, self._memory, began
+        )
+        self._decisions.update(plan.decisions)
+        # 3 actuate
+        self._hands.begin(plan.decisions.values())
+        # 4 record
+        self._recorder.decided(plan)
+        self._find_sleepers(plan)
+        # 5 publish
+        self._scene.saw(observation, self._clock.now() - began, full=full)
+        self._publish_soon()
+
+    async def _ask(self, pools: Iterable[Pool]) -> None:
+        """Subscribe for the pools at zero first: only a LIST asked after that certifies a zero."""
+        async with self._watching:
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._wakes.watch(self._asleep.values())
+            except TimeoutError:
+                log.warning("subscribing for pools at zero timed out; until then they are polled")
+        await self._observer.ask(list(pools))
+
+    def _observe(self, pools: Iterable[Pool]) -> Observation:
+        step = self._clock.follow_step()
+        if step:
+            log.warning("the system's clock was set; following it", extra={"step_s": step})
+            self._observer.shift(step)
+            self._hands.backoff.shift(step)
+        under_way = self._hands.under_way
+        free = [pool for pool in pools if pool.key not in under_way]
+        return Observation(pools=self._observer.see(free), clock_step_s=step)
+
+    def _find_sleepers(self, plan: Plan) -> None:
+        """Pools at zero, or about to be, with no work known: they want a watch, and then a LIST."""
+        for key, decision in plan.decisions.items():
+            asleep = decision.next == 0 and not self._observer.knows_work(self._pools[key])
+            if not asleep:
+                self._asleep.pop(key, None)
+            elif key not in self._asleep:
+                self._asleep[key] = self._pools[key]
+                self._soon(key, ask=True)
+
+    def _woken(self, key: PoolKey) -> None:
+        """A first message for a pool at zero: evidence enough to act on at once."""
+        pool = self._pools.get(key)
+        if pool is not None:
+            self._observer.woken(key)
+            # above an activation threshold the number counts, not only that there is one
+            self._soon(key, ask=pool.activation > 0)
+
+    def _changed(self, namespace: str, deployment: str) -> None:
+        """The cluster moved: where it was faster than our write, decide again on the new number."""
+        for key in list(self._overtaken):
+            pool = self._pools[key]
+            if (pool.namespace, pool.deployment) == (namespace, deployment):
+                self._overtaken.discard(key)
+                self._soon(key, ask=False)
+
+    def _soon(self, key: PoolKey, *, ask: bool) -> None:
+        """Give this pool a tick of its own now; all of the same moment share one."""
+        if self._stopping.is_set():
+            return
+        if not self._due:
+            self._tasks.create_task(self._early_tick(), name="early tick")
+        self._due[key] = ask or self._due.get(key, False)
+
+    def _written(self, write: Write) -> None:
+        self._recorder.written(write)
+        self._scene.written(write)
+        if write.outcome.kind is OutcomeKind.CONFLICT:
+            self._overtaken.add(write.decision.pool)
+        if write.decision.wake:
+            # the first message is served; how many there are now decides the rest
+            self._soon(write.decision.pool, ask=True)
+        elif self._observer.is_woken(write.decision.pool):
+            self._soon(write.decision.pool, ask=False)
+        self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        if self._publication is None:
+            loop = asyncio.get_running_loop()
+            self._publication = loop.call_later(COALESCE_S, self._publish)
+
+    def _publish(self) -> None:
+        if self._publication is not None:
+            self._publication.cancel()
+            self._publication = None
+        self._hub.publish(
+            self._scene.snapshot(
+                decisions=self._decisions,
+                links=[status.link() for status in self._links],
+                recorder=self._recorder,
+                failed_readings=self._observer.failed,
+                now=self._clock.now(),
+            )
+        )
+
+    async def _until(self, slot: float) -> None:
+        """Sleep until the slot, or until asked to stop."""
+        sleep = asyncio.ensure_future(self._clock.sleep(slot - self._clock.now()))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({sleep, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            stopping.cancel()
+
+
+def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
+    """The first slot after `slot` that is not past at `now`, and how many were skipped for it."""
+    following = slot + interval_s
+    if now <= following:
+        return following, 0
+    late = int((now - following) // interval_s) + 1
+    return following + late * interval_s, late

@@ -1,0 +1,97 @@
+"""Step 1 of a tick: everything that can be seen, under a deadline, failures included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import PoolObservation, QueueDepth
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.ports import Clock, QueueSource, WakeSource, Workloads
+
+
+class Observer:
+    """Sees the pools: depths by asking, Deployments and pods from the watches, wakes as they come.
+
+    `deadline_s` bounds the asking; what has not answered by then is a reading too.
+    """
+
+    def __init__(
+        self,
+        *,
+        queues: QueueSource,
+        wakes: WakeSource,
+        workloads: Workloads,
+        clock: Clock,
+        deadline_s: float,
+    ) -> None:
+        self._queues = queues
+        self._wakes = wakes
+        self._workloads = workloads
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
+        self._woken: dict[PoolKey, float] = {}
+        self.failed = 0
+
+    def woken(self, pool: PoolKey) -> None:
+        """A first message was published for this pool just now."""
+        self._woken[pool] = self._clock.now()
+
+    async def ask(self, pools: Sequence[Pool]) -> None:
+        """Read the queues of these pools and keep the readings; returns by the deadline."""
+        answers: Mapping[PoolKey, Reading[QueueDepth]] = {}
+        why, detail = Why.INCOMPLETE, "the source gave no reading for this pool"
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answers = await self._queues.read(pools)
+        except TimeoutError:
+            why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
+        for pool in pools:
+            reading = answers.get(pool.key) or self._without_answer(pool.key, why, detail)
+            self._depths[pool.key] = reading
+            self.failed += not isinstance(reading, Fresh)
+
+    def see(self, pools: Sequence[Pool]) -> dict[PoolKey, PoolObservation]:
+        """What is known of these pools at this instant; never waits, so it is one view."""
+        return {pool.key: self._see(pool) for pool in pools}
+
+    def knows_work(self, pool: Pool) -> bool:
+        """Whether the last reading says that more than the pool's activation is waiting."""
+        depth = self._depths.get(pool.key)
+        return isinstance(depth, Fresh) and depth.value.total > pool.activation
+
+    def is_woken(self, pool: PoolKey) -> bool:
+        """Whether a wake has come that no LIST has counted yet."""
+        return pool in self._woken
+
+    def shift(self, seconds: float) -> None:
+        """Follow a step of the clock."""
+        self._woken = {pool: at + seconds for pool, at in self._woken.items()}
+
+    def _see(self, pool: Pool) -> PoolObservation:
+        queue = self._depths.get(pool.key) or Absent(why=Why.NEVER_READ)
+        woken_at = self._woken.get(pool.key)
+        if woken_at is not None and not isinstance(queue, Absent) and queue.at > woken_at:
+            # a LIST asked after the wake counts the message itself
+            del self._woken[pool.key]
+            woken_at = None
+        wake, wake_detail = self._wakes.state(pool.key)
+        return PoolObservation(
+            queue=queue,
+            workload=self._workloads.workload(pool),
+            pods=self._workloads.pods(pool),
+            woken_at=woken_at,
+            wake=wake,
+            wake_detail=wake_detail,
+            warnings=self._workloads.warnings(pool),
+        )
+
+    def _without_answer(self, pool: PoolKey, why: Why, detail: str) -> Reading[QueueDepth]:
+        known = self._depths.get(pool)
+        value = last_known(known) if known is not None else None
+        if known is None or value is None:
+            return Absent(why=why, at=self._clock.now(), detail=detail)
+        return Stale(value=value, at=known.at, why=why, detail=detail)

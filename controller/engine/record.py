@@ -1,0 +1,126 @@
+"""Step 4 of a tick: what was decided and what became of it, as events to show and lines to log.
+
+A line is logged when a decision changed something or a failure is a new one: none in steady state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from typing import Final
+
+from controller.engine.actuate import Write
+from controller.model.decision import Bound, Code, Decision, Plan, Reason
+from controller.model.ids import PoolKey
+from controller.model.outcome import OutcomeKind
+from controller.model.snapshot import ScaleEvent
+from controller.planning.explain import headline, sentence
+
+log = logging.getLogger(__name__)
+
+EVENTS_KEPT: Final = 200
+
+
+class Recorder:
+    """The history of one process: its newest scale events, and counts since it began."""
+
+    def __init__(self, *, writes: bool) -> None:
+        """`writes` is False where nothing is written: then what would be done is logged instead."""
+        self._writes = writes
+        self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
+        self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
+        self._failures: dict[PoolKey, tuple[OutcomeKind, str]] = {}
+        self.scaled: Counter[tuple[PoolKey, str, str]] = Counter()
+        self.decisions = 0
+        self.written_count = 0
+        self.failed_count = 0
+
+    def decided(self, plan: Plan) -> None:
+        """Count the decisions that change something, each once however often it is repeated."""
+        for decision in plan.decisions.values():
+            if not decision.changes:
+                self._pending.pop(decision.pool, None)
+                continue
+            change = (decision.current, decision.next)
+            if self._pending.get(decision.pool) == change:
+                continue
+            self._pending[decision.pool] = change
+            self.decisions += 1
+            if not self._writes:
+                log.info("would scale", extra=_fields(decision))
+
+    def written(self, write: Write) -> None:
+        """Keep what became of a decision."""
+        decision, outcome = write.decision, write.outcome
+        self._pending.pop(decision.pool, None)
+        if outcome.kind is OutcomeKind.APPLIED:
+            self.written_count += 1
+            self._failures.pop(decision.pool, None)
+            self.scaled[decision.pool, direction(decision), trigger(decision)] += 1
+            log.info("scaled", extra=_fields(decision))
+        else:
+            self.failed_count += 1
+            failure = (outcome.kind, outcome.detail)
+            if self._failures.get(decision.pool) != failure:
+                self._failures[decision.pool] = failure
+                log.warning(
+                    "not scaled",
+                    extra=_fields(decision)
+                    | {
+                        "outcome": outcome.kind.value,
+                        "status": outcome.status,
+                        "detail": outcome.detail,
+                    },
+                )
+        if outcome.kind is not OutcomeKind.CONFLICT:
+            self._events.appendleft(_event(write))
+
+    def events(self) -> tuple[ScaleEvent, ...]:
+        """The newest first."""
+        return tuple(self._events)
+
+
+def deciding(decision: Decision) -> Reason:
+    """The reason that stands for the decision: the last that changed its number."""
+    reasons = decision.reasons or (Reason(code=Code.QUEUE, value=decision.demand),)
+    for reason in reversed(reasons):
+        if reason.value == decision.next:
+            return reason
+    return reasons[-1]
+
+
+def direction(decision: Decision) -> str:
+    """`up` or `down`."""
+    return "up" if (decision.next or 0) > (decision.current or 0) else "down"
+
+
+def trigger(decision: Decision) -> str:
+    """What moved the pool: `wake` for a first message, else the bound."""
+    return "wake" if decision.wake and decision.bound is Bound.DEMAND else decision.bound.value
+
+
+def _event(write: Write) -> ScaleEvent:
+    decision = write.decision
+    return ScaleEvent(
+        at=write.at,
+        pool=decision.pool,
+        before=decision.current or 0,
+        after=decision.next or 0,
+        bound=decision.bound.value,
+        reason=deciding(decision),
+        outcome=write.outcome,
+    )
+
+
+def _fields(decision: Decision) -> dict[str, object]:
+    return {
+        "pool": decision.pool,
+        "before": decision.current,
+        "after": decision.next,
+        "demand": decision.demand,
+        "target": decision.target,
+        "bound": decision.bound.value,
+        "trigger": trigger(decision),
+        "why": sentence(deciding(decision)),
+        "summary": headline(decision),
+    }

@@ -1,0 +1,114 @@
+"""Step 5 of a tick: the snapshot, built from what was seen, decided and written last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from controller.engine.actuate import Write
+from controller.engine.findings import findings
+from controller.engine.record import Recorder
+from controller.model.decision import Decision
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import Observation, PoolObservation
+from controller.model.outcome import Outcome
+from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+
+
+class Scene:
+    """Remembers each pool's latest view and numbers the snapshots of this process."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        name: str,
+        context: str,
+        role: Role,
+        interval_s: float,
+        epoch: float,
+    ) -> None:
+        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began."""
+        self._fleet = fleet
+        self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
+        self._name = name
+        self._context = context
+        self._role = role
+        self._interval_s = interval_s
+        self._epoch = epoch
+        self._sequence = 0
+        self._seen: dict[PoolKey, PoolObservation] = {}
+        self._outcomes: dict[PoolKey, Outcome] = {}
+        self._findings: tuple[Finding, ...] = ()
+        self._ticks = 0
+        self._late = 0
+        self._took_s = 0.0
+
+    def saw(self, observation: Observation, took_s: float, *, full: bool) -> None:
+        """Take a tick's view; `full` ticks are the ones counted and timed."""
+        self._seen.update(observation.pools)
+        if full:
+            self._ticks += 1
+            self._took_s = took_s
+
+    def written(self, write: Write) -> None:
+        """Take a write's outcome."""
+        self._outcomes[write.decision.pool] = write.outcome
+
+    def count_late(self, slots: int) -> None:
+        """So many slots were skipped because a tick took too long."""
+        self._late += slots
+
+    def snapshot(
+        self,
+        *,
+        decisions: Mapping[PoolKey, Decision],
+        links: Sequence[Link],
+        recorder: Recorder,
+        failed_readings: int,
+        now: float,
+    ) -> Snapshot:
+        """The next snapshot."""
+        self._sequence += 1
+        pools = tuple(self._view(pool, decisions.get(pool.key)) for pool in self._fleet.pools)
+        self._findings = findings(pools, links, self._findings, now)
+        return Snapshot(
+            epoch=self._epoch,
+            sequence=self._sequence,
+            at=now,
+            interval_s=self._interval_s,
+            fleet=self._name,
+            context=self._context,
+            role=self._role,
+            links=tuple(links),
+            pools=pools,
+            events=recorder.events(),
+            findings=self._findings,
+            loop=LoopStats(
+                ticks=self._ticks,
+                late_ticks=self._late,
+                last_tick_s=self._took_s,
+                decisions=recorder.decisions,
+                writes=recorder.written_count,
+                failed_writes=recorder.failed_count,
+                failed_readings=failed_readings,
+            ),
+        )
+
+    def _view(self, pool: Pool, decision: Decision | None) -> PoolView:
+        return PoolView(
+            key=pool.key,
+            tenant=pool.tenant,
+            tier=self._tiers.get(pool.tenant, ""),
+            namespace=pool.namespace,
+            deployment=pool.deployment,
+            stream=pool.stream,
+            consumer=pool.consumer,
+            slots=pool.slots,
+            target_per_replica=pool.target,
+            min=pool.min,
+            max=pool.max,
+            observation=self._seen.get(pool.key, PoolObservation()),
+            decision=decision,
+            outcome=self._outcomes.get(pool.key),
+        )

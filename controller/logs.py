@@ -1,0 +1,58 @@
+"""Logs as JSON lines on standard error: a constant message, and fields."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from controller.model.text import clean
+
+_STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+}
+TRACE_LIMIT: Final = 8000
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, and whatever `extra` brought."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        fields: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields.update(
+            (name, value) for name, value in record.__dict__.items() if name not in _STANDARD
+        )
+        if record.exc_info:
+            fields["trace"] = clean(self.formatException(record.exc_info), TRACE_LIMIT)
+        return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+def log_json(level: int = logging.INFO) -> None:
+    """Send every logger's records to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    _quiet_libraries()
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def log_nowhere() -> None:
+    """For a screen: a line on standard error would be drawn over it."""
+    _quiet_libraries()
+    logging.basicConfig(level=logging.CRITICAL, handlers=[logging.NullHandler()], force=True)
+
+
+def _quiet_libraries() -> None:
+    # their warnings about every lost connection repeat what our links and findings say once
+    for name in ("nats", "aiohttp", "kubernetes", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,155 @@
+"""Settings → object graph: the one place that knows every class."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from controller.bus.session import NatsSession
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.engine.loop import Engine
+from controller.engine.record import Recorder
+from controller.engine.scene import Scene
+from controller.engine.supervise import FatalError
+from controller.expose.server import serving
+from controller.kube.cluster import Cluster
+from controller.kube.errors import ConfigError
+from controller.model.settings import Settings
+from controller.model.snapshot import Role
+from controller.planning.planner import plan
+from controller.sources.jetstream import JetStreamSource
+from controller.sources.subjects import Subjects
+from controller.sources.wake import Wake
+
+FIRST_SIGHT_S: Final = 3.0
+"""How long the first tick waits for both connections, so that it does not begin blind."""
+VERSION_CHECK_S: Final = 1.0
+
+
+class UnsupportedServerError(FatalError):
+    """The NATS server cannot be worked with; the message says which and what is needed."""
+
+
+async def embedded(
+    settings: Settings,
+    hub: Hub,
+    clock: SystemClock,
+    *,
+    name: str,
+    read_only: bool,
+    stopping: asyncio.Event,
+) -> None:
+    """A controller for a face beside it: publishes to the hub until `stopping`.
+
+    A read-only one is never given a hand to write with. Servers that are away are shown as such;
+    raises FatalError for what no waiting can mend (no kubeconfig, no such context, NATS too old).
+    """
+    recorder = Recorder(writes=not read_only)
+    await _run(settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping)
+
+
+async def headless(
+    settings: Settings,
+    *,
+    name: str,
+    read_only: bool,
+    host: str,
+    port: int,
+    stopping: asyncio.Event,
+    on_serving: Callable[[str], None],
+) -> None:
+    """A controller that serves health and metrics; `on_serving` is told the URL.
+
+    Raises ListenError, and FatalError as `embedded` does.
+    """
+    clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
+    async with serving(
+        host,
+        port,
+        latest=hub.latest,
+        scaled=lambda: recorder.scaled,
+        now=clock.now,
+        interval_s=settings.controller.interval_s,
+    ) as url:
+        on_serving(url)
+        await _run(
+            settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping
+        )
+
+
+async def _run(
+    settings: Settings,
+    hub: Hub,
+    clock: SystemClock,
+    recorder: Recorder,
+    *,
+    name: str,
+    read_only: bool,
+    stopping: asyncio.Event,
+) -> None:
+    fleet, interval_s = settings.fleet, settings.controller.interval_s
+    try:
+        async with (
+            Cluster.connect(settings.kubernetes, clock) as cluster,
+            NatsSession(settings.nats, clock) as session,
+        ):
+            connection = asyncio.Event()
+            session.on_reconnect(connection.set)
+            cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
+            await _first_sight(cluster, connection)
+            queues = JetStreamSource(session, clock, timeout_s=interval_s)
+            engine = Engine(
+                fleet=fleet,
+                plan=plan,
+                queues=queues,
+                wakes=Wake(session, Subjects(session, clock, queues.filters)),
+                workloads=cluster.workloads,
+                actuator=None if read_only else cluster.actuator,
+                links=[session, cluster],
+                clock=clock,
+                hub=hub,
+                recorder=recorder,
+                scene=Scene(
+                    fleet=fleet,
+                    name=name,
+                    context=cluster.context,
+                    role=Role.READ_ONLY if read_only else Role.LEADER,
+                    interval_s=interval_s,
+                    epoch=clock.now(),
+                ),
+                interval_s=interval_s,
+            )
+            await _until_stopped(engine, session, stopping)
+            refusal = session.unsupported
+    except ConfigError as error:
+        raise FatalError(str(error)) from error
+    # raised out here, because a task group would wrap it
+    if refusal is not None:
+        raise UnsupportedServerError(str(refusal))
+
+
+async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
+    """Wait a moment for both; who is missing then is shown by its link, and the loop goes on."""
+    listed = asyncio.create_task(cluster.synced(FIRST_SIGHT_S))
+    met = asyncio.create_task(connection.wait())
+    try:
+        await asyncio.wait({listed, met}, timeout=FIRST_SIGHT_S)
+        await asyncio.wait({met}, timeout=FIRST_SIGHT_S)
+    finally:
+        listed.cancel()
+        met.cancel()
+
+
+async def _until_stopped(engine: Engine, session: NatsSession, stopping: asyncio.Event) -> None:
+    """Tick until told to stop, or until the server turns out to be one we cannot work with."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(engine.run(), name="engine")
+        while not stopping.is_set() and not running.done() and session.unsupported is None:
+            try:
+                async with asyncio.timeout(VERSION_CHECK_S):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+        engine.stop()

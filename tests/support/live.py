@@ -1,0 +1,141 @@
+"""A small live world for integration tests: a real nats-server and a daemon process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+
+PATIENCE_S = 20.0
+
+POOL = """\
+  - name: {name}
+    tenant: acme
+    queue: {{stream: TASKS, consumer: {name}}}
+    replicas: {{min: {minimum}, max: {maximum}}}
+    cooldown: {cooldown}
+    behavior: {{scaleDown: {{stabilizationWindowSeconds: 1}}}}
+"""
+
+
+def fleet_text(
+    nats_url: str,
+    names: list[str],
+    *,
+    namespace: str = "tenant-acme",
+    minimum: int = 0,
+    maximum: int = 10,
+    cooldown: str = "2s",
+) -> str:
+    pools = "".join(
+        POOL.format(name=name, minimum=minimum, maximum=maximum, cooldown=cooldown)
+        for name in names
+    )
+    return (
+        f"version: 1\nnats: {{servers: ['{nats_url}']}}\n"
+        f"tenants:\n  acme: {{tier: growth, namespace: {namespace}}}\npools:\n{pools}"
+    )
+
+
+@asynccontextmanager
+async def streams(nats_url: str, names: list[str]) -> AsyncIterator[Client]:
+    """A connection to a server that has stream TASKS and a consumer for each name."""
+
+    async def quiet(_: Exception) -> None:
+        """The tests look at what the product says, not at what this client does."""
+
+    client = await nats.connect(nats_url, error_cb=quiet, max_reconnect_attempts=-1)
+    stream = client.jetstream()
+    await stream.add_stream(
+        StreamConfig(name="TASKS", subjects=["tasks.>"], max_consumers=len(names) + 10)
+    )
+    for name in names:
+        await stream.add_consumer(
+            "TASKS",
+            ConsumerConfig(
+                durable_name=name,
+                filter_subject=f"tasks.{name}",
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=300,
+            ),
+        )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+class Daemon:
+    """`agentdash --controller-only` as a process; its log lines are read as they come."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, object]] = []
+        self.text: list[str] = []
+
+    @property
+    def url(self) -> str:
+        [started] = [line for line in self.lines if line["message"] == "started"]
+        return str(started["serving"])
+
+    def said(self, message: str) -> list[dict[str, object]]:
+        return [line for line in self.lines if line["message"] == message]
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+    async def listen(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            text = line.decode()
+            self.text.append(text)
+            if text.startswith("{"):
+                self.lines.append(json.loads(text))
+
+
+@asynccontextmanager
+async def daemon(fleet: Path, kubeconfig: Path, *options: str) -> AsyncIterator[Daemon]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "agentdash",
+        "-f",
+        fleet,
+        "--kubeconfig",
+        kubeconfig,
+        "--controller-only",
+        "--listen",
+        "127.0.0.1:0",
+        *options,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    running = Daemon(process)
+    listening = asyncio.create_task(running.listen())
+    try:
+        yield running
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await listening
+
+
+async def until(what: Callable[[], object], seconds: float = PATIENCE_S) -> None:
+    """Wait for a condition of another process."""
+    async with asyncio.timeout(seconds):
+        while not what():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,83 @@
+"""An engine on fakes in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from controller.planning.planner import plan
+
+from controller.engine.hub import Hub
+from controller.engine.loop import Engine
+from controller.engine.record import Recorder
+from controller.engine.scene import Scene
+from controller.model.fleet import Pool
+from controller.model.observation import QueueDepth
+from controller.model.snapshot import Role, Snapshot
+from support.world import (
+    START,
+    FakeCluster,
+    FakeLink,
+    FakeQueues,
+    FakeWakes,
+    VirtualClock,
+    make_fleet,
+    settle,
+)
+
+
+class Harness:
+    """The engine and everything around it, with shorthands for a test's sentences."""
+
+    def __init__(self, *pools: Pool, replicas: int = 0, writes: bool = True) -> None:
+        self.clock = VirtualClock()
+        self.pools = pools
+        self.queues = FakeQueues(self.clock)
+        self.wakes = FakeWakes()
+        self.cluster = FakeCluster(self.clock, pools, replicas)
+        self.link = FakeLink("nats")
+        self.hub = Hub()
+        fleet = make_fleet(*pools)
+        self.recorder = Recorder(writes=writes)
+        self.engine = Engine(
+            fleet=fleet,
+            plan=plan,
+            queues=self.queues,
+            wakes=self.wakes,
+            workloads=self.cluster,
+            actuator=self.cluster if writes else None,
+            links=[self.link],
+            clock=self.clock,
+            hub=self.hub,
+            recorder=self.recorder,
+            scene=Scene(
+                fleet=fleet,
+                name="fleet.yaml",
+                context="test",
+                role=Role.LEADER if writes else Role.READ_ONLY,
+                interval_s=1.0,
+                epoch=START,
+            ),
+            interval_s=1.0,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Harness]:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.engine.run())
+            await settle()
+            yield self
+            self.engine.stop()
+            while not running.done():
+                await self.clock.advance(1.0)
+
+    def queue(self, pool: Pool, pending: int, in_flight: int = 0) -> None:
+        self.queues.depths[pool.key] = QueueDepth(pending=pending, in_flight=in_flight)
+
+    async def snapshot(self) -> Snapshot:
+        """The latest, once everything that waits to be published has been."""
+        await asyncio.sleep(0.03)
+        snapshot = self.hub.latest()
+        assert snapshot is not None
+        return snapshot

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from controller.engine.loop import next_slot
+from controller.model.decision import Bound, Code
+from controller.model.observation import WakeWatch
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.readings import Absent, Why
+from controller.model.snapshot import Role
+from support.world import make_pool, settle
+from unit.engine.conftest import Harness
+
+RESEARCH = make_pool("research", minimum=1, maximum=10)
+SLEEPER = make_pool("browser", maximum=6)
+COUNTED = make_pool("digest", maximum=4, activation=3)
+
+
+async def test_a_message_in_the_queue_becomes_a_written_replica_count() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.queue(RESEARCH, pending=7)
+    async with world.running():
+        await world.clock.advance(1.0)
+        assert world.cluster.writes == [(RESEARCH.key, 7, False)]
+        snapshot = await world.snapshot()
+    [event] = snapshot.events
+    assert (event.before, event.after, event.bound) == (1, 7, Bound.DEMAND)
+    assert snapshot.pools[0].decision is not None
+    assert snapshot.loop.writes == 1
+
+
+async def test_nothing_is_written_when_nothing_changed() -> None:
+    world = Harness(RESEARCH, SLEEPER, replicas=0)
+    world.cluster.replicas[RESEARCH.key] = 3
+    world.queue(RESEARCH, pending=3)
+    async with world.running():
+        await world.clock.advance(600.0)
+        assert world.cluster.writes == []
+        assert (await world.snapshot()).loop.ticks >= 600
+
+
+async def test_a_wake_is_acted_on_without_waiting_for_the_interval_or_a_list() -> None:
+    world = Harness(RESEARCH, SLEEPER)
+    world.cluster.replicas[RESEARCH.key] = 1
+    async with world.running():
+        await world.clock.advance(1.5)
+        assert SLEEPER.key in world.wakes.watched
+        asked = len(world.queues.reads)
+        world.cluster.gate = asyncio.Event()
+        world.wakes.wake(SLEEPER.key)
+        await settle()
+        assert world.cluster.writes == [(SLEEPER.key, 1, True)]
+        assert len(world.queues.reads) == asked
+        world.cluster.gate.set()
+        [event] = (await world.snapshot()).events
+        assert event.pool == SLEEPER.key
+
+
+async def test_a_burst_into_an_empty_pool_is_counted_as_soon_as_the_wake_is_written() -> None:
+    pool = make_pool("browser")
+    world = Harness(pool)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.queue(pool, pending=20)
+        world.wakes.wake(pool.key)
+        await settle()
+        assert world.cluster.writes == [(pool.key, 1, True), (pool.key, 10, False)]
+
+
+async def test_wakes_of_the_same_moment_share_a_tick_scoped_to_their_pools() -> None:
+    pools = [make_pool(f"p{number}") for number in range(5)]
+    world = Harness(*pools)
+    async with world.running():
+        await world.clock.advance(1.5)
+        for pool in pools[:3]:
+            world.wakes.wake(pool.key)
+        await settle()
+        assert {key for key, _, _ in world.cluster.writes} == {pool.key for pool in pools[:3]}
+
+
+async def test_a_wake_below_an_activation_threshold_asks_for_the_count() -> None:
+    world = Harness(COUNTED)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.queue(COUNTED, pending=2)
+        asked = len(world.queues.reads)
+        world.wakes.wake(COUNTED.key)
+        await settle()
+        assert len(world.queues.reads) == asked + 1
+        assert world.cluster.writes == []
+        world.queue(COUNTED, pending=4)
+        world.wakes.wake(COUNTED.key)
+        await settle()
+        assert world.cluster.writes == [(COUNTED.key, 4, True)]
+
+
+async def test_a_pool_that_falls_asleep_is_watched_and_then_listed_again() -> None:
+    world = Harness(SLEEPER)
+    async with world.running():
+        await settle()
+        # the first tick found it at zero: a watch was placed, and only then was it asked again
+        assert world.wakes.watched == {SLEEPER.key}
+        assert world.queues.reads == [(SLEEPER.key,), (SLEEPER.key,)]
+        [pool] = (await world.snapshot()).pools
+        assert pool.observation.wake is WakeWatch.ARMED
+
+
+async def test_a_hung_source_does_not_hold_the_tick_and_holds_only_what_it_speaks_for() -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queue(RESEARCH, pending=0)
+    async with world.running():
+        await world.clock.advance(0.5)
+        world.queues.hang = True
+        # the deadline of the question is real time: one interval
+        await asyncio.sleep(0)
+        await world.clock.advance(1.0)
+        await asyncio.sleep(1.1)
+        await settle()
+        snapshot = await world.snapshot()
+        decision = snapshot.pools[0].decision
+        assert decision is not None
+        assert Code.HELD_BLIND in {reason.code for reason in decision.reasons}
+        assert snapshot.loop.failed_readings >= 1
+
+
+async def test_an_absent_queue_is_held_and_named_among_the_findings() -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queues.depths[RESEARCH.key] = Absent(why=Why.CONSUMER_MISSING, detail="gone")
+    async with world.running():
+        await world.clock.advance(900.0)
+        assert world.cluster.writes == []
+        snapshot = await world.snapshot()
+    [finding] = [each for each in snapshot.findings if each.subject == RESEARCH.key]
+    assert "consumer missing" in finding.text
+
+
+async def test_a_conflict_is_not_repeated_with_the_old_number_but_decided_anew() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.cluster.answers[RESEARCH.key] = [Outcome(kind=OutcomeKind.CONFLICT, status=409)]
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        await settle()
+        assert len(world.cluster.writes) == 1
+        world.cluster.set(RESEARCH, 2)
+        await settle()
+        assert world.cluster.writes[1:] == [(RESEARCH.key, 5, False)]
+        snapshot = await world.snapshot()
+    assert [(event.before, event.after) for event in snapshot.events] == [(2, 5)]
+
+
+async def test_a_failing_pool_is_tried_ever_later_and_stops_nobody_else() -> None:
+    other = make_pool("other", minimum=1)
+    world = Harness(RESEARCH, other, replicas=1)
+    refusal = Outcome(kind=OutcomeKind.FORBIDDEN, status=403, detail="no")
+    world.cluster.answers[RESEARCH.key] = [refusal] * 1000
+    world.queue(RESEARCH, pending=5)
+    world.queue(other, pending=5)
+    async with world.running():
+        await world.clock.advance(300.0)
+        tries = [key for key, _, _ in world.cluster.writes].count(RESEARCH.key)
+        assert 5 <= tries <= 12
+        assert world.cluster.replicas[other.key] == 5
+
+
+async def test_a_server_that_asks_to_wait_is_not_asked_again_before() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    slow = Outcome(kind=OutcomeKind.THROTTLED, status=429, retry_after_s=30.0)
+    world.cluster.answers[RESEARCH.key] = [slow]
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        await world.clock.advance(29.0)
+        assert len(world.cluster.writes) == 1
+        await world.clock.advance(3.0)
+        assert len(world.cluster.writes) == 2
+
+
+async def test_a_pool_has_at_most_one_write_under_way() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.cluster.gate = asyncio.Event()
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        await world.clock.advance(10.0)
+        assert len(world.cluster.writes) == 1
+        world.cluster.gate.set()
+        await settle()
+        assert world.cluster.replicas[RESEARCH.key] == 5
+
+
+async def test_a_wake_during_a_write_is_acted_on_when_the_write_has_ended() -> None:
+    pool = make_pool("browser", cooldown_s=0.5)
+    world = Harness(pool, replicas=1)
+    async with world.running():
+        await world.clock.advance(1.0)
+        world.cluster.gate = asyncio.Event()
+        while not world.cluster.writes:
+            await world.clock.advance(1.0)
+        assert world.cluster.writes == [(pool.key, 0, False)]
+        world.wakes.wake(pool.key)
+        await settle()
+        world.cluster.gate.set()
+        await settle()
+        assert world.cluster.writes[1:] == [(pool.key, 1, True)]
+
+
+async def test_bulk_is_bounded_and_wakes_are_written_first() -> None:
+    pools = [make_pool(f"p{number:03}", minimum=1) for number in range(80)]
+    sleeper = make_pool("z-sleeper")
+    world = Harness(*pools, sleeper, replicas=1)
+    world.cluster.replicas[sleeper.key] = 0
+    world.cluster.gate = asyncio.Event()
+    for pool in (*pools, sleeper):
+        world.queue(pool, pending=3)
+    async with world.running():
+        await settle()
+        assert len(world.cluster.writes) == 50
+        assert world.cluster.writes[0] == (sleeper.key, 3, True)
+        world.cluster.gate.set()
+        await world.clock.advance(2.0)
+        assert all(world.cluster.replicas[pool.key] == 3 for pool in pools)
+
+
+async def test_read_only_decides_and_writes_nothing() -> None:
+    world = Harness(RESEARCH, replicas=1, writes=False)
+    world.queue(RESEARCH, pending=7)
+    async with world.running():
+        await world.clock.advance(5.0)
+        assert world.cluster.writes == []
+        snapshot = await world.snapshot()
+    assert snapshot.role is Role.READ_ONLY
+    assert snapshot.pools[0].decision is not None
+    assert snapshot.pools[0].decision.next == 7
+    assert snapshot.loop.decisions == 1
+
+
+async def test_a_stop_waits_for_the_write_under_way() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.cluster.gate = asyncio.Event()
+    world.queue(RESEARCH, pending=5)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(world.engine.run())
+        await settle()
+        world.engine.stop()
+        await settle()
+        assert not running.done()
+        world.cluster.gate.set()
+    assert world.cluster.replicas[RESEARCH.key] == 5
+
+
+async def test_a_step_of_the_clock_changes_no_decision() -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queue(RESEARCH, pending=4)
+    async with world.running():
+        await world.clock.advance(400.0)
+        world.clock.step(7200.0)
+        await world.clock.advance(5.0)
+        world.clock.step(-7200.0)
+        await world.clock.advance(5.0)
+        assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        pytest.param(10.5, (11.0, 0), id="in-time"),
+        pytest.param(11.0, (11.0, 0), id="just-in-time"),
+        pytest.param(11.2, (12.0, 1), id="one-slot-missed"),
+        pytest.param(14.5, (15.0, 4), id="four-slots-missed"),
+    ],
+)
+def test_a_late_tick_is_skipped_and_counted(now: float, expected: tuple[float, int]) -> None:
+    assert next_slot(10.0, now, 1.0) == expected

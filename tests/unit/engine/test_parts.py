@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from controller.engine.backoff import LONGEST_S, WriteBackoff
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.engine.supervise import EngineThread, FatalError
+from controller.model.ids import PoolKey
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.snapshot import Role, Snapshot
+
+POOL = PoolKey("acme/research")
+SNAPSHOT = Snapshot(
+    epoch=0, sequence=1, at=0, interval_s=1, fleet="f", context="c", role=Role.LEADER
+)
+
+
+class Times:
+    def __init__(self) -> None:
+        self.wall = 1000.0
+        self.monotonic = 5.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.monotonic += seconds
+
+
+def test_the_clock_follows_a_step_once_and_ignores_slewing() -> None:
+    times = Times()
+    clock = SystemClock(lambda: times.wall, lambda: times.monotonic)
+    times.pass_by(10)
+    assert clock.now() == 1010.0
+    times.wall += 1.5
+    assert clock.follow_step() == 0.0
+    assert clock.now() == 1010.0
+    times.wall -= 3601.5
+    assert clock.follow_step() == -3600.0
+    assert clock.follow_step() == 0.0
+    assert clock.now() == -2590.0
+
+
+def test_backoff_doubles_to_its_cap_and_forgets_on_success() -> None:
+    backoff = WriteBackoff()
+    failed = Outcome(kind=OutcomeKind.FAILED)
+    waits = []
+    for _ in range(8):
+        backoff.learn(POOL, failed, 0.0)
+        waits.append(next(second for second in range(1, 100) if not backoff.holds(POOL, second)))
+    assert waits == [1, 2, 4, 8, 16, 32, LONGEST_S, LONGEST_S]
+    backoff.learn(POOL, Outcome(kind=OutcomeKind.APPLIED), 0.0)
+    assert not backoff.holds(POOL, 0.0)
+
+
+def test_a_conflict_is_not_waited_for() -> None:
+    backoff = WriteBackoff()
+    backoff.learn(POOL, Outcome(kind=OutcomeKind.CONFLICT), 0.0)
+    assert not backoff.holds(POOL, 0.0)
+
+
+def test_a_watcher_that_fails_is_dropped_and_the_others_hear_on() -> None:
+    hub, heard = Hub(), []
+
+    def broken(_: Snapshot) -> None:
+        raise RuntimeError("broken screen")
+
+    hub.subscribe(broken)
+    end = hub.subscribe(heard.append)
+    hub.publish(SNAPSHOT)
+    hub.publish(SNAPSHOT)
+    end()
+    hub.publish(SNAPSHOT)
+    assert heard == [SNAPSHOT, SNAPSHOT]
+    assert hub.latest() is SNAPSHOT
+
+
+def test_an_engine_that_fails_says_why_and_is_started_again() -> None:
+    attempts, running = [], threading.Event()
+
+    async def main(stopping: asyncio.Event) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) == 1:
+            raise RuntimeError("the first time")
+        running.set()
+        await stopping.wait()
+
+    thread = EngineThread(main)
+    thread.start()
+    while not (problem := thread.problem()) and not running.is_set():
+        time.sleep(0.01)
+    assert problem is not None
+    assert "the first time" in problem
+    assert running.wait(5.0)
+    assert thread.problem() is None
+    assert thread.stop(5.0)
+    assert len(attempts) == 2
+
+
+def test_what_no_restart_can_mend_is_not_tried_again() -> None:
+    attempts = []
+
+    async def main(_: asyncio.Event) -> None:
+        attempts.append(1)
+        raise FatalError("NATS server 2.9 is too old")
+
+    thread = EngineThread(main)
+    thread.start()
+    assert thread.stop(5.0)
+    assert attempts == [1]
+    assert thread.fatal() == "NATS server 2.9 is too old"

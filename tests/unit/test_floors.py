@@ -1,0 +1,65 @@
+"""The floors hold, and what watches them would notice if they did not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINTER = Path(sys.executable).with_name("lint-imports")
+
+BREACHES = {
+    "controller/planning/planner.py": ("import asyncio", "Planning speaks to nobody"),
+    "controller/engine/loop.py": ("import controller.bus.session", "siblings do not know each"),
+    "controller/model/value.py": ("import controller.config", "floors below it"),
+    "controller/kube/scale.py": ("import agentdash.tui.app", "does not know who shows it"),
+    "agentdash/demo/load.py": ("import controller.model.ids", "stand on their own"),
+    "agentdash/tui/view.py": ("import controller.engine.hub", "never the machinery"),
+    "agentdash/worker/runtime.py": ("import agentdash.demo.load", "what people run imports only"),
+}
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LINTER, "--no-cache", "--config", folder / "pyproject.toml"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PATH": "", "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("house")
+    for package in ("agentdash", "controller", "styles"):
+        shutil.copytree(ROOT / package, folder / package)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def test_the_contracts_hold(house: Path) -> None:
+    result = lint(house)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("place", BREACHES)
+def test_a_planted_breach_is_found_by_name(house: Path, place: str) -> None:
+    line, contract = BREACHES[place]
+    file = house / place
+    before = file.read_text("utf-8")
+    file.write_text(before.replace("\nimport ", f"\n{line}\nimport ", 1), "utf-8")
+    if file.read_text("utf-8") == before:
+        file.write_text(before.replace("\nfrom ", f"\n{line}\nfrom ", 1), "utf-8")
+    try:
+        result = lint(house)
+    finally:
+        file.write_text(before, "utf-8")
+    assert result.returncode == 1
+    broken = [row for row in result.stdout.splitlines() if row.endswith("BROKEN")]
+    assert any(contract in row for row in broken), result.stdout
