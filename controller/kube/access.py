@@ -1,0 +1,206 @@
+"""Where the API server is and how we prove who we are: a kubeconfig, or the cluster around us.
+
+The official loader does the reading (tokens, files, exec plugins, OIDC, client certificates); here
+stands when it is asked again. Nothing of `kubernetes` is imported before `load`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import yaml
+
+from controller.kube.errors import ConfigError, shortened
+from controller.model.settings import KubernetesSettings
+from controller.model.text import clean_name
+
+REREAD_S: Final = 60.0
+"""client-go reads token files once a minute (transport.NewCachedFileTokenSource)."""
+LOAD_TIMEOUT_S: Final = 15.0
+IN_CLUSTER: Final = "in-cluster"
+
+Configuration: TypeAlias = Any  # kubernetes.aio.client.Configuration, imported late and untyped
+Login: TypeAlias = Callable[[Configuration, bool], Awaitable[str]]
+"""Fill in address and credentials; True: forget what may be kept. Returns the context's name."""
+
+
+class Access:
+    """One cluster's address and our credentials, kept current.
+
+    `context` is the name to show. `generation` grows whenever the credentials were read again.
+    """
+
+    def __init__(self, login: Login, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._login = login
+        self._monotonic = monotonic
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.configuration: Configuration = None
+        self.context = ""
+        self.generation = 0
+        self.trouble = ""
+
+    @classmethod
+    async def load(cls, settings: KubernetesSettings) -> Access:
+        """Read the configuration for the first time. Raises ConfigError."""
+        access = cls(_login_for(settings))
+        await access._read(anew=True)
+        return access
+
+    async def keep_current(self) -> None:
+        """Read the credentials again if a minute has passed. If that fails the old ones go on, as
+        in client-go; `trouble` says so until it works again.
+        """
+        if self._monotonic() - self._read_at < REREAD_S:
+            return
+        async with self._reading:
+            if self._monotonic() - self._read_at < REREAD_S:
+                return  # somebody else did, while we waited
+            try:
+                await self._read(anew=False)
+            except ConfigError as error:
+                self.trouble = error.detail
+
+    async def renew(self, refused: int) -> None:
+        """Read everything again after credentials of that generation were refused, unless somebody
+        else just did. Raises ConfigError.
+        """
+        async with self._reading:
+            if self.generation == refused:
+                await self._read(anew=True)
+
+    async def _read(self, *, anew: bool) -> None:
+        from kubernetes.aio.client import Configuration as OfficialConfiguration
+
+        self._read_at = self._monotonic()  # also if it fails: not again with every request
+        configuration = self.configuration or OfficialConfiguration()
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S):
+                context = await self._login(configuration, anew)
+        except TimeoutError:
+            raise ConfigError(
+                f"credentials: no answer within {LOAD_TIMEOUT_S:.0f} s; does the kubeconfig's exec "
+                "plugin wait for input?"
+            ) from None
+        token = configuration.api_key.get("BearerToken")
+        if token:
+            configuration.api_key["BearerToken"] = token.strip()  # a file ends in a line break
+        self.configuration, self.context = configuration, clean_name(context)
+        self.generation += 1
+        self.trouble = ""
+
+
+def _login_for(settings: KubernetesSettings) -> Login:
+    """The order of kubectl: what the fleet file names, KUBECONFIG, ~/.kube/config, the cluster."""
+    if settings.kubeconfig is not None:
+        return kubeconfig(str(Path(settings.kubeconfig).expanduser()), settings.context)
+    paths = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if settings.context is not None or os.environ.get("KUBECONFIG") or Path(paths).exists():
+        return kubeconfig(paths, settings.context)
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return in_cluster()
+    raise ConfigError(
+        f"no cluster: {paths} does not exist and this is no pod; name a kubeconfig in the fleet "
+        "file (kubernetes.kubeconfig) or in KUBECONFIG"
+    )
+
+
+def kubeconfig(paths: str, context: str | None) -> Login:
+    """By a kubeconfig, or several joined by ':'; without a context, by its current one."""
+    kept: Any = None  # the official loader: it knows when an exec plugin's token ends
+
+    async def login(configuration: Configuration, anew: bool) -> str:
+        nonlocal kept
+        from kubernetes.aio import config
+
+        if not _any_exists(paths):
+            raise ConfigError(f"{clean_name(paths)}: no such kubeconfig")
+        try:
+            if kept is not None and not anew:
+                await kept.load_and_set(configuration)
+            else:
+                kept = await config.load_kube_config(
+                    config_file=paths,
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+            return str(kept.current_context["name"])
+        except (
+            config.ConfigException,
+            yaml.YAMLError,
+            OSError,
+            LookupError,
+            TypeError,  # what the loader raises on a file of another shape
+            ValueError,
+            AttributeError,
+        ) as error:
+            hint = "" if context is None else "; `kubectl config get-contexts` lists its contexts"
+            raise ConfigError(f"{clean_name(paths)}: {shortened(str(error))}{hint}") from error
+
+    return login
+
+
+def _any_exists(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+def in_cluster(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -> Login:
+    """By the ServiceAccount of the pod we run in; `account` is the folder it is mounted at."""
+    token_file, ca_file = str(Path(account) / "token"), str(Path(account) / "ca.crt")
+
+    async def login(configuration: Configuration, _anew: bool) -> str:
+        from kubernetes.aio import config
+        from kubernetes.aio.config.incluster_config import InClusterConfigLoader
+
+        loader = InClusterConfigLoader(token_file, ca_file, try_refresh_token=False)
+        try:
+            loader.load_and_set(configuration)
+        except (config.ConfigException, OSError) as error:
+            raise ConfigError(
+                f"in-cluster configuration: {shortened(str(error))} ({token_file}); is "
+                "automountServiceAccountToken off?"
+            ) from error
+        return IN_CLUSTER
+
+    return login
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that HTTP(S)_PROXY and NO_PROXY ask for; never one for this machine itself, as in
+    Go's ProxyFromEnvironment.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host):
+        return None
+    if urllib.request.proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def trust_new_certificate(context: ssl.SSLContext, configuration: Configuration) -> None:
+    """Let new connections use the client certificate as it is on disk now. Raises ConfigError."""
+    if not configuration.cert_file:
+        return
+    try:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    except (OSError, ssl.SSLError) as error:
+        path = clean_name(configuration.cert_file)
+        raise ConfigError(f"client certificate {path}: {shortened(str(error))}") from error

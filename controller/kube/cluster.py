@@ -1,0 +1,107 @@
+"""One Kubernetes cluster: everything about it that the engine uses, and the owner of its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from controller.kube.access import Access
+from controller.kube.client import Client
+from controller.kube.errors import KubeError
+from controller.kube.limits import Pauses, WriteGate
+from controller.kube.link import LinkTracker
+from controller.kube.scale import ScaleActuator
+from controller.kube.workloads import ClusterWorkloads
+from controller.model.settings import KubernetesSettings
+from controller.model.snapshot import Link
+from controller.ports import Clock
+
+PROBE_EVERY_S: Final = (4.0, 6.0)
+PROBE_TIMEOUT_S: Final = 3.0
+
+
+class Cluster:
+    """`async with Cluster.connect(settings, clock) as cluster:` gives the ports of one cluster.
+
+    `workloads` and `actuator` are those ports; `client` serves whatever else is asked of the API.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        workloads: ClusterWorkloads,
+        actuator: ScaleActuator,
+        tracker: LinkTracker,
+    ) -> None:
+        self.client = client
+        self.workloads = workloads
+        self.actuator = actuator
+        self._tracker = tracker
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        settings: KubernetesSettings,
+        clock: Clock,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> AsyncIterator[Cluster]:
+        """Read the configuration and begin; an API server that is down is no error, only a link
+        that is not up. `may_write` is asked right before each write.
+
+        Raises ConfigError. As in any TaskGroup, what the body raises leaves in an ExceptionGroup.
+        """
+        access = await Access.load(settings)
+        tracker = LinkTracker(clock)
+        client = Client(access, Pauses(), tracker)
+        gate = WriteGate()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                workloads = ClusterWorkloads(client, clock, tracker, tasks, settings.selector)
+                actuator = ScaleActuator(client, gate, workloads, may_write)
+                owned = (
+                    tasks.create_task(gate.run(), name="kube writes"),
+                    tasks.create_task(_probe(client, clock), name="kube probe"),
+                )
+                try:
+                    yield cls(client, workloads, actuator, tracker)
+                finally:
+                    workloads.set_namespaces(frozenset())
+                    for task in owned:
+                        task.cancel()
+        finally:
+            await client.close()
+
+    @property
+    def context(self) -> str:
+        """The context's name, or `in-cluster`."""
+        return self.client.context
+
+    def link(self) -> Link:
+        """How the connection is."""
+        return self._tracker.link()
+
+    def set_namespaces(self, namespaces: frozenset[str]) -> None:
+        """Watch exactly these namespaces."""
+        self.workloads.set_namespaces(namespaces)
+
+    async def synced(self, timeout_s: float) -> bool:
+        """True as soon as every namespace was listed in full; False if that takes longer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.workloads.wait_listed()
+        except TimeoutError:
+            return False
+        return True
+
+
+async def _probe(client: Client, clock: Clock) -> None:
+    """Ask for something small again and again: a quiet watch and a frozen server look alike."""
+    while True:
+        with suppress(KubeError):  # the client has told the link
+            await client.call("GET", "/version", kind="version", timeout_s=PROBE_TIMEOUT_S)
+        await clock.sleep(random.uniform(*PROBE_EVERY_S))

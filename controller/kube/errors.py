@@ -1,0 +1,182 @@
+"""Everything that can go wrong between us and an API server.
+
+KubeError
+├── ConfigError         no way to a cluster could be made out of files and environment
+├── ApiError            the server answered and said no
+├── HeldBackError       not sent: the server had asked us to wait
+├── UnreachableError    not sent: refused, no route, no such name, TLS, proxy
+├── TimedOutError       sent, and no answer in time: it may have been carried out
+├── LostError           sent, and the connection broke: it may have been carried out
+└── UnreadableError     answered, but not with what an API server says
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+
+from controller.model.readings import Why
+from controller.model.text import clean
+
+DETAIL_LIMIT: Final = 400
+LONGEST_WAIT_S: Final = 600.0
+"""A server may ask for more; we would rather ask again than sleep for a day over a typing error."""
+
+
+class KubeError(Exception):
+    """Base of all; the message is clean, short and fit to be shown.
+
+    `retry_after_s` is the server's own wish, if it had one.
+    """
+
+    why: Why = Why.DISCONNECTED
+    retry_after_s: float | None = None
+
+    @property
+    def detail(self) -> str:
+        """The message, as shown."""
+        return str(self)
+
+
+class ConfigError(KubeError):
+    """Neither a kubeconfig nor a cluster around us says where to go; says which file, what is wrong
+    and what to do.
+    """
+
+    why = Why.REFUSED
+
+
+class ApiError(KubeError):
+    """A Status, or any other answer that is not 2xx.
+
+    `status` is the HTTP status, `reason` the machine's word (`Conflict`), `causes` the reasons in
+    its details (`ResourceVersionTooLarge`).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str = "",
+        message: str = "",
+        causes: tuple[str, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.causes = causes
+        self.retry_after_s = retry_after_s
+        self.why = Why.REFUSED if status in {401, 403} else Why.VIEW_INCOMPLETE
+        super().__init__(f"{status} {reason}: {message}" if reason else f"{status}: {message}")
+
+    @property
+    def detail(self) -> str:
+        """The server's own sentence."""
+        return self.message or f"HTTP {self.status}"
+
+    @property
+    def expired(self) -> bool:
+        """The version or the continue token asked with is compacted away: list anew."""
+        return self.status == 410 or self.reason in {"Expired", "Gone"}
+
+
+class HeldBackError(KubeError):
+    """The request was not sent, for the server had asked for patience."""
+
+    def __init__(self, seconds: float) -> None:
+        self.retry_after_s = seconds
+        super().__init__(f"not sent: the API server asked to wait {seconds:.1f} s more")
+
+
+class UnreachableError(KubeError):
+    """The request did not leave."""
+
+
+class TimedOutError(KubeError):
+    """No answer within the deadline."""
+
+    why = Why.TIMED_OUT
+
+
+class LostError(KubeError):
+    """The connection broke before the answer was complete."""
+
+
+class UnreadableError(KubeError):
+    """An answer that is no JSON, or not the JSON that was asked for."""
+
+    why = Why.UNREADABLE
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    causes: list[_Cause] | None = None
+    retry_after_seconds: float = 0.0
+
+
+class Status(msgspec.Struct):
+    """metav1.Status, as far as we read it."""
+
+    kind: str = ""
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    details: _Details | None = None
+
+
+_STATUS: Final = msgspec.json.Decoder(Status)
+
+
+def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The typed form of an answer that is not 2xx, whoever gave it: API server, proxy, web page."""
+    wait = _retry_after(headers)
+    try:
+        said = _STATUS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = re.sub(rb"<[^>]*>", b" ", body[: 4 * DETAIL_LIMIT]).decode("utf-8", "replace")
+        return ApiError(status, message=shortened(text), retry_after_s=wait)
+    return status_error(said, status=status, retry_after_s=wait)
+
+
+def status_error(said: Status, *, status: int = 0, retry_after_s: float | None = None) -> ApiError:
+    """The typed form of a Status: an answer's body, or an ERROR line of a watch."""
+    details = said.details or _Details()
+    if retry_after_s is None and details.retry_after_seconds > 0:
+        retry_after_s = min(details.retry_after_seconds, LONGEST_WAIT_S)
+    return ApiError(
+        status or said.code,
+        reason=clean(said.reason, 64),
+        message=shortened(said.message),
+        causes=tuple(clean(cause.reason, 64) for cause in details.causes or ()),
+        retry_after_s=retry_after_s,
+    )
+
+
+def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """Cleaned, and if too long without its middle: a refusal may quote the whole object and says
+    what is wrong only at its end.
+    """
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} … {text[-(limit // 2 - 3) :]}"
+    return clean(text, limit)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """RFC 9110, 10.2.3: seconds or a date; a date is taken relative to the answer's own Date."""
+    wish = headers.get("Retry-After", "").strip()
+    if wish.isascii() and wish.isdigit():
+        return min(float(wish), LONGEST_WAIT_S)
+    try:
+        until, now = parsedate_to_datetime(wish), parsedate_to_datetime(headers.get("Date", ""))
+        return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+    except (ValueError, TypeError):
+        return None

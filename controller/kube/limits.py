@@ -1,0 +1,84 @@
+"""How much we ask of an API server: writes a second, the urgent first, and silence when it asks for
+silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from aiolimiter import AsyncLimiter
+
+WRITES_PER_SECOND: Final = 20.0
+WRITE_BURST: Final = 50
+
+
+class Lane(StrEnum):
+    """Requests that an API server limits together, near enough."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Pauses:
+    """Until when the server wants to be left alone, by lane. `monotonic` gives seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until = dict.fromkeys(Lane, float("-inf"))
+
+    def hold(self, seconds: float, *lanes: Lane) -> None:
+        """Nothing more on these lanes, on all of them if none is named, for so many seconds."""
+        until = self._monotonic() + seconds
+        for lane in lanes or Lane:
+            self._until[lane] = max(self._until[lane], until)
+
+    def remaining(self, lane: Lane) -> float:
+        """Seconds until the lane is free; 0.0 if it is."""
+        return max(0.0, self._until[lane] - self._monotonic())
+
+
+class WriteGate:
+    """A leaky bucket whose next drop goes to the urgent first, else to who has waited longest.
+
+    `run` must run beside the writers. A writer that is cancelled gives up its place; at worst the
+    drop meant for it is lost, never handed out twice.
+    """
+
+    def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:
+        self._bucket = AsyncLimiter(burst, burst / per_second)
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._bulk: deque[asyncio.Future[None]] = deque()
+        self._asked = asyncio.Event()
+
+    async def enter(self, *, urgent: bool) -> None:
+        """Return when it is this writer's turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._urgent if urgent else self._bulk).append(turn)
+        self._asked.set()
+        await turn
+
+    async def run(self) -> None:
+        """Hand out turns, for ever."""
+        while True:
+            await self._asked.wait()
+            if self._front() is None:
+                self._asked.clear()
+                continue
+            await self._bucket.acquire()
+            queue = self._front()  # asked again: somebody more urgent may have come meanwhile
+            if queue is not None:
+                queue.popleft().set_result(None)
+
+    def _front(self) -> deque[asyncio.Future[None]] | None:
+        """The queue whose first writer is next; writers that were cancelled are forgotten."""
+        for queue in (self._urgent, self._bulk):
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue:
+                return queue
+        return None

@@ -1,0 +1,264 @@
+"""Kubernetes objects into our values: the one door for their text, and where an odd object is
+refused by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from controller.kube import wire
+from controller.model.observation import Pod, PodPhase, Pods, Workload
+from controller.model.readings import Why
+from controller.model.text import clean, clean_name
+from controller.model.value import Value
+
+MOST_REPLICAS: Final = 2**31 - 1
+_PLAIN_START: Final = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+class Refused(Value):
+    """An object that is there but cannot be believed or read."""
+
+    why: Why
+    detail: str
+
+
+class Unnamed(Value):
+    """An object of which not even the name can be read."""
+
+    detail: str
+
+
+class DeploymentRecord(Value):
+    """One Deployment by name. `None` means it is being deleted: no target any more."""
+
+    name: str
+    found: Workload | Refused | None
+
+
+class PodRecord(Value):
+    """One pod by name, and the Deployment it belongs to, if any."""
+
+    name: str
+    deployment: str | None
+    found: Pod | Refused
+
+
+def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | Unnamed:
+    """A Deployment's JSON as a value; whatever is wrong with it is in the record."""
+    return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
+
+
+def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | Unnamed:
+    """A pod's JSON as a value; whatever is wrong with it is in the record."""
+    return _record(raw, wire.POD, _pod, _refused_pod)
+
+
+def counted(pods: Iterable[Pod]) -> Pods:
+    """The pods of one pool. `starting` also counts those that run and are not ready yet; a failed
+    pod is replaced by its ReplicaSet and counts nowhere.
+    """
+    items = tuple(sorted(pods, key=lambda pod: pod.name))
+    phases = [pod.phase for pod in items]
+    return Pods(
+        ready=phases.count(PodPhase.READY),
+        starting=phases.count(PodPhase.STARTING) + phases.count(PodPhase.RUNNING),
+        unscheduled=phases.count(PodPhase.UNSCHEDULED),
+        crashing=phases.count(PodPhase.CRASHING),
+        terminating=phases.count(PodPhase.TERMINATING),
+        items=items,
+    )
+
+
+def unix_seconds(time: str | None) -> float | None:
+    """An RFC 3339 time, or None if there is none or it is not one."""
+    if not time:
+        return None
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+_Wire = TypeVar("_Wire", wire.Deployment, wire.Pod)
+_Kept = TypeVar("_Kept", DeploymentRecord, PodRecord)
+
+
+def _record(
+    raw: msgspec.Raw | bytes,
+    decoder: msgspec.json.Decoder[_Wire],
+    accept: Callable[[_Wire], _Kept],
+    refuse: Callable[[wire.Metadata, str], _Kept],
+) -> _Kept | Unnamed:
+    try:
+        return accept(decoder.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        odd = clean(error)
+    try:
+        return refuse(wire.IDENTIFIED.decode(raw).metadata, odd)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Unnamed(detail=odd)
+
+
+# Deployments
+
+
+def _deployment(found: wire.Deployment) -> DeploymentRecord:
+    meta, spec = found.metadata, found.spec or wire.DeploymentSpec()
+    status = found.status or wire.DeploymentStatus()
+    name = clean_name(meta.name)
+    if meta.deletion_timestamp is not None:
+        return DeploymentRecord(name=name, found=None)
+    replicas = 1 if spec.replicas is None else spec.replicas  # apps/v1: defaults to 1
+    for field, number in (
+        ("spec.replicas", replicas),
+        ("status.replicas", status.replicas),
+        ("status.readyReplicas", status.ready_replicas),
+        ("status.updatedReplicas", status.updated_replicas),
+        ("status.availableReplicas", status.available_replicas),
+    ):
+        if not 0 <= (number or 0) <= MOST_REPLICAS:
+            odd = Refused(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
+            return DeploymentRecord(name=name, found=odd)
+    workload = Workload(
+        replicas=replicas,
+        current=status.replicas or 0,
+        ready=status.ready_replicas or 0,
+        updated=status.updated_replicas or 0,
+        available=status.available_replicas or 0,
+        uid=clean_name(meta.uid),
+        resource_version=clean_name(meta.resource_version),
+        generation=meta.generation,
+        observed_generation=status.observed_generation or 0,
+        paused=bool(spec.paused),
+        labels={clean_name(key): clean_name(value) for key, value in (meta.labels or {}).items()},
+        message=_trouble(status.conditions or ()),
+    )
+    return DeploymentRecord(name=name, found=workload)
+
+
+def _refused_deployment(meta: wire.Metadata, odd: str) -> DeploymentRecord:
+    return DeploymentRecord(
+        name=clean_name(meta.name), found=Refused(why=Why.UNREADABLE, detail=odd)
+    )
+
+
+def _trouble(conditions: Iterable[wire.Condition]) -> str:
+    """What keeps a Deployment from its replicas: a quota first, then a rollout that is stuck."""
+    by_type = {condition.type: condition for condition in conditions}
+    for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
+        condition = by_type.get(kind)
+        if condition is not None and condition.status == status:
+            return clean(condition.message or condition.reason or kind)
+    return ""
+
+
+# Pods
+
+
+def _pod(found: wire.Pod) -> PodRecord:
+    meta, spec = found.metadata, found.spec or wire.PodSpec()
+    status = found.status or wire.PodStatus()
+    conditions = {condition.type: condition for condition in status.conditions or ()}
+    containers = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    phase, reason, message = _phase(found, conditions, containers)
+    scheduled, ready = conditions.get("PodScheduled"), conditions.get("Ready")
+    pod = Pod(
+        name=clean_name(meta.name),
+        phase=phase,
+        node=clean_name(spec.node_name or ""),
+        created_at=unix_seconds(meta.creation_timestamp) or 0.0,
+        scheduled_at=_since(scheduled),
+        ready_at=_since(ready),
+        restarts=sum(container.restart_count for container in containers),
+        reason=clean(reason or ""),
+        message=clean(message or ""),
+    )
+    return PodRecord(name=pod.name, deployment=_deployment_of(meta), found=pod)
+
+
+def _refused_pod(meta: wire.Metadata, odd: str) -> PodRecord:
+    name = clean_name(meta.name)
+    return PodRecord(
+        name=name,
+        deployment=_deployment_of(meta),
+        found=Refused(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
+    )
+
+
+def _deployment_of(meta: wire.Metadata) -> str | None:
+    """A Deployment names its ReplicaSets `<deployment>-<pod-template-hash>` and labels their pods
+    with the hash (getNewReplicaSet in the deployment controller).
+    """
+    template_hash = (meta.labels or {}).get("pod-template-hash")
+    for owner in meta.owner_references or ():
+        if owner.kind == "ReplicaSet" and owner.controller and template_hash:
+            name = owner.name.removesuffix(f"-{template_hash}")
+            return clean_name(name) if name and name != owner.name else None
+    return None
+
+
+_Said: TypeAlias = tuple[PodPhase, str | None, str | None]
+
+
+def _phase(
+    found: wire.Pod,
+    conditions: dict[str, wire.Condition],
+    containers: list[wire.ContainerStatus],
+) -> _Said:
+    """Phase, reason and message; the first rule that fits."""
+    status = found.status or wire.PodStatus()
+    if found.metadata.deletion_timestamp is not None:
+        return PodPhase.TERMINATING, status.reason, status.message
+    if status.phase in {"Failed", "Succeeded"}:
+        return PodPhase.FAILED, status.reason or status.phase, status.message
+    if not (found.spec and found.spec.node_name):
+        scheduled = conditions.get("PodScheduled") or wire.Condition()
+        return PodPhase.UNSCHEDULED, scheduled.reason, scheduled.message
+    return _phase_on_node(status, conditions, containers)
+
+
+def _phase_on_node(
+    status: wire.PodStatus,
+    conditions: dict[str, wire.Condition],
+    containers: list[wire.ContainerStatus],
+) -> _Said:
+    if crash := _crash(containers):
+        return crash
+    ready = conditions.get("Ready") or wire.Condition()
+    if ready.status == "True":
+        return PodPhase.READY, None, None
+    if waiting := _waiting(containers):
+        return PodPhase.STARTING, waiting.reason, waiting.message
+    running = status.phase in {"Running", "Unknown"}
+    return PodPhase.RUNNING if running else PodPhase.STARTING, ready.reason, ready.message
+
+
+def _crash(containers: list[wire.ContainerStatus]) -> _Said | None:
+    """A container that ended badly and waits to be started again, or is about to."""
+    for container in containers:
+        state = container.state or wire.ContainerState()
+        waiting, ended = state.waiting, state.terminated
+        if waiting and (waiting.reason == "CrashLoopBackOff" or container.restart_count > 0):
+            return PodPhase.CRASHING, waiting.reason, waiting.message
+        if ended and ended.exit_code != 0:
+            return PodPhase.CRASHING, ended.reason, ended.message or f"exit {ended.exit_code}"
+    return None
+
+
+def _waiting(containers: list[wire.ContainerStatus]) -> wire.Waiting | None:
+    """The container that waits for something special, else any that waits."""
+    waits = [c.state.waiting for c in containers if c.state and c.state.waiting]
+    special = (wait for wait in waits if wait.reason not in _PLAIN_START)
+    return next(special, waits[0] if waits else None)
+
+
+def _since(condition: wire.Condition | None) -> float | None:
+    if condition is None or condition.status != "True":
+        return None
+    return unix_seconds(condition.last_transition_time)

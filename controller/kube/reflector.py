@@ -1,0 +1,238 @@
+"""Keeps one view of one kind of object in one namespace true: list it, watch it, begin again.
+
+Modelled on client-go's Reflector: pages with `continue`, watches resumed by resourceVersion, the
+server's bookmarks, and 410 as the sign to list anew. Half a list is no list: the view is replaced
+by a complete one or not at all.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from controller.kube import wire
+from controller.kube.backoff import Backoff
+from controller.kube.client import Client
+from controller.kube.errors import ApiError, KubeError, Status, UnreadableError, status_error
+from controller.kube.freshness import Freshness
+from controller.model.text import clean
+from controller.model.value import Value
+from controller.ports import Clock
+
+PAGE_SIZE: Final = 500
+LIST_TIMEOUT_S: Final = 15.0
+WATCH_S: Final = (240, 480)
+"""How long one watch is asked to last; the spread keeps them from ending together."""
+SILENCE_S: Final = 90.0
+"""Bookmarks come about every minute (bookmarkFrequency in the API server); silence beyond is a dead
+connection."""
+BACKOFF_BASE_S: Final = 0.5
+BACKOFF_CAP_S: Final = 15.0
+REFUSED_WAIT_S: Final = (15.0, 30.0)
+"""Rights are given by people: no need to ask a server more often that said 401 or 403."""
+STEADY_S: Final = 5.0
+"""A watch that lasted this long was a success, even if nothing happened."""
+
+
+class Resource(Value):
+    """What to reflect: the collection's path, and which of its objects."""
+
+    kind: str
+    path: str
+    label_selector: str = ""
+    field_selector: str = ""
+
+    def query(self, **more: str) -> dict[str, str]:
+        """Query parameters, without the empty ones."""
+        chosen = {
+            "labelSelector": self.label_selector,
+            "fieldSelector": self.field_selector,
+            **more,
+        }
+        return {name: value for name, value in chosen.items() if value}
+
+
+class View(Protocol):
+    """Where the objects go; it keeps what it understands and never raises over an odd one."""
+
+    def replace(self, objects: Sequence[msgspec.Raw]) -> None:
+        """These are all there are."""
+        ...
+
+    def put(self, found: msgspec.Raw) -> None:
+        """One was added or changed."""
+        ...
+
+    def remove(self, gone: msgspec.Raw) -> None:
+        """One was deleted, or left the selection."""
+        ...
+
+
+class Reflector:
+    """One list-and-watch, for ever. `lists` and `watches` count how often each was begun."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        view: View,
+        freshness: Freshness,
+        clock: Clock,
+        *,
+        dice: random.Random | None = None,
+        page_size: int = PAGE_SIZE,
+        silence_s: float = SILENCE_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._view = view
+        self._clock = clock
+        self._dice = dice or random.Random()
+        self._backoff = Backoff(BACKOFF_BASE_S, BACKOFF_CAP_S, self._dice)
+        self._page_size = page_size
+        self._silence_s = silence_s
+        self._monotonic = monotonic
+        self._version: str | None = None
+        self.freshness = freshness
+        self.lists = 0
+        self.watches = 0
+
+    async def run(self) -> None:
+        """Until cancelled: 1. list if there is no version to go on from, 2. watch from there,
+        3. wait as long as the last failure asks for.
+        """
+        while True:
+            try:
+                if self._version is None:
+                    self._version = await self._list()
+                wait = await self._watch(self._version)
+            except KubeError as failure:
+                wait = self._after(failure)
+            if wait > 0:
+                await self._clock.sleep(wait)
+
+    async def _list(self) -> str:
+        """Replace the view by a complete list; returns its version.
+
+        A continue token that expires half-way is answered by one list without pages: the token the
+        server offers instead would give an inconsistent one.
+        """
+        self.lists += 1
+        try:
+            objects, version = await self._pages(self._page_size)
+        except ApiError as error:
+            if not error.expired:
+                raise
+            objects, version = await self._pages(0)
+        self._view.replace(objects)
+        self.freshness.completed()
+        return version
+
+    async def _pages(self, size: int) -> tuple[list[msgspec.Raw], str]:
+        objects: list[msgspec.Raw] = []
+        token = ""
+        while True:
+            try:
+                page = await self._page(size, token)
+            except KubeError:
+                if objects:
+                    self.freshness.missed()
+                raise
+            objects += page.items or ()
+            token = page.metadata.continue_
+            if not token:
+                return objects, page.metadata.resource_version
+
+    async def _page(self, size: int, token: str) -> wire.Page:
+        answer = await self._client.call(
+            "GET",
+            self._resource.path,
+            kind=self._resource.kind,
+            query=self._resource.query(limit=str(size or ""), **{"continue": token}),
+            timeout_s=LIST_TIMEOUT_S,
+        )
+        try:
+            return wire.PAGE.decode(answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnreadableError(f"not a list: {clean(error)}") from error
+
+    async def _watch(self, version: str) -> float:
+        """Follow the changes since that version until the watch ends; returns the seconds to wait
+        before the next. Raises KubeError.
+        """
+        self.watches += 1
+        began = self._monotonic()
+        spoke = False
+        query = self._resource.query(
+            watch="true",
+            resourceVersion=version,
+            allowWatchBookmarks="true",
+            timeoutSeconds=str(self._dice.randint(*WATCH_S)),
+        )
+        async with self._client.lines(
+            self._resource.path,
+            kind=self._resource.kind,
+            query=query,
+            silence_s=self._silence_s,
+        ) as lines:
+            self.freshness.alive()
+            async for line in lines:
+                self._take(line)
+                self.freshness.alive()
+                self._backoff.worked()
+                spoke = True
+        self.freshness.interrupted()
+        if spoke or self._monotonic() - began >= STEADY_S:
+            self._backoff.worked()
+            return 0.0
+        return self._backoff.failed()  # a server that ends every watch at once is not hurried
+
+    def _take(self, line: bytes) -> None:
+        """One line of a watch into the view. Raises KubeError for an ERROR line or nonsense."""
+        try:
+            change = wire.WATCH_LINE.decode(line)
+            if change.type == "ERROR":
+                raise status_error(msgspec.json.decode(change.object, type=Status))
+            version = wire.VERSIONED.decode(change.object).metadata.resource_version
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._begin_anew()
+            raise UnreadableError(f"not a watch's line: {clean(error)}") from error
+        if change.type == "BOOKMARK":
+            if _older(version, than=self._version):
+                # a store restored from a backup: its history is not the one we followed
+                self._begin_anew()
+                raise UnreadableError(f"versions went back to {clean(version, 40)}")
+        elif change.type == "DELETED":
+            self._view.remove(change.object)
+        else:
+            self._view.put(change.object)
+        self._version = version
+
+    def _after(self, failure: KubeError) -> float:
+        """Note a failure; returns the seconds to wait."""
+        self.freshness.broke(failure.why, failure.detail)
+        if isinstance(failure, ApiError):
+            if failure.status in {401, 403}:
+                return self._dice.uniform(*REFUSED_WAIT_S)
+            if failure.expired and self._version is not None:
+                self._begin_anew()
+                return 0.0
+            if failure.status in {400, 500}:
+                self._version = None  # a real server's answer to what is no version at all
+        # with the jitter on top, so that those whom one answer sent away do not return together
+        return self._backoff.failed() + (failure.retry_after_s or 0.0)
+
+    def _begin_anew(self) -> None:
+        """Something was missed: only a new list can tell what."""
+        self._version = None
+        self.freshness.missed()
+
+
+def _older(version: str, than: str | None) -> bool:
+    """Versions are opaque; they are compared only where both are numbers."""
+    return bool(than and version.isdecimal() and than.isdecimal() and int(version) < int(than))

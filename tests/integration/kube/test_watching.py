@@ -1,0 +1,343 @@
+"""The view through everything a server and a network may do to a list and a watch."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from controller.kube.cluster import Cluster
+from controller.model.observation import Pods
+from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.snapshot import LinkState
+
+A = frozenset({"tenant-a"})
+
+
+def bookmark(version: object) -> dict[str, Any]:
+    return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
+
+
+def replicas(cluster: Cluster, pool: Any) -> int | None:
+    reading = cluster.workloads.workload(pool)
+    return reading.value.replicas if isinstance(reading, Fresh) else None
+
+
+async def test_a_deployment_and_its_pods_are_seen_and_followed(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 2)
+    api.pod("tenant-a", "research-1", "research")
+    changes: list[tuple[str, str]] = []
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.workloads.on_change(lambda namespace, name: changes.append((namespace, name)))
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        pods = cluster.workloads.pods(kit.pool())
+        assert isinstance(pods, Fresh)
+        assert pods.value.ready == 1
+        assert cluster.context == "stub"
+        changes.clear()
+        api.deployment("tenant-a", "research", 7)
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 7)
+        api.delete("pods", "tenant-a", "research-1")
+        await kit.until(lambda: len(changes) == 2)
+        assert changes == [("tenant-a", "research")] * 2
+        api.delete("deployments", "tenant-a", "research")
+        await kit.until(lambda: isinstance(cluster.workloads.workload(kit.pool()), Absent))
+        gone = cluster.workloads.workload(kit.pool())
+        assert isinstance(gone, Absent)
+        assert gone.why is Why.OBJECT_MISSING
+        nobody = cluster.workloads.pods(kit.pool())
+        assert isinstance(nobody, Fresh)
+        assert nobody.value == Pods()
+        assert cluster.link().state is LinkState.CONNECTED
+
+
+async def test_long_lists_come_in_pages_and_carry_the_selector(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    for number in range(1203):
+        api.deployment("tenant-a", f"pool-{number:04}", number)
+    settings = kit.settings(api.url, selector="agentdash.dev/managed=true")
+    async with Cluster.connect(settings, quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        assert replicas(cluster, kit.pool("pool-1202")) == 1202
+        await kit.until(lambda: api.count("watch deployments") and api.count("watch pods"))
+    assert api.count("list deployments") == 3
+    for kind in ("list deployments", "watch deployments", "list pods", "watch pods"):
+        assert api.last(kind).query["labelSelector"] == "agentdash.dev/managed=true"
+    assert api.last("watch deployments").query["allowWatchBookmarks"] == "true"
+
+
+async def test_a_page_that_fails_leaves_no_half_view(api: Any, kit: Any, quick: Any) -> None:
+    for number in range(600):
+        api.deployment("tenant-a", f"pool-{number:03}")
+
+    async def page_two_fails(request: Any) -> Any:
+        if "continue" in request.query:
+            return await kit.status(500, "InternalError", "etcd is gone")(request)
+        return api._list(request, "deployments", "tenant-a")
+
+    api.always["list deployments"] = page_two_fails
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") >= 4)
+        half = cluster.workloads.workload(kit.pool("pool-000"))
+        assert isinstance(half, Absent)
+        assert (half.why, half.detail) == (Why.VIEW_INCOMPLETE, "etcd is gone")
+        del api.always["list deployments"]
+        await kit.until(lambda: replicas(cluster, kit.pool("pool-000")) == 1)
+
+
+async def test_a_list_that_expires_half_way_is_made_in_one_piece(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    for number in range(600):
+        api.deployment("tenant-a", f"pool-{number:03}")
+
+    async def page_two_expired(request: Any) -> Any:
+        if "continue" in request.query:
+            return await kit.status(410, "Expired", "too old")(request)
+        return api._list(request, "deployments", "tenant-a")
+
+    api.always["list deployments"] = page_two_expired
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        assert replicas(cluster, kit.pool("pool-599")) == 1
+    assert api.count("list deployments") == 3
+    assert "limit" not in api.last("list deployments").query
+
+
+async def test_a_dropped_watch_resumes_where_it_was(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        await kit.until(lambda: api.count("watch deployments") == 1)
+        api.deployment("tenant-a", "research", 2)
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 2)
+        seen = api.version
+        api.drop_all()
+        api.deployment("tenant-a", "research", 3)
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 3)
+        assert api.count("list deployments") == 1
+        assert api.count("watch deployments") >= 2
+        versions = {
+            r.query["resourceVersion"] for _, k, r in api.asked if k.startswith("watch deploy")
+        }
+        assert str(seen) in versions
+
+
+async def test_a_bookmark_moves_the_place_to_resume(api: Any, kit: Any, quick: Any) -> None:
+    api.once["watch deployments"].append(kit.lines(bookmark("5000")))
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("watch deployments") == 2)
+        assert api.last("watch deployments").query["resourceVersion"] == "5000"
+        assert api.count("list deployments") == 1
+
+
+async def test_a_watch_that_ends_by_itself_is_taken_up_without_a_list(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.once["watch deployments"].extend([kit.lines()] * 3)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("watch deployments") == 4)
+        assert api.count("list deployments") == 1
+        assert isinstance(cluster.workloads.workload(kit.pool()), Absent)
+    assert any(seconds > 0 for seconds in quick.slept), "ended at once: not hurried"
+
+
+async def test_an_expired_watch_lists_anew_and_trusts_nothing_until_then(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 1)
+    expired = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        await kit.until(lambda: api.count("watch deployments") == 1)
+        api.once["watch deployments"].append(kit.lines(expired))
+        api.always["list deployments"] = kit.status(500, "InternalError", "not now")
+        api.drop_all()
+        await kit.until(lambda: api.count("list deployments") >= 3)
+        gap = cluster.workloads.workload(kit.pool())
+        assert isinstance(gap, Stale)
+        assert (gap.why, gap.value.replicas) == (Why.VIEW_INCOMPLETE, 1)
+        api.deployment("tenant-a", "research", 4)
+        del api.always["list deployments"]
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 4)
+
+
+async def test_a_watch_refused_with_410_lists_anew(api: Any, kit: Any, quick: Any) -> None:
+    api.once["watch deployments"].append(kit.status(410, "Expired", "too old resource version"))
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") == 2)
+
+
+async def test_a_version_the_server_cannot_read_lists_anew(api: Any, kit: Any, quick: Any) -> None:
+    api.once["watch deployments"].append(
+        kit.status(500, "", 'resourceVersion: Invalid value: "abc"')
+    )
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") == 2)
+
+
+async def test_versions_that_go_backwards_list_anew(api: Any, kit: Any, quick: Any) -> None:
+    api.once["watch deployments"].append(kit.lines(bookmark("3")))
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") == 2)
+
+
+async def test_a_version_not_reached_yet_is_waited_for(api: Any, kit: Any, quick: Any) -> None:
+    too_new = kit.status(504, "Timeout", "Too large resource version", retry_after=1)
+    api.once["watch deployments"].append(too_new)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("watch deployments") == 2)
+        assert api.count("list deployments") == 1
+    assert any(1.0 <= seconds <= 1.5 for seconds in quick.slept)
+
+
+async def test_nonsense_in_a_watch_lists_anew(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+    for nonsense in (
+        "<html>",
+        "{}",
+        '{"type":"MODIFIED","object":{"kind":"Dep',
+        '{"type":"ERROR","object":[]}',
+    ):
+        api.once["watch deployments"].append(kit.lines(nonsense))
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") == 5)
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 1)
+
+
+async def test_nonsense_instead_of_a_list_is_unreadable(api: Any, kit: Any, quick: Any) -> None:
+    api.always["list deployments"] = kit.lines("<html>please log in</html>")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: api.count("list deployments") == 2)
+        reading = cluster.workloads.workload(kit.pool())
+        assert isinstance(reading, Absent)
+        assert reading.why is Why.UNREADABLE
+
+
+async def test_an_odd_object_hides_no_other(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "good", 3)
+    api.deployment("tenant-a", "bad", -4)
+    api.put("deployments", "tenant-a", "odd", spec=[], metadata={"name": 5})
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: replicas(cluster, kit.pool("good")) == 3)
+        bad = cluster.workloads.workload(kit.pool("bad"))
+        assert isinstance(bad, Absent)
+        assert bad.why is Why.IMPLAUSIBLE
+
+
+async def test_one_tenants_wall_is_not_anothers(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-b", "research", 5)
+    for kind in ("deployments", "pods", "events"):
+        words = f"{kind} is forbidden"
+        api.always[f"list {kind} in tenant-a"] = kit.status(403, "Forbidden", words)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(frozenset({"tenant-a", "tenant-b"}))
+        await kit.until(lambda: replicas(cluster, kit.pool(namespace="tenant-b")) == 5)
+        await kit.until(lambda: api.count("list deployments in tenant-a") >= 2)
+        walled = cluster.workloads.workload(kit.pool())
+        assert isinstance(walled, Absent)
+        assert (walled.why, walled.detail) == (Why.REFUSED, "deployments is forbidden")
+        assert not await cluster.synced(0.01)
+        api.deployment("tenant-a", "research", 2)
+        api.always.clear()
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 2)
+    assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
+
+
+async def test_forbidden_warnings_are_a_finding_only(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+    api.always["list events"] = kit.status(403, "Forbidden", "events is forbidden")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        await kit.until(cluster.workloads.blind_spots)
+        assert cluster.workloads.blind_spots() == {"tenant-a": "events is forbidden"}
+        assert replicas(cluster, kit.pool()) == 1
+        assert cluster.workloads.warnings(kit.pool()) == ()
+
+
+async def test_warnings_reach_their_pool(api: Any, kit: Any, quick: Any) -> None:
+    about = {"kind": "Deployment", "name": "research"}
+    api.put(
+        "events",
+        "tenant-a",
+        "e",
+        type="Warning",
+        involvedObject=about,
+        reason="Quota",
+        count=2,
+        lastTimestamp="2999-01-01T00:00:00Z",
+        message="exceeded",
+    )
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: cluster.workloads.warnings(kit.pool()))
+        (warning,) = cluster.workloads.warnings(kit.pool())
+        assert (warning.reason, warning.message, warning.count) == ("Quota", "exceeded", 2)
+        assert api.last("list events").query["fieldSelector"] == "type=Warning"
+
+
+async def test_namespaces_come_and_go_while_running(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+    api.deployment("tenant-b", "research", 2)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        unwatched = cluster.workloads.workload(kit.pool())
+        assert isinstance(unwatched, Absent)
+        assert unwatched.why is Why.NEVER_READ
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        cluster.set_namespaces(frozenset({"tenant-a", "tenant-b"}))
+        assert replicas(cluster, kit.pool()) == 1, "what stays is kept"
+        assert await cluster.synced(5.0)
+        assert api.count("list deployments in tenant-a") == 1
+        cluster.set_namespaces(frozenset({"tenant-b"}))
+        assert isinstance(cluster.workloads.workload(kit.pool()), Absent)
+        assert replicas(cluster, kit.pool(namespace="tenant-b")) == 2
+
+
+async def test_a_server_that_is_down_at_the_start_is_a_link_that_is_down(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 1)
+    await api.stop()
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        await kit.until(lambda: cluster.link().state is LinkState.DISCONNECTED)
+        await kit.until(lambda: len(quick.slept) > 5)
+        down = cluster.workloads.workload(kit.pool())
+        assert isinstance(down, Absent)
+        assert down.why is Why.DISCONNECTED
+        assert cluster.link().last_good_at is None
+        await api.start()
+        await kit.until(lambda: replicas(cluster, kit.pool()) == 1)
+        assert cluster.link().state is LinkState.CONNECTED
+        await api.stop()
+        await kit.until(lambda: cluster.link().state is LinkState.DISCONNECTED)
+        assert replicas(cluster, kit.pool()) == 1, "fresh for a moment while it is taken up again"
+
+
+async def test_nothing_is_left_running(api: Any, kit: Any, quick: Any) -> None:
+    before = asyncio.all_tasks()
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        assert {task.get_name() for task in asyncio.all_tasks() - before} >= {"kube writes"}
+    own = {task for task in asyncio.all_tasks() - before if task.get_name().startswith("kube")}
+    assert not own

@@ -1,0 +1,238 @@
+"""Every recorded answer of a real server has its typed form, and every write its outcome."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from controller.kube import wire
+from controller.kube.errors import (
+    DETAIL_LIMIT,
+    LONGEST_WAIT_S,
+    ApiError,
+    ConfigError,
+    HeldBackError,
+    KubeError,
+    LostError,
+    Status,
+    TimedOutError,
+    UnreachableError,
+    UnreadableError,
+    api_error,
+    shortened,
+    status_error,
+)
+from controller.kube.objects import Unnamed, deployment_record, pod_record
+from controller.kube.scale import outcome
+from controller.model.outcome import OutcomeKind
+from controller.model.readings import Why
+
+REFUSALS = {  # (file, step) → what the write would have come to, and the machine's reason
+    ("access", "bad-token"): (OutcomeKind.UNAUTHORIZED, "Unauthorized"),
+    ("access", "forbidden-list"): (OutcomeKind.FORBIDDEN, "Forbidden"),
+    ("access", "forbidden-scale"): (OutcomeKind.FORBIDDEN, "Forbidden"),
+    ("access", "forbidden-watch"): (OutcomeKind.FORBIDDEN, "Forbidden"),
+    ("access", "no-token"): (OutcomeKind.FORBIDDEN, "Forbidden"),
+    ("autoscaling", "hpa-min-zero"): (OutcomeKind.INVALID, "Invalid"),
+    ("deletion", "delete-again"): (OutcomeKind.GONE, "NotFound"),
+    ("expired", "continue"): (OutcomeKind.GONE, "Expired"),
+    ("limits", "pod-over-quota"): (OutcomeKind.FORBIDDEN, "Forbidden"),
+    ("pods", "delete-with-precondition-wrong-uid"): (OutcomeKind.CONFLICT, "Conflict"),
+    ("pods", "evict-blocked"): (OutcomeKind.THROTTLED, "TooManyRequests"),
+    ("pods", "list-bad-field-selector"): (OutcomeKind.INVALID, "BadRequest"),
+    ("scale", "patch-stale"): (OutcomeKind.CONFLICT, "Conflict"),
+    ("scale", "put-stale"): (OutcomeKind.CONFLICT, "Conflict"),
+    ("scale", "patch-wrong-uid"): (OutcomeKind.CONFLICT, "Conflict"),
+    ("scale", "apply"): (OutcomeKind.CONFLICT, "Conflict"),
+    ("scale", "patch-missing"): (OutcomeKind.GONE, "NotFound"),
+    ("scale", "patch-negative"): (OutcomeKind.INVALID, "Invalid"),
+    ("scale", "patch-string"): (OutcomeKind.INVALID, "Invalid"),
+    ("scale", "patch-huge"): (OutcomeKind.INVALID, "Invalid"),
+    ("scale", "patch-unknown-field-strict"): (OutcomeKind.INVALID, "Invalid"),
+    ("scale", "patch-json-test-fails"): (OutcomeKind.INVALID, "Invalid"),
+    ("scale", "patch-garbage"): (OutcomeKind.INVALID, "BadRequest"),
+    ("scale", "patch-no-content-type"): (OutcomeKind.INVALID, "UnsupportedMediaType"),
+    ("watch", "bad-version"): (OutcomeKind.FAILED, ""),
+    ("watch", "list-future-version"): (OutcomeKind.FAILED, "Timeout"),
+}
+BY_STATUS = {
+    400: OutcomeKind.INVALID,
+    401: OutcomeKind.UNAUTHORIZED,
+    403: OutcomeKind.FORBIDDEN,
+    404: OutcomeKind.GONE,
+    409: OutcomeKind.CONFLICT,
+    410: OutcomeKind.GONE,
+    415: OutcomeKind.INVALID,
+    422: OutcomeKind.INVALID,
+    429: OutcomeKind.THROTTLED,
+    500: OutcomeKind.FAILED,
+    504: OutcomeKind.FAILED,
+}
+
+
+def typed(answer: dict[str, Any]) -> ApiError:
+    body = json.dumps(answer["body"]) if "body" in answer else answer.get("text", "")
+    return api_error(answer["status"], headers(answer), body.encode())
+
+
+def headers(answer: dict[str, Any]) -> dict[str, str]:
+    return {name.title(): value for name, value in answer["headers"].items()}
+
+
+def test_every_recorded_refusal_is_typed_and_short(recorded: Any) -> None:
+    seen = 0
+    for file, step in recorded.steps():
+        answer = step.get("response")
+        if answer is None or answer["status"] < 400:
+            continue
+        seen += 1
+        error = typed(answer)
+        assert error.status == answer["status"], (file, step["step"])
+        assert error.detail, (file, step["step"])
+        assert len(error.detail) <= DETAIL_LIMIT
+        assert outcome(error).kind is BY_STATUS[answer["status"]], (file, step["step"])
+        if (known := REFUSALS.get((file, step["step"]))) is not None:
+            assert (outcome(error).kind, error.reason) == known
+    assert seen >= len(REFUSALS)
+
+
+def test_every_recorded_object_we_read_is_understood(recorded: Any) -> None:
+    deployments = pods = scales = 0
+    for file, step in recorded.steps():
+        answer = step.get("response") or {"status": 0}
+        if answer["status"] not in {200, 201}:
+            continue
+        body = answer.get("body") or {}
+        found = [body] if body.get("kind") in {"Deployment", "Pod", "Scale"} else []
+        lines = answer.get("lines", ())
+        found += [line["object"] for line in lines if line["type"] != "BOOKMARK"]
+        if body.get("kind") in {"DeploymentList", "PodList"}:
+            page = wire.PAGE.decode(json.dumps(body).encode())
+            assert page.metadata.resource_version
+            kind = body["kind"].removesuffix("List")
+            found += [json.loads(bytes(raw)) | {"kind": kind} for raw in page.items or ()]
+        for item in found:
+            raw = json.dumps(item).encode()
+            match item.get("kind"), "spec" in item:
+                case "Deployment", True:
+                    assert not isinstance(deployment_record(raw), Unnamed), (file, step["step"])
+                    deployments += 1
+                case "Pod", True:
+                    assert not isinstance(pod_record(raw), Unnamed), (file, step["step"])
+                    pods += 1
+                case "Scale", _:
+                    assert wire.SCALE.decode(raw).metadata.resource_version
+                    scales += 1
+    assert (deployments > 10, pods > 10, scales > 3) == (True, True, True)
+
+
+def test_every_recorded_watch_line_is_understood(recorded: Any) -> None:
+    kinds = set()
+    for _, step in recorded.steps():
+        for line in (step.get("response") or {}).get("lines", ()):
+            decoded = wire.WATCH_LINE.decode(json.dumps(line).encode())
+            kinds.add(decoded.type)
+            if decoded.type != "ERROR":
+                assert wire.VERSIONED.decode(decoded.object).metadata.resource_version
+    assert kinds == {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"}
+
+
+def test_an_expired_version_inside_a_watch_says_list_anew(recorded: Any) -> None:
+    (line,) = recorded.answer("expired", "watch")["lines"]
+    said = wire.WATCH_LINE.decode(json.dumps(line).encode())
+    error = status_error(json_status(said.object))
+    assert error.expired
+    assert error.status == 410
+
+
+def json_status(raw: msgspec.Raw) -> Status:
+    return msgspec.json.decode(raw, type=Status)
+
+
+def test_an_expired_continue_token_says_list_anew(recorded: Any) -> None:
+    assert typed(recorded.answer("expired", "continue")).expired
+
+
+def test_a_version_not_reached_yet_asks_for_a_second(recorded: Any) -> None:
+    error = typed(recorded.answer("watch", "list-future-version"))
+    assert error.retry_after_s == 1.0
+    assert error.causes == ("ResourceVersionTooLarge",)
+
+
+def test_a_blocked_eviction_names_no_time(recorded: Any) -> None:
+    error = typed(recorded.answer("pods", "evict-blocked"))
+    assert (error.retry_after_s, error.causes) == (None, ("DisruptionBudget",))
+
+
+def test_a_refusal_that_quotes_the_whole_object_keeps_its_end(recorded: Any) -> None:
+    error = typed(recorded.answer("scale", "patch-unknown-field-strict"))
+    assert len(error.detail) <= DETAIL_LIMIT
+    assert error.detail.endswith('strict decoding error: unknown field "spec.replicsa"')
+
+
+def test_a_web_page_instead_of_a_status() -> None:
+    error = api_error(502, {}, b"<html><h1>Bad \x1b[31mGateway</h1></html>")
+    assert error.status == 502
+    assert "Gateway" in error.detail
+    assert "<" not in error.detail
+    assert "\x1b" not in error.detail
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "99999999999"}, LONGEST_WAIT_S),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+        (
+            {
+                "Retry-After": "Sat, 21 Nov 2026 10:00:30 GMT",
+                "Date": "Sat, 21 Nov 2026 10:00:00 GMT",
+            },
+            30.0,
+        ),
+        ({"Retry-After": "Sat, 21 Nov 2026 10:00:30 GMT"}, None),
+    ],
+)
+def test_the_servers_wish_to_be_left_alone(wish: dict[str, str], seconds: float | None) -> None:
+    assert api_error(429, wish, b"{}").retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (UnreachableError("refused"), OutcomeKind.UNREACHABLE),
+        (TimedOutError("no answer"), OutcomeKind.UNKNOWN),
+        (LostError("reset"), OutcomeKind.UNKNOWN),
+        (UnreadableError("html"), OutcomeKind.UNKNOWN),
+        (HeldBackError(3.0), OutcomeKind.THROTTLED),
+        (ConfigError("token gone"), OutcomeKind.UNAUTHORIZED),
+        (ApiError(503, "ServiceUnavailable", "no", retry_after_s=2.0), OutcomeKind.FAILED),
+        (ApiError(302, "", "elsewhere"), OutcomeKind.INVALID),
+    ],
+)
+def test_only_a_request_that_left_unanswered_is_unknown(
+    failure: KubeError, kind: OutcomeKind
+) -> None:
+    result = outcome(failure)
+    assert result.kind is kind
+    assert result.retry_after_s == failure.retry_after_s
+
+
+def test_why_a_view_is_blind() -> None:
+    assert ApiError(403).why is Why.REFUSED
+    assert ApiError(401).why is Why.REFUSED
+    assert ApiError(500).why is Why.VIEW_INCOMPLETE
+    assert TimedOutError().why is Why.TIMED_OUT
+    assert UnreachableError().why is Why.DISCONNECTED
+
+
+def test_shortened_text_is_one_line() -> None:
+    assert shortened("a\n\tb") == "a b"
+    assert len(shortened("x" * 10_000)) == DETAIL_LIMIT

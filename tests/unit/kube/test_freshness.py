@@ -1,0 +1,141 @@
+"""What a view is worth: silence, gaps and refusals never look like the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.kube.freshness import GRACE_S, Freshness
+from controller.kube.link import LinkTracker
+from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.snapshot import LinkState
+
+
+@pytest.fixture
+def link(clock: Any) -> LinkTracker:
+    return LinkTracker(clock, clock.monotonic)
+
+
+@pytest.fixture
+def view(clock: Any, link: LinkTracker) -> Freshness:
+    return Freshness(clock, link, monotonic=clock.monotonic)
+
+
+def listed(view: Freshness, link: LinkTracker) -> None:
+    link.answered()
+    view.completed()
+    view.alive()
+
+
+def test_before_the_first_list_nothing_is_known(view: Freshness) -> None:
+    assert view.judge(3) == Absent(why=Why.NEVER_READ, at=1_000_000.0)
+
+
+@pytest.mark.parametrize("why", [Why.REFUSED, Why.DISCONNECTED, Why.TIMED_OUT, Why.UNREADABLE])
+def test_a_first_list_that_fails_says_why(view: Freshness, why: Why) -> None:
+    view.broke(why, "words")
+    reading = view.judge(3)
+    assert isinstance(reading, Absent)
+    assert (reading.why, reading.detail) == (why, "words")
+
+
+def test_half_a_first_list_is_an_incomplete_view(view: Freshness) -> None:
+    view.missed()
+    view.broke(Why.DISCONNECTED, "page 2")
+    reading = view.judge(3)
+    assert isinstance(reading, Absent)
+    assert reading.why is Why.VIEW_INCOMPLETE
+
+
+def test_an_open_watch_vouches_for_now(view: Freshness, link: LinkTracker, clock: Any) -> None:
+    listed(view, link)
+    clock.advance(60)
+    link.answered()
+    assert view.judge(3) == Fresh(value=3, at=1_000_060.0)
+    assert view.seen_at == 1_000_000.0
+
+
+def test_a_watch_that_is_taken_up_again_is_fresh_for_a_while(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    clock.advance(60)
+    view.broke(Why.DISCONNECTED, "reset")
+    clock.advance(GRACE_S)
+    assert view.judge(3) == Fresh(value=3, at=1_000_000.0)
+    clock.advance(0.1)
+    stale = view.judge(3)
+    assert isinstance(stale, Stale)
+    assert (stale.why, stale.detail, stale.at) == (Why.DISCONNECTED, "reset", 1_000_000.0)
+
+
+def test_failing_again_and_again_does_not_renew_the_grace(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    for _ in range(4):
+        view.broke(Why.REFUSED, "403")
+        clock.advance(5)
+    assert isinstance(view.judge(3), Stale)
+
+
+def test_known_gaps_are_stale_at_once_and_until_the_next_complete_list(
+    view: Freshness, link: LinkTracker
+) -> None:
+    listed(view, link)
+    view.missed()
+    stale = view.judge(3)
+    assert isinstance(stale, Stale)
+    assert stale.why is Why.VIEW_INCOMPLETE
+    view.alive()
+    assert isinstance(view.judge(3), Stale)
+    listed(view, link)
+    assert isinstance(view.judge(3), Fresh)
+
+
+def test_a_server_that_answers_nothing_makes_an_open_watch_stale(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    clock.advance(5)
+    link.silent(Why.TIMED_OUT, "no answer in time")
+    assert isinstance(view.judge(3), Fresh)
+    clock.advance(GRACE_S)
+    stale = view.judge(3)
+    assert isinstance(stale, Stale)
+    assert (stale.why, stale.at) == (Why.TIMED_OUT, 1_000_000.0)
+    link.answered()
+    assert isinstance(view.judge(3), Fresh)
+
+
+def test_a_stepped_clock_neither_ages_nor_rejuvenates(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    view.broke(Why.DISCONNECTED, "reset")
+    clock.wall += 3600
+    assert view.judge(3) == Fresh(value=3, at=1_003_600.0)
+    clock.wall -= 7200
+    clock.advance(GRACE_S + 1)
+    assert isinstance(view.judge(3), Stale)
+
+
+def test_the_link_tells_since_when_and_what(link: LinkTracker, clock: Any) -> None:
+    assert link.link().state is LinkState.CONNECTING
+    clock.advance(1)
+    link.silent(Why.DISCONNECTED, "refused")
+    clock.advance(1)
+    link.silent(Why.DISCONNECTED, "still refused")
+    down = link.link()
+    assert (down.state, down.since, down.detail) == (
+        LinkState.DISCONNECTED,
+        1_000_001.0,
+        "still refused",
+    )
+    assert down.last_good_at is None
+    link.answered()
+    clock.advance(4)
+    up = link.link()
+    assert (up.state, up.since, up.detail) == (LinkState.CONNECTED, 1_000_002.0, "")
+    assert up.last_good_at == 1_000_002.0

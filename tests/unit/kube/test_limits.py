@@ -1,0 +1,111 @@
+"""How hard we press: waits grow and scatter, the urgent go first, nobody is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from controller.kube.backoff import Backoff
+from controller.kube.limits import Lane, Pauses, WriteGate
+
+
+@asynccontextmanager
+async def running(gate: WriteGate) -> AsyncIterator[None]:
+    task = asyncio.create_task(gate.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def rounds(number: int = 20) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_waits_grow_to_the_cap_and_scatter() -> None:
+    backoff = Backoff(0.5, 15.0, random.Random(1))
+    waits = [backoff.failed() for _ in range(200)]
+    assert waits[0] <= 0.5
+    assert waits[1] <= 1.0
+    assert max(waits) <= 15.0
+    assert 5.0 < sum(waits[10:]) / 190 < 10.0
+    assert len(set(waits)) == 200
+
+
+def test_a_success_begins_anew() -> None:
+    backoff = Backoff(0.5, 15.0, random.Random(1))
+    for _ in range(2000):
+        backoff.failed()
+    backoff.worked()
+    assert backoff.failed() <= 0.5
+
+
+def test_a_pause_holds_its_lane_only(clock: Any) -> None:
+    pauses = Pauses(clock.monotonic)
+    pauses.hold(5.0, Lane.WRITE)
+    pauses.hold(2.0, Lane.WRITE)
+    clock.advance(1.0)
+    assert (pauses.remaining(Lane.WRITE), pauses.remaining(Lane.READ)) == (4.0, 0.0)
+    clock.advance(4.0)
+    assert pauses.remaining(Lane.WRITE) == 0.0
+
+
+def test_a_pause_without_a_lane_holds_all(clock: Any) -> None:
+    pauses = Pauses(clock.monotonic)
+    pauses.hold(3.0)
+    assert [pauses.remaining(lane) for lane in Lane] == [3.0, 3.0]
+
+
+async def test_a_burst_goes_through_and_then_the_rate_holds() -> None:
+    gate = WriteGate(per_second=1.0, burst=5)
+    async with running(gate):
+        writers = [asyncio.create_task(gate.enter(urgent=False)) for _ in range(8)]
+        await rounds()
+        assert sum(writer.done() for writer in writers) == 5
+        for writer in writers:
+            writer.cancel()
+
+
+async def test_the_urgent_overtake_and_the_others_keep_their_order() -> None:
+    gate = WriteGate(per_second=200.0, burst=1)
+    order: list[str] = []
+
+    async def write(name: str, *, urgent: bool) -> None:
+        await gate.enter(urgent=urgent)
+        order.append(name)
+
+    async with running(gate), asyncio.TaskGroup() as group:
+        group.create_task(write("first", urgent=False))
+        await rounds()
+        for name in ("b1", "b2"):
+            group.create_task(write(name, urgent=False))
+        await rounds()
+        for name in ("u1", "u2"):
+            group.create_task(write(name, urgent=True))
+    assert order == ["first", "u1", "u2", "b1", "b2"]
+
+
+async def test_a_cancelled_writer_gives_up_its_place() -> None:
+    gate = WriteGate(per_second=100.0, burst=1)
+    async with running(gate):
+        await gate.enter(urgent=False)
+        gone = [asyncio.create_task(gate.enter(urgent=True)) for _ in range(10)]
+        left = asyncio.create_task(gate.enter(urgent=False))
+        await rounds()
+        for writer in gone:
+            writer.cancel()
+        async with asyncio.timeout(1.0):
+            await left
+
+
+async def test_an_idle_gate_saves_up_its_burst() -> None:
+    gate = WriteGate(per_second=0.001, burst=3)
+    async with running(gate):
+        for _ in range(3):
+            async with asyncio.timeout(1.0):
+                await gate.enter(urgent=False)
+            await rounds()

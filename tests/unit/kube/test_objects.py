@@ -1,0 +1,293 @@
+"""Kubernetes objects into values: nothing odd passes, and nothing odd hides its neighbours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from controller.kube.objects import (
+    Refused,
+    Unnamed,
+    counted,
+    deployment_record,
+    pod_record,
+    unix_seconds,
+)
+from controller.model.observation import Pod, PodPhase, Workload
+from controller.model.readings import Why
+
+WHEN = "2026-11-21T10:00:00Z"
+
+
+def deployment(**parts: Any) -> bytes:
+    base: dict[str, Any] = {
+        "metadata": {"name": "research", "resourceVersion": "7", "uid": "u"},
+        "spec": {"replicas": 3},
+        "status": {},
+    }
+    for part, fields in parts.items():
+        base[part] = base[part] | fields
+    return json.dumps(base).encode()
+
+
+def pod(*, meta: dict[str, Any] | None = None, node: str = "node-0", **status: Any) -> bytes:
+    owner = {"kind": "ReplicaSet", "name": "research-85fcf8dd4d", "controller": True}
+    metadata = {
+        "name": "research-85fcf8dd4d-abcde",
+        "labels": {"pod-template-hash": "85fcf8dd4d"},
+        "ownerReferences": [owner],
+        "creationTimestamp": WHEN,
+    }
+    found = {"metadata": metadata | (meta or {}), "spec": {"nodeName": node}, "status": status}
+    return json.dumps(found).encode()
+
+
+def phase_of(raw: bytes) -> tuple[PodPhase, str, str]:
+    record = pod_record(raw)
+    assert not isinstance(record, Unnamed)
+    assert isinstance(record.found, Pod)
+    return record.found.phase, record.found.reason, record.found.message
+
+
+def workload_of(raw: bytes) -> Workload:
+    record = deployment_record(raw)
+    assert not isinstance(record, Unnamed)
+    assert isinstance(record.found, Workload)
+    return record.found
+
+
+def waiting(reason: str, message: str = "", restarts: int = 0) -> list[dict[str, Any]]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return [{"name": "agent", "restartCount": restarts, "state": state}]
+
+
+def condition(type_: str, status: str, **more: Any) -> dict[str, Any]:
+    return {"type": type_, "status": status, "lastTransitionTime": WHEN, **more}
+
+
+def test_a_deployment_without_replicas_asks_for_one() -> None:
+    assert workload_of(deployment(spec={"replicas": None})).replicas == 1
+    assert workload_of(b'{"metadata":{"name":"research"}}').replicas == 1
+
+
+def test_zero_replicas_stay_zero() -> None:
+    assert workload_of(deployment(spec={"replicas": 0})).replicas == 0
+
+
+@pytest.mark.parametrize("replicas", [-1, 2**31, 10**12, 2**63])
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_an_absurd_number_of_replicas_is_refused(part: str, replicas: int) -> None:
+    record = deployment_record(deployment(**{part: {"replicas": replicas}}))
+    assert not isinstance(record, Unnamed)
+    assert isinstance(record.found, Refused)
+    assert record.found.why is Why.IMPLAUSIBLE
+    assert str(replicas) in record.found.detail
+
+
+def test_replicas_of_another_type_are_refused_by_name() -> None:
+    record = deployment_record(deployment(spec={"replicas": "ten"}))
+    assert not isinstance(record, Unnamed)
+    assert record.name == "research"
+    assert isinstance(record.found, Refused)
+    assert record.found.why is Why.UNREADABLE
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
+def test_what_has_no_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
+    assert isinstance(deployment_record(raw), Unnamed)
+    assert isinstance(pod_record(raw), Unnamed)
+
+
+def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
+    record = deployment_record(deployment(metadata={"deletionTimestamp": WHEN}))
+    assert not isinstance(record, Unnamed)
+    assert record.found is None
+
+
+def test_a_quota_speaks_before_a_stuck_rollout() -> None:
+    stuck = condition("Progressing", "False", message="deadline exceeded")
+    quota = condition("ReplicaFailure", "True", message="exceeded quota: tenant")
+    assert workload_of(deployment(status={"conditions": [stuck]})).message == "deadline exceeded"
+    both = workload_of(deployment(status={"conditions": [stuck, quota]}))
+    assert both.message == "exceeded quota: tenant"
+
+
+def test_a_condition_that_is_well_says_nothing() -> None:
+    well = [
+        condition("ReplicaFailure", "False", message="old"),
+        condition("Progressing", "True", message="fine"),
+    ]
+    assert workload_of(deployment(status={"conditions": well})).message == ""
+
+
+def test_text_from_outside_is_harmless() -> None:
+    evil = "\x1b[31m\u202e[@click=app.quit]"
+    found = workload_of(
+        deployment(
+            metadata={"labels": {evil: evil}},
+            status={"conditions": [condition("ReplicaFailure", "True", message=evil)]},
+        )
+    )
+    ((key, value),) = found.labels.items()
+    for text in (key, value, found.message):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    starting = pod(phase="Pending", containerStatuses=waiting(evil, evil))
+    assert "\x1b" not in "".join(phase_of(starting)[1:])
+    named = pod_record(pod(meta={"name": evil}, phase="Pending"))
+    assert not isinstance(named, Unnamed)
+    assert "\x1b" not in named.name
+
+
+def test_the_recorded_deployment_hit_by_a_quota_says_so(recorded: Any) -> None:
+    found = workload_of(recorded.body("limits", "deployment-replica-failure"))
+    assert (found.replicas, found.current, found.ready) == (12, 7, 1)
+    assert found.message.endswith(
+        "exceeded quota: tenant, requested: pods=1, used: pods=8, limited: pods=8"
+    )
+
+
+def test_the_recorded_giant_is_unscheduled_in_the_schedulers_words(recorded: Any) -> None:
+    (raw,) = json.loads(recorded.body("limits", "pod-unschedulable"))["items"]
+    phase, reason, message = phase_of(json.dumps(raw).encode())
+    assert (phase, reason) == (PodPhase.UNSCHEDULED, "Unschedulable")
+    assert message.startswith("0/3 nodes are available: 3 Insufficient cpu")
+
+
+def test_the_recorded_life_of_a_pod(recorded: Any) -> None:
+    lines = recorded.answer("pod-life", "scale-0-1-0")["lines"]
+    phases = [phase_of(json.dumps(line["object"]).encode())[0] for line in lines]
+    assert phases == [
+        PodPhase.UNSCHEDULED,
+        PodPhase.STARTING,
+        PodPhase.READY,
+        PodPhase.TERMINATING,
+        PodPhase.TERMINATING,
+        PodPhase.TERMINATING,
+    ]
+
+
+def test_no_node_yet_is_unscheduled_without_words() -> None:
+    assert phase_of(pod(node="", phase="Pending")) == (PodPhase.UNSCHEDULED, "", "")
+
+
+@pytest.mark.parametrize("reason", ["ContainerCreating", "ImagePullBackOff", "ErrImagePull"])
+def test_a_container_that_waits_is_starting_and_says_why(reason: str) -> None:
+    found = pod(phase="Pending", containerStatuses=waiting(reason, "because"))
+    assert phase_of(found) == (PodPhase.STARTING, reason, "because")
+
+
+def test_the_container_with_the_special_reason_speaks() -> None:
+    statuses = waiting("ContainerCreating") + waiting("ImagePullBackOff", "no such image")
+    found = pod(phase="Pending", containerStatuses=statuses)
+    assert phase_of(found) == (PodPhase.STARTING, "ImagePullBackOff", "no such image")
+
+
+@pytest.mark.parametrize("where", ["containerStatuses", "initContainerStatuses"])
+def test_a_crash_loop_is_crashing(where: str) -> None:
+    found = pod(phase="Running", **{where: waiting("CrashLoopBackOff", "back-off 5m0s", 7)})
+    assert phase_of(found) == (PodPhase.CRASHING, "CrashLoopBackOff", "back-off 5m0s")
+
+
+def test_a_restart_that_waits_is_crashing() -> None:
+    found = pod(phase="Running", containerStatuses=waiting("RunContainerError", "no", restarts=1))
+    assert phase_of(found)[0] is PodPhase.CRASHING
+
+
+def test_a_container_that_just_died_is_crashing() -> None:
+    died = {
+        "name": "a",
+        "restartCount": 0,
+        "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+    assert phase_of(pod(phase="Running", containerStatuses=[died]))[:2] == (
+        PodPhase.CRASHING,
+        "OOMKilled",
+    )
+
+
+def test_restarts_in_the_past_do_not_make_a_ready_pod_crash() -> None:
+    running = {"name": "a", "restartCount": 3, "state": {"running": {}}}
+    ready = condition("Ready", "True")
+    record = pod_record(pod(phase="Running", conditions=[ready], containerStatuses=[running]))
+    assert not isinstance(record, Unnamed)
+    assert isinstance(record.found, Pod)
+    assert (record.found.phase, record.found.restarts) == (PodPhase.READY, 3)
+    assert record.found.ready_at == unix_seconds(WHEN)
+
+
+def test_running_and_not_ready() -> None:
+    unready = condition("Ready", "False", reason="ContainersNotReady", message="agent")
+    found = pod(
+        phase="Running", conditions=[unready], containerStatuses=[{"state": {"running": {}}}]
+    )
+    assert phase_of(found) == (PodPhase.RUNNING, "ContainersNotReady", "agent")
+
+
+def test_failed_and_deleted_pods() -> None:
+    assert phase_of(pod(phase="Failed", reason="Evicted", message="disk")) == (
+        PodPhase.FAILED,
+        "Evicted",
+        "disk",
+    )
+    gone = pod(
+        meta={"deletionTimestamp": WHEN}, phase="Running", conditions=[condition("Ready", "True")]
+    )
+    assert phase_of(gone)[0] is PodPhase.TERMINATING
+
+
+def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
+    record = pod_record(pod(phase="Pending"))
+    assert not isinstance(record, Unnamed)
+    assert record.deployment == "research"
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"ownerReferences": None},
+        {"labels": None},
+        {"ownerReferences": [{"kind": "Job", "name": "research-85fcf8dd4d", "controller": True}]},
+        {"ownerReferences": [{"kind": "ReplicaSet", "name": "research-other", "controller": True}]},
+        {"ownerReferences": [{"kind": "ReplicaSet", "name": "-85fcf8dd4d", "controller": True}]},
+    ],
+)
+def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
+    record = pod_record(pod(meta=meta, phase="Pending"))
+    assert not isinstance(record, Unnamed)
+    assert record.deployment is None
+
+
+def test_an_odd_pod_is_refused_under_its_own_pool() -> None:
+    record = pod_record(pod(phase=3))
+    assert not isinstance(record, Unnamed)
+    assert record.deployment == "research"
+    assert isinstance(record.found, Refused)
+
+
+def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:
+    phases = [
+        PodPhase.READY,
+        PodPhase.STARTING,
+        PodPhase.RUNNING,
+        PodPhase.FAILED,
+        PodPhase.CRASHING,
+    ]
+    pods = counted(Pod(name=f"p{9 - number}", phase=phase) for number, phase in enumerate(phases))
+    assert (pods.ready, pods.starting, pods.crashing, pods.unscheduled, pods.terminating) == (
+        1,
+        2,
+        1,
+        0,
+        0,
+    )
+    assert [pod.name for pod in pods.items] == ["p5", "p6", "p7", "p8", "p9"]
+
+
+def test_times_that_are_none() -> None:
+    assert unix_seconds("<time>") is None
+    assert unix_seconds(None) is None
+    assert unix_seconds("1970-01-01T00:01:00.5Z") == 60.5
+    assert unix_seconds("1970-01-01T00:01:00") == 60.0

@@ -1,0 +1,184 @@
+"""What the views keep: every pool for itself, and our own writes at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from controller.kube.objects import Refused
+from controller.kube.views import DeploymentView, PodView
+from controller.model.observation import Pods, Workload
+from controller.model.readings import Why
+
+
+def raw(found: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(found).encode())
+
+
+def deployment(name: str, replicas: object = 1, version: str = "10", **meta: Any) -> msgspec.Raw:
+    metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": version, **meta}
+    return raw({"metadata": metadata, "spec": {"replicas": replicas}})
+
+
+def pod(name: str, deployment: str = "research", **status: Any) -> msgspec.Raw:
+    metadata = {
+        "name": name,
+        "labels": {"pod-template-hash": "abc"},
+        "ownerReferences": [
+            {"kind": "ReplicaSet", "name": f"{deployment}-abc", "controller": True}
+        ],
+    }
+    return raw(
+        {"metadata": metadata, "spec": {"nodeName": "n"}, "status": status or {"phase": "Pending"}}
+    )
+
+
+def replicas(view: DeploymentView, name: str) -> int:
+    found = view.get(name)
+    assert isinstance(found, Workload)
+    return found.replicas
+
+
+def pods(view: PodView, name: str) -> Pods:
+    found = view.get(name)
+    assert isinstance(found, Pods)
+    return found
+
+
+class Changes(list[str]):
+    def take(self) -> list[str]:
+        taken, self[:] = list(self), []
+        return taken
+
+
+def test_an_odd_deployment_hides_no_other() -> None:
+    changes = Changes()
+    view = DeploymentView(changes.append)
+    view.replace([raw({}), deployment("bad", -5), deployment("text", "x"), deployment("good", 4)])
+    bad, text = view.get("bad"), view.get("text")
+    assert isinstance(bad, Refused)
+    assert bad.why is Why.IMPLAUSIBLE
+    assert isinstance(text, Refused)
+    assert replicas(view, "good") == 4
+    assert view.unnamed == 1
+    assert changes == ["bad", "text", "good"]
+
+
+def test_a_complete_list_removes_what_it_does_not_name() -> None:
+    changes = Changes()
+    view = DeploymentView(changes.append)
+    view.replace([deployment("a"), deployment("b")])
+    changes.take()
+    view.replace([deployment("b")])
+    assert view.get("a") is None
+    assert changes == ["a"]
+
+
+def test_the_same_again_is_no_change() -> None:
+    changes = Changes()
+    view = DeploymentView(changes.append)
+    view.put(deployment("a"))
+    view.put(deployment("a"))
+    assert changes == ["a"]
+
+
+def test_a_deployment_marked_for_deletion_is_gone() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a"))
+    view.put(deployment("a", deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert view.get("a") is None
+
+
+def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 1, "10"))
+    view.applied("a", "uid-a", 5, "20")
+    assert replicas(view, "a") == 5
+    view.put(deployment("a", 1, "15"))
+    assert replicas(view, "a") == 5
+    view.replace([deployment("a", 1, "15")])
+    assert replicas(view, "a") == 5
+    view.put(deployment("a", 5, "20"))
+    view.put(deployment("a", 2, "30"))
+    assert replicas(view, "a") == 2
+
+
+def test_a_write_the_watch_already_overtook_changes_nothing() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 7, "30"))
+    view.applied("a", "uid-a", 5, "20")
+    assert replicas(view, "a") == 7
+
+
+def test_versions_that_are_no_numbers_wait_for_the_watch() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 1, "v10"))
+    view.applied("a", "uid-a", 5, "v20")
+    assert replicas(view, "a") == 1
+    view.put(deployment("a", 5, "v20"))
+    assert replicas(view, "a") == 5
+
+
+def test_a_write_to_a_namesake_is_not_applied() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 1, "10"))
+    view.applied("a", "another-uid", 5, "20")
+    view.applied("unknown", "uid", 5, "20")
+    assert replicas(view, "a") == 1
+    assert view.get("unknown") is None
+
+
+def test_a_deleted_deployment_may_come_back_with_any_version() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 1, "10"))
+    view.applied("a", "uid-a", 5, "20")
+    view.remove(deployment("a", 1, "12"))
+    assert view.get("a") is None
+    view.put(deployment("a", 3, "13"))
+    assert replicas(view, "a") == 3
+
+
+def test_pods_are_counted_by_deployment() -> None:
+    changes = Changes()
+    view = PodView(changes.append)
+    view.replace([pod("r-1"), pod("r-2"), pod("b-1", "browser")])
+    assert (pods(view, "research").starting, pods(view, "browser").starting) == (2, 1)
+    view.remove(pod("r-1"))
+    assert [item.name for item in pods(view, "research").items] == ["r-2"]
+    assert pods(view, "nobody") == Pods()
+    assert changes == ["research", "research", "browser", "research"]
+
+
+def test_a_count_is_made_anew_only_for_the_pool_that_changed() -> None:
+    view = PodView(Changes().append)
+    view.replace([pod("r-1"), pod("b-1", "browser")])
+    research, browser = view.get("research"), view.get("browser")
+    view.put(pod("r-2"))
+    assert view.get("browser") is browser
+    assert view.get("research") is not research
+    same = view.get("research")
+    view.put(pod("r-2"))
+    assert view.get("research") is same
+
+
+def test_an_odd_pod_blinds_its_own_pool_only() -> None:
+    view = PodView(Changes().append)
+    view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
+    odd = view.get("research")
+    assert isinstance(odd, Refused)
+    assert "r-1" in odd.detail
+    assert pods(view, "browser").starting == 1
+    view.put(pod("r-1"))
+    assert pods(view, "research").starting == 1
+
+
+def test_a_pod_that_changes_its_owner_is_counted_once() -> None:
+    view = PodView(Changes().append)
+    view.put(pod("p"))
+    view.put(pod("p", "browser"))
+    assert (pods(view, "research").starting, pods(view, "browser").starting) == (0, 1)
+    orphan = raw({"metadata": {"name": "p"}, "spec": {}, "status": {}})
+    view.put(orphan)
+    assert pods(view, "browser").starting == 0
