@@ -40,6 +40,7 @@ _FLOAT: Final = re.compile(
 )
 _MERGE: Final = "<<"
 _KEY: Final = "?"  # stands in a path for a key that is not known, or no text
+_MAY_BE_NAMED: Final = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _PLAIN_TAGS: Final = frozenset(
     {None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 )
@@ -171,7 +172,7 @@ class _Composer:
             node = self._mapping(at)
         if node.size > SIZE_LIMIT:
             raise _failure(self._name, at, f"holds more than {SIZE_LIMIT:,} values")
-        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+        if isinstance(event, _MAY_BE_NAMED):
             if event.tag not in _PLAIN_TAGS:
                 self._report(at, "a YAML tag (!…) is not read here: leave it out")
             if event.anchor is not None:
@@ -198,16 +199,18 @@ class _Composer:
             if _is_merge(event):
                 merged += self._merge_sources(self._member(_MERGE))
                 continue
-            key = self._member(_KEY, event)
-            if not isinstance(key.value, str):
-                self._report(key.at, "a key must be text: put it in quotes")
+            key, key_at = self._member(_KEY, event).value, _marked(event.start_mark)
+            if not isinstance(key, str):
+                self._report(key_at, "a key must be text: put it in quotes")
                 self._member(_KEY)
                 continue
-            value = self._member(key.value)
-            first, _ = members.setdefault(key.value, (key.at, value))
-            if first is not key.at:
+            value = self._member(key)
+            if key in members:
+                first, _ = members[key]
                 message = f"stands here twice (first on line {first.line}): remove one"
-                self._report(key.at, message, key.value)
+                self._report(key_at, message, key)
+            else:
+                members[key] = key_at, value
         size = 1 + _sizes(value for _, value in members.values()) + _sizes(merged)
         if size <= SIZE_LIMIT:
             _merge(members, merged)

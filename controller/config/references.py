@@ -95,17 +95,15 @@ def _names(pools: _Pools) -> Iterator[_Claim]:
 
 
 def _deployments(pools: _Pools, tenants: Mapping[str, Any]) -> Iterator[_Claim]:
-    named_alike: set[object] = set()
+    names: set[str] = set()
     for path, pool in pools:
         tenant, name, deployment = pool.get("tenant"), pool.get("name"), pool.get("deployment")
         namespace = _mapping(tenants.get(str(tenant))).get("namespace")
         namespace = tenant if namespace is None else namespace
         if deployment is not None:
             yield (namespace, deployment), (*path, "deployment")
-        elif (
-            str((tenant, name)) not in named_alike
-        ):  # else one complaint, about the name, is enough
-            named_alike.add(str((tenant, name)))
+        elif f"{tenant}/{name}" not in names:  # else the complaint about the name is enough
+            names.add(f"{tenant}/{name}")
             yield (namespace, name), (*path, "name")
 
 

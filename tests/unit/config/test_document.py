@@ -108,6 +108,7 @@ def test_merge_keys_add_what_is_not_written(merge: str, merged: object, loader: 
     [
         ("a: 1\na: 2", "2:1: a: stands here twice (first on line 1): remove one"),
         ("a: {b: 1,\n b: 2}", "2:2: a.b: stands here twice (first on line 1): remove one"),
+        ("&k a: 1\n*k : 2", "2:1: a: stands here twice (first on line 1): remove one"),
         ("a: {1: x}", "1:5: a: a key must be text: put it in quotes"),
         ("{? [a]: x}", "1:4: a key must be text: put it in quotes"),
         ("null: x", "1:1: a key must be text: put it in quotes"),
