@@ -50,7 +50,9 @@ WORDINGS: Final[dict[Code, Wording]] = {
     Code.COOLDOWN: Wording(
         "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {remaining_s}"
     ),
-    Code.ASLEEP: Wording("Asleep", "idle for longer than the cooldown of {cooldown_s}: to zero"),
+    Code.ASLEEP: Wording(
+        "Asleep", "idle for longer than the cooldown of {cooldown_s}: down to {value:replica}"
+    ),
     Code.STABILIZED_UP: Wording(
         "Stabilised upwards",
         "{value:replica}, the lowest wish of the last {window_s}; more in {remaining_s}",
@@ -168,12 +170,10 @@ class _Words(dict[str, _Word]):
 
     def __missing__(self, name: str) -> _Word:
         if name == "blindness":
-            return _Word(f"{self['why']}, {self['age_s']}" if self._has("age_s") else self["why"])
+            known = "age_s" in self._reason.numbers
+            return _Word(f"{self['why']}, {self['age_s']}" if known else self["why"])
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
         return _Word(UNKNOWN if number is None else _shown(name, number))
-
-    def _has(self, name: str) -> bool:
-        return name in self._reason.numbers
 
 
 def _shown(name: str, number: Number) -> str:

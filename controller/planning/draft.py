@@ -1,0 +1,67 @@
+"""One pool's decision in the making: each step of the plan reads it and moves it on."""
+
+from __future__ import annotations
+
+from controller.model.decision import Bound, Code, Gate, Number, Reason
+from controller.model.fleet import Pool
+from controller.model.memory import PoolMemory
+from controller.model.observation import PoolObservation, Workload
+from controller.planning.demand import Work
+
+
+class Draft:
+    """What is decided of one pool so far; it lives for one plan and never leaves it.
+
+    `active` is None where it cannot be told. `replicas` is the number on its way from
+    recommendation to target to next; `unheld` what it would be if nothing remembered held it.
+    `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
+    """
+
+    __slots__ = (
+        "active",
+        "bound",
+        "current",
+        "gate",
+        "history",
+        "left_alone",
+        "memory",
+        "now",
+        "pool",
+        "reasons",
+        "replicas",
+        "resource_version",
+        "seen",
+        "target",
+        "unheld",
+        "work",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        seen: PoolObservation,
+        *,
+        workload: Workload,
+        work: Work,
+        active: bool | None,
+        memory: PoolMemory,
+        reasons: list[Reason],
+        now: float,
+    ) -> None:
+        self.pool = pool
+        self.seen = seen
+        self.work = work
+        self.memory = memory
+        self.history = memory.recommendations
+        self.reasons = reasons
+        self.now = now
+        self.current = self.replicas = self.unheld = self.target = workload.replicas
+        self.resource_version = workload.resource_version
+        self.active = active
+        self.left_alone = False
+        self.bound = Bound.DEMAND
+        self.gate: Gate | None = None
+
+    def because(self, code: Code, value: int | None = None, **numbers: Number) -> None:
+        """Add the reason of a rule that was applied, with the replicas after it."""
+        self.reasons.append(Reason(code=code, value=value, numbers=numbers))

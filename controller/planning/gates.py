@@ -1,0 +1,55 @@
+"""Step 5, gates: what holds a pool at its present size although its target differs.
+
+They are asked in this order, and the first that holds is the one that is named.
+"""
+
+from __future__ import annotations
+
+from controller.model.decision import Code, Gate, Number
+from controller.model.readings import Fresh
+from controller.planning.demand import blindness
+from controller.planning.draft import Draft
+from controller.planning.history import warm_up_left_s
+
+
+def hold(draft: Draft) -> None:
+    """Keep the current size where the target may not be followed yet."""
+    if not draft.left_alone:
+        _pods_unknown(draft) or _blind(draft) or _warming_up(draft)
+
+
+def _pods_unknown(draft: Draft) -> bool:
+    """Half a view of the cluster is none: without its pods nothing is written for a pool."""
+    pods = draft.seen.pods
+    if isinstance(pods, Fresh) or draft.target == draft.current:
+        return False
+    _keep(draft, Gate.BLIND, Code.PODS_UNKNOWN, **blindness(pods, draft.now))
+    return True
+
+
+def _blind(draft: Draft) -> bool:
+    """Silence takes nothing away; a floor or a wake-up may still add."""
+    if draft.work.counted or draft.target > draft.current:
+        return False
+    _keep(draft, Gate.BLIND, Code.HELD_BLIND, **blindness(draft.seen.queue, draft.now))
+    return True
+
+
+def _warming_up(draft: Draft) -> bool:
+    """A memory that does not reach back one window takes nothing away: nobody knows what was needed
+    just before it began.
+    """
+    if draft.unheld >= draft.current and draft.target >= draft.current:
+        return False
+    left_s = warm_up_left_s(draft.pool, draft.memory, draft.now)
+    if left_s <= 0:
+        return False
+    window_s = draft.pool.behavior.scale_down.stabilization_window_s
+    _keep(draft, Gate.WARM_UP, Code.HELD_WARM_UP, window_s=window_s, remaining_s=round(left_s, 3))
+    return True
+
+
+def _keep(draft: Draft, gate: Gate, code: Code, **numbers: Number) -> None:
+    draft.replicas = draft.current
+    draft.gate = gate
+    draft.because(code, draft.current, **numbers)

@@ -1,0 +1,144 @@
+"""The planner: what was seen in, what to do out. The same input gives the same plan, anywhere."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Decision, Gate, Plan, Reason
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory
+from controller.model.observation import Observation, PoolObservation, Workload
+from controller.model.readings import Fresh, Reading, last_known
+from controller.planning.activation import is_active
+from controller.planning.behavior import REPLICAS_LIMIT
+from controller.planning.demand import blindness, read_work
+from controller.planning.draft import Draft
+from controller.planning.gates import hold
+from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
+from controller.planning.limit import limit
+from controller.planning.recommend import recommend
+
+
+def plan(
+    observation: Observation,
+    fleet: Fleet,
+    intents: Intents,  # noqa: ARG001 - there is no kind of intent yet, but every caller has them
+    memory: Memory,
+    now: float,
+) -> tuple[Plan, Memory]:
+    """Decide every pool that was observed; `now` in Unix seconds. Never raises.
+
+    Pools that were not observed get no decision and keep their memory as it is.
+    """
+    memory = follow_clock(memory, observation.clock_step_s)
+    decisions: dict[PoolKey, Decision] = {}
+    changed: dict[PoolKey, PoolMemory] = {}
+    drafts: list[Draft] = []
+    for pool in fleet.pools:
+        seen = observation.pools.get(pool.key)
+        if seen is None:
+            continue
+        before = memory.pools.get(pool.key)
+        workload = _usable(seen.workload)
+        if workload is not None:
+            drafts.append(_draft(pool, seen, workload, before, now))
+            continue
+        decisions[pool.key], active = _undecided(pool, seen, now)
+        if active and before is not None:
+            changed[pool.key] = replace(before, last_active_at=now)
+
+    for draft in drafts:
+        recommend(draft)  # 1. each pool for itself: demand, activation, windows, rates, cooldown
+    for draft in drafts:
+        limit(draft)  # 2. what one pool alone may have: ceilings, then floors = the target
+    for draft in drafts:
+        hold(draft)  # 5. blind, warming up: what may not be followed yet = next
+
+    for draft in drafts:
+        key = draft.pool.key
+        decisions[key] = _decision(draft)
+        after = _memory(draft)
+        if after is not memory.pools.get(key):
+            changed[key] = after
+    return Plan(at=now, decisions=decisions), carried(memory, changed, fleet)
+
+
+def _usable(workload: Reading[Workload]) -> Workload | None:
+    """The Deployment as it is now, if it is known and its size is one that can be."""
+    if isinstance(workload, Fresh) and 0 <= workload.value.replicas <= REPLICAS_LIMIT:
+        return workload.value
+    return None
+
+
+def _draft(
+    pool: Pool,
+    seen: PoolObservation,
+    workload: Workload,
+    memory: PoolMemory | None,
+    now: float,
+) -> Draft:
+    reasons: list[Reason] = []
+    work = read_work(pool, seen, now, reasons)
+    if memory is None:
+        memory = begin(workload.replicas, now)
+    memory = confirm(not_ahead(memory, now), workload.replicas, pool.behavior, now)
+    return Draft(
+        pool,
+        seen,
+        workload=workload,
+        work=work,
+        active=is_active(pool, work),
+        memory=memory,
+        reasons=reasons,
+        now=now,
+    )
+
+
+def _undecided(pool: Pool, seen: PoolObservation, now: float) -> tuple[Decision, bool]:
+    """A pool whose Deployment is not known: nothing is written for it. Its demand is shown, and
+    whether it has work, for that still keeps its cooldown from running.
+    """
+    reasons: list[Reason] = []
+    work = read_work(pool, seen, now, reasons)
+    reasons.append(Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload, now)))
+    workload = last_known(seen.workload)
+    decision = Decision(
+        pool=pool.key,
+        current=None if workload is None else workload.replicas,
+        demand=work.demand,
+        recommendation=None,
+        target=None,
+        next=None,
+        gate=Gate.BLIND,
+        reasons=tuple(reasons),
+    )
+    return decision, is_active(pool, work) is True
+
+
+def _decision(draft: Draft) -> Decision:
+    current, following = draft.current, draft.replicas
+    return Decision(
+        pool=draft.pool.key,
+        current=current,
+        demand=draft.work.demand,
+        recommendation=draft.target,
+        target=draft.target,
+        next=following,
+        bound=draft.bound,
+        gate=draft.gate,
+        wake=current == 0 and following > 0 and draft.active is True,
+        resource_version=draft.resource_version,
+        reasons=tuple(draft.reasons),
+    )
+
+
+def _memory(draft: Draft) -> PoolMemory:
+    memory, now = draft.memory, draft.now
+    active_at = now if draft.active else memory.last_active_at
+    if active_at != memory.last_active_at or draft.history is not memory.recommendations:
+        memory = replace(memory, last_active_at=active_at, recommendations=draft.history)
+    if draft.replicas != draft.current:
+        memory = ask(memory, draft.current, draft.replicas, now)
+    return memory

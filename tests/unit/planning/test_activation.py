@@ -1,0 +1,113 @@
+"""From zero and back to it: KEDA's part."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.model.decision import Bound, Code
+from unit.planning.story import Story, behavior, codes, make_pool, percent, pods, silence
+
+
+def test_twenty_tasks_at_zero_take_the_pool_straight_to_its_demand() -> None:
+    decision = Story(make_pool(max=50)).tick(20)
+    assert (decision.next, decision.wake) == (20, True)
+    assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
+
+
+def test_a_burst_takes_a_pool_from_one_to_ten_in_one_tick() -> None:
+    decision = Story(make_pool(max=10), replicas=1).tick(20)
+    assert decision.next == 10
+    assert decision.bound is Bound.MAX
+    assert codes(decision) == [Code.QUEUE, Code.AT_MAX]
+
+
+@pytest.mark.parametrize("messages", [0, 49, 50])
+def test_as_many_messages_as_the_activation_do_not_wake(messages: int) -> None:
+    decision = Story(make_pool(activation=50, target=10)).tick(messages)
+    assert decision.next == 0
+    assert (Code.INACTIVE in codes(decision)) == (messages > 0)
+
+
+def test_one_more_message_than_the_activation_wakes() -> None:
+    assert Story(make_pool(activation=50, target=10)).tick(51).next == 6
+
+
+def test_neither_windows_nor_policies_delay_the_first_replica() -> None:
+    rules = behavior(up_window_s=300, up=(percent(100, 60),))
+    story = Story(make_pool(behavior=rules), replicas=1)
+    story.ticks(1_300)
+    assert story.replicas == 0
+    decision = story.tick(9)
+    assert decision.next == 1
+    assert Code.ACTIVATED in codes(decision)
+
+
+def test_policies_still_limit_what_comes_beside_the_first_replica() -> None:
+    decision = Story(make_pool(behavior=behavior(up=(pods(4, 60),)))).tick(9)
+    assert decision.next == 4
+    assert codes(decision) == [Code.QUEUE, Code.RATE_LIMITED_UP, Code.ACTIVATED]
+
+
+def test_the_last_replica_goes_only_after_the_cooldown_has_passed() -> None:
+    story = Story(make_pool(cooldown_s=900.0, behavior=behavior(down_window_s=0)), replicas=1)
+    story.tick(1)
+    last_active = story.now - 1
+    while story.now <= last_active + 900:
+        decision = story.tick()
+        assert codes(decision) == [Code.QUEUE, Code.COOLDOWN]
+        assert decision.next == 1
+    assert decision.reasons[-1].numbers == {"remaining_s": 0.0}
+    asleep = story.tick()
+    assert codes(asleep) == [Code.QUEUE, Code.ASLEEP]
+    assert asleep.next == 0
+
+
+def test_at_zero_and_without_work_there_is_nothing_to_explain() -> None:
+    story = Story(make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0)), replicas=1)
+    story.ticks(30)
+    assert codes(story.tick()) == [Code.QUEUE]
+
+
+def test_work_that_does_not_activate_descends_by_behavior_and_then_sleeps() -> None:
+    rules = behavior(down_window_s=30, down=(pods(1, 10),))
+    story = Story(make_pool(activation=50, target=10, cooldown_s=60.0, behavior=rules), replicas=4)
+    sizes = story.ticks(200, pending=40)
+    assert sizes[:60] == [4] * 60
+    assert sorted(sizes, reverse=True) == sizes
+    assert [sizes.count(size) for size in (3, 2, 1)] == [10, 10, 1]
+    assert sizes[-1] == 0
+
+
+def test_while_inactive_work_cools_down_it_says_so() -> None:
+    story = Story(make_pool(activation=50, target=10), replicas=4)
+    assert codes(story.tick(40)) == [Code.QUEUE, Code.INACTIVE, Code.COOLDOWN]
+
+
+def test_a_pool_never_jumps_from_many_to_zero() -> None:
+    story = Story(make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0)), replicas=7)
+    sizes = story.ticks(20)
+    assert sizes.index(1) < sizes.index(0)
+    assert set(sizes) <= {7, 1, 0}
+
+
+def test_with_min_above_zero_the_hpa_part_stands_whatever_the_activation() -> None:
+    story = Story(make_pool(min=1, activation=50, target=10, cooldown_s=5.0), replicas=4)
+    story.ticks(600, pending=40)
+    assert story.replicas == 4
+    assert codes(story.tick(40)) == [Code.QUEUE]
+
+
+def test_a_pool_never_active_waits_for_the_initial_cooldown_from_when_it_first_ran() -> None:
+    rules = behavior(down_window_s=0)
+    story = Story(make_pool(initial_cooldown_s=50.0, cooldown_s=900.0, behavior=rules))
+    story.tick()
+    story.replicas = 1
+    assert story.ticks(60).index(0) == 51
+
+
+def test_work_during_an_outage_of_the_cluster_keeps_the_pool_awake() -> None:
+    story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=0)), replicas=1)
+    story.tick(1)
+    for _ in range(100):
+        story.tick(1, workload=silence())
+    assert codes(story.tick())[-1] is Code.COOLDOWN

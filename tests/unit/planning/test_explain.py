@@ -1,0 +1,152 @@
+"""Every reason in words."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from controller.model.decision import Code, Decision, Number, Reason
+from controller.model.ids import PoolKey
+from controller.planning.explain import WORDINGS, duration, headline, sentence, title
+
+NUMBERS: dict[str, Number] = {
+    "pending": 12,
+    "in_flight": 3,
+    "target": 1,
+    "slots": 2,
+    "messages": 40,
+    "activation": 50,
+    "why": "timed_out",
+    "age_s": 75.4,
+    "window_s": 300,
+    "remaining_s": 12.25,
+    "cooldown_s": 900.0,
+    "policy": "Pods 5 in 120 s",
+    "period_s": 120,
+    "ratio": 1.05,
+    "min": 2,
+    "max": 4,
+}
+GOLDEN = {
+    Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
+    Code.WOKEN: "a message was published 1 min 15 s ago, before the queue was read:"
+    " 4 replicas or more",
+    Code.QUEUE_UNKNOWN: "the queue's depth is not known (timed out, 1 min 15 s):"
+    " no demand can be given",
+    Code.QUEUE_PAUSED: "the consumer is paused: its messages count, yet none is delivered",
+    Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
+    Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
+    Code.COOLDOWN: "idle, but kept at 4 replicas until the cooldown ends in 12 s",
+    Code.ASLEEP: "idle for longer than the cooldown of 15 min: down to 4 replicas",
+    Code.STABILIZED_UP: "4 replicas, the lowest wish of the last 5 min; more in 12 s",
+    Code.STABILIZED_DOWN: "4 replicas, the highest wish of the last 5 min; fewer in 12 s",
+    Code.RATE_LIMITED_UP: "policy Pods 5 in 120 s: no more than 4 replicas now",
+    Code.RATE_LIMITED_DOWN: "policy Pods 5 in 120 s: no fewer than 4 replicas now",
+    Code.TOLERATED: "1.05 of the target is within tolerance: stays at 4 replicas",
+    Code.AT_MIN: "at least 2 replicas (min)",
+    Code.AT_MAX: "at most 4 replicas (max)",
+    Code.SCALED_TO_ZERO_BY_HAND: "somebody set it to zero although min is 2:"
+    " left alone until it is raised",
+    Code.WORKLOAD_UNKNOWN: "the Deployment is not known (timed out, 1 min 15 s):"
+    " nothing is written",
+    Code.PODS_UNKNOWN: "the pods are not known (timed out, 1 min 15 s): stays at 4 replicas,"
+    " nothing is written",
+    Code.HELD_BLIND: "held at 4 replicas: the queue is not known (timed out, 1 min 15 s),"
+    " and silence takes nothing away",
+    Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been seen,"
+    " 12 s to go",
+}
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_says_its_sentence(code: Code) -> None:
+    assert sentence(Reason(code=code, value=4, numbers=NUMBERS)) == GOLDEN[code]
+    assert title(code) == WORDINGS[code].title
+    assert title(code)
+
+
+ODD: list[Number] = [math.nan, math.inf, -math.inf, -1, 2**63, 10**400, 10**5000, 1e300, "{x}", ""]
+
+
+@pytest.mark.parametrize("code", list(Code))
+@pytest.mark.parametrize("number", ODD, ids=range(len(ODD)))
+def test_odd_numbers_are_shown_as_unknown_and_never_raise(code: Code, number: Number) -> None:
+    value = number if isinstance(number, int) else None
+    assert sentence(Reason(code=code, value=value, numbers=dict.fromkeys(NUMBERS, number)))
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_missing_numbers_are_shown_as_unknown(code: Code) -> None:
+    assert "{" not in sentence(Reason(code=code))
+
+
+def test_one_is_singular() -> None:
+    assert sentence(Reason(code=Code.AT_MAX, numbers={"max": 1})) == "at most 1 replica (max)"
+
+
+def test_an_age_that_is_not_known_is_left_out() -> None:
+    reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers={"why": "never_read"})
+    assert sentence(reason) == "the Deployment is not known (never read): nothing is written"
+
+
+def decided(
+    current: int | None, demand: int | None, target: int | None, following: int | None, *codes: Code
+) -> Decision:
+    return Decision(
+        pool=PoolKey("acme/research"),
+        current=current,
+        demand=demand,
+        recommendation=target,
+        target=target,
+        next=following,
+        reasons=tuple(Reason(code=code, value=following, numbers=NUMBERS) for code in codes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "line"),
+    [
+        (
+            decided(4, 10, 4, 4, Code.QUEUE, Code.AT_MAX),
+            "4 (wanted 10): at most 4 replicas (max)",
+        ),
+        (
+            decided(3, 3, 3, 3, Code.QUEUE),
+            f"3: {GOLDEN[Code.QUEUE].replace('4 replicas', '3 replicas')}",
+        ),
+        (
+            decided(3, 0, 1, 3, Code.QUEUE, Code.HELD_WARM_UP),
+            "now 3 → next 3 (target 1, wanted 0): "
+            + GOLDEN[Code.HELD_WARM_UP].replace("4 replicas", "3 replicas"),
+        ),
+        (
+            decided(0, 9, 4, 4, Code.QUEUE, Code.AT_MAX),
+            "now 0 → next 4 (target 4, wanted 9): at most 4 replicas (max)",
+        ),
+        (
+            decided(None, 9, None, None, Code.WORKLOAD_UNKNOWN),
+            f"now ? (wanted 9): {GOLDEN[Code.WORKLOAD_UNKNOWN]}",
+        ),
+        (decided(2, 2, 2, 2), "2"),
+    ],
+)
+def test_a_headline_is_the_numbers_and_the_last_rule(decision: Decision, line: str) -> None:
+    assert headline(decision) == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.44, "0.4 s"),
+        (9, "9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3_599.9, "1 h"),
+        (7_500, "2 h 5 min"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
