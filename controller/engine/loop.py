@@ -103,24 +103,25 @@ class Engine:
 
     async def _full_tick(self) -> None:
         """The whole fleet, with its queues asked."""
+        began = self._clock.now()
         await self._ask(self._fleet.pools)
-        self._tick(self._fleet.pools, full=True)
+        self._tick(self._fleet.pools)
+        self._scene.ticked(self._clock.now() - began)
 
     async def _early_tick(self) -> None:
         """The pools for which something happened that need not wait for the interval."""
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        self._tick([self._pools[key] for key in sorted(due)], full=False)
+        self._tick([self._pools[key] for key in sorted(due)])
 
-    def _tick(self, pools: Collection[Pool], *, full: bool) -> None:
+    def _tick(self, pools: Collection[Pool]) -> None:
         """One pass over these pools, on what is known now; never waits, so its view is one."""
-        began = self._clock.now()
         # 1 observe
         observation = self._observe(pools)
         # 2 plan
         plan, self._memory = self._plan(
-            observation, self._fleet, self._intents, self._memory, began
+            observation, self._fleet, self._intents, self._memory, self._clock.now()
         )
         self._decisions.update(plan.decisions)
         # 3 actuate
@@ -129,7 +130,7 @@ class Engine:
         self._recorder.decided(plan)
         self._find_sleepers(plan)
         # 5 publish
-        self._scene.saw(observation, self._clock.now() - began, full=full)
+        self._scene.saw(observation)
         self._publish_soon()
 
     async def _ask(self, pools: Iterable[Pool]) -> None:

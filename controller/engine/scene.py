@@ -44,12 +44,14 @@ class Scene:
         self._late = 0
         self._took_s = 0.0
 
-    def saw(self, observation: Observation, took_s: float, *, full: bool) -> None:
-        """Take a tick's view; `full` ticks are the ones counted and timed."""
+    def saw(self, observation: Observation) -> None:
+        """Take a tick's view."""
         self._seen.update(observation.pools)
-        if full:
-            self._ticks += 1
-            self._took_s = took_s
+
+    def ticked(self, took_s: float) -> None:
+        """The whole fleet was passed over, asking included, in so many seconds."""
+        self._ticks += 1
+        self._took_s = took_s
 
     def written(self, write: Write) -> None:
         """Take a write's outcome."""

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controller.planning.planner import plan
-
 from controller.engine.hub import Hub
 from controller.engine.loop import Engine
 from controller.engine.record import Recorder
@@ -15,6 +13,7 @@ from controller.engine.scene import Scene
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Role, Snapshot
+from controller.planning.planner import plan
 from support.world import (
     START,
     FakeCluster,

@@ -1,0 +1,111 @@
+"""publish → spec.replicas changed for a pool at zero, seen by a watcher of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from support.live import daemon, streams, until
+from support.measure import Simulator, report, simulator, spread
+from support.nats_server import RealNats
+
+ROUNDS = 200
+TARGET = "target p99 ≤ 50 ms"
+NAMESPACE = "tenant-acme"
+PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+
+FLEET = """\
+version: 1
+nats: {{servers: ["{url}"]}}
+controller: {{interval: 0.25s}}
+tenants: {{acme: {{tier: growth, namespace: tenant-acme}}}}
+pools:
+  - name: research
+    tenant: acme
+    queue: {{stream: TASKS, consumer: research}}
+    replicas: {{min: 0, max: 5}}
+    cooldown: 0s
+    behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
+"""
+
+
+class Watcher:
+    """spec.replicas of one Deployment as a watch tells it."""
+
+    def __init__(self, simulator: Simulator, name: str) -> None:
+        self._simulator = simulator
+        self._name = name
+        self.replicas = 0
+        self.seen_at = 0.0
+
+    async def follow(self) -> None:
+        url = f"{self._simulator.url}{PATH}?watch=1&fieldSelector=metadata.name%3D{self._name}"
+        async with self._simulator.session.get(url) as answer:
+            while line := await answer.content.readline():
+                replicas = json.loads(line)["object"]["spec"]["replicas"]
+                if replicas != self.replicas:
+                    self.replicas, self.seen_at = replicas, time.perf_counter()
+
+    async def reach(self, wanted: bool) -> float:
+        while (self.replicas > 0) is not wanted:
+            await asyncio.sleep(0.0005)
+        return self.seen_at
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(600)
+async def test_wake(tmp_path: Path) -> None:
+    kubeconfig, fleet = tmp_path / "kubeconfig", tmp_path / "fleet.yaml"
+    names = ["research", "bound"]
+    with RealNats(tmp_path / "nats") as server:
+        fleet.write_text(FLEET.format(url=server.url), "utf-8")
+        async with streams(server.url, names) as client, simulator(kubeconfig) as sim:
+            await sim.namespace(NAMESPACE)
+            for name in names:
+                await sim.deployment(NAMESPACE, name)
+            bound = await raw_patches(sim)
+            async with daemon(fleet, kubeconfig) as running:
+                await until(lambda: running.said("started"))
+                await asyncio.sleep(3)
+                watcher = Watcher(sim, "research")
+                following = asyncio.create_task(watcher.follow())
+                stream = client.jetstream()
+                pull = await stream.pull_subscribe_bind("research", "TASKS")
+                waits = []
+                for _ in range(ROUNDS):
+                    began = time.perf_counter()
+                    await stream.publish("tasks.research", b"work")
+                    waits.append(await watcher.reach(True) - began)
+                    for message in await pull.fetch(1, timeout=5):
+                        await message.ack_sync()
+                    await watcher.reach(False)
+                    # another phase of the daemon's clock each time, past the LIST that certifies
+                    await asyncio.sleep(0.3 + waits[-1] * 7 % 0.25)
+                following.cancel()
+    report("wake from zero", spread(waits), f"{TARGET}; bound, a raw PATCH: {spread(bound)}")
+    assert len(waits) == ROUNDS
+
+
+async def raw_patches(sim: Simulator) -> list[float]:
+    """The same change by a PATCH alone, seen by the same watcher."""
+    watcher = Watcher(sim, "bound")
+    following = asyncio.create_task(watcher.follow())
+    await asyncio.sleep(0.2)
+    waits = []
+    for _ in range(ROUNDS // 2):
+        began = time.perf_counter()
+        await patch(sim, 1)
+        waits.append(await watcher.reach(True) - began)
+        await patch(sim, 0)
+        await watcher.reach(False)
+    following.cancel()
+    return waits
+
+
+async def patch(sim: Simulator, replicas: int) -> None:
+    body = {"spec": {"replicas": replicas}}
+    await sim.call("PATCH", f"{PATH}/bound/scale", body, "application/merge-patch+json")
