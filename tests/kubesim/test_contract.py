@@ -81,6 +81,7 @@ async def _ask_the_simulator() -> dict[str, list[Step]]:
         speed=1.0,
         seed=7,
         admin_token=TOKEN,
+        refuse_anonymous=True,
         cold_start=cold_start,
         compact_every_s=1.5,
         first_version=1000,

@@ -58,19 +58,22 @@ class Asked:
 class Access:
     """Authentication and authorisation.
 
-    With an admin token, requests without a token are anonymous and refused, as by a real cluster;
-    without one, requests without a token are the administrator's.
+    Requests without a token are the administrator's unless `refuse_anonymous`: kubectl sends no
+    token over plain HTTP.
     """
 
-    def __init__(self, store: Store, admin_token: str | None) -> None:
+    def __init__(
+        self, store: Store, admin_token: str | None, *, refuse_anonymous: bool = False
+    ) -> None:
         self._store, self._admin_token = store, admin_token
+        self._tokenless = ANONYMOUS if refuse_anonymous else ADMIN
         self._issued: dict[str, tuple[User, str, datetime]] = {}
 
     def authenticate(self, header: str) -> User:
         """The user of an Authorization header; raises ApiError 401 for an unknown token."""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            return ADMIN if self._admin_token is None else ANONYMOUS
+            return self._tokenless
         if self._admin_token is not None and secrets.compare_digest(
             token.encode(), self._admin_token.encode()
         ):

@@ -33,7 +33,8 @@ class ClusterOptions:
     """How large and how fast the simulated cluster is; `speed` divides every delay.
 
     `compact_every_s` forgets history older than one to two such intervals (real seconds).
-    `first_version` None starts from the clock, so that a client of an earlier run is told 410.
+    `first_version` None starts from the clock in microseconds, faster than any run writes, so that
+    a client of an earlier run is told 410.
     """
 
     speed: float = 1.0
@@ -54,9 +55,7 @@ class Cluster:
 
     def __init__(self, options: ClusterOptions | None = None) -> None:
         self.options = options = options or ClusterOptions()
-        first = (
-            time.time_ns() // 1_000_000 if options.first_version is None else options.first_version
-        )
+        first = time.time_ns() // 1_000 if options.first_version is None else options.first_version
         rng = random.Random(options.seed)
         self.store = Store(first_version=first, history=options.history)
         self.registry = Registry(self.store, rng, lenient=options.lenient_names)

@@ -31,10 +31,10 @@ class KubeSim:
     """A simulated Kubernetes 1.36 on 127.0.0.1; `async with` serves it.
 
     `speed` divides every delay of the cluster (cold starts, grace periods, back-offs); time stamps
-    and the time-outs clients ask for are real. With `admin_token`, requests without a token are
-    anonymous and refused; without it, they are the administrator's. `lenient_names` lets names,
-    labels, annotations and event texts be anything. `history` is the number of changes kept per
-    resource for watches that resume.
+    and the time-outs clients ask for are real. `admin_token` is the administrator's; requests
+    without a token are the administrator's too (kubectl sends none over plain HTTP) unless
+    `refuse_anonymous`. `lenient_names` lets names, labels, annotations and event texts be
+    anything. `history` is the number of changes kept per resource for watches that resume.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class KubeSim:
         node_pods: str = "110",
         port: int = 0,
         admin_token: str | None = None,
+        refuse_anonymous: bool = False,
         lenient_names: bool = False,
         history: int = 10_000,
         cold_start: ColdStart | None = None,
@@ -70,6 +71,7 @@ class KubeSim:
             )
         )
         self.requests = RequestLog()
+        self._refuse_anonymous = refuse_anonymous
         self._port, self._token, self._seed, self._history = port, admin_token, seed, history
         self.faults = Faults(
             random.Random(seed + 2), drop=self._drop_watches, expire=self.cluster.store.compact
@@ -97,7 +99,9 @@ class KubeSim:
             await stack.enter_async_context(self.cluster)
             faults = asyncio.create_task(self.faults.run(), name="kubesim faults")
             stack.push_async_callback(_cancel, faults)
-            access = Access(self.cluster.store, self._token)
+            access = Access(
+                self.cluster.store, self._token, refuse_anonymous=self._refuse_anonymous
+            )
             self._server = server = Server(
                 self.cluster.store,
                 Handlers(self.cluster.registry, access, _HOST),

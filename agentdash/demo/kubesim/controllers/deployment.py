@@ -56,7 +56,10 @@ class Deployments:
             if new is None and not stored.object["spec"].get("paused"):
                 new = self._make_set(stored, sets)
                 stored = self._registry.read(DEPLOYMENTS, *key)
+            elif new is not None:
+                stored = self._renew(stored, new, sets)
             if new is not None:
+                new = self._registry.read(REPLICA_SETS, *new.key)
                 self._roll(stored, new, [found for found in sets if found.key != new.key])
         present = self._registry.store.get(DEPLOYMENTS, *key)
         sets = self._registry.owners.dependents(stored.uid, REPLICA_SETS)
@@ -104,6 +107,16 @@ class Deployments:
         stored = self._registry.store.update(stored, item | {"metadata": metadata})
         self._registry.set_status(stored, created(stored.object, name))
         return made
+
+    def _renew(self, stored: Stored, new: Stored, sets: Sequence[Stored]) -> Stored:
+        """An earlier template is back: its ReplicaSet becomes the latest revision."""
+        latest = max(_revision(found) for found in sets)
+        if _revision(new) < latest:
+            latest += 1
+            self._registry.change(new, lambda item: _mark(item, latest))
+        if _revision(stored) == latest:
+            return stored
+        return self._registry.change(stored, lambda item: _mark(item, latest))
 
     def _roll(self, stored: Stored, new: Stored, old: Sequence[Stored]) -> None:
         item = stored.object
@@ -166,6 +179,10 @@ class Deployments:
         idle = sorted((found for found in old if not total([found], "replicas")), key=_revision)
         for found in idle[: max(0, len(idle) - kept)]:
             self._registry.delete(REPLICA_SETS, *found.key)
+
+
+def _mark(item: Object, revision: int) -> None:
+    item["metadata"].setdefault("annotations", {})[REVISION] = str(revision)
 
 
 def _wanted(sets: Sequence[Stored]) -> int:

@@ -1,0 +1,85 @@
+"""Pods are placed by room, selector and cordon; what does not fit says why and waits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from agentdash.demo.kubesim.controllers.pods import condition
+from agentdash.demo.kubesim.resources import EVENTS, NODES
+from tests.kubesim.conftest import MERGE, World
+
+Start = Callable[..., Awaitable[World]]
+
+
+def _placed(world: World) -> list[str]:
+    return [
+        pod.object["spec"]["nodeName"] for pod in world.pods() if "nodeName" in pod.object["spec"]
+    ]
+
+
+def _words(world: World) -> set[str]:
+    found = (condition(pod.object, "PodScheduled") for pod in world.pods())
+    return {each["message"] for each in found if each is not None and "message" in each}
+
+
+async def test_a_full_cluster_leaves_the_rest_unscheduled_with_a_reason(start: Start) -> None:
+    world = await start(nodes=2, node_cpu="1")
+    await world.sim.create_deployment("research", "tenant-a", replicas=5, cpu="500m")
+    await world.until(lambda: world.ready() == 4 and _words(world))
+    (words,) = _words(world)
+    assert words == (
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "0/2 nodes are available: 2 No preemption victims found for incoming pod."
+    )
+    reasons = {event.object["reason"] for event in world.store.each(EVENTS, "tenant-a")}
+    assert "FailedScheduling" in reasons
+
+
+async def test_a_new_node_takes_what_waited(start: Start) -> None:
+    world = await start(nodes=1, node_cpu="1")
+    await world.sim.create_deployment("research", "tenant-a", replicas=3, cpu="500m")
+    await world.until(lambda: world.ready() == 2)
+    world.sim.cluster.add_node("node-9")
+    await world.until(lambda: world.ready() == 3)
+    assert "node-9" in _placed(world)
+
+
+async def test_room_that_comes_free_is_used_at_once(start: Start) -> None:
+    world = await start(nodes=1, node_cpu="1")
+    await world.sim.create_deployment("research", "tenant-a", replicas=2, cpu="500m")
+    await world.until(lambda: world.ready() == 2)
+    await world.sim.create_deployment("browser", "tenant-a", replicas=1, cpu="500m")
+    await world.until(lambda: _words(world))
+    await world.scale(1)
+    await world.until(lambda: world.ready("browser") == 1)
+
+
+async def test_a_cordoned_node_gets_nothing_and_is_tainted(start: Start) -> None:
+    world = await start(nodes=2)
+    body = {"spec": {"unschedulable": True}}
+    await world.call("PATCH", "/api/v1/nodes/node-0", body, **MERGE)
+    await world.sim.create_deployment("research", "tenant-a", replicas=4)
+    await world.until(lambda: world.ready() == 4)
+    assert set(_placed(world)) == {"node-1"}
+    node = world.store.get(NODES, "", "node-0")
+    assert node is not None
+    assert node.object["spec"]["taints"][0]["key"] == "node.kubernetes.io/unschedulable"
+
+
+async def test_a_node_selector_is_obeyed(start: Start) -> None:
+    world = await start(nodes=2)
+    world.sim.cluster.add_node("gpu", {"kind": "gpu"})
+    for name, kind in (("research", "gpu"), ("browser", "tpu")):
+        selector = {"nodeSelector": {"kind": kind}}
+        await world.sim.create_deployment(name, "tenant-a", replicas=1, spec=selector)
+    await world.until(lambda: world.ready() == 1 and _words(world))
+    assert _placed(world) == ["gpu"]
+    assert "3 node(s) didn't match Pod's node affinity/selector" in _words(world).pop()
+
+
+async def test_a_node_that_goes_takes_its_pods_along(start: Start) -> None:
+    world = await start(nodes=2)
+    await world.sim.create_deployment("research", "tenant-a", replicas=6)
+    await world.until(lambda: world.ready() == 6)
+    world.sim.cluster.remove_node("node-0")
+    await world.until(lambda: world.ready() == 6 and set(_placed(world)) == {"node-1"})
