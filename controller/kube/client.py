@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -74,6 +74,11 @@ class Client:
         """The context's name."""
         return self._access.context
 
+    @property
+    def trouble(self) -> str:
+        """Why our credentials could not be read again lately; empty if they could."""
+        return self._access.trouble
+
     async def close(self) -> None:
         """End all connections."""
         await self._watches.close()
@@ -125,11 +130,12 @@ class Client:
         with self._noted():
             response = await self._answer(self._watches, request)
         try:
-            yield self._lines_of(response)
+            async with aclosing(self._lines_of(response)) as stream:
+                yield stream
         finally:
             response.close()
 
-    async def _lines_of(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _lines_of(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         while True:
             with _typed_failures():
                 line = await response.content.readline()
@@ -171,7 +177,8 @@ class Client:
             if refusal.status != 401 or last_try:
                 raise refusal
             await self._access.renew(generation)
-            trust_new_certificate(api.rest_client.ssl_context, self._access.configuration)
+            for used in (self._calls, self._watches):
+                trust_new_certificate(used.rest_client.ssl_context, self._access.configuration)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _obey(self, refusal: ApiError, lane: Lane) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import msgspec
+
 from controller.kube.access import Access
 from controller.kube.client import Client
 from controller.kube.errors import KubeError
@@ -82,8 +84,9 @@ class Cluster:
         return self.client.context
 
     def link(self) -> Link:
-        """How the connection is."""
-        return self._tracker.link()
+        """How the connection is, and whether our credentials can still be read."""
+        link = self._tracker.link()
+        return msgspec.structs.replace(link, detail=link.detail or self.client.trouble)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these namespaces."""

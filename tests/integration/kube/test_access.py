@@ -1,0 +1,292 @@
+"""Who we are and where we go: tokens that turn over, kubeconfigs that are wrong, redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from controller.kube.access import REREAD_S, Access, environment_proxy, in_cluster, kubeconfig
+from controller.kube.client import Client
+from controller.kube.cluster import Cluster
+from controller.kube.errors import ApiError, ConfigError, KubeError
+from controller.kube.limits import Pauses
+from controller.kube.link import LinkTracker
+from controller.model.readings import Fresh
+from controller.model.settings import KubernetesSettings
+
+UNTRUSTED = """
+clusters: [{name: a, cluster: {server: "https://127.0.0.1:1", certificate-authority: /nowhere}}]
+contexts: [{name: a, context: {cluster: a, user: b}}]
+users: [{name: b, user: {token: x}}]
+current-context: a
+"""
+
+
+def only(token: str, api: Any, kit: Any) -> None:
+    """From now on the server knows this token alone."""
+
+    async def check(request: web.Request) -> Any:
+        if request.headers.get("Authorization") != f"Bearer {token}":
+            return await kit.status(401, "Unauthorized", "Unauthorized")(request)
+        kind = request.path.rsplit("/", 1)[-1]
+        if "watch" in request.query:
+            return await api._watch(request, kind, "tenant-a")
+        if kind == "version":
+            return web.json_response({})
+        return api._list(request, kind, "tenant-a")
+
+    for verb in ("list", "watch"):
+        for kind in ("deployments", "pods", "events"):
+            api.always[f"{verb} {kind}"] = check
+    api.always["version"] = check
+
+
+async def test_a_token_file_that_turns_over_needs_no_restart(
+    api: Any, kit: Any, quick: Any, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("one\n")
+    only("one", api, kit)
+    api.deployment("tenant-a", "research", 1)
+    async with Cluster.connect(kit.settings(api.url, tokenFile=str(token)), quick) as cluster:
+        cluster.set_namespaces(frozenset({"tenant-a"}))
+        assert await cluster.synced(5.0)
+        token.write_text("two\n")
+        only("two", api, kit)
+        api.deployment("tenant-a", "research", 2)
+        api.drop_all()
+
+        def seen() -> bool:
+            reading = cluster.workloads.workload(kit.pool())
+            return isinstance(reading, Fresh) and reading.value.replicas == 2
+
+        await kit.until(seen)
+        assert api.count("list deployments") == 1, "the watch resumed with the new token"
+
+
+async def test_one_401_is_answered_by_one_second_try(api: Any, kit: Any, quick: Any) -> None:
+    api.once["version"].append(kit.status(401, "Unauthorized", "Unauthorized"))
+    access = await Access.load(kit.settings(api.url))
+    client = Client(access, Pauses(), LinkTracker(quick))
+    await client.call("GET", "/version", kind="version")
+    assert (api.count("version"), access.generation) == (2, 2)
+    api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
+    with pytest.raises(ApiError) as refused:
+        await client.call("GET", "/version", kind="version")
+    assert refused.value.status == 401
+    assert api.count("version") == 4
+    await client.close()
+
+
+async def test_many_401_at_once_read_the_credentials_once(api: Any, kit: Any, quick: Any) -> None:
+    api.once["version"].extend([kit.status(401, "Unauthorized", "Unauthorized")] * 8)
+    access = await Access.load(kit.settings(api.url))
+    client = Client(access, Pauses(), LinkTracker(quick))
+    await asyncio.gather(*(client.call("GET", "/version", kind="version") for _ in range(8)))
+    assert access.generation == 2
+    await client.close()
+
+
+class Login:
+    """A login by hand that counts how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+        self.error: ConfigError | None = None
+
+    async def __call__(self, configuration: Any, anew: bool) -> str:
+        self.asked.append(anew)
+        if self.error:
+            raise self.error
+        configuration.api_key["BearerToken"] = f"Bearer {len(self.asked)}\n"
+        return "hand"
+
+
+async def test_credentials_are_read_again_each_minute_and_kept_if_that_fails() -> None:
+    login, now = Login(), 0.0
+    access = Access(login, lambda: now)
+    await access.keep_current()
+    await access.keep_current()
+    assert login.asked == [False]
+    now += REREAD_S
+    login.error = ConfigError("token file is gone")
+    await access.keep_current()
+    assert access.configuration.api_key["BearerToken"] == "Bearer 1"
+    assert access.trouble == "token file is gone"
+    await access.keep_current()
+    assert len(login.asked) == 2, "not again with every request"
+    now += REREAD_S
+    login.error = None
+    await access.keep_current()
+    assert (access.trouble, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
+
+
+async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: Any) -> None:
+    said = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-plugin"},
+    }
+    plugin = {
+        "apiVersion": said["apiVersion"],
+        "command": sys.executable,
+        "args": ["-c", f"print('''{json.dumps(said)}''')"],
+    }
+    only("from-plugin", api, kit)
+    client = Client(
+        await Access.load(kit.settings(api.url, exec=plugin)), Pauses(), LinkTracker(quick)
+    )
+    await client.call("GET", "/version", kind="version")
+    await client.close()
+
+
+async def test_inside_a_cluster_the_service_account_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    access = Access(in_cluster(str(tmp_path)))
+    with pytest.raises(ConfigError, match="token"):
+        await access.renew(0)
+    (tmp_path / "token").write_text("one")
+    (tmp_path / "ca.crt").write_text("pem")
+    await access.renew(0)
+    assert (access.context, access.configuration.host) == ("in-cluster", "https://127.0.0.1:6443")
+    (tmp_path / "token").write_text("two")
+    await access.renew(1)
+    assert access.configuration.api_key["BearerToken"] == "bearer two"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "no such kubeconfig"),
+        ("", "kubeconfig"),
+        ("[]", "kubeconfig"),
+        ("{", "kubeconfig"),
+        ("contexts: []", "kubeconfig"),
+        (UNTRUSTED, "/nowhere"),
+    ],
+)
+async def test_a_kubeconfig_that_cannot_be_used_says_which_and_why(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    path = tmp_path / "kubeconfig"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError) as wrong:
+        await Access.load(KubernetesSettings(kubeconfig=str(path)))
+    assert str(path) in wrong.value.detail
+    assert words in wrong.value.detail
+
+
+async def test_a_context_that_is_not_there_names_the_way_to_find_one(api: Any, kit: Any) -> None:
+    path = kit.settings(api.url).kubeconfig
+    with pytest.raises(ConfigError, match="get-contexts"):
+        await Access.load(KubernetesSettings(kubeconfig=path, context="prodction"))
+
+
+async def test_no_kubeconfig_and_no_cluster_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"kubernetes\.kubeconfig"):
+        await Access.load(KubernetesSettings())
+
+
+async def test_broken_certificates_are_a_matter_of_configuration(
+    tmp_path: Path, quick: Any
+) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_text("not a certificate")
+    config = {
+        "clusters": [
+            {
+                "name": "a",
+                "cluster": {
+                    "server": "https://127.0.0.1:1",
+                    "certificate-authority": str(authority),
+                },
+            }
+        ],
+        "users": [{"name": "b", "user": {"token": "x"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "b"}}],
+        "current-context": "a",
+    }
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    access = Access(kubeconfig(str(path), None))
+    await access.renew(0)
+    with pytest.raises(ConfigError, match=r"ca\.crt"):
+        Client(access, Pauses(), LinkTracker(quick))
+
+
+async def test_a_redirect_to_another_host_does_not_carry_our_token(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(dict(request.headers))
+        return web.json_response({})
+
+    server = web.Server(elsewhere)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+
+    async def redirect(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": f"http://localhost:{port}/version"})
+
+    api.always["version"] = redirect
+    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    await client.call("GET", "/version", kind="version")
+    assert api.last("version").headers["Authorization"] == "Bearer secret"
+    assert len(seen) == 1
+    assert "Authorization" not in seen[0]
+    await client.close()
+    await runner.cleanup()
+
+
+async def test_a_cut_answer_is_lost_and_not_half_an_answer(api: Any, kit: Any, quick: Any) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"{}")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    api.always["version"] = cut
+    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    with pytest.raises(KubeError, match="connection lost"):
+        await client.call("GET", "/version", kind="version")
+    await client.close()
+
+
+def test_proxies_are_those_of_the_environment_and_never_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "api.internal,.svc")
+    assert environment_proxy("https://api.example:6443") == "http://proxy:3128"
+    assert environment_proxy("https://api.internal:6443") is None
+    assert environment_proxy("https://kubernetes.default.svc") is None
+    for here in ("https://127.0.0.1:6443", "https://[::1]:6443", "https://localhost"):
+        assert environment_proxy(here) is None
+
+
+def test_importing_the_package_does_not_load_the_official_client() -> None:
+    code = "import sys, controller.kube.cluster; sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,144 @@
+"""The demo's simulated API, spoken to over HTTP like any other: a fleet lives, faults strike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentdash.demo.kubesim import Fault, KubeSim
+from controller.kube.cluster import Cluster
+from controller.model.fleet import Pool
+from controller.model.observation import Pods, Workload
+from controller.model.outcome import OutcomeKind
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.settings import KubernetesSettings
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[KubeSim]:
+    async with KubeSim(speed=50.0) as running:
+        for namespace in ("tenant-a", "tenant-b"):
+            await running.create_namespace(namespace)
+            await running.create_deployment("research", namespace, replicas=1)
+        yield running
+
+
+@pytest.fixture
+async def cluster(sim: KubeSim, tmp_path: Path, quick: Any) -> AsyncIterator[Cluster]:
+    path = tmp_path / "kubeconfig"
+    sim.write_kubeconfig(path)
+    async with Cluster.connect(KubernetesSettings(kubeconfig=str(path)), quick) as connected:
+        connected.set_namespaces(frozenset({"tenant-a", "tenant-b"}))
+        assert await connected.synced(5.0)
+        yield connected
+
+
+def workload(reading: Reading[Workload]) -> Workload:
+    assert isinstance(reading, Fresh), reading
+    return reading.value
+
+
+def pods(reading: Reading[Pods]) -> Pods:
+    assert isinstance(reading, Fresh), reading
+    return reading.value
+
+
+def ready(reading: Reading[Pods]) -> int:
+    return pods(reading).ready
+
+
+async def scaled(cluster: Cluster, pool: Pool, replicas: int) -> OutcomeKind:
+    """Decides anew on a conflict, as each tick does: a status, too, moves an object's version."""
+    while True:
+        seen = workload(cluster.workloads.workload(pool))
+        done = await cluster.actuator.scale(pool, replicas, seen.resource_version, urgent=True)
+        if done.kind is not OutcomeKind.CONFLICT:
+            return done.kind
+        await asyncio.sleep(0.01)
+
+
+async def test_a_fleet_scales_up_and_down(cluster: Cluster, kit: Any) -> None:
+    pool = kit.pool()
+    seen = workload(cluster.workloads.workload(pool))
+    assert await scaled(cluster, pool, 5) is OutcomeKind.APPLIED
+    assert workload(cluster.workloads.workload(pool)).replicas == 5
+    await kit.until(lambda: ready(cluster.workloads.pods(pool)) == 5, 20.0)
+    stale = await cluster.actuator.scale(pool, 1, seen.resource_version, urgent=False)
+    assert stale.kind is OutcomeKind.CONFLICT
+    await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 5)
+    assert await scaled(cluster, pool, 0) is OutcomeKind.APPLIED
+    await kit.until(lambda: pods(cluster.workloads.pods(pool)) == Pods(), 20.0)
+
+
+@pytest.mark.parametrize("expire", [False, True])
+async def test_a_dropped_watch_misses_nothing(
+    cluster: Cluster, sim: KubeSim, kit: Any, expire: bool
+) -> None:
+    pool = kit.pool("late")
+    lists = cluster.client.requests["GET", "deployments"]
+    await kit.until(lambda: sim.faults.drop_watches() == 6)  # as soon as all are there
+    await sim.create_deployment("late", "tenant-a", replicas=2)
+    if expire:
+        sim.faults.expire_history()
+    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Fresh))
+    assert workload(cluster.workloads.workload(pool)).replicas == 2
+    await kit.until(lambda: cluster.client.requests["GET", "deployments"] > lists)
+    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Fresh))
+
+
+async def test_a_write_whose_answer_is_cut_is_unknown_and_the_view_finds_out(
+    cluster: Cluster, sim: KubeSim, kit: Any
+) -> None:
+    pool = kit.pool()
+    await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
+    sim.faults.add(Fault(verb="patch", cut=True, times=1))
+    assert await scaled(cluster, pool, 3) is OutcomeKind.UNKNOWN
+    await kit.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
+        (Fault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
+        (Fault(verb="patch", status=409), OutcomeKind.CONFLICT),
+        (Fault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
+        (Fault(verb="patch", status=500), OutcomeKind.FAILED),
+    ],
+)
+async def test_each_fault_has_its_outcome(
+    cluster: Cluster, sim: KubeSim, kit: Any, fault: Fault, kind: OutcomeKind
+) -> None:
+    sim.faults.add(fault)
+    seen = workload(cluster.workloads.workload(kit.pool()))
+    done = await cluster.actuator.scale(kit.pool(), 3, seen.resource_version, urgent=False)
+    assert done.kind is kind
+    assert done.retry_after_s == (7.0 if fault.retry_after else None)
+
+
+async def test_a_wall_around_one_tenant_leaves_the_other_alone(
+    cluster: Cluster, sim: KubeSim, kit: Any
+) -> None:
+    sim.faults.add(Fault(path="/namespaces/tenant-a/", status=403))
+    sim.faults.drop_watches()
+    sim.faults.expire_history()
+    there = kit.pool(namespace="tenant-b")
+    assert await scaled(cluster, there, 2) is OutcomeKind.APPLIED
+    await kit.until(lambda: ready(cluster.workloads.pods(there)) == 2, 20.0)
+    refused = await cluster.actuator.scale(kit.pool(), 2, "1", urgent=False)
+    assert refused.kind is OutcomeKind.FORBIDDEN
+
+
+async def test_a_deleted_deployment_is_missing(cluster: Cluster, kit: Any) -> None:
+    path = "/apis/apps/v1/namespaces/tenant-a/deployments/research"
+    await cluster.client.call("DELETE", path, kind="test")
+    pool = kit.pool()
+    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Absent))
+    gone = cluster.workloads.workload(pool)
+    assert isinstance(gone, Absent)
+    assert gone.why is Why.OBJECT_MISSING
+    assert (await cluster.actuator.scale(pool, 1, "1", urgent=False)).kind is OutcomeKind.GONE

@@ -1,0 +1,239 @@
+"""Every end of a write: what the server says, what it does not say, and how hard we press."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from controller.kube import scale
+from controller.kube.cluster import Cluster
+from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.readings import Fresh
+
+A = frozenset({"tenant-a"})
+
+
+async def write(cluster: Cluster, pool: Any, replicas: int = 3, version: str = "101") -> Outcome:
+    return await cluster.actuator.scale(pool, replicas, version, urgent=False)
+
+
+async def test_a_write_is_a_merge_patch_with_the_observed_version(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 1)
+    sent: list[Any] = []
+
+    async def note(request: Any) -> Any:
+        sent.append(await request.json())
+        return await api._scale(request, "tenant-a", "research")
+
+    api.always["scale"] = note
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert await write(cluster, kit.pool()) == Outcome(kind=OutcomeKind.APPLIED, status=200)
+        assert cluster.client.requests["PATCH", "deployments/scale"] == 1
+    request = api.last("scale")
+    assert request.method == "PATCH"
+    assert request.content_type == "application/merge-patch+json"
+    assert request.query["fieldManager"] == "agentdash"
+    assert request.headers["Authorization"] == "Bearer secret"
+    assert sent == [{"metadata": {"resourceVersion": "101"}, "spec": {"replicas": 3}}]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (400, OutcomeKind.INVALID),
+        (401, OutcomeKind.UNAUTHORIZED),
+        (403, OutcomeKind.FORBIDDEN),
+        (404, OutcomeKind.GONE),
+        (409, OutcomeKind.CONFLICT),
+        (422, OutcomeKind.INVALID),
+        (429, OutcomeKind.THROTTLED),
+        (500, OutcomeKind.FAILED),
+        (503, OutcomeKind.FAILED),
+        (504, OutcomeKind.FAILED),
+    ],
+)
+async def test_a_refusal_is_an_outcome_and_is_not_tried_again(
+    api: Any, kit: Any, quick: Any, code: int, kind: OutcomeKind
+) -> None:
+    api.always["scale"] = kit.status(code, "Reason", "words")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        result = await write(cluster, kit.pool())
+    assert result == Outcome(kind=kind, status=code, detail="words")
+    assert api.count("scale") == (2 if code == 401 else 1)
+
+
+async def test_a_connection_lost_after_sending_is_unknown(api: Any, kit: Any, quick: Any) -> None:
+    api.always["scale"] = kit.drop
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
+    assert api.count("scale") == 1
+
+
+async def test_no_answer_in_time_is_unknown(
+    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "WRITE_TIMEOUT_S", 0.05)
+    api.always["scale"] = kit.silence
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
+
+
+async def test_two_hundred_and_no_scale_is_unknown(api: Any, kit: Any, quick: Any) -> None:
+    api.always["scale"] = kit.lines("<html>welcome</html>")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
+
+
+async def test_nobody_listening_is_unreachable(kit: Any, quick: Any) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        async with Cluster.connect(kit.settings(url), quick) as cluster:
+            result = await write(cluster, kit.pool())
+    assert result.kind is OutcomeKind.UNREACHABLE
+
+
+async def test_our_write_is_in_the_next_view_and_an_older_event_does_not_undo_it(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 1)
+    api.always["watch deployments"] = kit.silence
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        seen = cluster.workloads.workload(kit.pool())
+        assert isinstance(seen, Fresh)
+        done = await write(cluster, kit.pool(), 9, seen.value.resource_version)
+        assert done.kind is OutcomeKind.APPLIED
+        now = cluster.workloads.workload(kit.pool())
+        assert isinstance(now, Fresh)
+        assert now.value.replicas == 9
+        assert now.value.resource_version == str(api.version)
+        again = await write(cluster, kit.pool(), 4, now.value.resource_version)
+        assert again.kind is OutcomeKind.APPLIED, "the new version is good for the next write"
+
+
+async def test_a_stale_version_loses(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+    stale = str(api.version)
+    api.deployment("tenant-a", "research", 6)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert (await write(cluster, kit.pool(), 2, stale)).kind is OutcomeKind.CONFLICT
+    assert api.count("scale") == 1
+    assert api.objects["deployments", "tenant-a", "research"]["spec"]["replicas"] == 6
+
+
+async def test_one_write_that_fails_is_one(api: Any, kit: Any, quick: Any) -> None:
+    for number in range(20):
+        api.deployment("tenant-a", f"pool-{number}")
+    versions = {
+        name: found["metadata"]["resourceVersion"] for (_, _, name), found in api.objects.items()
+    }
+    del api.objects["deployments", "tenant-a", "pool-7"]
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        results = await asyncio.gather(
+            *(write(cluster, kit.pool(name), 5, version) for name, version in versions.items())
+        )
+    kinds = [result.kind for result in results]
+    assert kinds.count(OutcomeKind.APPLIED) == 19
+    assert kinds[7] is OutcomeKind.GONE
+
+
+async def test_a_server_that_asks_for_patience_gets_it(api: Any, kit: Any, quick: Any) -> None:
+    api.once["scale"].append(kit.status(429, "TooManyRequests", "slow down", retry_after=1))
+    api.deployment("tenant-a", "research", 1)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        first = await write(cluster, kit.pool())
+        assert (first.kind, first.retry_after_s) == (OutcomeKind.THROTTLED, 1.0)
+        held = await write(cluster, kit.pool("other"))
+        assert held.kind is OutcomeKind.THROTTLED
+        assert held.status == 0
+        assert held.retry_after_s is not None
+        assert 0 < held.retry_after_s <= 1.0
+        assert api.count("scale") == 1, "not even sent"
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0), "reading is another lane"
+
+        async def accepted() -> Outcome:
+            while True:
+                result = await write(cluster, kit.pool())
+                if result.kind is not OutcomeKind.THROTTLED:
+                    return result
+                await asyncio.sleep((result.retry_after_s or 0) + 0.001)
+
+        assert (await accepted()).kind is OutcomeKind.APPLIED
+    sent = api.times("scale")
+    assert sent[1] - sent[0] >= 1.0
+
+
+async def test_an_unavailable_server_is_left_alone_by_reads_and_writes(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.once["scale"].append(kit.status(503, "ServiceUnavailable", "starting", retry_after=30))
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        await kit.until(lambda: api.count("version"))
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.FAILED
+        asked = len(api.asked)
+        cluster.set_namespaces(A)
+        await kit.until(lambda: len(quick.slept) > 3)
+        assert len(api.asked) == asked
+    assert any(29.0 <= seconds <= 31.0 for seconds in quick.slept)
+
+
+async def test_the_right_to_write_is_asked_after_the_wait_for_a_turn(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    async with Cluster.connect(kit.settings(api.url), quick, may_write=lambda: False) as cluster:
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.READ_ONLY
+    assert api.count("scale") == 0
+
+
+async def test_urgent_writes_leave_before_the_bulk(api: Any, kit: Any, quick: Any) -> None:
+    order: list[str] = []
+
+    async def note(request: Any) -> Any:
+        order.append(request.path.split("/")[-2])
+        return await kit.status(409, "Conflict", "no")(request)
+
+    api.always["scale"] = note
+    async with (
+        Cluster.connect(kit.settings(api.url), quick) as cluster,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(56):
+            group.create_task(write(cluster, kit.pool(f"bulk-{number}")))
+        await asyncio.sleep(0)
+        group.create_task(cluster.actuator.scale(kit.pool("wake"), 1, "1", urgent=True))
+    assert len(order) == 57
+    assert order.index("wake") <= 51, "before the six that were beyond the burst"
+
+
+async def test_a_backlog_beyond_our_own_limit_is_left_to_the_next_tick(
+    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "LONGEST_QUEUE_S", 0.1)
+    api.always["scale"] = kit.status(409, "Conflict", "no")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        results = await asyncio.gather(*(write(cluster, kit.pool(f"p{n}")) for n in range(60)))
+    assert 50 <= sum(result.kind is OutcomeKind.CONFLICT for result in results) <= 53
+    assert {result.kind for result in results} == {OutcomeKind.CONFLICT, OutcomeKind.THROTTLED}
+    assert 50 <= api.count("scale") <= 53
+
+
+async def test_a_webhook_that_changes_the_number_is_told(api: Any, kit: Any, quick: Any) -> None:
+    api.deployment("tenant-a", "research", 1)
+
+    async def halve(request: Any) -> Any:
+        answer = await api._scale(request, "tenant-a", "research")
+        answer.text = answer.text.replace('"replicas": 8', '"replicas": 4')
+        return answer
+
+    api.always["scale"] = halve
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        result = await write(cluster, kit.pool(), 8)
+    assert (result.kind, result.detail) == (OutcomeKind.APPLIED, "an admission webhook made it 4")
