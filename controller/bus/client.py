@@ -9,9 +9,10 @@ import contextlib
 import logging
 import re
 from typing import Any, Final
+from urllib.parse import ParseResult
 
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.transport import TcpTransport
 
 from controller.model.text import clean
@@ -32,8 +33,26 @@ class UnsupportedServerError(Exception):
     """The server's version is too old, or cannot be told; the message says which it is."""
 
 
-class PlainServerError(Exception):
-    """TLS is asked for and the server offers none; nothing secret was sent."""
+class GreetingError(Exception):
+    """The greeting says that TLS cannot come about; nothing secret was sent."""
+
+
+class _Socket(TcpTransport):
+    """nats-py's TCP transport, without the inner task that loses a connection made while the outer
+    one is cancelled, and with an abort.
+    """
+
+    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: float) -> None:
+        async with asyncio.timeout(connect_timeout):
+            reader, writer = await asyncio.open_connection(
+                uri.hostname, uri.port, limit=buffer_size
+            )
+        self._bare_io_reader = self._io_reader = reader
+        self._bare_io_writer = self._io_writer = writer
+
+    def abort(self) -> None:
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
 
 
 class StrictClient(Client):
@@ -44,9 +63,10 @@ class StrictClient(Client):
     raises. A session makes a new client instead.
     """
 
-    def __init__(self, *, require_tls: bool) -> None:
+    def __init__(self, *, require_tls: bool, has_certificate: bool) -> None:
         super().__init__()
         self._require_tls = require_tls
+        self._has_certificate = has_certificate
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """The one place where nats-py shows the greeting before TLS and CONNECT."""
@@ -54,19 +74,33 @@ class StrictClient(Client):
             _check_version(info.get("version"))
             if self._require_tls:
                 _insist_on_tls(info)
+            if info.get("tls_verify") and not self._has_certificate:
+                raise GreetingError("TLS: the server asks for a client certificate")
         await super()._process_info(info, initial_connection)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if s.uri.scheme in ("ws", "wss"):
+            await super()._connect_to_server(s)
+            return
+        transport = _Socket()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        await transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
+        self._transport = transport
 
     async def discard(self) -> None:
         """Close it, politely for 0.3 s, then by force. Never raises, may be called twice."""
         if self._flush_queue is None:
             return
-        with contextlib.suppress(TimeoutError, OSError, errors.Error):
-            async with asyncio.timeout(CLOSE_S):
-                await self.close()
-        if isinstance(self._transport, TcpTransport):
-            writer = self._transport._io_writer  # noqa: SLF001 - nats-py offers no abort
-            if writer is not None:
-                writer.transport.abort()
+        try:
+            with contextlib.suppress(TimeoutError, OSError, errors.Error):
+                async with asyncio.timeout(CLOSE_S):
+                    await self.close()
+        finally:
+            # what close() had not reached when its time was up, or when it was cancelled
+            for subscription in tuple(self._subs.values()):
+                subscription._stop_processing()  # noqa: SLF001 - its public end asks the server
+            self._subs.clear()
+            if isinstance(self._transport, _Socket):
+                self._transport.abort()
         # the client's own tasks are cancelled by now; this lets them end before the loop does
         await asyncio.sleep(0)
 
@@ -87,4 +121,4 @@ def _insist_on_tls(info: dict[str, Any]) -> None:
     if info.get("tls_available"):
         info["tls_required"] = True
     if not info.get("tls_required"):
-        raise PlainServerError("the server offers no TLS; nothing was sent to it")
+        raise GreetingError("TLS: the server offers none; nothing was sent to it")

@@ -13,7 +13,7 @@ import msgspec
 from nats import errors
 from nats.js import JetStreamContext
 
-from controller.bus.client import PlainServerError, StrictClient, UnsupportedServerError
+from controller.bus.client import GreetingError, StrictClient, UnsupportedServerError
 from controller.bus.credentials import CredentialsError, identity
 from controller.bus.exchange import Exchange, Once
 from controller.bus.words import in_words
@@ -113,12 +113,13 @@ class NatsSession:
     async def run(self) -> None:
         """Keep a connection until cancelled."""
         wait_s = self._pace.retry_first_s
-        while True:
+        while not _cancelled():
             client = await self._connect()
             if client is not None and await self._serve(client):
                 wait_s = self._pace.retry_first_s
             await self._clock.sleep(wait_s * random.uniform(0.5, 1.5))
             wait_s = min(wait_s * 2, self._pace.retry_most_s)
+        raise asyncio.CancelledError
 
     @property
     def connected(self) -> bool:
@@ -162,20 +163,25 @@ class NatsSession:
     async def _connect(self) -> StrictClient | None:
         """Try each server once."""
         for _ in range(len(self._servers)):
+            if _cancelled():
+                return None
             url = self._servers[0]
             self._servers.rotate(-1)
-            client = self._client = StrictClient(require_tls=self._requires_tls(url))
+            tls = self._settings.tls
+            client = self._client = StrictClient(
+                require_tls=self._requires_tls(url),
+                has_certificate=tls is not None and tls.cert is not None,
+            )
             self._last_error = ""
+            unsupported = None
             usable = False
             try:
                 await self._open(client, url)
                 usable = client.is_connected
                 problem = "" if usable else self._last_error or "the server closed the connection"
-                self.unsupported = None
             except UnsupportedServerError as error:
-                self.unsupported = error
-                problem = str(error)
-            except (CredentialsError, PlainServerError) as error:
+                unsupported, problem = error, str(error)
+            except (CredentialsError, GreetingError) as error:
                 problem = str(error)
             except errors.NoServersError as error:
                 problem = self._last_error or in_words(error)
@@ -185,6 +191,7 @@ class NatsSession:
             finally:
                 if not usable:
                     await client.discard()
+            self.unsupported = unsupported
             if usable:
                 return client
             self._say(LinkState.DISCONNECTED, f"{without_userinfo(url)}: {problem}")
@@ -236,7 +243,7 @@ class NatsSession:
             for callback in self._reconnect_callbacks:
                 callback()
             await self._check_jetstream(exchange)
-            while not client.is_closed:
+            while not (client.is_closed or _cancelled()):
                 if await self._ended_within(self._pace.ping_every_s):
                     break
                 if not await self._answers(client):
@@ -305,3 +312,11 @@ class NatsSession:
             state.value,
             detail,
         )
+
+
+def _cancelled() -> bool:
+    """Whether we were told to end. nats-py swallows a cancellation now and then, and so does
+    asyncio.wait_for before Python 3.12.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -23,7 +23,7 @@ def in_words(error: BaseException) -> str:
             words = f"the host's name is not found: {error.strerror}"
         case ConnectionRefusedError():
             words = "connection refused"
-        case errors.UnexpectedEOF():
+        case errors.UnexpectedEOF() | ConnectionError():
             words = "the server closed the connection"
         case errors.Error() if _is_authorization(error):
             words = f"the server refuses our credentials ({_said(error)})"

@@ -61,8 +61,10 @@ class RealNats:
         self._reap()
 
     def freeze(self) -> None:
+        """Stop it in its tracks; returns when it stands still."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         assert self._process is not None

@@ -1,0 +1,77 @@
+"""A real nats-server for each test, and sessions that are stopped after it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.bus.session import NatsSession, Pace
+from controller.engine.clock import SystemClock
+from controller.model.settings import NatsSettings
+from tests.support.nats_server import RealNats
+
+QUICK = Pace(
+    connect_s=1.0, ping_every_s=0.1, ping_timeout_s=0.2, retry_first_s=0.01, retry_most_s=0.05
+)
+
+Connect = Callable[..., Awaitable[NatsSession]]
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A short path of its own: nats-server keeps thousands of files below it."""
+    with tempfile.TemporaryDirectory(prefix="nats") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def server(directory: Path) -> Iterator[RealNats]:
+    with RealNats(directory) as running:
+        yield running
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait for what another process does; the test's own time-out ends it."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        while not condition():
+            await asyncio.sleep(0.002)
+
+    return wait
+
+
+@pytest.fixture
+async def session_to() -> AsyncIterator[Callable[..., Awaitable[NatsSession]]]:
+    """Start a session; it is stopped with the test, and must leave no task behind."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*servers: str, **settings: Any) -> NatsSession:
+            return await stack.enter_async_context(
+                NatsSession(NatsSettings(servers=servers, **settings), SystemClock(), pace=QUICK)
+            )
+
+        yield start
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:  # cancelled tasks may need a turn of the loop
+        _, left = await asyncio.wait(left, timeout=0.5)
+    assert not left
+
+
+@pytest.fixture
+async def connect(session_to: Connect, until: Until) -> Connect:
+    """A session that is connected."""
+
+    async def start(*servers: str, **settings: Any) -> NatsSession:
+        session = await session_to(*servers, **settings)
+        await until(lambda: session.connected)
+        return session
+
+    return start
