@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -145,7 +146,7 @@ async def test_a_refused_write_is_counted_as_a_write_too(world: World) -> None:
     assert [request.status for request in world.sim.requests.writes()] == [409]
 
 
-HOSTILE = "[@click=app.quit()]x\x1b]52;c;AAAA\x07"
+HOSTILE = "[@click=app.quit()]x/%2f\x1b]52;c;AAAA\x07"
 
 
 async def test_hostile_text_is_stored_only_where_names_are_lenient(start: Start) -> None:
@@ -159,6 +160,9 @@ async def test_hostile_text_is_stored_only_where_names_are_lenient(start: Start)
     assert (status, made["metadata"]["name"]) == (201, HOSTILE)
     _, listed = await lenient.call("GET", f"{CORE}/pods")
     assert [item["metadata"]["labels"]["a"] for item in listed["items"]] == [HOSTILE]
+    path = f"{CORE}/pods/{quote(HOSTILE, safe='')}"
+    status, found = await lenient.call("GET", path)
+    assert (status, found["metadata"]["name"]) == (200, HOSTILE)
     note = {"metadata": {"annotations": {"n": HOSTILE}}}
     await lenient.sim.create_deployment("research", "tenant-a")
     path = f"{APPS}/deployments/research"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from agentdash.demo.kubesim import Trouble
+from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.victims import DELETION_COST
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 from tests.kubesim.conftest import APPS, CORE, MERGE, World
@@ -77,6 +79,23 @@ async def test_an_earlier_template_becomes_the_latest_revision(world: World) -> 
         return str(notes.get("deployment.kubernetes.io/revision"))
 
     await world.until(lambda: revision() == "3")
+
+
+async def test_a_rollout_that_gets_nowhere_exceeds_its_deadline(world: World) -> None:
+    world.sim.cluster.kubelets.trouble(Trouble("never-ready"))
+    body = {"spec": {"replicas": 1, "progressDeadlineSeconds": 20, "paused": False}}
+    await world.call("PATCH", f"{APPS}/deployments/research", body, **MERGE)
+    kind, image = "application/strategic-merge-patch+json", {"name": "agent", "image": "agent:2"}
+    change = {"spec": {"template": {"spec": {"containers": [image]}}}}
+    await world.call("PATCH", f"{APPS}/deployments/research", change, Content_Type=kind)
+
+    def reason() -> str:
+        kept = world.store.get(DEPLOYMENTS, "tenant-a", "research")
+        found = condition(kept.object, "Progressing") if kept is not None else None
+        return str(found["reason"]) if found is not None else ""
+
+    await world.until(lambda: reason() == "ReplicaSetUpdated")
+    await world.until(lambda: reason() == "ProgressDeadlineExceeded")
 
 
 async def test_controllers_say_what_they_did(world: World) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 
 from agentdash.demo.kubesim.errors import ApiError, bad_request
-from agentdash.demo.kubesim.resources import BY_PATH, NAMESPACES, Resource
+from agentdash.demo.kubesim.resources import BY_PATH, Resource
 
 Form = Literal["object", "table", "metadata"]
 JSON = "application/json"
@@ -29,8 +30,8 @@ class Target:
 
 
 def locate(path: str) -> Target:
-    """Take a path apart: /api/v1/... or /apis/GROUP/VERSION/..., with or without a namespace."""
-    parts = path.strip("/").split("/")
+    """Take a raw path apart: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest, prefix = "", parts[1], parts[2:], f"/api/{parts[1]}"
     elif parts[0] == "apis" and len(parts) > 3:
@@ -44,7 +45,7 @@ def locate(path: str) -> Target:
     resource = BY_PATH.get((group, version, rest[0]))
     if resource is None or len(rest) > 3:
         return Target(template=path)
-    if namespace and resource is NAMESPACES:
+    if namespace and not resource.namespaced:
         return Target(template=path)
     name = rest[1] if len(rest) > 1 else ""
     sub = rest[2] if len(rest) > 2 else ""

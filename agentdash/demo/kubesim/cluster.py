@@ -69,7 +69,7 @@ class Cluster:
             options.cold_start,
         )
         self._queues = (
-            Deployments(self.registry, recorder).queue,
+            Deployments(self.registry, recorder, self.timers).queue,
             ReplicaSets(self.registry, recorder, self.timers).queue,
             Scheduler(self.registry, recorder).queue,
             Quotas(self.registry).queue,

@@ -86,7 +86,7 @@ NAMESPACES = Resource(
     namespaced=False,
     short_names=("ns",),
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
-    subresources=(Subresource("finalize", "Namespace", ("update",)), _status("Namespace")),
+    subresources=(_status("Namespace"),),
     hash="Q3oi5N2YM8M=",
     zero={"spec": {}, "status": {}},
 )

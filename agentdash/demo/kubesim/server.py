@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -54,7 +53,7 @@ class Server:
             query=request.query,
             headers=request.headers,
             body=await request.read() if request.body_exists else b"",
-            target=locate(unquote(request.path)),
+            target=locate(request.rel_url.raw_path),
         )
         if call.path.startswith(PREFIX):
             return _response(self._administer(call))

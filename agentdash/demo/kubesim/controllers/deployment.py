@@ -6,7 +6,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from agentdash.demo.kubesim.controllers.deployment_status import created, status_of, total
+from agentdash.demo.kubesim.clock import Timers
+from agentdash.demo.kubesim.controllers.deployment_status import (
+    created,
+    is_complete,
+    status_of,
+    total,
+)
 from agentdash.demo.kubesim.controllers.events import Recorder
 from agentdash.demo.kubesim.controllers.rollout import (
     HASH_LABEL,
@@ -32,13 +38,18 @@ _SOURCE = {"component": "deployment-controller"}
 class Deployments:
     """The Deployment controller."""
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
-        self._registry, self._recorder = registry, recorder
+    def __init__(self, registry: Registry, recorder: Recorder, timers: Timers) -> None:
+        self._registry, self._recorder, self._timers = registry, recorder, timers
+        self._marks: dict[str, Object] = {}  # by uid: what progress is measured by
+        self._overdue: set[str] = set()
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
         registry.store.subscribe(self._on_change)
 
     def _on_change(self, change: Change) -> None:
-        if change.new.resource is DEPLOYMENTS and change.type != "DELETED":
+        if change.new.resource is DEPLOYMENTS:
+            if change.type == "DELETED":
+                self._marks.pop(change.new.uid, None)
+                self._overdue.discard(change.new.uid)
             self.queue.add(change.new.key)
         elif change.new.resource is REPLICA_SETS:
             owner = controller_of(change.new)
@@ -65,7 +76,27 @@ class Deployments:
         sets = self._registry.owners.dependents(stored.uid, REPLICA_SETS)
         new = self._current(stored, sets)
         if present is not None and new is not None:
-            self._registry.set_status(present, status_of(present.object, new, sets))
+            overdue = present.uid in self._overdue
+            status = status_of(present.object, new, sets, overdue=overdue)
+            self._watch_progress(self._registry.set_status(present, status))
+
+    def _watch_progress(self, stored: Stored) -> None:
+        """Begin the progress deadline anew whenever a count of the status moves."""
+        status = stored.object["status"]
+        marks = {name: count for name, count in status.items() if name.endswith("Replicas")}
+        marks["generation"] = stored.object["metadata"]["generation"]
+        if self._marks.get(stored.uid) == marks or is_complete(stored.object):
+            return
+        self._marks[stored.uid] = marks
+        self._overdue.discard(stored.uid)
+
+        def deadline_passed() -> None:
+            if self._marks.get(stored.uid) == marks:
+                self._overdue.add(stored.uid)
+                self.queue.add(stored.key)
+
+        deadline = stored.object["spec"].get("progressDeadlineSeconds", 600)
+        self._timers.after(float(deadline), deadline_passed)
 
     def _current(self, stored: Stored, sets: Sequence[Stored]) -> Stored | None:
         """The ReplicaSet made from the present template."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from agentdash.demo.kubesim.clock import parse_stamp, stamp
+from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.rollout import resolve
 from agentdash.demo.kubesim.store import Stored
@@ -20,8 +19,11 @@ def total(sets: Sequence[Stored], name: str) -> int:
     return sum(int(found.object["status"].get(name, 0)) for found in sets)
 
 
-def status_of(deployment: Object, new: Stored, sets: Sequence[Stored]) -> Object:
-    """The status with counts and conditions; counts of zero are left out, as Go does."""
+def status_of(deployment: Object, new: Stored, sets: Sequence[Stored], *, overdue: bool) -> Object:
+    """The status with counts and conditions; counts of zero are left out, as Go does.
+
+    `overdue` says that the progress deadline passed without progress.
+    """
     available = total(sets, "availableReplicas")
     wanted = sum(found.object["spec"]["replicas"] for found in sets)
     counts = {
@@ -36,9 +38,15 @@ def status_of(deployment: Object, new: Stored, sets: Sequence[Stored]) -> Object
     status["terminatingReplicas"] = total(sets, "terminatingReplicas")
     conditions = list(deployment["status"].get("conditions") or ())
     conditions = _with_available(conditions, deployment, available)
-    conditions = _with_progress(conditions, deployment, status, new)
+    conditions = _with_progress(conditions, deployment, status, new, overdue=overdue)
     status["conditions"] = _with_failure(conditions, new, sets)
     return status
+
+
+def is_complete(deployment: Object) -> bool:
+    """Whether its last rollout is over."""
+    known = condition(deployment, "Progressing")
+    return known is not None and known["reason"] == _COMPLETE
 
 
 def created(deployment: Object, name: str) -> Object:
@@ -77,12 +85,11 @@ def _with_available(conditions: list[Object], item: Object, available: int) -> l
 
 
 def _with_progress(
-    conditions: list[Object], item: Object, status: Object, new: Stored
+    conditions: list[Object], item: Object, status: Object, new: Stored, *, overdue: bool
 ) -> list[Object]:
     before, wanted = item["status"], item["spec"]["replicas"]
-    known = condition(item, "Progressing")
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
-    if known and known["reason"] == _COMPLETE and replicas == updated:
+    if is_complete(item) and replicas == updated:
         return conditions  # a rollout that is over; scaling does not start another one
     name = new.key[1]
     if replicas == updated == status.get("availableReplicas", 0) == wanted:
@@ -98,15 +105,10 @@ def _with_progress(
         others = [found for found in conditions if found["type"] != "Progressing"]
         words = f'ReplicaSet "{name}" is progressing.'
         return _set(others, "Progressing", "True", "ReplicaSetUpdated", words)
-    if known and known["status"] == "True" and _overdue(item, str(known["lastUpdateTime"])):
+    if overdue:
         words = f'ReplicaSet "{name}" has timed out progressing.'
         return _set(conditions, "Progressing", "False", "ProgressDeadlineExceeded", words)
     return conditions
-
-
-def _overdue(item: Object, since: str) -> bool:
-    deadline = item["spec"].get("progressDeadlineSeconds", 600)
-    return bool((datetime.now(UTC) - parse_stamp(since)).total_seconds() > deadline)
 
 
 def _with_failure(conditions: list[Object], new: Stored, sets: Sequence[Stored]) -> list[Object]:

@@ -21,7 +21,7 @@ from agentdash.demo.kubesim.store import Change, Key, Stored
 
 Object = dict[str, Any]
 _SOURCE = {"component": "replicaset-controller"}
-_BATCH = 50  # pods made before the server has its turn
+_BATCH = 50  # pods made or deleted before others have their turn
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 60.0
 
 
@@ -105,7 +105,7 @@ class ReplicaSets:
                     self.queue.add(key)
             elif missing <= 0:
                 backoff.error, backoff.failures = "", 0
-                self._delete(stored, -missing)
+                self._delete(stored, min(-missing, _BATCH))
         present = self._registry.store.get(REPLICA_SETS, *key)
         if present is not None:
             self._registry.set_status(present, self._status(present, tally, backoff.error))

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from agentdash.demo.kubesim.clock import TURN_S
+
 K = TypeVar("K", bound=Hashable)
-_AT_A_TIME = 16  # keys between two turns of the event loop: the server is never starved
 
 
 class WorkQueue(Generic[K]):
@@ -26,11 +27,13 @@ class WorkQueue(Generic[K]):
 
     async def run(self) -> None:
         """Work off keys until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._filled.wait()
             # one turn first, so that writes that belong together become one piece of work
             await asyncio.sleep(0)
-            for _ in range(min(_AT_A_TIME, len(self._keys))):
+            turn_ends = loop.time() + TURN_S
+            while self._keys and loop.time() < turn_ends:
                 key = next(iter(self._keys))
                 del self._keys[key]
                 self.handled += 1
