@@ -136,7 +136,7 @@ def record_change(
     if keep_s <= 0:
         return ()
     cutoff = at - keep_s
-    kept = tuple(event for event in events if event.at > cutoff)
+    kept = tuple(event for event in events if event.at >= cutoff)
     return (*kept, ScaleChange(change=change, at=at))
 
 

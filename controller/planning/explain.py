@@ -50,9 +50,7 @@ WORDINGS: Final[dict[Code, Wording]] = {
     Code.COOLDOWN: Wording(
         "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {remaining_s}"
     ),
-    Code.ASLEEP: Wording(
-        "Asleep", "idle for longer than the cooldown of {cooldown_s}: down to {value:replica}"
-    ),
+    Code.ASLEEP: Wording("Asleep", "idle for longer than the cooldown of {cooldown_s}: to zero"),
     Code.STABILIZED_UP: Wording(
         "Stabilised upwards",
         "{value:replica}, the lowest wish of the last {window_s}; more in {remaining_s}",

@@ -2,7 +2,7 @@
 
 The HPA's part moves between max(min, 1) and max by windows and rate policies; KEDA's part only
 takes the first step from zero, at once, and the last step back, after the cooldown. KEDA itself
-jumps from any size to zero; here the way down is the HPA's, to the last replica.
+jumps from any size to zero; here every step down obeys the policies.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ def recommend(draft: Draft) -> None:
         draft.because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=pool.min)
     elif not work.counted:
         _recommend_blind(draft)
-    elif current > pool.max or current < pool.min:
-        return  # HPA: a size out of bounds moves to its bound at once, no metric is read
     elif current == 0:
         _recommend_from_zero(draft)
     else:
@@ -75,16 +73,25 @@ def _recommend_running(draft: Draft) -> None:
     if demand > 0:
         _explain_inactive(draft)
     left_s = cooldown_left_s(pool, draft.memory, now)
-    if left_s >= 0:
-        draft.replicas = _by_behavior(draft, demand)
-        if demand > 0 or draft.replicas <= BOTTOM:
-            draft.because(Code.COOLDOWN, draft.replicas, remaining_s=round(left_s, 3))
+    if left_s < 0:
+        draft.replicas = _by_behavior(draft, 0)
+        if draft.replicas <= BOTTOM:
+            _take_the_last(draft)
         return
-    draft.replicas = _by_behavior(draft, 0)
-    if draft.replicas <= BOTTOM:
-        if draft.current <= BOTTOM:
-            draft.replicas = draft.unheld = 0
-        draft.because(Code.ASLEEP, draft.replicas, cooldown_s=pool.cooldown_s)
+    draft.replicas = _by_behavior(draft, demand)
+    if demand > 0 or draft.replicas <= BOTTOM:
+        draft.because(Code.COOLDOWN, draft.replicas, remaining_s=round(left_s, 3))
+
+
+def _take_the_last(draft: Draft) -> None:
+    """The cooldown is over: the last replica goes, no window asked, as soon as a policy lets it."""
+    draft.unheld = 0
+    limited = _limited(draft, 0, low=0)
+    draft.replicas = limited.replicas
+    if limited.replicas == 0:
+        draft.because(Code.ASLEEP, 0, cooldown_s=draft.pool.cooldown_s)
+    else:
+        _explain_policy(draft, Code.RATE_LIMITED_DOWN, limited)
 
 
 def _explain_inactive(draft: Draft) -> None:
@@ -105,21 +112,26 @@ def _by_behavior(draft: Draft, raw: int) -> int:
         _explain_window(draft, stable, wanted)
     replicas = stable
     if stable != current:
-        limited = limit_change(
-            current,
-            stable,
-            low=low,
-            high=pool.max,
-            behavior=behavior,
-            added=memory.scaled_up,
-            removed=memory.scaled_down,
-            now=now,
-        )
+        limited = _limited(draft, stable, low=low)
         replicas = limited.replicas
         _explain_limit(draft, limited)
     if replicas == pool.min > raw:
         draft.bound = Bound.MIN
     return replicas
+
+
+def _limited(draft: Draft, desired: int, *, low: int) -> Limited:
+    memory = draft.memory
+    return limit_change(
+        draft.current,
+        desired,
+        low=low,
+        high=draft.pool.max,
+        behavior=draft.pool.behavior,
+        added=memory.scaled_up,
+        removed=memory.scaled_down,
+        now=draft.now,
+    )
 
 
 def _explain_window(draft: Draft, stable: int, wanted: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.model.decision import Bound, Code
+from controller.model.fleet import SelectPolicy
 from unit.planning.story import Story, behavior, codes, make_pool, percent, pods, silence
 
 
@@ -74,7 +75,7 @@ def test_work_that_does_not_activate_descends_by_behavior_and_then_sleeps() -> N
     sizes = story.ticks(200, pending=40)
     assert sizes[:60] == [4] * 60
     assert sorted(sizes, reverse=True) == sizes
-    assert [sizes.count(size) for size in (3, 2, 1)] == [10, 10, 1]
+    assert [sizes.count(size) for size in (3, 2, 1)] == [10, 10, 10]
     assert sizes[-1] == 0
 
 
@@ -83,11 +84,26 @@ def test_while_inactive_work_cools_down_it_says_so() -> None:
     assert codes(story.tick(40)) == [Code.QUEUE, Code.INACTIVE, Code.COOLDOWN]
 
 
-def test_a_pool_never_jumps_from_many_to_zero() -> None:
-    story = Story(make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0)), replicas=7)
-    sizes = story.ticks(20)
-    assert sizes.index(1) < sizes.index(0)
-    assert set(sizes) <= {7, 1, 0}
+def test_the_way_to_zero_obeys_the_policies_to_the_last_replica() -> None:
+    rules = behavior(down_window_s=0, down=(pods(3, 60),))
+    story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=7)
+    sizes = story.ticks(200)
+    assert [sizes.count(size) for size in (4, 1)] == [60, 60]
+    assert sizes[-1] == 0
+
+
+def test_a_direction_that_is_disabled_keeps_the_last_replica_too() -> None:
+    rules = behavior(down_window_s=0, select_down=SelectPolicy.DISABLED)
+    story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=1)
+    story.ticks(20)
+    decision = story.tick()
+    assert codes(decision) == [Code.QUEUE, Code.RATE_LIMITED_DOWN]
+    assert decision.next == 1
+
+
+def test_the_last_replica_does_not_wait_for_the_window() -> None:
+    story = Story(make_pool(cooldown_s=10.0), replicas=1).warmed_up(pending=1)
+    assert story.ticks(20).index(0) == 10
 
 
 def test_with_min_above_zero_the_hpa_part_stands_whatever_the_activation() -> None:

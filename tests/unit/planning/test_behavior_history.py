@@ -91,7 +91,11 @@ def test_a_size_below_min_moves_there_at_once() -> None:
     rules = behavior(up_window_s=300, up=(pods(1, 60),))
     decision = Story(make_pool(min=6, behavior=rules), replicas=2).tick()
     assert (decision.target, decision.next, decision.bound) == (6, 6, Bound.MIN)
-    assert codes(decision) == [Code.QUEUE, Code.AT_MIN]
+    assert codes(decision) == [Code.QUEUE, Code.STABILIZED_UP, Code.AT_MIN]
+
+
+def test_a_size_below_min_goes_on_to_its_demand_in_the_same_tick() -> None:
+    assert Story(make_pool(min=3), replicas=1).tick(9).next == 9
 
 
 def test_an_idle_pool_stays_at_min_and_says_why() -> None:
@@ -115,7 +119,7 @@ def test_zero_by_hand_is_left_alone_where_min_is_more() -> None:
     assert codes(decision) == [Code.QUEUE, Code.SCALED_TO_ZERO_BY_HAND]
     assert (decision.next, decision.wake) == (0, False)
     story.replicas = 1
-    assert story.tick(9).next == 2
+    assert story.tick(2).next == 2
 
 
 def test_a_zero_of_our_own_follows_a_min_that_is_raised() -> None:

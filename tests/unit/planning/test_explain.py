@@ -38,7 +38,7 @@ GOLDEN = {
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
     Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
     Code.COOLDOWN: "idle, but kept at 4 replicas until the cooldown ends in 12 s",
-    Code.ASLEEP: "idle for longer than the cooldown of 15 min: down to 4 replicas",
+    Code.ASLEEP: "idle for longer than the cooldown of 15 min: to zero",
     Code.STABILIZED_UP: "4 replicas, the lowest wish of the last 5 min; more in 12 s",
     Code.STABILIZED_DOWN: "4 replicas, the highest wish of the last 5 min; fewer in 12 s",
     Code.RATE_LIMITED_UP: "policy Pods 5 in 120 s: no more than 4 replicas now",

@@ -19,7 +19,7 @@ LIMITED = behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),))
 def test_a_write_that_is_seen_counts_from_when_it_was_asked_for() -> None:
     story = Story(make_pool(behavior=LIMITED), replicas=3)
     story.tick(9)
-    assert story.remembered.scaled_up == ()
+    assert not story.remembered.scaled_up
     story.tick(9)
     assert story.remembered.scaled_up == (ScaleChange(change=4, at=START),)
     assert story.remembered.asked is None
@@ -32,7 +32,7 @@ def test_a_write_that_is_not_seen_yet_is_not_counted_and_not_asked_for_anew() ->
     asked = story.remembered.asked
     assert asked is not None
     assert asked.at == START
-    assert story.remembered.scaled_up == ()
+    assert not story.remembered.scaled_up
 
 
 def test_a_write_whose_answer_was_lost_is_not_stepped_twice() -> None:
@@ -54,7 +54,7 @@ def test_a_write_that_never_shows_is_forgotten() -> None:
     story.wait(30)
     story.tick(3)
     assert story.remembered.asked is None
-    assert story.remembered.scaled_up == ()
+    assert not story.remembered.scaled_up
 
 
 def test_a_change_that_is_not_ours_is_not_counted() -> None:
@@ -63,7 +63,7 @@ def test_a_change_that_is_not_ours_is_not_counted() -> None:
     story.tick(9)
     story.replicas = 5
     decision = story.tick(9)
-    assert story.remembered.scaled_up == ()
+    assert not story.remembered.scaled_up
     assert decision.next == 9
 
 
@@ -79,7 +79,7 @@ def test_without_policies_no_event_is_kept() -> None:
     story = Story(make_pool(), replicas=1)
     story.tick(9)
     story.tick(9)
-    assert story.remembered.scaled_up == ()
+    assert not story.remembered.scaled_up
 
 
 def test_a_steady_demand_is_one_run() -> None:

@@ -1,0 +1,52 @@
+"""The HPA and KEDA, case by case. AGENTDASH_CONFORMANCE names another folder of cases."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.answers import ANSWERS, DIVERGENCES, NOT_YET, expected_of
+
+FOLDER = Path(os.environ.get("AGENTDASH_CONFORMANCE") or Path(__file__).parent / "cases")
+
+
+def kind_of(case: dict[str, Any]) -> str:
+    return str(case.get("type") or case.get("kind"))
+
+
+def load(folder: Path) -> list[Any]:
+    """One parameter for each case of each file; those of a type not built yet carry why."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        for case in json.loads(file.read_text("utf-8"))["cases"]:
+            kind = kind_of(case)
+            marks = [pytest.mark.skip(reason=f"{kind}: {NOT_YET[kind]}")] if kind in NOT_YET else []
+            name = case.get("name") or case.get("id")
+            found.append(pytest.param(case, id=f"{file.stem}-{name}", marks=marks))
+    return found
+
+
+CASES = load(FOLDER)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_answer_is_the_one_of_the_original(case: dict[str, Any]) -> None:
+    kind = kind_of(case)
+    assert kind in ANSWERS, f"nobody has said how to answer a case of type {kind}"
+    answer = ANSWERS[kind](case["inputs"])
+    for key, wanted in expected_of(kind, case["expected"]).items():
+        assert answer[key] == wanted, key
+
+
+def test_there_are_cases() -> None:
+    assert CASES, f"no case in {FOLDER}"
+
+
+def test_a_type_is_either_answered_or_refused_for_a_reason() -> None:
+    assert not ANSWERS.keys() & NOT_YET.keys()
+    for divergence in DIVERGENCES:
+        assert {kind for kind, _ in divergence.uncompared} <= ANSWERS.keys()
