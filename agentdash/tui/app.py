@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
+import rich
 from rich.console import RenderableType
+from rich.traceback import Traceback
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -332,6 +334,14 @@ class Dashboard(App[None]):
         else:
             self.exit()
 
+    def action_next_panel(self) -> None:
+        """Give the keys to the next panel."""
+        self.screen.focus_next()
+
+    def action_previous_panel(self) -> None:
+        """Give the keys to the panel before."""
+        self.screen.focus_previous()
+
     def action_header(self) -> None:
         """Fold the header to one line, or unfold it."""
         self._folded = not self._folded
@@ -364,7 +374,7 @@ class Dashboard(App[None]):
                 view.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
         elif view.prompt.mode == COMMAND:
             found = view.prompt.completions(event.value)
-            view.prompt.note("  ".join(found[:4]))
+            view.prompt.note("  ".join(line.rpartition(" ")[2] for line in found[:4]))
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter: keep the filter, or do what the command line says."""
@@ -429,6 +439,12 @@ class Dashboard(App[None]):
         del event
         if self._wire is not None:
             self._wire.reset()
+
+    def _fatal_error(self) -> None:
+        """Textual would print every local variable; what broke is said without them."""
+        self.bell()
+        self._exit_renderables.append(Traceback(show_locals=False, width=None, suppress=[rich]))
+        self._close_messages_no_wait()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Textual's one way to the terminal; the wire sends what differs."""

@@ -19,7 +19,7 @@ class Column(Generic[R]):
 
     `width` and `widest` are in cells; what is left over on a line goes to those that may grow.
     Columns of the highest `rank` are dropped first. `order` is None for a row that goes last
-    whatever the direction. `letter` with shift sorts by it.
+    whatever the direction. `letter` with shift sorts by it. `keep_end` cuts a long text in front.
     """
 
     title: str
@@ -29,6 +29,7 @@ class Column(Generic[R]):
     rank: int = 0
     widest: int = 0
     right: bool = False
+    keep_end: bool = False
     letter: str = ""
     descending: bool = False
 

@@ -82,7 +82,7 @@ def _names() -> list[str]:
 
 def _nearest(word: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
-    return f"; nearest is {close[0]!r}" if close else "; ? lists what there is"
+    return f"; try {close[0]}" if close else "; ? lists all"
 
 
 def _pool(wanted: str, pools: Sequence[str]) -> str:

@@ -39,13 +39,30 @@ def _where(scene: Scene, width: int) -> Line:
     left += [" ", Span(f"[{letters}]", Tone.OK if scene.writes else Tone.WARN), f" {word}"]
     if width >= WIDE:
         left += ["   fleet ", cut(snapshot.fleet, 24, scene.glyphs.ellipsis)]
-    for link in snapshot.links:
-        left += ["  ", *_link(link, scene)]
-    left += ["  age ", _age(scene)]
+    parts = [(Span("age "), _age(scene)), *(_link(link, scene) for link in snapshot.links)]
     if width >= WIDE:
-        left += [f"   interval {snapshot.interval_s:g}s   tick {snapshot.sequence}"]
-        left += [f" in {figures.milliseconds(snapshot.loop.last_tick_s)}"]
-    return ends(left, right, width)
+        took = figures.milliseconds(snapshot.loop.last_tick_s)
+        parts.append((Span(f"interval {snapshot.interval_s:g}s"),))
+        parts.append((Span(f"tick {snapshot.sequence} in {took}"),))
+    return _row_of_parts(left, parts, right, width)
+
+
+def _row_of_parts(
+    left: Sequence[Span | str],
+    parts: Iterable[Sequence[Span]],
+    right: Sequence[Span | str],
+    width: int,
+) -> Line:
+    """What is always shown, then as many parts as fit whole, then the right end."""
+    blanks = "   " if width >= WIDE else "  "
+    shown = list(left)
+    room = width - line_width(line(*left)) - line_width(line(*right)) - 1
+    for part in parts:
+        needed = len(blanks) + line_width(line(*part))
+        if needed <= room:
+            shown += [blanks, *part]
+            room -= needed
+    return ends(shown, right, width)
 
 
 def _clock(at: float) -> str:
@@ -71,7 +88,6 @@ def _numbers(scene: Scene, width: int) -> Line:
     snapshot, sums = scene.snapshot, scene.totals
     if snapshot is None:
         return line(Span(" no snapshot yet", Tone.DIM))
-    blanks = "   " if width >= WIDE else "  "
     parts = [
         Span(f"pods {figures.count(sums.ready)}/{figures.count(sums.target)}"),
         Span(f"wanted {figures.count(sums.demand)}"),
@@ -92,15 +108,7 @@ def _numbers(scene: Scene, width: int) -> Line:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
         parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
-    alarm = _alarm(scene)
-    left: list[Span | str] = [" ", parts[0]]
-    room = width - line_width(line(*left)) - line_width(line(*alarm)) - 1
-    for part in parts[1:]:
-        room -= len(blanks) + len(part.text)
-        if room < 0:
-            break
-        left += [blanks, part]
-    return ends(left, alarm, width)
+    return _row_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(scene), width)
 
 
 def _alarm(scene: Scene) -> tuple[Span | str, ...]:
@@ -121,7 +129,8 @@ def banner_lines(scene: Scene, width: int) -> list[Line]:
     for link in scene.lost_links:
         name = _SHORT.get(link.name, link.name)
         what = f": {link.detail}" if link.detail else ""
-        found.append(f"{name} LOST{what}; what it tells is the last known and lowers nothing")
+        lasted = figures.age(scene.now - link.since)
+        found.append(f"{name} LOST {lasted}, its values are the last known{what}")
     if scene.stale and scene.snapshot is not None:
         at = figures.time_of_day(scene.snapshot.at)
         sign = scene.glyphs.stale

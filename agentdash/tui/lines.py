@@ -74,9 +74,23 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     return set_cell_size(safe, width - len(ellipsis)).rstrip() + ellipsis
 
 
-def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") -> str:
+def cut_head(text: str, width: int, ellipsis: str = "…") -> str:
+    """Harmless text of at most `width` cells that keeps its end: names differ there."""
+    safe = clean(text)
+    if width_of(safe) <= width:
+        return safe
+    room = max(width - len(ellipsis), 0)
+    kept = safe[max(len(safe) - room, 0) :]
+    while width_of(kept) > room:
+        kept = kept[1:]
+    return ellipsis[: max(width, 0)] + kept
+
+
+def fit(
+    text: str, width: int, *, right: bool = False, keep_end: bool = False, ellipsis: str = "…"
+) -> str:
     """Harmless text of exactly `width` cells, padded on the side away from its alignment."""
-    shown = cut(text, width, ellipsis)
+    shown = cut_head(text, width, ellipsis) if keep_end else cut(text, width, ellipsis)
     padding = " " * (width - width_of(shown))
     return padding + shown if right else shown + padding
 

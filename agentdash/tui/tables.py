@@ -57,8 +57,10 @@ def _ready(row: PoolRow, scene: Scene) -> Span:
 
 def _next(row: PoolRow, scene: Scene) -> Span:
     tone = Tone.DIM if row.current == row.next == 0 else Tone.PLAIN
-    changes = row.current != row.next
-    return Span(step(row.current, row.next, scene), Tone.BUSY if changes else tone)
+    text = step(row.current, row.next, scene)
+    if row.workload_is_old or scene.stale:
+        return Span(text + scene.glyphs.stale, Tone.WARN)
+    return Span(text, Tone.BUSY if row.current != row.next else tone)
 
 
 def _target(row: PoolRow, scene: Scene) -> Span:
@@ -83,8 +85,11 @@ def _in_flight(row: PoolRow, scene: Scene) -> Span:
 def _pressure(row: PoolRow, scene: Scene) -> Span:
     if row.pressure is None or row.state is BLIND:
         return Span(scene.glyphs.unknown, Tone.WARN)
+    text = figures.ratio(row.pressure)
+    if row.queue_is_old or row.workload_is_old or scene.stale:
+        return Span(text + scene.glyphs.stale, Tone.WARN)
     tone = Tone.WARN if row.pressure > 1 else Tone.DIM if row.pressure == 0 else Tone.PLAIN
-    return Span(figures.ratio(row.pressure), tone)
+    return Span(text, tone)
 
 
 def _bound(row: PoolRow, scene: Scene) -> Span:
@@ -119,7 +124,13 @@ def _known(value: float | None) -> Ordering | None:
 
 
 _POOL: Final = Column[PoolRow](
-    "POOL", 19, lambda row, _: Span(row.key), lambda row: (row.key,), widest=34, letter="N"
+    "POOL",
+    19,
+    lambda row, _: Span(row.key),
+    lambda row: (row.key,),
+    widest=34,
+    letter="N",
+    keep_end=True,
 )
 _STATE: Final = Column[PoolRow](
     "STATE", 9, _state, lambda row: (float(row.state.rank),), letter="S", descending=True
@@ -211,7 +222,7 @@ def _because(event: ScaleEvent, scene: Scene) -> Span:
 
 EVENTS: Final = (
     Column[ScaleEvent]("TIME", 8, lambda event, _: Span(figures.time_of_day(event.at), Tone.DIM)),
-    Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=24),
+    Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=24, keep_end=True),
     Column[ScaleEvent]("CHANGE", 10, _change),
     Column[ScaleEvent]("BOUND", 8, lambda event, _: Span(event.bound), rank=1),
     Column[ScaleEvent]("BECAUSE", 26, _because, widest=200),
@@ -236,7 +247,7 @@ FINDINGS_NARROW: Final = (
     _SINCE,
 )
 PODS: Final = (
-    Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), rank=0, widest=44),
+    Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), widest=44, keep_end=True),
     Column[Pod]("PHASE", 11, lambda pod, _: Span(str(pod.phase), _PHASE_TONES[pod.phase])),
     Column[Pod](
         "AGE",

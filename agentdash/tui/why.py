@@ -22,8 +22,8 @@ _FRESH_TONES: Final = {"fresh": Tone.OK, "stale": Tone.WARN, "absent": Tone.CRIT
 
 
 def decision_lines(row: PoolRow, scene: Scene, width: int, height: int) -> list[Line]:
-    """The four numbers, then each rule with what it saw and what it left; on a low panel without
-    blank lines.
+    """The four numbers, then each rule with what it saw and what it left. A low panel spares blank
+    lines and the sentence, which the last line of the screen says as well.
     """
     decision = row.view.decision
     if decision is None:
@@ -31,14 +31,18 @@ def decision_lines(row: PoolRow, scene: Scene, width: int, height: int) -> list[
             line(Span(" no decision yet", Tone.WARN)),
             line(Span(" the first tick that sees this pool decides it", Tone.DIM)),
         ]
-    lines = [_numbers(decision, scene)]
-    lines += [line(f" {text}") for text in wrap(words.last_word(decision), width - 2)]
-    gap = [BLANK] if height >= _AIRY_HEIGHT else []
+    lines, gap = [_numbers(decision, scene)], [BLANK]
+    outcome = _outcome(row, scene, width)
+    if height >= _AIRY_HEIGHT:
+        lines += [line(f" {text}") for text in wrap(words.last_word(decision), width - 2)]
+    else:
+        lines, gap = [ends(lines[0].spans, (*outcome, " "), width)], []
     lines += [*gap, _row("STEP", "INPUT", "REPLICAS", width, Tone.HEAD)]
     for reason in decision.reasons:
         lines += _rule(reason, width)
     lines.append(_sum(decision, scene, width))
-    lines += [*gap, _outcome(row, scene, width)]
+    if gap:
+        lines += [BLANK, line(_label("write"), *outcome)]
     return lines
 
 
@@ -84,11 +88,11 @@ def _row(first: str, text: str, value: str, width: int, tone: Tone) -> Line:
     )
 
 
-def _outcome(row: PoolRow, scene: Scene, width: int) -> Line:
+def _outcome(row: PoolRow, scene: Scene, width: int) -> tuple[Span, ...]:
     outcome, decision = row.view.outcome, row.view.decision
     if outcome is None:
         word = "nothing to write" if decision and not decision.changes else "not written yet"
-        return line(_label("write"), Span(word, Tone.DIM))
+        return (Span(word, Tone.DIM),)
     text = words.spoken(outcome.kind)
     if outcome.status:
         text += f" ({outcome.status})"
@@ -99,7 +103,7 @@ def _outcome(row: PoolRow, scene: Scene, width: int) -> Line:
     tone = Tone.OK if outcome.kind is OutcomeKind.APPLIED else Tone.CRIT
     if outcome.kind in HARMLESS and tone is Tone.CRIT:
         tone = Tone.WARN
-    return line(_label("write"), Span(cut(text, width - 14, scene.glyphs.ellipsis), tone))
+    return (Span(cut(text, width - 14, scene.glyphs.ellipsis), tone),)
 
 
 def now_lines(row: PoolRow, scene: Scene, width: int) -> list[Line]:
@@ -123,6 +127,11 @@ def now_lines(row: PoolRow, scene: Scene, width: int) -> list[Line]:
     if row.workload is not None:
         lines += _workload_lines(row.workload, width)
     lines += _finding_lines(row, scene, width)
+    for warning in row.view.observation.warnings:
+        times = f" x{warning.count}" if warning.count > 1 else ""
+        since = figures.age(scene.now - warning.at)
+        text = f"{warning.reason}{times}, {since} ago, {warning.object_name}: {warning.message}"
+        lines += _labelled("cluster", (text,), width, Tone.WARN)
     return lines
 
 

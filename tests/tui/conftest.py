@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from syrupy.location import PyTestLocation
-
-from pytest_textual_snapshot import SVGImageExtension
+from textual.app import App
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 
@@ -43,7 +43,13 @@ def picture(
     """`snap_compare` on the pictures in `screenshots/`."""
     monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension", FlatScreenshots)
     compare: Callable[..., bool] = request.getfixturevalue("snap_compare")
-    return compare
+
+    def same(app: App[None], **options: Any) -> bool:
+        equal = compare(app, **options)
+        assert not app.return_code, "the dashboard broke while its picture was taken"
+        return equal
+
+    return same
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import (
+    ClusterEvent,
     Pod,
     PodPhase,
     Pods,
@@ -89,6 +90,7 @@ def pool(
     reasons: tuple[Reason, ...] = (),
     pods: Pods | None = None,
     outcome: Outcome | None = None,
+    warnings: tuple[ClusterEvent, ...] = (),
     at: float = NOW - 0.4,
 ) -> PoolView:
     key = pool_key(tenant, name)
@@ -121,6 +123,7 @@ def pool(
                 at=at,
             ),
             pods=Fresh(value=seen, at=at),
+            warnings=warnings,
             wake=WakeWatch.ARMED if current == 0 else WakeWatch.OFF,
         ),
         decision=Decision(
@@ -197,6 +200,15 @@ def crowded() -> PoolView:
         ),
         pods=Pods(ready=12, starting=1, unscheduled=1, crashing=1, items=items),
         outcome=Outcome(kind=OutcomeKind.APPLIED, status=200),
+        warnings=(
+            ClusterEvent(
+                at=NOW - 9,
+                reason="FailedScheduling",
+                message="0/42 nodes are available: 42 Insufficient nvidia.com/gpu",
+                object_name=f"{name}-m1q2z",
+                count=3,
+            ),
+        ),
     )
 
 
@@ -366,6 +378,7 @@ def event(
     before: int,
     after: int,
     bound: Bound,
+    *,
     reason: Reason,
     outcome: Outcome | None = None,
 ) -> ScaleEvent:
@@ -389,7 +402,7 @@ def events() -> tuple[ScaleEvent, ...]:
             12,
             20,
             Bound.MAX,
-            Reason(code=Code.AT_MAX, value=20, numbers={"max": 20}),
+            reason=Reason(code=Code.AT_MAX, value=20, numbers={"max": 20}),
         ),
         event(
             47,
@@ -397,7 +410,9 @@ def events() -> tuple[ScaleEvent, ...]:
             65,
             70,
             Bound.DEMAND,
-            Reason(code=Code.RATE_LIMITED_UP, value=70, numbers={"policy": "5 pods per 60 s"}),
+            reason=Reason(
+                code=Code.RATE_LIMITED_UP, value=70, numbers={"policy": "5 pods per 60 s"}
+            ),
         ),
         event(
             51,
@@ -405,21 +420,23 @@ def events() -> tuple[ScaleEvent, ...]:
             60,
             52,
             Bound.DEMAND,
-            Reason(
+            reason=Reason(
                 code=Code.STABILIZED_DOWN,
                 value=52,
                 numbers={"window_s": 300.0, "remaining_s": 212.0},
             ),
         ),
-        event(212, "initech/etl", 2, 11, Bound.DEMAND, queue_reason(9, 2, 11), refusal),
-        event(580, "globex/support-chat", 132, 140, Bound.DEMAND, queue_reason(0, 140, 140)),
+        event(
+            212, "initech/etl", 2, 11, Bound.DEMAND, reason=queue_reason(9, 2, 11), outcome=refusal
+        ),
+        event(580, "globex/support-chat", 132, 140, Bound.DEMAND, reason=queue_reason(0, 140, 140)),
         event(
             960,
             "initech/voice",
             1,
             0,
             Bound.DEMAND,
-            Reason(code=Code.ASLEEP, value=0, numbers={"cooldown_s": 900.0}),
+            reason=Reason(code=Code.ASLEEP, value=0, numbers={"cooldown_s": 900.0}),
         ),
     )
 
@@ -528,6 +545,7 @@ def hostile() -> Snapshot:
             pods=Fresh(value=Pods(ready=0, crashing=1, items=(pod,)), at=NOW),
             wake=WakeWatch.POLLED,
             wake_detail=EVIL,
+            warnings=(ClusterEvent(at=NOW, reason=EVIL, message=EVIL, object_name=EVIL),),
         ),
         outcome=Outcome(kind=OutcomeKind.FAILED, status=500, detail=EVIL),
     )
@@ -540,7 +558,7 @@ def hostile() -> Snapshot:
         context=EVIL,
         pools=(evil, *pools()[:3]),
         findings=(finding,),
-        events=(event(3, EVIL, 1, 2, Bound.MAX, reason),),
+        events=(event(3, EVIL, 1, 2, Bound.MAX, reason=reason),),
         links=(*links(), link),
     )
 

@@ -27,13 +27,7 @@ def dashboard(
 
 
 def typed(text: str) -> Sequence[str]:
-    names = {
-        ":": "colon",
-        "/": "slash",
-        " ": "space",
-        "!": "exclamation_mark",
-        "|": "vertical_line",
-    }
+    names = {":": "colon", "/": "slash", " ": "space", "|": "vertical_line"}
     return [names.get(character, character) for character in text]
 
 
@@ -43,7 +37,7 @@ def test_overview_80x24(picture: Picture) -> None:
 
 
 def test_overview_160x45(picture: Picture) -> None:
-    """Four panels; hints stand under the header; findings tell their story on lines of their own."""
+    """Four panels, hints under the header, findings with their story on lines of their own."""
     assert picture(dashboard(scenarios.calm()), terminal_size=WIDE)
 
 

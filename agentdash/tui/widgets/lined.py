@@ -30,7 +30,7 @@ class Lined(Widget):
         super().__init__(id=id, classes=classes)
         self._build: Build = _nothing
         self._shown: list[Line] = []
-        self._shown_size: tuple[int, int] = (0, 0)
+        self._shown_size: tuple[int, int] | None = None
 
     def show(self, build: Build) -> None:
         """Draw what this function gives from now on."""
@@ -44,8 +44,8 @@ class Lined(Widget):
     def update_lines(self) -> None:
         """Ask for the lines again and refresh where they differ from those on the screen."""
         width, height = self.size
-        if (width, height) != self._shown_size or not self.is_mounted:
-            self._shown_size = (0, 0)
+        if (width, height) != self._shown_size:
+            self._shown_size = None
             self.refresh()
             return
         fresh = self._padded(width, height)

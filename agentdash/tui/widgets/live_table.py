@@ -133,13 +133,14 @@ class LiveTable(Panel, Generic[R]):
 
     def _describe(self) -> None:
         shown, total = len(self._visible), len(self._rows)
-        counted = f"{shown}/{total}" if self.filter else f"{total}"
-        title: list[Span | str] = [Span(f"{self._table.title} [{counted}]", Tone.TITLE)]
+        counted = f" [{shown}/{total}]" if self.filter else f" [{total}]"
+        known = self._scene is not None and self._scene.snapshot is not None
+        title: list[Span | str] = [Span(self._table.title + (counted if known else ""), Tone.TITLE)]
         if self.filter:
             title.append(Span(f" /{fit(self.filter.text, 24).rstrip()}", Tone.WARN))
         self._title = title
         self._note = ()
-        if self.sort is not None:
+        if self.sort is not None and known:
             way = self.glyphs.down if self.sort.descending else self.glyphs.up
             self._note = (Span(f"sort {self._heading(self.sort.title)} {way}", Tone.DIM),)
 
@@ -215,7 +216,11 @@ class LiveTable(Panel, Generic[R]):
         for place_ in placed:
             text, tone, _ = place_.column.cell(row, scene)
             shown = fit(
-                text, place_.width, right=place_.column.right, ellipsis=self.glyphs.ellipsis
+                text,
+                place_.width,
+                right=place_.column.right,
+                keep_end=place_.column.keep_end,
+                ellipsis=self.glyphs.ellipsis,
             )
             spans += [Span(shown, tone), Span(" ")]
         focus = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR

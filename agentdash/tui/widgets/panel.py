@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
-from textual.events import Blur, Focus, MouseScrollDown, MouseScrollUp
+from textual.events import MouseScrollDown, MouseScrollUp
 
 from agentdash.tui.actions import Scope
 from agentdash.tui.bindings import bindings_for
@@ -104,14 +104,9 @@ class Panel(Lined, can_focus=True):
         """The last line."""
         self.scroll_by(len(self._build(*self.size)))
 
-    def on_focus(self, event: Focus) -> None:
-        """Show where the keys go."""
-        del event
-        self.update_lines()
-
-    def on_blur(self, event: Blur) -> None:
-        """The keys go elsewhere now."""
-        del event
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Show whether the keys go here."""
+        super().watch_has_focus(has_focus)
         self.update_lines()
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Input
 
 from agentdash.tui.lines import Span, Tone, cut, line
 from agentdash.tui.widgets.lined import Lined
+from controller.model.text import clean
 
 Complete = Callable[[str], Sequence[str]]
 COMMAND: Final = ":"
@@ -32,7 +33,8 @@ class _Nearest(Suggester):
         """The whole line that the text may become."""
         if not value:
             return None
-        return next((each for each in self._complete(value) if each.startswith(value)), None)
+        found = (clean(each) for each in self._complete(value))
+        return next((each for each in found if each.startswith(value)), None)
 
 
 class PromptInput(Input):
@@ -55,6 +57,10 @@ class PromptInput(Input):
         self._complete: Complete = _none
         self._history: list[str] = []
         self._back = 0
+
+    def validate_value(self, value: str) -> str:
+        """Pasted text and completed names are cleaned like all text from outside."""
+        return clean(value)
 
     def open(self, text: str, complete: Complete, history: Sequence[str]) -> None:
         """Begin with this text."""

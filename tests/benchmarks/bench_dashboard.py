@@ -1,0 +1,156 @@
+"""The dashboard's speed and its bytes on the wire, beside a bare Textual app in the same run.
+
+`python tests/benchmarks/bench_dashboard.py`, or `pytest -m benchmark tests/benchmarks`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tui.terminal import Terminal, terminal
+
+WIDE = (160, 45)
+ROUNDS = 7
+KEYS = 40
+SECONDS = 10
+
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+
+class Bare(App):
+    def compose(self):
+        yield Static("MARK 0", id="mark")
+
+    def on_key(self, event):
+        self.query_one("#mark").update(f"MARK {event.key}")
+
+Bare().run()
+"""
+DASHBOARD = """
+import sys, threading, time
+from agentdash.tui.app import run_dashboard
+from tui import scenarios
+
+feed = scenarios.FakeFeed(scenarios.many({pools}, 1, changed={changed}, at=time.time()))
+
+def publish():
+    for sequence in range(2, 1000):
+        time.sleep(1)
+        feed.publish(scenarios.many({pools}, sequence, changed={changed}, at=time.time()))
+
+def start():
+    if {live}:
+        threading.Thread(target=publish, daemon=True).start()
+
+run_dashboard(feed, clock=time.time, on_ready=start)
+"""
+
+
+def dashboard(pools: int, *, changed: int = 0, live: bool = False) -> str:
+    return DASHBOARD.format(pools=pools, changed=changed, live=live)
+
+
+def first_paint(program: str, mark: bytes) -> float:
+    """Median seconds from the start of the process to its first text, of several."""
+    found = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        with terminal(program, size=WIDE) as seen:
+            seen.read_until(lambda output: mark in output)
+            found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
+def key_to_paint(seen: Terminal, keys: Iterator[bytes]) -> tuple[float, float]:
+    """Median and greatest seconds from a key to the first byte that answers it."""
+    found = []
+    for _ in range(KEYS):
+        drain(seen, 0.15)
+        length = len(seen.output)
+        began = time.perf_counter()
+        seen.type(next(keys))
+        seen.read_until(lambda output, length=length: len(output) > length)
+        found.append(time.perf_counter() - began)
+    return statistics.median(found), max(found)
+
+
+def drain(seen: Terminal, seconds: float) -> int:
+    """Read for so long; returns how many bytes came."""
+    length, end = len(seen.output), time.monotonic() + seconds
+    seen.read_until(lambda _: time.monotonic() >= end or not waiting(seen, end))
+    return len(seen.output) - length
+
+
+def waiting(seen: Terminal, end: float) -> bool:
+    import select
+
+    left = max(end - time.monotonic(), 0)
+    return bool(select.select([seen.master], [], [], left)[0])
+
+
+def bytes_per_second(program: str) -> float:
+    """Bytes in ten seconds of a live fleet, by the second."""
+    with terminal(program, size=WIDE) as seen:
+        seen.read_until(lambda output: b"agent-0" in output)
+        seen.type(b"\r")
+        drain(seen, 2.0)
+        return drain(seen, SECONDS) / SECONDS
+
+
+def alternating(*keys: bytes) -> Iterator[bytes]:
+    while True:
+        yield from keys
+
+
+def say(what: str, figure: str, target: str, bound: str = "") -> None:
+    sys.stdout.write(f"{what:<44} {figure:>22}   target {target:<10} {bound}\n")
+
+
+def measure() -> dict[str, float]:
+    """Every figure once, printed beside its target and its bound."""
+    bare, ours = first_paint(BARE, b"MARK 0"), first_paint(dashboard(1000), b"agent-0")
+    say("first paint, 1,000 pools", f"{ours:.2f} s", "<= 1.0 s", f"bare Textual {bare:.2f} s")
+    with terminal(BARE, size=WIDE) as seen:
+        seen.read_until(lambda output: b"MARK 0" in output)
+        bare_key, _ = key_to_paint(seen, alternating(b"j", b"k"))
+    with terminal(dashboard(1000), size=WIDE) as seen:
+        seen.read_until(lambda output: b"agent-0" in output)
+        key, slowest = key_to_paint(seen, alternating(b"j", b"k"))
+        page, _ = key_to_paint(seen, alternating(b"\x06", b"\x02"))
+    say(
+        "key to paint, 1,000 pools",
+        f"{key * 1000:.1f} ms, max {slowest * 1000:.1f}",
+        "<= 50 ms",
+        f"bare Textual {bare_key * 1000:.1f} ms",
+    )
+    say("page to paint, 1,000 pools", f"{page * 1000:.1f} ms", "<= 50 ms")
+    idle = bytes_per_second(dashboard(50, live=True))
+    say("idle, a snapshot a second", f"{idle:.0f} B/s", "<= 1 kB/s")
+    ten = bytes_per_second(dashboard(50, changed=10, live=True))
+    say("10 rows changing each second", f"{ten:.0f} B/s", "<= 10 kB/s")
+    fifty = bytes_per_second(dashboard(50, changed=50, live=True))
+    say("50 rows changing each second", f"{fifty:.0f} B/s", "<= 10 kB/s")
+    return {"first_paint_s": ours, "key_s": key, "idle": idle, "ten": ten, "fifty": fifty}
+
+
+Measure = Callable[[], dict[str, float]]
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(240)
+def test_the_dashboards_figures() -> None:
+    """Prints; a wall clock on a shared machine is no gate."""
+    assert measure()
+
+
+if __name__ == "__main__":
+    measure()

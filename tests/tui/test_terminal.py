@@ -1,0 +1,98 @@
+"""The dashboard as a process in a terminal: start, end, breaking, colours."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tui.terminal import terminal
+
+RUN = """
+import sys
+from agentdash.tui.app import run_dashboard
+from tui import scenarios
+feed = scenarios.FakeFeed(scenarios.{scenario}())
+sys.exit(run_dashboard(feed, clock=scenarios.FixedClock(), on_ready={on_ready}))
+"""
+BREAK = """
+import sys
+from agentdash.tui import app
+from tui import scenarios
+
+def broken(*_):
+    secret = "canary-in-a-local-variable"
+    raise RuntimeError("a widget broke")
+
+app.OverviewScreen.draw_body = broken
+sys.exit(app.run_dashboard(scenarios.FakeFeed(scenarios.calm()), clock=scenarios.FixedClock()))
+"""
+LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
+SHOWN_CURSOR = b"\x1b[?25h"
+
+
+def run(scenario: str = "calm", on_ready: str = "None") -> str:
+    return RUN.format(scenario=scenario, on_ready=on_ready)
+
+
+def test_it_starts_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
+    with terminal(run()) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(b"q")
+        assert seen.finish() == 0
+        assert LEFT_ALTERNATE_SCREEN in seen.output
+        assert SHOWN_CURSOR in seen.output
+
+
+def test_ready_is_told_after_the_first_paint() -> None:
+    told = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
+    with terminal(run(on_ready=told)) as seen:
+        output = seen.read_until(lambda output: b"<<READY>>" in output)
+        assert b"prod-eu1" in output[: output.index(b"<<READY>>")]
+
+
+def test_a_widget_that_breaks_gives_the_terminal_back_and_says_what_broke() -> None:
+    with terminal(BREAK) as seen:
+        assert seen.finish() == 1
+        after = seen.output[seen.output.rindex(LEFT_ALTERNATE_SCREEN) :]
+        assert SHOWN_CURSOR in seen.output
+        assert b"a widget broke" in after
+        assert b"canary-in-a-local-variable" not in seen.output
+
+
+def test_no_color_means_no_colour() -> None:
+    with terminal(run(), environment={"NO_COLOR": "1"}) as seen:
+        output = seen.read_until(lambda output: b"browser-gpu" in output)
+        codes = re.findall(rb"\x1b\[([0-9;]*)m", output)
+        assert codes
+        numbers = {number for code in codes for number in code.split(b";") if number}
+        assert numbers <= {b"0", b"1", b"2", b"4", b"7", b"39", b"49"}
+        seen.type(b"q")
+        assert seen.finish() == 0
+
+
+@pytest.mark.parametrize("term", ["dumb", "linux", "vt100"])
+def test_poor_terminals_do_not_break_it(term: str) -> None:
+    with terminal(run(), environment={"TERM": term, "COLORTERM": ""}) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(b"q")
+        assert seen.finish() == 0
+
+
+def test_it_survives_a_storm_of_sizes() -> None:
+    with terminal(run()) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        for size in ((20, 5), (160, 45), (61, 15), (100, 30)):
+            seen.resize(*size)
+        seen.type(b"q")
+        assert seen.finish() == 0
+
+
+def test_hostile_text_leaves_the_real_terminal_alone() -> None:
+    with terminal(run("hostile")) as seen:
+        output = seen.read_until(lambda output: b"app.quit()" in output)
+        assert b"\x1b]52" not in output
+        assert b"\x9b31m" not in output.replace(b"\xc2\x9b", b"\x9b")
+        assert "\u202e".encode() not in output
+        seen.type(b"q")
+        assert seen.finish() == 0
