@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -101,8 +102,9 @@ class Server:
         self._watches.add(watch)
         try:
             await response.prepare(request)
-            async for chunk in watch.chunks():
-                await response.write(chunk)
+            async with aclosing(watch.chunks()) as chunks:
+                async for chunk in chunks:
+                    await response.write(chunk)
         finally:
             self._watches.discard(watch)
         if watch.torn and request.transport is not None:

@@ -112,7 +112,7 @@ class Watcher:
         self.woken.set()
 
     def close(self) -> None:
-        """End the watch after what is queued."""
+        """End the watch now; what is queued is lost, as with a connection."""
         self.closed = True
         self.woken.set()
 

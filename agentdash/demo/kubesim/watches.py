@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import msgspec
@@ -60,7 +60,7 @@ class Watch:
         self.torn = self.torn or not clean
         self._watcher.close()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Lines, several at a time where several are due."""
         loop = asyncio.get_running_loop()
         shelf = self._store.shelf(stored_as(self._resource))
