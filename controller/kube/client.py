@@ -6,6 +6,7 @@ deadlines, the typed errors, and one second try after a 401 with credentials rea
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -95,7 +96,7 @@ class Client:
         content_type: str = _JSON,
         timeout_s: float = REQUEST_S,
     ) -> bytes:
-        """One request and its whole answer, 2xx only. Raises KubeError."""
+        """One request and its whole answer, 2xx only, within `timeout_s`. Raises KubeError."""
         deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_S, timeout_s))
         request = _Request(
             method=method,
@@ -106,14 +107,19 @@ class Client:
             content_type=content_type,
             deadline=deadline,
         )
+        # around everything: a second try after a 401, and the credentials read for it, count too
         with self._noted():
-            response = await self._answer(self._calls, request)
-            try:
-                if (response.content_length or 0) > LONGEST_ANSWER:
-                    raise UnreadableError(f"an answer of {response.content_length} bytes")
-                return await response.read()
-            finally:
-                response.close()
+            async with asyncio.timeout(timeout_s):
+                return await self._whole(request)
+
+    async def _whole(self, request: _Request) -> bytes:
+        response = await self._answer(self._calls, request)
+        try:
+            if (response.content_length or 0) > LONGEST_ANSWER:
+                raise UnreadableError(f"an answer of {response.content_length} bytes")
+            return await response.read()
+        finally:
+            response.close()
 
     @asynccontextmanager
     async def lines(

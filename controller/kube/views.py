@@ -26,14 +26,13 @@ class DeploymentView:
     """The Deployments of one namespace by name.
 
     A write's answer is applied at once (`applied`), and no older event takes it back.
-    `unnamed` counts the objects that could not even be named.
+    An object without a readable name is nobody's and is left out.
     """
 
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
         self._found: dict[str, Workload | Refused] = {}
         self._written: dict[str, int] = {}
-        self.unnamed = 0
 
     def get(self, name: str) -> Workload | Refused | None:
         """The Deployment, what is wrong with it, or None: there is none to be scaled."""
@@ -41,7 +40,6 @@ class DeploymentView:
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
-        self.unnamed = 0
         names = {self._take(found) for found in objects}
         for name in self._found.keys() - names:
             self._drop(name)
@@ -75,7 +73,6 @@ class DeploymentView:
     def _take(self, found: msgspec.Raw) -> str | None:
         record = deployment_record(found)
         if isinstance(record, Unnamed):
-            self.unnamed += 1
             return None
         if record.found is None:
             self._drop(record.name)
@@ -112,7 +109,6 @@ class PodView:
         self._owner: dict[str, str] = {}
         self._pods: defaultdict[str, _Namesakes] = defaultdict(dict)
         self._counted: dict[str, Pods | Refused] = {}
-        self.unnamed = 0
 
     def get(self, deployment: str) -> Pods | Refused:
         """The Deployment's pods, or the one of them that cannot be read."""
@@ -123,7 +119,6 @@ class PodView:
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
-        self.unnamed = 0
         names = {self._take(found) for found in objects}
         for name in self._owner.keys() - names:
             self._drop(name)
@@ -141,7 +136,6 @@ class PodView:
     def _take(self, found: msgspec.Raw) -> str | None:
         record = pod_record(found)
         if isinstance(record, Unnamed):
-            self.unnamed += 1
             return None
         if self._owner.get(record.name) != record.deployment:
             self._drop(record.name)

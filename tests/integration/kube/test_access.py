@@ -15,7 +15,7 @@ from aiohttp import web
 from controller.kube.access import REREAD_S, Access, environment_proxy, in_cluster, kubeconfig
 from controller.kube.client import Client
 from controller.kube.cluster import Cluster
-from controller.kube.errors import ApiError, ConfigError, KubeError
+from controller.kube.errors import ApiError, ConfigError, KubeError, TimedOutError
 from controller.kube.limits import Pauses
 from controller.kube.link import LinkTracker
 from controller.model.readings import Fresh
@@ -290,3 +290,21 @@ def test_proxies_are_those_of_the_environment_and_never_for_this_machine(
 def test_importing_the_package_does_not_load_the_official_client() -> None:
     code = "import sys, controller.kube.cluster; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_second_try_does_not_get_a_second_deadline(api: Any, kit: Any, quick: Any) -> None:
+    class Slow(Login):
+        async def __call__(self, configuration: Any, anew: bool) -> str:
+            if self.asked:
+                await asyncio.Event().wait()
+            configuration.host = api.url
+            return await super().__call__(configuration, anew)
+
+    api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
+    access = Access(Slow())
+    await access.renew(0)
+    client = Client(access, Pauses(), LinkTracker(quick))
+    with pytest.raises(TimedOutError):
+        await client.call("GET", "/version", kind="version", timeout_s=0.1)
+    assert api.count("version") == 1
+    await client.close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+import controller.kube.cluster as cluster_module
 from controller.kube.cluster import Cluster
 from controller.model.observation import Pods
 from controller.model.readings import Absent, Fresh, Stale, Why
@@ -70,13 +73,19 @@ async def test_long_lists_come_in_pages_and_carry_the_selector(
     assert api.last("watch deployments").query["allowWatchBookmarks"] == "true"
 
 
-async def test_a_page_that_fails_leaves_no_half_view(api: Any, kit: Any, quick: Any) -> None:
+@pytest.mark.parametrize(
+    ("fault", "words"), [("status", "etcd is gone"), ("drop", "connection lost")]
+)
+async def test_a_page_that_fails_leaves_no_half_view(
+    api: Any, kit: Any, quick: Any, fault: str, words: str
+) -> None:
     for number in range(600):
         api.deployment("tenant-a", f"pool-{number:03}")
+    fails = kit.drop if fault == "drop" else kit.status(500, "InternalError", "etcd is gone")
 
     async def page_two_fails(request: Any) -> Any:
         if "continue" in request.query:
-            return await kit.status(500, "InternalError", "etcd is gone")(request)
+            return await fails(request)
         return api._list(request, "deployments", "tenant-a")
 
     api.always["list deployments"] = page_two_fails
@@ -85,7 +94,8 @@ async def test_a_page_that_fails_leaves_no_half_view(api: Any, kit: Any, quick: 
         await kit.until(lambda: api.count("list deployments") >= 4)
         half = cluster.workloads.workload(kit.pool("pool-000"))
         assert isinstance(half, Absent)
-        assert (half.why, half.detail) == (Why.VIEW_INCOMPLETE, "etcd is gone")
+        assert half.why is Why.VIEW_INCOMPLETE
+        assert half.detail.startswith(words)
         del api.always["list deployments"]
         await kit.until(lambda: replicas(cluster, kit.pool("pool-000")) == 1)
 
@@ -167,6 +177,11 @@ async def test_an_expired_watch_lists_anew_and_trusts_nothing_until_then(
         gap = cluster.workloads.workload(kit.pool())
         assert isinstance(gap, Stale)
         assert (gap.why, gap.value.replicas) == (Why.VIEW_INCOMPLETE, 1)
+        unknown = cluster.workloads.workload(kit.pool("perhaps"))
+        assert isinstance(unknown, Absent)
+        assert unknown.why is Why.VIEW_INCOMPLETE, (
+            "an untrue view knows of nothing that it is missing"
+        )
         api.deployment("tenant-a", "research", 4)
         del api.always["list deployments"]
         await kit.until(lambda: replicas(cluster, kit.pool()) == 4)
@@ -341,3 +356,18 @@ async def test_nothing_is_left_running(api: Any, kit: Any, quick: Any) -> None:
         assert {task.get_name() for task in asyncio.all_tasks() - before} >= {"kube writes"}
     own = {task for task in asyncio.all_tasks() - before if task.get_name().startswith("kube")}
     assert not own
+
+
+async def test_a_frozen_server_is_a_link_that_is_down(
+    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "PROBE_TIMEOUT_S", 0.05)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        await kit.until(lambda: api.count("watch deployments"))
+        api.always["version"] = kit.silence
+        await kit.until(lambda: cluster.link().state is LinkState.DISCONNECTED)
+        assert cluster.link().detail == "no answer in time"
+        del api.always["version"]
+        await kit.until(lambda: cluster.link().state is LinkState.CONNECTED)

@@ -62,7 +62,6 @@ def test_an_odd_deployment_hides_no_other() -> None:
     assert bad.why is Why.IMPLAUSIBLE
     assert isinstance(text, Refused)
     assert replicas(view, "good") == 4
-    assert view.unnamed == 1
     assert changes == ["bad", "text", "good"]
 
 
@@ -102,6 +101,15 @@ def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
     assert replicas(view, "a") == 5
     view.put(deployment("a", 5, "20"))
     view.put(deployment("a", 2, "30"))
+    assert replicas(view, "a") == 2
+
+
+def test_once_the_watch_has_caught_up_it_alone_decides() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(deployment("a", 1, "10"))
+    view.applied("a", "uid-a", 5, "20")
+    view.put(deployment("a", 5, "20"))
+    view.put(deployment("a", 2, "11"))  # the store was restored from a backup
     assert replicas(view, "a") == 2
 
 
