@@ -50,6 +50,7 @@ class _Account(msgspec.Struct):
 
 
 _ACCOUNT: Final = msgspec.json.Decoder(_Account)
+_STOPPED: Final = "stopped"
 _NEVER_S: Final = 3600
 """nats-py's own ping; ours notices more kinds of death, and one heart-beat is enough."""
 
@@ -253,7 +254,7 @@ class NatsSession:
         except (errors.Error, OSError) as error:
             words = in_words(error)
         finally:
-            self._drop(self._last_error or words)
+            self._drop(_STOPPED if _cancelled() else self._last_error or words)
             await client.discard()
         return lived
 
@@ -306,12 +307,8 @@ class NatsSession:
             return
         since = self._link.since if state is self._link.state else self._clock.now()
         self._link = Link(name="nats", state=state, since=since, detail=detail)
-        log.log(
-            logging.INFO if state is LinkState.CONNECTED else logging.WARNING,
-            "nats %s: %s",
-            state.value,
-            detail,
-        )
+        expected = state is LinkState.CONNECTED or detail == _STOPPED
+        log.log(logging.INFO if expected else logging.WARNING, "nats %s: %s", state.value, detail)
 
 
 def _cancelled() -> bool:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from controller.bus.session import NatsSession, Pace
@@ -16,9 +17,11 @@ from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
 from tests.support.nats_server import RealNats
 
-QUICK = Pace(
-    connect_s=1.0, ping_every_s=0.1, ping_timeout_s=0.2, retry_first_s=0.01, retry_most_s=0.05
-)
+CALM = Pace(retry_first_s=0.01, retry_most_s=0.05)
+"""Finds a server soon, and bears with one that is busy."""
+
+NERVOUS = msgspec.structs.replace(CALM, connect_s=1.0, ping_every_s=0.1, ping_timeout_s=0.2)
+"""Notices a frozen server soon."""
 
 Connect = Callable[..., Awaitable[NatsSession]]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -53,9 +56,9 @@ async def session_to() -> AsyncIterator[Callable[..., Awaitable[NatsSession]]]:
     """Start a session; it is stopped with the test, and must leave no task behind."""
     async with AsyncExitStack() as stack:
 
-        async def start(*servers: str, **settings: Any) -> NatsSession:
+        async def start(*servers: str, pace: Pace = CALM, **settings: Any) -> NatsSession:
             return await stack.enter_async_context(
-                NatsSession(NatsSettings(servers=servers, **settings), SystemClock(), pace=QUICK)
+                NatsSession(NatsSettings(servers=servers, **settings), SystemClock(), pace=pace)
             )
 
         yield start

@@ -16,7 +16,7 @@ from controller.ports import (
     NatsNoRespondersError,
     NatsTimeoutError,
 )
-from tests.integration.nats.conftest import Connect, Until
+from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.support.nats_server import RealNats
 
 
@@ -64,7 +64,7 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
 async def test_a_frozen_server_is_a_dead_server(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url)
+    session = await connect(server.url, pace=NERVOUS)
     server.freeze()
     with pytest.raises(NatsTimeoutError):
         await session.request("$JS.API.INFO", b"", 0.05)
@@ -77,7 +77,7 @@ async def test_a_frozen_server_is_a_dead_server(
 async def test_stopping_is_quick_even_when_the_server_is_frozen(
     server: RealNats, connect: Connect
 ) -> None:
-    session = await connect(server.url)
+    session = await connect(server.url, pace=NERVOUS)
     server.freeze()
     for _ in range(16):  # more than the socket takes: a polite close waits for the reader
         with pytest.raises(NatsTimeoutError):
@@ -112,7 +112,7 @@ async def test_a_client_closed_under_the_session_is_replaced(
 async def test_a_reading_task_that_died_is_noticed(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url)
+    session = await connect(server.url, pace=NERVOUS)
     first = session._client
     assert first is not None
     first._reading_task.cancel()

@@ -1,0 +1,264 @@
+"""Queue depths and wakes against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StorageType, StreamSource
+
+from controller.bus.session import NatsSession
+from controller.engine.clock import SystemClock
+from controller.model.fleet import Pool
+from controller.model.observation import QueueDepth, WakeWatch
+from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.secret import SecretRef
+from controller.model.settings import NatsCredentials
+from controller.sources.jetstream import JetStreamSource
+from controller.sources.subjects import Subjects
+from controller.sources.wake import Wake
+from tests.integration.nats.conftest import Connect, Until
+from tests.support.nats_server import RealNats
+from tests.unit.sources.fake_nats import pool
+
+
+class Eyes:
+    """A session with what reads and listens over it."""
+
+    def __init__(self, session: NatsSession, timeout_s: float = 5.0) -> None:
+        clock = SystemClock()
+        self.session = session
+        self.source = JetStreamSource(session, clock, timeout_s=timeout_s)
+        subjects = Subjects(session, clock, self.source.filters)
+        self.wake = Wake(session, subjects)
+        self.woken: list[str] = []
+        self.wake.on_wake(self.woken.append)
+
+    async def read(self, *pools: Pool) -> list[Any]:
+        readings = await self.source.read(pools)
+        return [readings[one.key] for one in pools]
+
+    async def watch(self, *pools: Pool) -> bool:
+        """As a tick does it: read, watch, and read again if a watch is new."""
+        await self.source.read(pools)
+        placed = await self.wake.watch(pools)
+        await self.source.read(pools)
+        return placed
+
+
+@pytest.fixture
+async def eyes(server: RealNats, connect: Connect) -> Eyes:
+    return Eyes(await connect(server.url))
+
+
+async def work(
+    session: NatsSession, *consumers: str, stream: str = "WORK", **config: Any
+) -> JetStreamContext:
+    """A stream on `<stream>.>` with a consumer on `<stream>.<name>` for each name."""
+    js = session.jetstream(timeout_s=10.0)
+    options = {"subjects": [f"{stream.lower()}.>"], "storage": StorageType.FILE} | config
+    await js.add_stream(name=stream, **options)
+    for name in consumers:
+        await js.add_consumer(
+            stream,
+            ConsumerConfig(durable_name=name, filter_subject=f"{stream.lower()}.{name}"),
+        )
+    return js
+
+
+async def many(session: NatsSession, names: list[str]) -> JetStreamContext:
+    """`work` with so many consumers that the server's default limit of 1,000 is in the way."""
+    js = await work(session, max_consumers=len(names), storage=StorageType.MEMORY)
+    kept = ConsumerConfig(mem_storage=True)
+    await asyncio.gather(
+        *(
+            js.add_consumer("WORK", kept, durable_name=name, filter_subject=f"work.{name}")
+            for name in names
+        )
+    )
+    return js
+
+
+async def subscriptions(server: RealNats, prefix: str = "work.") -> list[str]:
+    """What the server itself says its clients listen on."""
+
+    def ask() -> Any:
+        with urllib.request.urlopen(f"{server.monitor}/connz?subs=1", timeout=5) as answer:
+            return json.load(answer)
+
+    connections = (await asyncio.to_thread(ask))["connections"]
+    listed = (subject for one in connections for subject in one.get("subscriptions_list", ()))
+    return [subject for subject in listed if subject.startswith(prefix)]
+
+
+async def test_pending_and_in_flight_are_told_apart(eyes: Eyes) -> None:
+    js = await work(eyes.session, "a", "b")
+    for _ in range(5):
+        await js.publish("work.a", b"task")
+    pull = await js.pull_subscribe_bind("a", "WORK")
+    await pull.fetch(2)
+    first, second = await eyes.read(pool("a"), pool("b"))
+    assert first.value == QueueDepth(pending=3, in_flight=2)
+    assert second.value == QueueDepth(pending=0, in_flight=0)
+    assert isinstance(second, Fresh)
+
+
+@pytest.mark.parametrize("consumers", [257, 1001])
+async def test_every_page_is_read(eyes: Eyes, consumers: int) -> None:
+    names = [f"c{number:04}" for number in range(consumers)]
+    js = await many(eyes.session, names)
+    await js.publish(f"work.{names[-1]}", b"task")
+    readings = await eyes.read(*(pool(name) for name in names))
+    assert all(isinstance(reading, Fresh) for reading in readings)
+    assert [reading.value.pending for reading in readings] == [0] * (consumers - 1) + [1]
+
+
+async def test_gone_is_said_and_touches_no_other(eyes: Eyes) -> None:
+    js = await work(eyes.session, "a", "b")
+    await work(eyes.session, "c", stream="OTHER")
+    pools = pool("a"), pool("b"), pool("c", stream="OTHER"), pool("d", stream="NEVER")
+    assert [type(one) for one in await eyes.read(*pools)] == [Fresh, Fresh, Fresh, Absent]
+    await js.delete_consumer("WORK", "b")
+    readings = await eyes.read(*pools)
+    assert [type(one) for one in readings] == [Fresh, Absent, Fresh, Absent]
+    assert (readings[1].why, readings[3].why) == (Why.CONSUMER_MISSING, Why.STREAM_MISSING)
+    await js.delete_stream("WORK")
+    readings = await eyes.read(*pools)
+    assert [type(one) for one in readings] == [Absent, Absent, Fresh, Absent]
+    assert readings[0].why is Why.STREAM_MISSING
+
+
+async def test_a_frozen_server_gives_the_last_value_and_its_age_within_the_deadline(
+    server: RealNats, connect: Connect
+) -> None:
+    eyes = Eyes(await connect(server.url), timeout_s=0.1)
+    js = await work(eyes.session, "a")
+    await js.publish("work.a", b"task")
+    (before,) = await eyes.read(pool("a"))
+    server.freeze()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    (frozen,) = await eyes.read(pool("a"))
+    assert loop.time() - started < 0.5
+    assert isinstance(frozen, Stale)
+    assert (frozen.value, frozen.at, frozen.why) == (before.value, before.at, Why.TIMED_OUT)
+
+
+async def test_kill_and_restart(eyes: Eyes, server: RealNats, until: Until) -> None:
+    await work(eyes.session, "a")
+    assert await eyes.watch(pool("a")) is True
+    server.kill()
+    await until(lambda: not eyes.session.connected)
+    (down,) = await eyes.read(pool("a"))
+    assert isinstance(down, Stale)
+    assert down.why is Why.DISCONNECTED
+    assert eyes.wake.state(pool("a").key)[0] is WakeWatch.POLLED
+    server.start()
+    await until(lambda: eyes.session.connected)
+    (up,) = await eyes.read(pool("a"))
+    assert isinstance(up, Fresh)
+    assert await eyes.watch(pool("a")) is True, "a lost watch is made again"
+    await eyes.session.jetstream().publish("work.a", b"task")
+    await until(lambda: eyes.woken)
+    assert eyes.woken == ["acme/a"]
+
+
+async def test_a_user_without_rights_is_refused_and_wakes_are_polled(
+    directory: Path, connect: Connect
+) -> None:
+    config = """accounts { A { jetstream: enabled, users: [
+      { user: free, password: free }
+      { user: half, password: half, permissions: {
+          publish: { allow: ["$JS.API.CONSUMER.*.WORK", "$JS.API.STREAM.INFO.WORK"] }
+          subscribe: { allow: ["_INBOX.>"] } } } ] } }"""
+
+    async def as_user(name: str) -> Eyes:
+        path = directory / name
+        path.write_text(name, encoding="utf-8")
+        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
+        return Eyes(await connect(server.url, credentials=credentials))
+
+    with RealNats(directory, config) as server:
+        free, half = await as_user("free"), await as_user("half")
+        await work(free.session, "a")
+        await work(free.session, "b", stream="OTHER")
+        allowed, refused = await half.read(pool("a"), pool("b", stream="OTHER"))
+        assert isinstance(allowed, Fresh)
+        assert isinstance(refused, Absent)
+        assert refused.why is Why.REFUSED
+        await half.watch(pool("a"), pool("b", stream="OTHER"))
+        assert half.wake.state(pool("a").key) == (
+            WakeWatch.POLLED,
+            "our NATS user may not subscribe to work.a",
+        )
+        state, why = half.wake.state(pool("b").key)
+        assert state is WakeWatch.POLLED
+        assert "may not publish to" in why
+
+
+async def test_the_first_message_wakes_once_and_nothing_stays_on_the_server(
+    eyes: Eyes, server: RealNats, until: Until
+) -> None:
+    js = await work(eyes.session, "a")
+    for number in range(1, 21):
+        assert await eyes.watch(pool("a")) is True
+        assert eyes.wake.state(pool("a").key) == (WakeWatch.ARMED, "")
+        assert await subscriptions(server) == ["work.a"]
+        for _ in range(3):
+            await js.publish("work.a", b"task")
+        await until(lambda number=number: len(eyes.woken) == number)
+    assert await subscriptions(server) == []
+    assert eyes.woken == ["acme/a"] * 20
+
+
+async def test_a_pool_no_longer_watched_leaves_the_server(eyes: Eyes, server: RealNats) -> None:
+    await work(eyes.session, "a", "b")
+    await eyes.watch(pool("a"), pool("b"))
+    await eyes.watch(pool("b"))
+    assert await subscriptions(server) == ["work.b"]
+
+
+async def test_two_thousand_pools_that_wake_at_once_are_all_woken(eyes: Eyes, until: Until) -> None:
+    names = [f"c{number:04}" for number in range(2000)]
+    await many(eyes.session, names)
+    await eyes.watch(*(pool(name) for name in names))
+    client = eyes.session._client
+    assert client is not None
+    for name in names:
+        await client.publish(f"work.{name}", bytes(1000))
+        await client.publish(f"work.{name}", bytes(1000))
+    await until(lambda: len(eyes.woken) >= 2000)
+    readings = await eyes.read(*(pool(name) for name in names))
+    assert [reading.value.pending for reading in readings] == [2] * 2000
+    assert sorted(eyes.woken) == [f"acme/{name}" for name in names]
+
+
+async def test_a_mirror_is_polled_and_a_paused_consumer_is_seen(eyes: Eyes) -> None:
+    js = await work(eyes.session, "a")
+    await js.add_stream(name="COPY", mirror=StreamSource(name="WORK"))
+    await js.add_consumer(
+        "COPY",
+        ConsumerConfig(durable_name="m", pause_until="2199-01-01T00:00:00Z"),
+    )
+    mirrored = pool("m", stream="COPY")
+    await eyes.watch(mirrored)
+    assert eyes.wake.state(mirrored.key) == (
+        WakeWatch.POLLED,
+        "stream COPY is a mirror: its messages are not published to it",
+    )
+    (reading,) = await eyes.read(mirrored)
+    assert reading.value == QueueDepth(pending=0, in_flight=0, paused=True)
+
+
+async def test_without_jetstream_the_reading_says_so(directory: Path, connect: Connect) -> None:
+    with RealNats(directory, jetstream=False) as server:
+        eyes = Eyes(await connect(server.url))
+        (reading,) = await eyes.read(pool("a"))
+        assert isinstance(reading, Absent)
+        assert reading.why is Why.REFUSED
+        assert "nobody answers" in reading.detail
