@@ -308,3 +308,16 @@ async def test_a_second_try_does_not_get_a_second_deadline(api: Any, kit: Any, q
         await client.call("GET", "/version", kind="version", timeout_s=0.1)
     assert api.count("version") == 1
     await client.close()
+
+
+async def test_a_netrc_entry_for_the_server_does_not_get_in_the_way(
+    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    await client.call("GET", "/version", kind="version")
+    assert api.last("version").headers["Authorization"] == "Bearer secret"
+    await client.close()
