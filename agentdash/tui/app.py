@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,11 +30,11 @@ from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.theme import THEME, stylesheet
-from agentdash.tui.view import Scene, is_newer, pool_rows, totals
+from agentdash.tui.view import PoolRow, Scene, is_newer, pool_rows, totals
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER, PromptInput
 from agentdash.tui.wire import WireDiff
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import Finding, ScaleEvent, Snapshot
 from controller.ports import Feed
 
 _TICK_S: Final = 1.0
@@ -146,10 +147,9 @@ class Dashboard(App[None]):
 
     def _knock(self) -> None:
         """On the publisher's thread: only a message crosses over."""
-        try:
+        # the loop may have ended between two snapshots; the publisher goes on
+        with contextlib.suppress(RuntimeError):
             self.post_message(SnapshotReady())
-        except RuntimeError:  # the loop has ended between two snapshots; the publisher goes on
-            self._unsubscribe = None
 
     # -- data ---------------------------------------------------------------------------------
 
@@ -203,6 +203,7 @@ class Dashboard(App[None]):
             totals=old.totals,
             held_back=self._held_back,
             trouble=self._engine_status(),
+            news_at=None if self._newest is None else self._newest.at,
             glyphs=old.glyphs,
         )
 
@@ -247,18 +248,18 @@ class Dashboard(App[None]):
 
     async def on_live_table_opened(self, message: LiveTable.Opened) -> None:
         """Look into a row: from the overview to the pool in its table, from there to its why."""
-        table = message.table
-        if table is self._overview.pools:
-            await self._go(self._pools)
-            self._pools.pools.select(message.key)
-            return
-        pool = message.key
-        if table in (self._overview.events, self._overview.findings):
-            pool = message.key.split(" ")[1]
-        if table is self._why.pods:
-            return
+        match message.row:
+            case PoolRow(key=pool) if message.table is self._overview.pools:
+                await self._go(self._pools)
+                self._pools.pools.select(pool)
+                return
+            case PoolRow(key=pool) | ScaleEvent(pool=pool) | Finding(subject=pool):
+                pass
+            case _:
+                self.flash("nothing to open here")
+                return
         if self._scene.row(pool) is None:
-            self.flash(f"{pool} is no pool")
+            self.flash(f"{pool} is no pool of this snapshot")
             return
         await self._explain(pool)
 

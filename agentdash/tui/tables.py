@@ -73,8 +73,10 @@ def _demand(row: PoolRow, scene: Scene) -> Span:
 
 def _pending(row: PoolRow, scene: Scene) -> Span:
     span = number(row.queue.pending if row.queue else None, scene, old=row.queue_is_old, width=6)
-    trend = {1: scene.glyphs.up, -1: scene.glyphs.down}.get(row.trend, " ")
-    return Span(span.text + ("" if row.queue_is_old or scene.stale else trend), span.tone)
+    if row.queue_is_old or scene.stale:
+        return span
+    trend = {1: scene.glyphs.up, -1: scene.glyphs.down}.get(row.trend, "")
+    return Span(trend + span.text, span.tone)
 
 
 def _in_flight(row: PoolRow, scene: Scene) -> Span:

@@ -225,7 +225,8 @@ class Scene:
     """All that a screen draws from at one moment; times are Unix seconds.
 
     `held_back` is None while the view is live, else how many snapshots came since it was frozen.
-    `trouble` says why the engine does not run, if it does not.
+    `trouble` says why the engine does not run, if it does not. `news_at` is when the newest
+    snapshot was taken, which a frozen view does not show.
     """
 
     title: str
@@ -236,6 +237,7 @@ class Scene:
     totals: Totals = Totals()
     held_back: int | None = None
     trouble: str | None = None
+    news_at: float | None = None
     glyphs: Glyphs = UNICODE
 
     @property
@@ -247,7 +249,10 @@ class Scene:
     def stale(self) -> bool:
         """Whether more than two intervals have passed without news."""
         snapshot = self.snapshot
-        return snapshot is not None and self.age_s > STALE_INTERVALS * max(snapshot.interval_s, 1.0)
+        if snapshot is None:
+            return False
+        silence = self.now - (snapshot.at if self.news_at is None else self.news_at)
+        return silence > STALE_INTERVALS * max(snapshot.interval_s, 1.0)
 
     @property
     def waited_s(self) -> float:

@@ -283,6 +283,39 @@ async def test_a_frozen_view_stands_still_and_counts_what_waits() -> None:
         assert not bench.app.view.query_one("#banner").display
 
 
+async def test_a_frozen_view_is_not_called_stale_while_news_comes_in() -> None:
+    async with at_work(scenarios.calm(10)) as bench:
+        await bench.keys(".")
+        bench.clock.now += 60
+        await bench.publish(scenarios.calm(11, at=bench.clock.now))
+        bench.app._tick()
+        await bench.pilot.pause()
+        assert "age 1m00s" in bench.text("#header")
+        assert "STALE" not in bench.text("#header")
+        bench.clock.now += 60
+        bench.app._tick()
+        await bench.pilot.pause()
+        assert "STALE" in bench.text("#header")
+
+
+async def test_a_key_of_ones_own_works_and_is_shown() -> None:
+    feed, clock = scenarios.FakeFeed(scenarios.calm()), scenarios.FixedClock()
+    app = Dashboard(feed, clock=clock, keymap={"freeze": ["f9"], "back": ["b"]})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("full_stop")
+        assert not app.view.query_one("#banner").display
+        await pilot.press("f9")
+        assert app.view.query_one("#banner").display
+        await pilot.press("b")
+        assert app.return_code == 0
+
+
+async def test_a_pod_opens_nothing_and_says_so() -> None:
+    async with at_work(scenarios.calm()) as bench:
+        await bench.keys("d", "tab", "tab", "tab", "enter")
+        assert "nothing to open here" in bench.text("#crumbs")
+
+
 async def test_old_news_says_so_within_a_second_and_recovers() -> None:
     async with at_work(scenarios.calm()) as bench:
         assert "STALE" not in bench.text("#header")

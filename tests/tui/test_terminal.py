@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -96,3 +98,12 @@ def test_hostile_text_leaves_the_real_terminal_alone() -> None:
         assert "\u202e".encode() not in output
         seen.type(b"q")
         assert seen.finish() == 0
+
+
+def test_the_dashboard_loads_neither_kubernetes_nor_nats_nor_the_engine() -> None:
+    program = "import sys, agentdash.tui.app; print(' '.join(sorted(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    forbidden = ("kubernetes", "nats", "aiohttp", "pydantic", "controller.engine", "controller.bus")
+    assert not [name for name in loaded if name.startswith(forbidden)]

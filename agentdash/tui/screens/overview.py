@@ -70,14 +70,10 @@ class OverviewScreen(ViewScreen):
     @property
     def subject(self) -> str | None:
         """The pool under the cursor of the panel with the focus."""
-        snapshot_key = self.pools.cursor_key
-        if self.focused is self.events:
-            return self._pool_of_event() or snapshot_key
-        return snapshot_key
-
-    def _pool_of_event(self) -> str | None:
-        key = self.events.cursor_key
-        return key.split(" ")[1] if key else None
+        event = self.events.cursor_row
+        if self.focused is self.events and event is not None:
+            return event.pool
+        return self.pools.cursor_key
 
     def draw_body(self, scene: Scene) -> None:
         """Fill the four panels."""

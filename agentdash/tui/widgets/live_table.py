@@ -45,10 +45,10 @@ class LiveTable(Panel, Generic[R]):
     class Opened(Message):
         """A row was asked to open."""
 
-        def __init__(self, table: Panel, key: str) -> None:
+        def __init__(self, table: Panel, row: object) -> None:
             super().__init__()
             self.table = table
-            self.key = key
+            self.row = row
 
         @property
         def control(self) -> Panel:
@@ -86,6 +86,11 @@ class LiveTable(Panel, Generic[R]):
     def cursor_key(self) -> str | None:
         """The key of the row under the cursor."""
         return self._cursor
+
+    @property
+    def cursor_row(self) -> R | None:
+        """The row under the cursor."""
+        return self._visible[self._cursor_at] if self._visible else None
 
     @property
     def visible_keys(self) -> tuple[str, ...]:
@@ -285,8 +290,9 @@ class LiveTable(Panel, Generic[R]):
 
     def action_open(self) -> None:
         """Look into the row under the cursor."""
-        if self._cursor is not None and self._keys:
-            self.post_message(self.Opened(self, self._cursor))
+        row = self.cursor_row
+        if row is not None:
+            self.post_message(self.Opened(self, row))
 
     def action_sort_left(self) -> None:
         """Sort by the column before."""
