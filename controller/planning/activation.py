@@ -11,13 +11,9 @@ from controller.model.memory import PoolMemory
 from controller.planning.demand import Work
 
 
-def is_active(pool: Pool, work: Work) -> bool | None:
-    """Whether more messages wait than the activation; None where that cannot be told."""
-    if work.messages is None:
-        return None
-    if work.messages > pool.activation:
-        return True
-    return False if work.counted else None
+def is_active(pool: Pool, work: Work) -> bool:
+    """Whether more messages are known to wait than the activation."""
+    return work.messages is not None and work.messages > pool.activation
 
 
 def cooldown_left_s(pool: Pool, memory: PoolMemory, now: float) -> float:

@@ -12,7 +12,7 @@ from controller.planning.demand import Work
 class Draft:
     """What is decided of one pool so far; it lives for one plan and never leaves it.
 
-    `active` is None where it cannot be told. `replicas` is the number on its way from
+    `replicas` is the number on its way from
     recommendation to target to next; `unheld` what it would be if nothing remembered held it.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
     """
@@ -43,7 +43,7 @@ class Draft:
         *,
         workload: Workload,
         work: Work,
-        active: bool | None,
+        active: bool,
         memory: PoolMemory,
         reasons: list[Reason],
         now: float,

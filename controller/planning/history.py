@@ -26,18 +26,14 @@ def begin(replicas: int, now: float) -> PoolMemory:
 
 def seed(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
     """Without any recommendation the current size is the first (HPA, reconcileAutoscaler): nothing
-    is taken away before one window has been seen. At zero there is nothing to take.
+    is taken away before one window has been seen, and what runs counts as active until now. At zero
+    there is nothing to take.
     """
     if memory.recommendations or replicas == 0:
         return memory
     run = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
-    return replace(memory, since=now, recommendations=(run,))
-
-
-def begin_later(memory: PoolMemory, now: float) -> PoolMemory:
-    """The same memory, begun now: while nothing has been seen yet, no window has passed."""
-    idle = memory.last_active_at is None
-    return replace(memory, since=now, last_active_at=None if idle else now)
+    active_at = None if memory.last_active_at is None else now
+    return replace(memory, since=now, last_active_at=active_at, recommendations=(run,))
 
 
 def warm_up_left_s(pool: Pool, memory: PoolMemory, now: float) -> float:

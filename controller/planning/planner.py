@@ -114,7 +114,7 @@ def _undecided(pool: Pool, seen: PoolObservation, now: float) -> tuple[Decision,
         gate=Gate.BLIND,
         reasons=tuple(reasons),
     )
-    return decision, is_active(pool, work) is True
+    return decision, is_active(pool, work)
 
 
 def _decision(draft: Draft) -> Decision:
@@ -128,7 +128,7 @@ def _decision(draft: Draft) -> Decision:
         next=following,
         bound=draft.bound,
         gate=draft.gate,
-        wake=current == 0 and following > 0 and draft.active is True,
+        wake=current == 0 and following > 0 and draft.active,
         resource_version=draft.resource_version,
         reasons=tuple(draft.reasons),
     )

@@ -20,7 +20,7 @@ from controller.planning.behavior import (
     stabilize,
 )
 from controller.planning.draft import Draft
-from controller.planning.history import begin_later, remember, seed, warm_up_left_s
+from controller.planning.history import remember, seed, warm_up_left_s
 
 # KEDA: the HPA of a pool that may go to zero has minReplicas 1
 BOTTOM: Final = 1
@@ -43,9 +43,6 @@ def recommend(draft: Draft) -> None:
 
 def _recommend_blind(draft: Draft) -> None:
     """Without a complete answer the size stays; only a wake-up still lifts it from zero."""
-    memory = draft.memory
-    if draft.current > 0 and not memory.recommendations:
-        draft.memory = begin_later(memory, draft.now)
     if draft.current == 0 and draft.active:
         draft.replicas = BOTTOM
 

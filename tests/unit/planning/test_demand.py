@@ -93,5 +93,9 @@ def test_a_wake_up_proves_one_message_and_so_no_activation_above_zero() -> None:
     assert (blind.next, blind.gate) == (0, Gate.BLIND)
 
 
+def test_a_wake_up_at_the_moment_of_the_count_may_not_be_in_it() -> None:
+    assert Story(make_pool()).tick(woken_at=START).next == 1
+
+
 def test_a_wake_up_at_no_time_is_no_wake_up() -> None:
     assert Story(make_pool()).tick(woken_at=math.nan).next == 0

@@ -134,6 +134,13 @@ def test_a_window_only_passes_while_something_is_seen() -> None:
     assert decision.reasons[-1].numbers["remaining_s"] == 300.0
 
 
+def test_a_cooldown_only_passes_while_something_is_seen() -> None:
+    story = Story(make_pool(cooldown_s=400.0), replicas=1)
+    for _ in range(500):
+        story.tick(queue=silence())
+    assert story.ticks(402).index(0) == 401
+
+
 def test_a_restart_counts_the_cooldown_from_its_start() -> None:
     story = Story(make_pool(cooldown_s=900.0), replicas=1)
     sizes = story.ticks(902)

@@ -114,6 +114,14 @@ def test_what_is_dropped_could_not_have_decided_anything(seed: int) -> None:
         kept = remember(kept, desired, now, 60)
 
 
+def test_what_is_older_than_the_window_is_dropped() -> None:
+    story = Story(make_pool(), replicas=9)
+    story.tick(9)
+    story.tick(5, after_s=400.0)
+    story.tick(3)
+    assert [run.replicas for run in story.remembered.recommendations] == [3]
+
+
 def test_an_idle_pool_at_zero_keeps_its_memory_as_it_is() -> None:
     story = Story(make_pool())
     story.tick()
@@ -139,6 +147,14 @@ def test_a_step_of_the_clock_changes_no_age() -> None:
         assert (moved.next, codes(moved)) == (plain.next, codes(plain))
         assert moved.reasons[-1].numbers == plain.reasons[-1].numbers
     assert steady.replicas == 0
+
+
+def test_a_step_of_the_clock_gives_no_policy_a_new_period() -> None:
+    story = Story(make_pool(behavior=LIMITED), replicas=3)
+    story.ticks(3, pending=20)
+    decision = story.tick(20, clock_step_s=3_600.0)
+    assert decision.next == 7
+    assert decision.reasons[-1].code is Code.RATE_LIMITED_UP
 
 
 def test_a_clock_set_back_between_two_runs_does_not_hold_the_pool_for_long() -> None:
