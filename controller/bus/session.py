@@ -50,6 +50,7 @@ class _Account(msgspec.Struct):
 
 
 _ACCOUNT: Final = msgspec.json.Decoder(_Account)
+_OURS: Final = (UnsupportedServerError, GreetingError, CredentialsError)
 _STOPPED: Final = "stopped"
 _NEVER_S: Final = 3600
 """nats-py's own ping; ours notices more kinds of death, and one heart-beat is enough."""
@@ -165,38 +166,41 @@ class NatsSession:
         """Try each server once."""
         for _ in range(len(self._servers)):
             if _cancelled():
-                return None
+                break
             url = self._servers[0]
             self._servers.rotate(-1)
-            tls = self._settings.tls
-            client = self._client = StrictClient(
-                require_tls=self._requires_tls(url),
-                has_certificate=tls is not None and tls.cert is not None,
-            )
-            self._last_error = ""
-            unsupported = None
-            usable = False
-            try:
-                await self._open(client, url)
-                usable = client.is_connected
-                problem = "" if usable else self._last_error or "the server closed the connection"
-            except UnsupportedServerError as error:
-                unsupported, problem = error, str(error)
-            except (CredentialsError, GreetingError) as error:
-                problem = str(error)
-            except errors.NoServersError as error:
-                problem = self._last_error or in_words(error)
-            except (OSError, errors.Error, ValueError) as error:
-                # ValueError: a greeting longer than the buffer
-                problem = in_words(error)
-            finally:
-                if not usable:
-                    await client.discard()
-            self.unsupported = unsupported
-            if usable:
-                return client
-            self._say(LinkState.DISCONNECTED, f"{without_userinfo(url)}: {problem}")
+            problem = await self._attempt(url)
+            self.unsupported = problem if isinstance(problem, UnsupportedServerError) else None
+            if problem is None:
+                return self._client
+            self._say(LinkState.DISCONNECTED, f"{without_userinfo(url)}: {self._words(problem)}")
         return None
+
+    async def _attempt(self, url: str) -> Exception | None:
+        """Make `_client` a connection to this server; what went wrong, if anything did."""
+        tls = self._settings.tls
+        client = self._client = StrictClient(
+            require_tls=self._requires_tls(url),
+            has_certificate=tls is not None and tls.cert is not None,
+        )
+        self._last_error = ""
+        usable = False
+        try:
+            await self._open(client, url)
+            usable = client.is_connected
+        except (*_OURS, OSError, errors.Error, ValueError) as error:
+            return error  # ValueError: a greeting longer than the buffer
+        finally:
+            if not usable:
+                await client.discard()
+        return None if usable else errors.UnexpectedEOF()
+
+    def _words(self, problem: Exception) -> str:
+        if isinstance(problem, _OURS):
+            return str(problem)
+        if isinstance(problem, errors.NoServersError | errors.UnexpectedEOF) and self._last_error:
+            return self._last_error  # nats-py told the cause to the error callback only
+        return in_words(problem)
 
     async def _open(self, client: StrictClient, url: str) -> None:
         async def on_error(error: Exception) -> None:

@@ -107,6 +107,9 @@ async def test_a_client_closed_under_the_session_is_replaced(
     await first.close()
     await until(lambda: session.connected)
     assert session._client is not first
+    assert first._closed_cb is not None
+    await first._closed_cb()
+    assert session.connected, "what a former client says late is not about this connection"
 
 
 async def test_a_reading_task_that_died_is_noticed(
