@@ -72,7 +72,7 @@ class Code(StrEnum):
     HELD_WARM_UP = "held_warm_up"
 
 
-class Reason(Value, gc=False):
+class Reason(Value):
     """One rule applied: the number after it, and the numbers it used (units in their names)."""
 
     code: Code
@@ -80,7 +80,7 @@ class Reason(Value, gc=False):
     numbers: dict[str, Number] = msgspec.field(default_factory=dict)
 
 
-class Decision(Value, gc=False):
+class Decision(Value):
     """A pool's numbers; `demand`, `recommendation` and `target` are None where nobody can know.
 
     `current` is spec.replicas as seen, None if the Deployment was not. `next` is what to set now;

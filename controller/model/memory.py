@@ -8,7 +8,7 @@ from controller.model.ids import PoolKey
 from controller.model.value import Value
 
 
-class RecommendationRun(Value, gc=False):
+class RecommendationRun(Value):
     """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds)."""
 
     replicas: int
@@ -16,14 +16,14 @@ class RecommendationRun(Value, gc=False):
     last_at: float
 
 
-class ScaleChange(Value, gc=False):
+class ScaleChange(Value):
     """A change that was written and seen: replicas added or removed (always positive), and when."""
 
     change: int
     at: float
 
 
-class Ask(Value, gc=False):
+class Ask(Value):
     """A write that was asked for and is not confirmed yet by what the cluster shows.
 
     `earlier` are other sizes asked for from the same `before`: each may still turn out to have been
@@ -36,7 +36,7 @@ class Ask(Value, gc=False):
     earlier: tuple[int, ...] = ()
 
 
-class PoolMemory(Value, gc=False):
+class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away.
     """
