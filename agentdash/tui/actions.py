@@ -19,7 +19,6 @@ class Scope(StrEnum):
     POOLS = "pools"
     WHY = "why"
     HELP = "help"
-    PROMPT = "prompt"
 
 
 @dataclass(frozen=True, slots=True)

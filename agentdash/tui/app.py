@@ -17,7 +17,6 @@ from textual.binding import BindingType
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input
 
 from agentdash.tui import commands
 from agentdash.tui.actions import ACTIONS, Scope, clashes, live, remap
@@ -29,12 +28,13 @@ from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
 from agentdash.tui.screens.why import WhyScreen
+from agentdash.tui.stage import Stage
 from agentdash.tui.theme import THEME, stylesheet
-from agentdash.tui.view import PoolRow, Scene, is_newer, pool_rows, totals
+from agentdash.tui.view import PoolRow, Scene
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.prompt import COMMAND, FILTER, PromptInput
+from agentdash.tui.widgets.prompt import COMMAND, FILTER
 from agentdash.tui.wire import WireDiff
-from controller.model.snapshot import Finding, ScaleEvent, Snapshot
+from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
 _TICK_S: Final = 1.0
@@ -80,27 +80,19 @@ class Dashboard(App[None]):
         self._feed = feed
         self._clock = clock
         self._on_ready = on_ready
-        self._shown_name = title
         self._engine_status = engine_status or _running
-        self._glyphs = ASCII if ascii_only else UNICODE
         self._wire = WireDiff() if wire_diff else None
         self._actions = remap(ACTIONS, keymap or {})
         if found := clashes(self._actions):
             raise ValueError("keys that mean two things: " + "; ".join(found))
         self._mailbox = Mailbox(self._knock)
         self._unsubscribe: Callable[[], None] | None = None
-        self._started_at = clock()
-        self._newest: Snapshot | None = None
-        self._held_back: int | None = None
-        self._scene = Scene(
-            self._shown_name, self._started_at, self._started_at, glyphs=self._glyphs
-        )
+        self._stage = Stage(title, clock(), ASCII if ascii_only else UNICODE)
         self._flash = Span("")
         self._flash_until = 0.0
         self._folded = False
         self._interrupted_at = float("-inf")
         self._history: dict[str, list[str]] = {COMMAND: [], FILTER: []}
-        self._filter_before = ""
         self._overview = OverviewScreen()
         self._pools = PoolsScreen()
         self._why = WhyScreen()
@@ -122,7 +114,7 @@ class Dashboard(App[None]):
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
-            self._accept(latest)
+            self._stage.accept(latest)
         self._draw()
         self.set_interval(_TICK_S, self._tick)
         self.call_after_refresh(self._announce)
@@ -157,59 +149,29 @@ class Dashboard(App[None]):
         """Take the newest snapshot and draw it, or count it while the view is frozen."""
         del message
         snapshot = self._mailbox.take()
-        if snapshot is not None and self._accept(snapshot):
+        if snapshot is not None and self._stage.accept(snapshot) and self._views():
             self._draw()
-
-    def _accept(self, snapshot: Snapshot) -> bool:
-        if not is_newer(snapshot, self._newest):
-            return False
-        self._newest = snapshot
-        if self._held_back is not None and self._scene.snapshot is not None:
-            self._held_back += 1
-        else:
-            self._stage(snapshot)
-        return True
-
-    def _stage(self, snapshot: Snapshot) -> None:
-        rows = pool_rows(snapshot, self._scene.snapshot)
-        self._scene = Scene(
-            self._shown_name,
-            self._clock(),
-            self._started_at,
-            snapshot=snapshot,
-            rows=rows,
-            totals=totals(rows),
-            glyphs=self._glyphs,
-        )
 
     def _tick(self) -> None:
         """Once a second ages grow, and what has grown old says so."""
-        was_stale, was_waiting = self._scene.stale, self._scene.snapshot is None
-        self._refresh_scene()
-        view = self.view
-        if was_waiting or was_stale != self._scene.stale or isinstance(view, WhyScreen):
-            self._draw()
+        if not self._views():  # the screens go before the last tick
+            return
+        before = self._scene
+        after, view = self._refresh(), self.view
+        if after.snapshot is None or before.stale != after.stale or isinstance(view, WhyScreen):
+            view.draw(after, self._chrome())
         else:
-            view.draw_chrome(self._scene, self._chrome())
+            view.draw_chrome(after, self._chrome())
 
-    def _refresh_scene(self) -> None:
-        old = self._scene
-        self._scene = Scene(
-            old.title,
-            self._clock(),
-            old.started_at,
-            snapshot=old.snapshot,
-            rows=old.rows,
-            totals=old.totals,
-            held_back=self._held_back,
-            trouble=self._engine_status(),
-            news_at=None if self._newest is None else self._newest.at,
-            glyphs=old.glyphs,
-        )
+    @property
+    def _scene(self) -> Scene:
+        return self._stage.scene
+
+    def _refresh(self) -> Scene:
+        return self._stage.refresh(self._clock(), self._engine_status())
 
     def _draw(self) -> None:
-        self._refresh_scene()
-        self.view.draw(self._scene, self._chrome())
+        self.view.draw(self._refresh(), self._chrome())
 
     def _chrome(self) -> Chrome:
         if time.monotonic() > self._flash_until:
@@ -275,27 +237,15 @@ class Dashboard(App[None]):
 
     def action_command(self) -> None:
         """Open the command line."""
-        self._open_prompt(COMMAND, "", "tab completes, enter goes, esc leaves")
+        pools = [row.key for row in self._scene.rows]
+        self.view.open_commands(
+            lambda typed: commands.complete(typed, pools), self._history[COMMAND]
+        )
 
     def action_filter(self) -> None:
         """Open the filter of the table that has the focus."""
-        table = self.view.filtered
-        if table is None:
+        if not self.view.open_filter(self._history[FILTER]):
             self.flash("nothing to filter here")
-            return
-        self._filter_before = table.filter.text
-        self._open_prompt(FILTER, table.filter.text, "text or regex, ! for the opposite")
-
-    def _open_prompt(self, mode: str, text: str, note: str) -> None:
-        view = self.view
-        pools = [row.key for row in self._scene.rows]
-        view.open_prompt(
-            mode,
-            text,
-            note=note,
-            complete=lambda typed: commands.complete(typed, pools) if mode == COMMAND else (),
-            history=self._history[mode],
-        )
 
     async def action_help(self) -> None:
         """Show the keys that are live in this view."""
@@ -316,12 +266,7 @@ class Dashboard(App[None]):
 
     def action_freeze(self) -> None:
         """Hold the view still, or let it go on with what came meanwhile."""
-        if self._held_back is None:
-            self._held_back = 0
-        else:
-            self._held_back = None
-            if self._newest is not None and self._newest is not self._scene.snapshot:
-                self._stage(self._newest)
+        self._stage.toggle_freeze()
         self._draw()
 
     async def action_back(self) -> None:
@@ -363,32 +308,14 @@ class Dashboard(App[None]):
         self._interrupted_at = now
         self.flash("ctrl-c again to quit")
 
-    # -- the prompt ---------------------------------------------------------------------------
+    # -- the command line ---------------------------------------------------------------------
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """A filter works as it is typed."""
+    async def on_view_screen_ordered(self, message: ViewScreen.Ordered) -> None:
+        """Do what the command line says, or say what is wrong with it."""
         view = self.view
-        if view.prompt.mode == FILTER:
-            table = view.filtered
-            if table is not None:
-                table.set_filter(event.value)
-                view.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
-        elif view.prompt.mode == COMMAND:
-            found = view.prompt.completions(event.value)
-            view.prompt.note("  ".join(line.rpartition(" ")[2] for line in found[:4]))
-
-    async def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter: keep the filter, or do what the command line says."""
-        view, text = self.view, event.value.strip()
-        mode = view.prompt.mode
-        if text and self._history[mode][-1:] != [text]:
-            self._history[mode].append(text)
-        if mode == FILTER or not text:
-            view.close_prompt()
-            return
         pools = [row.key for row in self._scene.rows]
         try:
-            order = commands.parse(text, pools, view.subject or "")
+            order = commands.parse(message.text, pools, view.subject or "")
         except commands.UnknownCommandError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
@@ -410,15 +337,6 @@ class Dashboard(App[None]):
         table = self.view.filtered
         if order.filter is not None and table is not None:
             table.set_filter(order.filter)
-
-    def on_prompt_input_cancelled(self, message: PromptInput.Cancelled) -> None:
-        """Leave the prompt; a filter goes back to what it was."""
-        del message
-        view = self.view
-        table = view.filtered
-        if view.prompt.mode == FILTER and table is not None:
-            table.set_filter(self._filter_before)
-        view.close_prompt()
 
     # -- palette and wire ---------------------------------------------------------------------
 

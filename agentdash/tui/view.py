@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
+from controller.model.decision import Bound
 from controller.model.ids import PoolKey
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import OutcomeKind
@@ -40,6 +41,19 @@ ZERO: Final = State("zero", "", Tone.DIM, 0)
 
 # a conflict is settled by the next tick, which has seen the newer object
 HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.READ_ONLY, OutcomeKind.CONFLICT})
+# what may hold a pool below its demand for as long as it stands; its own pace is no ceiling
+CEILINGS: Final = frozenset(
+    {
+        Bound.MAX,
+        Bound.SCHEDULE,
+        Bound.PAUSE,
+        Bound.QUOTA,
+        Bound.BUDGET,
+        Bound.COST,
+        Bound.RATE,
+        Bound.CAPACITY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +180,8 @@ def _decided_states(view: PoolView) -> list[State]:
     target, demand, upcoming = decision.target, decision.demand, decision.next
     if decision.gate is not None:
         found.append(HELD)
-    if target is not None and demand is not None and target < demand:
+    wants_more = target is not None and demand is not None and target < demand
+    if wants_more and decision.bound in CEILINGS:
         found.append(CAPPED)
     if workload is not None and upcoming is not None:
         if upcoming > min(workload.replicas, workload.ready):

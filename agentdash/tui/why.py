@@ -42,7 +42,7 @@ def decision_lines(row: PoolRow, scene: Scene, width: int, height: int) -> list[
         lines += _rule(reason, width)
     lines.append(_sum(decision, scene, width))
     if gap:
-        lines += [BLANK, line(_label("write"), *outcome)]
+        lines += [BLANK, line(_label("last write"), *outcome)]
     return lines
 
 

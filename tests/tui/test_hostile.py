@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from textual.app import App, ComposeResult
 
 from agentdash.tui.app import Dashboard
+from agentdash.tui.lines import line
+from agentdash.tui.theme import THEME, stylesheet
+from agentdash.tui.widgets.lined import Lined
 from tui import scenarios
 from tui.recording import recorded, screen_of
 
@@ -57,3 +61,27 @@ async def test_markup_is_shown_as_it_was_typed_and_a_click_on_it_does_nothing() 
         await pilot.click(offset=(4, 6))
         await pilot.pause()
         assert app.return_code is None
+
+
+class Bare(App[None]):
+    """Only a widget of lines, with text that nobody has cleaned."""
+
+    CSS = stylesheet()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_theme(THEME)
+        self.theme = THEME.name
+
+    def compose(self) -> ComposeResult:
+        yield Lined(id="bare")
+
+
+async def test_the_widget_itself_is_a_door_for_whoever_forgets_to_clean() -> None:
+    app = Bare()
+    async with app.run_test(size=(80, 24)):
+        bare = app.query_one("#bare", Lined)
+        bare.show(lambda *_: [line(scenarios.EVIL)])
+        shown = "".join(segment.text for segment in bare.render_line(0))
+    assert "[@click=app.quit()]x" in shown
+    assert not set(shown) & set("\x1b\x07\x9b\u202e\u200b")

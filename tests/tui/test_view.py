@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.stage import Stage
 from agentdash.tui.view import Scene, is_newer, pool_row, pool_rows, totals, unready_pods
-from controller.model.decision import Gate
+from controller.model.decision import Bound, Gate
 from controller.model.observation import PodPhase
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import PoolView
@@ -21,7 +23,8 @@ from tui import scenarios
         (scenarios.refused(), "error"),
         (scenarios.old_news(), "stale"),
         (scenarios.pool(demand=7, following=4, gate=Gate.FREEZE), "held"),
-        (scenarios.pool(demand=7, target=5), "capped"),
+        (scenarios.pool(demand=7, target=5, bound=Bound.MAX), "capped"),
+        (scenarios.pool(demand=7, target=4), "ok"),
         (scenarios.pool(demand=7), "up"),
         (scenarios.pool(demand=2), "down"),
         (scenarios.pool(demand=4), "ok"),
@@ -92,3 +95,22 @@ def test_pods_that_wait_come_worst_first() -> None:
 def test_the_gate_takes_the_bounds_place_where_it_holds() -> None:
     assert pool_row(scenarios.pool(gate=Gate.NOT_BECOMING_READY)).bound == "not becoming ready"
     assert pool_row(scenarios.pool()).bound == "demand"
+
+
+def test_a_stage_refuses_what_is_older_and_counts_what_it_holds_back() -> None:
+    stage = Stage("t", scenarios.NOW, UNICODE)
+    assert stage.accept(scenarios.calm(5))
+    assert not stage.accept(scenarios.calm(4))
+    stage.toggle_freeze()
+    assert stage.accept(scenarios.calm(6))
+    held = stage.refresh(scenarios.NOW, None)
+    assert (held.held_back, held.snapshot) == (1, scenarios.calm(5))
+    stage.toggle_freeze()
+    assert stage.refresh(scenarios.NOW, None).snapshot == scenarios.calm(6)
+
+
+def test_a_view_frozen_before_the_first_snapshot_still_shows_it() -> None:
+    stage = Stage("t", scenarios.NOW, UNICODE)
+    stage.toggle_freeze()
+    stage.accept(scenarios.calm(5))
+    assert stage.scene.snapshot == scenarios.calm(5)

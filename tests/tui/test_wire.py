@@ -106,6 +106,14 @@ def test_wide_and_combined_letters_end_where_the_terminal_ends_them(text: str) -
     assert written(wire, plain) == ""
 
 
+def test_what_a_wide_letter_covered_is_written_again() -> None:
+    wire = WireDiff()
+    screen, stream = screen_of((4, 1))
+    for row in ("..x.", "日x.", "a.x."):
+        stream.feed(written(wire, row))
+    assert screen.display[0] == "a.x."
+
+
 async def test_a_resize_writes_the_whole_screen_again() -> None:
     app = Dashboard(scenarios.FakeFeed(scenarios.calm()), clock=scenarios.FixedClock())
     async with recorded(app, SIZE) as (pilot, tape):

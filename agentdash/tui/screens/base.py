@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from agentdash.tui.actions import Action, Scope, live
 from agentdash.tui.bindings import bindings_for
@@ -25,7 +26,7 @@ from agentdash.tui.view import Scene
 from agentdash.tui.widgets.lined import Lined
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import Complete, Prompt
+from agentdash.tui.widgets.prompt import COMMAND, FILTER, Complete, Prompt
 
 SMALLEST: Final = (60, 15)
 
@@ -62,6 +63,13 @@ class ViewScreen(Screen[None]):
     VIEW: ClassVar[str] = ""
     SCOPE: ClassVar[Scope] = Scope.OVERVIEW
 
+    class Ordered(Message):
+        """A command was entered; who obeys closes the prompt, or says in it what is wrong."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     def __init__(self) -> None:
         super().__init__()
         self._header = Lined(id="header")
@@ -73,6 +81,8 @@ class ViewScreen(Screen[None]):
         self._crumbs = Lined(id="crumbs")
         self._too_small = Lined(id="too-small")
         self._came_from: Panel | None = None
+        self._history: list[str] = []
+        self._filter_before = ""
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -131,15 +141,27 @@ class ViewScreen(Screen[None]):
             return focused
         return tables[0] if tables else None
 
-    def open_prompt(
-        self, mode: str, text: str, *, note: str, complete: Complete, history: Sequence[str]
-    ) -> None:
-        """Give the keys to the prompt; it lies over the hints."""
+    def open_commands(self, complete: Complete, history: list[str]) -> None:
+        """Give the keys to the command line."""
+        self._open_prompt(COMMAND, "", complete, history)
+        self.prompt.note("tab completes, enter goes, esc leaves")
+
+    def open_filter(self, history: list[str]) -> bool:
+        """Give the keys to the filter; False where there is no table."""
+        table = self.filtered
+        if table is None:
+            return False
+        self._filter_before = table.filter.text
+        self._open_prompt(FILTER, table.filter.text, lambda _: (), history)
+        self.prompt.note("text or regex, ! for the opposite")
+        return True
+
+    def _open_prompt(self, mode: str, text: str, complete: Complete, history: list[str]) -> None:
         if isinstance(self.focused, Panel):
             self._came_from = self.focused
+        self._history = history
         self.add_class("-prompting")
         self.prompt.open(mode, text, complete, history)
-        self.prompt.note(note)
 
     def close_prompt(self) -> None:
         """Give the keys back to the panel that had them."""
@@ -147,6 +169,33 @@ class ViewScreen(Screen[None]):
         self.prompt.close()
         if self._came_from is not None:
             self._came_from.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A filter works as it is typed; a command shows what it may become."""
+        table = self.filtered
+        if self.prompt.mode == COMMAND:
+            found = self.prompt.completions(event.value)
+            self.prompt.note("  ".join(each.rpartition(" ")[2] for each in found[:4]))
+        elif self.prompt.mode == FILTER and table is not None:
+            table.set_filter(event.value)
+            self.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter keeps the filter, or gives the order."""
+        text, mode = event.value.strip(), self.prompt.mode
+        if text and self._history[-1:] != [text]:
+            self._history.append(text)
+        if mode == COMMAND and text:
+            self.post_message(self.Ordered(text))
+        else:
+            self.close_prompt()
+
+    def on_prompt_input_cancelled(self) -> None:
+        """Leave the prompt; a filter goes back to what it was."""
+        table = self.filtered
+        if self.prompt.mode == FILTER and table is not None:
+            table.set_filter(self._filter_before)
+        self.close_prompt()
 
 
 def _too_small_lines(width: int, height: int) -> list[Line]:
