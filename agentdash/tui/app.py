@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
@@ -384,12 +386,25 @@ def run_dashboard(
     wire_diff: bool = True,
     ascii_only: bool = False,
     keymap: Mapping[str, Sequence[str]] | None = None,
+    for_s: float | None = None,
 ) -> int:
-    """Run the dashboard until the person leaves; returns the exit code, 1 if it broke."""
+    """Run the dashboard until the person leaves, SIGTERM or SIGINT comes, or `for_s` are over;
+    returns the exit code, 1 if it broke.
+    """
+
+    def ready() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, dashboard.exit)
+        if for_s is not None:
+            loop.call_later(for_s, dashboard.exit)
+        if on_ready is not None:
+            on_ready()
+
     dashboard = Dashboard(
         feed,
         clock=clock,
-        on_ready=on_ready,
+        on_ready=ready,
         title=title,
         engine_status=engine_status,
         wire_diff=wire_diff,

@@ -46,6 +46,8 @@ class Terminal:
     def read(self) -> None:
         try:
             data = os.read(self._master, 65536)
+        except BlockingIOError:
+            return
         except OSError:
             # the other end is closed
             data = b""
@@ -71,6 +73,7 @@ class Terminal:
 @contextmanager
 def terminal_pair() -> Iterator[tuple[int, int]]:
     master, slave = pty.openpty()
+    os.set_blocking(master, False)
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
     try:
         yield master, slave
@@ -149,12 +152,12 @@ async def in_terminal(arguments: list[str], story: Callable[[Terminal], object])
 async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_descent() -> None:
     async def story(terminal: Terminal) -> None:
         # triage sleeps at zero until its first message
-        await terminal.shows(r"initech/triage +0>1")
+        await terminal.shows(r"initech/triage +0→1")
         # twenty tasks at once: from one replica to ten in one tick
-        await terminal.shows(r"acme/research +\d+>10")
+        await terminal.shows(r"acme/research +\d+→10")
         # and down again, by the policy of two at a time
-        down = await terminal.shows(r"acme/research +10>\d+")
-        assert int(down.rpartition(">")[2]) >= 8
+        down = await terminal.shows(r"acme/research +10→\d+")
+        assert int(down.rpartition("→")[2]) >= 8
         terminal.keys("q")
 
     terminal = await in_terminal(["demo", "--speed", "8"], story)
