@@ -196,7 +196,7 @@ async def test_a_signal_ends_it_as_q_does(number: signal.Signals) -> None:
 def test_without_a_screen_it_sums_up_and_exits_with_0() -> None:
     before = leftovers()
     result = subprocess.run(
-        [sys.executable, "-m", "agentdash", "demo", "--headless", "--for", "12s", "--speed", "8"],
+        [sys.executable, "-m", "agentdash", "demo", "--headless", "--for", "20s", "--speed", "8"],
         capture_output=True,
         text=True,
         check=False,
@@ -205,7 +205,7 @@ def test_without_a_screen_it_sums_up_and_exits_with_0() -> None:
     assert result.returncode == 0, result.stderr
     [line] = result.stdout.splitlines()
     found = re.fullmatch(
-        r"1\d s: (\d+) messages, (\d+) done, wait p50 ([\d.]+) s p95 ([\d.]+) s, "
+        r"2\d s: (\d+) messages, (\d+) done, wait p50 ([\d.]+) s p95 ([\d.]+) s, "
         r"(\d+) decisions, (\d+) patches, (\d+) pods started, \d+ tokens",
         line,
     )
