@@ -60,11 +60,11 @@ def stabilize(
 def stabilize_down(
     desired: int, history: Sequence[RecommendationRun], window_s: float, now: float
 ) -> int:
-    """Without `behavior` there is one window: the highest recommendation in it
-    (stabilizeRecommendation).
+    """Without `behavior` there is one window: the highest recommendation in it, one that is exactly
+    as old as the window included (stabilizeRecommendation).
     """
     cutoff = now - window_s
-    return max([desired, *(run.replicas for run in history if run.last_at > cutoff)])
+    return max([desired, *(run.replicas for run in history if run.last_at >= cutoff)])
 
 
 def clamp_without_behavior(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from conformance.hpa_answers import HPA_ANSWERS, pods_of
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -33,6 +34,7 @@ from controller.planning.behavior import (
 )
 from controller.planning.demand import read_work
 from controller.planning.metrics import (
+    MetricError,
     Proposal,
     Tolerance,
     external_average_value,
@@ -40,22 +42,17 @@ from controller.planning.metrics import (
     object_average_value,
     object_value,
 )
+from controller.planning.pod_metrics import serving_pods
 
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]
 NOW = 100_000.0
 
-PODS = "the metrics of pods are not read yet"
 KEDA_LOOP = (
     "the cooldown, activation and floors are rule native's; fallback, idle and pauses follow"
 )
 SHARING = "nothing is shared between pools yet"
 NOT_YET: Mapping[str, str] = {
-    "reconcile": "one pass of rule hpa with its conditions is not built yet",
-    "resource_utilization": PODS,
-    "pods_average_value": PODS,
-    "pod_grouping": PODS,
-    "pod_requests": PODS,
     "scaledobject_decision": KEDA_LOOP,
     "triggers_activity": "a pool has one trigger, its queue",
     "fallback_metric": "fallback is not built yet",
@@ -139,14 +136,26 @@ def _tolerance(inputs: Inputs) -> Tolerance:
     return Tolerance(down=config["tolerance_down"], up=config["tolerance_up"])
 
 
-def _ready(inputs: Inputs) -> int:
-    return sum(pod["phase"] == "Running" and pod["ready"] for pod in inputs["pods"])
+def _ready(inputs: Inputs) -> int | None:
+    return serving_pods(pods_of(inputs["pods"]))
 
 
 def _proposal(proposal: Proposal | None) -> Answer:
     if proposal is None:
-        return {"known": False}
+        return {"known": False, "error": "no metrics returned from external metrics API"}
     return {"replicas": proposal.replicas, "usage_milli": proposal.usage_milli, "known": True}
+
+
+def _or_error(answer: Callable[[Inputs], Answer]) -> Callable[[Inputs], Answer]:
+    """The same answer; a metric that proposes nothing is not known, and says why."""
+
+    def answered(inputs: Inputs) -> Answer:
+        try:
+            return answer(inputs)
+        except MetricError as error:
+            return {"known": False, "error": str(error)}
+
+    return answered
 
 
 def _external_value(inputs: Inputs) -> Answer:
@@ -310,16 +319,17 @@ def _pool() -> Pool:
 
 
 ANSWERS: Mapping[str, Callable[[Inputs], Answer]] = {
-    "external_value": _external_value,
-    "external_average_value": _external_average_value,
-    "object_value": _object_value,
-    "object_average_value": _object_average_value,
+    "external_value": _or_error(_external_value),
+    "external_average_value": _or_error(_external_average_value),
+    "object_value": _or_error(_object_value),
+    "object_average_value": _or_error(_object_average_value),
     "behavior_rate_limit": _behavior_rate_limit,
     "clamp_without_behavior": _clamp_without_behavior,
     "stabilize_with_behavior": _stabilize_with_behavior,
     "stabilize_without_behavior": _stabilize_without_behavior,
     "scale_event_log": _scale_event_log,
     "consumer_lag": _consumer_lag,
+    **HPA_ANSWERS,
 }
 
 
