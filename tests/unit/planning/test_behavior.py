@@ -119,6 +119,6 @@ def test_without_behavior_a_size_at_most_doubles(
 def test_without_behavior_only_the_way_down_has_a_window() -> None:
     history = tuple(
         RecommendationRun(replicas=size, first_at=at, last_at=at)
-        for size, at in ((9, NOW - 300), (7, NOW - 299), (2, NOW - 1))
+        for size, at in ((9, NOW - 300.5), (7, NOW - 300), (2, NOW - 1))
     )
     assert stabilize_down(3, history, 300, NOW) == 7
