@@ -12,7 +12,7 @@ from typing import Final
 from controller.engine.actuate import Write
 from controller.model.decision import Bound, Code, Decision, Plan, Reason
 from controller.model.ids import PoolKey
-from controller.model.outcome import OutcomeKind
+from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import ScaleEvent
 from controller.planning.explain import headline, sentence
 
@@ -50,30 +50,26 @@ class Recorder:
                 log.info("would scale", extra=_fields(decision))
 
     def written(self, write: Write) -> None:
-        """Keep what became of a decision."""
+        """Keep what became of a decision. Somebody else being faster is no failure: it is decided
+        anew on the newer number.
+        """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
+        if outcome.kind is OutcomeKind.CONFLICT:
+            log.debug("overtaken", extra=_fields(decision))
+            return
+        self._events.appendleft(_event(write))
         if outcome.kind is OutcomeKind.APPLIED:
             self.written_count += 1
             self._failures.pop(decision.pool, None)
             self.scaled[decision.pool, direction(decision), trigger(decision)] += 1
             log.info("scaled", extra=_fields(decision))
-        else:
-            self.failed_count += 1
-            failure = (outcome.kind, outcome.detail)
-            if self._failures.get(decision.pool) != failure:
-                self._failures[decision.pool] = failure
-                log.warning(
-                    "not scaled",
-                    extra=_fields(decision)
-                    | {
-                        "outcome": outcome.kind.value,
-                        "status": outcome.status,
-                        "detail": outcome.detail,
-                    },
-                )
-        if outcome.kind is not OutcomeKind.CONFLICT:
-            self._events.appendleft(_event(write))
+            return
+        self.failed_count += 1
+        failure = (outcome.kind, outcome.detail)
+        if self._failures.get(decision.pool) != failure:
+            self._failures[decision.pool] = failure
+            log.warning("not scaled", extra=_fields(decision) | _failure(outcome))
 
     def events(self) -> tuple[ScaleEvent, ...]:
         """The newest first."""
@@ -110,6 +106,14 @@ def _event(write: Write) -> ScaleEvent:
         reason=deciding(decision),
         outcome=write.outcome,
     )
+
+
+def _failure(outcome: Outcome) -> dict[str, object]:
+    return {
+        "outcome": outcome.kind.value,
+        "status": outcome.status,
+        "detail": outcome.detail,
+    }
 
 
 def _fields(decision: Decision) -> dict[str, object]:
