@@ -1,0 +1,288 @@
+"""Rule `native`: replicas as an economic choice, learned from what a controller sees of one pool.
+
+A replica costs one replica-second a second. Without it some arrival waits, at worst for a whole
+time to ready. The n-th slot is worth starting while
+
+    rate of arrivals x P(an arrival finds n − 1 slots taken, one time to ready from now) x wait cost
+
+exceeds 1, and worth keeping while the same holds at a higher wait cost, for what goes has to be
+started again. The probability is not assumed but counted: every arrival shows how far the demand
+had moved from where it was expected one time to ready earlier, in units of how far it has usually
+moved of late. A forecast is the present demand, drawn towards its mean as the pool's past was.
+"""
+
+from __future__ import annotations
+
+from math import ceil, exp, floor, log, sqrt
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.value import Value
+
+# rates and means: fast enough for a burst, slow enough for a pool with an arrival a minute
+_FAST_RATE_S: Final = 60.0
+_SLOW_RATE_S: Final = 900.0
+_MEAN_S: Final = 300.0
+_SPREAD_S: Final = 60.0
+_SERVICE_S: Final = 6 * 3600 / log(2)  # half of it is forgotten after 6 hours
+# moves are counted in steps of a quarter of the usual move; older ones are halved
+_STEPS: Final = 4
+_LOWEST: Final = -2
+_BINS: Final = 48
+_REMEMBERED: Final = 4000.0
+_PAIRS: Final = 1000.0
+# how finely the forecasts of the last time to ready are kept
+_FORECASTS: Final = 20
+# before anything is known: a task takes half a minute, and most arrivals find the demand unmoved
+_FIRST_SERVICE_S: Final = 30.0
+_FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
+
+
+class NativeSetting(Value):
+    """What waiting is worth, in replica-seconds for one task that waits a whole time to ready.
+
+    `start_wait_cost_s` decides which replicas are started before they are asked for,
+    `keep_wait_cost_s` (at least as much) which idle ones stay; `hold_s` is how long a replica must
+    have been superfluous before it goes.
+    """
+
+    start_wait_cost_s: float
+    keep_wait_cost_s: float
+    hold_s: float = 0.0
+
+
+PROMPT: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=1200.0)
+THRIFTY: Final = NativeSetting(start_wait_cost_s=60.0, keep_wait_cost_s=120.0)
+CALM: Final = NativeSetting(start_wait_cost_s=300.0, keep_wait_cost_s=900.0, hold_s=240.0)
+
+
+class Forecast(Value, gc=False):
+    """What was expected at `at` of one time to ready later: `anchor` slots, and the usual move
+    `scale`; `demand` and `mean` are what they were then.
+    """
+
+    at: float
+    anchor: float
+    scale: float
+    demand: int
+    mean: float
+
+
+class NativeState(Value, gc=False):
+    """What the rule remembers of one pool; times in the caller's seconds.
+
+    `arrivals` and `completions` are the counters as last seen, `demand` the messages then.
+    `fast_rate`, `slow_rate` in arrivals/s; `mean` and `square_error` in slots; `moved_together` and
+    `moved` are the sums of which the quotient says how much of a deviation lasts; `moves` counts
+    arrivals by how far the demand had moved.
+    """
+
+    at: float
+    arrivals: int
+    completions: int
+    demand: int = 0
+    in_flight: int = 0
+    fast_rate: float = 0.0
+    slow_rate: float = 0.0
+    mean: float = 0.0
+    square_error: float = 0.0
+    moved_together: float = 1.6
+    moved: float = 2.0
+    worked_s: float = _FIRST_SERVICE_S
+    worked: float = 1.0
+    moves: tuple[float, ...] = ()
+    wanted_at: float = 0.0
+    forecasts: tuple[Forecast, ...] = ()
+
+
+class NativeInput(NamedTuple):
+    """What a controller sees: messages that wait and are worked on, both counters since whenever
+    (arrivals from the stream's last sequence), and the pool's size.
+    """
+
+    pending: int
+    in_flight: int
+    arrivals: int
+    completions: int
+    replicas: int
+    slots: int
+    time_to_ready_s: float
+
+
+class Advice(NamedTuple):
+    """What the rule says: `replicas`, between those worth starting (`start`, never below what the
+    messages need, `base`) and those worth keeping (`keep`), and the rate it expects (1/s).
+    """
+
+    replicas: int
+    base: int
+    start: int
+    keep: int
+    arrivals_per_s: float
+
+
+def begin_native(seen: NativeInput, now: float) -> NativeState:
+    """The state of a pool that is seen for the first time: nothing is known of its past."""
+    moves = [0.0] * _BINS
+    for slots, count in _FIRST_MOVES:
+        moves[(slots - _LOWEST) * _STEPS] = count
+    return NativeState(
+        at=now,
+        arrivals=seen.arrivals,
+        completions=seen.completions,
+        demand=seen.pending + seen.in_flight,
+        in_flight=seen.in_flight,
+        mean=float(seen.pending + seen.in_flight),
+        moves=tuple(moves),
+        wanted_at=now,
+    )
+
+
+def native(
+    seen: NativeInput, state: NativeState | None, setting: NativeSetting, now: float
+) -> tuple[Advice, NativeState]:
+    """The replicas of one pool now, and what to remember.
+
+    Never below in flight / slots, at least 1 where there is any message, and never less for more
+    pending. May be called as often or as seldom as one likes.
+    """
+    state = begin_native(seen, now) if state is None else _learned(seen, state, now)
+    ready_s = max(seen.time_to_ready_s, 1e-3)
+    demand = state.demand
+    lasting = state.moved_together / state.moved
+    anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
+    scale = sqrt(1.0 + state.square_error)
+    service_s = state.worked_s / state.worked
+    rate = (state.fast_rate + state.slow_rate) / 2
+
+    # a waiting task is served by a new replica or by the next completion, whichever is sooner
+    longest_wait = min(1.0, service_s / (max(state.mean, 1.0) * ready_s))
+    start_at, keep_at = _levels(
+        state.moves,
+        rate * longest_wait * setting.start_wait_cost_s,
+        rate * longest_wait * setting.keep_wait_cost_s,
+    )
+    base = _base(seen, service_s / ready_s)
+    start = max(base, _replicas(anchor + start_at * scale, seen.slots))
+    keep = max(start, _replicas(anchor + keep_at * scale, seen.slots))
+
+    replicas = min(max(seen.replicas, start), keep)
+    wanted_at = state.wanted_at
+    if seen.replicas <= keep:
+        wanted_at = now
+    elif now - wanted_at < setting.hold_s:
+        replicas = seen.replicas
+    forecast = Forecast(at=now, anchor=anchor, scale=scale, demand=demand, mean=state.mean)
+    forecasts = _with_forecast(state.forecasts, forecast, ready_s)
+    if wanted_at != state.wanted_at or forecasts is not state.forecasts:
+        state = replace(state, wanted_at=wanted_at, forecasts=forecasts)
+    return Advice(replicas, base, start, keep, rate), state
+
+
+def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
+    """The state after the time since it was made, and the arrivals and completions in it.
+
+    A counter that went back (a stream was made anew) counts as no arrival.
+    """
+    passed_s = max(now - state.at, 0.0)
+    arrived = max(seen.arrivals - state.arrivals, 0)
+    completed = max(seen.completions - state.completions, 0)
+    since = _due_forecast(state.forecasts, now - seen.time_to_ready_s)
+    forecast = since[0] if since else None
+
+    kept = exp(-passed_s / _SPREAD_S)
+    error = 0.0 if forecast is None else state.demand - forecast.anchor
+    square_error = error * error + (state.square_error - error * error) * kept
+    kept = exp(-passed_s / _MEAN_S)
+    mean = state.demand + (state.mean - state.demand) * kept
+    kept = exp(-passed_s / _SERVICE_S)
+    moved_together, moved, moves = state.moved_together, state.moved, state.moves
+    if arrived and forecast is not None:
+        before, later = forecast.demand - forecast.mean, state.demand - forecast.mean
+        moved_together += arrived * before * later
+        moved += arrived * before * before
+        if moved > _PAIRS:
+            moved_together, moved = moved_together / 2, moved / 2
+        taken = max(state.demand - completed, 0) - forecast.anchor
+        moves = _counted(moves, arrived, taken, forecast.scale)
+    return NativeState(
+        at=max(now, state.at),
+        arrivals=seen.arrivals,
+        completions=seen.completions,
+        demand=seen.pending + seen.in_flight,
+        in_flight=seen.in_flight,
+        fast_rate=state.fast_rate * exp(-passed_s / _FAST_RATE_S) + arrived / _FAST_RATE_S,
+        slow_rate=state.slow_rate * exp(-passed_s / _SLOW_RATE_S) + arrived / _SLOW_RATE_S,
+        mean=mean,
+        square_error=square_error,
+        moved_together=moved_together,
+        moved=moved,
+        worked_s=(state.worked_s + state.in_flight * passed_s) * kept,
+        worked=state.worked * kept + completed,
+        moves=moves,
+        wanted_at=state.wanted_at,
+        forecasts=since,
+    )
+
+
+def _counted(
+    moves: tuple[float, ...], arrived: int, taken: float, scale: float
+) -> tuple[float, ...]:
+    """The count with `arrived` more: each finds one more slot taken than the one before it."""
+    counts = list(moves)
+    for number in range(1, arrived + 1):
+        place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
+        counts[min(max(place, 0), _BINS - 1)] += 1.0
+    if sum(counts) > _REMEMBERED:
+        counts = [count / 2 for count in counts]
+    return tuple(counts)
+
+
+def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> tuple[float, float]:
+    """How many usual moves above the forecast a slot is still worth starting, and keeping.
+
+    `…_worth` is what the slot that every arrival needs is worth a second.
+    """
+    total = sum(moves)
+    start_at = keep_at = float("-inf")
+    # the counts are searched from the rarest move down, so the higher level is met first
+    above = 0.0
+    for place in range(_BINS - 1, -1, -1):
+        above += moves[place]
+        if keep_at == float("-inf") and above * keep_worth > total:
+            keep_at = (place + 1) / _STEPS + _LOWEST
+        if above * start_worth > total:
+            start_at = (place + 1) / _STEPS + _LOWEST
+            break
+    return start_at, keep_at
+
+
+def _base(seen: NativeInput, service_ratio: float) -> int:
+    """What the messages themselves need: those worked on their slots, and of the waiting ones those
+    that would not be done by the time a new replica is ready; `service_ratio` is time of service by
+    time to ready.
+    """
+    waiting = seen.pending * min(1.0, service_ratio)
+    base = ceil((seen.in_flight + waiting) / seen.slots - 1e-9)
+    return max(base, 1 if seen.pending + seen.in_flight > 0 else 0)
+
+
+def _replicas(slots_needed: float, slots: int) -> int:
+    return max(-(-floor(slots_needed) // slots), 0) if slots_needed > 0 else 0
+
+
+def _due_forecast(forecasts: tuple[Forecast, ...], at: float) -> tuple[Forecast, ...]:
+    """The forecasts from the one that speaks of now: the last that was made by `at`."""
+    first = 0
+    while first + 1 < len(forecasts) and forecasts[first + 1].at <= at:
+        first += 1
+    return forecasts[first:] if first else forecasts
+
+
+def _with_forecast(
+    forecasts: tuple[Forecast, ...], forecast: Forecast, ready_s: float
+) -> tuple[Forecast, ...]:
+    if forecasts and forecast.at - forecasts[-1].at < ready_s / _FORECASTS:
+        return forecasts
+    return (*forecasts, forecast)

@@ -1,0 +1,166 @@
+"""What `native` is compared with: a fixed size, and an HPA fed by KEDA."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
+from controller.model.memory import RecommendationRun, ScaleChange
+from controller.planning.behavior import (
+    limit_change,
+    longest_period_s,
+    longest_window_s,
+    record_change,
+    stabilize,
+)
+from controller.planning.history import remember
+from controller.planning.metrics import Tolerance, object_average_value
+from controller.planning.native import NativeInput, NativeSetting, NativeState, native
+from controller.simulate.world import NEVER, Answer, Seen
+
+
+class HpaKedaSettings(NamedTuple):
+    """A ScaledObject and its HPA. `in_flight_counts`: KEDA's trigger counts messages that are being
+    worked on, too (its nats-jetstream scaler does). Times in seconds.
+    """
+
+    behavior: Behavior
+    polling_s: float = 30.0
+    sync_s: float = 15.0
+    cooldown_s: float = 300.0
+    target: int = 1
+    minimum: int = 0
+    maximum: int = 100
+    in_flight_counts: bool = True
+
+
+SOURCE_SETTINGS: Final = HpaKedaSettings(
+    behavior=Behavior(
+        scale_up=ScalingRules(
+            stabilization_window_s=30,
+            policies=(ScalingPolicy(type=PolicyType.PODS, value=10, period_s=60),),
+        ),
+        scale_down=ScalingRules(
+            stabilization_window_s=300,
+            policies=(ScalingPolicy(type=PolicyType.PODS, value=5, period_s=120),),
+        ),
+    ),
+    cooldown_s=900.0,
+)
+
+
+class Static:
+    """A fixed number of replicas."""
+
+    interval_s = 0.0
+    on_events = False
+
+    def __init__(self, replicas: int) -> None:
+        self._replicas = replicas
+
+    def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - a fixed size needs neither
+        """The same number, once."""
+        return Answer(self._replicas)
+
+
+class HpaKeda:
+    """KEDA's loop takes a pool from 0 to 1 and back to 0; its HPA moves it in between.
+
+    Each looks at multiples of its own period. The arithmetic is the planner's own port of both.
+    """
+
+    on_events = False
+
+    def __init__(self, settings: HpaKedaSettings) -> None:
+        self.interval_s = 0.0
+        self._settings = settings
+        self._history: tuple[RecommendationRun, ...] = ()
+        self._added: tuple[ScaleChange, ...] = ()
+        self._removed: tuple[ScaleChange, ...] = ()
+        self._active_at = 0.0
+
+    def look(self, seen: Seen, now: float) -> Answer:
+        """Whichever of the two loops is due."""
+        settings = self._settings
+        replicas = seen.replicas
+        messages = seen.pending + (seen.in_flight if settings.in_flight_counts else 0)
+        if _due(now, settings.polling_s):
+            replicas = self._keda(replicas, messages, now)
+        if _due(now, settings.sync_s) and replicas > 0:
+            replicas = self._hpa(replicas, messages, now)
+        look_at = min(_next(now, settings.polling_s), _next(now, settings.sync_s))
+        return Answer(replicas, look_at)
+
+    def _keda(self, replicas: int, messages: int, now: float) -> int:
+        settings = self._settings
+        if messages > 0:
+            self._active_at = now
+            return max(replicas, settings.minimum, 1)
+        if replicas > settings.minimum == 0 and self._active_at + settings.cooldown_s < now:
+            return 0
+        return max(replicas, settings.minimum)
+
+    def _hpa(self, replicas: int, messages: int, now: float) -> int:
+        settings, behavior = self._settings, self._settings.behavior
+        wanted = object_average_value(
+            messages * 1000, settings.target * 1000, replicas, Tolerance()
+        ).replicas
+        low = max(settings.minimum, 1)
+        stable = stabilize(replicas, max(wanted, low), self._history, behavior, now)
+        self._history = remember(self._history, wanted, now, longest_window_s(behavior))
+        after = limit_change(
+            replicas,
+            stable,
+            low=low,
+            high=settings.maximum,
+            behavior=behavior,
+            added=self._added,
+            removed=self._removed,
+            now=now,
+        ).replicas
+        keep_s = max(longest_period_s(behavior.scale_up), longest_period_s(behavior.scale_down))
+        if after > replicas:
+            self._added = record_change(self._added, after - replicas, now, keep_s)
+        elif after < replicas:
+            self._removed = record_change(self._removed, replicas - after, now, keep_s)
+        return after
+
+
+def _due(now: float, period_s: float) -> bool:
+    return math.isclose(now % period_s, 0.0, abs_tol=1e-9)
+
+
+def _next(now: float, period_s: float) -> float:
+    return (math.floor(now / period_s + 1e-9) + 1) * period_s
+
+
+class Native:
+    """The planner's rule `native`: it looks at the tick after something happened, and every few
+    seconds while there is something it might let go.
+    """
+
+    on_events = True
+
+    def __init__(
+        self, setting: NativeSetting, *, interval_s: float = 1.0, idle_look_s: float = 5.0
+    ) -> None:
+        self.interval_s = interval_s
+        self._setting = setting
+        self._idle_look_s = idle_look_s
+        self._state: NativeState | None = None
+
+    def look(self, seen: Seen, now: float) -> Answer:
+        """What the rule advises."""
+        known = NativeInput(
+            pending=seen.pending,
+            in_flight=seen.in_flight,
+            arrivals=seen.arrivals,
+            completions=seen.completions,
+            replicas=seen.replicas,
+            slots=seen.slots,
+            time_to_ready_s=seen.time_to_ready_s,
+        )
+        advice, self._state = native(known, self._state, self._setting, now)
+        may_shrink = advice.replicas > max(advice.base, 0)
+        return Answer(advice.replicas, now + self._idle_look_s if may_shrink else NEVER)

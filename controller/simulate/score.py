@@ -1,0 +1,72 @@
+"""The score of a run: waits, what was paid, and how restless it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from controller.simulate.world import Action, PoolRun
+
+AT_ONCE_S: Final = 1.0
+REVERSAL_S: Final = 300.0
+
+
+class Score(NamedTuple):
+    """All pools of a run together.
+
+    Waits in seconds, as nearest-rank percentiles over all tasks; `at_once` is the share of tasks
+    that waited no more than 1 s; an action is a change of a pool's replicas, a reversal a decrease
+    that is followed by an increase of the same pool within 5 minutes. Tasks that were never started
+    (`unserved`) have no wait.
+    """
+
+    tasks: int
+    wait_p50_s: float
+    wait_p95_s: float
+    wait_p99_s: float
+    wait_mean_s: float
+    at_once: float
+    replica_hours: float
+    actions: int
+    reversals: int
+    unserved: int = 0
+
+
+def score(runs: Iterable[PoolRun]) -> Score:
+    """The score of these pools."""
+    runs = list(runs)
+    waits = sorted(wait for run in runs for wait in run.waits_s)
+    count = max(len(waits), 1)
+    return Score(
+        tasks=len(waits),
+        wait_p50_s=percentile(waits, 0.50),
+        wait_p95_s=percentile(waits, 0.95),
+        wait_p99_s=percentile(waits, 0.99),
+        wait_mean_s=sum(waits) / count,
+        at_once=sum(wait <= AT_ONCE_S for wait in waits) / count,
+        replica_hours=sum(run.replica_s for run in runs) / 3600,
+        actions=sum(len(run.actions) for run in runs),
+        reversals=sum(reversals(run.actions) for run in runs),
+        unserved=sum(run.unserved for run in runs),
+    )
+
+
+def percentile(ranked: Sequence[float], part: float) -> float:
+    """The nearest-rank percentile of sorted values; 0 of none."""
+    if not ranked:
+        return 0.0
+    return ranked[max(0, -(-int(part * 1000) * len(ranked) // 1000) - 1)]
+
+
+def reversals(actions: Sequence[Action]) -> int:
+    """How often a decrease was taken back, wholly or in part, within 5 minutes.
+
+    Of several decreases before one increase the last counts.
+    """
+    return sum(
+        before.after < before.before
+        and after.after > after.before
+        and after.at - before.at <= REVERSAL_S
+        for before, after in pairwise(actions)
+    )

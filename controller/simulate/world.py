@@ -1,0 +1,231 @@
+"""A virtual cluster: pools of replicas with slots and cold starts, driven by events.
+
+Time jumps from event to event: an arrival, a completion, a replica that becomes ready, a moment
+at which the pool's policy looks. Between them nothing can change, so nothing is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Final, NamedTuple, Protocol
+
+from controller.simulate.trace import Task, Trace
+
+NEVER: Final = math.inf
+# a policy that leaves its queue alone for so long after the trace's end will not change its mind
+GIVE_UP_S: Final = 3600.0
+
+
+class Seen(NamedTuple):
+    """What a controller sees of one pool. `arrivals` and `completions` count since the start,
+    `replicas` is what was asked for: `ready` and `starting` ones; `busy` ready ones have a task.
+    """
+
+    pending: int
+    in_flight: int
+    arrivals: int
+    completions: int
+    replicas: int
+    ready: int
+    starting: int
+    busy: int
+    slots: int
+    time_to_ready_s: float
+
+
+class Answer(NamedTuple):
+    """The replicas a policy asks for, and when it wants to look again if nothing happens."""
+
+    replicas: int
+    look_at: float = NEVER
+
+
+class Policy(Protocol):
+    """One pool's scaling rule; a new one is made for every pool.
+
+    It looks at multiples of `interval_s` (0: at the very moment). With `on_events` an arrival, a
+    completion or a replica becoming ready makes it look at the next of them, else only its own
+    `look_at` does.
+    """
+
+    interval_s: float
+    on_events: bool
+
+    def look(self, seen: Seen, now: float) -> Answer:
+        """Decide."""
+        ...
+
+
+class World(NamedTuple):
+    """How the virtual cluster behaves: tasks per replica, and seconds from decision to ready."""
+
+    slots: int = 1
+    time_to_ready_s: float = 19.0
+
+
+class Action(NamedTuple):
+    """One change of a pool's replicas."""
+
+    at: float
+    before: int
+    after: int
+
+
+class PoolRun(NamedTuple):
+    """What became of one pool: the wait of every task (start − arrival, in order of start), what
+    was paid, every change, and how many tasks were never started.
+    """
+
+    waits_s: list[float]
+    replica_s: float
+    busy_s: float
+    actions: list[Action]
+    unserved: int = 0
+
+
+def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str, PoolRun]:
+    """Every pool of the trace under its own policy, until its tasks are done and the trace ended.
+
+    Pools share nothing here, so each has its own line of time.
+    """
+    return {
+        name: VirtualPool(tasks, policy(name), world).run(trace.end_s)
+        for name, tasks in trace.pools.items()
+    }
+
+
+class VirtualPool:
+    """One pool: a queue in order of arrival, and replicas that start, work and, when idle, go.
+
+    A message goes to the fullest replica with a free slot, so that others can run empty. Fewer
+    replicas are reached by taking starting ones first (Kubernetes deletes pods that are not ready
+    first), then idle ones; a busy one is never taken: the size asked for is not below them.
+    A replica is paid for from the decision to start it until it is gone.
+    """
+
+    def __init__(self, tasks: list[Task], policy: Policy, world: World) -> None:
+        self._tasks = tasks
+        self._policy = policy
+        self._slots = world.slots
+        self._time_to_ready_s = world.time_to_ready_s
+        self._queue: deque[Task] = deque()
+        self._ends: list[tuple[float, int]] = []
+        self._starting: deque[tuple[float, int]] = deque()
+        self._by_load: list[dict[int, None]] = [{} for _ in range(world.slots + 1)]
+        self._load: dict[int, int] = {}
+        self._started = 0
+        self._arrived = 0
+        self._paid_since = 0.0
+        self._replica_s = 0.0
+        self._busy_s = 0.0
+        self._waits: list[float] = []
+        self._actions: list[Action] = []
+        self._look_at = 0.0
+
+    def run(self, end_s: float) -> PoolRun:
+        """Live until all tasks are done and `end_s` has passed."""
+        tasks, ends, starting = self._tasks, self._ends, self._starting
+        total, on_events = len(tasks), self._policy.on_events
+        now = 0.0
+        while True:
+            arrives_at = tasks[self._arrived].arrival_s if self._arrived < total else NEVER
+            event_at = min(
+                arrives_at,
+                ends[0][0] if ends else NEVER,
+                starting[0][0] if starting else NEVER,
+            )
+            if event_at > self._look_at:
+                patience_s = GIVE_UP_S if self._queue else 0.0
+                if event_at == NEVER and self._look_at > end_s + patience_s:
+                    break
+                now = self._look_at
+                self._look(now)
+                continue
+            if event_at == NEVER:
+                break
+            now = event_at
+            self._happen(now, arrives_at)
+            if on_events:
+                self._look_at = min(self._look_at, self._next_moment(now))
+        self._pay(max(now, end_s))
+        unserved = len(self._queue)
+        return PoolRun(self._waits, self._replica_s, self._busy_s, self._actions, unserved)
+
+    def _happen(self, now: float, arrives_at: float) -> None:
+        if arrives_at == now:
+            self._queue.append(self._tasks[self._arrived])
+            self._arrived += 1
+        elif self._ends and self._ends[0][0] == now:
+            _, replica = heappop(self._ends)
+            load = self._load[replica]
+            del self._by_load[load][replica]
+            self._by_load[load - 1][replica] = None
+            self._load[replica] = load - 1
+        else:
+            _, replica = self._starting.popleft()
+            self._by_load[0][replica] = None
+            self._load[replica] = 0
+        if self._queue:
+            self._dispatch(now)
+
+    def _dispatch(self, now: float) -> None:
+        for load in range(self._slots - 1, -1, -1):
+            free = self._by_load[load]
+            while free and self._queue:
+                replica, _ = free.popitem()
+                taken = load
+                while self._queue and taken < self._slots:
+                    task = self._queue.popleft()
+                    self._waits.append(now - task.arrival_s)
+                    self._busy_s += task.service_s
+                    heappush(self._ends, (now + task.service_s, replica))
+                    taken += 1
+                self._by_load[taken][replica] = None
+                self._load[replica] = taken
+
+    def _look(self, now: float) -> None:
+        idle, ready, starting = len(self._by_load[0]), len(self._load), len(self._starting)
+        busy, in_flight = ready - idle, len(self._ends)
+        pending = len(self._queue)
+        seen = Seen(
+            pending=pending,
+            in_flight=in_flight,
+            arrivals=self._arrived,
+            completions=self._arrived - pending - in_flight,
+            replicas=ready + starting,
+            ready=ready,
+            starting=starting,
+            busy=busy,
+            slots=self._slots,
+            time_to_ready_s=self._time_to_ready_s,
+        )
+        answer = self._policy.look(seen, now)
+        self._look_at = answer.look_at if answer.look_at > now else math.nextafter(now, NEVER)
+        self._resize(ready + starting, max(answer.replicas, busy), now)
+
+    def _resize(self, before: int, after: int, now: float) -> None:
+        if after == before:
+            return
+        self._pay(now)
+        self._actions.append(Action(now, before, after))
+        for _ in range(after - before):
+            self._started += 1
+            self._starting.append((now + self._time_to_ready_s, self._started))
+        for _ in range(before - after):
+            if self._starting:
+                self._starting.pop()
+            else:
+                replica, _ = self._by_load[0].popitem()
+                del self._load[replica]
+
+    def _pay(self, now: float) -> None:
+        alive = len(self._load) + len(self._starting)
+        self._replica_s += alive * (now - self._paid_since)
+        self._paid_since = now
+
+    def _next_moment(self, now: float) -> float:
+        interval_s = self._policy.interval_s
+        return math.ceil(now / interval_s) * interval_s if interval_s > 0 else now

@@ -1,0 +1,181 @@
+"""The rule `native`: what it never does, what it learns, and that its state survives a restart."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.planning.native import (
+    CALM,
+    PROMPT,
+    THRIFTY,
+    Advice,
+    NativeInput,
+    NativeSetting,
+    NativeState,
+    native,
+)
+
+SETTINGS = (PROMPT, THRIFTY, CALM)
+READY_S = 19.0
+
+
+def seen(
+    pending: int = 0,
+    in_flight: int = 0,
+    *,
+    arrivals: int = 0,
+    completions: int = 0,
+    replicas: int = 0,
+    slots: int = 1,
+) -> NativeInput:
+    return NativeInput(pending, in_flight, arrivals, completions, replicas, slots, READY_S)
+
+
+def lived(
+    setting: NativeSetting, *, every_s: float, service_s: float, hours: float = 1.0
+) -> tuple[NativeState, Advice, float]:
+    """A pool with two arrivals at once every so often, each worked on at once for so long."""
+    state: NativeState | None = None
+    advice = Advice(0, 0, 0, 0, 0.0)
+    now = 0.0
+    while now < hours * 3600:
+        now += 1.0
+        arrived = 2 * int(now / every_s)
+        done = 2 * int(max(now - service_s, 0.0) / every_s)
+        known = seen(
+            in_flight=arrived - done,
+            arrivals=arrived,
+            completions=done,
+            replicas=max(advice.replicas, arrived - done),
+        )
+        advice, state = native(known, state, setting, now)
+    assert state is not None
+    return state, advice, now
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[float, int, int, int]]:
+    """Seconds passed, arrivals, starts of work and completions, one row a tick."""
+    counts = st.integers(0, 30)
+    step = st.tuples(st.floats(0.0, 4000.0), counts, counts, counts)
+    return draw(st.lists(step, max_size=25))
+
+
+@given(histories(), st.integers(1, 8), st.sampled_from(SETTINGS), st.integers(0, 50))
+@settings(deadline=None)
+def test_work_in_flight_is_always_covered_and_any_message_has_a_replica(
+    history: list[tuple[float, int, int, int]],
+    slots: int,
+    setting: NativeSetting,
+    more: int,
+) -> None:
+    now, pending, in_flight, arrivals, completions, replicas = 0.0, 0, 0, 0, 0, 0
+    state: NativeState | None = None
+    for passed_s, arrived, started, done in history:
+        now += passed_s
+        done = min(done, in_flight)  # noqa: PLW2901 - no more than there are can be done
+        started = min(started, pending + arrived)  # noqa: PLW2901 - nor started
+        arrivals, completions = arrivals + arrived, completions + done
+        pending, in_flight = pending + arrived - started, in_flight - done + started
+        known = NativeInput(pending, in_flight, arrivals, completions, replicas, slots, READY_S)
+        burdened, _ = native(known._replace(pending=pending + more), state, setting, now)
+        advice, state = native(known, state, setting, now)
+        assert advice.replicas >= -(-in_flight // slots)
+        assert advice.replicas >= (1 if pending + in_flight else 0)
+        assert 0 <= advice.base <= advice.start <= advice.keep
+        assert burdened.replicas >= advice.replicas, "more pending, fewer replicas"
+        copy = msgspec.json.decode(msgspec.json.encode(state), type=NativeState)
+        assert copy == state
+        replicas = advice.replicas
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_pool_that_was_never_used_asks_for_nothing(setting: NativeSetting) -> None:
+    advice, state = native(seen(), None, setting, 0.0)
+    assert advice.replicas == 0
+    assert native(seen(), state, setting, 5000.0)[0].replicas == 0
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_burst_into_an_empty_pool_of_long_tasks_is_asked_for_in_one_tick(
+    setting: NativeSetting,
+) -> None:
+    _, state = native(seen(), None, setting, 0.0)
+    assert native(seen(20, arrivals=20), state, setting, 1.0)[0].replicas >= 20
+
+
+def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_none() -> None:
+    state, _, now = lived(THRIFTY, every_s=2.0, service_s=1.0)
+    arrivals, completions = state.arrivals, state.completions
+    known = seen(5, 1, arrivals=arrivals + 5, completions=completions, replicas=2)
+    advice, _ = native(known, state, THRIFTY, now + 1)
+    assert advice.base == 2
+
+
+def test_a_busier_pool_has_spares_and_a_quiet_one_has_none() -> None:
+    _, busy, _ = lived(PROMPT, every_s=33.0, service_s=30.0)
+    _, quiet, _ = lived(PROMPT, every_s=2500.0, service_s=30.0)
+    assert busy.start > busy.base
+    assert quiet.start == quiet.base
+
+
+def test_who_pays_more_for_waits_never_starts_or_keeps_less() -> None:
+    state, _, now = lived(PROMPT, every_s=15.0, service_s=60.0)
+    known = seen(1, 4, arrivals=state.arrivals + 1, completions=state.completions, replicas=5)
+    costs = (10.0, 50.0, 200.0, 1000.0, 5000.0)
+    advices = [
+        native(known, state, NativeSetting(start_wait_cost_s=cost, keep_wait_cost_s=2 * cost), now)[
+            0
+        ]
+        for cost in costs
+    ]
+    assert [advice.start for advice in advices] == sorted(advice.start for advice in advices)
+    assert [advice.keep for advice in advices] == sorted(advice.keep for advice in advices)
+    assert advices[-1].start > advices[0].start
+
+
+def test_idle_replicas_go_when_the_arrivals_stop() -> None:
+    state, advice, now = lived(PROMPT, every_s=10.0, service_s=30.0)
+    assert advice.replicas > 0
+    replicas = advice.replicas
+    done = seen(arrivals=state.arrivals, completions=state.arrivals)
+    for _ in range(2000):
+        now += 5.0
+        advice, state = native(done._replace(replicas=replicas), state, PROMPT, now)
+        replicas = advice.replicas
+    assert replicas == 0
+
+
+def test_what_is_superfluous_goes_only_after_it_was_so_for_the_whole_hold() -> None:
+    setting = NativeSetting(start_wait_cost_s=0.0, keep_wait_cost_s=0.0, hold_s=60.0)
+    _, state = native(seen(0, 1, arrivals=1, replicas=1), None, setting, 0.0)
+    idle = seen(arrivals=1, completions=1, replicas=1)
+    held: list[int] = []
+    for now in (10.0, 30.0, 59.0, 61.0):
+        advice, state = native(idle, state, setting, now)
+        held.append(advice.replicas)
+    assert held == [1, 1, 1, 0]
+
+
+def test_a_counter_that_starts_anew_is_no_arrival() -> None:
+    state, _, now = lived(PROMPT, every_s=10.0, service_s=30.0)
+    _, after = native(seen(arrivals=3, completions=2, replicas=1), state, PROMPT, now + 1)
+    assert after.fast_rate <= state.fast_rate
+    assert after.arrivals == 3
+
+
+def test_a_clock_that_goes_back_changes_nothing_learned() -> None:
+    state, _, now = lived(PROMPT, every_s=10.0, service_s=30.0)
+    known = seen(arrivals=state.arrivals, completions=state.completions)
+    _, after = native(known, state, PROMPT, now - 500.0)
+    assert after.at == state.at
+    assert after.fast_rate == state.fast_rate
+
+
+def test_the_state_stays_small() -> None:
+    state, _, _ = lived(PROMPT, every_s=3.0, service_s=30.0)
+    assert len(state.forecasts) <= 22
+    assert len(msgspec.json.encode(state)) < 4096
