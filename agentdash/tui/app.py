@@ -19,6 +19,7 @@ from textual.binding import BindingType
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from agentdash.tui import commands
 from agentdash.tui.actions import ACTIONS, Scope, clashes, live, remap
@@ -87,6 +88,7 @@ class Dashboard(App[None]):
         self._actions = remap(ACTIONS, keymap or {})
         if found := clashes(self._actions):
             raise ValueError("keys that mean two things: " + "; ".join(found))
+        self._announce_after_paint = False
         self._mailbox = Mailbox(self._knock)
         self._unsubscribe: Callable[[], None] | None = None
         self._stage = Stage(title, clock(), ASCII if ascii_only else UNICODE)
@@ -119,7 +121,7 @@ class Dashboard(App[None]):
             self._stage.accept(latest)
         self._draw()
         self.set_interval(_TICK_S, self._tick)
-        self.call_after_refresh(self._announce)
+        self._announce_after_paint = True
 
     @property
     def _keymap_overrides(self) -> dict[str, str]:
@@ -340,6 +342,16 @@ class Dashboard(App[None]):
         if order.filter is not None and table is not None:
             table.set_filter(order.filter)
 
+    def action_command_palette(self) -> None:
+        """Open the palette, with a cursor that does not blink."""
+        from textual.command import CommandPalette
+
+        # Textual asks for an App[object], and App is invariant
+        if not CommandPalette.is_open(self):  # type: ignore[arg-type]
+            palette = CommandPalette(id="--command-palette")
+            self.push_screen(palette)
+            self.call_later(_stop_blinking, palette)
+
     # -- palette and wire ---------------------------------------------------------------------
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -374,6 +386,15 @@ class Dashboard(App[None]):
             super()._display(screen, self._wire.wrap(renderable))  # type: ignore[arg-type]
         else:
             super()._display(screen, renderable)
+        # not call_after_refresh: that is lost when a key changes the view before the first paint
+        if self._announce_after_paint and renderable is not None:
+            self._announce_after_paint = False
+            self.call_later(self._announce)
+
+
+def _stop_blinking(screen: Screen[object]) -> None:
+    for each in screen.query(Input):
+        each.cursor_blink = False
 
 
 def run_dashboard(

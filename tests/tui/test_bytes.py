@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from agentdash.tui.app import Dashboard
 from tui import scenarios
@@ -53,3 +54,12 @@ async def test_a_key_costs_no_more_than_promised(keys: tuple[str, ...], budget: 
             await pilot.press(key)
         await pilot.pause()
         assert 0 < len(tape.read().encode()) <= budget
+
+
+async def test_nothing_blinks_while_nobody_types() -> None:
+    app = Dashboard(scenarios.FakeFeed(scenarios.calm()), clock=scenarios.FixedClock())
+    async with recorded(app, WIDE) as (pilot, _):
+        for key in ("slash", "escape", "ctrl+p"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert not any(each.cursor_blink for each in app.screen.query(Input))

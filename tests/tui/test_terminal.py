@@ -53,6 +53,14 @@ def test_ready_is_told_after_the_first_paint() -> None:
         assert b"prod-eu1" in output[: output.index(b"<<READY>>")]
 
 
+@pytest.mark.parametrize("keys", [b"\r", b"d", b"?", b":pl\r", b"\x10"])
+def test_ready_is_told_even_to_those_who_type_before_the_first_paint(keys: bytes) -> None:
+    told = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
+    with terminal(run(on_ready=told)) as seen:
+        seen.type(keys)
+        seen.read_until(lambda output: b"<<READY>>" in output)
+
+
 def test_a_widget_that_breaks_gives_the_terminal_back_and_says_what_broke() -> None:
     with terminal(BREAK) as seen:
         assert seen.finish() == 1
