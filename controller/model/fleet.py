@@ -4,9 +4,20 @@ seconds.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
 from controller.model.ids import PoolKey
+from controller.model.scarcity import (
+    ONE,
+    Budget,
+    Capacity,
+    LlmModel,
+    Resources,
+    TaskUsage,
+    Warm,
+)
+from controller.model.schedule import Schedule
 from controller.model.value import Value
 
 
@@ -55,24 +66,40 @@ class Behavior(Value):
     scale_down: ScalingRules
 
 
+class BlindPolicy(Value):
+    """After `after_s` of blindness a pool is raised to at least `replicas`, never lowered."""
+
+    after_s: float
+    replicas: int
+
+
 class Tier(Value):
-    """A rank of tenants: the higher priority is served first."""
+    """A rank of tenants: the higher priority is served first. Without `blind` a blind pool holds.
+    """
 
     name: str
     priority: int
+    blind: BlindPolicy | None = None
 
 
 class Tenant(Value):
-    """A customer."""
+    """A customer. `weight` is its share inside its tier."""
 
     name: str
     tier: Tier
     namespace: str
     timezone: str = "UTC"
+    weight: Decimal = ONE
+    quota: Resources = Resources()
+    budget: Budget = Budget()
 
 
 class Pool(Value):
-    """One kind of agent of one tenant: a Deployment fed by a queue."""
+    """One kind of agent of one tenant: a Deployment fed by a queue.
+
+    `weight` is its share inside its tenant; `requests` what a replica takes where its profile says
+    so (None: what its pods request); `nodes` the node classes it may use, in order of preference.
+    """
 
     key: PoolKey
     name: str
@@ -90,6 +117,15 @@ class Pool(Value):
     activation: int = 0
     cooldown_s: float = 900.0
     initial_cooldown_s: float = 0.0
+    idle: int | None = None
+    weight: Decimal = ONE
+    minimum_runtime_s: float = 0.0
+    schedules: tuple[Schedule, ...] = ()
+    warm: Warm | None = None
+    requests: Resources | None = None
+    nodes: tuple[str, ...] = ()
+    model: str | None = None
+    usage: TaskUsage | None = None
 
 
 class Fleet(Value):
@@ -98,3 +134,5 @@ class Fleet(Value):
     tiers: tuple[Tier, ...] = ()
     tenants: tuple[Tenant, ...] = ()
     pools: tuple[Pool, ...] = ()
+    models: tuple[LlmModel, ...] = ()
+    capacity: Capacity = Capacity()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.readings import Absent, Reading, Why
+from controller.model.scarcity import Resources
 from controller.model.value import Value
 
 
 class QueueDepth(Value):
     """One JetStream consumer: `pending` not delivered yet, `in_flight` delivered and not
-    acknowledged.
+    acknowledged, `delivered` how many deliveries there were since it was created.
     """
 
     pending: int
@@ -21,6 +23,7 @@ class QueueDepth(Value):
     redelivered: int = 0
     waiting_pulls: int = 0
     paused: bool = False
+    delivered: int | None = None
 
     @property
     def total(self) -> int:
@@ -118,6 +121,31 @@ class PoolObservation(Value):
     warnings: tuple[ClusterEvent, ...] = ()
 
 
+class TokenUsage(Value):
+    """A tenant's tokens since its last reset, counted as its budget counts them.
+
+    `reserved` is what running tasks are expected to use still; `burn_per_minute` the recent pace.
+    """
+
+    used: Decimal
+    reserved: Decimal = Decimal(0)
+    burn_per_minute: Decimal = Decimal(0)
+
+
+class TenantObservation(Value):
+    """What was seen of one tenant. `quota` is what its namespace's ResourceQuota allows in all."""
+
+    usage: Reading[TokenUsage] = Absent(why=Why.NEVER_READ)
+    quota: Reading[Resources] = Absent(why=Why.NEVER_READ)
+
+
+class ClusterRoom(Value):
+    """What the nodes can hold in all, and of each class how many nodes there are."""
+
+    resources: Resources = Resources()
+    classes: dict[str, Resources] = msgspec.field(default_factory=dict)
+
+
 class Observation(Value):
     """One tick's view. A scoped tick carries only the pools it concerns; `clock_step_s` is how far
     the wall clock jumped.
@@ -125,3 +153,5 @@ class Observation(Value):
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
     clock_step_s: float = 0.0
+    tenants: dict[str, TenantObservation] = msgspec.field(default_factory=dict)
+    capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)

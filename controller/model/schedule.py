@@ -1,0 +1,31 @@
+"""Schedules: windows of a tenant's local time in which a pool has another min and max."""
+
+from __future__ import annotations
+
+from controller.model.value import Value
+
+
+class WeeklyWindow(Value):
+    """Open on these days (0 is Monday) between two times of the day, in minutes from midnight.
+
+    `until_minute` at or before `from_minute` is on the following day.
+    """
+
+    days: tuple[int, ...]
+    from_minute: int
+    until_minute: int
+
+
+class CronWindow(Value):
+    """Open for `for_s` seconds from each moment the cron expression names."""
+
+    cron: str
+    for_s: float
+
+
+class Schedule(Value):
+    """While its window is open these replace the pool's; None leaves the pool's own."""
+
+    window: WeeklyWindow | CronWindow
+    min: int | None = None
+    max: int | None = None
