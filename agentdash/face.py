@@ -139,7 +139,7 @@ def _show(
     log_nowhere()
     thread = EngineThread(engine)
     try:
-        run_dashboard(
+        broke = run_dashboard(
             hub,
             clock=clock.now,
             on_ready=thread.start,
@@ -151,6 +151,7 @@ def _show(
         ended = thread.stop(STOP_S)
     if not ended:
         _tell("agentdash: the engine did not stop in time")
+    if broke or not ended:
         return ExitCode.FAILED
     if fatal := thread.fatal():
         _tell(f"agentdash: {fatal}")

@@ -33,6 +33,11 @@ def pytest_sessionfinish() -> Generator[None, object, object]:
 class FlatScreenshots(SVGImageExtension):
     """One file for each test, named after it, in `screenshots/`."""
 
+    def serialize(self, data: Any, **options: Any) -> str:
+        """Keep the spaces at the ends of a text: some viewers drop even the non-breaking ones."""
+        svg = str(super().serialize(data, **options))
+        return svg.replace("<text ", '<text xml:space="preserve" ')
+
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         del test_location
