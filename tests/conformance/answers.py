@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from conformance.hpa_answers import HPA_ANSWERS, pods_of
+from conformance.keda_answers import KEDA_ANSWERS
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -48,18 +49,8 @@ Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]
 NOW = 100_000.0
 
-KEDA_LOOP = (
-    "the cooldown, activation and floors are rule native's; fallback, idle and pauses follow"
-)
 SHARING = "nothing is shared between pools yet"
 NOT_YET: Mapping[str, str] = {
-    "scaledobject_decision": KEDA_LOOP,
-    "triggers_activity": "a pool has one trigger, its queue",
-    "fallback_metric": "fallback is not built yet",
-    "hpa_health_mirror": "there is no HPA beside us whose health could be mirrored",
-    "modifier_formula": "scaling modifiers are not built yet",
-    "modifier_pairing": "scaling modifiers are not built yet",
-    "modifier_trigger_value": "scaling modifiers are not built yet",
     "allocate": SHARING,
     "step": SHARING,
     "demand": "demand from service times is not measured yet",
@@ -330,6 +321,7 @@ ANSWERS: Mapping[str, Callable[[Inputs], Answer]] = {
     "scale_event_log": _scale_event_log,
     "consumer_lag": _consumer_lag,
     **HPA_ANSWERS,
+    **KEDA_ANSWERS,
 }
 
 

@@ -86,7 +86,8 @@ def _pod(pod: Inputs, resource: str) -> MeasuredPod:
     if ready is not None:
         status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
         readiness = PodReadiness(status=status, since=pod.get("ready_transition_time") or 0)
-    requests = pod.get(f"{resource}_requests_milli") or {}
+    # a pod always has a container; where no request is named, it asks for nothing
+    requests = pod.get(f"{resource}_requests_milli") or {"": None}
     containers = tuple(_container(name, milli, resource) for name, milli in requests.items())
     return MeasuredPod(
         name=pod["name"],

@@ -1,0 +1,335 @@
+"""The grammar of a formula: text to a tree, with a place for every mistake. Nothing runs here.
+
+The part of expr-lang that people write in KEDA's scalingModifiers: numbers, names, nil and lists;
+arithmetic, comparisons, logic, ?: and ??; function calls, some of them with a predicate over `#`.
+Precedences are those of expr-lang's parser/operator/operator.go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeAlias
+
+MAX_CHARACTERS: Final = 4096
+# the largest integer of expr-lang; a quantity cannot be larger either
+LARGEST: Final = 2**63 - 1
+_MAX_DEPTH: Final = 100
+_MAX_OPEN: Final = 200
+
+
+class FormulaFault(StrEnum):
+    """What kind of mistake a formula has."""
+
+    SYNTAX = "syntax"
+    TOO_LONG = "too_long"
+    UNKNOWN_NAME = "unknown_name"
+    UNKNOWN_FUNCTION = "unknown_function"
+    WRONG_TYPE = "wrong_type"
+    NOT_A_NUMBER = "not_a_number"
+
+
+class FormulaError(ValueError):
+    """A formula that cannot be read or computed; `position` counts its characters from 0."""
+
+    def __init__(self, fault: FormulaFault, position: int, text: str) -> None:
+        super().__init__(f"{text} (at character {position + 1})")
+        self.fault = fault
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number, true, false or nil."""
+
+    at: int
+    value: float | bool | None
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A trigger, or `#`, the element that a predicate is asked about."""
+
+    at: int
+    name: str
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list that is written out."""
+
+    at: int
+    items: tuple[Node, ...]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """A sign or a negation."""
+
+    at: int
+    operator: str
+    operand: Node
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Two operands and what stands between them."""
+
+    at: int
+    operator: str
+    left: Node
+    right: Node
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """`when ? then : otherwise`."""
+
+    at: int
+    when: Node
+    then: Node
+    otherwise: Node
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function and its arguments; `predicate` is asked about each element of the first."""
+
+    at: int
+    function: str
+    arguments: tuple[Node, ...]
+    predicate: Node | None
+    depth: int
+
+
+Node: TypeAlias = Literal | Name | Items | Unary | Binary | Conditional | Call
+
+
+class _Kind(StrEnum):
+    NUMBER = "number"
+    NAME = "name"
+    SIGN = "sign"
+    END = "end"
+
+
+class _Token(NamedTuple):
+    kind: _Kind
+    text: str
+    at: int
+
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<space>\s+|//[^\n]*|/\*.*?\*/)
+  | (?P<number>0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
+      |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)
+  | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
+  | (?P<sign>\?\?|\*\*|==|!=|<=|>=|&&|\|\||[-+*/%^<>!?:(){}\[\],#])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
+_CONSTANTS: Final = {"true": True, "false": False, "nil": None}
+_UNARY: Final = {"!": 50, "-": 90, "+": 90}
+_COALESCE: Final = "??"
+# the higher binds tighter; powers are read from the right
+_BINARY: Final = {
+    "||": 10,
+    "&&": 15,
+    "==": 20,
+    "!=": 20,
+    "<": 20,
+    ">": 20,
+    "<=": 20,
+    ">=": 20,
+    "+": 30,
+    "-": 30,
+    "*": 60,
+    "/": 60,
+    "%": 60,
+    "**": 100,
+    "^": 100,
+    _COALESCE: 500,
+}
+_FROM_THE_RIGHT: Final = frozenset({"**", "^"})
+
+
+def parse(text: str) -> Node:
+    """The tree of a formula. Raises FormulaError."""
+    if len(text) > MAX_CHARACTERS:
+        raise FormulaError(
+            FormulaFault.TOO_LONG, MAX_CHARACTERS, f"more than {MAX_CHARACTERS} characters"
+        )
+    parser = _Parser(_tokens(text))
+    tree = parser.expression()
+    parser.expect(_Kind.END)
+    return tree
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens: list[_Token] = []
+    at = 0
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise FormulaError(FormulaFault.SYNTAX, at, f"{text[at]!r} is not understood")
+        word = found.group()
+        if found.lastgroup == "name" and word in _WORDS:
+            tokens.append(_Token(_Kind.SIGN, _WORDS[word], at))
+        elif found.lastgroup is not None and found.lastgroup != "space":
+            tokens.append(_Token(_Kind(found.lastgroup), word, at))
+        at = found.end()
+        if found.lastgroup == "number" and re.match(r"[A-Za-z0-9_$.]", text[at : at + 1]):
+            raise FormulaError(FormulaFault.SYNTAX, at, f"{word}{text[at]} is not a number")
+    tokens.append(_Token(_Kind.END, "", len(text)))
+    return tokens
+
+
+class _Parser:
+    """Precedence climbing over a list of tokens."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._next = 0
+        self._open = 0
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._next]
+
+    def expect(self, kind: _Kind, text: str = "") -> _Token:
+        token = self._token
+        if token.kind is not kind or (text and token.text != text):
+            found = f"{token.text!r}" if token.text else "the end"
+            wanted = f"{text!r}" if text else f"the {kind.value}"
+            raise FormulaError(FormulaFault.SYNTAX, token.at, f"{wanted} expected, not {found}")
+        self._next += 1
+        return token
+
+    def _accept(self, sign: str) -> _Token | None:
+        token = self._token
+        if token.kind is not _Kind.SIGN or token.text != sign:
+            return None
+        self._next += 1
+        return token
+
+    def _enter(self) -> None:
+        """One level deeper: each takes stack to read."""
+        self._open += 1
+        if self._open > _MAX_OPEN:
+            raise FormulaError(FormulaFault.TOO_LONG, self._token.at, "nested too deeply")
+
+    def expression(self) -> Node:
+        """An expression with its ?: conditionals, which bind least."""
+        self._enter()
+        tree = self._operation(0)
+        while (mark := self._accept("?")) is not None:
+            then = self.expression()
+            self.expect(_Kind.SIGN, ":")
+            otherwise = self.expression()
+            depth = _deeper(mark.at, tree, then, otherwise)
+            tree = Conditional(mark.at, tree, then, otherwise, depth)
+        self._open -= 1
+        return tree
+
+    def _operation(self, least: int) -> Node:
+        self._enter()
+        left = self._operand()
+        before = ""
+        while self._token.kind is _Kind.SIGN and self._token.text in _BINARY:
+            token = self._token
+            precedence = _BINARY[token.text]
+            if precedence < least:
+                break
+            if before == _COALESCE and token.text != _COALESCE:
+                raise FormulaError(
+                    FormulaFault.SYNTAX, token.at, f"{token.text!r} beside '??' needs parentheses"
+                )
+            self._next += 1
+            inside = precedence if token.text in _FROM_THE_RIGHT else precedence + 1
+            right = self._operation(inside)
+            left = Binary(token.at, token.text, left, right, _deeper(token.at, left, right))
+            before = token.text
+        self._open -= 1
+        return left
+
+    def _operand(self) -> Node:
+        token = self._token
+        if token.kind is _Kind.SIGN and token.text in _UNARY:
+            self._next += 1
+            operand = self._operation(_UNARY[token.text])
+            return Unary(token.at, token.text, operand, _deeper(token.at, operand))
+        if token.kind is _Kind.NUMBER:
+            self._next += 1
+            return Literal(token.at, _number(token))
+        if token.kind is _Kind.NAME:
+            self._next += 1
+            return self._named(token)
+        if self._accept("#") is not None:
+            return Name(token.at, "#")
+        if self._accept("(") is not None:
+            tree = self.expression()
+            self.expect(_Kind.SIGN, ")")
+            return tree
+        if self._accept("[") is not None:
+            items = self._until("]")
+            return Items(token.at, items, _deeper(token.at, *items))
+        found = f"{token.text!r}" if token.text else "the end"
+        raise FormulaError(FormulaFault.SYNTAX, token.at, f"a value expected, not {found}")
+
+    def _named(self, token: _Token) -> Node:
+        if token.text in _CONSTANTS:
+            return Literal(token.at, _CONSTANTS[token.text])
+        if self._accept("(") is None:
+            return Name(token.at, token.text)
+        arguments: list[Node] = []
+        predicate: Node | None = None
+        while self._accept(")") is None:
+            if arguments:
+                self.expect(_Kind.SIGN, ",")
+            if arguments and self._accept("{") is not None:
+                predicate = self.expression()
+                self.expect(_Kind.SIGN, "}")
+                self.expect(_Kind.SIGN, ")")
+                break
+            arguments.append(self.expression())
+        parts = arguments if predicate is None else [*arguments, predicate]
+        depth = _deeper(token.at, *parts)
+        return Call(token.at, token.text, tuple(arguments), predicate, depth)
+
+    def _until(self, sign: str) -> tuple[Node, ...]:
+        items: list[Node] = []
+        while self._accept(sign) is None:
+            if items:
+                self.expect(_Kind.SIGN, ",")
+            items.append(self.expression())
+        return tuple(items)
+
+
+def _deeper(at: int, *parts: Node) -> int:
+    """The height of a tree over these; bounded, for each level of it takes stack to compute."""
+    depth = 1 + max((part.depth for part in parts), default=0)
+    if depth > _MAX_DEPTH:
+        raise FormulaError(FormulaFault.TOO_LONG, at, "too many operators in a row")
+    return depth
+
+
+def _number(token: _Token) -> float:
+    """An integer where it is written as one: only integers have a remainder."""
+    text = token.text.replace("_", "")
+    if text[:2].lower() in {"0x", "0o", "0b"}:
+        if not text[2:]:
+            raise FormulaError(FormulaFault.SYNTAX, token.at, f"{token.text} is not a number")
+        number: float = int(text, 0)
+    else:
+        number = int(text) if text.isdecimal() else float(text)
+    if abs(number) > LARGEST:
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, token.at, "the number is too large")
+    return number
