@@ -13,7 +13,7 @@ moved of late. A forecast is the present demand, drawn towards its mean as the p
 
 from __future__ import annotations
 
-from math import ceil, exp, floor, log, sqrt
+from math import ceil, exp, floor, inf, log, sqrt
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -24,14 +24,18 @@ from controller.model.value import Value
 _FAST_RATE_S: Final = 60.0
 _SLOW_RATE_S: Final = 900.0
 _MEAN_S: Final = 300.0
-_SPREAD_S: Final = 60.0
+_SPREAD_S: Final = 120.0
 _SERVICE_S: Final = 6 * 3600 / log(2)  # half of it is forgotten after 6 hours
 # moves are counted in steps of a quarter of the usual move; older ones are halved
 _STEPS: Final = 4
 _LOWEST: Final = -2
 _BINS: Final = 48
 _REMEMBERED: Final = 4000.0
-_PAIRS: Final = 1000.0
+_PAIR_KEPT: Final = 0.998  # of the past at every arrival, so that 500 count
+# a move is never less than this, squared: counts are whole numbers, and a lull proves little
+_LEAST_SQUARE: Final = 3.0
+# a jump counts as at most so many usual moves: a backlog at a cold start is not how demand moves
+_OUTLIER: Final = 3.0
 # how finely the forecasts of the last time to ready are kept
 _FORECASTS: Final = 20
 # before anything is known: a task takes half a minute, and most arrivals find the demand unmoved
@@ -52,9 +56,9 @@ class NativeSetting(Value):
     hold_s: float = 0.0
 
 
-PROMPT: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=1200.0)
+PROMPT: Final = NativeSetting(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
 THRIFTY: Final = NativeSetting(start_wait_cost_s=60.0, keep_wait_cost_s=120.0)
-CALM: Final = NativeSetting(start_wait_cost_s=300.0, keep_wait_cost_s=900.0, hold_s=240.0)
+CALM: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
 
 
 class Forecast(Value, gc=False):
@@ -65,14 +69,14 @@ class Forecast(Value, gc=False):
     at: float
     anchor: float
     scale: float
-    demand: int
+    demand: float
     mean: float
 
 
 class NativeState(Value, gc=False):
     """What the rule remembers of one pool; times in the caller's seconds.
 
-    `arrivals` and `completions` are the counters as last seen, `demand` the messages then.
+    `arrivals` and `completions` are the counters as last seen, `demand` the slots then needed.
     `fast_rate`, `slow_rate` in arrivals/s; `mean` and `square_error` in slots; `moved_together` and
     `moved` are the sums of which the quotient says how much of a deviation lasts; `moves` counts
     arrivals by how far the demand had moved.
@@ -81,7 +85,7 @@ class NativeState(Value, gc=False):
     at: float
     arrivals: int
     completions: int
-    demand: int = 0
+    demand: float = 0.0
     in_flight: int = 0
     fast_rate: float = 0.0
     slow_rate: float = 0.0
@@ -131,9 +135,9 @@ def begin_native(seen: NativeInput, now: float) -> NativeState:
         at=now,
         arrivals=seen.arrivals,
         completions=seen.completions,
-        demand=seen.pending + seen.in_flight,
+        demand=_demand(seen, _FIRST_SERVICE_S),
         in_flight=seen.in_flight,
-        mean=float(seen.pending + seen.in_flight),
+        mean=_demand(seen, _FIRST_SERVICE_S),
         moves=tuple(moves),
         wanted_at=now,
     )
@@ -148,22 +152,21 @@ def native(
     pending. May be called as often or as seldom as one likes.
     """
     state = begin_native(seen, now) if state is None else _learned(seen, state, now)
-    ready_s = max(seen.time_to_ready_s, 1e-3)
     demand = state.demand
     lasting = state.moved_together / state.moved
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
-    scale = sqrt(1.0 + state.square_error)
+    scale = sqrt(_LEAST_SQUARE + state.square_error)
     service_s = state.worked_s / state.worked
     rate = (state.fast_rate + state.slow_rate) / 2
 
     # a waiting task is served by a new replica or by the next completion, whichever is sooner
-    longest_wait = min(1.0, service_s / (max(state.mean, 1.0) * ready_s))
+    longest_wait = min(1.0, service_s / (max(state.mean, 1.0) * _ready_s(seen)))
     start_at, keep_at = _levels(
         state.moves,
         rate * longest_wait * setting.start_wait_cost_s,
         rate * longest_wait * setting.keep_wait_cost_s,
     )
-    base = _base(seen, service_s / ready_s)
+    base = max(ceil(demand / seen.slots - 1e-9), 1 if seen.pending + seen.in_flight else 0)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))
     keep = max(start, _replicas(anchor + keep_at * scale, seen.slots))
 
@@ -174,7 +177,7 @@ def native(
     elif now - wanted_at < setting.hold_s:
         replicas = seen.replicas
     forecast = Forecast(at=now, anchor=anchor, scale=scale, demand=demand, mean=state.mean)
-    forecasts = _with_forecast(state.forecasts, forecast, ready_s)
+    forecasts = _with_forecast(state.forecasts, forecast, _ready_s(seen))
     if wanted_at != state.wanted_at or forecasts is not state.forecasts:
         state = replace(state, wanted_at=wanted_at, forecasts=forecasts)
     return Advice(replicas, base, start, keep, rate), state
@@ -192,25 +195,27 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
     forecast = since[0] if since else None
 
     kept = exp(-passed_s / _SPREAD_S)
-    error = 0.0 if forecast is None else state.demand - forecast.anchor
-    square_error = error * error + (state.square_error - error * error) * kept
+    square = 0.0 if forecast is None else (state.demand - forecast.anchor) ** 2
+    square = min(square, _OUTLIER**2 * (_LEAST_SQUARE + state.square_error))
+    square_error = square + (state.square_error - square) * kept
     kept = exp(-passed_s / _MEAN_S)
     mean = state.demand + (state.mean - state.demand) * kept
     kept = exp(-passed_s / _SERVICE_S)
+    worked_s = (state.worked_s + state.in_flight * passed_s) * kept
+    worked = state.worked * kept + completed
     moved_together, moved, moves = state.moved_together, state.moved, state.moves
     if arrived and forecast is not None:
         before, later = forecast.demand - forecast.mean, state.demand - forecast.mean
-        moved_together += arrived * before * later
-        moved += arrived * before * before
-        if moved > _PAIRS:
-            moved_together, moved = moved_together / 2, moved / 2
+        faded = _PAIR_KEPT**arrived
+        moved_together = moved_together * faded + arrived * before * later
+        moved = max(moved * faded + arrived * before * before, 1e-6)
         taken = max(state.demand - completed, 0) - forecast.anchor
         moves = _counted(moves, arrived, taken, forecast.scale)
     return NativeState(
         at=max(now, state.at),
         arrivals=seen.arrivals,
         completions=seen.completions,
-        demand=seen.pending + seen.in_flight,
+        demand=_demand(seen, worked_s / worked),
         in_flight=seen.in_flight,
         fast_rate=state.fast_rate * exp(-passed_s / _FAST_RATE_S) + arrived / _FAST_RATE_S,
         slow_rate=state.slow_rate * exp(-passed_s / _SLOW_RATE_S) + arrived / _SLOW_RATE_S,
@@ -218,8 +223,8 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
         square_error=square_error,
         moved_together=moved_together,
         moved=moved,
-        worked_s=(state.worked_s + state.in_flight * passed_s) * kept,
-        worked=state.worked * kept + completed,
+        worked_s=worked_s,
+        worked=worked,
         moves=moves,
         wanted_at=state.wanted_at,
         forecasts=since,
@@ -245,12 +250,12 @@ def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> 
     `…_worth` is what the slot that every arrival needs is worth a second.
     """
     total = sum(moves)
-    start_at = keep_at = float("-inf")
-    # the counts are searched from the rarest move down, so the higher level is met first
+    start_at = keep_at = -inf
+    # from the rarest move down, so the higher level is met first
     above = 0.0
     for place in range(_BINS - 1, -1, -1):
         above += moves[place]
-        if keep_at == float("-inf") and above * keep_worth > total:
+        if keep_at == -inf and above * keep_worth > total:
             keep_at = (place + 1) / _STEPS + _LOWEST
         if above * start_worth > total:
             start_at = (place + 1) / _STEPS + _LOWEST
@@ -258,14 +263,15 @@ def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> 
     return start_at, keep_at
 
 
-def _base(seen: NativeInput, service_ratio: float) -> int:
-    """What the messages themselves need: those worked on their slots, and of the waiting ones those
-    that would not be done by the time a new replica is ready; `service_ratio` is time of service by
-    time to ready.
+def _demand(seen: NativeInput, service_s: float) -> float:
+    """The slots that the messages need: one for each that is worked on, and as many for those that
+    wait as would still be undone when a new replica is ready.
     """
-    waiting = seen.pending * min(1.0, service_ratio)
-    base = ceil((seen.in_flight + waiting) / seen.slots - 1e-9)
-    return max(base, 1 if seen.pending + seen.in_flight > 0 else 0)
+    return seen.in_flight + seen.pending * min(1.0, service_s / _ready_s(seen))
+
+
+def _ready_s(seen: NativeInput) -> float:
+    return max(seen.time_to_ready_s, 1e-3)
 
 
 def _replicas(slots_needed: float, slots: int) -> int:

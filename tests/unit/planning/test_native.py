@@ -179,3 +179,24 @@ def test_the_state_stays_small() -> None:
     state, _, _ = lived(PROMPT, every_s=3.0, service_s=30.0)
     assert len(state.forecasts) <= 22
     assert len(msgspec.json.encode(state)) < 4096
+
+
+def test_a_backlog_at_a_cold_start_does_not_pass_for_the_usual_swing() -> None:
+    now, state = 0.0, None
+    advice, state = native(seen(), state, PROMPT, now)
+    most = 0
+    for second in range(1, 120):
+        now = float(second)
+        arrived = min(8 * second, 8 * 60)
+        done = max(arrived - 16, 0) if second > READY_S else 0
+        working = min(arrived - done, 16) if second > READY_S else 0
+        known = seen(
+            arrived - done - working,
+            working,
+            arrivals=arrived,
+            completions=done,
+            replicas=advice.replicas,
+        )
+        advice, state = native(known, state, PROMPT, now)
+        most = max(most, advice.replicas)
+    assert most <= 2 * 8 * READY_S
