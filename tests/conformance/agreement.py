@@ -12,6 +12,12 @@ def agrees(key: str, wanted: Any, answer: Mapping[str, Any]) -> bool:
         parts = [wanted] if isinstance(wanted, str) else wanted
         return all(part in answer.get("error", "") for part in parts)
     given = answer[key]
+    if key == "pools":  # of each pool, what is named of it
+        return all(
+            _same(part, given[pool].get(name))
+            for pool, parts in wanted.items()
+            for name, part in parts.items()
+        )
     if isinstance(wanted, dict) and "status" in wanted and isinstance(given, dict):
         return all(_same(part, given.get(name)) for name, part in wanted.items())
     return _same(wanted, given)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from conformance.hpa_answers import HPA_ANSWERS, pods_of
 from conformance.keda_answers import KEDA_ANSWERS
+from conformance.sharing_answers import SHARING_ANSWERS
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -49,15 +50,7 @@ Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]
 NOW = 100_000.0
 
-SHARING = "nothing is shared between pools yet"
-NOT_YET: Mapping[str, str] = {
-    "allocate": SHARING,
-    "step": SHARING,
-    "demand": "demand from service times is not measured yet",
-    "rate_cap": SHARING,
-    "budget": SHARING,
-    "warm": "warm spares are not built yet",
-}
+NOT_YET: Mapping[str, str] = {}
 
 
 class Divergence(NamedTuple):
@@ -322,6 +315,7 @@ ANSWERS: Mapping[str, Callable[[Inputs], Answer]] = {
     "consumer_lag": _consumer_lag,
     **HPA_ANSWERS,
     **KEDA_ANSWERS,
+    **SHARING_ANSWERS,
 }
 
 

@@ -1,0 +1,68 @@
+"""Exact numbers from what people write, and divisions that are compared without being rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import lcm
+
+from controller.planning.allocation.values import Amount, AmountError, WeightError
+
+
+def exact(amount: Amount, subject: str) -> int | Fraction:
+    """The amount as an int or a Fraction. Raises AmountError if it is inexact or below zero."""
+    value: int | Fraction
+    if type(amount) is int:
+        value = amount
+    elif isinstance(amount, Fraction) or (isinstance(amount, Decimal) and amount.is_finite()):
+        value = Fraction(amount)
+    else:
+        raise AmountError(subject, f"{amount!r} is not an exact number")
+    if value < 0:
+        raise AmountError(subject, f"{amount} is below zero")
+    return value
+
+
+def exact_weight(weight: Amount, subject: str) -> int | Fraction:
+    """The weight as an int or a Fraction. Raises WeightError unless it is exact and above zero."""
+    try:
+        value = exact(weight, subject)
+    except AmountError as error:
+        raise WeightError(subject, f"the weight {weight!r} is not a positive number") from error
+    if value == 0:
+        raise WeightError(subject, "a weight of 0 is no share; leave the pool out or pause it")
+    return value
+
+
+def common_denominator(numbers: Iterable[int | Fraction]) -> int:
+    """The smallest factor that makes all of them whole."""
+    return lcm(*{number.denominator for number in numbers})
+
+
+def divisors(weights: Sequence[int | Fraction]) -> list[tuple[int, int]]:
+    """(m, d) of each weight such that `n * m // d` sorts whole numbers n just as n / weight does.
+
+    Two different fractions n/w differ by at least one part in the product of the numerators of
+    their weights, so a scale of twice the largest squared keeps them apart when rounded down. The
+    lcm of the numerators does it without rounding, and is taken where it is not larger.
+    """
+    if not weights:
+        return []
+    numerators = {weight.numerator for weight in weights}
+    largest = max(numerators)
+    scale = 1
+    for numerator in numerators:
+        scale = lcm(scale, numerator)
+        if scale > 2 * largest * largest:
+            scale = 2 * largest * largest
+            break
+    found: dict[int | Fraction, tuple[int, int]] = {}
+    for weight in weights:
+        if weight not in found:
+            multiplied = weight.denominator * scale
+            over = multiplied % weight.numerator
+            found[weight] = (
+                (multiplied, weight.numerator) if over else (multiplied // weight.numerator, 1)
+            )
+    return [found[weight] for weight in weights]

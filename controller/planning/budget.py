@@ -1,0 +1,179 @@
+"""A tenant's tokens per day: where it stands, how fast it may go on, and what that allows.
+
+Pacing throttles before the cap, so that the budget lasts until its reset; the cap itself takes the
+target to zero and lets busy replicas finish. Numbers are exact; times are minutes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from math import floor
+from typing import Final
+
+from controller.model.decision import Bound
+from controller.model.value import Value
+from controller.planning.allocation import Amount, AmountError, Row
+from controller.planning.allocation.exact import exact
+
+WARN_AT: Final = Fraction(4, 5)
+
+
+class BudgetState(StrEnum):
+    """How much is left: enough, little, nothing."""
+
+    OK = "ok"
+    WARN = "warn"
+    HARD = "hard"
+
+
+class Pacing(StrEnum):
+    """When a tenant is held to the pace that lasts until the reset."""
+
+    NEVER = "never"
+    ON_WARNING = "on_warning"
+    ALWAYS = "always"
+
+
+class Budget(Value):
+    """What a tenant may use in a period; `burst` is how far above its pace it may go while it is OK
+    and paced always. Without `hard` it is warned and paced, never stopped.
+    """
+
+    tokens: Amount
+    warn: Amount = WARN_AT
+    hard: bool = True
+    pacing: Pacing = Pacing.ON_WARNING
+    burst: Amount = 1
+
+
+class TokenUse(Value):
+    """What was used of it: settled, `reserved` by running jobs, burnt a minute; and the period."""
+
+    used: Amount
+    reserved: Amount = 0
+    burn_per_minute: Amount = 0
+    minutes_to_reset: Amount = 1440
+    period_minutes: Amount = 1440
+
+
+class BudgetStatus(Value):
+    """Where a budget stands.
+
+    `pace` in tokens per minute lasts until the reset; None at the reset itself. `limit` is the pace
+    the tenant is held to, 0 if it is stopped, None if it is not held. `exhausted_in` minutes at
+    today's burn, None if nothing burns. `burn_ratio`: part used by part of the period gone by.
+    """
+
+    state: BudgetState
+    rest: Fraction
+    pace: Fraction | None
+    limit: Fraction | None
+    exhausted_in: Fraction | None
+    before_reset: bool
+    burn_ratio: Fraction | None
+
+    @property
+    def alarming(self) -> bool:
+        """Ahead of the clock and empty before the reset; a percentage alone alarms nobody."""
+        return self.before_reset and self.burn_ratio is not None and self.burn_ratio > 1
+
+
+def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
+    """State, pace and outlook. Raises AmountError for what is negative or not exact."""
+    tokens, used = _exact(budget.tokens), _exact(use.used)
+    rest = tokens - used - _exact(use.reserved)
+    minutes, period = _exact(use.minutes_to_reset), _exact(use.period_minutes)
+    burn, elapsed = _exact(use.burn_per_minute), _exact(use.period_minutes) - minutes
+    state = _state(budget, tokens, rest)
+    pace = max(rest, Fraction(0)) / minutes if minutes else None
+    exhausted_in = max(rest, Fraction(0)) / burn if burn else None
+    return BudgetStatus(
+        state=state,
+        rest=rest,
+        pace=pace,
+        limit=_limit(budget, state, pace),
+        exhausted_in=exhausted_in,
+        before_reset=exhausted_in is not None and exhausted_in < minutes,
+        burn_ratio=(used / tokens) / (elapsed / period) if tokens and elapsed > 0 else None,
+    )
+
+
+def budget_ceiling(status: BudgetStatus, replica_burn: Amount | None) -> int | None:
+    """Replicas a tenant's only pool may have, each burning so many tokens a minute; None is no
+    limit, also where that burn is not known. A tenant that is paced keeps one.
+    """
+    if status.limit is None or (status.state is not BudgetState.HARD and not replica_burn):
+        return None
+    if status.state is BudgetState.HARD:
+        return 0
+    return max(1, floor(status.limit / _exact(replica_burn or 1)))
+
+
+def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
+    """The same limit as a row over a tenant's pools, of which a replica uses its burn. The first
+    replica passes while the tenant is not stopped, however slow the pace.
+    """
+    if status.limit is None:
+        return None
+    return Row(
+        name=f"budget:{tenant}",
+        capacity=status.limit,
+        bound=Bound.BUDGET,
+        first_passes=status.state is not BudgetState.HARD,
+    )
+
+
+def admits(status: BudgetStatus, expected_tokens: Amount) -> bool:
+    """Whether a new job fits what is left; then only errors in the estimates overshoot."""
+    return status.rest >= _exact(expected_tokens)
+
+
+def latest_throttle(
+    rest: Amount, burn_per_minute: Amount, baseline_burn: Amount, minutes_to_reset: Amount
+) -> Fraction | None:
+    """Minutes until even the baseline alone would overrun, if the burn goes on; None if it never
+    does, 0 if it is too late already.
+    """
+    left, burn, slow = _exact(rest), _exact(burn_per_minute), _exact(baseline_burn)
+    minutes = _exact(minutes_to_reset)
+    if burn <= slow:
+        return None if slow * minutes <= left else Fraction(0)
+    at = (left - slow * minutes) / (burn - slow)
+    return None if at >= minutes else max(at, Fraction(0))
+
+
+def _state(budget: Budget, tokens: Fraction, rest: Fraction) -> BudgetState:
+    if rest <= 0:
+        return BudgetState.HARD if budget.hard else BudgetState.WARN
+    gone = tokens - rest
+    return BudgetState.WARN if gone >= _exact(budget.warn) * tokens else BudgetState.OK
+
+
+def _limit(budget: Budget, state: BudgetState, pace: Fraction | None) -> Fraction | None:
+    if state is BudgetState.HARD:
+        return Fraction(0)
+    if budget.pacing is Pacing.NEVER or pace is None:
+        return None
+    if state is BudgetState.WARN:
+        return pace
+    return pace * _exact(budget.burst) if budget.pacing is Pacing.ALWAYS else None
+
+
+def _exact(amount: Amount) -> Fraction:
+    return Fraction(exact(amount, "budget"))
+
+
+__all__ = [
+    "AmountError",
+    "Budget",
+    "BudgetState",
+    "BudgetStatus",
+    "Pacing",
+    "TokenUse",
+    "admits",
+    "budget_ceiling",
+    "budget_row",
+    "budget_status",
+    "latest_throttle",
+]

@@ -1,0 +1,45 @@
+"""Days as a tenant's clock has them: when a daily budget began, and when it is reset."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+
+class Day(NamedTuple):
+    """From one local midnight to the next, in Unix seconds: 23, 24 or 25 hours, rarely others."""
+
+    start: float
+    end: float
+
+    @property
+    def minutes(self) -> float:
+        """How long it is."""
+        return (self.end - self.start) / 60
+
+    def minutes_left(self, now: float) -> float:
+        """Until the next one begins."""
+        return (self.end - now) / 60
+
+
+def local_day(now: float, zone: ZoneInfo) -> Day:
+    """The day that `now` belongs to: days follow each other without gap or overlap.
+
+    A midnight that the clocks skip is the moment they jump; of one that comes twice, the first
+    counts, and an hour that is repeated across it stays with the day that has begun.
+    """
+    day = datetime.fromtimestamp(now, zone).date()
+    start, end = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+    while now < start:
+        day -= timedelta(days=1)
+        start, end = _midnight(day, zone), start
+    while now >= end:
+        day += timedelta(days=1)
+        start, end = end, _midnight(day + timedelta(days=1), zone)
+    return Day(start, end)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> float:
+    # PEP 495: a skipped time with fold 0 is read with the offset before the jump
+    return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()

@@ -1,0 +1,147 @@
+"""Step 4: from what a pool has towards its target, without taking away work or room that is in use.
+
+Down goes only what is idle; what a target takes from busy replicas is drained, and leaves when it
+is idle. Up goes only into room that is physically free: a place counts as taken until whoever is
+leaving it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from controller.model.decision import Gate
+from controller.model.value import Value
+from controller.planning.allocation import Amount, AmountError, Claim, Row
+from controller.planning.allocation.allocate import members_of, tiers_of
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.rows import GRANTED, Rows
+
+
+class Position(Value, gc=False):
+    """One pool: where it is and where it should be, in replicas.
+
+    `busy` replicas work, `terminating` ones are on their way out beside `current`. `too_young` idle
+    ones have not had their minimum runtime and are not taken back for sharing. `max_up` is the most
+    to add at once. A replica takes `uses` of the rows of physical room.
+    """
+
+    pool: str
+    tenant: str
+    current: int
+    target: int
+    busy: int = 0
+    terminating: int = 0
+    too_young: int = 0
+    max_up: int | None = None
+    tier: int = 0
+    weight: Amount = 1
+    uses: Mapping[str, Amount] = msgspec.field(default_factory=dict)
+
+
+class Step(Value, gc=False):
+    """What to do now: `next` replicas, so many added or removed, and busy ones to let finish.
+
+    `gate` is why next is not the target; None where it is, or where `max_up` is the reason.
+    """
+
+    next: int
+    add: int = 0
+    remove: int = 0
+    drain: int = 0
+    gate: Gate | None = None
+    limited_by: str = ""
+
+
+def step(
+    positions: Iterable[Position],
+    room: Iterable[Row] = (),
+    tenant_weights: Mapping[str, Amount] | None = None,
+) -> dict[str, Step]:
+    """One step for each pool, by pool in the order of their names. Room goes to the highest tier
+    first, there to the tenant, and its pool, that runs least per weight. Raises SharingError.
+    """
+    ordered = sorted(positions, key=_by_name)
+    rows = sorted(room, key=_by_row_name)
+    goals = [_goal(position) for position in ordered]
+    growing = _grow(ordered, rows, goals, tenant_weights or {})
+    return {
+        position.pool: _down(position)
+        if position.target < position.current
+        else _up(position, growing, pool, rows)
+        for pool, position in enumerate(ordered)
+    }
+
+
+def _grow(
+    positions: Sequence[Position],
+    rows: Sequence[Row],
+    goals: Sequence[int],
+    tenant_weights: Mapping[str, Amount],
+) -> Filling:
+    """Hand out the room that nobody stands in."""
+    claims = [
+        Claim(
+            pool=position.pool,
+            tenant=position.tenant,
+            tier=position.tier,
+            weight=position.weight,
+            uses=position.uses,
+        )
+        for position in positions
+    ]
+    standing = [position.current + position.terminating for position in positions]
+    wants = [
+        there + max(goal - position.current, 0)
+        for there, goal, position in zip(standing, goals, positions, strict=True)
+    ]
+    filling = Filling(members_of(claims, tenant_weights), Rows(claims, rows, wants))
+    for pool, position in enumerate(positions):
+        filling.have[pool] = position.current
+        filling.rows.seat(pool, standing[pool])
+    for pools in tiers_of(claims).values():
+        filling.fill(pools, goals, strict=True)
+    return filling
+
+
+def _goal(position: Position) -> int:
+    counts = (position.current, position.target, position.terminating, position.too_young)
+    if min(*counts, position.busy) < 0 or (position.max_up or 0) < 0:
+        raise AmountError(position.pool, "replicas cannot be below zero")
+    if position.max_up is None:
+        return position.target
+    return min(position.target, position.current + position.max_up)
+
+
+def _down(position: Position) -> Step:
+    surplus = position.current - position.target
+    idle = max(position.current - position.busy, 0)
+    remove = min(surplus, max(idle - position.too_young, 0))
+    gate = None
+    if remove < surplus:
+        gate = Gate.BUSY if idle < surplus else Gate.MINIMUM_RUNTIME
+    return Step(
+        next=position.current - remove,
+        remove=remove,
+        drain=min(surplus - remove, position.busy),
+        gate=gate,
+    )
+
+
+def _up(position: Position, growing: Filling, pool: int, rows: Sequence[Row]) -> Step:
+    following, refused = growing.have[pool], growing.refused_by[pool]
+    return Step(
+        next=following,
+        add=following - position.current,
+        gate=None if refused == GRANTED else Gate.ROOM,
+        limited_by="" if refused == GRANTED else rows[refused].name,
+    )
+
+
+def _by_name(position: Position) -> str:
+    return position.pool
+
+
+def _by_row_name(row: Row) -> str:
+    return row.name

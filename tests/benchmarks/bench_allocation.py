@@ -1,0 +1,117 @@
+"""How long sharing takes: `python tests/benchmarks/bench_allocation.py`, a line per size and kind.
+
+Each fleet has ten replicas wanted per pool. Plenty: everything fits. One row: a cluster with six
+for every ten, each pool a tenant of its own. Tenants: twenty pools each, cluster CPU and memory,
+quotas that bind some of them, and eight models' rate limits.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+from controller.model.decision import Bound
+from controller.planning.allocation import HALF_FED, Claim, Row, allocate
+
+TARGETS_MS = {100: 1.0, 1_000: 6.0, 10_000: 60.0}
+TIERS = (1000, 500, 100)
+Case = tuple[list[Claim], list[Row]]
+
+
+def single(size: int, capacity: int, tiers: tuple[int, ...] = TIERS) -> Case:
+    claims = [
+        Claim(
+            pool=f"pool-{number:05}",
+            tenant=f"tenant-{number:05}",
+            tier=tiers[number % len(tiers)],
+            demand=1 + number * 7 % 19,
+            current=number % 11,
+            min=number % 2,
+            warm=number % 3,
+            uses={"replicas": 1},
+        )
+        for number in range(size)
+    ]
+    return claims, [Row(name="replicas", capacity=capacity, fair=True)]
+
+
+def plenty(size: int) -> Case:
+    return single(size, 20 * size)
+
+
+def one_row(size: int) -> Case:
+    return single(size, 6 * size)
+
+
+def one_tier(size: int) -> Case:
+    return single(size, 6 * size, (100,))
+
+
+def tenants(size: int) -> Case:
+    claims = []
+    for number in range(size):
+        tenant = f"tenant-{number // 20:05}"
+        cpu = (Fraction(1, 4), Fraction(1, 2), 1)[number % 3]
+        claims.append(
+            Claim(
+                pool=f"{tenant}/pool-{number % 20:05}",
+                tenant=tenant,
+                tier=TIERS[number // 20 % 3],
+                weight=1 + number % 2,
+                demand=1 + number * 7 % 19,
+                current=number % 11,
+                min=number % 2,
+                uses={
+                    "replicas": 1,
+                    "cpu": cpu,
+                    "memory": 512 << number % 3,
+                    f"quota:{tenant}": 1,
+                    f"rpm:{number % 8}": 10 + number % 3,
+                },
+            )
+        )
+    rows = [
+        Row(name="replicas", capacity=20 * size, fair=True),
+        Row(name="cpu", capacity=4 * size, fair=True),
+        Row(name="memory", capacity=8192 * size, fair=True),
+        *(Row(name=f"rpm:{key}", capacity=10 * size, soft=HALF_FED) for key in range(8)),
+    ]
+    rows.extend(
+        Row(name=f"quota:tenant-{number:05}", capacity=120 + number % 200, bound=Bound.QUOTA)
+        for number in range(-(-size // 20))
+    )
+    return claims, rows
+
+
+def measure(case: Case, runs: int = 7) -> list[float]:
+    """Milliseconds of one core."""
+    times = []
+    for _ in range(runs):
+        began = time.process_time()
+        allocate(*case)
+        times.append((time.process_time() - began) * 1000)
+    return times
+
+
+KINDS: dict[str, Callable[[int], Case]] = {
+    "plenty": plenty,
+    "one row": one_row,
+    "one tier": one_tier,
+    "tenants": tenants,
+}
+
+
+def main() -> None:
+    for size, target_ms in TARGETS_MS.items():
+        for kind, build in KINDS.items():
+            times = measure(build(size))
+            print(
+                f"share {size:>6,} pools, {kind:>8}: median {statistics.median(times):7.2f} ms,"
+                f" worst {max(times):7.2f} ms (target {target_ms:g} ms)"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The fast way of sharing gives what the slow one gives, for anything at all."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.planning.allocation import Amount, Claim, Row, SharingPolicy
+from property.sharing_worlds import (
+    TIERS,
+    Oracle,
+    Weights,
+    equal_pods,
+    fleets,
+    shared,
+    weights_for,
+)
+
+
+@settings(max_examples=400)
+@given(fleets())
+def test_any_fleet_is_shared_as_the_rule_is_written(
+    fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy],
+) -> None:
+    assert shared(*fleet) == Oracle(*fleet).run()
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_one_row_is_shared_as_the_rule_is_written(data: st.DataObject) -> None:
+    claims, row = data.draw(equal_pods(shared_tenants=True))
+    weights = data.draw(weights_for(claims))
+    assert shared(claims, row, weights) == Oracle(claims, [row], weights, SharingPolicy()).run()
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
+    """Many replicas of few pools, so that whole stretches can be granted at once."""
+    tenants = draw(st.integers(1, 6))
+    claims = [
+        Claim(
+            pool=f"p{number}",
+            tenant=f"t{draw(st.integers(0, tenants))}",
+            tier=draw(st.sampled_from(TIERS[:2])),
+            demand=draw(st.integers(0, 90)),
+            weight=draw(st.integers(1, 4)),
+            min=draw(st.sampled_from([0, 5, 20])),
+            current=draw(st.integers(0, 60)),
+            uses={
+                "replicas": 1,
+                "cpu": draw(st.sampled_from([1, 2, 5])),
+                **draw(st.sampled_from([{}, {"rpm": 3}, {"rpm": 1, "quota": 1}, {"quota": 2}])),
+            },
+        )
+        for number in range(draw(st.integers(1, 8)))
+    ]
+    rows = [
+        Row(name="replicas", capacity=draw(st.integers(0, 300)), fair=True),
+        Row(name="cpu", capacity=draw(st.integers(0, 600)), fair=draw(st.booleans())),
+        Row(name="rpm", capacity=draw(st.integers(0, 200)), soft=draw(st.sampled_from([1, 0]))),
+        Row(name="quota", capacity=draw(st.integers(0, 90))),
+    ]
+    return claims, rows, draw(weights_for(claims))
+
+
+@settings(max_examples=150, deadline=None)
+@given(crowds())
+def test_a_crowd_is_shared_as_the_rule_is_written(
+    crowd: tuple[list[Claim], list[Row], dict[str, Amount]],
+) -> None:
+    claims, rows, weights = crowd
+    assert shared(claims, rows, weights) == Oracle(claims, rows, weights, SharingPolicy()).run()
