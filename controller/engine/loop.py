@@ -19,6 +19,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.planning.scarcity import is_shared
 from controller.ports import Actuator, Clock, LinkStatus, QueueSource, WakeSource, Workloads
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,11 @@ class Engine:
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        self._tick([self._pools[key] for key in sorted(due)])
+        if is_shared(self._fleet):
+            # what one pool is given, another may lack: all of them are seen and decided
+            self._tick(self._fleet.pools)
+        else:
+            self._tick([self._pools[key] for key in sorted(due)])
 
     def _tick(self, pools: Collection[Pool]) -> None:
         """One pass over these pools, on what is known now; never waits, so its view is one."""

@@ -6,7 +6,9 @@ from controller.model.decision import Bound, Code, Gate, Number, Reason
 from controller.model.fleet import Pool
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation, Workload
+from controller.planning.allocation import Ceiling
 from controller.planning.demand import Work
+from controller.planning.overrides import Override
 
 
 class Draft:
@@ -15,19 +17,27 @@ class Draft:
     `replicas` is the number on its way from
     recommendation to target to next; `unheld` what it would be if nothing remembered held it.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
+    `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
+    limits of this pool alone; `pinned` the spares that an operator asked for.
     """
 
     __slots__ = (
         "active",
         "bound",
+        "ceilings",
         "current",
         "gate",
         "history",
         "left_alone",
+        "max",
         "memory",
+        "min",
         "now",
+        "override",
+        "pinned",
         "pool",
         "reasons",
+        "recommendation",
         "replicas",
         "resource_version",
         "seen",
@@ -47,8 +57,13 @@ class Draft:
         memory: PoolMemory,
         reasons: list[Reason],
         now: float,
+        override: Override | None = None,
     ) -> None:
         self.pool = pool
+        self.override = override
+        self.min, self.max = (pool.min, pool.max) if override is None else override.bounds[:2]
+        self.ceilings: list[Ceiling] = []
+        self.pinned = 0
         self.seen = seen
         self.work = work
         self.memory = memory
@@ -56,6 +71,7 @@ class Draft:
         self.reasons = reasons
         self.now = now
         self.current = self.replicas = self.unheld = self.target = workload.replicas
+        self.recommendation = workload.replicas
         self.resource_version = workload.resource_version
         self.active = active
         self.left_alone = False

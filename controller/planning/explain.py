@@ -23,7 +23,7 @@ class Wording(NamedTuple):
     sentence: str
 
 
-WORDINGS: Final[dict[Code, Wording]] = {
+_OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.QUEUE: Wording(
         "Work waiting",
         "{pending} pending + {in_flight} in flight, {target:task} per replica"
@@ -92,6 +92,59 @@ WORDINGS: Final[dict[Code, Wording]] = {
         " {remaining_s} to go",
     ),
 }
+
+_OF_ALL: Final[dict[Code, Wording]] = {
+    Code.SCHEDULED: Wording("Schedule", "an open schedule sets min {min} and max {max}"),
+    Code.PAUSED: Wording("Paused", "paused by {who} ({reason}): nothing new starts"),
+    Code.KEPT_WHILE_PAUSED: Wording(
+        "Paused", "paused by {who} ({reason}): kept at {value:replica}"
+    ),
+    Code.PINNED: Wording("Pinned", "{spares:spare} pinned by {who} ({reason}): {value:replica}"),
+    Code.WARM_SPARES: Wording("Warm spares", "{spares:spare} for what may come: {value:replica}"),
+    Code.BASELINE: Wording("Baseline", "a tenant with work has at least {value:replica}"),
+    Code.QUOTA: Wording(
+        "Quota", "the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool"
+    ),
+    Code.BUDGET: Wording(
+        "Budget",
+        "the budget's pace of {pace_per_minute} tokens/min feeds {value:replica};"
+        " at the present burn it is empty in {exhausted_in_s}",
+    ),
+    Code.BUDGET_SPENT: Wording(
+        "Budget spent", "the day's tokens are spent: down to {value:replica} until the reset"
+    ),
+    Code.USAGE_UNKNOWN: Wording(
+        "Usage unknown",
+        "what is left of the budget is not known: no more than {value:replica} until it is",
+    ),
+    Code.COST: Wording(
+        "Cost", "USD per hour ({row}: {capacity}) pay for {value:replica} of this pool"
+    ),
+    Code.RATE: Wording(
+        "Rate limit", "the provider's limit ({row}: {capacity}) feeds {value:replica}"
+    ),
+    Code.CAPACITY: Wording(
+        "Capacity", "the cluster's {row} ({capacity}) leave {value:replica} to this pool"
+    ),
+    Code.UNSHAREABLE: Wording(
+        "Not shareable",
+        "the numbers of {subject} cannot be shared by: stays at {value:replica}",
+    ),
+    Code.BUSY: Wording("Busy", "{busy:replica} at work finish first: {value:replica} now"),
+    Code.ROOM: Wording(
+        "No room yet", "others still stand in the room it may have ({row}): {value:replica} now"
+    ),
+    Code.MINIMUM_RUNTIME: Wording(
+        "Minimum runtime", "replicas that just began are not taken back yet: {value:replica} now"
+    ),
+    Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): stays at {value:replica}"),
+    Code.NOT_BECOMING_READY: Wording(
+        "Not becoming ready",
+        "{stuck:pod} crash or fit nowhere: no more than {value:replica} until they are ready",
+    ),
+}
+
+WORDINGS: Final[dict[Code, Wording]] = _OF_THE_POOL | _OF_ALL
 
 _WHYS: Final[dict[str, str]] = {
     Why.NEVER_READ: "never read",

@@ -5,17 +5,72 @@ They are asked in this order, and the first that holds is the one that is named.
 
 from __future__ import annotations
 
+from typing import Final
+
 from controller.model.decision import Code, Gate, Number
+from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh
 from controller.planning.demand import blindness
 from controller.planning.draft import Draft
 from controller.planning.history import warm_up_left_s
 
+UNSCHEDULABLE: Final = "Unschedulable"
+"""The scheduler's reason for a pod that fits nowhere."""
+
 
 def hold(draft: Draft) -> None:
     """Keep the current size where the target may not be followed yet."""
     if not draft.left_alone:
-        _pods_unknown(draft) or _blind(draft) or _warming_up(draft)
+        _ = (
+            _frozen(draft)
+            or _pods_unknown(draft)
+            or _blind(draft)
+            or _warming_up(draft)
+            or _not_becoming_ready(draft)
+        )
+
+
+def stands_still(draft: Draft) -> bool:
+    """Whether a gate will keep the pool from shrinking: it then takes part in sharing as it is."""
+    if _is_frozen(draft) or not isinstance(draft.seen.pods, Fresh):
+        return True
+    if draft.replicas > draft.current:
+        return False
+    return not draft.work.counted or (
+        min(draft.unheld, draft.replicas) < draft.current
+        and warm_up_left_s(draft.pool, draft.memory, draft.now) > 0
+    )
+
+
+def _is_frozen(draft: Draft) -> bool:
+    return draft.override is not None and draft.override.freeze is not None
+
+
+def _frozen(draft: Draft) -> bool:
+    """Hands off: the pool stays as it is, whatever it should be."""
+    freeze = draft.override.freeze if draft.override is not None else None
+    if freeze is None:
+        return False
+    _keep(draft, Gate.FREEZE, Code.FROZEN, who=freeze.who, reason=freeze.why)
+    return True
+
+
+def _not_becoming_ready(draft: Draft) -> bool:
+    """Pods that crash or fit nowhere: more of them would do the same."""
+    if draft.replicas <= draft.current or not isinstance(draft.seen.pods, Fresh):
+        return False
+    stuck = sum(_is_stuck(pod) for pod in draft.seen.pods.value.items)
+    if not stuck:
+        return False
+    _keep(draft, Gate.NOT_BECOMING_READY, Code.NOT_BECOMING_READY, stuck=stuck)
+    return True
+
+
+def _is_stuck(pod: Pod) -> bool:
+    if pod.phase is PodPhase.UNSCHEDULED:
+        # a pod that the scheduler has not looked at yet has no reason
+        return pod.reason == UNSCHEDULABLE
+    return pod.phase is PodPhase.CRASHING
 
 
 def _pods_unknown(draft: Draft) -> bool:

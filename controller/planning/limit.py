@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from controller.model.decision import Bound, Code
+from controller.planning.allocation import Ceiling
 from controller.planning.draft import Draft
 
 
 def limit(draft: Draft) -> None:
-    """Bring the recommendation between min and max, at once, and say which of them decides."""
+    """Bring the recommendation between min and max, at once, then what operators asked for."""
     if draft.left_alone:
         return
-    pool = draft.pool
-    if draft.bound is Bound.MAX or draft.replicas > pool.max:
-        draft.replicas, draft.bound = pool.max, Bound.MAX
-        draft.because(Code.AT_MAX, pool.max, max=pool.max)
-    elif draft.bound is Bound.MIN or draft.replicas < pool.min:
-        draft.replicas, draft.bound = pool.min, Bound.MIN
-        draft.because(Code.AT_MIN, pool.min, min=pool.min)
+    _between_bounds(draft)
+    draft.recommendation = draft.replicas
+    if draft.override is not None:
+        _pin(draft)
+        _pause(draft)
     draft.target = draft.replicas
+
+
+def _between_bounds(draft: Draft) -> None:
+    """Min and max, or the schedule's where one is open; whichever decides is named."""
+    scheduled = draft.override is not None and draft.override.bounds.scheduled
+    if draft.bound is Bound.MAX or draft.replicas > draft.max:
+        draft.replicas = draft.max
+        draft.bound = Bound.SCHEDULE if scheduled else Bound.MAX
+        draft.because(Code.AT_MAX, draft.max, max=draft.max)
+    elif draft.bound is Bound.MIN or draft.replicas < draft.min:
+        draft.replicas = draft.min
+        draft.bound = Bound.SCHEDULE if scheduled else Bound.MIN
+        draft.because(Code.AT_MIN, draft.min, min=draft.min)
+    else:
+        return
+    if scheduled:
+        draft.because(Code.SCHEDULED, draft.replicas, min=draft.min, max=draft.max)
+
+
+def _pin(draft: Draft) -> None:
+    """Spares on top of min and of what the work needs, as far as max lets them."""
+    pin = draft.override.pin if draft.override is not None else None
+    if pin is None or pin.replicas <= 0:
+        return
+    draft.pinned = pin.replicas
+    wanted = max(draft.replicas, draft.min) + pin.replicas
+    if draft.replicas < draft.max:
+        draft.replicas, draft.bound = min(wanted, draft.max), Bound.PIN
+        draft.because(Code.PINNED, draft.replicas, spares=pin.replicas, who=pin.who, reason=pin.why)
+    if wanted > draft.max:
+        draft.bound = Bound.MAX
+        draft.because(Code.AT_MAX, draft.max, max=draft.max)
+
+
+def _pause(draft: Draft) -> None:
+    """A ceiling of 0; with `keep`, floor and ceiling at once."""
+    pause = draft.override.pause if draft.override is not None else None
+    if pause is None:
+        return
+    kept = max(pause.keep or 0, 0)
+    draft.ceilings.append(Ceiling(limit=kept, bound=Bound.PAUSE, name="pause"))
+    draft.min = draft.replicas = kept
+    draft.bound, draft.pinned = Bound.PAUSE, 0
+    code = Code.PAUSED if pause.keep is None else Code.KEPT_WHILE_PAUSED
+    draft.because(code, kept, who=pause.who, reason=pause.why)

@@ -12,19 +12,24 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation, Workload
 from controller.model.readings import Fresh, Reading, last_known
 from controller.planning.activation import is_active
+from controller.planning.allocation import SharingError
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.demand import blindness, read_work
 from controller.planning.draft import Draft
 from controller.planning.gates import hold
 from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
 from controller.planning.limit import limit
+from controller.planning.overrides import Override, Overrides
 from controller.planning.recommend import recommend
+from controller.planning.scarcity import Scarcity
+from controller.planning.share import Standing, keep_all, share
+from controller.planning.stride import stride
 
 
 def plan(
     observation: Observation,
     fleet: Fleet,
-    intents: Intents,  # noqa: ARG001 - there is no kind of intent yet, but every caller has them
+    intents: Intents,
     memory: Memory,
     now: float,
 ) -> tuple[Plan, Memory]:
@@ -33,6 +38,8 @@ def plan(
     Pools that were not observed get no decision and keep their memory as it is.
     """
     memory = follow_clock(memory, observation.clock_step_s)
+    overrides = Overrides(fleet, intents, now)
+    standing: list[Standing] = []
     decisions: dict[PoolKey, Decision] = {}
     changed: dict[PoolKey, PoolMemory] = {}
     drafts: list[Draft] = []
@@ -43,18 +50,28 @@ def plan(
         before = memory.pools.get(pool.key)
         workload = _usable(seen.workload)
         if workload is not None:
-            drafts.append(_draft(pool, seen, workload, before, now))
+            drafts.append(
+                _draft(pool, seen, workload, before, now=now, override=overrides.of(pool))
+            )
             continue
         decisions[pool.key], active = _undecided(pool, seen, now)
         if active and before is not None:
             changed[pool.key] = replace(before, last_active_at=now)
+        if (replicas := decisions[pool.key].current) is not None and replicas > 0:
+            standing.append(Standing(pool, min(replicas, REPLICAS_LIMIT)))
 
     for draft in drafts:
         recommend(draft)  # 1. each pool for itself: demand, activation, windows, rates, cooldown
     for draft in drafts:
-        limit(draft)  # 2. what one pool alone may have: ceilings, then floors = the target
+        limit(draft)  # 2. what one pool alone may have: ceilings, then floors
+    try:
+        scarcity = Scarcity(fleet, observation, now)
+        share(drafts, standing, fleet, scarcity)  # 3. what several pools draw on = the targets
+        stride(drafts, fleet, scarcity)  # 4. idle replicas go, busy ones finish, room is respected
+    except SharingError as error:
+        keep_all(drafts, error)
     for draft in drafts:
-        hold(draft)  # 5. blind, warming up: what may not be followed yet = next
+        hold(draft)  # 5. frozen, blind, warming up, not becoming ready = next
 
     for draft in drafts:
         key = draft.pool.key
@@ -77,7 +94,9 @@ def _draft(
     seen: PoolObservation,
     workload: Workload,
     memory: PoolMemory | None,
+    *,
     now: float,
+    override: Override | None,
 ) -> Draft:
     reasons: list[Reason] = []
     work = read_work(pool, seen, now, reasons)
@@ -93,6 +112,7 @@ def _draft(
         memory=memory,
         reasons=reasons,
         now=now,
+        override=override,
     )
 
 
@@ -123,7 +143,7 @@ def _decision(draft: Draft) -> Decision:
         pool=draft.pool.key,
         current=current,
         demand=draft.work.demand,
-        recommendation=draft.target,
+        recommendation=draft.recommendation,
         target=draft.target,
         next=following,
         bound=draft.bound,

@@ -28,11 +28,11 @@ BOTTOM: Final = 1
 
 def recommend(draft: Draft) -> None:
     """Set the replicas that the pool's own rule wants, before its limits."""
-    pool, current, work = draft.pool, draft.current, draft.work
-    if current == 0 and pool.min > 0 and not draft.memory.own_zero:
+    current, work = draft.current, draft.work
+    if current == 0 and draft.min > 0 and not draft.memory.own_zero:
         # HPA: zero replicas where min is more mean that somebody has switched it off
         draft.left_alone = True
-        draft.because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=pool.min)
+        draft.because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=draft.min)
     elif not work.counted:
         _recommend_blind(draft)
     elif current == 0:
@@ -64,7 +64,7 @@ def _recommend_running(draft: Draft) -> None:
     pool, now = draft.pool, draft.now
     demand = draft.work.demand or 0
     draft.memory = seed(draft.memory, draft.current, now)
-    if draft.active or pool.min > 0:
+    if draft.active or draft.min > 0:
         draft.replicas = _by_behavior(draft, demand)
         return
     if demand > 0:
@@ -98,9 +98,9 @@ def _explain_inactive(draft: Draft) -> None:
 
 def _by_behavior(draft: Draft, raw: int) -> int:
     """The HPA's part: windows, then rates with min and max; the raw number is remembered."""
-    pool, now, current = draft.pool, draft.now, draft.current
+    now, current = draft.now, draft.current
     memory, behavior = draft.memory, draft.pool.behavior
-    low = max(pool.min, BOTTOM)
+    low = max(draft.min, BOTTOM)
     wanted = draft.unheld = max(raw, low)
     history = memory.recommendations
     stable = stabilize(current, wanted, history, behavior, now)
@@ -112,7 +112,7 @@ def _by_behavior(draft: Draft, raw: int) -> int:
         limited = _limited(draft, stable, low=low)
         replicas = limited.replicas
         _explain_limit(draft, limited)
-    if replicas == pool.min > raw:
+    if replicas == draft.min > raw:
         draft.bound = Bound.MIN
     return replicas
 
@@ -123,7 +123,7 @@ def _limited(draft: Draft, desired: int, *, low: int) -> Limited:
         draft.current,
         desired,
         low=low,
-        high=draft.pool.max,
+        high=draft.max,
         behavior=draft.pool.behavior,
         added=memory.scaled_up,
         removed=memory.scaled_down,

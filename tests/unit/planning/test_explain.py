@@ -27,6 +27,16 @@ NUMBERS: dict[str, Number] = {
     "ratio": 1.05,
     "min": 2,
     "max": 4,
+    "who": "mara",
+    "reason": "OPS-881",
+    "spares": 3,
+    "row": "quota-cpu:acme",
+    "capacity": 4000.0,
+    "pace_per_minute": 500.0,
+    "exhausted_in_s": 11400,
+    "subject": "acme/research",
+    "busy": 4,
+    "stuck": 1,
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
@@ -56,6 +66,28 @@ GOLDEN = {
     " and silence takes nothing away",
     Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been seen,"
     " 12 s to go",
+    Code.SCHEDULED: "an open schedule sets min 2 and max 4",
+    Code.PAUSED: "paused by mara (OPS-881): nothing new starts",
+    Code.KEPT_WHILE_PAUSED: "paused by mara (OPS-881): kept at 4 replicas",
+    Code.PINNED: "3 spares pinned by mara (OPS-881): 4 replicas",
+    Code.WARM_SPARES: "3 spares for what may come: 4 replicas",
+    Code.BASELINE: "a tenant with work has at least 4 replicas",
+    Code.QUOTA: "the tenant's quota (quota-cpu:acme: 4,000) leaves 4 replicas to this pool",
+    Code.BUDGET: "the budget's pace of 500 tokens/min feeds 4 replicas;"
+    " at the present burn it is empty in 3 h 10 min",
+    Code.BUDGET_SPENT: "the day's tokens are spent: down to 4 replicas until the reset",
+    Code.USAGE_UNKNOWN: "what is left of the budget is not known:"
+    " no more than 4 replicas until it is",
+    Code.COST: "USD per hour (quota-cpu:acme: 4,000) pay for 4 replicas of this pool",
+    Code.RATE: "the provider's limit (quota-cpu:acme: 4,000) feeds 4 replicas",
+    Code.CAPACITY: "the cluster's quota-cpu:acme (4,000) leave 4 replicas to this pool",
+    Code.UNSHAREABLE: "the numbers of acme/research cannot be shared by: stays at 4 replicas",
+    Code.BUSY: "4 replicas at work finish first: 4 replicas now",
+    Code.ROOM: "others still stand in the room it may have (quota-cpu:acme): 4 replicas now",
+    Code.MINIMUM_RUNTIME: "replicas that just began are not taken back yet: 4 replicas now",
+    Code.FROZEN: "frozen by mara (OPS-881): stays at 4 replicas",
+    Code.NOT_BECOMING_READY: "1 pod crash or fit nowhere:"
+    " no more than 4 replicas until they are ready",
 }
 
 

@@ -1,0 +1,77 @@
+"""What holds for each pool apart from its rule: its schedule, and what operators asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from controller.model.fleet import Fleet, Pool
+from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.planning.schedules import Bounds, bounds_now
+
+UTC: Final = ZoneInfo("UTC")
+
+_Dated = TypeVar("_Dated", Pin, Pause, Freeze)
+
+
+class Override(NamedTuple):
+    """One pool's bounds now, its pinned spares, its pause and whether it is frozen."""
+
+    bounds: Bounds
+    pin: Pin | None = None
+    pause: Pause | None = None
+    freeze: Freeze | None = None
+
+
+class Overrides:
+    """The overrides of a fleet at one moment, looked up by pool."""
+
+    def __init__(self, fleet: Fleet, intents: Intents, now: float) -> None:
+        self._zones = {tenant.name: _zone(tenant.timezone) for tenant in fleet.tenants}
+        self._pins = {pin.pool: pin for pin in _in_force(intents.pins, now)}
+        self._pauses = tuple(_in_force(intents.pauses, now))
+        self._freezes = tuple(_in_force(intents.freezes, now))
+        self._now = now
+
+    def of(self, pool: Pool) -> Override | None:
+        """What holds for this pool; None where nothing does."""
+        if not (pool.schedules or self._pins or self._pauses or self._freezes):
+            return None
+        bounds = (
+            bounds_now(
+                pool.min,
+                pool.max,
+                pool.schedules,
+                self._zones.get(pool.tenant, UTC),
+                self._now,
+            )
+            if pool.schedules
+            else Bounds(pool.min, pool.max)
+        )
+        return Override(
+            bounds=bounds,
+            pin=self._pins.get(pool.key),
+            pause=next((each for each in self._pauses if _concerns(each.scope, pool)), None),
+            freeze=next((each for each in self._freezes if _concerns(each.scope, pool)), None),
+        )
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        # refused when the fleet file is read; a fleet made by hand gets the plain clock
+        return UTC
+
+
+def _in_force(intents: Iterable[_Dated], now: float) -> Iterable[_Dated]:
+    return (each for each in intents if each.until is None or now < each.until)
+
+
+def _concerns(scope: Scope, pool: Pool) -> bool:
+    if scope.pool is not None:
+        return scope.pool == pool.key
+    return scope.tenant is None or scope.tenant == pool.tenant

@@ -1,0 +1,135 @@
+"""Step 3, share: what several pools draw on is divided over all of them at once = the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from controller.model.decision import Bound, Code, Number
+from controller.model.fleet import Fleet, Pool
+from controller.planning.allocation import (
+    Allotment,
+    Ceiling,
+    Claim,
+    SharingError,
+    allocate,
+)
+from controller.planning.draft import Draft
+from controller.planning.gates import stands_still
+from controller.planning.scarcity import Scarcity
+
+_CODES: Final[Mapping[Bound, Code]] = {
+    Bound.QUOTA: Code.QUOTA,
+    Bound.COST: Code.COST,
+    Bound.RATE: Code.RATE,
+    Bound.CAPACITY: Code.CAPACITY,
+}
+
+
+class Standing:
+    """A pool that is not decided now, but takes its part: its size and what is known of it."""
+
+    __slots__ = ("pool", "replicas")
+
+    def __init__(self, pool: Pool, replicas: int) -> None:
+        self.pool = pool
+        self.replicas = replicas
+
+
+def share(
+    drafts: Sequence[Draft], standing: Iterable[Standing], fleet: Fleet, scarcity: Scarcity
+) -> None:
+    """Set each target to what the rows allow. Raises SharingError for what cannot be shared by."""
+    tiers = {tenant.name: tenant.tier.priority for tenant in fleet.tenants}
+    for draft in drafts:
+        _hold_growth(draft, scarcity)
+    if not scarcity.rows:
+        return
+    claims = [_claim(draft, scarcity, tiers) for draft in drafts if not draft.left_alone]
+    claims += [_fixed(each, scarcity, tiers) for each in standing]
+    allotments = allocate(claims, scarcity.rows.values(), scarcity.tenant_weights)
+    for draft in drafts:
+        if not draft.left_alone:
+            _take(draft, allotments[draft.pool.key], scarcity)
+
+
+def keep_all(drafts: Iterable[Draft], error: SharingError) -> None:
+    """The fleet's own numbers cannot be shared by: nothing grows and nothing is taken away."""
+    for draft in drafts:
+        if draft.replicas != draft.current and not draft.left_alone:
+            draft.replicas = draft.target = draft.current
+            draft.because(Code.UNSHAREABLE, draft.current, subject=error.subject)
+
+
+def _hold_growth(draft: Draft, scarcity: Scarcity) -> None:
+    """A hard budget whose ledger is silent: nobody knows what is left, so nothing more starts."""
+    if draft.pool.tenant not in scarcity.blind_budgets or draft.left_alone:
+        return
+    draft.ceilings.append(
+        Ceiling(limit=max(draft.current, draft.min), bound=Bound.BUDGET, name="ledger")
+    )
+    if draft.replicas > max(draft.current, draft.min):
+        draft.replicas = draft.target = max(draft.current, draft.min)
+        draft.bound = Bound.BUDGET
+        draft.because(Code.USAGE_UNKNOWN, draft.replicas)
+
+
+def _claim(draft: Draft, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:
+    pool = draft.pool
+    fixed = stands_still(draft)
+    return Claim(
+        pool=pool.key,
+        tenant=pool.tenant,
+        tier=tiers.get(pool.tenant, 0),
+        demand=draft.recommendation,
+        weight=pool.weight,
+        min=draft.min,
+        pin=draft.pinned,
+        current=draft.current,
+        fixed=fixed,
+        has_work=bool(draft.work.messages),
+        ceilings=(Ceiling(limit=max(draft.max, draft.min)), *draft.ceilings),
+        uses=scarcity.uses(pool),
+        flavors=scarcity.flavors(pool),
+    )
+
+
+def _fixed(standing: Standing, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:
+    pool = standing.pool
+    return Claim(
+        pool=pool.key,
+        tenant=pool.tenant,
+        tier=tiers.get(pool.tenant, 0),
+        demand=standing.replicas,
+        weight=pool.weight,
+        current=standing.replicas,
+        fixed=True,
+        uses=scarcity.uses(pool),
+        flavors=scarcity.flavors(pool),
+    )
+
+
+def _take(draft: Draft, allotment: Allotment, scarcity: Scarcity) -> None:
+    if allotment.replicas == draft.replicas:
+        return
+    draft.replicas = draft.target = allotment.replicas
+    draft.bound = allotment.bound
+    if allotment.bound is Bound.BUDGET:
+        _explain_budget(draft, scarcity)
+    elif (code := _CODES.get(allotment.bound)) is not None:
+        numbers: dict[str, Number] = {"row": allotment.limited_by}
+        row = scarcity.rows.get(allotment.limited_by)
+        if row is not None:
+            numbers["capacity"] = float(row.capacity)
+        draft.because(code, allotment.replicas, **numbers)
+
+
+def _explain_budget(draft: Draft, scarcity: Scarcity) -> None:
+    status = scarcity.budgets.get(draft.pool.tenant)
+    if status is None or not draft.replicas:
+        draft.because(Code.BUDGET_SPENT, draft.replicas)
+        return
+    numbers: dict[str, Number] = {"pace_per_minute": round(float(status.pace or 0), 1)}
+    if status.exhausted_in is not None:
+        numbers["exhausted_in_s"] = round(float(status.exhausted_in) * 60)
+    draft.because(Code.BUDGET, draft.replicas, **numbers)
