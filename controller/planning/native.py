@@ -56,8 +56,9 @@ class NativeSetting(Value):
     hold_s: float = 0.0
 
 
+# hardly anybody waits; nobody waits long and little is paid; few changes
 PROMPT: Final = NativeSetting(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
-THRIFTY: Final = NativeSetting(start_wait_cost_s=60.0, keep_wait_cost_s=120.0)
+THRIFTY: Final = NativeSetting(start_wait_cost_s=20.0, keep_wait_cost_s=150.0)
 CALM: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
 
 

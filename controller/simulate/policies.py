@@ -22,14 +22,15 @@ from controller.simulate.world import NEVER, Answer, Seen
 
 class HpaKedaSettings(NamedTuple):
     """A ScaledObject and its HPA. `in_flight_counts`: KEDA's trigger counts messages that are being
-    worked on, too (its nats-jetstream scaler does). Times in seconds.
+    worked on, too (its nats-jetstream scaler does). `target_milli` are thousandths of a message per
+    replica, times are in seconds.
     """
 
     behavior: Behavior
     polling_s: float = 30.0
     sync_s: float = 15.0
     cooldown_s: float = 300.0
-    target: int = 1
+    target_milli: int = 1000
     minimum: int = 0
     maximum: int = 100
     in_flight_counts: bool = True
@@ -47,6 +48,17 @@ SOURCE_SETTINGS: Final = HpaKedaSettings(
         ),
     ),
     cooldown_s=900.0,
+)
+
+# polled every 2 s, a window of a minute, and three spare replicas for every seven that work
+TUNED_SETTINGS: Final = HpaKedaSettings(
+    behavior=Behavior(
+        scale_up=ScalingRules(stabilization_window_s=0),
+        scale_down=ScalingRules(stabilization_window_s=60),
+    ),
+    polling_s=2.0,
+    sync_s=2.0,
+    target_milli=700,
 )
 
 
@@ -104,8 +116,11 @@ class HpaKeda:
     def _hpa(self, replicas: int, messages: int, now: float) -> int:
         settings, behavior = self._settings, self._settings.behavior
         wanted = object_average_value(
-            messages * 1000, settings.target * 1000, replicas, Tolerance()
+            messages * 1000, settings.target_milli, replicas, Tolerance()
         ).replicas
+        if not self._history:  # HPA: the size that is found is the first recommendation
+            first = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
+            self._history = (first,)
         low = max(settings.minimum, 1)
         stable = stabilize(replicas, max(wanted, low), self._history, behavior, now)
         self._history = remember(self._history, wanted, now, longest_window_s(behavior))
