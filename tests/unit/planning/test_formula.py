@@ -97,6 +97,7 @@ def test_what_does_not_decide_is_not_computed() -> None:
     assert compute("queue > 1 || gone > 1 ? 1 : gone") == 1
     assert compute("true ? queue : gone + 1") == 2
     assert compute("queue ?? (gone + 1)") == 2
+    assert compute("0 ?? 7") == 0
     assert compute("false && gone > 1 ? 1 : 0") == 0
 
 

@@ -56,3 +56,9 @@ def test_without_a_series_there_is_no_proposal() -> None:
 
 def test_absurd_usage_saturates() -> None:
     assert external_value([2**63, 2**63], 1, 1, 1, TENTH) == (2**31 - 1, 2**63 - 1)
+
+
+def test_a_sum_stays_at_its_limit_once_reached_and_is_shown_as_it_is() -> None:
+    limit = 2**63 - 1
+    assert external_value([limit, 1, -5], 1, 1, 1, TENTH) == (2**31 - 1, limit)
+    assert external_average_value([limit, 1], 1, 7, TENTH) == (2**31 - 1, limit)
