@@ -35,6 +35,18 @@ class Limited(NamedTuple):
     policy: ScalingPolicy | None = None
 
 
+def hpa_defaults(downscale_window_s: int = 300) -> Behavior:
+    """What the API fills into a `behavior` block: into a direction that lists no policies of its
+    own, and for each window that is left out (pkg/apis/autoscaling/v2/defaults.go).
+    """
+    whole = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
+    four = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
+    return Behavior(
+        scale_up=ScalingRules(stabilization_window_s=0, policies=(four, whole)),
+        scale_down=ScalingRules(stabilization_window_s=downscale_window_s, policies=(whole,)),
+    )
+
+
 def stabilize(
     current: int,
     desired: int,

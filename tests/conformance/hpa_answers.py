@@ -39,6 +39,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.planning.behavior import hpa_defaults
 from controller.planning.hpa import (
     HpaMemory,
     Outcome,
@@ -250,13 +251,10 @@ def rules_of(rules: Inputs | None, default: ScalingRules) -> ScalingRules:
 def _behavior(behavior: Inputs | None, downscale_window_s: int) -> Behavior | None:
     if behavior is None:
         return None
-    whole = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
-    four = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
-    up = ScalingRules(stabilization_window_s=0, policies=(four, whole))
-    down = ScalingRules(stabilization_window_s=downscale_window_s, policies=(whole,))
+    default = hpa_defaults(downscale_window_s)
     return Behavior(
-        scale_up=rules_of(behavior.get("scale_up"), up),
-        scale_down=rules_of(behavior.get("scale_down"), down),
+        scale_up=rules_of(behavior.get("scale_up"), default.scale_up),
+        scale_down=rules_of(behavior.get("scale_down"), default.scale_down),
     )
 
 

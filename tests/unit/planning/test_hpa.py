@@ -39,6 +39,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.planning.behavior import hpa_defaults
 from controller.planning.hpa import (
     Action,
     HpaMemory,
@@ -382,6 +383,16 @@ def test_with_behavior_a_recommendation_as_old_as_the_window_is_out() -> None:
     assert run(given, scale(5), remembered((5, 300))).desired == 2
     assert run(given, scale(5), remembered((5, 299.9))).desired == 5
     assert said(run(given, scale(5), remembered((5, 1))))[0].endswith("ScaleDownStabilized")
+
+
+def test_the_default_behavior_is_not_the_same_as_none() -> None:
+    default = hpa_defaults()
+    assert run(spec(external(50), behavior=default), scale(1)).desired == 5
+    assert run(spec(external(50), behavior=default), scale(10)).desired == 20
+    assert run(spec(external(50)), scale(1)).desired == 4
+    # both hold what has been asked for within five minutes
+    assert run(spec(external(1), behavior=default), scale(9), remembered((9, 299))).desired == 9
+    assert run(spec(external(1), behavior=default), scale(9), remembered((9, 301))).desired == 1
 
 
 def test_a_written_change_is_logged_in_its_direction_and_counts_against_the_rate() -> None:
