@@ -25,6 +25,7 @@ _FAST_RATE_S: Final = 60.0
 _SLOW_RATE_S: Final = 900.0
 _MEAN_S: Final = 300.0
 _SPREAD_S: Final = 120.0
+_RATE_KEPT: Final = 0.999  # of what is known about them at every arrival, so that 1000 count
 _SERVICE_S: Final = 6 * 3600 / log(2)  # half of it is forgotten after 6 hours
 # moves are counted in steps of a quarter of the usual move; older ones are halved
 _STEPS: Final = 4
@@ -56,9 +57,11 @@ class NativeSetting(Value):
     hold_s: float = 0.0
 
 
-# hardly anybody waits; nobody waits long and little is paid; few changes
+# hardly anybody waits
 PROMPT: Final = NativeSetting(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
-THRIFTY: Final = NativeSetting(start_wait_cost_s=20.0, keep_wait_cost_s=150.0)
+# many wait, but nobody longer than one time to ready, and little is paid
+THRIFTY: Final = NativeSetting(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
+# replicas seldom change
 CALM: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
 
 
@@ -74,13 +77,35 @@ class Forecast(Value, gc=False):
     mean: float
 
 
+class ArrivalRate(Value, gc=False):
+    """Two running means of the arrivals (1/s), and how much of each the pool's own past believes.
+
+    `…_told` are the arrivals each would have foretold alone, `…_came` those put down to it: every
+    arrival is divided between the two as they foretold it (expectation maximisation, one arrival at
+    a time).
+    """
+
+    fast: float = 0.0
+    slow: float = 0.0
+    fast_told: float = 20.0
+    fast_came: float = 10.0
+    slow_told: float = 20.0
+    slow_came: float = 10.0
+
+    @property
+    def expected(self) -> float:
+        """Arrivals a second from now on."""
+        fast = self.fast * self.fast_came / self.fast_told
+        return fast + self.slow * self.slow_came / self.slow_told
+
+
 class NativeState(Value, gc=False):
     """What the rule remembers of one pool; times in the caller's seconds.
 
     `arrivals` and `completions` are the counters as last seen, `demand` the slots then needed.
-    `fast_rate`, `slow_rate` in arrivals/s; `mean` and `square_error` in slots; `moved_together` and
-    `moved` are the sums of which the quotient says how much of a deviation lasts; `moves` counts
-    arrivals by how far the demand had moved.
+    `mean` and `square_error` in slots; `moved_together` and `moved` are the sums of which the
+    quotient says how much of a deviation lasts; `moves` counts arrivals by how far the demand had
+    moved; `wanted_at` is when the whole pool was last worth keeping.
     """
 
     at: float
@@ -88,8 +113,7 @@ class NativeState(Value, gc=False):
     completions: int
     demand: float = 0.0
     in_flight: int = 0
-    fast_rate: float = 0.0
-    slow_rate: float = 0.0
+    rate: ArrivalRate = ArrivalRate()
     mean: float = 0.0
     square_error: float = 0.0
     moved_together: float = 1.6
@@ -158,14 +182,15 @@ def native(
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
     scale = sqrt(_LEAST_SQUARE + state.square_error)
     service_s = state.worked_s / state.worked
-    rate = (state.fast_rate + state.slow_rate) / 2
+    rate = state.rate.expected
 
     # a waiting task is served by a new replica or by the next completion, whichever is sooner
     longest_wait = min(1.0, service_s / (max(state.mean, 1.0) * _ready_s(seen)))
     start_at, keep_at = _levels(
         state.moves,
         rate * longest_wait * setting.start_wait_cost_s,
-        rate * longest_wait * setting.keep_wait_cost_s,
+        # what goes has to be started again, which costs a time to ready
+        rate * (longest_wait * setting.keep_wait_cost_s + _ready_s(seen) / scale),
     )
     base = max(ceil(demand / seen.slots - 1e-9), 1 if seen.pending + seen.in_flight else 0)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))
@@ -218,8 +243,7 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
         completions=seen.completions,
         demand=_demand(seen, worked_s / worked),
         in_flight=seen.in_flight,
-        fast_rate=state.fast_rate * exp(-passed_s / _FAST_RATE_S) + arrived / _FAST_RATE_S,
-        slow_rate=state.slow_rate * exp(-passed_s / _SLOW_RATE_S) + arrived / _SLOW_RATE_S,
+        rate=_rate(state.rate, passed_s, arrived),
         mean=mean,
         square_error=square_error,
         moved_together=moved_together,
@@ -229,6 +253,31 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
         moves=moves,
         wanted_at=state.wanted_at,
         forecasts=since,
+    )
+
+
+def _rate(rate: ArrivalRate, passed_s: float, arrived: int) -> ArrivalRate:
+    """The rate after so many seconds, and so many arrivals at their end."""
+    fast = rate.fast * exp(-passed_s / _FAST_RATE_S)
+    slow = rate.slow * exp(-passed_s / _SLOW_RATE_S)
+    fast_told = rate.fast_told + (rate.fast - fast) * _FAST_RATE_S
+    slow_told = rate.slow_told + (rate.slow - slow) * _SLOW_RATE_S
+    fast_came, slow_came = rate.fast_came, rate.slow_came
+    if arrived:
+        by_fast = fast * fast_came / fast_told
+        foretold = by_fast + slow * slow_came / slow_told
+        share = by_fast / foretold if foretold > 0 else 0.5
+        kept = _RATE_KEPT**arrived
+        fast_told, slow_told = max(fast_told * kept, 1e-3), max(slow_told * kept, 1e-3)
+        fast_came = max((fast_came + arrived * share) * kept, 1e-3)
+        slow_came = max((slow_came + arrived * (1 - share)) * kept, 1e-3)
+    return ArrivalRate(
+        fast=fast + arrived / _FAST_RATE_S,
+        slow=slow + arrived / _SLOW_RATE_S,
+        fast_told=fast_told,
+        fast_came=fast_came,
+        slow_told=slow_told,
+        slow_came=slow_came,
     )
 
 

@@ -23,7 +23,7 @@ from controller.simulate.world import NEVER, Answer, Seen
 class HpaKedaSettings(NamedTuple):
     """A ScaledObject and its HPA. `in_flight_counts`: KEDA's trigger counts messages that are being
     worked on, too (its nats-jetstream scaler does). `target_milli` are thousandths of a message per
-    replica, times are in seconds.
+    slot, times are in seconds.
     """
 
     behavior: Behavior
@@ -100,7 +100,7 @@ class HpaKeda:
         if _due(now, settings.polling_s):
             replicas = self._keda(replicas, messages, now)
         if _due(now, settings.sync_s) and replicas > 0:
-            replicas = self._hpa(replicas, messages, now)
+            replicas = self._hpa(replicas, messages, seen.slots, now)
         look_at = min(_next(now, settings.polling_s), _next(now, settings.sync_s))
         return Answer(replicas, look_at)
 
@@ -113,10 +113,10 @@ class HpaKeda:
             return 0
         return max(replicas, settings.minimum)
 
-    def _hpa(self, replicas: int, messages: int, now: float) -> int:
+    def _hpa(self, replicas: int, messages: int, slots: int, now: float) -> int:
         settings, behavior = self._settings, self._settings.behavior
         wanted = object_average_value(
-            messages * 1000, settings.target_milli, replicas, Tolerance()
+            messages * 1000, settings.target_milli * slots, replicas, Tolerance()
         ).replicas
         if not self._history:  # HPA: the size that is found is the first recommendation
             first = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
