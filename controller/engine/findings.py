@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from controller.model.observation import PodPhase, Pods, WakeWatch
+from controller.model.observation import Pod, PodPhase, Pods, WakeWatch
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, last_known
 from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
@@ -13,6 +13,18 @@ from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severi
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
+# kubelet: the reasons for which a container goes on waiting until somebody does something
+_NOT_STARTING: Final = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
 
 
 def findings(
@@ -67,7 +79,7 @@ def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[_Fou
 
 
 def _of_pods(pool: PoolView, pods: Pods) -> Iterator[_Found]:
-    stuck = [pod for pod in pods.items if pod.phase in _STUCK and (pod.reason or pod.message)]
+    stuck = [pod for pod in pods.items if _is_stuck(pod)]
     if stuck:
         worst = stuck[0]
         words = ": ".join(part for part in (worst.reason, worst.message) if part)
@@ -77,6 +89,13 @@ def _of_pods(pool: PoolView, pods: Pods) -> Iterator[_Found]:
             "pods",
             f"{len(stuck)} of {len(pods.items)} pods {worst.phase.value}: {words}",
         )
+
+
+def _is_stuck(pod: Pod) -> bool:
+    """Whether it says why it does not run, and the reason is none that passes by itself."""
+    if pod.phase is PodPhase.STARTING:
+        return pod.reason in _NOT_STARTING
+    return pod.phase in _STUCK and bool(pod.reason or pod.message)
 
 
 def _words(reading: Stale[T] | Absent) -> str:

@@ -3,82 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pyte
 import pytest
 
-WIDTH, HEIGHT = 160, 45
-PATIENCE_S = 40.0
+from support.terminal import Terminal, in_terminal
+
 LEAVE_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOW_CURSOR = b"\x1b[?25h"
-
-
-class Terminal:
-    """A process in a pty, and the screen it has drawn."""
-
-    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
-        self.process = process
-        self.written = bytearray()
-        self._master = master
-        self._screen = pyte.Screen(WIDTH, HEIGHT)
-        self._stream = pyte.ByteStream(self._screen)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self._screen.display)
-
-    def keys(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
-
-    def read(self) -> None:
-        try:
-            data = os.read(self._master, 65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            # the other end is closed
-            data = b""
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._master)
-            return
-        self.written += data
-        # pyte knows no private parameters beyond ?, and takes their letters for text
-        self._stream.feed(re.sub(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]", b"", data))
-
-    async def shows(self, pattern: str, seconds: float = PATIENCE_S) -> str:
-        """Wait until the screen matches; the part that does."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not (found := re.search(pattern, self.text)):
-                    assert self.process.returncode is None, self.text
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            pytest.fail(f"{pattern!r} never showed:\n{self.text}")
-        return found[0]
-
-
-@contextmanager
-def terminal_pair() -> Iterator[tuple[int, int]]:
-    master, slave = pty.openpty()
-    os.set_blocking(master, False)
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-    try:
-        yield master, slave
-    finally:
-        os.close(master)
 
 
 def children(pid: int) -> set[int]:
@@ -105,43 +44,17 @@ def leftovers() -> set[str]:
     return {path.name for path in Path(tempfile.gettempdir()).glob("agentdash-demo-*")}
 
 
-async def in_terminal(arguments: list[str], story: Callable[[Terminal], object]) -> Terminal:
-    """Run `agentdash` in a terminal through a story; then it must be gone without a trace."""
+async def in_demo(story: Callable[[Terminal], Awaitable[None]]) -> Terminal:
+    """The demo in a terminal through a story; then it must be gone without a trace."""
     before = leftovers()
-    with terminal_pair() as (master, slave):
-        settings = termios.tcgetattr(slave)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agentdash",
-            *arguments,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-        )
-        terminal = Terminal(process, master)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(master, terminal.read)
-        try:
-            await terminal.shows(r"acme/research")
-            below = children(process.pid)
-            assert len(below) >= 2, "the world and its nats-server"
-            await story(terminal)  # type: ignore[misc]  # a story is a coroutine function
-            await asyncio.wait_for(process.wait(), 20)
-            await asyncio.sleep(0)
-            terminal.read()
-            assert termios.tcgetattr(slave) == settings
-        finally:
-            loop.remove_reader(master)
-            os.close(slave)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        async with asyncio.timeout(10):
-            while alive(below):
-                await asyncio.sleep(0.05)
+    async with in_terminal("demo", "--speed", "8") as terminal:
+        await terminal.shows(r"acme/research")
+        below = children(terminal.process.pid)
+        assert len(below) >= 2, "the world and its nats-server"
+        await story(terminal)
+    async with asyncio.timeout(10):
+        while alive(below):
+            await asyncio.sleep(0.05)
     assert leftovers() <= before
     assert LEAVE_ALTERNATE_SCREEN in terminal.written
     assert SHOW_CURSOR in terminal.written
@@ -160,7 +73,7 @@ async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_descent() -> 
         assert int(down.rpartition("→")[2]) >= 8
         terminal.keys("q")
 
-    terminal = await in_terminal(["demo", "--speed", "8"], story)
+    terminal = await in_demo(story)
     assert terminal.process.returncode == 0
 
 
@@ -178,7 +91,7 @@ async def test_a_killed_nats_server_is_said_on_the_screen() -> None:
         await terminal.shows(r"nats LOST")
         terminal.keys("q")
 
-    terminal = await in_terminal(["demo", "--speed", "8"], story)
+    terminal = await in_demo(story)
     assert terminal.process.returncode == 0
 
 
@@ -188,7 +101,7 @@ async def test_a_signal_ends_it_as_q_does(number: signal.Signals) -> None:
     async def story(terminal: Terminal) -> None:
         terminal.process.send_signal(number)
 
-    terminal = await in_terminal(["demo", "--speed", "8"], story)
+    terminal = await in_demo(story)
     assert terminal.process.returncode == 0
 
 

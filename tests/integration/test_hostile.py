@@ -1,0 +1,98 @@
+"""Text from a hostile cluster, all the way from an API server to the bytes of a terminal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentdash.demo.kubesim import KubeSim, Trouble
+from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
+from support.live import fleet_text, streams, until
+from support.nats_server import RealNats
+from support.terminal import in_terminal
+
+EVIL = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\u202e\x9b31m"
+SHOWN = r"\[@click=app.quit\(\)\]x"
+NAMESPACE = "tenant-acme"
+
+
+def plant(sim: KubeSim) -> None:
+    """A label, a pod's name, a container's message and an event's note that mean harm."""
+    registry, store = sim.cluster.registry, sim.cluster.store
+    [owner] = store.each(REPLICA_SETS, NAMESPACE)
+    metadata = owner.object["metadata"]
+    spec: dict[str, Any] = owner.object["spec"]["template"]["spec"]
+    registry.create(
+        PODS,
+        NAMESPACE,
+        {
+            "metadata": {
+                "name": EVIL,
+                "labels": owner.object["spec"]["template"]["metadata"]["labels"],
+                "ownerReferences": [
+                    {
+                        "apiVersion": "apps/v1",
+                        "kind": "ReplicaSet",
+                        "name": metadata["name"],
+                        "uid": metadata["uid"],
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": spec,
+        },
+    )
+    registry.create(
+        EVENTS,
+        NAMESPACE,
+        {
+            "metadata": {"name": "research.1"},
+            "type": "Warning",
+            "reason": "Evil" + EVIL,
+            "message": EVIL,
+            "involvedObject": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": "research",
+                "namespace": NAMESPACE,
+            },
+        },
+    )
+
+
+@pytest.mark.timeout(120)
+async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Path) -> None:
+    fleet, kubeconfig = tmp_path / "fleet.yaml", tmp_path / "kubeconfig"
+    with RealNats(tmp_path / "nats") as server:
+        fleet.write_text(fleet_text(server.url, ["research"], minimum=2), "utf-8")
+        async with (
+            streams(server.url, ["research"]),
+            KubeSim(speed=50, lenient_names=True) as sim,
+        ):
+            sim.write_kubeconfig(kubeconfig)
+            sim.cluster.kubelets.trouble(
+                Trouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
+            )
+            await sim.create_namespace(NAMESPACE)
+            await sim.create_deployment("research", NAMESPACE, replicas=2, labels={"team": EVIL})
+            await until(lambda: list(sim.cluster.store.each(REPLICA_SETS, NAMESPACE)))
+            plant(sim)
+            assert sim.cluster.store.get(PODS, NAMESPACE, EVIL) is not None
+            assert sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research") is not None
+            async with in_terminal("-f", str(fleet), "--kubeconfig", str(kubeconfig)) as terminal:
+                await terminal.shows("acme/research")
+                await terminal.shows(SHOWN)
+                terminal.keys("d")
+                await terminal.shows("labels")
+                await terminal.shows(r"team=" + SHOWN)
+                await terminal.shows(r"ImagePullBackOff: " + SHOWN)
+                assert terminal.process.returncode is None
+                terminal.keys("\x03\x03")
+    assert terminal.process.returncode == 0
+    # Textual itself sets the pointer's shape by an OSC that ends in BEL
+    written = re.sub(rb"\x1b\]22;\w+\x07", b"", bytes(terminal.written))
+    for harm in (b"\x1b]52", b"\x07", "\u202e".encode(), "\x9b".encode()):
+        assert harm not in written
