@@ -13,6 +13,10 @@ def limit(draft: Draft) -> None:
         return
     _between_bounds(draft)
     draft.recommendation = draft.replicas
+    warm = draft.pool.warm
+    if warm is not None and warm.replicas:
+        _add_spares(draft, warm.replicas, Bound.WARM)
+        draft.because(Code.WARM_SPARES, draft.replicas, spares=warm.replicas)
     if draft.override is not None:
         _pin(draft)
         _pause(draft)
@@ -37,15 +41,20 @@ def _between_bounds(draft: Draft) -> None:
 
 
 def _pin(draft: Draft) -> None:
-    """Spares on top of min and of what the work needs, as far as max lets them."""
+    """What an operator asked to be kept ready."""
     pin = draft.override.pin if draft.override is not None else None
     if pin is None or pin.replicas <= 0:
         return
-    draft.pinned = pin.replicas
-    wanted = max(draft.replicas, draft.min) + pin.replicas
+    _add_spares(draft, pin.replicas, Bound.PIN)
+    draft.because(Code.PINNED, draft.replicas, spares=pin.replicas, who=pin.who, reason=pin.why)
+
+
+def _add_spares(draft: Draft, spares: int, bound: Bound) -> None:
+    """So many more than min and the work need, as far as max lets them."""
+    draft.pinned += spares
+    wanted = max(draft.replicas, draft.min) + spares
     if draft.replicas < draft.max:
-        draft.replicas, draft.bound = min(wanted, draft.max), Bound.PIN
-        draft.because(Code.PINNED, draft.replicas, spares=pin.replicas, who=pin.who, reason=pin.why)
+        draft.replicas, draft.bound = min(wanted, draft.max), bound
     if wanted > draft.max:
         draft.bound = Bound.MAX
         draft.because(Code.AT_MAX, draft.max, max=draft.max)

@@ -34,6 +34,7 @@ from controller.model.scarcity import (
     RateLimits,
     Resources,
     TaskUsage,
+    Warm,
 )
 from controller.model.schedule import Schedule, WeeklyWindow
 from controller.planning.planner import plan
@@ -146,6 +147,14 @@ def test_pinned_spares_stand_on_top_of_the_work_and_ceilings_win() -> None:
     assert (decisions["a"].next, decisions["a"].bound) == (6, Bound.MAX)
     assert (decisions["b"].next, decisions["b"].bound) == (7, Bound.PIN)
     assert decisions["b"].recommendation == 4
+
+
+def test_configured_spares_are_kept_beside_the_work() -> None:
+    world = World(pool("a", low=1, high=20, warm=Warm(replicas=2)))
+    world.seen = {PoolKey("acme/a"): seen(4, 4)}
+    decision = one(world)
+    assert (decision.recommendation, decision.next, decision.bound) == (4, 6, Bound.WARM)
+    assert Code.WARM_SPARES in codes(decision)
 
 
 def test_a_frozen_pool_stays_and_the_others_are_given_none_of_its_part() -> None:
