@@ -12,6 +12,7 @@ from agentdash import __version__
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from agentdash.verbs.answer import Options
     from controller.model.settings import Settings
 
 DESCRIPTION: Final = """\
@@ -25,11 +26,13 @@ examples:
   agentdash demo                                 everything on this machine, no cluster needed
   agentdash -f fleet.yaml --read-only            look at a fleet; nothing is written
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
+  agentdash plan -f fleet.yaml                   what would be done now; nothing is written
+  agentdash why -f fleet.yaml acme/research      the rules behind one number, and what each costs
   agentdash example > fleet.yaml                 a commented fleet file to begin with
   agentdash schema fleet                         its JSON schema
 
 exit codes:
-  0 done, or asked to stop    1 failed            2 wrong usage or fleet file
+  0 done, or asked to stop    1 failed            2 wrong usage, fleet file or observations
   3 cannot begin              4 NATS server too old or without JetStream
 """
 
@@ -69,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII on the screen")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
+    _add_plan(verbs.add_parser("plan", help="what would be done, from live state or a file"))
+    _add_why(
+        verbs.add_parser("why", help="why a pool has its number, and what it would be without")
+    )
     schema = verbs.add_parser("schema", help="print a JSON schema")
-    schema.add_argument("of", choices=["fleet"])
+    schema.add_argument("of", choices=["fleet", "observation", "plan"])
     schema.set_defaults(run=_run_schema)
     example = verbs.add_parser("example", help="print a commented fleet file")
     example.set_defaults(run=_run_example)
@@ -105,6 +112,109 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run_demo)
 
 
+PLAN: Final = """\
+What would be done now for every pool, and why. Nothing is written, nowhere.
+
+Live, it looks once. It starts without memory, because the leader's cannot be read yet: windows and
+cooldowns begin with the look, so nothing is taken away. Its exit code is 3 if NATS or Kubernetes is
+not connected; the plan is then what would be done blind.
+
+With --observations it runs the ticks of a file in order, in virtual time, and carries the memory
+over from one to the next: one JSON object a line, as `agentdash schema observation` describes it.
+"""
+
+PLAN_EXAMPLES: Final = """\
+examples:
+  agentdash plan -f fleet.yaml
+  agentdash plan -f fleet.yaml --observations ticks.jsonl --all
+  echo '{"version": 1, "now": 1700000000, "observation": {"pools": {"acme/research": {
+    "queue": {"type": "fresh", "at": 1700000000, "value": {"pending": 7, "in_flight": 1}},
+    "workload": {"type": "fresh", "at": 1700000000, "value": {"replicas": 2}},
+    "pods": {"type": "fresh", "at": 1700000000, "value": {"ready": 2}}}}}' | tr -d '\\n' |
+    agentdash plan -f fleet.yaml --observations - --json
+"""
+
+WHY: Final = """\
+For each pool the rules in the order they were applied, with their numbers, and what the number
+would be without each rule that matters: "without the budget: 7". It sees what `plan` sees.
+"""
+
+WHY_EXAMPLES: Final = """\
+examples:
+  agentdash why -f fleet.yaml acme/research
+  agentdash why -f fleet.yaml acme/research acme/browser --observations ticks.jsonl --json
+"""
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _describe(parser, PLAN, PLAN_EXAMPLES)
+    _add_sight(parser)
+    parser.set_defaults(run=_run_plan)
+
+
+def _add_why(parser: argparse.ArgumentParser) -> None:
+    _describe(parser, WHY, WHY_EXAMPLES)
+    parser.add_argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file")
+    _add_sight(parser)
+    parser.set_defaults(run=_run_why)
+
+
+def _describe(parser: argparse.ArgumentParser, description: str, examples: str) -> None:
+    parser.description, parser.epilog = description, examples
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _add_sight(parser: argparse.ArgumentParser) -> None:
+    """What is looked at, and how it is told; a fleet named before the verb stays in force."""
+    unset = argparse.SUPPRESS
+    parser.add_argument(
+        "-f", "--fleet", type=Path, default=unset, metavar="FILE", help="fleet file"
+    )
+    parser.add_argument("--kubeconfig", default=unset, metavar="FILE", help="as for the dashboard")
+    parser.add_argument("--context", default=unset, metavar="NAME", help="as for the dashboard")
+    parser.add_argument(
+        "--observations", metavar="FILE", help="ticks to run instead of looking live; - is stdin"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="start without memory, even if the first tick has some"
+    )
+    parser.add_argument(
+        "--all", dest="every_tick", action="store_true", help="tell every tick, not only the last"
+    )
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="as `agentdash schema plan` describes"
+    )
+
+
+def _run_plan(options: argparse.Namespace) -> ExitCode:
+    settings = _load(options)
+    if settings is None:
+        return ExitCode.USAGE
+    from agentdash.verbs.answer import show_plan
+
+    return show_plan(settings, _sight(options))
+
+
+def _run_why(options: argparse.Namespace) -> ExitCode:
+    settings = _load(options)
+    if settings is None:
+        return ExitCode.USAGE
+    from agentdash.verbs.answer import show_why
+
+    return show_why(settings, options.pools, _sight(options))
+
+
+def _sight(options: argparse.Namespace) -> Options:
+    from agentdash.verbs.answer import Options
+
+    return Options(
+        observations=options.observations,
+        fresh=options.fresh,
+        every_tick=options.every_tick,
+        as_json=options.as_json,
+    )
+
+
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     settings = _load(options)
     if settings is None:
@@ -132,12 +242,16 @@ def _run_demo(options: argparse.Namespace) -> ExitCode:
     return show_demo(for_s=options.for_s, ascii_only=options.ascii, **demo)
 
 
-def _run_schema(_: argparse.Namespace) -> ExitCode:
+def _run_schema(options: argparse.Namespace) -> ExitCode:
     import json
 
-    from controller.config import json_schema
-
-    print(json.dumps(json_schema(), indent=2))
+    if options.of == "fleet":
+        from controller.config import json_schema as schema
+    elif options.of == "plan":
+        from agentdash.verbs.report import plan_schema as schema
+    else:
+        from agentdash.verbs.report import observation_schema as schema
+    print(json.dumps(schema(), indent=2))
     return ExitCode.OK
 
 

@@ -10,14 +10,18 @@ from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.loop import Engine
+from controller.engine.observe import Observer
 from controller.engine.record import Recorder
 from controller.engine.scene import Scene
 from controller.engine.supervise import FatalError
 from controller.expose.server import serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
+from controller.model.observation import Observation
 from controller.model.settings import Settings
-from controller.model.snapshot import Role
+from controller.model.snapshot import Link, Role
+from controller.model.tick import VERSION as TICK_VERSION
+from controller.model.tick import Tick
 from controller.planning.planner import plan
 from controller.sources.jetstream import JetStreamSource
 from controller.sources.subjects import Subjects
@@ -26,6 +30,8 @@ from controller.sources.wake import Wake
 FIRST_SIGHT_S: Final = 3.0
 """How long the first tick waits for both connections, so that it does not begin blind."""
 VERSION_CHECK_S: Final = 1.0
+LOOK_S: Final = 5.0
+"""How long a single look waits for the queues: there is no next tick to hope for."""
 
 
 class UnsupportedServerError(FatalError):
@@ -77,6 +83,40 @@ async def headless(
         await _run(
             settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping
         )
+
+
+async def look_once(settings: Settings, clock: SystemClock) -> tuple[Tick, tuple[Link, ...]]:
+    """One look at the live fleet: what a first tick would see, and how each connection is.
+
+    Nothing is there to write with, and nothing is subscribed to. Servers that are away leave absent
+    readings; raises FatalError as `embedded` does. There are no intents and no memory in it.
+    """
+    pools = settings.fleet.pools
+    try:
+        async with (
+            Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster,
+            NatsSession(settings.nats, clock) as session,
+        ):
+            connection = asyncio.Event()
+            session.on_reconnect(connection.set)
+            cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
+            await _first_sight(cluster, connection)
+            queues = JetStreamSource(session, clock, timeout_s=LOOK_S)
+            observer = Observer(
+                queues=queues,
+                wakes=Wake(session, Subjects(session, clock, queues.filters)),
+                workloads=cluster.workloads,
+                clock=clock,
+                deadline_s=LOOK_S,
+            )
+            await observer.ask(pools)
+            seen, now = Observation(pools=observer.see(pools)), clock.now()
+            links, refusal = (session.link(), cluster.link()), session.unsupported
+    except ConfigError as error:
+        raise FatalError(str(error)) from error
+    if refusal is not None:
+        raise UnsupportedServerError(str(refusal))
+    return Tick(version=TICK_VERSION, now=now, observation=seen), links
 
 
 async def _run(

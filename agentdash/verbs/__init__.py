@@ -1,0 +1,1 @@
+"""The verbs that answer once and end: what would be done, and why."""

@@ -1,0 +1,239 @@
+"""What a pool would have without one of the rules: the same plan, asked again with it lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Decision, Gate
+from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.intents import Intents, Scope
+from controller.model.memory import Memory
+from controller.model.observation import ClusterRoom, Observation
+from controller.model.readings import Absent, Fresh, Reading
+from controller.model.scarcity import Resources
+from controller.model.value import Value
+from controller.planning.behavior import REPLICAS_LIMIT
+from controller.planning.planner import plan
+
+World: TypeAlias = tuple[Observation, Fleet, Intents]
+V = TypeVar("V", bound=Value)
+
+
+class Counterfactual(Value):
+    """The numbers without the rule `lifted`, and what decides them then."""
+
+    lifted: Bound
+    target: int | None
+    next: int | None
+    bound: Bound
+    gate: Gate | None = None
+
+
+def counterfactuals(
+    decision: Decision,
+    *,
+    observation: Observation,
+    fleet: Fleet,
+    intents: Intents,
+    memory: Memory,
+    now: float,
+) -> tuple[Counterfactual, ...]:
+    """What each rule that matters to this decision costs it, in the order of `Bound`.
+
+    All but `decision` are what it was planned from. A rule matters if the target or `next` would
+    be another without it, or if it is named as the bound: then something else binds just as much.
+    """
+    pool = next((pool for pool in fleet.pools if pool.key == decision.pool), None)
+    if pool is None or decision.target is None:
+        return ()
+    world, found = (observation, fleet, intents), []
+    for bound in Bound:
+        without = lifted(bound, pool, *world)
+        if all(new is old for new, old in zip(without, world, strict=True)):
+            continue
+        other = plan(*without, memory, now)[0].decisions.get(pool.key)
+        if other is None:
+            continue
+        moves = (other.target, other.next) != (decision.target, decision.next)
+        if moves or bound is decision.bound:
+            found.append(
+                Counterfactual(
+                    lifted=bound,
+                    target=other.target,
+                    next=other.next,
+                    bound=other.bound,
+                    gate=other.gate,
+                )
+            )
+    return tuple(found)
+
+
+def lifted(
+    bound: Bound, pool: Pool, observation: Observation, fleet: Fleet, intents: Intents
+) -> World:
+    """The same observation, fleet and intents without this rule of this pool.
+
+    A rule that several pools share (quota, budget, cost, rate, capacity) is lifted for all of them.
+    What does not change is returned itself, so where there is no such rule the three are the same
+    objects. `demand` and `baseline` are nobody's rule: nothing can lift them.
+    """
+    lift = _LIFTS.get(bound)
+    world = (observation, fleet, intents)
+    return world if lift is None else lift(pool, *world)
+
+
+def sentence(without: Counterfactual) -> str:
+    """In words: `without the budget: 7`, and what binds or holds it then."""
+    number = "?" if without.target is None else f"{without.target:,}"
+    text = f"without {_NAMES[without.lifted]}: {number}"
+    if without.next is not None and without.next != without.target:
+        text += f", next {without.next:,}"
+    if without.bound is not Bound.DEMAND:
+        text += f" (bound by {without.bound})"
+    return text
+
+
+_NAMES: Final[Mapping[Bound, str]] = MappingProxyType(
+    {
+        Bound.DEMAND: "the demand",
+        Bound.MIN: "min",
+        Bound.MAX: "max",
+        Bound.SCHEDULE: "the schedule",
+        Bound.PIN: "the pin",
+        Bound.BASELINE: "the baseline",
+        Bound.WARM: "warm spares",
+        Bound.PAUSE: "the pause",
+        Bound.QUOTA: "the quota",
+        Bound.BUDGET: "the budget",
+        Bound.COST: "the cost limit",
+        Bound.RATE: "the rate limit",
+        Bound.CAPACITY: "the capacity limit",
+    }
+)
+
+
+def _without_min(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    return seen, _with_pool(fleet, pool, min=0), intents
+
+
+def _without_max(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    return seen, _with_pool(fleet, pool, max=REPLICAS_LIMIT), intents
+
+
+def _without_schedule(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    return seen, _with_pool(fleet, pool, schedules=()), intents
+
+
+def _without_warm(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    return seen, _with_pool(fleet, pool, warm=None), intents
+
+
+def _without_pin(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    pins = tuple(pin for pin in intents.pins if pin.pool != pool.key)
+    return seen, fleet, _changed(intents, pins=pins)
+
+
+def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    pauses = tuple(pause for pause in intents.pauses if not _concerns(pause.scope, pool))
+    return seen, fleet, _changed(intents, pauses=pauses)
+
+
+def _without_quota(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    tenant = seen.tenants.get(pool.tenant)
+    if tenant is not None:
+        read = _changed(tenant, quota=_unlimited(tenant.quota, Resources()))
+        seen = seen if read is tenant else _with_tenant_seen(seen, pool.tenant, read)
+    return seen, _with_tenant(fleet, pool, lambda _: {"quota": Resources()}), intents
+
+
+def _without_budget(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    def unbudgeted(tenant: Tenant) -> dict[str, Any]:
+        return {"budget": _changed(tenant.budget, tokens_per_day=None)}
+
+    return seen, _with_tenant(fleet, pool, unbudgeted), intents
+
+
+def _without_cost(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    def uncosted(tenant: Tenant) -> dict[str, Any]:
+        return {"budget": _changed(tenant.budget, usd_per_hour=None)}
+
+    fleet = _with_tenant(fleet, pool, uncosted)
+    capacity = _changed(fleet.capacity, usd_per_hour=None)
+    return seen, _changed(fleet, capacity=capacity), intents
+
+
+def _without_rate(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    models = tuple(
+        _changed(model, limits=None) if model.name == pool.model else model
+        for model in fleet.models
+    )
+    return seen, _changed(fleet, models=models), intents
+
+
+def _without_capacity(_: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    seen = _changed(seen, capacity=_unlimited(seen.capacity, ClusterRoom()))
+    capacity = _changed(fleet.capacity, resources=Resources(), node_classes=())
+    pools = tuple(_changed(pool, nodes=()) for pool in fleet.pools)
+    return seen, _changed(fleet, capacity=capacity, pools=pools), intents
+
+
+_LIFTS: Final[Mapping[Bound, Callable[[Pool, Observation, Fleet, Intents], World]]] = (
+    MappingProxyType(
+        {
+            Bound.MIN: _without_min,
+            Bound.MAX: _without_max,
+            Bound.SCHEDULE: _without_schedule,
+            Bound.PIN: _without_pin,
+            Bound.WARM: _without_warm,
+            Bound.PAUSE: _without_pause,
+            Bound.QUOTA: _without_quota,
+            Bound.BUDGET: _without_budget,
+            Bound.COST: _without_cost,
+            Bound.RATE: _without_rate,
+            Bound.CAPACITY: _without_capacity,
+        }
+    )
+)
+
+
+def _concerns(scope: Scope, pool: Pool) -> bool:
+    if scope.pool is not None:
+        return scope.pool == pool.key
+    return scope.tenant is None or scope.tenant == pool.tenant
+
+
+def _unlimited(reading: Reading[V], unlimited: V) -> Reading[V]:
+    """A limit that was read, read as none; what was never read is left so."""
+    if isinstance(reading, Absent):
+        return reading
+    return Fresh(value=unlimited, at=reading.at)
+
+
+def _with_pool(fleet: Fleet, pool: Pool, **fields: object) -> Fleet:
+    pools = tuple(
+        _changed(other, **fields) if other.key == pool.key else other for other in fleet.pools
+    )
+    return _changed(fleet, pools=pools)
+
+
+def _with_tenant(fleet: Fleet, pool: Pool, fields: Callable[[Tenant], dict[str, Any]]) -> Fleet:
+    tenants = tuple(
+        _changed(tenant, **fields(tenant)) if tenant.name == pool.tenant else tenant
+        for tenant in fleet.tenants
+    )
+    return _changed(fleet, tenants=tenants)
+
+
+def _with_tenant_seen(seen: Observation, name: str, tenant: Any) -> Observation:
+    return replace(seen, tenants={**seen.tenants, name: tenant})
+
+
+def _changed(value: V, **fields: object) -> V:
+    """The value with these fields; itself, if that is no change."""
+    if all(getattr(value, name) == field for name, field in fields.items()):
+        return value
+    return replace(value, **fields)

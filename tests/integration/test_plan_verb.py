@@ -1,0 +1,183 @@
+"""`agentdash plan` and `agentdash why` as processes, on a real nats-server and a Kubernetes API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from nats.aio.client import Client
+
+from agentdash.demo.kubesim import KubeSim
+from controller.exit_codes import ExitCode
+from support.live import PATIENCE_S, fleet_text, streams
+from support.nats_server import RealNats
+
+NAMES = ["research", "browser"]
+NAMESPACE = "tenant-acme"
+PROBE = """
+import atexit, json, sys
+def tell():
+    heavy = {"textual", "rich", "kubernetes", "nats", "pydantic", "yaml", "aiohttp", "msgspec"}
+    print(json.dumps(sorted(heavy & set(sys.modules))), file=sys.__stderr__)
+atexit.register(tell)
+from agentdash.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Ended(NamedTuple):
+    code: int | None
+    out: str
+    err: list[str]
+
+    @property
+    def loaded(self) -> set[str]:
+        return set(json.loads(self.err[-1]))
+
+
+async def agentdash(*arguments: object) -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROBE,
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Ended(process.returncode, out.decode(), err.decode().splitlines())
+
+
+class Live:
+    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+        self.fleet = folder / "fleet.yaml"
+        self.kubeconfig = folder / "kubeconfig"
+        self.server = server
+        self.sim = sim
+        self.client = client
+        self.fleet.write_text(fleet_text(server.url, NAMES, maximum=4), "utf-8")
+        sim.write_kubeconfig(self.kubeconfig)
+
+    async def publish(self, name: str, count: int) -> None:
+        for _ in range(count):
+            await self.client.jetstream().publish(f"tasks.{name}", b"work")
+
+    async def run(self, verb: str, *options: object) -> Ended:
+        return await agentdash(verb, "-f", self.fleet, "--kubeconfig", self.kubeconfig, *options)
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    with RealNats(tmp_path / "nats") as server:
+        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+            await sim.create_namespace(NAMESPACE)
+            for name in NAMES:
+                await sim.create_deployment(name, NAMESPACE)
+            yield Live(tmp_path, server, sim, client)
+
+
+async def test_a_live_plan_says_what_would_be_done_and_writes_nothing(live: Live) -> None:
+    await live.publish("research", 7)
+    ended = await live.run("plan", "--json", "--fresh")
+    assert ended.code == ExitCode.OK, ended.err
+    answer = json.loads(ended.out)
+    numbers = {
+        each["pool"]: (each["current"], each["next"], each["demand"], each["bound"])
+        for each in answer["pools"]
+    }
+    assert numbers == {"acme/research": (0, 4, 7, "max"), "acme/browser": (0, 0, 0, "demand")}
+    assert "planned without memory" in ended.err[0]
+    assert live.sim.requests.writes() == []
+    assert not ended.loaded & {"textual", "rich"}
+
+
+async def test_a_live_why_names_the_rules_and_what_max_costs(live: Live) -> None:
+    await live.publish("research", 7)
+    ended = await live.run("why", "acme/research")
+    assert ended.code == ExitCode.OK, ended.err
+    assert "7 pending + 0 in flight" in ended.out
+    assert ended.out.endswith("without max: 7\n")
+    assert "acme/browser" not in ended.out
+    assert live.sim.requests.writes() == []
+    assert not ended.loaded & {"textual", "rich"}
+
+
+async def test_a_server_that_is_away_is_named_and_the_plan_is_blind(live: Live) -> None:
+    live.server.kill()
+    ended = await live.run("plan", "--json")
+    assert ended.code == ExitCode.UNREACHABLE
+    assert any(line.startswith("agentdash: nats is ") for line in ended.err)
+    codes = [each["reasons"][0]["code"] for each in json.loads(ended.out)["pools"]]
+    assert codes == ["queue_unknown", "queue_unknown"]
+
+
+async def test_without_a_kubeconfig_nothing_is_planned(live: Live) -> None:
+    live.kubeconfig.unlink()
+    ended = await live.run("plan")
+    assert (ended.code, ended.out) == (ExitCode.UNREACHABLE, "")
+    assert "kubeconfig" in ended.err[0]
+
+
+async def test_an_old_nats_server_is_refused_in_words(live: Live) -> None:
+    async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "x", "version": "2.9.10", "max_payload": 1048576, "jetstream": True}
+        writer.write(f"INFO {json.dumps(info)}\r\n".encode())
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        live.fleet.write_text(fleet_text(f"nats://127.0.0.1:{port}", NAMES), "utf-8")
+        ended = await live.run("plan")
+    assert (ended.code, ended.out) == (ExitCode.UNSUPPORTED, "")
+    assert "2.9.10" in ended.err[0]
+
+
+@pytest.mark.parametrize("verb", ["plan", "why"])
+async def test_help_loads_nothing_heavy(verb: str) -> None:
+    ended = await agentdash(verb, "--help")
+    assert (ended.code, ended.loaded) == (ExitCode.OK, set())
+
+
+@pytest.mark.parametrize("verb", [("plan",), ("why", "acme/research")])
+async def test_from_a_file_neither_screen_nor_client_is_loaded(
+    verb: tuple[str, ...], tmp_path: Path
+) -> None:
+    fleet, ticks = tmp_path / "fleet.yaml", tmp_path / "ticks.jsonl"
+    fleet.write_text(fleet_text("nats://127.0.0.1:9", NAMES), "utf-8")
+    ticks.write_text('{"version": 1, "now": 1, "observation": {"pools": {"acme/research": {}}}}\n')
+    ended = await agentdash(*verb, "-f", fleet, "--observations", ticks)
+    assert ended.code == ExitCode.OK
+    assert "acme/research" in ended.out
+    assert not ended.loaded & {"textual", "rich", "kubernetes", "nats", "aiohttp"}
+
+
+async def test_a_reader_who_has_enough_ends_it_without_a_word(tmp_path: Path) -> None:
+    fleet, ticks = tmp_path / "fleet.yaml", tmp_path / "ticks.jsonl"
+    fleet.write_text(fleet_text("nats://127.0.0.1:9", NAMES), "utf-8")
+    line = '{"version": 1, "now": 1, "observation": {"pools": {"acme/research": {}}}}\n'
+    ticks.write_text(line * 5000)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentdash", "plan", "-f", fleet, "--observations", ticks, "--all"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await process.stdout.readline()
+    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # as `head` does
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -signal.SIGPIPE
+    assert await process.stderr.read() == b""

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentdash.cli import main
+from controller.exit_codes import ExitCode
+from unit.verbs.worlds import NOW, pool, tick, write
+
+BUSY = tick(
+    pools={"acme/research": pool(NOW, 2, pending=8), "acme/browser": pool(NOW, 0, pending=3)}
+)
+
+
+def run(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> tuple[int, str, str]:
+    fleet, ticks = write(folder, BUSY)
+    code = main(["why", *arguments, "-f", fleet, "--observations", ticks])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_rules_stand_in_order_with_their_numbers_and_the_counterfactual(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = run(capsys, tmp_path, "acme/research")
+    assert (code, err) == (ExitCode.OK, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines == [
+        "acme/research at 2023-11-14T22:13:20.000Z",
+        "2→4 target 4 recommended 4 demand 8 bound by max",
+        "",
+        "STEP INPUT REPLICAS",
+        "Work waiting 8 pending + 0 in flight, 1 task per replica (1 slot): 8 replicas 8",
+        "At max at most 4 replicas (max) 4",
+        "decided bound by max = 4",
+        "",
+        "without max: 8",
+    ]
+
+
+def test_several_pools_are_told_once_each_in_the_order_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = ("acme/browser", "acme/research", "acme/browser")
+    _, out, _ = run(capsys, tmp_path, *names)
+    heads = [line.split()[0] for line in out.splitlines() if "  at 2023" in line]
+    assert heads == ["acme/browser", "acme/research"]
+
+
+def test_json_has_the_counterfactuals_of_each_pool(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _, out, _ = run(capsys, tmp_path, "acme/research", "acme/browser", "--json")
+    research, browser = json.loads(out)["pools"]
+    assert research["without"] == [
+        {"lifted": "max", "target": 8, "next": 8, "bound": "demand", "gate": None}
+    ]
+    assert browser["without"] == []
+
+
+def test_an_unknown_pool_is_answered_with_the_nearest_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = run(capsys, tmp_path, "acme/reserch", "browser", "\x1b[2J")
+    assert (code, out) == (ExitCode.USAGE, "")
+    first, second, third = err.splitlines()
+    assert first.startswith("agentdash: the fleet has no pool acme/reserch; nearest: acme/research")
+    assert second == "agentdash: the fleet has no pool browser; nearest: acme/browser"
+    assert third.endswith("[2J; it has acme/research, acme/browser")
+    assert "\x1b" not in err
+
+
+def test_a_pool_that_the_tick_did_not_see_is_noted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet, ticks = write(tmp_path, tick(pools={"acme/browser": pool(NOW, 1)}))
+    main(["why", "acme/research", "-f", fleet, "--observations", ticks])
+    assert capsys.readouterr().err == "agentdash: not seen, so not decided: acme/research\n"
+
+
+def test_a_pool_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["why"])
+    assert ended.value.code == ExitCode.USAGE
+    assert "TENANT/POOL" in capsys.readouterr().err
