@@ -174,7 +174,8 @@ def native(
     """The replicas of one pool now, and what to remember.
 
     Never below in flight / slots, at least 1 where there is any message, and never less for more
-    pending. May be called as often or as seldom as one likes.
+    pending. What arrived since the last call is taken to have arrived at once, so a call a second
+    learns most; a pool where nothing happens need not be asked.
     """
     state = begin_native(seen, now) if state is None else _learned(seen, state, now)
     demand = state.demand
@@ -288,9 +289,13 @@ def _counted(
     counts = list(moves)
     for number in range(1, arrived + 1):
         place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
-        counts[min(max(place, 0), _BINS - 1)] += 1.0
-    if sum(counts) > _REMEMBERED:
-        counts = [count / 2 for count in counts]
+        if place >= _BINS - 1:  # and so are all that follow
+            counts[-1] += arrived - number + 1
+            break
+        counts[max(place, 0)] += 1.0
+    total = sum(counts)
+    if total > _REMEMBERED:
+        counts = [count * _REMEMBERED / (2 * total) for count in counts]
     return tuple(counts)
 
 
