@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,6 +22,7 @@ from controller.planning.allocation import (
 
 Weights = Mapping[str, Amount]
 TIERS = (1000, 500, 100)
+UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 
 weights = st.one_of(
     st.just(1),

@@ -1,7 +1,7 @@
 """What sharing promises: for any fleet, or, where it can only be had there, for any of one row.
 
-Names of the rules: work-conserving, strict tiers, envy-free up to one replica, monotone in capacity,
-weight, tier and demand, proof against splitting and over-asking, idempotent.
+That is: nothing overdrawn, work-conserving, strict tiers, envy-free up to one replica, monotone in
+capacity, weight, tier and demand, proof against splitting and over-asking, idempotent.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from controller.planning.allocation import Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
+    UNHURRIED,
     Weights,
     bounds,
     changed,
@@ -38,6 +39,7 @@ def drawn(claims: list[Claim], have: dict[str, int], row: str) -> Fraction:
     )
 
 
+@UNHURRIED
 @given(fleets())
 def test_no_hard_row_is_overdrawn_by_what_is_handed_out(fleet: Fleet) -> None:
     claims, rows = fleet[:2]
@@ -49,6 +51,7 @@ def test_no_hard_row_is_overdrawn_by_what_is_handed_out(fleet: Fleet) -> None:
             assert drawn(claims, have, row.name) <= most
 
 
+@UNHURRIED
 @given(fleets())
 def test_no_class_of_nodes_is_overdrawn(fleet: Fleet) -> None:
     claims, rows = fleet[:2]
@@ -60,6 +63,7 @@ def test_no_class_of_nodes_is_overdrawn(fleet: Fleet) -> None:
     assert sum(have[claim.pool] for claim in claims if claim.flavors) <= spot + on_demand
 
 
+@UNHURRIED
 @given(fleets())
 def test_nobody_gets_more_than_its_ceilings_or_than_it_wants(fleet: Fleet) -> None:
     have = shared(*fleet)
@@ -67,6 +71,7 @@ def test_nobody_gets_more_than_its_ceilings_or_than_it_wants(fleet: Fleet) -> No
         assert 0 <= have[claim.pool] <= bounds(claim)[2]
 
 
+@UNHURRIED
 @given(fleets())
 def test_whoever_goes_short_is_told_the_row_that_is_full(fleet: Fleet) -> None:
     claims, rows = fleet[:2]
@@ -85,6 +90,7 @@ def test_whoever_goes_short_is_told_the_row_that_is_full(fleet: Fleet) -> None:
             assert allotment.replicas == min(ceiling.limit for ceiling in claim.ceilings)
 
 
+@UNHURRIED
 @given(fleets())
 def test_the_phases_add_up(fleet: Fleet) -> None:
     for claim in fleet[0]:
@@ -95,6 +101,7 @@ def test_the_phases_add_up(fleet: Fleet) -> None:
         assert sum(parts) == (0 if claim.fixed else allotment.replicas)
 
 
+@UNHURRIED
 @given(fleets())
 def test_a_held_pool_keeps_what_it_has(fleet: Fleet) -> None:
     have = shared(*fleet)
@@ -102,6 +109,7 @@ def test_a_held_pool_keeps_what_it_has(fleet: Fleet) -> None:
         assert not claim.fixed or have[claim.pool] == claim.current
 
 
+@UNHURRIED
 @given(equal_pods())
 def test_floors_and_baselines_are_served_where_they_fit(world: OneRow) -> None:
     claims, row = world
@@ -111,6 +119,7 @@ def test_floors_and_baselines_are_served_where_they_fit(world: OneRow) -> None:
         assert all(have[pool] >= floor for pool, floor in least.items())
 
 
+@UNHURRIED
 @given(equal_pods())
 def test_where_floors_do_not_fit_the_higher_tier_has_its_own_first(world: OneRow) -> None:
     claims, row = world
@@ -121,6 +130,7 @@ def test_where_floors_do_not_fit_the_higher_tier_has_its_own_first(world: OneRow
             assert all(result[pool].replicas == 0 for pool in below)
 
 
+@UNHURRIED
 @given(equal_pods(shared_tenants=True), st.data())
 def test_a_lower_tier_shares_nothing_while_a_higher_one_needs_more(
     world: OneRow, data: st.DataObject
@@ -134,6 +144,7 @@ def test_a_lower_tier_shares_nothing_while_a_higher_one_needs_more(
                 assert lower.tier >= upper.tier or phases.share == phases.warm == 0
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_nobody_in_a_tier_has_more_than_one_replica_to_envy(
     world: OneRow, data: st.DataObject
@@ -150,6 +161,7 @@ def test_nobody_in_a_tier_has_more_than_one_replica_to_envy(
                     assert fewer / Fraction(by_tenant[other.tenant]) <= least
 
 
+@UNHURRIED
 @given(equal_pods(shared_tenants=True))
 def test_nobody_has_spares_while_somebody_needs_more(world: OneRow) -> None:
     claims, row = world
@@ -158,6 +170,7 @@ def test_nobody_has_spares_while_somebody_needs_more(world: OneRow) -> None:
         assert not any(allotment.phases.warm for allotment in result.values())
 
 
+@UNHURRIED
 @given(fleets(), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(fleet: Fleet, random: object) -> None:
     claims, rows, tenant_weights, policy = fleet
@@ -171,6 +184,7 @@ def test_the_order_of_the_input_does_not_matter(fleet: Fleet, random: object) ->
     assert as_bytes(allocate(mixed, mixed_rows, turned, policy)) == before
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_a_result_that_runs_is_kept(world: OneRow, data: st.DataObject) -> None:
     claims, row = world
@@ -180,7 +194,7 @@ def test_a_result_that_runs_is_kept(world: OneRow, data: st.DataObject) -> None:
     assert shared(running, row, by_tenant) == have
 
 
-@settings(max_examples=200)
+@settings(UNHURRIED, max_examples=150)
 @given(fleets())
 def test_what_is_handed_out_settles_within_one_more_tick(fleet: Fleet) -> None:
     claims, rows, tenant_weights, policy = fleet
@@ -194,6 +208,7 @@ def test_what_is_handed_out_settles_within_one_more_tick(fleet: Fleet) -> None:
     assert seen[3] == seen[2]
 
 
+@UNHURRIED
 @given(equal_pods(shared_tenants=True), st.data())
 def test_one_place_more_takes_from_nobody(world: OneRow, data: st.DataObject) -> None:
     claims, row = world
@@ -205,7 +220,7 @@ def test_one_place_more_takes_from_nobody(world: OneRow, data: st.DataObject) ->
     assert sum(gains) <= 1
 
 
-@settings(max_examples=200)
+@settings(UNHURRIED, max_examples=150)
 @given(fleets(), st.data())
 def test_more_weight_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -218,7 +233,7 @@ def test_more_weight_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> N
     assert shared(alone, rows, after, policy)[pool.pool] >= fewer
 
 
-@settings(max_examples=200)
+@settings(UNHURRIED, max_examples=150)
 @given(fleets(), st.data())
 def test_a_higher_tier_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -231,7 +246,7 @@ def test_a_higher_tier_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) ->
     assert shared(raised, rows, {}, plain)[pool.pool] >= fewer
 
 
-@settings(max_examples=200)
+@settings(UNHURRIED, max_examples=150)
 @given(fleets(), st.data())
 def test_more_demand_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -243,6 +258,7 @@ def test_more_demand_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> N
     assert shared(more, rows, {}, policy)[pool.pool] >= fewer
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_whoever_leaves_takes_nothing_from_the_others(world: OneRow, data: st.DataObject) -> None:
     claims, row = world
@@ -253,6 +269,7 @@ def test_whoever_leaves_takes_nothing_from_the_others(world: OneRow, data: st.Da
     assert all(after[pool] >= before[pool] for pool in after)
 
 
+@UNHURRIED
 @given(fleets(), st.sampled_from([2, 7, Fraction(1, 3), Fraction(22, 7)]))
 def test_only_the_ratios_of_weights_matter(fleet: Fleet, factor: int | Fraction) -> None:
     claims, rows, tenant_weights, policy = fleet
@@ -267,6 +284,7 @@ def _one_tier(claims: list[Claim]) -> list[Claim]:
     ]
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_in_one_tier_the_least_served_replicas_are_the_ones_granted(
     world: OneRow, data: st.DataObject
@@ -293,7 +311,7 @@ def _divisions(capacity: int, most: list[int]) -> list[list[int]]:
     ]
 
 
-@settings(max_examples=50)
+@settings(UNHURRIED, max_examples=50)
 @given(st.data())
 def test_no_division_at_all_leaves_the_least_served_better_off(data: st.DataObject) -> None:
     demands = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
@@ -318,6 +336,7 @@ def test_no_division_at_all_leaves_the_least_served_better_off(data: st.DataObje
     assert served([have[f"p{number}"] for number in range(len(demands))]) == best
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_a_deployment_split_in_parts_gets_a_tenant_no_more(
     world: OneRow, data: st.DataObject
@@ -338,6 +357,7 @@ def test_a_deployment_split_in_parts_gets_a_tenant_no_more(
     assert sum(after[part.pool] for part in parts) <= before
 
 
+@UNHURRIED
 @given(equal_pods(), st.data())
 def test_asking_for_more_than_there_is_work_gets_nothing_useful(
     world: OneRow, data: st.DataObject
@@ -350,6 +370,7 @@ def test_asking_for_more_than_there_is_work_gets_nothing_useful(
     assert min(shared(greedy, row)[honest.pool], honest.demand) <= before
 
 
+@UNHURRIED
 @given(equal_pods())
 def test_an_equally_fair_division_that_runs_is_kept(world: OneRow) -> None:
     claims, row = world
@@ -364,6 +385,7 @@ def test_an_equally_fair_division_that_runs_is_kept(world: OneRow) -> None:
     assert shared(running, row) == {claim.pool: claim.current for claim in running}
 
 
+@UNHURRIED
 @given(equal_pods())
 def test_who_was_taken_from_cannot_take_it_back_next_tick(world: OneRow) -> None:
     claims, row = world

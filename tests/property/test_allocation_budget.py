@@ -19,6 +19,7 @@ from controller.planning.budget import (
     budget_row,
     budget_status,
 )
+from property.sharing_worlds import UNHURRIED
 
 UNLIMITED = 10**9
 budgets = st.builds(
@@ -46,6 +47,7 @@ def ceiling(budget: Budget, use: TokenUse, burn: int | Fraction) -> int:
     return UNLIMITED if limit is None else limit
 
 
+@UNHURRIED
 @given(hard_budgets | budgets, token_uses, burns, st.integers(1, 3_000))
 def test_more_used_never_allows_more(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
@@ -55,6 +57,7 @@ def test_more_used_never_allows_more(
     assert ceiling(budget, replace(use, reserved=int(use.reserved) + more), burn) <= before
 
 
+@UNHURRIED
 @given(budgets, token_uses, burns, st.integers(1, 3_000))
 def test_a_larger_budget_never_allows_less(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
@@ -63,6 +66,7 @@ def test_a_larger_budget_never_allows_less(
     assert ceiling(larger, use, burn) >= ceiling(budget, use, burn)
 
 
+@UNHURRIED
 @given(hard_budgets, token_uses, burns)
 def test_an_empty_budget_is_zero_and_any_other_keeps_one(
     budget: Budget, use: TokenUse, burn: int | Fraction
@@ -73,6 +77,7 @@ def test_an_empty_budget_is_zero_and_any_other_keeps_one(
     assert (ceiling(budget, use, burn) == 0) == empty
 
 
+@UNHURRIED
 @given(budgets, token_uses, burns, st.integers(0, 30))
 def test_a_row_over_one_pool_allows_what_the_ceiling_does(
     budget: Budget, use: TokenUse, burn: int | Fraction, demand: int
@@ -85,6 +90,7 @@ def test_a_row_over_one_pool_allows_what_the_ceiling_does(
     assert result["acme/research"].replicas == min(demand, ceiling(budget, use, burn))
 
 
+@UNHURRIED
 @given(
     st.integers(0, 2_000),
     st.lists(st.tuples(st.integers(1, 300), st.integers(0, 400)), max_size=20),

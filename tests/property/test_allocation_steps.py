@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from controller.planning.allocation import Row
 from controller.planning.steps import Position, step
+from property.sharing_worlds import UNHURRIED
 
 
 @st.composite
@@ -32,6 +33,7 @@ def fleets(draw: st.DrawFn) -> tuple[list[Position], Row]:
     return positions, Row(name="replicas", capacity=draw(st.integers(0, 40)))
 
 
+@UNHURRIED
 @given(fleets())
 def test_nothing_is_added_where_there_is_no_room(fleet: tuple[list[Position], Row]) -> None:
     positions, room = fleet
@@ -41,6 +43,7 @@ def test_nothing_is_added_where_there_is_no_room(fleet: tuple[list[Position], Ro
     assert added <= max(int(room.capacity) - standing, 0)
 
 
+@UNHURRIED
 @given(fleets())
 def test_no_busy_or_too_young_replica_is_removed(fleet: tuple[list[Position], Row]) -> None:
     positions, room = fleet
@@ -53,6 +56,7 @@ def test_no_busy_or_too_young_replica_is_removed(fleet: tuple[list[Position], Ro
         assert one.next == position.current + one.add - one.remove
 
 
+@UNHURRIED
 @given(fleets())
 def test_no_step_leads_away_from_the_target_or_past_it(fleet: tuple[list[Position], Row]) -> None:
     positions, room = fleet
@@ -62,6 +66,7 @@ def test_no_step_leads_away_from_the_target_or_past_it(fleet: tuple[list[Positio
         assert low <= steps[position.pool].next <= high
 
 
+@UNHURRIED
 @given(fleets())
 def test_once_the_work_ends_every_pool_arrives(fleet: tuple[list[Position], Row]) -> None:
     positions, _ = fleet
@@ -81,6 +86,7 @@ def test_once_the_work_ends_every_pool_arrives(fleet: tuple[list[Position], Row]
     assert all(position.current == position.target for position in positions)
 
 
+@UNHURRIED
 @given(fleets())
 def test_a_step_that_stops_short_says_why(fleet: tuple[list[Position], Row]) -> None:
     positions, room = fleet

@@ -88,7 +88,12 @@ class _Sharing:
         for pools in self.tiers.values():
             self.filling.fill(pools, self.wants, strict=True, above=above)
         self._note()
-        return {claim.pool: self._allotment(pool, claim) for pool, claim in enumerate(self.claims)}
+        return {
+            claim.pool: self._allotment(pool, claim, have)
+            for pool, (claim, have) in enumerate(
+                zip(self.claims, zip(*self.seen, strict=True), strict=True)
+            )
+        }
 
     def _note(self) -> None:
         self.seen.append(list(self.filling.have))
@@ -115,15 +120,29 @@ class _Sharing:
                 tenant = self.members.tenant_of[pool]
                 if self.claims[pool].works and self.needs[pool] > 0 and tenant not in served:
                     lists.setdefault(tenant, []).append(pool)
+            for candidates in lists.values():
+                if len(candidates) > 1:
+                    candidates.sort(key=self._seniority)
             for _ in range(self.policy.baseline):
-                for tenant in self._by_level(lists):
-                    self._first_of(lists[tenant])
+                self._one_each(lists)
 
-    def _first_of(self, pools: list[int]) -> None:
-        filling = self.filling
-        for pool in sorted(pools, key=self._seniority) if len(pools) > 1 else pools:
-            if filling.have[pool] < self.needs[pool] and filling.give(pool, strict=False):
-                return
+    def _one_each(self, lists: Mapping[int, Sequence[int]]) -> None:
+        """One replica for each tenant's first pool: at once if all fit, else the least served first
+        and, where that pool is refused, the tenant's next.
+        """
+        filling, needs = self.filling, self.needs
+        first: dict[int, int] = {}
+        for tenant, pools in lists.items():
+            for pool in pools:
+                if filling.have[pool] < needs[pool] and filling.refused_by[pool] == GRANTED:
+                    first[tenant] = pool
+                    break
+        if filling.give_one_each(first.values()):
+            return
+        for tenant in self._by_level(lists):
+            for pool in lists[tenant]:
+                if filling.have[pool] < needs[pool] and filling.give(pool, strict=False):
+                    break
 
     def _seniority(self, pool: int) -> tuple[bool, float, int]:
         claim = self.claims[pool]
@@ -140,8 +159,8 @@ class _Sharing:
 
         return sorted(lists, key=key)
 
-    def _allotment(self, pool: int, claim: Claim) -> Allotment:
-        start, baseline, floor, reserve, share, warm = (have[pool] for have in self.seen)
+    def _allotment(self, pool: int, claim: Claim, have: Sequence[int]) -> Allotment:
+        start, baseline, floor, reserve, share, warm = have
         bound, name = self._bound(pool, claim)
         return Allotment(
             replicas=warm,

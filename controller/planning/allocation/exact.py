@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
@@ -13,9 +13,9 @@ from controller.planning.allocation.values import Amount, AmountError, WeightErr
 def exact(amount: Amount, subject: str) -> int | Fraction:
     """The amount as an int or a Fraction. Raises AmountError if it is inexact or below zero."""
     value: int | Fraction
-    if type(amount) is int:
+    if type(amount) is int or type(amount) is Fraction:
         value = amount
-    elif isinstance(amount, Fraction) or (isinstance(amount, Decimal) and amount.is_finite()):
+    elif isinstance(amount, Decimal) and amount.is_finite():
         value = Fraction(amount)
     else:
         raise AmountError(subject, f"{amount!r} is not an exact number")
@@ -26,6 +26,8 @@ def exact(amount: Amount, subject: str) -> int | Fraction:
 
 def exact_weight(weight: Amount, subject: str) -> int | Fraction:
     """The weight as an int or a Fraction. Raises WeightError unless it is exact and above zero."""
+    if type(weight) is int and weight > 0:
+        return weight
     try:
         value = exact(weight, subject)
     except AmountError as error:
@@ -33,11 +35,6 @@ def exact_weight(weight: Amount, subject: str) -> int | Fraction:
     if value == 0:
         raise WeightError(subject, "a weight of 0 is no share; leave the pool out or pause it")
     return value
-
-
-def common_denominator(numbers: Iterable[int | Fraction]) -> int:
-    """The smallest factor that makes all of them whole."""
-    return lcm(*{number.denominator for number in numbers})
 
 
 def divisors(weights: Sequence[int | Fraction]) -> list[tuple[int, int]]:

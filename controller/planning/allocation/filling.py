@@ -7,12 +7,14 @@ Division, IJCAI 2021). A group that fits as a whole is granted at once, which is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from controller.planning.allocation.exact import divisors
+from controller.planning.allocation.leaping import leap
 from controller.planning.allocation.rows import GRANTED, Rows
 
 
@@ -64,6 +66,15 @@ class Filling:
         self.refused_by[pool] = refused
         return False
 
+    def give_one_each(self, pools: Collection[int]) -> bool:
+        """One replica for each of these, if no row but a soft one would refuse any of them."""
+        profile_of = self.rows.profile_of
+        if not self.rows.give_all(Counter(profile_of[pool] for pool in pools), strict=False):
+            return False
+        for pool in pools:
+            self.have[pool] += 1
+        return True
+
     def fill(
         self,
         pools: Iterable[int],
@@ -92,6 +103,9 @@ class Filling:
                     have[pool] = goal[pool]
                 return
             units = None
+        if units is None:
+            leap(self, wanting, goal, above, strict=strict)
+            wanting = [pool for pool in wanting if have[pool] < goal[pool]]
         _Contest(self, wanting, goal, above).run(strict=strict, units=units)
 
     def drawn(self, tenant: int, above: Sequence[int] | None = None) -> list[int]:
@@ -118,7 +132,7 @@ class _Contest:
     (level, has it already or not, rank), so that they compare as fast as they can.
     """
 
-    __slots__ = ("_above", "_drawn", "_filling", "_goal", "_queues")
+    __slots__ = ("_above", "_drawn", "_filling", "_goal", "_least", "_queues", "_wanting")
 
     def __init__(
         self,
@@ -128,6 +142,8 @@ class _Contest:
         above: Sequence[int] | None,
     ) -> None:
         self._filling, self._goal, self._above = filling, goal, above
+        self._wanting = wanting
+        self._least: dict[int, int] = {}
         self._queues: dict[int, list[int]] = {}
         for pool in wanting:
             tenant = filling.members.tenant_of[pool]
@@ -138,24 +154,46 @@ class _Contest:
 
     def run(self, *, strict: bool, units: int | None) -> None:
         """Hand out until nobody is left, or `units` are gone."""
-        filling, queues = self._filling, self._queues
-        heap = [self._tenant_entry(tenant) for tenant in queues]
+        filling, queues, goal = self._filling, self._queues, self._goal
+        have, give = filling.have, filling.rows.give
+        tenant_at, pool_at = filling.tenant_at, filling.pool_at
+        heap = [self._tenant_entry(tenant, queue[0]) for tenant, queue in queues.items()]
         heapify(heap)
         while heap and units != 0:
-            tenant = filling.tenant_at[heap[0] % len(filling.tenant_at)]
+            tenant = tenant_at[heap[0] % len(tenant_at)]
             queue = queues[tenant]
-            pool = filling.pool_at[queue[0] % len(filling.pool_at)]
-            if filling.give(pool, strict=strict):
+            pool = pool_at[queue[0] % len(pool_at)]
+            refused = give(pool, strict=strict)
+            if refused == GRANTED:
+                have[pool] += 1
                 units = None if units is None else units - 1
                 self._count(tenant, pool)
-            if filling.refused_by[pool] == GRANTED and filling.have[pool] < self._goal[pool]:
+            else:
+                filling.refused_by[pool] = refused
+                if self._nobody_fits(refused, strict=strict):
+                    return
+            if refused == GRANTED and have[pool] < goal[pool]:
                 heapreplace(queue, self._pool_entry(pool))
             else:
                 heappop(queue)
             if queue:
-                heapreplace(heap, self._tenant_entry(tenant))
+                heapreplace(heap, self._tenant_entry(tenant, queue[0]))
             else:
                 heappop(heap)
+
+    def _nobody_fits(self, row: int, *, strict: bool) -> bool:
+        """Whether everybody who is left needs more of a row than there is; then all are refused."""
+        filling = self._filling
+        least = self._least.get(row)
+        if least is None:
+            profiles = {filling.rows.profile_of[pool] for pool in self._wanting}
+            least = self._least[row] = filling.rows.least_need(profiles, row, strict=strict)
+        if not least or filling.rows.left[row] >= least or row in filling.rows.passes:
+            return False
+        for pool in self._wanting:
+            if filling.have[pool] < self._goal[pool] and filling.refused_by[pool] == GRANTED:
+                filling.refused_by[pool] = row
+        return True
 
     def _count(self, tenant: int, pool: int) -> None:
         rows, drawn = self._filling.rows, self._drawn[tenant]
@@ -164,28 +202,21 @@ class _Contest:
 
     def _pool_entry(self, pool: int) -> int:
         filling = self._filling
-        have = filling.have[pool]
+        have, members = filling.have[pool], filling.members
         counted = have if self._above is None else max(have - self._above[pool], 0)
         multiply, divide = filling.pool_divisors[pool]
-        return self._packed(
-            counted * multiply // divide, pool, filling.members.ranks[pool], len(filling.pool_at)
-        )
+        waits = members.current[pool] <= have
+        level = counted * multiply // divide
+        return (2 * level + waits) * len(filling.pool_at) + members.ranks[pool]
 
-    def _tenant_entry(self, tenant: int) -> int:
+    def _tenant_entry(self, tenant: int, entry: int) -> int:
         """A tenant is as entitled to the next replica as the pool that would be given it."""
         filling = self._filling
-        pool = filling.pool_at[self._queues[tenant][0] % len(filling.pool_at)]
-        return self._packed(
-            filling.level(tenant, self._drawn[tenant]),
-            pool,
-            filling.members.tenant_ranks[tenant],
-            len(filling.tenant_at),
-        )
-
-    def _packed(self, level: int, pool: int, rank: int, ranks: int) -> int:
-        filling = self._filling
-        running = filling.members.current[pool] > filling.have[pool]
-        return (2 * level + (not running)) * ranks + rank
+        members, pool = filling.members, filling.pool_at[entry % len(filling.pool_at)]
+        multiply, divide = filling.tenant_divisors[tenant]
+        waits = members.current[pool] <= filling.have[pool]
+        level = max(self._drawn[tenant]) * multiply // divide
+        return (2 * level + waits) * len(filling.tenant_at) + members.tenant_ranks[tenant]
 
 
 def _inverse(ranks: Sequence[int]) -> list[int]:

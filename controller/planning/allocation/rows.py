@@ -5,12 +5,12 @@ Only the rows that cannot give everybody all they want are kept: the others neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Final, NamedTuple
 
-from controller.planning.allocation.exact import common_denominator, exact
+from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import (
     AmountError,
     Claim,
@@ -63,6 +63,17 @@ class Rows:
         self.profiles = ledger.profiles(short)
         self.fair = max((len(profile.share) for profile in self.profiles), default=1)
         self.passes = {number for number in short if rows[number].first_passes}
+
+    def least_need(self, profiles: Iterable[int], row: int, *, strict: bool) -> int:
+        """What must be left of a row for anybody of these profiles; 0 if one does without it."""
+        least = 0
+        for number in profiles:
+            draw = self.profiles[number].everywhere
+            need = dict(draw.strict if strict else draw.lenient).get(row, 0)
+            if not need:
+                return 0
+            least = min(least or need, need)
+        return least
 
     def give(self, pool: int, *, strict: bool) -> int:
         """Take one replica's use from every row, or name the row that refuses: its index."""
@@ -144,17 +155,17 @@ class _Ledger:
     def __init__(self, rows: Sequence[Row], raw: Sequence[tuple[_Raw, tuple[_Raw, ...]]]) -> None:
         self.rows = rows
         self.softs = [_soft(row) for row in rows]
-        amounts: list[set[int | Fraction]] = [set() for _ in rows]
+        parts: list[set[int]] = [set() for _ in rows]
         for everywhere, flavors in raw:
             for uses in (everywhere, *flavors):
                 for row, use in uses:
-                    amounts[row].add(use)
+                    parts[row].add(use.denominator)
         self.capacities: list[int] = []
         self.scales: list[int] = []
-        for limit, soft, used in zip(rows, self.softs, amounts, strict=True):
+        for limit, soft, denominators in zip(rows, self.softs, parts, strict=True):
             capacity = exact(limit.capacity, limit.name)
-            needs = used if soft is None else {*used, *(soft * use for use in used)}
-            scale = common_denominator({capacity, *needs})
+            whole = lcm(*denominators) * (1 if soft is None else soft.denominator)
+            scale = lcm(whole, capacity.denominator)
             self.scales.append(scale)
             self.capacities.append(int(capacity * scale))
         self.raw = [
@@ -190,27 +201,28 @@ class _Ledger:
         shares = []
         for everywhere, _ in self.raw:
             drawn = dict(everywhere)
-            shares.append(
-                tuple(drawn.get(row, 0) * part for row, part in zip(fair, parts, strict=True))
-                or (1,)  # nothing is fair to measure by: replicas are counted
-            )
+            share = [drawn.get(row, 0) * part for row, part in zip(fair, parts, strict=True)]
+            shares.append(share or [1])  # nothing is fair to measure by: replicas are counted
         common = gcd(*(part for share in shares for part in share)) or 1
         return [
             Profile(
                 self._draw(everywhere, short),
                 tuple(self._draw(flavor, short) for flavor in flavors) if short else (),
-                tuple(part // common for part in share),
+                tuple([part // common for part in share]),
             )
             for (everywhere, flavors), share in zip(self.raw, shares, strict=True)
         ]
 
     def _whole(self, uses: _Raw) -> Uses:
-        return tuple((row, int(use * self.scales[row])) for row, use in uses)
+        scales = self.scales
+        return tuple([(row, scales[row] // use.denominator * use.numerator) for row, use in uses])
 
     def _draw(self, uses: Uses, short: set[int]) -> Draw:
-        takes = tuple((row, use) for row, use in uses if row in short)
-        strict = tuple((row, self._need(row, use)) for row, use in takes)
-        return Draw(takes, strict, tuple(use for use in takes if self.softs[use[0]] is None))
+        takes = tuple([use for use in uses if use[0] in short])
+        if all(self.softs[row] is None for row, _ in takes):
+            return Draw(takes, takes, takes)
+        strict = tuple([(row, self._need(row, use)) for row, use in takes])
+        return Draw(takes, strict, tuple([use for use in takes if self.softs[use[0]] is None]))
 
     def _need(self, row: int, use: int) -> int:
         soft = self.softs[row]

@@ -173,6 +173,8 @@ def test_the_largest_part_of_any_fair_row_is_a_tenants_share() -> None:
     rows = [Row(name="cpu", capacity=9, fair=True), Row(name="memory", capacity=18, fair=True)]
     pools = [claim("a", uses={"cpu": 1, "memory": 4}), claim("b", uses={"cpu": 3, "memory": 1})]
     assert numbers(*pools, rows=rows) == {"a": 3, "b": 2}
+    without = [claim("a", uses={"cpu": 1}), claim("b", uses={"cpu": 1, "memory": 1})]
+    assert numbers(*without, rows=rows) == {"a": 5, "b": 4}
 
 
 def test_above_floor_splits_only_what_is_above_the_floors() -> None:
@@ -242,9 +244,19 @@ def test_names_are_declared_once() -> None:
 
 
 def test_weights_of_any_size_are_compared_exactly() -> None:
-    """As floats the two weights are equal."""
+    """As floats the two weights are equal, and the one that runs would keep the third place."""
     large = 10**18
-    by_tenant = {"a": large, "b": large + 1}
-    two = [claim("a"), claim("b")]
-    result = numbers(*two, rows=[places(3)], tenant_weights=by_tenant, policy=NO_BASELINE)
-    assert result == {"a": 1, "b": 2}
+    by_tenant = {"a": large, "b": large + 1, "c": large + 3}
+    pools = [claim("a", current=2), claim("b"), claim("c", 0)]
+    result = numbers(*pools, rows=[places(3)], tenant_weights=by_tenant, policy=NO_BASELINE)
+    assert result == {"a": 1, "b": 2, "c": 0}
+
+
+def test_what_is_granted_in_one_leap_is_what_would_be_granted_one_by_one() -> None:
+    """The last place of 1,000 is the first of a new round, and goes to the larger weight."""
+    by_tenant = {"a": 1, "b": 2, "c": 3}
+    pools = [claim("a", 999), claim("b", 100), claim("c", 999, min=7)]
+    result = allocate(pools, [places(1_000)], by_tenant)
+    assert {pool: one.replicas for pool, one in result.items()} == {"a": 225, "b": 100, "c": 675}
+    one_more = numbers(*pools, rows=[places(1_001)], tenant_weights=by_tenant)
+    assert one_more == {"a": 225, "b": 100, "c": 676}

@@ -1,0 +1,160 @@
+"""Granting at once what progressive filling would grant anyway, before any row is short.
+
+While no row refuses anybody, everyone has received exactly the replicas that come before some level
+of share per weight. So the highest level at which all of it still fits is looked for, and filling
+goes on from there, unit by unit. This changes how long sharing takes and nothing else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from controller.planning.allocation.filling import Filling
+
+PER_POOL, PER_CROWD = 4, 32
+"""Fewer replicas to hand out per pool, or per crowd of pools, are quicker handed out one by one."""
+PRECISION_BITS = 12
+"""The level is found to this many binary digits; what is missing is handed out one by one."""
+
+
+class _Alike(NamedTuple):
+    """Pools that draw the same and rise at one pace: `rise` of level for each `run` replicas."""
+
+    profile: int
+    rise: int
+    run: int
+
+
+class _Crowd:
+    """Such pools by how far they are and want to be: the replicas up to any height are summed from
+    two sorted lists, however many pools there are.
+    """
+
+    __slots__ = ("_from", "_from_sums", "_start", "_to", "_to_sums", "key", "pools", "wanted")
+
+    def __init__(self, key: _Alike, pools: list[int], lows: list[int], highs: list[int]) -> None:
+        self.key, self.pools = key, pools
+        self._from, self._to = sorted(lows), sorted(highs)
+        self._from_sums = [0, *accumulate(self._from)]
+        self._to_sums = [0, *accumulate(self._to)]
+        self.wanted = self._to_sums[-1] - self._from_sums[-1]
+
+    def height(self, level: int) -> int:
+        """Replicas a pool of these has when all that come before the level are granted."""
+        return -(-level * self.key.run // self.key.rise)
+
+    def granted(self, level: int) -> int:
+        """The replicas granted to all of them by then."""
+        height = self.height(level)
+        up_to = bisect_right(self._to, height)
+        missing = self._to_sums[up_to] + height * (len(self._to) - up_to)
+        above = bisect_right(self._from, height)
+        return missing - self._from_sums[above] - height * (len(self._from) - above)
+
+
+def leap(
+    filling: Filling,
+    wanting: Sequence[int],
+    goal: Sequence[int],
+    above: Sequence[int] | None,
+    *,
+    strict: bool,
+) -> None:
+    """Grant the pools that are alone in their tenants all that comes before the highest level at
+    which it fits, beside everything that the other pools could want.
+    """
+    missing = sum(goal[pool] - filling.have[pool] for pool in wanting)
+    if missing < PER_POOL * len(wanting):
+        return
+    crowds, others = _crowds(filling, wanting, goal, above)
+    if not crowds or missing < PER_CROWD * len(crowds):
+        return
+    room = _room(filling, others, goal, strict=strict)
+    level = _highest(filling, crowds, room)
+    if level == 0:
+        return
+    for crowd in crowds:
+        height, gained = crowd.height(level), 0
+        for pool in crowd.pools:
+            offset = above[pool] if above is not None else 0
+            upto = min(goal[pool], height + offset)
+            if upto > filling.have[pool]:
+                gained += upto - filling.have[pool]
+                filling.have[pool] = upto
+        filling.rows.take(filling.rows.profiles[crowd.key.profile].everywhere.takes, gained)
+
+
+def _crowds(
+    filling: Filling, wanting: Sequence[int], goal: Sequence[int], above: Sequence[int] | None
+) -> tuple[list[_Crowd], list[int]]:
+    """The pools whose level is a multiple of their own replicas, in crowds; and all others."""
+    rows, members, have = filling.rows, filling.members, filling.have
+    found: dict[tuple[int, int, int], tuple[list[int], list[int], list[int]]] = {}
+    others: list[int] = []
+    for pool in wanting:
+        number = rows.profile_of[pool]
+        profile, tenant = rows.profiles[number], members.tenant_of[pool]
+        offset = above[pool] if above is not None else 0
+        share = max(profile.share)
+        if len(members.pools_of[tenant]) > 1 or profile.flavors or not share or have[pool] < offset:
+            others.append(pool)
+            continue
+        multiply, divide = filling.tenant_divisors[tenant]
+        key = number, share * multiply, divide
+        entry = found.get(key)
+        if entry is None:
+            entry = found[key] = [], [], []
+        entry[0].append(pool)
+        entry[1].append(have[pool] - offset)
+        entry[2].append(goal[pool] - offset)
+    return [_Crowd(_Alike(*key), *entry) for key, entry in found.items()], others
+
+
+def _room(
+    filling: Filling, others: Sequence[int], goal: Sequence[int], *, strict: bool
+) -> dict[int, int]:
+    """What is left of each row that may refuse, if the others took all they want of it."""
+    rows = filling.rows
+    room: dict[int, int] = {}
+    for profile in rows.profiles:
+        for draw in (profile.everywhere, *profile.flavors):
+            for row, _ in draw.strict if strict else draw.lenient:
+                room[row] = rows.left[row]
+    for pool in others:
+        profile, wanted = rows.profiles[rows.profile_of[pool]], goal[pool] - filling.have[pool]
+        for draw in (profile.everywhere, *profile.flavors):
+            for row, use in draw.takes:
+                if row in room:
+                    room[row] -= use * wanted
+    return room
+
+
+def _highest(filling: Filling, crowds: Sequence[_Crowd], room: dict[int, int]) -> int:
+    """About the highest level at which everything fits, never above it; 0 if there is none."""
+    takes = [filling.rows.profiles[crowd.key.profile].everywhere.takes for crowd in crowds]
+
+    def fits(level: int) -> bool:
+        drawn = dict.fromkeys(room, 0)
+        for crowd, uses in zip(crowds, takes, strict=True):
+            granted = crowd.granted(level)
+            for row, use in uses:
+                if row in drawn:
+                    drawn[row] += use * granted
+        return all(drawn[row] <= left for row, left in room.items())
+
+    low, high = 0, 1
+    while fits(high):
+        if all(crowd.granted(high) == crowd.wanted for crowd in crowds):
+            return high
+        low, high = high, 2 * high
+    while high - low > max(1, low >> PRECISION_BITS):
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
