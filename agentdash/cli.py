@@ -130,7 +130,7 @@ examples:
   echo '{"version": 1, "now": 1700000000, "observation": {"pools": {"acme/research": {
     "queue": {"type": "fresh", "at": 1700000000, "value": {"pending": 7, "in_flight": 1}},
     "workload": {"type": "fresh", "at": 1700000000, "value": {"replicas": 2}},
-    "pods": {"type": "fresh", "at": 1700000000, "value": {"ready": 2}}}}}' | tr -d '\\n' |
+    "pods": {"type": "fresh", "at": 1700000000, "value": {"ready": 2}}}}}}' | tr -d '\\n' |
     agentdash plan -f fleet.yaml --observations - --json
 """
 

@@ -118,14 +118,14 @@ def _ticks(settings: Settings, observations: str | None) -> tuple[Iterable[Tick]
 
 
 def _print(told: Iterable[Decided], tell: Callable[[Decided], str], *, gap: bool) -> Decided | None:
-    """Print each, with a blank line in between for people; returns the last."""
-    last = None
-    for decided in told:
-        if gap and last is not None:
-            _say("", sys.stdout)
-        last = decided
-        _say(tell(decided), sys.stdout)
-    sys.stdout.flush()
+    """Print each as it comes, with a blank line in between for people; returns the last."""
+    last, before = None, ""
+    for last in told:
+        if not (text := tell(last)):
+            continue  # none of the pools asked for was seen
+        _say(f"{before}{text}", sys.stdout)
+        sys.stdout.flush()
+        before = "\n" if gap else ""
     return last
 
 

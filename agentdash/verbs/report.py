@@ -120,8 +120,20 @@ def _schema(kind: type, title: str, version: int) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "version": version,
-        **msgspec.json.schema(kind),
+        **_on_one_line(msgspec.json.schema(kind)),
     }
+
+
+def _on_one_line(schema: Any) -> Any:
+    """The schema with its descriptions, which are docstrings, as single lines."""
+    if isinstance(schema, dict):
+        return {
+            key: " ".join(value.split())
+            if key == "description" and isinstance(value, str)
+            else _on_one_line(value)
+            for key, value in schema.items()
+        }
+    return [_on_one_line(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _reason_report(reason: Reason) -> ReasonReport:

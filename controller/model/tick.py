@@ -21,8 +21,8 @@ from controller.model.text import clean, clean_name
 from controller.model.value import Value
 
 VERSION: Final = 1
-END_OF_TIME: Final = 253_402_300_799.0
-"""The last second of the year 9999, the end of every calendar."""
+END_OF_TIME: Final = 32_503_680_000.0
+"""The year 3000 begins: later moments are milliseconds, and calendars end soon after."""
 FAULTS_TOLD: Final = 20
 """As many faults of one line are named; of more there is only the number."""
 
@@ -99,8 +99,8 @@ def _first(found: Iterator[Fault]) -> list[Fault]:
 
 def _immeasurable(tick: Tick) -> Iterator[Fault]:
     """Moments outside the calendar and exact numbers that are none: none can be reckoned with."""
-    if not 0 <= tick.now <= END_OF_TIME:
-        yield Fault("now", "must be Unix seconds, from 0 to the end of the year 9999")
+    if not 0 <= tick.now < END_OF_TIME:
+        yield Fault("now", "must be Unix seconds, from 1970 to the year 3000")
     yield from _inexact(msgspec.to_builtins(tick, builtin_types=(Decimal,)), "")
 
 

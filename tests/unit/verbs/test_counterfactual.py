@@ -16,6 +16,7 @@ from controller.model.observation import (
     PoolObservation,
     QueueDepth,
     TenantObservation,
+    TokenUsage,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Stale, Why
@@ -24,11 +25,13 @@ from controller.model.scarcity import (
     Capacity,
     LlmModel,
     NodeClass,
+    Price,
     RateLimits,
     Resources,
+    TaskUsage,
     Warm,
 )
-from controller.model.schedule import CronWindow, Schedule
+from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.planning.counterfactual import (
     Counterfactual,
     counterfactuals,
@@ -234,3 +237,86 @@ def test_a_counterfactual_is_one_short_sentence(numbers: dict[str, object], text
 def test_every_bound_has_a_name(bound: Bound) -> None:
     other = Counterfactual(lifted=bound, target=1, next=1, bound=Bound.DEMAND)
     assert sentence(other).startswith("without ")
+
+
+BARE = Fleet(tiers=(TIER,), tenants=(ACME,), pools=(make_pool(max=20),))
+BURN = TaskUsage(input_tokens=600, calls=6, seconds=Decimal(60))
+PRICE = Price(input=Decimal(1000), output=Decimal(1000))
+
+
+def with_tenant(**fields: object) -> Fleet:
+    return replace(BARE, tenants=(replace(ACME, **fields),))
+
+
+def with_pool(**fields: object) -> Fleet:
+    return replace(BARE, pools=(replace(BARE.pools[0], **fields),))
+
+
+def with_model(**fields: object) -> Fleet:
+    fleet = with_pool(model="large", usage=BURN)
+    return replace(fleet, models=(LlmModel(name="large", **fields),))  # type: ignore[arg-type]  # a test's table
+
+
+ALWAYS = WeeklyWindow(days=(0, 1, 2, 3, 4, 5, 6), from_minute=0, until_minute=0)
+RULES = {
+    Bound.QUOTA: (with_tenant(quota=Resources(replicas=5)), Intents()),
+    Bound.CAPACITY: (replace(BARE, capacity=Capacity(resources=Resources(replicas=5))), Intents()),
+    Bound.COST: (
+        replace(with_model(price=PRICE), capacity=Capacity(usd_per_hour=Decimal(180))),
+        Intents(),
+    ),
+    Bound.RATE: (with_model(limits=RateLimits(requests_per_minute=30)), Intents()),
+    Bound.BUDGET: (
+        replace(
+            with_pool(usage=BURN), tenants=with_tenant(budget=Budget(tokens_per_day=9)).tenants
+        ),
+        Intents(),
+    ),
+    Bound.PAUSE: (BARE, Intents(pauses=(Pause(scope=Scope(tenant="acme")),))),
+    Bound.SCHEDULE: (
+        with_pool(schedules=(Schedule(window=ALWAYS, max=5),)),
+        Intents(),
+    ),
+}
+
+
+@pytest.mark.parametrize("bound", RULES)
+def test_without_the_rule_that_binds_it_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
+    fleet, intents = RULES[bound]
+    [pool] = fleet.pools
+    used = TenantObservation(usage=Fresh(value=TokenUsage(used=Decimal(9)), at=NOW))
+    observation = replace(unlimited(pool, 2, 8), tenants={"acme": used})
+    decision = plan(observation, fleet, intents, Memory(), NOW)[0].decisions[pool.key]
+    assert decision.target is not None
+    assert (decision.bound, decision.target < 8) == (bound, True)
+    found = counterfactuals(
+        decision,
+        observation=observation,
+        fleet=fleet,
+        intents=intents,
+        memory=Memory(),
+        now=NOW,
+    )
+    assert [(each.lifted, each.target) for each in found] == [(bound, 8)]
+
+
+@pytest.mark.parametrize("bound", [Bound.PIN, Bound.WARM])
+def test_without_its_spares_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
+    pinned = Intents(pins=(Pin(pool=BARE.pools[0].key, replicas=3),))
+    fleet, intents = {
+        Bound.PIN: (BARE, pinned),
+        Bound.WARM: (with_pool(warm=Warm(replicas=3)), Intents()),
+    }[bound]
+    [pool] = fleet.pools
+    observation = unlimited(pool, 2, 8)
+    decision = plan(observation, fleet, intents, Memory(), NOW)[0].decisions[pool.key]
+    assert (decision.bound, decision.target) == (bound, 11)
+    found = counterfactuals(
+        decision,
+        observation=observation,
+        fleet=fleet,
+        intents=intents,
+        memory=Memory(),
+        now=NOW,
+    )
+    assert [(each.lifted, each.target) for each in found] == [(bound, 8)]

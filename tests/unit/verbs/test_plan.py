@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import signal
 from pathlib import Path
@@ -15,9 +16,12 @@ from agentdash.verbs.report import (
     decode_report,
     observation_schema,
     plan_schema,
+    pool_report,
 )
 from agentdash.verbs.ticks import ERRORS_TOLD
 from controller.exit_codes import ExitCode
+from controller.model.decision import Code, Decision, Reason
+from unit.planning.story import make_pool
 from unit.verbs.worlds import NOW, fresh, pool, tick, write
 
 BUSY = {"acme/research": pool(NOW, 2, pending=8), "acme/browser": pool(NOW, 0, pending=3)}
@@ -257,6 +261,8 @@ def test_a_schema_is_printed_with_its_dialect_title_and_version(
     assert schema == json.loads(msgspec.json.encode(made()))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert (schema["title"], schema["version"]) == (title, 1)
+    descriptions = [part["description"] for part in schema["$defs"].values() if "enum" not in part]
+    assert all(text and "\n" not in text for text in descriptions)
 
 
 def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
@@ -305,3 +311,34 @@ def test_what_is_printed_and_what_is_read_conform_to_their_schemas(
     assert conforms(line, read, read)
     assert not conforms({**answer, "version": 2}, printed, printed)
     assert not conforms({**line, "surplus": 2}, read, read)
+
+
+def test_with_all_the_ticks_before_a_wrong_line_are_told_and_none_after_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lines = [tick(pools=BUSY), "{", tick(2, pools=BUSY)]
+    code, out, err = run(capsys, tmp_path, *lines, options=("--all", "--json"))
+    assert code == ExitCode.USAGE
+    assert [json.loads(line)["at"] for line in out.splitlines()] == [NOW]
+    assert "ticks.jsonl:2: is not JSON" in err
+
+
+def test_a_number_that_a_json_reader_could_not_hold_is_null() -> None:
+    numbers: dict[str, int | float | str] = {"why": "x", "old_s": math.nan, "far_s": math.inf}
+    reason = Reason(code=Code.QUEUE, value=2**63, numbers={**numbers, "count": 2**63, "ok": 7})
+    subject = make_pool()
+    decision = Decision(
+        pool=subject.key,
+        current=10**30,
+        demand=-(2**63),
+        recommendation=None,
+        target=1,
+        next=1,
+        reasons=(reason,),
+    )
+    report = pool_report(subject, decision)
+    assert (report.current, report.demand, report.target) == (None, -(2**63), 1)
+    assert report.reasons[0].value is None
+    assert report.reasons[0].numbers == {
+        "why": "x", "old_s": None, "far_s": None, "count": None, "ok": 7,
+    }  # fmt: skip

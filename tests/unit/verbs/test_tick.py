@@ -118,11 +118,9 @@ def test_json_that_is_no_object_is_refused(content: bytes) -> None:
     assert complaint.startswith("must be an object")
 
 
-@pytest.mark.parametrize("now", [-1, 1e300, 2**63])
+@pytest.mark.parametrize("now", [-1, NOW * 1000, 1e300, 2**63])
 def test_a_moment_outside_the_calendar_is_refused(now: float) -> None:
-    assert complaints(line(now=now)) == [
-        "now: must be Unix seconds, from 0 to the end of the year 9999"
-    ]
+    assert complaints(line(now=now)) == ["now: must be Unix seconds, from 1970 to the year 3000"]
 
 
 @pytest.mark.parametrize("used", ["NaN", "sNaN", "Infinity", "1e999999999", "1e-999999999"])

@@ -77,7 +77,9 @@ def test_a_pool_that_the_tick_did_not_see_is_noted(
 ) -> None:
     fleet, ticks = write(tmp_path, tick(pools={"acme/browser": pool(NOW, 1)}))
     main(["why", "acme/research", "-f", fleet, "--observations", ticks])
-    assert capsys.readouterr().err == "agentdash: not seen, so not decided: acme/research\n"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "agentdash: not seen, so not decided: acme/research\n"
 
 
 def test_a_pool_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
