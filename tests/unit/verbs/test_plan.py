@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentdash.cli import main
+from agentdash.cli import PLAN_EXAMPLES, main
 from agentdash.verbs.report import (
     decode_report,
     observation_schema,
@@ -342,3 +342,12 @@ def test_a_number_that_a_json_reader_could_not_hold_is_null() -> None:
     assert report.reasons[0].numbers == {
         "why": "x", "old_s": None, "far_s": None, "count": None, "ok": 7,
     }  # fmt: skip
+
+
+def test_the_example_in_the_help_is_a_tick(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    example = PLAN_EXAMPLES.partition("echo '")[2].partition("' |")[0].replace("\n", "")
+    code, out, err = run(capsys, tmp_path, example, options=("--json",))
+    assert (code, err) == (ExitCode.OK, "agentdash: not seen, so not decided: acme/browser\n")
+    assert json.loads(out)["pools"][0]["demand"] == 8
