@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from controller.config import document as documents
-from controller.config import messages, references, resolve
+from controller.config import messages, references, resolve, windows
 from controller.config.problems import FleetFileError, Problem
 from controller.config.schema import FleetFile
 from controller.model.settings import Settings
@@ -17,7 +17,7 @@ from controller.model.text import clean
 __all__ = ["FleetFileError", "Problem", "json_schema", "load", "parse"]
 
 SIZE_LIMIT: Final = 16 * 2**20
-"""Bytes. 10,000 pools with every key have a third of it."""
+"""Bytes. 10,000 pools with most keys have half of it."""
 _TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet file may have"
 
 
@@ -52,6 +52,7 @@ def parse(text: str, name: str) -> Settings:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:
         raise FleetFileError([*found, *messages.problems(error, document)]) from None
+    found += windows.problems(file, document)
     if found:
         raise FleetFileError(found)
     return resolve.settings(file)

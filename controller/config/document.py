@@ -19,7 +19,7 @@ from controller.model.text import clean
 
 DEPTH_LIMIT: Final = 50
 SIZE_LIMIT: Final = 1_000_000
-"""Values after unfolding aliases and merge keys: 10,000 pools with every key have half of it."""
+"""Values after unfolding aliases and merge keys: 10,000 pools with most keys have half of it."""
 
 # libyaml where PyYAML was built with it: ten times quicker
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -12,14 +12,30 @@ from pydantic_core import ErrorDetails
 
 from controller.config.document import Document
 from controller.config.problems import KeyPath, Problem, quote
-from controller.config.schema import NOT_YET_VALUES, FleetFile, SecretEntry, Section, keys_of
+from controller.config.schema import FleetFile
+from controller.config.schema.connections import SecretEntry
+from controller.config.schema.section import Section, keys_of
 
 NOT_YET: Final = "not supported yet by this version of agentdash: take it out"
 
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem for each error, at the place where it is to be mended."""
-    return [_problem(details, document) for details in error.errors(include_url=False)]
+    """One problem for each error, at the place where it is to be mended.
+
+    What a section lacks is not asked for where it has a key to come instead.
+    """
+    errors = error.errors(include_url=False)
+    waiting = {
+        one["loc"][:-1]
+        for one in errors
+        if one["type"] == "extra_forbidden"
+        and one["loc"][-1] in _section_at(one["loc"][:-1]).not_yet
+    }
+    return [
+        _problem(details, document)
+        for details in errors
+        if details["type"] != "missing" or details["loc"][:-1] not in waiting
+    ]
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
@@ -134,10 +150,7 @@ def _value_error(details: ErrorDetails) -> str:
 
 
 def _wrong_value(details: ErrorDetails) -> str:
-    value, key, expected = details["input"], details["loc"][-1], _expected(details)
-    if isinstance(value, str) and (key, value) in NOT_YET_VALUES:
-        return f"{quote(value)} is not supported yet by this version of agentdash: write {expected}"
-    return f"must be {expected}, not {_written(details)}"
+    return f"must be {_expected(details)}, not {_written(details)}"
 
 
 def _expected(details: ErrorDetails) -> str:
@@ -168,6 +181,7 @@ _SENTENCES: Final[Mapping[str, Callable[[ErrorDetails], str]]] = MappingProxyTyp
         "string_too_short": lambda _: "must not be empty",
         "string_type": _not_text,
         "string_unicode": lambda _: "holds characters that cannot be shown",
+        "too_long": lambda details: f"must have at most {_context(details)['max_length']} items",
         "too_short": lambda _: "must not be empty: name at least one, or leave the key out",
         "value_error": _value_error,
     }

@@ -5,20 +5,31 @@ Checked on the plain document, so that a wrong value elsewhere in an entry hides
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from controller.config.document import Document
 from controller.config.messages import did_you_mean
 from controller.config.problems import KeyPath, Problem, quote
-from controller.config.schema import default_tiers
+from controller.config.schema.tenants import default_tiers
+from controller.model.metrics import QUEUE
 
+_NODE_CLASSES: Final = "capacity.node_classes"
 _NAMES_SHOWN: Final = 10
 _SUGGESTIONS: Final = 20
 """Unknown names that are compared with each known one, which takes milliseconds where those are
 thousands.
 """
-
+# a formula's names; what looks like one inside a number, a comment or a call is none
+_FORMULA_WORDS: Final = re.compile(
+    r"""
+    //[^\n]* | /\*.*?\*/ | [0-9][A-Za-z0-9_.]* | [A-Za-z_$][\w$]*\s*\(
+  | (?P<name>[A-Za-z_$][\w$]*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_FORMULA_CONSTANTS: Final = frozenset({"and", "or", "not", "true", "false", "nil"})
 
 _Pools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
 _Named = tuple[KeyPath, object]
@@ -28,7 +39,7 @@ _Claim = tuple[tuple[object, ...], KeyPath]
 
 
 def problems(document: Document) -> list[Problem]:
-    """Unknown tiers and tenants, and what two pools may not have in common."""
+    """Names of nothing, and what two pools may not have in common."""
     data = _mapping(document.data)
     tenants, tiers = _mapping(data.get("tenants")), data.get("tiers")
     known_tiers = default_tiers() if tiers is None else _mapping(tiers)
@@ -37,9 +48,15 @@ def problems(document: Document) -> list[Problem]:
         (("pools", index), _mapping(entry))
         for index, entry in enumerate(entries if isinstance(entries, list) else ())
     ]
+    models, classes = _mapping(data.get("models")), _mapping(data.get("capacity"))
+    classes = _mapping(classes.get("node_classes"))
     return [
-        *_unknown(document, _tiers_named(tenants), "tier", known_tiers),
-        *_unknown(document, _tenants_named(pools), "tenant", tenants),
+        *_unknown(document, _tiers_named(tenants), "tier", known_tiers, "tiers"),
+        *_unknown(document, _named(pools, "tenant"), "tenant", tenants, "tenants"),
+        *_unknown(document, _named(pools, "model"), "model", models, "models"),
+        *_unknown(document, _classes_named(pools), "node class", classes, _NODE_CLASSES),
+        *_unknown(document, _signals_named(pools), "signal", (QUEUE,), "signals"),
+        *_selected_queues(document, pools),
         *_twice(document, _names(pools), "another pool is called"),
         *_twice(document, _deployments(pools, tenants), "another pool scales the Deployment"),
         *_twice(document, _consumers(pools), "another pool works for the consumer"),
@@ -51,13 +68,50 @@ def _tiers_named(tenants: Mapping[str, Any]) -> Iterator[_Named]:
         yield ("tenants", name, "tier"), _mapping(tenant).get("tier")
 
 
-def _tenants_named(pools: _Pools) -> Iterator[_Named]:
+def _named(pools: _Pools, key: str) -> Iterator[_Named]:
     for path, pool in pools:
-        yield (*path, "tenant"), pool.get("tenant")
+        yield (*path, key), pool.get(key)
+
+
+def _classes_named(pools: _Pools) -> Iterator[_Named]:
+    for path, pool in pools:
+        for index, name in enumerate(_list(pool.get("nodes"))):
+            yield (*path, "nodes", index), name
+
+
+def _signals_named(pools: _Pools) -> Iterator[_Named]:
+    for path, metric in _external_metrics(pools):
+        yield (*path, "name"), metric.get("name")
+    for path, pool in pools:
+        formula = _mapping(pool.get("modifiers")).get("formula")
+        for name in _formula_names(formula) if isinstance(formula, str) else ():
+            yield (*path, "modifiers", "formula"), name
+
+
+def _external_metrics(pools: _Pools) -> _Pools:
+    return [
+        ((*path, "metrics", index, "external", "metric"), _mapping(external.get("metric")))
+        for path, pool in pools
+        for index, metric in enumerate(_list(pool.get("metrics")))
+        if (external := _mapping(_mapping(metric).get("external")))
+    ]
+
+
+def _selected_queues(document: Document, pools: _Pools) -> Iterator[Problem]:
+    for path, metric in _external_metrics(pools):
+        if metric.get("name") == QUEUE and metric.get("selector") is not None:
+            message = f"{QUEUE} is one number, there is nothing to select: take it out"
+            yield document.problem((*path, "selector"), message, at_key=True)
+
+
+def _formula_names(formula: str) -> list[str]:
+    """The signals a formula speaks of, each once."""
+    names = [found["name"] for found in _FORMULA_WORDS.finditer(formula)]
+    return [name for name in dict.fromkeys(names) if name and name not in _FORMULA_CONSTANTS]
 
 
 def _unknown(
-    document: Document, names: Iterable[_Named], kind: str, known: Collection[str]
+    document: Document, names: Iterable[_Named], kind: str, known: Collection[str], where: str
 ) -> Iterator[Problem]:
     advice: dict[str, str] = {}
     for path, name in names:
@@ -65,13 +119,13 @@ def _unknown(
             continue
         if name not in advice:
             near = did_you_mean(name, known) if len(advice) < _SUGGESTIONS else ""
-            advice[name] = near or _known(kind, known)
+            advice[name] = near or _known(known, where)
         yield document.problem(path, f"no {kind} is called {quote(name)}{advice[name]}")
 
 
-def _known(kind: str, known: Collection[str]) -> str:
+def _known(known: Collection[str], where: str) -> str:
     if not known:
-        return f"; add it to {kind}s"
+        return f"; add it to {where}"
     names = ", ".join(sorted(known)[:_NAMES_SHOWN])
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
     return f"; there are: {names}{more}"
@@ -115,3 +169,7 @@ def _consumers(pools: _Pools) -> Iterator[_Claim]:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()

@@ -31,6 +31,9 @@ _REQUIREMENT: Final = re.compile(
     rf"|{_LABEL_KEY}\s*(?:(?:==|=|!=)\s*(?:{_LABEL})?|\s(?:in|notin)\s*{_LABEL_SET})?)\s*\Z"
 )
 
+# as providers call them: gpt-4.1, anthropic/claude-x, llama3:70b
+_MODEL_NAME: Final = r"[A-Za-z0-9][-A-Za-z0-9._:/@]{0,127}"
+
 
 @dataclass(frozen=True, slots=True)
 class Duration:
@@ -128,6 +131,27 @@ def _label_selector(selector: str) -> str:
     return selector
 
 
+def _label_key(key: str) -> str:
+    if not re.fullmatch(_LABEL_KEY, key):
+        raise ValueError('must be a label, such as "team" or "example.com/team"')
+    return key
+
+
+def _label_value(value: str) -> str:
+    if value and not re.fullmatch(_LABEL, value):
+        raise ValueError("must be a label's value: at most 63 of A-Z, a-z, 0-9, -, _ and .")
+    return value
+
+
+def _model_name(name: str) -> str:
+    if not re.fullmatch(_MODEL_NAME, name):
+        raise ValueError(
+            "must be a model's name: at most 128 of A-Z, a-z, 0-9 and . _ : / @ -, "
+            "a letter or digit first"
+        )
+    return name
+
+
 _LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 Interval = Annotated[
@@ -153,3 +177,14 @@ ServerUrl = Annotated[
 ]
 LabelSelector = Annotated[str, AfterValidator(_label_selector)]
 FreeText = Annotated[str, Field(min_length=1), AfterValidator(_free_text)]
+LabelKey = Annotated[
+    str,
+    AfterValidator(_label_key),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_KEY}$"}),
+]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+ModelName = Annotated[
+    str,
+    AfterValidator(_model_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MODEL_NAME}$"}),
+]

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from controller.model.ids import PoolKey
+from controller.model.metrics import Fallback, MetricSpec, Modifiers
 from controller.model.scarcity import (
     ONE,
     Budget,
@@ -52,11 +53,14 @@ class ScalingPolicy(Value):
 
 
 class ScalingRules(Value):
-    """One direction of a `behavior` block. No policies means no rate limit."""
+    """One direction of a `behavior` block. No policies means no rate limit; `tolerance` is how far
+    from 1 a metric's ratio to its target may lie without a change, None where it is the cluster's.
+    """
 
     stabilization_window_s: int
     select_policy: SelectPolicy = SelectPolicy.MAX
     policies: tuple[ScalingPolicy, ...] = ()
+    tolerance: Decimal | None = None
 
 
 class Behavior(Value):
@@ -64,6 +68,25 @@ class Behavior(Value):
 
     scale_up: ScalingRules
     scale_down: ScalingRules
+
+
+class NativePreset(StrEnum):
+    """Rule native by name: how much waiting is worth against idle replicas."""
+
+    PROMPT = "prompt"
+    THRIFTY = "thrifty"
+    CALM = "calm"
+
+
+class NativeCosts(Value):
+    """Rule native by numbers: what it is worth, in replica-seconds, that one task need not wait a
+    whole time to ready, for a replica that would be started and for one that runs; and how long a
+    replica is superfluous before it goes.
+    """
+
+    start_wait_cost_s: float
+    keep_wait_cost_s: float
+    hold_s: float = 0.0
 
 
 class BlindPolicy(Value):
@@ -74,8 +97,7 @@ class BlindPolicy(Value):
 
 
 class Tier(Value):
-    """A rank of tenants: the higher priority is served first. Without `blind` a blind pool holds.
-    """
+    """A rank of tenants: the higher priority is served first. Without `blind` blind pools hold."""
 
     name: str
     priority: int
@@ -99,6 +121,9 @@ class Pool(Value):
 
     `weight` is its share inside its tenant; `requests` what a replica takes where its profile says
     so (None: what its pods request); `nodes` the node classes it may use, in order of preference.
+    `without_behavior`: rule hpa where no `behavior` block is written, which the HPA treats by other
+    rules than the default block that `behavior` then holds. `metrics` are all that rule hpa looks
+    at; beside rule native they stand next to its own demand.
     """
 
     key: PoolKey
@@ -126,6 +151,11 @@ class Pool(Value):
     nodes: tuple[str, ...] = ()
     model: str | None = None
     usage: TaskUsage | None = None
+    native: NativePreset | NativeCosts = NativePreset.PROMPT
+    without_behavior: bool = False
+    metrics: tuple[MetricSpec, ...] = ()
+    modifiers: Modifiers | None = None
+    fallback: Fallback | None = None
 
 
 class Fleet(Value):

@@ -6,7 +6,7 @@ Quantities are integers in thousandths of the metric's unit; times are Unix seco
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -43,12 +43,13 @@ class ExternalMetric(Value, tag="External"):
 
 
 class ObjectMetric(Value, tag="Object"):
-    """One figure that describes one Kubernetes object."""
+    """One figure that describes one Kubernetes object; an empty `api_version` is the core group."""
 
     name: str
     target: ValueTarget | AverageValueTarget
     kind: str = ""
     object_name: str = ""
+    api_version: str = ""
     selector: str = ""
 
 
@@ -89,6 +90,39 @@ MetricSpec: TypeAlias = (
     | ContainerResourceMetric
     | UnknownMetric
 )
+
+
+QUEUE: Final = "queue"
+"""The External metric that every pool has: its messages pending and in flight."""
+
+
+class Modifiers(Value):
+    """KEDA's scalingModifiers: a formula whose value replaces the metrics that it names. The target
+    is per replica and more than 0; the pool is active while the value is strictly above
+    `activation_milli`.
+    """
+
+    formula: str
+    target_milli: int
+    activation_milli: int = 0
+
+
+class FallbackBehavior(StrEnum):
+    """Which number of replicas a failing metric stands for, as KEDA spells it."""
+
+    STATIC = "static"
+    CURRENT = "currentReplicas"
+    CURRENT_IF_HIGHER = "currentReplicasIfHigher"
+    CURRENT_IF_LOWER = "currentReplicasIfLower"
+    SCALING_MODIFIERS = "scalingModifiers"
+
+
+class Fallback(Value):
+    """KEDA's fallback: used once a metric failed more than `failure_threshold` times in a row."""
+
+    failure_threshold: int
+    replicas: int
+    behavior: FallbackBehavior = FallbackBehavior.STATIC
 
 
 class Series(Value, tag="series"):

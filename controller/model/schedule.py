@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.model.value import Value
 
 
-class WeeklyWindow(Value):
+class WeeklyWindow(Value, tag="weekly"):
     """Open on these days (0 is Monday) between two times of the day, in minutes from midnight.
 
     `until_minute` at or before `from_minute` is on the following day.
@@ -16,7 +16,7 @@ class WeeklyWindow(Value):
     until_minute: int
 
 
-class CronWindow(Value):
+class CronWindow(Value, tag="cron"):
     """Open for `for_s` seconds from each moment the cron expression names."""
 
     cron: str

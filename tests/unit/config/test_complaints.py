@@ -145,11 +145,38 @@ def test_the_files_top_level(complaints: Complain, text: str, complaint: str) ->
         ("cooldown: [1]", "must be a duration"),
         ("cooldown: .nan", '".nan" must be a duration'),
         ("cooldown: 1e999", "must be a duration"),
-        ("rule: hpa", '"hpa" is not supported yet by this version of agentdash: write "native"'),
-        ("rule: keda", 'must be "native", not "keda"'),
-        ("rule: [hpa]", 'must be "native", not a list'),
+        ("rule: keda", 'must be "native" or "hpa", not "keda"'),
+        ("rule: [hpa]", 'must be "native" or "hpa", not a list'),
         ("min: 1", "pools[0].min: unknown key here; it belongs under replicas"),
-        ("schedule: []", 'unknown key; did you mean "schedules"? That is not supported yet either'),
+        ("schedule: []", 'unknown key; did you mean "schedules"?'),
+        ("signal: {}", 'unknown key; did you mean "signals"? That is not supported yet either'),
+        ("minimum_runtime: soon", '"soon" must be a duration'),
+        ("weight: 0", "pools[0].weight: the number 0 must be more than 0 and at most 1000000"),
+        ("weight: 1/3", '"1/3" must be a number, such as 3 or 0.25'),
+        (
+            "replicas: {min: 2, max: 3, idle: 2}",
+            "replicas.idle: the number 2 must be less than min",
+        ),
+        ("replicas: {min: 0, max: 3, idle: 1}", "must be less than min (1)"),
+        ("model: gpt", 'pools[0].model: no model is called "gpt"; add it to models'),
+        ("nodes: [spot]", 'nodes[0]: no node class is called "spot"; add it to capacity.node_c'),
+        ("nodes: []", "pools[0].nodes: must not be empty"),
+        (f"schedules: [{', '.join(['1'] * 101)}]", "schedules: must have at most 100 items"),
+        ("profile: large", 'must be "lightweight", "standard" or "compute", not "large"'),
+        ("warm: {}", "pools[0].warm: give exactly one of slo and replicas"),
+        ("warm: {slo: 0.9, replicas: 1}", "pools[0].warm: give exactly one of slo and replicas"),
+        ("warm: {slo: 1}", "the number 1 must be at least 0 and less than 1"),
+        ("warm: 2", "must be a mapping, not the number 2: write {slo: 0.99} or {replicas: 2}"),
+        ("usage: {seconds: 0}", "must be more than 0"),
+        ("usage: {calls: -1}", "must be at least 0"),
+        ("usage: {tokens: 1}", 'usage.tokens: unknown key; did you mean "input_tokens"?'),
+        ("native: {setting: fast}", '"prompt", "thrifty" or "calm", not "fast"'),
+        ("native: {setting: calm, hold: 0}", "give a setting, or the numbers behind one, not both"),
+        ("native: {hold: 4m}", "start_wait_cost and keep_wait_cost need each other"),
+        (
+            "native: {start_wait_cost: 90, keep_wait_cost: 60}",
+            "native.keep_wait_cost: the number 60 must be at least start_wait_cost (90s)",
+        ),
         ("a\u202eb: 1", 'pools[0]."a�b": unknown key'),
         ("behavior: {scaleup: {}}", 'scaleup: unknown key; did you mean "scaleUp"?'),
         ("behavior: {scaleUp: {stabilizationWindowSeconds: 3601}}", "must be at most 3600"),
@@ -266,18 +293,10 @@ def test_a_time_zone_must_be_known(complaints: Complain, zone: str) -> None:
     assert "is not a time zone this machine knows" in line
 
 
-POOL_KEYS_TO_COME = [
-    *("minimum_runtime", "weight", "nodes", "native", "warm", "profile", "model", "usage"),
-    *("schedules", "signals", "metrics", "modifiers", "fallback"),
-]
 KEYS_TO_COME = [
-    *(((), key) for key in ("prometheus", "models", "capacity")),
-    (("tiers", "growth"), "blind"),
-    *((("tenants", "acme"), key) for key in ("weight", "quota", "budget")),
-    *((("pools", 0), key) for key in POOL_KEYS_TO_COME),
-    (("pools", 0, "replicas"), "idle"),
-    (("pools", 0, "behavior", "scaleUp"), "tolerance"),
-    (("pools", 0, "behavior", "scaleDown"), "tolerance"),
+    ((), "prometheus"),
+    (("pools", 0), "signals"),
+    (("pools", 0, "modifiers"), "metricType"),
 ]
 
 
@@ -285,8 +304,7 @@ KEYS_TO_COME = [
 def test_a_key_to_come_is_refused_by_name(
     fleet: dict[str, Any], dump: Dump, path: tuple[str | int, ...], key: str
 ) -> None:
-    fleet["tiers"] = {"growth": {"priority": 1}}
-    fleet["pools"][0]["behavior"] = {"scaleUp": {}, "scaleDown": {}}
+    fleet["pools"][0]["modifiers"] = {"formula": "queue", "target": 1}
     section: Any = fleet
     for step in path:
         section = section[step]
@@ -297,6 +315,16 @@ def test_a_key_to_come_is_refused_by_name(
     assert error.path.endswith(key)
     assert error.message == "not supported yet by this version of agentdash: take it out"
     assert dump(fleet).splitlines()[error.line - 1].strip().startswith(key)
+
+
+def test_a_cron_window_is_to_come_and_is_not_asked_for_what_others_need(
+    complaints: Complain,
+) -> None:
+    lines = complaints(with_pools(changed('schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]')))
+    assert [line.partition(": pools[0].")[2] for line in lines] == [
+        "schedules[0].cron: not supported yet by this version of agentdash: take it out",
+        "schedules[0].for: not supported yet by this version of agentdash: take it out",
+    ]
 
 
 def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Path) -> None:

@@ -185,8 +185,9 @@ def test_null_means_not_set_for_known_keys_and_for_keys_to_come(
     fleet: dict[str, Any], dump: Dump
 ) -> None:
     plain = parse(dump(fleet), "fleet.yaml")
-    fleet |= {"controller": None, "tiers": None, "capacity": None}
-    fleet["pools"][0] |= {"cooldown": None, "behavior": {"scaleUp": None}, "warm": None}
+    fleet |= {"controller": None, "tiers": None, "prometheus": None, "capacity": None}
+    fleet["pools"][0] |= {"cooldown": None, "behavior": {"scaleUp": None}, "signals": None}
+    fleet["pools"][0] |= {"warm": None, "nodes": None, "metrics": None, "modifiers": None}
     fleet["pools"][0]["replicas"]["idle"] = None
     assert parse(dump(fleet), "fleet.yaml") == plain
 

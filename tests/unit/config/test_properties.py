@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.config import FleetFileError, parse
-from controller.config.schema import FleetFile, Section, keys_of
+from controller.config.schema import FleetFile
+from controller.config.schema.section import Section, keys_of
 from controller.model.text import clean
 
-KEYS = sorted(
-    {key for section in Section.__subclasses__() for key in keys_of(section) | section.not_yet}
-)
-WORDS = ["acme", "TASKS", "growth", "native", "hpa", "15m", "nats://h", "UTC", "Max", "Pods", ""]
+
+def sections(section: type[Section] = Section) -> Iterator[type[Section]]:
+    for below in section.__subclasses__():
+        yield below
+        yield from sections(below)
+
+
+KEYS = sorted({key for section in sections() for key in keys_of(section) | section.not_yet})
+WORDS = [
+    *("acme", "TASKS", "growth", "native", "hpa", "15m", "nats://h", "UTC", "Max", "Pods", ""),
+    *("1Gi", "500m", "0.5", "1/3", "mon-fri", "sat,sun", "08:00", "24:00", "hold", "External"),
+    *("queue", "spot", "gpt", "AverageValue", "static", "1e99", "NaN", "1" * 30),
+]
 
 scalars = (
     st.none()
@@ -41,13 +52,56 @@ POOL = {
     "tenant": "acme",
     "queue": {"stream": "S", "consumer": "c"},
     "replicas": {"min": 0, "max": 3},
-    "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 1}]}},
+    "behavior": {
+        "scaleUp": {
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": 1}],
+            "tolerance": 0.1,
+        }
+    },
+    "nodes": ["spot"],
+    "native": {"start_wait_cost": 1, "keep_wait_cost": 2, "hold": 3},
+    "warm": {"slo": 0.9},
+    "model": "gpt",
+    "usage": {"calls": 2, "seconds": 1.5},
+    "schedules": [
+        {"days": "mon-fri", "from": "08:00", "to": "18:00", "min": 1},
+        {"days": ["sat"], "from": "18:00", "to": "06:00", "max": 2},
+    ],
+    "metrics": [
+        {
+            "type": "Pods",
+            "pods": {
+                "metric": {
+                    "name": "pages",
+                    "selector": {
+                        "matchLabels": {"team": "a"},
+                        "matchExpressions": [{"key": "b", "operator": "In", "values": ["c"]}],
+                    },
+                },
+                "target": {"type": "AverageValue", "averageValue": "5"},
+            },
+        },
+        {
+            "type": "Resource",
+            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 7}},
+        },
+    ],
+    "modifiers": {"formula": "queue / 2", "target": "5"},
+    "fallback": {"failureThreshold": 3, "replicas": 1},
 }
 FLEET: dict[str, Any] = {
     "version": 1,
     "nats": {"servers": ["nats://h"], "credentials": {"token": {"env": "TOKEN"}}},
-    "tiers": {"growth": {"priority": 1}},
-    "tenants": {"acme": {"tier": "growth"}},
+    "tiers": {"growth": {"priority": 1, "blind": {"after": 1, "replicas": 1}}},
+    "models": {"gpt": {"limits": {"parallel": 1}, "price": {"input": 1, "output": 2}}},
+    "tenants": {
+        "acme": {
+            "tier": "growth",
+            "quota": {"cpu": "1", "memory": "1Gi"},
+            "budget": {"count": {"input": 0.5}, "usd_per_hour": 5, "usd_alert": 4.5},
+        }
+    },
+    "capacity": {"cpu": 2, "node_classes": {"spot": {"nodes": {"min": 1, "max": 2}}}},
     "pools": [POOL],
 }
 

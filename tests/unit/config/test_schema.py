@@ -6,12 +6,13 @@ import importlib.resources
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from controller.config import json_schema
-from controller.config.schema import Section, keys_of
+from controller.config.schema.section import Section, keys_of
 
 SCHEMA = json_schema()
 
@@ -78,8 +79,18 @@ def test_the_shipped_example_fits_the_schema() -> None:
     assert fits(example(), SCHEMA)
 
 
+def test_a_file_with_every_section_fits_the_schema() -> None:
+    text = Path(__file__).with_name("reference.yaml").read_text("utf-8")
+    assert fits(yaml.safe_load(text), SCHEMA)
+
+
 def test_the_schema_refuses_what_a_fleet_file_may_not_say() -> None:
-    for key, value in (("cooldown", "1d"), ("slots", 0), ("warm", {}), ("name", "A")):
+    wrong_values: list[tuple[str, object]] = [
+        *(("cooldown", "1d"), ("slots", 0), ("warm", 2), ("name", "A"), ("rule", "keda")),
+        *(("weight", "1/3"), ("profile", "large"), ("metrics", [{"type": "external"}])),
+        ("schedules", [{"days": "weekend", "from": "08:00", "to": "18:00"}]),
+    ]
+    for key, value in wrong_values:
         wrong = example()
         wrong["pools"][0][key] = value
         assert not fits(wrong, SCHEMA), key

@@ -1,0 +1,60 @@
+"""A checked fleet file becomes settings: every name resolved, every default filled in."""
+
+from __future__ import annotations
+
+from controller.config.resolve.pools import pool
+from controller.config.resolve.supply import capacity, model
+from controller.config.resolve.tenants import tenant, tier
+from controller.config.schema import FleetFile
+from controller.config.schema.connections import NatsEntry, SecretEntry
+from controller.model.fleet import Fleet
+from controller.model.secret import SecretRef
+from controller.model.settings import (
+    ControllerSettings,
+    KubernetesSettings,
+    NatsCredentials,
+    NatsSettings,
+    NatsTls,
+    Settings,
+)
+
+
+def settings(file: FleetFile) -> Settings:
+    """The settings of a file whose references have been checked."""
+    tiers = {name: tier(name, entry) for name, entry in file.tiers.items()}
+    tenants = {name: tenant(name, entry, tiers[entry.tier]) for name, entry in file.tenants.items()}
+    return Settings(
+        nats=_nats(file.nats),
+        kubernetes=KubernetesSettings(
+            context=file.kubernetes.context, selector=file.kubernetes.selector
+        ),
+        controller=ControllerSettings(
+            interval_s=file.controller.interval, read_only=file.controller.read_only
+        ),
+        fleet=Fleet(
+            tiers=tuple(tiers.values()),
+            tenants=tuple(tenants.values()),
+            pools=tuple(pool(entry, tenants[entry.tenant]) for entry in file.pools),
+            models=tuple(model(name, entry) for name, entry in file.models.items()),
+            capacity=capacity(file.capacity),
+        ),
+    )
+
+
+def _nats(nats: NatsEntry) -> NatsSettings:
+    login, tls = nats.credentials, nats.tls
+    return NatsSettings(
+        servers=tuple(nats.servers),
+        credentials=NatsCredentials(
+            creds=SecretRef(file=login.file) if login.file else None,
+            user=login.user,
+            password=_secret(login.password),
+            token=_secret(login.token),
+            nkey=_secret(login.nkey),
+        ),
+        tls=NatsTls(ca=tls.ca, cert=tls.cert, key=tls.key) if tls else None,
+    )
+
+
+def _secret(entry: SecretEntry | None) -> SecretRef | None:
+    return SecretRef(file=entry.file, env=entry.env) if entry else None

@@ -1,0 +1,91 @@
+"""A pool of the fleet file as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from controller.config.resolve.behavior import behavior
+from controller.config.resolve.metrics import fallback, metrics, modifiers
+from controller.config.schema.behavior import BehaviorEntry
+from controller.config.schema.pools import NativeEntry, PoolEntry, UsageEntry
+from controller.config.schema.schedules import ScheduleEntry
+from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule, Tenant
+from controller.model.ids import pool_key
+from controller.model.scarcity import Resources, TaskUsage, Warm
+from controller.model.schedule import Schedule, WeeklyWindow
+
+_MIB: Final = 2**20
+PROFILES: Final[Mapping[str, Resources]] = MappingProxyType(
+    {
+        "lightweight": Resources(cpu_milli=250, memory_bytes=512 * _MIB),
+        "standard": Resources(cpu_milli=500, memory_bytes=1024 * _MIB),
+        "compute": Resources(cpu_milli=1000, memory_bytes=2048 * _MIB),
+    }
+)
+"""What a replica requests, by its profile."""
+
+
+def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
+    """A pool of this tenant."""
+    rule, target = Rule(entry.rule), entry.target or entry.slots
+    return Pool(
+        key=pool_key(entry.tenant, entry.name),
+        name=entry.name,
+        tenant=entry.tenant,
+        namespace=tenant.namespace,
+        deployment=entry.deployment or entry.name,
+        stream=entry.queue.stream,
+        consumer=entry.queue.consumer,
+        behavior=behavior(entry.behavior or BehaviorEntry(), rule),
+        rule=rule,
+        slots=entry.slots,
+        target=target,
+        min=entry.replicas.min,
+        max=entry.replicas.max,
+        activation=entry.activation,
+        cooldown_s=entry.cooldown,
+        initial_cooldown_s=entry.initial_cooldown,
+        idle=entry.replicas.idle,
+        weight=entry.weight,
+        minimum_runtime_s=entry.minimum_runtime,
+        schedules=tuple(_schedule(one) for one in entry.schedules),
+        warm=Warm(slo=entry.warm.slo, replicas=entry.warm.replicas) if entry.warm else None,
+        requests=PROFILES[entry.profile] if entry.profile else None,
+        nodes=tuple(entry.nodes or ()),
+        model=entry.model,
+        usage=_usage(entry.usage) if entry.usage else None,
+        native=_native(entry.native),
+        without_behavior=rule is Rule.HPA and entry.behavior is None,
+        metrics=metrics(entry.metrics, rule, target),
+        modifiers=modifiers(entry.modifiers),
+        fallback=fallback(entry.fallback),
+    )
+
+
+def _schedule(entry: ScheduleEntry) -> Schedule:
+    window = WeeklyWindow(
+        days=entry.days, from_minute=entry.from_minute, until_minute=entry.until_minute
+    )
+    return Schedule(window=window, min=entry.min, max=entry.max)
+
+
+def _native(entry: NativeEntry) -> NativePreset | NativeCosts:
+    if entry.start_wait_cost is None or entry.keep_wait_cost is None:
+        return NativePreset(entry.setting or NativePreset.PROMPT)
+    return NativeCosts(
+        start_wait_cost_s=entry.start_wait_cost,
+        keep_wait_cost_s=entry.keep_wait_cost,
+        hold_s=entry.hold or 0.0,
+    )
+
+
+def _usage(entry: UsageEntry) -> TaskUsage:
+    return TaskUsage(
+        input_tokens=entry.input_tokens,
+        cached_input_tokens=entry.cached_input_tokens,
+        output_tokens=entry.output_tokens,
+        calls=entry.calls,
+        seconds=entry.seconds,
+    )

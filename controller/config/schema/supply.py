@@ -1,0 +1,126 @@
+"""What all tenants draw on: the cluster's capacity, and the models with limits and prices."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from controller.config.numbers import Cpu, Memory, Part, Usd
+from controller.config.scalars import DnsLabel, LabelSelector
+from controller.config.schema.section import (
+    NO_OTHER_NAMES,
+    Limit,
+    Replicas,
+    Section,
+    bounds_in_order,
+)
+
+
+class RateLimitsEntry(Section):
+    """What a provider allows one key."""
+
+    looks_like = "{requests_per_minute: 600}"
+
+    requests_per_minute: Limit | None = Field(
+        default=None, description="Requests per minute. Default: no limit."
+    )
+    input_tokens_per_minute: Limit | None = Field(
+        default=None, description="Input tokens per minute. Default: no limit."
+    )
+    output_tokens_per_minute: Limit | None = Field(
+        default=None, description="Output tokens per minute. Default: no limit."
+    )
+    parallel: Limit | None = Field(
+        default=None, description="Requests at the same time. Default: no limit."
+    )
+    burst: Limit | None = Field(
+        default=None, description="Requests that may come at once. Default: the provider's."
+    )
+    headroom: Part = Field(
+        default=Decimal(0), description="Share of the limits per minute left unused. Default 0."
+    )
+
+
+class PriceEntry(Section):
+    """What a model costs, in USD per million tokens."""
+
+    looks_like = "{input: 2.50, output: 10.00}"
+
+    input: Usd = Field(description="USD per million input tokens.")
+    output: Usd = Field(description="USD per million output tokens.")
+    cached_input: Usd | None = Field(
+        default=None,
+        description="USD per million input tokens read from the cache. Default: as input.",
+    )
+
+
+class ModelEntry(Section):
+    """One model of a provider."""
+
+    looks_like = "{tier: standard}"
+
+    tier: Literal["nano", "standard", "premium"] = Field(
+        default="standard", description="What it is good for. Default standard."
+    )
+    limits: RateLimitsEntry | None = Field(
+        default=None, description="What the provider allows. Default: no limits are known."
+    )
+    shared: bool = Field(
+        default=True,
+        description="One key for all pools that use it; false: each tenant has the limits for "
+        "itself. Default true.",
+    )
+    price: PriceEntry | None = Field(
+        default=None, description="Its price. Default: as the maintained table has it."
+    )
+
+
+class NodesEntry(Section):
+    """How few and how many nodes of a class there are."""
+
+    looks_like = "{min: 1, max: 25}"
+
+    min: Replicas = Field(default=0, description="Never fewer nodes. Default 0.")
+    max: Replicas | None = Field(default=None, description="Never more nodes. Default: no limit.")
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, most: int | None, info: ValidationInfo) -> int | None:
+        return bounds_in_order(most, info.data.get("min", 0))
+
+
+class NodeClassEntry(Section):
+    """Nodes of one kind."""
+
+    looks_like = "{selector: cloud.google.com/gke-spot=true, nodes: {max: 25}}"
+
+    selector: LabelSelector | None = Field(
+        default=None, description="Labels of its nodes. Default: every node no other class has."
+    )
+    nodes: NodesEntry = Field(
+        default_factory=NodesEntry, description="How many there are. Default: any number."
+    )
+
+
+class CapacityEntry(Section):
+    """The most the whole fleet may take. What the nodes have counts too, if they may be listed."""
+
+    looks_like = '{replicas: 100, cpu: "96", memory: 400Gi}'
+
+    replicas: Replicas | None = Field(default=None, description="Replicas. Default: no limit.")
+    cpu: Cpu | None = Field(
+        default=None, description='Cores as Kubernetes writes them: "96". Default: no limit.'
+    )
+    memory: Memory | None = Field(
+        default=None, description='Memory as Kubernetes writes it: "400Gi". Default: no limit.'
+    )
+    usd_per_hour: Usd | None = Field(
+        default=None, description="The most all replicas may cost. Default: no limit."
+    )
+    node_classes: dict[DnsLabel, NodeClassEntry] = Field(
+        default_factory=dict,
+        description="Kinds of nodes by name, for a pool's nodes to name.",
+        json_schema_extra=NO_OTHER_NAMES,
+    )

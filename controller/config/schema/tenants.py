@@ -1,0 +1,151 @@
+"""Tiers and tenants: who is served first, how much each may use and spend."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic.config import JsonDict
+
+from controller.config.numbers import Cpu, Factor, Memory, Share, Usd, Weight
+from controller.config.scalars import DnsLabel, TimeZone, Wait
+from controller.config.schema.section import Count, Replicas, Section
+from controller.model.scarcity import ONE
+
+# PriorityClass: user-defined values end at one billion
+PRIORITY_LIMIT: Final = 1_000_000_000
+
+
+class BlindEntry(Section):
+    """What becomes of a pool whose queue cannot be read for a while."""
+
+    looks_like = "hold, or {after: 10m, replicas: 2}"
+
+    after: Wait = Field(description="How long nothing was read: a duration.")
+    replicas: Replicas = Field(
+        description="The pool is then raised to at least so many, never lowered."
+    )
+
+
+def _or_hold(schema: JsonDict) -> None:
+    options = schema["anyOf"]
+    if isinstance(options, list):
+        options.append({"const": "hold"})
+
+
+class TierEntry(Section):
+    """A rank of tenants."""
+
+    looks_like = "{priority: 500}"
+
+    priority: int = Field(
+        ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT, description="The higher is served first."
+    )
+    blind: Annotated[
+        BlindEntry | None, BeforeValidator(lambda written: None if written == "hold" else written)
+    ] = Field(
+        default=None,
+        description="What a pool does while its queue cannot be read: hold its size, or "
+        "{after, replicas}. Default hold.",
+        json_schema_extra=_or_hold,
+    )
+
+
+class QuotaEntry(Section):
+    """The most a tenant's pools may take together."""
+
+    looks_like = '{replicas: 20, cpu: "16", memory: 64Gi}'
+
+    replicas: Replicas | None = Field(default=None, description="Replicas. Default: no limit.")
+    cpu: Cpu | None = Field(
+        default=None,
+        description='Cores as Kubernetes writes them: "16", "500m". Default: no limit.',
+    )
+    memory: Memory | None = Field(
+        default=None, description='Memory as Kubernetes writes it: "64Gi". Default: no limit.'
+    )
+
+
+class TokenCountEntry(Section):
+    """How much a token of each kind counts."""
+
+    looks_like = "{input: 1, output: 1, cached_input: 0.1}"
+
+    input: Factor = Field(default=ONE, description="An input token. Default 1.")
+    output: Factor = Field(default=ONE, description="An output token. Default 1.")
+    cached_input: Factor = Field(
+        default=Decimal("0.1"), description="An input token read from the cache. Default 0.1."
+    )
+
+
+class BudgetEntry(Section):
+    """A tenant's tokens per day, and its money."""
+
+    looks_like = "{tokens_per_day: 5000000}"
+
+    tokens_per_day: Count | None = Field(
+        default=None, description="Tokens from midnight to midnight, local time. Default: no limit."
+    )
+    count: TokenCountEntry = Field(
+        default_factory=TokenCountEntry,
+        description="How much a token of each kind counts. Default: 1, 1, 0.1.",
+    )
+    warn: Share = Field(
+        default=Decimal("0.8"), description="Share of the day's tokens to warn at. Default 0.8."
+    )
+    hard: bool = Field(
+        default=True, description="At 100 % the target is 0; false: warn only. Default true."
+    )
+    pacing: Literal["never", "on_warning", "always"] = Field(
+        default="on_warning",
+        description="When it is slowed down so that the tokens last the day. Default on_warning.",
+    )
+    usd_per_hour: Usd | None = Field(
+        default=None, description="The most its replicas may cost. Default: no limit."
+    )
+    usd_alert: Usd | None = Field(
+        default=None, description="USD per hour to alert at; at most usd_per_hour. Default: none."
+    )
+    usd_per_workflow: Usd | None = Field(
+        default=None, description="The most one workflow may cost. Default: no limit."
+    )
+
+    @field_validator("usd_alert")
+    @classmethod
+    def _alert_before_the_limit(cls, alert: Decimal, info: ValidationInfo) -> Decimal:
+        limit = info.data.get("usd_per_hour")
+        if limit is not None and alert > limit:
+            raise ValueError(f"must be at most usd_per_hour ({limit}), or it never alerts")
+        return alert
+
+
+class TenantEntry(Section):
+    """A customer."""
+
+    looks_like = "{tier: growth}"
+
+    tier: str = Field(description="The name of one of the tiers.")
+    namespace: DnsLabel | None = Field(
+        default=None, description="Where its Deployments are. Default: the tenant's name."
+    )
+    weight: Weight = Field(
+        default=ONE, description="Its share inside its tier, by the others' weights. Default 1."
+    )
+    timezone: TimeZone = Field(
+        default="UTC", description="IANA name of its time zone. Default UTC."
+    )
+    quota: QuotaEntry = Field(
+        default_factory=QuotaEntry,
+        description="The most its pools may take together; the namespace's ResourceQuota counts "
+        "too. Default: no limit.",
+    )
+    budget: BudgetEntry = Field(
+        default_factory=BudgetEntry, description="Its tokens and its money. Default: no limit."
+    )
+
+
+def default_tiers() -> dict[str, TierEntry]:
+    """The tiers of a fleet file that names none."""
+    priorities = {"enterprise": 1000, "growth": 500, "starter": 100}
+    return {name: TierEntry(priority=priority) for name, priority in priorities.items()}

@@ -1,0 +1,180 @@
+"""A file with every section there is becomes exactly these values."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from controller.config import load
+from controller.model.fleet import (
+    Behavior,
+    BlindPolicy,
+    Fleet,
+    NativePreset,
+    PolicyType,
+    Pool,
+    Rule,
+    ScalingPolicy,
+    ScalingRules,
+    Tenant,
+    Tier,
+)
+from controller.model.ids import pool_key
+from controller.model.metrics import (
+    AverageValueTarget,
+    ExternalMetric,
+    Fallback,
+    FallbackBehavior,
+    Modifiers,
+    ResourceMetric,
+    UtilizationTarget,
+)
+from controller.model.scarcity import (
+    Budget,
+    Capacity,
+    LlmModel,
+    ModelTier,
+    NodeClass,
+    Pacing,
+    Price,
+    RateLimits,
+    Resources,
+    TaskUsage,
+    TokenCount,
+    Warm,
+)
+from controller.model.schedule import Schedule, WeeklyWindow
+
+GIB = 2**30
+ENTERPRISE = Tier(name="enterprise", priority=1000, blind=BlindPolicy(after_s=600.0, replicas=2))
+GROWTH = Tier(name="growth", priority=500)
+ACME = Tenant(
+    name="acme",
+    tier=ENTERPRISE,
+    namespace="tenant-acme",
+    timezone="America/New_York",
+    weight=Decimal(1),
+    quota=Resources(replicas=20, cpu_milli=16_000, memory_bytes=64 * GIB),
+    budget=Budget(
+        tokens_per_day=5_000_000,
+        count=TokenCount(input=Decimal(1), output=Decimal(1), cached_input=Decimal("0.1")),
+        warn=Decimal("0.8"),
+        hard=True,
+        pacing=Pacing.ON_WARNING,
+        usd_per_hour=Decimal(50),
+        usd_alert=Decimal(40),
+        usd_per_workflow=Decimal(1),
+    ),
+)
+GPT_LARGE = LlmModel(
+    name="gpt-large",
+    tier=ModelTier.PREMIUM,
+    limits=RateLimits(
+        requests_per_minute=600,
+        input_tokens_per_minute=400_000,
+        output_tokens_per_minute=80_000,
+        parallel=40,
+        burst=60,
+        headroom=Decimal("0.1"),
+    ),
+    shared=True,
+    price=Price(input=Decimal("2.5"), output=Decimal(10), cached_input=Decimal("0.25")),
+)
+CAPACITY = Capacity(
+    resources=Resources(replicas=100, cpu_milli=96_000, memory_bytes=400 * GIB),
+    usd_per_hour=Decimal(300),
+    node_classes=(
+        NodeClass(
+            name="spot", selector="cloud.google.com/gke-spot=true", min_nodes=1, max_nodes=25
+        ),
+        NodeClass(name="on-demand", selector="", min_nodes=1, max_nodes=10),
+    ),
+)
+RESEARCH = Pool(
+    key=pool_key("acme", "research"),
+    name="research",
+    tenant="acme",
+    namespace="tenant-acme",
+    deployment="research",
+    stream="TASKS",
+    consumer="acme-research",
+    behavior=Behavior(
+        scale_up=ScalingRules(
+            stabilization_window_s=30,
+            policies=(ScalingPolicy(type=PolicyType.PODS, value=10, period_s=60),),
+        ),
+        scale_down=ScalingRules(
+            stabilization_window_s=300,
+            policies=(ScalingPolicy(type=PolicyType.PODS, value=5, period_s=120),),
+        ),
+    ),
+    rule=Rule.NATIVE,
+    slots=1,
+    target=1,
+    min=0,
+    max=20,
+    idle=None,
+    cooldown_s=900.0,
+    nodes=("spot", "on-demand"),
+    native=NativePreset.PROMPT,
+    warm=Warm(slo=Decimal("0.99")),
+    requests=Resources(cpu_milli=500, memory_bytes=GIB),
+    model="gpt-large",
+    usage=TaskUsage(
+        input_tokens=30_000,
+        cached_input_tokens=8_000,
+        output_tokens=2_000,
+        calls=12,
+        seconds=Decimal(90),
+    ),
+    schedules=(
+        Schedule(
+            window=WeeklyWindow(days=(0, 1, 2, 3, 4), from_minute=480, until_minute=1080), min=2
+        ),
+    ),
+)
+DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
+BROWSER = Pool(
+    key=pool_key("globex", "browser"),
+    name="browser",
+    tenant="globex",
+    namespace="globex",
+    deployment="browser",
+    stream="TASKS",
+    consumer="globex-browser",
+    behavior=Behavior(
+        scale_up=ScalingRules(
+            stabilization_window_s=0,
+            policies=(ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15), DOUBLE),
+        ),
+        scale_down=ScalingRules(stabilization_window_s=300, policies=(DOUBLE,)),
+    ),
+    without_behavior=True,
+    rule=Rule.HPA,
+    min=2,
+    max=10,
+    idle=1,
+    metrics=(
+        ExternalMetric(name="queue", target=AverageValueTarget(milli=5_000)),
+        ResourceMetric(resource="memory", target=UtilizationTarget(percent=75)),
+    ),
+    modifiers=Modifiers(formula="queue / 2", target_milli=5_000, activation_milli=0),
+    fallback=Fallback(failure_threshold=3, replicas=4, behavior=FallbackBehavior.STATIC),
+)
+FLEET = Fleet(
+    tiers=(ENTERPRISE, GROWTH, Tier(name="starter", priority=100)),
+    tenants=(ACME, Tenant(name="globex", tier=GROWTH, namespace="globex")),
+    pools=(RESEARCH, BROWSER),
+    models=(GPT_LARGE,),
+    capacity=CAPACITY,
+)
+
+
+def test_the_whole_shape_loads_as_these_values() -> None:
+    assert load(Path(__file__).with_name("reference.yaml")).fleet == FLEET
+
+
+def test_a_fleet_survives_json() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(FLEET), type=Fleet) == FLEET

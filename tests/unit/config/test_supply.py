@@ -1,0 +1,161 @@
+"""Tiers, tenants, models and capacity: what they may take, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from controller.config import parse
+from controller.model.fleet import Fleet
+from controller.model.scarcity import Budget, LlmModel, Pacing, Resources
+
+Complain = Callable[[str], list[str]]
+Dump = Callable[[object], str]
+
+HEAD = "version: 1\nnats: {servers: [nats://localhost]}\n"
+
+
+def fleet_of(document: dict[str, Any], dump: Dump) -> Fleet:
+    return parse(dump(document), "fleet.yaml").fleet
+
+
+def test_a_written_zero_is_obeyed(fleet: dict[str, Any], dump: Dump) -> None:
+    budget = {"tokens_per_day": 0, "warn": 0, "usd_per_hour": 0, "usd_alert": 0, "hard": False}
+    fleet["tenants"]["acme"] |= {
+        "quota": {"replicas": 0, "cpu": 0, "memory": "0"},
+        "budget": budget | {"pacing": "never"},
+    }
+    fleet["capacity"] = {"replicas": 0, "usd_per_hour": 0}
+    found = fleet_of(fleet, dump)
+    (tenant,) = found.tenants
+    assert tenant.quota == Resources(replicas=0, cpu_milli=0, memory_bytes=0)
+    assert tenant.budget == Budget(
+        tokens_per_day=0,
+        warn=Decimal(0),
+        hard=False,
+        pacing=Pacing.NEVER,
+        usd_per_hour=Decimal(0),
+        usd_alert=Decimal(0),
+    )
+    assert found.capacity.resources.replicas == 0
+    assert found.capacity.usd_per_hour == 0
+
+
+def test_hold_is_what_a_blind_pool_does_anyway(fleet: dict[str, Any], dump: Dump) -> None:
+    fleet["tiers"] = {"growth": {"priority": 1, "blind": "hold"}}
+    assert fleet_of(fleet, dump).tiers[0].blind is None
+
+
+def test_models_are_called_as_their_providers_call_them(fleet: dict[str, Any], dump: Dump) -> None:
+    names = ("gpt-4.1", "anthropic/claude-x", "llama3:70b", "Model_1@2026")
+    fleet["models"] = {name: {} for name in names}
+    fleet["pools"][0]["model"] = "gpt-4.1"
+    found = fleet_of(fleet, dump)
+    assert found.models == tuple(LlmModel(name=name) for name in names)
+    assert found.pools[0].model == "gpt-4.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tiers: {a: {priority: 1, blind: hodl}}", '3:33: tiers.a.blind: must be a mapping, not "'),
+        ("tiers: {a: {priority: 1, blind: hodl}}", "write hold, or {after: 10m, replicas: 2}"),
+        ("tiers: {a: {priority: 1, blind: {after: 1h}}}", "blind.replicas: is required. The pool"),
+        ("tiers: {a: {priority: 1, blind: {afer: 1h, after: 1, replicas: 1}}}", 'mean "after"?'),
+        ("tenants: {a: {tier: growth, weight: -1}}", "3:37: tenants.a.weight: the number -1 must"),
+        ("tenants: {a: {tier: growth, weight: .nan}}", '".nan" must be a number, such as 3 or 0.'),
+        ("tenants: {a: {tier: growth, quota: {cpu: 1x}}}", '"1x" must be a quantity, such as "500'),
+        ("tenants: {a: {tier: growth, quota: {memory: -1}}}", "the number -1 must be at least 0"),
+        ("tenants: {a: {tier: growth, quota: {cpu: 1u}}}", "must be a whole number of millicores"),
+        ("tenants: {a: {tier: growth, quota: 5}}", "must be a mapping, not the number 5: write {"),
+        ("tenants: {a: {tier: growth, budget: {usd_per_hour: -1}}}", "must be at least 0 and at m"),
+        (
+            "tenants: {a: {tier: growth, budget: {usd_per_hour: 1e999}}}",
+            "must be a number, such as",
+        ),
+        (
+            "tenants: {a: {tier: growth, budget: {usd_per_hour: 5, usd_alert: 5.01}}}",
+            "usd_alert: the number 5.01 must be at most usd_per_hour (5), or it never alerts",
+        ),
+        ("tenants: {a: {tier: growth, budget: {warn: 1.1}}}", "must be at least 0 and at most 1"),
+        (
+            "tenants: {a: {tier: growth, budget: {pacing: off}}}",
+            '"never", "on_warning" or "always"',
+        ),
+        ("tenants: {a: {tier: growth, budget: {count: {output: -1}}}}", "at least 0 and at most 1"),
+        ("tenants: {a: {tier: growth, budget: {tokens_per_day: 1.5}}}", "must be a whole number"),
+        ("tenants: {a: {tier: growth, tokens_per_day: 1}}", "here; it belongs under budget"),
+        ("models: {a b: {}}", '3:10: models."a b": "a b" must be a model\'s name'),
+        ("models: {a: {tier: best}}", 'must be "nano", "standard" or "premium", not "best"'),
+        ("models: {a: {limits: {parallel: 0}}}", "must be at least 1, not the number 0"),
+        ("models: {a: {limits: {headroom: 1}}}", "must be at least 0 and less than 1"),
+        ("models: {a: {price: {input: 1}}}", "price.output: is required. USD per million output"),
+        ("models: {a: {price: {input: -1, output: 1}}}", "must be at least 0"),
+        ("models: {a: {requests_per_minute: 1}}", "here; it belongs under limits"),
+        (
+            "capacity: {node_classes: {s: {nodes: {min: 2, max: 1}}}}",
+            "max: the number 1 must be at",
+        ),
+        ("capacity: {node_classes: {s: {selector: a b}}}", '"a b" must be a label selector'),
+        ("capacity: {node_classes: {S_: {}}}", '"S_" must be a DNS label'),
+        ("capacity: {node_class: {}}", 'unknown key; did you mean "node_classes"?'),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_stands(
+    complaints: Complain, text: str, complaint: str
+) -> None:
+    (line,) = complaints(HEAD + text)
+    assert line.startswith("fleet.yaml:3:")
+    assert complaint in line
+
+
+def test_a_node_class_is_preferred_once(complaints: Complain) -> None:
+    (line,) = complaints(
+        HEAD
+        + """\
+tenants: {acme: {tier: growth}}
+capacity: {node_classes: {spot: {}}}
+pools:
+  - name: a
+    tenant: acme
+    queue: {stream: S, consumer: c}
+    replicas: {max: 1}
+    nodes: [spot, spot]
+"""
+    )
+    assert line == "fleet.yaml:10:12: pools[0].nodes: names a node class twice: remove one"
+
+
+def test_the_nearest_model_and_node_class_are_named(complaints: Complain) -> None:
+    lines = complaints(
+        HEAD
+        + """\
+models: {gpt-large: {}, gpt-small: {}}
+tenants: {acme: {tier: growth}}
+capacity: {node_classes: {spot: {}, on-demand: {}}}
+pools:
+  - name: a
+    tenant: acme
+    queue: {stream: S, consumer: c}
+    replicas: {max: 1}
+    model: gpt-larg
+    nodes: [spot, on-demnd, arm]
+"""
+    )
+    assert lines == [
+        (
+            'fleet.yaml:11:12: pools[0].model: no model is called "gpt-larg"; '
+            'did you mean "gpt-large"?'
+        ),
+        (
+            'fleet.yaml:12:19: pools[0].nodes[1]: no node class is called "on-demnd"; '
+            'did you mean "on-demand"?'
+        ),
+        (
+            'fleet.yaml:12:29: pools[0].nodes[2]: no node class is called "arm"; '
+            "there are: on-demand, spot"
+        ),
+    ]
