@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     """It failed in a way that is our fault; the log has the details."""
     USAGE = 2
-    """The command line or the fleet file is wrong; every error is named."""
+    """The command line, the fleet file or the observations are wrong; every error is named."""
     UNREACHABLE = 3
     """What it needs to begin cannot be had: a kubeconfig, a secret, an address to listen on."""
     UNSUPPORTED = 4
