@@ -8,7 +8,7 @@ Division, IJCAI 2021). A group that fits as a whole is granted at once, which is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
@@ -104,9 +104,28 @@ class Filling:
                 return
             units = None
         if units is None:
+            wanting = self._settle(wanting, goal, self.rows.contested(missing, strict=strict))
             leap(self, wanting, goal, above, strict=strict)
             wanting = [pool for pool in wanting if have[pool] < goal[pool]]
         _Contest(self, wanting, goal, above).run(strict=strict, units=units)
+
+    def _settle(
+        self, wanting: Sequence[int], goal: Sequence[int], contested: Container[int]
+    ) -> list[int]:
+        """Give the tenants that no row can refuse all they want; the pools of the others are left.
+
+        A tenant is settled as a whole, for what one of its pools has counts against the next.
+        """
+        profile_of, tenant_of = self.rows.profile_of, self.members.tenant_of
+        rivals = {tenant_of[pool] for pool in wanting if profile_of[pool] in contested}
+        left = []
+        for pool in wanting:
+            if tenant_of[pool] in rivals:
+                left.append(pool)
+            else:
+                self.rows.seat(pool, goal[pool] - self.have[pool])
+                self.have[pool] = goal[pool]
+        return left
 
     def drawn(self, tenant: int, above: Sequence[int] | None = None) -> list[int]:
         """What a tenant has of each fair row, in their common unit."""
@@ -186,8 +205,7 @@ class _Contest:
         filling = self._filling
         least = self._least.get(row)
         if least is None:
-            profiles = {filling.rows.profile_of[pool] for pool in self._wanting}
-            least = self._least[row] = filling.rows.least_need(profiles, row, strict=strict)
+            least = self._least[row] = filling.rows.least_need(self._wanting, row, strict=strict)
         if not least or filling.rows.left[row] >= least or row in filling.rows.passes:
             return False
         for pool in self._wanting:

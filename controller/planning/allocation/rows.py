@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import (
+    Amount,
     AmountError,
     Claim,
     DeclarationError,
@@ -64,11 +65,11 @@ class Rows:
         self.fair = max((len(profile.share) for profile in self.profiles), default=1)
         self.passes = {number for number in short if rows[number].first_passes}
 
-    def least_need(self, profiles: Iterable[int], row: int, *, strict: bool) -> int:
-        """What must be left of a row for anybody of these profiles; 0 if one does without it."""
+    def least_need(self, pools: Iterable[int], row: int, *, strict: bool) -> int:
+        """What must be left of a row for any of these pools; 0 if one does without it."""
         least = 0
-        for number in profiles:
-            draw = self.profiles[number].everywhere
+        for pool in pools:
+            draw = self.profiles[self.profile_of[pool]].everywhere
             need = dict(draw.strict if strict else draw.lenient).get(row, 0)
             if not need:
                 return 0
@@ -128,6 +129,22 @@ class Rows:
             if units:
                 self.passes.discard(row)
         return True
+
+    def contested(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
+        """The profiles that meet a row which could not give so many of each, on any class of nodes;
+        the others cannot be refused.
+        """
+        drawn: dict[int, int] = {}
+        tested: dict[int, set[int]] = {}
+        for number, count in replicas.items():
+            profile = self.profiles[number]
+            for draw in (profile.everywhere, *profile.flavors):
+                for row, use in draw.takes:
+                    drawn[row] = drawn.get(row, 0) + use * count
+                for row, _ in draw.strict if strict else draw.lenient:
+                    tested.setdefault(row, set()).add(number)
+        full = [numbers for row, numbers in tested.items() if drawn[row] > self.left[row]]
+        return set().union(*full)
 
     def _tested(self, number: int, *, strict: bool) -> Uses:
         profile = self.profiles[number]
@@ -197,12 +214,15 @@ class _Ledger:
             if row.fair and self.capacities[number] > 0
         ]
         unit = lcm(*(self.capacities[number] for number in fair))
-        parts = [unit // self.capacities[number] for number in fair]
+        parts = {row: (at, unit // self.capacities[row]) for at, row in enumerate(fair)}
         shares = []
         for everywhere, _ in self.raw:
-            drawn = dict(everywhere)
-            share = [drawn.get(row, 0) * part for row, part in zip(fair, parts, strict=True)]
-            shares.append(share or [1])  # nothing is fair to measure by: replicas are counted
+            share = [0] * len(fair) or [1]  # nothing is fair to measure by: replicas are counted
+            for row, use in everywhere:
+                if row in parts:
+                    at, part = parts[row]
+                    share[at] = use * part
+            shares.append(share)
         common = gcd(*(part for share in shares for part in share)) or 1
         return [
             Profile(
@@ -219,10 +239,14 @@ class _Ledger:
 
     def _draw(self, uses: Uses, short: set[int]) -> Draw:
         takes = tuple([use for use in uses if use[0] in short])
-        if all(self.softs[row] is None for row, _ in takes):
+        softs = self.softs
+        for row, _ in takes:
+            if softs[row] is not None:
+                break
+        else:
             return Draw(takes, takes, takes)
         strict = tuple([(row, self._need(row, use)) for row, use in takes])
-        return Draw(takes, strict, tuple([use for use in takes if self.softs[use[0]] is None]))
+        return Draw(takes, strict, tuple([use for use in takes if softs[use[0]] is None]))
 
     def _need(self, row: int, use: int) -> int:
         soft = self.softs[row]
@@ -260,12 +284,12 @@ def _profiles(
     return raw, profile_of
 
 
-def _raw(pool: str, uses: Mapping[str, object], index: Mapping[str, int]) -> _Raw:
-    found = []
+def _raw(pool: str, uses: Mapping[str, Amount], index: Mapping[str, int]) -> _Raw:
+    found: list[tuple[int, int | Fraction]] = []
     for name, amount in uses.items():
         if name not in index:
             raise DeclarationError(pool, f"it draws on {name}, and there is no such row")
-        use = exact(amount, pool)  # type: ignore[arg-type]  # whatever it is, exact() looks
+        use = amount if type(amount) is int and amount >= 0 else exact(amount, pool)
         if use:
             found.append((index[name], use))
     return tuple(sorted(found))
