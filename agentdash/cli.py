@@ -269,7 +269,9 @@ def _load(options: argparse.Namespace) -> Settings | None:
     from controller.config import FleetFileError, load
 
     try:
-        settings = load(options.fleet)
+        # what only given observations can feed is no use to whoever looks for itself
+        live = getattr(options, "observations", None) is None
+        settings = load(options.fleet, live=live)
     except FleetFileError as error:
         print(error, file=sys.stderr)
         return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from controller.config import document as documents
-from controller.config import messages, references, resolve, windows
+from controller.config import messages, pending, references, resolve, windows
+from controller.config.document import Document
 from controller.config.problems import FleetFileError, Problem
 from controller.config.schema import FleetFile
 from controller.model.settings import Settings
@@ -21,10 +23,12 @@ SIZE_LIMIT: Final = 16 * 2**20
 _TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet file may have"
 
 
-def load(path: Path) -> Settings:
-    """The settings that a fleet file holds; read anew at each call.
+def load(path: Path, *, live: bool = True) -> Settings:
+    """The settings that a fleet file holds, to be run; read anew at each call.
 
-    Raises FleetFileError with all that is wrong, an unreadable file included.
+    Beyond what `parse` asks, nothing may stand in it that nobody acts on yet; `live` says whether a
+    controller will run it, or only a plan from given observations. Raises FleetFileError with all
+    that is wrong, an unreadable file included.
     """
     name = clean(path)
     content = _content(path, name)
@@ -33,7 +37,7 @@ def load(path: Path) -> Settings:
     except UnicodeDecodeError as error:
         at = documents.position_of(content[: error.start].decode("utf-8"))
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
-    return parse(text, name)
+    return _settings(text, name, lambda document: pending.problems(document, live=live))
 
 
 def parse(text: str, name: str) -> Settings:
@@ -41,13 +45,19 @@ def parse(text: str, name: str) -> Settings:
 
     Raises FleetFileError with all that is wrong, in the file's order.
     """
+    return _settings(text, name, lambda _: ())
+
+
+def _settings(
+    text: str, name: str, more_problems: Callable[[Document], Iterable[Problem]]
+) -> Settings:
     name = clean(name)
     if len(text) > SIZE_LIMIT:
         raise _whole_file(name, _TOO_LARGE)
     document = documents.read(text, name)
     if document.data is None:
         raise _whole_file(name, "is empty: a fleet file has at least version and nats")
-    found = [*document.problems, *references.problems(document)]
+    found = [*document.problems, *references.problems(document), *more_problems(document)]
     try:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from controller.config import load
+from controller.config import parse
 from controller.model.fleet import (
     Behavior,
     BlindPolicy,
@@ -173,7 +173,8 @@ FLEET = Fleet(
 
 
 def test_the_whole_shape_loads_as_these_values() -> None:
-    assert load(Path(__file__).with_name("reference.yaml")).fleet == FLEET
+    text = Path(__file__).with_name("reference.yaml").read_text("utf-8")
+    assert parse(text, "reference.yaml").fleet == FLEET
 
 
 def test_a_fleet_survives_json() -> None:
