@@ -38,7 +38,8 @@ class Ask(Value):
 
 class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
-    taken away.
+    taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
+    counted as far as the fallback's threshold goes.
     """
 
     since: float
@@ -48,6 +49,7 @@ class PoolMemory(Value):
     scaled_down: tuple[ScaleChange, ...] = ()
     asked: Ask | None = None
     own_zero: bool = False
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Memory(Value):

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from controller.model.ids import PoolKey
+from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.readings import Absent, Reading, Why
 from controller.model.scarcity import Resources
 from controller.model.value import Value
@@ -109,7 +110,8 @@ class WakeWatch(StrEnum):
 
 class PoolObservation(Value):
     """What was seen of one pool. `woken_at`: at least one message was published since then (Unix
-    seconds).
+    seconds). `metrics` are what was read of its metrics and signals, under the names that
+    planning/measured.py gives them; `measured_pods` its pods as the HPA sees them.
     """
 
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
@@ -119,6 +121,8 @@ class PoolObservation(Value):
     wake: WakeWatch = WakeWatch.OFF
     wake_detail: str = ""
     warnings: tuple[ClusterEvent, ...] = ()
+    metrics: dict[str, Reading[MetricValue]] = msgspec.field(default_factory=dict)
+    measured_pods: tuple[MeasuredPod, ...] = ()
 
 
 class TokenUsage(Value):

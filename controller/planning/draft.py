@@ -8,6 +8,7 @@ from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation, Workload
 from controller.planning.allocation import Ceiling
 from controller.planning.demand import Work
+from controller.planning.measured import Measured, Unknown
 from controller.planning.overrides import Override
 
 
@@ -18,7 +19,8 @@ class Draft:
     recommendation to target to next; `unheld` what it would be if nothing remembered held it.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
     `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
-    limits of this pool alone; `pinned` the spares that an operator asked for.
+    limits of this pool alone; `pinned` the spares that an operator asked for. `measured` are its
+    metrics, None where it has none; `unknown` the first of them that nothing stands in for.
     """
 
     __slots__ = (
@@ -30,6 +32,7 @@ class Draft:
         "history",
         "left_alone",
         "max",
+        "measured",
         "memory",
         "min",
         "now",
@@ -43,6 +46,7 @@ class Draft:
         "seen",
         "target",
         "unheld",
+        "unknown",
         "work",
     )
 
@@ -58,6 +62,7 @@ class Draft:
         reasons: list[Reason],
         now: float,
         override: Override | None = None,
+        measured: Measured | None = None,
     ) -> None:
         self.pool = pool
         self.override = override
@@ -75,6 +80,8 @@ class Draft:
         self.resource_version = workload.resource_version
         self.active = active
         self.left_alone = False
+        self.measured = measured
+        self.unknown: Unknown | None = None
         self.bound = Bound.DEMAND
         self.gate: Gate | None = None
 

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.readings import Why
+from controller.planning.formula_syntax import FormulaFault
+from controller.planning.metrics import Fault
 
 UNKNOWN: Final = "?"
 _ABSURD: Final = 1e15
@@ -39,6 +41,15 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.QUEUE_PAUSED: Wording(
         "Consumer paused", "the consumer is paused: its messages count, yet none is delivered"
     ),
+    Code.METRIC: Wording(
+        "Metric", "{metric} is {measured}, its target {target} {per}: {value:replica}"
+    ),
+    Code.METRIC_UNKNOWN: Wording(
+        "Metric unknown", "{metric} is not known ({blindness}): it takes nothing away"
+    ),
+    Code.FALLBACK: Wording(
+        "Fallback", "{metric} is not known ({blindness}): its fallback stands in for it"
+    ),
     Code.INACTIVE: Wording(
         "Below activation",
         "{messages:message} do not wake a pool whose activation is {activation}",
@@ -47,10 +58,18 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
         "Activated",
         "{messages:message}, more than the activation of {activation}: at once {value:replica}",
     ),
+    Code.ACTIVATED_BY_METRIC: Wording(
+        "Activated",
+        "{metric} is {measured}, more than its activation of {activation}: at once {value:replica}",
+    ),
     Code.COOLDOWN: Wording(
         "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {remaining_s}"
     ),
     Code.ASLEEP: Wording("Asleep", "idle for longer than the cooldown of {cooldown_s}: to zero"),
+    Code.RESTING: Wording(
+        "Resting",
+        "idle for longer than the cooldown of {cooldown_s}: to its idle size, {value:replica}",
+    ),
     Code.STABILIZED_UP: Wording(
         "Stabilised upwards",
         "{value:replica}, the lowest wish of the last {window_s}; more in {remaining_s}",
@@ -84,6 +103,11 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.HELD_BLIND: Wording(
         "Held blind",
         "held at {value:replica}: the queue is not known ({blindness}),"
+        " and silence takes nothing away",
+    ),
+    Code.HELD_UNMEASURED: Wording(
+        "Held blind",
+        "held at {value:replica}: {metric} is not known ({blindness}),"
         " and silence takes nothing away",
     ),
     Code.HELD_WARM_UP: Wording(
@@ -158,6 +182,19 @@ _WHYS: Final[dict[str, str]] = {
     Why.OBJECT_MISSING: "the object is missing",
     Why.VIEW_INCOMPLETE: "the view is incomplete",
     Why.UNREADABLE: "unreadable",
+    Fault.NO_SERIES: "nothing was answered",
+    Fault.NO_PODS: "there are no pods",
+    Fault.NO_SAMPLES: "no pod that counts was measured",
+    Fault.UNKNOWN_PODS: "none of the pods was measured",
+    Fault.NO_REQUEST: "a container requests none of it",
+    Fault.NO_CONTAINER: "a pod has no such container",
+    Fault.UNKNOWN_TYPE: "a metric of an unknown type",
+    FormulaFault.SYNTAX: "the formula cannot be read",
+    FormulaFault.TOO_LONG: "the formula is too long",
+    FormulaFault.UNKNOWN_NAME: "the formula names what is unknown",
+    FormulaFault.UNKNOWN_FUNCTION: "the formula calls what is unknown",
+    FormulaFault.WRONG_TYPE: "the formula mixes what does not go together",
+    FormulaFault.NOT_A_NUMBER: "the formula gives no number",
 }
 
 

@@ -10,29 +10,16 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from controller.model.metrics import AverageValueTarget, ValueTarget
+from controller.model.metrics import (
+    AverageValueTarget,
+    Fallback,
+    FallbackBehavior,
+    ValueTarget,
+)
 from controller.model.value import Value
 
 _MILLI: Final = 1000
 _POSITIVE_INTEGER: Final = re.compile(r"\+?[0-9]+")
-
-
-class FallbackBehavior(StrEnum):
-    """Which number of replicas a failing trigger stands for."""
-
-    STATIC = "static"
-    CURRENT = "currentReplicas"
-    CURRENT_IF_HIGHER = "currentReplicasIfHigher"
-    CURRENT_IF_LOWER = "currentReplicasIfLower"
-    SCALING_MODIFIERS = "scalingModifiers"
-
-
-class Fallback(Value):
-    """KEDA's spec.fallback: used once a trigger has failed more than `failure_threshold` times."""
-
-    failure_threshold: int
-    replicas: int
-    behavior: FallbackBehavior = FallbackBehavior.STATIC
 
 
 class HealthStatus(StrEnum):

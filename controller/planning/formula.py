@@ -55,15 +55,19 @@ class Formula(NamedTuple):
         return number
 
 
-def compile_formula(text: str, names: Collection[str]) -> Formula:
-    """Read a formula over these triggers. Raises FormulaError, also for a name that is none."""
+def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
+    """Read a formula over these triggers, or over whatever it names. Raises FormulaError, also for
+    a name that is no trigger.
+    """
     tree = parse(text)
     found: dict[str, None] = {}
     _check(tree, names, found, inside=False)
     return Formula(text=text, names=tuple(found), tree=tree)
 
 
-def _check(node: Node, names: Collection[str], found: dict[str, None], *, inside: bool) -> None:
+def _check(
+    node: Node, names: Collection[str] | None, found: dict[str, None], *, inside: bool
+) -> None:
     """Every name is a trigger, `#` stands inside a predicate, every function is known."""
     match node:
         case Literal():
@@ -72,7 +76,7 @@ def _check(node: Node, names: Collection[str], found: dict[str, None], *, inside
             if name == _ELEMENT:
                 if not inside:
                     raise FormulaError(FormulaFault.SYNTAX, at, "'#' stands outside a predicate")
-            elif name not in names:
+            elif names is not None and name not in names:
                 raise FormulaError(FormulaFault.UNKNOWN_NAME, at, f"unknown name {name}")
             else:
                 found[name] = None

@@ -86,7 +86,10 @@ def _blind(draft: Draft) -> bool:
     """Silence takes nothing away; a floor or a wake-up may still add."""
     if draft.work.counted or draft.target > draft.current:
         return False
-    _keep(draft, Gate.BLIND, Code.HELD_BLIND, **blindness(draft.seen.queue, draft.now))
+    if draft.unknown is not None:
+        _keep(draft, Gate.BLIND, Code.HELD_UNMEASURED, **draft.unknown.numbers)
+    else:
+        _keep(draft, Gate.BLIND, Code.HELD_BLIND, **blindness(draft.seen.queue, draft.now))
     return True
 
 

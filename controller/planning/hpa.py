@@ -34,9 +34,10 @@ from controller.planning.metric_specs import (
     MetricStatus,
     Proposed,
     Surroundings,
-    propose,
+    Unproposed,
+    propose_each,
 )
-from controller.planning.metrics import Fault, MetricError, Tolerance
+from controller.planning.metrics import Fault, Tolerance
 from controller.planning.pod_metrics import Startup
 
 
@@ -115,7 +116,8 @@ class HpaMemory(Value):
 class Pass(NamedTuple):
     """What one pass found. `desired` is None where the target could not be read; it is to be
     written where it is not `current`. `why` is the HPA's wording of the change; `fault` is the
-    first metric's, also where the others suffice.
+    first metric's, also where the others suffice. `proposals` are the metrics' in their order;
+    `raw` is the largest and `stable` what the windows leave of it, where it came so far.
     """
 
     current: int | None
@@ -127,6 +129,9 @@ class Pass(NamedTuple):
     failed: bool = False
     fault: Fault | None = None
     limited: Limited | None = None
+    proposals: tuple[Proposed | Unproposed, ...] = ()
+    raw: int | None = None
+    stable: int | None = None
 
     @property
     def writes(self) -> bool:
@@ -158,6 +163,7 @@ class _Combined(NamedTuple):
     reason: str
     statuses: tuple[MetricStatus, ...]
     fault: Fault | None
+    proposals: tuple[Proposed | Unproposed, ...] = ()
 
 
 def reconcile(
@@ -241,6 +247,7 @@ def _by_metrics(
             statuses=combined.statuses,
             failed=True,
             fault=combined.fault,
+            proposals=combined.proposals,
         )
     raw = max(combined.best.replicas, 0)
     stable, limited, memory = _normalize(spec, current, raw, memory, settings, now=now)
@@ -262,6 +269,9 @@ def _by_metrics(
         failed=combined.fault is not None,
         fault=combined.fault,
         limited=limited,
+        proposals=combined.proposals,
+        raw=raw,
+        stable=stable,
     )
 
 
@@ -286,21 +296,21 @@ def _combine(
     statuses: list[MetricStatus] = []
     first: tuple[str, Fault] | None = None
     # HPA: the API fills an empty list in before any pass; without a metric nothing may be done
-    for measured in metrics or (_NO_METRIC,):
-        try:
-            proposed = propose(measured, around)
-        except MetricError as error:
-            first = first or (FAILED[type(measured.spec)], error.fault)
+    watched = metrics or (_NO_METRIC,)
+    proposals = propose_each(watched, around)
+    for measured, proposed in zip(watched, proposals, strict=True):
+        if isinstance(proposed, Unproposed):
+            first = first or (FAILED[type(measured.spec)], proposed.fault)
             continue
         statuses.append(proposed.status)
         if best is None or proposed.replicas > best.replicas:
             best = proposed
     if first is None:
-        return _Combined(best, "ValidMetricFound", tuple(statuses), None)
+        return _Combined(best, "ValidMetricFound", tuple(statuses), None, proposals)
     reason, fault = first
     if best is None or best.replicas < scale.replicas:
-        return _Combined(None, reason, tuple(statuses), fault)
-    return _Combined(best, "ValidMetricFound", tuple(statuses), fault)
+        return _Combined(None, reason, tuple(statuses), fault, proposals)
+    return _Combined(best, "ValidMetricFound", tuple(statuses), fault, proposals)
 
 
 def _normalize(

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.fleet import Behavior, SelectPolicy
-from controller.model.metrics import ConditionStatus
+from controller.model.metrics import ConditionStatus, Fallback
 from controller.model.value import Value
-from controller.planning.fallback import Fallback
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
 PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"

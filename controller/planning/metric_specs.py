@@ -7,7 +7,7 @@ computeStatusFor...Metric).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from controller.model.metrics import (
@@ -89,6 +89,13 @@ class Proposed(NamedTuple):
     status: MetricStatus
 
 
+class Unproposed(NamedTuple):
+    """Why a metric asks for nothing; the text is the HPA's own."""
+
+    fault: Fault
+    text: str
+
+
 def propose(measured: MeasuredMetric, around: Surroundings) -> Proposed:
     """The replicas one metric asks for. Raises MetricError where it asks for none.
 
@@ -110,6 +117,19 @@ def propose(measured: MeasuredMetric, around: Surroundings) -> Proposed:
             return _resource(spec, value, around)
         case _:
             raise MetricError(Fault.UNREADABLE, "the answer is not of the metric's kind")
+
+
+def propose_each(
+    metrics: Sequence[MeasuredMetric], around: Surroundings
+) -> tuple[Proposed | Unproposed, ...]:
+    """What each metric asks for, or why it asks for nothing, in their order."""
+    proposals: list[Proposed | Unproposed] = []
+    for measured in metrics:
+        try:
+            proposals.append(propose(measured, around))
+        except MetricError as error:
+            proposals.append(Unproposed(error.fault, str(error)))
+    return tuple(proposals)
 
 
 def _value(reading: Reading[MetricValue]) -> MetricValue:

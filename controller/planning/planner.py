@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate, Plan, Reason
-from controller.model.fleet import Fleet, Pool
+from controller.model.fleet import Fleet, Pool, Rule
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
@@ -19,8 +19,11 @@ from controller.planning.draft import Draft
 from controller.planning.gates import hold
 from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
 from controller.planning.limit import limit
+from controller.planning.measured import measure, watches_metrics
 from controller.planning.overrides import Override, Overrides
+from controller.planning.proposals import add_proposals
 from controller.planning.recommend import recommend
+from controller.planning.recommend_hpa import recommend_by_hpa
 from controller.planning.scarcity import Scarcity
 from controller.planning.share import Standing, keep_all, share
 from controller.planning.stride import stride
@@ -54,14 +57,14 @@ def plan(
                 _draft(pool, seen, workload, before, now=now, override=overrides.of(pool))
             )
             continue
-        decisions[pool.key], active = _undecided(pool, seen, now)
+        decisions[pool.key], active = _undecided(pool, seen, before, now)
         if active and before is not None:
             changed[pool.key] = replace(before, last_active_at=now)
         if (replicas := decisions[pool.key].current) is not None and replicas > 0:
             standing.append(Standing(pool, min(replicas, REPLICAS_LIMIT)))
 
     for draft in drafts:
-        recommend(draft)  # 1. each pool for itself: demand, activation, windows, rates, cooldown
+        _recommend(draft)  # 1. each pool for itself: demand, activation, windows, rates, cooldown
     for draft in drafts:
         limit(draft)  # 2. what one pool alone may have: ceilings, then floors
     try:
@@ -103,25 +106,60 @@ def _draft(
     if memory is None:
         memory = begin(workload.replicas, now)
     memory = confirm(not_ahead(memory, now), workload.replicas, pool.behavior, now)
+    active, measured = is_active(pool, work), None
+    if watches_metrics(pool):
+        measured = measure(
+            pool,
+            seen,
+            work,
+            current=workload.replicas,
+            failures=memory.failures,
+            now=now,
+            reasons=reasons,
+        )
+        if measured.failures != memory.failures:
+            memory = replace(memory, failures=measured.failures)
+        active = measured.active if pool.rule is Rule.HPA else active or measured.active
     return Draft(
         pool,
         seen,
         workload=workload,
         work=work,
-        active=is_active(pool, work),
+        active=active,
         memory=memory,
         reasons=reasons,
         now=now,
         override=override,
+        measured=measured,
     )
 
 
-def _undecided(pool: Pool, seen: PoolObservation, now: float) -> tuple[Decision, bool]:
+def _recommend(draft: Draft) -> None:
+    """By the pool's own rule, its metrics beside it."""
+    if draft.measured is None:
+        recommend(draft)
+    elif draft.pool.rule is Rule.HPA:
+        recommend_by_hpa(draft, draft.measured)
+    else:
+        add_proposals(draft, draft.measured)
+        recommend(draft)
+
+
+def _undecided(
+    pool: Pool, seen: PoolObservation, memory: PoolMemory | None, now: float
+) -> tuple[Decision, bool]:
     """A pool whose Deployment is not known: nothing is written for it. Its demand is shown, and
     whether it has work, for that still keeps its cooldown from running.
     """
     reasons: list[Reason] = []
     work = read_work(pool, seen, now, reasons)
+    active = is_active(pool, work)
+    if watches_metrics(pool):
+        failures = {} if memory is None else memory.failures
+        measured = measure(
+            pool, seen, work, current=None, failures=failures, now=now, reasons=reasons
+        )
+        active = measured.active if pool.rule is Rule.HPA else active or measured.active
     reasons.append(Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload, now)))
     workload = last_known(seen.workload)
     decision = Decision(
@@ -134,7 +172,7 @@ def _undecided(pool: Pool, seen: PoolObservation, now: float) -> tuple[Decision,
         gate=Gate.BLIND,
         reasons=tuple(reasons),
     )
-    return decision, is_active(pool, work)
+    return decision, active
 
 
 def _decision(draft: Draft) -> Decision:

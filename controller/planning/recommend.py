@@ -11,6 +11,7 @@ from typing import Final
 
 from controller.model.decision import Bound, Code
 from controller.model.fleet import PolicyType, SelectPolicy
+from controller.model.metrics import QUEUE
 from controller.planning.activation import cooldown_left_s
 from controller.planning.behavior import (
     Limited,
@@ -21,6 +22,7 @@ from controller.planning.behavior import (
 )
 from controller.planning.draft import Draft
 from controller.planning.history import remember, seed, warm_up_left_s
+from controller.planning.measured import MILLI
 
 # KEDA: the HPA of a pool that may go to zero has minReplicas 1
 BOTTOM: Final = 1
@@ -28,72 +30,128 @@ BOTTOM: Final = 1
 
 def recommend(draft: Draft) -> None:
     """Set the replicas that the pool's own rule wants, before its limits."""
-    current, work = draft.current, draft.work
-    if current == 0 and draft.min > 0 and not draft.memory.own_zero:
-        # HPA: zero replicas where min is more mean that somebody has switched it off
+    if is_switched_off(draft):
         draft.left_alone = True
         draft.because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=draft.min)
-    elif not work.counted:
+    elif not draft.work.counted:
         _recommend_blind(draft)
-    elif current == 0:
+    elif draft.current == 0:
         _recommend_from_zero(draft)
     else:
         _recommend_running(draft)
 
 
 def _recommend_blind(draft: Draft) -> None:
-    """Without a complete answer the size stays; only a wake-up still lifts it from zero."""
-    if draft.current == 0 and draft.active:
+    """Without a complete answer nothing goes; what is known may still add, and a wake-up still
+    lifts it from zero.
+    """
+    demand = draft.work.demand or 0
+    if not draft.active:
+        stay_below_min(draft)
+    if draft.active and demand > max(draft.current, BOTTOM):
+        draft.replicas = _by_behavior(draft, demand)
+    elif draft.current == 0 and draft.active:
         draft.replicas = BOTTOM
 
 
 def _recommend_from_zero(draft: Draft) -> None:
     """Asleep, or activated: at once, and as high as windows and policies allow in the same tick."""
-    demand = draft.work.demand or 0
     if not draft.active:
-        if demand > 0:
-            _explain_inactive(draft)
+        stay_below_min(draft)
+        explain_inactive(draft)
         return
-    draft.replicas = max(_by_behavior(draft, demand), BOTTOM)
-    if not draft.work.woken:
-        messages, activation = draft.work.messages or 0, draft.pool.activation
-        draft.because(Code.ACTIVATED, draft.replicas, messages=messages, activation=activation)
+    draft.replicas = max(_by_behavior(draft, draft.work.demand or 0), BOTTOM)
+    explain_activation(draft)
 
 
 def _recommend_running(draft: Draft) -> None:
-    pool, now = draft.pool, draft.now
-    demand = draft.work.demand or 0
+    now, demand = draft.now, draft.work.demand or 0
     draft.memory = seed(draft.memory, draft.current, now)
-    if draft.active or draft.min > 0:
+    rest = resting_size(draft)
+    if draft.active or rest is None:
         draft.replicas = _by_behavior(draft, demand)
         return
-    if demand > 0:
-        _explain_inactive(draft)
-    left_s = cooldown_left_s(pool, draft.memory, now)
-    if left_s < 0:
-        draft.replicas = _by_behavior(draft, 0)
-        if draft.replicas <= BOTTOM:
-            _take_the_last(draft)
-        return
-    draft.replicas = _by_behavior(draft, demand)
-    if demand > 0 or draft.replicas <= BOTTOM:
-        draft.because(Code.COOLDOWN, draft.replicas, remaining_s=round(left_s, 3))
+    low = max(draft.min, BOTTOM)
+    explain_inactive(draft)
+    left_s = cooldown_left_s(draft.pool, draft.memory, now)
+    if draft.current < low and (left_s >= 0 or draft.current <= rest):
+        stay_below_min(draft)
+    elif left_s >= 0:
+        draft.replicas = _by_behavior(draft, demand)
+        if demand > 0 or draft.replicas <= BOTTOM:
+            draft.because(Code.COOLDOWN, draft.replicas, remaining_s=round(left_s, 3))
+    else:
+        if draft.current >= low:
+            draft.replicas = _by_behavior(draft, 0)
+        if draft.replicas <= low:
+            take_the_last(draft, rest)
 
 
-def _take_the_last(draft: Draft) -> None:
-    """The cooldown is over: the last replica goes, no window asked, as soon as a policy lets it."""
-    draft.unheld = 0
-    limited = _limited(draft, 0, low=0)
+def is_switched_off(draft: Draft) -> bool:
+    """HPA: zero replicas where min is more mean that somebody has switched it off; unless the plan
+    itself went there, or zero is the size at which the pool rests.
+    """
+    return (
+        draft.current == 0
+        and draft.min > 0
+        and not draft.memory.own_zero
+        and resting_size(draft) is None
+    )
+
+
+def resting_size(draft: Draft) -> int | None:
+    """The size of a pool that is idle: KEDA's idle replicas below its min, zero where min is zero;
+    None where it keeps its min. While a schedule is open its min holds.
+    """
+    if draft.min == 0:
+        return 0
+    idle = draft.pool.idle
+    if idle is None or idle >= draft.min:
+        return None
+    scheduled = draft.override is not None and draft.override.bounds.scheduled
+    return None if scheduled else max(idle, 0)
+
+
+def stay_below_min(draft: Draft) -> None:
+    """A pool that rests at its idle size is not raised to min before it is active."""
+    if draft.current < draft.min and resting_size(draft) is not None:
+        draft.min = draft.current
+
+
+def take_the_last(draft: Draft, rest: int) -> None:
+    """The cooldown is over: the last replicas go, no window asked, once a policy lets them."""
+    draft.unheld, draft.bound = rest, Bound.DEMAND
+    draft.min = min(draft.min, rest)
+    limited = _limited(draft, rest, low=rest)
     draft.replicas = limited.replicas
-    if limited.replicas == 0:
-        draft.because(Code.ASLEEP, 0, cooldown_s=draft.pool.cooldown_s)
+    if limited.replicas == rest:
+        code = Code.RESTING if rest else Code.ASLEEP
+        draft.because(code, rest, cooldown_s=draft.pool.cooldown_s)
     else:
         _explain_policy(draft, Code.RATE_LIMITED_DOWN, limited)
 
 
-def _explain_inactive(draft: Draft) -> None:
+def explain_activation(draft: Draft) -> None:
+    """Say what woke the pool, unless its wake-up says so already."""
     messages, activation = draft.work.messages or 0, draft.pool.activation
-    draft.because(Code.INACTIVE, messages=messages, activation=activation)
+    activator = draft.measured.activator if draft.measured is not None else None
+    if activator is not None and activator.name != QUEUE:
+        draft.because(
+            Code.ACTIVATED_BY_METRIC,
+            draft.replicas,
+            metric=activator.name,
+            measured=activator.milli / MILLI,
+            activation=activator.activation_milli / MILLI,
+        )
+    elif messages > activation and not draft.work.woken:
+        draft.because(Code.ACTIVATED, draft.replicas, messages=messages, activation=activation)
+
+
+def explain_inactive(draft: Draft) -> None:
+    """Say that there is work, yet too little to wake for."""
+    messages, activation = draft.work.messages or 0, draft.pool.activation
+    if 0 < messages <= activation:
+        draft.because(Code.INACTIVE, messages=messages, activation=activation)
 
 
 def _by_behavior(draft: Draft, raw: int) -> int:
@@ -106,12 +164,12 @@ def _by_behavior(draft: Draft, raw: int) -> int:
     stable = stabilize(current, wanted, history, behavior, now)
     draft.history = remember(history, raw, now, longest_window_s(behavior))
     if stable != wanted:
-        _explain_window(draft, stable, wanted)
+        explain_window(draft, stable, wanted)
     replicas = stable
     if stable != current:
         limited = _limited(draft, stable, low=low)
         replicas = limited.replicas
-        _explain_limit(draft, limited)
+        explain_limit(draft, limited)
     if replicas == draft.min > raw:
         draft.bound = Bound.MIN
     return replicas
@@ -131,7 +189,7 @@ def _limited(draft: Draft, desired: int, *, low: int) -> Limited:
     )
 
 
-def _explain_window(draft: Draft, stable: int, wanted: int) -> None:
+def explain_window(draft: Draft, stable: int, wanted: int) -> None:
     """Say which window holds the number, and how long the recommendation behind it still counts."""
     behavior, memory, now = draft.pool.behavior, draft.memory, draft.now
     if stable < wanted:
@@ -148,7 +206,8 @@ def _explain_window(draft: Draft, stable: int, wanted: int) -> None:
     draft.because(code, stable, window_s=window_s, remaining_s=left_s)
 
 
-def _explain_limit(draft: Draft, limited: Limited) -> None:
+def explain_limit(draft: Draft, limited: Limited) -> None:
+    """Name the policy that limits, or the bound."""
     match limited.reason:
         case LimitReason.SCALE_UP_LIMIT:
             _explain_policy(draft, Code.RATE_LIMITED_UP, limited)

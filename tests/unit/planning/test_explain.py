@@ -37,6 +37,9 @@ NUMBERS: dict[str, Number] = {
     "subject": "acme/research",
     "busy": 4,
     "stuck": 1,
+    "metric": "lag",
+    "measured": 15.5,
+    "per": "per replica",
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
@@ -47,8 +50,13 @@ GOLDEN = {
     Code.QUEUE_PAUSED: "the consumer is paused: its messages count, yet none is delivered",
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
     Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
+    Code.METRIC: "lag is 15.5, its target 1 per replica: 4 replicas",
+    Code.METRIC_UNKNOWN: "lag is not known (timed out, 1 min 15 s): it takes nothing away",
+    Code.FALLBACK: "lag is not known (timed out, 1 min 15 s): its fallback stands in for it",
+    Code.ACTIVATED_BY_METRIC: "lag is 15.5, more than its activation of 50: at once 4 replicas",
     Code.COOLDOWN: "idle, but kept at 4 replicas until the cooldown ends in 12 s",
     Code.ASLEEP: "idle for longer than the cooldown of 15 min: to zero",
+    Code.RESTING: "idle for longer than the cooldown of 15 min: to its idle size, 4 replicas",
     Code.STABILIZED_UP: "4 replicas, the lowest wish of the last 5 min; more in 12 s",
     Code.STABILIZED_DOWN: "4 replicas, the highest wish of the last 5 min; fewer in 12 s",
     Code.RATE_LIMITED_UP: "policy Pods 5 in 120 s: no more than 4 replicas now",
@@ -63,6 +71,8 @@ GOLDEN = {
     Code.PODS_UNKNOWN: "the pods are not known (timed out, 1 min 15 s): stays at 4 replicas,"
     " nothing is written",
     Code.HELD_BLIND: "held at 4 replicas: the queue is not known (timed out, 1 min 15 s),"
+    " and silence takes nothing away",
+    Code.HELD_UNMEASURED: "held at 4 replicas: lag is not known (timed out, 1 min 15 s),"
     " and silence takes nothing away",
     Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been seen,"
     " 12 s to go",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from controller.model.fleet import Behavior, ScalingRules, SelectPolicy
-from controller.model.metrics import AverageValueTarget, ConditionStatus, ValueTarget
-from controller.planning.fallback import (
+from controller.model.metrics import (
+    AverageValueTarget,
+    ConditionStatus,
     Fallback,
     FallbackBehavior,
+    ValueTarget,
+)
+from controller.planning.fallback import (
     Health,
     HealthStatus,
     Modifiers,
