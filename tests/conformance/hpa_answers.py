@@ -248,7 +248,7 @@ def rules_of(rules: Inputs | None, default: ScalingRules) -> ScalingRules:
     )
 
 
-def _behavior(behavior: Inputs | None, downscale_window_s: int) -> Behavior | None:
+def behavior_of(behavior: Inputs | None, downscale_window_s: int) -> Behavior | None:
     if behavior is None:
         return None
     default = hpa_defaults(downscale_window_s)
@@ -270,7 +270,7 @@ def _resource_target(metric: Inputs) -> UtilizationTarget | AverageValueTarget:
     return AverageValueTarget(milli=metric["target_milli"])
 
 
-def _spec(metric: Inputs) -> MetricSpec:
+def metric_of(metric: Inputs) -> MetricSpec:
     name = metric.get("name") or ""
     match metric["source"]:
         case "external":
@@ -291,7 +291,7 @@ def _spec(metric: Inputs) -> MetricSpec:
             return UnknownMetric(source=other)
 
 
-def _read(metric: Inputs, now: float) -> Reading[MetricValue]:
+def reading_of(metric: Inputs, now: float) -> Reading[MetricValue]:
     if metric.get("fetch_error"):
         return Absent(why=Why.REFUSED, at=now, detail=metric["fetch_error"])
     value: MetricValue
@@ -309,7 +309,7 @@ def _read(metric: Inputs, now: float) -> Reading[MetricValue]:
     return Fresh(value=value, at=now)
 
 
-def _memory(inputs: Inputs) -> HpaMemory:
+def memory_of(inputs: Inputs) -> HpaMemory:
     history, now = inputs["recommendation_history"], inputs["now"]
     runs = None
     if history is not None:
@@ -342,7 +342,7 @@ _SELECTORS: Mapping[str, Selector] = {
 }
 
 
-def _scale(inputs: Inputs) -> Scale | None:
+def scale_of(inputs: Inputs) -> Scale | None:
     target = inputs["target"]
     if target.get("get_error"):
         return None
@@ -354,7 +354,7 @@ def _scale(inputs: Inputs) -> Scale | None:
     )
 
 
-def _settings(config: Inputs) -> Settings:
+def settings_of(config: Inputs) -> Settings:
     return Settings(
         tolerance=tolerance_of(config),
         startup=startup_of(config),
@@ -366,20 +366,20 @@ def _settings(config: Inputs) -> Settings:
 
 def _pass(inputs: Inputs, spec: Spec, settings: Settings) -> Outcome:
     now = inputs["now"]
-    done = reconcile(spec, _scale(inputs), _memory(inputs), settings, now)
+    done = reconcile(spec, scale_of(inputs), memory_of(inputs), settings, now)
     return settle(done, spec, now, written=not inputs["target"].get("update_error"))
 
 
 def _reconcile(inputs: Inputs) -> Answer:
-    hpa, settings = inputs["hpa"], _settings(inputs["config"])
+    hpa, settings = inputs["hpa"], settings_of(inputs["config"])
     spec = Spec(
         min=hpa["min_replicas"],
         max=hpa["max_replicas"],
         metrics=tuple(
-            MeasuredMetric(spec=_spec(metric), reading=_read(metric, inputs["now"]))
+            MeasuredMetric(spec=metric_of(metric), reading=reading_of(metric, inputs["now"]))
             for metric in hpa["metrics"]
         ),
-        behavior=_behavior(hpa["behavior"], inputs["config"]["downscale_stabilization_s"]),
+        behavior=behavior_of(hpa["behavior"], inputs["config"]["downscale_stabilization_s"]),
     )
     outcome = _pass(inputs, spec, settings)
     again = _pass(inputs, spec, settings)
