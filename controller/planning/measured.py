@@ -23,6 +23,7 @@ from controller.model.metrics import (
     MeasuredMetric,
     MetricSpec,
     MetricValue,
+    Modifiers,
     ObjectMetric,
     PodFigures,
     PodsMetric,
@@ -35,7 +36,8 @@ from controller.model.metrics import (
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.demand import Work, blindness
-from controller.planning.fallback import Health, Modifiers, Situation, Supplied, supply
+from controller.planning.fallback import Health, Situation, Supplied, supply
+from controller.planning.fallback import Modifiers as FormulaTarget
 from controller.planning.formula import Formula, compile_formula
 from controller.planning.formula_syntax import FormulaError
 from controller.planning.keda import is_active, object_is_active
@@ -201,7 +203,7 @@ class _Measuring:
         stand_in: tuple[str, Reading[MetricValue], int] | None = None
         for name in formula.names:
             reading = self._reading(name)
-            supplied = self._supplied(name, reading, target)
+            supplied = self._supplied(name, reading, target, modifiers)
             if supplied.active and supplied.value_milli is not None:
                 stand_in = stand_in or (name, reading, supplied.value_milli)
             elif supplied.value_milli is None and not supplied.is_nil:
@@ -214,7 +216,7 @@ class _Measuring:
             return MeasuredMetric(spec=spec, reading=self._fresh(spec, milli)), replaced
         if broken is not None:
             name, reading = broken
-            self._not_known(name, reading)
+            self._not_known(name, reading, hides=COMPOSITE)
             return MeasuredMetric(spec=spec, reading=_without_value(reading)), replaced
         try:
             milli = composite_milli(formula, values)
@@ -245,14 +247,21 @@ class _Measuring:
             return Absent(why=Why.IMPLAUSIBLE, at=reading.at)
         return reading
 
-    def _supplied(self, name: str, reading: Reading[MetricValue], target: _Figures) -> Supplied:
-        """A metric's value, or what its fallback makes of its silence."""
-        read = _amount(reading)
-        fallback, modifiers = self._pool.fallback, self._pool.modifiers
+    def _supplied(
+        self,
+        name: str,
+        reading: Reading[MetricValue],
+        target: _Figures,
+        modifiers: Modifiers | None = None,
+    ) -> Supplied:
+        """A metric's value, or what its fallback makes of its silence: by the formula's target
+        where it is one of its inputs.
+        """
+        read, fallback = _amount(reading), self._pool.fallback
         whole = None
         if modifiers is not None:
             units, rest = divmod(modifiers.target_milli, MILLI)
-            whole = Modifiers(target="" if rest else str(units))
+            whole = FormulaTarget(target="" if rest else str(units))
         around = Situation(
             target=target,
             replicas=self._current,
@@ -271,8 +280,10 @@ class _Measuring:
         if is_active(milli, activation_milli):
             self._active.append(Activator(name, milli, activation_milli))
 
-    def _not_known(self, name: str, reading: Reading[MetricValue]) -> None:
-        self._unknown.append(Unknown(name, {"metric": name, **_why(reading, self._now)}))
+    def _not_known(self, name: str, reading: Reading[MetricValue], hides: str = "") -> None:
+        """A metric that cannot be used; `hides` is the one that it is an input of."""
+        numbers: dict[str, Number] = {"metric": name, **_why(reading, self._now)}
+        self._unknown.append(Unknown(hides or name, numbers))
         messages = self._work.messages
         if name == QUEUE and messages is not None:
             # a wake-up proves a message before the queue can be counted

@@ -289,6 +289,22 @@ def test_a_fallback_is_the_value_of_the_whole_formula() -> None:
     assert Cluster(pool, 2).tick(0, lag=SILENT).next == 7
 
 
+def test_a_formula_without_its_input_names_the_input() -> None:
+    modifiers = Modifiers(formula="lag * 2", target_milli=5_000)
+    decision = Cluster(by_hpa(modifiers=modifiers), 6).tick(0, lag=SILENT)
+    assert reason(decision, Code.METRIC_UNKNOWN)["metric"] == "lag"
+    assert reason(decision, Code.HELD_UNMEASURED)["why"] == "timed_out"
+
+
+def test_a_fallback_beside_a_formula_goes_by_the_metrics_own_target() -> None:
+    pool = by_hpa(
+        metrics=(LAG,),
+        modifiers=Modifiers(formula="queue", target_milli=1_000),
+        fallback=Fallback(failure_threshold=0, replicas=7),
+    )
+    assert Cluster(pool, 2).tick(1, lag=SILENT).next == 7
+
+
 def test_a_formula_may_give_a_default_for_a_silent_signal() -> None:
     fallback = Fallback(
         failure_threshold=0, replicas=1, behavior=FallbackBehavior.SCALING_MODIFIERS
