@@ -248,9 +248,9 @@ def _run_schema(options: argparse.Namespace) -> ExitCode:
     if options.of == "fleet":
         from controller.config import json_schema as schema
     elif options.of == "plan":
-        from agentdash.verbs.report import plan_schema as schema
+        from controller.report.plan import plan_schema as schema
     else:
-        from agentdash.verbs.report import observation_schema as schema
+        from controller.report.plan import observation_schema as schema
     print(json.dumps(schema(), indent=2))
     return ExitCode.OK
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agentdash.verbs.names import Strangers, choose, unseen
-from agentdash.verbs.report import encode_report, plan_report, pool_report
 from agentdash.verbs.tables import plan_table, why_table
 from agentdash.verbs.ticks import Decided, TicksError, decide, read_ticks
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
 from controller.model.tick import Tick
 from controller.planning.counterfactual import Counterfactual, counterfactuals
+from controller.report.plan import encode_report, plan_report, pool_report
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.verbs.report import decode_report, encode_report, plan_report, pool_report
 from agentdash.verbs.tables import plan_table, why_table
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -38,6 +37,7 @@ from controller.model.scarcity import (
 )
 from controller.planning.counterfactual import counterfactuals
 from controller.planning.planner import plan
+from controller.report.plan import decode_report, encode_report, plan_report, pool_report
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0

@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from agentdash.cli import PLAN_EXAMPLES, main
-from agentdash.verbs.report import (
+from agentdash.verbs.ticks import ERRORS_TOLD
+from controller.exit_codes import ExitCode
+from controller.model.decision import Code, Decision, Reason
+from controller.report.plan import (
     decode_report,
     observation_schema,
     plan_schema,
     pool_report,
 )
-from agentdash.verbs.ticks import ERRORS_TOLD
-from controller.exit_codes import ExitCode
-from controller.model.decision import Code, Decision, Reason
 from unit.planning.story import make_pool
 from unit.verbs.worlds import NOW, fresh, pool, tick, write
 

@@ -1,0 +1,1 @@
+"""Exports: what was decided, as data that others build on."""
