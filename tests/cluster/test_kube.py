@@ -197,8 +197,15 @@ class Proxy:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = self._server
+        self._writers.add(writer)
         upstream, out = await asyncio.open_connection(*self._target)
-        self._writers |= {writer, out}
+        if server is None or not server.is_serving():
+            # cut while this connection was still being made: it must not outlive the cut
+            out.transport.abort()
+            writer.transport.abort()
+            return
+        self._writers.add(out)
         for source, sink in ((reader, out), (upstream, writer)):
             relay = asyncio.create_task(self._relay(source, sink))
             self._relays.add(relay)
