@@ -33,7 +33,11 @@ class QueueDepth(Value):
 
 
 class Workload(Value):
-    """One Deployment: `replicas` is what its spec asks for, the others are its status."""
+    """One Deployment: `replicas` is what its spec asks for, the counts after it are its status.
+
+    `requests` is what its template asks for one replica, as the scheduler counts it (None where it
+    says nothing); `annotations` are those of its annotations that tell an autoscaler what to do.
+    """
 
     replicas: int
     current: int = 0
@@ -47,6 +51,8 @@ class Workload(Value):
     paused: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     message: str = ""
+    requests: Resources = Resources()
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class PodPhase(StrEnum):
