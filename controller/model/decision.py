@@ -54,6 +54,7 @@ class Code(StrEnum):
     WOKEN = "woken"
     QUEUE_UNKNOWN = "queue_unknown"
     QUEUE_PAUSED = "queue_paused"
+    LEARNED = "learned"
     METRIC = "metric"
     METRIC_UNKNOWN = "metric_unknown"
     FALLBACK = "fallback"

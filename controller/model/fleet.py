@@ -122,8 +122,9 @@ class Pool(Value):
     `weight` is its share inside its tenant; `requests` what a replica takes where its profile says
     so (None: what its pods request); `nodes` the node classes it may use, in order of preference.
     `without_behavior`: rule hpa where no `behavior` block is written, which the HPA treats by other
-    rules than the default block that `behavior` then holds. `metrics` are all that rule hpa looks
-    at; beside rule native they stand next to its own demand.
+    rules than the default block that `behavior` then holds. `window_given`: the window downwards is
+    somebody's wish; a mere default gives way to what rule native has learned. `metrics` are all
+    that rule hpa looks at; beside rule native they stand next to its own demand.
     """
 
     key: PoolKey
@@ -153,6 +154,7 @@ class Pool(Value):
     usage: TaskUsage | None = None
     native: NativePreset | NativeCosts = NativePreset.PROMPT
     without_behavior: bool = False
+    window_given: bool = True
     metrics: tuple[MetricSpec, ...] = ()
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from controller.model.ids import PoolKey
+from controller.model.native import NativeMemory
 from controller.model.value import Value
 
 
@@ -39,7 +40,7 @@ class Ask(Value):
 class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
-    counted as far as the fallback's threshold goes.
+    counted as far as the fallback's threshold goes. `native`: what the rule has learned of it.
     """
 
     since: float
@@ -50,6 +51,7 @@ class PoolMemory(Value):
     asked: Ask | None = None
     own_zero: bool = False
     failures: dict[str, int] = msgspec.field(default_factory=dict)
+    native: NativeMemory | None = None
 
 
 class Memory(Value):

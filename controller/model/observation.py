@@ -16,7 +16,10 @@ from controller.model.value import Value
 
 class QueueDepth(Value):
     """One JetStream consumer: `pending` not delivered yet, `in_flight` delivered and not
-    acknowledged, `delivered` how many deliveries there were since it was created.
+    acknowledged.
+
+    `delivered` is how many deliveries there were since it was created, `sequence` the number in the
+    stream of the last message delivered: one that is only delivered again does not move it.
     """
 
     pending: int
@@ -25,6 +28,7 @@ class QueueDepth(Value):
     waiting_pulls: int = 0
     paused: bool = False
     delivered: int | None = None
+    sequence: int | None = None
 
     @property
     def total(self) -> int:

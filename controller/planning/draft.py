@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from controller.model.decision import Bound, Code, Gate, Number, Reason
-from controller.model.fleet import Pool
+from controller.model.fleet import Behavior, Pool
 from controller.model.memory import PoolMemory
+from controller.model.native import NativeMemory
 from controller.model.observation import PoolObservation, Workload
 from controller.planning.allocation import Ceiling
 from controller.planning.demand import Work
+from controller.planning.foresight import is_settled
 from controller.planning.measured import Measured, Unknown
 from controller.planning.overrides import Override
 
@@ -21,6 +25,7 @@ class Draft:
     `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
     limits of this pool alone; `pinned` the spares that an operator asked for. `measured` are its
     metrics, None where it has none; `unknown` the first of them that nothing stands in for.
+    `native` is what its rule has learned, and `settled` whether it goes by it.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class Draft:
         "measured",
         "memory",
         "min",
+        "native",
         "now",
         "override",
         "pinned",
@@ -44,6 +50,7 @@ class Draft:
         "replicas",
         "resource_version",
         "seen",
+        "settled",
         "target",
         "unheld",
         "unknown",
@@ -63,6 +70,7 @@ class Draft:
         now: float,
         override: Override | None = None,
         measured: Measured | None = None,
+        native: NativeMemory | None = None,
     ) -> None:
         self.pool = pool
         self.override = override
@@ -81,9 +89,26 @@ class Draft:
         self.active = active
         self.left_alone = False
         self.measured = measured
+        self.native = native
+        self.settled = work.counted and is_settled(native)
         self.unknown: Unknown | None = None
         self.bound = Bound.DEMAND
         self.gate: Gate | None = None
+
+    @property
+    def behavior(self) -> Behavior:
+        """The pool's. A window downwards that nobody asked for is not needed where its past says
+        what is worth keeping.
+        """
+        behavior = self.pool.behavior
+        if not self.settled or self.pool.window_given:
+            return behavior
+        return replace(behavior, scale_down=replace(behavior.scale_down, stabilization_window_s=0))
+
+    @property
+    def expects_work(self) -> bool:
+        """Whether replicas are worth having although no message waits: no cooldown takes them."""
+        return self.settled and self.pool.activation == 0 and bool(self.work.demand)
 
     def because(self, code: Code, value: int | None = None, **numbers: Number) -> None:
         """Add the reason of a rule that was applied, with the replicas after it."""

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.readings import Why
-from controller.planning.formula_syntax import FormulaFault
+from controller.notation.formula_syntax import FormulaFault
 from controller.planning.metrics import Fault
 
 UNKNOWN: Final = "?"
@@ -40,6 +40,11 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.QUEUE_PAUSED: Wording(
         "Consumer paused", "the consumer is paused: its messages count, yet none is delivered"
+    ),
+    Code.LEARNED: Wording(
+        "Learned",
+        "{base} for the work there is, {start} worth starting and {keep} worth keeping at"
+        " {arrivals_per_min} arrivals/min, {service_s} a task, {ready_s} to ready: {value:replica}",
     ),
     Code.METRIC: Wording(
         "Metric", "{metric} is {measured}, its target {target} {per}: {value:replica}"

@@ -13,6 +13,7 @@ from controller.model.fleet import Behavior, Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Ask, Memory, PoolMemory, RecommendationRun, ScaleChange
 from controller.planning.behavior import longest_period_s, record_change
+from controller.planning.foresight import moved
 
 # a write whose answer was lost is shown by the watch within a few seconds, if it was applied
 CONFIRM_WITHIN_S: Final = 30.0
@@ -123,6 +124,8 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
         latest = memory.last_active_at
     if memory.recommendations and memory.recommendations[-1].last_at > latest:
         latest = memory.recommendations[-1].last_at
+    if memory.native is not None and memory.native.asked_at > latest:
+        latest = memory.native.asked_at
     return memory if latest <= now else _moved(memory, now - latest)
 
 
@@ -130,6 +133,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
     asked, active_at = memory.asked, memory.last_active_at
     return replace(
         memory,
+        native=None if memory.native is None else moved(memory.native, by_s),
         since=memory.since + by_s,
         last_active_at=None if active_at is None else active_at + by_s,
         recommendations=tuple(

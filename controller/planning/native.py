@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from controller.model.value import Value
+from controller.model.fleet import NativeCosts
+from controller.model.native import BINS, FIRST_SERVICE_S, ArrivalRate, Forecast, NativeState
 
 # rates and means: fast enough for a burst, slow enough for a pool with an arrival a minute
 _FAST_RATE_S: Final = 60.0
@@ -27,10 +28,10 @@ _MEAN_S: Final = 300.0
 _SPREAD_S: Final = 120.0
 _RATE_KEPT: Final = 0.999  # of what is known about them at every arrival, so that 1000 count
 _SERVICE_S: Final = 6 * 3600 / log(2)  # half of it is forgotten after 6 hours
+_LEAST_WORKED: Final = 1e-3
 # moves are counted in steps of a quarter of the usual move; older ones are halved
 _STEPS: Final = 4
 _LOWEST: Final = -2
-_BINS: Final = 48
 _REMEMBERED: Final = 4000.0
 _PAIR_KEPT: Final = 0.998  # of the past at every arrival, so that 500 count
 # a move is never less than this, squared: counts are whole numbers, and a lull proves little
@@ -39,90 +40,16 @@ _LEAST_SQUARE: Final = 3.0
 _OUTLIER: Final = 3.0
 # how finely the forecasts of the last time to ready are kept
 _FORECASTS: Final = 20
-# before anything is known: a task takes half a minute, and most arrivals find the demand unmoved
-_FIRST_SERVICE_S: Final = 30.0
+# before anything is known most arrivals find the demand unmoved
 _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 
 
-class NativeSetting(Value):
-    """What waiting is worth, in replica-seconds for one task that waits a whole time to ready.
-
-    `start_wait_cost_s` decides which replicas are started before they are asked for,
-    `keep_wait_cost_s` (at least as much) which idle ones stay; `hold_s` is how long a replica must
-    have been superfluous before it goes.
-    """
-
-    start_wait_cost_s: float
-    keep_wait_cost_s: float
-    hold_s: float = 0.0
-
-
 # hardly anybody waits
-PROMPT: Final = NativeSetting(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
+PROMPT: Final = NativeCosts(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
 # many wait, but nobody longer than one time to ready, and little is paid
-THRIFTY: Final = NativeSetting(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
+THRIFTY: Final = NativeCosts(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
 # replicas seldom change
-CALM: Final = NativeSetting(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
-
-
-class Forecast(Value, gc=False):
-    """What was expected at `at` of one time to ready later: `anchor` slots, and the usual move
-    `scale`; `demand` and `mean` are what they were then.
-    """
-
-    at: float
-    anchor: float
-    scale: float
-    demand: float
-    mean: float
-
-
-class ArrivalRate(Value, gc=False):
-    """Two running means of the arrivals (1/s), and how much of each the pool's own past believes.
-
-    `…_told` are the arrivals each would have foretold alone, `…_came` those put down to it: every
-    arrival is divided between the two as they foretold it (expectation maximisation, one arrival at
-    a time).
-    """
-
-    fast: float = 0.0
-    slow: float = 0.0
-    fast_told: float = 20.0
-    fast_came: float = 10.0
-    slow_told: float = 20.0
-    slow_came: float = 10.0
-
-    @property
-    def expected(self) -> float:
-        """Arrivals a second from now on."""
-        fast = self.fast * self.fast_came / self.fast_told
-        return fast + self.slow * self.slow_came / self.slow_told
-
-
-class NativeState(Value, gc=False):
-    """What the rule remembers of one pool; times in the caller's seconds.
-
-    `arrivals` and `completions` are the counters as last seen, `demand` the slots then needed.
-    `mean` and `square_error` in slots; `moved_together` and `moved` are the sums of which the
-    quotient says how much of a deviation lasts; `moves` counts arrivals by how far the demand had
-    moved; `wanted_at` is when the whole pool was last worth keeping.
-    """
-
-    at: float
-    arrivals: int
-    completions: int
-    demand: float = 0.0
-    in_flight: int = 0
-    rate: ArrivalRate = ArrivalRate()
-    mean: float = 0.0
-    square_error: float = 0.0
-    moved_together: float = 1.6
-    moved: float = 2.0
-    worked_s: float = _FIRST_SERVICE_S
-    worked: float = 1.0
-    moves: tuple[float, ...] = ()
-    wanted_at: float = 0.0
-    forecasts: tuple[Forecast, ...] = ()
+CALM: Final = NativeCosts(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
 
 
 class NativeInput(NamedTuple):
@@ -151,25 +78,28 @@ class Advice(NamedTuple):
     arrivals_per_s: float
 
 
-def begin_native(seen: NativeInput, now: float) -> NativeState:
-    """The state of a pool that is seen for the first time: nothing is known of its past."""
-    moves = [0.0] * _BINS
+def begin_native(seen: NativeInput, now: float, service_s: float = FIRST_SERVICE_S) -> NativeState:
+    """The state of a pool that is seen for the first time: nothing is known of its past but what a
+    task is said to take.
+    """
+    moves = [0.0] * BINS
     for slots, count in _FIRST_MOVES:
         moves[(slots - _LOWEST) * _STEPS] = count
     return NativeState(
         at=now,
         arrivals=seen.arrivals,
         completions=seen.completions,
-        demand=_demand(seen, _FIRST_SERVICE_S),
+        demand=_demand(seen, service_s),
         in_flight=seen.in_flight,
-        mean=_demand(seen, _FIRST_SERVICE_S),
+        mean=_demand(seen, service_s),
+        worked_s=service_s,
         moves=tuple(moves),
         wanted_at=now,
     )
 
 
 def native(
-    seen: NativeInput, state: NativeState | None, setting: NativeSetting, now: float
+    seen: NativeInput, state: NativeState | None, setting: NativeCosts, now: float
 ) -> tuple[Advice, NativeState]:
     """The replicas of one pool now, and what to remember.
 
@@ -227,7 +157,8 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
     square_error = square + (state.square_error - square) * kept
     kept = exp(-passed_s / _MEAN_S)
     mean = state.demand + (state.mean - state.demand) * kept
-    kept = exp(-passed_s / _SERVICE_S)
+    # however long nothing was done, what a task takes is not forgotten altogether
+    kept = max(exp(-passed_s / _SERVICE_S), min(1.0, _LEAST_WORKED / state.worked))
     worked_s = (state.worked_s + state.in_flight * passed_s) * kept
     worked = state.worked * kept + completed
     moved_together, moved, moves = state.moved_together, state.moved, state.moves
@@ -289,7 +220,7 @@ def _counted(
     counts = list(moves)
     for number in range(1, arrived + 1):
         place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
-        if place >= _BINS - 1:  # and so are all that follow
+        if place >= BINS - 1:  # and so are all that follow
             counts[-1] += arrived - number + 1
             break
         counts[max(place, 0)] += 1.0
@@ -308,7 +239,7 @@ def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> 
     start_at = keep_at = -inf
     # from the rarest move down, so the higher level is met first
     above = 0.0
-    for place in range(_BINS - 1, -1, -1):
+    for place in range(BINS - 1, -1, -1):
         above += moves[place]
         if keep_at == -inf and above * keep_worth > total:
             keep_at = (place + 1) / _STEPS + _LOWEST

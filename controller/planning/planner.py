@@ -16,6 +16,7 @@ from controller.planning.allocation import SharingError
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.demand import blindness, read_work
 from controller.planning.draft import Draft
+from controller.planning.foresight import foresee
 from controller.planning.gates import hold
 from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
 from controller.planning.limit import limit
@@ -106,6 +107,11 @@ def _draft(
     if memory is None:
         memory = begin(workload.replicas, now)
     memory = confirm(not_ahead(memory, now), workload.replicas, pool.behavior, now)
+    native = memory.native
+    if pool.rule is Rule.NATIVE:
+        work, native = foresee(
+            pool, seen, work, native, current=workload.replicas, now=now, reasons=reasons
+        )
     active, measured = is_active(pool, work), None
     if watches_metrics(pool):
         measured = measure(
@@ -131,6 +137,7 @@ def _draft(
         now=now,
         override=override,
         measured=measured,
+        native=native,
     )
 
 
@@ -197,6 +204,8 @@ def _memory(draft: Draft) -> PoolMemory:
     active_at = now if draft.active else memory.last_active_at
     if active_at != memory.last_active_at or draft.history is not memory.recommendations:
         memory = replace(memory, last_active_at=active_at, recommendations=draft.history)
+    if draft.native is not memory.native:
+        memory = replace(memory, native=draft.native)
     if draft.replicas != draft.current:
         memory = ask(memory, draft.current, draft.replicas, now)
     return memory

@@ -56,7 +56,7 @@ def _recommend_blind(draft: Draft) -> None:
 
 def _recommend_from_zero(draft: Draft) -> None:
     """Asleep, or activated: at once, and as high as windows and policies allow in the same tick."""
-    if not draft.active:
+    if not draft.active and not draft.expects_work:
         stay_below_min(draft)
         explain_inactive(draft)
         return
@@ -68,7 +68,7 @@ def _recommend_running(draft: Draft) -> None:
     now, demand = draft.now, draft.work.demand or 0
     draft.memory = seed(draft.memory, draft.current, now)
     rest = resting_size(draft)
-    if draft.active or rest is None:
+    if draft.active or rest is None or draft.expects_work:
         draft.replicas = _by_behavior(draft, demand)
         return
     low = max(draft.min, BOTTOM)
@@ -157,7 +157,7 @@ def explain_inactive(draft: Draft) -> None:
 def _by_behavior(draft: Draft, raw: int) -> int:
     """The HPA's part: windows, then rates with min and max; the raw number is remembered."""
     now, current = draft.now, draft.current
-    memory, behavior = draft.memory, draft.pool.behavior
+    memory, behavior = draft.memory, draft.behavior
     low = max(draft.min, BOTTOM)
     wanted = draft.unheld = max(raw, low)
     history = memory.recommendations
@@ -182,7 +182,7 @@ def _limited(draft: Draft, desired: int, *, low: int) -> Limited:
         desired,
         low=low,
         high=draft.max,
-        behavior=draft.pool.behavior,
+        behavior=draft.behavior,
         added=memory.scaled_up,
         removed=memory.scaled_down,
         now=draft.now,
@@ -191,7 +191,7 @@ def _limited(draft: Draft, desired: int, *, low: int) -> Limited:
 
 def explain_window(draft: Draft, stable: int, wanted: int) -> None:
     """Say which window holds the number, and how long the recommendation behind it still counts."""
-    behavior, memory, now = draft.pool.behavior, draft.memory, draft.now
+    behavior, memory, now = draft.behavior, draft.memory, draft.now
     if stable < wanted:
         window_s = behavior.scale_up.stabilization_window_s
         times = [run.last_at for run in memory.recommendations if run.replicas <= stable]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
+from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.memory import RecommendationRun, ScaleChange
+from controller.model.native import NativeState
 from controller.planning.behavior import (
     limit_change,
     longest_period_s,
@@ -16,7 +17,7 @@ from controller.planning.behavior import (
 )
 from controller.planning.history import remember
 from controller.planning.metrics import Tolerance, object_average_value
-from controller.planning.native import NativeInput, NativeSetting, NativeState, native
+from controller.planning.native import NativeInput, native
 from controller.simulate.world import NEVER, Answer, Seen
 
 
@@ -158,7 +159,7 @@ class Native:
     on_events = True
 
     def __init__(
-        self, setting: NativeSetting, *, interval_s: float = 1.0, idle_look_s: float = 5.0
+        self, setting: NativeCosts, *, interval_s: float = 1.0, idle_look_s: float = 5.0
     ) -> None:
         self.interval_s = interval_s
         self._setting = setting

@@ -233,4 +233,6 @@ def _depth_or_doubt(info: ConsumerInfo) -> QueueDepth | NoAnswerError:
         redelivered=info.num_redelivered,
         waiting_pulls=info.num_waiting,
         paused=info.paused,
+        delivered=None if info.delivered is None else info.delivered.consumer_seq,
+        sequence=None if info.delivered is None else info.delivered.stream_seq,
     )

@@ -46,6 +46,13 @@ class ConsumerConfig(msgspec.Struct):
     filter_subjects: list[str] | None = None
 
 
+class Delivered(msgspec.Struct):
+    """The last delivery: its number among the consumer's, and its message's in the stream."""
+
+    consumer_seq: int
+    stream_seq: int
+
+
 class ConsumerInfo(msgspec.Struct):
     """One consumer, as CONSUMER.LIST and CONSUMER.INFO give it. Numbers not given are no zeros."""
 
@@ -56,6 +63,7 @@ class ConsumerInfo(msgspec.Struct):
     num_redelivered: int
     num_waiting: int
     paused: bool = False
+    delivered: Delivered | None = None
     config: ConsumerConfig = msgspec.field(default_factory=ConsumerConfig)
 
     @property

@@ -58,10 +58,15 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
         usage=_usage(entry.usage) if entry.usage else None,
         native=_native(entry.native),
         without_behavior=rule is Rule.HPA and entry.behavior is None,
+        window_given=_gives_window(entry.behavior),
         metrics=metrics(entry.metrics, rule, target),
         modifiers=modifiers(entry.modifiers),
         fallback=fallback(entry.fallback),
     )
+
+
+def _gives_window(entry: BehaviorEntry | None) -> bool:
+    return entry is not None and entry.scale_down.stabilization_window_seconds is not None
 
 
 def _schedule(entry: ScheduleEntry) -> Schedule:

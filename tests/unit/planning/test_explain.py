@@ -40,6 +40,12 @@ NUMBERS: dict[str, Number] = {
     "metric": "lag",
     "measured": 15.5,
     "per": "per replica",
+    "base": 2,
+    "start": 4,
+    "keep": 5,
+    "arrivals_per_min": 3.25,
+    "service_s": 41.5,
+    "ready_s": 8.2,
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
@@ -50,6 +56,8 @@ GOLDEN = {
     Code.QUEUE_PAUSED: "the consumer is paused: its messages count, yet none is delivered",
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
     Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
+    Code.LEARNED: "2 for the work there is, 4 worth starting and 5 worth keeping at"
+    " 3.25 arrivals/min, 42 s a task, 8.2 s to ready: 4 replicas",
     Code.METRIC: "lag is 15.5, its target 1 per replica: 4 replicas",
     Code.METRIC_UNKNOWN: "lag is not known (timed out, 1 min 15 s): it takes nothing away",
     Code.FALLBACK: "lag is not known (timed out, 1 min 15 s): its fallback stands in for it",

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.model.fleet import NativeCosts
+from controller.model.native import NativeState
 from controller.planning.native import (
     CALM,
     PROMPT,
     THRIFTY,
     Advice,
     NativeInput,
-    NativeSetting,
-    NativeState,
     native,
 )
 
@@ -35,7 +35,7 @@ def seen(
 
 
 def lived(
-    setting: NativeSetting, *, every_s: float, service_s: float, hours: float = 1.0
+    setting: NativeCosts, *, every_s: float, service_s: float, hours: float = 1.0
 ) -> tuple[NativeState, Advice, float]:
     """A pool with two arrivals at once every so often, each worked on at once for so long."""
     state: NativeState | None = None
@@ -69,7 +69,7 @@ def histories(draw: st.DrawFn) -> list[tuple[float, int, int, int]]:
 def test_work_in_flight_is_always_covered_and_any_message_has_a_replica(
     history: list[tuple[float, int, int, int]],
     slots: int,
-    setting: NativeSetting,
+    setting: NativeCosts,
     more: int,
 ) -> None:
     now, pending, in_flight, arrivals, completions, replicas = 0.0, 0, 0, 0, 0, 0
@@ -93,7 +93,7 @@ def test_work_in_flight_is_always_covered_and_any_message_has_a_replica(
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_pool_that_was_never_used_asks_for_nothing(setting: NativeSetting) -> None:
+def test_a_pool_that_was_never_used_asks_for_nothing(setting: NativeCosts) -> None:
     advice, state = native(seen(), None, setting, 0.0)
     assert advice.replicas == 0
     assert native(seen(), state, setting, 5000.0)[0].replicas == 0
@@ -101,7 +101,7 @@ def test_a_pool_that_was_never_used_asks_for_nothing(setting: NativeSetting) -> 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_burst_into_an_empty_pool_of_long_tasks_is_asked_for_in_one_tick(
-    setting: NativeSetting,
+    setting: NativeCosts,
 ) -> None:
     _, state = native(seen(), None, setting, 0.0)
     assert native(seen(20, arrivals=20), state, setting, 1.0)[0].replicas >= 20
@@ -127,9 +127,7 @@ def test_who_pays_more_for_waits_never_starts_or_keeps_less() -> None:
     known = seen(1, 4, arrivals=state.arrivals + 1, completions=state.completions, replicas=5)
     costs = (10.0, 50.0, 200.0, 1000.0, 5000.0)
     advices = [
-        native(known, state, NativeSetting(start_wait_cost_s=cost, keep_wait_cost_s=2 * cost), now)[
-            0
-        ]
+        native(known, state, NativeCosts(start_wait_cost_s=cost, keep_wait_cost_s=2 * cost), now)[0]
         for cost in costs
     ]
     assert [advice.start for advice in advices] == sorted(advice.start for advice in advices)
@@ -154,7 +152,7 @@ def test_more_pending_never_asks_for_less_where_tasks_are_short() -> None:
 
 
 def test_what_would_have_to_be_started_again_stays_even_where_waits_are_free() -> None:
-    free = NativeSetting(start_wait_cost_s=0.0, keep_wait_cost_s=0.0)
+    free = NativeCosts(start_wait_cost_s=0.0, keep_wait_cost_s=0.0)
     _, often, _ = lived(free, every_s=7.0, service_s=1.5)
     _, seldom, _ = lived(free, every_s=350.0, service_s=1.5)
     assert often.base == 0 < often.keep
@@ -188,7 +186,7 @@ def test_idle_replicas_go_when_the_arrivals_stop() -> None:
 
 
 def test_what_is_superfluous_goes_only_after_it_was_so_for_the_whole_hold() -> None:
-    setting = NativeSetting(start_wait_cost_s=0.0, keep_wait_cost_s=0.0, hold_s=60.0)
+    setting = NativeCosts(start_wait_cost_s=0.0, keep_wait_cost_s=0.0, hold_s=60.0)
     _, state = native(seen(0, 1, arrivals=1, replicas=1), None, setting, 0.0)
     idle = seen(arrivals=1, completions=1, replicas=1)
     held: list[int] = []

@@ -1,0 +1,204 @@
+"""Step 1a for rule `native`: what a pool's past says of the work there is and will be.
+
+The queue's counters say what arrived and what was done since the last look; the pods, how long a
+start takes. Until enough tasks were seen done to know what one takes, the plain count stands:
+messages by target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Reason
+from controller.model.fleet import NativeCosts, NativePreset, Pool
+from controller.model.native import NativeMemory
+from controller.model.observation import PoolObservation, QueueDepth
+from controller.model.readings import Fresh, last_known
+from controller.planning.behavior import REPLICAS_LIMIT
+from controller.planning.demand import Work
+from controller.planning.native import CALM, PROMPT, THRIFTY, NativeInput, begin_native, native
+
+SETTLED_AFTER: Final = 10
+"""Tasks seen done before the pool's past is trusted."""
+LOOK_AGAIN_S: Final = 5.0
+"""While nothing happens the advice stands for so long."""
+FIRST_READY_S: Final = 9.0
+"""The time to ready before any start was seen (PRODUCT.md: scheduling 2 … first task 1)."""
+COSTS: Final[Mapping[NativePreset, NativeCosts]] = MappingProxyType(
+    {NativePreset.PROMPT: PROMPT, NativePreset.THRIFTY: THRIFTY, NativePreset.CALM: CALM}
+)
+
+_PODS_ASKED: Final = 16
+_SLOWEST_START_S: Final = 3600.0
+_COUNTER_LIMIT: Final = 2**62
+
+
+class Counters(NamedTuple):
+    """What happened since the last look: tasks that came, and tasks that were done."""
+
+    arrived: int
+    completed: int
+
+
+def foresee(
+    pool: Pool,
+    seen: PoolObservation,
+    work: Work,
+    before: NativeMemory | None,
+    *,
+    current: int,
+    now: float,
+    reasons: list[Reason],
+) -> tuple[Work, NativeMemory | None]:
+    """The work with the demand that the pool's past adds to it or takes from it, and what to
+    remember. Both are as they were where the queue is not known or does not count its deliveries.
+    """
+    queue = seen.queue
+    if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
+        return work, before
+    depth = queue.value
+    if before is not None and _still_holds(before, depth, current, now):
+        memory, replicas = before, max(current, before.start)
+    else:
+        memory, replicas = _ask(pool, seen, depth, before, current=current, now=now)
+    if not is_settled(memory):
+        return work, memory
+    demand = min(max(replicas, int(work.woken)), REPLICAS_LIMIT)
+    reasons.append(_reason(memory, demand))
+    return work._replace(demand=demand), memory
+
+
+def is_settled(memory: NativeMemory | None) -> bool:
+    """Whether enough of the pool's past is known to go by it."""
+    return memory is not None and memory.served >= SETTLED_AFTER
+
+
+def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
+    """The memory with all its times moved, as when the clock was set."""
+    learned = memory.learned
+    forecasts = tuple(replace(each, at=max(each.at + by_s, 0.0)) for each in learned.forecasts)
+    learned = replace(
+        learned,
+        at=max(learned.at + by_s, 0.0),
+        wanted_at=max(learned.wanted_at + by_s, 0.0),
+        forecasts=forecasts,
+    )
+    return replace(memory, learned=learned, asked_at=max(memory.asked_at + by_s, 0.0))
+
+
+def _ask(
+    pool: Pool,
+    seen: PoolObservation,
+    depth: QueueDepth,
+    before: NativeMemory | None,
+    *,
+    current: int,
+    now: float,
+) -> tuple[NativeMemory, int]:
+    """The rule's advice for this queue, and the replicas it wants."""
+    counters = Counters(0, 0) if before is None else _since(before, depth)
+    ready_s = _ready_s(seen) or (None if before is None else before.ready_s)
+    learned = None if before is None else before.learned
+    if learned is not None:
+        counters = Counters(
+            learned.arrivals + counters.arrived, learned.completions + counters.completed
+        )
+    known = NativeInput(
+        pending=depth.pending,
+        in_flight=depth.in_flight,
+        arrivals=counters.arrived,
+        completions=counters.completed,
+        replicas=current,
+        slots=max(pool.slots, 1),
+        time_to_ready_s=FIRST_READY_S if ready_s is None else ready_s,
+    )
+    if learned is None and pool.usage is not None:
+        learned = begin_native(known, now, float(pool.usage.seconds))
+    advice, learned = native(known, learned, costs(pool), now)
+    served = 0 if before is None else before.served
+    done = 0 if before is None else counters.completed - before.learned.completions
+    memory = NativeMemory(
+        learned=learned,
+        asked_at=now,
+        pending=depth.pending,
+        delivered=depth.delivered or 0,
+        sequence=depth.sequence,
+        served=min(served + done, SETTLED_AFTER),
+        ready_s=ready_s,
+        base=advice.base,
+        start=advice.start,
+        keep=advice.keep,
+    )
+    return memory, advice.replicas
+
+
+def costs(pool: Pool) -> NativeCosts:
+    """What waiting is worth to the pool, in numbers."""
+    return COSTS[pool.native] if isinstance(pool.native, NativePreset) else pool.native
+
+
+def _counts(depth: QueueDepth) -> bool:
+    numbers = (depth.delivered, depth.sequence or 0)
+    return all(number is not None and 0 <= number < _COUNTER_LIMIT for number in numbers)
+
+
+def _still_holds(before: NativeMemory, depth: QueueDepth, current: int, now: float) -> bool:
+    """Whether nothing has happened that the rule would want to know.
+
+    Without arrivals it never wants more: where nothing is worth keeping it need not be asked again.
+    """
+    return (
+        depth.pending == before.pending
+        and depth.delivered == before.delivered
+        and depth.in_flight == before.learned.in_flight
+        and current <= before.keep
+        and (before.keep == 0 or 0 <= now - before.asked_at < LOOK_AGAIN_S)
+    )
+
+
+def _since(before: NativeMemory, depth: QueueDepth) -> Counters:
+    """What happened since. A message that is only delivered again has neither come nor been done;
+    of a consumer that was made anew nothing is known.
+    """
+    delivered = (depth.delivered or 0) - before.delivered
+    if depth.sequence is not None and before.sequence is not None:
+        delivered = min(delivered, depth.sequence - before.sequence)
+    if delivered < 0:
+        return Counters(0, 0)
+    arrived = depth.pending - before.pending + delivered
+    completed = delivered - (depth.in_flight - before.learned.in_flight)
+    return Counters(max(arrived, 0), max(completed, 0))
+
+
+def _ready_s(seen: PoolObservation) -> float | None:
+    """The median time from a pod's creation to its readiness, over a few of the pool's pods."""
+    pods = last_known(seen.pods)
+    if pods is None:
+        return None
+    starts = [
+        pod.ready_at - pod.created_at
+        for pod in pods.items[:_PODS_ASKED]
+        if pod.ready_at is not None and 0 < pod.ready_at - pod.created_at < _SLOWEST_START_S
+    ]
+    return median(starts) if starts else None
+
+
+def _reason(memory: NativeMemory, demand: int) -> Reason:
+    learned = memory.learned
+    return Reason(
+        code=Code.LEARNED,
+        value=demand,
+        numbers={
+            "base": memory.base,
+            "start": memory.start,
+            "keep": memory.keep,
+            "arrivals_per_min": round(learned.rate.expected * 60, 2),
+            "service_s": round(learned.worked_s / learned.worked, 3),
+            "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
+        },
+    )

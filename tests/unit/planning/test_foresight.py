@@ -1,0 +1,256 @@
+"""Rule `native` through the plan: when it trusts a pool's past, and what it takes from it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+import pytest
+
+from controller.model.decision import Code, Decision
+from controller.model.fleet import NativePreset
+from controller.model.memory import Memory
+from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
+from controller.model.readings import Fresh
+from controller.model.scarcity import TaskUsage
+from controller.planning.foresight import FIRST_READY_S, SETTLED_AFTER
+from unit.planning.story import START, Story, codes, make_pool, silence
+
+
+class Consumer:
+    """A queue with its counters: tasks of one length, worked on as far as there are replicas."""
+
+    def __init__(self, story: Story, service_s: float) -> None:
+        self.story = story
+        self.service_s = service_s
+        self.pending = self.delivered = self.again = 0
+        self._ends: deque[float] = deque()
+
+    @property
+    def depth(self) -> QueueDepth:
+        return QueueDepth(
+            pending=self.pending,
+            in_flight=len(self._ends),
+            delivered=self.delivered + self.again,
+            sequence=self.delivered,
+        )
+
+    def second(self, arriving: int = 0) -> Decision:
+        now = self.story.now
+        while self._ends and self._ends[0] <= now:
+            self._ends.popleft()
+        self.pending += arriving
+        while self.pending and len(self._ends) < self.story.replicas:
+            self.pending -= 1
+            self.delivered += 1
+            self._ends.append(now + self.service_s)
+        return self.story.tick(queue=Fresh(value=self.depth, at=now))
+
+    def live(self, seconds: int, every_s: int) -> Consumer:
+        for second in range(seconds):
+            self.second(1 if second % every_s == 0 else 0)
+        return self
+
+
+def learned(every_s: int = 10, service_s: float = 2.0, **fields: object) -> Consumer:
+    """A pool that has lived for an hour with one short task after the other."""
+    fields = {"window_given": False, **fields}
+    return Consumer(Story(make_pool(**fields)), service_s).live(3600, every_s)  # type: ignore[arg-type]  # a test's own fields of Pool
+
+
+def test_until_enough_tasks_were_done_the_plain_count_stands() -> None:
+    consumer = Consumer(Story(make_pool()), service_s=1.0)
+    assert consumer.second(SETTLED_AFTER - 1).demand == SETTLED_AFTER - 1
+    for _ in range(5):
+        decision = consumer.second()
+        assert Code.LEARNED not in codes(decision)
+    decision = consumer.second(1)
+    assert decision.demand == 1
+    consumer.second()
+    assert Code.LEARNED in codes(consumer.second())
+
+
+def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_fewer_than_it_has_tasks() -> (
+    None
+):
+    consumer = learned(every_s=10, service_s=1.0)
+    decision = consumer.second(6)
+    assert decision.demand is not None
+    assert 1 <= decision.demand < 6
+    reason = next(reason for reason in decision.reasons if reason.code is Code.LEARNED)
+    assert reason.value == decision.demand
+    assert reason.numbers["service_s"] == pytest.approx(1.0, abs=0.3)
+    assert reason.numbers["ready_s"] == FIRST_READY_S
+
+
+def test_long_tasks_that_arrive_at_once_are_all_asked_for_in_one_tick() -> None:
+    consumer = learned(every_s=60, service_s=50.0)
+    running = consumer.story.replicas
+    decision = consumer.second(12)
+    assert decision.next is not None
+    assert decision.next >= 12
+    assert running < 6
+
+
+def test_replicas_are_kept_ready_for_tasks_that_are_likely_to_come() -> None:
+    consumer = learned(every_s=12, service_s=10.0, cooldown_s=0.0, native=NativePreset.PROMPT)
+    decision = consumer.second()
+    while consumer.depth.total:
+        decision = consumer.second()
+    assert consumer.story.replicas >= 1
+    assert decision.demand is not None
+    assert decision.demand >= 1, "no message waits, and yet one is likely to come"
+    assert Code.ASLEEP not in codes(decision)
+
+
+def test_a_pool_whose_arrivals_stopped_goes_to_zero_and_no_write_follows() -> None:
+    consumer = learned(every_s=12, service_s=10.0, cooldown_s=60.0)
+    for _ in range(3 * 3600):
+        consumer.second()
+    assert consumer.story.replicas == 0
+    changes = [consumer.second().changes for _ in range(600)]
+    assert not any(changes)
+
+
+def test_a_default_window_gives_way_to_what_was_learned_and_a_wish_does_not() -> None:
+    def seconds_until_smaller(*, window_given: bool) -> int:
+        consumer = learned(
+            every_s=20,
+            service_s=60.0,
+            window_given=window_given,
+            native=NativePreset.THRIFTY,
+            cooldown_s=0.0,
+        )
+        consumer.second(10)
+        most = consumer.story.replicas
+        for second in range(2000):
+            consumer.second()
+            if consumer.story.replicas < most and not consumer.depth.pending:
+                return second
+        raise AssertionError("nothing went")
+
+    assert seconds_until_smaller(window_given=False) + 200 < seconds_until_smaller(
+        window_given=True
+    )
+
+
+def test_a_message_that_is_delivered_again_and_again_is_no_arrival() -> None:
+    consumer = learned(every_s=30, service_s=5.0)
+    quiet = consumer.second()
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    before = memory.learned
+    for _ in range(60):
+        consumer.again += 1
+        consumer.second()
+    after = consumer.story.remembered.native
+    assert after is not None
+    assert after.learned.arrivals == before.arrivals
+    assert after.learned.rate.expected < before.rate.expected
+    assert quiet.demand is not None
+
+
+def test_a_consumer_that_was_made_anew_is_no_burst() -> None:
+    consumer = learned(every_s=30, service_s=5.0)
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    consumer.delivered = 0
+    consumer.pending = 1
+    consumer.second()
+    after = consumer.story.remembered.native
+    assert after is not None
+    assert after.learned.arrivals == memory.learned.arrivals
+
+
+@pytest.mark.parametrize("delivered", [-1, 2**63, None])
+def test_a_counter_that_cannot_be_leaves_the_plain_count(delivered: int | None) -> None:
+    consumer = learned(every_s=10, service_s=1.0)
+    depth = QueueDepth(pending=6, in_flight=0, delivered=delivered, sequence=5)
+    before = consumer.story.remembered.native
+    decision = consumer.story.tick(queue=Fresh(value=depth, at=consumer.story.now))
+    assert decision.demand == 6
+    assert consumer.story.remembered.native is before
+
+
+def test_while_nothing_happens_nothing_new_is_remembered() -> None:
+    consumer = learned(every_s=60, service_s=5.0)
+    while (decision := consumer.second()).next or decision.current:
+        assert consumer.story.now < START + 12 * 3600
+    first = consumer.story.remembered.native
+    for _ in range(900):
+        consumer.second()
+    assert consumer.story.remembered.native is first
+
+
+def test_silence_keeps_what_was_learned() -> None:
+    consumer = learned(every_s=10, service_s=1.0)
+    before = consumer.story.remembered.native
+    decision = consumer.story.tick(queue=silence(at=consumer.story.now))
+    assert consumer.story.remembered.native is before
+    assert decision.next == decision.current
+
+
+def test_the_time_to_ready_is_the_pods_median_and_outlives_them() -> None:
+    consumer = learned(every_s=10, service_s=1.0)
+    now = consumer.story.now
+    items = tuple(
+        Pod(
+            name=f"pod-{took}",
+            phase=PodPhase.READY,
+            created_at=now - 100,
+            ready_at=now - 100 + took,
+        )
+        for took in (5.0, 7.0, 90.0)
+    )
+    pods = Fresh(value=Pods(ready=3, items=items), at=now)
+    consumer.pending += 1
+    consumer.story.tick(queue=Fresh(value=consumer.depth, at=now), pods=pods)
+    consumer.second()
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    assert memory.ready_s == 7.0
+
+
+def test_what_a_task_is_said_to_take_counts_until_it_is_measured() -> None:
+    usage = TaskUsage(seconds=120)  # type: ignore[arg-type]  # an int is exact, too
+    story = Story(make_pool(usage=usage))
+    Consumer(story, 5.0).second()
+    memory = story.remembered.native
+    assert memory is not None
+    assert memory.learned.worked_s / memory.learned.worked == 120.0
+
+
+def test_with_an_activation_nothing_is_started_before_it_is_passed() -> None:
+    consumer = learned(every_s=12, service_s=10.0, activation=3, cooldown_s=0.0)
+    starts = []
+    for second in range(600):
+        decision = consumer.second(1 if second % 12 == 0 else 0)
+        if decision.current == 0 and decision.next:
+            starts.append(consumer.depth.total)
+    assert starts
+    assert min(starts) > 3
+
+
+def test_a_planner_restarted_from_its_memory_decides_the_same() -> None:
+    consumer = learned(every_s=7, service_s=20.0)
+    restarted = learned(every_s=7, service_s=20.0)
+    for second in range(300):
+        restarted.story.memory = msgspec.json.decode(
+            msgspec.json.encode(restarted.story.memory), type=Memory
+        )
+        arriving = 1 if second % 7 == 0 else 0
+        assert consumer.second(arriving) == restarted.second(arriving)
+
+
+def test_a_step_of_the_clock_moves_what_was_learned_with_it() -> None:
+    consumer = learned(every_s=10, service_s=2.0)
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    consumer.story.tick(
+        queue=Fresh(value=consumer.depth, at=consumer.story.now), clock_step_s=3600.0
+    )
+    after = consumer.story.remembered.native
+    assert after is not None
+    assert after.learned.at - memory.learned.at == pytest.approx(3600.0, abs=6.0)
+    assert all(each.at > START + 3600.0 for each in after.learned.forecasts)
+    assert after.learned.rate.expected == pytest.approx(memory.learned.rate.expected, rel=0.2)
