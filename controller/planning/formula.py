@@ -11,7 +11,13 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from controller.planning.formula_syntax import (
+from controller.notation.formula_check import (
+    ELEMENT,
+    ONLY_LISTS,
+    VARIADIC,
+    check,
+)
+from controller.notation.formula_syntax import (
     LARGEST,
     Binary,
     Call,
@@ -23,13 +29,11 @@ from controller.planning.formula_syntax import (
     Name,
     Node,
     Unary,
-    parse,
 )
 
 _Value: TypeAlias = "float | bool | list[_Value] | None"
 _Scope: TypeAlias = Mapping[str, _Value]
 
-_ELEMENT: Final = "#"
 _LAZY: Final = frozenset({"??", "&&", "||"})
 _ORDER: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -59,67 +63,8 @@ def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
     """Read a formula over these triggers, or over whatever it names. Raises FormulaError, also for
     a name that is no trigger.
     """
-    tree = parse(text)
-    found: dict[str, None] = {}
-    _check(tree, names, found, inside=False)
-    return Formula(text=text, names=tuple(found), tree=tree)
-
-
-def _check(
-    node: Node, names: Collection[str] | None, found: dict[str, None], *, inside: bool
-) -> None:
-    """Every name is a trigger, `#` stands inside a predicate, every function is known."""
-    match node:
-        case Literal():
-            return
-        case Name(at, name):
-            if name == _ELEMENT:
-                if not inside:
-                    raise FormulaError(FormulaFault.SYNTAX, at, "'#' stands outside a predicate")
-            elif names is not None and name not in names:
-                raise FormulaError(FormulaFault.UNKNOWN_NAME, at, f"unknown name {name}")
-            else:
-                found[name] = None
-        case Call():
-            _check_call(node)
-            for part in node.arguments:
-                _check(part, names, found, inside=inside)
-            if node.predicate is not None:
-                if inside:
-                    raise FormulaError(
-                        FormulaFault.SYNTAX, node.at, "a predicate stands inside a predicate"
-                    )
-                _check(node.predicate, names, found, inside=True)
-        case _:
-            for part in _parts(node):
-                _check(part, names, found, inside=inside)
-
-
-def _check_call(call: Call) -> None:
-    name, predicate = call.function, call.predicate
-    if name not in _SCALARS and name not in _WITH_PREDICATE:
-        raise FormulaError(FormulaFault.UNKNOWN_FUNCTION, call.at, f"unknown function {name}")
-    if predicate is not None and name not in _WITH_PREDICATE:
-        raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} takes no predicate")
-    if predicate is None and name in _WITH_PREDICATE - _PREDICATE_OPTIONAL:
-        raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} needs a predicate in braces")
-    most = _MANY if name in _VARIADIC else 1
-    if not 1 <= len(call.arguments) <= most:
-        raise FormulaError(
-            FormulaFault.SYNTAX, call.at, f"{name} got {len(call.arguments)} arguments"
-        )
-
-
-def _parts(node: Items | Unary | Binary | Conditional) -> tuple[Node, ...]:
-    match node:
-        case Items(_, items):
-            return items
-        case Unary(_, _, operand):
-            return (operand,)
-        case Binary(_, _, left, right):
-            return left, right
-        case Conditional(_, when, then, otherwise):
-            return when, then, otherwise
+    checked = check(text, names)
+    return Formula(text=text, names=checked.names, tree=checked.tree)
 
 
 def _eval(node: Node, scope: _Scope) -> _Value:
@@ -278,7 +223,7 @@ def _flat(call: Call, arguments: Sequence[_Value]) -> list[float]:
                     FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes no list"
                 )
             numbers.extend(_number(item, node) for item in _flattened(argument))
-        elif call.function in _ONLY_LISTS:
+        elif call.function in ONLY_LISTS:
             raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes a list")
         else:
             numbers.append(_number(argument, node))
@@ -301,7 +246,7 @@ def _over_elements(call: Call, scope: _Scope) -> _Value:
     predicate = call.predicate
     if predicate is None:
         return sum(_truth(item, node) for item in items)
-    answers = [_eval(predicate, {**scope, _ELEMENT: item}) for item in items]
+    answers = [_eval(predicate, {**scope, ELEMENT: item}) for item in items]
     if call.function == "sum":
         return sum(_number(answer, predicate) for answer in answers)
     if call.function == "map":
@@ -353,7 +298,6 @@ def _median(numbers: Sequence[float]) -> float:
     return (ordered[half - 1] + ordered[half]) / 2
 
 
-_MANY: Final = 1000
 _SCALARS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "abs": lambda numbers: abs(numbers[0]),
     "ceil": lambda numbers: float(math.ceil(numbers[0])),
@@ -368,10 +312,8 @@ _SCALARS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "sum": sum,
     "len": len,
 }
-_VARIADIC: Final = frozenset({"max", "min", "mean", "median"})
-_ONLY_LISTS: Final = frozenset({"sum", "len"})
-_OF_LISTS: Final = _VARIADIC | _ONLY_LISTS
-_OF_NOTHING: Final = _ONLY_LISTS
+_OF_LISTS: Final = VARIADIC | ONLY_LISTS
+_OF_NOTHING: Final = ONLY_LISTS
 _OF_TRUTHS: Final[Mapping[str, Callable[[Sequence[bool]], _Value]]] = {
     "count": sum,
     "all": all,
@@ -379,5 +321,3 @@ _OF_TRUTHS: Final[Mapping[str, Callable[[Sequence[bool]], _Value]]] = {
     "none": lambda truths: not any(truths),
     "one": lambda truths: sum(truths) == 1,
 }
-_WITH_PREDICATE: Final = frozenset({*_OF_TRUTHS, "filter", "map", "sum"})
-_PREDICATE_OPTIONAL: Final = frozenset({"count", "sum"})

@@ -35,11 +35,11 @@ from controller.model.metrics import (
 )
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand import Work, blindness
 from controller.planning.fallback import Health, Situation, Supplied, supply
 from controller.planning.fallback import Modifiers as FormulaTarget
 from controller.planning.formula import Formula, compile_formula
-from controller.planning.formula_syntax import FormulaError
 from controller.planning.keda import is_active, object_is_active
 from controller.planning.metrics import Fault
 from controller.planning.modifiers import COMPOSITE, composite_milli

@@ -12,6 +12,7 @@ from controller.model.metrics import (
     FallbackBehavior,
     ValueTarget,
 )
+from controller.notation.formula_syntax import FormulaError
 from controller.planning.fallback import (
     Health,
     HealthStatus,
@@ -21,7 +22,6 @@ from controller.planning.fallback import (
     trigger_is_nil,
 )
 from controller.planning.formula import compile_formula
-from controller.planning.formula_syntax import FormulaError
 from controller.planning.keda import (
     Condition,
     LoopView,

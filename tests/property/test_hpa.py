@@ -34,8 +34,8 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Why
+from controller.notation.formula_syntax import FormulaError
 from controller.planning.formula import compile_formula
-from controller.planning.formula_syntax import FormulaError
 from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from controller.planning.metrics import MetricError, Tolerance
 from controller.planning.pod_metrics import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from controller.notation.formula_check import ONLY_LISTS, SCALARS, WITH_PREDICATE
+from controller.notation.formula_syntax import MAX_CHARACTERS, FormulaError, FormulaFault
 from controller.planning.formula import compile_formula
-from controller.planning.formula_syntax import MAX_CHARACTERS, FormulaError, FormulaFault
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
@@ -183,3 +184,22 @@ def test_a_trigger_without_a_value_is_an_error_not_a_zero() -> None:
     with pytest.raises(FormulaError) as caught:
         formula.compute({"queue": 1.0})
     assert caught.value.fault is FormulaFault.UNKNOWN_NAME
+
+
+@pytest.mark.parametrize("function", sorted(SCALARS))
+def test_every_function_that_may_be_called_is_computed(function: str) -> None:
+    argument = "[2, 2]" if function in ONLY_LISTS else "2"
+    assert compute(f"{function}({argument})") in {2, 4}
+
+
+@pytest.mark.parametrize("function", sorted(WITH_PREDICATE))
+def test_every_function_that_takes_a_predicate_is_computed(function: str) -> None:
+    answer = f"{function}([2], {{# > 1}})"
+    as_a_number = {
+        "count": answer,
+        "filter": f"len({answer})",
+        "map": "len(map([2], {#}))",
+        "none": f"{answer} ? 0 : 1",
+        "sum": "sum([2], {# - 1})",
+    }
+    assert compute(as_a_number.get(function, f"{answer} ? 1 : 0")) == 1

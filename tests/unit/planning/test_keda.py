@@ -12,6 +12,7 @@ from controller.model.metrics import (
     FallbackBehavior,
     ValueTarget,
 )
+from controller.notation.formula_syntax import FormulaError, FormulaFault
 from controller.planning.fallback import (
     Health,
     HealthStatus,
@@ -23,7 +24,6 @@ from controller.planning.fallback import (
     trigger_is_nil,
 )
 from controller.planning.formula import compile_formula
-from controller.planning.formula_syntax import FormulaError, FormulaFault
 from controller.planning.keda import (
     FORCE_ACTIVATION,
     PAUSED,

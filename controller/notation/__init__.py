@@ -1,0 +1,1 @@
+"""The small languages that people write inside a fleet file: formulas and cron expressions."""
