@@ -17,7 +17,9 @@ class WeeklyWindow(Value, tag="weekly"):
 
 
 class CronWindow(Value, tag="cron"):
-    """Open for `for_s` seconds from each moment the cron expression names."""
+    """Open for `for_s` seconds from each moment that the cron expression names in the tenant's time
+    zone; it may be longer than the time between two of them.
+    """
 
     cron: str
     for_s: float
