@@ -10,7 +10,7 @@ import msgspec
 from controller.model.ids import PoolKey
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.readings import Absent, Reading, Why
-from controller.model.scarcity import Resources
+from controller.model.scarcity import Resources, TaskUsage
 from controller.model.value import Value
 
 
@@ -121,7 +121,8 @@ class WakeWatch(StrEnum):
 class PoolObservation(Value):
     """What was seen of one pool. `woken_at`: at least one message was published since then (Unix
     seconds). `metrics` are what was read of its metrics and signals, under the names that
-    planning/measured.py gives them; `measured_pods` its pods as the HPA sees them.
+    planning/measured.py gives them; `measured_pods` its pods as the HPA sees them. `task_usage` is
+    what one task was measured to take, None until enough are known.
     """
 
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
@@ -133,6 +134,7 @@ class PoolObservation(Value):
     warnings: tuple[ClusterEvent, ...] = ()
     metrics: dict[str, Reading[MetricValue]] = msgspec.field(default_factory=dict)
     measured_pods: tuple[MeasuredPod, ...] = ()
+    task_usage: TaskUsage | None = None
 
 
 class TokenUsage(Value):
@@ -144,6 +146,13 @@ class TokenUsage(Value):
     used: Decimal
     reserved: Decimal = Decimal(0)
     burn_per_minute: Decimal = Decimal(0)
+
+
+class RefusedEvents(Value):
+    """Usage events that were not counted since this process began, and why the last was not."""
+
+    count: int = 0
+    last: str = ""
 
 
 class TenantObservation(Value):
@@ -169,3 +178,4 @@ class Observation(Value):
     clock_step_s: float = 0.0
     tenants: dict[str, TenantObservation] = msgspec.field(default_factory=dict)
     capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
+    refused_events: RefusedEvents = RefusedEvents()

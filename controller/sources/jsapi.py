@@ -6,7 +6,8 @@ Wire format: the JetStream API reference (ADR-1) and nats-server's jetstream_api
 from __future__ import annotations
 
 import json
-from typing import Final, TypeVar
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -121,9 +122,35 @@ class _StreamAnswer(msgspec.Struct):
     config: StreamConfig
 
 
+class StreamState(msgspec.Struct):
+    """Which messages a stream holds; both times are the year 1 where there never was a message."""
+
+    messages: int
+    first_seq: int
+    last_seq: int
+    first_ts: datetime
+    last_ts: datetime
+
+
+class StreamInfo(msgspec.Struct):
+    """A stream's state, and when it was created: another stream by the same name tells itself."""
+
+    created: datetime
+    state: StreamState
+
+
+class NewConsumer(msgspec.Struct):
+    """A consumer just created, and how many messages are there for it."""
+
+    name: str
+    num_pending: int
+
+
 _PAGE: Final = msgspec.json.Decoder(Page)
 _CONSUMER: Final = msgspec.json.Decoder(ConsumerInfo)
 _STREAM: Final = msgspec.json.Decoder(_StreamAnswer)
+_STREAM_INFO: Final = msgspec.json.Decoder(StreamInfo)
+_NEW_CONSUMER: Final = msgspec.json.Decoder(NewConsumer)
 _ERROR: Final = msgspec.json.Decoder(_ErrorAnswer)
 
 T = TypeVar("T")
@@ -160,16 +187,39 @@ async def stream_config(nats: NatsRequests, stream: str, timeout_s: float) -> St
     return _decode_or_error(_STREAM, answer).config
 
 
+async def stream_info(nats: NatsRequests, stream: str, timeout_s: float) -> StreamInfo:
+    """Which messages a stream holds. Raises NoAnswerError."""
+    answer = await _ask(nats, f"$JS.API.STREAM.INFO.{stream}", b"", timeout_s)
+    return _decode_or_error(_STREAM_INFO, answer)
+
+
+async def create_consumer(
+    nats: NatsRequests, stream: str, config: dict[str, Any], timeout_s: float
+) -> NewConsumer:
+    """A consumer without a name of its own. Raises NoAnswerError."""
+    payload = msgspec.json.encode({"stream_name": stream, "config": config})
+    answer = await _ask(nats, f"$JS.API.CONSUMER.CREATE.{stream}", payload, timeout_s)
+    return _decode_or_error(_NEW_CONSUMER, answer)
+
+
+def no_answer(error: NatsError) -> NoAnswerError:
+    """What a request that failed says about the thing that was asked for."""
+    match error:
+        case NatsDisconnectedError():
+            why = Why.DISCONNECTED
+        case NatsTimeoutError():
+            why = Why.TIMED_OUT
+        case _:
+            # may not ask, or nobody listens: JetStream is off for us, or not up yet
+            why = Why.REFUSED
+    return NoAnswerError(why, clean(error))
+
+
 async def _ask(nats: NatsRequests, subject: str, payload: bytes, timeout_s: float) -> bytes:
     try:
         answer = await nats.request(subject, payload, timeout_s)
-    except NatsDisconnectedError as error:
-        raise NoAnswerError(Why.DISCONNECTED, clean(error)) from None
-    except NatsTimeoutError as error:
-        raise NoAnswerError(Why.TIMED_OUT, clean(error)) from None
     except NatsError as error:
-        # may not ask, or nobody listens: JetStream is off for us, or not up yet
-        raise NoAnswerError(Why.REFUSED, clean(error)) from None
+        raise no_answer(error) from None
     if len(answer) > MOST_BYTES:
         raise NoAnswerError(Why.INCOMPLETE, f"an answer of {len(answer)} bytes")
     return answer
