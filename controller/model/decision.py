@@ -95,6 +95,7 @@ class Code(StrEnum):
     ROOM = "room"
     MINIMUM_RUNTIME = "minimum_runtime"
     FROZEN = "frozen"
+    CONTESTED = "contested"
     NOT_BECOMING_READY = "not_becoming_ready"
 
 

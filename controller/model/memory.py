@@ -28,19 +28,30 @@ class Ask(Value):
     """A write that was asked for and is not confirmed yet by what the cluster shows.
 
     `earlier` are other sizes asked for from the same `before`: each may still turn out to have been
-    applied, its answer lost.
+    applied, its answer lost. `generation` is the Deployment's when it was last asked.
     """
 
     before: int
     after: int
     at: float
     earlier: tuple[int, ...] = ()
+    generation: int = 0
+
+
+class SetBack(Value):
+    """A size that the plan had set (`ours`) and that somebody else replaced (by `theirs`)."""
+
+    ours: int
+    theirs: int
+    at: float
 
 
 class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
-    counted as far as the fallback's threshold goes. `native`: what the rule has learned of it.
+    counted as far as the fallback's threshold goes. `ours` is the size that the plan set, as long
+    as it stands; `set_back` what others made of such sizes lately, the newest last. `native`: what
+    the rule has learned of it.
     """
 
     since: float
@@ -50,6 +61,8 @@ class PoolMemory(Value):
     scaled_down: tuple[ScaleChange, ...] = ()
     asked: Ask | None = None
     own_zero: bool = False
+    ours: int | None = None
+    set_back: tuple[SetBack, ...] = ()
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
 

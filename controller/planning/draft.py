@@ -55,6 +55,7 @@ class Draft:
         "unheld",
         "unknown",
         "work",
+        "workload",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Draft:
         self.pinned = 0
         self.seen = seen
         self.work = work
+        self.workload = workload
         self.memory = memory
         self.history = memory.recommendations
         self.reasons = reasons

@@ -167,6 +167,11 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "Minimum runtime", "replicas that just began are not taken back yet: {value:replica} now"
     ),
     Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): stays at {value:replica}"),
+    Code.CONTESTED: Wording(
+        "Contested",
+        "somebody else keeps setting it back, {times} times, last from {ours} to {theirs}:"
+        " left at {value:replica} until nobody has for {window_s}, {remaining_s} to go",
+    ),
     Code.NOT_BECOMING_READY: Wording(
         "Not becoming ready",
         "{stuck:pod} crash or fit nowhere: no more than {value:replica} until they are ready",

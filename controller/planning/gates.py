@@ -13,6 +13,7 @@ from controller.model.readings import Fresh
 from controller.planning.demand import blindness
 from controller.planning.draft import Draft
 from controller.planning.history import warm_up_left_s
+from controller.planning.stand_down import CONTEST_WINDOW_S, agreed, quiet_left_s, stands_down
 
 UNSCHEDULABLE: Final = "Unschedulable"
 """The scheduler's reason for a pod that fits nowhere."""
@@ -26,13 +27,18 @@ def hold(draft: Draft) -> None:
             or _pods_unknown(draft)
             or _blind(draft)
             or _warming_up(draft)
+            or _contested(draft)
             or _not_becoming_ready(draft)
         )
+    if draft.replicas == draft.current and draft.gate is not Gate.CONTESTED:
+        draft.memory = agreed(draft.memory, draft.current, draft.now)
 
 
 def stands_still(draft: Draft) -> bool:
     """Whether a gate will keep the pool from shrinking: it then takes part in sharing as it is."""
     if _is_frozen(draft) or not isinstance(draft.seen.pods, Fresh):
+        return True
+    if stands_down(draft.memory, draft.now):
         return True
     if draft.replicas > draft.current:
         return False
@@ -52,6 +58,25 @@ def _frozen(draft: Draft) -> bool:
     if freeze is None:
         return False
     _keep(draft, Gate.FREEZE, Code.FROZEN, who=freeze.who, reason=freeze.why)
+    return True
+
+
+def _contested(draft: Draft) -> bool:
+    """Somebody else keeps setting the pool back: it is theirs until they leave it alone."""
+    memory, now = draft.memory, draft.now
+    if not stands_down(memory, now):
+        return False
+    last = memory.set_back[-1]
+    _keep(
+        draft,
+        Gate.CONTESTED,
+        Code.CONTESTED,
+        times=len(memory.set_back),
+        ours=last.ours,
+        theirs=last.theirs,
+        window_s=CONTEST_WINDOW_S,
+        remaining_s=round(quiet_left_s(memory, now), 3),
+    )
     return True
 
 

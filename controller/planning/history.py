@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from controller.model.fleet import Behavior, Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Ask, Memory, PoolMemory, RecommendationRun, ScaleChange
+from controller.model.observation import Workload
 from controller.planning.behavior import longest_period_s, record_change
 from controller.planning.foresight import moved
+from controller.planning.stand_down import notice
 
 # a write whose answer was lost is shown by the watch within a few seconds, if it was applied
 CONFIRM_WITHIN_S: Final = 30.0
@@ -68,20 +70,30 @@ def remember(
     return tuple(reversed(kept))
 
 
-def confirm(memory: PoolMemory, replicas: int, behavior: Behavior, now: float) -> PoolMemory:
+def confirm(memory: PoolMemory, workload: Workload, behavior: Behavior, now: float) -> PoolMemory:
     """What became of the last ask, judged by the size that is seen now.
 
     As asked: the change counts against the rate policies, from when it was asked for. Still as
     before: it may yet arrive, for a while. Anything else was not ours.
     """
-    asked = memory.asked
+    asked, replicas = memory.asked, workload.replicas
     if asked is None:
+        memory = notice(memory, replicas, now)
         return replace(memory, own_zero=False) if memory.own_zero and replicas > 0 else memory
     if replicas == asked.after or replicas in asked.earlier:
         return _confirmed(memory, asked, replicas, behavior)
-    if replicas == asked.before and now - asked.at < CONFIRM_WITHIN_S:
+    undone = asked.after if _was_undone(asked, workload) else None
+    if undone is None and replicas == asked.before and now - asked.at < CONFIRM_WITHIN_S:
         return memory
+    memory = notice(memory, replicas, now, undone)
     return replace(memory, asked=None, own_zero=memory.own_zero and replicas == 0)
+
+
+def _was_undone(asked: Ask, workload: Workload) -> bool:
+    """Whether what was asked for was set and taken back between two looks: every write to a spec
+    counts its generation up, so there and back are two.
+    """
+    return workload.replicas == asked.before and 0 < asked.generation <= workload.generation - 2
 
 
 def _confirmed(memory: PoolMemory, asked: Ask, replicas: int, behavior: Behavior) -> PoolMemory:
@@ -93,19 +105,28 @@ def _confirmed(memory: PoolMemory, asked: Ask, replicas: int, behavior: Behavior
         up = record_change(up, change, asked.at, keep_s)
     else:
         down = record_change(down, -change, asked.at, keep_s)
-    return replace(memory, asked=None, own_zero=replicas == 0, scaled_up=up, scaled_down=down)
+    return replace(
+        memory,
+        asked=None,
+        own_zero=replicas == 0,
+        ours=replicas,
+        scaled_up=up,
+        scaled_down=down,
+    )
 
 
-def ask(memory: PoolMemory, before: int, after: int, now: float) -> PoolMemory:
+def ask(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
     """A change that is asked for now. The same one, asked again, keeps its first time."""
-    last = memory.asked
+    last, before, generation = memory.asked, workload.replicas, workload.generation
     earlier: tuple[int, ...] = ()
     if last is not None and last.before == before:
         if last.after == after:
-            return memory
+            same = last.generation == generation
+            return memory if same else replace(memory, asked=replace(last, generation=generation))
         asks = (*last.earlier, last.after)
         earlier = tuple(size for size in asks if size != after)[-_EARLIER_ASKS:]
-    return replace(memory, asked=Ask(before=before, after=after, at=now, earlier=earlier))
+    new = Ask(before=before, after=after, at=now, earlier=earlier, generation=generation)
+    return replace(memory, asked=new)
 
 
 def follow_clock(memory: Memory, step_s: float) -> Memory:
@@ -126,6 +147,8 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
         latest = memory.recommendations[-1].last_at
     if memory.native is not None and memory.native.asked_at > latest:
         latest = memory.native.asked_at
+    if memory.set_back and memory.set_back[-1].at > latest:
+        latest = memory.set_back[-1].at
     return memory if latest <= now else _moved(memory, now - latest)
 
 
@@ -143,6 +166,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         scaled_up=_events_moved(memory.scaled_up, by_s),
         scaled_down=_events_moved(memory.scaled_down, by_s),
         asked=None if asked is None else replace(asked, at=asked.at + by_s),
+        set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
     )
 
 

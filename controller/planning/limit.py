@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.model.decision import Bound, Code
 from controller.planning.allocation import Ceiling
 from controller.planning.draft import Draft
+from controller.planning.stand_down import agreed
 
 
 def limit(draft: Draft) -> None:
@@ -21,6 +22,8 @@ def limit(draft: Draft) -> None:
         _pin(draft)
         _pause(draft)
     draft.target = draft.replicas
+    if draft.target == draft.current:
+        draft.memory = agreed(draft.memory, draft.current, draft.now)
 
 
 def _between_bounds(draft: Draft) -> None:

@@ -106,7 +106,7 @@ def _draft(
     work = read_work(pool, seen, now, reasons)
     if memory is None:
         memory = begin(workload.replicas, now)
-    memory = confirm(not_ahead(memory, now), workload.replicas, pool.behavior, now)
+    memory = confirm(not_ahead(memory, now), workload, pool.behavior, now)
     native = memory.native
     if pool.rule is Rule.NATIVE:
         work, native = foresee(
@@ -207,5 +207,5 @@ def _memory(draft: Draft) -> PoolMemory:
     if draft.native is not memory.native:
         memory = replace(memory, native=draft.native)
     if draft.replicas != draft.current:
-        memory = ask(memory, draft.current, draft.replicas, now)
+        memory = ask(memory, draft.workload, draft.replicas, now)
     return memory

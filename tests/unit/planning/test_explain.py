@@ -37,6 +37,9 @@ NUMBERS: dict[str, Number] = {
     "subject": "acme/research",
     "busy": 4,
     "stuck": 1,
+    "times": 3,
+    "ours": 5,
+    "theirs": 9,
     "metric": "lag",
     "measured": 15.5,
     "per": "per replica",
@@ -104,6 +107,8 @@ GOLDEN = {
     Code.ROOM: "others still stand in the room it may have (quota-cpu:acme): 4 replicas now",
     Code.MINIMUM_RUNTIME: "replicas that just began are not taken back yet: 4 replicas now",
     Code.FROZEN: "frozen by mara (OPS-881): stays at 4 replicas",
+    Code.CONTESTED: "somebody else keeps setting it back, 3 times, last from 5 to 9:"
+    " left at 4 replicas until nobody has for 5 min, 12 s to go",
     Code.NOT_BECOMING_READY: "1 pod crash or fit nowhere:"
     " no more than 4 replicas until they are ready",
 }

@@ -17,7 +17,8 @@ from controller.model.readings import Fresh
 from controller.planning.planner import plan
 from unit.planning.story import START, make_pool
 
-PLANNING = Path(__file__).parents[3] / "controller" / "planning"
+CONTROLLER = Path(__file__).parents[3] / "controller"
+PURE = [*(CONTROLLER / "planning").rglob("*.py"), *(CONTROLLER / "notation").rglob("*.py")]
 
 
 def seen(messages: int, replicas: int, version: str = "7") -> PoolObservation:
@@ -75,9 +76,10 @@ FORBIDDEN = {
     "time",
 }
 ALLOWED_OUTSIDE = {"msgspec"}
+FLOORS = ("controller.model.", "controller.notation.", "controller.planning.")
 
 
-@pytest.mark.parametrize("file", sorted(PLANNING.rglob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(PURE), ids=lambda file: file.name)
 def test_planning_imports_only_values_and_arithmetic(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -90,6 +92,6 @@ def test_planning_imports_only_values_and_arithmetic(file: Path) -> None:
             top = module.partition(".")[0]
             assert top not in FORBIDDEN, module
             if top == "controller":
-                assert module.startswith(("controller.model.", "controller.planning.")), module
+                assert module.startswith(FLOORS), module
             else:
                 assert top in sys.stdlib_module_names | ALLOWED_OUTSIDE, module

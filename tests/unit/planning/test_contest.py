@@ -1,0 +1,260 @@
+"""Whoever keeps setting a pool back gets their way; nobody else is mistaken for such a one."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from controller.model.decision import Code, Decision, Gate
+from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory, SetBack
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Fresh
+from controller.model.scarcity import Resources
+from controller.planning.history import not_ahead
+from controller.planning.planner import plan
+from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
+
+QUICK = behavior(down_window_s=0)
+CONTESTED_S = 600
+
+
+def settled(**fields: object) -> Story:
+    """A pool that the plan itself has set to 5, the size that its work needs."""
+    story = Story(make_pool(**{"behavior": QUICK, **fields}), replicas=3)
+    story.ticks(3, pending=5)
+    assert story.replicas == 5
+    return story
+
+
+def set_by_hand(story: Story, replicas: int, work: int = 5) -> Decision:
+    """Somebody sets the size, the plan decides, and its decision, if there is one, shows."""
+    story.replicas = replicas
+    decision = story.tick(work)
+    story.tick(work)
+    return decision
+
+
+def contested(**fields: object) -> Story:
+    story = settled(**fields)
+    for _ in range(3):
+        set_by_hand(story, 9)
+    assert story.replicas == 9
+    return story
+
+
+def test_a_pool_that_is_set_back_three_times_stands_down_and_says_so() -> None:
+    story = settled()
+    assert [set_by_hand(story, 9).next for _ in range(2)] == [5, 5]
+    decision = set_by_hand(story, 9)
+    assert (decision.target, decision.next, decision.gate) == (5, 9, Gate.CONTESTED)
+    assert codes(decision) == [Code.QUEUE, Code.CONTESTED]
+    assert decision.reasons[-1].numbers == {
+        "times": 3,
+        "ours": 5,
+        "theirs": 9,
+        "window_s": 600.0,
+        "remaining_s": 600.0,
+    }
+
+
+@pytest.mark.parametrize("theirs", [2, 9])
+def test_it_ends_when_nobody_has_touched_the_pool_for_ten_minutes(theirs: int) -> None:
+    story = settled()
+    for _ in range(3):
+        set_by_hand(story, theirs)
+    sizes = story.ticks(CONTESTED_S, pending=5)
+    assert sizes.index(5) == CONTESTED_S - 2
+    assert not story.remembered.set_back
+
+
+def test_another_change_by_somebody_else_begins_the_ten_minutes_anew() -> None:
+    story = contested()
+    story.ticks(500, pending=5)
+    decision = set_by_hand(story, 11)
+    assert decision.gate is Gate.CONTESTED
+    assert decision.reasons[-1].numbers["remaining_s"] == 600.0
+    assert (decision.reasons[-1].numbers["times"], decision.reasons[-1].numbers["theirs"]) == (
+        4,
+        11,
+    )
+    assert story.ticks(CONTESTED_S, pending=5).index(5) == CONTESTED_S - 2
+
+
+def test_however_long_the_others_go_on_the_pool_stands_down() -> None:
+    story = contested()
+    for size in (11, 9, 12, 9, 10, 9, 11, 9, 12, 9):
+        story.ticks(500, pending=5)
+        assert set_by_hand(story, size).gate is Gate.CONTESTED
+    assert story.ticks(CONTESTED_S, pending=5)[-1] == 5
+
+
+def test_nobody_else_is_given_what_a_contested_pool_has() -> None:
+    story, other = contested(), make_pool("browser", behavior=QUICK)
+    tenant = Tenant(
+        name="acme",
+        tier=Tier(name="growth", priority=500),
+        namespace="tenant-acme",
+        quota=Resources(replicas=11),
+    )
+    fleet = Fleet(tenants=(tenant,), pools=(story.pool, other))
+    pools = {story.pool.key: seen(20, 9, story.now), other.key: seen(20, 1, story.now)}
+    result, _ = plan(Observation(pools=pools), fleet, Intents(), story.memory, story.now)
+    assert result.decisions[story.pool.key].next == 9
+    assert result.decisions[other.key].next == 2
+
+
+def seen(work: int, replicas: int, now: float) -> PoolObservation:
+    return PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=now),
+        workload=Fresh(value=Workload(replicas=replicas), at=now),
+        pods=Fresh(value=Pods(ready=replicas), at=now),
+    )
+
+
+def test_three_changes_further_apart_are_no_contest() -> None:
+    story = settled()
+    for _ in range(9):
+        assert set_by_hand(story, 9).next == 5
+        story.ticks(300, pending=5)
+
+
+def test_after_a_contest_it_takes_three_changes_again() -> None:
+    story = contested()
+    story.ticks(CONTESTED_S, pending=5)
+    assert [set_by_hand(story, 9).gate for _ in range(3)] == [None, None, Gate.CONTESTED]
+
+
+def test_a_contested_pool_neither_grows_nor_shrinks_with_its_work() -> None:
+    story = contested()
+    for work in (0, 20, 1):
+        decision = story.tick(work)
+        assert (decision.next, codes(decision)[-1]) == (9, Code.CONTESTED)
+
+
+def test_zero_is_no_fight_where_the_plan_wants_zero_as_well() -> None:
+    story = settled(cooldown_s=600.0)
+    story.ticks(300)
+    for _ in range(5):
+        assert story.replicas == 1
+        story.wait(600)
+        set_by_hand(story, 0, work=0)
+        assert not story.remembered.set_back
+        story.ticks(3, pending=1)
+
+
+def test_a_change_to_what_the_plan_wants_anyway_is_no_fight() -> None:
+    story = settled()
+    for size in (7, 4, 6, 8, 3, 9):
+        decision = set_by_hand(story, size, work=size)
+        assert (decision.next, decision.gate) == (size, None)
+        assert not story.remembered.set_back
+
+
+def test_while_contested_a_change_to_what_the_plan_wants_does_not_prolong_it() -> None:
+    story = contested()
+    story.ticks(300, pending=5)
+    decision = set_by_hand(story, 5)
+    assert decision.reasons[-1].numbers["remaining_s"] == 298.0
+    story.ticks(100, pending=6)
+    assert story.ticks(200, pending=6)[-1] == 6
+
+
+def test_zero_by_hand_switches_a_pool_off_and_is_no_fight() -> None:
+    story = settled(min=2)
+    for _ in range(5):
+        decision = set_by_hand(story, 0)
+        assert codes(decision)[-1] is Code.SCALED_TO_ZERO_BY_HAND
+        story.replicas = 2
+        story.ticks(3, pending=5)
+    assert not story.remembered.set_back
+
+
+def test_a_change_while_the_plan_is_blind_is_no_fight() -> None:
+    story = settled()
+    for size in (9, 8, 7, 9, 8):
+        story.tick(5)
+        story.replicas = size
+        decision = story.tick(queue=silence())
+        assert (decision.next, decision.gate) == (size, Gate.BLIND)
+    assert not story.remembered.set_back
+
+
+def test_what_was_never_set_by_the_plan_is_anybodys() -> None:
+    story = Story(make_pool(behavior=QUICK), replicas=5)
+    story.deaf = True
+    for size in (9, 4, 11, 3, 8):
+        story.replicas = size
+        decision = story.tick(5)
+        assert (decision.next, decision.gate) == (5, None)
+
+
+def test_a_late_write_of_our_own_is_no_fight() -> None:
+    story = settled()
+    for _ in range(5):
+        story.deaf = True
+        story.tick(9)
+        story.tick(7)
+        story.deaf, story.replicas = False, 9  # the first of the two writes shows after all
+        decision = story.tick(5)
+        assert (decision.next, decision.gate) == (5, None)
+        story.tick(5)
+    assert not story.remembered.set_back
+
+
+def test_a_step_by_policy_that_is_set_back_counts_as_any_other() -> None:
+    story = settled(behavior=behavior(down_window_s=0, down=(pods(2, 60),)))
+    gates = []
+    for _ in range(3):
+        story.wait(60)
+        gates.append(set_by_hand(story, 20).gate)
+    assert gates == [None, None, Gate.CONTESTED]
+
+
+def test_a_controller_that_is_faster_than_a_tick_is_noticed_by_the_generation() -> None:
+    story = Story(make_pool(behavior=QUICK), replicas=9)
+    story.deaf = True
+    generation, decisions = 4, []
+    for _ in range(4):
+        workload = Workload(replicas=9, generation=generation)
+        decisions.append(story.tick(5, workload=Fresh(value=workload, at=story.now)))
+        generation += 2  # written, and set back before the next look
+    assert [decision.gate for decision in decisions] == [None, None, None, Gate.CONTESTED]
+    assert decisions[-1].reasons[-1].numbers["ours"] == 5
+    assert decisions[-1].reasons[-1].numbers["theirs"] == 9
+
+
+def test_a_rollout_between_two_writes_that_fail_is_no_fight() -> None:
+    story = Story(make_pool(behavior=QUICK), replicas=9)
+    story.deaf = True
+    for generation in range(4, 40):
+        workload = Workload(replicas=9, generation=generation)
+        decision = story.tick(5, workload=Fresh(value=workload, at=story.now))
+        assert (decision.next, decision.gate) == (5, None)
+
+
+def test_a_restart_remembers_the_contest() -> None:
+    story = contested()
+    story.memory = msgspec.json.decode(msgspec.json.encode(story.memory), type=Memory)
+    assert story.tick(5).gate is Gate.CONTESTED
+
+
+def test_a_step_of_the_clock_does_not_end_the_contest() -> None:
+    story = contested()
+    left_s = story.tick(5).reasons[-1].numbers["remaining_s"]
+    decision = story.tick(5, clock_step_s=3_600.0)
+    assert decision.reasons[-1].numbers["remaining_s"] == float(left_s) - 1
+    assert story.ticks(CONTESTED_S, pending=5)[-1] == 5
+
+
+def test_a_clock_that_was_set_back_between_two_runs_does_not_prolong_the_contest() -> None:
+    story = contested()
+    story.now -= 86_400
+    assert story.ticks(CONTESTED_S + 2, pending=5)[-1] == 5
+
+
+def test_a_change_from_the_future_is_as_old_as_the_memory_it_ends() -> None:
+    late = SetBack(ours=5, theirs=9, at=START + 86_400)
+    memory = not_ahead(PoolMemory(since=START - 50, set_back=(late,)), START)
+    assert (memory.set_back[0].at, memory.since) == (START, START - 86_450)
