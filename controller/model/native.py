@@ -84,7 +84,8 @@ class NativeState(Value):
 class NativeMemory(Value):
     """One pool's past for rule `native`: `learned`, and how the queue was when it was last asked.
 
-    `delivered` and `sequence` are the consumer's and the stream's numbers of the last delivery;
+    `delivered` and `sequence` are the consumer's and the stream's numbers of the last delivery.
+    `in_flight` is what it is since `in_flight_at`, and `worked_s` the work from `asked_at` to then;
     `served` counts the tasks seen done; `ready_s` is the time to ready as measured, None until it
     was. `base`, `start` and `keep` are the advice of `asked_at`.
     """
@@ -99,3 +100,6 @@ class NativeMemory(Value):
     base: Count = 0
     start: Count = 0
     keep: Count = 0
+    in_flight: Count = 0
+    in_flight_at: Amount = 0.0
+    worked_s: Amount = 0.0

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from statistics import median
 from types import MappingProxyType
 from typing import Final, NamedTuple
+from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -21,10 +22,24 @@ from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, last_known
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.demand import Work
-from controller.planning.native import CALM, PROMPT, THRIFTY, NativeInput, begin_native, native
+from controller.planning.native import (
+    CALM,
+    PROMPT,
+    THRIFTY,
+    NativeInput,
+    begin_native,
+    native,
+    replicas_needed,
+    service_s,
+    slots_needed,
+)
 
 SETTLED_AFTER: Final = 10
 """Tasks seen done before the pool's past is trusted."""
+ASK_EVERY_S: Final = 2.0
+"""The rule learns from a pool no more often; in between what it has learned is applied. Each pool
+has its own turn, so that a large fleet is not asked in one tick.
+"""
 LOOK_AGAIN_S: Final = 5.0
 """While nothing happens the advice stands for so long."""
 FIRST_READY_S: Final = 9.0
@@ -62,8 +77,11 @@ def foresee(
     if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
         return work, before
     depth = queue.value
-    if before is not None and _still_holds(before, depth, current, now):
-        memory, replicas = before, max(current, before.start)
+    if before is not None and (
+        _still_holds(before, depth, current, now) or not _is_turn(pool, before, now)
+    ):
+        memory = _noted(before, depth, now)
+        replicas = _meanwhile(pool, before, depth, current, now)
     else:
         memory, replicas = _ask(pool, seen, depth, before, current=current, now=now)
     if not is_settled(memory):
@@ -88,7 +106,12 @@ def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
         wanted_at=max(learned.wanted_at + by_s, 0.0),
         forecasts=forecasts,
     )
-    return replace(memory, learned=learned, asked_at=max(memory.asked_at + by_s, 0.0))
+    return replace(
+        memory,
+        learned=learned,
+        asked_at=max(memory.asked_at + by_s, 0.0),
+        in_flight_at=max(memory.in_flight_at + by_s, 0.0),
+    )
 
 
 def _ask(
@@ -116,6 +139,7 @@ def _ask(
         replicas=current,
         slots=max(pool.slots, 1),
         time_to_ready_s=FIRST_READY_S if ready_s is None else ready_s,
+        worked_s=None if before is None else _worked_s(before, now),
     )
     if learned is None and pool.usage is not None:
         learned = begin_native(known, now, float(pool.usage.seconds))
@@ -133,6 +157,8 @@ def _ask(
         base=advice.base,
         start=advice.start,
         keep=advice.keep,
+        in_flight=depth.in_flight,
+        in_flight_at=now,
     )
     return memory, advice.replicas
 
@@ -140,6 +166,37 @@ def _ask(
 def costs(pool: Pool) -> NativeCosts:
     """What waiting is worth to the pool, in numbers."""
     return COSTS[pool.native] if isinstance(pool.native, NativePreset) else pool.native
+
+
+def _noted(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
+    """The memory with what is in flight now: short tasks come and go between two turns."""
+    if depth.in_flight == before.in_flight:
+        return before
+    worked_s = _worked_s(before, now)
+    return replace(before, in_flight=depth.in_flight, in_flight_at=now, worked_s=worked_s)
+
+
+def _worked_s(before: NativeMemory, now: float) -> float:
+    """The seconds of work since the rule was asked."""
+    return before.worked_s + before.in_flight * max(now - before.in_flight_at, 0.0)
+
+
+def _meanwhile(
+    pool: Pool, before: NativeMemory, depth: QueueDepth, current: int, now: float
+) -> int:
+    """The last advice, applied to the messages there are now."""
+    ready_s = FIRST_READY_S if before.ready_s is None else before.ready_s
+    demand = slots_needed(depth.pending, depth.in_flight, service_s(before.learned), ready_s)
+    start = max(before.start, replicas_needed(demand, max(pool.slots, 1), depth.total))
+    keep = max(before.keep, start)
+    if current > keep and now - before.learned.wanted_at < costs(pool).hold_s:
+        return current
+    return min(max(current, start), keep)
+
+
+def _is_turn(pool: Pool, before: NativeMemory, now: float) -> bool:
+    phase_s = ASK_EVERY_S * (crc32(pool.key.encode()) % 1024) / 1024
+    return (now + phase_s) // ASK_EVERY_S != (before.asked_at + phase_s) // ASK_EVERY_S
 
 
 def _counts(depth: QueueDepth) -> bool:
@@ -198,7 +255,7 @@ def _reason(memory: NativeMemory, demand: int) -> Reason:
             "start": memory.start,
             "keep": memory.keep,
             "arrivals_per_min": round(learned.rate.expected * 60, 2),
-            "service_s": round(learned.worked_s / learned.worked, 3),
+            "service_s": round(service_s(learned), 3),
             "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
         },
     )

@@ -55,6 +55,9 @@ CALM: Final = NativeCosts(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold
 class NativeInput(NamedTuple):
     """What a controller sees: messages that wait and are worked on, both counters since whenever
     (arrivals from the stream's last sequence), and the pool's size.
+
+    `worked_s` are the seconds of work since the last call, None for what was in flight then, all
+    the time.
     """
 
     pending: int
@@ -64,6 +67,7 @@ class NativeInput(NamedTuple):
     replicas: int
     slots: int
     time_to_ready_s: float
+    worked_s: float | None = None
 
 
 class Advice(NamedTuple):
@@ -78,7 +82,7 @@ class Advice(NamedTuple):
     arrivals_per_s: float
 
 
-def begin_native(seen: NativeInput, now: float, service_s: float = FIRST_SERVICE_S) -> NativeState:
+def begin_native(seen: NativeInput, now: float, task_s: float = FIRST_SERVICE_S) -> NativeState:
     """The state of a pool that is seen for the first time: nothing is known of its past but what a
     task is said to take.
     """
@@ -89,10 +93,10 @@ def begin_native(seen: NativeInput, now: float, service_s: float = FIRST_SERVICE
         at=now,
         arrivals=seen.arrivals,
         completions=seen.completions,
-        demand=_demand(seen, service_s),
+        demand=_demand(seen, task_s),
         in_flight=seen.in_flight,
-        mean=_demand(seen, service_s),
-        worked_s=service_s,
+        mean=_demand(seen, task_s),
+        worked_s=task_s,
         moves=tuple(moves),
         wanted_at=now,
     )
@@ -112,18 +116,18 @@ def native(
     lasting = state.moved_together / state.moved
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
     scale = sqrt(_LEAST_SQUARE + state.square_error)
-    service_s = state.worked_s / state.worked
+    task_s = service_s(state)
     rate = state.rate.expected
 
     # a waiting task is served by a new replica or by the next completion, whichever is sooner
-    longest_wait = min(1.0, service_s / (max(state.mean, 1.0) * _ready_s(seen)))
+    longest_wait = min(1.0, task_s / (max(state.mean, 1.0) * _ready_s(seen)))
     start_at, keep_at = _levels(
         state.moves,
         rate * longest_wait * setting.start_wait_cost_s,
         # what goes has to be started again, which costs a time to ready
         rate * (longest_wait * setting.keep_wait_cost_s + _ready_s(seen) / scale),
     )
-    base = max(ceil(demand / seen.slots - 1e-9), 1 if seen.pending + seen.in_flight else 0)
+    base = replicas_needed(demand, seen.slots, seen.pending + seen.in_flight)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))
     keep = max(start, _replicas(anchor + keep_at * scale, seen.slots))
 
@@ -159,7 +163,8 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
     mean = state.demand + (state.mean - state.demand) * kept
     # however long nothing was done, what a task takes is not forgotten altogether
     kept = max(exp(-passed_s / _SERVICE_S), min(1.0, _LEAST_WORKED / state.worked))
-    worked_s = (state.worked_s + state.in_flight * passed_s) * kept
+    lately_s = state.in_flight * passed_s if seen.worked_s is None else seen.worked_s
+    worked_s = (state.worked_s + lately_s) * kept
     worked = state.worked * kept + completed
     moved_together, moved, moves = state.moved_together, state.moved, state.moves
     if arrived and forecast is not None:
@@ -249,11 +254,25 @@ def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> 
     return start_at, keep_at
 
 
-def _demand(seen: NativeInput, service_s: float) -> float:
+def service_s(state: NativeState) -> float:
+    """The mean seconds that a task takes, as far as is known."""
+    return state.worked_s / state.worked
+
+
+def slots_needed(pending: int, in_flight: int, task_s: float, ready_s: float) -> float:
     """The slots that the messages need: one for each that is worked on, and as many for those that
     wait as would still be undone when a new replica is ready.
     """
-    return seen.in_flight + seen.pending * min(1.0, service_s / _ready_s(seen))
+    return in_flight + pending * min(1.0, task_s / max(ready_s, 1e-3))
+
+
+def replicas_needed(slots: float, per_replica: int, messages: int) -> int:
+    """Replicas with so many slots; at least one where there is any message."""
+    return max(ceil(slots / per_replica - 1e-9), 1 if messages else 0)
+
+
+def _demand(seen: NativeInput, task_s: float) -> float:
+    return slots_needed(seen.pending, seen.in_flight, task_s, seen.time_to_ready_s)
 
 
 def _ready_s(seen: NativeInput) -> float:

@@ -75,6 +75,7 @@ def test_what_is_left_out_has_its_default(fleet: dict[str, Any], dump: Dump) -> 
                     activation=0,
                     cooldown_s=900.0,
                     initial_cooldown_s=0.0,
+                    window_given=False,
                 ),
             ),
         ),
