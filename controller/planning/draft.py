@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Gate, Number, Reason
-from controller.model.fleet import Behavior, Pool
+from controller.model.fleet import Behavior, Pool, Rule
 from controller.model.memory import PoolMemory
 from controller.model.native import NativeMemory
 from controller.model.observation import PoolObservation, Workload
@@ -23,7 +23,8 @@ class Draft:
     recommendation to target to next; `unheld` what it would be if nothing remembered held it.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
     `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
-    limits of this pool alone; `pinned` the spares that an operator asked for. `measured` are its
+    limits of this pool alone; `pinned` the spares that an operator asked for, `spares` those for
+    arrivals. `measured` are its
     metrics, None where it has none; `unknown` the first of them that nothing stands in for.
     `native` is what its rule has learned, and `settled` whether it goes by it.
     """
@@ -51,6 +52,7 @@ class Draft:
         "resource_version",
         "seen",
         "settled",
+        "spares",
         "target",
         "unheld",
         "unknown",
@@ -77,7 +79,7 @@ class Draft:
         self.override = override
         self.min, self.max = (pool.min, pool.max) if override is None else override.bounds[:2]
         self.ceilings: list[Ceiling] = []
-        self.pinned = 0
+        self.pinned = self.spares = 0
         self.seen = seen
         self.work = work
         self.workload = workload
@@ -92,7 +94,7 @@ class Draft:
         self.left_alone = False
         self.measured = measured
         self.native = native
-        self.settled = work.counted and is_settled(native)
+        self.settled = pool.rule is Rule.NATIVE and work.counted and is_settled(native)
         self.unknown: Unknown | None = None
         self.bound = Bound.DEMAND
         self.gate: Gate | None = None

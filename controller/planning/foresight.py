@@ -16,7 +16,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Reason
-from controller.model.fleet import NativeCosts, NativePreset, Pool
+from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule
 from controller.model.native import NativeMemory
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, last_known
@@ -27,6 +27,7 @@ from controller.planning.native import (
     PROMPT,
     THRIFTY,
     NativeInput,
+    arrivals_per_s,
     begin_native,
     native,
     replicas_needed,
@@ -60,6 +61,11 @@ class Counters(NamedTuple):
     completed: int
 
 
+def needs_past(pool: Pool) -> bool:
+    """Whether the pool's past says anything of its size."""
+    return pool.rule is Rule.NATIVE or (pool.warm is not None and pool.warm.slo is not None)
+
+
 def foresee(
     pool: Pool,
     seen: PoolObservation,
@@ -84,16 +90,22 @@ def foresee(
         replicas = _meanwhile(pool, before, depth, current, now)
     else:
         memory, replicas = _ask(pool, seen, depth, before, current=current, now=now)
-    if not is_settled(memory):
+    if pool.rule is not Rule.NATIVE or not is_settled(memory):
         return work, memory
     demand = min(max(replicas, int(work.woken)), REPLICAS_LIMIT)
-    reasons.append(_reason(memory, demand))
+    reasons.append(_reason(memory, demand, now))
     return work._replace(demand=demand), memory
 
 
 def is_settled(memory: NativeMemory | None) -> bool:
     """Whether enough of the pool's past is known to go by it."""
     return memory is not None and memory.served >= SETTLED_AFTER
+
+
+def expected_arrivals(memory: NativeMemory, now: float) -> float:
+    """Tasks that are likely to arrive while a replica started now becomes ready."""
+    ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
+    return arrivals_per_s(memory.learned, now) * ready_s
 
 
 def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
@@ -245,7 +257,7 @@ def _ready_s(seen: PoolObservation) -> float | None:
     return median(starts) if starts else None
 
 
-def _reason(memory: NativeMemory, demand: int) -> Reason:
+def _reason(memory: NativeMemory, demand: int, now: float) -> Reason:
     learned = memory.learned
     return Reason(
         code=Code.LEARNED,
@@ -254,7 +266,7 @@ def _reason(memory: NativeMemory, demand: int) -> Reason:
             "base": memory.base,
             "start": memory.start,
             "keep": memory.keep,
-            "arrivals_per_min": round(learned.rate.expected * 60, 2),
+            "arrivals_per_min": round(arrivals_per_s(learned, now) * 60, 2),
             "service_s": round(service_s(learned), 3),
             "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.model.decision import Bound, Code
 from controller.planning.allocation import Ceiling
 from controller.planning.draft import Draft
+from controller.planning.spares import spares_for
 from controller.planning.stand_down import agreed
 
 
@@ -20,6 +21,8 @@ def limit(draft: Draft) -> None:
         draft.because(Code.WARM_SPARES, draft.replicas, spares=warm.replicas)
     if draft.override is not None:
         _pin(draft)
+    _spare(draft)
+    if draft.override is not None:
         _pause(draft)
     draft.target = draft.replicas
     if draft.target == draft.current:
@@ -52,6 +55,15 @@ def _pin(draft: Draft) -> None:
     draft.because(Code.PINNED, draft.replicas, spares=pin.replicas, who=pin.who, reason=pin.why)
 
 
+def _spare(draft: Draft) -> None:
+    """As many more as arrivals will need; served last, so they are no floor."""
+    spares = min(spares_for(draft), max(draft.max - draft.replicas, 0))
+    if spares > 0:
+        draft.spares = spares
+        draft.replicas, draft.bound = draft.replicas + spares, Bound.WARM
+        draft.because(Code.WARM_SPARES, draft.replicas, spares=spares)
+
+
 def _add_spares(draft: Draft, spares: int, bound: Bound) -> None:
     """So many more than min and the work need, as far as max lets them."""
     draft.pinned += spares
@@ -71,6 +83,6 @@ def _pause(draft: Draft) -> None:
     kept = max(pause.keep or 0, 0)
     draft.ceilings.append(Ceiling(limit=kept, bound=Bound.PAUSE, name="pause"))
     draft.min = draft.replicas = kept
-    draft.bound, draft.pinned = Bound.PAUSE, 0
+    draft.bound, draft.pinned, draft.spares = Bound.PAUSE, 0, 0
     code = Code.PAUSED if pause.keep is None else Code.KEPT_WHILE_PAUSED
     draft.because(code, kept, who=pause.who, reason=pause.why)

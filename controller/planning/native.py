@@ -254,6 +254,11 @@ def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> 
     return start_at, keep_at
 
 
+def arrivals_per_s(state: NativeState, now: float) -> float:
+    """The arrivals a second that are expected from now on, if none came since the last call."""
+    return _rate(state.rate, max(now - state.at, 0.0), 0).expected
+
+
 def service_s(state: NativeState) -> float:
     """The mean seconds that a task takes, as far as is known."""
     return state.worked_s / state.worked

@@ -16,7 +16,7 @@ from controller.planning.allocation import SharingError
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.demand import blindness, read_work
 from controller.planning.draft import Draft
-from controller.planning.foresight import foresee
+from controller.planning.foresight import foresee, needs_past
 from controller.planning.gates import hold
 from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
 from controller.planning.limit import limit
@@ -108,7 +108,7 @@ def _draft(
         memory = begin(workload.replicas, now)
     memory = confirm(not_ahead(memory, now), workload, pool.behavior, now)
     native = memory.native
-    if pool.rule is Rule.NATIVE:
+    if needs_past(pool):
         work, native = foresee(
             pool, seen, work, native, current=workload.replicas, now=now, reasons=reasons
         )

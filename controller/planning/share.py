@@ -85,6 +85,7 @@ def _claim(draft: Draft, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:
         weight=pool.weight,
         min=draft.min,
         pin=draft.pinned,
+        warm=draft.spares,
         current=draft.current,
         fixed=fixed,
         has_work=bool(draft.work.messages),

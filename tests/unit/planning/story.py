@@ -76,6 +76,7 @@ class Story:
         self.memory = Memory()
         self.decision: Decision | None = None
         self.deaf = False
+        self.intents = Intents()
 
     @property
     def remembered(self) -> PoolMemory:
@@ -113,7 +114,7 @@ class Story:
         )
         observation = Observation(pools={self.pool.key: seen}, clock_step_s=clock_step_s)
         fleet = Fleet(pools=(self.pool,))
-        result, self.memory = plan(observation, fleet, Intents(), self.memory, self.now)
+        result, self.memory = plan(observation, fleet, self.intents, self.memory, self.now)
         decision = self.decision = result.decisions[self.pool.key]
         if decision.changes and not self.deaf and decision.next is not None:
             self.replicas = decision.next
