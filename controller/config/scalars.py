@@ -162,6 +162,12 @@ Wait = Annotated[
     BeforeValidator(Duration(0.0, 30 * DAY_S)),
     WithJsonSchema(_duration_schema(0.0, 30 * DAY_S)),
 ]
+WindowLength = Annotated[
+    float,
+    BeforeValidator(Duration(1.0, 31 * DAY_S)),
+    WithJsonSchema(_duration_schema(1.0, 31 * DAY_S)),
+]
+"""At most a month: whoever wants more names the months in the cron expression."""
 DnsLabel = Annotated[
     str,
     AfterValidator(ids.dns_label),

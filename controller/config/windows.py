@@ -5,21 +5,25 @@ they allow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import lru_cache
 from itertools import permutations
-from typing import Final
 
 from controller.config.document import Document
+from controller.config.openings import FIRST_DAY, Minute, first_common, opening
 from controller.config.problems import Problem
 from controller.config.schema import FleetFile
 from controller.config.schema.schedules import ScheduleEntry
-from controller.config.weekdays import DAY_MINUTES, DAYS
-
-_WEEK_MINUTES: Final = len(DAYS) * DAY_MINUTES
+from controller.config.weekdays import DAYS
+from controller.model.schedule import CronWindow, WeeklyWindow
 
 
 def problems(file: FleetFile, document: Document) -> list[Problem]:
     """Every min that is more than the max of another window which is open at the same time: of
     open windows the largest min and the smallest max count.
+
+    All calendars are looked at, but not the clock's changes (see `openings`): where windows meet
+    only because of one, min counts for that hour.
     """
     return [
         problem
@@ -30,16 +34,17 @@ def problems(file: FleetFile, document: Document) -> list[Problem]:
 
 
 def _contradictions(
-    pool: int, windows: Sequence[ScheduleEntry], document: Document
+    pool: int, entries: Sequence[ScheduleEntry], document: Document
 ) -> Iterator[Problem]:
-    minutes = [_open_minutes(window) for window in windows]
-    for one, other in permutations(range(len(windows)), 2):
-        least, most = windows[one].min, windows[other].max
-        if least is None or most is None or least <= most or not minutes[one] & minutes[other]:
+    for one, other in permutations(range(len(entries)), 2):
+        least, most = entries[one].min, entries[other].max
+        if least is None or most is None or least <= most:
+            continue
+        at = _meeting(entries[one].window, entries[other].window)
+        if at is None:
             continue
         path = ("pools", pool, "schedules")
         line = document.position((*path, other)).line
-        at = _first(minutes[one] & minutes[other])
         message = (
             f"{least} is more than the max ({most}) of the window on line {line}, and both are "
             f"open on {at}: change one"
@@ -47,18 +52,17 @@ def _contradictions(
         yield document.problem((*path, one, "min"), message)
 
 
-def _open_minutes(window: ScheduleEntry) -> int:
-    """The minutes of the week it is open in, one bit each, Monday's first minute lowest."""
-    length = window.until_minute - window.from_minute
-    if length <= 0:
-        length += DAY_MINUTES
-    minutes = 0
-    for day in window.days:
-        minutes |= ((1 << length) - 1) << (day * DAY_MINUTES + window.from_minute)
-    return (minutes | minutes >> _WEEK_MINUTES) & ((1 << _WEEK_MINUTES) - 1)
+@lru_cache(maxsize=1024)
+def _meeting(one: WeeklyWindow | CronWindow, other: WeeklyWindow | CronWindow) -> str | None:
+    """The first minute in which both are open, as people say it; None where they never meet."""
+    found = first_common(opening(one), opening(other))
+    if found is None:
+        return None
+    every_week = isinstance(one, WeeklyWindow) and isinstance(other, WeeklyWindow)
+    return _said(found, dated=not every_week)
 
 
-def _first(minutes: int) -> str:
-    """The first minute of some, as people say it."""
-    day, minute = divmod((minutes & -minutes).bit_length() - 1, DAY_MINUTES)
-    return f"{DAYS[day]} at {minute // 60:02}:{minute % 60:02}"
+def _said(at: Minute, *, dated: bool) -> str:
+    day, time = FIRST_DAY + timedelta(days=at.day), f"{at.minute // 60:02}:{at.minute % 60:02}"
+    date = f" {day}" if dated else ""
+    return f"{DAYS[day.weekday()]}{date} at {time}"

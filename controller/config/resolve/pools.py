@@ -10,11 +10,10 @@ from controller.config.resolve.behavior import behavior
 from controller.config.resolve.metrics import fallback, metrics, modifiers
 from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.pools import NativeEntry, PoolEntry, UsageEntry
-from controller.config.schema.schedules import ScheduleEntry
 from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule, Tenant
 from controller.model.ids import pool_key
 from controller.model.scarcity import Resources, TaskUsage, Warm
-from controller.model.schedule import Schedule, WeeklyWindow
+from controller.model.schedule import Schedule
 
 _MIB: Final = 2**20
 PROFILES: Final[Mapping[str, Resources]] = MappingProxyType(
@@ -50,7 +49,9 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
         idle=entry.replicas.idle,
         weight=entry.weight,
         minimum_runtime_s=entry.minimum_runtime,
-        schedules=tuple(_schedule(one) for one in entry.schedules),
+        schedules=tuple(
+            Schedule(window=one.window, min=one.min, max=one.max) for one in entry.schedules
+        ),
         warm=Warm(slo=entry.warm.slo, replicas=entry.warm.replicas) if entry.warm else None,
         requests=PROFILES[entry.profile] if entry.profile else None,
         nodes=tuple(entry.nodes or ()),
@@ -67,13 +68,6 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
 
 def _gives_window(entry: BehaviorEntry | None) -> bool:
     return entry is not None and entry.scale_down.stabilization_window_seconds is not None
-
-
-def _schedule(entry: ScheduleEntry) -> Schedule:
-    window = WeeklyWindow(
-        days=entry.days, from_minute=entry.from_minute, until_minute=entry.until_minute
-    )
-    return Schedule(window=window, min=entry.min, max=entry.max)
 
 
 def _native(entry: NativeEntry) -> NativePreset | NativeCosts:

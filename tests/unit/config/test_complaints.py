@@ -317,16 +317,6 @@ def test_a_key_to_come_is_refused_by_name(
     assert dump(fleet).splitlines()[error.line - 1].strip().startswith(key)
 
 
-def test_a_cron_window_is_to_come_and_is_not_asked_for_what_others_need(
-    complaints: Complain,
-) -> None:
-    lines = complaints(with_pools(changed('schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]')))
-    assert [line.partition(": pools[0].")[2] for line in lines] == [
-        "schedules[0].cron: not supported yet by this version of agentdash: take it out",
-        "schedules[0].for: not supported yet by this version of agentdash: take it out",
-    ]
-
-
 def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Path) -> None:
     evil = "\\e]0;x\\a\\u202e"
     text = f'"{evil}": 1\nversion: "{evil}"\npools: [{{tenant: "{evil}", name: "{evil}"}}]'

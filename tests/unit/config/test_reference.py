@@ -45,7 +45,7 @@ from controller.model.scarcity import (
     TokenCount,
     Warm,
 )
-from controller.model.schedule import Schedule, WeeklyWindow
+from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 
 GIB = 2**30
 ENTERPRISE = Tier(name="enterprise", priority=1000, blind=BlindPolicy(after_s=600.0, replicas=2))
@@ -133,6 +133,7 @@ RESEARCH = Pool(
         Schedule(
             window=WeeklyWindow(days=(0, 1, 2, 3, 4), from_minute=480, until_minute=1080), min=2
         ),
+        Schedule(window=CronWindow(cron="0 18 * * 5", for_s=223_200.0), max=3),
     ),
 )
 DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
@@ -152,6 +153,7 @@ BROWSER = Pool(
         scale_down=ScalingRules(stabilization_window_s=300, policies=(DOUBLE,)),
     ),
     without_behavior=True,
+    window_given=False,
     rule=Rule.HPA,
     min=2,
     max=10,

@@ -9,7 +9,7 @@ import pytest
 
 from controller.config import parse
 from controller.config.weekdays import days_of_week, end_of_window, minute_of_day
-from controller.model.schedule import Schedule, WeeklyWindow
+from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 
 Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]
@@ -73,10 +73,11 @@ def test_times_of_the_day() -> None:
         end_of_window("24:01")
 
 
-def test_a_window_is_kept_as_days_and_minutes(fleet: dict[str, Any], dump: Dump) -> None:
+def test_a_window_is_kept_as_it_is_written(fleet: dict[str, Any], dump: Dump) -> None:
     fleet["pools"][0]["schedules"] = [
         {"days": "mon-fri", "from": "08:00", "to": "18:00", "min": 2},
         {"days": ["fri"], "from": "22:00", "to": "06:00", "min": 0, "max": 3},
+        {"cron": "0 18 * * 5", "for": "62h", "max": 3, "days": None},
     ]
     (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
     work = WeeklyWindow(days=(0, 1, 2, 3, 4), from_minute=480, until_minute=1080)
@@ -84,6 +85,7 @@ def test_a_window_is_kept_as_days_and_minutes(fleet: dict[str, Any], dump: Dump)
     assert pool.schedules == (
         Schedule(window=work, min=2, max=None),
         Schedule(window=night, min=0, max=3),
+        Schedule(window=CronWindow(cron="0 18 * * 5", for_s=62 * 3600.0), max=3),
     )
 
 
@@ -92,7 +94,20 @@ def test_a_window_is_kept_as_days_and_minutes(fleet: dict[str, Any], dump: Dump)
     [
         ('{days: mon, from: "08:00", to: "09:00"}', "6:1: pools[0].schedules[0]: sets nothing"),
         ('{days: mon, from: "08:00", to: "09:00", min: 3, max: 2}', "max: the number 2 must be at"),
-        ('{from: "08:00", to: "09:00", min: 3}', "schedules[0].days: is required. Days it opens"),
+        ('{from: "08:00", to: "09:00", min: 3}', "6:1: pools[0].schedules[0]: needs days: a windo"),
+        ("{min: 3}", "needs days and from and to: a window is days, from and to, or cron and for"),
+        ('{cron: "0 18 * * 5", min: 3}', "6:1: pools[0].schedules[0]: needs for: a window is days"),
+        ("{for: 62h, min: 3}", "needs cron: a window is"),
+        ('{cron: "0 18 * * 5", for: 1h, days: mon, min: 3}', "has days and cron and for, days too"),
+        (
+            '{cron: "0 18 * * 8", for: 1h, min: 3}',
+            '6:8: pools[0].schedules[0].cron: "0 18 * * 8" has no day-of-week that can be: 8',
+        ),
+        ('{cron: "0 18 *", for: 1h, min: 3}', '"0 18 *" must be five fields, minute hour'),
+        ("{cron: 5, for: 1h, min: 3}", "6:8: pools[0].schedules[0].cron: must be text, not the n"),
+        ('{cron: "0 18 * * 5", for: 0, min: 3}', "6:27: pools[0].schedules[0].for: the number 0 "),
+        ('{cron: "0 18 * * 5", for: 745h, min: 3}', '"745h" must be between 1s and 744h'),
+        ('{cron: "0 18 * * 5", for: 62h}', "6:1: pools[0].schedules[0]: sets nothing"),
         ('{days: mon, from: 8, to: "09:00", min: 3}', "6:19: pools[0].schedules[0].from: the numb"),
         ('{days: mon, from: "08:00", until: "09:00", to: "09:00", min: 1}', "until: unknown key"),
         ("mon-fri", 'must be a mapping, not "mon-fri": write {days: mon-fri, from: "08:00"'),
@@ -115,6 +130,11 @@ WORK = '{days: mon-fri, from: "08:00", to: "18:00", min: 5}'
         ('{days: thu, from: "22:00", to: "08:01", max: 0}', "fri at 08:00"),
         ('{days: sun, from: "12:00", to: "12:00", max: 4}', "mon at 08:00"),
         ('{days: sun-mon, from: "00:00", to: "24:00", max: 4}', "mon at 08:00"),
+        ('{cron: "59 17 * * 1", for: 60s, max: 4}', "mon 2029-01-01 at 17:59"),
+        ('{cron: "0 18 * * 5", for: 225001s, max: 3}', "mon 2029-01-01 at 08:00"),
+        ('{cron: "30 7 * * 6", for: 49h, max: 3}', "mon 2029-01-01 at 08:00"),
+        ('{cron: "0 12 29 2 *", for: 1h, max: 3}', "fri 2036-02-29 at 12:00"),
+        ('{cron: "0 0 31 * *", for: 24h, max: 4}', "wed 2029-01-31 at 08:00"),
     ],
 )
 def test_windows_that_contradict_each_other_are_refused(
@@ -138,7 +158,27 @@ def test_windows_that_contradict_each_other_are_refused(
         '{days: sun, from: "20:00", to: "08:00", max: 4}',
         '{days: mon-fri, from: "08:00", to: "18:00", max: 5}',
         '{days: mon-fri, from: "08:00", to: "18:00", min: 2, max: 9}',
+        '{cron: "0 18 * * 5", for: 62h, max: 3}',
+        '{cron: "0 18 * * *", for: 14h, max: 3}',
+        '{cron: "0 0 * * 0,6", for: 24h, max: 0}',
     ],
 )
 def test_windows_that_agree_or_never_meet_are_taken(complaints: Complain, other: str) -> None:
     assert complaints(windows(WORK, other)) == []
+
+
+def test_two_cron_windows_meet_where_the_calendar_lets_them(complaints: Complain) -> None:
+    leap, mondays = (
+        '{cron: "0 12 29 2 *", for: 1h, min: 5}',
+        '{cron: "59 12 * * 1", for: 1m, max: 3}',
+    )
+    (line,) = complaints(windows(leap, mondays))
+    assert "both are open on mon 2044-02-29 at 12:59: change one" in line
+    assert complaints(windows(leap, '{cron: "0 13 * * *", for: 23h, max: 3}')) == []
+    assert complaints(windows(leap, '{cron: "0 0 28 2 *", for: 36h, max: 3}')) == []
+
+
+def test_a_month_of_windows_is_compared_in_a_moment(complaints: Complain) -> None:
+    hours = [f'{{cron: "{m} * * * *", for: 744h, max: {9 + m}}}' for m in range(30)]
+    assert complaints(windows(*hours, '{cron: "* * * * *", for: 744h, min: 9}')) == []
+    assert len(complaints(windows(*hours, '{cron: "* * * * *", for: 744h, min: 10}'))) == 1
