@@ -25,8 +25,6 @@ _PENDING: Final[tuple[KeyPath, ...]] = (
     ("models", ANY, "limits", "burst"),
     ("tenants", ANY, "budget", "usd_alert"),
     ("tenants", ANY, "budget", "usd_per_workflow"),
-    ("pools", ANY, "native"),
-    ("pools", ANY, "warm", "slo"),
 )
 _NEED_READINGS: Final[tuple[KeyPath, ...]] = (
     ("capacity", "node_classes"),

@@ -32,8 +32,6 @@ def complaints(path: Path, *, live: bool) -> list[str]:
 @pytest.mark.parametrize(
     ("top", "tenant", "pool", "key"),
     [
-        ("", "", ", native: {setting: calm}", "pools[0].native"),
-        ("", "", ", warm: {slo: 0.9}", "pools[0].warm.slo"),
         ("", ", budget: {usd_per_workflow: 1}", "", "tenants.acme.budget.usd_per_workflow"),
         (
             "tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}",
