@@ -23,12 +23,11 @@ from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import LOADS, PoolLoad, run_load
 from agentdash.demo.nats_server import NatsServer
 from agentdash.demo.report import WorldReport
-from agentdash.worker import Agent, Task, Usage, Worker
+from agentdash.worker import Agent, Task, Usage, Worker, ensure_usage_stream
 
 log = logging.getLogger(__name__)
 
 STREAM: Final = "TASKS"
-USAGE_STREAM: Final = "USAGE"
 ACK_WAIT_S: Final = 30.0
 NODES: Final = 3
 SLOTS: Final = {"acme-support": 2}
@@ -103,7 +102,6 @@ class World:
             model="demo-model",
             slots=SLOTS.get(load.consumer, 1),
             ack_wait_s=ACK_WAIT_S,
-            usage_subject=f"usage.{load.tenant}.{load.name}",
             on_done=self._done,
         )
         await worker.run(stopping)
@@ -180,7 +178,7 @@ async def _prepare_streams(stream: JetStreamContext) -> None:
             max_consumers=1000,
         )
     )
-    await stream.add_stream(StreamConfig(name=USAGE_STREAM, subjects=["usage.>"]))
+    await ensure_usage_stream(stream)
     for load in LOADS:
         await stream.add_consumer(
             STREAM,

@@ -13,7 +13,9 @@ import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
+
+from agentdash.worker.usage import Usage, UsageEvent, usage_subject
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +23,6 @@ PULL_WAIT_S: Final = 1.0
 """Short, because a worker that is asked to stop waits for its last pull."""
 RETRY_S: Final = 1.0
 HEARTBEATS_PER_ACK_WAIT: Final = 3
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens one task used, by kind."""
-
-    input: int = 0
-    cached_input: int = 0
-    output: int = 0
-
-
-class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What is published for each task that was done; the message's id makes it count once."""
-
-    tenant: str
-    role: str
-    model: str
-    usage: Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +41,10 @@ Agent = Callable[[Task], Awaitable[Usage]]
 class Worker:
     """Pulls tasks and gives them to an agent until it is told to stop.
 
-    A task is acknowledged when the agent returns, after its usage was stored; while the agent works
-    the delivery is kept alive. When the agent raises, the task is handed back at once. Asked to
-    stop, the worker takes nothing new and finishes what it has; cancelled, it hands that back.
+    A task is acknowledged when the agent returns, after its usage was stored, or refused by the
+    server; while the agent works the delivery is kept alive. When the agent raises, the task is
+    handed back at once. Asked to stop, the worker takes nothing new and finishes what it has;
+    cancelled, it hands that back.
     """
 
     def __init__(
@@ -73,10 +59,12 @@ class Worker:
         model: str = "",
         slots: int = 1,
         ack_wait_s: float = 30.0,
-        usage_subject: str = "",
+        reports_usage: bool = True,
         on_done: Callable[[Task, Usage], None] | None = None,
     ) -> None:
-        """`usage_subject` is where usage events go (a JetStream subject); empty sends none."""
+        """`tenant` and `role` are those of the pool in the fleet file. `reports_usage`: each task's
+        tokens are published for the tenant's budget (see agentdash/worker/usage.py).
+        """
         self._stream = stream
         self._stream_name = stream_name
         self._consumer = consumer
@@ -86,7 +74,7 @@ class Worker:
         self._model = model
         self._slots = slots
         self._heartbeat_s = ack_wait_s / HEARTBEATS_PER_ACK_WAIT
-        self._usage_subject = usage_subject
+        self._reports_usage = reports_usage
         self._on_done = on_done
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -135,15 +123,16 @@ class Worker:
             waited_s=max(0.0, time.time() - metadata.timestamp.timestamp()),
         )
         alive = asyncio.create_task(self._keep_alive(message))
+        began = time.monotonic()
         try:
             usage = await self._agent(task)
-            await self._report(task, usage)
+            await self._report(task, usage, time.monotonic() - began)
             await message.ack()
         except asyncio.CancelledError:
             await message.nak()
             raise
         except nats.errors.Error as error:
-            # not acknowledged, so JetStream delivers it again; the usage event is counted once
+            # not acknowledged, so JetStream delivers it again
             log.warning("a task's end could not be reported", extra={"error": str(error)})
             return
         except Exception:
@@ -155,15 +144,27 @@ class Worker:
         if self._on_done is not None:
             self._on_done(task, usage)
 
-    async def _report(self, task: Task, usage: Usage) -> None:
-        if not self._usage_subject:
+    async def _report(self, task: Task, usage: Usage, seconds: float) -> None:
+        if not self._reports_usage:
             return
-        event = UsageEvent(tenant=self._tenant, role=self._role, model=self._model, usage=usage)
-        await self._stream.publish(
-            self._usage_subject,
-            msgspec.json.encode(event),
-            headers={"Nats-Msg-Id": f"{self._stream_name}.{task.sequence}"},
+        event = UsageEvent(
+            tenant=self._tenant,
+            role=self._role,
+            model=self._model,
+            usage=usage,
+            seconds=seconds,
         )
+        # once for each delivery: work that was done twice used its tokens twice
+        number = f"{self._stream_name}.{self._consumer}.{task.sequence}.{task.deliveries}"
+        try:
+            await self._stream.publish(
+                usage_subject(self._tenant, self._role),
+                msgspec.json.encode(event),
+                headers={"Nats-Msg-Id": number},
+            )
+        except (NoStreamResponseError, APIError) as error:
+            # no stream, or one that takes no more: to do the work again would not mend that
+            log.warning("the tokens of a task were not counted", extra={"error": str(error)})
 
     async def _keep_alive(self, message: Msg) -> None:
         """Tell JetStream that the work goes on, often enough that it is not delivered again."""

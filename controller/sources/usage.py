@@ -64,9 +64,9 @@ class TokenUsageSource:
             feed.cancel()
 
     async def first_read(self, timeout_s: float) -> None:
-        """Return once the stream was read to its end, at the latest after so long."""
+        """Return once the stream was read to its end, or could not be, or after so long."""
         if self._ledger.budgeted:
-            await self._feed.wait_current(timeout_s)
+            await self._feed.first_read(timeout_s)
 
     def read(self, in_flight: Mapping[PoolKey, int]) -> Mapping[str, Reading[TokenUsage]]:
         """Where each tenant with a token budget stands; `in_flight` are the tasks now running."""

@@ -130,7 +130,7 @@ class StreamFeed:
         self._on_message = on_message
         self._last: int | None = None
         self._created: datetime | None = None
-        self._current = asyncio.Event()
+        self._tried = asyncio.Event()
         self._connection = asyncio.Event()
         nats.on_reconnect(self._connection.set)
         self.problem: NoAnswerError | None = None
@@ -148,16 +148,16 @@ class StreamFeed:
                 if self.problem is None or error.detail != self.problem.detail:
                     log.info("stream %s is not read: %s", self._stream, error.detail)
                 self.problem = error
+                self._tried.set()
             await self._pause()
 
-    async def wait_current(self, timeout_s: float) -> bool:
-        """Return once the stream was read to its end, or could not be; whether it was."""
+    async def first_read(self, timeout_s: float) -> None:
+        """Return once the stream was read to its end, or could not be, or after so long."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._current.wait()
+                await self._tried.wait()
         except TimeoutError:
-            return False
-        return self.problem is None
+            log.info("stream %s: %d messages are still to be read", self._stream, self.behind)
 
     async def _follow(self) -> None:
         """Read until something goes wrong. Raises NoAnswerError."""
@@ -189,16 +189,17 @@ class StreamFeed:
 
     def _beginning(self, info: StreamInfo) -> dict[str, Any]:
         state = info.state
+        is_another = info.created != self._created
+        self._created = info.created
         if self._last is None:
             since = self._since()
             self.missing_before = _removed_before(state, since)
             moment = datetime.fromtimestamp(since, UTC).isoformat()
             return {"deliver_policy": "by_start_time", "opt_start_time": moment}
-        if info.created != self._created:
+        if is_another:
             self._last = 0  # another stream by the same name: what was counted stays counted
         elif state.first_seq > self._last + 1:
             self.missing_before = (state.first_ts if state.messages else state.last_ts).timestamp()
-        self._created = info.created
         return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}
 
     async def _pull(self, consumer: str, inbox: str, arrivals: asyncio.Queue[Msg | None]) -> None:
@@ -255,7 +256,7 @@ class StreamFeed:
     def _is_current(self) -> None:
         self.behind = 0
         self.current_at = self._clock.now()
-        self._current.set()
+        self._tried.set()
 
     async def _pause(self) -> None:
         """A while, or until the next connection."""

@@ -1,0 +1,243 @@
+"""The token ledger on the real server: rebuilt, followed, and never wrong without saying so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+
+from controller.bus.session import NatsSession
+from controller.engine.clock import SystemClock
+from controller.model.ids import pool_key
+from controller.model.observation import TokenUsage
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.sources.usage import TokenUsageSource
+from controller.sources.usage_events import SUBJECT_PREFIX, USAGE_STREAM
+from tests.integration.nats.conftest import NERVOUS, Connect, Until
+from tests.support.nats_server import RealNats
+from tests.unit.sources.usage_world import event, fleet, tenant
+
+PATIENCE_S = 10.0
+
+
+async def make_stream(session: NatsSession, **more: object) -> JetStreamContext:
+    js = session.jetstream(timeout_s=5.0)
+    subjects = [f"{SUBJECT_PREFIX}.>"]
+    await js.add_stream(StreamConfig(name=USAGE_STREAM, subjects=subjects, **more))
+    return js
+
+
+async def publish(js: JetStreamContext, *events: tuple[str, bytes]) -> None:
+    await asyncio.gather(*(js.publish(subject, data) for subject, data in events))
+
+
+class Ledger:
+    """A source that reads, and where its tenants stand now."""
+
+    def __init__(self, source: TokenUsageSource) -> None:
+        self.source = source
+
+    def of(self, name: str = "acme") -> Reading[TokenUsage]:
+        return self.source.read({})[name]
+
+    def used(self, name: str = "acme") -> Decimal | None:
+        reading = self.of(name)
+        return None if isinstance(reading, Absent) else reading.value.used
+
+    def is_fresh(self) -> bool:
+        return isinstance(self.of(), Fresh)
+
+
+@asynccontextmanager
+async def ledger(session: NatsSession) -> AsyncIterator[Ledger]:
+    source = TokenUsageSource(session, SystemClock(), fleet(tenant(), tenant("globex")))
+    async with source.reading():
+        await source.first_read(PATIENCE_S)
+        yield Ledger(source)
+
+
+async def test_what_was_used_before_the_controller_began_is_counted(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, *[event(input=100, output=10) for _ in range(2500)])
+    await publish(js, event("globex", input=7))
+    async with ledger(session) as tokens:
+        assert isinstance(tokens.of(), Fresh)
+        assert tokens.used() == 2500 * 110
+        assert tokens.used("globex") == 7
+
+
+async def test_what_is_used_from_then_on_is_counted_as_it_comes(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    async with ledger(session) as tokens:
+        for number in range(1, 4):
+            await publish(js, event(input=1000, cached_input=500))
+            await until(lambda used=number * 1050: tokens.used() == used)
+
+
+async def test_a_tenant_that_used_nothing_has_used_nothing_once_the_stream_was_read(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    await make_stream(session)
+    async with ledger(session) as tokens:
+        reading = tokens.of()
+        assert isinstance(reading, Fresh)
+        assert reading.value == TokenUsage(used=Decimal(0), burn_per_minute=Decimal("0.000"))
+
+
+async def test_without_a_stream_nothing_is_known_and_it_says_what_is_missing(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    async with ledger(session) as tokens:
+        reading = tokens.of()
+        assert isinstance(reading, Absent)
+        assert reading.why is Why.STREAM_MISSING
+        assert f"no stream {USAGE_STREAM}" in reading.detail
+
+
+async def test_a_server_killed_and_started_again_counts_nothing_twice_and_forgets_nothing(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, *[event(input=10) for _ in range(300)])
+    async with ledger(session) as tokens:
+        assert tokens.used() == 3000
+        server.kill()
+        await until(lambda: not session.connected)
+        away = tokens.of()
+        assert isinstance(away, Stale)
+        assert away.why is Why.DISCONNECTED
+        assert away.value.used == 3000
+        server.start()
+        await until(lambda: session.connected)
+        await publish(session.jetstream(), event(input=5))
+        await until(lambda: tokens.used() == 3005)
+        await until(tokens.is_fresh)
+        async with ledger(session) as another:
+            assert another.used() == 3005
+
+
+async def test_a_frozen_server_makes_the_totals_stale(
+    server: RealNats, session_to: Connect, until: Until
+) -> None:
+    session = await session_to(server.url, pace=NERVOUS)
+    await until(lambda: session.connected)
+    js = await make_stream(session)
+    await publish(js, event(input=10))
+    async with ledger(session) as tokens:
+        assert tokens.is_fresh()
+        server.freeze()
+        try:
+            await until(lambda: not tokens.is_fresh())
+            assert tokens.used() == 10
+        finally:
+            server.thaw()
+        await until(tokens.is_fresh)
+
+
+async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, event(input=100))
+    async with ledger(session) as tokens:
+        good = event()[0]
+        await publish(
+            js,
+            event(input=-50),
+            event(input=2**63),
+            event(input=10**400),
+            event(input=1.5),
+            event("nobody", input=1),
+            (good, b"\xff\x00garbage"),
+            (good, b"[" * 100_000),
+            (good, b"{}"),
+            (good, event("globex", input=10)[1]),
+        )
+        await publish(js, event(input=1))
+        await until(lambda: tokens.used() == 101)
+        assert tokens.used("globex") == 0
+        assert tokens.source.refused().count == 9
+        assert tokens.is_fresh()
+
+
+async def test_a_stream_taken_away_is_missed_and_one_made_anew_adds_to_what_was_used(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.sources.usage_feed.RETRY_S", 0.02)
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, *[event(input=10) for _ in range(5)])
+    async with ledger(session) as tokens:
+        await js.delete_stream(USAGE_STREAM)
+        await until(lambda: isinstance(tokens.of(), Absent))
+        await make_stream(session)
+        await publish(js, event(input=1))
+        await until(lambda: tokens.used() == 51)
+        assert tokens.is_fresh()
+
+
+async def test_a_consumer_taken_away_is_made_again_where_it_was(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.sources.usage_feed.RETRY_S", 0.02)
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, event(input=10))
+    async with ledger(session) as tokens:
+        [consumer] = await js.consumers_info(USAGE_STREAM)
+        await js.delete_consumer(USAGE_STREAM, consumer.name)
+        await publish(js, event(input=1))
+        await until(lambda: tokens.used() == 11)
+        await until(tokens.is_fresh)
+
+
+async def test_a_day_whose_events_were_removed_is_known_only_in_part(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session, max_msgs=10)
+    await publish(js, *[event(input=10) for _ in range(25)])
+    async with ledger(session) as tokens:
+        reading = tokens.of()
+        assert isinstance(reading, Stale)
+        assert reading.why is Why.INCOMPLETE
+        assert reading.value.used == 100
+
+
+async def test_a_silent_stream_is_asked_for_nothing(
+    server: RealNats, connect: Connect, directory: Path
+) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, event(input=10))
+    async with ledger(session) as tokens:
+        assert tokens.is_fresh()
+        before = (await js.account_info()).api.total
+        await asyncio.sleep(0.3)
+        assert (await js.account_info()).api.total == before + 1
+
+
+async def test_tasks_in_flight_are_reserved_for(server: RealNats, connect: Connect) -> None:
+    session = await connect(server.url)
+    js = await make_stream(session)
+    await publish(js, *[event(input=1000) for _ in range(20)])
+    async with ledger(session) as tokens:
+        [reading] = [tokens.source.read({pool_key("acme", "research"): 3})["acme"]]
+        assert isinstance(reading, Fresh)
+        assert reading.value.reserved == 3000
