@@ -9,6 +9,9 @@ from typing import Protocol
 
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
+from controller.model.intents import Scope
+from controller.model.kept import Remembered, Standing
+from controller.model.memory import Memory
 from controller.model.observation import ClusterEvent, Pods, QueueDepth, WakeWatch, Workload
 from controller.model.outcome import Outcome
 from controller.model.readings import Reading
@@ -113,6 +116,65 @@ class NatsRequests(Protocol):
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call back on the event loop with every connection made, the first included."""
+        ...
+
+
+class StoreError(Exception):
+    """What outlives a process cannot be read or written; the message may be shown.
+
+    StoreError
+    ├── StoreAwayError       no answer: a write may or may not have happened
+    ├── StoreMissingError    the store was never made
+    ├── StoreUnreadableError what it holds cannot be understood
+    └── StoreConflictError   somebody else has written since we read
+    """
+
+
+class StoreAwayError(StoreError):
+    """No answer is to be had; `code` is JetStream's, where it gave one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StoreMissingError(StoreError):
+    """The store was never made."""
+
+
+class StoreUnreadableError(StoreError):
+    """What the store holds cannot be understood."""
+
+
+class StoreConflictError(StoreError):
+    """Somebody else has written since we read."""
+
+
+class MemoryStore(Protocol):
+    """Keeps the planner's memory over restarts."""
+
+    async def load(self) -> Remembered | None:
+        """What was saved last, whole; None if nothing ever was. Raises StoreError."""
+        ...
+
+    async def save(self, memory: Memory, now: float) -> None:
+        """Replace what was saved, all of it or nothing. Raises StoreError."""
+        ...
+
+
+class IntentStore(Protocol):
+    """What operators ask for, followed as it changes."""
+
+    def standing(self) -> Standing:
+        """The intents as far as they are known now."""
+        ...
+
+    async def first_read(self) -> None:
+        """Return once they were read for the first time."""
+        ...
+
+    def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
+        """Call back on the event loop with what is concerned when intents came, went or changed."""
         ...
 
 

@@ -1,11 +1,11 @@
-"""Requests and one-message subscriptions on one connection; a refusal is not a silence."""
+"""Requests, deliveries, one-message subscriptions on one connection; a refusal is not a silence."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from nats import errors
@@ -62,6 +62,38 @@ class Once:
                 return  # it ended with its connection
 
 
+class Delivery:
+    """A subscription for what a consumer delivers."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        on_message: Callable[[Msg | None], None],
+        forget: Callable[[Delivery], None],
+    ) -> None:
+        self._subscription = subscription
+        self._on_message = on_message
+        self._forget = forget
+
+    @property
+    def subject(self) -> str:
+        """Where to deliver."""
+        return self._subscription.subject
+
+    def lost(self) -> None:
+        """The connection is gone, and this with it."""
+        self._forget(self)
+        self._on_message(None)
+
+    async def end(self) -> None:
+        """Take no more; nothing happens if it has ended with its connection."""
+        self._forget(self)
+        try:
+            await self._subscription.unsubscribe()
+        except errors.Error:
+            return
+
+
 class Exchange:
     """Everything that waits on one connection: all of it ends with the connection."""
 
@@ -71,13 +103,20 @@ class Exchange:
         self._number = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg | NatsError]]] = {}
         self._once: dict[str, set[Once]] = {}
+        self._deliveries: set[Delivery] = set()
         self._inbox_refused = ""
 
     async def open(self) -> None:
         """Subscribe to our inbox. Raises nats.errors.Error."""
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The answer's payload. Raises NatsError."""
         if self._inbox_refused:
             raise NatsRefusedError(self._inbox_refused)
@@ -87,7 +126,9 @@ class Exchange:
         self._waiting[reply] = (subject.lower(), answer)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._client.publish(subject, payload, reply=reply)
+                await self._client.publish(
+                    subject, payload, reply=reply, headers=dict(headers) if headers else None
+                )
                 message = await answer
         except errors.Error as error:
             raise NatsDisconnectedError(in_words(error)) from error
@@ -124,6 +165,31 @@ class Exchange:
         message.add_done_callback(arrived)
         return once
 
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> Delivery:
+        """A subject of our own for a consumer to deliver to; `on_message` gets what comes there,
+        and None once when the connection is lost. Raises NatsDisconnectedError.
+        """
+
+        async def take(message: Msg) -> None:
+            on_message(message)
+
+        # apart from the answers' inbox: what is delivered there keeps its own subject
+        subject = f"{self._inbox}.{next(self._number)}.delivery"
+        try:
+            subscription = await self._client.subscribe(subject, cb=take)
+        except errors.Error as error:
+            raise NatsDisconnectedError(in_words(error)) from error
+        delivery = Delivery(subscription, on_message, self._deliveries.discard)
+        self._deliveries.add(delivery)
+        return delivery
+
+    async def send(self, subject: str, payload: bytes, reply: str) -> None:
+        """Publish; whoever answers does so to `reply`. Raises NatsDisconnectedError."""
+        try:
+            await self._client.publish(subject, payload, reply=reply)
+        except errors.Error as error:
+            raise NatsDisconnectedError(in_words(error)) from error
+
     async def violation(self, said: str) -> None:
         """The server refused something: tell whoever asked for it."""
         match = _VIOLATION.search(said)
@@ -148,6 +214,8 @@ class Exchange:
         """The connection is gone: whoever waits need not wait any longer."""
         self._fail(NatsDisconnectedError(words))
         self._once.clear()
+        for delivery in tuple(self._deliveries):
+            delivery.lost()
 
     def _fail(self, error: NatsError) -> None:
         for _, answer in self._waiting.values():

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 import msgspec
 from nats import errors
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from controller.bus.client import GreetingError, StrictClient, UnsupportedServerError
 from controller.bus.credentials import CredentialsError, identity
-from controller.bus.exchange import Exchange, Once
+from controller.bus.exchange import Delivery, Exchange, Once
 from controller.bus.words import in_words
 from controller.model.secret import without_userinfo
 from controller.model.settings import NatsSettings
@@ -136,9 +137,15 @@ class NatsSession:
         """Call back with every connection made, the first included."""
         self._reconnect_callbacks.append(callback)
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The answer's payload. Raises controller.ports.NatsError."""
-        answer = await self._open_exchange().request(subject, payload, timeout_s)
+        answer = await self._open_exchange().request(subject, payload, timeout_s, headers)
         self._last_good_at = self._clock.now()
         return answer
 
@@ -147,6 +154,18 @@ class NatsSession:
     ) -> Once:
         """See `controller.ports.NatsRequests`. Raises NatsDisconnectedError."""
         return await self._open_exchange().subscribe_once(subject, on_message, on_refused)
+
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> Delivery:
+        """A subject of this connection for a consumer to deliver to; `on_message` gets what comes
+        there, and None once when the connection is lost. Raises NatsDisconnectedError.
+        """
+        return await self._open_exchange().deliver_to(on_message)
+
+    async def send(self, subject: str, payload: bytes, reply: str) -> None:
+        """Publish without waiting; whoever answers does so to `reply`, the subject of a delivery.
+        Raises NatsDisconnectedError.
+        """
+        await self._open_exchange().send(subject, payload, reply)
 
     def jetstream(self, timeout_s: float = 2.0) -> JetStreamContext:
         """JetStream on the connection of this moment; ask again after `on_reconnect`.

@@ -1,0 +1,62 @@
+"""A bucket of its own for a test, on a connected session, and a world to remember."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from controller.bus.intents import IntentBoard
+from controller.bus.kv import KeyValue
+from controller.bus.session import NatsSession
+from controller.engine.clock import SystemClock
+from controller.model.ids import PoolKey
+from controller.model.intents import Scope
+from controller.model.memory import Ask, Memory, PoolMemory, RecommendationRun, ScaleChange
+
+BUCKET = "agentdash"
+NOW = 1_700_000_000.0
+
+
+def bucket(session: NatsSession) -> KeyValue:
+    return KeyValue(session, BUCKET)
+
+
+def pool_memory(replicas: int = 3) -> PoolMemory:
+    return PoolMemory(
+        since=NOW - 900,
+        last_active_at=NOW - 5.25,
+        recommendations=(RecommendationRun(replicas=replicas, first_at=NOW - 60, last_at=NOW),),
+        scaled_up=(ScaleChange(change=2, at=NOW - 30.125),),
+        asked=Ask(before=1, after=replicas, at=NOW - 1, earlier=(2,)),
+        own_zero=True,
+        failures={"queue": 2},
+    )
+
+
+def memory(pools: int = 2, replicas: int = 3) -> Memory:
+    keys = (PoolKey(f"acme/p{number:05}") for number in range(pools))
+    return Memory(pools={key: pool_memory(replicas) for key in keys})
+
+
+class Followed:
+    """A board that follows a bucket, and what it called back with."""
+
+    def __init__(self, session: NatsSession, kv: KeyValue) -> None:
+        self.board = IntentBoard(session, kv, SystemClock())
+        self.concerned: list[Scope] = []
+        self.board.on_change(self._changed)
+
+    def _changed(self, scopes: Collection[Scope]) -> None:
+        self.concerned += scopes
+
+
+@asynccontextmanager
+async def following(session: NatsSession, kv: KeyValue) -> AsyncIterator[Followed]:
+    followed = Followed(session, kv)
+    running = asyncio.create_task(followed.board.run())
+    try:
+        yield followed
+    finally:
+        running.cancel()
+        await asyncio.wait({running})

@@ -1,0 +1,288 @@
+"""Operators' intents on a real nats-server: followed as they change, kept while nobody can read."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+from nats.aio.msg import Msg
+
+from controller.bus import watch as watch_module
+from controller.bus.intent_codec import Kind
+from controller.bus.intent_desk import IntentConflictError, IntentDesk
+from controller.bus.intents import read_intents
+from controller.bus.watch import _Order
+from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from tests.integration.nats.conftest import NERVOUS, Connect, Until
+from tests.integration.nats.kept import bucket, following
+from tests.support.nats_server import RealNats
+
+RESEARCH = Scope(pool="acme/research")
+PIN = Pin(pool="acme/research", replicas=2, who="ann", why="launch")
+PAUSE = Pause(scope=Scope(tenant="acme"), keep=1, who="ben", why="cost", until=2e9)
+FREEZE = Freeze(scope=Scope(), who="eve", why="incident")
+
+
+async def test_what_stands_and_each_change_is_seen(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    desk = IntentDesk(kv)
+    await desk.put(PIN, replaces=None)
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        assert seen.board.standing().in_force() == Intents(pins=(PIN,))
+        await desk.put(FREEZE, replaces=None)
+        pause = await desk.put(PAUSE, replaces=None)
+        await until(lambda: seen.board.standing().in_force().pauses)
+        assert seen.board.standing().in_force() == Intents(
+            pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
+        )
+        await desk.withdraw(Kind.PAUSE, PAUSE.scope, replaces=pause)
+        await until(lambda: not seen.board.standing().in_force().pauses)
+    assert seen.concerned == [RESEARCH, Scope(), PAUSE.scope, PAUSE.scope]
+    assert await read_intents(kv) == seen.board.standing()
+
+
+async def test_without_a_bucket_nothing_is_asked_for_and_none_is_made(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    assert (await read_intents(kv)).in_force() == Intents()
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        assert seen.board.standing().read
+        assert seen.board.standing().lost_at is None
+        streams = await session.request("$JS.API.STREAM.NAMES", b"", 5.0)
+        assert b"KV_" not in streams
+        await IntentDesk(kv).put(PIN, replaces=None)
+        await until(lambda: seen.board.standing().intents.pins)
+
+
+async def test_intents_that_cannot_be_read_stay_even_past_their_end(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        await IntentDesk(kv).put(PAUSE, replaces=None)
+        await until(lambda: seen.board.standing().intents.pauses)
+        server.kill()
+        await until(lambda: seen.board.standing().lost_at)
+        [pause] = seen.board.standing().in_force().pauses
+        assert pause.until is None
+        server.start()
+        await until(lambda: seen.board.standing().lost_at is None)
+        assert seen.board.standing().in_force().pauses == (PAUSE,)
+
+
+async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_back(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url, pace=NERVOUS)
+    kv = bucket(session)
+    desk = IntentDesk(bucket(await connect(server.url)))
+    async with following(session, kv) as seen:
+        pin = await desk.put(PIN, replaces=None)
+        await until(lambda: seen.board.standing().intents.pins)
+        assert session._client is not None
+        await session._client.close()
+        await desk.withdraw(Kind.PIN, RESEARCH, replaces=pin)
+        await desk.put(FREEZE, replaces=None)
+        await until(lambda: seen.board.standing().intents == Intents(freezes=(FREEZE,)))
+
+
+async def test_a_gap_in_what_is_delivered_begins_anew_with_all_there_is(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, drop = _Order.take, asyncio.Event()
+
+    def deaf(order: _Order, message: Msg | None) -> None:
+        if drop.is_set():
+            drop.clear()
+        else:
+            take(order, message)
+
+    monkeypatch.setattr(_Order, "take", deaf)
+    session = await connect(server.url)
+    kv = bucket(session)
+    desk = IntentDesk(kv)
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        await desk.put(PIN, replaces=None)
+        await until(lambda: seen.board.standing().intents.pins)
+        drop.set()
+        await desk.put(FREEZE, replaces=None)
+        await until(lambda: not drop.is_set())
+        await desk.put(PAUSE, replaces=None)
+        await until(lambda: seen.board.standing().intents.pauses)
+        assert seen.board.standing().intents == Intents(
+            pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
+        )
+
+
+async def test_a_silent_consumer_is_replaced(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(watch_module, "SILENCE_S", 0.3)
+    session = await connect(server.url)
+    kv = bucket(session)
+    await kv.create()
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        names = f"$JS.API.CONSUMER.NAMES.{kv.stream}"
+        answer = await session.request(names, b"", 5.0)
+        name = answer.partition(b'"consumers":["')[2].partition(b'"')[0].decode()
+        await session.request(f"$JS.API.CONSUMER.DELETE.{kv.stream}.{name}", b"", 5.0)
+        await until(lambda: seen.board.standing().lost_at)
+        await until(lambda: seen.board.standing().lost_at is None)
+        await IntentDesk(kv).put(PIN, replaces=None)
+        await until(lambda: seen.board.standing().intents.pins)
+
+
+async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "HEARTBEAT_S", 0.1)
+    orders: list[_Order] = []
+    take = _Order.take
+
+    def skipping(order: _Order, message: Msg | None) -> None:
+        orders.append(order)
+        take(order, message)
+        if len(set(orders)) < 3:
+            order._delivered += 1
+
+    monkeypatch.setattr(_Order, "take", skipping)
+    session = await connect(server.url)
+    kv = bucket(session)
+    await kv.create()
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        await until(lambda: len(set(orders)) == 3)
+        answer = await session.request(f"$JS.API.CONSUMER.NAMES.{kv.stream}", b"", 5.0)
+        assert answer.count(b"agentdash-") == 1
+
+
+async def test_a_bucket_that_went_back_in_time_is_not_believed(
+    directory: Path, connect: Connect, until: Until
+) -> None:
+    server = RealNats(directory / "server").start()
+    store, older = directory / "server" / "js", directory / "older"
+    try:
+        session = await connect(server.url)
+        kv = bucket(session)
+        desk = IntentDesk(kv)
+        await desk.put(PIN, replaces=None)
+        server.stop()
+        shutil.copytree(store, older)
+        server.start()
+        await until(lambda: session.connected)
+        async with following(session, kv) as seen:
+            await seen.board.first_read()
+            await desk.put(FREEZE, replaces=None)
+            await until(lambda: seen.board.standing().intents.freezes)
+            server.stop()
+            shutil.rmtree(store)
+            older.rename(store)
+            server.start()
+            await until(lambda: "went back in time" in seen.board.standing().detail)
+            standing = seen.board.standing()
+            assert "its last revision is 1, 2 was seen before" in standing.detail
+            assert standing.in_force() == Intents(pins=(PIN,), freezes=(FREEZE,))
+    finally:
+        server.stop()
+
+
+UNREADABLE = {
+    "freeze": (
+        "intent.freeze",
+        Intents(freezes=(Freeze(scope=Scope(), why="a freeze that cannot be read"),)),
+    ),
+    "pause": (
+        "intent.pause.acme",
+        Intents(freezes=(Freeze(scope=Scope(tenant="acme"), why="a pause that cannot be read"),)),
+    ),
+    "pin": ("intent.pin.acme.research", Intents()),
+    "no-such-kind": ("intent.dance.acme", Intents()),
+    "no-such-name": ("intent.freeze.ACME", Intents()),
+    "too-deep": ("intent.freeze.acme.research.x", Intents()),
+    "pin-of-a-tenant": ("intent.pin.acme", Intents()),
+}
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'{"version":2}', b'{"version":1,"who":1}', b"\xff"])
+@pytest.mark.parametrize(("key", "held"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_an_intent_that_cannot_be_read_is_named_and_a_freeze_freezes(
+    key: str, held: Intents, value: bytes, server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await kv.put(key, value, expected=0)
+    standing = await read_intents(kv)
+    assert standing.intents == held
+    [fault] = standing.faults
+    assert fault.key == key
+
+
+async def test_a_pin_that_is_overwritten_with_nonsense_stays_as_it_was(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    revision = await IntentDesk(kv).put(PIN, replaces=None)
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        revision = await kv.put("intent.pin.acme.research", b"?", expected=revision)
+        await until(lambda: seen.board.standing().faults)
+        assert seen.board.standing().intents == Intents(pins=(PIN,))
+        await kv.delete("intent.pin.acme.research", expected=revision)
+        await until(lambda: not seen.board.standing().faults)
+        assert seen.board.standing().intents == Intents()
+
+
+async def test_the_second_of_two_operators_is_told_who_and_when(
+    server: RealNats, connect: Connect
+) -> None:
+    desk = IntentDesk(bucket(await connect(server.url)))
+    first = await desk.put(PIN, replaces=None)
+    with pytest.raises(IntentConflictError) as caught:
+        await desk.put(Pin(pool="acme/research", replicas=5, who="ben"), replaces=None)
+    stored = await desk.read(Kind.PIN, RESEARCH)
+    assert stored is not None
+    assert (caught.value.by, caught.value.at) == ("ann", stored.at)
+    assert (caught.value.intent, caught.value.revision) == (PIN, first)
+    await desk.withdraw(Kind.PIN, RESEARCH, replaces=first, who="eve", why="done")
+    with pytest.raises(IntentConflictError, match="changed meanwhile by eve") as caught:
+        await desk.put(PIN, replaces=first)
+    assert caught.value.intent is None
+    assert await desk.read(Kind.PIN, RESEARCH) is None
+    await desk.put(PIN, replaces=caught.value.revision)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    ["a.*/x", ">/x", "a b/x", "a\n/x", "../x", "acme", "a/b/c", f"{'a' * 64}/x", "/x", "A/x"],
+)
+async def test_names_cannot_escape_their_place(
+    pool: str, server: RealNats, connect: Connect
+) -> None:
+    desk = IntentDesk(bucket(await connect(server.url)))
+    with pytest.raises(ValueError, match="DNS label"):
+        await desk.put(Pin(pool=pool, replicas=1), replaces=None)
+    with pytest.raises(ValueError, match="DNS label"):
+        await desk.put(Freeze(scope=Scope(pool=pool)), replaces=None)
+
+
+async def test_text_from_outside_is_cleaned_where_it_enters(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await IntentDesk(kv).put(Freeze(scope=Scope(), who="a\x1b[31m", why="b\u202e"), replaces=None)
+    [freeze] = (await read_intents(kv)).intents.freezes
+    assert (freeze.who, freeze.why) == ("a\ufffd[31m", "b\ufffd")

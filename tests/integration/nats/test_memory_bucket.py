@@ -1,0 +1,181 @@
+"""The planner's memory on a real nats-server: whole or not at all, whoever is cut short."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from controller.bus import memory as memory_module
+from controller.bus.kv import Entry, KeyValue
+from controller.bus.memory import HEAD, PARTS, MemoryBucket
+from controller.model.memory import Memory
+from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
+from tests.integration.nats.conftest import Connect
+from tests.integration.nats.kept import NOW, bucket, memory
+from tests.support.nats_server import RealNats
+
+
+async def parts(kv: KeyValue) -> list[str]:
+    return [entry.key for entry in await kv.entries(PARTS) if not entry.deleted]
+
+
+async def test_what_was_saved_is_loaded_without_loss(server: RealNats, connect: Connect) -> None:
+    saved = memory()
+    await MemoryBucket(bucket(await connect(server.url))).save(saved, NOW)
+    loaded = await MemoryBucket(bucket(await connect(server.url))).load()
+    assert loaded is not None
+    assert (loaded.memory, loaded.saved_at) == (saved, NOW)
+
+
+async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
+    kv = bucket(await connect(server.url))
+    assert await MemoryBucket(kv).load() is None
+    await kv.create()
+    assert await MemoryBucket(kv).load() is None
+
+
+async def test_an_empty_memory_is_not_none(server: RealNats, connect: Connect) -> None:
+    store = MemoryBucket(bucket(await connect(server.url)))
+    await store.save(memory(), NOW)
+    await store.save(Memory(), NOW + 1)
+    loaded = await store.load()
+    assert loaded is not None
+    assert loaded.memory == Memory()
+
+
+async def test_a_fleet_of_ten_thousand_pools_fits_and_only_the_last_set_is_kept(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    store = MemoryBucket(kv)
+    await store.save(memory(10_000, replicas=1), NOW)
+    await store.save(memory(10_000, replicas=2), NOW)
+    loaded = await store.load()
+    assert loaded is not None
+    assert loaded.memory == memory(10_000, replicas=2)
+    sets = {key.rpartition(".")[0] for key in await parts(kv)}
+    assert len(sets) == 1
+
+
+async def test_a_save_that_is_cut_short_leaves_the_one_before(
+    server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_module, "PART_BYTES", 1)
+    kv = bucket(await connect(server.url))
+    store = MemoryBucket(kv)
+    await store.save(memory(5, replicas=1), NOW)
+    for writes in range(6):
+        session = Dying(kv, writes)
+        with pytest.raises(StoreAwayError, match="cut"):
+            await MemoryBucket(session).save(memory(5, replicas=9), NOW + 1)
+        loaded = await MemoryBucket(kv).load()
+        assert loaded is not None
+        assert loaded.memory == memory(5, replicas=1)
+    await store.save(memory(3, replicas=2), NOW + 2)
+    assert len(await parts(kv)) == 3, "what the others left is gone"
+
+
+async def test_a_load_while_others_save_finds_one_of_them_whole(
+    server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_module, "PART_BYTES", 1)
+    kv = bucket(await connect(server.url))
+    store = MemoryBucket(kv)
+    await store.save(memory(4, replicas=1), NOW)
+    reading = Interrupted(kv, store)
+    loaded = await MemoryBucket(reading).load()
+    assert loaded is not None
+    assert loaded.memory == memory(4, replicas=2)
+
+
+async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_time(
+    server: RealNats, connect: Connect
+) -> None:
+    ours = MemoryBucket(bucket(await connect(server.url)))
+    theirs = MemoryBucket(bucket(await connect(server.url)))
+    await ours.save(memory(replicas=1), NOW)
+    await theirs.save(memory(replicas=2), NOW)
+    with pytest.raises(StoreConflictError, match="another controller"):
+        await ours.save(memory(replicas=3), NOW)
+    loaded = await ours.load()
+    assert loaded is not None
+    assert loaded.memory == memory(replicas=2)
+    await ours.save(memory(replicas=3), NOW)
+    loaded = await ours.load()
+    assert loaded is not None
+    assert loaded.memory == memory(replicas=3)
+
+
+HEADS = {
+    "not-json": (b"{", "cannot be understood"),
+    "not-utf8": (b'{"version": "\xff"}', "cannot be understood"),
+    "another-shape": (b'{"version": 1, "surprise": 1}', "cannot be understood"),
+    "newer": (b'{"version": 2, "pools": {}}', "format 2, this program reads 1"),
+    "no-version": (b"{}", "cannot be understood"),
+    "parts-of-nothing": (b'{"version": 1, "saved_at": 1, "parts": [999]}', "are missing"),
+}
+
+
+@pytest.mark.parametrize(("head", "words"), HEADS.values(), ids=HEADS)
+async def test_what_cannot_be_read_is_lost_in_words_and_replaced_by_the_next_save(
+    head: bytes, words: str, server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await kv.put(HEAD, head, expected=0)
+    store = MemoryBucket(kv)
+    with pytest.raises(StoreUnreadableError, match=words):
+        await store.load()
+    await store.save(memory(), NOW)
+    assert await store.load() is not None
+
+
+async def test_a_part_that_cannot_be_read_loses_all_of_it(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    revision = await kv.put(
+        f"{PARTS}.a.0", b'{"acme/research": {"since": "yesterday"}}', expected=0
+    )
+    head = msgspec.json.encode({"version": 1, "saved_at": NOW, "parts": [revision]})
+    await kv.put(HEAD, head, expected=0)
+    with pytest.raises(StoreUnreadableError, match="a part of it"):
+        await MemoryBucket(kv).load()
+
+
+async def test_a_server_that_is_away_is_not_an_empty_memory(
+    server: RealNats, connect: Connect
+) -> None:
+    store = MemoryBucket(bucket(await connect(server.url)))
+    await store.save(memory(), NOW)
+    server.kill()
+    with pytest.raises(StoreAwayError):
+        await store.load()
+
+
+class Dying(KeyValue):
+    """A bucket whose process ends after so many writes."""
+
+    def __init__(self, kv: KeyValue, writes: int) -> None:
+        super().__init__(kv._session, kv.bucket)
+        self._writes = writes
+
+    async def put(self, key: str, value: bytes, *, expected: int) -> int:
+        if self._writes == 0:
+            raise StoreAwayError("cut")
+        self._writes -= 1
+        return await super().put(key, value, expected=expected)
+
+
+class Interrupted(KeyValue):
+    """A bucket in which somebody saves between the first reads of its parts."""
+
+    def __init__(self, kv: KeyValue, other: MemoryBucket) -> None:
+        super().__init__(kv._session, kv.bucket)
+        self._other: MemoryBucket | None = other
+
+    async def at_revision(self, revision: int) -> Entry | None:
+        found = await super().at_revision(revision)
+        if self._other is not None:
+            other, self._other = self._other, None
+            await other.save(memory(4, replicas=2), NOW + 1)
+        return found
