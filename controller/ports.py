@@ -12,9 +12,17 @@ from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 from controller.model.kept import Remembered, Standing
 from controller.model.memory import Memory
-from controller.model.observation import ClusterEvent, Pods, QueueDepth, WakeWatch, Workload
+from controller.model.observation import (
+    ClusterEvent,
+    ClusterRoom,
+    Pods,
+    QueueDepth,
+    WakeWatch,
+    Workload,
+)
 from controller.model.outcome import Outcome
 from controller.model.readings import Reading
+from controller.model.scarcity import NodeClass, Resources
 from controller.model.snapshot import Link, Snapshot
 
 
@@ -195,6 +203,18 @@ class Workloads(Protocol):
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:
         """Call back with (namespace, Deployment's name) when one of them or its pods changed."""
+        ...
+
+
+class Supply(Protocol):
+    """What the cluster itself allows, kept up to date by watches."""
+
+    def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
+        """What the namespace's quotas leave to these Deployments together."""
+        ...
+
+    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        """What the nodes hold, and those of each class."""
         ...
 
 

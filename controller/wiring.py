@@ -17,7 +17,6 @@ from controller.engine.supervise import FatalError
 from controller.expose.server import serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
-from controller.model.observation import Observation
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
 from controller.model.tick import VERSION as TICK_VERSION
@@ -103,14 +102,16 @@ async def look_once(settings: Settings, clock: SystemClock) -> tuple[Tick, tuple
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=LOOK_S)
             observer = Observer(
+                fleet=settings.fleet,
                 queues=queues,
                 wakes=Wake(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
+                supply=cluster.supply,
                 clock=clock,
                 deadline_s=LOOK_S,
             )
             await observer.ask(pools)
-            seen, now = Observation(pools=observer.see(pools)), clock.now()
+            seen, now = observer.see(pools), clock.now()
             links, refusal = (session.link(), cluster.link()), session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
@@ -146,6 +147,7 @@ async def _run(
                 queues=queues,
                 wakes=Wake(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
+                supply=cluster.supply,
                 actuator=None if read_only else cluster.actuator,
                 links=[session, cluster],
                 clock=clock,

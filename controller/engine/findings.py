@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from controller.model.observation import Pod, PodPhase, Pods, WakeWatch
+from controller.model.observation import (
+    ClusterRoom,
+    Pod,
+    PodPhase,
+    Pods,
+    TenantObservation,
+    WakeWatch,
+)
 from controller.model.outcome import Outcome, OutcomeKind
-from controller.model.readings import Absent, Fresh, Reading, Stale, T, last_known
+from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -25,14 +32,28 @@ _NOT_STARTING: Final = frozenset(
         "RunContainerError",
     }
 )
+# nothing but the connection is wrong then, and its own finding says so
+_OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
+_NAMED: Final = 3
 
 
 def findings(
-    pools: Iterable[PoolView], links: Iterable[Link], known: Iterable[Finding], now: float
+    pools: Iterable[PoolView],
+    links: Iterable[Link],
+    tenants: Mapping[str, TenantObservation],
+    capacity: Reading[ClusterRoom],
+    *,
+    known: Iterable[Finding],
+    now: float,
 ) -> tuple[Finding, ...]:
     """All findings, worst first; one that was there before keeps its `since`."""
     since = {(finding.subject, finding.kind): finding.since for finding in known}
-    found = [*_of_links(links), *(each for pool in pools for each in _of_pool(pool))]
+    found = [
+        *_of_links(links),
+        *_of_nodes(capacity),
+        *_of_quotas(tenants),
+        *(each for pool in pools for each in _of_pool(pool)),
+    ]
     dated = [
         Finding(
             severity=severity,
@@ -53,6 +74,37 @@ def _of_links(links: Iterable[Link]) -> Iterator[_Found]:
     for link in links:
         if link.state is LinkState.DISCONNECTED:
             yield Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}"
+
+
+def _of_nodes(capacity: Reading[ClusterRoom]) -> Iterator[_Found]:
+    if (lost := _lost(capacity)) is not None:
+        yield _without("nodes", "nodes", lost)
+
+
+def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[_Found]:
+    """One for all tenants that lack the same: a Role that misses a line misses it everywhere."""
+    readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
+    for key, kind in (("quotas", Absent), ("quotas stale", Stale)):
+        lost = {name: each for name, each in readings.items() if isinstance(each, kind)}
+        if lost:
+            names = list(lost)
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield _without(key, f"quotas of {', '.join(names[:_NAMED])}{more}", lost[names[0]])
+
+
+def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
+    return None if isinstance(reading, Fresh) or reading.why in _OF_THE_LINK else reading
+
+
+def _without(kind: str, what: str, reading: Stale[T] | Absent) -> _Found:
+    """What follows where the cluster's own limits cannot be read: never that anything is held."""
+    detail = f": {reading.detail}" if reading.detail else ""
+    if isinstance(reading, Stale):
+        text = f"{what} stale ({_words(reading)}); what was known last still limits{detail}"
+        return Severity.WARNING, "kubernetes", kind, text
+    severity = Severity.INFO if reading.why is Why.REFUSED else Severity.WARNING
+    text = f"{what} cannot be read ({_words(reading)}) and set no limit{detail}"
+    return severity, "kubernetes", kind, text
 
 
 def _of_pool(pool: PoolView) -> Iterator[_Found]:

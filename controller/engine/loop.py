@@ -20,7 +20,15 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
 from controller.planning.scarcity import is_shared
-from controller.ports import Actuator, Clock, LinkStatus, QueueSource, WakeSource, Workloads
+from controller.ports import (
+    Actuator,
+    Clock,
+    LinkStatus,
+    QueueSource,
+    Supply,
+    WakeSource,
+    Workloads,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ class Engine:
         queues: QueueSource,
         wakes: WakeSource,
         workloads: Workloads,
+        supply: Supply,
         actuator: Actuator | None,
         links: Collection[LinkStatus],
         clock: Clock,
@@ -65,7 +74,13 @@ class Engine:
         self._scene = scene
         self._interval_s = interval_s
         self._observer = Observer(
-            queues=queues, wakes=wakes, workloads=workloads, clock=clock, deadline_s=interval_s
+            fleet=fleet,
+            queues=queues,
+            wakes=wakes,
+            workloads=workloads,
+            supply=supply,
+            clock=clock,
+            deadline_s=interval_s,
         )
         self._memory = Memory()
         self._intents = Intents()
@@ -114,7 +129,7 @@ class Engine:
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        if is_shared(self._fleet):
+        if is_shared(self._fleet, self._observer.see(())):
             # what one pool is given, another may lack: all of them are seen and decided
             self._tick(self._fleet.pools)
         else:
@@ -156,7 +171,7 @@ class Engine:
             self._hands.backoff.shift(step)
         under_way = self._hands.under_way
         free = [pool for pool in pools if pool.key not in under_way]
-        return Observation(pools=self._observer.see(free), clock_step_s=step)
+        return self._observer.see(free, step)
 
     def _find_sleepers(self, plan: Plan) -> None:
         """Pools at zero, or about to be, with no work known: they want a watch, and then a LIST."""

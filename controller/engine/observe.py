@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from controller.model.fleet import Pool
+from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.observation import PoolObservation, QueueDepth
+from controller.model.observation import (
+    Observation,
+    PoolObservation,
+    QueueDepth,
+    TenantObservation,
+)
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
-from controller.ports import Clock, QueueSource, WakeSource, Workloads
+from controller.ports import Clock, QueueSource, Supply, WakeSource, Workloads
 
 
 class Observer:
-    """Sees the pools: depths by asking, Deployments and pods from the watches, wakes as they come.
+    """Sees the fleet: depths by asking, Deployments, pods, quotas and nodes from the watches, wakes
+    as they come.
 
     `deadline_s` bounds the asking; what has not answered by then is a reading too.
     """
@@ -21,15 +28,20 @@ class Observer:
     def __init__(
         self,
         *,
+        fleet: Fleet,
         queues: QueueSource,
         wakes: WakeSource,
         workloads: Workloads,
+        supply: Supply,
         clock: Clock,
         deadline_s: float,
     ) -> None:
+        self._fleet = fleet
+        self._deployments = _by_tenant(fleet)
         self._queues = queues
         self._wakes = wakes
         self._workloads = workloads
+        self._supply = supply
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
@@ -54,9 +66,16 @@ class Observer:
             self._depths[pool.key] = reading
             self.failed += not isinstance(reading, Fresh)
 
-    def see(self, pools: Sequence[Pool]) -> dict[PoolKey, PoolObservation]:
-        """What is known of these pools at this instant; never waits, so it is one view."""
-        return {pool.key: self._see(pool) for pool in pools}
+    def see(self, pools: Sequence[Pool], clock_step_s: float = 0.0) -> Observation:
+        """What is known at this instant of these pools, and of all that they share with the others;
+        never waits, so it is one view.
+        """
+        return Observation(
+            pools={pool.key: self._see(pool) for pool in pools},
+            clock_step_s=clock_step_s,
+            tenants={tenant.name: self._tenant(tenant) for tenant in self._fleet.tenants},
+            capacity=self._supply.room(self._fleet.capacity.node_classes),
+        )
 
     def knows_work(self, pool: Pool) -> bool:
         """Whether the last reading says that more than the pool's activation is waiting."""
@@ -89,9 +108,21 @@ class Observer:
             warnings=self._workloads.warnings(pool),
         )
 
+    def _tenant(self, tenant: Tenant) -> TenantObservation:
+        ours = self._deployments.get(tenant.name, frozenset())
+        return TenantObservation(quota=self._supply.quota(tenant.namespace, ours))
+
     def _without_answer(self, pool: PoolKey, why: Why, detail: str) -> Reading[QueueDepth]:
         known = self._depths.get(pool)
         value = last_known(known) if known is not None else None
         if known is None or value is None:
             return Absent(why=why, at=self._clock.now(), detail=detail)
         return Stale(value=value, at=known.at, why=why, detail=detail)
+
+
+def _by_tenant(fleet: Fleet) -> dict[str, frozenset[str]]:
+    """Each tenant's Deployments."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for pool in fleet.pools:
+        found[pool.tenant].add(pool.deployment)
+    return {tenant: frozenset(names) for tenant, names in found.items()}

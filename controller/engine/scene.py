@@ -10,8 +10,14 @@ from controller.engine.record import Recorder
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.observation import Observation, PoolObservation
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    PoolObservation,
+    TenantObservation,
+)
 from controller.model.outcome import Outcome
+from controller.model.readings import Absent, Reading, Why
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
 
 
@@ -38,6 +44,8 @@ class Scene:
         self._epoch = epoch
         self._sequence = 0
         self._seen: dict[PoolKey, PoolObservation] = {}
+        self._tenants: dict[str, TenantObservation] = {}
+        self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
         self._outcomes: dict[PoolKey, Outcome] = {}
         self._findings: tuple[Finding, ...] = ()
         self._ticks = 0
@@ -47,6 +55,7 @@ class Scene:
     def saw(self, observation: Observation) -> None:
         """Take a tick's view."""
         self._seen.update(observation.pools)
+        self._tenants, self._capacity = observation.tenants, observation.capacity
 
     def ticked(self, took_s: float) -> None:
         """The whole fleet was passed over, asking included, in so many seconds."""
@@ -73,7 +82,9 @@ class Scene:
         """The next snapshot."""
         self._sequence += 1
         pools = tuple(self._view(pool, decisions.get(pool.key)) for pool in self._fleet.pools)
-        self._findings = findings(pools, links, self._findings, now)
+        self._findings = findings(
+            pools, links, self._tenants, self._capacity, known=self._findings, now=now
+        )
         return Snapshot(
             epoch=self._epoch,
             sequence=self._sequence,

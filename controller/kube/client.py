@@ -64,7 +64,7 @@ class Client:
         self._access = access
         self._pauses = pauses
         self._link = link
-        # Watches stay open for minutes, two or three a namespace: in a pool of their own, without
+        # Watches stay open for minutes, four a namespace: in a pool of their own, without
         # limit, they never keep a write from its connection.
         self._watches = _api_client(access, connections=0)
         self._calls = _api_client(access, connections=64)

@@ -16,6 +16,7 @@ from controller.kube.errors import KubeError
 from controller.kube.limits import Pauses, WriteGate
 from controller.kube.link import LinkTracker
 from controller.kube.scale import ScaleActuator
+from controller.kube.supply import ClusterSupply
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link
@@ -28,18 +29,21 @@ PROBE_TIMEOUT_S: Final = 3.0
 class Cluster:
     """`async with Cluster.connect(settings, clock) as cluster:` gives the ports of one cluster.
 
-    `workloads` and `actuator` are those ports; `client` serves whatever else is asked of the API.
+    `workloads`, `supply` and `actuator` are those ports; `client` serves whatever else is asked of
+    the API.
     """
 
     def __init__(
         self,
         client: Client,
         workloads: ClusterWorkloads,
+        supply: ClusterSupply,
         actuator: ScaleActuator,
         tracker: LinkTracker,
     ) -> None:
         self.client = client
         self.workloads = workloads
+        self.supply = supply
         self.actuator = actuator
         self._tracker = tracker
 
@@ -64,13 +68,15 @@ class Cluster:
         try:
             async with asyncio.TaskGroup() as tasks:
                 workloads = ClusterWorkloads(client, clock, tracker, tasks, settings.selector)
+                supply = ClusterSupply(client, clock, tracker, workloads)
                 actuator = ScaleActuator(client, gate, workloads, may_write)
                 owned = (
                     tasks.create_task(gate.run(), name="kube writes"),
+                    tasks.create_task(supply.run(), name="kube nodes"),
                     tasks.create_task(_probe(client, clock), name="kube probe"),
                 )
                 try:
-                    yield cls(client, workloads, actuator, tracker)
+                    yield cls(client, workloads, supply, actuator, tracker)
                 finally:
                     workloads.set_namespaces(frozenset())
                     for task in owned:
@@ -93,10 +99,13 @@ class Cluster:
         self.workloads.set_namespaces(namespaces)
 
     async def synced(self, timeout_s: float) -> bool:
-        """True as soon as every namespace was listed in full; False if that takes longer."""
+        """True as soon as every namespace was seen in full, and the nodes where that is possible;
+        False if that takes longer.
+        """
         try:
             async with asyncio.timeout(timeout_s):
-                await self.workloads.wait_listed()
+                await self.workloads.wait_seen()
+                await self.supply.wait_seen()
         except TimeoutError:
             return False
         return True

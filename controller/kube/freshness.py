@@ -30,13 +30,13 @@ class Freshness:
         clock: Clock,
         link: LinkTracker,
         *,
-        on_listed: Callable[[], None] = lambda: None,
+        on_answer: Callable[[], None] = lambda: None,
         grace_s: float = GRACE_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._link = link
-        self._on_listed = on_listed
+        self._on_answer = on_answer
         self._grace_s = grace_s
         self._monotonic = monotonic
         self._seen = self._down_since = monotonic()
@@ -50,6 +50,11 @@ class Freshness:
     def listed(self) -> bool:
         """A complete list was read at least once."""
         return self._listed
+
+    @property
+    def answered(self) -> bool:
+        """A complete list was read, or it is known why there is none."""
+        return self._listed or self._why is not Why.NEVER_READ
 
     @property
     def trouble(self) -> str:
@@ -66,7 +71,7 @@ class Freshness:
         self._listed, self._missed = True, False
         self._seen = self._down_since = self._monotonic()
         self._why, self._detail = Why.NEVER_READ, ""
-        self._on_listed()
+        self._on_answer()
 
     def alive(self) -> None:
         """The watch was opened, or said something."""
@@ -87,6 +92,7 @@ class Freshness:
         """The list or the watch failed."""
         self.interrupted()
         self._why, self._detail = why, detail
+        self._on_answer()
 
     def judge(self, value: T) -> Reading[T]:
         """The value, wrapped in what this view is worth now."""

@@ -11,13 +11,28 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from controller.kube import wire
+from controller.kube.requests import requested
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
+from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
 
 MOST_REPLICAS: Final = 2**31 - 1
+KEPT_ANNOTATIONS: Final = frozenset(
+    {
+        "agentdash.dev/freeze",
+        # KEDA, kedacore/keda apis/keda/v1alpha1/scaledobject_types.go
+        "autoscaling.keda.sh/paused",
+        "autoscaling.keda.sh/paused-replicas",
+        "autoscaling.keda.sh/paused-scale-in",
+        "autoscaling.keda.sh/paused-scale-out",
+    }
+)
+"""What a Deployment's annotations may tell an autoscaler."""
 _PLAIN_START: Final = frozenset({"ContainerCreating", "PodInitializing"})
+_ENDED: Final = frozenset({"Failed", "Succeeded"})
+_A_POD: Final = Resources(replicas=1)
 
 
 class Refused(Value):
@@ -41,11 +56,14 @@ class DeploymentRecord(Value):
 
 
 class PodRecord(Value):
-    """One pod by name, and the Deployment it belongs to, if any."""
+    """One pod by name, the Deployment it belongs to, if any, and what it takes of a quota: nothing
+    once it has run to its end.
+    """
 
     name: str
     deployment: str | None
     found: Pod | Refused
+    takes: Resources | None
 
 
 def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | Unnamed:
@@ -125,6 +143,12 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
         if not 0 <= (number or 0) <= MOST_REPLICAS:
             odd = Refused(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
             return DeploymentRecord(name=name, found=odd)
+    template = spec.template or wire.PodTemplate()
+    try:
+        requests = requested(template.spec or wire.PodSpec())
+    except ValueError as error:
+        odd = Refused(why=Why.IMPLAUSIBLE, detail=f"spec.template requests: {error}")
+        return DeploymentRecord(name=name, found=odd)
     workload = Workload(
         replicas=replicas,
         current=status.replicas or 0,
@@ -138,6 +162,12 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
         paused=bool(spec.paused),
         labels={clean_name(key): clean_name(value) for key, value in (meta.labels or {}).items()},
         message=_trouble(status.conditions or ()),
+        requests=requests,
+        annotations={
+            key: clean(value)
+            for key, value in (meta.annotations or {}).items()
+            if key in KEPT_ANNOTATIONS
+        },
     )
     return DeploymentRecord(name=name, found=workload)
 
@@ -179,7 +209,20 @@ def _pod(found: wire.Pod) -> PodRecord:
         reason=clean(reason or ""),
         message=clean(message or ""),
     )
-    return PodRecord(name=pod.name, deployment=_deployment_of(meta), found=pod)
+    return PodRecord(
+        name=pod.name,
+        deployment=_deployment_of(meta),
+        found=pod,
+        takes=None if status.phase in _ENDED else _takes(spec),
+    )
+
+
+def _takes(spec: wire.PodSpec) -> Resources:
+    """What a quota counts for the pod; of one whose amounts make no sense only that it is there."""
+    try:
+        return msgspec.structs.replace(requested(spec), replicas=1)
+    except ValueError:
+        return _A_POD
 
 
 def _refused_pod(meta: wire.Metadata, odd: str) -> PodRecord:
@@ -188,6 +231,7 @@ def _refused_pod(meta: wire.Metadata, odd: str) -> PodRecord:
         name=name,
         deployment=_deployment_of(meta),
         found=Refused(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
+        takes=_A_POD,
     )
 
 
@@ -215,7 +259,7 @@ def _phase(
     status = found.status or wire.PodStatus()
     if found.metadata.deletion_timestamp is not None:
         return PodPhase.TERMINATING, status.reason, status.message
-    if status.phase in {"Failed", "Succeeded"}:
+    if status.phase in _ENDED:
         return PodPhase.FAILED, status.reason or status.phase, status.message
     if not (found.spec and found.spec.node_name):
         scheduled = conditions.get("PodScheduled") or wire.Condition()

@@ -1,4 +1,4 @@
-"""Keeps one view of one kind of object in one namespace true: list it, watch it, begin again.
+"""Keeps one view of one kind of object true: list it, watch it, begin again.
 
 Modelled on client-go's Reflector: pages with `continue`, watches resumed by resourceVersion, the
 server's bookmarks, and 410 as the sign to list anew. Half a list is no list: the view is replaced

@@ -16,6 +16,7 @@ from controller.kube.objects import (
     deployment_record,
     pod_record,
 )
+from controller.kube.usage import PodUsage
 from controller.model.observation import Pod, Pods, Workload
 
 Changed: TypeAlias = Callable[[str], None]
@@ -101,7 +102,7 @@ _Namesakes: TypeAlias = dict[str, Pod | Refused]
 
 class PodView:
     """The pods of one namespace, counted by Deployment; a count is made anew only when one of its
-    pods changed.
+    pods changed. `usage` is what all of them take, those without a Deployment too.
     """
 
     def __init__(self, changed: Changed) -> None:
@@ -109,6 +110,7 @@ class PodView:
         self._owner: dict[str, str] = {}
         self._pods: defaultdict[str, _Namesakes] = defaultdict(dict)
         self._counted: dict[str, Pods | Refused] = {}
+        self.usage = PodUsage()
 
     def get(self, deployment: str) -> Pods | Refused:
         """The Deployment's pods, or the one of them that cannot be read."""
@@ -122,6 +124,7 @@ class PodView:
         names = {self._take(found) for found in objects}
         for name in self._owner.keys() - names:
             self._drop(name)
+        self.usage.keep(names)
 
     def put(self, found: msgspec.Raw) -> None:
         """One was added or changed."""
@@ -132,11 +135,13 @@ class PodView:
         record = pod_record(gone)
         if not isinstance(record, Unnamed):
             self._drop(record.name)
+            self.usage.drop(record.name)
 
     def _take(self, found: msgspec.Raw) -> str | None:
         record = pod_record(found)
         if isinstance(record, Unnamed):
             return None
+        self.usage.put(record.name, record.deployment, record.takes)
         if self._owner.get(record.name) != record.deployment:
             self._drop(record.name)
         if record.deployment is not None:

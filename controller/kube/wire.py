@@ -5,9 +5,12 @@ Every field may be missing or null, as Go writes them; what none of this fits is
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
+
+Quantity: TypeAlias = str | int | float
+"""resource.Quantity. The API server writes strings; whoever writes the objects may not."""
 
 
 class _Wire(msgspec.Struct, rename="camel"):
@@ -54,7 +57,7 @@ class VersionMetadata(_Wire):
 
 
 class Condition(_Wire):
-    """A condition of a Deployment or a pod."""
+    """A condition of a Deployment, a pod or a node."""
 
     type: str = ""
     status: str = ""
@@ -63,11 +66,56 @@ class Condition(_Wire):
     last_transition_time: str | None = None
 
 
+class Amounts(_Wire):
+    """core/v1 ResourceList, as far as we count."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    pods: Quantity | None = None
+
+
+class ResourceRequirements(_Wire):
+    """core/v1 ResourceRequirements."""
+
+    requests: Amounts | None = None
+    limits: Amounts | None = None
+
+
+class Container(_Wire):
+    """core/v1 Container."""
+
+    resources: ResourceRequirements | None = None
+    restart_policy: str | None = None
+
+
+class PodSpec(_Wire):
+    """core/v1 PodSpec."""
+
+    node_name: str | None = None
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    resources: ResourceRequirements | None = None
+    overhead: Amounts | None = None
+
+
+class PodTemplate(_Wire):
+    """core/v1 PodTemplateSpec."""
+
+    spec: PodSpec | None = None
+
+
+class DeploymentMetadata(Metadata):
+    """metav1.ObjectMeta with what people and other autoscalers wrote on it."""
+
+    annotations: dict[str, str] | None = None
+
+
 class DeploymentSpec(_Wire):
     """apps/v1 DeploymentSpec. No `replicas` means one (apps/v1 defaults)."""
 
     replicas: int | None = None
     paused: bool | None = None
+    template: PodTemplate | None = None
 
 
 class DeploymentStatus(_Wire):
@@ -84,7 +132,7 @@ class DeploymentStatus(_Wire):
 class Deployment(_Wire):
     """apps/v1 Deployment."""
 
-    metadata: Metadata
+    metadata: DeploymentMetadata
     spec: DeploymentSpec | None = None
     status: DeploymentStatus | None = None
 
@@ -119,12 +167,6 @@ class ContainerStatus(_Wire):
     state: ContainerState | None = None
 
 
-class PodSpec(_Wire):
-    """core/v1 PodSpec."""
-
-    node_name: str | None = None
-
-
 class PodStatus(_Wire):
     """core/v1 PodStatus."""
 
@@ -142,6 +184,50 @@ class Pod(_Wire):
     metadata: Metadata
     spec: PodSpec | None = None
     status: PodStatus | None = None
+
+
+class QuotaSpec(_Wire):
+    """core/v1 ResourceQuotaSpec; of the scopes only whether there are any."""
+
+    hard: dict[str, Quantity] | None = None
+    scopes: list[str] | None = None
+    scope_selector: msgspec.Raw | None = None
+
+
+class Quota(_Wire):
+    """core/v1 ResourceQuota."""
+
+    metadata: Metadata
+    spec: QuotaSpec | None = None
+
+
+class Taint(_Wire):
+    """core/v1 Taint."""
+
+    key: str = ""
+    effect: str = ""
+
+
+class NodeSpec(_Wire):
+    """core/v1 NodeSpec."""
+
+    unschedulable: bool | None = None
+    taints: list[Taint] | None = None
+
+
+class NodeStatus(_Wire):
+    """core/v1 NodeStatus."""
+
+    allocatable: Amounts | None = None
+    conditions: list[Condition] | None = None
+
+
+class Node(_Wire):
+    """core/v1 Node."""
+
+    metadata: Metadata
+    spec: NodeSpec | None = None
+    status: NodeStatus | None = None
 
 
 class ObjectReference(_Wire):
@@ -212,5 +298,7 @@ VERSIONED: Final = msgspec.json.Decoder(Versioned)
 IDENTIFIED: Final = msgspec.json.Decoder(Identified)
 DEPLOYMENT: Final = msgspec.json.Decoder(Deployment)
 POD: Final = msgspec.json.Decoder(Pod)
+QUOTA: Final = msgspec.json.Decoder(Quota)
+NODE: Final = msgspec.json.Decoder(Node)
 EVENT: Final = msgspec.json.Decoder(Event)
 SCALE: Final = msgspec.json.Decoder(Scale)

@@ -12,18 +12,20 @@ from controller.kube.cluster_events import WarningView
 from controller.kube.freshness import Freshness
 from controller.kube.link import LinkTracker
 from controller.kube.objects import Refused
+from controller.kube.quotas import QuotaView, quota_reading
 from controller.kube.reflector import Reflector, Resource, View
 from controller.kube.views import DeploymentView, PodView
 from controller.model.fleet import Pool
 from controller.model.observation import ClusterEvent, Pods, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.scarcity import Resources
 from controller.ports import Clock
 
 T = TypeVar("T")
 
 
 class NamespaceWorkloads:
-    """One namespace: Deployments, pods and warnings, each kept true by its own reflector."""
+    """One namespace: Deployments, pods, quotas, warnings, each kept true by its own reflector."""
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class NamespaceWorkloads:
         link: LinkTracker,
         selector: str,
         changed: Callable[[str, str], None],
-        on_listed: Callable[[], None],
+        on_answer: Callable[[], None],
     ) -> None:
         def of_namespace(deployment: str) -> None:
             changed(namespace, deployment)
@@ -42,34 +44,50 @@ class NamespaceWorkloads:
         def reflect(kind: str, view: View, **chosen: str) -> Reflector:
             path = f"{_PATHS[kind].format(namespace=quote(namespace, safe=''))}/{kind}"
             resource = Resource(kind=kind, path=path, **chosen)
-            freshness = Freshness(clock, link, on_listed=on_listed)
+            freshness = Freshness(clock, link, on_answer=on_answer)
             return Reflector(client, resource, view, freshness, clock)
 
         self.deployments = DeploymentView(of_namespace)
         self.pods = PodView(of_namespace)
+        self.quotas = QuotaView()
         self.warnings = WarningView(clock)
         self.deployments_reflector = reflect(
             "deployments", self.deployments, label_selector=selector
         )
         self.pods_reflector = reflect("pods", self.pods, label_selector=selector)
+        self.quotas_reflector = reflect("resourcequotas", self.quotas)
         self.warnings_reflector = reflect("events", self.warnings, field_selector="type=Warning")
 
     @property
-    def listed(self) -> bool:
-        """Deployments and pods were each listed in full."""
-        return self.deployments_reflector.freshness.listed and self.pods_reflector.freshness.listed
+    def seen(self) -> bool:
+        """Deployments and pods were each listed in full; quotas too, unless they cannot be."""
+        return (
+            self.deployments_reflector.freshness.listed
+            and self.pods_reflector.freshness.listed
+            and self.quotas_reflector.freshness.answered
+        )
+
+    def quota(self, deployments: frozenset[str]) -> Reading[Resources]:
+        """What the quotas leave to these Deployments together."""
+        return quota_reading(
+            self.quotas_reflector.freshness.judge(self.quotas.hard),
+            self.quotas.odd,
+            self.pods_reflector.freshness.judge(self.pods.usage.of_others(deployments)),
+        )
 
     async def run(self) -> None:
         """Reflect until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.deployments_reflector.run())
             group.create_task(self.pods_reflector.run())
+            group.create_task(self.quotas_reflector.run())
             group.create_task(self.warnings_reflector.run())
 
 
 _PATHS: Final = {
     "deployments": "/apis/apps/v1/namespaces/{namespace}",
     "pods": "/api/v1/namespaces/{namespace}",
+    "resourcequotas": "/api/v1/namespaces/{namespace}",
     "events": "/api/v1/namespaces/{namespace}",
 }
 
@@ -110,7 +128,7 @@ class ClusterWorkloads:
                 link=self._link,
                 selector=self._selector,
                 changed=self._changed,
-                on_listed=self._progress.set,
+                on_answer=self._progress.set,
             )
             self._namespaces[name] = added
             self._running[name] = self._tasks.create_task(added.run(), name=f"kube {name}")
@@ -120,7 +138,7 @@ class ClusterWorkloads:
         """The pool's Deployment; Absent(OBJECT_MISSING) if a complete view has none."""
         namespace = self._namespaces.get(pool.namespace)
         if namespace is None:
-            return self._unwatched(pool)
+            return self._unwatched(pool.namespace)
         found = namespace.deployments.get(pool.deployment)
         return _believed(namespace.deployments_reflector.freshness.judge(found), pool)
 
@@ -128,7 +146,7 @@ class ClusterWorkloads:
         """The pool's pods; none is Fresh(Pods()) if a complete view has none."""
         namespace = self._namespaces.get(pool.namespace)
         if namespace is None:
-            return self._unwatched(pool)
+            return self._unwatched(pool.namespace)
         found = namespace.pods.get(pool.deployment)
         return _believed(namespace.pods_reflector.freshness.judge(found), pool)
 
@@ -136,6 +154,11 @@ class ClusterWorkloads:
         """The cluster's own warnings about the pool in the last hour, the newest first."""
         namespace = self._namespaces.get(pool.namespace)
         return namespace.warnings.newest(pool.deployment) if namespace else ()
+
+    def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
+        """What the namespace's quotas leave to these Deployments together."""
+        watched = self._namespaces.get(namespace)
+        return self._unwatched(namespace) if watched is None else watched.quota(deployments)
 
     def blind_spots(self) -> dict[str, str]:
         """By namespace, why its warnings cannot be read; nothing depends on them."""
@@ -155,9 +178,9 @@ class ClusterWorkloads:
         if namespace is not None:
             namespace.deployments.applied(pool.deployment, uid, replicas, version)
 
-    async def wait_listed(self) -> None:
-        """Return when every namespace was listed in full at least once."""
-        while not all(watched.listed for watched in self._namespaces.values()):
+    async def wait_seen(self) -> None:
+        """Return when every namespace was seen in full at least once."""
+        while not all(watched.seen for watched in self._namespaces.values()):
             self._progress.clear()
             await self._progress.wait()
 
@@ -165,8 +188,8 @@ class ClusterWorkloads:
         for callback in self._callbacks:
             callback(namespace, deployment)
 
-    def _unwatched(self, pool: Pool) -> Absent:
-        detail = f"namespace {pool.namespace} is not watched yet"
+    def _unwatched(self, namespace: str) -> Absent:
+        detail = f"namespace {namespace} is not watched yet"
         return Absent(why=Why.NEVER_READ, at=self._clock.now(), detail=detail)
 
 

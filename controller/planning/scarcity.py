@@ -10,7 +10,12 @@ from zoneinfo import ZoneInfo
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.observation import Observation, TenantObservation, TokenUsage
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    TenantObservation,
+    TokenUsage,
+)
 from controller.model.readings import Absent, Reading, last_known
 from controller.model.scarcity import (
     Capacity,
@@ -50,6 +55,7 @@ class Scarcity:
         self._models = {model.name: model for model in fleet.models}
         self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
         self._observation = observation
+        self._room = last_known(observation.capacity) or ClusterRoom()
         self._now = now
         self.budgets: dict[str, BudgetStatus] = {}
         self.blind_budgets: set[str] = set()
@@ -69,7 +75,7 @@ class Scarcity:
         """What one replica takes of each row there is."""
         tenant = self._tenants.get(pool.tenant)
         amounts: dict[str, Amount] = {}
-        for name, amount in _amounts(pool.requests).items():
+        for name, amount in self._requests(pool).items():
             amounts[name] = amount
             amounts[f"quota-{name}:{pool.tenant}"] = amount
         if pool.usage is not None:
@@ -77,26 +83,36 @@ class Scarcity:
         return {name: amount for name, amount in amounts.items() if name in self.rows and amount}
 
     def flavors(self, pool: Pool) -> tuple[dict[str, Amount], ...]:
-        """What a replica takes on each class of nodes it may use, in its order of preference."""
-        classes = (
-            {f"{name}@{node_class}": amount for name, amount in _amounts(pool.requests).items()}
-            for node_class in pool.nodes
-        )
+        """What a replica takes on each class of nodes it may use, in its order of preference;
+        nothing on one whose room has no limit that is known.
+        """
+        requests = self._requests(pool)
         return tuple(
-            kept
-            for each in classes
-            if (kept := {name: amount for name, amount in each.items() if name in self.rows})
+            {
+                row: amount
+                for name, amount in requests.items()
+                if amount and (row := f"{name}@{node_class}") in self.rows
+            }
+            for node_class in pool.nodes
+            if node_class in self._room.classes
         )
 
+    def _requests(self, pool: Pool) -> dict[str, Amount]:
+        """What one replica takes of places, millicores and bytes: as its profile says, else as its
+        Deployment's pods request.
+        """
+        requests = pool.requests
+        if requests is None and (seen := self._observation.pools.get(pool.key)) is not None:
+            workload = last_known(seen.workload)
+            requests = None if workload is None else workload.requests
+        return _amounts(requests)
+
     def _capacity(self, fleet: Fleet) -> Iterator[Row]:
-        room = last_known(self._observation.capacity)
-        seen = room.resources if room is not None else Resources()
-        for name, amount in _least(fleet.capacity.resources, seen):
+        for name, amount in _least(fleet.capacity.resources, self._room.resources):
             yield Row(name=name, capacity=amount, bound=Bound.CAPACITY, fair=True)
-        if room is not None:
-            for node_class, resources in room.classes.items():
-                for name, amount in _least(resources, Resources()):
-                    yield Row(name=f"{name}@{node_class}", capacity=amount, bound=Bound.CAPACITY)
+        for node_class, resources in self._room.classes.items():
+            for name, amount in _least(resources, Resources()):
+                yield Row(name=f"{name}@{node_class}", capacity=amount, bound=Bound.CAPACITY)
 
     def _of_tenant(self, tenant: Tenant) -> Iterator[Row]:
         seen = self._observation.tenants.get(tenant.name, _UNSEEN)
@@ -174,10 +190,13 @@ class Scarcity:
         return amounts
 
 
-def is_shared(fleet: Fleet) -> bool:
+def is_shared(fleet: Fleet, observation: Observation) -> bool:
     """Whether pools draw on anything together: then one pool's number is everybody's matter."""
+    tenants = observation.tenants.values()
     return (
         fleet.capacity != Capacity()
+        or last_known(observation.capacity) not in (None, ClusterRoom())
+        or any(last_known(tenant.quota) not in (None, Resources()) for tenant in tenants)
         or any(model.limits is not None for model in fleet.models)
         or any(
             tenant.quota != Resources()

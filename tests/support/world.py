@@ -9,9 +9,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import ClusterEvent, Pods, QueueDepth, WakeWatch, Workload
+from controller.model.observation import (
+    ClusterEvent,
+    ClusterRoom,
+    Pods,
+    QueueDepth,
+    WakeWatch,
+    Workload,
+)
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import NodeClass, Resources
 from controller.model.snapshot import Link, LinkState
 
 START = 1_700_000_000.0
@@ -109,7 +117,9 @@ class FakeWakes:
 
 
 class FakeCluster:
-    """Deployments by key: a Workloads and an Actuator with versions and failures to order."""
+    """Deployments by key: a Workloads, a Supply and an Actuator with versions and failures to
+    order. `quotas` are by namespace; there is no limit until a test sets one.
+    """
 
     def __init__(self, clock: VirtualClock, pools: Iterable[Pool], replicas: int = 0) -> None:
         self._clock = clock
@@ -118,6 +128,8 @@ class FakeCluster:
         self.replicas = {pool.key: replicas for pool in pools}
         self.versions = {pool.key: next(self._version) for pool in pools}
         self.absent: dict[PoolKey, Absent] = {}
+        self.quotas: dict[str, Reading[Resources]] = {}
+        self.nodes: Reading[ClusterRoom] = Fresh(value=ClusterRoom(), at=clock.now())
         self.answers: dict[PoolKey, list[Outcome]] = {}
         self.gate: asyncio.Event | None = None
         self.writes: list[tuple[PoolKey, int, bool]] = []
@@ -141,6 +153,12 @@ class FakeCluster:
 
     def warnings(self, _: Pool) -> tuple[ClusterEvent, ...]:
         return ()
+
+    def quota(self, namespace: str, _deployments: frozenset[str]) -> Reading[Resources]:
+        return self.quotas.get(namespace) or Fresh(value=Resources(), at=self._clock.now())
+
+    def room(self, _classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        return self.nodes
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:
         self._callback = callback

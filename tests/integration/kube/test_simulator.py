@@ -80,7 +80,7 @@ async def test_a_dropped_watch_misses_nothing(
 ) -> None:
     pool = kit.pool("late")
     lists = cluster.client.requests["GET", "deployments"]
-    await kit.until(lambda: sim.faults.drop_watches() == 6)  # as soon as all are there
+    await kit.until(lambda: sim.faults.drop_watches() == 9)  # as soon as all are there
     await sim.create_deployment("late", "tenant-a", replicas=2)
     if expire:
         sim.faults.expire_history()

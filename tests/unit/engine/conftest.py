@@ -45,6 +45,7 @@ class Harness:
             queues=self.queues,
             wakes=self.wakes,
             workloads=self.cluster,
+            supply=self.cluster,
             actuator=self.cluster if writes else None,
             links=[self.link],
             clock=self.clock,

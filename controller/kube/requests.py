@@ -1,0 +1,77 @@
+"""What one pod requests, as the scheduler and the quota count it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Final, TypeAlias
+
+from controller.kube import wire
+from controller.kube.quantity import at_least, exact
+from controller.model.scarcity import Resources
+
+_Amount: TypeAlias = Callable[[wire.Amounts], wire.Quantity | None]
+_SIDECAR: Final = "Always"
+
+
+def requested(spec: wire.PodSpec) -> Resources:
+    """A pod's CPU and memory; None where nobody in it says anything. Raises ValueError.
+
+    The sum of the containers and sidecars, or what the hungriest moment of the start asks for, and
+    the overhead of its runtime class (PodRequests in k8s.io/component-helpers). What a LimitRange
+    would add to a template is not in it.
+    """
+    cpu = _of_pod(spec, lambda amounts: amounts.cpu)
+    memory = _of_pod(spec, lambda amounts: amounts.memory)
+    return Resources(
+        cpu_milli=None if cpu is None else at_least(cpu, 1000),
+        memory_bytes=None if memory is None else at_least(memory),
+    )
+
+
+def _of_pod(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
+    # requests of the pod as a whole (Kubernetes 1.34) stand for all that its containers ask for
+    whole = spec.resources or wire.ResourceRequirements()
+    asked = _said(whole.requests, amount)
+    if asked is None:
+        asked = _of_containers(spec, amount)
+    if asked is None:
+        asked = _said(whole.limits, amount)
+    overhead = _said(spec.overhead, amount)
+    return overhead if asked is None else asked + (overhead or 0)
+
+
+def _of_containers(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
+    """Init containers run one after the other, each beside the sidecars started before it; then all
+    containers run beside all sidecars.
+    """
+    sidecars = start = Fraction(0)
+    said = False
+    for container in spec.init_containers or ():
+        own = _of_container(container, amount)
+        said = said or own is not None
+        if container.restart_policy == _SIDECAR:
+            sidecars += own or 0
+            start = max(start, sidecars)
+        else:
+            start = max(start, sidecars + (own or 0))
+    running = [_of_container(container, amount) for container in spec.containers or ()]
+    if not said and all(own is None for own in running):
+        return None
+    return max(start, sidecars + _sum(running))
+
+
+def _of_container(container: wire.Container, amount: _Amount) -> Fraction | None:
+    """A limit without a request is the request, too (SetDefaults_Pod in core/v1)."""
+    resources = container.resources or wire.ResourceRequirements()
+    asked = _said(resources.requests, amount)
+    return _said(resources.limits, amount) if asked is None else asked
+
+
+def _said(amounts: wire.Amounts | None, amount: _Amount) -> Fraction | None:
+    written = None if amounts is None else amount(amounts)
+    return None if written is None else exact(written)
+
+
+def _sum(amounts: Iterable[Fraction | None]) -> Fraction:
+    return sum((each for each in amounts if each is not None), start=Fraction(0))
