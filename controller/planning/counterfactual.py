@@ -16,6 +16,7 @@ from controller.model.observation import ClusterRoom, Observation
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import Resources
 from controller.model.value import Value
+from controller.planning.annotations import PAUSES
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.planner import plan
 
@@ -139,7 +140,20 @@ def _without_pin(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) 
 
 def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
     pauses = tuple(pause for pause in intents.pauses if not _concerns(pause.scope, pool))
-    return seen, fleet, _changed(intents, pauses=pauses)
+    return _without_halts(pool, seen), fleet, _changed(intents, pauses=pauses)
+
+
+def _without_halts(pool: Pool, seen: Observation) -> Observation:
+    """The same without the annotations by which the pool's Deployment is paused."""
+    observed = seen.pools.get(pool.key)
+    if observed is None or isinstance(observed.workload, Absent):
+        return seen
+    workload = observed.workload.value
+    if PAUSES.isdisjoint(workload.annotations):
+        return seen
+    kept = {name: text for name, text in workload.annotations.items() if name not in PAUSES}
+    reading = replace(observed.workload, value=replace(workload, annotations=kept))
+    return replace(seen, pools={**seen.pools, pool.key: replace(observed, workload=reading)})
 
 
 def _without_quota(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:

@@ -128,6 +128,22 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     Code.KEPT_WHILE_PAUSED: Wording(
         "Paused", "paused by {who} ({reason}): kept at {value:replica}"
     ),
+    Code.KEPT_BY_ANNOTATION: Wording(
+        "Paused", "the Deployment's annotation {annotation} keeps it at {value:replica}"
+    ),
+    Code.NO_SHRINKING: Wording(
+        "Shrinking paused",
+        "the Deployment's annotation {annotation} lets nothing go: {value:replica}",
+    ),
+    Code.NO_GROWTH: Wording(
+        "Growth paused",
+        "the Deployment's annotation {annotation} lets nothing be added: {value:replica}",
+    ),
+    Code.ANNOTATION_UNREADABLE: Wording(
+        "Annotation unreadable",
+        "the Deployment's annotation {annotation} is no number of replicas ({text}):"
+        " kept at {value:replica}",
+    ),
     Code.PINNED: Wording("Pinned", "{spares:spare} pinned by {who} ({reason}): {value:replica}"),
     Code.WARM_SPARES: Wording("Warm spares", "{spares:spare} for what may come: {value:replica}"),
     Code.BASELINE: Wording("Baseline", "a tenant with work has at least {value:replica}"),

@@ -36,7 +36,7 @@ def hold(draft: Draft) -> None:
 
 def stands_still(draft: Draft) -> bool:
     """Whether a gate will keep the pool from shrinking: it then takes part in sharing as it is."""
-    if _is_frozen(draft) or not isinstance(draft.seen.pods, Fresh):
+    if _is_frozen(draft) or _is_held(draft) or not isinstance(draft.seen.pods, Fresh):
         return True
     if stands_down(draft.memory, draft.now):
         return True
@@ -50,6 +50,10 @@ def stands_still(draft: Draft) -> bool:
 
 def _is_frozen(draft: Draft) -> bool:
     return draft.override is not None and draft.override.freeze is not None
+
+
+def _is_held(draft: Draft) -> bool:
+    return draft.override is not None and any(halt.holds for halt in draft.override.halts)
 
 
 def _frozen(draft: Draft) -> bool:
@@ -122,7 +126,9 @@ def _warming_up(draft: Draft) -> bool:
     """A memory that does not reach back one window takes nothing away: nobody knows what was needed
     just before it began.
     """
-    if draft.unheld >= draft.current and draft.target >= draft.current:
+    if draft.target > draft.current:
+        return False
+    if draft.unheld >= draft.current and draft.target == draft.current:
         return False
     left_s = warm_up_left_s(draft.pool, draft.memory, draft.now)
     if left_s <= 0:

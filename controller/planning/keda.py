@@ -25,7 +25,8 @@ FORCE_ACTIVATION: Final = "autoscaling.keda.sh/force-activation"
 DEFAULT_COOLDOWN_S: Final = 300
 DEFAULT_MAX: Final = 100
 _HPA_FLOOR: Final = 1
-_REPLICAS: Final = re.compile(r"[+-]?[0-9]+")
+# at most as many digits as 32 bits need: longer ones cannot be, and Python refuses to read them
+_REPLICAS: Final = re.compile(r"([+-]?)0*([0-9]{1,10})")
 # Go's strconv.ParseBool; anything else that is written counts as yes
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -152,9 +153,11 @@ def paused_replicas(annotations: Mapping[str, str]) -> int | None:
     text = annotations.get(PAUSED_REPLICAS)
     if text is None:
         return None
-    if _REPLICAS.fullmatch(text) is None or not -(2**31) <= int(text) < 2**31:
+    found = _REPLICAS.fullmatch(text)
+    replicas = int("".join(found.groups())) if found is not None else 2**31
+    if not -(2**31) <= replicas < 2**31:
         raise AnnotationError(f"{PAUSED_REPLICAS}: {text!r} is not a number of replicas")
-    return int(text)
+    return replicas
 
 
 def has_switch(annotations: Mapping[str, str], name: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from controller.model.decision import Bound, Code
+from controller.model.decision import Bound, Code, Number
 from controller.planning.allocation import Ceiling
+from controller.planning.annotations import Halt
+from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.draft import Draft
 from controller.planning.spares import spares_for
 from controller.planning.stand_down import agreed
@@ -24,6 +26,8 @@ def limit(draft: Draft) -> None:
     _spare(draft)
     if draft.override is not None:
         _pause(draft)
+        for halt in draft.override.halts:
+            _halt(draft, halt)
     draft.target = draft.replicas
     if draft.target == draft.current:
         draft.memory = agreed(draft.memory, draft.current, draft.now)
@@ -81,8 +85,47 @@ def _pause(draft: Draft) -> None:
     if pause is None:
         return
     kept = max(pause.keep or 0, 0)
-    draft.ceilings.append(Ceiling(limit=kept, bound=Bound.PAUSE, name="pause"))
-    draft.min = draft.replicas = kept
-    draft.bound, draft.pinned, draft.spares = Bound.PAUSE, 0, 0
+    _keep_at(draft, kept)
     code = Code.PAUSED if pause.keep is None else Code.KEPT_WHILE_PAUSED
     draft.because(code, kept, who=pause.who, reason=pause.why)
+
+
+def _halt(draft: Draft, halt: Halt) -> None:
+    """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling to it; what
+    holds the Deployment as it is holds against that, too.
+    """
+    operators = min((each.limit for each in draft.ceilings), default=REPLICAS_LIMIT)
+    if halt.unreadable is not None:
+        _keep_at(draft, draft.current)
+        numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
+        draft.because(Code.ANNOTATION_UNREADABLE, draft.current, **numbers)
+    elif halt.holds or halt.keep is not None:
+        _keep_at(draft, draft.current if halt.keep is None else min(halt.keep, operators))
+        draft.because(Code.KEPT_BY_ANNOTATION, draft.replicas, annotation=halt.annotation)
+    elif halt.grows:
+        _keep_from_shrinking(draft, halt, min(draft.current, draft.max, operators))
+    else:
+        _keep_from_growing(draft, halt)
+
+
+def _keep_at(draft: Draft, replicas: int) -> None:
+    """Floor and ceiling at once."""
+    draft.ceilings.append(Ceiling(limit=replicas, bound=Bound.PAUSE, name="pause"))
+    draft.min = draft.replicas = draft.unheld = replicas
+    draft.bound, draft.pinned, draft.spares = Bound.PAUSE, 0, 0
+
+
+def _keep_from_shrinking(draft: Draft, halt: Halt, floor: int) -> None:
+    draft.min = max(draft.min, floor)
+    # what a window holds for now would go later
+    if draft.replicas <= floor and min(draft.replicas, draft.unheld) < floor:
+        draft.replicas, draft.bound = floor, Bound.PAUSE
+        draft.unheld = max(draft.unheld, floor)
+        draft.because(Code.NO_SHRINKING, floor, annotation=halt.annotation)
+
+
+def _keep_from_growing(draft: Draft, halt: Halt) -> None:
+    draft.ceilings.append(Ceiling(limit=draft.current, bound=Bound.PAUSE, name="pause"))
+    if draft.replicas > draft.current:
+        draft.replicas, draft.bound = draft.current, Bound.PAUSE
+        draft.because(Code.NO_GROWTH, draft.current, annotation=halt.annotation)

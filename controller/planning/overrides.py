@@ -1,14 +1,17 @@
-"""What holds for each pool apart from its rule: its schedule, and what operators asked for."""
+"""What holds for each pool apart from its rule: its schedule, and what operators asked for, by an
+intent or by an annotation of the Deployment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.planning.annotations import Halt, read_freeze, read_halts
 from controller.planning.schedules import Bounds, bounds_now
 
 UTC: Final = ZoneInfo("UTC")
@@ -17,12 +20,15 @@ _Dated = TypeVar("_Dated", Pin, Pause, Freeze)
 
 
 class Override(NamedTuple):
-    """One pool's bounds now, its pinned spares, its pause and whether it is frozen."""
+    """One pool's bounds now, its pinned spares, its pause, whether it is frozen, and how its
+    Deployment's annotations halt it.
+    """
 
     bounds: Bounds
     pin: Pin | None = None
     pause: Pause | None = None
     freeze: Freeze | None = None
+    halts: tuple[Halt, ...] = ()
 
 
 class Overrides:
@@ -35,10 +41,12 @@ class Overrides:
         self._freezes = tuple(_in_force(intents.freezes, now))
         self._now = now
 
-    def of(self, pool: Pool) -> Override | None:
-        """What holds for this pool; None where nothing does."""
-        if not (pool.schedules or self._pins or self._pauses or self._freezes):
+    def of(self, pool: Pool, annotations: Mapping[str, str]) -> Override | None:
+        """What holds for this pool, whose Deployment says this; None where nothing does."""
+        asked = self._pins or self._pauses or self._freezes
+        if not (asked or pool.schedules or annotations):
             return None
+        freeze = next((each for each in self._freezes if _concerns(each.scope, pool)), None)
         bounds = (
             bounds_now(
                 pool.min,
@@ -54,7 +62,8 @@ class Overrides:
             bounds=bounds,
             pin=self._pins.get(pool.key),
             pause=next((each for each in self._pauses if _concerns(each.scope, pool)), None),
-            freeze=next((each for each in self._freezes if _concerns(each.scope, pool)), None),
+            freeze=freeze or read_freeze(annotations, pool.key),
+            halts=read_halts(annotations),
         )
 
 

@@ -54,9 +54,8 @@ def plan(
         before = memory.pools.get(pool.key)
         workload = _usable(seen.workload)
         if workload is not None:
-            drafts.append(
-                _draft(pool, seen, workload, before, now=now, override=overrides.of(pool))
-            )
+            override = overrides.of(pool, workload.annotations)
+            drafts.append(_draft(pool, seen, workload, before, now=now, override=override))
             continue
         decisions[pool.key], active = _undecided(pool, seen, before, now)
         if active and before is not None:

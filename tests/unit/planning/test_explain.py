@@ -37,6 +37,8 @@ NUMBERS: dict[str, Number] = {
     "subject": "acme/research",
     "busy": 4,
     "stuck": 1,
+    "annotation": "autoscaling.keda.sh/paused",
+    "text": "many",
     "times": 3,
     "ours": 5,
     "theirs": 9,
@@ -90,6 +92,14 @@ GOLDEN = {
     Code.SCHEDULED: "an open schedule sets min 2 and max 4",
     Code.PAUSED: "paused by mara (OPS-881): nothing new starts",
     Code.KEPT_WHILE_PAUSED: "paused by mara (OPS-881): kept at 4 replicas",
+    Code.KEPT_BY_ANNOTATION: "the Deployment's annotation autoscaling.keda.sh/paused"
+    " keeps it at 4 replicas",
+    Code.NO_SHRINKING: "the Deployment's annotation autoscaling.keda.sh/paused"
+    " lets nothing go: 4 replicas",
+    Code.NO_GROWTH: "the Deployment's annotation autoscaling.keda.sh/paused"
+    " lets nothing be added: 4 replicas",
+    Code.ANNOTATION_UNREADABLE: "the Deployment's annotation autoscaling.keda.sh/paused"
+    " is no number of replicas (many): kept at 4 replicas",
     Code.PINNED: "3 spares pinned by mara (OPS-881): 4 replicas",
     Code.WARM_SPARES: "3 spares for what may come: 4 replicas",
     Code.BASELINE: "a tenant with work has at least 4 replicas",

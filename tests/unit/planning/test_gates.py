@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from controller.model.decision import Code, Gate
-from controller.model.observation import Pods, QueueDepth, Workload
+from controller.model.fleet import Fleet
+from controller.model.intents import Intents, Pin
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh, Stale, Why
+from controller.planning.planner import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)
@@ -123,6 +127,20 @@ def test_a_lost_memory_holds_a_pool_above_its_max() -> None:
 def test_a_lost_memory_lets_a_pool_grow() -> None:
     story = Story(make_pool(), replicas=6)
     assert story.tick(9).next == 9
+
+
+def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
+    pool = make_pool()
+    seen = PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=1, in_flight=0), at=START),
+        workload=Fresh(value=Workload(replicas=4), at=START),
+        pods=Fresh(value=Pods(ready=4), at=START),
+    )
+    intents = Intents(pins=(Pin(pool=pool.key, replicas=2),))
+    observation = Observation(pools={pool.key: seen})
+    result, _ = plan(observation, Fleet(pools=(pool,)), intents, Memory(), START)
+    decision = result.decisions[pool.key]
+    assert (decision.target, decision.next, decision.gate) == (6, 6, None)
 
 
 def test_a_window_only_passes_while_something_is_seen() -> None:

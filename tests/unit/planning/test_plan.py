@@ -75,7 +75,7 @@ FORBIDDEN = {
     "threading",
     "time",
 }
-ALLOWED_OUTSIDE = {"msgspec"}
+ALLOWED_OUTSIDE = {"msgspec", "cronsim"}
 FLOORS = ("controller.model.", "controller.notation.", "controller.planning.")
 
 
