@@ -1,0 +1,252 @@
+"""Following a stream when the server, the network or the stream itself play tricks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from controller.model.readings import Why
+from controller.sources.jsapi import NoAnswerError
+from controller.sources.usage_feed import Place, StreamFeed
+from tests.support.world import VirtualClock, settle
+from tests.unit.sources.fake_nats import Answer, FakeNats, api_error
+
+STREAM = "USED"
+CREATED = "2026-11-01T00:00:00Z"
+SINCE = 1_800_000_000.0
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def status(code: str, words: str = "") -> Msg:
+    return Msg(_client=None, headers={"Status": code, "Description": words})  # type: ignore[arg-type]
+
+
+def stored(sequence: int, number: int, pending: int = 0) -> Msg:
+    reply = f"$JS.ACK.{STREAM}.c.1.{sequence}.{number}.{int(SINCE)}500000000.{pending}"
+    data = str(sequence).encode()
+    return Msg(_client=None, subject="used.x", reply=reply, data=data)  # type: ignore[arg-type]
+
+
+class Server(FakeNats):
+    """A stream as a test says it is; `pulls` are the pulls asked for, `beginnings` where."""
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.info: dict[str, Any] = {"first_seq": 1, "last_seq": 0, "messages": 0}
+        self.created = CREATED
+        self.missing = False
+        self.pending = 0
+        self.pulls = 0
+        self.beginnings: list[dict[str, Any]] = []
+        self.deliver: Callable[[Msg | None], None] | None = None
+
+    def _answer(self, subject: str, payload: dict[str, Any]) -> Answer | None:
+        if self.missing:
+            return api_error(10059, "stream not found")
+        if ".STREAM.INFO." in subject:
+            state = {"first_ts": NEVER, "last_ts": NEVER} | self.info
+            return {"created": self.created, "state": state, "config": {}}
+        config = payload["config"]
+        self.beginnings.append(
+            {key: value for key, value in config.items() if key.startswith("opt")}
+        )
+        return json.dumps({"name": "c", "num_pending": self.pending}).encode()
+
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> Any:
+        self.deliver = on_message
+
+        async def end() -> None:
+            self.deliver = None
+
+        return SimpleNamespace(subject="_INBOX.d", end=end)
+
+    async def send(self, subject: str, payload: bytes, reply: str) -> None:
+        assert subject == f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c"
+        assert reply == "_INBOX.d"
+        assert json.loads(payload)["batch"] > 0
+        self.pulls += 1
+
+    async def delivers(self, *messages: Msg | None) -> None:
+        assert self.deliver is not None, "nobody reads"
+        for message in messages:
+            self.deliver(message)
+        await settle()
+
+
+class Reader:
+    def __init__(self, server: Server) -> None:
+        self.clock = VirtualClock(SINCE + 100)
+        self.server = server
+        self.read: list[str] = []
+        self.feed = StreamFeed(
+            server,
+            self.clock,
+            STREAM,
+            since=lambda: SINCE,
+            on_message=lambda _at, _subject, data: self.read.append(data.decode()),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Reader]:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self.feed.run())
+            await settle()
+            yield self
+            task.cancel()
+
+    @property
+    def why(self) -> Why | None:
+        return self.feed.problem and self.feed.problem.why
+
+
+@pytest.fixture
+async def reader() -> AsyncIterator[Reader]:
+    async with Reader(Server()).running() as running:
+        yield running
+
+
+async def test_an_empty_stream_is_read_to_its_end_at_once(reader: Reader) -> None:
+    assert reader.feed.current_at == reader.clock.now()
+    assert reader.why is None
+    assert reader.server.beginnings == [{"opt_start_time": "2027-01-15T08:00:00+00:00"}]
+
+
+async def test_the_end_is_where_nothing_is_pending(reader: Reader) -> None:
+    await reader.clock.advance(50)
+    await reader.server.delivers(stored(7, 1, pending=2), stored(8, 2, pending=1))
+    assert reader.feed.behind == 1
+    assert reader.feed.current_at == SINCE + 100
+    await reader.server.delivers(stored(9, 3))
+    assert reader.feed.behind == 0
+    assert reader.feed.current_at == SINCE + 150
+    assert reader.read == ["7", "8", "9"]
+
+
+async def test_a_heart_beat_says_that_nothing_is_unread(reader: Reader) -> None:
+    await reader.clock.advance(5)
+    await reader.server.delivers(status("100", "Idle Heartbeat"))
+    assert reader.feed.current_at == SINCE + 105
+
+
+async def test_a_pull_that_ends_is_followed_by_another(reader: Reader) -> None:
+    assert reader.server.pulls == 1
+    await reader.server.delivers(stored(1, 1))
+    assert reader.server.pulls == 1
+    await reader.server.delivers(status("408", "Request Timeout"))
+    assert reader.server.pulls == 2
+
+
+async def test_a_batch_taken_is_followed_by_another(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.sources.usage_feed.BATCH", 3)
+    await reader.server.delivers(status("408"))
+    assert reader.server.pulls == 2
+    await reader.server.delivers(*(stored(number, number) for number in range(1, 4)))
+    assert reader.server.pulls == 3
+
+
+async def test_messages_lost_on_the_way_are_read_again_and_none_twice(reader: Reader) -> None:
+    await reader.server.delivers(stored(1, 1), stored(2, 2), stored(4, 4))
+    assert reader.why is Why.INCOMPLETE
+    await reader.clock.advance(5)
+    assert reader.server.beginnings[-1] == {"opt_start_seq": 3}
+    await reader.server.delivers(stored(2, 1), stored(3, 2), stored(4, 3))
+    assert reader.read == ["1", "2", "3", "4"]
+    assert reader.why is None
+
+
+@pytest.mark.parametrize("reply", ["", "elsewhere", "$JS.ACK.a.b.1.x.y.z.0"])
+async def test_a_message_from_elsewhere_is_not_taken(reader: Reader, reply: str) -> None:
+    message = Msg(_client=None, subject="used.x", reply=reply, data=b"no")  # type: ignore[arg-type]
+    await reader.server.delivers(message)
+    assert reader.read == []
+    assert reader.why is Why.INCOMPLETE
+
+
+def test_a_server_with_a_domain_says_the_same_at_another_place() -> None:
+    plain = Place.of("$JS.ACK.S.c.1.7.2.1500000000.3")
+    assert plain == Place(stream=7, consumer=2, at=1.5, pending=3)
+    assert Place.of("$JS.ACK.hub.acc.S.c.1.7.2.1500000000.3.rnd") == plain
+    with pytest.raises(NoAnswerError):
+        Place.of("$JS.ACK.S.c.1.7.2")
+
+
+async def test_a_lost_connection_is_said_and_the_next_goes_on_where_it_was(reader: Reader) -> None:
+    await reader.server.delivers(stored(5, 1))
+    await reader.server.delivers(None)
+    assert reader.why is Why.DISCONNECTED
+    reader.server.reconnect()
+    await settle()
+    assert reader.server.beginnings[-1] == {"opt_start_seq": 6}
+    assert reader.why is None
+
+
+async def test_silence_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.sources.usage_feed.SILENCE_S", 0.01)
+    async with Reader(Server()).running() as reader:
+        while reader.why is None:
+            await asyncio.sleep(0)
+        assert reader.why is Why.TIMED_OUT
+
+
+async def test_a_missing_stream_is_asked_for_again_and_found(reader: Reader) -> None:
+    reader.server.missing = True
+    await reader.server.delivers(status("409", "Consumer Deleted"))
+    await reader.clock.advance(5)
+    assert reader.why is Why.STREAM_MISSING
+    reader.server.missing = False
+    await reader.clock.advance(5)
+    assert reader.why is None
+
+
+async def test_another_stream_by_the_same_name_is_read_from_its_beginning(reader: Reader) -> None:
+    await reader.server.delivers(stored(900, 1))
+    reader.server.created = "2026-11-02T00:00:00Z"
+    await reader.server.delivers(None)
+    reader.server.reconnect()
+    await settle()
+    assert reader.server.beginnings[-1] == {"opt_start_seq": 1}
+    await reader.server.delivers(stored(1, 1))
+    assert reader.read == ["900", "1"]
+
+
+async def test_messages_removed_before_they_were_read_are_missed(reader: Reader) -> None:
+    await reader.server.delivers(stored(5, 1))
+    reader.server.info = {
+        "first_seq": 9,
+        "last_seq": 12,
+        "messages": 4,
+        "first_ts": "2027-01-15T09:00:00.123456789Z",
+    }
+    await reader.server.delivers(None)
+    reader.server.reconnect()
+    await settle()
+    assert reader.feed.missing_before == pytest.approx(SINCE + 3600.123456)
+
+
+@pytest.mark.parametrize(
+    ("state", "missing"),
+    [
+        ({"first_seq": 1, "first_ts": "2027-01-15T09:00:00Z", "messages": 1}, 0.0),
+        ({"first_seq": 50, "first_ts": "2027-01-15T07:59:59Z", "messages": 1}, 0.0),
+        ({"first_seq": 50, "first_ts": "2027-01-15T09:00:00Z", "messages": 1}, SINCE + 3600),
+        ({"first_seq": 50, "last_ts": "2027-01-15T07:00:00Z", "messages": 0}, 0.0),
+        ({"first_seq": 50, "last_ts": "2027-01-15T10:00:00Z", "messages": 0}, SINCE + 7200),
+    ],
+    ids=["never removed", "removed before", "removed since", "emptied before", "emptied since"],
+)
+async def test_what_was_removed_since_the_beginning_is_missed(
+    state: dict[str, Any], missing: float
+) -> None:
+    server = Server()
+    server.info |= state
+    async with Reader(server).running() as reader:
+        assert reader.feed.missing_before == missing
