@@ -16,26 +16,10 @@ from controller.config.schema import FleetFile
 from controller.config.schema.connections import SecretEntry
 from controller.config.schema.section import Section, keys_of
 
-NOT_YET: Final = "not supported yet by this version of agentdash: take it out"
-
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem for each error, at the place where it is to be mended.
-
-    What a section lacks is not asked for where it has a key to come instead.
-    """
-    errors = error.errors(include_url=False)
-    waiting = {
-        one["loc"][:-1]
-        for one in errors
-        if one["type"] == "extra_forbidden"
-        and one["loc"][-1] in _section_at(one["loc"][:-1]).not_yet
-    }
-    return [
-        _problem(details, document)
-        for details in errors
-        if details["type"] != "missing" or details["loc"][:-1] not in waiting
-    ]
+    """One problem for each error, at the place where it is to be mended."""
+    return [_problem(details, document) for details in error.errors(include_url=False)]
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
@@ -58,12 +42,8 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
 
 
 def _unknown_key(section: type[Section], key: str) -> str:
-    if key in section.not_yet:
-        return NOT_YET
     if advice := did_you_mean(key, keys_of(section)):
         return f"unknown key{advice}"
-    if advice := did_you_mean(key, section.not_yet):
-        return f"unknown key{advice} That is not supported yet either: take it out"
     for name, field in section.model_fields.items():
         inner, _ = _content(field.annotation)
         if inner is not None and key in keys_of(inner):
@@ -109,11 +89,13 @@ def _sentence(details: ErrorDetails) -> str:
 
 
 def _is_private(details: ErrorDetails) -> bool:
-    return details["loc"][:1] == ("nats",)
+    return details["loc"][:1] in {("nats",), ("prometheus",)}
 
 
 def _written(details: ErrorDetails) -> str:
-    """What stands in the file, in words; below `nats` it may be a secret and is not echoed."""
+    """What stands in the file, in words; below `nats` and `prometheus` it may be a
+    secret and is not echoed.
+    """
     value, secret = details["input"], _is_private(details)
     match value:
         case None:

@@ -5,7 +5,6 @@ Checked on the plain document, so that a wrong value elsewhere in an entry hides
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +13,8 @@ from controller.config.messages import did_you_mean
 from controller.config.problems import KeyPath, Problem, quote
 from controller.config.schema.tenants import default_tiers
 from controller.model.metrics import QUEUE
+from controller.notation.formula_check import check
+from controller.notation.formula_syntax import FormulaError
 
 _NODE_CLASSES: Final = "capacity.node_classes"
 _NAMES_SHOWN: Final = 10
@@ -21,16 +22,6 @@ _SUGGESTIONS: Final = 20
 """Unknown names that are compared with each known one, which takes milliseconds where those are
 thousands.
 """
-# a formula's names; what looks like one inside a number, a comment or a call is none
-_FORMULA_WORDS: Final = re.compile(
-    r"""
-    //[^\n]* | /\*.*?\*/ | [0-9][A-Za-z0-9_.]* | [A-Za-z_$][\w$]*\s*\(
-  | (?P<name>[A-Za-z_$][\w$]*)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_FORMULA_CONSTANTS: Final = frozenset({"and", "or", "not", "true", "false", "nil"})
-
 _Pools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
 _Named = tuple[KeyPath, object]
 """Where a name is used, and the name."""
@@ -55,8 +46,9 @@ def problems(document: Document) -> list[Problem]:
         *_unknown(document, _named(pools, "tenant"), "tenant", tenants, "tenants"),
         *_unknown(document, _named(pools, "model"), "model", models, "models"),
         *_unknown(document, _classes_named(pools), "node class", classes, _NODE_CLASSES),
-        *_unknown(document, _signals_named(pools), "signal", (QUEUE,), "signals"),
-        *_selected_queues(document, pools),
+        *_unknown_signals(document, pools),
+        *_selected_signals(document, pools),
+        *_queries_to_nobody(document, pools),
         *_twice(document, _names(pools), "another pool is called"),
         *_twice(document, _deployments(pools, tenants), "another pool scales the Deployment"),
         *_twice(document, _consumers(pools), "another pool works for the consumer"),
@@ -79,35 +71,64 @@ def _classes_named(pools: _Pools) -> Iterator[_Named]:
             yield (*path, "nodes", index), name
 
 
-def _signals_named(pools: _Pools) -> Iterator[_Named]:
-    for path, metric in _external_metrics(pools):
-        yield (*path, "name"), metric.get("name")
+def _unknown_signals(document: Document, pools: _Pools) -> Iterator[Problem]:
+    """Names in metrics and formulas that are neither a signal of the pool nor its queue."""
     for path, pool in pools:
-        formula = _mapping(pool.get("modifiers")).get("formula")
-        for name in _formula_names(formula) if isinstance(formula, str) else ():
-            yield (*path, "modifiers", "formula"), name
+        known = {QUEUE, *_mapping(pool.get("signals"))}
+        yield from _unknown(document, _signals_named(path, pool), "signal", known, "signals")
 
 
-def _external_metrics(pools: _Pools) -> _Pools:
-    return [
-        ((*path, "metrics", index, "external", "metric"), _mapping(external.get("metric")))
-        for path, pool in pools
-        for index, metric in enumerate(_list(pool.get("metrics")))
-        if (external := _mapping(_mapping(metric).get("external")))
-    ]
+def _signals_named(path: KeyPath, pool: Mapping[str, Any]) -> Iterator[_Named]:
+    for metric_path, metric in _external_metrics(path, pool):
+        yield (*metric_path, "name"), metric.get("name")
+    for name in _formula_names(_mapping(pool.get("modifiers")).get("formula")):
+        yield (*path, "modifiers", "formula"), name
 
 
-def _selected_queues(document: Document, pools: _Pools) -> Iterator[Problem]:
-    for path, metric in _external_metrics(pools):
-        if metric.get("name") == QUEUE and metric.get("selector") is not None:
-            message = f"{QUEUE} is one number, there is nothing to select: take it out"
+def _external_metrics(
+    path: KeyPath, pool: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    for index, metric in enumerate(_list(pool.get("metrics"))):
+        if external := _mapping(_mapping(metric).get("external")):
+            yield (
+                (*path, "metrics", index, "external", "metric"),
+                _mapping(external.get("metric")),
+            )
+
+
+def _selected_signals(document: Document, pools: _Pools) -> Iterator[Problem]:
+    """A signal is one number: what is selected of it is said where it is read."""
+    for pool_path, pool in pools:
+        signals = _mapping(pool.get("signals"))
+        for path, metric in _external_metrics(pool_path, pool):
+            name = str(metric.get("name"))
+            if metric.get("selector") is None or name not in {QUEUE, *signals}:
+                continue
+            advice = "take it out"
+            if "external" in _mapping(signals.get(name)):
+                advice = f"write it under signals.{name}.external"
+            message = f"{name} is one number, there is nothing to select: {advice}"
             yield document.problem((*path, "selector"), message, at_key=True)
 
 
-def _formula_names(formula: str) -> list[str]:
-    """The signals a formula speaks of, each once."""
-    names = [found["name"] for found in _FORMULA_WORDS.finditer(formula)]
-    return [name for name in dict.fromkeys(names) if name and name not in _FORMULA_CONSTANTS]
+def _queries_to_nobody(document: Document, pools: _Pools) -> Iterator[Problem]:
+    if _mapping(document.data).get("prometheus") is not None:
+        return
+    for path, pool in pools:
+        for name, signal in _mapping(pool.get("signals")).items():
+            if _mapping(signal).get("prometheus") is not None:
+                message = "there is no Prometheus to ask: write prometheus: {url: ...}"
+                yield document.problem((*path, "signals", name, "prometheus"), message, at_key=True)
+
+
+def _formula_names(formula: object) -> Iterable[str]:
+    """The signals a formula speaks of; none where it cannot be read, which is said elsewhere."""
+    if not isinstance(formula, str):
+        return ()
+    try:
+        return check(formula).names
+    except FormulaError:
+        return ()
 
 
 def _unknown(

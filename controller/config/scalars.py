@@ -13,6 +13,7 @@ import durationpy
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from controller.model import ids
+from controller.model.metrics import QUEUE
 from controller.model.text import clean
 
 DAY_S: Final = 86_400.0
@@ -31,6 +32,12 @@ _REQUIREMENT: Final = re.compile(
     rf"|{_LABEL_KEY}\s*(?:(?:==|=|!=)\s*(?:{_LABEL})?|\s(?:in|notin)\s*{_LABEL_SET})?)\s*\Z"
 )
 
+_SIGNAL_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+QUERY_LENGTH: Final = 4096
+RESERVED_SIGNALS: Final = frozenset(
+    {QUEUE, "cpu", "memory", "and", "or", "not", "true", "false", "nil"}
+)
+"""The pool's own metrics, and the words of a formula."""
 # as providers call them: gpt-4.1, anthropic/claude-x, llama3:70b
 _MODEL_NAME: Final = r"[A-Za-z0-9][-A-Za-z0-9._:/@]{0,127}"
 
@@ -152,6 +159,40 @@ def _model_name(name: str) -> str:
     return name
 
 
+def _signal_name(name: str) -> str:
+    if not re.fullmatch(_SIGNAL_NAME, name):
+        raise ValueError(
+            "must be a name for formulas: at most 63 of a-z, A-Z, 0-9 and _, no digit first"
+        )
+    if name in RESERVED_SIGNALS:
+        raise ValueError("is a name that means something already: give the signal another")
+    return name
+
+
+def _query(text: str) -> str:
+    if not text.strip() or len(text) > QUERY_LENGTH:
+        raise ValueError(f"must be a query of at most {QUERY_LENGTH} characters")
+    return text
+
+
+def _prometheus(url: str) -> str:
+    """A Prometheus server's address. What is refused is not echoed: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("is not an address: write http://host:9090") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("must start with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or password: take them out")
+    if not _HOST.match(host) or port == 0:
+        raise ValueError("must name a host: http://host:9090")
+    if parts.query or parts.fragment:
+        raise ValueError("must end after the path: take ? and # out")
+    return url
+
+
 _LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 Interval = Annotated[
@@ -180,6 +221,17 @@ ServerUrl = Annotated[
     str,
     AfterValidator(_server),
     WithJsonSchema({"type": "string", "pattern": "^(nats|tls|ws|wss)://[^@?#]+$"}),
+]
+PrometheusUrl = Annotated[
+    str,
+    AfterValidator(_prometheus),
+    WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"}),
+]
+Query = Annotated[str, AfterValidator(_query)]
+SignalName = Annotated[
+    str,
+    AfterValidator(_signal_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIGNAL_NAME}$"}),
 ]
 LabelSelector = Annotated[str, AfterValidator(_label_selector)]
 FreeText = Annotated[str, Field(min_length=1), AfterValidator(_free_text)]

@@ -19,6 +19,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import Schedule
+from controller.model.signals import Signal
 from controller.model.value import Value
 
 
@@ -155,6 +156,7 @@ class Pool(Value):
     native: NativePreset | NativeCosts = NativePreset.PROMPT
     without_behavior: bool = False
     window_given: bool = True
+    signals: tuple[Signal, ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None

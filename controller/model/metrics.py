@@ -96,15 +96,29 @@ QUEUE: Final = "queue"
 """The External metric that every pool has: its messages pending and in flight."""
 
 
+class TargetType(StrEnum):
+    """Whether a metric is compared per replica, or as a whole, as autoscaling/v2 spells it."""
+
+    AVERAGE_VALUE = "AverageValue"
+    VALUE = "Value"
+
+
 class Modifiers(Value):
     """KEDA's scalingModifiers: a formula whose value replaces the metrics that it names. The target
-    is per replica and more than 0; the pool is active while the value is strictly above
-    `activation_milli`.
+    is more than 0; the pool is active while the value is strictly above `activation_milli`.
     """
 
     formula: str
     target_milli: int
     activation_milli: int = 0
+    metric_type: TargetType = TargetType.AVERAGE_VALUE
+
+    @property
+    def target(self) -> AverageValueTarget | ValueTarget:
+        """What the formula's value should be, as an External metric's target."""
+        if self.metric_type is TargetType.VALUE:
+            return ValueTarget(milli=self.target_milli)
+        return AverageValueTarget(milli=self.target_milli)
 
 
 class FallbackBehavior(StrEnum):

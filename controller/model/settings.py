@@ -43,6 +43,12 @@ class KubernetesSettings(Value):
     selector: str | None = None
 
 
+class PrometheusSettings(Value):
+    """The Prometheus server that signals are read from."""
+
+    url: str
+
+
 class ControllerSettings(Value):
     """The loop's own numbers."""
 
@@ -57,3 +63,4 @@ class Settings(Value):
     kubernetes: KubernetesSettings
     controller: ControllerSettings
     fleet: Fleet
+    prometheus: PrometheusSettings | None = None

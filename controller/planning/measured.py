@@ -192,7 +192,7 @@ class _Measuring:
         modifiers = self._pool.modifiers
         if modifiers is None:
             return None, frozenset()
-        target = AverageValueTarget(milli=modifiers.target_milli)
+        target = modifiers.target
         spec = ExternalMetric(name=COMPOSITE, target=target)
         formula = _compiled(modifiers.formula)
         if isinstance(formula, FormulaError):
@@ -261,7 +261,10 @@ class _Measuring:
         whole = None
         if modifiers is not None:
             units, rest = divmod(modifiers.target_milli, MILLI)
-            whole = FormulaTarget(target="" if rest else str(units))
+            whole = FormulaTarget(
+                target="" if rest else str(units),
+                is_average=isinstance(modifiers.target, AverageValueTarget),
+            )
         around = Situation(
             target=target,
             replicas=self._current,

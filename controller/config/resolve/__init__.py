@@ -15,6 +15,7 @@ from controller.model.settings import (
     NatsCredentials,
     NatsSettings,
     NatsTls,
+    PrometheusSettings,
     Settings,
 )
 
@@ -38,6 +39,7 @@ def settings(file: FleetFile) -> Settings:
             models=tuple(model(name, entry) for name, entry in file.models.items()),
             capacity=capacity(file.capacity),
         ),
+        prometheus=PrometheusSettings(url=file.prometheus.url) if file.prometheus else None,
     )
 
 

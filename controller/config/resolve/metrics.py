@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controller.config.schema.metrics import (
     DescribedObjectEntry,
@@ -16,6 +16,7 @@ from controller.config.schema.metrics import (
     RequirementEntry,
     ResourceTargetEntry,
 )
+from controller.config.schema.signals import SignalEntry
 from controller.model.fleet import Rule
 from controller.model.metrics import (
     QUEUE,
@@ -29,9 +30,11 @@ from controller.model.metrics import (
     ObjectMetric,
     PodsMetric,
     ResourceMetric,
+    TargetType,
     UtilizationTarget,
     ValueTarget,
 )
+from controller.model.signals import ExternalSeries, PrometheusQuery, Signal, SignalSource
 
 
 def metrics(
@@ -53,7 +56,13 @@ def modifiers(entry: ModifiersEntry | None) -> Modifiers | None:
         formula=entry.formula,
         target_milli=entry.target,
         activation_milli=entry.activation_target,
+        metric_type=TargetType(entry.metric_type),
     )
+
+
+def signals(entries: Mapping[str, SignalEntry]) -> tuple[Signal, ...]:
+    """The values from outside, in the file's order."""
+    return tuple(Signal(name=name, source=_source(entry)) for name, entry in entries.items())
 
 
 def fallback(entry: FallbackEntry | None) -> Fallback | None:
@@ -67,17 +76,30 @@ def fallback(entry: FallbackEntry | None) -> Fallback | None:
     )
 
 
+def _source(entry: SignalEntry) -> SignalSource:
+    match entry:
+        case SignalEntry(prometheus=query) if query is not None:
+            return PrometheusQuery(query=query)
+        case SignalEntry(external=one) if one is not None:
+            return ExternalSeries(name=one.name, selector=_selector(one.selector))
+    raise AssertionError("a checked signal has one source")
+
+
 def _metric(entry: MetricEntry) -> MetricSpec:
     match entry:
         case MetricEntry(external=one) if one is not None:
             return ExternalMetric(
-                name=one.metric.name, target=_figure(one.target), selector=_selector(one.metric)
+                name=one.metric.name,
+                target=_figure(one.target),
+                selector=_selector(one.metric.selector),
             )
         case MetricEntry(object=one) if one is not None:
             return _object(one.metric, one.target, one.described_object)
         case MetricEntry(pods=one) if one is not None:
             return PodsMetric(
-                name=one.metric.name, target=_average(one.target), selector=_selector(one.metric)
+                name=one.metric.name,
+                target=_average(one.target),
+                selector=_selector(one.metric.selector),
             )
         case MetricEntry(resource=one) if one is not None:
             return ResourceMetric(resource=one.name, target=_resource(one.target))
@@ -97,7 +119,7 @@ def _object(
         kind=described.kind,
         object_name=described.name,
         api_version=described.api_version or "",
-        selector=_selector(metric),
+        selector=_selector(metric.selector),
     )
 
 
@@ -121,9 +143,9 @@ def _average(
     return AverageValueTarget(milli=target.average_value)
 
 
-def _selector(metric: MetricNameEntry) -> str:
+def _selector(entry: MetricSelectorEntry | None) -> str:
     """The label selector as text, its requirements by label (meta/v1, LabelSelectorAsSelector)."""
-    entry = metric.selector or MetricSelectorEntry()
+    entry = entry or MetricSelectorEntry()
     requirements = [(label, f"{label}={value}") for label, value in entry.match_labels.items()]
     requirements += [(one.key, _requirement(one)) for one in entry.match_expressions]
     return ",".join(text for _, text in sorted(requirements))

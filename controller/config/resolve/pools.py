@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from controller.config.resolve.behavior import behavior
-from controller.config.resolve.metrics import fallback, metrics, modifiers
+from controller.config.resolve.metrics import fallback, metrics, modifiers, signals
 from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.pools import NativeEntry, PoolEntry, UsageEntry
 from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule, Tenant
@@ -60,6 +60,7 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
         native=_native(entry.native),
         without_behavior=rule is Rule.HPA and entry.behavior is None,
         window_given=_gives_window(entry.behavior),
+        signals=signals(entry.signals),
         metrics=metrics(entry.metrics, rule, target),
         modifiers=modifiers(entry.modifiers),
         fallback=fallback(entry.fallback),

@@ -7,7 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from controller.config.scalars import DnsLabel, ModelName
-from controller.config.schema.connections import ControllerEntry, KubernetesEntry, NatsEntry
+from controller.config.schema.connections import (
+    ControllerEntry,
+    KubernetesEntry,
+    NatsEntry,
+    PrometheusEntry,
+)
 from controller.config.schema.pools import PoolEntry
 from controller.config.schema.section import NO_OTHER_NAMES, Section
 from controller.config.schema.supply import CapacityEntry, ModelEntry
@@ -18,13 +23,15 @@ class FleetFile(Section):
     """The whole file."""
 
     looks_like = "version: 1"
-    not_yet = frozenset({"prometheus"})
 
     version: Literal[1] = Field(description="The version of this format: 1.")
     nats: NatsEntry = Field(description="Where the queues are.")
     kubernetes: KubernetesEntry = Field(
         default_factory=KubernetesEntry,
         description="Where the Deployments are. Default: as kubectl finds it.",
+    )
+    prometheus: PrometheusEntry | None = Field(
+        default=None, description="Where signals of Prometheus are read. Default: none."
     )
     controller: ControllerEntry = Field(
         default_factory=ControllerEntry, description="The controller's numbers."

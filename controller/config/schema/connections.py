@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from controller.config.scalars import FreeText, Interval, LabelSelector, ServerUrl
+from controller.config.scalars import FreeText, Interval, LabelSelector, PrometheusUrl, ServerUrl
 from controller.config.schema.section import Section
 
 
@@ -108,6 +108,14 @@ class KubernetesEntry(Section):
         description="Labels of the Deployments and pods to watch. "
         "Default: all in the tenants' namespaces.",
     )
+
+
+class PrometheusEntry(Section):
+    """The Prometheus server that signals are read from."""
+
+    looks_like = "{url: http://prometheus:9090}"
+
+    url: PrometheusUrl = Field(description="Its address, without a user or password.")
 
 
 class ControllerEntry(Section):

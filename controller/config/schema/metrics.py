@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from controller.config.numbers import MetricTarget, MetricValue
 from controller.config.scalars import FreeText, LabelKey, LabelValue
 from controller.config.schema.section import INT32_MAX, NO_OTHER_NAMES, Replicas, Section
-
-FORMULA_LENGTH: Final = 4096
+from controller.notation.formula_check import check
+from controller.notation.formula_syntax import FormulaError
 
 Percent = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
 def _formula(text: str) -> str:
-    if len(text) > FORMULA_LENGTH:
-        raise ValueError(f"must have at most {FORMULA_LENGTH} characters")
+    try:
+        check(text)
+    except FormulaError as error:
+        raise ValueError(f"cannot be read: {error}") from None
     return text
 
 
@@ -247,12 +249,17 @@ class ModifiersEntry(Section):
     """KEDA's scalingModifiers: one number computed from several."""
 
     looks_like = '{formula: "queue / 2", target: "5"}'
-    not_yet = frozenset({"metricType"})
 
     formula: Annotated[str, Field(min_length=1), AfterValidator(_formula)] = Field(
         description="A formula over signals, and queue; it replaces the metrics that it names."
     )
-    target: MetricTarget = Field(description="What it should be per replica: a quantity.")
+    target: MetricTarget = Field(description="What it should be: a quantity.")
+    metric_type: Literal["AverageValue", "Value"] = Field(
+        default="AverageValue",
+        alias="metricType",
+        description="Whether the number per replica counts, or the number itself. Default "
+        "AverageValue.",
+    )
     activation_target: MetricValue = Field(
         default=0,
         alias="activationTarget",

@@ -7,12 +7,20 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from controller.config.numbers import Part, Seconds, Weight
-from controller.config.scalars import DnsLabel, DnsSubdomain, NatsName, Wait, spell_duration
+from controller.config.scalars import (
+    DnsLabel,
+    DnsSubdomain,
+    NatsName,
+    SignalName,
+    Wait,
+    spell_duration,
+)
 from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry
 from controller.config.schema.schedules import ScheduleEntry
 from controller.config.schema.section import (
     INT32_MAX,
+    NO_OTHER_NAMES,
     REPLICAS_LIMIT,
     Count,
     Replicas,
@@ -20,10 +28,11 @@ from controller.config.schema.section import (
     Tasks,
     bounds_in_order,
 )
+from controller.config.schema.signals import SignalEntry
 from controller.model.scarcity import ONE
 
 LIST_LIMIT: Final = 100
-"""Schedules, metrics or node classes of one pool."""
+"""Schedules, signals, metrics or node classes of one pool."""
 
 
 class QueueEntry(Section):
@@ -139,7 +148,6 @@ class PoolEntry(Section):
     """One kind of agent of one tenant: a Deployment fed by a queue."""
 
     looks_like = "{name: ..., tenant: ..., queue: {...}, replicas: {...}}"
-    not_yet = frozenset({"signals"})
 
     name: DnsLabel = Field(description="The pool's name, once per tenant.")
     tenant: str = Field(description="The name of one of the tenants.")
@@ -202,7 +210,13 @@ class PoolEntry(Section):
     )
     schedules: Annotated[list[ScheduleEntry], Field(max_length=LIST_LIMIT)] = Field(
         default_factory=list,
-        description="Windows of the week with another min and max, in the tenant's time zone.",
+        description="Windows of time with another min and max, in the tenant's time zone.",
+    )
+    signals: Annotated[dict[SignalName, SignalEntry], Field(max_length=LIST_LIMIT)] = Field(
+        default_factory=dict,
+        description="Values from outside by name, for metrics and the formula to speak of. The "
+        "pool's pending + in flight is always there as queue.",
+        json_schema_extra=NO_OTHER_NAMES,
     )
     metrics: Annotated[list[MetricEntry], Field(min_length=1, max_length=LIST_LIMIT)] | None = (
         Field(

@@ -1,8 +1,4 @@
-"""What every section of the fleet file has in common.
-
-A key that is planned but not there yet is named in its section's `not_yet`; it is then refused as
-"not supported yet". To add it, write the field and take the name out of `not_yet`.
-"""
+"""What every section of the fleet file has in common."""
 
 from __future__ import annotations
 
@@ -29,14 +25,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    not_yet: ClassVar[frozenset[str]] = frozenset()
     looks_like: ClassVar[str] = "key: value"
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_set(cls, data: Any) -> Any:
         if isinstance(data, dict) and None in data.values():
-            known = keys_of(cls) | cls.not_yet
+            known = keys_of(cls)
             return {key: v for key, v in data.items() if v is not None or key not in known}
         return data
 

@@ -149,7 +149,7 @@ def test_the_files_top_level(complaints: Complain, text: str, complaint: str) ->
         ("rule: [hpa]", 'must be "native" or "hpa", not a list'),
         ("min: 1", "pools[0].min: unknown key here; it belongs under replicas"),
         ("schedule: []", 'unknown key; did you mean "schedules"?'),
-        ("signal: {}", 'unknown key; did you mean "signals"? That is not supported yet either'),
+        ("signal: {}", 'unknown key; did you mean "signals"?'),
         ("minimum_runtime: soon", '"soon" must be a duration'),
         ("weight: 0", "pools[0].weight: the number 0 must be more than 0 and at most 1000000"),
         ("weight: 1/3", '"1/3" must be a number, such as 3 or 0.25'),
@@ -291,30 +291,6 @@ def test_a_time_zone_must_be_known(complaints: Complain, zone: str) -> None:
     (line,) = complaints(HEAD.replace("growth", f'growth, timezone: "{zone}"'))
     assert line.startswith("fleet.yaml:3:42: tenants.acme.timezone: ")
     assert "is not a time zone this machine knows" in line
-
-
-KEYS_TO_COME = [
-    ((), "prometheus"),
-    (("pools", 0), "signals"),
-    (("pools", 0, "modifiers"), "metricType"),
-]
-
-
-@pytest.mark.parametrize(("path", "key"), KEYS_TO_COME)
-def test_a_key_to_come_is_refused_by_name(
-    fleet: dict[str, Any], dump: Dump, path: tuple[str | int, ...], key: str
-) -> None:
-    fleet["pools"][0]["modifiers"] = {"formula": "queue", "target": 1}
-    section: Any = fleet
-    for step in path:
-        section = section[step]
-    section[key] = {}
-    with pytest.raises(FleetFileError) as caught:
-        parse(dump(fleet), "fleet.yaml")
-    (error,) = caught.value.errors
-    assert error.path.endswith(key)
-    assert error.message == "not supported yet by this version of agentdash: take it out"
-    assert dump(fleet).splitlines()[error.line - 1].strip().startswith(key)
 
 
 def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Path) -> None:

@@ -275,8 +275,11 @@ NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did yo
         ),
         ("modifiers: {formula: quue / 2, target: 1}", 'formula: no signal is called "quue"; did'),
         ("modifiers: {formula: '', target: 1}", "modifiers.formula: must not be empty"),
-        (f"modifiers: {{formula: {'queue+' * 700}1, target: 1}}", "must have at most 4096 char"),
-        ("modifiers: {formula: queue}", "modifiers.target: is required. What it should be per"),
+        (
+            f"modifiers: {{formula: {'queue+' * 700}1, target: 1}}",
+            "more than 4096 characters (at char",
+        ),
+        ("modifiers: {formula: queue}", "modifiers.target: is required. What it should be: a"),
         ("modifiers: {formula: queue, target: -1}", "must be more than 0"),
         ("fallback: {failureThreshold: 3}", "fallback.replicas: is required."),
         ("fallback: {failureThreshold: -1, replicas: 1}", "must be at least 0"),

@@ -22,7 +22,7 @@ def sections(section: type[Section] = Section) -> Iterator[type[Section]]:
         yield from sections(below)
 
 
-KEYS = sorted({key for section in sections() for key in keys_of(section) | section.not_yet})
+KEYS = sorted({key for section in sections() for key in keys_of(section)})
 WORDS = [
     *("acme", "TASKS", "growth", "native", "hpa", "15m", "nats://h", "UTC", "Max", "Pods", ""),
     *("1Gi", "500m", "0.5", "1/3", "mon-fri", "sat,sun", "08:00", "24:00", "hold", "External"),

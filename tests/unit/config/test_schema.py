@@ -128,8 +128,3 @@ def test_the_example_shows_every_key_that_is_acted_on() -> None:
     text = importlib.resources.files("agentdash").joinpath("fleet.example.yaml").read_text("utf-8")
     keys = {key for section in sections() for key in keys_of(section)}
     assert {key for key in keys if not re.search(rf"\b{key}\b", text)} <= LATER
-
-
-def test_no_key_is_both_there_and_to_come() -> None:
-    for section in sections():
-        assert not keys_of(section) & section.not_yet, section.__name__

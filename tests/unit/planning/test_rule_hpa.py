@@ -36,6 +36,7 @@ from controller.model.metrics import (
     PodUsages,
     ResourceMetric,
     Series,
+    TargetType,
     UtilizationTarget,
     ValueTarget,
 )
@@ -479,3 +480,42 @@ def test_no_reading_of_a_metric_makes_the_plan_raise(
     decision = cluster.tick(3, measured_pods=(serving("0"),), metrics=readings)
     assert decision.next is not None
     assert 0 <= decision.next <= pool.max
+
+
+def test_a_formula_by_value_is_a_ratio_of_the_whole() -> None:
+    """KEDA: scalingModifiers.metricType Value makes the composite metric one of type Value."""
+    two = (serving("0"), serving("1"))
+    by_value = Modifiers(formula="queue", target_milli=10_000, metric_type=TargetType.VALUE)
+    decision = Cluster(by_hpa(modifiers=by_value), 2).tick(30, measured_pods=two)
+    assert decision.recommendation == 6
+    assert reason(decision, Code.METRIC)["target"] == 10.0
+    by_average = Modifiers(formula="queue", target_milli=10_000)
+    assert Cluster(by_hpa(modifiers=by_average), 2).tick(30, measured_pods=two).recommendation == 3
+
+
+def test_a_fallback_of_a_formula_by_value_is_spread_over_the_ready_pods() -> None:
+    """KEDA, fallback.go: target x replicas / ready pods; the ratio makes replicas of it again."""
+    pool = by_hpa(
+        modifiers=Modifiers(formula="lag", target_milli=6_000, metric_type=TargetType.VALUE),
+        fallback=Fallback(failure_threshold=0, replicas=4),
+    )
+    two = (serving("0"), serving("1"))
+    assert Cluster(pool, 2).tick(0, measured_pods=two, lag=SILENT).recommendation == 4
+    assert Cluster(pool, 2).tick(0, lag=SILENT).recommendation == 2
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+@pytest.mark.parametrize(
+    "metric", [LAG, ExternalMetric(name="lag", target=ValueTarget(milli=30_000)), MEMORY]
+)
+def test_a_metric_that_nobody_reads_lets_a_pool_grow_but_never_shrink(
+    rule: Rule, metric: MetricSpec
+) -> None:
+    queue = ExternalMetric(name="queue", target=AverageValueTarget(milli=5000))
+    cluster = Cluster(by_hpa(rule=rule, metrics=(queue, metric)), 4)
+    assert cluster.tick(40).next == 8
+    held = cluster.tick(0)
+    assert (held.next, held.gate) == (8, Gate.BLIND)
+    assert reason(held, Code.METRIC_UNKNOWN)["metric"] == reading_name(metric)
+    assert cluster.tick(0, after_s=3600.0).next == 8
+    assert cluster.tick(0).next == 8
