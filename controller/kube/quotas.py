@@ -86,8 +86,10 @@ def quota_reading(
     """What the quotas leave to the Deployments we scale, told by two views of the namespace.
 
     The pods of others count as they are now: a quota admits a pod only where there is room beside
-    all that are there, so what is left is never less than what our own pods hold already. Where
-    the pods were never seen nothing is set aside. A quota that cannot be read makes the reading
+    all that are there, so what is left is never less than what our own pods hold already. (The
+    quota's own status.used would be a second view that runs ahead of the pods' or behind it, and
+    our own new pods would look like somebody else's.) Pods that were never seen, or that the
+    fleet's selector leaves out, are not set aside. A quota that cannot be read makes the reading
     stale: those that can be read still bind.
     """
     if isinstance(hard, Absent):

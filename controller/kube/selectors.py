@@ -13,8 +13,9 @@ Matches: TypeAlias = Callable[[Labels], bool]
 # commas inside parentheses separate values, the others requirements
 _SEPARATOR: Final = re.compile(r",(?![^()]*\))")
 _REQUIREMENT: Final = re.compile(
-    r"\s*(?P<none>!)?\s*(?P<key>[^\s!=(),]+)\s*"
-    r"(?:(?P<equal>==|=|!=)\s*(?P<value>[^\s!=(),]*)|(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*"
+    r"\s*(?P<none>!)?\s*(?P<key>[A-Za-z0-9][-A-Za-z0-9_./]*)"
+    r"(?:\s*(?P<equal>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
+    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*"
 )
 
 

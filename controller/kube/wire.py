@@ -191,7 +191,7 @@ class QuotaSpec(_Wire):
 
     hard: dict[str, Quantity] | None = None
     scopes: list[str] | None = None
-    scope_selector: msgspec.Raw | None = None
+    scope_selector: dict[str, object] | None = None
 
 
 class Quota(_Wire):

@@ -61,7 +61,8 @@ async def silence(_request: web.Request) -> web.StreamResponse:
 
 
 class StubApi:
-    """Deployments and pods in memory, with versions, watches and a scale subresource.
+    """Deployments, pods, quotas and nodes in memory, with versions, watches and a scale
+    subresource.
 
     `once[kind]` and `always[kind]` replace answers; kinds are `list deployments`, `watch pods`,
     `scale`, `version` and so on, also with ` in <namespace>` behind.
@@ -149,6 +150,20 @@ class StubApi:
             status={"phase": "Running", "conditions": [ready]},
         )
 
+    def quota(self, namespace: str, **hard: str) -> None:
+        self.put("resourcequotas", namespace, "tenant", spec={"hard": hard})
+
+    def node(self, name: str, cpu: str = "4", **labels: str) -> None:
+        allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        ready = [{"type": "Ready", "status": "True"}]
+        self.put(
+            "nodes",
+            "",
+            name,
+            metadata={"name": name, "labels": labels},
+            status={"allocatable": allocatable, "conditions": ready},
+        )
+
     def _tell(self, type_: str, kind: str, namespace: str, found: dict[str, Any]) -> None:
         line = {"type": type_, "object": found}
         self.history.append((self.version, kind, namespace, line))
@@ -179,7 +194,8 @@ class StubApi:
         parts = request.path.strip("/").split("/")
         if parts[-1] == "version":
             return "version", "", ""
-        namespace = parts[parts.index("namespaces") + 1]
+        # nodes belong to no namespace
+        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
         if parts[-1] == "scale":
             return "scale", namespace, parts[-2]
         verb = "watch" if "watch" in request.query else "list"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from agentdash.demo.kubesim import Fault, KubeSim
+from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
 from controller.model.observation import Pods, Workload
 from controller.model.outcome import OutcomeKind
-from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.readings import Absent, Fresh, Reading, Why, last_known
+from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings
 
 
@@ -131,6 +134,43 @@ async def test_a_wall_around_one_tenant_leaves_the_other_alone(
     await kit.until(lambda: ready(cluster.workloads.pods(there)) == 2, 20.0)
     refused = await cluster.actuator.scale(kit.pool(), 2, "1", urgent=False)
     assert refused.kind is OutcomeKind.FORBIDDEN
+
+
+async def test_quotas_nodes_and_requests_are_seen_and_followed(
+    cluster: Cluster, sim: KubeSim, kit: Any
+) -> None:
+    whole = last_known(cluster.supply.room(()))
+    assert whole is not None
+    assert workload(cluster.workloads.workload(kit.pool())).requests == Resources(
+        cpu_milli=250, memory_bytes=512 * 2**20
+    )
+    ours = frozenset({"research"})
+    assert last_known(cluster.supply.quota("tenant-a", ours)) == Resources()
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "4", "requests.cpu": "2"}}}
+    path = "/api/v1/namespaces/tenant-a/resourcequotas"
+    await cluster.client.call("POST", path, kind="test", body=quota)
+    hard = Resources(replicas=4, cpu_milli=2000)
+    await kit.until(lambda: last_known(cluster.supply.quota("tenant-a", ours)) == hard)
+    await sim.create_deployment("web", "tenant-a", replicas=2)
+    left = Resources(replicas=2, cpu_milli=1500)
+    await kit.until(lambda: last_known(cluster.supply.quota("tenant-a", ours)) == left)
+    name = (await nodes(cluster))[0]
+    await cluster.client.call(
+        "PATCH",
+        f"/api/v1/nodes/{name}",
+        kind="test",
+        body={"spec": {"unschedulable": True}},
+        content_type=MERGE_PATCH,
+    )
+    await kit.until(lambda: last_known(cluster.supply.room(())) != whole)
+    rest = last_known(cluster.supply.room(()))
+    assert rest is not None
+    assert rest.resources.cpu_milli == (whole.resources.cpu_milli or 0) * 2 // 3
+
+
+async def nodes(cluster: Cluster) -> list[str]:
+    answer = await cluster.client.call("GET", "/api/v1/nodes", kind="test")
+    return [found["metadata"]["name"] for found in json.loads(answer)["items"]]
 
 
 async def test_a_deleted_deployment_is_missing(cluster: Cluster, kit: Any) -> None:

@@ -17,6 +17,7 @@ from controller.kube.objects import (
 )
 from controller.model.observation import Pod, PodPhase, Workload
 from controller.model.readings import Why
+from controller.model.scarcity import Resources
 
 WHEN = "2026-11-21T10:00:00Z"
 
@@ -104,6 +105,41 @@ def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
     record = deployment_record(deployment(metadata={"deletionTimestamp": WHEN}))
     assert not isinstance(record, Unnamed)
     assert record.found is None
+
+
+def test_what_the_template_requests_is_what_a_replica_takes() -> None:
+    resources = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+    template = {"spec": {"containers": [{"resources": resources}]}}
+    asked = workload_of(deployment(spec={"template": template})).requests
+    assert asked == Resources(cpu_milli=250, memory_bytes=512 * 2**20)
+    assert workload_of(deployment()).requests == Resources()
+
+
+def test_requests_that_make_no_sense_refuse_their_deployment() -> None:
+    template = {"spec": {"containers": [{"resources": {"requests": {"cpu": "-1"}}}]}}
+    record = deployment_record(deployment(spec={"template": template}))
+    assert not isinstance(record, Unnamed)
+    assert isinstance(record.found, Refused)
+    assert record.found.why is Why.IMPLAUSIBLE
+    assert "requests" in record.found.detail
+
+
+def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
+    written = {
+        "autoscaling.keda.sh/paused": "true",
+        "autoscaling.keda.sh/paused-replicas": "3",
+        "autoscaling.keda.sh/paused-scale-in": "\x1b[31m",
+        "agentdash.dev/freeze": "x" * 5000,
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+    }
+    kept = workload_of(deployment(metadata={"annotations": written})).annotations
+    assert kept.pop("agentdash.dev/freeze").endswith("x…")
+    assert kept == {
+        "autoscaling.keda.sh/paused": "true",
+        "autoscaling.keda.sh/paused-replicas": "3",
+        "autoscaling.keda.sh/paused-scale-in": "\ufffd[31m",
+    }
+    assert workload_of(deployment()).annotations == {}
 
 
 def test_a_quota_speaks_before_a_stuck_rollout() -> None:

@@ -11,6 +11,7 @@ from controller.kube.objects import Refused
 from controller.kube.views import DeploymentView, PodView
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
+from controller.model.scarcity import Resources
 
 
 def raw(found: dict[str, Any]) -> msgspec.Raw:
@@ -190,3 +191,22 @@ def test_a_pod_that_changes_its_owner_is_counted_once() -> None:
     orphan = raw({"metadata": {"name": "p"}, "spec": {}, "status": {}})
     view.put(orphan)
     assert pods(view, "browser").starting == 0
+
+
+def test_what_pods_of_others_take_is_known_with_or_without_a_deployment() -> None:
+    view = PodView(Changes().append)
+    asks = [{"resources": {"requests": {"cpu": "100m"}}}]
+    job = raw({"metadata": {"name": "job"}, "spec": {"containers": asks}, "status": {}})
+    done = {"metadata": {"name": "job"}, "spec": {"containers": asks}}
+    ours = frozenset({"research"})
+    view.replace([pod("r-1"), pod("b-1", "browser"), job])
+    taken = Resources(replicas=2, cpu_milli=100, memory_bytes=0)
+    assert view.usage.of_others(ours) == taken
+    view.put(raw({**done, "status": {"phase": "Succeeded"}}))
+    assert view.usage.of_others(ours).cpu_milli == 0, "what has run to its end takes nothing"
+    view.put(pod("odd", "browser", phase=5))
+    assert view.usage.of_others(ours).replicas == 2, "one that cannot be read is still a pod"
+    view.remove(pod("b-1", "browser"))
+    view.replace([pod("r-1")])
+    assert view.usage.of_others(ours).replicas == 0
+    assert view.usage.of_others(frozenset()).replicas == 1

@@ -1,0 +1,142 @@
+"""What the cluster allows, through refusals, gaps and outages: never a zero that nobody said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.kube.cluster import Cluster
+from controller.model.observation import ClusterRoom
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.scarcity import NodeClass, Resources
+
+A = frozenset({"tenant-a"})
+OURS = frozenset({"research"})
+SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=3)
+
+
+def quota(cluster: Cluster, namespace: str = "tenant-a") -> Reading[Resources]:
+    return cluster.supply.quota(namespace, OURS)
+
+
+def room(cluster: Cluster, *classes: NodeClass) -> Reading[ClusterRoom]:
+    return cluster.supply.room(classes)
+
+
+def replicas(cluster: Cluster) -> int | None:
+    known = last_known(quota(cluster))
+    return None if known is None else known.replicas
+
+
+def cores(cluster: Cluster) -> int | None:
+    known = last_known(room(cluster))
+    return None if known is None else (known.resources.cpu_milli or 0) // 1000
+
+
+async def test_quotas_and_nodes_are_there_at_first_sight_and_followed(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.quota("tenant-a", pods="10")
+    api.node("n-0")
+    api.node("s-0", spot="true")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        assert isinstance(quota(cluster), Fresh)
+        assert isinstance(room(cluster), Fresh)
+        assert (replicas(cluster), cores(cluster)) == (10, 8)
+        by_class = last_known(room(cluster, SPOT))
+        assert by_class is not None
+        assert by_class.classes["spot"].cpu_milli == 12_000
+        api.quota("tenant-a", pods="4")
+        api.delete("nodes", "", "s-0")
+        await kit.until(lambda: (replicas(cluster), cores(cluster)) == (4, 4))
+        api.delete("resourcequotas", "tenant-a", "tenant")
+        await kit.until(lambda: last_known(quota(cluster)) == Resources())
+        assert isinstance(quota(cluster), Fresh)
+    for kind in ("resourcequotas", "nodes"):
+        assert api.count(f"list {kind}") == 1, "watched, never polled"
+
+
+async def test_pods_of_others_have_their_part_of_the_quota(api: Any, kit: Any, quick: Any) -> None:
+    api.quota("tenant-a", pods="10")
+    api.pod("tenant-a", "r-1", "research")
+    api.pod("tenant-a", "w-1", "web")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        assert replicas(cluster) == 9
+        api.pod("tenant-a", "w-2", "web")
+        await kit.until(lambda: replicas(cluster) == 8)
+        api.pod("tenant-a", "r-2", "research")
+        await kit.until(lambda: cluster.workloads.pods(kit.pool()).value.ready == 2)
+        assert replicas(cluster) == 8, "our own pods are what the quota is for"
+
+
+async def test_without_the_right_there_is_no_limit_and_everything_else_goes_on(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 2)
+    api.quota("tenant-a", pods="1")
+    for kind in ("nodes", "resourcequotas"):
+        api.always[f"list {kind}"] = kit.status(403, "Forbidden", f"{kind} is forbidden")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0), "a refusal is an answer: nobody waits for it"
+        for refused, kind in ((room(cluster), "nodes"), (quota(cluster), "resourcequotas")):
+            assert isinstance(refused, Absent)
+            assert (refused.why, refused.detail) == (Why.REFUSED, f"{kind} is forbidden")
+        assert isinstance(cluster.workloads.workload(kit.pool()), Fresh)
+        api.node("n-0")
+        api.always.clear()
+        await kit.until(lambda: (replicas(cluster), cores(cluster)) == (1, 4))
+    assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
+
+
+async def test_half_a_list_is_no_limit(api: Any, kit: Any, quick: Any) -> None:
+    for number in range(600):
+        api.node(f"n-{number:03}")
+    api.once["list nodes"].append(
+        kit.lines(
+            '{"metadata":{"resourceVersion":"1","continue":"x"},'
+            '"items":[{"metadata":{"name":"n-000"}}]}'
+        )
+    )
+    api.always["list nodes"] = kit.status(500, "InternalError", "not now")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        await kit.until(lambda: api.count("list nodes") >= 3)
+        half = room(cluster)
+        assert isinstance(half, Absent)
+        assert half.why is Why.VIEW_INCOMPLETE
+        del api.always["list nodes"]
+        await kit.until(lambda: cores(cluster) == 2400)
+
+
+async def test_what_was_known_and_is_lost_is_known_as_it_was(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.quota("tenant-a", pods="7")
+    api.node("n-0")
+    expired = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        assert await cluster.synced(5.0)
+        for kind in ("nodes", "resourcequotas"):
+            await kit.until(lambda kind=kind: api.count(f"watch {kind}") == 1)
+            api.once[f"watch {kind}"].append(kit.lines(expired))
+            api.always[f"list {kind}"] = kit.status(403, "Forbidden", "no more")
+        api.drop_all()
+        for kind in ("nodes", "resourcequotas"):
+            await kit.until(lambda kind=kind: api.count(f"list {kind}") >= 2)
+        assert isinstance(room(cluster), Stale)
+        assert isinstance(quota(cluster), Stale)
+        assert (replicas(cluster), cores(cluster)) == (7, 4)
+
+
+async def test_an_unwatched_namespace_has_no_quota_that_is_known(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        cluster.set_namespaces(A)
+        unknown = quota(cluster, "tenant-b")
+        assert isinstance(unknown, Absent)
+        assert unknown.why is Why.NEVER_READ

@@ -1,0 +1,207 @@
+"""The room of nodes: who counts, which class they are of, and what an autoscaler may still add."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from controller.kube.nodes import NodeView
+from controller.kube.selectors import parsed
+from controller.model.scarcity import NodeClass, Resources
+
+GI = 2**30
+SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=4)
+REST = NodeClass(name="rest")
+
+
+def node(
+    name: str = "n",
+    *,
+    cpu: object = "4",
+    labels: dict[str, str] | None = None,
+    ready: str = "True",
+    **spec: Any,
+) -> msgspec.Raw:
+    found = {
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": spec,
+        "status": {
+            "allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "110"},
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    }
+    return msgspec.Raw(json.dumps(found).encode())
+
+
+def spot(name: str, **more: Any) -> msgspec.Raw:
+    return node(name, labels={"spot": "true"}, **more)
+
+
+def cpus(view: NodeView, *classes: NodeClass) -> dict[str, int | None]:
+    """Cores in all (as "") and by class."""
+    room = view.room(classes)
+    named = {"": room.resources, **room.classes}
+    return {
+        name: None if each.cpu_milli is None else each.cpu_milli // 1000
+        for name, each in named.items()
+    }
+
+
+def seen(*nodes: msgspec.Raw) -> NodeView:
+    view = NodeView()
+    view.replace(nodes)
+    return view
+
+
+def test_open_nodes_add_up() -> None:
+    room = seen(node("a"), node("b", cpu="3920m")).room(())
+    assert room.resources == Resources(replicas=220, cpu_milli=7920, memory_bytes=16 * GI)
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        node("b", ready="False"),
+        node("b", ready="Unknown"),
+        node("b", unschedulable=True),
+        node("b", taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]),
+        node("b", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoExecute"}]),
+        node("b", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]),
+        node("b", cpu="lots"),
+        node("b", cpu=[]),
+    ],
+)
+def test_a_node_that_takes_no_pods_makes_no_room(closed: msgspec.Raw) -> None:
+    assert cpus(seen(node("a"), closed)) == {"": 4}
+
+
+@pytest.mark.parametrize(
+    "taint",
+    [
+        {"key": "cloud.google.com/gke-spot", "effect": "NoSchedule"},
+        {"key": "node.kubernetes.io/memory-pressure", "effect": "PreferNoSchedule"},
+    ],
+)
+def test_a_taint_of_people_or_a_mere_wish_closes_no_node(taint: dict[str, str]) -> None:
+    assert cpus(seen(node("a", taints=[taint]))) == {"": 4}
+
+
+def test_no_nodes_are_no_room() -> None:
+    nothing = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
+    assert seen().room(()).resources == nothing
+
+
+def test_nodes_come_go_and_change() -> None:
+    view = seen(node("a"), node("b"))
+    view.put(node("c", cpu="2"))
+    assert cpus(view) == {"": 10}
+    view.put(node("a", unschedulable=True))
+    assert cpus(view) == {"": 6}
+    view.remove(node("b"))
+    assert cpus(view) == {"": 2}
+    view.replace([node("a")])
+    assert cpus(view) == {"": 4}
+
+
+def test_each_node_is_of_the_first_class_that_takes_it_and_the_rest_of_the_class_without_one() -> (
+    None
+):
+    fixed = NodeClass(name="spot", selector="spot=true")
+    large = NodeClass(name="large", selector="size in (l, xl)")
+    view = seen(node("a"), spot("b"), node("c", labels={"spot": "true", "size": "l"}))
+    assert cpus(view, REST, fixed, large) == {"": 12, "rest": 4, "spot": 8, "large": 0}
+    assert cpus(view, large, fixed) == {"": 12, "large": 4, "spot": 4}
+
+
+def test_a_class_that_may_grow_is_not_taken_as_full() -> None:
+    assert cpus(seen(node("a"), spot("b")), SPOT, REST) == {"": 20, "spot": 16, "rest": 4}
+
+
+def test_an_added_node_is_taken_to_be_the_smallest_of_its_class() -> None:
+    assert cpus(seen(spot("a", cpu="8"), spot("b", cpu="2")), SPOT) == {"": 14, "spot": 14}
+
+
+def test_closed_nodes_are_nodes_that_the_autoscaler_cannot_add_again() -> None:
+    view = seen(spot("a"), spot("b", unschedulable=True), spot("c", ready="False"))
+    assert cpus(view, SPOT) == {"": 8, "spot": 8}
+
+
+def test_nodes_beyond_the_most_are_room_all_the_same() -> None:
+    view = seen(*(spot(f"n{number}") for number in range(6)))
+    assert cpus(view, SPOT) == {"": 24, "spot": 24}
+
+
+def test_a_class_scaled_to_zero_is_as_large_as_its_nodes_were() -> None:
+    view = seen(spot("a", cpu="2"))
+    assert cpus(view, SPOT) == {"": 8, "spot": 8}
+    view.remove(spot("a"))
+    assert cpus(view, SPOT) == {"": 8, "spot": 8}
+
+
+def test_a_class_that_may_grow_and_was_never_seen_sets_no_limit() -> None:
+    view = seen(node("a"))
+    assert cpus(view, SPOT, REST) == {"": None, "spot": None, "rest": 4}
+    assert view.room((SPOT, REST)).classes["spot"] == Resources()
+
+
+def test_a_class_without_a_most_is_what_is_there_or_at_least_its_least() -> None:
+    least = NodeClass(name="spot", selector="spot=true", min_nodes=3)
+    assert cpus(seen(spot("a")), NodeClass(name="spot", selector="spot=true")) == {
+        "": 4,
+        "spot": 4,
+    }
+    assert cpus(seen(spot("a")), least) == {"": 12, "spot": 12}
+    assert cpus(seen(node("a")), NodeClass(name="spot", selector="spot=true")) == {
+        "": 4,
+        "spot": 0,
+    }
+
+
+def test_a_class_of_very_many_nodes_is_reckoned_at_once() -> None:
+    many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
+    assert cpus(seen(spot("a")), many)["spot"] == 4 * 2**31
+
+
+def test_the_room_is_made_anew_only_when_a_node_changed() -> None:
+    view = seen(spot("a"))
+    before = view.room((SPOT,))
+    view.put(spot("a"))
+    assert view.room((SPOT,)) is before
+    view.put(spot("a", cpu="3"))
+    assert view.room((SPOT,)) != before
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ("", True),
+        ("a=1", True),
+        ("a==1", True),
+        ("a=2", False),
+        ("a!=2", True),
+        ("b!=2", True),
+        ("a", True),
+        ("b", False),
+        ("!b", True),
+        ("! a", False),
+        ("a in (1, 2)", True),
+        ("a notin (1)", False),
+        ("b notin (1)", True),
+        ("example.com/x=", True),
+        ("a in (2,3),!b", False),
+        ("a in (1,3),!b , example.com/x", True),
+    ],
+)
+def test_selectors_match_as_kubernetes_does(selector: str, matches: bool) -> None:
+    assert parsed(selector)({"a": "1", "example.com/x": ""}) is matches
+
+
+@pytest.mark.parametrize(
+    "selector", ["a b", "=1", "a in", "a in (", "!a=1", "a,,b", "a>1", "ain (b)"]
+)
+def test_what_is_no_selector_is_refused(selector: str) -> None:
+    with pytest.raises(ValueError, match="label selector"):
+        parsed(selector)

@@ -1,0 +1,123 @@
+"""What a pod requests: counted as the scheduler counts it, exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from controller.kube import wire
+from controller.kube.quantity import MOST, at_most, exact
+from controller.kube.requests import requested
+from controller.model.scarcity import Resources
+
+MI = 2**20
+
+
+def container(
+    cpu: object = None, memory: object = None, *, limits: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    asked = {"cpu": cpu, "memory": memory}
+    requests = {name: amount for name, amount in asked.items() if amount is not None}
+    return {"resources": {"requests": requests, "limits": limits or {}}, **more}
+
+
+def pod(*containers: dict[str, Any], **spec: Any) -> Resources:
+    return requested(msgspec.convert({"containers": list(containers), **spec}, wire.PodSpec))
+
+
+def cpu(*containers: dict[str, Any], **spec: Any) -> int | None:
+    return pod(*containers, **spec).cpu_milli
+
+
+SIDECAR = {"restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("written", "milli"),
+    [
+        ("250m", 250),
+        ("2", 2000),
+        (2, 2000),
+        (0.5, 500),
+        ("1.5", 1500),
+        ("100u", 0),
+        ("1k", 10**6),
+        ("1e3", 10**6),
+        (".5", 500),
+        ("0", 0),
+    ],
+)
+def test_a_quantity_is_read_exactly(written: str | float, milli: int) -> None:
+    assert at_most(written, 1000) == milli
+
+
+def test_binary_and_decimal_suffixes_differ() -> None:
+    assert (at_most("1Ki"), at_most("1k"), at_most("128Mi")) == (1024, 1000, 128 * MI)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "abc", "1 Gi", "-1", "1Z", "1KI", "0x10", "9" * 21, "8Ei", "1e99", "\x1b[31m"]
+)
+def test_what_is_no_amount_is_refused_in_clean_words(written: str) -> None:
+    with pytest.raises(ValueError, match=r"^'[ -~\ufffd]*' is no ") as refused:
+        exact(written)
+    assert len(str(refused.value)) < 80
+
+
+def test_the_most_that_kubernetes_counts_is_an_amount() -> None:
+    assert exact(str(MOST)) == MOST
+
+
+def test_containers_add_up_and_part_of_a_unit_is_one() -> None:
+    assert pod(container("100m", "64Mi"), container("1", "1Gi")) == Resources(
+        cpu_milli=1100, memory_bytes=1088 * MI
+    )
+    assert cpu(container("100u"), container("100u")) == 1
+
+
+def test_what_nobody_says_is_not_known_and_zero_is_zero() -> None:
+    assert pod(container()) == Resources()
+    assert pod() == Resources()
+    assert pod(container("100m"), container(memory="1Mi")) == Resources(
+        cpu_milli=100, memory_bytes=MI
+    )
+    assert cpu(container("0")) == 0
+
+
+def test_a_limit_without_a_request_is_the_request() -> None:
+    assert cpu(container(limits={"cpu": "2"})) == 2000
+    assert cpu(container("1", limits={"cpu": "2"})) == 1000
+
+
+def test_a_hungry_start_counts_where_it_is_more_than_the_run() -> None:
+    start = [container("3"), container("1")]
+    assert cpu(container("2"), initContainers=start) == 3000
+    assert cpu(container("2"), container("2"), initContainers=start) == 4000
+    assert cpu(container(), initContainers=[container("1")]) == 1000
+
+
+def test_sidecars_run_beside_what_starts_after_them_and_beside_all_containers() -> None:
+    sidecar = container("500m", **SIDECAR)
+    assert cpu(container("1"), initContainers=[sidecar]) == 1500
+    assert cpu(container("1"), initContainers=[sidecar, container("2")]) == 2500
+    assert cpu(container("1"), initContainers=[container("2"), sidecar]) == 2000
+    assert cpu(container("1"), initContainers=[sidecar, container("2"), sidecar]) == 2500
+
+
+def test_overhead_comes_on_top() -> None:
+    assert cpu(container("1"), overhead={"cpu": "250m"}) == 1250
+    assert pod(container(), overhead={"cpu": "250m"}) == Resources(cpu_milli=250)
+
+
+def test_requests_of_the_whole_pod_stand_for_its_containers() -> None:
+    whole = {"requests": {"cpu": "5"}}
+    assert pod(container("1", "1Mi"), resources=whole) == Resources(cpu_milli=5000, memory_bytes=MI)
+    assert cpu(container("1"), resources={"limits": {"cpu": "5"}}) == 1000
+    assert cpu(container(), resources={"limits": {"cpu": "5"}}) == 5000
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no quantity"):
+        pod(container("lots"))
