@@ -17,12 +17,14 @@ from controller.model.observation import (
     ClusterRoom,
     Pods,
     QueueDepth,
+    RefusedEvents,
+    TokenUsage,
     WakeWatch,
     Workload,
 )
 from controller.model.outcome import Outcome
 from controller.model.readings import Reading
-from controller.model.scarcity import NodeClass, Resources
+from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, Snapshot
 
 
@@ -183,6 +185,24 @@ class IntentStore(Protocol):
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
         """Call back on the event loop with what is concerned when intents came, went or changed."""
+        ...
+
+
+class UsageSource(Protocol):
+    """How many tokens tenants have used, kept up to date by their workers' events."""
+
+    def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
+        """Where each tenant with a token budget stands; `in_flight` says how many tasks of a pool
+        are running.
+        """
+        ...
+
+    def measured(self, pool: PoolKey) -> TaskUsage | None:
+        """What one task of this pool takes, None until enough of them are known."""
+        ...
+
+    def refused(self) -> RefusedEvents:
+        """The events that were not counted."""
         ...
 
 

@@ -12,17 +12,20 @@ from controller.model.observation import (
     Observation,
     PoolObservation,
     QueueDepth,
+    RefusedEvents,
     TenantObservation,
+    TokenUsage,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
-from controller.ports import Clock, QueueSource, Supply, WakeSource, Workloads
+from controller.ports import Clock, QueueSource, Supply, UsageSource, WakeSource, Workloads
 
 
 class Observer:
     """Sees the fleet: depths by asking, Deployments, pods, quotas and nodes from the watches, wakes
-    as they come.
+    and tokens as they come.
 
-    `deadline_s` bounds the asking; what has not answered by then is a reading too.
+    `deadline_s` bounds the asking; what has not answered by then is a reading too. Without `usage`
+    nobody's tokens are known.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Observer:
         supply: Supply,
         clock: Clock,
         deadline_s: float,
+        usage: UsageSource | None = None,
     ) -> None:
         self._fleet = fleet
         self._deployments = _by_tenant(fleet)
@@ -42,6 +46,7 @@ class Observer:
         self._wakes = wakes
         self._workloads = workloads
         self._supply = supply
+        self._usage = usage
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
@@ -70,11 +75,13 @@ class Observer:
         """What is known at this instant of these pools, and of all that they share with the others;
         never waits, so it is one view.
         """
+        usage = {} if self._usage is None else self._usage.read(self._in_flight)
         return Observation(
             pools={pool.key: self._see(pool) for pool in pools},
             clock_step_s=clock_step_s,
-            tenants={tenant.name: self._tenant(tenant) for tenant in self._fleet.tenants},
+            tenants={tenant.name: self._tenant(tenant, usage) for tenant in self._fleet.tenants},
             capacity=self._supply.room(self._fleet.capacity.node_classes),
+            refused_events=RefusedEvents() if self._usage is None else self._usage.refused(),
         )
 
     def knows_work(self, pool: Pool) -> bool:
@@ -106,11 +113,23 @@ class Observer:
             wake=wake,
             wake_detail=wake_detail,
             warnings=self._workloads.warnings(pool),
+            task_usage=None if self._usage is None else self._usage.measured(pool.key),
         )
 
-    def _tenant(self, tenant: Tenant) -> TenantObservation:
+    def _tenant(
+        self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]
+    ) -> TenantObservation:
         ours = self._deployments.get(tenant.name, frozenset())
-        return TenantObservation(quota=self._supply.quota(tenant.namespace, ours))
+        return TenantObservation(
+            quota=self._supply.quota(tenant.namespace, ours),
+            usage=usage.get(tenant.name) or Absent(why=Why.NEVER_READ),
+        )
+
+    def _in_flight(self, pool: PoolKey) -> int:
+        """As many tasks as were running last."""
+        known = self._depths.get(pool)
+        depth = None if known is None else last_known(known)
+        return 0 if depth is None else depth.in_flight
 
     def _without_answer(self, pool: PoolKey, why: Why, detail: str) -> Reading[QueueDepth]:
         known = self._depths.get(pool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -68,8 +68,10 @@ class TokenUsageSource:
         if self._ledger.budgeted:
             await self._feed.first_read(timeout_s)
 
-    def read(self, in_flight: Mapping[PoolKey, int]) -> Mapping[str, Reading[TokenUsage]]:
-        """Where each tenant with a token budget stands; `in_flight` are the tasks now running."""
+    def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
+        """Where each tenant with a token budget stands; `in_flight` says how many tasks of
+        a pool are running.
+        """
         now, doubt = self._clock.now(), self._doubt()
         return {name: self._reading(name, now, in_flight, doubt) for name in self._ledger.budgeted}
 
@@ -95,7 +97,7 @@ class TokenUsageSource:
         self,
         tenant: str,
         now: float,
-        in_flight: Mapping[PoolKey, int],
+        in_flight: Callable[[PoolKey], int],
         doubt: NoAnswerError | None,
     ) -> Reading[TokenUsage]:
         current_at = self._feed.current_at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from math import ceil, exp, log
 from typing import Final, NamedTuple
@@ -183,14 +183,14 @@ class UsageLedger:
         if tasks is not None:
             tasks.take(event)
 
-    def usage(self, tenant: str, now: float, in_flight: Mapping[PoolKey, int]) -> TokenUsage:
-        """Where a tenant stands. `in_flight` tasks are reserved for: what they use is told only
-        when they end.
+    def usage(self, tenant: str, now: float, in_flight: Callable[[PoolKey], int]) -> TokenUsage:
+        """Where a tenant stands. For each task `in_flight` of a pool tokens are reserved: what it
+        uses is told only when it ends.
         """
         account = self._accounts[tenant]
         reserved = sum(
             (
-                max(0, in_flight.get(pool.key, 0))
+                max(0, in_flight(pool.key))
                 * self._tasks[pool.key].expected(account.count, pool.usage)
                 for pool in self._pools[tenant]
             ),

@@ -14,7 +14,6 @@ from nats.js.api import StreamConfig
 
 from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
-from controller.model.ids import pool_key
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.sources.usage import TokenUsageSource
@@ -44,7 +43,7 @@ class Ledger:
         self.source = source
 
     def of(self, name: str = "acme") -> Reading[TokenUsage]:
-        return self.source.read({})[name]
+        return self.source.read(lambda _: 0)[name]
 
     def used(self, name: str = "acme") -> Decimal | None:
         reading = self.of(name)
@@ -238,6 +237,6 @@ async def test_tasks_in_flight_are_reserved_for(server: RealNats, connect: Conne
     js = await make_stream(session)
     await publish(js, *[event(input=1000) for _ in range(20)])
     async with ledger(session) as tokens:
-        [reading] = [tokens.source.read({pool_key("acme", "research"): 3})["acme"]]
+        reading = tokens.source.read(lambda _: 3)["acme"]
         assert isinstance(reading, Fresh)
         assert reading.value.reserved == 3000

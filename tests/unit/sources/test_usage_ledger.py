@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agentdash.worker import usage as worker_usage
 from controller.model.fleet import Fleet
-from controller.model.ids import pool_key
+from controller.model.ids import PoolKey, pool_key
 from controller.model.scarcity import TaskUsage, TokenCount
 from controller.sources.usage_events import SUBJECT_PREFIX, USAGE_STREAM, Usage, UsageEvent
 from controller.sources.usage_ledger import (
@@ -49,12 +49,17 @@ def ledger_of(tenants: Fleet | None = None) -> UsageLedger:
     return UsageLedger(tenants or fleet(tenant()))
 
 
+def nobody(_: PoolKey) -> int:
+    """As many tasks as run while all sleep."""
+    return 0
+
+
 def used(ledger: UsageLedger, now: float) -> Decimal:
-    return ledger.usage("acme", now, {}).used
+    return ledger.usage("acme", now, nobody).used
 
 
 def reserved(ledger: UsageLedger, in_flight: int) -> Decimal:
-    return ledger.usage("acme", NOON, {RESEARCH: in_flight}).reserved
+    return ledger.usage("acme", NOON, lambda _: in_flight).reserved
 
 
 def test_each_kind_of_token_weighs_what_the_budget_says() -> None:
@@ -118,14 +123,14 @@ def test_reading_begins_an_hour_back_where_the_day_is_younger() -> None:
     assert ledger.since(minute_past) == minute_past - LOOK_BACK_S
     ledger.take(done(10), minute_past - 100)
     assert used(ledger, minute_past) == 0
-    assert ledger.usage("acme", minute_past, {}).burn_per_minute > 0
+    assert ledger.usage("acme", minute_past, nobody).burn_per_minute > 0
 
 
 def test_the_burn_forgets_a_half_in_each_half_life() -> None:
     ledger = ledger_of()
     ledger.take(done(10_000), NOON)
-    first = ledger.usage("acme", NOON, {}).burn_per_minute
-    later = ledger.usage("acme", NOON + BURN_HALF_LIFE_S, {}).burn_per_minute
+    first = ledger.usage("acme", NOON, nobody).burn_per_minute
+    later = ledger.usage("acme", NOON + BURN_HALF_LIFE_S, nobody).burn_per_minute
     assert float(later) == pytest.approx(float(first) / 2, rel=1e-3)
 
 
@@ -133,7 +138,7 @@ def test_a_steady_pace_is_the_burn() -> None:
     ledger = ledger_of()
     for minute in range(240):
         ledger.take(done(500), NOON + minute * 60)
-    burn = float(ledger.usage("acme", NOON + 240 * 60 - 30, {}).burn_per_minute)
+    burn = float(ledger.usage("acme", NOON + 240 * 60 - 30, nobody).burn_per_minute)
     assert burn == pytest.approx(500, rel=0.01)
 
 
