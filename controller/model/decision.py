@@ -76,6 +76,7 @@ class Code(StrEnum):
     PODS_UNKNOWN = "pods_unknown"
     HELD_BLIND = "held_blind"
     HELD_UNMEASURED = "held_unmeasured"
+    BLIND_FOR_LONG = "blind_for_long"
     HELD_WARM_UP = "held_warm_up"
     SCHEDULED = "scheduled"
     PAUSED = "paused"

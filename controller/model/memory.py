@@ -50,8 +50,8 @@ class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
     counted as far as the fallback's threshold goes. `ours` is the size that the plan set, as long
-    as it stands; `set_back` what others made of such sizes lately, the newest last. `native`: what
-    the rule has learned of it.
+    as it stands; `set_back` what others made of such sizes lately, the newest last. `blind_since`:
+    when its work was last known, None while it is. `native`: what the rule has learned of it.
     """
 
     since: float
@@ -63,6 +63,7 @@ class PoolMemory(Value):
     own_zero: bool = False
     ours: int | None = None
     set_back: tuple[SetBack, ...] = ()
+    blind_since: float | None = None
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
 

@@ -115,6 +115,10 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
         "held at {value:replica}: {metric} is not known ({blindness}),"
         " and silence takes nothing away",
     ),
+    Code.BLIND_FOR_LONG: Wording(
+        "Blind for long",
+        "its work has not been known for {age_s}, longer than {after_s}: at least {value:replica}",
+    ),
     Code.HELD_WARM_UP: Wording(
         "Held, warming up",
         "held at {value:replica}: nothing is taken away before {window_s} have been seen,"

@@ -147,13 +147,15 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
         latest = memory.recommendations[-1].last_at
     if memory.native is not None and memory.native.asked_at > latest:
         latest = memory.native.asked_at
+    if memory.blind_since is not None and memory.blind_since > latest:
+        latest = memory.blind_since
     if memory.set_back and memory.set_back[-1].at > latest:
         latest = memory.set_back[-1].at
     return memory if latest <= now else _moved(memory, now - latest)
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
-    asked, active_at = memory.asked, memory.last_active_at
+    asked, active_at, blind_since = memory.asked, memory.last_active_at, memory.blind_since
     return replace(
         memory,
         native=None if memory.native is None else moved(memory.native, by_s),
@@ -166,6 +168,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         scaled_up=_events_moved(memory.scaled_up, by_s),
         scaled_down=_events_moved(memory.scaled_down, by_s),
         asked=None if asked is None else replace(asked, at=asked.at + by_s),
+        blind_since=None if blind_since is None else blind_since + by_s,
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
     )
 

@@ -6,6 +6,7 @@ from controller.model.decision import Bound, Code, Number
 from controller.planning.allocation import Ceiling
 from controller.planning.annotations import Halt
 from controller.planning.behavior import REPLICAS_LIMIT
+from controller.planning.blind import lift_blind
 from controller.planning.draft import Draft
 from controller.planning.spares import spares_for
 from controller.planning.stand_down import agreed
@@ -13,6 +14,7 @@ from controller.planning.stand_down import agreed
 
 def limit(draft: Draft) -> None:
     """Bring the recommendation between min and max, at once, then what operators asked for."""
+    lift_blind(draft)
     if draft.left_alone:
         return
     _between_bounds(draft)

@@ -1,5 +1,5 @@
-"""What holds for each pool apart from its rule: its schedule, and what operators asked for, by an
-intent or by an annotation of the Deployment.
+"""What holds for each pool apart from its rule: its schedule, its tier's policy for blindness, and
+what operators asked for, by an intent or by an annotation of the Deployment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from controller.model.fleet import Fleet, Pool
+from controller.model.fleet import BlindPolicy, Fleet, Pool
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.planning.annotations import Halt, read_freeze, read_halts
 from controller.planning.schedules import Bounds, bounds_now
@@ -20,8 +20,8 @@ _Dated = TypeVar("_Dated", Pin, Pause, Freeze)
 
 
 class Override(NamedTuple):
-    """One pool's bounds now, its pinned spares, its pause, whether it is frozen, and how its
-    Deployment's annotations halt it.
+    """One pool's bounds now, its pinned spares, its pause, whether it is frozen, how its
+    Deployment's annotations halt it, and what its tier wants of it when it is blind for long.
     """
 
     bounds: Bounds
@@ -29,6 +29,7 @@ class Override(NamedTuple):
     pause: Pause | None = None
     freeze: Freeze | None = None
     halts: tuple[Halt, ...] = ()
+    blind: BlindPolicy | None = None
 
 
 class Overrides:
@@ -36,6 +37,11 @@ class Overrides:
 
     def __init__(self, fleet: Fleet, intents: Intents, now: float) -> None:
         self._zones = {tenant.name: _zone(tenant.timezone) for tenant in fleet.tenants}
+        self._blind = {
+            tenant.name: tenant.tier.blind
+            for tenant in fleet.tenants
+            if tenant.tier.blind is not None
+        }
         self._pins = {pin.pool: pin for pin in _in_force(intents.pins, now)}
         self._pauses = tuple(_in_force(intents.pauses, now))
         self._freezes = tuple(_in_force(intents.freezes, now))
@@ -44,7 +50,8 @@ class Overrides:
     def of(self, pool: Pool, annotations: Mapping[str, str]) -> Override | None:
         """What holds for this pool, whose Deployment says this; None where nothing does."""
         asked = self._pins or self._pauses or self._freezes
-        if not (asked or pool.schedules or annotations):
+        blind = self._blind.get(pool.tenant)
+        if not (asked or pool.schedules or annotations or blind):
             return None
         freeze = next((each for each in self._freezes if _concerns(each.scope, pool)), None)
         bounds = (
@@ -64,6 +71,7 @@ class Overrides:
             pause=next((each for each in self._pauses if _concerns(each.scope, pool)), None),
             freeze=freeze or read_freeze(annotations, pool.key),
             halts=read_halts(annotations),
+            blind=blind,
         )
 
 

@@ -39,6 +39,7 @@ NUMBERS: dict[str, Number] = {
     "stuck": 1,
     "annotation": "autoscaling.keda.sh/paused",
     "text": "many",
+    "after_s": 60,
     "times": 3,
     "ours": 5,
     "theirs": 9,
@@ -87,6 +88,8 @@ GOLDEN = {
     " and silence takes nothing away",
     Code.HELD_UNMEASURED: "held at 4 replicas: lag is not known (timed out, 1 min 15 s),"
     " and silence takes nothing away",
+    Code.BLIND_FOR_LONG: "its work has not been known for 1 min 15 s, longer than 1 min:"
+    " at least 4 replicas",
     Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been seen,"
     " 12 s to go",
     Code.SCHEDULED: "an open schedule sets min 2 and max 4",
