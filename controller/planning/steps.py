@@ -14,8 +14,9 @@ import msgspec
 from controller.model.decision import Gate
 from controller.model.value import Value
 from controller.planning.allocation import Amount, AmountError, Claim, Row
-from controller.planning.allocation.allocate import members_of, tiers_of
+from controller.planning.allocation.fill import fill
 from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.members import members_of, tiers_of
 from controller.planning.allocation.rows import GRANTED, Rows
 
 
@@ -101,7 +102,7 @@ def _grow(
         filling.have[pool] = position.current
         filling.rows.seat(pool, standing[pool])
     for pools in tiers_of(claims).values():
-        filling.fill(pools, goals, strict=True)
+        fill(filling, pools, goals, strict=True)
     return filling
 
 

@@ -2,22 +2,27 @@
 
 Each fleet has ten replicas wanted per pool. Plenty: everything fits. One row: a cluster with six
 for every ten, each pool a tenant of its own. Tenants: twenty pools each, cluster CPU and memory,
-quotas that bind some of them, and eight models' rate limits.
+quotas that bind some of them, and eight models' rate limits. As in a plan, what replicas use is the
+same read-only mappings tick after tick; `first` is the first of all ticks.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 
 from controller.model.decision import Bound
-from controller.planning.allocation import HALF_FED, Claim, Row, allocate
+from controller.planning.allocation import HALF_FED, Amount, Claim, Row, allocate
 
 TARGETS_MS = {100: 1.0, 1_000: 6.0, 10_000: 60.0}
 TIERS = (1000, 500, 100)
 Case = tuple[list[Claim], list[Row]]
+
+
+PLACE: Mapping[str, Amount] = MappingProxyType({"replicas": 1})
 
 
 def single(size: int, capacity: int, tiers: tuple[int, ...] = TIERS) -> Case:
@@ -30,7 +35,7 @@ def single(size: int, capacity: int, tiers: tuple[int, ...] = TIERS) -> Case:
             current=number % 11,
             min=number % 2,
             warm=number % 3,
-            uses={"replicas": 1},
+            uses=PLACE,
         )
         for number in range(size)
     ]
@@ -63,13 +68,15 @@ def tenants(size: int) -> Case:
                 demand=1 + number * 7 % 19,
                 current=number % 11,
                 min=number % 2,
-                uses={
-                    "replicas": 1,
-                    "cpu": cpu,
-                    "memory": 512 << number % 3,
-                    f"quota:{tenant}": 1,
-                    f"rpm:{number % 8}": 10 + number % 3,
-                },
+                uses=MappingProxyType(
+                    {
+                        "replicas": 1,
+                        "cpu": cpu,
+                        "memory": 512 << number % 3,
+                        f"quota:{tenant}": 1,
+                        f"rpm:{number % 8}": 10 + number % 3,
+                    }
+                ),
             )
         )
     rows = [
@@ -85,7 +92,7 @@ def tenants(size: int) -> Case:
     return claims, rows
 
 
-def measure(case: Case, runs: int = 7) -> list[float]:
+def measure(case: Case, runs: int = 8) -> list[float]:
     """Milliseconds of one core."""
     times = []
     for _ in range(runs):
@@ -106,10 +113,10 @@ KINDS: dict[str, Callable[[int], Case]] = {
 def main() -> None:
     for size, target_ms in TARGETS_MS.items():
         for kind, build in KINDS.items():
-            times = measure(build(size))
+            first, *times = measure(build(size))
             print(
                 f"share {size:>6,} pools, {kind:>8}: median {statistics.median(times):7.2f} ms,"
-                f" worst {max(times):7.2f} ms (target {target_ms:g} ms)"
+                f" worst {max(times):7.2f} ms, first {first:7.2f} ms (target {target_ms:g} ms)"
             )
 
 

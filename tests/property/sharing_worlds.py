@@ -154,7 +154,7 @@ class Oracle:
         self.weights = tenant_weights
         self.policy = policy
         self.have = dict.fromkeys(self.claims, 0)
-        self.dropped: set[str] = set()
+        self.dropped: dict[str, str] = {}
 
     def run(self) -> dict[str, int]:
         tiers = sorted({claim.tier for claim in self.claims.values()}, reverse=True)
@@ -193,31 +193,34 @@ class Oracle:
             self.left[row] -= Fraction(use)
             self.drawn_on.add(row)
 
-    def _allows(self, uses: Mapping[str, Amount], *, soft: bool) -> bool:
-        for name, use in uses.items():
+    def _refusing(self, uses: Mapping[str, Amount], *, soft: bool) -> str | None:
+        for name, use in sorted(uses.items()):
             row, left = self.rows[name], self.left[name]
             if row.first_passes and name not in self.drawn_on:
                 continue
             if row.soft is None:
                 if left < Fraction(use):
-                    return False
+                    return name
             elif soft and (left <= 0 or left < Fraction(row.soft) * Fraction(use)):
-                return False
-        return True
+                return name
+        return None
 
     def _give(self, pool: str, *, soft: bool) -> bool:
         claim = self.claims[pool]
+        refused = self._refusing(claim.uses, soft=soft)
         flavor: Mapping[str, Amount] = {}
-        if self._allows(claim.uses, soft=soft):
-            fitting = [one for one in claim.flavors if self._allows(one, soft=soft)]
-            if fitting or not claim.flavors:
-                flavor = fitting[0] if fitting else {}
-                self._draw(claim.uses)
-                self._draw(flavor)
-                self.have[pool] += 1
-                return True
-        self.dropped.add(pool)
-        return False
+        if refused is None:
+            for flavor in claim.flavors:
+                refused = self._refusing(flavor, soft=soft)
+                if refused is None:
+                    break
+        if refused is not None:
+            self.dropped[pool] = refused
+            return False
+        self._draw(claim.uses)
+        self._draw(flavor)
+        self.have[pool] += 1
+        return True
 
     def _share_of(self, tenant: str, *, above: bool) -> Fraction:
         fair = [row for row in self.rows.values() if row.fair and row.capacity > 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.planning.allocation import Amount, Claim, Row, SharingPolicy
+from controller.planning.allocation import Amount, Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
@@ -13,6 +13,7 @@ from property.sharing_worlds import (
     Weights,
     equal_pods,
     fleets,
+    replicas,
     shared,
     weights_for,
 )
@@ -23,7 +24,10 @@ from property.sharing_worlds import (
 def test_any_fleet_is_shared_as_the_rule_is_written(
     fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy],
 ) -> None:
-    assert shared(*fleet) == Oracle(*fleet).run()
+    oracle, result = Oracle(*fleet), allocate(*fleet)
+    assert replicas(result) == oracle.run()
+    limited = {pool: result[pool].limited_by for pool in oracle.dropped}
+    assert limited == oracle.dropped
 
 
 @settings(UNHURRIED, max_examples=150)
@@ -36,12 +40,16 @@ def test_one_row_is_shared_as_the_rule_is_written(data: st.DataObject) -> None:
 
 @st.composite
 def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
-    """Many replicas of few pools, so that whole stretches can be granted at once."""
+    """Many replicas of few pools, so that whole stretches can be granted at once; some tenants
+    have a quota of their own.
+    """
     tenants = draw(st.sampled_from([0, 2, 6]))
+    tenant_of = [draw(st.integers(1, tenants)) if tenants else number for number in range(8)]
+    own = draw(st.sampled_from([{}, {"own": 1}, {"own": 2}]))
     claims = [
         Claim(
             pool=f"p{number}",
-            tenant=f"t{draw(st.integers(1, tenants)) if tenants else number}",
+            tenant=f"t{tenant_of[number]}",
             tier=draw(st.sampled_from(TIERS[:2])),
             demand=draw(st.integers(0, 90)),
             weight=draw(st.integers(1, 4)),
@@ -51,6 +59,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
                 "replicas": 1,
                 "cpu": draw(st.sampled_from([1, 2, 5])),
                 **draw(st.sampled_from([{}, {"rpm": 3}, {"rpm": 1, "quota": 1}, {"quota": 2}])),
+                **{f"{name}:{tenant_of[number]}": use for name, use in own.items()},
             },
         )
         for number in range(draw(st.integers(1, 8)))
@@ -60,6 +69,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
         Row(name="cpu", capacity=draw(st.integers(0, 600)), fair=draw(st.booleans())),
         Row(name="rpm", capacity=draw(st.integers(0, 200)), soft=draw(st.sampled_from([1, 0]))),
         Row(name="quota", capacity=draw(st.integers(0, 90))),
+        *(Row(name=f"own:{each}", capacity=draw(st.integers(0, 150))) for each in range(8)),
     ]
     return claims, rows, draw(weights_for(claims))
 
@@ -70,4 +80,8 @@ def test_a_crowd_is_shared_as_the_rule_is_written(
     crowd: tuple[list[Claim], list[Row], dict[str, Amount]],
 ) -> None:
     claims, rows, weights = crowd
-    assert shared(claims, rows, weights) == Oracle(claims, rows, weights, SharingPolicy()).run()
+    oracle = Oracle(claims, rows, weights, SharingPolicy())
+    result = allocate(claims, rows, weights)
+    assert replicas(result) == oracle.run()
+    limited = {pool: result[pool].limited_by for pool in oracle.dropped}
+    assert limited == oracle.dropped

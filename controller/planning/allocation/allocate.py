@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 
 from controller.model.decision import Bound
-from controller.planning.allocation.exact import exact_weight
-from controller.planning.allocation.filling import Filling, Members
+from controller.planning.allocation.fill import fill
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.members import members_of, tiers_of
 from controller.planning.allocation.rows import GRANTED, Rows
 from controller.planning.allocation.values import (
     Allotment,
@@ -15,7 +15,6 @@ from controller.planning.allocation.values import (
     AmountError,
     Ceiling,
     Claim,
-    DeclarationError,
     Phases,
     Row,
     SharingPolicy,
@@ -75,18 +74,18 @@ class _Sharing:
         self._baseline()
         self._note()
         for pools in self.tiers.values():
-            self.filling.fill(pools, self.floors, strict=False)
+            fill(self.filling, pools, self.floors, strict=False)
         self._note()
         for tier, pools in self.tiers.items():
             left = self.policy.reserves.get(tier, 0) - sum(self.filling.have[p] for p in pools)
             if left > 0:
-                self.filling.fill(pools, self.needs, strict=True, above=above, units=left)
+                fill(self.filling, pools, self.needs, strict=True, above=above, units=left)
         self._note()
         for pools in self.tiers.values():
-            self.filling.fill(pools, self.needs, strict=True, above=above)
+            fill(self.filling, pools, self.needs, strict=True, above=above)
         self._note()
         for pools in self.tiers.values():
-            self.filling.fill(pools, self.wants, strict=True, above=above)
+            fill(self.filling, pools, self.wants, strict=True, above=above)
         self._note()
         return {
             claim.pool: self._allotment(pool, claim, have)
@@ -224,43 +223,3 @@ def _bounds(claim: Claim, ceiling: Ceiling | None) -> tuple[int, int, int]:
         return floor, need, want
     limit = ceiling.limit
     return min(floor, limit), min(need, limit), min(want, limit)
-
-
-def tiers_of(claims: Sequence[Claim]) -> dict[int, list[int]]:
-    """The pools that may be given something, by tier, the highest first."""
-    tiers: dict[int, list[int]] = {}
-    for pool, claim in enumerate(claims):
-        if not claim.fixed:
-            tiers.setdefault(claim.tier, []).append(pool)
-    return dict(sorted(tiers.items(), reverse=True))
-
-
-def members_of(claims: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> Members:
-    """Pools in the order given and their tenants by name, with their places among equals."""
-    weights = [exact_weight(claim.weight, claim.pool) for claim in claims]
-    if len({claim.pool for claim in claims}) != len(claims):
-        raise DeclarationError("pools", "two pools have one name")
-    names = sorted({claim.tenant for claim in claims})
-    number_of = {name: number for number, name in enumerate(names)}
-    of_tenants = [exact_weight(tenant_weights.get(name, 1), name) for name in names]
-    tenant_of = [number_of[claim.tenant] for claim in claims]
-    pools_of: list[list[int]] = [[] for _ in names]
-    for pool, tenant in enumerate(tenant_of):
-        pools_of[tenant].append(pool)
-    return Members(
-        current=[claim.current for claim in claims],
-        weights=weights,
-        ranks=_ranks(weights),
-        tenant_of=tenant_of,
-        tenant_weights=of_tenants,
-        tenant_ranks=_ranks(of_tenants),
-        pools_of=pools_of,
-    )
-
-
-def _ranks(weights: Sequence[int | Fraction]) -> list[int]:
-    """Places among equals: the larger weight first, then in the order given, which is by name."""
-    ranks = [0] * len(weights)
-    for rank, number in enumerate(sorted(range(len(weights)), key=lambda at: -weights[at])):
-        ranks[number] = rank
-    return ranks

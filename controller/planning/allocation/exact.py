@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 
 from controller.planning.allocation.values import Amount, AmountError, WeightError
@@ -16,12 +17,18 @@ def exact(amount: Amount, subject: str) -> int | Fraction:
     if type(amount) is int or type(amount) is Fraction:
         value = amount
     elif isinstance(amount, Decimal) and amount.is_finite():
-        value = Fraction(amount)
+        value = _of_decimal(amount)
     else:
         raise AmountError(subject, f"{amount!r} is not an exact number")
     if value < 0:
         raise AmountError(subject, f"{amount} is below zero")
     return value
+
+
+@lru_cache(maxsize=1024)
+def _of_decimal(amount: Decimal) -> int | Fraction:
+    value = Fraction(amount)
+    return value.numerator if value.denominator == 1 else value
 
 
 def exact_weight(weight: Amount, subject: str) -> int | Fraction:

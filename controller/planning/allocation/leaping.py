@@ -10,10 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.filling import Filling
 
 PER_POOL, PER_CROWD = 4, 32
 """Fewer replicas to hand out per pool, or per crowd of pools, are quicker handed out one by one."""
@@ -95,11 +94,12 @@ def _crowds(
     rows, members, have = filling.rows, filling.members, filling.have
     found: dict[tuple[int, int, int], tuple[list[int], list[int], list[int]]] = {}
     others: list[int] = []
+    shares: dict[int, int] = {}
     for pool in wanting:
         number = rows.profile_of[pool]
         profile, tenant = rows.profiles[number], members.tenant_of[pool]
         offset = above[pool] if above is not None else 0
-        share = max(profile.share)
+        share = shares.get(number) or shares.setdefault(number, max(rows.share(number)))
         if len(members.pools_of[tenant]) > 1 or profile.flavors or not share or have[pool] < offset:
             others.append(pool)
             continue

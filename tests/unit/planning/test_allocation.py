@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 import pytest
 
@@ -260,3 +261,44 @@ def test_what_is_granted_in_one_leap_is_what_would_be_granted_one_by_one() -> No
     assert {pool: one.replicas for pool, one in result.items()} == {"a": 225, "b": 100, "c": 675}
     one_more = numbers(*pools, rows=[places(1_001)], tenant_weights=by_tenant)
     assert one_more == {"a": 225, "b": 100, "c": 676}
+
+
+def test_a_large_demand_is_put_in_order_piece_by_piece() -> None:
+    """Shares of one tenant and of two, by weights of 3 to 1, far beyond what is ordered at once."""
+    own = [claim("a", 900, tenant="x", weight=3), claim("b", 900, tenant="x")]
+    assert numbers(*own, rows=[places(800)]) == {"a": 600, "b": 200}
+    halves = [claim("a", 900, tenant="x", weight=Fraction(3, 2)), own[1], claim("c", 300)]
+    assert numbers(*halves, rows=[places(1_100)]) == {"a": 480, "b": 320, "c": 300}
+
+
+def test_what_one_tenant_alone_draws_on_stops_that_tenant_alone() -> None:
+    rows = [Row(name="quota", capacity=7, bound=Bound.QUOTA), places(20)]
+    uses = {"replicas": 1, "quota": 2}
+    own = [claim("a", tenant="x", uses=uses), claim("b", tenant="x", uses=uses)]
+    result = allocate([*own, claim("c", 20, tier=-1)], rows)
+    assert {pool: one.replicas for pool, one in result.items()} == {"a": 2, "b": 1, "c": 17}
+    assert [result[pool].bound for pool in "ab"] == [Bound.QUOTA, Bound.QUOTA]
+
+
+def test_the_first_row_that_refuses_is_the_one_that_is_named() -> None:
+    """It is b's turn only when no memory is left, but its second replica had no CPU before."""
+    rows = [Row(name="cpu", capacity=3), Row(name="memory", capacity=4)]
+    pools = [claim("a", uses={"memory": 1}), claim("b", uses={"cpu": 2, "memory": 1})]
+    result = allocate(pools, rows, {"a": 9})
+    assert {pool: one.replicas for pool, one in result.items()} == {"a": 3, "b": 1}
+    assert {pool: one.limited_by for pool, one in result.items()} == {"a": "memory", "b": "cpu"}
+
+
+def test_uses_that_are_known_from_before_are_not_taken_for_other_rows() -> None:
+    """The same read-only mappings, first where b's row is large, then where a's is; then softly."""
+    pools = [
+        claim("a", uses=MappingProxyType({"first": 1})),
+        claim("b", uses=MappingProxyType({"second": 2})),
+    ]
+    for first, second, expected in ((2, 20, [2, 9]), (20, 2, [9, 1]), (20, 3, [9, 1])):
+        rows = [Row(name="first", capacity=first), Row(name="second", capacity=second)]
+        assert list(numbers(*pools, rows=rows).values()) == expected
+    rows = [Row(name="second", capacity=3, soft=HALF_FED), Row(name="first", capacity=2)]
+    assert list(numbers(*pools, rows=rows).values()) == [2, 2]
+    with pytest.raises(DeclarationError, match="no such row"):
+        numbers(*pools, rows=rows[:1])

@@ -1,0 +1,164 @@
+"""One group of pools, of which not everybody can have all: who is next, one replica at a time.
+
+The next replicas of a tenant's pools are a sorted list of keys, and the tenants wait in a heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heapreplace
+
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.order import Order, next_key
+from controller.planning.allocation.rows import GRANTED
+
+
+class Contest:
+    """The pools that are `wanting`, and which of them would be given the next replica."""
+
+    __slots__ = (
+        "_above",
+        "_drawn",
+        "_filling",
+        "_goal",
+        "_heap",
+        "_least",
+        "_pools_of",
+        "_strict",
+        "_wanting",
+    )
+
+    def __init__(
+        self,
+        filling: Filling,
+        wanting: Sequence[int],
+        goal: Sequence[int],
+        above: Sequence[int] | None,
+        *,
+        strict: bool,
+    ) -> None:
+        self._filling, self._goal, self._above = filling, goal, above
+        self._wanting, self._strict = wanting, strict
+        self._least: dict[int, int] = {}
+        self._pools_of: dict[int, list[int]] = {}
+        for pool in wanting:
+            self._pools_of.setdefault(filling.members.tenant_of[pool], []).append(pool)
+        self._drawn = {tenant: filling.drawn(tenant, above) for tenant in self._pools_of}
+        self._heap = [
+            self._entry(tenant, min([next_key(filling, pool, above) for pool in pools]))
+            for tenant, pools in self._pools_of.items()
+        ]
+        heapify(self._heap)
+
+    def run(self, units: int | None) -> None:
+        """Hand out until nobody is left, or `units` are gone."""
+        filling, heap, give = self._filling, self._heap, self._giver()
+        have, refused_by = filling.have, filling.refused_by
+        pool_at, tenant_at = filling.pool_at, filling.tenant_at
+        orders: dict[int, Order] = {}
+        parts: dict[int, tuple[int, ...]] = {}
+        while heap and units != 0:
+            tenant = tenant_at[heap[0] % len(tenant_at)]
+            order = orders.get(tenant)
+            if order is None:
+                order = orders[tenant] = self._order(tenant, parts)
+            ahead = order.ahead
+            pool = pool_at[ahead.pop() % len(pool_at)]
+            refused = give(pool)
+            if refused == GRANTED:
+                have[pool] += 1
+                units = None if units is None else units - 1
+                drawn = self._drawn[tenant]
+                for number, part in enumerate(parts[pool]):
+                    drawn[number] += part
+            else:
+                refused_by[pool] = refused
+                if self._nobody_fits(refused):
+                    return
+            if ahead and refused_by[pool_at[ahead[-1] % len(pool_at)]] == GRANTED:
+                heapreplace(heap, self._entry(tenant, ahead[-1]))
+            elif (key := order.head()) is not None:
+                heapreplace(heap, self._entry(tenant, key))
+            else:
+                heappop(heap)
+
+    def _entry(self, tenant: int, key: int) -> int:
+        """A tenant is as entitled to the next replica as the pool that would be given it."""
+        filling = self._filling
+        multiply, divide = filling.tenant_divisors[tenant]
+        level = max(self._drawn[tenant]) * multiply // divide
+        waits = key // len(filling.pool_at) & 1
+        return (2 * level + waits) * len(filling.tenant_at) + filling.members.tenant_ranks[tenant]
+
+    def _order(self, tenant: int, parts: dict[int, tuple[int, ...]]) -> Order:
+        pools = self._pools_of[tenant]
+        self._drawn[tenant] = self._count(self._drawn[tenant], pools, parts)
+        order = Order(self._filling, pools, self._goal, self._above)
+        order.head()
+        return order
+
+    def _giver(self) -> Callable[[int], int]:
+        """`Rows.give` for these pools: without detours for those that have none to make."""
+        rows, strict = self._filling.rows, self._strict
+        profiles, profile_of, left = rows.profiles, rows.profile_of, rows.left
+        passing = bool(rows.passes)
+
+        def give(pool: int) -> int:
+            (takes, hard, lenient), flavors = profiles[profile_of[pool]]
+            if flavors or passing:
+                return rows.give(pool, strict=strict)
+            for row, need in hard if strict else lenient:
+                if left[row] < need:
+                    return row
+            for row, use in takes:
+                left[row] -= use
+            return GRANTED
+
+        return give
+
+    def _count(
+        self, drawn: list[int], pools: Sequence[int], parts: dict[int, tuple[int, ...]]
+    ) -> list[int]:
+        """What a tenant has of the fair rows, and what each pool's replica adds; of the rows only
+        those that can come to be its largest part.
+        """
+        rows = self._filling.rows
+        shares = {pool: rows.share(rows.profile_of[pool]) for pool in pools}
+        if len(drawn) == 1:
+            parts.update(shares)
+            return drawn
+        kinds = {tuple(drawn), *shares.values()}
+        matter: list[int] = []
+        for row in range(len(drawn)):
+            if not any(all(each[other] >= each[row] for each in kinds) for other in matter):
+                matter = [
+                    other for other in matter if any(each[other] > each[row] for each in kinds)
+                ]
+                matter.append(row)
+        for pool, share in shares.items():
+            parts[pool] = tuple([share[row] for row in matter])
+        return [drawn[row] for row in matter]
+
+    def _nobody_fits(self, row: int) -> bool:
+        """Whether everybody who is left needs more of a row than there is; then all are refused."""
+        filling = self._filling
+        least = self._least.get(row)
+        if least is None:
+            least = self._least[row] = self._least_need(row)
+        if not least or filling.rows.left[row] >= least or row in filling.rows.passes:
+            return False
+        for pool in self._wanting:
+            if filling.have[pool] < self._goal[pool] and filling.refused_by[pool] == GRANTED:
+                filling.refused_by[pool] = filling.rows.give(pool, strict=self._strict)
+        return True
+
+    def _least_need(self, row: int) -> int:
+        """What must be left of a row for any of these pools; 0 if one does without it."""
+        least, rows = 0, self._filling.rows
+        for profile in {rows.profile_of[pool] for pool in self._wanting}:
+            draw = rows.profiles[profile].everywhere
+            need = dict(draw.strict if self._strict else draw.lenient).get(row, 0)
+            if not need:
+                return 0
+            least = min(least or need, need)
+        return least

@@ -1,0 +1,111 @@
+"""In which order the pools of one tenant would be given their next replicas.
+
+Keys are single integers of (level, has it already or not, rank), so that they compare as fast as
+they can. A pool's next keys can all be told beforehand: its level is its replicas per weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.rows import GRANTED
+
+AHEAD: Final = 64
+"""Replicas of a pool that are put in order at a time, so that a large demand costs no memory."""
+
+
+def next_key(filling: Filling, pool: int, above: Sequence[int] | None) -> int:
+    """The key of a pool's next replica."""
+    return _key(filling, pool, filling.have[pool], 0 if above is None else above[pool])
+
+
+def _key(filling: Filling, pool: int, have: int, offset: int) -> int:
+    """The level of a pool that has so many, whether one more has to be started, and its rank."""
+    multiply, divide = filling.pool_divisors[pool]
+    level = max(have - offset, 0) * multiply // divide
+    waits = filling.members.current[pool] <= have
+    return (2 * level + waits) * len(filling.pool_at) + filling.members.ranks[pool]
+
+
+class Order:
+    """The next replicas of some pools by key: `ahead`, sorted, the very next one last.
+
+    A pool's key modulo the number of all pools is its rank.
+    """
+
+    __slots__ = ("_above", "_filling", "_goal", "_more", "_pools", "ahead")
+
+    def __init__(
+        self,
+        filling: Filling,
+        pools: Sequence[int],
+        goal: Sequence[int],
+        above: Sequence[int] | None,
+    ) -> None:
+        self._filling, self._pools, self._goal, self._above = filling, pools, goal, above
+        self.ahead: list[int] = []
+        self._more = True
+
+    def head(self) -> int | None:
+        """The key of the next replica of a pool that no row has refused; None if there is none."""
+        ahead, pool_at, refused_by = self.ahead, self._filling.pool_at, self._filling.refused_by
+        while True:
+            while ahead:
+                if refused_by[pool_at[ahead[-1] % len(pool_at)]] == GRANTED:
+                    return ahead[-1]
+                ahead.pop()
+            if not self._more:
+                return None
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Put in order all that comes before a level which no pool has more than so many below."""
+        filling, goal, above = self._filling, self._goal, self._above
+        have, refused_by = filling.have, filling.refused_by
+        pools = [
+            pool for pool in self._pools if have[pool] < goal[pool] and refused_by[pool] == GRANTED
+        ]
+        horizon = self._horizon(pools)
+        keys: list[Iterator[int]] = []
+        for pool in pools:
+            high, offset = goal[pool], 0 if above is None else above[pool]
+            if horizon is not None:
+                multiply, divide = filling.pool_divisors[pool]
+                high = min(high, offset + (horizon * divide - 1) // multiply + 1)
+            keys.append(self._keys(pool, high, offset))
+        self.ahead.extend(chain.from_iterable(keys))
+        self.ahead.sort(reverse=True)
+        self._more = horizon is not None
+
+    def _horizon(self, pools: Sequence[int]) -> int | None:
+        """The level up to which it is worth looking; None if that is everything."""
+        filling, goal, above = self._filling, self._goal, self._above
+        horizon = None
+        for pool in pools:
+            counted, offset = filling.have[pool], 0
+            if above is not None:
+                offset = above[pool]
+                counted = max(counted - offset, 0)
+            if goal[pool] - offset - counted > AHEAD:
+                multiply, divide = filling.pool_divisors[pool]
+                level = (counted + AHEAD) * multiply // divide
+                horizon = level if horizon is None else min(horizon, level)
+        return horizon
+
+    def _keys(self, pool: int, high: int, offset: int) -> Iterator[int]:
+        """The keys of a pool's replicas after those it has, up to `high`."""
+        filling = self._filling
+        low, size = filling.have[pool], len(filling.pool_at)
+        multiply, divide = filling.pool_divisors[pool]
+        if divide > 1 or low < offset:
+            return iter([_key(filling, pool, have, offset) for have in range(low, high)])
+        started_from = min(max(filling.members.current[pool], low), high)
+        step = 2 * multiply * size
+        first = filling.members.ranks[pool] - offset * step
+        return chain(
+            range(first + low * step, first + started_from * step, step),
+            range(first + size + started_from * step, first + size + high * step, step),
+        )
