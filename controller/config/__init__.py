@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from pydantic import ValidationError
 
 from controller.config import document as documents
@@ -26,9 +27,10 @@ _TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet
 def load(path: Path, *, live: bool = True) -> Settings:
     """The settings that a fleet file holds, to be run; read anew at each call.
 
-    Beyond what `parse` asks, nothing may stand in it that nobody acts on yet; `live` says whether a
-    controller will run it, or only a plan from given observations. Raises FleetFileError with all
-    that is wrong, an unreadable file included.
+    Beyond what `parse` asks, nothing may stand in it that it would be wrong to run without; its
+    notices say what else is without effect. `live` says whether a controller will run it, or only a
+    plan from given observations. Raises FleetFileError with all that is wrong, an unreadable file
+    included.
     """
     name = clean(path)
     content = _content(path, name)
@@ -37,7 +39,10 @@ def load(path: Path, *, live: bool = True) -> Settings:
     except UnicodeDecodeError as error:
         at = documents.position_of(content[: error.start].decode("utf-8"))
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
-    return _settings(text, name, lambda document: pending.problems(document, live=live))
+    document = _document(text, name)
+    settings = _settings(document, pending.problems(document, live=live))
+    notices = pending.notices(document, settings.fleet, live=live)
+    return msgspec.structs.replace(settings, notices=tuple(notices))
 
 
 def parse(text: str, name: str) -> Settings:
@@ -45,19 +50,21 @@ def parse(text: str, name: str) -> Settings:
 
     Raises FleetFileError with all that is wrong, in the file's order.
     """
-    return _settings(text, name, lambda _: ())
+    return _settings(_document(text, name))
 
 
-def _settings(
-    text: str, name: str, more_problems: Callable[[Document], Iterable[Problem]]
-) -> Settings:
+def _document(text: str, name: str) -> Document:
     name = clean(name)
     if len(text) > SIZE_LIMIT:
         raise _whole_file(name, _TOO_LARGE)
     document = documents.read(text, name)
     if document.data is None:
         raise _whole_file(name, "is empty: a fleet file has at least version and nats")
-    found = [*document.problems, *references.problems(document), *more_problems(document)]
+    return document
+
+
+def _settings(document: Document, more_problems: Iterable[Problem] = ()) -> Settings:
+    found = [*document.problems, *references.problems(document), *more_problems]
     try:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:

@@ -1,59 +1,87 @@
-"""Keys that are read but that nothing acts on yet: refused by name wherever a fleet is to be run.
+"""Keys that a fleet file may hold but that nothing, or not everything, is there for.
 
-To put one into force, make something act on it and take its line out.
+Where it would be wrong to go on without them, they are refused by name wherever a fleet is to be
+run. Where nothing is worse than if they were left out, they are taken, and a notice says so. To put
+one into force, make something act on it and take its line out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from controller.config.document import Document
-from controller.config.problems import KeyPath, Problem
-from controller.model.metrics import QUEUE
+from controller.config.problems import KeyPath, Problem, spell
+from controller.model.fleet import Fleet
+from controller.model.settings import Notice
 
 ANY: Final = "*"
 
-NOT_YET: Final = "not supported yet by this version of agentdash: take it out"
 NOT_LIVE: Final = (
     "not supported yet by a running controller, which has nothing to read it from: take it out"
     " (`agentdash plan --observations` understands it)"
 )
-
-_PENDING: Final[tuple[KeyPath, ...]] = (
-    ("models", ANY, "tier"),
-    ("models", ANY, "limits", "burst"),
-    ("tenants", ANY, "budget", "usd_alert"),
-    ("tenants", ANY, "budget", "usd_per_workflow"),
+BY_WORKERS: Final = "is read by workers; nothing acts on it yet"
+UNREAD: Final = (
+    "is read by nothing yet: the metric counts as unknown, it never lets the pool shrink"
 )
+UNREAD_SIGNAL: Final = (
+    "is read by nothing yet: a metric that speaks of it counts as unknown, it never lets the pool"
+    " shrink"
+)
+NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
+
 _NEED_READINGS: Final[tuple[KeyPath, ...]] = (
     ("capacity", "node_classes"),
     ("tenants", ANY, "budget", "tokens_per_day"),
     ("pools", ANY, "nodes"),
 )
+_UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
+    {
+        ("models", ANY, "tier"): "is read by workers' routers; nothing acts on it yet",
+        ("models", ANY, "limits", "burst"): BY_WORKERS,
+        ("tenants", ANY, "budget", "usd_per_workflow"): BY_WORKERS,
+    }
+)
 
 
 def problems(document: Document, *, live: bool) -> Iterator[Problem]:
-    """Each key that nothing acts on; `live` adds those that only observations can feed."""
-    for pattern in _PENDING:
-        for path in _matches(document.data, pattern):
-            yield document.problem(path, NOT_YET, at_key=True)
-    for path in _matches(document.data, ("tiers", ANY, "blind")):
-        if isinstance(_at(document.data, path), Mapping):
-            yield document.problem(path, NOT_YET, at_key=True)
+    """Each key that no fleet can be run with: `live` by a controller, else from observations."""
     if live:
         for pattern in _NEED_READINGS:
             for path in _matches(document.data, pattern):
                 yield document.problem(path, NOT_LIVE, at_key=True)
+
+
+def notices(document: Document, fleet: Fleet, *, live: bool) -> Iterator[Notice]:
+    """Each key that is taken without effect; `live` adds those that only observations can feed."""
+    for pattern, text in _UNHEEDED.items():
+        for path in _matches(document.data, pattern):
+            yield _notice(document, path, text)
+    if _limits_usd(fleet):
+        for model in fleet.models:
+            if model.price is None:
+                yield _notice(document, ("models", model.name), NO_PRICE)
+    if live:
+        for path in _matches(document.data, ("pools", ANY, "signals", ANY)):
+            yield _notice(document, path, UNREAD_SIGNAL)
         for path in _matches(document.data, ("pools", ANY, "metrics", ANY)):
-            if not _is_queue(_at(document.data, path)):
-                yield document.problem(path, NOT_LIVE)
+            if _at(document.data, path).get("external") is None:  # its signal's notice is enough
+                yield _notice(document, path, UNREAD)
 
 
-def _is_queue(metric: Any) -> bool:
-    external = metric.get("external") if isinstance(metric, Mapping) else None
-    name = external.get("metric") if isinstance(external, Mapping) else None
-    return isinstance(name, Mapping) and name.get("name") == QUEUE
+def _notice(document: Document, path: KeyPath, text: str) -> Notice:
+    at = document.position(path, at_key=True)
+    return Notice(place=f"{document.name}:{at.line}:{at.column}", path=spell(path), text=text)
+
+
+def _limits_usd(fleet: Fleet) -> bool:
+    return fleet.capacity.usd_per_hour is not None or any(
+        limit is not None
+        for tenant in fleet.tenants
+        for limit in (tenant.budget.usd_per_hour, tenant.budget.usd_alert)
+    )
 
 
 def _matches(data: Any, pattern: KeyPath, path: KeyPath = ()) -> Iterator[KeyPath]:

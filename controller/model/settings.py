@@ -56,11 +56,25 @@ class ControllerSettings(Value):
     read_only: bool = False
 
 
+class Notice(Value):
+    """A key of the fleet file that was taken, but is without effect so far; `place` is file, line
+    and column.
+    """
+
+    place: str
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.path} {self.text}"
+
+
 class Settings(Value):
-    """One fleet file: whom to talk to, and the fleet."""
+    """One fleet file: whom to talk to, the fleet, and what to say of the file."""
 
     nats: NatsSettings
     kubernetes: KubernetesSettings
     controller: ControllerSettings
     fleet: Fleet
     prometheus: PrometheusSettings | None = None
+    notices: tuple[Notice, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.config.prices import table_price
 from controller.config.schema.supply import (
     CapacityEntry,
     ModelEntry,
@@ -21,13 +22,13 @@ from controller.model.scarcity import (
 
 
 def model(name: str, entry: ModelEntry) -> LlmModel:
-    """A model by its name."""
+    """A model by its name; without a price it has the maintained table's."""
     return LlmModel(
         name=name,
         tier=ModelTier(entry.tier),
         limits=_limits(entry.limits) if entry.limits else None,
         shared=entry.shared,
-        price=_price(entry.price) if entry.price else None,
+        price=_price(entry.price) if entry.price else table_price(name),
     )
 
 

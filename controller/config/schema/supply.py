@@ -73,7 +73,8 @@ class ModelEntry(Section):
         "itself. Default true.",
     )
     price: PriceEntry | None = Field(
-        default=None, description="Its price. Default: as the maintained table has it."
+        default=None,
+        description="Its price. Default: as the maintained table has it, by the model's name.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is read but not acted on yet is refused by name, where a fleet is to be run."""
+"""What nothing is there for yet is refused where that would be wrong, else taken with a notice."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ tenants: {acme: {tier: growth%s}}
 pools:
   - {name: a, tenant: acme, queue: {stream: T, consumer: c}, replicas: {max: 5}%s}
 """
-METRIC = (
-    "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 75}}}"
-)
+CPU = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 75}}}"
+QUEUE = "{type: External, external: {metric: {name: queue}, target: {type: Value, value: 5}}}"
+SIGNAL = ", signals: {cases: {external: {name: active}}}"
+CASES = QUEUE.replace("queue", "cases")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "fleet.yaml"
 
 
 def complaints(path: Path, *, live: bool) -> list[str]:
@@ -29,28 +35,57 @@ def complaints(path: Path, *, live: bool) -> list[str]:
     return []
 
 
+def notices(path: Path, *, live: bool) -> list[str]:
+    return [str(each).removeprefix(f"{path}:") for each in load(path, live=live).notices]
+
+
 @pytest.mark.parametrize(
-    ("top", "tenant", "pool", "key"),
+    ("top", "tenant", "pool", "notice"),
     [
-        ("", ", budget: {usd_per_workflow: 1}", "", "tenants.acme.budget.usd_per_workflow"),
         (
-            "tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}",
+            "models: {m: {tier: nano}}",
             "",
             "",
-            "tiers.growth.blind",
+            "3:14: models.m.tier is read by workers' routers; nothing acts on it yet",
         ),
-        ("models: {m: {tier: nano}}", "", "", "models.m.tier"),
+        (
+            "models: {m: {limits: {parallel: 1, burst: 2}}}",
+            "",
+            "",
+            "3:36: models.m.limits.burst is read by workers; nothing acts on it yet",
+        ),
+        (
+            "",
+            ", budget: {usd_per_workflow: 1}",
+            "",
+            "4:41: tenants.acme.budget.usd_per_workflow is read by workers; nothing acts on it yet",
+        ),
     ],
 )
-def test_a_key_that_nothing_acts_on_is_refused_by_name(
-    tmp_path: Path, top: str, tenant: str, pool: str, key: str
+def test_a_key_of_the_workers_is_taken_and_said_to_be_without_effect(
+    path: Path, top: str, tenant: str, pool: str, notice: str
 ) -> None:
-    path = tmp_path / "fleet.yaml"
     path.write_text(FLEET % (top, tenant, pool), "utf-8")
-    parse(path.read_text("utf-8"), "fleet.yaml")
-    for live in (True, False):
-        [complaint] = complaints(path, live=live)
-        assert complaint.startswith(f"{key}: not supported yet")
+    assert notices(path, live=True) == notices(path, live=False) == [notice]
+    assert parse(path.read_text("utf-8"), "fleet.yaml").notices == ()
+
+
+@pytest.mark.parametrize(
+    ("pool", "notice"),
+    [
+        (f", metrics: [{QUEUE}, {CPU}]", "6:178: pools[0].metrics[1] is read by nothing yet: the "),
+        (SIGNAL, "6:92: pools[0].signals.cases is read by nothing yet: a metric that speaks of it"),
+        (f"{SIGNAL}, metrics: [{CASES}]", "6:92: pools[0].signals.cases is read by nothing yet"),
+    ],
+)
+def test_a_metric_that_a_controller_cannot_read_yet_is_taken_with_a_notice(
+    path: Path, pool: str, notice: str
+) -> None:
+    path.write_text(FLEET % ("", "", pool), "utf-8")
+    [found] = notices(path, live=True)
+    assert found.startswith(notice)
+    assert found.endswith("it never lets the pool shrink")
+    assert notices(path, live=False) == []
 
 
 @pytest.mark.parametrize(
@@ -58,26 +93,53 @@ def test_a_key_that_nothing_acts_on_is_refused_by_name(
     [
         ("", ", budget: {tokens_per_day: 5}", "", "tenants.acme.budget.tokens_per_day"),
         ("capacity: {node_classes: {spot: {}}}", "", "", "capacity.node_classes"),
-        (
-            "",
-            "",
-            f", metrics: [{METRIC}]",
-            "pools[0].metrics[0]",
-        ),
     ],
 )
 def test_what_a_controller_cannot_read_yet_can_still_be_planned(
-    tmp_path: Path, top: str, tenant: str, pool: str, key: str
+    path: Path, top: str, tenant: str, pool: str, key: str
 ) -> None:
-    path = tmp_path / "fleet.yaml"
     path.write_text(FLEET % (top, tenant, pool), "utf-8")
     [complaint] = complaints(path, live=True)
     assert complaint.startswith(f"{key}: not supported yet by a running controller")
     assert complaints(path, live=False) == []
 
 
-def test_keys_that_are_acted_on_pass(tmp_path: Path) -> None:
-    path = tmp_path / "fleet.yaml"
-    tenant = ", quota: {replicas: 3}, budget: {usd_per_hour: 5}"
-    path.write_text(FLEET % ("capacity: {replicas: 9}", tenant, ", warm: {replicas: 1}"), "utf-8")
-    assert complaints(path, live=True) == []
+@pytest.mark.parametrize(
+    ("top", "tenant", "pool"),
+    [
+        ("capacity: {replicas: 9}", ", quota: {replicas: 3}, budget: {usd_per_hour: 5}", ""),
+        ("", ", budget: {usd_alert: 5}", ", warm: {replicas: 1}, native: {setting: calm}"),
+        ("", "", f", metrics: [{QUEUE}], modifiers: {{formula: queue / 2, target: 5}}"),
+        ("", "", ', schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]'),
+        ("tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}", "", ""),
+    ],
+)
+def test_keys_that_are_acted_on_pass_without_a_word(
+    path: Path, top: str, tenant: str, pool: str
+) -> None:
+    path.write_text(FLEET % (top, tenant, pool), "utf-8")
+    assert notices(path, live=True) == []
+
+
+NO_PRICE = "models.m has no price here or in the maintained table: its cost ceiling does not apply"
+
+
+@pytest.mark.parametrize(
+    ("capacity", "tenant"),
+    [
+        ("capacity: {usd_per_hour: 5}", ""),
+        ("", ", budget: {usd_per_hour: 5}"),
+        ("", ", budget: {usd_alert: 5}"),
+    ],
+)
+def test_a_limit_in_usd_that_a_model_escapes_is_said(
+    path: Path, capacity: str, tenant: str
+) -> None:
+    top = f"models: {{m: {{}}, n: {{price: {{input: 1, output: 1}}}}}}\n{capacity}"
+    path.write_text(FLEET % (top, tenant, ""), "utf-8")
+    assert notices(path, live=True) == [f"3:10: {NO_PRICE}"]
+
+
+def test_without_a_limit_in_usd_no_price_is_missed(path: Path) -> None:
+    path.write_text(FLEET % ("models: {m: {}}", "", ""), "utf-8")
+    assert notices(path, live=True) == []

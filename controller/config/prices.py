@@ -1,0 +1,49 @@
+"""What models cost by the maintained table, for those whose price the fleet file leaves out.
+
+The table is genai-prices', which is optional: it is imported when the first price is looked up, and
+read from what was installed, never from the network.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from controller.model.scarcity import Price
+
+
+@lru_cache(maxsize=4096)
+def table_price(model: str) -> Price | None:
+    """What a model costs at present, by the name its provider gives it, or `provider/name`; where
+    long requests cost more, the price of a short one. None for a model that is not in the table,
+    and where there is none.
+    """
+    try:
+        import genai_prices
+    except ImportError:
+        return None
+    provider, slash, rest = model.partition("/")
+    for name, provider_id in ((model, None), *(((rest, provider),) if slash else ())):
+        try:
+            found = genai_prices.calc_price(
+                genai_prices.Usage(), model_ref=name, provider_id=provider_id
+            ).model_price
+        except LookupError:
+            continue
+        return _price(found.input_mtok, found.output_mtok, found.cache_read_mtok)
+    return None
+
+
+def _price(input_mtok: Any, output_mtok: Any, cache_read_mtok: Any) -> Price | None:
+    """USD per million tokens; what has no price per token, such as a picture, has none here."""
+    per_input, per_output = _base(input_mtok), _base(output_mtok)
+    if per_input is None or per_output is None:
+        return None
+    return Price(input=per_input, output=per_output, cached_input=_base(cache_read_mtok))
+
+
+def _base(price: Any) -> Decimal | None:
+    """The lowest tier's price, in which a request of usual length is."""
+    base = getattr(price, "base", price)
+    return base if isinstance(base, Decimal) else None
