@@ -115,9 +115,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 PLAN: Final = """\
 What would be done now for every pool, and why. Nothing is written, nowhere.
 
-Live, it looks once. It starts without memory, because the leader's cannot be read yet: windows and
-cooldowns begin with the look, so nothing is taken away. Its exit code is 3 if NATS or Kubernetes is
-not connected; the plan is then what would be done blind.
+Live, it looks once, with the memory that the controller keeps in NATS and with the pins, pauses and
+freezes in force there; without a memory, windows and cooldowns begin with the look, so nothing is
+taken away. Its exit code is 3 if NATS or Kubernetes is not connected; the plan is then what would
+be done blind.
 
 With --observations it runs the ticks of a file in order, in virtual time, and carries the memory
 over from one to the next: one JSON object a line, as `agentdash schema observation` describes it.
@@ -176,7 +177,7 @@ def _add_sight(parser: argparse.ArgumentParser) -> None:
         "--observations", metavar="FILE", help="ticks to run instead of looking live; - is stdin"
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="start without memory, even if the first tick has some"
+        "--fresh", action="store_true", help="start without memory, even if there is one"
     )
     parser.add_argument(
         "--all", dest="every_tick", action="store_true", help="tell every tick, not only the last"

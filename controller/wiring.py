@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from controller.bus.intents import IntentBoard
+from controller.bus.kv import KeyValue
+from controller.bus.left import Left, read_left
+from controller.bus.memory import MemoryBucket
 from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
+from controller.engine.keep import Keeper
 from controller.engine.loop import Engine
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
@@ -22,10 +27,14 @@ from controller.model.snapshot import Link, Role
 from controller.model.tick import VERSION as TICK_VERSION
 from controller.model.tick import Tick
 from controller.planning.planner import plan
+from controller.planning.resume import resumed
 from controller.sources.jetstream import JetStreamSource
 from controller.sources.subjects import Subjects
+from controller.sources.usage import TokenUsageSource
 from controller.sources.wake import Wake
 
+BUCKET: Final = "agentdash"
+"""The KV bucket of memory and intents."""
 FIRST_SIGHT_S: Final = 3.0
 """How long the first tick waits for both connections, so that it does not begin blind."""
 VERSION_CHECK_S: Final = 1.0
@@ -84,11 +93,19 @@ async def headless(
         )
 
 
-async def look_once(settings: Settings, clock: SystemClock) -> tuple[Tick, tuple[Link, ...]]:
-    """One look at the live fleet: what a first tick would see, and how each connection is.
+class Look(NamedTuple):
+    """One look: what a tick would see now, how each connection is, and what was left in NATS."""
 
-    Nothing is there to write with, and nothing is subscribed to. Servers that are away leave absent
-    readings; raises FatalError as `embedded` does. There are no intents and no memory in it.
+    tick: Tick
+    links: tuple[Link, ...]
+    left: Left
+
+
+async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> Look:
+    """One look at the live fleet, with the controller's memory unless `fresh`, and the intents.
+
+    Nothing is there to write with, nothing is subscribed to and no bucket is made. Servers that are
+    away leave absent readings; raises FatalError as `embedded` does.
     """
     pools = settings.fleet.pools
     try:
@@ -101,6 +118,7 @@ async def look_once(settings: Settings, clock: SystemClock) -> tuple[Tick, tuple
             cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=LOOK_S)
+            usage = TokenUsageSource(session, clock, settings.fleet)
             observer = Observer(
                 fleet=settings.fleet,
                 queues=queues,
@@ -109,15 +127,25 @@ async def look_once(settings: Settings, clock: SystemClock) -> tuple[Tick, tuple
                 supply=cluster.supply,
                 clock=clock,
                 deadline_s=LOOK_S,
+                usage=usage,
             )
-            await observer.ask(pools)
-            seen, now = observer.see(pools), clock.now()
+            kv = KeyValue(session, BUCKET)
+            left = await read_left(kv, with_memory=not fresh, timeout_s=LOOK_S)
+            async with usage.reading():
+                await asyncio.gather(observer.ask(pools), usage.first_read(LOOK_S))
+                seen, now = observer.see(pools), clock.now()
             links, refusal = (session.link(), cluster.link()), session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
-    return Tick(version=TICK_VERSION, now=now, observation=seen), links
+    memory = None
+    if left.remembered is not None:
+        memory = resumed(left.remembered.memory, settings.fleet, now)
+    tick = Tick(
+        version=TICK_VERSION, now=now, observation=seen, intents=left.intents, memory=memory
+    )
+    return Look(tick, links, left)
 
 
 async def _run(
@@ -141,6 +169,9 @@ async def _run(
             cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=interval_s)
+            kv = KeyValue(session, BUCKET)
+            intents = IntentBoard(session, kv, clock)
+            usage = TokenUsageSource(session, clock, fleet)
             engine = Engine(
                 fleet=fleet,
                 plan=plan,
@@ -148,7 +179,15 @@ async def _run(
                 wakes=Wake(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
                 supply=cluster.supply,
+                usage=usage,
                 actuator=None if read_only else cluster.actuator,
+                keeper=Keeper(
+                    fleet=fleet,
+                    memories=MemoryBucket(kv),
+                    intents=intents,
+                    clock=clock,
+                    writes=not read_only,
+                ),
                 links=[session, cluster],
                 clock=clock,
                 hub=hub,
@@ -163,7 +202,9 @@ async def _run(
                 ),
                 interval_s=interval_s,
             )
-            await _until_stopped(engine, session, stopping)
+            async with usage.reading():
+                await usage.first_read(FIRST_SIGHT_S)
+                await _until_stopped(engine, intents, session, stopping)
             refusal = session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
@@ -184,9 +225,12 @@ async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
         met.cancel()
 
 
-async def _until_stopped(engine: Engine, session: NatsSession, stopping: asyncio.Event) -> None:
+async def _until_stopped(
+    engine: Engine, intents: IntentBoard, session: NatsSession, stopping: asyncio.Event
+) -> None:
     """Tick until told to stop, or until the server turns out to be one we cannot work with."""
     async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(intents.run(), name="intents")
         running = tasks.create_task(engine.run(), name="engine")
         while not stopping.is_set() and not running.done() and session.unsupported is None:
             try:
@@ -195,3 +239,5 @@ async def _until_stopped(engine: Engine, session: NatsSession, stopping: asyncio
             except TimeoutError:
                 continue
         engine.stop()
+        await asyncio.wait({running})
+        following.cancel()

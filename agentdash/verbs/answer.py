@@ -89,7 +89,7 @@ def _show(
     strangers = Strangers(settings.fleet)
     # as other filters do: an interrupt ends it without a word, so does a reader who has enough
     with _by_default(signal.SIGINT):
-        ticks, code = _ticks(settings, options.observations)
+        ticks, code = _ticks(settings, options)
         decided = decide(settings.fleet, strangers.watch(ticks), fresh=options.fresh)
         try:
             told = decided if options.every_tick else deque(decided, maxlen=1)
@@ -105,13 +105,13 @@ def _show(
     return code
 
 
-def _ticks(settings: Settings, observations: str | None) -> tuple[Iterable[Tick], ExitCode]:
+def _ticks(settings: Settings, options: Options) -> tuple[Iterable[Tick], ExitCode]:
     """The ticks of a file, or the one tick of a live look; its code says whether all was there."""
-    if observations is not None:
-        return read_ticks(observations), ExitCode.OK
+    if options.observations is not None:
+        return read_ticks(options.observations), ExitCode.OK
     from agentdash.verbs.live import look
 
-    seen = look(settings)
+    seen = look(settings, fresh=options.fresh)
     for note in seen.notes:
         _note(note)
     return () if seen.tick is None else (seen.tick,), seen.code

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from controller.bus.left import Left
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
@@ -14,13 +15,8 @@ from controller.model.snapshot import LinkState
 from controller.model.tick import Tick
 from controller.wiring import UnsupportedServerError, look_once
 
-WITHOUT_MEMORY: Final = (
-    "planned without memory and intents: windows and cooldowns begin with this look,"
-    " so nothing is taken away yet"
-)
 
-
-class Look(NamedTuple):
+class Seen(NamedTuple):
     """What was seen, None where nothing could be; what to say of it, and whether all was there."""
 
     tick: Tick | None
@@ -28,16 +24,38 @@ class Look(NamedTuple):
     code: ExitCode
 
 
-def look(settings: Settings) -> Look:
+def look(settings: Settings, *, fresh: bool) -> Seen:
     """Connect, wait for the first sight of both, ask once. What is away is noted, never raised."""
     log_nowhere()  # what the connections have to say stands in the notes
     try:
-        tick, links = asyncio.run(look_once(settings, SystemClock()))
+        sight = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
     except UnsupportedServerError as error:
-        return Look(None, (str(error),), ExitCode.UNSUPPORTED)
+        return Seen(None, (str(error),), ExitCode.UNSUPPORTED)
     except FatalError as error:
-        return Look(None, (str(error),), ExitCode.UNREACHABLE)
-    down = [link for link in links if link.state is not LinkState.CONNECTED]
-    notes = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
-    code = ExitCode.UNREACHABLE if down else ExitCode.OK
-    return Look(tick, (WITHOUT_MEMORY, *notes), code)
+        return Seen(None, (str(error),), ExitCode.UNREACHABLE)
+    down = [link for link in sight.links if link.state is not LinkState.CONNECTED]
+    away = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
+    asked = [f"pins, pauses and freezes: {each}" for each in sight.left.intent_problems]
+    notes = (_of_memory(sight.left, sight.tick.now, fresh=fresh), *asked, *away)
+    return Seen(sight.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
+
+
+def _of_memory(left: Left, now: float, *, fresh: bool) -> str:
+    """With whose memory it was planned."""
+    begin = "windows and cooldowns begin with this look"
+    if fresh:
+        return f"--fresh: planned without memory: {begin}"
+    if left.memory_problem:
+        return f"the controller's memory cannot be read ({left.memory_problem}): {begin}"
+    if left.remembered is None:
+        return f"no controller has left a memory: {begin}"
+    age = _age(max(0.0, now - left.remembered.saved_at))
+    return f"planned with the controller's memory of {age} ago"
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -36,6 +36,9 @@ _NOT_STARTING: Final = frozenset(
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
 _NAMED: Final = 3
 
+Found = tuple[Severity, str, str, str]
+"""Severity, subject, kind and text of what deserves attention, before it is dated."""
+
 
 def findings(
     pools: Iterable[PoolView],
@@ -43,13 +46,15 @@ def findings(
     tenants: Mapping[str, TenantObservation],
     capacity: Reading[ClusterRoom],
     *,
+    notices: Iterable[Found],
     known: Iterable[Finding],
     now: float,
 ) -> tuple[Finding, ...]:
-    """All findings, worst first; one that was there before keeps its `since`."""
+    """All findings and `notices`, worst first; one that was there before keeps its `since`."""
     since = {(finding.subject, finding.kind): finding.since for finding in known}
     found = [
         *_of_links(links),
+        *notices,
         *_of_nodes(capacity),
         *_of_quotas(tenants),
         *(each for pool in pools for each in _of_pool(pool)),
@@ -67,21 +72,18 @@ def findings(
     return tuple(sorted(dated, key=lambda finding: (_RANK[finding.severity], finding.subject)))
 
 
-_Found = tuple[Severity, str, str, str]
-
-
-def _of_links(links: Iterable[Link]) -> Iterator[_Found]:
+def _of_links(links: Iterable[Link]) -> Iterator[Found]:
     for link in links:
         if link.state is LinkState.DISCONNECTED:
             yield Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}"
 
 
-def _of_nodes(capacity: Reading[ClusterRoom]) -> Iterator[_Found]:
+def _of_nodes(capacity: Reading[ClusterRoom]) -> Iterator[Found]:
     if (lost := _lost(capacity)) is not None:
         yield _without("nodes", "nodes", lost)
 
 
-def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[_Found]:
+def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[Found]:
     """One for all tenants that lack the same: a Role that misses a line misses it everywhere."""
     readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
     for key, kind in (("quotas", Absent), ("quotas stale", Stale)):
@@ -96,7 +98,7 @@ def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
     return None if isinstance(reading, Fresh) or reading.why in _OF_THE_LINK else reading
 
 
-def _without(kind: str, what: str, reading: Stale[T] | Absent) -> _Found:
+def _without(kind: str, what: str, reading: Stale[T] | Absent) -> Found:
     """What follows where the cluster's own limits cannot be read: never that anything is held."""
     detail = f": {reading.detail}" if reading.detail else ""
     if isinstance(reading, Stale):
@@ -107,7 +109,7 @@ def _without(kind: str, what: str, reading: Stale[T] | Absent) -> _Found:
     return severity, "kubernetes", kind, text
 
 
-def _of_pool(pool: PoolView) -> Iterator[_Found]:
+def _of_pool(pool: PoolView) -> Iterator[Found]:
     seen = pool.observation
     yield from _of_reading(pool, "queue", seen.queue)
     yield from _of_reading(pool, "deployment", seen.workload)
@@ -122,7 +124,7 @@ def _of_pool(pool: PoolView) -> Iterator[_Found]:
         yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"
 
 
-def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[_Found]:
+def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[Found]:
     if isinstance(reading, Fresh):
         return
     kind = "unknown" if isinstance(reading, Absent) else "stale"
@@ -130,7 +132,7 @@ def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[_Fou
     yield Severity.WARNING, pool.key, what, f"{what} {kind} ({_words(reading)}){detail}"
 
 
-def _of_pods(pool: PoolView, pods: Pods) -> Iterator[_Found]:
+def _of_pods(pool: PoolView, pods: Pods) -> Iterator[Found]:
     stuck = [pod for pod in pods.items if _is_stuck(pod)]
     if stuck:
         worst = stuck[0]

@@ -9,16 +9,18 @@ from typing import Final
 
 from controller.engine.actuate import Hands, Write
 from controller.engine.hub import Hub
+from controller.engine.keep import Keeper
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
 from controller.engine.scene import Scene
 from controller.model.decision import Decision, Plan
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.planning.overrides import concerns
 from controller.planning.scarcity import is_shared
 from controller.ports import (
     Actuator,
@@ -26,6 +28,7 @@ from controller.ports import (
     LinkStatus,
     QueueSource,
     Supply,
+    UsageSource,
     WakeSource,
     Workloads,
 )
@@ -53,12 +56,14 @@ class Engine:
         workloads: Workloads,
         supply: Supply,
         actuator: Actuator | None,
+        keeper: Keeper,
         links: Collection[LinkStatus],
         clock: Clock,
         hub: Hub,
         recorder: Recorder,
         scene: Scene,
         interval_s: float,
+        usage: UsageSource | None = None,
     ) -> None:
         """Without an actuator the engine plans and writes nothing."""
         self._fleet = fleet
@@ -67,6 +72,7 @@ class Engine:
         self._wakes = wakes
         self._workloads = workloads
         self._actuator = actuator
+        self._keeper = keeper
         self._links = links
         self._clock = clock
         self._hub = hub
@@ -81,9 +87,9 @@ class Engine:
             supply=supply,
             clock=clock,
             deadline_s=interval_s,
+            usage=usage,
         )
         self._memory = Memory()
-        self._intents = Intents()
         self._decisions: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
         self._watching = asyncio.Lock()
@@ -108,6 +114,8 @@ class Engine:
                 tasks=self._tasks,
                 on_write=self._written,
             )
+            self._memory = await self._keeper.recall()
+            self._keeper.on_change(self._asked)
             slot = self._clock.now()
             while not self._stopping.is_set():
                 await self._full_tick()
@@ -115,6 +123,7 @@ class Engine:
                 self._scene.count_late(late)
                 await self._until(slot)
             await self._hands.settle(SETTLE_S)
+            await self._keeper.finish()
         self._publish()
 
     async def _full_tick(self) -> None:
@@ -141,13 +150,14 @@ class Engine:
         observation = self._observe(pools)
         # 2 plan
         plan, self._memory = self._plan(
-            observation, self._fleet, self._intents, self._memory, self._clock.now()
+            observation, self._fleet, self._keeper.intents(), self._memory, self._clock.now()
         )
         self._decisions.update(plan.decisions)
         # 3 actuate
         self._hands.begin(plan.decisions.values())
         # 4 record
-        self._recorder.decided(plan)
+        news = self._recorder.decided(plan)
+        self._keeper.remember(self._memory, self._tasks, decided=news)
         self._find_sleepers(plan)
         # 5 publish
         self._scene.saw(observation)
@@ -191,6 +201,12 @@ class Engine:
             # above an activation threshold the number counts, not only that there is one
             self._soon(key, ask=pool.activation > 0)
 
+    def _asked(self, scopes: Collection[Scope]) -> None:
+        """Operators asked for something else: the pools it concerns are decided at once."""
+        for key, pool in self._pools.items():
+            if any(concerns(scope, pool) for scope in scopes):
+                self._soon(key, ask=False)
+
     def _changed(self, namespace: str, deployment: str) -> None:
         """The cluster moved: where it was faster than our write, decide again on the new number."""
         for key in list(self._overtaken):
@@ -233,6 +249,7 @@ class Engine:
                 decisions=self._decisions,
                 links=[status.link() for status in self._links],
                 recorder=self._recorder,
+                notices=self._keeper.notices(),
                 failed_readings=self._observer.failed,
                 now=self._clock.now(),
             )

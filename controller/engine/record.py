@@ -35,8 +35,11 @@ class Recorder:
         self.written_count = 0
         self.failed_count = 0
 
-    def decided(self, plan: Plan) -> None:
-        """Count the decisions that change something, each once however often it is repeated."""
+    def decided(self, plan: Plan) -> bool:
+        """Count the decisions that change something, each once however often it is repeated; True
+        if there was one.
+        """
+        before = self.decisions
         for decision in plan.decisions.values():
             if not decision.changes:
                 self._pending.pop(decision.pool, None)
@@ -48,6 +51,7 @@ class Recorder:
             self.decisions += 1
             if not self._writes:
                 log.info("would scale", extra=_fields(decision))
+        return self.decisions > before
 
     def written(self, write: Write) -> None:
         """Keep what became of a decision. Somebody else being faster is no failure: it is decided

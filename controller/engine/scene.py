@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from controller.engine.actuate import Write
-from controller.engine.findings import findings
+from controller.engine.findings import Found, findings
 from controller.engine.record import Recorder
+from controller.engine.usage_findings import usage_findings
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
@@ -14,6 +15,7 @@ from controller.model.observation import (
     ClusterRoom,
     Observation,
     PoolObservation,
+    RefusedEvents,
     TenantObservation,
 )
 from controller.model.outcome import Outcome
@@ -46,6 +48,7 @@ class Scene:
         self._seen: dict[PoolKey, PoolObservation] = {}
         self._tenants: dict[str, TenantObservation] = {}
         self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
+        self._refused = RefusedEvents()
         self._outcomes: dict[PoolKey, Outcome] = {}
         self._findings: tuple[Finding, ...] = ()
         self._ticks = 0
@@ -56,6 +59,7 @@ class Scene:
         """Take a tick's view."""
         self._seen.update(observation.pools)
         self._tenants, self._capacity = observation.tenants, observation.capacity
+        self._refused = observation.refused_events
 
     def ticked(self, took_s: float) -> None:
         """The whole fleet was passed over, asking included, in so many seconds."""
@@ -76,6 +80,7 @@ class Scene:
         decisions: Mapping[PoolKey, Decision],
         links: Sequence[Link],
         recorder: Recorder,
+        notices: Iterable[Found],
         failed_readings: int,
         now: float,
     ) -> Snapshot:
@@ -83,7 +88,13 @@ class Scene:
         self._sequence += 1
         pools = tuple(self._view(pool, decisions.get(pool.key)) for pool in self._fleet.pools)
         self._findings = findings(
-            pools, links, self._tenants, self._capacity, known=self._findings, now=now
+            pools,
+            links,
+            self._tenants,
+            self._capacity,
+            notices=(*notices, *usage_findings(self._tenants, self._refused)),
+            known=self._findings,
+            now=now,
         )
         return Snapshot(
             epoch=self._epoch,

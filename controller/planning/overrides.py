@@ -53,7 +53,7 @@ class Overrides:
         blind = self._blind.get(pool.tenant)
         if not (asked or pool.schedules or annotations or blind):
             return None
-        freeze = next((each for each in self._freezes if _concerns(each.scope, pool)), None)
+        freeze = next((each for each in self._freezes if concerns(each.scope, pool)), None)
         bounds = (
             bounds_now(
                 pool.min,
@@ -68,7 +68,7 @@ class Overrides:
         return Override(
             bounds=bounds,
             pin=self._pins.get(pool.key),
-            pause=next((each for each in self._pauses if _concerns(each.scope, pool)), None),
+            pause=next((each for each in self._pauses if concerns(each.scope, pool)), None),
             freeze=freeze or read_freeze(annotations, pool.key),
             halts=read_halts(annotations),
             blind=blind,
@@ -88,7 +88,8 @@ def _in_force(intents: Iterable[_Dated], now: float) -> Iterable[_Dated]:
     return (each for each in intents if each.until is None or now < each.until)
 
 
-def _concerns(scope: Scope, pool: Pool) -> bool:
+def concerns(scope: Scope, pool: Pool) -> bool:
+    """Whether an intent with this scope is about this pool."""
     if scope.pool is not None:
         return scope.pool == pool.key
     return scope.tenant is None or scope.tenant == pool.tenant

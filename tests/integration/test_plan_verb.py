@@ -97,7 +97,7 @@ async def test_a_live_plan_says_what_would_be_done_and_writes_nothing(live: Live
         for each in answer["pools"]
     }
     assert numbers == {"acme/research": (0, 4, 7, "max"), "acme/browser": (0, 0, 0, "demand")}
-    assert "planned without memory" in ended.err[0]
+    assert "--fresh: planned without memory" in ended.err[0]
     assert live.sim.requests.writes() == []
     assert not ended.loaded & {"textual", "rich"}
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine.hub import Hub
+from controller.engine.keep import Keeper
 from controller.engine.loop import Engine
 from controller.engine.record import Recorder
 from controller.engine.scene import Scene
@@ -14,6 +15,7 @@ from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Role, Snapshot
 from controller.planning.planner import plan
+from support.stores import FakeIntents, FakeMemories
 from support.world import (
     START,
     FakeCluster,
@@ -37,6 +39,8 @@ class Harness:
         self.cluster = FakeCluster(self.clock, pools, replicas)
         self.link = FakeLink("nats")
         self.hub = Hub()
+        self.memories = FakeMemories()
+        self.intents = FakeIntents()
         fleet = make_fleet(*pools)
         self.recorder = Recorder(writes=writes)
         self.engine = Engine(
@@ -47,6 +51,13 @@ class Harness:
             workloads=self.cluster,
             supply=self.cluster,
             actuator=self.cluster if writes else None,
+            keeper=Keeper(
+                fleet=fleet,
+                memories=self.memories,
+                intents=self.intents,
+                clock=self.clock,
+                writes=writes,
+            ),
             links=[self.link],
             clock=self.clock,
             hub=self.hub,

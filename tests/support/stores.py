@@ -1,0 +1,56 @@
+"""Real fakes of what outlives a process: memory and intents that a test reads, sets and breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from controller.model.intents import Intents, Scope
+from controller.model.kept import Remembered, Standing
+from controller.model.memory import Memory
+from controller.ports import StoreError
+
+
+class FakeMemories:
+    """What was saved, and when; `error` is raised by all, `gate` holds a save until it is set."""
+
+    def __init__(self) -> None:
+        self.kept: Remembered | None = None
+        self.error: StoreError | None = None
+        self.gate: asyncio.Event | None = None
+        self.saves: list[float] = []
+
+    async def load(self) -> Remembered | None:
+        if self.error is not None:
+            raise self.error
+        return self.kept
+
+    async def save(self, memory: Memory, now: float) -> None:
+        self.saves.append(now)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.kept = Remembered(memory=memory, saved_at=now)
+
+
+class FakeIntents:
+    """Intents that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = Standing(read=True)
+        self._callback: Callable[[Collection[Scope]], None] = lambda _: None
+
+    def standing(self) -> Standing:
+        return self.now
+
+    async def first_read(self) -> None:
+        return
+
+    def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
+        self._callback = callback
+
+    def set(self, intents: Intents, *concerned: Scope) -> None:
+        """Operators ask for this now; who follows is told what it concerns."""
+        self.now = Standing(intents=intents, read=True)
+        self._callback(concerned)

@@ -1,0 +1,288 @@
+"""Memory and intents over the life of an engine: loaded once, saved beside the ticks, obeyed."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from controller.engine.keep import SAVE_EVERY_S
+from controller.model.decision import Code
+from controller.model.fleet import Behavior, ScalingRules
+from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.kept import IntentFault, Remembered, Standing
+from controller.model.snapshot import Severity
+from controller.planning.history import follow_clock
+from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
+from support.world import START, make_pool, settle
+from unit.engine.conftest import Harness
+
+WINDOW_S = 100.0
+PATIENT = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0),
+    scale_down=ScalingRules(stabilization_window_s=int(WINDOW_S)),
+)
+POOL = make_pool("research", minimum=1, maximum=10, behavior=PATIENT)
+OTHER = make_pool("browser", minimum=1, maximum=10)
+
+
+async def findings(world: Harness, subject: str) -> list[str]:
+    return [each.text for each in (await world.snapshot()).findings if each.subject == subject]
+
+
+async def reasons(world: Harness) -> set[Code]:
+    [view, *_] = (await world.snapshot()).pools
+    assert view.decision is not None
+    return {reason.code for reason in view.decision.reasons}
+
+
+async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
+    """What a process leaves that saw four replicas idle for 60 s."""
+    before = Harness(POOL, replicas=4)
+    before.queue(POOL, pending=4)
+    async with before.running():
+        await before.clock.advance(300.0)
+        before.queue(POOL, pending=1)
+        await before.clock.advance(60.0)
+    kept = before.memories.kept
+    assert kept is not None
+    assert before.cluster.writes == []
+    shift = START - ended_s_ago - kept.saved_at
+    return Remembered(memory=follow_clock(kept.memory, shift), saved_at=START - ended_s_ago)
+
+
+async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
+    async with world.running():
+        await world.clock.advance(30.0)
+        assert world.cluster.writes == []
+        await world.clock.advance(10.0)
+        assert world.cluster.writes == [(POOL.key, 1, False)]
+
+
+async def test_without_a_memory_one_whole_window_is_held() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    async with world.running():
+        await world.clock.advance(WINDOW_S - 1)
+        assert world.cluster.writes == []
+        assert Code.HELD_WARM_UP in await reasons(world)
+        await world.clock.advance(3.0)
+        assert world.cluster.writes == [(POOL.key, 1, False)]
+
+
+async def test_a_memory_older_than_its_window_is_none() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=7200.0)
+    async with world.running():
+        await world.clock.advance(WINDOW_S - 1)
+        assert world.cluster.writes == []
+        assert Code.HELD_WARM_UP in await reasons(world)
+
+
+async def test_a_memory_from_the_future_holds_no_longer_than_its_window() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=-86_400.0)
+    async with world.running():
+        await world.clock.advance(WINDOW_S + 1)
+        assert world.cluster.writes == [(POOL.key, 1, False)]
+
+
+@pytest.mark.parametrize(
+    "error", [StoreAwayError("no answer"), StoreUnreadableError("it has format 2")]
+)
+async def test_a_memory_that_cannot_be_read_is_lost_and_said_so(
+    error: StoreAwayError | StoreUnreadableError,
+) -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    world.memories.error = error
+    async with world.running():
+        world.memories.error = None
+        await world.clock.advance(WINDOW_S - 1)
+        assert world.cluster.writes == []
+        assert Code.HELD_WARM_UP in await reasons(world)
+        [text] = await findings(world, "memory")
+        assert str(error) in text
+        await world.clock.advance(3.0)
+        assert await findings(world, "memory") == []
+
+
+async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controller.engine.keep.RECALL_S", 0.05)
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=5)
+
+    async def never() -> Remembered | None:
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(world.memories, "load", never)
+    async with world.running():
+        await asyncio.sleep(0.1)
+        await settle()
+        assert world.cluster.writes == [(POOL.key, 5, False)]
+
+
+async def test_memory_is_saved_when_a_decision_changed_and_else_every_15_s() -> None:
+    world = Harness(POOL, OTHER, replicas=1)
+    world.queue(POOL, pending=1)
+    async with world.running():
+        await world.clock.advance(60.0)
+        assert [at - START for at in world.memories.saves] == [15.0, 30.0, 45.0, 60.0]
+        world.queue(POOL, pending=5)
+        await world.clock.advance(2.0)
+        assert world.memories.saves[4:] == [START + 61.0]
+        kept = world.memories.kept
+        assert kept is not None
+        assert kept.memory.pools[POOL.key].asked is not None
+        assert SAVE_EVERY_S == 15.0
+
+
+async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:
+    world = Harness(POOL, OTHER, replicas=1)
+    async with world.running():
+        for size in range(2, 10):
+            world.queue(POOL, pending=size)
+            await world.clock.advance(0.5)
+            world.intents.set(Intents(pins=(Pin(pool=OTHER.key, replicas=size),)), Scope())
+            await world.clock.advance(0.5)
+        gaps = [after - before for before, after in pairwise(world.memories.saves)]
+        assert min(gaps) >= 1.0
+        assert len(gaps) >= 4
+
+
+async def test_a_slow_save_delays_no_tick_and_the_latest_memory_follows_it() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=1)
+    world.memories.gate = asyncio.Event()
+    async with world.running():
+        await world.clock.advance(20.0)
+        assert len(world.memories.saves) == 1
+        world.queue(POOL, pending=6)
+        await world.clock.advance(20.0)
+        assert world.cluster.writes == [(POOL.key, 6, False)]
+        assert (await world.snapshot()).loop.late_ticks == 0
+        assert len(world.memories.saves) == 1
+        world.memories.gate.set()
+        await world.clock.advance(600.0)
+        kept = world.memories.kept
+        assert kept is not None
+        assert kept.memory.pools[POOL.key].recommendations[-1].replicas == 6
+
+
+async def test_what_a_graceful_stop_leaves_is_the_last_tick() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=1)
+    async with world.running():
+        await world.clock.advance(7.0)
+        assert world.memories.saves == []
+    kept = world.memories.kept
+    assert kept is not None
+    assert kept.saved_at >= START + 7.0
+
+
+async def test_read_only_never_saves() -> None:
+    world = Harness(POOL, replicas=1, writes=False)
+    world.queue(POOL, pending=5)
+    async with world.running():
+        await world.clock.advance(60.0)
+    assert world.memories.saves == []
+
+
+async def test_a_memory_that_cannot_be_saved_is_a_finding_until_it_can() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=5)
+    async with world.running():
+        world.memories.error = StoreAwayError("bucket agentdash: no space left")
+        await world.clock.advance(20.0)
+        [text] = await findings(world, "memory")
+        assert "no space left" in text
+        tries = len(world.memories.saves)
+        assert 2 <= tries <= 5
+        world.memories.error = None
+        await world.clock.advance(6.0)
+        assert await findings(world, "memory") == []
+        assert world.memories.kept is not None
+
+
+async def test_a_second_controller_that_saves_too_is_a_finding() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=5)
+    async with world.running():
+        world.memories.error = StoreConflictError("another controller keeps its memory there too")
+        await world.clock.advance(20.0)
+        [text] = await findings(world, "memory")
+        assert "another controller" in text
+
+
+async def test_an_intent_is_obeyed_at_once_and_by_the_pools_it_concerns() -> None:
+    world = Harness(POOL, OTHER, replicas=1)
+    async with world.running():
+        await world.clock.advance(1.5)
+        asked = len(world.queues.reads)
+        pin = Pin(pool=OTHER.key, replicas=3, who="ann")
+        world.intents.set(Intents(pins=(pin,)), Scope(pool=OTHER.key))
+        await settle()
+        assert world.cluster.writes == [(OTHER.key, 4, False)]
+        assert len(world.queues.reads) == asked
+
+
+@pytest.mark.parametrize(
+    "scope", [Scope(), Scope(tenant="acme"), Scope(pool=POOL.key)], ids=["fleet", "tenant", "pool"]
+)
+async def test_a_freeze_stops_writes_from_the_moment_it_is_seen(scope: Scope) -> None:
+    world = Harness(POOL, replicas=1)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.intents.set(Intents(freezes=(Freeze(scope=scope, who="eve", why="incident"),)), scope)
+        world.queue(POOL, pending=9)
+        await world.clock.advance(30.0)
+        assert world.cluster.writes == []
+        assert Code.FROZEN in await reasons(world)
+        world.intents.set(Intents(), scope)
+        await settle()
+        assert world.cluster.writes == [(POOL.key, 9, False)]
+
+
+async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> None:
+    world = Harness(OTHER, replicas=4)
+    pin = Pin(pool=OTHER.key, replicas=3, until=START + 60)
+    world.intents.now = Standing(
+        intents=Intents(pins=(pin,)), read=True, lost_at=START + 5, detail="no answer"
+    )
+    async with world.running():
+        await world.clock.advance(900.0)
+        assert world.cluster.writes == []
+        [text] = await findings(world, "intents")
+        assert "those known before stay in force" in text
+        world.intents.set(Intents(pins=(pin,)), Scope(pool=OTHER.key))
+        await world.clock.advance(1.0)
+        assert world.cluster.writes == [(OTHER.key, 1, False)]
+
+
+async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() -> None:
+    world = Harness(OTHER, replicas=1)
+    pause = Pause(scope=Scope(), keep=5, until=START - 60)
+    world.intents.now = Standing(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
+    async with world.running():
+        await world.clock.advance(10.0)
+        assert world.cluster.writes == []
+
+
+async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
+    world = Harness(OTHER, replicas=1)
+    fault = IntentFault(key="intent.freeze", text="what is written there cannot be read")
+    world.intents.now = Standing(read=True, faults=(fault,))
+    async with world.running():
+        [finding] = [
+            each for each in (await world.snapshot()).findings if each.subject == "intents"
+        ]
+    assert finding.severity is Severity.WARNING
+    assert finding.text == "intent.freeze: what is written there cannot be read"
