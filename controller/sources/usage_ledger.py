@@ -1,12 +1,11 @@
-"""The arithmetic of the token ledger: each tenant's day, its burn, and what its tasks take."""
+"""The arithmetic of the token ledger: what each tenant used in its day, and how fast."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from math import ceil, exp, log
-from typing import Final, NamedTuple
+from math import exp, log
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from controller.model.fleet import Fleet, Pool, Tenant
@@ -15,6 +14,8 @@ from controller.model.observation import TokenUsage
 from controller.model.scarcity import TaskUsage, TokenCount
 from controller.planning.calendar import Day, local_day
 from controller.sources.usage_events import Usage, UsageEvent
+from controller.sources.usage_tasks import Tasks
+from controller.sources.usage_tokens import Tokens
 
 BURN_HALF_LIFE_S: Final = 600.0
 """Tokens are told when a task ends, and tasks take up to half an hour: a shorter memory would call
@@ -22,36 +23,8 @@ the end of each long task a burst.
 """
 LOOK_BACK_S: Final = 3600.0
 """As far back the events are read even if the day has only begun: for the burn and the tasks."""
-TASKS_KEPT: Final = 200
-MEASURED_FROM: Final = 5
-"""Fewer tasks than these say little about the next one."""
 
-_P95: Final = 0.95
 _THOUSANDTH: Final = Decimal("0.001")
-
-
-class Tokens(NamedTuple):
-    """Tokens by kind; sums of them are exact, and weighed only when they are asked for."""
-
-    input: int = 0
-    cached_input: int = 0
-    output: int = 0
-
-    def plus(self, usage: Usage) -> Tokens:
-        """These and one task's."""
-        return Tokens(
-            self.input + usage.input,
-            self.cached_input + usage.cached_input,
-            self.output + usage.output,
-        )
-
-    def counted(self, count: TokenCount) -> Decimal:
-        """As a tenant's budget counts them."""
-        return (
-            self.input * count.input
-            + self.cached_input * count.cached_input
-            + self.output * count.output
-        )
 
 
 class Burn:
@@ -111,39 +84,6 @@ class Account:
         return self._burn.per_minute(now)
 
 
-class Tasks:
-    """What the latest tasks of one pool took."""
-
-    def __init__(self) -> None:
-        self._events: deque[UsageEvent] = deque(maxlen=TASKS_KEPT)
-        self._p95: Decimal | None = None
-        self._mean: TaskUsage | None = None
-
-    def take(self, event: UsageEvent) -> None:
-        """One more was done."""
-        self._events.append(event)
-        self._p95 = self._mean = None
-
-    def mean(self) -> TaskUsage | None:
-        """One task on average; None while too few are known, or none said how long it took."""
-        if self._mean is None and len(self._events) >= MEASURED_FROM:
-            self._mean = _mean(self._events)
-        return self._mean
-
-    def expected(self, count: TokenCount, assumed: TaskUsage | None) -> Decimal:
-        """Counted tokens to expect of a task that runs: nearest-rank p95 of the latest; while those
-        are few, what was assumed, and at the least the largest of them.
-        """
-        if self._p95 is None:
-            sizes = sorted(Tokens().plus(event.usage).counted(count) for event in self._events)
-            rank = _P95 if len(sizes) >= MEASURED_FROM else 1
-            self._p95 = sizes[ceil(rank * len(sizes)) - 1] if sizes else Decimal(0)
-        if assumed is None or len(self._events) >= MEASURED_FROM:
-            return self._p95
-        tokens = Tokens(assumed.input_tokens, assumed.cached_input_tokens, assumed.output_tokens)
-        return max(self._p95, tokens.counted(count))
-
-
 class UsageLedger:
     """All tenants' accounts, filled from events in any number, each given once."""
 
@@ -158,7 +98,11 @@ class UsageLedger:
         for pool in fleet.pools:
             if pool.tenant in self._pools:
                 self._pools[pool.tenant].append(pool)
-        self._tasks = {pool.key: Tasks() for pool in fleet.pools}
+        counts = {tenant.name: tenant.budget.count for tenant in fleet.tenants}
+        self._tasks = {
+            pool.key: Tasks(counts.get(pool.tenant, TokenCount()), pool.usage)
+            for pool in fleet.pools
+        }
 
     @property
     def budgeted(self) -> Iterable[str]:
@@ -190,8 +134,7 @@ class UsageLedger:
         account = self._accounts[tenant]
         reserved = sum(
             (
-                max(0, in_flight(pool.key))
-                * self._tasks[pool.key].expected(account.count, pool.usage)
+                max(0, in_flight(pool.key)) * self._tasks[pool.key].expected()
                 for pool in self._pools[tenant]
             ),
             Decimal(0),
@@ -206,18 +149,3 @@ class UsageLedger:
         """What one task of this pool takes on average, once enough of them are known."""
         tasks = self._tasks.get(pool)
         return None if tasks is None else tasks.mean()
-
-
-def _mean(events: Iterable[UsageEvent]) -> TaskUsage | None:
-    timed = [event for event in events if event.seconds]
-    if len(timed) < MEASURED_FROM:
-        return None
-    number = len(timed)
-    seconds = Decimal(sum(event.seconds or 0.0 for event in timed) / number)
-    return TaskUsage(
-        input_tokens=round(sum(event.usage.input for event in timed) / number),
-        cached_input_tokens=round(sum(event.usage.cached_input for event in timed) / number),
-        output_tokens=round(sum(event.usage.output for event in timed) / number),
-        calls=max(1, round(sum(event.usage.calls for event in timed) / number)),
-        seconds=max(_THOUSANDTH, seconds.quantize(_THOUSANDTH)),
-    )

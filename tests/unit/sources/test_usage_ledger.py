@@ -19,10 +19,9 @@ from controller.sources.usage_events import SUBJECT_PREFIX, USAGE_STREAM, Usage,
 from controller.sources.usage_ledger import (
     BURN_HALF_LIFE_S,
     LOOK_BACK_S,
-    MEASURED_FROM,
-    TASKS_KEPT,
     UsageLedger,
 )
+from controller.sources.usage_tasks import MEASURED_FROM, TASKS_KEPT
 from tests.unit.sources.fake_nats import pool
 from tests.unit.sources.usage_world import NEW_YORK, fleet, tenant
 

@@ -1,0 +1,103 @@
+"""What tasks of a pool take, from the latest that were done."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from decimal import Decimal
+from math import ceil
+from typing import Final
+
+from controller.model.scarcity import TaskUsage, TokenCount
+from controller.sources.usage_events import UsageEvent
+from controller.sources.usage_tokens import Tokens
+
+TASKS_KEPT: Final = 200
+MEASURED_FROM: Final = 5
+"""Fewer tasks than these say little about the next one."""
+P95: Final = 0.95
+SHORTEST_S: Final = Decimal("0.001")
+"""A task that took no time would have no rate."""
+
+
+class Tasks:
+    """What the latest tasks of one pool took; each event costs the same, however many are kept."""
+
+    def __init__(self, count: TokenCount, assumed: TaskUsage | None) -> None:
+        """`assumed` is what a task takes until enough are known."""
+        self._count = count
+        self._assumed = Decimal(0)
+        if assumed is not None:
+            self._assumed = Tokens(
+                assumed.input_tokens, assumed.cached_input_tokens, assumed.output_tokens
+            ).counted(count)
+        self._sizes = Latest()
+        self._timed: deque[UsageEvent] = deque()
+        self._tokens, self._calls, self._milliseconds = Tokens(), 0, 0
+        self._mean: TaskUsage | None = None
+
+    def take(self, event: UsageEvent) -> None:
+        """One more was done."""
+        self._sizes.add(Tokens().plus(event.usage).counted(self._count))
+        self._mean = None
+        if event.seconds:
+            self._timed.append(event)
+            self._add(event, 1)
+        if len(self._timed) > TASKS_KEPT:
+            self._add(self._timed.popleft(), -1)
+
+    def expected(self) -> Decimal:
+        """Counted tokens to expect of a task that runs: p95 of the latest; while those are few,
+        what was assumed, and at the least the largest of them.
+        """
+        if len(self._sizes) >= MEASURED_FROM:
+            return self._sizes.percentile(P95)
+        return max(self._assumed, self._sizes.percentile(1))
+
+    def mean(self) -> TaskUsage | None:
+        """One task on average; None while too few are known that said how long they took."""
+        if self._mean is None and len(self._timed) >= MEASURED_FROM:
+            self._mean = self._mean_of(len(self._timed))
+        return self._mean
+
+    def _mean_of(self, number: int) -> TaskUsage:
+        seconds = Decimal(self._milliseconds) / number / 1000
+        return TaskUsage(
+            input_tokens=round(self._tokens.input / number),
+            cached_input_tokens=round(self._tokens.cached_input / number),
+            output_tokens=round(self._tokens.output / number),
+            calls=max(1, round(self._calls / number)),
+            seconds=max(seconds.quantize(SHORTEST_S), SHORTEST_S),
+        )
+
+    def _add(self, event: UsageEvent, sign: int) -> None:
+        tokens, usage = self._tokens, event.usage
+        self._tokens = Tokens(
+            tokens.input + sign * usage.input,
+            tokens.cached_input + sign * usage.cached_input,
+            tokens.output + sign * usage.output,
+        )
+        self._calls += sign * usage.calls
+        self._milliseconds += sign * round((event.seconds or 0) * 1000)
+
+
+class Latest:
+    """The latest amounts, in the order they came and in that of their size."""
+
+    def __init__(self) -> None:
+        self._came: deque[Decimal] = deque()
+        self._sorted: list[Decimal] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def add(self, amount: Decimal) -> None:
+        """Take one more and forget the one that is too many."""
+        self._came.append(amount)
+        insort(self._sorted, amount)
+        if len(self._came) > TASKS_KEPT:
+            del self._sorted[bisect_left(self._sorted, self._came.popleft())]
+
+    def percentile(self, part: float) -> Decimal:
+        """By nearest rank; 0 of nothing."""
+        return self._sorted[ceil(part * len(self._sorted)) - 1] if self._sorted else Decimal(0)
