@@ -3,9 +3,9 @@
 A replica costs one replica-second a second. Without it some arrival waits, at worst for a whole
 time to ready. The n-th slot is worth starting while
 
-    rate of arrivals x P(an arrival finds n − 1 slots taken, one time to ready from now) x wait cost
+    rate of arrivals x P(an arrival needs the n-th slot, one time to ready from now) x wait cost
 
-exceeds 1, and worth keeping while the same holds at a higher wait cost, for what goes has to be
+exceeds 1 (of twenty tasks at once each needs another slot), and worth keeping while the same holds at a higher wait cost, for what goes has to be
 started again. The probability is not assumed but counted: every arrival shows how far the demand
 had moved from where it was expected one time to ready earlier, in units of how far it has usually
 moved of late. A forecast is the present demand, drawn towards its mean as the pool's past was.
@@ -45,7 +45,7 @@ _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 
 
 # hardly anybody waits
-PROMPT: Final = NativeCosts(start_wait_cost_s=350.0, keep_wait_cost_s=1300.0)
+PROMPT: Final = NativeCosts(start_wait_cost_s=380.0, keep_wait_cost_s=1400.0)
 # many wait, but nobody longer than one time to ready, and little is paid
 THRIFTY: Final = NativeCosts(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
 # replicas seldom change
@@ -121,8 +121,11 @@ def native(
 
     # a waiting task is served by a new replica or by the next completion, whichever is sooner
     longest_wait = min(1.0, task_s / (max(state.mean, 1.0) * _ready_s(seen)))
+    # it needs the slot that is free next, or one that is free again before a new one is ready
+    served = 1.0 + _ready_s(seen) / max(task_s, 1e-3)
     start_at, keep_at = _levels(
         state.moves,
+        min(max(ceil(served / scale * _STEPS), 1), BINS),
         rate * longest_wait * setting.start_wait_cost_s,
         # what goes has to be started again, which costs a time to ready
         rate * (longest_wait * setting.keep_wait_cost_s + _ready_s(seen) / scale),
@@ -235,20 +238,25 @@ def _counted(
     return tuple(counts)
 
 
-def _levels(moves: tuple[float, ...], start_worth: float, keep_worth: float) -> tuple[float, float]:
+def _levels(
+    moves: tuple[float, ...], width: int, start_worth: float, keep_worth: float
+) -> tuple[float, float]:
     """How many usual moves above the forecast a slot is still worth starting, and keeping.
 
-    `…_worth` is what the slot that every arrival needs is worth a second.
+    A slot serves the arrivals of `width` bins; `…_worth` is what the slot that every arrival needs
+    is worth a second.
     """
     total = sum(moves)
     start_at = keep_at = -inf
     # from the rarest move down, so the higher level is met first
-    above = 0.0
+    served = 0.0
     for place in range(BINS - 1, -1, -1):
-        above += moves[place]
-        if keep_at == -inf and above * keep_worth > total:
+        served += moves[place]
+        if place + width < BINS:
+            served -= moves[place + width]
+        if keep_at == -inf and served * keep_worth > total:
             keep_at = (place + 1) / _STEPS + _LOWEST
-        if above * start_worth > total:
+        if served * start_worth > total:
             start_at = (place + 1) / _STEPS + _LOWEST
             break
     return start_at, keep_at
