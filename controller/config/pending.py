@@ -34,7 +34,6 @@ NO_PRICE: Final = "has no price here or in the maintained table: its cost ceilin
 
 _NEED_READINGS: Final[tuple[KeyPath, ...]] = (
     ("capacity", "node_classes"),
-    ("tenants", ANY, "budget", "tokens_per_day"),
     ("pools", ANY, "nodes"),
 )
 _UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
