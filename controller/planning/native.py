@@ -5,10 +5,11 @@ time to ready. The n-th slot is worth starting while
 
     rate of arrivals x P(an arrival needs the n-th slot, one time to ready from now) x wait cost
 
-exceeds 1 (of twenty tasks at once each needs another slot), and worth keeping while the same holds at a higher wait cost, for what goes has to be
-started again. The probability is not assumed but counted: every arrival shows how far the demand
-had moved from where it was expected one time to ready earlier, in units of how far it has usually
-moved of late. A forecast is the present demand, drawn towards its mean as the pool's past was.
+exceeds 1 (of twenty tasks at once each needs another slot), and worth keeping while the same holds
+at a higher wait cost, for what goes has to be started again. The probability is not assumed but
+counted: every arrival shows how far the demand had moved from where it was expected one time to
+ready earlier, in units of how far it has usually moved of late. A forecast is the present demand,
+drawn towards its mean as the pool's past was.
 """
 
 from __future__ import annotations
