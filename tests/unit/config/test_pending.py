@@ -106,7 +106,11 @@ def test_what_a_controller_cannot_read_yet_can_still_be_planned(
 @pytest.mark.parametrize(
     ("top", "tenant", "pool"),
     [
-        ("capacity: {replicas: 9}", ", quota: {replicas: 3}, budget: {usd_per_hour: 5, tokens_per_day: 5}", ""),
+        (
+            "capacity: {replicas: 9}",
+            ", quota: {replicas: 3}, budget: {usd_per_hour: 5, tokens_per_day: 5}",
+            "",
+        ),
         ("", ", budget: {usd_alert: 5}", ", warm: {replicas: 1}, native: {setting: calm}"),
         ("", "", f", metrics: [{QUEUE}], modifiers: {{formula: queue / 2, target: 5}}"),
         ("", "", ', schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]'),
