@@ -43,6 +43,11 @@ async def _run(settings: Settings, name: str, *, read_only: bool, host: str, por
                 "serving": url,
             },
         )
+        for notice in settings.notices:
+            log.warning(
+                "without effect",
+                extra={"place": notice.place, "key": notice.path, "why": notice.text},
+            )
 
     await headless(
         settings,

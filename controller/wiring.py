@@ -199,6 +199,7 @@ async def _run(
                     role=Role.READ_ONLY if read_only else Role.LEADER,
                     interval_s=interval_s,
                     epoch=clock.now(),
+                    notices=settings.notices,
                 ),
                 interval_s=interval_s,
             )

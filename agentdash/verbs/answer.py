@@ -86,6 +86,8 @@ def _show(
     """Decide the ticks and print what `tell` makes of the last one, or of each."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal reads ? for an arrow
+    for notice in settings.notices:
+        _note(str(notice))
     strangers = Strangers(settings.fleet)
     # as other filters do: an interrupt ends it without a word, so does a reader who has enough
     with _by_default(signal.SIGINT):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from controller.engine.actuate import Write
 from controller.engine.findings import Found, findings
+from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.record import Recorder
 from controller.engine.usage_findings import usage_findings
 from controller.model.decision import Decision
@@ -20,6 +21,7 @@ from controller.model.observation import (
 )
 from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
+from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
 
 
@@ -35,8 +37,11 @@ class Scene:
         role: Role,
         interval_s: float,
         epoch: float,
+        notices: tuple[Notice, ...] = (),
     ) -> None:
-        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began."""
+        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began, and
+        `notices` what is to be said of the file.
+        """
         self._fleet = fleet
         self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
         self._name = name
@@ -44,6 +49,7 @@ class Scene:
         self._role = role
         self._interval_s = interval_s
         self._epoch = epoch
+        self._notices = notices
         self._sequence = 0
         self._seen: dict[PoolKey, PoolObservation] = {}
         self._tenants: dict[str, TenantObservation] = {}
@@ -92,7 +98,12 @@ class Scene:
             links,
             self._tenants,
             self._capacity,
-            notices=(*notices, *usage_findings(self._tenants, self._refused)),
+            notices=(
+                *notices,
+                *usage_findings(self._tenants, self._refused),
+                *file_findings(self._notices),
+                *cost_findings(self._fleet, decisions),
+            ),
             known=self._findings,
             now=now,
         )

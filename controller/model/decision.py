@@ -93,6 +93,7 @@ class Code(StrEnum):
     BUDGET_SPENT = "budget_spent"
     USAGE_UNKNOWN = "usage_unknown"
     COST = "cost"
+    COST_ALERT = "cost_alert"
     RATE = "rate"
     CAPACITY = "capacity"
     UNSHAREABLE = "unshareable"

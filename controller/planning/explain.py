@@ -169,6 +169,10 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     Code.COST: Wording(
         "Cost", "USD per hour ({row}: {capacity}) pay for {value:replica} of this pool"
     ),
+    Code.COST_ALERT: Wording(
+        "Cost alert",
+        "the tenant's pools cost {usd_per_hour} USD per hour, at or above its alert of {usd_alert}",
+    ),
     Code.RATE: Wording(
         "Rate limit", "the provider's limit ({row}: {capacity}) feeds {value:replica}"
     ),

@@ -35,6 +35,7 @@ def plan(
     fleet: Fleet,
     intents: Intents,
     memory: Memory,
+from controller.planning.spending import with_alerts
     now: float,
 ) -> tuple[Plan, Memory]:
     """Decide every pool that was observed; `now` in Unix seconds. Never raises.
@@ -90,6 +91,7 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
     if isinstance(workload, Fresh) and 0 <= workload.value.replicas <= REPLICAS_LIMIT:
         return workload.value
     return None
+    decisions = with_alerts(decisions, fleet)
 
 
 def _draft(

@@ -202,6 +202,7 @@ def is_shared(fleet: Fleet, observation: Observation) -> bool:
             tenant.quota != Resources()
             or tenant.budget.tokens_per_day is not None
             or tenant.budget.usd_per_hour is not None
+            or tenant.budget.usd_alert is not None
             for tenant in fleet.tenants
         )
     )

@@ -32,6 +32,8 @@ NUMBERS: dict[str, Number] = {
     "spares": 3,
     "row": "quota-cpu:acme",
     "capacity": 4000.0,
+    "usd_per_hour": 41.25,
+    "usd_alert": 40.0,
     "pace_per_minute": 500.0,
     "exhausted_in_s": 11400,
     "subject": "acme/research",
@@ -112,6 +114,7 @@ GOLDEN = {
     Code.BUDGET_SPENT: "the day's tokens are spent: down to 4 replicas until the reset",
     Code.USAGE_UNKNOWN: "what is left of the budget is not known:"
     " no more than 4 replicas until it is",
+    Code.COST_ALERT: "the tenant's pools cost 41.25 USD per hour, at or above its alert of 40",
     Code.COST: "USD per hour (quota-cpu:acme: 4,000) pay for 4 replicas of this pool",
     Code.RATE: "the provider's limit (quota-cpu:acme: 4,000) feeds 4 replicas",
     Code.CAPACITY: "the cluster's quota-cpu:acme (4,000) leave 4 replicas to this pool",

@@ -1,0 +1,32 @@
+"""What deserves attention of the fleet itself: keys without effect, money near its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from controller.engine.findings import Found
+from controller.model.decision import Decision
+from controller.model.fleet import Fleet
+from controller.model.ids import PoolKey
+from controller.model.settings import Notice
+from controller.model.snapshot import Severity
+from controller.planning.spending import alerts
+
+FLEET_FILE: Final = "fleet file"
+
+
+def file_findings(notices: Iterable[Notice]) -> Iterator[Found]:
+    """One for each key that was taken without effect."""
+    for notice in notices:
+        yield Severity.INFO, FLEET_FILE, notice.path, str(notice)
+
+
+def cost_findings(fleet: Fleet, decisions: Mapping[PoolKey, Decision]) -> Iterator[Found]:
+    """One for each tenant whose pools are planned to cost its alert or more."""
+    for alert in alerts(fleet, decisions):
+        text = (
+            f"planned at {float(alert.usd_per_hour):,.2f} USD per hour, at or above its alert of "
+            f"{alert.usd_alert:,}"
+        )
+        yield Severity.WARNING, alert.tenant, "cost", text

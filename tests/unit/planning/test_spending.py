@@ -1,0 +1,120 @@
+"""A tenant's money: what its pools are planned to cost, and the alert that it reaches."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Decision
+from controller.model.fleet import Fleet, Pool, Tenant, Tier
+from controller.model.ids import pool_key
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
+from controller.planning.explain import headline, sentence
+from controller.planning.planner import plan
+from controller.planning.scarcity import is_shared
+from controller.planning.spending import Alert, alerts, usd_per_hour
+from unit.planning.story import START, make_pool
+
+MODEL = LlmModel(name="gpt", price=Price(input=Decimal("2.50"), output=Decimal("10.00")))
+# 60 tasks an hour of 800 x 2.50 + 200 x 10.00 USD per million tokens: 0.24 USD an hour each
+USAGE = TaskUsage(input_tokens=800, output_tokens=200, seconds=Decimal(60))
+TIER = Tier(name="growth", priority=500)
+
+
+def fleet(*pools: Pool, usd_alert: str | None = "1.20") -> Fleet:
+    alert = None if usd_alert is None else Decimal(usd_alert)
+    return Fleet(
+        tenants=(
+            Tenant(name="acme", tier=TIER, namespace="acme", budget=Budget(usd_alert=alert)),
+            Tenant(name="globex", tier=TIER, namespace="globex"),
+        ),
+        pools=pools,
+        models=(MODEL, LlmModel(name="unpriced")),
+    )
+
+
+def paid(name: str, tenant: str = "acme", model: str = "gpt") -> Pool:
+    pool = replace(make_pool(name), tenant=tenant, key=pool_key(tenant, name), max=100)
+    return replace(pool, slots=1, target=1, model=model, usage=USAGE)
+
+
+def decide(fleet: Fleet, **waiting: int) -> dict[str, Decision]:
+    """The decisions for pools of 1 replica with so many messages each."""
+    seen = {
+        pool.key: PoolObservation(
+            queue=Fresh(value=QueueDepth(pending=waiting[pool.name], in_flight=0), at=START),
+            workload=Fresh(value=Workload(replicas=1), at=START),
+            pods=Fresh(value=Pods(ready=1), at=START),
+        )
+        for pool in fleet.pools
+    }
+    result, _ = plan(Observation(pools=seen), fleet, Intents(), Memory(), START)
+    return {pool.name: result.decisions[pool.key] for pool in fleet.pools}
+
+
+def told(decision: Decision) -> list[str]:
+    return [sentence(one) for one in decision.reasons if one.code is Code.COST_ALERT]
+
+
+def test_an_alert_is_reached_by_what_all_pools_of_a_tenant_are_planned_to_cost() -> None:
+    world = fleet(paid("a"), paid("b"))
+    below = decide(world, a=2, b=2)
+    assert [told(each) for each in below.values()] == [[], []]
+    reached = decide(world, a=2, b=3)
+    said = "the tenant's pools cost 1.2 USD per hour, at or above its alert of 1.2"
+    assert [told(each) for each in reached.values()] == [[said], [said]]
+
+
+def test_an_alert_changes_no_number_and_hides_no_reason() -> None:
+    quiet = decide(fleet(paid("a"), usd_alert=None), a=50)["a"]
+    loud = decide(fleet(paid("a")), a=50)["a"]
+    assert told(loud)
+    kept = [one for one in loud.reasons if one.code is not Code.COST_ALERT]
+    assert replace(loud, reasons=tuple(kept)) == quiet
+    assert headline(loud) == headline(quiet)
+
+
+def test_only_pools_that_cost_something_carry_the_alert() -> None:
+    free = replace(paid("free"), usage=None)
+    decisions = decide(
+        fleet(paid("a"), free, paid("b", model="unpriced"), paid("c", "globex")),
+        a=9, free=9, b=9, c=9,
+    )  # fmt: skip
+    assert [name for name, each in decisions.items() if told(each)] == ["a"]
+
+
+def test_costs_are_exact_and_by_tenant() -> None:
+    world = fleet(paid("a"), paid("b"), paid("c", "globex"))
+    found = {each.pool: each for each in decide(world, a=2, b=3, c=7).values()}
+    assert usd_per_hour(world, found) == {"acme": Fraction("1.2"), "globex": Fraction("1.68")}
+    assert alerts(world, found) == (Alert("acme", Fraction("1.2"), Decimal("1.20")),)
+
+
+def test_a_pool_that_nobody_can_decide_costs_what_runs() -> None:
+    world = fleet(paid("a"), usd_alert="0.7")
+    (pool,) = world.pools
+    blind = Decision(
+        pool=pool.key, current=3, demand=None, recommendation=None, target=None, next=None
+    )
+    assert usd_per_hour(world, {pool.key: blind}) == {"acme": Fraction("0.72")}
+    unseen = replace(blind, current=None)
+    assert usd_per_hour(world, {pool.key: unseen}) == {"acme": 0}
+    assert usd_per_hour(world, {}) == {}
+
+
+def test_a_task_without_a_duration_costs_nothing_that_could_be_said() -> None:
+    endless = replace(paid("a"), usage=replace(USAGE, seconds=Decimal(0)))
+    assert usd_per_hour(fleet(endless), decide(fleet(endless, usd_alert=None), a=1)) == {}
+
+
+@pytest.mark.parametrize(("usd_alert", "shared"), [(None, False), ("1", True)])
+def test_pools_under_an_alert_are_planned_together(usd_alert: str | None, shared: bool) -> None:
+    seen = Observation(capacity=Absent(why=Why.NEVER_READ))
+    assert is_shared(fleet(paid("a"), usd_alert=usd_alert), seen) is shared

@@ -1,0 +1,34 @@
+"""Keys without effect are named on standard error, beside an answer that is whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentdash.cli import main
+from controller.exit_codes import ExitCode
+from unit.verbs.worlds import NOW, pool, tick, write
+
+MODELS = "models: {gpt-large: {tier: premium, limits: {parallel: 4, burst: 8}}}\n"
+
+
+@pytest.mark.parametrize("verb", [("plan",), ("why", "acme/research")])
+def test_each_key_without_effect_is_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    fleet, ticks = write(tmp_path, tick(pools={"acme/research": pool(NOW, 2, pending=8)}))
+    Path(fleet).write_text(Path(fleet).read_text("utf-8") + MODELS, "utf-8")
+    name, *pools = verb
+    code = main([name, "-f", fleet, *pools, "--observations", ticks, "--json"])
+    said = capsys.readouterr()
+    assert code == ExitCode.OK
+    assert json.loads(said.out)["pools"][0]["next"] == 4
+    first, second = said.err.splitlines()[:2]
+    assert first == (
+        f"agentdash: {fleet}:15:22: models.gpt-large.tier is read by workers' routers; "
+        "nothing acts on it yet"
+    )
+    assert second.startswith(f"agentdash: {fleet}:15:")
+    assert "models.gpt-large.limits.burst is read by workers" in second
