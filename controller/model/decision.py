@@ -55,6 +55,8 @@ class Code(StrEnum):
     QUEUE_UNKNOWN = "queue_unknown"
     QUEUE_PAUSED = "queue_paused"
     LEARNED = "learned"
+    REDELIVERED = "redelivered"
+    POISON = "poison"
     METRIC = "metric"
     METRIC_UNKNOWN = "metric_unknown"
     FALLBACK = "fallback"

@@ -46,12 +46,24 @@ class SetBack(Value):
     at: float
 
 
+class Repeats(Value):
+    """Nothing but so many messages in flight that were all delivered before, and since when; with
+    the consumer's counters at that time.
+    """
+
+    messages: int
+    since: float
+    delivered: int | None = None
+    sequence: int | None = None
+
+
 class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
     counted as far as the fallback's threshold goes. `ours` is the size that the plan set, as long
     as it stands; `set_back` what others made of such sizes lately, the newest last. `blind_since`:
-    when its work was last known, None while it is. `native`: what the rule has learned of it.
+    when its work was last known, None while it is. `repeats`: all that it works on, where that only
+    comes back. `native`: what the rule has learned of it.
     """
 
     since: float
@@ -64,6 +76,7 @@ class PoolMemory(Value):
     ours: int | None = None
     set_back: tuple[SetBack, ...] = ()
     blind_since: float | None = None
+    repeats: Repeats | None = None
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
 

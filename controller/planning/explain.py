@@ -46,6 +46,16 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
         "{base} for the work there is, {start} worth starting and {keep} worth keeping at"
         " {arrivals_per_min} arrivals/min, {service_s} a task, {ready_s} to ready: {value:replica}",
     ),
+    Code.REDELIVERED: Wording(
+        "Redelivered",
+        "{redelivered:message} in flight came back after an earlier delivery:"
+        " for such alone no more than {value:replica}",
+    ),
+    Code.POISON: Wording(
+        "Poison",
+        "nothing new, and {redelivered:message} in flight come back again and again"
+        " ({deliveries} deliveries in {age_s}, none acknowledged): they add no replicas",
+    ),
     Code.METRIC: Wording(
         "Metric", "{metric} is {measured}, its target {target} {per}: {value:replica}"
     ),

@@ -155,6 +155,7 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
+    repeats = memory.repeats
     asked, active_at, blind_since = memory.asked, memory.last_active_at, memory.blind_since
     return replace(
         memory,
@@ -169,6 +170,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         scaled_down=_events_moved(memory.scaled_down, by_s),
         asked=None if asked is None else replace(asked, at=asked.at + by_s),
         blind_since=None if blind_since is None else blind_since + by_s,
+        repeats=None if repeats is None else replace(repeats, since=repeats.since + by_s),
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
     )
 

@@ -22,6 +22,7 @@ from controller.planning.history import ask, begin, carried, confirm, follow_clo
 from controller.planning.limit import limit
 from controller.planning.measured import measure, watches_metrics
 from controller.planning.overrides import Override, Overrides
+from controller.planning.poison import spare_repeats
 from controller.planning.proposals import add_proposals
 from controller.planning.recommend import recommend
 from controller.planning.recommend_hpa import recommend_by_hpa
@@ -113,6 +114,9 @@ def _draft(
         work, native = foresee(
             pool, seen, work, native, current=workload.replicas, now=now, reasons=reasons
         )
+    work, memory = spare_repeats(
+        pool, seen, work, memory, native, current=workload.replicas, now=now, reasons=reasons
+    )
     active, measured = is_active(pool, work), None
     if watches_metrics(pool):
         measured = measure(

@@ -42,6 +42,8 @@ NUMBERS: dict[str, Number] = {
     "annotation": "autoscaling.keda.sh/paused",
     "text": "many",
     "after_s": 60,
+    "redelivered": 2,
+    "deliveries": 8,
     "times": 3,
     "ours": 5,
     "theirs": 9,
@@ -66,6 +68,10 @@ GOLDEN = {
     Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
     Code.LEARNED: "2 for the work there is, 4 worth starting and 5 worth keeping at"
     " 3.25 arrivals/min, 42 s a task, 8.2 s to ready: 4 replicas",
+    Code.REDELIVERED: "2 messages in flight came back after an earlier delivery:"
+    " for such alone no more than 4 replicas",
+    Code.POISON: "nothing new, and 2 messages in flight come back again and again"
+    " (8 deliveries in 1 min 15 s, none acknowledged): they add no replicas",
     Code.METRIC: "lag is 15.5, its target 1 per replica: 4 replicas",
     Code.METRIC_UNKNOWN: "lag is not known (timed out, 1 min 15 s): it takes nothing away",
     Code.FALLBACK: "lag is not known (timed out, 1 min 15 s): its fallback stands in for it",
