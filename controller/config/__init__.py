@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +26,9 @@ _TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet
 def load(path: Path, *, live: bool = True) -> Settings:
     """The settings that a fleet file holds, to be run; read anew at each call.
 
-    Beyond what `parse` asks, nothing may stand in it that it would be wrong to run without; its
-    notices say what else is without effect. `live` says whether a controller will run it, or only a
-    plan from given observations. Raises FleetFileError with all that is wrong, an unreadable file
-    included.
+    Beyond what `parse` gives, its notices say what is without effect. `live` says whether a
+    controller will run it, or only a plan from given observations. Raises FleetFileError with all
+    that is wrong, an unreadable file included.
     """
     name = clean(path)
     content = _content(path, name)
@@ -40,7 +38,7 @@ def load(path: Path, *, live: bool = True) -> Settings:
         at = documents.position_of(content[: error.start].decode("utf-8"))
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
     document = _document(text, name)
-    settings = _settings(document, pending.problems(document, live=live))
+    settings = _settings(document)
     notices = pending.notices(document, settings.fleet, live=live)
     return msgspec.structs.replace(settings, notices=tuple(notices))
 
@@ -63,8 +61,8 @@ def _document(text: str, name: str) -> Document:
     return document
 
 
-def _settings(document: Document, more_problems: Iterable[Problem] = ()) -> Settings:
-    found = [*document.problems, *references.problems(document), *more_problems]
+def _settings(document: Document) -> Settings:
+    found = [*document.problems, *references.problems(document)]
     try:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:

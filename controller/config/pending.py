@@ -1,8 +1,7 @@
 """Keys that a fleet file may hold but that nothing, or not everything, is there for.
 
-Where it would be wrong to go on without them, they are refused by name wherever a fleet is to be
-run. Where nothing is worse than if they were left out, they are taken, and a notice says so. To put
-one into force, make something act on it and take its line out.
+Nothing is worse than if they were left out: they are taken, and a notice says so. To put one into
+force, make something act on it and take its line out.
 """
 
 from __future__ import annotations
@@ -12,16 +11,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from controller.config.document import Document
-from controller.config.problems import KeyPath, Problem, spell
+from controller.config.problems import KeyPath, spell
 from controller.model.fleet import Fleet
 from controller.model.settings import Notice
 
 ANY: Final = "*"
 
-NOT_LIVE: Final = (
-    "not supported yet by a running controller, which has nothing to read it from: take it out"
-    " (`agentdash plan --observations` understands it)"
-)
 BY_WORKERS: Final = "is read by workers; nothing acts on it yet"
 UNREAD: Final = (
     "is read by nothing yet: the metric counts as unknown, it never lets the pool shrink"
@@ -32,10 +27,6 @@ UNREAD_SIGNAL: Final = (
 )
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 
-_NEED_READINGS: Final[tuple[KeyPath, ...]] = (
-    ("capacity", "node_classes"),
-    ("pools", ANY, "nodes"),
-)
 _UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
     {
         ("models", ANY, "tier"): "is read by workers' routers; nothing acts on it yet",
@@ -43,14 +34,6 @@ _UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
         ("tenants", ANY, "budget", "usd_per_workflow"): BY_WORKERS,
     }
 )
-
-
-def problems(document: Document, *, live: bool) -> Iterator[Problem]:
-    """Each key that no fleet can be run with: `live` by a controller, else from observations."""
-    if live:
-        for pattern in _NEED_READINGS:
-            for path in _matches(document.data, pattern):
-                yield document.problem(path, NOT_LIVE, at_key=True)
 
 
 def notices(document: Document, fleet: Fleet, *, live: bool) -> Iterator[Notice]:

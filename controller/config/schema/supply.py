@@ -84,7 +84,10 @@ class NodesEntry(Section):
     looks_like = "{min: 1, max: 25}"
 
     min: Replicas = Field(default=0, description="Never fewer nodes. Default 0.")
-    max: Replicas | None = Field(default=None, description="Never more nodes. Default: no limit.")
+    max: Replicas | None = Field(
+        default=None,
+        description="How many the node autoscaler may make of them. Default: it adds none.",
+    )
 
     @field_validator("max")
     @classmethod
@@ -101,7 +104,7 @@ class NodeClassEntry(Section):
         default=None, description="Labels of its nodes. Default: every node no other class has."
     )
     nodes: NodesEntry = Field(
-        default_factory=NodesEntry, description="How many there are. Default: any number."
+        default_factory=NodesEntry, description="How many there may be. Default: those there are."
     )
 
 

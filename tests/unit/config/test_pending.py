@@ -1,4 +1,4 @@
-"""What nothing is there for yet is refused where that would be wrong, else taken with a notice."""
+"""What nothing is there for yet is taken with a notice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.config import FleetFileError, load, parse
+from controller.config import load, parse
 
 FLEET = """\
 version: 1
@@ -25,14 +25,6 @@ CASES = QUEUE.replace("queue", "cases")
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "fleet.yaml"
-
-
-def complaints(path: Path, *, live: bool) -> list[str]:
-    try:
-        load(path, live=live)
-    except FleetFileError as error:
-        return [f"{each.path}: {each.message}" for each in error.errors]
-    return []
 
 
 def notices(path: Path, *, live: bool) -> list[str]:
@@ -89,21 +81,6 @@ def test_a_metric_that_a_controller_cannot_read_yet_is_taken_with_a_notice(
 
 
 @pytest.mark.parametrize(
-    ("top", "tenant", "pool", "key"),
-    [
-        ("capacity: {node_classes: {spot: {}}}", "", "", "capacity.node_classes"),
-    ],
-)
-def test_what_a_controller_cannot_read_yet_can_still_be_planned(
-    path: Path, top: str, tenant: str, pool: str, key: str
-) -> None:
-    path.write_text(FLEET % (top, tenant, pool), "utf-8")
-    [complaint] = complaints(path, live=True)
-    assert complaint.startswith(f"{key}: not supported yet by a running controller")
-    assert complaints(path, live=False) == []
-
-
-@pytest.mark.parametrize(
     ("top", "tenant", "pool"),
     [
         (
@@ -115,6 +92,7 @@ def test_what_a_controller_cannot_read_yet_can_still_be_planned(
         ("", "", f", metrics: [{QUEUE}], modifiers: {{formula: queue / 2, target: 5}}"),
         ("", "", ', schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]'),
         ("tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}", "", ""),
+        ("capacity: {node_classes: {spot: {nodes: {max: 9}}}}", "", ", nodes: [spot]"),
     ],
 )
 def test_keys_that_are_acted_on_pass_without_a_word(
