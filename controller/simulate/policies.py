@@ -51,15 +51,18 @@ SOURCE_SETTINGS: Final = HpaKedaSettings(
     cooldown_s=900.0,
 )
 
-# polled every 2 s, a window of a minute, and three spare replicas for every seven that work
+# the same where a scaler counts only what waits, and a queue of two a replica is put up with
+LAG_SETTINGS: Final = SOURCE_SETTINGS._replace(in_flight_counts=False, target_milli=2000)
+
+# polled every 2 s, the HPA's own windows, and a spare replica for every four that work
 TUNED_SETTINGS: Final = HpaKedaSettings(
     behavior=Behavior(
         scale_up=ScalingRules(stabilization_window_s=0),
-        scale_down=ScalingRules(stabilization_window_s=60),
+        scale_down=ScalingRules(stabilization_window_s=300),
     ),
     polling_s=2.0,
     sync_s=2.0,
-    target_milli=700,
+    target_milli=800,
 )
 
 

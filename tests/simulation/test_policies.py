@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.model.fleet import NativeCosts
 from controller.planning.native import PROMPT, THRIFTY
 from controller.simulate.policies import (
     SOURCE_SETTINGS,
@@ -10,7 +11,7 @@ from controller.simulate.policies import (
     HpaKedaSettings,
     Native,
 )
-from controller.simulate.score import score
+from controller.simulate.score import Score, score
 from controller.simulate.trace import Task, Trace
 from controller.simulate.world import Action, World, run
 
@@ -33,7 +34,7 @@ def test_the_hpa_waits_for_its_window_and_adds_no_more_than_its_policy_allows() 
 
 
 def test_a_target_below_one_message_keeps_spares() -> None:
-    tasks = [Task(100.0, 300.0)] * 7
+    tasks = [Task(100.0, 300.0)] * 8
     ups = [action for action in actions(TUNED_SETTINGS, tasks) if action.after > action.before]
     assert ups == [Action(100.0, 0, 10)]
 
@@ -48,9 +49,10 @@ def test_native_wakes_at_the_next_tick_and_lets_the_last_replica_go_by_itself() 
 def test_who_wants_promptness_waits_less_and_pays_more() -> None:
     tasks = [Task(30.0 * number + (number * number) % 23, 40.0) for number in range(400)]
     trace = Trace({"pool": sorted(tasks)}, 12_000.0)
-    prompt, thrifty = (
-        score(run(trace, lambda _, setting=setting: Native(setting), World(1, 19.0)).values())
-        for setting in (PROMPT, THRIFTY)
-    )
+
+    def lived(costs: NativeCosts) -> Score:
+        return score(run(trace, lambda _: Native(costs), World(1, 19.0)).values())
+
+    prompt, thrifty = lived(PROMPT), lived(THRIFTY)
     assert prompt.wait_mean_s < thrifty.wait_mean_s
     assert prompt.replica_hours > thrifty.replica_hours

@@ -1,0 +1,210 @@
+"""The planner itself as a policy: what a virtual pool shows becomes an observation, and `plan()`
+answers as it does in a daemon, its memory carried from look to look.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.decision import Decision
+from controller.model.fleet import (
+    Behavior,
+    Fleet,
+    NativeCosts,
+    NativePreset,
+    Pool,
+    Rule,
+    ScalingRules,
+)
+from controller.model.ids import pool_key
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory
+from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric
+from controller.model.observation import (
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Workload,
+)
+from controller.model.readings import Fresh
+from controller.planning.planner import plan
+from controller.simulate.policies import HpaKedaSettings
+from controller.simulate.world import NEVER, Answer, Seen
+
+START_AT: Final = 1_699_920_000.0
+"""Virtual time 0 in Unix seconds: midnight, so that every period begins with the trace."""
+_NO_INTENTS: Final = Intents()
+# a daemon's default behavior for rule native: no limit upwards, HPA's window downwards
+_NATIVE_BEHAVIOR: Final = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0),
+    scale_down=ScalingRules(stabilization_window_s=300),
+)
+_TENANT: Final = "simulated"
+
+
+class Cadence(NamedTuple):
+    """When a plan is made, in seconds: with `on_events` at the tick after something happened and
+    every `running_s` while a replica might go; else at multiples of `running_s`, or of `empty_s`
+    while there are no replicas.
+    """
+
+    on_events: bool = True
+    tick_s: float = 1.0
+    running_s: float = 5.0
+    empty_s: float = NEVER
+
+
+EVERY_SECOND: Final = Cadence()
+"""A daemon's ticks, without those at which nothing can have changed."""
+
+
+def native_pool(
+    name: str,
+    native: NativePreset | NativeCosts,
+    *,
+    slots: int = 1,
+    cooldown_s: float = 900.0,
+    maximum: int = 10_000,
+) -> Pool:
+    """A pool of rule `native`, all else as a fleet file that says nothing has it."""
+    return Pool(
+        key=pool_key(_TENANT, name),
+        name=name,
+        tenant=_TENANT,
+        namespace=_TENANT,
+        deployment=name,
+        stream="TASKS",
+        consumer=name,
+        behavior=_NATIVE_BEHAVIOR,
+        slots=slots,
+        target=slots,
+        max=maximum,
+        cooldown_s=cooldown_s,
+        native=native,
+        window_given=False,
+    )
+
+
+def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
+    """A pool of rule `hpa` with this ScaledObject's numbers; messages in flight always count."""
+    target = AverageValueTarget(milli=settings.target_milli * slots)
+    return replace(
+        native_pool(name, NativePreset.PROMPT, slots=slots, maximum=settings.maximum),
+        rule=Rule.HPA,
+        behavior=settings.behavior,
+        cooldown_s=settings.cooldown_s,
+        min=settings.minimum,
+        metrics=(ExternalMetric(name=QUEUE, target=target),),
+        window_given=True,
+    )
+
+
+class Planned:
+    """One pool of a fleet, sized by `plan()`; it shares with nobody and no operator interferes.
+
+    `decision` is the last one.
+    """
+
+    def __init__(self, pool: Pool, cadence: Cadence = EVERY_SECOND) -> None:
+        self.interval_s = cadence.tick_s
+        self.on_events = cadence.on_events
+        self._cadence = cadence
+        self._key = pool.key
+        self._fleet = Fleet(pools=(pool,))
+        self._memory = Memory()
+        self._at_rest: Seen | None = None
+        self.decision: Decision | None = None
+
+    def look(self, seen: Seen, now: float) -> Answer:
+        """What the plan sets next, never less than what is busy."""
+        if self._at_rest is not None:
+            # the ticks that were left out saw what the first of them did: memory knows until when
+            self._plan(self._at_rest, now - self._cadence.tick_s)
+            self._at_rest = None
+        self.decision = self._plan(seen, now)
+        asked = self.decision.next
+        replicas = seen.replicas if asked is None else asked
+        if replicas < seen.busy:
+            replicas = min(seen.busy, seen.replicas)
+            self._correct(replicas)
+        look_at = self._look_at(seen, replicas, now)
+        if look_at == NEVER and replicas:
+            self._at_rest = seen
+        return Answer(replicas, look_at)
+
+    def _plan(self, seen: Seen, now: float) -> Decision:
+        at = START_AT + now
+        observation = Observation(pools={self._key: observed(seen, at)})
+        made, self._memory = plan(observation, self._fleet, _NO_INTENTS, self._memory, at)
+        return made.decisions[self._key]
+
+    def _correct(self, replicas: int) -> None:
+        """Remember what was done instead: several slots are busy on more replicas than they fill,
+        which nobody can see in the queue.
+        """
+        memory = self._memory.pools[self._key]
+        asked = memory.asked
+        if asked is not None:
+            asked = None if asked.before == replicas else replace(asked, after=replicas)
+            self._memory = Memory(pools={self._key: replace(memory, asked=asked)})
+
+    def _look_at(self, seen: Seen, replicas: int, now: float) -> float:
+        cadence = self._cadence
+        if not cadence.on_events:
+            return _next(now, cadence.running_s if replicas else cadence.empty_s)
+        demand = 0 if self.decision is None else self.decision.demand or 0
+        if demand > replicas or _is_behind(self._memory.pools[self._key], seen, START_AT + now):
+            return now + cadence.tick_s
+        return NEVER if replicas <= seen.busy else now + cadence.running_s
+
+
+def observed(seen: Seen, at: float) -> PoolObservation:
+    """What a daemon would have read of this pool at `at` (Unix seconds)."""
+    return PoolObservation(
+        queue=Fresh(
+            value=QueueDepth(
+                pending=seen.pending,
+                in_flight=seen.in_flight,
+                delivered=seen.in_flight + seen.completions,
+            ),
+            at=at,
+        ),
+        workload=Fresh(
+            value=Workload(replicas=seen.replicas, current=seen.replicas, ready=seen.ready), at=at
+        ),
+        pods=Fresh(
+            value=Pods(
+                ready=seen.ready,
+                starting=seen.starting,
+                items=_started(seen.time_to_ready_s) if seen.ready else (),
+            ),
+            at=at,
+        ),
+    )
+
+
+@lru_cache(maxsize=8)
+def _started(time_to_ready_s: float) -> tuple[Pod, ...]:
+    """One pod stands for all: each takes as long to become ready."""
+    ready_at = START_AT + time_to_ready_s
+    return (Pod(name="pod", phase=PodPhase.READY, created_at=START_AT, ready_at=ready_at),)
+
+
+def _is_behind(memory: PoolMemory, seen: Seen, at: float) -> bool:
+    """Whether rule `native` has not learned yet of what is seen: it was not the pool's turn."""
+    native = memory.native
+    return (
+        native is not None
+        and native.asked_at < at
+        and (native.pending, native.delivered) != (seen.pending, seen.in_flight + seen.completions)
+    )
+
+
+def _next(now: float, period_s: float) -> float:
+    return NEVER if period_s == NEVER else (now // period_s + 1) * period_s

@@ -1,0 +1,148 @@
+"""Histories of one pool under the whole planner: when it wakes, how it grows and shrinks, and what
+it never does.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.decision import Gate
+from controller.model.fleet import NativePreset, Pool
+from controller.simulate.planned import EVERY_SECOND, Cadence, Planned, hpa_pool, native_pool
+from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
+from controller.simulate.score import reversals
+from controller.simulate.trace import Task, Trace
+from controller.simulate.world import Action, Answer, PoolRun, Seen, World, run
+
+HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
+BY_SOURCE = replace(
+    native_pool("pool", NativePreset.PROMPT),
+    behavior=replace(
+        SOURCE_SETTINGS.behavior,
+        scale_up=replace(SOURCE_SETTINGS.behavior.scale_up, stabilization_window_s=0),
+    ),
+    window_given=True,
+)
+
+
+def live(
+    tasks: list[Task],
+    pool: Pool,
+    *,
+    end_s: float = 0.0,
+    cadence: Cadence = EVERY_SECOND,
+) -> PoolRun:
+    trace = Trace({"pool": sorted(tasks)}, end_s)
+    return run(trace, lambda _: Planned(pool, cadence), World(1, 19.0))["pool"]
+
+
+def test_the_first_message_wakes_an_empty_pool_at_the_next_tick() -> None:
+    lived = live([Task(10.5, 60.0)], native_pool("pool", NativePreset.PROMPT), end_s=2000.0)
+    assert lived.actions[0] == Action(11.0, 0, 1)
+    assert lived.waits_s == [19.5]
+
+
+def test_a_pool_that_is_idle_for_its_cooldown_sleeps_again() -> None:
+    pool = native_pool("pool", NativePreset.PROMPT, cooldown_s=900.0)
+    lived = live([Task(10.0, 60.0)], pool, end_s=2000.0)
+    (woke, slept) = lived.actions
+    assert (woke.after, slept.after) == (1, 0)
+    last_seen_active_s, look_s = 88.0, 5.0
+    assert 900.0 < slept.at - last_seen_active_s <= 901.0 + look_s
+
+
+def test_a_burst_of_twenty_gets_ten_at_once_and_ten_a_minute_later() -> None:
+    lived = live([Task(10.0, 500.0)] * 20, BY_SOURCE)
+    assert lived.actions[:2] == [Action(10.0, 0, 10), Action(70.0, 10, 20)]
+    assert sorted(lived.waits_s) == [19.0] * 10 + [79.0] * 10
+
+
+def test_after_a_burst_the_way_back_is_gradual() -> None:
+    pool = hpa_pool("pool", SOURCE_SETTINGS)
+    lived = live([Task(10.0, 300.0)] * 20, pool, end_s=3000.0, cadence=HPA_CADENCE)
+    back = [action for action in lived.actions if action.after < action.before]
+    assert [action.before for action in back] == [20, 15, 10, 5, 1]
+    window_s, period_s, all_work_until_s = 300.0, 120.0, 349.0
+    assert back[0].at >= all_work_until_s + window_s
+    gaps = [later.at - sooner.at for sooner, later in pairwise(back[:4])]
+    assert all(period_s <= gap <= period_s + HPA_CADENCE.running_s for gap in gaps)
+    assert back[-1].after == 0
+
+
+def test_a_steady_load_settles_and_does_not_flap() -> None:
+    # two to four messages at any time, for two hours
+    tasks = [Task(20.0 * number + number * number % 17, 60.0) for number in range(360)]
+    for pool, cadence in (
+        (hpa_pool("pool", SOURCE_SETTINGS), HPA_CADENCE),
+        (native_pool("pool", NativePreset.CALM), EVERY_SECOND),
+    ):
+        lived = live(tasks, pool, cadence=cadence)
+        later = [action for action in lived.actions if 600.0 < action.at < 7000.0]
+        assert reversals(later) <= 1
+        assert len(later) <= 6  # of 320 arrivals
+
+
+class Watched(Planned):
+    """Fails where the plan would take a replica that works."""
+
+    def look(self, seen: Seen, now: float) -> Answer:
+        answer = super().look(seen, now)
+        decision = self.decision
+        assert decision is not None
+        assert decision.next is not None
+        assert decision.next >= min(seen.busy, seen.replicas)
+        assert decision.gate is not Gate.CONTESTED
+        return answer
+
+
+arrivals = st.lists(
+    st.tuples(st.floats(0.0, 400.0), st.floats(0.0, 900.0)), min_size=1, max_size=40
+)
+
+
+@given(arrivals, st.sampled_from([*NativePreset, "hpa"]))
+@settings(deadline=None, max_examples=40)
+def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
+    steps: list[tuple[float, float]], rule: NativePreset | str
+) -> None:
+    tasks, at = [], 0.0
+    for gap_s, service_s in steps:
+        at += gap_s
+        tasks.append(Task(at, service_s))
+    pool, cadence = (
+        (native_pool("pool", rule), EVERY_SECOND)
+        if isinstance(rule, NativePreset)
+        else (hpa_pool("pool", SOURCE_SETTINGS), HPA_CADENCE)
+    )
+    trace = Trace({"pool": tasks}, at)
+    lived = run(trace, lambda _: Watched(pool, cadence), World(1, 19.0))["pool"]
+    assert len(lived.waits_s) == len(tasks)
+    assert lived.unserved == 0
+
+
+def test_work_spread_over_more_replicas_than_it_fills_is_no_contest() -> None:
+    # eight short tasks and a long one on each of four replicas: 4 slots fill one, and keep four
+    tasks = [Task(0.0, 2000.0 if number % 4 == 0 else 10.0) for number in range(16)]
+    pool = native_pool("pool", NativePreset.PROMPT, slots=4)
+    planned = Planned(pool)
+    lived = run(Trace({"pool": tasks}, 1900.0), lambda _: planned, World(4, 19.0))["pool"]
+    assert planned.decision is not None
+    assert planned.decision.gate is not Gate.CONTESTED
+    assert len(lived.waits_s) == 16
+
+
+@pytest.mark.parametrize("every_s", [20.0, 45.0, 150.0])
+def test_rule_hpa_moves_a_pool_as_an_hpa_behind_keda_does(every_s: float) -> None:
+    tasks = [Task(every_s * number + number * number % 13, 90.0) for number in range(100)]
+    planned = live(
+        tasks, hpa_pool("pool", SOURCE_SETTINGS), end_s=100 * every_s, cadence=HPA_CADENCE
+    )
+    trace = Trace({"pool": sorted(tasks)}, 100 * every_s)
+    hpa = run(trace, lambda _: HpaKeda(SOURCE_SETTINGS), World(1, 19.0))["pool"]
+    assert [action.after for action in planned.actions] == [action.after for action in hpa.actions]
+    assert planned.replica_s == pytest.approx(hpa.replica_s, rel=0.02)
