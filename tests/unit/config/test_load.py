@@ -182,15 +182,19 @@ def test_a_written_window_of_zero_is_not_the_default(fleet: dict[str, Any], dump
     assert down == ScalingRules(stabilization_window_s=0, select_policy=SelectPolicy.DISABLED)
 
 
-def test_null_means_not_set_for_known_keys_and_for_keys_to_come(
-    fleet: dict[str, Any], dump: Dump
-) -> None:
+def test_null_means_not_set(fleet: dict[str, Any], dump: Dump) -> None:
     plain = parse(dump(fleet), "fleet.yaml")
     fleet |= {"controller": None, "tiers": None, "prometheus": None, "capacity": None}
     fleet["pools"][0] |= {"cooldown": None, "behavior": {"scaleUp": None}, "signals": None}
     fleet["pools"][0] |= {"warm": None, "nodes": None, "metrics": None, "modifiers": None}
     fleet["pools"][0]["replicas"]["idle"] = None
     assert parse(dump(fleet), "fleet.yaml") == plain
+
+
+def test_a_pool_may_rest_below_its_min(fleet: dict[str, Any], dump: Dump) -> None:
+    fleet["pools"][0]["replicas"] = {"min": 2, "max": 10, "idle": 1}
+    (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
+    assert (pool.min, pool.max, pool.idle) == (2, 10, 1)
 
 
 def test_anchors_and_merge_keys_spare_repetition() -> None:

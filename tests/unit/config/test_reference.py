@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from controller.config import parse
+from controller.config import load
 from controller.model.fleet import (
     Behavior,
-    BlindPolicy,
     Fleet,
     NativePreset,
     PolicyType,
@@ -30,6 +29,7 @@ from controller.model.metrics import (
     Modifiers,
     ResourceMetric,
     UtilizationTarget,
+    ValueTarget,
 )
 from controller.model.scarcity import (
     Budget,
@@ -46,9 +46,12 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
+from controller.model.settings import PrometheusSettings
+from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
 
+REFERENCE = Path(__file__).with_name("reference.yaml")
 GIB = 2**30
-ENTERPRISE = Tier(name="enterprise", priority=1000, blind=BlindPolicy(after_s=600.0, replicas=2))
+ENTERPRISE = Tier(name="enterprise", priority=1000)
 GROWTH = Tier(name="growth", priority=500)
 ACME = Tenant(
     name="acme",
@@ -155,14 +158,20 @@ BROWSER = Pool(
     without_behavior=True,
     window_given=False,
     rule=Rule.HPA,
-    min=2,
+    min=1,
     max=10,
-    idle=1,
+    signals=(
+        Signal(name="backlog", source=PrometheusQuery(query="sum(agent_backlog)")),
+        Signal(
+            name="cases", source=ExternalSeries(name="firestore_active", selector="team=globex")
+        ),
+    ),
     metrics=(
         ExternalMetric(name="queue", target=AverageValueTarget(milli=5_000)),
+        ExternalMetric(name="backlog", target=ValueTarget(milli=30_000)),
         ResourceMetric(resource="memory", target=UtilizationTarget(percent=75)),
     ),
-    modifiers=Modifiers(formula="queue / 2", target_milli=5_000, activation_milli=0),
+    modifiers=Modifiers(formula="(queue + backlog) / 2", target_milli=5_000, activation_milli=0),
     fallback=Fallback(failure_threshold=3, replicas=4, behavior=FallbackBehavior.STATIC),
 )
 FLEET = Fleet(
@@ -175,8 +184,26 @@ FLEET = Fleet(
 
 
 def test_the_whole_shape_loads_as_these_values() -> None:
-    text = Path(__file__).with_name("reference.yaml").read_text("utf-8")
-    assert parse(text, "reference.yaml").fleet == FLEET
+    settings = load(REFERENCE)
+    assert settings.fleet == FLEET
+    assert settings.prometheus == PrometheusSettings(url="http://prometheus:9090")
+
+
+def test_the_whole_shape_may_be_run_and_what_is_without_effect_is_said() -> None:
+    assert [notice.path for notice in load(REFERENCE).notices] == [
+        "models.gpt-large.tier",
+        "models.gpt-large.limits.burst",
+        "tenants.acme.budget.usd_per_workflow",
+        "pools[1].signals.backlog",
+        "pools[1].signals.cases",
+        "pools[1].metrics[2]",
+    ]
+    from_observations = load(REFERENCE, live=False)
+    assert [notice.path for notice in from_observations.notices] == [
+        "models.gpt-large.tier",
+        "models.gpt-large.limits.burst",
+        "tenants.acme.budget.usd_per_workflow",
+    ]
 
 
 def test_a_fleet_survives_json() -> None:

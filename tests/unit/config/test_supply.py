@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.config import parse
-from controller.model.fleet import Fleet
+from controller.model.fleet import BlindPolicy, Fleet
 from controller.model.scarcity import Budget, Pacing, Resources
 
 Complain = Callable[[str], list[str]]
@@ -42,6 +42,14 @@ def test_a_written_zero_is_obeyed(fleet: dict[str, Any], dump: Dump) -> None:
     )
     assert found.capacity.resources.replicas == 0
     assert found.capacity.usd_per_hour == 0
+
+
+def test_a_tier_may_say_how_many_replicas_blind_pools_are_raised_to(
+    fleet: dict[str, Any], dump: Dump
+) -> None:
+    fleet["tiers"] = {"growth": {"priority": 1, "blind": {"after": "10m", "replicas": 2}}}
+    blind = fleet_of(fleet, dump).tenants[0].tier.blind
+    assert blind == BlindPolicy(after_s=600.0, replicas=2)
 
 
 def test_hold_is_what_a_blind_pool_does_anyway(fleet: dict[str, Any], dump: Dump) -> None:
