@@ -14,6 +14,7 @@ from controller.planning.allocation import (
     SharingError,
     allocate,
 )
+from controller.planning.budget import BudgetState
 from controller.planning.draft import Draft
 from controller.planning.gates import stands_still
 from controller.planning.scarcity import Scarcity
@@ -43,6 +44,7 @@ def share(
     tiers = {tenant.name: tenant.tier.priority for tenant in fleet.tenants}
     for draft in drafts:
         _hold_growth(draft, scarcity)
+        _stop_spent(draft, scarcity)
     if not scarcity.rows:
         return
     claims = [_claim(draft, scarcity, tiers) for draft in drafts if not draft.left_alone]
@@ -72,6 +74,15 @@ def _hold_growth(draft: Draft, scarcity: Scarcity) -> None:
         draft.replicas = draft.target = max(draft.current, draft.min)
         draft.bound = Bound.BUDGET
         draft.because(Code.USAGE_UNKNOWN, draft.replicas)
+
+
+def _stop_spent(draft: Draft, scarcity: Scarcity) -> None:
+    """A hard budget that is used up stops pools too whose tasks' tokens nobody knows: no row can
+    count those.
+    """
+    status = scarcity.budgets.get(draft.pool.tenant)
+    if status is not None and status.state is BudgetState.HARD and not draft.left_alone:
+        draft.ceilings.append(Ceiling(limit=0, bound=Bound.BUDGET, name="budget"))
 
 
 def _claim(draft: Draft, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:

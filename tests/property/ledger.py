@@ -1,0 +1,214 @@
+"""What a fleet may use, added up a second time from its own words: in fractions, without the
+planner's help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import combinations
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from controller.model.fleet import Pool, Tenant
+from controller.model.ids import PoolKey
+from controller.model.intents import Freeze, Pause, Pin
+from controller.model.readings import last_known
+from controller.model.scarcity import LlmModel, Pacing, Resources
+from property.fleets import ALWAYS, Cluster
+
+RESOURCES = ("replicas", "cpu_milli", "memory_bytes")
+
+
+class Bounds(NamedTuple):
+    """The least a pool is promised where it fits, and the most it may have."""
+
+    floor: int
+    ceiling: int
+
+
+class Account(NamedTuple):
+    """A hard limit, and what one replica of each pool takes of it. `first_passes`: one replica may
+    overdraw it.
+    """
+
+    name: str
+    limit: Fraction
+    uses: Mapping[PoolKey, Fraction]
+    first_passes: bool = False
+
+    def drawn(self, replicas: Mapping[PoolKey, int]) -> Fraction:
+        return sum((use * replicas.get(key, 0) for key, use in self.uses.items()), Fraction(0))
+
+    def holds(self, replicas: Mapping[PoolKey, int]) -> bool:
+        drawing = sum(replicas.get(key, 0) for key, use in self.uses.items() if use)
+        return self.drawn(replicas) <= self.limit or (self.first_passes and drawing <= 1)
+
+
+def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
+    """Min and max, a schedule's where one is open; a pause is both; pinned spares under max."""
+    low, high = pool.min, pool.max
+    for schedule in pool.schedules:
+        if schedule.window == ALWAYS:
+            low = low if schedule.min is None else schedule.min
+            high = high if schedule.max is None else schedule.max
+            low, high = (min(low, high), high) if schedule.min is None else (low, max(low, high))
+    pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
+    if pause is not None:
+        return Bounds(pause.keep or 0, pause.keep or 0)
+    pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
+    rests_below = pool.idle is not None or (low == 0 and not pins)
+    return Bounds(0 if rests_below else min(low + pins, high), high)
+
+
+def in_force(intent: Pin | Pause | Freeze, cluster: Cluster, pool: Pool) -> bool:
+    if intent.until is not None and cluster.now >= intent.until:
+        return False
+    if isinstance(intent, Pin):
+        return intent.pool == pool.key
+    scope = intent.scope
+    if scope.pool is not None:
+        return scope.pool == pool.key
+    return scope.tenant in (None, pool.tenant)
+
+
+def is_frozen(cluster: Cluster, pool: Pool) -> bool:
+    return any(in_force(freeze, cluster, pool) for freeze in cluster.intents.freezes)
+
+
+def accounts(cluster: Cluster) -> list[Account]:
+    """Every hard limit there is."""
+    fleet = cluster.fleet
+    room = last_known(cluster.room)
+    found = [
+        Account(f"cluster {what}", limit, _requests(fleet.pools, what))
+        for what, limit in _least(fleet.capacity.resources, room.resources if room else None)
+    ]
+    found += _of_classes(cluster)
+    if fleet.capacity.usd_per_hour is not None:
+        limit = Fraction(fleet.capacity.usd_per_hour)
+        found.append(Account("usd", limit, _prices(cluster, fleet.pools)))
+    for tenant in fleet.tenants:
+        own = [pool for pool in fleet.pools if pool.tenant == tenant.name]
+        seen = cluster.tenants.get(tenant.name)
+        quota = None if seen is None else last_known(seen.quota)
+        found += [
+            Account(f"quota {what} of {tenant.name}", limit, _requests(own, what))
+            for what, limit in _least(tenant.quota, quota)
+        ]
+        if tenant.budget.usd_per_hour is not None:
+            limit = Fraction(tenant.budget.usd_per_hour)
+            found.append(Account(f"usd of {tenant.name}", limit, _prices(cluster, own)))
+        found += _of_budget(cluster, tenant, own)
+    return found
+
+
+def _of_classes(cluster: Cluster) -> list[Account]:
+    """Pools that may use no other classes than these have no more than there is of them."""
+    room = last_known(cluster.room)
+    if room is None:
+        return []
+    return [
+        Account(
+            f"nodes {' and '.join(classes)}",
+            Fraction(sum(room.classes[name].replicas or 0 for name in classes)),
+            {
+                pool.key: Fraction(1)
+                for pool in cluster.fleet.pools
+                if pool.nodes
+                and set(pool.nodes) & set(room.classes) <= set(classes)
+                and set(pool.nodes) & set(room.classes)
+            },
+        )
+        for count in range(1, len(room.classes) + 1)
+        for classes in combinations(sorted(room.classes), count)
+    ]
+
+
+def _of_budget(cluster: Cluster, tenant: Tenant, pools: list[Pool]) -> list[Account]:
+    budget, seen = tenant.budget, cluster.tenants.get(tenant.name)
+    usage = None if seen is None else last_known(seen.usage)
+    if budget.tokens_per_day is None or usage is None:
+        return []
+    rest = Fraction(budget.tokens_per_day) - Fraction(usage.used) - Fraction(usage.reserved)
+    uses = {
+        pool.key: _tasks_per_minute(pool)
+        * sum(
+            Fraction(count) * weight
+            for count, weight in (
+                (pool.usage.input_tokens, Fraction(budget.count.input)),
+                (pool.usage.output_tokens, Fraction(budget.count.output)),
+                (pool.usage.cached_input_tokens, Fraction(budget.count.cached_input)),
+            )
+        )
+        for pool in pools
+        if pool.usage is not None
+    }
+    name = f"tokens of {tenant.name}"
+    if rest <= 0 and budget.hard:
+        return [Account(name, Fraction(0), uses)]
+    warned = budget.tokens_per_day - rest >= Fraction(budget.warn) * budget.tokens_per_day
+    paced = budget.pacing is Pacing.ALWAYS or (budget.pacing is Pacing.ON_WARNING and warned)
+    if not paced:
+        return []
+    local = datetime.fromtimestamp(cluster.now, ZoneInfo(tenant.timezone))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    minutes = Fraction(round(midnight.timestamp() - cluster.now), 60)
+    return [Account(name, max(rest, Fraction(0)) / minutes, uses, first_passes=True)]
+
+
+def soft_limit(cluster: Cluster) -> list[Account]:
+    """The calls a minute that a shared model allows, which a half-fed replica may pass."""
+    found = []
+    for model in cluster.fleet.models:
+        if model.limits is None or model.limits.requests_per_minute is None or not model.shared:
+            continue
+        uses = {
+            pool.key: _tasks_per_minute(pool) * pool.usage.calls
+            for pool in cluster.fleet.pools
+            if pool.model == model.name and pool.usage is not None
+        }
+        usable = model.limits.requests_per_minute * (1 - Fraction(model.limits.headroom))
+        found.append(Account(f"calls of {model.name}", usable, uses))
+    return found
+
+
+def _tasks_per_minute(pool: Pool) -> Fraction:
+    assert pool.usage is not None
+    return Fraction(60 * pool.slots) / Fraction(pool.usage.seconds)
+
+
+def _prices(cluster: Cluster, pools: list[Pool] | tuple[Pool, ...]) -> dict[PoolKey, Fraction]:
+    by_name = {model.name: model for model in cluster.fleet.models}
+    return {
+        pool.key: 60 * _tasks_per_minute(pool) * _usd_per_task(pool, by_name[pool.model])
+        for pool in pools
+        if pool.usage is not None and pool.model is not None
+    }
+
+
+def _usd_per_task(pool: Pool, model: LlmModel) -> Fraction:
+    usage, price = pool.usage, model.price
+    if usage is None or price is None:
+        return Fraction(0)
+    tokens = usage.input_tokens * price.input + usage.output_tokens * price.output
+    return Fraction(tokens) / 1_000_000
+
+
+def _requests(pools: list[Pool] | tuple[Pool, ...], what: str) -> dict[PoolKey, Fraction]:
+    if what == "replicas":
+        return {pool.key: Fraction(1) for pool in pools}
+    return {
+        pool.key: Fraction((pool.requests and getattr(pool.requests, what)) or 0) for pool in pools
+    }
+
+
+def _least(*resources: Resources | None) -> list[tuple[str, Fraction]]:
+    found = []
+    for what in RESOURCES:
+        said = [getattr(one, what) for one in resources if one is not None]
+        known = [Fraction(amount) for amount in said if amount is not None]
+        if known:
+            found.append((what, min(known)))
+    return found
