@@ -1,0 +1,113 @@
+"""The whole shape of the fleet file, planned and run on a real nats-server and a Kubernetes API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentdash.demo.kubesim import KubeSim
+from controller.exit_codes import ExitCode
+from support.live import PATIENCE_S, daemon, streams, until
+from support.nats_server import RealNats
+
+REFERENCE = Path(__file__).parents[1] / "unit" / "config" / "reference.yaml"
+NOTICES = {
+    "models.gpt-large.tier",
+    "models.gpt-large.limits.burst",
+    "tenants.acme.budget.usd_per_workflow",
+    "pools[1].signals.backlog",
+    "pools[1].signals.cases",
+    "pools[1].metrics[2]",
+}
+
+
+class Live:
+    def __init__(self, folder: Path) -> None:
+        self.fleet, self.kubeconfig = folder / "fleet.yaml", folder / "kubeconfig"
+
+    def write(self, nats_url: str) -> None:
+        """The reference, but for how these servers are reached."""
+        fleet: dict[str, Any] = yaml.safe_load(REFERENCE.read_text("utf-8"))
+        fleet["nats"] = {"servers": [nats_url]}
+        del fleet["kubernetes"]
+        self.fleet.write_text(yaml.safe_dump(fleet, sort_keys=False), "utf-8")
+
+    async def run(self, *verb: str) -> tuple[int | None, str, list[str]]:
+        name, *options = verb
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agentdash",
+            name,
+            "-f",
+            self.fleet,
+            "--kubeconfig",
+            self.kubeconfig,
+            *options,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode, out.decode(), err.decode().splitlines()
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    found = Live(tmp_path)
+    with RealNats(tmp_path / "nats") as server:
+        names = ["acme-research", "globex-browser"]
+        async with streams(server.url, names) as client, KubeSim(speed=50) as sim:
+            for namespace, deployment in (("tenant-acme", "research"), ("globex", "browser")):
+                await sim.create_namespace(namespace)
+                await sim.create_deployment(deployment, namespace, replicas=3)
+            for _ in range(7):
+                await client.jetstream().publish("tasks.acme-research", b"work")
+            found.write(server.url)
+            sim.write_kubeconfig(found.kubeconfig)
+            yield found
+
+
+def named(lines: list[str]) -> set[str]:
+    """The keys that are said to be without effect."""
+    return {key for key in NOTICES if any(f": {key} is read by " in line for line in lines)}
+
+
+async def test_it_is_planned_with_its_signals_unknown_and_nothing_shrinks_for_it(
+    live: Live,
+) -> None:
+    code, out, err = await live.run("plan", "--json")
+    assert code == ExitCode.OK, err
+    assert named(err) == NOTICES
+    pools = {each["pool"]: each for each in json.loads(out)["pools"]}
+    browser = pools["globex/browser"]
+    assert (browser["current"], browser["next"], browser["gate"]) == (3, 3, "blind")
+    unknown = [
+        one["numbers"]["metric"] for one in browser["reasons"] if one["code"] == "metric_unknown"
+    ]
+    assert "backlog" in unknown
+    assert pools["acme/research"]["demand"] >= 7
+
+
+async def test_why_explains_a_pool_whose_signal_is_unknown(live: Live) -> None:
+    code, out, err = await live.run("why", "globex/browser")
+    assert code == ExitCode.OK, err
+    assert "backlog is not known (never read): it takes nothing away" in out
+
+
+async def test_a_controller_runs_it_and_logs_what_is_without_effect(live: Live) -> None:
+    async with daemon(live.fleet, live.kubeconfig, "--read-only") as running:
+        await until(lambda: len(running.said("without effect")) == len(NOTICES))
+        assert {line["key"] for line in running.said("without effect")} == NOTICES
+        assert {line["level"] for line in running.said("without effect")} == {"warning"}
