@@ -20,7 +20,8 @@ class Draft:
     """What is decided of one pool so far; it lives for one plan and never leaves it.
 
     `replicas` is the number on its way from
-    recommendation to target to next; `unheld` what it would be if nothing remembered held it.
+    recommendation to target to next; `unheld` what it would be if nothing remembered held it,
+    `alone` what its own limits leave it before anything is shared.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
     `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
     limits of this pool alone; `pinned` the spares that an operator asked for, `spares` those for
@@ -31,6 +32,7 @@ class Draft:
 
     __slots__ = (
         "active",
+        "alone",
         "bound",
         "ceilings",
         "current",
@@ -88,7 +90,7 @@ class Draft:
         self.reasons = reasons
         self.now = now
         self.current = self.replicas = self.unheld = self.target = workload.replicas
-        self.recommendation = workload.replicas
+        self.recommendation = self.alone = workload.replicas
         self.resource_version = workload.resource_version
         self.active = active
         self.left_alone = False

@@ -105,7 +105,7 @@ def _is_stuck(pod: Pod) -> bool:
 def _pods_unknown(draft: Draft) -> bool:
     """Half a view of the cluster is none: without its pods nothing is written for a pool."""
     pods = draft.seen.pods
-    if isinstance(pods, Fresh) or draft.target == draft.current:
+    if isinstance(pods, Fresh) or draft.target == draft.current == draft.alone:
         return False
     _keep(draft, Gate.BLIND, Code.PODS_UNKNOWN, **blindness(pods, draft.now))
     return True
@@ -128,7 +128,8 @@ def _warming_up(draft: Draft) -> bool:
     """
     if draft.target > draft.current:
         return False
-    if draft.unheld >= draft.current and draft.target == draft.current:
+    least = min(draft.unheld, draft.alone)
+    if draft.target == draft.current <= least:
         return False
     left_s = warm_up_left_s(draft.pool, draft.memory, draft.now)
     if left_s <= 0:

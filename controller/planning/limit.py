@@ -26,11 +26,12 @@ def limit(draft: Draft) -> None:
     if draft.override is not None:
         _pin(draft)
     _spare(draft)
+    _claim_no_more(draft)
     if draft.override is not None:
         _pause(draft)
         for halt in draft.override.halts:
             _halt(draft, halt)
-    draft.target = draft.replicas
+    draft.target = draft.alone = draft.replicas
     if draft.target == draft.current:
         draft.memory = agreed(draft.memory, draft.current, draft.now)
 
@@ -66,19 +67,39 @@ def _spare(draft: Draft) -> None:
     spares = min(spares_for(draft), max(draft.max - draft.replicas, 0))
     if spares > 0:
         draft.spares = spares
-        draft.replicas, draft.bound = draft.replicas + spares, Bound.WARM
+        wanted = min(_with_spares(draft), draft.max)
+        if draft.replicas < wanted:
+            draft.replicas, draft.bound = wanted, Bound.WARM
         draft.because(Code.WARM_SPARES, draft.replicas, spares=spares)
 
 
 def _add_spares(draft: Draft, spares: int, bound: Bound) -> None:
     """So many more than min and the work need, as far as max lets them."""
     draft.pinned += spares
-    wanted = max(draft.replicas, draft.min) + spares
-    if draft.replicas < draft.max:
+    wanted = _with_spares(draft)
+    if draft.replicas < min(wanted, draft.max):
         draft.replicas, draft.bound = min(wanted, draft.max), bound
     if wanted > draft.max:
         draft.bound = Bound.MAX
         draft.because(Code.AT_MAX, draft.max, max=draft.max)
+
+
+def _with_spares(draft: Draft) -> int:
+    """The spares on top of what the work needs, as far as that is known and granted.
+
+    What a window, a policy or silence keeps beyond it has its spares among it: the size it is kept
+    at may hold spares already, and would grow by them at every plan. Where a policy grants less
+    than the work needs, spares would only be the growth that it forbids.
+    """
+    is_granted = draft.work.counted and draft.recommendation >= draft.unheld
+    needed = max(draft.unheld if is_granted else 0, draft.min)
+    return max(draft.replicas, needed + draft.pinned + draft.spares)
+
+
+def _claim_no_more(draft: Draft) -> None:
+    """Sharing counts the spares on top of the recommendation; here they may be among it."""
+    if draft.replicas < max(draft.recommendation, draft.min) + draft.pinned + draft.spares:
+        draft.ceilings.append(Ceiling(limit=draft.replicas, bound=draft.bound, name="spares"))
 
 
 def _pause(draft: Draft) -> None:

@@ -18,7 +18,15 @@ from controller.planning.demand import blindness, read_work
 from controller.planning.draft import Draft
 from controller.planning.foresight import foresee, needs_past
 from controller.planning.gates import hold
-from controller.planning.history import ask, begin, carried, confirm, follow_clock, not_ahead
+from controller.planning.history import (
+    ask,
+    begin,
+    carried,
+    confirm,
+    follow_clock,
+    not_ahead,
+    remember,
+)
 from controller.planning.limit import limit
 from controller.planning.measured import measure, watches_metrics
 from controller.planning.overrides import Override, Overrides
@@ -207,8 +215,12 @@ def _decision(draft: Draft) -> Decision:
 def _memory(draft: Draft) -> PoolMemory:
     memory, now = draft.memory, draft.now
     active_at = now if draft.active else memory.last_active_at
-    if active_at != memory.last_active_at or draft.history is not memory.recommendations:
-        memory = replace(memory, last_active_at=active_at, recommendations=draft.history)
+    history = draft.history
+    if draft.current == 0 < draft.replicas and not (history or draft.active):
+        # spares of an idle pool are no wish of its rule: the next plan adds none on top of them
+        history = remember((), 0, now, window_s=0.0)
+    if active_at != memory.last_active_at or history is not memory.recommendations:
+        memory = replace(memory, last_active_at=active_at, recommendations=history)
     if draft.native is not memory.native:
         memory = replace(memory, native=draft.native)
     if draft.replicas != draft.current:

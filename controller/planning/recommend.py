@@ -76,6 +76,7 @@ def _recommend_running(draft: Draft) -> None:
     left_s = cooldown_left_s(draft.pool, draft.memory, now)
     if draft.current < low and (left_s >= 0 or draft.current <= rest):
         stay_below_min(draft)
+        explain_below_min(draft, left_s)
     elif left_s >= 0:
         draft.replicas = _by_behavior(draft, demand)
         if demand > 0 or draft.replicas <= BOTTOM:
@@ -116,6 +117,14 @@ def stay_below_min(draft: Draft) -> None:
     """A pool that rests at its idle size is not raised to min before it is active."""
     if draft.current < draft.min and resting_size(draft) is not None:
         draft.min = draft.current
+
+
+def explain_below_min(draft: Draft, left_s: float) -> None:
+    """Say why an idle pool with fewer replicas than min is not raised to it."""
+    if left_s >= 0:
+        draft.because(Code.COOLDOWN, draft.current, remaining_s=round(left_s, 3))
+    else:
+        draft.because(Code.RESTING, draft.current, cooldown_s=draft.pool.cooldown_s)
 
 
 def take_the_last(draft: Draft, rest: int) -> None:

@@ -22,6 +22,7 @@ from controller.planning.proposals import status_replicas, take, tolerance
 from controller.planning.recommend import (
     BOTTOM,
     explain_activation,
+    explain_below_min,
     explain_inactive,
     explain_limit,
     explain_window,
@@ -62,6 +63,9 @@ def _from_zero(draft: Draft) -> None:
         return
     stay_below_min(draft)
     explain_inactive(draft)
+    if draft.unknown is None and (draft.work.messages or 0) > draft.pool.activation:
+        # its queue is not among what it goes by, and that asks for nothing
+        draft.work = draft.work._replace(demand=0)
     _say_unknown(draft)
 
 
@@ -77,6 +81,8 @@ def _running(draft: Draft, measured: Measured) -> None:
     waits = left_s >= 0 or not draft.work.counted
     if draft.current < low and (waits or draft.current <= rest):
         stay_below_min(draft)
+        if draft.work.counted:
+            explain_below_min(draft, left_s)
         _say_unknown(draft)
     elif waits:
         _by_hpa(draft, measured.metrics)
@@ -125,6 +131,8 @@ def _explain(draft: Draft, done: Pass, low: int) -> None:
     """Say which window or limit stands between the largest proposal and the size."""
     raw, stable, limited = done.raw, done.stable, done.limited
     if raw is None or stable is None or limited is None:
+        if draft.replicas != draft.current:  # out of bounds: the HPA goes there unasked
+            draft.bound = Bound.MIN if draft.replicas > draft.current else Bound.MAX
         return
     draft.unheld = max(raw, low)
     if max(stable, low) != draft.unheld:

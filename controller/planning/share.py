@@ -124,7 +124,10 @@ def _fixed(standing: Standing, scarcity: Scarcity, tiers: Mapping[str, int]) -> 
 def _take(draft: Draft, allotment: Allotment, scarcity: Scarcity) -> None:
     if allotment.replicas == draft.replicas:
         return
+    held = stands_still(draft)
     draft.replicas = draft.target = allotment.replicas
+    if held:
+        return  # its gate says why
     draft.bound = allotment.bound
     if allotment.bound is Bound.BUDGET:
         _explain_budget(draft, scarcity)

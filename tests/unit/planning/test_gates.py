@@ -136,7 +136,7 @@ def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
         workload=Fresh(value=Workload(replicas=4), at=START),
         pods=Fresh(value=Pods(ready=4), at=START),
     )
-    intents = Intents(pins=(Pin(pool=pool.key, replicas=2),))
+    intents = Intents(pins=(Pin(pool=pool.key, replicas=5),))
     observation = Observation(pools={pool.key: seen})
     result, _ = plan(observation, Fleet(pools=(pool,)), intents, Memory(), START)
     decision = result.decisions[pool.key]
