@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from controller.engine.backoff import WriteBackoff
 from controller.model.decision import Decision
@@ -27,6 +27,11 @@ class Write(Value):
     at: float
 
 
+class _UnderWay(NamedTuple):
+    task: asyncio.Task[None]
+    most: int
+
+
 class Hands:
     """Carries decisions out; a pool has at most one write under way."""
 
@@ -45,13 +50,15 @@ class Hands:
         self._clock = clock
         self._tasks = tasks
         self._on_write = on_write
-        self._under_way: dict[PoolKey, asyncio.Task[None]] = {}
+        self._under_way: dict[PoolKey, _UnderWay] = {}
         self.backoff = WriteBackoff()
 
     @property
-    def under_way(self) -> frozenset[PoolKey]:
-        """Pools whose write has not ended: nothing is decided for them until it has."""
-        return frozenset(self._under_way)
+    def under_way(self) -> dict[PoolKey, int]:
+        """Pools whose write has not ended, and the most replicas they may have then: nothing is
+        decided for them until it has.
+        """
+        return {pool: write.most for pool, write in self._under_way.items()}
 
     def begin(self, decisions: Iterable[Decision]) -> list[asyncio.Task[None]]:
         """Start the writes that may start now, wakes first; returns their tasks."""
@@ -73,7 +80,7 @@ class Hands:
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every write under way has ended, at most so long; cancel what has not."""
-        tasks = set(self._under_way.values())
+        tasks = {write.task for write in self._under_way.values()}
         if not tasks:
             return
         _, unsettled = await asyncio.wait(tasks, timeout=timeout_s)
@@ -84,9 +91,16 @@ class Hands:
         task = self._tasks.create_task(
             self._write(actuator, decision), name=f"write {decision.pool}"
         )
-        self._under_way[decision.pool] = task
-        task.add_done_callback(lambda _: self._under_way.pop(decision.pool, None))
+        most = max(decision.current or 0, decision.next or 0)
+        self._under_way[decision.pool] = _UnderWay(task, most)
+        task.add_done_callback(lambda ended: self._free(decision.pool, ended))
         return task
+
+    def _free(self, pool: PoolKey, ended: asyncio.Task[None]) -> None:
+        """Unless the pool's next write has begun already."""
+        write = self._under_way.get(pool)
+        if write is not None and write.task is ended:
+            del self._under_way[pool]
 
     async def _write(self, actuator: Actuator, decision: Decision) -> None:
         pool, replicas = self._pools[decision.pool], decision.next

@@ -92,6 +92,7 @@ class Engine:
         self._memory = Memory()
         self._decisions: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
+        self._shared = True
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._due: dict[PoolKey, bool] = {}
@@ -138,7 +139,7 @@ class Engine:
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        if is_shared(self._fleet, self._observer.see(())):
+        if self._shared:
             # what one pool is given, another may lack: all of them are seen and decided
             self._tick(self._fleet.pools)
         else:
@@ -148,6 +149,7 @@ class Engine:
         """One pass over these pools, on what is known now; never waits, so its view is one."""
         # 1 observe
         observation = self._observe(pools)
+        self._shared = is_shared(self._fleet, observation)
         # 2 plan
         plan, self._memory = self._plan(
             observation, self._fleet, self._keeper.intents(), self._memory, self._clock.now()
@@ -173,15 +175,13 @@ class Engine:
                 log.warning("subscribing for pools at zero timed out; until then they are polled")
         await self._observer.ask(list(pools))
 
-    def _observe(self, pools: Iterable[Pool]) -> Observation:
+    def _observe(self, pools: Collection[Pool]) -> Observation:
         step = self._clock.follow_step()
         if step:
             log.warning("the system's clock was set; following it", extra={"step_s": step})
             self._observer.shift(step)
             self._hands.backoff.shift(step)
-        under_way = self._hands.under_way
-        free = [pool for pool in pools if pool.key not in under_way]
-        return self._observer.see(free, step)
+        return self._observer.see(pools, under_way=self._hands.under_way, clock_step_s=step)
 
     def _find_sleepers(self, plan: Plan) -> None:
         """Pools at zero, or about to be, with no work known: they want a watch, and then a LIST."""

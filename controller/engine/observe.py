@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
@@ -18,6 +20,8 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
 from controller.ports import Clock, QueueSource, Supply, UsageSource, WakeSource, Workloads
+
+_NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
 
 
 class Observer:
@@ -71,10 +75,20 @@ class Observer:
             self._depths[pool.key] = reading
             self.failed += not isinstance(reading, Fresh)
 
-    def see(self, pools: Sequence[Pool], clock_step_s: float = 0.0) -> Observation:
+    def see(
+        self,
+        pools: Collection[Pool],
+        *,
+        under_way: Mapping[PoolKey, int] = _NOTHING,
+        clock_step_s: float = 0.0,
+    ) -> Observation:
         """What is known at this instant of these pools, and of all that they share with the others;
-        never waits, so it is one view.
+        never waits, so it is one view. `under_way`: the pools that are being written, and the most
+        replicas they may have then.
         """
+        for pool in pools:
+            if pool.key not in under_way:
+                self._settle_wake(pool.key)
         usage = {} if self._usage is None else self._usage.read(self._in_flight)
         return Observation(
             pools={pool.key: self._see(pool) for pool in pools},
@@ -82,6 +96,7 @@ class Observer:
             tenants={tenant.name: self._tenant(tenant, usage) for tenant in self._fleet.tenants},
             capacity=self._supply.room(self._fleet.capacity.node_classes),
             refused_events=RefusedEvents() if self._usage is None else self._usage.refused(),
+            under_way=dict(under_way),
         )
 
     def knows_work(self, pool: Pool) -> bool:
@@ -97,19 +112,21 @@ class Observer:
         """Follow a step of the clock."""
         self._woken = {pool: at + seconds for pool, at in self._woken.items()}
 
+    def _settle_wake(self, pool: PoolKey) -> None:
+        """A LIST asked after the wake counts the message itself."""
+        woken_at, queue = self._woken.get(pool), self._depths.get(pool)
+        if woken_at is None or queue is None or isinstance(queue, Absent):
+            return
+        if queue.at > woken_at:
+            del self._woken[pool]
+
     def _see(self, pool: Pool) -> PoolObservation:
-        queue = self._depths.get(pool.key) or Absent(why=Why.NEVER_READ)
-        woken_at = self._woken.get(pool.key)
-        if woken_at is not None and not isinstance(queue, Absent) and queue.at > woken_at:
-            # a LIST asked after the wake counts the message itself
-            del self._woken[pool.key]
-            woken_at = None
         wake, wake_detail = self._wakes.state(pool.key)
         return PoolObservation(
-            queue=queue,
+            queue=self._depths.get(pool.key) or Absent(why=Why.NEVER_READ),
             workload=self._workloads.workload(pool),
             pods=self._workloads.pods(pool),
-            woken_at=woken_at,
+            woken_at=self._woken.get(pool.key),
             wake=wake,
             wake_detail=wake_detail,
             warnings=self._workloads.warnings(pool),

@@ -156,14 +156,16 @@ class RefusedEvents(Value):
 
 
 class TenantObservation(Value):
-    """What was seen of one tenant. `quota` is what its namespace's ResourceQuota allows in all."""
+    """What was seen of one tenant. `quota` is what the ResourceQuotas of its namespace leave to all
+    of its pools together.
+    """
 
     usage: Reading[TokenUsage] = Absent(why=Why.NEVER_READ)
     quota: Reading[Resources] = Absent(why=Why.NEVER_READ)
 
 
 class ClusterRoom(Value):
-    """What the nodes can hold in all, and of each class how many nodes there are."""
+    """What the nodes can hold in all, and those of each class; None where nobody can say."""
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
@@ -171,7 +173,8 @@ class ClusterRoom(Value):
 
 class Observation(Value):
     """One tick's view. A scoped tick carries only the pools it concerns; `clock_step_s` is how far
-    the wall clock jumped.
+    the wall clock jumped. `under_way`: pools that are being written, which are not decided until
+    that has ended, and the most replicas they may have then.
     """
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
@@ -179,3 +182,4 @@ class Observation(Value):
     tenants: dict[str, TenantObservation] = msgspec.field(default_factory=dict)
     capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
     refused_events: RefusedEvents = RefusedEvents()
+    under_way: dict[PoolKey, int] = msgspec.field(default_factory=dict)

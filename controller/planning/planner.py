@@ -36,6 +36,7 @@ from controller.planning.recommend import recommend
 from controller.planning.recommend_hpa import recommend_by_hpa
 from controller.planning.scarcity import Scarcity
 from controller.planning.share import Standing, keep_all, share
+from controller.planning.spending import with_alerts
 from controller.planning.stride import stride
 
 
@@ -44,22 +45,22 @@ def plan(
     fleet: Fleet,
     intents: Intents,
     memory: Memory,
-from controller.planning.spending import with_alerts
     now: float,
 ) -> tuple[Plan, Memory]:
     """Decide every pool that was observed; `now` in Unix seconds. Never raises.
 
-    Pools that were not observed get no decision and keep their memory as it is.
+    Pools that were not observed get no decision and keep their memory as it is; so do those that
+    are being written, which keep their part of what is shared.
     """
     memory = follow_clock(memory, observation.clock_step_s)
     overrides = Overrides(fleet, intents, now)
-    standing: list[Standing] = []
+    standing = _being_written(fleet, observation)
     decisions: dict[PoolKey, Decision] = {}
     changed: dict[PoolKey, PoolMemory] = {}
     drafts: list[Draft] = []
     for pool in fleet.pools:
         seen = observation.pools.get(pool.key)
-        if seen is None:
+        if seen is None or pool.key in observation.under_way:
             continue
         before = memory.pools.get(pool.key)
         workload = _usable(seen.workload)
@@ -70,8 +71,8 @@ from controller.planning.spending import with_alerts
         decisions[pool.key], active = _undecided(pool, seen, before, now)
         if active and before is not None:
             changed[pool.key] = replace(before, last_active_at=now)
-        if (replicas := decisions[pool.key].current) is not None and replicas > 0:
-            standing.append(Standing(pool, min(replicas, REPLICAS_LIMIT)))
+        if (replicas := decisions[pool.key].current) is not None:
+            standing.append(_standing(pool, replicas))
 
     for draft in drafts:
         _recommend(draft)  # 1. each pool for itself: demand, activation, windows, rates, cooldown
@@ -79,8 +80,8 @@ from controller.planning.spending import with_alerts
         limit(draft)  # 2. what one pool alone may have: ceilings, then floors
     try:
         scarcity = Scarcity(fleet, observation, now)
-        share(drafts, standing, fleet, scarcity)  # 3. what several pools draw on = the targets
-        stride(drafts, fleet, scarcity)  # 4. idle replicas go, busy ones finish, room is respected
+        share(drafts, standing, scarcity)  # 3. what several pools draw on = the targets
+        stride(drafts, scarcity)  # 4. idle replicas go, busy ones finish, room is respected
     except SharingError as error:
         keep_all(drafts, error)
     for draft in drafts:
@@ -92,7 +93,18 @@ from controller.planning.spending import with_alerts
         after = _memory(draft)
         if after is not memory.pools.get(key):
             changed[key] = after
+    decisions = with_alerts(decisions, fleet)
     return Plan(at=now, decisions=decisions), carried(memory, changed, fleet)
+
+
+def _being_written(fleet: Fleet, observation: Observation) -> list[Standing]:
+    """They are not decided now, and what they may come to have is nobody else's."""
+    under_way = observation.under_way
+    return [_standing(pool, under_way[pool.key]) for pool in fleet.pools if pool.key in under_way]
+
+
+def _standing(pool: Pool, replicas: int) -> Standing:
+    return Standing(pool, min(max(replicas, 0), REPLICAS_LIMIT))
 
 
 def _usable(workload: Reading[Workload]) -> Workload | None:
@@ -100,7 +112,6 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
     if isinstance(workload, Fresh) and 0 <= workload.value.replicas <= REPLICAS_LIMIT:
         return workload.value
     return None
-    decisions = with_alerts(decisions, fleet)
 
 
 def _draft(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from controller.engine.findings import findings
 from controller.model.decision import Bound
 from controller.model.observation import ClusterRoom, TenantObservation
+from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.snapshot import Finding, Severity
@@ -48,6 +50,43 @@ async def test_the_room_of_the_nodes_is_shared_in_an_early_tick_too() -> None:
         await settle()
         assert world.cluster.writes[0] == (SLEEPER.key, 1, True)
         assert world.cluster.replicas[SLEEPER.key] == 1, "five of the six places are taken"
+
+
+async def test_the_room_of_a_pool_that_is_being_written_is_given_to_nobody_else() -> None:
+    world = Harness(RESEARCH, SLEEPER)
+    world.cluster.replicas[RESEARCH.key] = 1
+    world.cluster.nodes = room(10)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.cluster.gate = asyncio.Event()
+        world.queue(RESEARCH, pending=8)
+        await world.clock.advance(1.0)
+        assert world.cluster.writes == [(RESEARCH.key, 8, False)]
+        world.queue(SLEEPER, pending=6)
+        await world.clock.advance(1.0)
+        assert world.cluster.writes[1:] == [(SLEEPER.key, 2, True)]
+        world.cluster.gate.set()
+        await world.clock.advance(3.0)
+        assert sum(world.cluster.replicas.values()) == 10
+
+
+async def test_a_write_that_follows_at_once_on_another_is_under_way_too() -> None:
+    world = Harness(SLEEPER)
+    async with world.running():
+        await world.clock.advance(1.5)
+        first, second = asyncio.Event(), asyncio.Event()
+        world.cluster.gate = first
+        world.wakes.wake(SLEEPER.key)
+        await settle()
+        world.cluster.answers[SLEEPER.key] = [Outcome(kind=OutcomeKind.CONFLICT, status=409)]
+        world.wakes.wake(SLEEPER.key)
+        world.cluster.gate = second
+        first.set()
+        await settle()
+        world.wakes.wake(SLEEPER.key)
+        await settle()
+        assert len(world.cluster.writes) == 2, "one after the other, never two at once"
+        second.set()
 
 
 @pytest.mark.parametrize("why", [Why.REFUSED, Why.VIEW_INCOMPLETE])

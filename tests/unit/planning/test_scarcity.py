@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.intents import Intents
+from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
     Observation,
+    Pods,
     PoolObservation,
     QueueDepth,
     TenantObservation,
@@ -19,6 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.allocation import Claim, allocate
+from controller.planning.planner import plan
 from controller.planning.scarcity import Scarcity, is_shared
 from support.world import TIER, make_pool
 
@@ -101,6 +106,35 @@ def test_classes_that_were_never_seen_are_no_limit() -> None:
     pool = replace(make_pool(), nodes=("spot", "on-demand"))
     blind = observed(pool, capacity=Absent(why=Why.REFUSED))
     assert Scarcity(fleet(pool), blind, NOW).flavors(pool) == ()
+
+
+def test_a_pool_that_is_being_written_is_not_decided_and_keeps_its_part() -> None:
+    pools = [replace(make_pool(name, maximum=50), cooldown_s=0.0) for name in ("a", "b")]
+    owner = Tenant(name="acme", tier=TIER, namespace="tenant-acme")
+    both = Fleet(tenants=(owner,), pools=tuple(pools))
+    queue = Fresh(value=QueueDepth(pending=40, in_flight=0), at=NOW)
+    seen = PoolObservation(
+        queue=queue,
+        workload=Fresh(value=Workload(replicas=1, requests=REQUESTS), at=NOW),
+        pods=Fresh(value=Pods(ready=1), at=NOW),
+    )
+    observation = Observation(
+        pools={pool.key: seen for pool in pools},
+        capacity=Fresh(value=ClusterRoom(resources=Resources(cpu_milli=10_000)), at=NOW),
+        under_way={pools[0].key: 14},
+    )
+    result, _ = plan(observation, both, Intents(), Memory(), NOW)
+    [decision] = result.decisions.values()
+    assert (decision.pool, decision.target) == (pools[1].key, 6)
+    assert decision.bound is Bound.CAPACITY
+
+
+@pytest.mark.parametrize("absurd", [-1, 2**63])
+def test_an_absurd_number_of_a_pool_that_is_being_written_stops_no_plan(absurd: int) -> None:
+    pool = make_pool()
+    seen = replace(observed(pool), under_way={pool.key: absurd})
+    result, _ = plan(seen, fleet(pool), Intents(), Memory(), NOW)
+    assert result.decisions == {}
 
 
 def test_pools_share_what_the_cluster_was_seen_to_limit() -> None:
