@@ -29,7 +29,7 @@ def usage_findings(
     for why, readings in silent.items():
         yield Severity.WARNING, "nats", f"usage {why.value}", _silence(why, readings)
     if refused.count:
-        text = f"{refused.count} usage events were not counted, the last one {refused.last}"
+        text = f"{refused.count} usage events were not counted; the last: {refused.last}"
         yield Severity.WARNING, "nats", "refused events", text
 
 

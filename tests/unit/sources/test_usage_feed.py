@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,68 +14,7 @@ from controller.model.readings import Why
 from controller.sources.jsapi import NoAnswerError
 from controller.sources.usage_feed import Place, StreamFeed
 from tests.support.world import VirtualClock, settle
-from tests.unit.sources.fake_nats import Answer, FakeNats, api_error
-
-STREAM = "USED"
-CREATED = "2026-11-01T00:00:00Z"
-SINCE = 1_800_000_000.0
-NEVER = "0001-01-01T00:00:00Z"
-
-
-def status(code: str, words: str = "") -> Msg:
-    return Msg(_client=None, headers={"Status": code, "Description": words})  # type: ignore[arg-type]
-
-
-def stored(sequence: int, number: int, pending: int = 0) -> Msg:
-    reply = f"$JS.ACK.{STREAM}.c.1.{sequence}.{number}.{int(SINCE)}500000000.{pending}"
-    data = str(sequence).encode()
-    return Msg(_client=None, subject="used.x", reply=reply, data=data)  # type: ignore[arg-type]
-
-
-class Server(FakeNats):
-    """A stream as a test says it is; `pulls` are the pulls asked for, `beginnings` where."""
-
-    def __init__(self) -> None:
-        super().__init__(self._answer)
-        self.info: dict[str, Any] = {"first_seq": 1, "last_seq": 0, "messages": 0}
-        self.created = CREATED
-        self.missing = False
-        self.pending = 0
-        self.pulls = 0
-        self.beginnings: list[dict[str, Any]] = []
-        self.deliver: Callable[[Msg | None], None] | None = None
-
-    def _answer(self, subject: str, payload: dict[str, Any]) -> Answer | None:
-        if self.missing:
-            return api_error(10059, "stream not found")
-        if ".STREAM.INFO." in subject:
-            state = {"first_ts": NEVER, "last_ts": NEVER} | self.info
-            return {"created": self.created, "state": state, "config": {}}
-        config = payload["config"]
-        self.beginnings.append(
-            {key: value for key, value in config.items() if key.startswith("opt")}
-        )
-        return json.dumps({"name": "c", "num_pending": self.pending}).encode()
-
-    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> Any:
-        self.deliver = on_message
-
-        async def end() -> None:
-            self.deliver = None
-
-        return SimpleNamespace(subject="_INBOX.d", end=end)
-
-    async def send(self, subject: str, payload: bytes, reply: str) -> None:
-        assert subject == f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c"
-        assert reply == "_INBOX.d"
-        assert json.loads(payload)["batch"] > 0
-        self.pulls += 1
-
-    async def delivers(self, *messages: Msg | None) -> None:
-        assert self.deliver is not None, "nobody reads"
-        for message in messages:
-            self.deliver(message)
-        await settle()
+from tests.unit.sources.fake_stream import SINCE, STREAM, Server, status, stored
 
 
 class Reader:
