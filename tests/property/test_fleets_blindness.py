@@ -1,0 +1,252 @@
+"""Whatever is not seen of a fleet, or seen wrongly, takes nothing away, from nobody."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.decision import Code
+from controller.model.fleet import Pool, Rule
+from controller.model.ids import PoolKey
+from controller.model.metrics import Series
+from controller.model.observation import (
+    ClusterRoom,
+    PoolObservation,
+    TenantObservation,
+    TokenUsage,
+    Workload,
+)
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.scarcity import Resources
+from controller.planning.explain import headline, sentence
+from controller.planning.planner import plan
+from property.fleets import HURRIED, LAG, Cluster, Load, clusters, loads, of_pools
+from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, any_observation, as_bytes
+
+T = TypeVar("T")
+work_now = st.lists(loads, min_size=1, max_size=3)
+SOURCES = ("queue", "workload", "pods", "lag")
+whys = st.sampled_from(Why)
+blind_spots = st.dictionaries(
+    st.integers(0, 5), st.sets(st.sampled_from(SOURCES), min_size=1), min_size=1, max_size=6
+)
+
+
+def gone(reading: Reading[T], why: Why, *, stale: bool) -> Reading[T]:
+    if stale and not isinstance(reading, Absent):
+        return Stale(value=reading.value, at=reading.at, why=why)
+    return Absent(why=why, at=reading.at)
+
+
+def without(seen: PoolObservation, sources: set[str], why: Why, *, stale: bool) -> PoolObservation:
+    for source in sources - {LAG}:
+        seen = replace(seen, **{source: gone(getattr(seen, source), why, stale=stale)})
+    if LAG in sources:
+        seen = replace(seen, metrics={LAG: gone(seen.metrics[LAG], why, stale=stale)})
+    return seen
+
+
+def blinded(cluster: Cluster, spots: dict[int, set[str]]) -> dict[PoolKey, set[str]]:
+    """The pools concerned, and which of their sources fell silent."""
+    keys = [pool.key for pool in cluster.fleet.pools]
+    return {keys[number]: sources for number, sources in spots.items() if number < len(keys)}
+
+
+def sources_of(pool: Pool) -> set[str]:
+    """What the pool is sized by; a formula and a fallback have answers to silence of their own."""
+    if pool.modifiers or pool.fallback:
+        return set()
+    if pool.rule is Rule.HPA:
+        return {LAG} if pool.metrics else {"queue"}
+    return {"queue", LAG} if pool.metrics else {"queue"}
+
+
+@HURRIED
+@given(
+    cluster=clusters(),
+    work=work_now,
+    spots=blind_spots,
+    how=st.tuples(whys, st.booleans()),
+    ticks=st.integers(1, 4),
+)
+def test_no_source_that_is_silent_takes_anything_away(
+    cluster: Cluster,
+    work: list[Load],
+    spots: dict[int, set[str]],
+    how: tuple[Why, bool],
+    ticks: int,
+) -> None:
+    why, stale = how
+    silent = blinded(cluster, spots)
+    goes_by = {pool.key: sources_of(pool) for pool in cluster.fleet.pools}
+    for _ in range(ticks):
+        seen = cluster.seen(work)
+        pools = {
+            key: without(pool, silent.get(key, set()), why, stale=stale)
+            for key, pool in seen.pools.items()
+        }
+        decisions, cluster.memory = cluster.ask(replace(seen, pools=pools))
+        for key, sources in silent.items():
+            decision = decisions.decisions[key]
+            if sources & {"workload", "pods"}:
+                assert not decision.changes
+            elif sources & goes_by[key]:
+                assert decision.next is not None
+                assert decision.next >= cluster.replicas[key]
+        cluster.obey(decisions)
+        cluster.now += 1.0
+
+
+@HURRIED
+@given(cluster=clusters(scarce=False), work=work_now, spots=blind_spots, why=whys)
+def test_who_sees_decides_as_if_nobody_were_blind(
+    cluster: Cluster, work: list[Load], spots: dict[int, set[str]], why: Why
+) -> None:
+    """Where nothing is shared; where something is, a blind pool keeps its part of it."""
+    silent = blinded(cluster, spots)
+    seen = cluster.seen(work)
+    pools = {
+        key: without(pool, silent.get(key, set()), why, stale=False)
+        for key, pool in seen.pools.items()
+    }
+    clear, _ = cluster.ask(seen)
+    cloudy, _ = cluster.ask(replace(seen, pools=pools))
+    for key in seen.pools.keys() - silent.keys():
+        assert as_bytes(cloudy.decisions[key]) == as_bytes(clear.decisions[key])
+
+
+@HURRIED
+@given(cluster=clusters(scarce=False, overridden=False), work=work_now, why=whys)
+def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
+    cluster: Cluster, work: list[Load], why: Why
+) -> None:
+    """One eye is blind: the pool has at least what it would have if it had only the other."""
+    seen = cluster.seen(work)
+    lag_gone = {key: {"metrics": {LAG: Absent(why=why, at=cluster.now)}} for key in seen.pools}
+    half_blind, _ = cluster.ask(of_pools(seen, lag_gone))
+    for pool in cluster.fleet.pools:
+        if not pool.metrics or pool.rule is Rule.HPA or pool.modifiers or pool.fallback:
+            continue
+        alone = tuple(
+            replace(one, metrics=()) if one is pool else one for one in cluster.fleet.pools
+        )
+        by_queue, _ = plan(
+            seen,
+            replace(cluster.fleet, pools=alone),
+            cluster.intents,
+            cluster.memory,
+            cluster.now,
+        )
+        decision, least = half_blind.decisions[pool.key], by_queue.decisions[pool.key]
+        assert decision.next is not None
+        assert decision.next >= max(least.next or 0, decision.current or 0)
+
+
+ABSURD = [Decimal("NaN"), Decimal("Infinity"), Decimal(-1), Decimal("-Infinity")]
+
+
+@HURRIED
+@given(
+    cluster=clusters(),
+    work=work_now,
+    field=st.sampled_from(["used", "reserved", "burn_per_minute", "at"]),
+    number=st.sampled_from(ABSURD),
+    at=st.sampled_from(ABSURD_TIMES),
+)
+def test_an_absurd_ledger_is_as_good_as_none(
+    cluster: Cluster, work: list[Load], field: str, number: Decimal, at: float
+) -> None:
+    def tenants(usage: Reading[TokenUsage]) -> dict[str, TenantObservation]:
+        return {tenant.name: TenantObservation(usage=usage) for tenant in cluster.fleet.tenants}
+
+    usage = TokenUsage(used=Decimal(10))
+    if field != "at":
+        usage = replace(usage, **{field: number})
+    cluster.tenants = tenants(Fresh(value=usage, at=at if field == "at" else cluster.now))
+    absurd = cluster.ask(cluster.seen(work))
+    cluster.tenants = tenants(Absent(why=Why.IMPLAUSIBLE))
+    assert as_bytes(absurd) == as_bytes(cluster.ask(cluster.seen(work)))
+
+
+@HURRIED
+@given(cluster=clusters(), work=work_now, negative=st.sampled_from([-1, -(2**63)]))
+def test_room_that_cannot_be_is_as_good_as_unsaid(
+    cluster: Cluster, work: list[Load], negative: int
+) -> None:
+    nothing = Resources(replicas=negative, cpu_milli=negative, memory_bytes=negative)
+    unsaid = Resources()
+
+    def ask(resources: Resources) -> bytes:
+        cluster.room = Fresh(value=ClusterRoom(resources=resources), at=cluster.now)
+        cluster.tenants = {
+            tenant.name: TenantObservation(quota=Fresh(value=resources, at=cluster.now))
+            for tenant in cluster.fleet.tenants
+        }
+        return as_bytes(cluster.ask(cluster.seen(work)))
+
+    assert ask(nothing) == ask(unsaid)
+
+
+@HURRIED
+@given(cluster=clusters(), work=work_now, number=st.sampled_from([-(2**63), 2**63, 10**30]))
+def test_an_absurd_metric_takes_nothing_away(
+    cluster: Cluster, work: list[Load], number: int
+) -> None:
+    seen = cluster.seen(work)
+    lag = Fresh(value=Series(values_milli=(number,)), at=cluster.now)
+    strange, _ = cluster.ask(of_pools(seen, {key: {"metrics": {LAG: lag}} for key in seen.pools}))
+    for pool in cluster.fleet.pools:
+        uses = pool.metrics and not pool.modifiers and not pool.fallback
+        if uses and number not in range(-(2**63) + 1, 2**63):
+            decision = strange.decisions[pool.key]
+            assert decision.next is not None
+            assert decision.next >= cluster.replicas[pool.key]
+
+
+@HURRIED
+@given(
+    cluster=clusters(scarce=False),
+    work=work_now,
+    size=st.one_of(st.integers(max_value=-1), st.integers(min_value=2**31)),
+)
+def test_a_size_that_cannot_be_is_refused_and_all_others_go_on(
+    cluster: Cluster, work: list[Load], size: int
+) -> None:
+    odd = cluster.fleet.pools[0].key
+    seen = cluster.seen(work)
+    workload = Fresh(value=Workload(replicas=size), at=cluster.now)
+    strange, _ = cluster.ask(of_pools(seen, {odd: {"workload": workload}}))
+    assert strange.decisions[odd].next is None
+    assert strange.decisions[odd].reasons[-1].code is Code.WORKLOAD_UNKNOWN
+    usual, _ = cluster.ask(seen)
+    for key in seen.pools.keys() - {odd}:
+        assert as_bytes(strange.decisions[key]) == as_bytes(usual.decisions[key])
+
+
+@HURRIED
+@given(
+    cluster=clusters(),
+    sights=st.lists(any_observation, min_size=1, max_size=6),
+    count=st.sampled_from(ABSURD_COUNTS),
+    step_s=st.one_of(st.just(0.0), st.floats(-4000, 4000), st.sampled_from(ABSURD_TIMES)),
+)
+def test_nothing_that_can_be_observed_makes_a_plan_raise(
+    cluster: Cluster, sights: list[PoolObservation], count: int, step_s: float
+) -> None:
+    seen = cluster.seen([Load(3, 1, 2)])
+    pools = {key: sights[number % len(sights)] for number, key in enumerate(seen.pools)}
+    room = ClusterRoom(
+        resources=Resources(replicas=count), classes={"spot": Resources(cpu_milli=count)}
+    )
+    view = replace(
+        seen, pools=pools, clock_step_s=step_s, capacity=Fresh(value=room, at=cluster.now)
+    )
+    decided, _ = cluster.ask(view)
+    for decision in decided.decisions.values():
+        assert headline(decision)
+        assert all(sentence(reason) for reason in decision.reasons)
+        assert decision.next is None or 0 <= decision.next < 2**31
