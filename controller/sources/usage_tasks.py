@@ -61,13 +61,16 @@ class Tasks:
         return self._mean
 
     def _mean_of(self, number: int) -> TaskUsage:
-        seconds = Decimal(self._milliseconds) / number / 1000
+        def mean(total: int) -> int:
+            return int(_two_digits(Decimal(total) / number))
+
+        seconds = _two_digits(Decimal(self._milliseconds) / number / 1000)
         return TaskUsage(
-            input_tokens=round(self._tokens.input / number),
-            cached_input_tokens=round(self._tokens.cached_input / number),
-            output_tokens=round(self._tokens.output / number),
-            calls=max(1, round(self._calls / number)),
-            seconds=max(seconds.quantize(SHORTEST_S), SHORTEST_S),
+            input_tokens=mean(self._tokens.input),
+            cached_input_tokens=mean(self._tokens.cached_input),
+            output_tokens=mean(self._tokens.output),
+            calls=max(1, mean(self._calls)),
+            seconds=max(seconds, SHORTEST_S),
         )
 
     def _add(self, event: UsageEvent, sign: int) -> None:
@@ -79,6 +82,11 @@ class Tasks:
         )
         self._calls += sign * usage.calls
         self._milliseconds += sign * round((event.seconds or 0) * 1000)
+
+
+def _two_digits(amount: Decimal) -> Decimal:
+    """Rounded to what a mean is good for: limits that moved with every task would be no limits."""
+    return amount and amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1))
 
 
 class Latest:

@@ -182,8 +182,16 @@ def test_what_tasks_take_is_their_mean_once_enough_are_known() -> None:
         assert ledger.measured(RESEARCH) is None
         ledger.take(done(input=100, output=20, calls=3, seconds=float(seconds)), NOON)
     assert ledger.measured(RESEARCH) == TaskUsage(
-        input_tokens=100, output_tokens=20, calls=3, seconds=Decimal("3.000")
+        input_tokens=100, output_tokens=20, calls=3, seconds=Decimal(3)
     )
+
+
+def test_the_mean_stands_still_while_tasks_are_alike() -> None:
+    ledger, seen = ledger_of(), set()
+    for number in range(400):
+        ledger.take(done(input=10_000 + number % 7, seconds=6.5 + number % 5 / 100), NOON)
+        seen.add(ledger.measured(RESEARCH))
+    assert seen == {None, TaskUsage(input_tokens=10_000, seconds=Decimal("6.5"))}
 
 
 def test_tasks_that_do_not_say_how_long_they_took_measure_nothing() -> None:
