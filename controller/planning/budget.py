@@ -84,10 +84,10 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
     tokens, used = _exact(budget.tokens), _exact(use.used)
     rest = tokens - used - _exact(use.reserved)
     minutes, period = _exact(use.minutes_to_reset), _exact(use.period_minutes)
-    burn, elapsed = _exact(use.burn_per_minute), _exact(use.period_minutes) - minutes
-    state = _state(budget, tokens, rest)
-    pace = max(rest, Fraction(0)) / minutes if minutes else None
-    exhausted_in = max(rest, Fraction(0)) / burn if burn else None
+    burn, elapsed = _exact(use.burn_per_minute), period - minutes
+    state, positive = _state(budget, tokens, rest), max(rest, Fraction(0))
+    pace = positive / minutes if minutes else None
+    exhausted_in = positive / burn if burn else None
     return BudgetStatus(
         state=state,
         rest=rest,
@@ -95,7 +95,7 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
         limit=_limit(budget, state, pace),
         exhausted_in=exhausted_in,
         before_reset=exhausted_in is not None and exhausted_in < minutes,
-        burn_ratio=(used / tokens) / (elapsed / period) if tokens and elapsed > 0 else None,
+        burn_ratio=used * period / (tokens * elapsed) if tokens and elapsed > 0 else None,
     )
 
 
@@ -161,7 +161,8 @@ def _limit(budget: Budget, state: BudgetState, pace: Fraction | None) -> Fractio
 
 
 def _exact(amount: Amount) -> Fraction:
-    return Fraction(exact(amount, "budget"))
+    value = exact(amount, "budget")
+    return value if isinstance(value, Fraction) else Fraction(value)
 
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -17,15 +17,8 @@ from controller.model.observation import (
     TokenUsage,
 )
 from controller.model.readings import Absent, Reading, last_known
-from controller.model.scarcity import (
-    Capacity,
-    LlmModel,
-    Price,
-    Resources,
-    TaskUsage,
-    TokenCount,
-)
-from controller.planning.allocation import Amount, Row, SharingError
+from controller.model.scarcity import Capacity, Resources
+from controller.planning.allocation import Row
 from controller.planning.budget import Budget as DailyTokens
 from controller.planning.budget import (
     BudgetStatus,
@@ -35,12 +28,11 @@ from controller.planning.budget import (
     budget_status,
 )
 from controller.planning.calendar import local_day
-from controller.planning.cost import FLEET_ROW, cost_row, replica_usd_per_hour
-from controller.planning.rates import CallRate, RateLimit, calls_per_minute, rate_rows, rate_uses
+from controller.planning.cost import cost_row
+from controller.planning.terms import ReplicaUses, Uses, terms_of
 
 LEDGER_LIMIT_S: Final = 600.0
 """A ledger older than this lets a tenant with a hard budget grow no further."""
-MILLION: Final = 1_000_000
 _UNSEEN: Final = TenantObservation()
 
 
@@ -52,52 +44,45 @@ class Scarcity:
     """
 
     def __init__(self, fleet: Fleet, observation: Observation, now: float) -> None:
-        self._models = {model.name: model for model in fleet.models}
-        self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
+        terms = terms_of(fleet)
         self._observation = observation
         self._room = last_known(observation.capacity) or ClusterRoom()
         self._now = now
         self.budgets: dict[str, BudgetStatus] = {}
         self.blind_budgets: set[str] = set()
-        self.tenant_weights: Mapping[str, Amount] = {
-            tenant.name: tenant.weight for tenant in fleet.tenants
-        }
+        self.tenant_weights, self.tiers = terms.tenant_weights, terms.tiers
         self.room = tuple(self._capacity(fleet))
         rows = list(self.room)
         if fleet.capacity.usd_per_hour is not None:
             rows.append(cost_row(fleet.capacity.usd_per_hour))
         for tenant in fleet.tenants:
             rows.extend(self._of_tenant(tenant))
-        rows.extend(self._rates(fleet))
+        rows.extend(terms.rate_rows)
         self.rows = {row.name: row for row in rows}
+        self._uses = terms.on(self.rows, self._room.classes)
+        self._room_uses = terms.on({row.name: row for row in self.room}, {})
 
-    def uses(self, pool: Pool) -> dict[str, Amount]:
-        """What one replica takes of each row there is."""
-        tenant = self._tenants.get(pool.tenant)
-        amounts: dict[str, Amount] = {}
-        for name, amount in self._requests(pool).items():
-            amounts[name] = amount
-            amounts[f"quota-{name}:{pool.tenant}"] = amount
-        if pool.usage is not None:
-            amounts.update(self._token_uses(pool, pool.usage, tenant))
-        return {name: amount for name, amount in amounts.items() if name in self.rows and amount}
+    def uses(self, pool: Pool) -> Uses:
+        """What one replica takes of each row there is. Raises SharingError as `replica` does."""
+        return self.replica(pool).everywhere
 
-    def flavors(self, pool: Pool) -> tuple[dict[str, Amount], ...]:
+    def flavors(self, pool: Pool) -> tuple[Uses, ...]:
         """What a replica takes on each class of nodes it may use, in its order of preference;
         nothing on one whose room has no limit that is known.
         """
-        requests = self._requests(pool)
-        return tuple(
-            {
-                row: amount
-                for name, amount in requests.items()
-                if amount and (row := f"{name}@{node_class}") in self.rows
-            }
-            for node_class in pool.nodes
-            if node_class in self._room.classes
-        )
+        return self.replica(pool).flavors
 
-    def _requests(self, pool: Pool) -> dict[str, Amount]:
+    def replica(self, pool: Pool) -> ReplicaUses:
+        """What one replica takes of each row, everywhere and by class of nodes. Raises SharingError
+        for a task that takes no time.
+        """
+        return self._uses.of(pool, self._requests(pool))
+
+    def room_uses(self, pool: Pool) -> Uses:
+        """What one replica takes of the cluster's room alone."""
+        return self._room_uses.of(pool, self._requests(pool)).everywhere
+
+    def _requests(self, pool: Pool) -> Resources | None:
         """What one replica takes of places, millicores and bytes: as its profile says, else as its
         Deployment's pods request.
         """
@@ -105,7 +90,7 @@ class Scarcity:
         if requests is None and (seen := self._observation.pools.get(pool.key)) is not None:
             workload = last_known(seen.workload)
             requests = None if workload is None else workload.requests
-        return _amounts(requests)
+        return requests
 
     def _capacity(self, fleet: Fleet) -> Iterator[Row]:
         for name, amount in _least(fleet.capacity.resources, self._room.resources):
@@ -152,43 +137,6 @@ class Scarcity:
             ),
         )
 
-    def _rates(self, fleet: Fleet) -> Iterator[Row]:
-        drawn = {(self._key(model, pool), model.name) for model, pool in self._drawing(fleet)}
-        for key, name in sorted(drawn):
-            yield from rate_rows(key, _limit(self._models[name]))
-
-    def _drawing(self, fleet: Fleet) -> Iterator[tuple[LlmModel, Pool]]:
-        for pool in fleet.pools:
-            model = self._models.get(pool.model or "")
-            if model is not None and model.limits is not None and pool.usage is not None:
-                yield model, pool
-
-    @staticmethod
-    def _key(model: LlmModel, pool: Pool) -> str:
-        return model.name if model.shared else f"{model.name}/{pool.tenant}"
-
-    def _token_uses(self, pool: Pool, usage: TaskUsage, tenant: Tenant | None) -> dict[str, Amount]:
-        tasks = tasks_per_minute(pool, usage)
-        amounts: dict[str, Amount] = {}
-        if tenant is not None:
-            amounts[f"budget:{pool.tenant}"] = tasks * counted_tokens(usage, tenant.budget.count)
-        model = self._models.get(pool.model or "")
-        if model is None:
-            return amounts
-        if model.price is not None:
-            usd = replica_usd_per_hour(Decimal(0), tasks, usd_per_task(usage, model.price))
-            amounts[FLEET_ROW] = usd
-            amounts[f"{FLEET_ROW}:{pool.tenant}"] = usd
-        if model.limits is not None:
-            rate = CallRate(
-                calls=calls_per_minute(pool.slots, usage.calls, usage.seconds),
-                input_tokens=tasks * usage.input_tokens,
-                output_tokens=tasks * usage.output_tokens,
-                slots=pool.slots,
-            )
-            amounts.update(rate_uses(self._key(model, pool), _limit(model), rate))
-        return amounts
-
 
 def is_shared(fleet: Fleet, observation: Observation) -> bool:
     """Whether pools draw on anything together: then one pool's number is everybody's matter."""
@@ -208,32 +156,6 @@ def is_shared(fleet: Fleet, observation: Observation) -> bool:
     )
 
 
-def tasks_per_minute(pool: Pool, usage: TaskUsage) -> Fraction:
-    """Tasks one replica does with all its slots at work."""
-    if usage.seconds <= 0:
-        raise SharingError(pool.key, "a task that takes no time has no rate")
-    return Fraction(60 * pool.slots) / Fraction(usage.seconds)
-
-
-def counted_tokens(usage: TaskUsage, count: TokenCount) -> Fraction:
-    """One task's tokens, weighed as the tenant's budget weighs them."""
-    return Fraction(
-        usage.input_tokens * count.input
-        + usage.output_tokens * count.output
-        + usage.cached_input_tokens * count.cached_input
-    )
-
-
-def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
-    """What the tokens of one task cost."""
-    cached = price.input if price.cached_input is None else price.cached_input
-    return (
-        usage.input_tokens * price.input
-        + usage.output_tokens * price.output
-        + usage.cached_input_tokens * cached
-    ) / MILLION
-
-
 def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
     """The ledger's last word, while it is not too old to go by."""
     if isinstance(reading, Absent) or not now - reading.at <= LEDGER_LIMIT_S:
@@ -245,29 +167,6 @@ def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
 
 def _numbers(usage: TokenUsage) -> Iterable[Decimal]:
     return usage.used, usage.reserved, usage.burn_per_minute
-
-
-def _limit(model: LlmModel) -> RateLimit:
-    limits = model.limits
-    if limits is None:
-        return RateLimit()
-    return RateLimit(
-        requests_per_minute=limits.requests_per_minute,
-        input_tokens_per_minute=limits.input_tokens_per_minute,
-        output_tokens_per_minute=limits.output_tokens_per_minute,
-        parallel=limits.parallel,
-        headroom=limits.headroom,
-    )
-
-
-def _amounts(requests: Resources | None) -> dict[str, Amount]:
-    """What one replica takes of places, millicores and bytes, where that is known."""
-    amounts: dict[str, Amount] = {"replicas": 1}
-    if requests is not None and requests.cpu_milli is not None:
-        amounts["cpu"] = requests.cpu_milli
-    if requests is not None and requests.memory_bytes is not None:
-        amounts["memory"] = requests.memory_bytes
-    return amounts
 
 
 def _least(*all_resources: Resources) -> Iterator[tuple[str, int]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from controller.model.decision import Bound, Code, Number
-from controller.model.fleet import Fleet, Pool
+from controller.model.fleet import Pool
 from controller.planning.allocation import (
     Allotment,
     Ceiling,
@@ -37,18 +38,15 @@ class Standing:
         self.replicas = replicas
 
 
-def share(
-    drafts: Sequence[Draft], standing: Iterable[Standing], fleet: Fleet, scarcity: Scarcity
-) -> None:
+def share(drafts: Sequence[Draft], standing: Iterable[Standing], scarcity: Scarcity) -> None:
     """Set each target to what the rows allow. Raises SharingError for what cannot be shared by."""
-    tiers = {tenant.name: tenant.tier.priority for tenant in fleet.tenants}
     for draft in drafts:
         _hold_growth(draft, scarcity)
         _stop_spent(draft, scarcity)
     if not scarcity.rows:
         return
-    claims = [_claim(draft, scarcity, tiers) for draft in drafts if not draft.left_alone]
-    claims += [_fixed(each, scarcity, tiers) for each in standing]
+    claims = [_claim(draft, scarcity) for draft in drafts if not draft.left_alone]
+    claims += [_fixed(each, scarcity) for each in standing]
     allotments = allocate(claims, scarcity.rows.values(), scarcity.tenant_weights)
     for draft in drafts:
         if not draft.left_alone:
@@ -85,39 +83,43 @@ def _stop_spent(draft: Draft, scarcity: Scarcity) -> None:
         draft.ceilings.append(Ceiling(limit=0, bound=Bound.BUDGET, name="budget"))
 
 
-def _claim(draft: Draft, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:
-    pool = draft.pool
-    fixed = stands_still(draft)
+def _claim(draft: Draft, scarcity: Scarcity) -> Claim:
+    pool, uses = draft.pool, scarcity.replica(draft.pool)
     return Claim(
         pool=pool.key,
         tenant=pool.tenant,
-        tier=tiers.get(pool.tenant, 0),
+        tier=scarcity.tiers.get(pool.tenant, 0),
         demand=draft.recommendation,
         weight=pool.weight,
         min=draft.min,
         pin=draft.pinned,
         warm=draft.spares,
         current=draft.current,
-        fixed=fixed,
+        fixed=stands_still(draft),
         has_work=bool(draft.work.messages),
-        ceilings=(Ceiling(limit=max(draft.max, draft.min)), *draft.ceilings),
-        uses=scarcity.uses(pool),
-        flavors=scarcity.flavors(pool),
+        ceilings=(_most(max(draft.max, draft.min)), *draft.ceilings),
+        uses=uses.everywhere,
+        flavors=uses.flavors,
     )
 
 
-def _fixed(standing: Standing, scarcity: Scarcity, tiers: Mapping[str, int]) -> Claim:
-    pool = standing.pool
+@lru_cache(maxsize=1024)
+def _most(replicas: int) -> Ceiling:
+    return Ceiling(limit=replicas)
+
+
+def _fixed(standing: Standing, scarcity: Scarcity) -> Claim:
+    pool, uses = standing.pool, scarcity.replica(standing.pool)
     return Claim(
         pool=pool.key,
         tenant=pool.tenant,
-        tier=tiers.get(pool.tenant, 0),
+        tier=scarcity.tiers.get(pool.tenant, 0),
         demand=standing.replicas,
         weight=pool.weight,
         current=standing.replicas,
         fixed=True,
-        uses=scarcity.uses(pool),
-        flavors=scarcity.flavors(pool),
+        uses=uses.everywhere,
+        flavors=uses.flavors,
     )
 
 

@@ -18,7 +18,7 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.scarcity import Price
 from controller.planning.cost import replica_usd_per_hour
-from controller.planning.scarcity import tasks_per_minute, usd_per_task
+from controller.planning.terms import tasks_per_minute, usd_per_task
 
 
 class Alert(NamedTuple):

@@ -98,9 +98,8 @@ def _grow(
         for there, goal, position in zip(standing, goals, positions, strict=True)
     ]
     filling = Filling(members_of(claims, tenant_weights), Rows(claims, rows, wants))
-    for pool, position in enumerate(positions):
-        filling.have[pool] = position.current
-        filling.rows.seat(pool, standing[pool])
+    filling.have = [position.current for position in positions]
+    filling.rows.seat_all(standing)
     for pools in tiers_of(claims).values():
         fill(filling, pools, goals, strict=True)
     return filling

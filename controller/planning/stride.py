@@ -5,16 +5,19 @@ grows into room that somebody still stands in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from controller.model.decision import Code, Gate
-from controller.model.fleet import Fleet
 from controller.model.readings import last_known
+from controller.planning.allocation import Amount, Row
+from controller.planning.allocation.exact import exact
 from controller.planning.demand import IMPLAUSIBLE_MESSAGES
 from controller.planning.draft import Draft
 from controller.planning.scarcity import Scarcity
 from controller.planning.steps import Position, Step, step
 
+NOTHING: Final[Mapping[str, Amount]] = MappingProxyType({})
 _CODES: Final[Mapping[Gate, Code]] = {
     Gate.BUSY: Code.BUSY,
     Gate.ROOM: Code.ROOM,
@@ -22,46 +25,53 @@ _CODES: Final[Mapping[Gate, Code]] = {
 }
 
 
-def stride(drafts: Sequence[Draft], fleet: Fleet, scarcity: Scarcity) -> None:
+def stride(drafts: Sequence[Draft], scarcity: Scarcity) -> None:
     """Set what may be reached of each target now. Raises SharingError as `share` does."""
-    concerned = [
-        draft
-        for draft in drafts
-        if not draft.left_alone and (scarcity.room or draft.target != draft.current)
-    ]
-    if not concerned:
+    deciding = [draft for draft in drafts if not draft.left_alone]
+    moving = [draft for draft in deciding if draft.target != draft.current]
+    if not moving:
         return
-    tiers = {tenant.name: tenant.tier.priority for tenant in fleet.tenants}
-    steps = step(
-        (_position(draft, scarcity, tiers) for draft in concerned),
-        scarcity.room,
-        scarcity.tenant_weights,
-    )
-    for draft in concerned:
-        _follow(draft, steps[draft.pool.key])
+    room: Sequence[Row] = ()
+    if _is_tight(deciding, scarcity):  # who stays counts, too: in the room, and as its tenant's
+        room, moving = scarcity.room, deciding
+    positions = (_position(draft, scarcity, shared=bool(room)) for draft in moving)
+    steps = step(positions, room, scarcity.tenant_weights)
+    for draft in moving:
+        if draft.target != draft.current:
+            _follow(draft, steps[draft.pool.key])
 
 
-def _position(draft: Draft, scarcity: Scarcity, tiers: Mapping[str, int]) -> Position:
-    pool = draft.pool
-    pods = last_known(draft.seen.pods)
+def _is_tight(drafts: Sequence[Draft], scarcity: Scarcity) -> bool:
+    """Whether somebody wants to grow, and not all could stand where they are and where they go."""
+    if not scarcity.room or all(draft.target <= draft.current for draft in drafts):
+        return False
+    left = {row.name: exact(row.capacity, row.name) for row in scarcity.room}
+    for draft in drafts:
+        replicas = max(draft.current, draft.target) + _terminating(draft)
+        for name, use in scarcity.room_uses(draft.pool).items():
+            left[name] -= replicas * exact(use, name)
+    return any(amount < 0 for amount in left.values())
+
+
+def _position(draft: Draft, scarcity: Scarcity, *, shared: bool) -> Position:
+    pool, goes = draft.pool, draft.target < draft.current
     return Position(
         pool=pool.key,
         tenant=pool.tenant,
         current=draft.current,
         target=draft.target,
-        busy=busy_replicas(draft),
-        terminating=pods.terminating if pods is not None and pods.terminating > 0 else 0,
-        too_young=_too_young(draft),
-        tier=tiers.get(pool.tenant, 0),
+        busy=busy_replicas(draft) if goes else 0,
+        terminating=_terminating(draft),
+        too_young=_too_young(draft) if goes else 0,
+        tier=scarcity.tiers.get(pool.tenant, 0),
         weight=pool.weight,
-        uses={
-            name: amount for name, amount in scarcity.uses(pool).items() if _is_room(name, scarcity)
-        },
+        uses=scarcity.room_uses(pool) if shared else NOTHING,
     )
 
 
-def _is_room(name: str, scarcity: Scarcity) -> bool:
-    return any(row.name == name for row in scarcity.room)
+def _terminating(draft: Draft) -> int:
+    pods = last_known(draft.seen.pods)
+    return 0 if pods is None else max(pods.terminating, 0)
 
 
 def busy_replicas(draft: Draft) -> int:

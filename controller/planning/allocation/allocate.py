@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from controller.model.decision import Bound
+from controller.planning.allocation.bounds import bounds_of
 from controller.planning.allocation.fill import fill
 from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.members import members_of, tiers_of
@@ -12,8 +14,6 @@ from controller.planning.allocation.rows import GRANTED, Rows
 from controller.planning.allocation.values import (
     Allotment,
     Amount,
-    AmountError,
-    Ceiling,
     Claim,
     Phases,
     Row,
@@ -35,8 +35,8 @@ def allocate(
     weight, then the name. Tenants weigh 1 unless said. Raises SharingError.
     """
     return _Sharing(
-        sorted(claims, key=_by_name),
-        sorted(rows, key=_by_row_name),
+        sorted(claims, key=attrgetter("pool")),
+        sorted(rows, key=attrgetter("name")),
         tenant_weights or {},
         policy or SharingPolicy(),
     ).result()
@@ -55,13 +55,11 @@ class _Sharing:
         self.claims = claims
         self.rows = rows
         self.policy = policy
-        self.ceilings = [_ceiling(claim) for claim in claims]
-        self.floors, self.needs, self.wants = [], [], []
-        for claim, ceiling in zip(claims, self.ceilings, strict=True):
-            floor, need, want = _bounds(claim, ceiling)
-            self.floors.append(floor)
-            self.needs.append(need)
-            self.wants.append(want)
+        bounds = [bounds_of(claim) for claim in claims]
+        self.floors = [bound.floor for bound in bounds]
+        self.needs = [bound.need for bound in bounds]
+        self.wants = [bound.want for bound in bounds]
+        self.bounds = bounds
         self.members = members_of(claims, tenant_weights)
         self.filling = Filling(self.members, Rows(claims, rows, self.wants))
         self.tiers = tiers_of(claims)
@@ -87,12 +85,7 @@ class _Sharing:
         for pools in self.tiers.values():
             fill(self.filling, pools, self.wants, strict=True, above=above)
         self._note()
-        return {
-            claim.pool: self._allotment(pool, claim, have)
-            for pool, (claim, have) in enumerate(
-                zip(self.claims, zip(*self.seen, strict=True), strict=True)
-            )
-        }
+        return self._allotments()
 
     def _note(self) -> None:
         self.seen.append(list(self.filling.have))
@@ -158,68 +151,41 @@ class _Sharing:
 
         return sorted(lists, key=key)
 
-    def _allotment(self, pool: int, claim: Claim, have: Sequence[int]) -> Allotment:
-        start, baseline, floor, reserve, share, warm = have
-        bound, name = self._bound(pool, claim)
-        return Allotment(
-            replicas=warm,
-            wanted=max(claim.demand, claim.min) + claim.pin + claim.warm,
-            bound=bound,
-            limited_by=name,
-            phases=Phases(
-                baseline=baseline - start,
-                floor=floor - baseline,
-                reserve=reserve - floor,
-                share=share - reserve,
-                warm=warm - share,
-            ),
-        )
+    def _allotments(self) -> dict[str, Allotment]:
+        phases: dict[tuple[int, ...], Phases] = {}
+        result: dict[str, Allotment] = {}
+        for pool, (claim, have) in enumerate(
+            zip(self.claims, zip(*self.seen, strict=True), strict=True)
+        ):
+            if have not in phases:
+                start, baseline, floor, reserve, share, warm = have
+                phases[have] = Phases(
+                    baseline=baseline - start,
+                    floor=floor - baseline,
+                    reserve=reserve - floor,
+                    share=share - reserve,
+                    warm=warm - share,
+                )
+            bound, name = self._bound(pool, claim)
+            result[claim.pool] = Allotment(
+                replicas=have[-1],
+                wanted=self.bounds[pool].asked,
+                bound=bound,
+                limited_by=name,
+                phases=phases[have],
+            )
+        return result
 
     def _bound(self, pool: int, claim: Claim) -> tuple[Bound, str]:
         """The rule that decided: the row that refused, the ceiling, or what was asked for."""
         refused, replicas = self.filling.refused_by[pool], self.filling.have[pool]
         if refused != GRANTED:
             return self.rows[refused].bound, self.rows[refused].name
-        ceiling = self.ceilings[pool]
-        spares = claim.pin + claim.warm
-        if ceiling is not None and ceiling.limit < max(claim.demand, claim.min) + spares:
+        ceiling = self.bounds[pool].ceiling
+        if ceiling is not None and ceiling.limit < self.bounds[pool].asked:
             return ceiling.bound, ceiling.name
         if replicas <= claim.demand:
             return Bound.DEMAND, ""
-        if replicas <= max(claim.demand, claim.min):
+        if replicas <= claim.min:
             return Bound.MIN, ""
         return (Bound.WARM if claim.warm else Bound.PIN), ""
-
-
-def _by_name(claim: Claim) -> str:
-    return claim.pool
-
-
-def _by_row_name(row: Row) -> str:
-    return row.name
-
-
-def _ceiling(claim: Claim) -> Ceiling | None:
-    """The lowest of a pool's ceilings; among equals the first that is listed."""
-    lowest: Ceiling | None = None
-    for ceiling in claim.ceilings:
-        if ceiling.limit < 0:
-            raise AmountError(claim.pool, f"a ceiling of {ceiling.limit}")
-        if lowest is None or ceiling.limit < lowest.limit:
-            lowest = ceiling
-    return lowest
-
-
-def _bounds(claim: Claim, ceiling: Ceiling | None) -> tuple[int, int, int]:
-    """Floor, need and want of a pool, none above its ceiling. A fixed one wants what it has."""
-    if min(claim.demand, claim.min, claim.pin, claim.warm, claim.current) < 0:
-        raise AmountError(claim.pool, "replicas cannot be below zero")
-    if claim.fixed:
-        return claim.current, claim.current, claim.current
-    floor = claim.min + claim.pin
-    need = max(claim.demand, floor)
-    want = max(claim.demand, claim.min) + claim.pin + claim.warm
-    if ceiling is None:
-        return floor, need, want
-    limit = ceiling.limit
-    return min(floor, limit), min(need, limit), min(want, limit)

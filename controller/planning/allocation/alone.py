@@ -54,6 +54,7 @@ def _alone(
     owners: dict[int, int] = {}
     uses: dict[int, set[tuple[int, int]]] = {}
     others: set[int] = set()
+    unshared = len(full)
     for pool in wanting:
         tenant, (draw, flavors) = tenant_of[pool], profiles[profile_of[pool]]
         drawn = [use for use in draw.takes if use[0] in full]
@@ -62,8 +63,11 @@ def _alone(
             drawn.extend(use for flavor in flavors for use in flavor.takes)
         for use in drawn:
             uses.setdefault(tenant, set()).add(use)
-            if owners.setdefault(use[0], tenant) != tenant:
+            if owners.setdefault(use[0], tenant) not in (tenant, _SEVERAL):
                 owners[use[0]] = _SEVERAL
+                unshared -= use[0] in full
+        if not unshared:
+            return {}
     return {
         tenant: next(iter(drawn_on))
         for tenant, drawn_on in uses.items()

@@ -94,13 +94,15 @@ def _crowds(
     rows, members, have = filling.rows, filling.members, filling.have
     found: dict[tuple[int, int, int], tuple[list[int], list[int], list[int]]] = {}
     others: list[int] = []
-    shares: dict[int, int] = {}
     for pool in wanting:
-        number = rows.profile_of[pool]
-        profile, tenant = rows.profiles[number], members.tenant_of[pool]
+        tenant = members.tenant_of[pool]
         offset = above[pool] if above is not None else 0
-        share = shares.get(number) or shares.setdefault(number, max(rows.share(number)))
-        if len(members.pools_of[tenant]) > 1 or profile.flavors or not share or have[pool] < offset:
+        if len(members.pools_of[tenant]) > 1 or have[pool] < offset:
+            others.append(pool)
+            continue
+        number = rows.profile_of[pool]
+        share = rows.largest_share(number)
+        if not share or rows.profiles[number].flavors:
             others.append(pool)
             continue
         multiply, divide = filling.tenant_divisors[tenant]

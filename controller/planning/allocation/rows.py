@@ -74,6 +74,11 @@ class Rows:
             found = self._shares[number] = tuple(parts) or (1,)
         return found
 
+    def largest_share(self, number: int) -> int:
+        """The largest part of a fair row that a replica of a profile adds."""
+        found = self._shares.get(number)
+        return max(self.share(number) if found is None else found)
+
     def _short(self, wants: Iterable[int]) -> frozenset[int]:
         """The rows that cannot give every pool so many replicas, on any class of nodes."""
         profiles = self._tariff.profiles
@@ -146,6 +151,17 @@ class Rows:
                     fitting = min(fitting, max(self.left[row], 0) // use)
             self.take(flavor.takes, fitting)
             replicas -= fitting
+
+    def seat_all(self, replicas: Iterable[int]) -> None:
+        """Seat so many replicas of each pool; those with classes of nodes in the pools' order."""
+        together: dict[int, int] = {}
+        for pool, (number, count) in enumerate(zip(self.profile_of, replicas, strict=True)):
+            if self.profiles[number].flavors:
+                self.seat(pool, count)
+            else:
+                together[number] = together.get(number, 0) + count
+        for number, count in together.items():
+            self.take(self.profiles[number].everywhere.takes, count)
 
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
         """Take so many replicas of each profile (by index) if no row would refuse any of them; else

@@ -29,9 +29,9 @@ ALLOCATION, STEPS, BUDGET = "test_allocation", "test_steps", "test_budget"
 MUTANTS = (
     Mutant(
         "a ceiling raises",
-        "allocation/allocate.py",
-        "return min(floor, limit), min(need, limit), min(want, limit)",
-        "return max(floor, limit), max(need, limit), max(want, limit)",
+        "allocation/bounds.py",
+        "return Bounds(min(floor, limit), min(need, limit), limit, asked, ceiling)",
+        "return Bounds(max(floor, limit), max(need, limit), asked, asked, ceiling)",
         f"{ALLOCATION}:test_swapped_bounds_are_noticed()",
     ),
     Mutant(
@@ -128,8 +128,8 @@ MUTANTS = (
     Mutant(
         "a row that others draw on is taken for a tenant's own",
         "allocation/alone.py",
-        "owners[use[0]] = _SEVERAL",
-        "pass",
+        "if owners.setdefault(use[0], tenant) not in (tenant, _SEVERAL):",
+        "if owners.setdefault(use[0], tenant) == _SEVERAL:",
         f"{ALLOCATION}:test_a_tenant_with_many_pools_has_no_larger_share()",
     ),
     Mutant(
