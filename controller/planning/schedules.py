@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.notation.cron import CronError, last_firing, read_cron
 
-_FIRINGS_KEPT: Final = 4096
+_FIRINGS_KEPT: Final = 16_384
 
 
 class Bounds(NamedTuple):

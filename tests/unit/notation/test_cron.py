@@ -131,11 +131,7 @@ def test_it_is_the_latest_of_the_moments_that_the_clock_shows(
     cron, now = read_cron(" ".join(fields)), minute * 60.0
     shown = [_shown(now - 60 * ago, zone) for ago in range(2 * 24 * 60)]
     plain = next(
-        (
-            moment
-            for (moment, local), (_, before) in pairwise(shown)
-            if _fires(cron, local, before)
-        ),
+        (moment for (moment, local), (_, before) in pairwise(shown) if _fires(cron, local, before)),
         None,
     )
     found = last_firing(cron, zone, now, 3 * DAY_S)
