@@ -143,7 +143,7 @@ def _take(draft: Draft, allotment: Allotment, scarcity: Scarcity) -> None:
 
 def _explain_budget(draft: Draft, scarcity: Scarcity) -> None:
     status = scarcity.budgets.get(draft.pool.tenant)
-    if status is None or not draft.replicas:
+    if status is None or status.state is BudgetState.HARD:
         draft.because(Code.BUDGET_SPENT, draft.replicas)
         return
     numbers: dict[str, Number] = {"pace_per_minute": round(float(status.pace or 0), 1)}
