@@ -22,6 +22,7 @@ from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
 from controller.planning.overrides import concerns
 from controller.planning.scarcity import is_shared
+from controller.planning.slack import Slack
 from controller.ports import (
     Actuator,
     Clock,
@@ -92,7 +93,8 @@ class Engine:
         self._memory = Memory()
         self._decisions: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
-        self._shared = True
+        self._whole = Observation()
+        self._slack: Slack | None = None
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._due: dict[PoolKey, bool] = {}
@@ -139,17 +141,16 @@ class Engine:
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        if self._shared:
-            # what one pool is given, another may lack: all of them are seen and decided
-            self._tick(self._fleet.pools)
-        else:
-            self._tick([self._pools[key] for key in sorted(due)])
+        pools = [self._pools[key] for key in sorted(due)]
+        # where something is short, what one pool is given another may lack: all are decided then
+        self._tick(pools if self._may_be_alone(pools) else self._fleet.pools)
 
     def _tick(self, pools: Collection[Pool]) -> None:
         """One pass over these pools, on what is known now; never waits, so its view is one."""
         # 1 observe
         observation = self._observe(pools)
-        self._shared = is_shared(self._fleet, observation)
+        if len(pools) == len(self._fleet.pools):
+            self._whole, self._slack = observation, None
         # 2 plan
         plan, self._memory = self._plan(
             observation, self._fleet, self._keeper.intents(), self._memory, self._clock.now()
@@ -164,6 +165,14 @@ class Engine:
         # 5 publish
         self._scene.saw(observation)
         self._publish_soon()
+
+    def _may_be_alone(self, pools: Collection[Pool]) -> bool:
+        """Whether nothing that these pools could want is short, by the last view of all."""
+        if not is_shared(self._fleet, self._whole):
+            return True
+        if self._slack is None:
+            self._slack = Slack(self._fleet, self._whole, self._decisions, self._clock.now())
+        return self._slack.take(pools)
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
         """Subscribe for the pools at zero first: only a LIST asked after that certifies a zero."""

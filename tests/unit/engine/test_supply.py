@@ -52,6 +52,19 @@ async def test_the_room_of_the_nodes_is_shared_in_an_early_tick_too() -> None:
         assert world.cluster.replicas[SLEEPER.key] == 1, "five of the six places are taken"
 
 
+async def test_where_there_is_room_for_all_a_wake_is_decided_alone() -> None:
+    world = Harness(RESEARCH, SLEEPER)
+    world.cluster.replicas[RESEARCH.key] = 1
+    world.cluster.nodes = room(100)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.queue(RESEARCH, pending=8)
+        await world.engine._observer.ask([RESEARCH])
+        world.wakes.wake(SLEEPER.key)
+        await settle()
+        assert [key for key, _, _ in world.cluster.writes] == [SLEEPER.key]
+
+
 async def test_the_room_of_a_pool_that_is_being_written_is_given_to_nobody_else() -> None:
     world = Harness(RESEARCH, SLEEPER)
     world.cluster.replicas[RESEARCH.key] = 1
