@@ -153,6 +153,11 @@ def test_odd_numbers_are_shown_as_unknown_and_never_raise(code: Code, number: Nu
     assert sentence(Reason(code=code, value=value, numbers=dict.fromkeys(NUMBERS, number)))
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, 1e300])
+def test_a_number_that_is_none_is_a_question_mark(number: float) -> None:
+    assert sentence(Reason(code=Code.AT_MAX, numbers={"max": number})) == "at most ? replicas (max)"
+
+
 @pytest.mark.parametrize("code", list(Code))
 def test_missing_numbers_are_shown_as_unknown(code: Code) -> None:
     assert "{" not in sentence(Reason(code=code))

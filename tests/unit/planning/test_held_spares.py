@@ -1,0 +1,72 @@
+"""Spares stand on top of what the work needs, never on top of what merely keeps a pool large."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.model.fleet import (
+    Behavior,
+    PolicyType,
+    Rule,
+    ScalingPolicy,
+    ScalingRules,
+    SelectPolicy,
+)
+from controller.model.intents import Intents, Pin
+from controller.model.scarcity import Warm
+from unit.planning.story import Story, behavior, make_pool, pods, silence
+
+WARM = Warm(replicas=2)
+KEPT = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0),
+    scale_down=ScalingRules(stabilization_window_s=0, select_policy=SelectPolicy.DISABLED),
+)
+SLOWLY = Behavior(
+    scale_up=ScalingRules(
+        stabilization_window_s=0,
+        policies=(ScalingPolicy(type=PolicyType.PODS, value=1, period_s=60),),
+    ),
+    scale_down=ScalingRules(stabilization_window_s=300),
+)
+rules = pytest.mark.parametrize("rule", list(Rule))
+
+
+@rules
+def test_a_blind_pool_with_spares_does_not_grow_by_them_again_and_again(rule: Rule) -> None:
+    story = Story(make_pool(rule=rule, warm=WARM), replicas=3)
+    sizes = {story.tick(queue=silence()).next for _ in range(5)}
+    assert sizes == {3}
+
+
+def test_a_blind_pool_still_has_its_spares_on_top_of_min() -> None:
+    story = Story(make_pool(min=2, warm=WARM), replicas=2)
+    assert story.tick(queue=silence()).next == 4
+
+
+@rules
+def test_a_pool_that_may_not_shrink_does_not_grow_by_its_spares(rule: Rule) -> None:
+    story = Story(make_pool(rule=rule, warm=WARM, behavior=KEPT), replicas=6)
+    assert story.ticks(5) == [6] * 5
+
+
+@rules
+def test_spares_open_no_way_around_a_policy_on_growth(rule: Rule) -> None:
+    story = Story(make_pool(rule=rule, warm=WARM, behavior=SLOWLY), replicas=1)
+    assert story.ticks(20, pending=9) == [2] * 20
+
+
+def test_once_the_policy_has_let_the_work_through_the_spares_follow() -> None:
+    story = Story(make_pool(warm=WARM, behavior=behavior(up=(pods(4, 15),))), replicas=1)
+    assert story.ticks(40, pending=9)[-1] == 11
+
+
+def test_spares_that_woke_an_idle_pool_are_not_taken_for_work() -> None:
+    story = Story(make_pool(warm=WARM), replicas=0)
+    assert story.ticks(20) == [2] * 20
+
+
+def test_a_pin_counts_what_a_window_keeps_and_adds_what_is_missing() -> None:
+    story = Story(make_pool(), replicas=6).warmed_up(pending=6)
+    story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=3),))
+    assert story.tick(pending=1).next == 6
+    assert story.tick(pending=5).next == 8
