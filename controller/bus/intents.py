@@ -33,6 +33,7 @@ class IntentBoard:
         self._read: dict[str, Intent] = {}
         self._faults: dict[str, str] = {}
         self._first = asyncio.Event()
+        self._told = False
         self._callbacks: list[Callable[[Collection[Scope]], None]] = []
         self._standing = Standing(lost_at=clock.now(), detail="not read yet")
 
@@ -59,8 +60,9 @@ class IntentBoard:
         self._read, self._faults = known, {}
         for entry in entries.values():
             self._take(entry)
-        if self._standing.read and self._standing.lost_at is not None:
+        if self._told:
             log.info("operators' intents can be read again")
+        self._told = False
         self._first.set()
         self._publish(before)
 
@@ -72,9 +74,11 @@ class IntentBoard:
 
     def lost(self, words: str) -> None:
         """Nobody knows what changes from now on."""
+        if not self._told:
+            log.warning("operators' intents cannot be read: %s", words)
+        self._told = True
         lost_at = self._standing.lost_at
         if lost_at is None:
-            log.warning("operators' intents cannot be read: %s", words)
             lost_at = self._clock.now()
         self._standing = replace(self._standing, lost_at=lost_at, detail=clean(words))
 
