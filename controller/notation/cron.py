@@ -61,8 +61,8 @@ def read_cron(text: str) -> Cron:
 
 
 def last_firing(cron: Cron, zone: ZoneInfo, now: float, reach_s: float) -> float | None:
-    """The latest moment up to `now` (Unix seconds) at which it fires; None where it did not within
-    the last `reach_s` seconds. No more days than those are looked at.
+    """The latest moment up to `now` (Unix seconds) at which it fires; None where that is `reach_s`
+    seconds ago or more. No more days than those are looked at.
 
     Times are the zone's wall clock. What it names inside an hour that the clocks skip is the moment
     they jump, once. Of an hour that comes twice the first counts; an expression whose hours begin
@@ -70,7 +70,7 @@ def last_firing(cron: Cron, zone: ZoneInfo, now: float, reach_s: float) -> float
     """
     local = datetime.fromtimestamp(now, zone)
     wall = local.replace(tzinfo=None, fold=0)
-    oldest = datetime.fromtimestamp(now - reach_s, zone).date() - timedelta(days=1)
+    oldest = datetime.fromtimestamp(now - reach_s, zone).date()
     # in an hour's second coming all of its first one is over, though the clock shows less
     seen = wall + _repeated(local)
     starts = {seen, wall} if cron.every_hour else {seen}
@@ -78,7 +78,7 @@ def last_firing(cron: Cron, zone: ZoneInfo, now: float, reach_s: float) -> float
         moment
         for start in starts
         if (moment := _latest(cron, zone, start, oldest, now)) is not None
-        and moment >= now - reach_s
+        and moment > now - reach_s
     ]
     return max(found, default=None)
 

@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from agentdash.demo.kubesim import KubeSim
+from controller.config import load
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
 from controller.exit_codes import ExitCode
+from controller.wiring import embedded
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 
@@ -111,3 +116,28 @@ async def test_a_controller_runs_it_and_logs_what_is_without_effect(live: Live) 
         await until(lambda: len(running.said("without effect")) == len(NOTICES))
         assert {line["key"] for line in running.said("without effect")} == NOTICES
         assert {line["level"] for line in running.said("without effect")} == {"warning"}
+
+
+async def test_a_dashboard_finds_what_is_without_effect(live: Live) -> None:
+    settings = load(live.fleet)
+    kubernetes = replace(settings.kubernetes, kubeconfig=str(live.kubeconfig))
+    hub, stopping = Hub(), asyncio.Event()
+
+    def keys() -> set[str]:
+        snapshot = hub.latest()
+        found = snapshot.findings if snapshot is not None else ()
+        return {each.kind for each in found if each.subject == "fleet file"}
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(
+            embedded(
+                replace(settings, kubernetes=kubernetes),
+                hub,
+                SystemClock(),
+                name="fleet.yaml",
+                read_only=True,
+                stopping=stopping,
+            )
+        )
+        await until(lambda: keys() == NOTICES)
+        stopping.set()

@@ -7,12 +7,15 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from controller.engine.fleet_findings import cost_findings, file_findings
+from controller.engine.record import Recorder
+from controller.engine.scene import Scene
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.ids import PoolKey
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.model.settings import Notice
-from controller.model.snapshot import Severity
-from support.world import make_pool
+from controller.model.snapshot import Role, Severity
+from support.world import START, make_pool
 
 NOTICE = Notice(place="fleet.yaml:12:5", path="models.gpt.tier", text="is read by workers")
 
@@ -28,7 +31,8 @@ def test_a_key_without_effect_is_for_information() -> None:
     ]
 
 
-def test_a_tenant_at_its_alert_is_a_warning() -> None:
+def spending(target: int) -> tuple[Fleet, dict[PoolKey, Decision]]:
+    """A tenant that is alerted at 1500 USD per hour, its replicas costing 1 each."""
     usage = TaskUsage(output_tokens=1000, seconds=Decimal(36))  # 100 tasks an hour, 1 USD
     pool = replace(make_pool("research"), slots=1, model="gpt", usage=usage)
     budget = Budget(usd_alert=Decimal(1500))
@@ -38,13 +42,34 @@ def test_a_tenant_at_its_alert_is_a_warning() -> None:
         pools=(pool,),
         models=(LlmModel(name="gpt", price=Price(input=Decimal(0), output=Decimal(10))),),
     )
+    decision = Decision(pool=pool.key, current=0, demand=0, recommendation=0, target=target, next=0)
+    return fleet, {pool.key: decision}
 
-    def found(target: int) -> list[tuple[Severity, str, str, str]]:
-        decision = Decision(
-            pool=pool.key, current=0, demand=0, recommendation=0, target=target, next=0
-        )
-        return list(cost_findings(fleet, {pool.key: decision}))
 
-    assert found(1499) == []
+def test_a_tenant_at_its_alert_is_a_warning() -> None:
+    assert list(cost_findings(*spending(1499))) == []
     text = "planned at 1,500.00 USD per hour, at or above its alert of 1,500"
-    assert found(1500) == [(Severity.WARNING, pool.tenant, "cost", text)]
+    assert list(cost_findings(*spending(1500))) == [(Severity.WARNING, "acme", "cost", text)]
+
+
+def test_both_are_among_a_snapshots_findings() -> None:
+    fleet, decisions = spending(1500)
+    scene = Scene(
+        fleet=fleet,
+        name="fleet.yaml",
+        context="test",
+        role=Role.READ_ONLY,
+        interval_s=1.0,
+        epoch=START,
+        notices=(NOTICE,),
+    )
+    snapshot = scene.snapshot(
+        decisions=decisions,
+        links=(),
+        recorder=Recorder(writes=False),
+        notices=(),
+        failed_readings=0,
+        now=START,
+    )
+    found = {(finding.subject, finding.kind) for finding in snapshot.findings}
+    assert found >= {("acme", "cost"), ("fleet file", "models.gpt.tier")}

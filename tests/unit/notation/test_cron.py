@@ -110,7 +110,9 @@ def test_days_on_which_the_clock_changes(
 def test_nothing_older_than_it_may_reach_is_found() -> None:
     assert fired("0 0 29 2 *", NEW_YORK, "2026-11-21T12:00-05:00", 30 * DAY_S) is None
     assert fired("0 18 * * 5", NEW_YORK, "2026-11-21T12:00-05:00", 60.0) is None
-    assert fired("0 12 * * 6", NEW_YORK, "2026-11-21T12:01-05:00", 60.0) is not None
+    assert fired("0 12 * * 6", NEW_YORK, "2026-11-21T12:00:59-05:00", 60.0) is not None
+    assert fired("0 12 * * 6", NEW_YORK, "2026-11-21T12:01-05:00", 60.0) is None
+    assert fired("0 12 30 12 *", APIA, "2011-12-31T00:00:59+14:00", 60.0) is not None
 
 
 fields = st.tuples(
