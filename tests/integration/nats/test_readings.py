@@ -103,8 +103,8 @@ async def test_pending_and_in_flight_are_told_apart(eyes: Eyes) -> None:
     pull = await js.pull_subscribe_bind("a", "WORK")
     await pull.fetch(2)
     first, second = await eyes.read(pool("a"), pool("b"))
-    assert first.value == QueueDepth(pending=3, in_flight=2)
-    assert second.value == QueueDepth(pending=0, in_flight=0)
+    assert first.value == QueueDepth(pending=3, in_flight=2, delivered=2, sequence=2)
+    assert second.value == QueueDepth(pending=0, in_flight=0, delivered=0, sequence=0)
     assert isinstance(second, Fresh)
 
 
@@ -252,7 +252,7 @@ async def test_a_mirror_is_polled_and_a_paused_consumer_is_seen(eyes: Eyes) -> N
         "stream COPY is a mirror: its messages are not published to it",
     )
     (reading,) = await eyes.read(mirrored)
-    assert reading.value == QueueDepth(pending=0, in_flight=0, paused=True)
+    assert reading.value == QueueDepth(pending=0, in_flight=0, paused=True, delivered=0, sequence=0)
 
 
 async def test_without_jetstream_the_reading_says_so(directory: Path, connect: Connect) -> None:
