@@ -47,3 +47,38 @@ async def test_a_message_scales_a_real_deployment_and_a_pod_becomes_ready(
     changes = [(line["before"], line["after"]) for line in running.said("scaled")]
     assert changes == [(0, 1), (1, 0)]
     assert running.said("not scaled") == [], json.dumps(running.lines)
+
+
+async def test_a_burst_stays_within_the_quota_and_beside_the_pods_of_others(
+    admin: Any, tmp_path: Path
+) -> None:
+    kubeconfig = Path(os.environ["AGENTDASH_TEST_KUBECONFIG"])
+    fleet = tmp_path / "fleet.yaml"
+    quota = {"metadata": {"name": "tenant"}, "spec": {"hard": {"pods": "5", "requests.cpu": "1"}}}
+    await admin.ask("POST", admin.core("resourcequotas"), quota)
+    await admin.deploy("research", replicas=0)
+    await admin.deploy("web", replicas=2)
+    pods = admin.core("pods?labelSelector=app%3Dweb")
+    while len((await admin.ask("GET", pods))["items"]) < 2:
+        await asyncio.sleep(0.05)
+    with RealNats(tmp_path / "nats") as server:
+        async with streams(server.url, ["research"]) as client:
+            text = fleet_text(server.url, ["research"], namespace=admin.namespace)
+            fleet.write_text(text, "utf-8")
+            async with daemon(fleet, kubeconfig) as running:
+                await until(lambda: running.said("started"))
+                while (await running.get("/readyz"))[0] != 200:
+                    await asyncio.sleep(0.05)
+                for _ in range(9):
+                    await client.jetstream().publish("tasks.research", b"work")
+                await until(lambda: any(line["after"] > 1 for line in running.said("scaled")))
+                path = f"/apis/apps/v1/namespaces/{admin.namespace}/deployments/research"
+                found = await admin.ask("GET", path)
+                while found["status"].get("readyReplicas") != 3:
+                    await asyncio.sleep(0.1)
+                    found = await admin.ask("GET", path)
+    assert found["spec"]["replicas"] == 3
+    last = running.said("scaled")[-1]
+    assert (last["after"], last["bound"]) == (3, "quota"), last
+    kinds = {condition["type"] for condition in found["status"]["conditions"]}
+    assert "ReplicaFailure" not in kinds, "nothing was asked for that the quota refuses"
