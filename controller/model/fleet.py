@@ -82,12 +82,14 @@ class NativePreset(StrEnum):
 class NativeCosts(Value):
     """Rule native by numbers: what it is worth, in replica-seconds, that one task need not wait a
     whole time to ready, for a replica that would be started and for one that runs; and how long a
-    replica is superfluous before it goes.
+    replica is superfluous before it goes. With `late_share`, the share of arrivals that may wait,
+    both costs are where the rule begins: it learns how much more or less they must be.
     """
 
     start_wait_cost_s: float
     keep_wait_cost_s: float
     hold_s: float = 0.0
+    late_share: float | None = None
 
 
 class BlindPolicy(Value):

@@ -61,7 +61,8 @@ class NativeState(Value):
     `arrivals` and `completions` are the counters as last seen, `demand` the slots then needed.
     `mean` and `square_error` in slots; `moved_together` and `moved` are the sums of which the
     quotient says how much of a deviation lasts; `moves` counts arrivals by how far the demand had
-    moved; `wanted_at` is when the whole pool was last worth keeping.
+    moved; `wanted_at` is when the whole pool was last worth keeping. `worth` is how many times the
+    setting's costs count, as learned from who waited; `asked` the replicas last advised.
     """
 
     at: Amount
@@ -78,6 +79,8 @@ class NativeState(Value):
     worked_s: Amount = FIRST_SERVICE_S
     worked: Divisor = 1.0
     wanted_at: Amount = 0.0
+    worth: Divisor = 1.0
+    asked: Count = 0
     forecasts: tuple[Forecast, ...] = ()
 
 

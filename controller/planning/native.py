@@ -10,6 +10,9 @@ at a higher wait cost, for what goes has to be started again. The probability is
 counted: every arrival shows how far the demand had moved from where it was expected one time to
 ready earlier, in units of how far it has usually moved of late. A forecast is the present demand,
 drawn towards its mean as the pool's past was.
+
+What waiting costs is no measure of how many wait. Where the setting names the share of arrivals
+that may wait, both costs follow what is seen: a pool whose arrivals wait more often is worth more.
 """
 
 from __future__ import annotations
@@ -41,12 +44,17 @@ _LEAST_SQUARE: Final = 3.0
 _OUTLIER: Final = 3.0
 # how finely the forecasts of the last time to ready are kept
 _FORECASTS: Final = 20
+# one more late arrival than may be raises the costs by a twentieth; so far they move at most
+_WORTH_GAIN: Final = 0.05
+_LEAST_WORTH: Final = 0.25
+_MOST_WORTH: Final = 2.0
+_LARGEST_BURST: Final = 1000
 # before anything is known most arrivals find the demand unmoved
 _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 
 
 # hardly anybody waits
-PROMPT: Final = NativeCosts(start_wait_cost_s=380.0, keep_wait_cost_s=1400.0)
+PROMPT: Final = NativeCosts(start_wait_cost_s=380.0, keep_wait_cost_s=1400.0, late_share=0.035)
 # many wait, but nobody longer than one time to ready, and little is paid
 THRIFTY: Final = NativeCosts(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
 # replicas seldom change
@@ -112,7 +120,8 @@ def native(
     pending. What arrived since the last call is taken to have arrived at once, so a call a second
     learns most; a pool where nothing happens need not be asked.
     """
-    state = begin_native(seen, now) if state is None else _learned(seen, state, now)
+    may_wait = setting.late_share
+    state = begin_native(seen, now) if state is None else _learned(seen, state, may_wait, now)
     demand = state.demand
     lasting = state.moved_together / state.moved
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
@@ -127,9 +136,9 @@ def native(
     start_at, keep_at = _levels(
         state.moves,
         min(max(ceil(served / scale * _STEPS), 1), BINS),
-        rate * longest_wait * setting.start_wait_cost_s,
+        rate * longest_wait * setting.start_wait_cost_s * state.worth,
         # what goes has to be started again, which costs a time to ready
-        rate * (longest_wait * setting.keep_wait_cost_s + _ready_s(seen) / scale),
+        rate * (longest_wait * setting.keep_wait_cost_s * state.worth + _ready_s(seen) / scale),
     )
     base = replicas_needed(demand, seen.slots, seen.pending + seen.in_flight)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))
@@ -143,12 +152,31 @@ def native(
         replicas = seen.replicas
     forecast = Forecast(at=now, anchor=anchor, scale=scale, demand=demand, mean=state.mean)
     forecasts = _with_forecast(state.forecasts, forecast, _ready_s(seen))
-    if wanted_at != state.wanted_at or forecasts is not state.forecasts:
-        state = replace(state, wanted_at=wanted_at, forecasts=forecasts)
+    unchanged = (state.wanted_at, state.asked) == (wanted_at, replicas)
+    if not unchanged or forecasts is not state.forecasts:
+        state = replace(state, wanted_at=wanted_at, asked=replicas, forecasts=forecasts)
     return Advice(replicas, base, start, keep, rate), state
 
 
-def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
+def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> float:
+    """How much more or less than the setting says a wait is worth, so that its share is met.
+
+    A burst counts as one arrival, for it says once that too few were ready; and nothing is learned
+    of arrivals that wait because something else keeps the pool smaller than was asked for.
+    """
+    arrived = seen.arrivals - state.arrivals
+    if may_wait is None:
+        return 1.0
+    if arrived <= 0 or seen.replicas < state.asked:
+        return state.worth
+    late = 1 if seen.pending else 0
+    surplus = late * (1 - may_wait) - min(arrived - late, _LARGEST_BURST) * may_wait
+    return min(max(state.worth * exp(_WORTH_GAIN * surplus), _LEAST_WORTH), _MOST_WORTH)
+
+
+def _learned(
+    seen: NativeInput, state: NativeState, may_wait: float | None, now: float
+) -> NativeState:
     """The state after the time since it was made, and the arrivals and completions in it.
 
     A counter that went back (a stream was made anew) counts as no arrival.
@@ -193,6 +221,8 @@ def _learned(seen: NativeInput, state: NativeState, now: float) -> NativeState:
         worked=worked,
         moves=moves,
         wanted_at=state.wanted_at,
+        worth=_worth(seen, state, may_wait),
+        asked=state.asked,
         forecasts=since,
     )
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from controller.model.fleet import NativeCosts
 from controller.model.native import NativeState
@@ -116,8 +117,9 @@ def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_none() -> Non
 
 
 def test_a_busier_pool_has_spares_and_a_quiet_one_has_none() -> None:
-    _, busy, _ = lived(PROMPT, every_s=33.0, service_s=30.0)
-    _, quiet, _ = lived(PROMPT, every_s=2500.0, service_s=30.0)
+    costs = replace(PROMPT, late_share=None)
+    _, busy, _ = lived(costs, every_s=33.0, service_s=30.0)
+    _, quiet, _ = lived(costs, every_s=2500.0, service_s=30.0)
     assert busy.start > busy.base
     assert quiet.start == quiet.base
 
@@ -244,3 +246,45 @@ def test_a_counter_that_leaps_ahead_is_taken_in_one_step() -> None:
     advice, after = native(leap, state, PROMPT, now + 1)
     assert sum(after.moves) <= 4000.0
     assert advice.replicas < 50
+
+
+def arrivals_that(wait: bool, *, number: int, setting: NativeCosts = PROMPT) -> NativeState:
+    """A pool that has what it asks for and whose arrivals, one in 10 s, wait or do not."""
+    advice, state = native(seen(), None, setting, 0.0)
+    for arrivals in range(1, number + 1):
+        known = seen(
+            int(wait), arrivals=arrivals, completions=arrivals - 1, replicas=advice.replicas
+        )
+        advice, state = native(known, state, setting, 10.0 * arrivals)
+    return state
+
+
+def test_waits_are_worth_more_where_more_arrivals_wait_than_may_and_less_where_none_does() -> None:
+    assert arrivals_that(True, number=10).worth == pytest.approx(1.620, abs=0.001)
+    assert arrivals_that(False, number=100).worth == pytest.approx(0.839, abs=0.001)
+
+
+def test_what_waits_are_worth_stays_within_bounds_however_long_all_wait_or_none() -> None:
+    assert arrivals_that(True, number=200).worth == 2.0
+    assert arrivals_that(False, number=2000).worth == 0.25
+
+
+def test_costs_without_a_share_that_may_wait_are_taken_as_they_are() -> None:
+    assert arrivals_that(True, number=50, setting=THRIFTY).worth == 1.0
+
+
+def test_waits_in_a_pool_that_something_else_keeps_small_teach_nothing() -> None:
+    _, state = native(seen(30, arrivals=30), None, PROMPT, 0.0)
+    assert state.asked >= 30
+    for tick in range(1, 50):
+        known = seen(30 + tick, arrivals=30 + tick, replicas=5)
+        _, state = native(known, state, PROMPT, float(tick))
+    assert state.worth == 1.0
+
+
+def test_a_burst_counts_as_one_arrival_that_waits() -> None:
+    _, state = native(seen(), None, PROMPT, 0.0)
+    _, one = native(seen(1, arrivals=1), state, PROMPT, 1.0)
+    _, burst = native(seen(50, arrivals=50), state, PROMPT, 1.0)
+    assert one.worth > 1.0
+    assert burst.worth <= one.worth
