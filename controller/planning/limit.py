@@ -97,7 +97,10 @@ def _with_spares(draft: Draft) -> int:
 
 
 def _claim_no_more(draft: Draft) -> None:
-    """Sharing counts the spares on top of the recommendation; here they may be among it."""
+    """Sharing counts the spares on top of the recommendation; here they may be among it. To have
+    them is not to be held.
+    """
+    draft.unheld = max(draft.unheld, draft.min) + draft.pinned + draft.spares
     if draft.replicas < max(draft.recommendation, draft.min) + draft.pinned + draft.spares:
         draft.ceilings.append(Ceiling(limit=draft.replicas, bound=draft.bound, name="spares"))
 

@@ -153,6 +153,11 @@ def test_odd_numbers_are_shown_as_unknown_and_never_raise(code: Code, number: Nu
     assert sentence(Reason(code=code, value=value, numbers=dict.fromkeys(NUMBERS, number)))
 
 
+def test_a_budget_that_nothing_burns_has_no_end() -> None:
+    paced = Reason(code=Code.BUDGET, value=4, numbers={"pace_per_minute": 12.5})
+    assert sentence(paced) == "the budget's pace of 12.5 tokens/min feeds 4 replicas"
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, 1e300])
 def test_a_number_that_is_none_is_a_question_mark(number: float) -> None:
     assert sentence(Reason(code=Code.AT_MAX, numbers={"max": number})) == "at most ? replicas (max)"

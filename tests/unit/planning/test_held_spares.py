@@ -70,3 +70,9 @@ def test_a_pin_counts_what_a_window_keeps_and_adds_what_is_missing() -> None:
     story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=3),))
     assert story.tick(pending=1).next == 6
     assert story.tick(pending=5).next == 8
+
+
+def test_a_pool_with_just_its_spares_is_not_held_while_memory_is_young() -> None:
+    story = Story(make_pool(warm=WARM), replicas=5)
+    decision = story.tick(pending=3)
+    assert (decision.target, decision.next, decision.gate) == (5, 5, None)
