@@ -60,10 +60,12 @@ class Repeats(Value):
 class PoolMemory(Value):
     """One pool's past. `since` is when this memory began: before one window has passed nothing is
     taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
-    counted as far as the fallback's threshold goes. `ours` is the size that the plan set, as long
-    as it stands; `set_back` what others made of such sizes lately, the newest last. `blind_since`:
-    when its work was last known, None while it is. `repeats`: all that it works on, where that only
-    comes back. `native`: what the rule has learned of it.
+    counted as far as the fallback's threshold goes.
+
+    `ours` is the size that the plan set, as long as it stands; `replaced` what somebody made of it,
+    while the plan lets that stand; `set_back` those it wanted otherwise, the newest last.
+    `blind_since`: when its work was last known, None while it is. `repeats`: all that it works on,
+    where that only comes back. `native`: what the rule has learned of it.
     """
 
     since: float
@@ -74,6 +76,7 @@ class PoolMemory(Value):
     asked: Ask | None = None
     own_zero: bool = False
     ours: int | None = None
+    replaced: SetBack | None = None
     set_back: tuple[SetBack, ...] = ()
     blind_since: float | None = None
     repeats: Repeats | None = None

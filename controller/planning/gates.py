@@ -13,7 +13,13 @@ from controller.model.readings import Fresh
 from controller.planning.demand import blindness
 from controller.planning.draft import Draft
 from controller.planning.history import warm_up_left_s
-from controller.planning.stand_down import CONTEST_WINDOW_S, agreed, quiet_left_s, stands_down
+from controller.planning.stand_down import (
+    CONTEST_WINDOW_S,
+    agreed,
+    disputed,
+    quiet_left_s,
+    stands_down,
+)
 
 UNSCHEDULABLE: Final = "Unschedulable"
 """The scheduler's reason for a pod that fits nowhere."""
@@ -30,15 +36,26 @@ def hold(draft: Draft) -> None:
             or _contested(draft)
             or _not_becoming_ready(draft)
         )
-    if draft.replicas == draft.current and draft.gate is not Gate.CONTESTED:
-        draft.memory = agreed(draft.memory, draft.current, draft.now)
+    if draft.left_alone or not _is_under_way(draft):
+        draft.memory = agreed(draft.memory)
 
 
 def stands_still(draft: Draft) -> bool:
     """Whether a gate will keep the pool from shrinking: it then takes part in sharing as it is."""
-    if _is_frozen(draft) or _is_held(draft) or not isinstance(draft.seen.pods, Fresh):
-        return True
-    if stands_down(draft.memory, draft.now):
+    return stands_down(draft.memory, draft.now) or _is_held(draft)
+
+
+def dispute(draft: Draft) -> None:
+    """Another size is wanted than the present one: where somebody has set that in place of ours and
+    no gate would hold it anyway, it counts as a fight.
+    """
+    if not _is_held(draft):
+        draft.memory = disputed(draft.memory, draft.now)
+
+
+def _is_held(draft: Draft) -> bool:
+    """Whether a hold that is nobody else's doing keeps the pool from shrinking."""
+    if _is_frozen(draft) or _is_halted(draft) or not isinstance(draft.seen.pods, Fresh):
         return True
     if draft.replicas > draft.current:
         return False
@@ -52,7 +69,12 @@ def _is_frozen(draft: Draft) -> bool:
     return draft.override is not None and draft.override.freeze is not None
 
 
-def _is_held(draft: Draft) -> bool:
+def _is_under_way(draft: Draft) -> bool:
+    """Whether a window or a policy keeps the recommendation, for now, from what it will be."""
+    return draft.recommendation != min(max(draft.unheld, draft.min), draft.max)
+
+
+def _is_halted(draft: Draft) -> bool:
     return draft.override is not None and any(halt.holds for halt in draft.override.halts)
 
 
@@ -67,6 +89,8 @@ def _frozen(draft: Draft) -> bool:
 
 def _contested(draft: Draft) -> bool:
     """Somebody else keeps setting the pool back: it is theirs until they leave it alone."""
+    if draft.replicas != draft.current:
+        draft.memory = disputed(draft.memory, draft.now)
     memory, now = draft.memory, draft.now
     if not stands_down(memory, now):
         return False

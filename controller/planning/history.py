@@ -140,22 +140,24 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
     """The memory, moved back as a whole if it ends after now: under a clock that was set back
     between two runs it would hold the pool until that clock has caught up.
     """
-    latest = memory.since
-    if memory.last_active_at is not None and memory.last_active_at > latest:
-        latest = memory.last_active_at
-    if memory.recommendations and memory.recommendations[-1].last_at > latest:
-        latest = memory.recommendations[-1].last_at
-    if memory.native is not None and memory.native.asked_at > latest:
-        latest = memory.native.asked_at
-    if memory.blind_since is not None and memory.blind_since > latest:
-        latest = memory.blind_since
-    if memory.set_back and memory.set_back[-1].at > latest:
-        latest = memory.set_back[-1].at
+    latest = max(time for time in _ends(memory) if time is not None)
     return memory if latest <= now else _moved(memory, now - latest)
 
 
+def _ends(memory: PoolMemory) -> tuple[float | None, ...]:
+    return (
+        memory.since,
+        memory.last_active_at,
+        memory.blind_since,
+        memory.recommendations[-1].last_at if memory.recommendations else None,
+        memory.native.asked_at if memory.native is not None else None,
+        memory.replaced.at if memory.replaced is not None else None,
+        memory.set_back[-1].at if memory.set_back else None,
+    )
+
+
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
-    repeats = memory.repeats
+    repeats, replaced = memory.repeats, memory.replaced
     asked, active_at, blind_since = memory.asked, memory.last_active_at, memory.blind_since
     return replace(
         memory,
@@ -171,6 +173,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         asked=None if asked is None else replace(asked, at=asked.at + by_s),
         blind_since=None if blind_since is None else blind_since + by_s,
         repeats=None if repeats is None else replace(repeats, since=repeats.since + by_s),
+        replaced=None if replaced is None else replace(replaced, at=replaced.at + by_s),
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
     )
 

@@ -8,8 +8,8 @@ from controller.planning.annotations import Halt
 from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.blind import lift_blind
 from controller.planning.draft import Draft
+from controller.planning.gates import dispute
 from controller.planning.spares import spares_for
-from controller.planning.stand_down import agreed
 
 
 def limit(draft: Draft) -> None:
@@ -32,8 +32,8 @@ def limit(draft: Draft) -> None:
         for halt in draft.override.halts:
             _halt(draft, halt)
     draft.target = draft.alone = draft.replicas
-    if draft.target == draft.current:
-        draft.memory = agreed(draft.memory, draft.current, draft.now)
+    if draft.target != draft.current:
+        dispute(draft)
 
 
 def _between_bounds(draft: Draft) -> None:

@@ -31,38 +31,40 @@ def notice(memory: PoolMemory, replicas: int, now: float, undone: int | None = N
     """What was not asked for and is seen: a size of ours that somebody has replaced, or one more
     change to a pool that stands down. `undone` is a size that was set and taken back unseen.
     """
-    memory = _forget(memory, now)
-    ours = memory.ours if undone is None else undone
-    if undone is None and replicas == ours:
+    if memory.set_back and quiet_left_s(memory, now) <= 0:
+        memory = replace(memory, set_back=())
+    if undone is not None:
+        found = SetBack(ours=undone, theirs=replicas, at=now)
+    elif memory.ours is not None:
+        if replicas == memory.ours:
+            return memory
+        found = SetBack(ours=memory.ours, theirs=replicas, at=now)
+    else:
+        last = memory.replaced
+        if last is None and stands_down(memory, now):
+            last = memory.set_back[-1]
+        if last is None or last.theirs == replicas:
+            return memory
+        found = replace(last, theirs=replicas, at=now)
+    return replace(memory, ours=None, replaced=found)
+
+
+def agreed(memory: PoolMemory) -> PoolMemory:
+    """The memory once the plan wants what somebody has set: that is no fight."""
+    found = memory.replaced
+    if found is None:
         return memory
-    if stands_down(memory, now):
-        last = memory.set_back[-1]
-        if replicas != last.theirs:
-            memory = _set_back(memory, last.ours if ours is None else ours, replicas, now)
-    elif ours is not None:
-        memory = _set_back(memory, ours, replicas, now)
-    return memory if memory.ours is None else replace(memory, ours=None)
-
-
-def agreed(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
-    """The memory without a change seen at this moment: nothing would be written against it."""
-    if not memory.set_back or memory.set_back[-1].at != now:
-        return memory
-    kept = memory.set_back[:-1]
-    if kept:
-        kept = (*kept[:-1], replace(kept[-1], theirs=replicas))
-    return replace(memory, set_back=kept)
-
-
-def _set_back(memory: PoolMemory, ours: int, theirs: int, now: float) -> PoolMemory:
     known = memory.set_back
-    if not stands_down(memory, now):
-        known = tuple(each for each in known if now - each.at < CONTEST_WINDOW_S)
-    change = SetBack(ours=ours, theirs=theirs, at=now)
-    return replace(memory, set_back=(*known, change)[-_KEPT:])
+    if known:
+        known = (*known[:-1], replace(known[-1], theirs=found.theirs))
+    return replace(memory, replaced=None, set_back=known)
 
 
-def _forget(memory: PoolMemory, now: float) -> PoolMemory:
-    if not memory.set_back or quiet_left_s(memory, now) > 0:
+def disputed(memory: PoolMemory, now: float) -> PoolMemory:
+    """The memory once the plan wants another size than somebody has set."""
+    found, known = memory.replaced, memory.set_back
+    if found is None:
         return memory
-    return replace(memory, set_back=())
+    if not stands_down(memory, now):
+        known = tuple(each for each in known if found.at - each.at < CONTEST_WINDOW_S)
+    return replace(memory, replaced=None, set_back=(*known, found)[-_KEPT:])

@@ -7,7 +7,7 @@ import pytest
 
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet, Tenant, Tier
-from controller.model.intents import Intents
+from controller.model.intents import Freeze, Intents, Scope
 from controller.model.memory import Memory, PoolMemory, SetBack
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
@@ -90,19 +90,30 @@ def test_however_long_the_others_go_on_the_pool_stands_down() -> None:
     assert story.ticks(CONTESTED_S, pending=5)[-1] == 5
 
 
-def test_nobody_else_is_given_what_a_contested_pool_has() -> None:
-    story, other = contested(), make_pool("browser", behavior=QUICK)
-    tenant = Tenant(
+def limited(replicas: int) -> Tenant:
+    return Tenant(
         name="acme",
         tier=Tier(name="growth", priority=500),
         namespace="tenant-acme",
-        quota=Resources(replicas=11),
+        quota=Resources(replicas=replicas),
     )
-    fleet = Fleet(tenants=(tenant,), pools=(story.pool, other))
-    pools = {story.pool.key: seen(20, 9, story.now), other.key: seen(20, 1, story.now)}
-    result, _ = plan(Observation(pools=pools), fleet, Intents(), story.memory, story.now)
-    assert result.decisions[story.pool.key].next == 9
-    assert result.decisions[other.key].next == 2
+
+
+def test_nobody_else_is_given_what_a_contested_pool_has_not_even_at_first() -> None:
+    story, other = settled(), make_pool("browser", behavior=QUICK)
+    for _ in range(2):
+        set_by_hand(story, 9)
+    fleet = Fleet(tenants=(limited(11),), pools=(story.pool, other))
+    for size in (9, 8):
+        pools = {story.pool.key: seen(5, size, story.now), other.key: seen(20, 1, story.now)}
+        result, story.memory = plan(
+            Observation(pools=pools), fleet, Intents(), story.memory, story.now
+        )
+        decision = result.decisions[story.pool.key]
+        assert (decision.next, decision.gate) == (size, Gate.CONTESTED)
+        assert decision.reasons[-1].numbers["remaining_s"] == 600.0
+        assert result.decisions[other.key].next == 11 - size
+        story.wait(100)
 
 
 def seen(work: int, replicas: int, now: float) -> PoolObservation:
@@ -254,7 +265,77 @@ def test_a_clock_that_was_set_back_between_two_runs_does_not_prolong_the_contest
     assert story.ticks(CONTESTED_S + 2, pending=5)[-1] == 5
 
 
-def test_a_change_from_the_future_is_as_old_as_the_memory_it_ends() -> None:
-    late = SetBack(ours=5, theirs=9, at=START + 86_400)
-    memory = not_ahead(PoolMemory(since=START - 50, set_back=(late,)), START)
-    assert (memory.set_back[0].at, memory.since) == (START, START - 86_450)
+LATE = SetBack(ours=5, theirs=9, at=START + 86_400)
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [PoolMemory(since=START - 50, set_back=(LATE,)), PoolMemory(since=START - 50, replaced=LATE)],
+    ids=["set back", "replaced"],
+)
+def test_a_change_from_the_future_is_as_old_as_the_memory_it_ends(memory: PoolMemory) -> None:
+    moved = not_ahead(memory, START)
+    assert moved.since == START - 86_450
+    assert [each.at for each in (moved.replaced, *moved.set_back) if each is not None] == [START]
+
+
+def test_an_idle_pool_that_is_woken_by_hand_goes_back_to_sleep_three_times() -> None:
+    story = settled(cooldown_s=20.0)
+    story.ticks(100)
+    assert [set_by_hand(story, 1, work=0).gate for _ in range(3)] == [None, None, Gate.CONTESTED]
+    assert story.replicas == 1
+
+
+def test_what_a_policy_lets_stand_for_a_while_is_no_agreement() -> None:
+    story = settled(behavior=behavior(down_window_s=0, down=(pods(4, 60),)))
+    story.wait(60)
+    set_by_hand(story, 9)
+    for _ in range(2):
+        assert story.replicas == 5
+        story.replicas = 9
+        decision = story.tick(5)
+        assert (decision.next, codes(decision)[-1]) == (9, Code.RATE_LIMITED_DOWN)
+        story.ticks(62, pending=5)
+    assert story.tick(5).gate is Gate.CONTESTED
+
+
+def test_what_others_change_of_their_own_size_is_no_fight() -> None:
+    story = settled()
+    for _ in range(2):
+        set_by_hand(story, 9)
+    set_by_hand(story, 7, work=7)
+    assert set_by_hand(story, 4, work=7).gate is None
+
+
+def test_a_size_that_only_a_quota_forbids_is_fought_for_no_longer() -> None:
+    story = settled()
+    fleet = Fleet(tenants=(limited(5),), pools=(story.pool,))
+    gates, size = [], 5
+    for _ in range(4):
+        for size in (9, 5):
+            observation = Observation(pools={story.pool.key: seen(9, size, story.now)})
+            result, story.memory = plan(observation, fleet, Intents(), story.memory, story.now)
+            gates.append(result.decisions[story.pool.key].gate)
+            story.wait(1)
+    assert gates[:4] == [None] * 4
+    assert gates[4] is Gate.CONTESTED
+
+
+def test_what_was_let_stand_for_longer_than_ten_minutes_is_forgotten() -> None:
+    story = settled(behavior=behavior(down_window_s=0, down=(pods(4, 900),)))
+    for _ in range(5):
+        story.replicas = 9
+        assert [story.tick(5).gate for _ in range(1_000)].count(Gate.CONTESTED) == 0
+        assert story.replicas == 5
+
+
+def test_a_change_that_an_operators_freeze_lets_stand_is_no_fight() -> None:
+    story = settled()
+    frozen = Intents(freezes=(Freeze(scope=Scope()),))
+    fleet = Fleet(pools=(story.pool,))
+    for size in (9, 8, 9, 7, 9):
+        observation = Observation(pools={story.pool.key: seen(5, size, story.now)})
+        result, story.memory = plan(observation, fleet, frozen, story.memory, story.now)
+        assert result.decisions[story.pool.key].gate is Gate.FREEZE
+        story.wait(1)
+    assert not story.remembered.set_back
