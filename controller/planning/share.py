@@ -25,6 +25,7 @@ _CODES: Final[Mapping[Bound, Code]] = {
     Bound.COST: Code.COST,
     Bound.RATE: Code.RATE,
     Bound.CAPACITY: Code.CAPACITY,
+    Bound.BASELINE: Code.BASELINE,
 }
 
 

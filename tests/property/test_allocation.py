@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.model.decision import Bound
 from controller.planning.allocation import Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
@@ -82,7 +83,7 @@ def test_whoever_goes_short_is_told_the_row_that_is_full(fleet: Fleet) -> None:
         allotment = result[claim.pool]
         if allotment.replicas < bounds(claim)[2]:
             row = by_name[allotment.limited_by]
-            assert allotment.bound is row.bound
+            assert allotment.bound in {row.bound, Bound.BASELINE}
             if not claim.flavors:
                 left = Fraction(row.capacity) - drawn(claims, have, row.name)
                 assert left <= 0 or left < Fraction(claim.uses[row.name])
@@ -393,3 +394,31 @@ def test_who_was_taken_from_cannot_take_it_back_next_tick(world: OneRow) -> None
     second = shared([replace(claim, current=first[claim.pool]) for claim in claims], row)
     gained = {claim.pool for claim in claims if first[claim.pool] > claim.current}
     assert all(second[pool] >= first[pool] for pool in gained)
+
+
+@UNHURRIED
+@given(equal_pods())
+def test_the_baseline_is_named_only_where_the_share_would_have_given_nothing(
+    one_row: OneRow,
+) -> None:
+    claims, row = one_row
+    without = shared(claims, row, policy=SharingPolicy(baseline=0))
+    for pool, allotment in allocate(claims, [row]).items():
+        if allotment.bound is Bound.BASELINE:
+            assert without[pool] == 0 < allotment.replicas == allotment.phases.baseline
+
+
+@UNHURRIED
+@given(equal_pods())
+def test_where_all_of_a_tier_have_only_their_baseline_by_the_tier_above_it_is_named(
+    one_row: OneRow,
+) -> None:
+    claims, row = one_row
+    claims = [replace(claim, min=0, pin=0, warm=0, ceilings=()) for claim in claims]
+    result, without = allocate(claims, [row]), shared(claims, row, policy=SharingPolicy(baseline=0))
+    lowest = min(claim.tier for claim in claims)
+    last = [claim.pool for claim in claims if claim.tier == lowest]
+    if not any(without[pool] for pool in last):
+        for pool in last:
+            if 0 < result[pool].replicas < result[pool].wanted:
+                assert result[pool].bound is Bound.BASELINE

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from controller.model.decision import Bound
+from controller.planning.allocation.baseline import Baseline, owed
 from controller.planning.allocation.bounds import bounds_of
 from controller.planning.allocation.fill import fill
 from controller.planning.allocation.filling import Filling
@@ -62,6 +63,7 @@ class _Sharing:
         self.bounds = bounds
         self.members = members_of(claims, tenant_weights)
         self.filling = Filling(self.members, Rows(claims, rows, self.wants))
+        self.baseline = Baseline(self.filling, claims, self.needs)
         self.tiers = tiers_of(claims)
         self.seen: list[list[int]] = []
 
@@ -69,7 +71,7 @@ class _Sharing:
         self._fixed()
         above = self.floors if self.policy.above_floor else None
         self._note()
-        self._baseline()
+        self.baseline.grant(self.tiers.values(), self.policy.baseline)
         self._note()
         for pools in self.tiers.values():
             fill(self.filling, pools, self.floors, strict=False)
@@ -97,61 +99,8 @@ class _Sharing:
                 self.filling.have[pool] = claim.current
                 self.filling.rows.seat(pool, claim.current)
 
-    def _baseline(self) -> None:
-        """One replica each for the tenants with work: for the pool whose work runs, else the oldest
-        waiting, else by name; where no row lets that pool have it, for the next.
-        """
-        served = {
-            self.members.tenant_of[pool]
-            for pool, claim in enumerate(self.claims)
-            if claim.fixed and claim.works and claim.current > 0
-        }
-        for pools in self.tiers.values():
-            lists: dict[int, list[int]] = {}
-            for pool in pools:
-                tenant = self.members.tenant_of[pool]
-                if self.claims[pool].works and self.needs[pool] > 0 and tenant not in served:
-                    lists.setdefault(tenant, []).append(pool)
-            for candidates in lists.values():
-                if len(candidates) > 1:
-                    candidates.sort(key=self._seniority)
-            for _ in range(self.policy.baseline):
-                self._one_each(lists)
-
-    def _one_each(self, lists: Mapping[int, Sequence[int]]) -> None:
-        """One replica for each tenant's first pool: at once if all fit, else the least served first
-        and, where that pool is refused, the tenant's next.
-        """
-        filling, needs = self.filling, self.needs
-        first: dict[int, int] = {}
-        for tenant, pools in lists.items():
-            for pool in pools:
-                if filling.have[pool] < needs[pool] and filling.refused_by[pool] == GRANTED:
-                    first[tenant] = pool
-                    break
-        if filling.give_one_each(first.values()):
-            return
-        for tenant in self._by_level(lists):
-            for pool in lists[tenant]:
-                if filling.have[pool] < needs[pool] and filling.give(pool, strict=False):
-                    break
-
-    def _seniority(self, pool: int) -> tuple[bool, float, int]:
-        claim = self.claims[pool]
-        since = claim.waiting_since
-        return claim.current <= 0, float("inf") if since is None else since, pool
-
-    def _by_level(self, lists: Mapping[int, Sequence[int]]) -> list[int]:
-        filling, claims = self.filling, self.claims
-
-        def key(tenant: int) -> tuple[int, bool, int]:
-            runs = any(claims[pool].current > filling.have[pool] for pool in lists[tenant])
-            level = filling.level(tenant, filling.drawn(tenant))
-            return level, not runs, self.members.tenant_ranks[tenant]
-
-        return sorted(lists, key=key)
-
     def _allotments(self) -> dict[str, Allotment]:
+        by_baseline = self._by_baseline()
         phases: dict[tuple[int, ...], Phases] = {}
         result: dict[str, Allotment] = {}
         for pool, (claim, have) in enumerate(
@@ -166,7 +115,10 @@ class _Sharing:
                     share=share - reserve,
                     warm=warm - share,
                 )
-            bound, name = self._bound(pool, claim)
+            if pool in by_baseline:
+                bound, name = Bound.BASELINE, self.rows[by_baseline[pool]].name
+            else:
+                bound, name = self._bound(pool, claim)
             result[claim.pool] = Allotment(
                 replicas=have[-1],
                 wanted=self.bounds[pool].asked,
@@ -189,3 +141,23 @@ class _Sharing:
         if replicas <= claim.min:
             return Bound.MIN, ""
         return (Bound.WARM if claim.warm else Bound.PIN), ""
+
+    def _by_baseline(self) -> dict[int, int]:
+        """The pools that were refused and have only what their tenants' baseline gave them, where
+        their share would have given nothing; and the row that would have refused it.
+        """
+        lenient, refused_by = self.baseline.lenient, self.filling.refused_by
+        only = [
+            pool
+            for pool, (before, after, have) in enumerate(
+                zip(self.seen[0], self.seen[1], self.filling.have, strict=True)
+            )
+            if before < after == have > self.floors[pool] and refused_by[pool] != GRANTED
+        ]
+        rest = [pool for pool in only if pool not in lenient]
+        found = owed(self.filling, self.claims, self.bounds, rest) if rest else set()
+        return {
+            pool: lenient.get(pool, refused_by[pool])
+            for pool in only
+            if pool in lenient or pool in found
+        }

@@ -50,9 +50,9 @@ class Filling:
         return False
 
     def give_one_each(self, pools: Collection[int]) -> bool:
-        """One replica for each of these, if no row but a soft one would refuse any of them."""
+        """One replica for each of these, if no row would refuse any of them."""
         profile_of = self.rows.profile_of
-        if self.rows.give_all(Counter([profile_of[pool] for pool in pools]), strict=False):
+        if self.rows.give_all(Counter([profile_of[pool] for pool in pools]), strict=True):
             return False
         for pool in pools:
             self.have[pool] += 1

@@ -79,6 +79,16 @@ class Rows:
         found = self._shares.get(number)
         return max(self.share(number) if found is None else found)
 
+    def use(self, pool: int, row: int) -> int:
+        """What one replica of a pool takes of a row at the most."""
+        everywhere, flavors = self.profiles[self.profile_of[pool]]
+        return max([dict(draw.takes).get(row, 0) for draw in (everywhere, *flavors)])
+
+    def need(self, pool: int, row: int) -> int:
+        """What must be left of a row for one replica more of a pool."""
+        everywhere, flavors = self.profiles[self.profile_of[pool]]
+        return max([dict(draw.strict).get(row, 0) for draw in (everywhere, *flavors)])
+
     def _short(self, wants: Iterable[int]) -> frozenset[int]:
         """The rows that cannot give every pool so many replicas, on any class of nodes."""
         profiles = self._tariff.profiles

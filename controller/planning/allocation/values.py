@@ -128,7 +128,8 @@ class Phases(Value, gc=False):
 
 class Allotment(Value, gc=False):
     """What a pool gets. `wanted` is all it would have liked, spares included, without any limit;
-    `bound` is the rule that decided, `limited_by` the row's or the ceiling's name if it was one.
+    `bound` is the rule that decided, `limited_by` the name of the row or the ceiling if it was one:
+    for a baseline, of the row that left the pool nothing else.
     """
 
     replicas: int

@@ -123,6 +123,29 @@ def test_a_baseline_that_no_node_takes_goes_to_the_tenants_next_pool() -> None:
     assert numbers(*pools, rows=rows) == {"a": 0, "b": 1, "y": 1}
 
 
+def test_a_baseline_that_decides_is_named() -> None:
+    """Of 6 places the tier above would have had all; in one tier the share gives one to each."""
+    upper, lower = claim("z", 6, tier=1000), claim("a", 6, tier=100)
+    assert allocate([upper, lower], [places(6)])["a"].bound is Bound.BASELINE
+    assert allocate([upper, lower], [places(6)])["a"].limited_by == "replicas"
+    assert allocate([upper, lower], [places(6)])["z"].bound is Bound.CAPACITY
+    assert allocate([upper, lower], [places(7)])["a"].bound is Bound.CAPACITY
+    assert allocate([claim("a"), claim("b")], [places(2)])["a"].bound is Bound.CAPACITY
+    floor = claim("a", 6, tier=100, min=1)
+    assert allocate([upper, floor], [places(6)])["a"].bound is Bound.CAPACITY
+    large = claim("z", 6, tier=1000, uses={"replicas": 4})
+    assert allocate([large, lower], [places(6)])["a"].replicas == 2
+    assert allocate([large, claim("a", 1)], [places(9)])["a"].bound is Bound.DEMAND
+
+
+def test_a_baseline_that_a_rate_limit_could_not_feed_is_named() -> None:
+    rows = [Row(name="rpm", capacity=10, bound=Bound.RATE, soft=HALF_FED)]
+    pools = [claim("a", uses={"rpm": 9}), claim("b", uses={"rpm": 9})]
+    result = allocate(pools, rows)
+    assert [one.bound for one in result.values()] == [Bound.RATE, Bound.BASELINE]
+    assert [one.replicas for one in result.values()] == [1, 1]
+
+
 def test_no_work_no_baseline() -> None:
     """A pool that is only cooling down does not hold a place against those with work."""
     cooling = claim("a", 2, has_work=False)

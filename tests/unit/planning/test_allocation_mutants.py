@@ -86,9 +86,23 @@ MUTANTS = (
     Mutant(
         "there is no baseline",
         "allocation/allocate.py",
-        "        self._baseline()\n",
+        "        self.baseline.grant(self.tiers.values(), self.policy.baseline)\n",
         "",
         f"{ALLOCATION}:test_the_higher_tier_has_all_it_needs_before_the_lower_shares()",
+    ),
+    Mutant(
+        "whoever has no more than a baseline has it by the baseline",
+        "allocation/baseline.py",
+        "above = [each for each in self._lacking if each > tier]",
+        "above = list(self._lacking)",
+        f"{ALLOCATION}:test_a_baseline_that_decides_is_named()",
+    ),
+    Mutant(
+        "that a soft row was passed is forgotten",
+        "allocation/baseline.py",
+        "self.lenient[pool] = refused",
+        "pass",
+        f"{ALLOCATION}:test_a_baseline_that_a_rate_limit_could_not_feed_is_named()",
     ),
     Mutant(
         "the places of a held pool are given away",

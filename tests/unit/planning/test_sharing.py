@@ -191,7 +191,9 @@ def test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()
     world.seen = {PoolKey("acme/big"): seen(50, 5), PoolKey("initech/small"): seen(50, 5)}
     decisions = world.decide()
     assert (decisions["big"].target, decisions["small"].target) == (9, 1)
-    assert decisions["small"].bound is Bound.CAPACITY
+    assert (decisions["big"].bound, decisions["small"].bound) == (Bound.CAPACITY, Bound.BASELINE)
+    [said] = [each for each in decisions["small"].reasons if each.code is Code.BASELINE]
+    assert (said.value, said.numbers) == (1, {"row": "replicas", "capacity": 10.0})
     # nobody grows into room that another still stands in
     assert (decisions["big"].next, decisions["big"].gate) == (5, Gate.ROOM)
     assert decisions["small"].next == 1
