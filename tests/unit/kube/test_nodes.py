@@ -129,6 +129,11 @@ def test_closed_nodes_are_nodes_that_the_autoscaler_cannot_add_again() -> None:
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
 
 
+def test_a_closed_node_still_tells_how_large_its_class_is() -> None:
+    view = seen(spot("a", unschedulable=True))
+    assert cpus(view, SPOT) == {"": 12, "spot": 12}
+
+
 def test_nodes_beyond_the_most_are_room_all_the_same() -> None:
     view = seen(*(spot(f"n{number}") for number in range(6)))
     assert cpus(view, SPOT) == {"": 24, "spot": 24}

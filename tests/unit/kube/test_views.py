@@ -207,6 +207,7 @@ def test_what_pods_of_others_take_is_known_with_or_without_a_deployment() -> Non
     view.put(pod("odd", "browser", phase=5))
     assert view.usage.of_others(ours).replicas == 2, "one that cannot be read is still a pod"
     view.remove(pod("b-1", "browser"))
+    assert view.usage.of_others(ours).replicas == 1
     view.replace([pod("r-1")])
     assert view.usage.of_others(ours).replicas == 0
     assert view.usage.of_others(frozenset()).replicas == 1
