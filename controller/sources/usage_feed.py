@@ -233,8 +233,11 @@ class StreamFeed:
                 async with asyncio.timeout(SILENCE_S):
                     message = await arrivals.get()
             except TimeoutError:
+                # a refused pull is answered by nobody
                 raise NoAnswerError(
-                    Why.TIMED_OUT, f"neither a message nor a heart-beat for {SILENCE_S:g} s"
+                    Why.TIMED_OUT,
+                    f"neither a message nor a heart-beat for {SILENCE_S:g} s: may our NATS user"
+                    f" publish to $JS.API.CONSUMER.MSG.NEXT.{self._stream}.>?",
                 ) from None
         else:
             message = arrivals.get_nowait()

@@ -16,6 +16,8 @@ from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.secret import SecretRef
+from controller.model.settings import NatsCredentials
 from controller.sources.usage import TokenUsageSource
 from controller.sources.usage_events import SUBJECT_PREFIX, USAGE_STREAM
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
@@ -230,6 +232,37 @@ async def test_a_silent_stream_is_asked_for_nothing(
         before = (await js.account_info()).api.total
         await asyncio.sleep(0.3)
         assert (await js.account_info()).api.total == before + 1
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        f"$JS.API.STREAM.INFO.{USAGE_STREAM}",
+        f"$JS.API.CONSUMER.CREATE.{USAGE_STREAM}",
+        f"$JS.API.CONSUMER.MSG.NEXT.{USAGE_STREAM}.>",
+    ],
+)
+async def test_a_user_who_may_not_read_the_stream_is_told_what_it_lacks(
+    directory: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr("controller.sources.usage_feed.SILENCE_S", 0.1)
+    config = f"""accounts {{ A {{ jetstream: enabled, users: [
+      {{ user: free, password: free }}
+      {{ user: half, password: half, permissions: {{ publish: {{ deny: ["{missing}"] }} }} }}
+    ] }} }}"""
+
+    async def as_user(name: str) -> NatsSession:
+        path = directory / name
+        path.write_text(name, encoding="utf-8")
+        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
+        return await connect(server.url, credentials=credentials)
+
+    with RealNats(directory, config) as server:
+        await publish(await make_stream(await as_user("free")), event(input=10))
+        async with ledger(await as_user("half")) as tokens:
+            reading = tokens.of()
+            assert isinstance(reading, Absent)
+            assert missing.lower() in reading.detail.lower()
 
 
 async def test_tasks_in_flight_are_reserved_for(server: RealNats, connect: Connect) -> None:
