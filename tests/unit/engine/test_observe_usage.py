@@ -1,0 +1,93 @@
+"""Tokens in a tick's view: each tenant's, what runs reserved for, and what was not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from controller.engine.observe import Observer
+from controller.model.ids import PoolKey
+from controller.model.observation import QueueDepth, RefusedEvents, TokenUsage
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import TaskUsage
+from controller.ports import UsageSource
+from support.world import (
+    START,
+    FakeCluster,
+    FakeQueues,
+    FakeWakes,
+    VirtualClock,
+    make_fleet,
+    make_pool,
+)
+
+RESEARCH, ETL = make_pool("research"), make_pool("etl", tenant="globex")
+TASK = TaskUsage(input_tokens=700, seconds=Decimal(4))
+REFUSED = RefusedEvents(count=2, last="nonsense")
+
+
+class FakeUsage:
+    """A ledger in which acme has used what runs for it, a hundred tokens a task."""
+
+    def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
+        used = TokenUsage(used=Decimal(5), reserved=Decimal(100 * in_flight(RESEARCH.key)))
+        return {"acme": Fresh(value=used, at=START)}
+
+    def measured(self, pool: PoolKey) -> TaskUsage | None:
+        return TASK if pool == RESEARCH.key else None
+
+    def refused(self) -> RefusedEvents:
+        return REFUSED
+
+
+class World:
+    def __init__(self, usage: UsageSource | None) -> None:
+        clock = VirtualClock()
+        self.pools = (RESEARCH, ETL)
+        self.queues = FakeQueues(clock)
+        cluster = FakeCluster(clock, self.pools)
+        self.observer = Observer(
+            fleet=make_fleet(*self.pools),
+            queues=self.queues,
+            wakes=FakeWakes(),
+            workloads=cluster,
+            supply=cluster,
+            clock=clock,
+            deadline_s=1.0,
+            usage=usage,
+        )
+
+
+async def test_a_view_of_one_pool_holds_every_tenants_tokens() -> None:
+    world = World(FakeUsage())
+    world.queues.depths[RESEARCH.key] = QueueDepth(pending=9, in_flight=3)
+    await world.observer.ask(world.pools)
+    seen = world.observer.see([ETL])
+    assert seen.tenants["acme"].usage == Fresh(
+        value=TokenUsage(used=Decimal(5), reserved=Decimal(300)), at=START
+    )
+    assert seen.tenants["globex"].usage == Absent(why=Why.NEVER_READ)
+    assert seen.refused_events == REFUSED
+
+
+async def test_what_was_measured_of_a_pools_tasks_is_in_its_view() -> None:
+    seen = World(FakeUsage()).observer.see([RESEARCH, ETL])
+    assert seen.pools[RESEARCH.key].task_usage == TASK
+    assert seen.pools[ETL.key].task_usage is None
+
+
+async def test_a_queue_that_falls_silent_keeps_its_tasks_reserved_for() -> None:
+    world = World(FakeUsage())
+    world.queues.depths[RESEARCH.key] = QueueDepth(pending=0, in_flight=2)
+    await world.observer.ask(world.pools)
+    world.queues.hang = True
+    await world.observer.ask(world.pools)
+    usage = world.observer.see([]).tenants["acme"].usage
+    assert isinstance(usage, Fresh)
+    assert usage.value.reserved == 200
+
+
+async def test_without_a_ledger_nobodys_tokens_are_known() -> None:
+    seen = World(None).observer.see([RESEARCH])
+    assert seen.tenants["acme"].usage == Absent(why=Why.NEVER_READ)
+    assert seen.refused_events == RefusedEvents()
