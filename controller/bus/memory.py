@@ -94,7 +94,9 @@ class MemoryBucket:
             # after any failure it is not known whose head stands there, so the next save looks
             self._head = await self._kv.put(HEAD, head, expected=expected)
         except StoreConflictError:
-            raise StoreConflictError("another controller keeps its memory there too") from None
+            raise StoreConflictError(
+                "another memory stands there: another controller runs, or a store was restored"
+            ) from None
         # the set before, and what saves that were cut short have left
         await self._kv.purge(PARTS, before=revisions[0] if revisions else self._head)
 

@@ -92,9 +92,15 @@ class Live:
         return pools, err.decode().partition("\n")[0]
 
 
+NO_RIGHT_TO_WRITE = """
+authorization {users: [{user: u, password: p, permissions: {publish: {deny: ["$KV.>"]}}}]}
+no_auth_user: u
+"""
+
+
 @pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    with RealNats(tmp_path / "nats") as server:
+async def live(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Live]:
+    with RealNats(tmp_path / "nats", getattr(request, "param", "")) as server:
         async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=1)
@@ -189,3 +195,25 @@ async def test_a_read_only_daemon_leaves_nothing(live: Live) -> None:
         await until(lambda: running.said("would scale"))
     names = [stream.config.name for stream in await live.client.jetstream().streams_info()]
     assert names == ["TASKS"]
+
+
+@pytest.mark.parametrize("live", [NO_RIGHT_TO_WRITE], indirect=True)
+async def test_without_the_right_to_write_the_bucket_the_daemon_says_so_and_scales_on(
+    live: Live,
+) -> None:
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await live.started(running)
+        await live.publish("research", 3)
+        await until(lambda: live.replicas("research") == 3)
+        said = "memory cannot be saved: our NATS user may not publish to $kv.agentdash.memory"
+        await until(lambda: any(str(line["message"]).startswith(said) for line in running.lines))
+    assert running.process.returncode == ExitCode.OK
+
+
+async def test_a_plan_names_what_nobody_can_read(live: Live) -> None:
+    bucket = await live.client.jetstream().create_key_value(bucket="agentdash")
+    await bucket.put("memory.head", b'{"version": 99}')
+    await bucket.put("intent.freeze.acme", b"?")
+    planned, note = await live.plan()
+    assert "the controller's memory cannot be read (it has format 99" in note
+    assert "frozen" in codes(planned["acme/research"])

@@ -95,7 +95,7 @@ async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_ti
     theirs = MemoryBucket(bucket(await connect(server.url)))
     await ours.save(memory(replicas=1), NOW)
     await theirs.save(memory(replicas=2), NOW)
-    with pytest.raises(StoreConflictError, match="another controller"):
+    with pytest.raises(StoreConflictError, match="another memory"):
         await ours.save(memory(replicas=3), NOW)
     loaded = await ours.load()
     assert loaded is not None

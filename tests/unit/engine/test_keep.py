@@ -216,10 +216,10 @@ async def test_a_second_controller_that_saves_too_is_a_finding() -> None:
     world = Harness(POOL, replicas=1)
     world.queue(POOL, pending=5)
     async with world.running():
-        world.memories.error = StoreConflictError("another controller keeps its memory there too")
+        world.memories.error = StoreConflictError("another memory stands there")
         await world.clock.advance(20.0)
         [text] = await findings(world, "memory")
-        assert "another controller" in text
+        assert "another memory" in text
 
 
 async def test_an_intent_is_obeyed_at_once_and_by_the_pools_it_concerns() -> None:
