@@ -36,7 +36,7 @@ def hold(draft: Draft) -> None:
             or _contested(draft)
             or _not_becoming_ready(draft)
         )
-    if draft.left_alone or not _is_under_way(draft):
+    if draft.memory.replaced is not None and (draft.left_alone or not _is_under_way(draft)):
         draft.memory = agreed(draft.memory)
 
 
@@ -49,7 +49,7 @@ def dispute(draft: Draft) -> None:
     """Another size is wanted than the present one: where somebody has set that in place of ours and
     no gate would hold it anyway, it counts as a fight.
     """
-    if not _is_held(draft):
+    if draft.memory.replaced is not None and not _is_held(draft):
         draft.memory = disputed(draft.memory, draft.now)
 
 

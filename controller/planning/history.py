@@ -140,13 +140,15 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
     """The memory, moved back as a whole if it ends after now: under a clock that was set back
     between two runs it would hold the pool until that clock has caught up.
     """
-    latest = max(time for time in _ends(memory) if time is not None)
+    latest = memory.since
+    for time in _ends(memory):
+        if time is not None and time > latest:
+            latest = time
     return memory if latest <= now else _moved(memory, now - latest)
 
 
 def _ends(memory: PoolMemory) -> tuple[float | None, ...]:
     return (
-        memory.since,
         memory.last_active_at,
         memory.blind_since,
         memory.recommendations[-1].last_at if memory.recommendations else None,

@@ -38,6 +38,8 @@ def spare_repeats(
     if pool.rule is Rule.HPA or not (work.counted and isinstance(queue, Fresh)):
         return work, memory
     depth, demand = queue.value, work.demand or 0
+    if depth.redelivered == 0 and memory.repeats is None:
+        return work, memory  # nearly always
     per_replica = pool.slots if is_settled(native) else pool.target
     capped = limit_repeats(demand, depth, max(per_replica, 1), current)
     repeats = _followed(memory.repeats, depth, now)
@@ -48,7 +50,7 @@ def spare_repeats(
     elif capped < demand:
         numbers: dict[str, Number] = {"redelivered": _repeats(depth)}
         reasons.append(Reason(code=Code.REDELIVERED, value=capped, numbers=numbers))
-    return work._replace(demand=capped), memory
+    return work if capped == demand else work._replace(demand=capped), memory
 
 
 def limit_repeats(demand: int, depth: QueueDepth, per_replica: int, current: int) -> int:
