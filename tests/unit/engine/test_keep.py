@@ -286,3 +286,19 @@ async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
         ]
     assert finding.severity is Severity.WARNING
     assert finding.text == "intent.freeze: what is written there cannot be read"
+
+
+async def test_an_intent_for_nobody_is_named_while_it_is_in_force() -> None:
+    world = Harness(OTHER, replicas=1)
+    typo = Pin(pool="acme/browzer", replicas=2)
+    stranger = Pause(scope=Scope(tenant="globex"))
+    ended = Freeze(scope=Scope(pool="acme/gone"), until=START - 1)
+    good = Freeze(scope=Scope(tenant="acme"))
+    world.intents.now = Standing(
+        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, good)), read=True
+    )
+    async with world.running():
+        assert await findings(world, "intents") == [
+            "the pin of acme/browzer has no effect: the fleet file does not have it",
+            "the pause of tenant globex has no effect: the fleet file does not have it",
+        ]
