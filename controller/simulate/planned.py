@@ -33,6 +33,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Fresh
+from controller.planning.foresight import ASK_EVERY_S
 from controller.planning.planner import plan
 from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.world import NEVER, Answer, Seen
@@ -123,6 +124,9 @@ class Planned:
 
     def look(self, seen: Seen, now: float) -> Answer:
         """What the plan sets next, never less than what is busy."""
+        if (turn_at := self._turn_at(seen)) > now:
+            self._at_rest = None
+            return Answer(seen.replicas, turn_at)
         if self._at_rest is not None:
             # the ticks that were left out saw what the first of them did: memory knows until when
             self._plan(self._at_rest, now - self._cadence.tick_s)
@@ -137,6 +141,16 @@ class Planned:
         if look_at == NEVER and replicas:
             self._at_rest = seen
         return Answer(replicas, look_at)
+
+    def _turn_at(self, seen: Seen) -> float:
+        """When rule `native` learns next. Until then nothing can change while nobody waits."""
+        decision, memory = self.decision, self._memory.pools.get(self._key)
+        native = None if memory is None else memory.native
+        if native is None or decision is None or seen.pending or not self.on_events:
+            return -NEVER
+        if decision.demand is None or decision.demand > seen.replicas:
+            return -NEVER
+        return native.asked_at - START_AT + ASK_EVERY_S
 
     def _plan(self, seen: Seen, now: float) -> Decision:
         at = START_AT + now
