@@ -17,7 +17,7 @@ from controller.model.observation import (
     TokenUsage,
 )
 from controller.model.readings import Absent, Reading, last_known
-from controller.model.scarcity import Capacity, Resources
+from controller.model.scarcity import Capacity, Resources, TaskUsage
 from controller.planning.allocation import Row
 from controller.planning.budget import Budget as DailyTokens
 from controller.planning.budget import (
@@ -76,11 +76,17 @@ class Scarcity:
         """What one replica takes of each row, everywhere and by class of nodes. Raises SharingError
         for a task that takes no time.
         """
-        return self._uses.of(pool, self._requests(pool))
+        return self._uses.of(pool, self._requests(pool), self._task_usage(pool))
 
     def room_uses(self, pool: Pool) -> Uses:
         """What one replica takes of the cluster's room alone."""
-        return self._room_uses.of(pool, self._requests(pool)).everywhere
+        return self._room_uses.of(pool, self._requests(pool), None).everywhere
+
+    def _task_usage(self, pool: Pool) -> TaskUsage | None:
+        """What one task takes: as measured, else as the fleet file says."""
+        seen = self._observation.pools.get(pool.key)
+        measured = None if seen is None else seen.task_usage
+        return pool.usage if measured is None or not _possible(measured) else measured
 
     def _requests(self, pool: Pool) -> Resources | None:
         """What one replica takes of places, millicores and bytes: as its profile says, else as its
@@ -163,6 +169,12 @@ def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
     usage = reading.value
     plausible = all(each.is_finite() and each >= 0 for each in _numbers(usage))
     return usage if plausible else None
+
+
+def _possible(usage: TaskUsage) -> bool:
+    """Whether a task can have taken that."""
+    counts = (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.calls)
+    return min(counts) >= 0 and usage.seconds.is_finite() and usage.seconds > 0
 
 
 def _numbers(usage: TokenUsage) -> Iterable[Decimal]:

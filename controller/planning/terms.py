@@ -53,7 +53,7 @@ class FleetTerms:
             tenant.name: tenant.weight for tenant in fleet.tenants
         }
         self.rate_rows = tuple(self._rate_rows(fleet))
-        self._token_uses: dict[PoolKey, tuple[Pool, Uses]] = {}
+        self._token_uses: dict[PoolKey, tuple[Pool, TaskUsage | None, Uses]] = {}
         self._kept: deque[RowUses] = deque(maxlen=_KEPT)
 
     def on(self, rows: Mapping[str, Row], classes: Mapping[str, Resources]) -> RowUses:
@@ -66,19 +66,18 @@ class FleetTerms:
         self._kept.append(made)
         return made
 
-    def token_uses(self, pool: Pool) -> Uses:
-        """What one replica takes of budgets, money and rate limits, whether there are such rows or
-        not. Raises SharingError for a task that takes no time.
+    def token_uses(self, pool: Pool, usage: TaskUsage | None) -> Uses:
+        """What one replica whose tasks take so much takes of budgets, money and rate limits,
+        whether there are such rows or not. Raises SharingError for a task that takes no time.
         """
         found = self._token_uses.get(pool.key)
-        if found is None or found[0] is not pool:
-            found = self._token_uses[pool.key] = pool, dict(self._new_token_uses(pool))
-        return found[1]
+        if found is None or found[0] is not pool or found[1] != usage:
+            uses = {} if usage is None else dict(self._new_token_uses(pool, usage))
+            found = self._token_uses[pool.key] = pool, usage, uses
+        return found[2]
 
-    def _new_token_uses(self, pool: Pool) -> Iterator[tuple[str, Amount]]:
-        usage, tenant = pool.usage, self.tenants.get(pool.tenant)
-        if usage is None:
-            return
+    def _new_token_uses(self, pool: Pool, usage: TaskUsage) -> Iterator[tuple[str, Amount]]:
+        tenant = self.tenants.get(pool.tenant)
         tasks = tasks_per_minute(pool, usage)
         if tenant is not None:
             counted = tasks * counted_tokens(usage, tenant.budget.count)
@@ -101,7 +100,7 @@ class FleetTerms:
         drawn: set[tuple[str, str]] = set()
         for pool in fleet.pools:
             model = self.models.get(pool.model or "")
-            if model is not None and model.limits is not None and pool.usage is not None:
+            if model is not None and model.limits is not None:
                 drawn.add((_key(model, pool), model.name))
         for key, name in sorted(drawn):
             yield from rate_rows(key, _limit(self.models[name]))
@@ -119,23 +118,24 @@ class RowUses:
         self.names, self.classes = names, classes
         self._terms = terms
         self._exists = frozenset(names)
-        self._of: dict[PoolKey, tuple[Pool, Resources | None, ReplicaUses]] = {}
+        self._of: dict[PoolKey, tuple[Pool, Resources | None, TaskUsage | None, ReplicaUses]] = {}
         self._alike: dict[tuple[tuple[str, Amount], ...], Uses] = {}
 
-    def of(self, pool: Pool, requests: Resources | None) -> ReplicaUses:
-        """What one replica of a pool uses whose pods request so much."""
+    def of(self, pool: Pool, requests: Resources | None, usage: TaskUsage | None) -> ReplicaUses:
+        """What one replica of a pool uses whose pods request and whose tasks take so much."""
         found = self._of.get(pool.key)
-        if found is None or found[0] is not pool or found[1] != requests:
-            found = self._of[pool.key] = pool, requests, self._new(pool, requests)
-        return found[2]
+        if found is None or found[0] is not pool or found[1] != requests or found[2] != usage:
+            uses = self._new(pool, requests, usage)
+            found = self._of[pool.key] = pool, requests, usage, uses
+        return found[3]
 
-    def _new(self, pool: Pool, requests: Resources | None) -> ReplicaUses:
+    def _new(self, pool: Pool, requests: Resources | None, usage: TaskUsage | None) -> ReplicaUses:
         room = _amounts(requests)
         amounts: dict[str, Amount] = {}
         for name, amount in room.items():
             amounts[name] = amount
             amounts[f"quota-{name}:{pool.tenant}"] = amount
-        amounts.update(self._terms.token_uses(pool))
+        amounts.update(self._terms.token_uses(pool, usage))
         return ReplicaUses(
             self._existing(amounts),
             tuple(

@@ -72,3 +72,45 @@ def test_a_spent_budget_stops_every_pool_and_says_so(task: TaskUsage | None) -> 
 def test_a_budget_that_is_not_hard_stops_nobody() -> None:
     assert sum(each.target or 0 for each in decided(200_000, task=TASK, hard=False)) == 1
     assert [each.target for each in decided(200_000, task=None, hard=False)] == [4, 4]
+
+
+def paced(measured: TaskUsage | None) -> int:
+    """How many replicas a pace of 1,000 tokens a minute feeds, by what a task was measured to take
+    where the fleet file says 5,000 tokens in 10 seconds.
+    """
+    now = START - START % 86_400 + 86_400 - 100 * 60
+    budget = Budget(tokens_per_day=1_000_000)
+    tenant = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
+    pool = replace(FIRST, usage=TASK)
+    seen = PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=9, in_flight=0), at=now),
+        workload=Fresh(value=Workload(replicas=0), at=now),
+        pods=Fresh(value=Pods(), at=now),
+        task_usage=measured,
+    )
+    usage = Fresh(value=TokenUsage(used=Decimal(900_000)), at=now)
+    observation = Observation(
+        pools={pool.key: seen}, tenants={"acme": TenantObservation(usage=usage)}
+    )
+    fleet = Fleet(tiers=(TIER,), tenants=(tenant,), pools=(pool,))
+    decisions, _ = plan(observation, fleet, Intents(), Memory(), now)
+    return decisions.decisions[pool.key].target or 0
+
+
+def test_the_pace_feeds_as_many_as_tasks_really_take_once_that_is_measured() -> None:
+    assert paced(None) == 1
+    assert paced(TaskUsage(input_tokens=500, seconds=Decimal(120))) == 4
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        TaskUsage(input_tokens=-500, seconds=Decimal(120)),
+        TaskUsage(input_tokens=500, seconds=Decimal(0)),
+        TaskUsage(input_tokens=500, seconds=Decimal("NaN")),
+        TaskUsage(input_tokens=500, calls=-1, seconds=Decimal(120)),
+    ],
+    ids=["tokens below zero", "no time", "no number", "calls below zero"],
+)
+def test_a_measurement_that_cannot_be_is_none(absurd: TaskUsage) -> None:
+    assert paced(absurd) == paced(None)
