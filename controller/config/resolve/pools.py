@@ -78,6 +78,7 @@ def _native(entry: NativeEntry) -> NativePreset | NativeCosts:
         start_wait_cost_s=entry.start_wait_cost,
         keep_wait_cost_s=entry.keep_wait_cost,
         hold_s=entry.hold or 0.0,
+        late_share=None if entry.late_share is None else float(entry.late_share),
     )
 
 

@@ -111,6 +111,11 @@ class NativeEntry(Section):
     hold: Wait | None = Field(
         default=None, description="How long a replica is superfluous before it goes. Default 0s."
     )
+    late_share: Part | None = Field(
+        default=None,
+        description="Share of the arrivals that may wait, such as 0.035: the costs are raised and "
+        "lowered, to at most twice and at least a quarter, to meet it. Default: the costs stand.",
+    )
 
     @field_validator("keep_wait_cost")
     @classmethod

@@ -59,7 +59,7 @@ POOL = {
         }
     },
     "nodes": ["spot"],
-    "native": {"start_wait_cost": 1, "keep_wait_cost": 2, "hold": 3},
+    "native": {"start_wait_cost": 1, "keep_wait_cost": 2, "hold": 3, "late_share": 0.1},
     "warm": {"slo": 0.9},
     "model": "gpt",
     "usage": {"calls": 2, "seconds": 1.5},
