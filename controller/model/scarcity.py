@@ -24,7 +24,7 @@ class Resources(Value):
 
 
 class Pacing(StrEnum):
-    """When a budget's pace limits replicas before the budget is used up."""
+    """When a tenant is held to the pace that lasts until its budget's reset."""
 
     NEVER = "never"
     ON_WARNING = "on_warning"
@@ -42,7 +42,9 @@ class TokenCount(Value):
 class Budget(Value):
     """A tenant's daily tokens and its money. `warn` is a share of the day's tokens.
 
-    `hard`: at 100 % the target is 0. USD are per hour; `usd_per_workflow` is the worker runtime's.
+    `hard`: at 100 % the target is 0; otherwise the tenant is warned and paced, never stopped.
+    `burst` is how far above its pace it may go while little is used and it is always paced. USD are
+    per hour; `usd_per_workflow` is the worker runtime's.
     """
 
     tokens_per_day: int | None = None
@@ -50,6 +52,7 @@ class Budget(Value):
     warn: Decimal = Decimal("0.8")
     hard: bool = True
     pacing: Pacing = Pacing.ON_WARNING
+    burst: Decimal = ONE
     usd_per_hour: Decimal | None = None
     usd_alert: Decimal | None = None
     usd_per_workflow: Decimal | None = None

@@ -9,14 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from fractions import Fraction
 from math import floor
-from typing import Final
 
 from controller.model.decision import Bound
+from controller.model.scarcity import Budget, Pacing
 from controller.model.value import Value
 from controller.planning.allocation import Amount, AmountError, Row
 from controller.planning.allocation.exact import exact
-
-WARN_AT: Final = Fraction(4, 5)
 
 
 class BudgetState(StrEnum):
@@ -25,26 +23,6 @@ class BudgetState(StrEnum):
     OK = "ok"
     WARN = "warn"
     HARD = "hard"
-
-
-class Pacing(StrEnum):
-    """When a tenant is held to the pace that lasts until the reset."""
-
-    NEVER = "never"
-    ON_WARNING = "on_warning"
-    ALWAYS = "always"
-
-
-class Budget(Value):
-    """What a tenant may use in a period; `burst` is how far above its pace it may go while it is OK
-    and paced always. Without `hard` it is warned and paced, never stopped.
-    """
-
-    tokens: Amount
-    warn: Amount = WARN_AT
-    hard: bool = True
-    pacing: Pacing = Pacing.ON_WARNING
-    burst: Amount = 1
 
 
 class TokenUse(Value):
@@ -80,8 +58,12 @@ class BudgetStatus(Value):
 
 
 def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
-    """State, pace and outlook. Raises AmountError for what is negative or not exact."""
-    tokens, used = _exact(budget.tokens), _exact(use.used)
+    """State, pace and outlook. Raises AmountError for what is negative or not exact, and for a
+    budget that is not of tokens.
+    """
+    if budget.tokens_per_day is None:
+        raise AmountError("budget", "it says nothing of tokens")
+    tokens, used = _exact(budget.tokens_per_day), _exact(use.used)
     rest = tokens - used - _exact(use.reserved)
     minutes, period = _exact(use.minutes_to_reset), _exact(use.period_minutes)
     burn, elapsed = _exact(use.burn_per_minute), period - minutes
@@ -163,18 +145,3 @@ def _limit(budget: Budget, state: BudgetState, pace: Fraction | None) -> Fractio
 def _exact(amount: Amount) -> Fraction:
     value = exact(amount, "budget")
     return value if isinstance(value, Fraction) else Fraction(value)
-
-
-__all__ = [
-    "AmountError",
-    "Budget",
-    "BudgetState",
-    "BudgetStatus",
-    "Pacing",
-    "TokenUse",
-    "admits",
-    "budget_ceiling",
-    "budget_row",
-    "budget_status",
-    "latest_throttle",
-]

@@ -19,10 +19,8 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Reading, last_known
 from controller.model.scarcity import Capacity, Resources, TaskUsage
 from controller.planning.allocation import Row
-from controller.planning.budget import Budget as DailyTokens
 from controller.planning.budget import (
     BudgetStatus,
-    Pacing,
     TokenUse,
     budget_row,
     budget_status,
@@ -119,21 +117,16 @@ class Scarcity:
             if tenant.budget.hard:
                 self.blind_budgets.add(tenant.name)
             return
-        status = self._budget(tenant, tenant.budget.tokens_per_day, usage)
+        status = self._budget(tenant, usage)
         self.budgets[tenant.name] = status
         row = budget_row(tenant.name, status)
         if row is not None:
             yield row
 
-    def _budget(self, tenant: Tenant, tokens: int, usage: TokenUsage) -> BudgetStatus:
+    def _budget(self, tenant: Tenant, usage: TokenUsage) -> BudgetStatus:
         day = local_day(self._now, ZoneInfo(tenant.timezone))
         return budget_status(
-            DailyTokens(
-                tokens=tokens,
-                warn=tenant.budget.warn,
-                hard=tenant.budget.hard,
-                pacing=Pacing(tenant.budget.pacing.value),
-            ),
+            tenant.budget,
             TokenUse(
                 used=usage.used,
                 reserved=usage.reserved,

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from controller.model.scarcity import Budget, Pacing
 from controller.planning.allocation import Ceiling, Claim, Row, SharingPolicy, allocate
-from controller.planning.budget import Budget, Pacing, TokenUse, budget_ceiling, budget_status
+from controller.planning.budget import TokenUse, budget_ceiling, budget_status
 from controller.planning.native_demand import MeasuredWork, replicas_for
 from controller.planning.rates import CallRate, RateLimit, calls_per_minute, rate_cap
 from controller.planning.steps import Position, step
@@ -233,8 +234,8 @@ def _budget(inputs: Mapping[str, Any]) -> Answer:
     given = Given(inputs)
     mode = given.take("mode", "pacing", default="on_warning")
     budget = Budget(
-        tokens=given.number("budget"),
-        warn=given.number("warn", default=Fraction(4, 5)),
+        tokens_per_day=given.number("budget"),
+        warn=given.number("warn", default=Decimal("0.8")),
         hard=given.take("hard", default=True),
         pacing=Pacing(PACING.get(mode, mode)),
         burst=given.number("burst", default=1),

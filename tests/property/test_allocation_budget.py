@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.model.scarcity import Budget, Pacing
 from controller.planning.allocation import Claim, allocate
 from controller.planning.budget import (
-    Budget,
     BudgetState,
-    Pacing,
     TokenUse,
     admits,
     budget_ceiling,
@@ -24,13 +24,16 @@ from property.sharing_worlds import UNHURRIED
 UNLIMITED = 10**9
 budgets = st.builds(
     Budget,
-    tokens=st.integers(0, 10_000),
+    tokens_per_day=st.integers(0, 10_000),
     hard=st.booleans(),
     pacing=st.sampled_from(Pacing),
-    burst=st.sampled_from([1, Fraction(3, 2), 3]),
+    burst=st.sampled_from([Decimal(1), Decimal("1.5"), Decimal(3)]),
 )
 hard_budgets = st.builds(
-    Budget, tokens=st.integers(0, 10_000), burst=st.just(1), pacing=st.sampled_from(Pacing)
+    Budget,
+    tokens_per_day=st.integers(0, 10_000),
+    burst=st.just(Decimal(1)),
+    pacing=st.sampled_from(Pacing),
 )
 token_uses = st.builds(
     TokenUse,
@@ -62,7 +65,7 @@ def test_more_used_never_allows_more(
 def test_a_larger_budget_never_allows_less(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
 ) -> None:
-    larger = replace(budget, tokens=int(budget.tokens) + more)
+    larger = replace(budget, tokens_per_day=(budget.tokens_per_day or 0) + more)
     assert ceiling(larger, use, burn) >= ceiling(budget, use, burn)
 
 
@@ -72,7 +75,7 @@ def test_an_empty_budget_is_zero_and_any_other_keeps_one(
     budget: Budget, use: TokenUse, burn: int | Fraction
 ) -> None:
     status = budget_status(budget, use)
-    empty = int(use.used) + int(use.reserved) >= int(budget.tokens)
+    empty = int(use.used) + int(use.reserved) >= (budget.tokens_per_day or 0)
     assert (status.state is BudgetState.HARD) == empty
     assert (ceiling(budget, use, burn) == 0) == empty
 
@@ -98,7 +101,7 @@ def test_a_row_over_one_pool_allows_what_the_ceiling_does(
 def test_admitted_work_overshoots_by_no_more_than_its_estimates_were_wrong(
     tokens: int, jobs: list[tuple[int, int]]
 ) -> None:
-    budget, reserved, actual, wrong = Budget(tokens=tokens), 0, 0, 0
+    budget, reserved, actual, wrong = Budget(tokens_per_day=tokens), 0, 0, 0
     for expected, really in jobs:
         status = budget_status(budget, TokenUse(used=0, reserved=reserved))
         if admits(status, expected):

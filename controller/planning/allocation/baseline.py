@@ -101,16 +101,17 @@ def owed(
     """
     refused_by, rows = filling.refused_by, filling.rows
     accounts = {refused_by[pool]: _Account() for pool in pools}
-    for pool, (claim, bound, have) in enumerate(zip(claims, bounds, filling.have, strict=True)):
-        refused = refused_by[pool]
-        if refused in accounts and have < bound.need:
-            need, use, account = (
-                rows.need(pool, refused),
-                rows.use(pool, refused),
-                accounts[refused],
-            )
-            account.lack(claim.tier, use * (bound.need - max(have, bound.floor)), need)
+    for pool, bound in enumerate(bounds):
+        have, account = filling.have[pool], accounts.get(refused_by[pool])
+        if account is not None and have < bound.need:
+            need, use = rows.need(pool, refused_by[pool]), rows.use(pool, refused_by[pool])
+            missing = bound.need - max(have, bound.floor)
+            account.lack(claims[pool].tier, use * missing, need)
             account.lack(_ABOVE_ALL, use * (bound.floor - have), need)
+    pools = [pool for pool in pools if accounts[refused_by[pool]].above(claims[pool].tier)]
+    if not pools:
+        return set()
+    for pool, (claim, bound, have) in enumerate(zip(claims, bounds, filling.have, strict=True)):
         if have > bound.floor and not claim.fixed:
             everywhere, flavors = rows.profiles[rows.profile_of[pool]]
             for draw in (everywhere, *flavors):
@@ -144,11 +145,11 @@ class _Account:
     def hold(self, tier: int, units: int) -> None:
         self._held[tier] = self._held.get(tier, 0) + units
 
+    def above(self, tier: int) -> list[int]:
+        return [each for each in self._lacking if each > tier]
+
     def leaves_nothing(self, tier: int, use: int, left: int) -> bool:
-        above = [each for each in self._lacking if each > tier]
-        return (
-            bool(above)
-            and min(self._least[each] for each in above) <= use
-            and sum(self._lacking[each] for each in above)
-            >= left + sum(held for each, held in self._held.items() if each <= tier)
-        )
+        above = self.above(tier)
+        return min(self._least[each] for each in above) <= use and sum(
+            self._lacking[each] for each in above
+        ) >= left + sum(held for each, held in self._held.items() if each <= tier)

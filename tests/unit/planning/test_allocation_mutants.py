@@ -93,8 +93,8 @@ MUTANTS = (
     Mutant(
         "whoever has no more than a baseline has it by the baseline",
         "allocation/baseline.py",
-        "above = [each for each in self._lacking if each > tier]",
-        "above = list(self._lacking)",
+        "return [each for each in self._lacking if each > tier]",
+        "return list(self._lacking)",
         f"{ALLOCATION}:test_a_baseline_that_decides_is_named()",
     ),
     Mutant(

@@ -8,11 +8,10 @@ from fractions import Fraction
 import pytest
 
 from controller.model.decision import Bound
+from controller.model.scarcity import Budget, Pacing
 from controller.planning.allocation import AmountError, Claim, allocate
 from controller.planning.budget import (
-    Budget,
     BudgetState,
-    Pacing,
     TokenUse,
     admits,
     budget_ceiling,
@@ -45,7 +44,7 @@ def use(used: int, left: int = 720, **fields: int) -> TokenUse:
 def test_what_running_jobs_reserved_counts_as_gone(
     used: int, reserved: int, state: BudgetState
 ) -> None:
-    assert budget_status(Budget(tokens=1000), use(used, reserved=reserved)).state is state
+    assert budget_status(Budget(tokens_per_day=1000), use(used, reserved=reserved)).state is state
 
 
 @pytest.mark.parametrize(
@@ -58,31 +57,33 @@ def test_what_running_jobs_reserved_counts_as_gone(
         (Pacing.NEVER, 1, 990, None),
         (Pacing.NEVER, 1, 1000, 0),
         (Pacing.ALWAYS, 1, 700, 6),
-        (Pacing.ALWAYS, Fraction(3, 2), 700, 9),
+        (Pacing.ALWAYS, Decimal("1.5"), 700, 9),
         (Pacing.ALWAYS, 3, 800, 4),
     ],
 )
 def test_pacing_holds_to_what_lasts_until_the_reset(
-    pacing: Pacing, burst: Fraction, used: int, ceiling: int | None
+    pacing: Pacing, burst: Decimal, used: int, ceiling: int | None
 ) -> None:
-    status = budget_status(Budget(tokens=1000, pacing=pacing, burst=burst), use(used, left=50))
+    status = budget_status(
+        Budget(tokens_per_day=1000, pacing=pacing, burst=burst), use(used, left=50)
+    )
     assert budget_ceiling(status, 1) == ceiling
 
 
 def test_without_hard_it_is_paced_and_never_stopped() -> None:
-    status = budget_status(Budget(tokens=1000, hard=False), use(1500))
+    status = budget_status(Budget(tokens_per_day=1000, hard=False), use(1500))
     assert status.state is BudgetState.WARN
     assert budget_ceiling(status, 1) == 1
 
 
 def test_a_burn_that_is_not_known_limits_nothing_but_an_empty_budget_stops_all() -> None:
-    warned, empty = (budget_status(Budget(tokens=10), use(used)) for used in (9, 10))
+    warned, empty = (budget_status(Budget(tokens_per_day=10), use(used)) for used in (9, 10))
     assert budget_ceiling(warned, None) is None
     assert budget_ceiling(empty, None) == 0
 
 
 def test_the_outlook() -> None:
-    status = budget_status(Budget(tokens=1_000_000), use(400_000, burn_per_minute=500))
+    status = budget_status(Budget(tokens_per_day=1_000_000), use(400_000, burn_per_minute=500))
     assert status.exhausted_in == 1200
     assert not status.before_reset
     assert status.burn_ratio == Fraction(4, 5)
@@ -91,30 +92,30 @@ def test_the_outlook() -> None:
 
 def test_alarm_takes_both_a_fast_burn_and_an_early_end() -> None:
     late = use(600, left=1200, burn_per_minute=1)
-    assert budget_status(Budget(tokens=1000), late).alarming
+    assert budget_status(Budget(tokens_per_day=1000), late).alarming
     calm = use(570, left=216, burn_per_minute=1)  # 57 % used at 85 % of the day
-    assert not budget_status(Budget(tokens=1000), calm).alarming
+    assert not budget_status(Budget(tokens_per_day=1000), calm).alarming
     recovered = use(600, left=1200, burn_per_minute=0)
-    assert not budget_status(Budget(tokens=1000), recovered).alarming
+    assert not budget_status(Budget(tokens_per_day=1000), recovered).alarming
 
 
 def test_at_the_reset_and_without_a_budget_nothing_is_divided_by_zero() -> None:
-    at_reset = budget_status(Budget(tokens=10), TokenUse(used=9, minutes_to_reset=0))
+    at_reset = budget_status(Budget(tokens_per_day=10), TokenUse(used=9, minutes_to_reset=0))
     assert (at_reset.pace, budget_ceiling(at_reset, 1)) == (None, None)
-    nothing = budget_status(Budget(tokens=0), use(0))
+    nothing = budget_status(Budget(tokens_per_day=0), use(0))
     assert (nothing.state, nothing.burn_ratio) == (BudgetState.HARD, None)
-    just_begun = budget_status(Budget(tokens=10), use(0, left=DAY))
+    just_begun = budget_status(Budget(tokens_per_day=10), use(0, left=DAY))
     assert just_begun.burn_ratio is None
 
 
 @pytest.mark.parametrize("amount", [-1, 0.5, Decimal("NaN")])
 def test_what_is_negative_or_inexact_is_refused(amount: object) -> None:
     with pytest.raises(AmountError):
-        budget_status(Budget(tokens=amount), use(0))  # type: ignore[arg-type]
+        budget_status(Budget(tokens_per_day=amount), use(0))  # type: ignore[arg-type]
 
 
 def test_a_tenants_pools_share_its_pace() -> None:
-    row = budget_row("acme", budget_status(Budget(tokens=1000), use(800, left=20)))
+    row = budget_row("acme", budget_status(Budget(tokens_per_day=1000), use(800, left=20)))
     assert row is not None
     assert (row.name, row.capacity, row.bound) == ("budget:acme", 10, Bound.BUDGET)
     pools = [
@@ -126,7 +127,7 @@ def test_a_tenants_pools_share_its_pace() -> None:
 
 
 def test_an_empty_budget_takes_floors_and_pins_too() -> None:
-    row = budget_row("acme", budget_status(Budget(tokens=10), use(10)))
+    row = budget_row("acme", budget_status(Budget(tokens_per_day=10), use(10)))
     assert row is not None
     pool = Claim(pool="a", tenant="acme", demand=3, min=1, pin=1, uses={row.name: 1})
     allotment = allocate([pool], [row])["a"]
@@ -134,7 +135,7 @@ def test_an_empty_budget_takes_floors_and_pins_too() -> None:
 
 
 def test_a_job_is_admitted_only_if_it_fits_what_is_left() -> None:
-    status = budget_status(Budget(tokens=100), use(60, reserved=20))
+    status = budget_status(Budget(tokens_per_day=100), use(60, reserved=20))
     assert admits(status, 20)
     assert not admits(status, 21)
 
