@@ -207,7 +207,8 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     ),
     Code.NOT_BECOMING_READY: Wording(
         "Not becoming ready",
-        "{stuck:pod} crash or fit nowhere: no more than {value:replica} until they are ready",
+        "{stuck:pod} crash, cannot start or fit nowhere:"
+        " no more than {value:replica} until they are ready",
     ),
 }
 

@@ -23,6 +23,18 @@ from controller.planning.stand_down import (
 
 UNSCHEDULABLE: Final = "Unschedulable"
 """The scheduler's reason for a pod that fits nowhere."""
+NOT_STARTING: Final = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+"""The kubelet's reasons for a container that goes on waiting until somebody does something."""
 
 
 def hold(draft: Draft) -> None:
@@ -109,7 +121,7 @@ def _contested(draft: Draft) -> bool:
 
 
 def _not_becoming_ready(draft: Draft) -> bool:
-    """Pods that crash or fit nowhere: more of them would do the same."""
+    """Pods that crash, cannot start or fit nowhere: more of them would do the same."""
     if draft.replicas <= draft.current or not isinstance(draft.seen.pods, Fresh):
         return False
     stuck = sum(_is_stuck(pod) for pod in draft.seen.pods.value.items)
@@ -123,6 +135,8 @@ def _is_stuck(pod: Pod) -> bool:
     if pod.phase is PodPhase.UNSCHEDULED:
         # a pod that the scheduler has not looked at yet has no reason
         return pod.reason == UNSCHEDULABLE
+    if pod.phase is PodPhase.STARTING:
+        return pod.reason in NOT_STARTING
     return pod.phase is PodPhase.CRASHING
 
 

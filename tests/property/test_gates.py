@@ -136,6 +136,37 @@ def test_any_word_but_a_no_keeps_a_deployment_as_it_is(
     assert world.ask({pool.key: held}).decisions[pool.key].next == replicas
 
 
+@given(
+    pool=pools(),
+    replicas=sizes,
+    work=st.lists(st.integers(0, 40), min_size=10, max_size=40),
+    phase=st.sampled_from([PodPhase.CRASHING, PodPhase.STARTING]),
+)
+def test_where_every_new_pod_fails_growth_ends_with_the_first_of_them(
+    pool: Pool, replicas: int, work: list[int], phase: PodPhase
+) -> None:
+    world, sound = World({pool: replicas}), replicas
+    for messages in work:
+        size = world.replicas[pool.key]
+        sound = min(sound, size)  # Kubernetes takes those that are not ready first
+        failing = tuple(
+            Pod(name=f"p{number}", phase=phase, reason="ImagePullBackOff")
+            for number in range(size - sound)
+        )
+        seen = world.seen(messages)[pool.key]
+        pods = Fresh(value=Pods(ready=sound, items=failing), at=world.now)
+        result, world.memory = world._plan({pool.key: replace(seen, pods=pods)})
+        decision = result.decisions[pool.key]
+        assert decision.next is not None
+        if failing:
+            assert decision.next <= size
+        if decision.next < (decision.target or 0):
+            assert decision.reasons[-1].code is Code.NOT_BECOMING_READY
+        assert decision.next <= max(size, pool.max)
+        world.replicas[pool.key] = decision.next
+        world.now += 1
+
+
 # a Deployment as the API server may serve it: replicas may be missing, and defaults to 1
 odd_replicas = st.one_of(st.integers(max_value=-1), st.integers(min_value=2**31))
 

@@ -131,7 +131,7 @@ GOLDEN = {
     Code.FROZEN: "frozen by mara (OPS-881): stays at 4 replicas",
     Code.CONTESTED: "somebody else keeps setting it back, 3 times, last from 5 to 9:"
     " left at 4 replicas until nobody has for 5 min, 12 s to go",
-    Code.NOT_BECOMING_READY: "1 pod crash or fit nowhere:"
+    Code.NOT_BECOMING_READY: "1 pod crash, cannot start or fit nowhere:"
     " no more than 4 replicas until they are ready",
 }
 

@@ -8,7 +8,15 @@ from controller.model.decision import Code, Gate
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Pin
 from controller.model.memory import Memory
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.observation import (
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Workload,
+)
 from controller.model.readings import Fresh, Stale, Why
 from controller.planning.planner import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
@@ -141,6 +149,38 @@ def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
     result, _ = plan(observation, Fleet(pools=(pool,)), intents, Memory(), START)
     decision = result.decisions[pool.key]
     assert (decision.target, decision.next, decision.gate) == (6, 6, None)
+
+
+STUCK = [
+    (PodPhase.CRASHING, "CrashLoopBackOff"),
+    (PodPhase.STARTING, "ImagePullBackOff"),
+    (PodPhase.UNSCHEDULED, "Unschedulable"),
+]
+ON_THEIR_WAY = [
+    (PodPhase.STARTING, "ContainerCreating"),
+    (PodPhase.UNSCHEDULED, ""),
+    (PodPhase.RUNNING, "ContainersNotReady"),
+]
+
+
+def one_pod(phase: PodPhase, reason: str) -> Fresh[Pods]:
+    return Fresh(value=Pods(items=(Pod(name="a", phase=phase, reason=reason),)), at=START)
+
+
+@pytest.mark.parametrize(("phase", "reason"), STUCK)
+def test_pods_that_do_not_become_ready_stop_growth_and_say_so(phase: PodPhase, reason: str) -> None:
+    story = Story(make_pool(behavior=QUICK), replicas=3)
+    decision = story.tick(9, pods=one_pod(phase, reason))
+    assert (decision.target, decision.next, decision.gate) == (9, 3, Gate.NOT_BECOMING_READY)
+    assert codes(decision)[-1] is Code.NOT_BECOMING_READY
+    assert decision.reasons[-1].numbers == {"stuck": 1}
+    assert story.tick(1, pods=one_pod(phase, reason)).next == 1
+
+
+@pytest.mark.parametrize(("phase", "reason"), ON_THEIR_WAY)
+def test_pods_on_their_way_stop_nothing(phase: PodPhase, reason: str) -> None:
+    story = Story(make_pool(behavior=QUICK), replicas=3)
+    assert story.tick(9, pods=one_pod(phase, reason)).next == 9
 
 
 def test_a_window_only_passes_while_something_is_seen() -> None:
