@@ -190,10 +190,11 @@ def test_a_pause_is_on_unless_it_is_false(value: str, paused: bool) -> None:
 def test_paused_replicas_pause_by_being_there() -> None:
     assert is_paused({PAUSED_REPLICAS: "", PAUSED: "false"})
     assert paused_replicas({PAUSED_REPLICAS: "3"}) == 3
+    assert paused_replicas({PAUSED_REPLICAS: "+" + "0" * 5_000 + "7"}) == 7
     assert paused_replicas({PAUSED: "true"}) is None
 
 
-@pytest.mark.parametrize("value", ["", "three", "1.5", " 1", "99999999999"])
+@pytest.mark.parametrize("value", ["", "three", "1.5", " 1", "99999999999", "9" * 5_000])
 def test_paused_replicas_that_are_no_number_are_an_error(value: str) -> None:
     with pytest.raises(AnnotationError):
         paused_replicas({PAUSED_REPLICAS: value})
