@@ -80,14 +80,14 @@ class NativePreset(StrEnum):
 
 
 class NativeCosts(Value):
-    """Rule native by numbers: what it is worth, in replica-seconds, that one task need not wait a
-    whole time to ready, for a replica that would be started and for one that runs; and how long a
-    replica is superfluous before it goes. With `late_share`, the share of arrivals that may wait,
+    """Rule native by numbers: how many replica-seconds it is worth that one task waits a second
+    less, for a replica that would be started and for one that runs; and how long a replica is
+    superfluous before it goes. With `late_share`, the share of arrivals that may wait,
     both costs are where the rule begins: it learns how much more or less they must be.
     """
 
-    start_wait_cost_s: float
-    keep_wait_cost_s: float
+    start_wait_cost: float
+    keep_wait_cost: float
     hold_s: float = 0.0
     late_share: float | None = None
 

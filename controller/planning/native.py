@@ -54,11 +54,11 @@ _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 
 
 # hardly anybody waits
-PROMPT: Final = NativeCosts(start_wait_cost_s=380.0, keep_wait_cost_s=1400.0, late_share=0.035)
+PROMPT: Final = NativeCosts(start_wait_cost=20.0, keep_wait_cost=74.0, late_share=0.035)
 # many wait, but nobody longer than one time to ready, and little is paid
-THRIFTY: Final = NativeCosts(start_wait_cost_s=20.0, keep_wait_cost_s=140.0)
+THRIFTY: Final = NativeCosts(start_wait_cost=1.05, keep_wait_cost=7.4)
 # replicas seldom change
-CALM: Final = NativeCosts(start_wait_cost_s=400.0, keep_wait_cost_s=2000.0, hold_s=180.0)
+CALM: Final = NativeCosts(start_wait_cost=21.0, keep_wait_cost=105.0, hold_s=180.0)
 
 
 class NativeInput(NamedTuple):
@@ -130,15 +130,15 @@ def native(
     rate = state.rate.expected
 
     # a waiting task is served by a new replica or by the next completion, whichever is sooner
-    longest_wait = min(1.0, task_s / (max(state.mean, 1.0) * _ready_s(seen)))
+    longest_wait_s = min(_ready_s(seen), task_s / max(state.mean, 1.0))
     # it needs the slot that is free next, or one that is free again before a new one is ready
     served = 1.0 + _ready_s(seen) / max(task_s, 1e-3)
     start_at, keep_at = _levels(
         state.moves,
         min(max(ceil(served / scale * _STEPS), 1), BINS),
-        rate * longest_wait * setting.start_wait_cost_s * state.worth,
+        rate * longest_wait_s * setting.start_wait_cost * state.worth,
         # what goes has to be started again, which costs a time to ready
-        rate * (longest_wait * setting.keep_wait_cost_s * state.worth + _ready_s(seen) / scale),
+        rate * (longest_wait_s * setting.keep_wait_cost * state.worth + _ready_s(seen) / scale),
     )
     base = replicas_needed(demand, seen.slots, seen.pending + seen.in_flight)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))

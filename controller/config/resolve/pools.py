@@ -75,8 +75,8 @@ def _native(entry: NativeEntry) -> NativePreset | NativeCosts:
     if entry.start_wait_cost is None or entry.keep_wait_cost is None:
         return NativePreset(entry.setting or NativePreset.PROMPT)
     return NativeCosts(
-        start_wait_cost_s=entry.start_wait_cost,
-        keep_wait_cost_s=entry.keep_wait_cost,
+        start_wait_cost=float(entry.start_wait_cost),
+        keep_wait_cost=float(entry.keep_wait_cost),
         hold_s=entry.hold or 0.0,
         late_share=None if entry.late_share is None else float(entry.late_share),
     )

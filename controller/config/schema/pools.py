@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from controller.config.numbers import Part, Seconds, Weight
+from controller.config.numbers import Factor, Part, Seconds, Weight
 from controller.config.scalars import (
     DnsLabel,
     DnsSubdomain,
     NatsName,
     SignalName,
     Wait,
-    spell_duration,
 )
 from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry
@@ -99,12 +99,12 @@ class NativeEntry(Section):
     setting: Literal["prompt", "thrifty", "calm"] | None = Field(
         default=None, description="prompt, thrifty or calm. Default prompt."
     )
-    start_wait_cost: Wait | None = Field(
+    start_wait_cost: Factor | None = Field(
         default=None,
-        description="Replica time that it is worth to spare one task a wait of a whole start: a "
-        "duration. It decides which replicas are started ahead.",
+        description="How many replica-seconds it is worth that one task waits a second less. It "
+        "decides which replicas are started ahead.",
     )
-    keep_wait_cost: Wait | None = Field(
+    keep_wait_cost: Factor | None = Field(
         default=None,
         description="The same for replicas that run already; at least start_wait_cost.",
     )
@@ -119,10 +119,10 @@ class NativeEntry(Section):
 
     @field_validator("keep_wait_cost")
     @classmethod
-    def _keeps_what_it_starts(cls, keep: float, info: ValidationInfo) -> float:
+    def _keeps_what_it_starts(cls, keep: Decimal, info: ValidationInfo) -> Decimal:
         start = info.data.get("start_wait_cost")
         if start is not None and keep < start:
-            raise ValueError(f"must be at least start_wait_cost ({spell_duration(start)})")
+            raise ValueError(f"must be at least start_wait_cost ({start})")
         return keep
 
     @model_validator(mode="after")

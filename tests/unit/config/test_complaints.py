@@ -175,7 +175,7 @@ def test_the_files_top_level(complaints: Complain, text: str, complaint: str) ->
         ("native: {hold: 4m}", "start_wait_cost and keep_wait_cost need each other"),
         (
             "native: {start_wait_cost: 90, keep_wait_cost: 60}",
-            "native.keep_wait_cost: the number 60 must be at least start_wait_cost (90s)",
+            "native.keep_wait_cost: the number 60 must be at least start_wait_cost (90)",
         ),
         ("a\u202eb: 1", 'pools[0]."a�b": unknown key'),
         ("behavior: {scaleup: {}}", 'scaleup: unknown key; did you mean "scaleUp"?'),

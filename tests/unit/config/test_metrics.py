@@ -209,14 +209,14 @@ def test_modifiers_and_fallback_are_kept(fleet: dict[str, Any], dump: Dump) -> N
         ({}, NativePreset.PROMPT),
         ({"setting": "thrifty"}, NativePreset.THRIFTY),
         (
-            {"start_wait_cost": "1m", "keep_wait_cost": 90, "hold": "3m", "late_share": 0.05},
+            {"start_wait_cost": 2.5, "keep_wait_cost": 90, "hold": "3m", "late_share": 0.05},
             NativeCosts(
-                start_wait_cost_s=60.0, keep_wait_cost_s=90.0, hold_s=180.0, late_share=0.05
+                start_wait_cost=2.5, keep_wait_cost=90.0, hold_s=180.0, late_share=0.05
             ),
         ),
         (
             {"start_wait_cost": 0, "keep_wait_cost": 0},
-            NativeCosts(start_wait_cost_s=0.0, keep_wait_cost_s=0.0),
+            NativeCosts(start_wait_cost=0.0, keep_wait_cost=0.0),
         ),
     ],
 )

@@ -127,9 +127,9 @@ def test_a_busier_pool_has_spares_and_a_quiet_one_has_none() -> None:
 def test_who_pays_more_for_waits_never_starts_or_keeps_less() -> None:
     state, _, now = lived(PROMPT, every_s=15.0, service_s=60.0)
     known = seen(1, 4, arrivals=state.arrivals + 1, completions=state.completions, replicas=5)
-    costs = (10.0, 50.0, 200.0, 1000.0, 5000.0)
+    costs = (0.5, 2.5, 10.0, 50.0, 250.0)
     advices = [
-        native(known, state, NativeCosts(start_wait_cost_s=cost, keep_wait_cost_s=2 * cost), now)[0]
+        native(known, state, NativeCosts(start_wait_cost=cost, keep_wait_cost=2 * cost), now)[0]
         for cost in costs
     ]
     assert [advice.start for advice in advices] == sorted(advice.start for advice in advices)
@@ -154,7 +154,7 @@ def test_more_pending_never_asks_for_less_where_tasks_are_short() -> None:
 
 
 def test_what_would_have_to_be_started_again_stays_even_where_waits_are_free() -> None:
-    free = NativeCosts(start_wait_cost_s=0.0, keep_wait_cost_s=0.0)
+    free = NativeCosts(start_wait_cost=0.0, keep_wait_cost=0.0)
     _, often, _ = lived(free, every_s=7.0, service_s=1.5)
     _, seldom, _ = lived(free, every_s=350.0, service_s=1.5)
     assert often.base == 0 < often.keep
@@ -188,7 +188,7 @@ def test_idle_replicas_go_when_the_arrivals_stop() -> None:
 
 
 def test_what_is_superfluous_goes_only_after_it_was_so_for_the_whole_hold() -> None:
-    setting = NativeCosts(start_wait_cost_s=0.0, keep_wait_cost_s=0.0, hold_s=60.0)
+    setting = NativeCosts(start_wait_cost=0.0, keep_wait_cost=0.0, hold_s=60.0)
     _, state = native(seen(0, 1, arrivals=1, replicas=1), None, setting, 0.0)
     idle = seen(arrivals=1, completions=1, replicas=1)
     held: list[int] = []
