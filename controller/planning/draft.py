@@ -21,7 +21,8 @@ class Draft:
 
     `replicas` is the number on its way from
     recommendation to target to next; `unheld` what it would be if nothing remembered held it,
-    `alone` what its own limits leave it before anything is shared.
+    `stable` what its windows make of that (0 where none is asked), `alone` what its own limits
+    leave it before anything is shared.
     `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
     `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
     limits of this pool alone; `pinned` the spares that an operator asked for, `spares` those for
@@ -55,6 +56,7 @@ class Draft:
         "seen",
         "settled",
         "spares",
+        "stable",
         "target",
         "unheld",
         "unknown",
@@ -91,6 +93,7 @@ class Draft:
         self.now = now
         self.current = self.replicas = self.unheld = self.target = workload.replicas
         self.recommendation = self.alone = workload.replicas
+        self.stable = 0
         self.resource_version = workload.resource_version
         self.active = active
         self.left_alone = False

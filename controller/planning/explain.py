@@ -18,7 +18,8 @@ class Wording(NamedTuple):
 
     In a sentence `{name}` is a number, `{name:noun}` the number with its noun, `{value}` the
     replicas after the rule, `{blindness}` why a reading is absent and for how long, if that is
-    known, `{outlook}` when a budget will be empty, if anything burns. A name that ends in `_s` is shown as a duration.
+    known, `{outlook}` when a budget will be empty, if anything burns. A name that ends in `_s` is
+    shown as a duration.
     """
 
     title: str

@@ -9,6 +9,7 @@ from controller.planning.behavior import REPLICAS_LIMIT
 from controller.planning.blind import lift_blind
 from controller.planning.draft import Draft
 from controller.planning.gates import dispute
+from controller.planning.history import warm_up_left_s
 from controller.planning.spares import spares_for
 
 
@@ -87,12 +88,14 @@ def _add_spares(draft: Draft, spares: int, bound: Bound) -> None:
 def _with_spares(draft: Draft) -> int:
     """The spares on top of what the work needs, as far as that is known and granted.
 
-    What a window, a policy or silence keeps beyond it has its spares among it: the size it is kept
-    at may hold spares already, and would grow by them at every plan. Where a policy grants less
-    than the work needs, spares would only be the growth that it forbids.
+    What a policy, silence or a young memory keeps beyond it has its spares among it: the size it is
+    kept at may hold spares already, and would grow by them at every plan. Where a policy grants
+    less than the work needs, spares would only be the growth that it forbids.
     """
-    is_granted = draft.work.counted and draft.recommendation >= draft.unheld
-    needed = max(draft.unheld if is_granted else 0, draft.min)
+    needed = draft.min
+    if draft.work.counted and draft.recommendation >= draft.stable:
+        is_young = warm_up_left_s(draft.pool, draft.memory, draft.now) > 0
+        needed = max(needed, draft.unheld if is_young else draft.stable)
     return max(draft.replicas, needed + draft.pinned + draft.spares)
 
 

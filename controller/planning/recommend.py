@@ -170,7 +170,7 @@ def _by_behavior(draft: Draft, raw: int) -> int:
     low = max(draft.min, BOTTOM)
     wanted = draft.unheld = max(raw, low)
     history = memory.recommendations
-    stable = stabilize(current, wanted, history, behavior, now)
+    stable = draft.stable = stabilize(current, wanted, history, behavior, now)
     draft.history = remember(history, raw, now, longest_window_s(behavior))
     if stable != wanted:
         explain_window(draft, stable, wanted)

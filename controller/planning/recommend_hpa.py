@@ -134,7 +134,7 @@ def _explain(draft: Draft, done: Pass, low: int) -> None:
         if draft.replicas != draft.current:  # out of bounds: the HPA goes there unasked
             draft.bound = Bound.MIN if draft.replicas > draft.current else Bound.MAX
         return
-    draft.unheld = max(raw, low)
+    draft.unheld, draft.stable = max(raw, low), max(stable, low)
     if max(stable, low) != draft.unheld:
         explain_window(draft, stable, draft.unheld)
     if limited.reason is LimitReason.SCALE_UP_LIMIT and draft.pool.without_behavior:

@@ -213,7 +213,7 @@ def member(tenant: str, name: str, sayings: list[dict[str, object]]) -> Pool:
         stream="TASKS",
         consumer=f"{tenant}-{name}",
         behavior=STEADY,
-        max=12,
+        max=6,
         cooldown_s=4.5,
     )
     for fields in sayings:
@@ -287,7 +287,7 @@ class Load(NamedTuple):
 
 loads = st.builds(
     Load,
-    pending=st.one_of(st.integers(0, 3), st.integers(0, 30)),
+    pending=st.one_of(st.integers(0, 3), st.integers(0, 8), st.integers(0, 30)),
     in_flight=st.sampled_from([0, 0, 1, 4]),
     lag=st.integers(0, 12),
 )
@@ -336,13 +336,17 @@ class Cluster:
         self.tenants, self.room = surroundings or ({}, UNREAD)
         self.memory = Memory()
         self.now = START
-        self.replicas = {
-            pool.key: sizes[number % len(sizes)] for number, pool in enumerate(fleet.pools)
-        }
+        self.replicas: dict[PoolKey, int] = {}
+        self.resize(sizes)
 
     def __repr__(self) -> str:
         said = (self.fleet, self.intents, self.replicas, self.tenants, self.room, self.memory)
         return "\n".join(as_bytes(one).decode() for one in said)
+
+    def resize(self, sizes: Sequence[int]) -> None:
+        """Somebody else sets every pool's size."""
+        for number, pool in enumerate(self.fleet.pools):
+            self.replicas[pool.key] = sizes[number % len(sizes)]
 
     def seen(self, work: Sequence[Load]) -> Observation:
         """Everything, as it is now; each pool has its turn of the loads."""
@@ -409,11 +413,15 @@ def clusters(
     overridden: bool = True,
     most: int = 6,
 ) -> Cluster:
-    """A fleet after a past of its own."""
+    """A fleet after a past of its own, and after somebody set sizes by hand."""
     fleet = draw(fleets(scarce=scarce, measured=measured, most=most))
     intents = draw(intents_for(fleet)) if overridden else Intents()
     around = draw(surroundings_of(fleet)) if scarce else None
-    return Cluster(fleet, draw(some_sizes), intents, around).live(draw(pasts))
+    cluster = Cluster(fleet, draw(some_sizes), intents, around).live(draw(pasts))
+    by_hand = draw(st.one_of(st.none(), some_sizes))
+    if by_hand is not None:
+        cluster.resize(by_hand)
+    return cluster
 
 
 def of_pools(seen: Observation, changes: Mapping[PoolKey, Mapping[str, object]]) -> Observation:

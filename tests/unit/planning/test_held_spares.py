@@ -65,8 +65,13 @@ def test_spares_that_woke_an_idle_pool_are_not_taken_for_work() -> None:
     assert story.ticks(20) == [2] * 20
 
 
-def test_a_pin_counts_what_a_window_keeps_and_adds_what_is_missing() -> None:
-    story = Story(make_pool(), replicas=6).warmed_up(pending=6)
+def test_spares_stand_on_what_a_window_keeps() -> None:
+    story = Story(make_pool(warm=WARM), replicas=6).warmed_up(pending=4)
+    assert [story.tick(pending=work).next for work in (4, 0, 3, 0, 4)] == [6] * 5
+
+
+def test_a_pin_in_a_young_memory_counts_what_runs() -> None:
+    story = Story(make_pool(), replicas=6)
     story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=3),))
     assert story.tick(pending=1).next == 6
     assert story.tick(pending=5).next == 8

@@ -215,15 +215,15 @@ MUTANTS = (
     Mutant(
         "a pin stands on what is merely kept",
         "limit",
-        "needed = max(draft.unheld if is_granted else 0, draft.min)",
-        "needed = max(draft.replicas, draft.min)",
+        "    needed = draft.min\n",
+        "    needed = max(draft.replicas, draft.min)\n",
         "test_held_spares:"
         "test_a_blind_pool_with_spares_does_not_grow_by_them_again_and_again(Rule.NATIVE)",
     ),
     Mutant(
         "spares open a way around a policy on growth",
         "limit",
-        "draft.work.counted and draft.recommendation >= draft.unheld",
+        "draft.work.counted and draft.recommendation >= draft.stable",
         "draft.work.counted",
         "test_held_spares:test_spares_open_no_way_around_a_policy_on_growth(Rule.NATIVE)",
     ),
