@@ -5,7 +5,8 @@ To record them anew after an intended change of behaviour, from the root of the 
     PYTHONPATH=.:tests python -m golden.replay
 
 `NAME.fleet.json` is a fleet, `NAME.ticks.jsonl` what was seen of it, `NAME.plans.jsonl` the plan of
-each of these ticks. The difference between old plans and new ones is what changes for users.
+each of these ticks. The difference between old plans and new ones is what changes for users: the
+ticks stay as they are, and only a scene without any is played.
 """
 
 from __future__ import annotations
@@ -51,14 +52,24 @@ def replayed(fleet: Fleet, ticks: list[Tick]) -> Iterator[str]:
 
 
 def record(scene: Scene) -> None:
+    """The fleet and the ticks of a scene."""
     fleet = msgspec.json.format(msgspec.json.encode(scene.fleet), indent=1)
     ticks = b"".join(encode_tick(tick) + b"\n" for tick in scene.ticks)
-    plans = "".join(f"{line}\n" for line in replayed(scene.fleet, scene.ticks))
     (FOLDER / f"{scene.name}.fleet.json").write_bytes(fleet + b"\n")
     (FOLDER / f"{scene.name}.ticks.jsonl").write_bytes(ticks)
-    (FOLDER / f"{scene.name}.plans.jsonl").write_text(plans, "utf-8")
+    (FOLDER / f"{scene.name}.plans.jsonl").touch()
+
+
+def record_plans(name: str) -> None:
+    """The plans of what is on disk."""
+    fleet, ticks, _ = recorded(name)
+    plans = "".join(f"{line}\n" for line in replayed(fleet, ticks))
+    (FOLDER / f"{name}.plans.jsonl").write_text(plans, "utf-8")
 
 
 if __name__ == "__main__":
     for each in scenes():
-        record(each)
+        if each.name not in names():
+            record(each)
+    for one in names():
+        record_plans(one)
