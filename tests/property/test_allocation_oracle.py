@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.planning.allocation import Allotment, Amount, Claim, Row, SharingPolicy, allocate
@@ -93,3 +95,23 @@ def test_a_crowd_is_shared_as_the_rule_is_written(
     result = allocate(claims, rows, weights)
     assert replicas(result) == oracle.run()
     assert_named(result, oracle)
+
+
+@UNHURRIED
+@given(fleets(), st.lists(st.lists(st.integers(0, 40), min_size=6, max_size=6), max_size=7))
+def test_what_is_known_of_uses_from_before_changes_nothing(
+    fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy], moments: list[list[int]]
+) -> None:
+    """Uses in read-only mappings are read once, whatever is short at the moments that follow."""
+    claims, rows, weights, policy = fleet
+    lasting = [
+        replace(
+            claim,
+            uses=MappingProxyType(dict(claim.uses)),
+            flavors=tuple(MappingProxyType(dict(flavor)) for flavor in claim.flavors),
+        )
+        for claim in claims
+    ]
+    for capacities in moments:
+        now = [replace(row, capacity=left) for row, left in zip(rows, capacities, strict=True)]
+        assert allocate(lasting, now, weights, policy) == allocate(claims, now, weights, policy)

@@ -55,11 +55,15 @@ class Tariff:
     """
 
     __slots__ = (
+        "_all",
+        "_asked",
         "_common_uses",
         "_held",
-        "_known",
+        "_idle",
         "_names",
         "_numbers",
+        "_on_asked",
+        "_times_asked",
         "profiles",
         "scales",
         "softs",
@@ -90,7 +94,11 @@ class Tariff:
                 self.profiles.append(Profile(everywhere, tuple(flavors)))
             self._numbers[key] = number
         self._common_uses: dict[int, int] | None = None
-        self._known: dict[frozenset[int], list[Profile]] = {}
+        self._idle = [Profile(NOTHING)] * len(self.profiles)
+        self._all = frozenset(index.values())
+        self._asked: frozenset[int] = frozenset()
+        self._times_asked = 0
+        self._on_asked = self._idle
 
     @property
     def lasts(self) -> bool:
@@ -111,19 +119,19 @@ class Tariff:
         return [known[id(claim.uses), id(claim.flavors)] for claim in claims]
 
     def on(self, rows: frozenset[int]) -> list[Profile]:
-        """The profiles as far as they draw on these rows."""
-        found = self._known.get(rows)
-        if found is None:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            found = self._known[rows] = [
-                Profile(
-                    _only(everywhere, rows),
-                    tuple([_only(flavor, rows) for flavor in flavors]) if flavors else (),
-                )
-                for everywhere, flavors in self.profiles
-            ]
-        return found
+        """The profiles as far as they draw on these rows, and on others asked for before; where
+        every moment asks for others, on all rows.
+        """
+        if not rows:
+            return self._idle
+        if not rows <= self._asked:
+            self._times_asked += 1
+            if self._times_asked > _KEPT:
+                self._asked, self._on_asked = self._all, self.profiles
+            else:
+                self._asked |= rows
+                self._on_asked = [_part(profile, self._asked) for profile in self.profiles]
+        return self._on_asked
 
     def common_use(self, row: int) -> int:
         """The greatest part that all uses of a row, but those by class of nodes, are whole in."""
@@ -214,6 +222,11 @@ def _draw(takes: Uses, softs: Sequence[int | Fraction | None]) -> Draw:
 def _need(soft: int | Fraction | None, use: int) -> int:
     """What must be left of a row: all of a use, or of a soft row its part; more than nothing."""
     return use if soft is None else max(int(soft * use), 1)
+
+
+def _part(profile: Profile, rows: frozenset[int]) -> Profile:
+    everywhere, flavors = profile
+    return Profile(_only(everywhere, rows), tuple([_only(flavor, rows) for flavor in flavors]))
 
 
 def _only(draw: Draw, rows: frozenset[int]) -> Draw:
