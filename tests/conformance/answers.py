@@ -1,7 +1,9 @@
 """How agentdash answers one case of each type: the planner's own functions on the case's inputs.
 
-`ANSWERS` maps a type to what computes its `expected`; `NOT_YET` says of every other type why it is
-not answered; `DIVERGENCES` names what is deliberately not the same.
+`ANSWERS` maps a type to what computes its `expected`; `DIVERGENCES` is the table of all that is
+deliberately not the same: the rule, what differs, and why. To print it, from the root:
+
+    PYTHONPATH=.:tests python -m conformance.answers
 """
 
 from __future__ import annotations
@@ -49,8 +51,6 @@ from controller.planning.pod_metrics import serving_pods
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]
 NOW = 100_000.0
-
-NOT_YET: Mapping[str, str] = {}
 
 
 class Divergence(NamedTuple):
@@ -106,6 +106,26 @@ DIVERGENCES: tuple[Divergence, ...] = (
         "KEDA scale from zero",
         "the first tick goes to the demand, not to one",
         "nobody waits for a second controller's next round",
+    ),
+    Divergence(
+        "HPA to and from zero",
+        "the way between zero and one is KEDA's: by activation and cooldown, one replica first",
+        "an HPA that goes to zero by a metric's number cannot see what would wake it",
+    ),
+    Divergence(
+        "HPA without metrics",
+        "a pool without metrics is sized by its queue, not by CPU at 80 %",
+        "an agent waits for its model most of the time: CPU says little",
+    ),
+    Divergence(
+        "HPA metrics of one name",
+        "two metrics of a pool that are read under one name are one reading",
+        "what was read is kept by name; the same query twice has one answer",
+    ),
+    Divergence(
+        "HPA growth without behavior",
+        "a size at most doubles, or goes to 4; the controller manager's flags are not read",
+        "these are the flags' defaults, and a fleet file has `behavior` for anything else",
     ),
     Divergence(
         "HPA and KEDA blindness",
@@ -331,3 +351,15 @@ def expected_of(kind: str, expected: Mapping[str, Any]) -> dict[str, Any]:
     if (kind, "error_contains") in uncompared:
         wanted["known"] = "error_contains" not in expected
     return wanted
+
+
+def table() -> str:
+    """The divergences for people: rule, what differs, why."""
+    return "\n".join(
+        f"{divergence.rule}\n  {divergence.what}\n  because {divergence.why}"
+        for divergence in DIVERGENCES
+    )
+
+
+if __name__ == "__main__":
+    print(table())
