@@ -5,13 +5,14 @@ tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 from controller.model.kept import Remembered, Standing
 from controller.model.memory import Memory
+from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.observation import (
     ClusterEvent,
     ClusterRoom,
@@ -23,7 +24,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.outcome import Outcome
-from controller.model.readings import Reading
+from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, Snapshot
 
@@ -49,6 +50,46 @@ class QueueSource(Protocol):
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         """A reading for each pool asked about; failures are readings too, nothing is raised."""
+        ...
+
+
+class MetricKey(NamedTuple):
+    """One metric or signal of one pool, under the name that planning/measured.py gives it."""
+
+    pool: PoolKey
+    name: str
+
+
+MetricAnswer: TypeAlias = Fresh[MetricValue] | Absent
+"""What a source has to say of one metric: a value from a complete answer, or why there is none."""
+
+
+class MetricSource(Protocol):
+    """Where pools' metrics and signals are read from: a Prometheus server, an API of the cluster.
+
+    `name` is what people call it, `reads` are the metrics it answers for, and it is not worth
+    asking more often than every `every_s` seconds.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def reads(self) -> Collection[MetricKey]:
+        """The metrics it answers for."""
+        ...
+
+    @property
+    def every_s(self) -> float:
+        """The least time between two rounds."""
+        ...
+
+    async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
+        """An answer for each of `reads` within so many seconds; failures are answers too, nothing
+        is raised.
+        """
         ...
 
 
@@ -215,6 +256,12 @@ class Workloads(Protocol):
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         """The pool's pods."""
+        ...
+
+    def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
+        """The pool's pods as the HPA sees them; none while they are not known for sure, and for
+        pools whose metrics do not ask about pods.
+        """
         ...
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 
 from controller.bus.intents import IntentBoard
@@ -15,6 +16,7 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
 from controller.engine.loop import Engine
+from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
 from controller.engine.scene import Scene
@@ -28,7 +30,9 @@ from controller.model.tick import VERSION as TICK_VERSION
 from controller.model.tick import Tick
 from controller.planning.planner import plan
 from controller.planning.resume import resumed
+from controller.ports import MetricSource
 from controller.sources.jetstream import JetStreamSource
+from controller.sources.prometheus import PrometheusSource
 from controller.sources.subjects import Subjects
 from controller.sources.usage import TokenUsageSource
 from controller.sources.wake import Wake
@@ -112,9 +116,11 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         async with (
             Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster,
             NatsSession(settings.nats, clock) as session,
+            _metric_polls(settings, clock) as metrics,
         ):
             connection = asyncio.Event()
             session.on_reconnect(connection.set)
+            cluster.workloads.measure(pools)
             cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=LOOK_S)
@@ -128,11 +134,14 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
                 clock=clock,
                 deadline_s=LOOK_S,
                 usage=usage,
+                metrics=metrics,
             )
             kv = KeyValue(session, BUCKET)
             left = await read_left(kv, with_memory=not fresh, timeout_s=LOOK_S)
-            async with usage.reading():
-                await asyncio.gather(observer.ask(pools), usage.first_read(LOOK_S))
+            async with usage.reading(), metrics.reading():
+                await asyncio.gather(
+                    observer.ask(pools), usage.first_read(LOOK_S), metrics.first_read(LOOK_S)
+                )
                 seen, now = observer.see(pools), clock.now()
             links, refusal = (session.link(), cluster.link()), session.unsupported
     except ConfigError as error:
@@ -163,9 +172,11 @@ async def _run(
         async with (
             Cluster.connect(settings.kubernetes, clock) as cluster,
             NatsSession(settings.nats, clock) as session,
+            _metric_polls(settings, clock) as metrics,
         ):
             connection = asyncio.Event()
             session.on_reconnect(connection.set)
+            cluster.workloads.measure(fleet.pools)
             cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=interval_s)
@@ -180,6 +191,7 @@ async def _run(
                 workloads=cluster.workloads,
                 supply=cluster.supply,
                 usage=usage,
+                metrics=metrics,
                 actuator=None if read_only else cluster.actuator,
                 keeper=Keeper(
                     fleet=fleet,
@@ -203,8 +215,10 @@ async def _run(
                 ),
                 interval_s=interval_s,
             )
-            async with usage.reading():
-                await usage.first_read(FIRST_SIGHT_S)
+            async with usage.reading(), metrics.reading():
+                await asyncio.gather(
+                    usage.first_read(FIRST_SIGHT_S), metrics.first_read(FIRST_SIGHT_S)
+                )
                 await _until_stopped(engine, intents, session, stopping)
             refusal = session.unsupported
     except ConfigError as error:
@@ -212,6 +226,19 @@ async def _run(
     # raised out here, because a task group would wrap it
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
+
+
+@asynccontextmanager
+async def _metric_polls(settings: Settings, clock: SystemClock) -> AsyncIterator[MetricPolls]:
+    """Everything that pools' metrics are read from; nothing is asked that no pool speaks of."""
+    async with AsyncExitStack() as stack:
+        sources: list[MetricSource] = []
+        if settings.prometheus is not None:
+            prometheus = PrometheusSource.connect(
+                settings.prometheus.url, settings.fleet.pools, clock
+            )
+            sources.append(await stack.enter_async_context(prometheus))
+        yield MetricPolls(sources, clock, interval_s=settings.controller.interval_s)
 
 
 async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from controller.engine.actuate import Hands, Write
+from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
 from controller.engine.scene import Scene
@@ -65,6 +67,7 @@ class Engine:
         scene: Scene,
         interval_s: float,
         usage: UsageSource | None = None,
+        metrics: MetricPolls | None = None,
     ) -> None:
         """Without an actuator the engine plans and writes nothing."""
         self._fleet = fleet
@@ -80,6 +83,7 @@ class Engine:
         self._recorder = recorder
         self._scene = scene
         self._interval_s = interval_s
+        self._metrics = metrics
         self._observer = Observer(
             fleet=fleet,
             queues=queues,
@@ -89,6 +93,7 @@ class Engine:
             clock=clock,
             deadline_s=interval_s,
             usage=usage,
+            metrics=metrics,
         )
         self._memory = Memory()
         self._decisions: dict[PoolKey, Decision] = {}
@@ -258,11 +263,14 @@ class Engine:
                 decisions=self._decisions,
                 links=[status.link() for status in self._links],
                 recorder=self._recorder,
-                notices=self._keeper.notices(),
+                notices=(*self._keeper.notices(), *self._metric_findings()),
                 failed_readings=self._observer.failed,
                 now=self._clock.now(),
             )
         )
+
+    def _metric_findings(self) -> Iterable[Found]:
+        return () if self._metrics is None else self._metrics.findings()
 
     async def _until(self, slot: float) -> None:
         """Sleep until the slot, or until asked to stop."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from controller.engine.metric_polls import MetricPolls
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.observation import (
@@ -26,10 +27,10 @@ _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
 
 class Observer:
     """Sees the fleet: depths by asking, Deployments, pods, quotas and nodes from the watches, wakes
-    and tokens as they come.
+    and tokens as they come, metrics as they were polled last.
 
     `deadline_s` bounds the asking; what has not answered by then is a reading too. Without `usage`
-    nobody's tokens are known.
+    nobody's tokens are known, without `metrics` nothing but the queues is measured.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Observer:
         clock: Clock,
         deadline_s: float,
         usage: UsageSource | None = None,
+        metrics: MetricPolls | None = None,
     ) -> None:
         self._fleet = fleet
         self._deployments = _by_tenant(fleet)
@@ -51,6 +53,7 @@ class Observer:
         self._workloads = workloads
         self._supply = supply
         self._usage = usage
+        self._metrics = metrics
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
@@ -111,6 +114,8 @@ class Observer:
     def shift(self, seconds: float) -> None:
         """Follow a step of the clock."""
         self._woken = {pool: at + seconds for pool, at in self._woken.items()}
+        if self._metrics is not None:
+            self._metrics.shift(seconds)
 
     def _settle_wake(self, pool: PoolKey) -> None:
         """A LIST asked after the wake counts the message itself."""
@@ -130,6 +135,8 @@ class Observer:
             wake=wake,
             wake_detail=wake_detail,
             warnings=self._workloads.warnings(pool),
+            metrics={} if self._metrics is None else self._metrics.readings(pool.key),
+            measured_pods=self._workloads.measured_pods(pool),
             task_usage=None if self._usage is None else self._usage.measured(pool.key),
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 import msgspec
 
+from controller.kube.metrics_pods import MeasuredPods
 from controller.kube.objects import (
     PodRecord,
     Refused,
@@ -102,11 +103,13 @@ _Namesakes: TypeAlias = dict[str, Pod | Refused]
 
 class PodView:
     """The pods of one namespace, counted by Deployment; a count is made anew only when one of its
-    pods changed. `usage` is what all of them take, those without a Deployment too.
+    pods changed. `usage` is what all of them take, those without a Deployment too; `measured` are
+    the pods of the Deployments named so, as the HPA sees them.
     """
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, measured: Collection[str] = ()) -> None:
         self._changed = changed
+        self.measured = MeasuredPods(measured)
         self._owner: dict[str, str] = {}
         self._pods: defaultdict[str, _Namesakes] = defaultdict(dict)
         self._counted: dict[str, Pods | Refused] = {}
@@ -146,6 +149,7 @@ class PodView:
             self._drop(record.name)
         if record.deployment is not None:
             self._keep(record, record.deployment)
+            self.measured.put(record.name, record.deployment, found)
         return record.name
 
     def _keep(self, record: PodRecord, deployment: str) -> None:
@@ -159,6 +163,7 @@ class PodView:
         deployment = self._owner.pop(name, None)
         if deployment is None:
             return
+        self.measured.drop(name, deployment)
         del self._pods[deployment][name]
         if not self._pods[deployment]:
             del self._pods[deployment]

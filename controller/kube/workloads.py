@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -11,11 +11,13 @@ from controller.kube.client import Client
 from controller.kube.cluster_events import WarningView
 from controller.kube.freshness import Freshness
 from controller.kube.link import LinkTracker
+from controller.kube.metrics_pods import measured_deployments
 from controller.kube.objects import Refused
 from controller.kube.quotas import QuotaView, quota_reading
 from controller.kube.reflector import Reflector, Resource, View
 from controller.kube.views import DeploymentView, PodView
 from controller.model.fleet import Pool
+from controller.model.metrics import MeasuredPod
 from controller.model.observation import ClusterEvent, Pods, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
@@ -35,6 +37,7 @@ class NamespaceWorkloads:
         clock: Clock,
         link: LinkTracker,
         selector: str,
+        measured: frozenset[str],
         changed: Callable[[str, str], None],
         on_answer: Callable[[], None],
     ) -> None:
@@ -48,7 +51,7 @@ class NamespaceWorkloads:
             return Reflector(client, resource, view, freshness, clock)
 
         self.deployments = DeploymentView(of_namespace)
-        self.pods = PodView(of_namespace)
+        self.pods = PodView(of_namespace, measured)
         self.quotas = QuotaView()
         self.warnings = WarningView(clock)
         self.deployments_reflector = reflect(
@@ -111,9 +114,16 @@ class ClusterWorkloads:
         self._tasks = tasks
         self._selector = selector or ""
         self._callbacks: list[Callable[[str, str], None]] = []
+        self._measured: dict[str, frozenset[str]] = {}
         self._namespaces: dict[str, NamespaceWorkloads] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
+
+    def measure(self, pools: Iterable[Pool]) -> None:
+        """Keep the pods of these pools as the HPA sees them, where their metrics ask about pods;
+        holds for the namespaces set from now on.
+        """
+        self._measured = measured_deployments(pools)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these; what is known of those that stay is kept."""
@@ -127,6 +137,7 @@ class ClusterWorkloads:
                 clock=self._clock,
                 link=self._link,
                 selector=self._selector,
+                measured=self._measured.get(name, frozenset()),
                 changed=self._changed,
                 on_answer=self._progress.set,
             )
@@ -149,6 +160,15 @@ class ClusterWorkloads:
             return self._unwatched(pool.namespace)
         found = namespace.pods.get(pool.deployment)
         return _believed(namespace.pods_reflector.freshness.judge(found), pool)
+
+    def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
+        """The pool's pods as the HPA sees them; none while the view of them is not complete, and
+        for pools that are not measured.
+        """
+        namespace = self._namespaces.get(pool.namespace)
+        if namespace is None or not isinstance(self.pods(pool), Fresh):
+            return ()
+        return namespace.pods.measured.of(pool.deployment)
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
         """The cluster's own warnings about the pool in the last hour, the newest first."""

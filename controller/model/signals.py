@@ -8,7 +8,7 @@ from controller.model.value import Value
 
 
 class PrometheusQuery(Value, tag="prometheus"):
-    """A PromQL query; the sum of what it answers counts."""
+    """A PromQL query that comes to one number: a scalar, or a vector of one series."""
 
     query: str
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import PoolKey, pool_key
+from controller.model.metrics import MeasuredPod
 from controller.model.observation import (
     ClusterEvent,
     ClusterRoom,
@@ -150,6 +151,9 @@ class FakeCluster:
         if pool.key in self.absent:
             return Absent(why=Why.VIEW_INCOMPLETE)
         return Fresh(value=Pods(ready=self.replicas[pool.key]), at=self._clock.now())
+
+    def measured_pods(self, _: Pool) -> tuple[MeasuredPod, ...]:
+        return ()
 
     def warnings(self, _: Pool) -> tuple[ClusterEvent, ...]:
         return ()

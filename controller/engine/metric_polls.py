@@ -1,0 +1,142 @@
+"""Reads the pools' metrics beside the loop, each source at its own pace, so that no tick ever waits
+for a slow one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self
+
+import msgspec
+
+from controller.engine.findings import Found
+from controller.model.ids import PoolKey
+from controller.model.metrics import MetricValue
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.snapshot import Severity
+from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource
+
+READ_S: Final = 3.0
+"""How long a round may take, as KEDA waits for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""
+GRACE_S: Final = 0.5
+"""A source that keeps its own deadline answers for each metric; one that does not is cut off."""
+_NAMED: Final = 3
+
+
+class MetricPolls:
+    """The last reading of every metric that a source answers for.
+
+    A metric that cannot be read is Stale with the last good value, or Absent before there was one.
+    A source is asked every `interval_s`, or as seldom as it says itself, and never twice at a time;
+    it has `read_s` for a round.
+    """
+
+    def __init__(
+        self,
+        sources: Collection[MetricSource],
+        clock: Clock,
+        *,
+        interval_s: float,
+        read_s: float = READ_S,
+    ) -> None:
+        self._sources = tuple(source for source in sources if source.reads)
+        self._clock = clock
+        self._interval_s = interval_s
+        self._read_s = read_s
+        self._readings: defaultdict[PoolKey, dict[str, Reading[MetricValue]]] = defaultdict(dict)
+        self._unread = set(range(len(self._sources)))
+        self._first = asyncio.Event()
+        if not self._sources:
+            self._first.set()
+
+    def readings(self, pool: PoolKey) -> dict[str, Reading[MetricValue]]:
+        """What was read last of this pool's metrics, by name."""
+        known = self._readings.get(pool)
+        return {} if known is None else dict(known)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Self]:
+        """Ask the sources while the block runs."""
+        if not self._sources:
+            yield self
+            return
+        async with asyncio.TaskGroup() as tasks:
+            polls = [
+                tasks.create_task(self._poll(index, source), name=f"metrics of {source.name}")
+                for index, source in enumerate(self._sources)
+            ]
+            yield self
+            for poll in polls:
+                poll.cancel()
+
+    async def first_read(self, timeout_s: float) -> None:
+        """Return once every source was asked, or after so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._first.wait()
+
+    def shift(self, seconds: float) -> None:
+        """Follow a step of the clock."""
+        for readings in self._readings.values():
+            for name, reading in readings.items():
+                readings[name] = msgspec.structs.replace(reading, at=reading.at + seconds)
+
+    def findings(self) -> Iterator[Found]:
+        """One for each source and each kind of trouble with it, however many pools it concerns."""
+        for source in self._sources:
+            troubles: defaultdict[Why, list[tuple[MetricKey, str]]] = defaultdict(list)
+            for key in source.reads:
+                reading = self._readings[key.pool].get(key.name)
+                if reading is not None and not isinstance(reading, Fresh):
+                    troubles[reading.why].append((key, reading.detail))
+            for why, concerned in troubles.items():
+                yield _trouble(source.name, why, concerned)
+
+    async def _poll(self, index: int, source: MetricSource) -> None:
+        interval_s = max(self._interval_s, source.every_s)
+        while True:
+            began = self._clock.now()
+            self._take(source, await self._round(source))
+            self._unread.discard(index)
+            if not self._unread:
+                self._first.set()
+            await self._clock.sleep(max(0.0, began + interval_s - self._clock.now()))
+
+    async def _round(self, source: MetricSource) -> Mapping[MetricKey, MetricAnswer]:
+        try:
+            async with asyncio.timeout(self._read_s + GRACE_S):
+                return await source.read(self._read_s)
+        except TimeoutError:
+            silent = Absent(
+                why=Why.TIMED_OUT,
+                at=self._clock.now(),
+                detail=f"no answer within {self._read_s:g} s",
+            )
+            return dict.fromkeys(source.reads, silent)
+
+    def _take(self, source: MetricSource, answers: Mapping[MetricKey, MetricAnswer]) -> None:
+        missing = Absent(
+            why=Why.INCOMPLETE, at=self._clock.now(), detail="the source gave no answer for it"
+        )
+        for key in source.reads:
+            readings = self._readings[key.pool]
+            readings[key.name] = _reading(answers.get(key, missing), readings.get(key.name))
+
+
+def _reading(answer: MetricAnswer, known: Reading[MetricValue] | None) -> Reading[MetricValue]:
+    if isinstance(answer, Fresh) or known is None or isinstance(known, Absent):
+        return answer
+    return Stale(value=known.value, at=known.at, why=answer.why, detail=answer.detail)
+
+
+def _trouble(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:
+    names = [f"{key.name} of {key.pool}" for key, _ in concerned[:_NAMED]]
+    more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
+    detail = concerned[0][1]
+    said = f": {detail}" if detail else ""
+    words = why.value.replace("_", " ")
+    text = f"{', '.join(names)}{more} cannot be read ({words}) and let no pool shrink{said}"
+    return Severity.WARNING, source, why.value, text

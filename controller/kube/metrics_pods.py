@@ -1,0 +1,185 @@
+"""Pods as the HPA sees them, kept for the Deployments whose metrics ask about pods and for no
+others.
+
+Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go (groupPods,
+calculateRequests).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+
+from controller.kube import wire
+from controller.kube.objects import unix_seconds
+from controller.kube.quantity import at_least, exact
+from controller.model.fleet import Pool
+from controller.model.metrics import (
+    ConditionStatus,
+    ContainerRequest,
+    ContainerResourceMetric,
+    ExternalMetric,
+    MeasuredPod,
+    MetricSpec,
+    ObjectMetric,
+    PodPhase,
+    PodReadiness,
+    PodsMetric,
+    ResourceMetric,
+    TargetType,
+    ValueTarget,
+)
+from controller.model.text import clean_name
+
+_MILLI: Final = 1000
+_SIDECAR: Final = "Always"
+
+
+class _Wire(msgspec.Struct, rename="camel"):
+    pass
+
+
+class _Requirements(_Wire):
+    """core/v1 ResourceRequirements, whatever the resources are called."""
+
+    requests: dict[str, wire.Quantity] | None = None
+
+
+class _Container(_Wire):
+    """core/v1 Container."""
+
+    name: str
+    resources: _Requirements | None = None
+    restart_policy: str | None = None
+
+
+class _Spec(_Wire):
+    """core/v1 PodSpec."""
+
+    containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+    resources: _Requirements | None = None
+
+
+class _Status(_Wire):
+    """core/v1 PodStatus."""
+
+    phase: str | None = None
+    start_time: str | None = None
+    conditions: list[wire.Condition] | None = None
+
+
+class _Pod(_Wire):
+    """core/v1 Pod."""
+
+    metadata: wire.Metadata
+    spec: _Spec | None = None
+    status: _Status | None = None
+
+
+_POD: Final = msgspec.json.Decoder(_Pod)
+
+
+class MeasuredPods:
+    """The pods of these Deployments by name. One that cannot be read leaves its Deployment without
+    any: the HPA's sums would be wrong without it.
+    """
+
+    def __init__(self, deployments: Collection[str]) -> None:
+        self._pods: dict[str, dict[str, MeasuredPod | None]] = {
+            deployment: {} for deployment in deployments
+        }
+
+    def put(self, name: str, deployment: str, found: msgspec.Raw) -> None:
+        """One was added or changed."""
+        pods = self._pods.get(deployment)
+        if pods is not None:
+            pods[name] = measured_pod(found)
+
+    def drop(self, name: str, deployment: str) -> None:
+        """One is gone, or belongs to another Deployment now."""
+        self._pods.get(deployment, {}).pop(name, None)
+
+    def of(self, deployment: str) -> tuple[MeasuredPod, ...]:
+        """All of one Deployment's, sorted by name."""
+        pods = self._pods.get(deployment, {})
+        known = tuple(pod for _, pod in sorted(pods.items()) if pod is not None)
+        return known if len(known) == len(pods) else ()
+
+
+def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:
+    """By namespace, the Deployments whose pods the metrics of their pools ask about."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for pool in pools:
+        if _asks_about_pods(pool):
+            found[pool.namespace].add(pool.deployment)
+    return {namespace: frozenset(names) for namespace, names in found.items()}
+
+
+def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
+    """A pod's JSON as the HPA sees it; None where it cannot be read."""
+    try:
+        pod = _POD.decode(found)
+        spec, status = pod.spec or _Spec(), pod.status or _Status()
+        init = spec.init_containers or ()
+        return MeasuredPod(
+            name=clean_name(pod.metadata.name),
+            phase=_phase(status.phase),
+            deleting=pod.metadata.deletion_timestamp is not None,
+            started_at=unix_seconds(status.start_time),
+            readiness=_readiness(status.conditions or ()),
+            containers=tuple(map(_request, spec.containers or ())),
+            sidecars=tuple(_request(one) for one in init if one.restart_policy == _SIDECAR),
+            requests_milli=_milli(spec.resources),
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _asks_about_pods(pool: Pool) -> bool:
+    by_value = pool.modifiers is not None and pool.modifiers.metric_type is TargetType.VALUE
+    return by_value or any(map(_is_of_pods, pool.metrics))
+
+
+def _is_of_pods(spec: MetricSpec) -> bool:
+    match spec:
+        case ResourceMetric() | ContainerResourceMetric() | PodsMetric():
+            return True
+        case ExternalMetric(target=ValueTarget()) | ObjectMetric(target=ValueTarget()):
+            # the ratio is taken times the pods that are Running and Ready
+            return True
+        case _:
+            return False
+
+
+def _phase(phase: str | None) -> PodPhase:
+    return PodPhase(phase) if phase in set(PodPhase) else PodPhase.UNKNOWN
+
+
+def _readiness(conditions: Iterable[wire.Condition]) -> PodReadiness | None:
+    for condition in conditions:
+        since = unix_seconds(condition.last_transition_time)
+        if condition.type == "Ready" and since is not None:
+            status = condition.status
+            known = status in set(ConditionStatus)
+            return PodReadiness(
+                status=ConditionStatus(status) if known else ConditionStatus.UNKNOWN, since=since
+            )
+    return None
+
+
+def _request(container: _Container) -> ContainerRequest:
+    return ContainerRequest(
+        name=clean_name(container.name), requests_milli=_milli(container.resources)
+    )
+
+
+def _milli(asked: _Requirements | None) -> dict[str, int]:
+    requests = (asked.requests if asked is not None else None) or {}
+    return {
+        clean_name(resource): at_least(exact(amount), _MILLI)
+        for resource, amount in requests.items()
+    }

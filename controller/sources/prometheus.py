@@ -1,0 +1,114 @@
+"""Signals that are PromQL queries, read from one Prometheus server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Self
+
+from controller.model.fleet import Pool
+from controller.model.metrics import Series
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.signals import PrometheusQuery
+from controller.ports import Clock, MetricAnswer, MetricKey
+from controller.sources.jsapi import NoAnswerError
+
+if TYPE_CHECKING:
+    from controller.sources.promapi import PrometheusApi
+
+THREADS: Final = 4
+"""The client blocks: so many queries are under way at once."""
+QUERIES_PER_SECOND: Final = 50
+"""A query costs about a millisecond of a core: a fleet with very many asks less often, so that they
+never take more than a twentieth of one.
+"""
+
+
+class PrometheusSource:
+    """The `MetricSource` of the pools' Prometheus signals; a query that several pools share is
+    asked once. The client, which is heavy, is loaded with the first round.
+
+    Fresh comes only from a complete answer with exactly one number; whatever else comes, or does
+    not, is Absent with why.
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self, url: str, pools: Iterable[Pool], clock: Clock, threads: ThreadPoolExecutor
+    ) -> None:
+        self._url = url
+        self._clock = clock
+        self._threads = threads
+        self._loading = Lock()
+        self._api: PrometheusApi | None = None
+        self._asked_by: defaultdict[str, list[MetricKey]] = defaultdict(list)
+        for pool in pools:
+            for signal in pool.signals:
+                if isinstance(signal.source, PrometheusQuery):
+                    key = MetricKey(pool.key, signal.name)
+                    self._asked_by[signal.source.query].append(key)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, pools: Iterable[Pool], clock: Clock) -> AsyncIterator[Self]:
+        """A source with its threads, which end by themselves when their last query has."""
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
+        source = cls(url, pools, clock, threads)
+        try:
+            yield source
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            if source._api is not None:
+                source._api.close()
+
+    @property
+    def reads(self) -> Collection[MetricKey]:
+        """The signals it answers for."""
+        return tuple(key for keys in self._asked_by.values() for key in keys)
+
+    @property
+    def every_s(self) -> float:
+        """The least time between two rounds."""
+        return len(self._asked_by) / QUERIES_PER_SECOND
+
+    async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
+        """An answer for each signal, of the moment before the first query. Raises nothing."""
+        at = self._clock.now()
+        deadline = time.monotonic() + timeout_s
+        async with asyncio.TaskGroup() as group:
+            asked = {
+                query: group.create_task(self._ask(query, at, deadline)) for query in self._asked_by
+            }
+        return {
+            key: asked[query].result() for query, keys in self._asked_by.items() for key in keys
+        }
+
+    async def _ask(self, query: str, at: float, deadline: float) -> MetricAnswer:
+        running = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                milli = await running.run_in_executor(self._threads, self._answer, query, deadline)
+        except NoAnswerError as error:
+            return Absent(why=error.why, at=at, detail=error.detail)
+        except TimeoutError:
+            return Absent(why=Why.TIMED_OUT, at=at, detail="no answer in time")
+        return Fresh(value=Series(values_milli=(milli,)), at=at)
+
+    def _answer(self, query: str, deadline: float) -> int:
+        """On one of the threads."""
+        with self._loading:
+            if self._api is None:
+                self._api = _connected(self._url)
+        return self._api.ask(query, deadline)
+
+
+def _connected(url: str) -> PrometheusApi:
+    from controller.sources.promapi import PrometheusApi
+
+    return PrometheusApi(url)
