@@ -215,13 +215,15 @@ def _rules(rules: Mapping[str, Any] | None) -> ScalingRules:
             ScalingPolicy(
                 type=PolicyType(policy["type"]), value=policy["value"], period_s=policy["period_s"]
             )
-            for policy in rules.get("policies", ())
+            for policy in rules.get("policies") or ()
         ),
     )
 
 
-def _events(events: Sequence[Mapping[str, Any]]) -> tuple[ScaleChange, ...]:
-    return tuple(ScaleChange(change=event["change"], at=NOW - event["age_s"]) for event in events)
+def _events(events: Sequence[Mapping[str, Any]] | None) -> tuple[ScaleChange, ...]:
+    return tuple(
+        ScaleChange(change=event["change"], at=NOW - event["age_s"]) for event in events or ()
+    )
 
 
 def _history(inputs: Inputs) -> tuple[RecommendationRun, ...]:
@@ -229,7 +231,7 @@ def _history(inputs: Inputs) -> tuple[RecommendationRun, ...]:
         RecommendationRun(
             replicas=given["replicas"], first_at=NOW - given["age_s"], last_at=NOW - given["age_s"]
         )
-        for given in inputs["recommendations"]
+        for given in inputs["recommendations"] or ()
     )
 
 
@@ -248,8 +250,8 @@ def _behavior_rate_limit(inputs: Inputs) -> Answer:
             behavior=Behavior(
                 scale_up=_rules(behavior["scale_up"]), scale_down=_rules(behavior["scale_down"])
             ),
-            added=_events(inputs["scale_up_events"]),
-            removed=_events(inputs["scale_down_events"]),
+            added=_events(inputs.get("scale_up_events")),
+            removed=_events(inputs.get("scale_down_events")),
             now=NOW,
         )
     )
@@ -300,7 +302,7 @@ def _consumer_lag(inputs: Inputs) -> Answer:
     name, pool = inputs["consumer"], _pool()
     found = [
         QueueDepth(pending=consumer["num_pending"], in_flight=consumer["num_ack_pending"])
-        for consumer in inputs["stream"]["consumer_detail"]
+        for consumer in inputs["stream"].get("consumer_detail") or ()
         if consumer["name"] == name
     ]
     queue = Fresh(value=found[0], at=NOW) if found else Absent(why=Why.CONSUMER_MISSING, at=NOW)

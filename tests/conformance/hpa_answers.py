@@ -114,7 +114,7 @@ def _usages(metric: Inputs) -> PodUsages:
                 at=sample["timestamp"],
                 window_s=sample["window_s"],
             )
-            for sample in metric["samples"]
+            for sample in metric.get("samples") or ()
         )
     )
 
@@ -128,7 +128,7 @@ def _figures(metric: Inputs) -> PodFigures:
                 at=sample["timestamp"],
                 window_s=sample["window_s"],
             )
-            for sample in metric["samples"]
+            for sample in metric.get("samples") or ()
         )
     )
 
@@ -310,7 +310,7 @@ def reading_of(metric: Inputs, now: float) -> Reading[MetricValue]:
 
 
 def memory_of(inputs: Inputs) -> HpaMemory:
-    history, now = inputs["recommendation_history"], inputs["now"]
+    history, now = inputs.get("recommendation_history"), inputs["now"]
     runs = None
     if history is not None:
         aged = sorted(history, key=lambda one: -one["age_s"])
@@ -370,16 +370,22 @@ def _pass(inputs: Inputs, spec: Spec, settings: Settings) -> Outcome:
     return settle(done, spec, now, written=not inputs["target"].get("update_error"))
 
 
+def min_of(hpa: Inputs) -> int:
+    """spec.minReplicas, 1 where it is not said (pkg/apis/autoscaling/v2/defaults.go)."""
+    low = hpa.get("min_replicas")
+    return 1 if low is None else int(low)
+
+
 def _reconcile(inputs: Inputs) -> Answer:
     hpa, settings = inputs["hpa"], settings_of(inputs["config"])
     spec = Spec(
-        min=hpa["min_replicas"],
+        min=min_of(hpa),
         max=hpa["max_replicas"],
         metrics=tuple(
             MeasuredMetric(spec=metric_of(metric), reading=reading_of(metric, inputs["now"]))
             for metric in hpa["metrics"]
         ),
-        behavior=behavior_of(hpa["behavior"], inputs["config"]["downscale_stabilization_s"]),
+        behavior=behavior_of(hpa.get("behavior"), inputs["config"]["downscale_stabilization_s"]),
     )
     outcome = _pass(inputs, spec, settings)
     again = _pass(inputs, spec, settings)

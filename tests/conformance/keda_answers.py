@@ -133,8 +133,10 @@ def _situation(inputs: Inputs) -> Situation:
     if inputs.get("target_value") is not None:
         target = ValueTarget(milli=round(inputs["target_value"] * 1000))
     else:
-        target = AverageValueTarget(milli=round((inputs["target_average_value"] or 0) * 1000))
-    others = {name: _health(health) for name, health in inputs["other_metrics_health"].items()}
+        target = AverageValueTarget(milli=round((inputs.get("target_average_value") or 0) * 1000))
+    others = {
+        name: _health(health) for name, health in (inputs.get("other_metrics_health") or {}).items()
+    }
     modifiers = inputs.get("scaling_modifiers")
     return Situation(
         target=target,
@@ -150,7 +152,7 @@ def _situation(inputs: Inputs) -> Situation:
 
 
 def _fallback_metric(inputs: Inputs) -> Answer:
-    error = inputs["scaler_error"]
+    error = inputs.get("scaler_error")
     read = error if error is not None else round(inputs["scaler_value"] * 1000)
     found = supply(
         read, _fallback(inputs["fallback"]), _health(inputs["health"]), _situation(inputs)

@@ -14,6 +14,7 @@ from conformance.hpa_answers import (
     behavior_of,
     memory_of,
     metric_of,
+    min_of,
     reading_of,
     scale_of,
     settings_of,
@@ -55,11 +56,11 @@ def part_of(case: dict[str, Any]) -> Part:
         return Part.NO_METRIC
     if len({reading_name(metric_of(metric)) for metric in metrics}) < len(metrics):
         return Part.ONE_NAME
-    if hpa["min_replicas"] < 1 and 0 in {scale.replicas, wanted}:
+    if min_of(hpa) < 1 and 0 in {scale.replicas, wanted}:
         return Part.ZERO
     # the cases' flag for growth without behavior is not the default: where it binds they differ
     growth = max(Settings().growth_factor * scale.replicas, Settings().growth_minimum)
-    if hpa["behavior"] is None and wanted is not None and wanted > growth:
+    if hpa.get("behavior") is None and wanted is not None and wanted > growth:
         return Part.GROWTH
     return Part.WHOLE
 
@@ -73,7 +74,7 @@ def passes(part: Part) -> list[Any]:
 
 def pool_of(inputs: dict[str, Any]) -> Pool:
     hpa, settings = inputs["hpa"], settings_of(inputs["config"])
-    written = behavior_of(hpa["behavior"], int(settings.downscale_window_s))
+    written = behavior_of(hpa.get("behavior"), int(settings.downscale_window_s))
     filled = written or hpa_defaults()
     up, down = settings.tolerance.up, settings.tolerance.down
     return Pool(
@@ -89,7 +90,7 @@ def pool_of(inputs: dict[str, Any]) -> Pool:
             scale_down=replace(filled.scale_down, tolerance=Decimal(str(down))),
         ),
         rule=Rule.HPA,
-        min=hpa["min_replicas"],
+        min=min_of(hpa),
         max=hpa["max_replicas"],
         without_behavior=written is None,
         metrics=tuple(metric_of(metric) for metric in hpa["metrics"]),
