@@ -38,18 +38,26 @@ class TokenUse(Value):
 class BudgetStatus(Value):
     """Where a budget stands.
 
-    `pace` in tokens per minute lasts until the reset; None at the reset itself. `limit` is the pace
-    the tenant is held to, 0 if it is stopped, None if it is not held. `exhausted_in` minutes at
-    today's burn, None if nothing burns. `burn_ratio`: part used by part of the period gone by.
+    `gone` is the part of the day's tokens that is used or reserved. `pace` in tokens per minute
+    lasts until the reset; None at the reset itself. `limit` is the pace the tenant is held to, 0 if
+    it is stopped, None if it is not held. `exhausted_in` minutes at today's burn, None if nothing
+    burns, is `early` minutes before the reset, None if it is after it. `burn_ratio`: part used by
+    part of the period gone by.
     """
 
     state: BudgetState
     rest: Fraction
+    gone: Fraction
     pace: Fraction | None
     limit: Fraction | None
     exhausted_in: Fraction | None
-    before_reset: bool
+    early: Fraction | None
     burn_ratio: Fraction | None
+
+    @property
+    def before_reset(self) -> bool:
+        """Whether it will be empty before its reset."""
+        return self.early is not None
 
     @property
     def alarming(self) -> bool:
@@ -70,13 +78,15 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
     state, positive = _state(budget, tokens, rest), max(rest, Fraction(0))
     pace = positive / minutes if minutes else None
     exhausted_in = positive / burn if burn else None
+    early = None if exhausted_in is None or exhausted_in >= minutes else minutes - exhausted_in
     return BudgetStatus(
         state=state,
         rest=rest,
+        gone=(tokens - rest) / tokens if tokens else Fraction(1),
         pace=pace,
         limit=_limit(budget, state, pace),
         exhausted_in=exhausted_in,
-        before_reset=exhausted_in is not None and exhausted_in < minutes,
+        early=early,
         burn_ratio=used * period / (tokens * elapsed) if tokens and elapsed > 0 else None,
     )
 

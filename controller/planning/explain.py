@@ -18,8 +18,8 @@ class Wording(NamedTuple):
 
     In a sentence `{name}` is a number, `{name:noun}` the number with its noun, `{value}` the
     replicas after the rule, `{blindness}` why a reading is absent and for how long, if that is
-    known, `{outlook}` when a budget will be empty, if anything burns. A name that ends in `_s` is
-    shown as a duration.
+    known, `{outlook}` how long before its reset a budget will be empty, if so. A name that ends in
+    `_s` is shown as a duration.
     """
 
     title: str
@@ -167,7 +167,8 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     ),
     Code.BUDGET: Wording(
         "Budget",
-        "the budget's pace of {pace_per_minute} tokens/min feeds {value:replica}{outlook}",
+        "{used_percent} % of the day's tokens are used, a pace of {pace_per_minute} tokens/min"
+        " feeds {value:replica}{outlook}",
     ),
     Code.BUDGET_SPENT: Wording(
         "Budget spent", "the day's tokens are spent: down to {value:replica} until the reset"
@@ -306,9 +307,9 @@ class _Words(dict[str, _Word]):
             known = "age_s" in self._reason.numbers
             return _Word(f"{self['why']}, {self['age_s']}" if known else self["why"])
         if name == "outlook":
-            if "exhausted_in_s" not in self._reason.numbers:
-                return _Word("")  # nothing burns
-            return _Word(f"; at the present burn it is empty in {self['exhausted_in_s']}")
+            if "early_s" not in self._reason.numbers:
+                return _Word("")  # at the present burn they last
+            return _Word(f", at the present burn they end {self['early_s']} before the reset")
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
         return _Word(UNKNOWN if number is None else _shown(name, number))
 

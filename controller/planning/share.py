@@ -147,7 +147,12 @@ def _explain_budget(draft: Draft, scarcity: Scarcity) -> None:
     if status is None or status.state is BudgetState.HARD:
         draft.because(Code.BUDGET_SPENT, draft.replicas)
         return
-    numbers: dict[str, Number] = {"pace_per_minute": round(float(status.pace or 0), 1)}
+    numbers: dict[str, Number] = {
+        "used_percent": round(float(status.gone) * 100, 1),
+        "pace_per_minute": round(float(status.pace or 0), 1),
+    }
     if status.exhausted_in is not None:
         numbers["exhausted_in_s"] = round(float(status.exhausted_in) * 60)
+    if status.early is not None:
+        numbers["early_s"] = round(float(status.early) * 60)
     draft.because(Code.BUDGET, draft.replicas, **numbers)

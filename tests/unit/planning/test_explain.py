@@ -35,7 +35,8 @@ NUMBERS: dict[str, Number] = {
     "usd_per_hour": 41.25,
     "usd_alert": 40.0,
     "pace_per_minute": 500.0,
-    "exhausted_in_s": 11400,
+    "used_percent": 82.4,
+    "early_s": 11400,
     "subject": "acme/research",
     "busy": 4,
     "stuck": 1,
@@ -115,8 +116,8 @@ GOLDEN = {
     Code.WARM_SPARES: "3 spares for what may come: 4 replicas",
     Code.BASELINE: "a tenant with work has at least 4 replicas",
     Code.QUOTA: "the tenant's quota (quota-cpu:acme: 4,000) leaves 4 replicas to this pool",
-    Code.BUDGET: "the budget's pace of 500 tokens/min feeds 4 replicas;"
-    " at the present burn it is empty in 3 h 10 min",
+    Code.BUDGET: "82.4 % of the day's tokens are used, a pace of 500 tokens/min feeds 4 replicas,"
+    " at the present burn they end 3 h 10 min before the reset",
     Code.BUDGET_SPENT: "the day's tokens are spent: down to 4 replicas until the reset",
     Code.USAGE_UNKNOWN: "what is left of the budget is not known:"
     " no more than 4 replicas until it is",
@@ -154,8 +155,12 @@ def test_odd_numbers_are_shown_as_unknown_and_never_raise(code: Code, number: Nu
 
 
 def test_a_budget_that_nothing_burns_has_no_end() -> None:
-    paced = Reason(code=Code.BUDGET, value=4, numbers={"pace_per_minute": 12.5})
-    assert sentence(paced) == "the budget's pace of 12.5 tokens/min feeds 4 replicas"
+    paced = Reason(
+        code=Code.BUDGET, value=4, numbers={"used_percent": 90.0, "pace_per_minute": 12.5}
+    )
+    assert sentence(paced) == (
+        "90 % of the day's tokens are used, a pace of 12.5 tokens/min feeds 4 replicas"
+    )
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 1e300])
