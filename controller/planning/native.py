@@ -56,9 +56,9 @@ _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 # hardly anybody waits
 PROMPT: Final = NativeCosts(start_wait_cost=20.0, keep_wait_cost=74.0, late_share=0.035)
 # many wait, but nobody longer than one time to ready, and little is paid
-THRIFTY: Final = NativeCosts(start_wait_cost=1.05, keep_wait_cost=7.4)
+THRIFTY: Final = NativeCosts(start_wait_cost=1.05, keep_wait_cost=9.0)
 # replicas seldom change
-CALM: Final = NativeCosts(start_wait_cost=21.0, keep_wait_cost=105.0, hold_s=180.0)
+CALM: Final = NativeCosts(start_wait_cost=13.0, keep_wait_cost=74.0, hold_s=300.0)
 
 
 class NativeInput(NamedTuple):
