@@ -18,13 +18,17 @@ class Contest:
 
     __slots__ = (
         "_above",
+        "_divisors",
         "_drawn",
         "_filling",
         "_goal",
         "_heap",
         "_least",
+        "_pools_in_all",
         "_pools_of",
+        "_ranks",
         "_strict",
+        "_tenants_in_all",
         "_wanting",
     )
 
@@ -39,6 +43,8 @@ class Contest:
     ) -> None:
         self._filling, self._goal, self._above = filling, goal, above
         self._wanting, self._strict = wanting, strict
+        self._divisors, self._ranks = filling.tenant_divisors, filling.members.tenant_ranks
+        self._pools_in_all, self._tenants_in_all = len(filling.pool_at), len(filling.tenant_at)
         self._least: dict[int, int] = {}
         self._pools_of: dict[int, list[int]] = {}
         for pool in wanting:
@@ -55,15 +61,16 @@ class Contest:
         filling, heap, give = self._filling, self._heap, self._giver()
         have, refused_by = filling.have, filling.refused_by
         pool_at, tenant_at = filling.pool_at, filling.tenant_at
+        pools_in_all, tenants_in_all = self._pools_in_all, self._tenants_in_all
         orders: dict[int, Order] = {}
         parts: dict[int, tuple[int, ...]] = {}
         while heap and units != 0:
-            tenant = tenant_at[heap[0] % len(tenant_at)]
+            tenant = tenant_at[heap[0] % tenants_in_all]
             order = orders.get(tenant)
             if order is None:
                 order = orders[tenant] = self._order(tenant, parts)
             ahead = order.ahead
-            pool = pool_at[ahead.pop() % len(pool_at)]
+            pool = pool_at[ahead.pop() % pools_in_all]
             refused = give(pool)
             if refused == GRANTED:
                 have[pool] += 1
@@ -75,7 +82,7 @@ class Contest:
                 refused_by[pool] = refused
                 if self._nobody_fits(refused):
                     return
-            if ahead and refused_by[pool_at[ahead[-1] % len(pool_at)]] == GRANTED:
+            if ahead and refused_by[pool_at[ahead[-1] % pools_in_all]] == GRANTED:
                 heapreplace(heap, self._entry(tenant, ahead[-1]))
             elif (key := order.head()) is not None:
                 heapreplace(heap, self._entry(tenant, key))
@@ -84,11 +91,10 @@ class Contest:
 
     def _entry(self, tenant: int, key: int) -> int:
         """A tenant is as entitled to the next replica as the pool that would be given it."""
-        filling = self._filling
-        multiply, divide = filling.tenant_divisors[tenant]
+        multiply, divide = self._divisors[tenant]
         level = max(self._drawn[tenant]) * multiply // divide
-        waits = key // len(filling.pool_at) & 1
-        return (2 * level + waits) * len(filling.tenant_at) + filling.members.tenant_ranks[tenant]
+        waits = key // self._pools_in_all & 1
+        return (2 * level + waits) * self._tenants_in_all + self._ranks[tenant]
 
     def _order(self, tenant: int, parts: dict[int, tuple[int, ...]]) -> Order:
         pools = self._pools_of[tenant]
