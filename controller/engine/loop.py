@@ -22,6 +22,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.planning.history import unasked
 from controller.planning.overrides import concerns
 from controller.planning.scarcity import is_shared
 from controller.planning.slack import Slack
@@ -157,8 +158,9 @@ class Engine:
         if len(pools) == len(self._fleet.pools):
             self._whole, self._slack = observation, None
         # 2 plan
+        memory = unasked(self._memory) if self._actuator is None else self._memory
         plan, self._memory = self._plan(
-            observation, self._fleet, self._keeper.intents(), self._memory, self._clock.now()
+            observation, self._fleet, self._keeper.intents(), memory, self._clock.now()
         )
         self._decisions.update(plan.decisions)
         # 3 actuate

@@ -129,6 +129,18 @@ def ask(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolM
     return replace(memory, asked=new)
 
 
+def unasked(memory: Memory) -> Memory:
+    """The memory of who writes nothing: no change is its own. What it planned may be just what
+    somebody else sets, which is neither a change it made nor a size that anybody took from it.
+    """
+    dropped = {
+        key: replace(pool, asked=None, ours=None)
+        for key, pool in memory.pools.items()
+        if pool.asked is not None or pool.ours is not None
+    }
+    return Memory(pools={**memory.pools, **dropped}) if dropped else memory
+
+
 def follow_clock(memory: Memory, step_s: float) -> Memory:
     """Every time in memory moved by the step of the clock, so that ages stay true."""
     if step_s == 0.0 or not isfinite(step_s):

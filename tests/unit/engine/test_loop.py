@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from controller.engine.loop import next_slot
-from controller.model.decision import Bound, Code
+from controller.model.decision import Bound, Code, Decision, Gate
+from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.observation import WakeWatch
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Why
@@ -16,6 +17,20 @@ from unit.engine.conftest import Harness
 RESEARCH = make_pool("research", minimum=1, maximum=10)
 SLEEPER = make_pool("browser", maximum=6)
 COUNTED = make_pool("digest", maximum=4, activation=3)
+STEPS_OF_TWO = Behavior(
+    scale_up=ScalingRules(
+        stabilization_window_s=0,
+        policies=(ScalingPolicy(type=PolicyType.PODS, value=2, period_s=60),),
+    ),
+    scale_down=ScalingRules(stabilization_window_s=0),
+)
+
+
+async def decided(world: Harness) -> Decision:
+    """What is decided now of the only pool."""
+    [pool] = (await world.snapshot()).pools
+    assert pool.decision is not None
+    return pool.decision
 
 
 async def test_a_message_in_the_queue_becomes_a_written_replica_count() -> None:
@@ -232,6 +247,33 @@ async def test_read_only_decides_and_writes_nothing() -> None:
     assert snapshot.pools[0].decision is not None
     assert snapshot.pools[0].decision.next == 7
     assert snapshot.loop.decisions == 1
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_only_who_writes_can_be_set_back(writes: bool) -> None:
+    world = Harness(RESEARCH, replicas=1, writes=writes)
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        for _ in range(4):
+            # where nothing is written an HPA sets just what is planned, and then thinks better
+            world.cluster.set(RESEARCH, 5)
+            await world.clock.advance(2.0)
+            world.cluster.set(RESEARCH, 1)
+            await world.clock.advance(2.0)
+        contested = (await decided(world)).gate is Gate.CONTESTED
+    assert contested is writes
+
+
+async def test_where_nothing_is_written_a_rate_policy_counts_nobody_elses_changes() -> None:
+    pool = make_pool("research", minimum=1, behavior=STEPS_OF_TWO)
+    world = Harness(pool, replicas=1, writes=False)
+    world.queue(pool, pending=9)
+    async with world.running():
+        await world.clock.advance(2.0)
+        assert (await decided(world)).next == 3
+        world.cluster.set(pool, 3)
+        await world.clock.advance(2.0)
+        assert (await decided(world)).next == 5
 
 
 async def test_a_stop_waits_for_the_write_under_way() -> None:
