@@ -79,7 +79,8 @@ def by_total(pool: Pool) -> bool:
 
 def keeps_spares(cluster: Cluster, pool: Pool) -> bool:
     pinned = any(pin.pool == pool.key for pin in cluster.intents.pins)
-    return (pinned or pool.warm is not None) and pool.behavior != STEADY
+    moves_by_its_size = pool.behavior != STEADY or pool.idle is not None
+    return (pinned or pool.warm is not None) and moves_by_its_size
 
 
 @HURRIED
@@ -259,7 +260,8 @@ def test_a_number_that_differs_from_the_demand_has_a_reason_and_every_reason_rea
 def test_a_plan_that_was_obeyed_writes_nothing_more(cluster: Cluster, work: list[Load]) -> None:
     """Rule hpa takes two steps from zero, where KEDA takes the first, and from beyond its bounds;
     without `behavior` it doubles again and again. A metric whose total is the target asks for more
-    until it falls. Spares count as a size from which a window or a policy lets a pool move on.
+    until it falls. Spares count as a size from which a window, a policy or an idle size lets a
+    pool move on.
     """
     plans = []
     for _ in range(3):

@@ -32,7 +32,13 @@ work_now = st.lists(loads, min_size=1, max_size=3)
 SOURCES = ("queue", "workload", "pods", "lag")
 whys = st.sampled_from(Why)
 blind_spots = st.dictionaries(
-    st.integers(0, 5), st.sets(st.sampled_from(SOURCES), min_size=1), min_size=1, max_size=6
+    st.integers(0, 5),
+    st.one_of(
+        st.sampled_from([{"queue"}, {LAG}, {"queue", LAG}]),
+        st.sets(st.sampled_from(SOURCES), min_size=1),
+    ),
+    min_size=1,
+    max_size=6,
 )
 
 
