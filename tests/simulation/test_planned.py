@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Gate
-from controller.model.fleet import NativePreset, Pool
+from controller.model.fleet import Behavior, NativePreset, Pool, ScalingRules
 from controller.simulate.planned import EVERY_SECOND, Cadence, Planned, hpa_pool, native_pool
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
 from controller.simulate.score import reversals
@@ -125,15 +125,53 @@ def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
     assert lived.unserved == 0
 
 
+def shown(
+    *, pending: int, in_flight: int, done: int, replicas: int, busy: int, slots: int = 1
+) -> Seen:
+    return Seen(
+        pending=pending,
+        in_flight=in_flight,
+        arrivals=pending + in_flight + done,
+        completions=done,
+        replicas=replicas,
+        ready=replicas,
+        starting=0,
+        busy=busy,
+        slots=slots,
+        time_to_ready_s=19.0,
+    )
+
+
 def test_work_spread_over_more_replicas_than_it_fills_is_no_contest() -> None:
-    # eight short tasks and a long one on each of four replicas: 4 slots fill one, and keep four
-    tasks = [Task(0.0, 2000.0 if number % 4 == 0 else 10.0) for number in range(16)]
-    pool = native_pool("pool", NativePreset.PROMPT, slots=4)
-    planned = Planned(pool)
-    lived = run(Trace({"pool": tasks}, 1900.0), lambda _: planned, World(4, 19.0))["pool"]
-    assert planned.decision is not None
-    assert planned.decision.gate is not Gate.CONTESTED
-    assert len(lived.waits_s) == 16
+    pool = replace(
+        hpa_pool("pool", SOURCE_SETTINGS, slots=4),
+        behavior=Behavior(
+            scale_up=ScalingRules(stabilization_window_s=0),
+            scale_down=ScalingRules(stabilization_window_s=0),
+        ),
+    )
+    planned = Planned(pool, HPA_CADENCE)
+    replicas, asked = 4, []
+    for tick in range(12):
+        # by turns twenty messages wait, or four are left, one on each of four replicas
+        waiting = 0 if tick % 2 else 20
+        seen = shown(pending=waiting, in_flight=4, done=0, replicas=replicas, busy=4, slots=4)
+        replicas = planned.look(seen, 15.0 * tick).replicas
+        asked.append(replicas)
+        assert planned.decision is not None
+        assert planned.decision.gate is not Gate.CONTESTED
+    assert asked == [6, 4] * 6
+
+
+def test_what_rule_native_has_not_learned_yet_makes_it_look_again_at_the_next_tick() -> None:
+    planned = Planned(native_pool("pool", NativePreset.PROMPT))
+    planned.look(shown(pending=0, in_flight=2, done=0, replicas=2, busy=2), 0.0)
+    looks_at = [
+        planned.look(shown(pending=1, in_flight=2, done=done, replicas=2, busy=2), now).look_at
+        for done, now in ((1, 1.0), (2, 2.0))
+    ]
+    # it learns every two seconds: one of two ticks in a row is not its turn
+    assert [at in (2.0, 3.0) for at in looks_at].count(True) >= 1
 
 
 @pytest.mark.parametrize("every_s", [20.0, 45.0, 150.0])
