@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ from controller.planning.rates import CallRate, RateLimit, calls_per_minute, rat
 
 MILLION: Final = 1_000_000
 _KEPT: Final = 4
+_FINE, _FINEST = 1_000, 1_000_000_000
+_MAPPINGS_PER_POOL: Final = 4
 Uses = Mapping[str, Amount]
 
 
@@ -152,6 +155,8 @@ class RowUses:
             for name, amount in amounts.items()
             if name in self._exists and amount
         }
+        if len(self._alike) > _MAPPINGS_PER_POOL * (len(self._of) + 1):
+            self._alike.clear()  # uses that are measured anew are not kept for ever
         return self._alike.setdefault(tuple(uses.items()), MappingProxyType(uses))
 
 
@@ -223,7 +228,14 @@ def _amounts(requests: Resources | None) -> dict[str, Amount]:
 
 
 def _plain(amount: Amount) -> Amount:
-    """A whole number as an int, which is much quicker to calculate with."""
-    if isinstance(amount, Fraction) and amount.denominator == 1:
+    """A whole number as an int, which is much quicker to calculate with; and a fraction in very
+    small parts, as measured times make them, in billionths, rounded up: thousands of unlike parts
+    of one row would have no common measure of a bearable size.
+    """
+    if not isinstance(amount, Fraction):
+        return amount
+    if amount.denominator == 1:
         return amount.numerator
-    return amount
+    if amount.denominator <= _FINE:
+        return amount
+    return Fraction(ceil(amount * _FINEST), _FINEST)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
+from math import lcm
 
 import pytest
 from msgspec.structs import replace
@@ -71,6 +73,20 @@ def test_a_pool_that_was_changed_uses_what_it_uses_now() -> None:
         uses = terms_of(fleet(each)).on(ROWS, {})
         assert uses.of(each, None, each.usage).everywhere["rpm:fast"] == calls
     assert terms_of(fleet(first)).on(ROWS, {}).of(second, None, quick).everywhere["rpm:fast"] == 3
+
+
+def test_unlike_measured_times_have_a_common_measure() -> None:
+    """Times of a thousandth of a second, all prime to each other, beside each other in one row."""
+    parts = 1
+    one = pool("a", model="fast")
+    uses = terms_of(fleet(one)).on(ROWS, {})
+    for thousandths in range(10_001, 10_400, 2):
+        usage = TaskUsage(calls=1, seconds=Decimal(thousandths) / 1000)
+        use = Fraction(uses.of(one, None, usage).everywhere["rpm:fast"])
+        exact = Fraction(60_000, thousandths)
+        assert exact <= use <= exact + Fraction(1, 10**9)
+        parts = lcm(parts, use.denominator)
+    assert parts.bit_length() < 2_000
 
 
 def test_many_fleets_are_not_kept_for_ever() -> None:
