@@ -24,7 +24,16 @@ from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import headline, sentence
 from controller.planning.planner import plan
-from property.fleets import HURRIED, LAG, Cluster, Load, clusters, loads, of_pools
+from property.fleets import (
+    HURRIED,
+    LAG,
+    Cluster,
+    Load,
+    clusters,
+    loads,
+    of_pools,
+    some_sizes,
+)
 from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, any_observation, as_bytes
 
 T = TypeVar("T")
@@ -77,19 +86,22 @@ def sources_of(pool: Pool) -> set[str]:
     work=work_now,
     spots=blind_spots,
     how=st.tuples(whys, st.booleans()),
-    ticks=st.integers(1, 4),
+    sizes=some_sizes,
 )
 def test_no_source_that_is_silent_takes_anything_away(
     cluster: Cluster,
     work: list[Load],
     spots: dict[int, set[str]],
     how: tuple[Why, bool],
-    ticks: int,
+    sizes: list[int],
 ) -> None:
     why, stale = how
+    cluster.tick(work)
+    cluster.now += 31.0  # longer than any window: it is not a young memory that holds
+    cluster.resize(sizes)
     silent = blinded(cluster, spots)
     goes_by = {pool.key: sources_of(pool) for pool in cluster.fleet.pools}
-    for _ in range(ticks):
+    for _ in range(2):
         seen = cluster.seen(work)
         pools = {
             key: without(pool, silent.get(key, set()), why, stale=stale)
