@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from controller.model.observation import (
@@ -16,22 +16,11 @@ from controller.model.observation import (
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
+from controller.planning.gates import NOT_STARTING
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
-# kubelet: the reasons for which a container goes on waiting until somebody does something
-_NOT_STARTING: Final = frozenset(
-    {
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
 # nothing but the connection is wrong then, and its own finding says so
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
 _NAMED: Final = 3
@@ -72,6 +61,12 @@ def findings(
     return tuple(sorted(dated, key=lambda finding: (_RANK[finding.severity], finding.subject)))
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first few of these names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _of_links(links: Iterable[Link]) -> Iterator[Found]:
     for link in links:
         if link.state is LinkState.DISCONNECTED:
@@ -90,8 +85,7 @@ def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[Found]:
         lost = {name: each for name, each in readings.items() if isinstance(each, kind)}
         if lost:
             names = list(lost)
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            yield _without(key, f"quotas of {', '.join(names[:_NAMED])}{more}", lost[names[0]])
+            yield _without(key, f"quotas of {listed(names)}", lost[names[0]])
 
 
 def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
@@ -148,7 +142,7 @@ def _of_pods(pool: PoolView, pods: Pods) -> Iterator[Found]:
 def _is_stuck(pod: Pod) -> bool:
     """Whether it says why it does not run, and the reason is none that passes by itself."""
     if pod.phase is PodPhase.STARTING:
-        return pod.reason in _NOT_STARTING
+        return pod.reason in NOT_STARTING
     return pod.phase in _STUCK and bool(pod.reason or pod.message)
 
 

@@ -1,6 +1,7 @@
 """Step 4 of a tick: what was decided and what became of it, as events to show and lines to log.
 
-A line is logged when a decision changed something or a failure is a new one: none in steady state.
+A line is logged when a decision changed something, calls for somebody or a failure is a new one:
+none in steady state.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter, deque
 from typing import Final
 
 from controller.engine.actuate import Write
+from controller.engine.decision_findings import decision_findings
 from controller.model.decision import Bound, Code, Decision, Plan, Reason
 from controller.model.ids import PoolKey
 from controller.model.outcome import Outcome, OutcomeKind
@@ -30,6 +32,7 @@ class Recorder:
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
         self._failures: dict[PoolKey, tuple[OutcomeKind, str]] = {}
+        self._alarms: dict[PoolKey, frozenset[str]] = {}
         self.scaled: Counter[tuple[PoolKey, str, str]] = Counter()
         self.decisions = 0
         self.written_count = 0
@@ -41,6 +44,7 @@ class Recorder:
         """
         before = self.decisions
         for decision in plan.decisions.values():
+            self._sound(decision)
             if not decision.changes:
                 self._pending.pop(decision.pool, None)
                 continue
@@ -52,6 +56,18 @@ class Recorder:
             if not self._writes:
                 log.info("would scale", extra=_fields(decision))
         return self.decisions > before
+
+    def _sound(self, decision: Decision) -> None:
+        """Log what calls for somebody, once for as long as it goes on."""
+        known = self._alarms.pop(decision.pool, frozenset())
+        found = {kind: text for _, _, kind, text in decision_findings((decision,))}
+        for kind, text in found.items():
+            if kind not in known:
+                log.warning(
+                    "needs attention", extra={"pool": decision.pool, "kind": kind, "why": text}
+                )
+        if found:
+            self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
         """Keep what became of a decision. Somebody else being faster is no failure: it is decided

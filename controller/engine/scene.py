@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from controller.engine.actuate import Write
+from controller.engine.decision_findings import decision_findings
 from controller.engine.findings import Found, findings
 from controller.engine.fleet_findings import cost_findings, file_findings
+from controller.engine.model_findings import model_findings
 from controller.engine.record import Recorder
 from controller.engine.usage_findings import usage_findings
 from controller.model.decision import Decision
@@ -103,6 +105,8 @@ class Scene:
                 *usage_findings(self._tenants, self._refused),
                 *file_findings(self._notices),
                 *cost_findings(self._fleet, decisions),
+                *model_findings(self._fleet, self._seen),
+                *decision_findings(decisions.values()),
             ),
             known=self._findings,
             now=now,

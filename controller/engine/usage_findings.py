@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from controller.engine.findings import Found
+from controller.engine.findings import Found, listed
 from controller.model.observation import RefusedEvents, TenantObservation, TokenUsage
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.snapshot import Severity
 
-_NAMED: Final = 3
 # tenants without a budget are never read, and a lost connection has its own finding
 _ELSEWHERE: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED})
 
@@ -35,9 +34,5 @@ def usage_findings(
 
 def _silence(why: Why, readings: Mapping[str, Stale[TokenUsage] | Absent]) -> str:
     names, first = list(readings), next(iter(readings.values()))
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     kind = "unknown" if isinstance(first, Absent) else "stale"
-    return (
-        f"token usage of {', '.join(names[:_NAMED])}{more} {kind} "
-        f"({why.value.replace('_', ' ')}): {first.detail}"
-    )
+    return f"token usage of {listed(names)} {kind} ({why.value.replace('_', ' ')}): {first.detail}"

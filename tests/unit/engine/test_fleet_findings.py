@@ -52,7 +52,7 @@ def test_a_tenant_at_its_alert_is_a_warning() -> None:
     assert list(cost_findings(*spending(1500))) == [(Severity.WARNING, "acme", "cost", text)]
 
 
-def test_both_are_among_a_snapshots_findings() -> None:
+def test_they_are_among_a_snapshots_findings_and_those_of_models_with_them() -> None:
     fleet, decisions = spending(1500)
     scene = Scene(
         fleet=fleet,
@@ -72,4 +72,5 @@ def test_both_are_among_a_snapshots_findings() -> None:
         now=START,
     )
     found = {(finding.subject, finding.kind) for finding in snapshot.findings}
-    assert found >= {("acme", "cost"), ("fleet file", "models.gpt.tier")}
+    of_the_file = {("fleet file", "models.gpt.tier"), ("fleet file", "models.gpt.limits")}
+    assert found >= {("acme", "cost"), *of_the_file}

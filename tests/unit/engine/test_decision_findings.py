@@ -1,0 +1,113 @@
+"""What was decided and calls for somebody: shown among the findings, and logged once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from controller.engine.decision_findings import decision_findings
+from controller.engine.record import Recorder
+from controller.model.decision import Code, Decision, Number, Plan, Reason
+from controller.model.snapshot import Severity
+from support.world import START, make_pool
+from unit.engine.conftest import Harness
+
+RESEARCH = make_pool("research", minimum=1)
+POISONED: dict[str, Number] = {"redelivered": 4, "deliveries": 12, "age_s": 90.0}
+
+
+def decision(*reasons: Reason) -> Decision:
+    return Decision(
+        pool=RESEARCH.key,
+        current=2,
+        demand=2,
+        recommendation=2,
+        target=2,
+        next=2,
+        reasons=reasons,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "what", "advice"),
+    [
+        (
+            Reason(
+                code=Code.CONTESTED,
+                value=2,
+                numbers={
+                    "times": 3,
+                    "ours": 5,
+                    "theirs": 2,
+                    "window_s": 600.0,
+                    "remaining_s": 60.0,
+                },
+            ),
+            "somebody else keeps setting it back, 3 times, last from 5 to 2",
+            "take away its other autoscaler",
+        ),
+        (
+            Reason(code=Code.POISON, value=2, numbers=POISONED),
+            "nothing new, and 4 messages in flight come back again and again",
+            "max_deliver",
+        ),
+        (
+            Reason(code=Code.BLIND_FOR_LONG, value=2, numbers={"age_s": 900.0, "after_s": 600.0}),
+            "its work has not been known for 15 min, longer than 10 min",
+            "until its queue and metrics can be read again",
+        ),
+        (
+            Reason(
+                code=Code.ANNOTATION_UNREADABLE,
+                value=2,
+                numbers={"annotation": "autoscaling.keda.sh/paused-replicas", "text": "two"},
+            ),
+            "the Deployment's annotation autoscaling.keda.sh/paused-replicas is no number",
+            "set it to a whole number, or remove it",
+        ),
+    ],
+)
+def test_what_goes_on_until_somebody_acts_is_a_warning_with_what_to_do(
+    reason: Reason, what: str, advice: str
+) -> None:
+    [(severity, subject, kind, text)] = decision_findings([decision(reason)])
+    assert (severity, subject, kind) == (Severity.WARNING, RESEARCH.key, reason.code)
+    assert text.startswith(what)
+    assert advice in text
+
+
+def test_a_decision_like_any_other_calls_for_nobody() -> None:
+    usual = [Reason(code=code) for code in (Code.QUEUE, Code.AT_MAX, Code.REDELIVERED)]
+    assert list(decision_findings([decision(*usual)])) == []
+
+
+async def test_a_contested_pool_is_among_the_findings_until_the_contest_ends() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        for _ in range(3):
+            await world.clock.advance(2.0)
+            world.cluster.set(RESEARCH, 1)
+        await world.clock.advance(2.0)
+        [finding] = (await world.snapshot()).findings
+        assert (finding.subject, finding.kind) == (RESEARCH.key, "contested")
+        await world.clock.advance(10.0)
+        [later] = (await world.snapshot()).findings
+        assert later.since == finding.since
+        await world.clock.advance(600.0)
+        assert (await world.snapshot()).findings == ()
+
+
+def test_what_calls_for_somebody_is_logged_once_for_as_long_as_it_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    poisoned = decision(Reason(code=Code.POISON, value=2, numbers=POISONED))
+    recorder = Recorder(writes=True)
+    history = [poisoned, poisoned, decision(), poisoned]
+    with caplog.at_level(logging.WARNING):
+        for each in history:
+            recorder.decided(Plan(at=START, decisions={RESEARCH.key: each}))
+    lines = [record for record in caplog.records if record.message == "needs attention"]
+    assert [line.__dict__["kind"] for line in lines] == [Code.POISON, Code.POISON]
+    assert lines[0].__dict__["pool"] == RESEARCH.key
