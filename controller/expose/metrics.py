@@ -36,6 +36,7 @@ class SnapshotCollector(Collector):
         yield from _pools(snapshot)
         yield from _queues(snapshot)
         yield from _links(snapshot)
+        yield _findings(snapshot)
 
     def _scale_events(self) -> Iterator[Metric]:
         family = CounterMetricFamily(
@@ -101,10 +102,17 @@ def _pools(snapshot: Snapshot) -> Iterator[Metric]:
         "1 for the rule that decided the pool's target.",
         labels=(*POOL_LABELS, "bound"),
     )
+    gate = GaugeMetricFamily(
+        "agentdash_pool_gate",
+        "1 for the gate that holds the pool away from its target; no series where none does.",
+        labels=(*POOL_LABELS, "gate"),
+    )
     for pool in snapshot.pools:
         if pool.decision is not None:
             bound.add_metric((*_pool_labels(pool), pool.decision.bound.value), 1.0)
-    yield bound
+            if pool.decision.gate is not None:
+                gate.add_metric((*_pool_labels(pool), pool.decision.gate.value), 1.0)
+    yield from (bound, gate)
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Metric]:
@@ -149,6 +157,19 @@ def _links(snapshot: Snapshot) -> Iterator[Metric]:
         if link.last_good_at is not None:
             age.add_metric((link.name,), max(0.0, snapshot.at - link.last_good_at))
     yield from (up, age)
+
+
+def _findings(snapshot: Snapshot) -> Metric:
+    """What an alert can be made of; a finding that is no more has no series."""
+    family = GaugeMetricFamily(
+        "agentdash_finding",
+        "1 for each thing that deserves attention: a pool, tenant or link, and what of it.",
+        labels=("severity", "subject", "kind"),
+    )
+    # several of one kind are one series: a scrape that says a thing twice is no good
+    for labels in {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}:
+        family.add_metric(labels, 1.0)
+    return family
 
 
 def _pool_labels(pool: PoolView) -> tuple[str, str]:
