@@ -149,6 +149,8 @@ def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
     for pool in cluster.fleet.pools:
         if not pool.metrics or pool.rule is Rule.HPA or pool.modifiers or pool.fallback:
             continue
+        if pool.warm:  # what a pool is held at has its spares among it
+            continue
         alone = tuple(
             replace(one, metrics=()) if one is pool else one for one in cluster.fleet.pools
         )
