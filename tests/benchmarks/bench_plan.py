@@ -199,15 +199,18 @@ class World:
 
 def measure(size: int, *, scarce: bool, moving: bool, ticks: int = TICKS) -> Figures:
     """Plan some ticks, after those that fill the windows and bring the pools to their targets."""
-    world, memory, times, blocks, targets = World(size, scarce=scarce), Memory(), [], 0, 0
+    world, times, blocks, targets = World(size, scarce=scarce), [], 0, 0
+    answer, memory = Plan(at=START), Memory()
     for tick in range(-WARM_UP, ticks):
         observation, now = world.seen(tick, moving=moving), START + INTERVAL_S * tick
         gc.collect()
+        previous = answer, memory
         before = sys.getallocatedblocks()
         began = time.process_time()
         answer, memory = plan(observation, world.fleet, Intents(), memory, now)
         took_ms = (time.process_time() - began) * 1000
         blocks = sys.getallocatedblocks() - before
+        del previous  # until here it stays, so that what is new is counted in full
         targets = sum(decision.target or 0 for decision in answer.decisions.values())
         if tick >= 0:
             times.append(took_ms)

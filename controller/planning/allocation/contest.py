@@ -161,8 +161,8 @@ class Contest:
     def _least_need(self, row: int) -> int:
         """What must be left of a row for any of these pools; 0 if one does without it."""
         least, rows = 0, self._filling.rows
-        for profile in {rows.profile_of[pool] for pool in self._wanting}:
-            draw = rows.profiles[profile].everywhere
+        for pool in self._wanting:
+            draw = rows.profiles[rows.profile_of[pool]].everywhere
             need = dict(draw.strict if self._strict else draw.lenient).get(row, 0)
             if not need:
                 return 0
