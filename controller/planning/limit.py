@@ -96,8 +96,6 @@ def _with_spares(draft: Draft) -> int:
     if draft.work.counted and draft.recommendation >= draft.stable:
         is_young = warm_up_left_s(draft.pool, draft.memory, draft.now) > 0
         needed = max(needed, draft.unheld if is_young else draft.stable)
-    elif not draft.work.counted and draft.recommendation >= (draft.work.demand or 0):
-        needed = max(needed, draft.work.demand or 0)  # at least so much is known
     return max(draft.replicas, needed + draft.pinned + draft.spares)
 
 

@@ -27,6 +27,7 @@ from controller.planning.planner import plan
 from property.fleets import (
     HURRIED,
     LAG,
+    STEADY,
     Cluster,
     Load,
     clusters,
@@ -149,7 +150,9 @@ def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
     for pool in cluster.fleet.pools:
         if not pool.metrics or pool.rule is Rule.HPA or pool.modifiers or pool.fallback:
             continue
-        if pool.warm:  # what a pool is held at has its spares among it
+        if (
+            pool.warm or pool.behavior != STEADY
+        ):  # what a pool is held at has its spares among it, and a policy's step is of its size
             continue
         alone = tuple(
             replace(one, metrics=()) if one is pool else one for one in cluster.fleet.pools

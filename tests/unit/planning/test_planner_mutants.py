@@ -223,8 +223,8 @@ MUTANTS = (
     Mutant(
         "spares open a way around a policy on growth",
         "limit",
-        "if draft.work.counted and draft.recommendation >= draft.stable",
-        "if draft.work.counted",
+        "draft.work.counted and draft.recommendation >= draft.stable",
+        "draft.work.counted",
         "test_held_spares:test_spares_open_no_way_around_a_policy_on_growth(Rule.NATIVE)",
     ),
     Mutant(
