@@ -24,6 +24,7 @@ from controller.engine.supervise import FatalError
 from controller.expose.server import serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
+from controller.kube.metrics_source import metric_sources
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
 from controller.model.tick import VERSION as TICK_VERSION
@@ -116,7 +117,7 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         async with (
             Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster,
             NatsSession(settings.nats, clock) as session,
-            _metric_polls(settings, clock) as metrics,
+            _metric_polls(settings, cluster, clock) as metrics,
         ):
             connection = asyncio.Event()
             session.on_reconnect(connection.set)
@@ -172,7 +173,7 @@ async def _run(
         async with (
             Cluster.connect(settings.kubernetes, clock) as cluster,
             NatsSession(settings.nats, clock) as session,
-            _metric_polls(settings, clock) as metrics,
+            _metric_polls(settings, cluster, clock) as metrics,
         ):
             connection = asyncio.Event()
             session.on_reconnect(connection.set)
@@ -229,14 +230,18 @@ async def _run(
 
 
 @asynccontextmanager
-async def _metric_polls(settings: Settings, clock: SystemClock) -> AsyncIterator[MetricPolls]:
+async def _metric_polls(
+    settings: Settings, cluster: Cluster, clock: SystemClock
+) -> AsyncIterator[MetricPolls]:
     """Everything that pools' metrics are read from; nothing is asked that no pool speaks of."""
+    pools = settings.fleet.pools
     async with AsyncExitStack() as stack:
-        sources: list[MetricSource] = []
+        of_cluster = metric_sources(
+            cluster.client, cluster.workloads, pools, clock, settings.kubernetes.selector or ""
+        )
+        sources: list[MetricSource] = [*await stack.enter_async_context(of_cluster)]
         if settings.prometheus is not None:
-            prometheus = PrometheusSource.connect(
-                settings.prometheus.url, settings.fleet.pools, clock
-            )
+            prometheus = PrometheusSource.connect(settings.prometheus.url, pools, clock)
             sources.append(await stack.enter_async_context(prometheus))
         yield MetricPolls(sources, clock, interval_s=settings.controller.interval_s)
 

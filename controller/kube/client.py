@@ -31,6 +31,7 @@ from controller.kube.errors import (
 )
 from controller.kube.limits import Lane, Pauses
 from controller.kube.link import LinkTracker
+from controller.ports import Clock
 
 CONNECT_S: Final = 3.0
 REQUEST_S: Final = 5.0
@@ -79,6 +80,12 @@ class Client:
     def trouble(self) -> str:
         """Why our credentials could not be read again lately; empty if they could."""
         return self._access.trouble
+
+    def apart(self, clock: Clock) -> Client:
+        """Another client to the same server, whose waits and failures say nothing about this one:
+        for APIs that other servers answer behind it (APIService).
+        """
+        return Client(self._access, Pauses(), LinkTracker(clock))
 
     async def close(self) -> None:
         """End all connections."""

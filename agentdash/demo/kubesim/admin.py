@@ -12,6 +12,7 @@ from agentdash.demo.kubesim.cluster import Cluster
 from agentdash.demo.kubesim.controllers.kubelet import Trouble
 from agentdash.demo.kubesim.errors import bad_request, no_such_path
 from agentdash.demo.kubesim.faults import Fault, Faults
+from agentdash.demo.kubesim.metrics import Given
 from agentdash.demo.kubesim.requests import RequestLog
 
 PREFIX = "/_sim/"
@@ -33,7 +34,7 @@ class NewNode(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Admin:
-    """GET, POST and DELETE of faults, troubles, requests and nodes.
+    """GET, POST and DELETE of faults, troubles, requests, nodes and metrics.
 
     | path                     | POST                | GET             | DELETE        |
     |--------------------------|---------------------|-----------------|---------------|
@@ -45,6 +46,7 @@ class Admin:
     | /_sim/requests           |                     | counts          | forgotten     |
     | /_sim/nodes              | a NewNode           |                 |               |
     | /_sim/nodes/NAME         |                     |                 | node goes     |
+    | /_sim/metrics            | a metric's value    |                 | all forgotten |
     """
 
     def __init__(self, cluster: Cluster, faults: Faults, requests: RequestLog) -> None:
@@ -61,6 +63,8 @@ class Admin:
             ("DELETE", "requests"): self._clear_requests,
             ("POST", "nodes"): self._add_node,
             ("DELETE", "nodes"): self._remove_node,
+            ("POST", "metrics"): self._set_metric,
+            ("DELETE", "metrics"): self._clear_metrics,
         }
 
     def serve(self, call: Call) -> Answer:
@@ -117,6 +121,15 @@ class Admin:
 
     def _remove_node(self, _call: Call, rest: str) -> Any:
         self._cluster.remove_node(rest)
+
+    def _set_metric(self, call: Call, _rest: str) -> Any:
+        try:
+            self._cluster.metrics.set(msgspec.json.decode(call.body, type=Given))
+        except msgspec.DecodeError as error:
+            raise bad_request(str(error)) from error
+
+    def _clear_metrics(self, _call: Call, _rest: str) -> Any:
+        self._cluster.metrics.clear()
 
 
 def _decode(call: Call, wanted: type[T]) -> T:

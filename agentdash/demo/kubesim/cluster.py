@@ -20,6 +20,7 @@ from agentdash.demo.kubesim.controllers.nodes import Nodes, register
 from agentdash.demo.kubesim.controllers.quota import Quotas
 from agentdash.demo.kubesim.controllers.replicaset import ReplicaSets
 from agentdash.demo.kubesim.controllers.scheduler import Scheduler
+from agentdash.demo.kubesim.metrics import Metrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PRIORITY_CLASSES
 from agentdash.demo.kubesim.store import Store
@@ -59,6 +60,7 @@ class Cluster:
         rng = random.Random(options.seed)
         self.store = Store(first_version=first, history=options.history)
         self.registry = Registry(self.store, rng, lenient=options.lenient_names)
+        self.metrics = Metrics(self.store)
         self.timers = Timers(options.speed)
         recorder = Recorder(self.registry)
         self.kubelets = Kubelets(

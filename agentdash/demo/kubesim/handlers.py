@@ -13,6 +13,7 @@ from agentdash.demo.kubesim.errors import (
     method_not_allowed,
     no_such_path,
 )
+from agentdash.demo.kubesim.metrics import Metrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import ACCESS_REVIEWS, Resource
 from agentdash.demo.kubesim.writes import Writes, write_of
@@ -24,8 +25,9 @@ _READING = ("GET", "HEAD")
 class Handlers:
     """Everything but watches, which are streams."""
 
-    def __init__(self, registry: Registry, access: Access, host: str) -> None:
+    def __init__(self, registry: Registry, access: Access, metrics: Metrics, host: str) -> None:
         self._registry, self._access, self._host = registry, access, host
+        self._metrics = metrics
         self._writes = Writes(registry, access)
 
     def admit(self, call: Call) -> User:
@@ -33,6 +35,8 @@ class Handlers:
         user = self._access.authenticate(call.headers.get("Authorization", ""))
         resource, target = call.target.resource, call.target
         if resource is None:
+            if self._metrics.concerns(call):
+                self._metrics.admit(call, user, self._access)
             self._admit_path(call, user)
             return user
         sub = resource.subresource(target.subresource) if target.subresource else None
@@ -65,6 +69,8 @@ class Handlers:
         """The answer; raises ApiError."""
         resource = call.target.resource
         if resource is None:
+            if self._metrics.concerns(call):
+                return self._metrics.serve(call)
             return self._serve_path(call)
         if call.target.subresource == "scale":
             return scale.serve(self._registry, call, resource, write_of(call))

@@ -104,7 +104,7 @@ class KubeSim:
             )
             self._server = server = Server(
                 self.cluster.store,
-                Handlers(self.cluster.registry, access, _HOST),
+                Handlers(self.cluster.registry, access, self.cluster.metrics, _HOST),
                 Admin(self.cluster, self.faults, self.requests),
                 self.faults,
                 self.requests,

@@ -52,6 +52,10 @@ class StubPrometheus:
         self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
 
+    @property
+    def running(self) -> bool:
+        return self._runner is not None
+
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()

@@ -1,0 +1,307 @@
+"""Pools' metrics read from the metrics APIs of the cluster, each API a source of its own.
+
+Only what a pool speaks of is asked for, and once for all pools that share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from controller.kube.client import Client
+from controller.kube.errors import KubeError
+from controller.kube.metrics_api import (
+    CUSTOM_GROUP,
+    EXTERNAL_GROUP,
+    RESOURCE_GROUP,
+    Described,
+    MetricsApi,
+    PodSample,
+)
+from controller.model.fleet import Pool
+from controller.model.metrics import (
+    QUEUE,
+    ContainerResourceMetric,
+    ExternalMetric,
+    Figure,
+    MetricValue,
+    ObjectMetric,
+    PodFigure,
+    PodFigures,
+    PodsMetric,
+    PodUsage,
+    PodUsages,
+    ResourceMetric,
+    Series,
+)
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.signals import ExternalSeries
+from controller.planning.measured import reading_name
+from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
+
+REQUESTS_AT_ONCE: Final = 8
+"""Of one source: its rounds never crowd out what else is asked of the API server."""
+REQUESTS_PER_SECOND: Final = 10
+"""Of one source: a fleet with very many metrics asks less often."""
+RESOURCE_EVERY_S: Final = 15.0
+"""metrics-server's own resolution (--metric-resolution): between two scrapes nothing is new."""
+
+Q = TypeVar("Q", bound=Hashable)
+
+
+Wanting: TypeAlias = Mapping[MetricKey, Pool]
+"""The metrics that one question is for, each with its pool."""
+
+
+class ApiSource(ABC, Generic[Q]):
+    """A `MetricSource` over one API: its questions, and for whom each is asked.
+
+    Fresh comes only from a complete answer; a refusal, a silence or an odd number is Absent.
+    """
+
+    name: str
+    _least_s = 0.0
+
+    def __init__(self, api: MetricsApi, pools: Iterable[Pool], clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._wanting: defaultdict[Q, dict[MetricKey, Pool]] = defaultdict(dict)
+        for pool in pools:
+            for question, name in self._questions(pool):
+                self._wanting[question][MetricKey(pool.key, name)] = pool
+
+    @property
+    def reads(self) -> Collection[MetricKey]:
+        """The metrics it answers for."""
+        return tuple(key for wanting in self._wanting.values() for key in wanting)
+
+    @property
+    def every_s(self) -> float:
+        """The least time between two rounds."""
+        return max(self._least_s, len(self._wanting) / REQUESTS_PER_SECOND)
+
+    async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
+        """An answer for each metric, of the moment before the first request. Raises nothing."""
+        at = self._clock.now()
+        gate = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._answer(question, wanting, gate, deadline, at))
+                for question, wanting in self._wanting.items()
+            ]
+        return {key: answer for task in tasks for key, answer in task.result().items()}
+
+    async def _answer(
+        self,
+        question: Q,
+        wanting: Wanting,
+        gate: asyncio.Semaphore,
+        deadline: float,
+        at: float,
+    ) -> Mapping[MetricKey, MetricAnswer]:
+        try:
+            async with asyncio.timeout_at(deadline), gate:
+                left_s = max(0.001, deadline - asyncio.get_running_loop().time())
+                values = await self._ask(question, wanting, left_s)
+        except KubeError as error:
+            return dict.fromkeys(wanting, Absent(why=error.why, at=at, detail=error.detail))
+        except TimeoutError:
+            return dict.fromkeys(
+                wanting, Absent(why=Why.TIMED_OUT, at=at, detail="no answer in time")
+            )
+        return {
+            key: value if isinstance(value, Absent) else Fresh(value=value, at=at)
+            for key, value in values.items()
+        }
+
+    @abstractmethod
+    def _questions(self, pool: Pool) -> Iterator[tuple[Q, str]]:
+        """What to ask for this pool, and the name of the reading that it is for."""
+
+    @abstractmethod
+    async def _ask(
+        self, question: Q, wanting: Wanting, timeout_s: float
+    ) -> Mapping[MetricKey, MetricValue | Absent]:
+        """A value for each. Raises KubeError."""
+
+
+class OfPods(ApiSource[Q]):
+    """A source whose answers are about all pods of a namespace, to be shared out to their pools."""
+
+    def __init__(
+        self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
+    ) -> None:
+        super().__init__(api, pools, clock)
+        self._workloads = workloads
+
+    def _of_pods(
+        self, pool: Pool, value: Callable[[Sequence[str]], MetricValue]
+    ) -> MetricValue | Absent:
+        """What the pool's pods, by name, make of it."""
+        reading = self._workloads.pods(pool)
+        if isinstance(reading, Fresh):
+            return value([pod.name for pod in reading.value.items])
+        return Absent(
+            why=Why.VIEW_INCOMPLETE, at=self._clock.now(), detail="its pods are not known"
+        )
+
+
+class ResourceSource(OfPods[str]):
+    """CPU and memory from metrics.k8s.io, one request for each namespace."""
+
+    name = RESOURCE_GROUP
+    _least_s = RESOURCE_EVERY_S
+
+    def _questions(self, pool: Pool) -> Iterator[tuple[str, str]]:
+        for spec in pool.metrics:
+            if isinstance(spec, ResourceMetric | ContainerResourceMetric):
+                yield pool.namespace, spec.resource
+
+    async def _ask(
+        self, question: str, wanting: Wanting, timeout_s: float
+    ) -> Mapping[MetricKey, MetricValue | Absent]:
+        samples = await self._api.pod_samples(question, timeout_s)
+        return {
+            key: self._of_pods(pool, partial(_usages, samples, key.name))
+            for key, pool in wanting.items()
+        }
+
+
+def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]) -> PodUsages:
+    """What these pods use of one resource; the API measures all of them together."""
+    found = [samples[pod] for pod in pods if pod in samples]
+    return PodUsages(
+        items=tuple(
+            PodUsage(
+                pod=sample.pod,
+                containers={
+                    container: used.get(resource) for container, used in sample.containers.items()
+                },
+                at=sample.at,
+                window_s=sample.window_s,
+            )
+            for sample in found
+        )
+    )
+
+
+class ExternalQuestion(NamedTuple):
+    """Which series of the external metrics API."""
+
+    namespace: str
+    metric: str
+    selector: str
+
+
+class ExternalSource(ApiSource[ExternalQuestion]):
+    """External metrics and signals from external.metrics.k8s.io, so every KEDA scaler, too."""
+
+    name = EXTERNAL_GROUP
+
+    def _questions(self, pool: Pool) -> Iterator[tuple[ExternalQuestion, str]]:
+        for signal in pool.signals:
+            if isinstance(signal.source, ExternalSeries):
+                source = signal.source
+                yield (
+                    ExternalQuestion(pool.namespace, source.name, source.selector),
+                    signal.name,
+                )
+        signals = {QUEUE, *(signal.name for signal in pool.signals)}
+        for spec in pool.metrics:
+            if isinstance(spec, ExternalMetric) and spec.name not in signals:
+                question = ExternalQuestion(pool.namespace, spec.name, spec.selector)
+                yield question, reading_name(spec)
+
+    async def _ask(
+        self, question: ExternalQuestion, wanting: Wanting, timeout_s: float
+    ) -> Mapping[MetricKey, MetricValue | Absent]:
+        values = await self._api.external(*question, timeout_s)
+        return dict.fromkeys(wanting, Series(values_milli=values))
+
+
+class PodsQuestion(NamedTuple):
+    """Which figures of the custom metrics API about the pods of a namespace."""
+
+    namespace: str
+    metric: str
+    selector: str
+
+
+class ObjectQuestion(NamedTuple):
+    """Which figure of the custom metrics API about one object."""
+
+    described: Described
+    metric: str
+    selector: str
+
+
+class CustomSource(OfPods[PodsQuestion | ObjectQuestion]):
+    """Pods and Object metrics from custom.metrics.k8s.io."""
+
+    name = CUSTOM_GROUP
+
+    def _questions(self, pool: Pool) -> Iterator[tuple[PodsQuestion | ObjectQuestion, str]]:
+        for spec in pool.metrics:
+            match spec:
+                case PodsMetric():
+                    yield (
+                        PodsQuestion(pool.namespace, spec.name, spec.selector),
+                        reading_name(spec),
+                    )
+                case ObjectMetric():
+                    described = Described(
+                        pool.namespace, spec.api_version, spec.kind, spec.object_name
+                    )
+                    yield ObjectQuestion(described, spec.name, spec.selector), reading_name(spec)
+
+    async def _ask(
+        self, question: PodsQuestion | ObjectQuestion, wanting: Wanting, timeout_s: float
+    ) -> Mapping[MetricKey, MetricValue | Absent]:
+        if isinstance(question, ObjectQuestion):
+            milli = await self._api.object_figure(*question, timeout_s)
+            return dict.fromkeys(wanting, Figure(value_milli=milli))
+        figures = await self._api.pod_figures(*question, timeout_s)
+        return {
+            key: self._of_pods(pool, partial(_figures, figures)) for key, pool in wanting.items()
+        }
+
+
+def _figures(figures: Mapping[str, PodFigure], pods: Iterable[str]) -> PodFigures:
+    return PodFigures(items=tuple(figures[pod] for pod in pods if pod in figures))
+
+
+@asynccontextmanager
+async def metric_sources(
+    client: Client, workloads: Workloads, pools: Sequence[Pool], clock: Clock, pod_selector: str
+) -> AsyncIterator[tuple[MetricSource, ...]]:
+    """The sources of these pools' metrics, on connections of their own: the servers that answer
+    behind the API server may be slow or away while all else is well.
+    """
+    if not any(pool.metrics or pool.signals for pool in pools):
+        yield ()
+        return
+    own = client.apart(clock)
+    api = MetricsApi(own, pod_selector)
+    try:
+        yield (
+            ResourceSource(api, pools, clock, workloads),
+            ExternalSource(api, pools, clock),
+            CustomSource(api, pools, clock, workloads),
+        )
+    finally:
+        await own.close()

@@ -1,0 +1,366 @@
+"""The metrics APIs, asked through the client: who is asked for what, and whose figure is whose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from agentdash.demo.kubesim import Fault, KubeSim
+from agentdash.demo.kubesim.metrics import Given, ObjectValue, PodValue, Series, Usage
+from agentdash.demo.kubesim.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, SERVICE_ACCOUNTS
+from controller.engine.clock import SystemClock
+from controller.kube.cluster import Cluster
+from controller.kube.metrics_source import RESOURCE_EVERY_S, metric_sources
+from controller.model import metrics
+from controller.model.fleet import Pool
+from controller.model.metrics import (
+    AverageValueTarget,
+    ConditionStatus,
+    MeasuredPod,
+    MetricSpec,
+    PodPhase,
+    UtilizationTarget,
+    ValueTarget,
+)
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.settings import KubernetesSettings
+from controller.model.signals import ExternalSeries, Signal
+from controller.model.snapshot import LinkState
+from controller.ports import MetricAnswer, MetricSource
+from support.world import make_pool
+
+NAMESPACE = "tenant-acme"
+ONE = AverageValueTarget(milli=1000)
+CPU = metrics.ResourceMetric(resource="cpu", target=UtilizationTarget(percent=75))
+MEMORY = metrics.ContainerResourceMetric(resource="memory", container="agent", target=ONE)
+
+
+def pool(name: str = "research", *specs: MetricSpec, signals: Iterable[Signal] = ()) -> Pool:
+    return msgspec.structs.replace(make_pool(name), metrics=specs, signals=tuple(signals))
+
+
+class World:
+    """A simulator with a Deployment for each pool, the cluster, and the pools' sources."""
+
+    def __init__(self, sim: KubeSim, cluster: Cluster, sources: Sequence[MetricSource]) -> None:
+        self.sim, self.cluster, self.sources = sim, cluster, sources
+
+    def given(self, *values: Given) -> None:
+        for value in values:
+            self.sim.cluster.metrics.set(value)
+
+    async def read(self) -> dict[str, MetricAnswer]:
+        """Every answer, by pool and name."""
+        answers = [await source.read(3.0) for source in self.sources if source.reads]
+        return {f"{key.pool} {key.name}": each for one in answers for key, each in one.items()}
+
+    def asked(self, group: str) -> int:
+        return self.sim.requests.count(path_regex=f"/{group}/")
+
+
+@asynccontextmanager
+async def world(
+    folder: Path, *pools: Pool, selector: str | None = None, **user: Any
+) -> AsyncIterator[World]:
+    async with KubeSim(speed=500.0) as sim:
+        await sim.create_namespace(NAMESPACE)
+        for each in pools:
+            await sim.create_deployment(
+                each.deployment, NAMESPACE, replicas=2, labels={"agentdash": "yes"}
+            )
+        sim.write_kubeconfig(folder / "kubeconfig")
+        settings = KubernetesSettings(kubeconfig=str(folder / "kubeconfig"), selector=selector)
+        clock = SystemClock()
+        async with Cluster.connect(settings, clock) as cluster:
+            cluster.workloads.measure(pools)
+            cluster.set_namespaces(frozenset({NAMESPACE}))
+            await ready(cluster, pools)
+            opened = metric_sources(cluster.client, cluster.workloads, pools, clock, selector or "")
+            async with opened as sources:
+                yield World(sim, cluster, sources)
+
+
+async def ready(cluster: Cluster, pools: Iterable[Pool]) -> None:
+    async with asyncio.timeout(15.0):
+        for each in pools:
+            while True:
+                pods = cluster.workloads.pods(each)
+                if isinstance(pods, Fresh) and pods.value.ready == 2:
+                    break
+                await asyncio.sleep(0.01)
+
+
+def value(answer: MetricAnswer) -> Any:
+    assert isinstance(answer, Fresh), answer
+    return answer.value
+
+
+def trouble(answer: MetricAnswer) -> tuple[Why, str]:
+    assert isinstance(answer, Absent), answer
+    return answer.why, answer.detail
+
+
+async def test_one_request_measures_all_pools_of_a_namespace(tmp_path: Path) -> None:
+    research, etl = pool("research", CPU, MEMORY), pool("etl", CPU)
+    async with world(tmp_path, research, etl) as here:
+        used = {"agent": {"cpu": "100500u", "memory": "100Mi"}, "proxy": {"cpu": "11350n"}}
+        here.given(
+            Usage(namespace=NAMESPACE, selector="app=research", usage=used),
+            Usage(namespace=NAMESPACE, selector="app=etl", usage={"agent": {"cpu": "1"}}),
+        )
+        found = await here.read()
+        assert here.asked("metrics.k8s.io") == 1
+        cpu = value(found["acme/research cpu"])
+        # Quantity.MilliValue rounds up, and so does the HPA
+        assert [each.containers for each in cpu.items] == [{"agent": 101, "proxy": 1}] * 2
+        assert all(each.pod.startswith("research-") for each in cpu.items)
+        assert {each.window_s for each in cpu.items} == {15.0}
+        assert abs(cpu.items[0].at - SystemClock().now()) < 5
+        memory = value(found["acme/research memory"])
+        assert memory.items[0].containers == {"agent": 100 * 2**20 * 1000, "proxy": None}
+        assert [each.containers for each in value(found["acme/etl cpu"]).items] == [
+            {"agent": 1000}
+        ] * 2
+
+
+async def test_metrics_server_is_not_asked_more_often_than_it_measures(tmp_path: Path) -> None:
+    async with world(tmp_path, pool("research", CPU)) as here:
+        [source] = [source for source in here.sources if source.reads]
+        assert source.every_s == RESOURCE_EVERY_S == 15.0
+
+
+async def test_the_watched_labels_choose_the_pods_that_are_measured(tmp_path: Path) -> None:
+    async with world(tmp_path, pool("research", CPU), selector="agentdash=yes") as here:
+        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        await here.sim.create_deployment("stranger", NAMESPACE, replicas=1)
+        assert len(value((await here.read())["acme/research cpu"]).items) == 2
+
+
+async def test_pods_are_kept_as_the_hpa_sees_them_where_metrics_ask_about_them(
+    tmp_path: Path,
+) -> None:
+    measured, plain = pool("research", CPU), pool("plain")
+    async with world(tmp_path, measured, plain) as here:
+        pods = here.cluster.workloads.measured_pods(measured)
+        assert [pod.phase for pod in pods] == [PodPhase.RUNNING] * 2
+        first = pods[0]
+        assert isinstance(first, MeasuredPod)
+        assert first.readiness is not None
+        assert first.readiness.status is ConditionStatus.TRUE
+        assert first.started_at is not None
+        [container] = first.containers
+        assert container.name == "agent"
+        assert container.requests_milli == {"cpu": 250, "memory": 512 * 2**20 * 1000}
+        assert here.cluster.workloads.measured_pods(plain) == ()
+
+
+async def test_the_series_of_an_external_metric_are_those_that_the_selector_chooses(
+    tmp_path: Path,
+) -> None:
+    selected = metrics.ExternalMetric(name="active", target=ONE, selector="team in (a,b)")
+    signal = Signal(name="cases", source=ExternalSeries(name="active", selector="team=c"))
+    spoken_of = metrics.ExternalMetric(name="cases", target=ValueTarget(milli=1000))
+    queue = metrics.ExternalMetric(name="queue", target=ONE)
+    fed = pool("research", selected, spoken_of, queue, signals=[signal])
+    async with world(tmp_path, fed) as here:
+        for team, amount in (("a", "3"), ("b", "1500m"), ("c", "1k")):
+            here.given(
+                Series(namespace=NAMESPACE, metric="active", value=amount, labels={"team": team})
+            )
+        found = await here.read()
+        assert set(found) == {"acme/research active{team in (a,b)}", "acme/research cases"}
+        assert value(found["acme/research active{team in (a,b)}"]).values_milli == (3000, 1500)
+        assert value(found["acme/research cases"]).values_milli == (1_000_000,)
+
+
+async def test_one_odd_series_leaves_no_sum(tmp_path: Path) -> None:
+    fed = pool("research", metrics.ExternalMetric(name="active", target=ONE))
+    async with world(tmp_path, fed) as here:
+        for team, amount in (("a", "3"), ("b", "many")):
+            here.given(
+                Series(namespace=NAMESPACE, metric="active", value=amount, labels={"team": team})
+            )
+        assert trouble((await here.read())["acme/research active"]) == (
+            Why.IMPLAUSIBLE,
+            "'many' is no quantity",
+        )
+
+
+async def test_pods_share_a_custom_metric_out_to_their_pools(tmp_path: Path) -> None:
+    spec = metrics.PodsMetric(name="sessions", target=ONE)
+    async with world(tmp_path, pool("research", spec), pool("etl", spec)) as here:
+        here.given(
+            PodValue(namespace=NAMESPACE, metric="sessions", value="7", selector="app=research")
+        )
+        found = await here.read()
+        mine = value(found["acme/research sessions"]).items
+        assert [each.value_milli for each in mine] == [7000, 7000]
+        assert {each.window_s for each in mine} == {60.0}
+        assert value(found["acme/etl sessions"]).items == ()
+        assert here.asked("custom.metrics.k8s.io") == 1
+
+
+async def test_an_object_is_found_by_its_kind_and_a_namespace_by_its_name(tmp_path: Path) -> None:
+    gate = metrics.ObjectMetric(
+        name="hits", target=ONE, kind="Deployment", object_name="gate", api_version="apps/v1"
+    )
+    space = metrics.ObjectMetric(
+        name="load", target=ONE, kind="Namespace", object_name="shared", api_version="v1"
+    )
+    odd = metrics.ObjectMetric(name="hits", target=ONE, kind="Gadget", object_name="gate")
+    async with world(tmp_path, pool("research", gate, space, odd)) as here:
+        here.given(
+            ObjectValue(
+                namespace=NAMESPACE,
+                resource="deployments.apps",
+                name="gate",
+                metric="hits",
+                value="2500m",
+            ),
+            ObjectValue(
+                namespace="shared", resource="namespaces", name="shared", metric="load", value="4"
+            ),
+        )
+        found = await here.read()
+        assert value(found["acme/research Deployment/gate/hits"]).value_milli == 2500
+        assert value(found["acme/research Namespace/shared/load"]).value_milli == 4000
+        assert trouble(found["acme/research Gadget/gate/hits"]) == (
+            Why.INCOMPLETE,
+            "v1 has no kind Gadget",
+        )
+
+
+async def test_an_api_that_nobody_installed_is_named(tmp_path: Path) -> None:
+    fed = pool(
+        "research",
+        CPU,
+        metrics.ExternalMetric(name="active", target=ONE),
+        metrics.PodsMetric(name="sessions", target=ONE),
+    )
+    async with world(tmp_path, fed) as here:
+        found = await here.read()
+        assert {name.split()[1]: trouble(each) for name, each in found.items()} == {
+            "cpu": (Why.OBJECT_MISSING, "the API metrics.k8s.io is not installed"),
+            "active": (Why.OBJECT_MISSING, "the API external.metrics.k8s.io is not installed"),
+            "sessions": (Why.OBJECT_MISSING, "the API custom.metrics.k8s.io is not installed"),
+        }
+        here.given(PodValue(namespace=NAMESPACE, metric="sessions", value="1"))
+        assert value((await here.read())["acme/research sessions"]).items
+
+
+async def test_a_slow_metrics_api_says_nothing_of_the_cluster(tmp_path: Path) -> None:
+    async with world(tmp_path, pool("research", CPU)) as here:
+        here.sim.faults.add(Fault(path="/metrics.k8s.io/", hang=True))
+        [source] = [source for source in here.sources if source.reads]
+        [answer] = (await source.read(0.2)).values()
+        assert trouble(answer)[0] is Why.TIMED_OUT
+        assert here.cluster.link().state is LinkState.CONNECTED
+        here.sim.faults.clear()
+        here.sim.faults.add(Fault(path="/metrics.k8s.io/", status=503, retry_after=60))
+        [answer] = (await source.read(1.0)).values()
+        assert trouble(answer)[0] is Why.VIEW_INCOMPLETE
+        [answer] = (await source.read(1.0)).values()
+        assert "asked to wait" in trouble(answer)[1]
+        await here.cluster.client.call("GET", "/version", kind="version")
+
+
+async def test_pools_without_such_metrics_ask_nothing(tmp_path: Path) -> None:
+    queue = metrics.ExternalMetric(name="queue", target=ONE)
+    async with world(tmp_path, pool("research"), pool("etl", queue)) as here:
+        assert await here.read() == {}
+        assert here.asked("metrics.k8s.io") == 0
+
+
+async def test_an_account_without_the_right_is_told_which(tmp_path: Path) -> None:
+    async with world(tmp_path, pool("research", CPU)) as here:
+        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        token = await account(here.sim, ["pods", "deployments", "nodes", "events"])
+        config = here.sim.kubeconfig()
+        config["users"][0]["user"] = {"token": token}
+        path = tmp_path / "limited"
+        path.write_bytes(msgspec.json.encode(config))
+        clock = SystemClock()
+        settings = KubernetesSettings(kubeconfig=str(path))
+        async with Cluster.connect(settings, clock) as cluster:
+            fed = [pool("research", CPU)]
+            async with metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources:
+                [answer] = (await sources[0].read(1.0)).values()
+        why, words = trouble(answer)
+        assert why is Why.REFUSED
+        assert 'cannot list resource "pods" in API group "metrics.k8s.io"' in words
+
+
+async def account(sim: KubeSim, resources: list[str]) -> str:
+    """A token of a service account that may read these of the cluster's own."""
+    create = sim.cluster.registry.create
+    create(SERVICE_ACCOUNTS, NAMESPACE, {"metadata": {"name": "reader"}})
+    rule = {"apiGroups": ["", "apps"], "resources": resources, "verbs": ["get", "list", "watch"]}
+    create(CLUSTER_ROLES, "", {"metadata": {"name": "reader"}, "rules": [rule]})
+    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"}
+    create(
+        CLUSTER_ROLE_BINDINGS,
+        "",
+        {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [subject]},
+    )
+    url = f"{sim.url}/api/v1/namespaces/{NAMESPACE}/serviceaccounts/reader/token"
+    async with aiohttp.ClientSession() as session, session.post(url, json={"spec": {}}) as answer:
+        return str((await answer.json())["status"]["token"])
+
+
+@pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])
+async def test_the_newest_custom_metrics_version_that_is_known_is_spoken(
+    served: list[str], api: Any, kit: Any
+) -> None:
+    spec = metrics.ObjectMetric(name="load", target=ONE, kind="Namespace", object_name="shared")
+    clock = SystemClock()
+    versions = [{"version": version} for version in served]
+    item = {
+        "describedObject": {"kind": "Namespace", "name": "shared"},
+        "metricName": "load",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "value": "5",
+    }
+    api.always["list custom.metrics.k8s.io"] = body({"versions": versions})
+    api.always["list load in shared"] = body({"items": [item]})
+    async with Cluster.connect(kit.settings(api.url), clock) as cluster:
+        fed = [pool("research", spec)]
+        async with metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources:
+            [answer] = (await sources[2].read(1.0)).values()
+    if served == ["v9"]:
+        assert trouble(answer)[0] is Why.UNREADABLE
+        return
+    assert value(answer).value_milli == 5000
+    path = api.last("list load").path
+    assert path == f"/apis/custom.metrics.k8s.io/{served[-1]}/namespaces/shared/metrics/load"
+
+
+@pytest.mark.parametrize("odd", [b"{}", b"null", b"[]", b"", b'{"items":null}', b'{"items":[1]}'])
+async def test_a_list_without_its_items_is_no_list(odd: bytes, api: Any, kit: Any) -> None:
+    clock = SystemClock()
+    api.always["list active"] = body(odd)
+    fed = [pool("research", metrics.ExternalMetric(name="active", target=ONE))]
+    async with (
+        Cluster.connect(kit.settings(api.url), clock) as cluster,
+        metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources,
+    ):
+        [answer] = (await sources[1].read(1.0)).values()
+    assert trouble(answer)[0] is Why.UNREADABLE
+
+
+def body(found: object) -> Any:
+    """A handler that answers with exactly this."""
+    raw = found if isinstance(found, bytes) else msgspec.json.encode(found)
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=raw, content_type="application/json")
+
+    return answer
