@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from math import isfinite
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -159,6 +160,8 @@ def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
     """The ledger's last word, while it is not too old to go by."""
     if isinstance(reading, Absent) or not now - reading.at <= LEDGER_LIMIT_S:
         return None
+    if not isfinite(reading.at):
+        return None  # it would never grow old
     usage = reading.value
     plausible = all(each.is_finite() and each >= 0 for each in _numbers(usage))
     return usage if plausible else None
