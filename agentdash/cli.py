@@ -270,9 +270,7 @@ def _load(options: argparse.Namespace) -> Settings | None:
     from controller.config import FleetFileError, load
 
     try:
-        # what only given observations can feed is no use to whoever looks for itself
-        live = getattr(options, "observations", None) is None
-        settings = load(options.fleet, live=live)
+        settings = load(options.fleet)
     except FleetFileError as error:
         print(error, file=sys.stderr)
         return None

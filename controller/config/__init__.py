@@ -23,12 +23,11 @@ SIZE_LIMIT: Final = 16 * 2**20
 _TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet file may have"
 
 
-def load(path: Path, *, live: bool = True) -> Settings:
+def load(path: Path) -> Settings:
     """The settings that a fleet file holds, to be run; read anew at each call.
 
-    Beyond what `parse` gives, its notices say what is without effect. `live` says whether a
-    controller will run it, or only a plan from given observations. Raises FleetFileError with all
-    that is wrong, an unreadable file included.
+    Beyond what `parse` gives, its notices say what is without effect. Raises FleetFileError with
+    all that is wrong, an unreadable file included.
     """
     name = clean(path)
     content = _content(path, name)
@@ -39,7 +38,7 @@ def load(path: Path, *, live: bool = True) -> Settings:
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
     document = _document(text, name)
     settings = _settings(document)
-    notices = pending.notices(document, settings.fleet, live=live)
+    notices = pending.notices(document, settings.fleet)
     return msgspec.structs.replace(settings, notices=tuple(notices))
 
 

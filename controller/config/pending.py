@@ -18,13 +18,6 @@ from controller.model.settings import Notice
 ANY: Final = "*"
 
 BY_WORKERS: Final = "is read by workers; nothing acts on it yet"
-UNREAD: Final = (
-    "is read by nothing yet: the metric counts as unknown, it never lets the pool shrink"
-)
-UNREAD_SIGNAL: Final = (
-    "is read by nothing yet: a metric that speaks of it counts as unknown, it never lets the pool"
-    " shrink"
-)
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 
 _UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
@@ -36,8 +29,8 @@ _UNHEEDED: Final[Mapping[KeyPath, str]] = MappingProxyType(
 )
 
 
-def notices(document: Document, fleet: Fleet, *, live: bool) -> Iterator[Notice]:
-    """Each key that is taken without effect; `live` adds those that only observations can feed."""
+def notices(document: Document, fleet: Fleet) -> Iterator[Notice]:
+    """Each key that is taken without effect."""
     for pattern, text in _UNHEEDED.items():
         for path in _matches(document.data, pattern):
             yield _notice(document, path, text)
@@ -45,12 +38,6 @@ def notices(document: Document, fleet: Fleet, *, live: bool) -> Iterator[Notice]
         for model in fleet.models:
             if model.price is None:
                 yield _notice(document, ("models", model.name), NO_PRICE)
-    if live:
-        for path in _matches(document.data, ("pools", ANY, "signals", ANY)):
-            yield _notice(document, path, UNREAD_SIGNAL)
-        for path in _matches(document.data, ("pools", ANY, "metrics", ANY)):
-            if _at(document.data, path).get("external") is None:  # its signal's notice is enough
-                yield _notice(document, path, UNREAD)
 
 
 def _notice(document: Document, path: KeyPath, text: str) -> Notice:
@@ -80,9 +67,3 @@ def _matches(data: Any, pattern: KeyPath, path: KeyPath = ()) -> Iterator[KeyPat
     elif isinstance(data, list) and first == ANY:
         for index, item in enumerate(data):
             yield from _matches(item, rest, (*path, index))
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    for key in path:
-        data = data[key]
-    return data

@@ -127,9 +127,12 @@ class MetricPolls:
 
 
 def _reading(answer: MetricAnswer, known: Reading[MetricValue] | None) -> Reading[MetricValue]:
-    if isinstance(answer, Fresh) or known is None or isinstance(known, Absent):
+    if isinstance(answer, Fresh) or known is None:
         return answer
-    return Stale(value=known.value, at=known.at, why=answer.why, detail=answer.detail)
+    if not isinstance(known, Absent):
+        return Stale(value=known.value, at=known.at, why=answer.why, detail=answer.detail)
+    # the same trouble as before is not news: its age counts from when it was found out
+    return msgspec.structs.replace(answer, at=known.at) if known.why is answer.why else answer
 
 
 def _trouble(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:

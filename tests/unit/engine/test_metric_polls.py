@@ -86,6 +86,18 @@ async def test_a_failure_before_any_value_is_absent() -> None:
         assert world.reading == gone
 
 
+async def test_the_age_of_a_trouble_counts_from_when_it_began() -> None:
+    source, world = make()
+    source.values[KEY] = Absent(why=Why.DISCONNECTED, at=START)
+    async with world.running():
+        source.values[KEY] = Absent(why=Why.DISCONNECTED, at=START + 1, detail="still")
+        await world.clock.advance(1.0)
+        assert world.reading == Absent(why=Why.DISCONNECTED, at=START, detail="still")
+        source.values[KEY] = Absent(why=Why.REFUSED, at=START + 2)
+        await world.clock.advance(1.0)
+        assert world.reading == Absent(why=Why.REFUSED, at=START + 2)
+
+
 async def test_a_failure_after_a_value_leaves_it_stale_until_the_next_value() -> None:
     source, world = make()
     async with world.running():
