@@ -32,6 +32,8 @@ from controller.planning.terms import ReplicaUses, Uses, terms_of
 
 LEDGER_LIMIT_S: Final = 600.0
 """A ledger older than this lets a tenant with a hard budget grow no further."""
+MOST_TOKENS: Final = 10**15
+"""What no tenant uses in a day: a number this large is a fault of whoever counted."""
 _UNSEEN: Final = TenantObservation()
 
 
@@ -163,7 +165,7 @@ def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
     if not isfinite(reading.at):
         return None  # it would never grow old
     usage = reading.value
-    plausible = all(each.is_finite() and each >= 0 for each in _numbers(usage))
+    plausible = all(each.is_finite() and 0 <= each < MOST_TOKENS for each in _numbers(usage))
     return usage if plausible else None
 
 

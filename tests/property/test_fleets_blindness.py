@@ -169,7 +169,7 @@ def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
         assert decision.next >= max(least.next or 0, decision.current or 0)
 
 
-ABSURD = [Decimal("NaN"), Decimal("Infinity"), Decimal(-1), Decimal("-Infinity")]
+ABSURD = [Decimal(each) for each in ("NaN", "Infinity", "-1", "-Infinity", 2**63)]
 
 
 @HURRIED
