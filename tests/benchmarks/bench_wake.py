@@ -1,32 +1,46 @@
-"""publish → spec.replicas changed for a pool at zero, seen by a watcher of the API."""
+"""publish → spec.replicas changed for a pool at zero, seen by a watcher of the API.
+
+The API is the simulated one, or the real one that AGENTDASH_TEST_KUBECONFIG names. The pool's rule
+is `hpa`: rule native would learn that a message comes every second and keep a replica for the next.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import secrets
+import ssl
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from controller.kube.access import Access
+from controller.model.settings import KubernetesSettings
 from support.live import daemon, streams, until
 from support.measure import Simulator, report, simulator, spread
 from support.nats_server import RealNats
 
+REAL = os.environ.get("AGENTDASH_TEST_KUBECONFIG")
 ROUNDS = 200
 TARGET = "target p99 ≤ 50 ms"
-NAMESPACE = "tenant-acme"
+NAMESPACE = f"bench-{secrets.token_hex(4)}"
 PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 
 FLEET = """\
 version: 1
 nats: {{servers: ["{url}"]}}
 controller: {{interval: 0.25s}}
-tenants: {{acme: {{tier: growth, namespace: tenant-acme}}}}
+tenants: {{acme: {{tier: growth, namespace: {namespace}}}}}
 pools:
   - name: research
     tenant: acme
     queue: {{stream: TASKS, consumer: research}}
+    rule: hpa
     replicas: {{min: 0, max: 5}}
     cooldown: 0s
     behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
@@ -36,15 +50,15 @@ pools:
 class Watcher:
     """spec.replicas of one Deployment as a watch tells it."""
 
-    def __init__(self, simulator: Simulator, name: str) -> None:
-        self._simulator = simulator
+    def __init__(self, api: Simulator, name: str) -> None:
+        self._api = api
         self._name = name
         self.replicas = 0
         self.seen_at = 0.0
 
     async def follow(self) -> None:
-        url = f"{self._simulator.url}{PATH}?watch=1&fieldSelector=metadata.name%3D{self._name}"
-        async with self._simulator.session.get(url) as answer:
+        url = f"{self._api.url}{PATH}?watch=1&fieldSelector=metadata.name%3D{self._name}"
+        async with self._api.session.get(url) as answer:
             while line := await answer.content.readline():
                 replicas = json.loads(line)["object"]["spec"]["replicas"]
                 if replicas != self.replicas:
@@ -59,19 +73,22 @@ class Watcher:
 @pytest.mark.benchmark
 @pytest.mark.timeout(600)
 async def test_wake(tmp_path: Path) -> None:
-    kubeconfig, fleet = tmp_path / "kubeconfig", tmp_path / "fleet.yaml"
+    kubeconfig, fleet = Path(REAL or tmp_path / "kubeconfig"), tmp_path / "fleet.yaml"
     names = ["research", "bound"]
     with RealNats(tmp_path / "nats") as server:
-        fleet.write_text(FLEET.format(url=server.url), "utf-8")
-        async with streams(server.url, names) as client, simulator(kubeconfig) as sim:
-            await sim.namespace(NAMESPACE)
+        fleet.write_text(FLEET.format(url=server.url, namespace=NAMESPACE), "utf-8")
+        async with (
+            streams(server.url, names) as client,
+            real(kubeconfig) if REAL else simulator(kubeconfig) as api,
+        ):
+            await api.namespace(NAMESPACE)
             for name in names:
-                await sim.deployment(NAMESPACE, name)
-            bound = await raw_patches(sim)
+                await api.deployment(NAMESPACE, name)
+            bound = await raw_patches(api)
             async with daemon(fleet, kubeconfig) as running:
                 await until(lambda: running.said("started"))
                 await asyncio.sleep(3)
-                watcher = Watcher(sim, "research")
+                watcher = Watcher(api, "research")
                 following = asyncio.create_task(watcher.follow())
                 stream = client.jetstream()
                 pull = await stream.pull_subscribe_bind("research", "TASKS")
@@ -86,26 +103,46 @@ async def test_wake(tmp_path: Path) -> None:
                     # another phase of the daemon's clock each time, past the LIST that certifies
                     await asyncio.sleep(0.3 + waits[-1] * 7 % 0.25)
                 following.cancel()
-    report("wake from zero", spread(waits), f"{TARGET}; bound, a raw PATCH: {spread(bound)}")
+    where = "real API" if REAL else "simulated API"
+    report(
+        f"wake from zero, {where}", spread(waits), f"{TARGET}; bound, a raw PATCH: {spread(bound)}"
+    )
     assert len(waits) == ROUNDS
 
 
-async def raw_patches(sim: Simulator) -> list[float]:
+@asynccontextmanager
+async def real(kubeconfig: Path) -> AsyncIterator[Simulator]:
+    """The same questions to a real API; the namespace is removed again at the end."""
+    configuration = (
+        await Access.load(KubernetesSettings(kubeconfig=str(kubeconfig)))
+    ).configuration
+    trusted = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    token = {"Authorization": configuration.api_key["BearerToken"]}
+    connector = aiohttp.TCPConnector(ssl=trusted)
+    async with aiohttp.ClientSession(connector=connector, headers=token) as session:
+        api = Simulator(configuration.host, session)
+        try:
+            yield api
+        finally:
+            await api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+
+
+async def raw_patches(api: Simulator) -> list[float]:
     """The same change by a PATCH alone, seen by the same watcher."""
-    watcher = Watcher(sim, "bound")
+    watcher = Watcher(api, "bound")
     following = asyncio.create_task(watcher.follow())
     await asyncio.sleep(0.2)
     waits = []
     for _ in range(ROUNDS // 2):
         began = time.perf_counter()
-        await patch(sim, 1)
+        await patch(api, 1)
         waits.append(await watcher.reach(True) - began)
-        await patch(sim, 0)
+        await patch(api, 0)
         await watcher.reach(False)
     following.cancel()
     return waits
 
 
-async def patch(sim: Simulator, replicas: int) -> None:
+async def patch(api: Simulator, replicas: int) -> None:
     body = {"spec": {"replicas": replicas}}
-    await sim.call("PATCH", f"{PATH}/bound/scale", body, "application/merge-patch+json")
+    await api.call("PATCH", f"{PATH}/bound/scale", body, "application/merge-patch+json")
