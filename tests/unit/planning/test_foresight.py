@@ -277,7 +277,7 @@ def test_spares_for_a_share_of_the_arrivals_come_on_top_of_what_the_hpa_wants() 
     story = Story(make_pool(rule=Rule.HPA, metrics=QUEUE_BY_ONE, warm=Warm(slo=Decimal("0.99"))))
     consumer = Consumer(story, service_s=2.0).live(3600, every_s=5)
     decision = consumer.second()
-    # 0.2 a second over 9 s are 1.8: no more than 6 at once in 99 of 100 cases (planning.md 8.3)
+    # 0.2 a second over 9 s are 1.8: no more than 6 at once in 99 of 100 cases
     assert spare_reason(decision) in {5, 6, 7}
     assert decision.target == (decision.recommendation or 0) + spare_reason(decision)
     assert decision.bound is Bound.WARM

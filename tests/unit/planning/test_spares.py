@@ -81,7 +81,7 @@ def decide(
 
 @pytest.mark.parametrize(("slo", "spares"), [("0.99", 6), ("0.9", 4), ("0.5", 2)])
 def test_they_are_the_poisson_quantile_of_one_time_to_ready(slo: str, spares: int) -> None:
-    # 0.2 a second over 9 s (planning.md 8.3: 6 at 99 %)
+    # 0.2 a second over 9 s are 1.8 arrivals on average
     [decision] = decide({pool("acme", slo): 2}, room=None).values()
     assert decision.target == 2 + spares
     assert decision.bound is Bound.WARM
