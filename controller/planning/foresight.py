@@ -44,8 +44,8 @@ has its own turn, so that a large fleet is not asked in one tick.
 LOOK_AGAIN_S: Final = 5.0
 """While nothing happens the advice stands for so long."""
 FIRST_READY_S: Final = 9.0
-"""The time to ready before any start was seen: scheduling 2, image 2, servers and memory 4, first
-task 1.
+"""The time to ready before any start was seen: scheduling 2, image 2, MCP servers 2; memory, queue
+and first task 1 each.
 """
 COSTS: Final[Mapping[NativePreset, NativeCosts]] = MappingProxyType(
     {NativePreset.PROMPT: PROMPT, NativePreset.THRIFTY: THRIFTY, NativePreset.CALM: CALM}
