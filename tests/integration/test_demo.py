@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from support.terminal import Terminal, in_terminal
 
 LEAVE_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOW_CURSOR = b"\x1b[?25h"
+
+Traces = Callable[[], list[str]]
 
 
 def children(pid: int) -> set[int]:
@@ -40,29 +41,36 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
-def leftovers() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("agentdash-demo-*")}
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traces:
+    """What this test's own demo has left in the folder for temporary files: another demo that runs
+    beside it has one of its own.
+    """
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return lambda: [path.name for path in folder.iterdir()]
 
 
-async def in_demo(story: Callable[[Terminal], Awaitable[None]]) -> Terminal:
+async def in_demo(story: Callable[[Terminal], Awaitable[None]], traces: Traces) -> Terminal:
     """The demo in a terminal through a story; then it must be gone without a trace."""
-    before = leftovers()
     async with in_terminal("demo", "--speed", "8") as terminal:
         await terminal.shows(r"acme/research")
         below = children(terminal.process.pid)
         assert len(below) >= 2, "the world and its nats-server"
+        assert any(name.startswith("agentdash-demo-") for name in traces())
         await story(terminal)
     async with asyncio.timeout(10):
         while alive(below):
             await asyncio.sleep(0.05)
-    assert leftovers() <= before
+    assert traces() == []
     assert LEAVE_ALTERNATE_SCREEN in terminal.written
     assert SHOW_CURSOR in terminal.written
     return terminal
 
 
 @pytest.mark.timeout(150)
-async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_descent() -> None:
+async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_descent(traces: Traces) -> None:
     async def story(terminal: Terminal) -> None:
         # triage sleeps at zero until its first message
         await terminal.shows(r"initech/triage +0→1")
@@ -73,12 +81,12 @@ async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_descent() -> 
         assert int(down.rpartition("→")[2]) >= 8
         terminal.keys("q")
 
-    terminal = await in_demo(story)
+    terminal = await in_demo(story, traces)
     assert terminal.process.returncode == 0
 
 
 @pytest.mark.timeout(100)
-async def test_a_killed_nats_server_is_said_on_the_screen() -> None:
+async def test_a_killed_nats_server_is_said_on_the_screen(traces: Traces) -> None:
     async def story(terminal: Terminal) -> None:
         await terminal.shows(r"nats ok")
         servers = [
@@ -91,23 +99,22 @@ async def test_a_killed_nats_server_is_said_on_the_screen() -> None:
         await terminal.shows(r"nats LOST")
         terminal.keys("q")
 
-    terminal = await in_demo(story)
+    terminal = await in_demo(story, traces)
     assert terminal.process.returncode == 0
 
 
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_as_q_does(number: signal.Signals) -> None:
+async def test_a_signal_ends_it_as_q_does(number: signal.Signals, traces: Traces) -> None:
     async def story(terminal: Terminal) -> None:
         terminal.process.send_signal(number)
 
-    terminal = await in_demo(story)
+    terminal = await in_demo(story, traces)
     assert terminal.process.returncode == 0
 
 
 @pytest.mark.timeout(100)
-def test_without_a_screen_it_sums_up_and_exits_with_0() -> None:
-    before = leftovers()
+def test_without_a_screen_it_sums_up_and_exits_with_0(traces: Traces) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "agentdash", "demo", "--headless", "--for", "20s", "--speed", "8"],
         capture_output=True,
@@ -128,12 +135,11 @@ def test_without_a_screen_it_sums_up_and_exits_with_0() -> None:
     assert 0 < done <= messages
     assert decisions >= patches >= 5
     assert pods >= 5
-    assert leftovers() <= before
+    assert traces() == []
 
 
 @pytest.mark.timeout(100)
-def test_a_world_whose_keeper_is_killed_ends_by_itself() -> None:
-    before = leftovers()
+def test_a_world_whose_keeper_is_killed_ends_by_itself(traces: Traces) -> None:
     keeper = subprocess.Popen(
         [sys.executable, "-m", "agentdash", "demo", "--headless", "--for", "60s"],
         stdout=subprocess.DEVNULL,
@@ -146,7 +152,8 @@ def test_a_world_whose_keeper_is_killed_ends_by_itself() -> None:
             pass
         below = children(keeper.pid)
         assert len(below) >= 2
+        assert traces()
         keeper.kill()
     while alive(below):
         pass
-    assert leftovers() <= before
+    assert traces() == []
