@@ -69,7 +69,7 @@ class PrometheusApi:
         if left_s <= 0:
             raise NoAnswerError(Why.TIMED_OUT, "too many queries for the time there is")
         # the server is to give up when we do
-        params = {"timeout": f"{max(left_s, 0.001):.3f}s"}
+        params = {"timeout": f"{max(left_s, 0.001):.3f}"}
         return amount(self._client.custom_query(query, params, timeout=left_s))
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ def amount(result: object) -> int:
             return _milli(text)
         case []:
             raise NoAnswerError(Why.INCOMPLETE, "the query finds no series")
-        case [dict(), dict(), *_]:
+        case [{"value": _}, {"value": _}, *_]:
             raise NoAnswerError(
                 Why.IMPLAUSIBLE,
                 f"the query finds {len(result)} series and one is wanted: wrap it in sum()",
