@@ -92,22 +92,31 @@ class MeasuredPods:
         self._pods: dict[str, dict[str, MeasuredPod | None]] = {
             deployment: {} for deployment in deployments
         }
+        self._sorted: dict[str, tuple[MeasuredPod, ...]] = {}
 
     def put(self, name: str, deployment: str, found: msgspec.Raw) -> None:
         """One was added or changed."""
         pods = self._pods.get(deployment)
         if pods is not None:
             pods[name] = measured_pod(found)
+            self._sorted.pop(deployment, None)
 
     def drop(self, name: str, deployment: str) -> None:
         """One is gone, or belongs to another Deployment now."""
         self._pods.get(deployment, {}).pop(name, None)
+        self._sorted.pop(deployment, None)
 
     def of(self, deployment: str) -> tuple[MeasuredPod, ...]:
         """All of one Deployment's, sorted by name."""
-        pods = self._pods.get(deployment, {})
-        known = tuple(pod for _, pod in sorted(pods.items()) if pod is not None)
-        return known if len(known) == len(pods) else ()
+        pods = self._pods.get(deployment)
+        if not pods:
+            return ()
+        known = self._sorted.get(deployment)
+        if known is None:
+            readable = tuple(pod for _, pod in sorted(pods.items()) if pod is not None)
+            known = readable if len(readable) == len(pods) else ()
+            self._sorted[deployment] = known
+        return known
 
 
 def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:

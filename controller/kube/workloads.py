@@ -166,9 +166,8 @@ class ClusterWorkloads:
         for pools that are not measured.
         """
         namespace = self._namespaces.get(pool.namespace)
-        if namespace is None or not isinstance(self.pods(pool), Fresh):
-            return ()
-        return namespace.pods.measured.of(pool.deployment)
+        known = () if namespace is None else namespace.pods.measured.of(pool.deployment)
+        return known if known and isinstance(self.pods(pool), Fresh) else ()
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
         """The cluster's own warnings about the pool in the last hour, the newest first."""
