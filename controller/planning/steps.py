@@ -8,15 +8,17 @@ leaving it is gone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import ClassVar
 
 import msgspec
 
 from controller.model.decision import Gate
 from controller.model.value import Value
-from controller.planning.allocation import Amount, AmountError, Claim, Row
+from controller.planning.allocation import Amount, AmountError, Row
 from controller.planning.allocation.fill import fill
 from controller.planning.allocation.filling import Filling
-from controller.planning.allocation.members import members_of, tiers_of
+from controller.planning.allocation.members import members_of
 from controller.planning.allocation.rows import GRANTED, Rows
 
 
@@ -39,6 +41,7 @@ class Position(Value, gc=False):
     tier: int = 0
     weight: Amount = 1
     uses: Mapping[str, Amount] = msgspec.field(default_factory=dict)
+    flavors: ClassVar[tuple[Mapping[str, Amount], ...]] = ()  # any node will do to stand on
 
 
 class Step(Value, gc=False):
@@ -63,8 +66,8 @@ def step(
     """One step for each pool, by pool in the order of their names. Room goes to the highest tier
     first, there to the tenant, and its pool, that runs least per weight. Raises SharingError.
     """
-    ordered = sorted(positions, key=_by_name)
-    rows = sorted(room, key=_by_row_name)
+    ordered = sorted(positions, key=attrgetter("pool"))
+    rows = sorted(room, key=attrgetter("name"))
     goals = [_goal(position) for position in ordered]
     growing = _grow(ordered, rows, goals, tenant_weights or {})
     return {
@@ -82,36 +85,35 @@ def _grow(
     tenant_weights: Mapping[str, Amount],
 ) -> Filling:
     """Hand out the room that nobody stands in."""
-    claims = [
-        Claim(
-            pool=position.pool,
-            tenant=position.tenant,
-            tier=position.tier,
-            weight=position.weight,
-            uses=position.uses,
-        )
-        for position in positions
-    ]
     standing = [position.current + position.terminating for position in positions]
     wants = [
-        there + max(goal - position.current, 0)
+        there + goal - position.current if goal > position.current else there
         for there, goal, position in zip(standing, goals, positions, strict=True)
     ]
-    filling = Filling(members_of(claims, tenant_weights), Rows(claims, rows, wants))
+    filling = Filling(members_of(positions, tenant_weights), Rows(positions, rows, wants))
     filling.have = [position.current for position in positions]
     filling.rows.seat_all(standing)
-    for pools in tiers_of(claims).values():
+    tiers: dict[int, list[int]] = {}
+    for pool, position in enumerate(positions):
+        if goals[pool] > position.current:
+            tiers.setdefault(position.tier, []).append(pool)
+    for _, pools in sorted(tiers.items(), reverse=True):
         fill(filling, pools, goals, strict=True)
     return filling
 
 
 def _goal(position: Position) -> int:
-    counts = (position.current, position.target, position.terminating, position.too_young)
-    if min(*counts, position.busy) < 0 or (position.max_up or 0) < 0:
+    current, target, max_up = position.current, position.target, position.max_up
+    if (
+        current < 0
+        or target < 0
+        or position.busy < 0
+        or position.terminating < 0
+        or position.too_young < 0
+        or (max_up is not None and max_up < 0)
+    ):
         raise AmountError(position.pool, "replicas cannot be below zero")
-    if position.max_up is None:
-        return position.target
-    return min(position.target, position.current + position.max_up)
+    return target if max_up is None else min(target, current + max_up)
 
 
 def _down(position: Position) -> Step:
@@ -137,11 +139,3 @@ def _up(position: Position, growing: Filling, pool: int, rows: Sequence[Row]) ->
         gate=None if refused == GRANTED else Gate.ROOM,
         limited_by="" if refused == GRANTED else rows[refused].name,
     )
-
-
-def _by_name(position: Position) -> str:
-    return position.pool
-
-
-def _by_row_name(row: Row) -> str:
-    return row.name

@@ -4,20 +4,21 @@ grows into room that somebody still stands in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from controller.model.decision import Code, Gate
 from controller.model.readings import last_known
-from controller.planning.allocation import Amount, Row
+from controller.planning.allocation import Row
 from controller.planning.allocation.exact import exact
 from controller.planning.demand import IMPLAUSIBLE_MESSAGES
 from controller.planning.draft import Draft
 from controller.planning.scarcity import Scarcity
 from controller.planning.steps import Position, Step, step
+from controller.planning.terms import Uses
 
-NOTHING: Final[Mapping[str, Amount]] = MappingProxyType({})
+NOTHING: Final[Uses] = MappingProxyType({})
 _CODES: Final[Mapping[Gate, Code]] = {
     Gate.BUSY: Code.BUSY,
     Gate.ROOM: Code.ROOM,
@@ -31,29 +32,51 @@ def stride(drafts: Sequence[Draft], scarcity: Scarcity) -> None:
     moving = [draft for draft in deciding if draft.target != draft.current]
     if not moving:
         return
-    room: Sequence[Row] = ()
-    if _is_tight(deciding, scarcity):  # who stays counts, too: in the room, and as its tenant's
-        room, moving = scarcity.room, deciding
-    positions = (_position(draft, scarcity, shared=bool(room)) for draft in moving)
-    steps = step(positions, room, scarcity.tenant_weights)
+    crowded = _crowded(deciding, scarcity)
+    positions = crowded or [_position(draft, scarcity, NOTHING, 0) for draft in moving]
+    steps = step(positions, scarcity.room if crowded else (), scarcity.tenant_weights)
     for draft in moving:
-        if draft.target != draft.current:
-            _follow(draft, steps[draft.pool.key])
+        _follow(draft, steps[draft.pool.key])
 
 
-def _is_tight(drafts: Sequence[Draft], scarcity: Scarcity) -> bool:
-    """Whether somebody wants to grow, and not all could stand where they are and where they go."""
+def _crowded(drafts: Sequence[Draft], scarcity: Scarcity) -> list[Position]:
+    """All of these, where somebody wants to grow and room is tight: who stays counts, too, in the
+    room, and as its tenant's. Nobody where there is room for everyone.
+    """
     if not scarcity.room or all(draft.target <= draft.current for draft in drafts):
-        return False
-    left = {row.name: exact(row.capacity, row.name) for row in scarcity.room}
-    for draft in drafts:
-        replicas = max(draft.current, draft.target) + _terminating(draft)
-        for name, use in scarcity.room_uses(draft.pool).items():
-            left[name] -= replicas * exact(use, name)
+        return []
+    there = [scarcity.room_uses(draft.pool) for draft in drafts]
+    leaving = [_terminating(draft) for draft in drafts]
+    if not _is_tight(drafts, there, leaving, scarcity.room):
+        return []
+    return [
+        _position(draft, scarcity, uses, terminating)
+        for draft, uses, terminating in zip(drafts, there, leaving, strict=True)
+    ]
+
+
+def _is_tight(
+    drafts: Iterable[Draft],
+    there: Iterable[Uses],
+    leaving: Iterable[int],
+    room: Iterable[Row],
+) -> bool:
+    """Whether not all could stand where they are and where they go, beside who is `leaving`."""
+    replicas: dict[int, int] = {}
+    alike: dict[int, Uses] = {}
+    for draft, uses, terminating in zip(drafts, there, leaving, strict=True):
+        key = id(uses)
+        alike[key] = uses
+        most = max(draft.current, draft.target) + terminating
+        replicas[key] = replicas.get(key, 0) + most
+    left = {row.name: exact(row.capacity, row.name) for row in room}
+    for key, uses in alike.items():
+        for name, use in uses.items():
+            left[name] -= replicas[key] * exact(use, name)
     return any(amount < 0 for amount in left.values())
 
 
-def _position(draft: Draft, scarcity: Scarcity, *, shared: bool) -> Position:
+def _position(draft: Draft, scarcity: Scarcity, uses: Uses, terminating: int) -> Position:
     pool, goes = draft.pool, draft.target < draft.current
     return Position(
         pool=pool.key,
@@ -61,11 +84,11 @@ def _position(draft: Draft, scarcity: Scarcity, *, shared: bool) -> Position:
         current=draft.current,
         target=draft.target,
         busy=busy_replicas(draft) if goes else 0,
-        terminating=_terminating(draft),
+        terminating=terminating,
         too_young=_too_young(draft) if goes else 0,
         tier=scarcity.tiers.get(pool.tenant, 0),
         weight=pool.weight,
-        uses=scarcity.room_uses(pool) if shared else NOTHING,
+        uses=uses,
     )
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from controller.planning.allocation.exact import exact_weight
-from controller.planning.allocation.values import Amount, Claim, DeclarationError
+from controller.planning.allocation.values import Amount, Claim, DeclarationError, Member
 
 
 class Members(NamedTuple):
@@ -25,20 +25,21 @@ class Members(NamedTuple):
     pools_of: Sequence[Sequence[int]]
 
 
-def members_of(claims: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> Members:
+def members_of(pools: Sequence[Member], tenant_weights: Mapping[str, Amount]) -> Members:
     """Pools in the order given and their tenants by name, with their places among equals."""
-    weights = [exact_weight(claim.weight, claim.pool) for claim in claims]
-    if len({claim.pool for claim in claims}) != len(claims):
+    weights = [exact_weight(member.weight, member.pool) for member in pools]
+    if len({member.pool for member in pools}) != len(pools):
         raise DeclarationError("pools", "two pools have one name")
-    names = sorted({claim.tenant for claim in claims})
+    tenants = [member.tenant for member in pools]
+    names = sorted(set(tenants))
     number_of = {name: number for number, name in enumerate(names)}
     of_tenants = [exact_weight(tenant_weights.get(name, 1), name) for name in names]
-    tenant_of = [number_of[claim.tenant] for claim in claims]
+    tenant_of = [number_of[name] for name in tenants]
     pools_of: list[list[int]] = [[] for _ in names]
     for pool, tenant in enumerate(tenant_of):
         pools_of[tenant].append(pool)
     return Members(
-        current=[claim.current for claim in claims],
+        current=[member.current for member in pools],
         weights=weights,
         ranks=_ranks(weights),
         tenant_of=tenant_of,
@@ -61,6 +62,7 @@ def _ranks(weights: Sequence[int | Fraction]) -> list[int]:
     """Places among equals: the larger weight first, then in the order given, which is by name."""
     ranks = list(range(len(weights)))
     if len(set(weights)) > 1:
-        for rank, number in enumerate(sorted(ranks, key=lambda at: -weights[at])):
+        # a reversed sort leaves equals in the order given, too
+        for rank, number in enumerate(sorted(ranks, key=weights.__getitem__, reverse=True)):
             ranks[number] = rank
     return ranks

@@ -12,7 +12,7 @@ from typing import Final
 
 from controller.planning.allocation.exact import exact
 from controller.planning.allocation.tariff import Draw, Tariff, Uses, tariff_of
-from controller.planning.allocation.values import Claim, Row
+from controller.planning.allocation.values import Member, Row
 
 GRANTED: Final = -1
 """What `Rows.give` answers when no row refused."""
@@ -37,8 +37,8 @@ class Rows:
         "profiles",
     )
 
-    def __init__(self, claims: Sequence[Claim], rows: Sequence[Row], wants: Sequence[int]) -> None:
-        self._tariff, self.profile_of = tariff_of(claims, rows)
+    def __init__(self, pools: Sequence[Member], rows: Sequence[Row], wants: Sequence[int]) -> None:
+        self._tariff, self.profile_of = tariff_of(pools, rows)
         capacities = [
             exact(row.capacity, row.name) * scale
             for row, scale in zip(rows, self._tariff.scales, strict=True)

@@ -17,8 +17,8 @@ from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import (
     Amount,
     AmountError,
-    Claim,
     DeclarationError,
+    Member,
     Row,
 )
 
@@ -69,7 +69,7 @@ class Tariff:
         "softs",
     )
 
-    def __init__(self, claims: Iterable[Claim], rows: Sequence[Row]) -> None:
+    def __init__(self, claims: Iterable[Member], rows: Sequence[Row]) -> None:
         self._names = _names(rows)
         index = {row.name: number for number, row in enumerate(rows)}
         if len(index) != len(rows):
@@ -113,7 +113,7 @@ class Tariff:
         """Whether it was made for rows of these names and kinds, in this order."""
         return self._names == _names(rows)
 
-    def numbers(self, claims: Iterable[Claim]) -> list[int]:
+    def numbers(self, claims: Iterable[Member]) -> list[int]:
         """Each pool's profile. Raises KeyError for uses that are not in this tariff."""
         known = self._numbers
         return [known[id(claim.uses), id(claim.flavors)] for claim in claims]
@@ -147,7 +147,7 @@ class Tariff:
 _lately: Final[deque[Tariff]] = deque(maxlen=_KEPT)
 
 
-def tariff_of(claims: Sequence[Claim], rows: Sequence[Row]) -> tuple[Tariff, list[int]]:
+def tariff_of(claims: Sequence[Member], rows: Sequence[Row]) -> tuple[Tariff, list[int]]:
     """The tariff, and each pool's profile. Raises SharingError for what cannot be shared by."""
     for tariff in tuple(_lately):
         if tariff.fits(rows):
@@ -174,7 +174,7 @@ def _soft(row: Row) -> int | Fraction | None:
     return soft
 
 
-def _read(claim: Claim, index: Mapping[str, int]) -> list[_Raw]:
+def _read(claim: Member, index: Mapping[str, int]) -> list[_Raw]:
     """What a pool uses everywhere, then on each class of nodes."""
     if any(flavor.keys() & claim.uses.keys() for flavor in claim.flavors):
         raise DeclarationError(claim.pool, "a row is drawn on both everywhere and by class")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -44,6 +44,34 @@ class WeightError(SharingError):
 
 class DeclarationError(SharingError):
     """A row that nobody declared, or a name that is declared twice."""
+
+
+class Member(Protocol):
+    """A pool that shares, as far as its place among the others and its use of the rows go."""
+
+    @property
+    def pool(self) -> str:
+        """Its name."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+
+    @property
+    def weight(self) -> Amount:
+        """Its weight among its tenant's pools."""
+
+    @property
+    def current(self) -> int:
+        """The replicas it has."""
+
+    @property
+    def uses(self) -> Mapping[str, Amount]:
+        """What one replica takes of each row."""
+
+    @property
+    def flavors(self) -> tuple[Mapping[str, Amount], ...]:
+        """What it takes beside that on each class of nodes, in order of preference."""
 
 
 class Row(Value, gc=False):
