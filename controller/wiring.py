@@ -38,8 +38,6 @@ from controller.sources.subjects import Subjects
 from controller.sources.usage import TokenUsageSource
 from controller.sources.wake import Wake
 
-BUCKET: Final = "agentdash"
-"""The KV bucket of memory and intents."""
 FIRST_SIGHT_S: Final = 3.0
 """How long the first tick waits for both connections, so that it does not begin blind."""
 VERSION_CHECK_S: Final = 1.0
@@ -137,7 +135,7 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
                 usage=usage,
                 metrics=metrics,
             )
-            kv = KeyValue(session, BUCKET)
+            kv = KeyValue(session, settings.nats.bucket)
             left = await read_left(kv, with_memory=not fresh, timeout_s=LOOK_S)
             async with usage.reading(), metrics.reading():
                 await asyncio.gather(
@@ -181,7 +179,7 @@ async def _run(
             cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
             await _first_sight(cluster, connection)
             queues = JetStreamSource(session, clock, timeout_s=interval_s)
-            kv = KeyValue(session, BUCKET)
+            kv = KeyValue(session, settings.nats.bucket)
             intents = IntentBoard(session, kv, clock)
             usage = TokenUsageSource(session, clock, fleet)
             engine = Engine(

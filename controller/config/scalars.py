@@ -193,6 +193,13 @@ def _prometheus(url: str) -> str:
     return url
 
 
+def _bucket(name: str) -> str:
+    if not re.match(_BUCKET_PATTERN, name):
+        raise ValueError("must be letters, digits, - and _ only, 64 of them at most")
+    return name
+
+
+_BUCKET_PATTERN: Final = "^[A-Za-z0-9_-]{1,64}$"
 _LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 Interval = Annotated[
@@ -216,6 +223,9 @@ DnsLabel = Annotated[
 ]
 DnsSubdomain = Annotated[str, AfterValidator(ids.dns_subdomain)]
 NatsName = Annotated[str, AfterValidator(ids.nats_name)]
+BucketName = Annotated[
+    str, AfterValidator(_bucket), WithJsonSchema({"type": "string", "pattern": _BUCKET_PATTERN})
+]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 ServerUrl = Annotated[
     str,

@@ -28,11 +28,12 @@ class NatsTls(Value):
 
 
 class NatsSettings(Value):
-    """The servers of one NATS system."""
+    """The servers of one NATS system, and the bucket that holds this fleet's memory and intents."""
 
     servers: tuple[str, ...]
     credentials: NatsCredentials = NatsCredentials()
     tls: NatsTls | None = None
+    bucket: str = "agentdash"
 
 
 class KubernetesSettings(Value):

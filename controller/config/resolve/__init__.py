@@ -55,6 +55,7 @@ def _nats(nats: NatsEntry) -> NatsSettings:
             nkey=_secret(login.nkey),
         ),
         tls=NatsTls(ca=tls.ca, cert=tls.cert, key=tls.key) if tls else None,
+        bucket=nats.bucket,
     )
 
 

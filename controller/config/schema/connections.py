@@ -6,7 +6,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from controller.config.scalars import FreeText, Interval, LabelSelector, PrometheusUrl, ServerUrl
+from controller.config.scalars import (
+    BucketName,
+    FreeText,
+    Interval,
+    LabelSelector,
+    PrometheusUrl,
+    ServerUrl,
+)
 from controller.config.schema.section import Section
 
 
@@ -85,6 +92,11 @@ class NatsEntry(Section):
     )
     tls: TlsEntry | None = Field(
         default=None, description="Certificates. Default: by the URL's scheme."
+    )
+    bucket: BucketName = Field(
+        default="agentdash",
+        description="The key-value bucket of memory and intents, one for each fleet of an account. "
+        "Default agentdash.",
     )
 
     @field_validator("servers")

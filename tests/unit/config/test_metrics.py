@@ -210,9 +210,7 @@ def test_modifiers_and_fallback_are_kept(fleet: dict[str, Any], dump: Dump) -> N
         ({"setting": "thrifty"}, NativePreset.THRIFTY),
         (
             {"start_wait_cost": 2.5, "keep_wait_cost": 90, "hold": "3m", "late_share": 0.05},
-            NativeCosts(
-                start_wait_cost=2.5, keep_wait_cost=90.0, hold_s=180.0, late_share=0.05
-            ),
+            NativeCosts(start_wait_cost=2.5, keep_wait_cost=90.0, hold_s=180.0, late_share=0.05),
         ),
         (
             {"start_wait_cost": 0, "keep_wait_cost": 0},
