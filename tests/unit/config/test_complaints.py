@@ -256,7 +256,7 @@ def test_server_addresses(complaints: Complain, servers: str, complaint: str) ->
 
 
 @pytest.mark.parametrize("bucket", ["", "a.b", "a b", "a>", "a/b", "ä", "a" * 65])
-def test_a_bucket_is_named_as_nats_names_them(bucket: str) -> None:
+def test_a_bucket_is_named_as_nats_names_them(complaints: Complain, bucket: str) -> None:
     (line,) = complaints(f'version: 1\nnats: {{servers: [nats://h], bucket: "{bucket}"}}')
     assert "nats.bucket: " in line
     assert "must be letters, digits, - and _ only" in line
