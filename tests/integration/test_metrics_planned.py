@@ -14,7 +14,7 @@ import pytest
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.metrics import ObjectValue, PodValue, Series, Usage
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from support.live import PATIENCE_S, streams, until
+from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 
 NAMESPACE = "tenant-acme"
@@ -82,7 +82,8 @@ def ready(sim: KubeSim, name: str) -> int:
     return int(stored.object["status"].get("readyReplicas", 0))
 
 
-async def test_each_type_of_metric_asks_for_what_the_hpa_would(live: Live) -> None:
+def give(live: Live) -> dict[str, int]:
+    """Set every value; returns what the HPA makes of them."""
     for value in (
         Usage(
             namespace=NAMESPACE,
@@ -102,15 +103,25 @@ async def test_each_type_of_metric_asks_for_what_the_hpa_would(live: Live) -> No
         Series(namespace=NAMESPACE, metric="tasks", value="100", labels={"team": "b"}),
     ):
         live.sim.cluster.metrics.set(value)
-    pools = await live.plan()
     # 150m of 200m at 50 %: 1.5 x 2; 250Mi at 100Mi: 2.5 x 2; 5 at 2: 2.5 x 2; 25 at 10: 2.5 x 2
-    assert {name: each["demand"] for name, each in pools.items()} == {
-        "cpu": 3,
-        "memory": 5,
-        "sessions": 5,
-        "hits": 5,
-        "active": 4,
-    }
+    return {"cpu": 3, "memory": 5, "sessions": 5, "hits": 5, "active": 4}
+
+
+async def test_each_type_of_metric_asks_for_what_the_hpa_would(live: Live) -> None:
+    wanted = give(live)
+    pools = await live.plan()
+    assert {name: each["demand"] for name, each in pools.items()} == wanted
+
+
+async def test_a_controller_scales_by_each_type_of_metric(live: Live) -> None:
+    wanted = give(live)
+    async with daemon(live.fleet, live.kubeconfig, "--read-only") as running:
+        await until(lambda: len(running.said("would scale")) >= len(wanted))
+        found = {str(line["pool"]).partition("/")[2]: line for line in running.said("would scale")}
+        # without a `behavior` block the HPA goes to 4 at most in its first step
+        assert {name: line["after"] for name, line in found.items()} == {
+            name: min(replicas, 4) for name, replicas in wanted.items()
+        }
 
 
 async def test_what_nobody_serves_is_named_and_takes_nothing_away(live: Live) -> None:

@@ -118,15 +118,17 @@ async def test_a_controller_runs_it_and_logs_what_is_without_effect(live: Live) 
         assert {line["level"] for line in running.said("without effect")} == {"warning"}
 
 
-async def test_a_dashboard_finds_what_is_without_effect(live: Live) -> None:
+async def test_a_dashboard_finds_what_is_without_effect_and_what_cannot_be_read(
+    live: Live,
+) -> None:
     settings = load(live.fleet)
     kubernetes = replace(settings.kubernetes, kubeconfig=str(live.kubeconfig))
     hub, stopping = Hub(), asyncio.Event()
 
-    def keys() -> set[str]:
+    def kinds(subject: str) -> set[str]:
         snapshot = hub.latest()
         found = snapshot.findings if snapshot is not None else ()
-        return {each.kind for each in found if each.subject == "fleet file"}
+        return {each.kind for each in found if each.subject == subject}
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
@@ -139,5 +141,7 @@ async def test_a_dashboard_finds_what_is_without_effect(live: Live) -> None:
                 stopping=stopping,
             )
         )
-        await until(lambda: keys() == NOTICES)
+        await until(lambda: kinds("fleet file") == NOTICES)
+        await until(lambda: kinds("prometheus") == {"disconnected"})
+        await until(lambda: kinds("metrics.k8s.io") == {"object_missing"})
         stopping.set()

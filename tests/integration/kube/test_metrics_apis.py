@@ -194,6 +194,38 @@ async def test_one_odd_series_leaves_no_sum(tmp_path: Path) -> None:
         )
 
 
+async def test_without_a_series_there_is_no_sum(tmp_path: Path) -> None:
+    fed = pool("research", metrics.ExternalMetric(name="active", target=ONE))
+    async with world(tmp_path, fed) as here:
+        here.given(Series(namespace=NAMESPACE, metric="other", value="3"))
+        assert trouble((await here.read())["acme/research active"]) == (
+            Why.INCOMPLETE,
+            "there is no series of active",
+        )
+
+
+async def test_figures_of_pods_that_are_not_known_are_nobodys(tmp_path: Path) -> None:
+    fed = pool("research", CPU)
+    async with world(tmp_path, fed) as here:
+        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        assert here.cluster.workloads.measured_pods(fed)
+        here.cluster.set_namespaces(frozenset())
+        assert trouble((await here.read())["acme/research cpu"])[0] is Why.VIEW_INCOMPLETE
+
+
+async def test_pods_seen_in_part_are_not_counted(api: Any, kit: Any) -> None:
+    fed, clock = pool("research", CPU), SystemClock()
+    api.pod(NAMESPACE, "a", "research")
+    async with Cluster.connect(kit.settings(api.url), clock) as cluster:
+        cluster.workloads.measure([fed])
+        cluster.set_namespaces(frozenset({NAMESPACE}))
+        await kit.until(lambda: cluster.workloads.measured_pods(fed))
+        api.always["list pods"] = kit.status(500)
+        api.always["watch pods"] = kit.lines("nonsense")
+        api.drop_all()
+        await kit.until(lambda: not cluster.workloads.measured_pods(fed))
+
+
 async def test_pods_share_a_custom_metric_out_to_their_pools(tmp_path: Path) -> None:
     spec = metrics.PodsMetric(name="sessions", target=ONE)
     async with world(tmp_path, pool("research", spec), pool("etl", spec)) as here:
@@ -341,6 +373,31 @@ async def test_the_newest_custom_metrics_version_that_is_known_is_spoken(
     assert value(answer).value_milli == 5000
     path = api.last("list load").path
     assert path == f"/apis/custom.metrics.k8s.io/{served[-1]}/namespaces/shared/metrics/load"
+
+
+async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any, kit: Any) -> None:
+    specs = (
+        metrics.PodsMetric(name="sessions", target=ONE, selector="team=a"),
+        metrics.ObjectMetric(
+            name="load", target=ONE, kind="Namespace", object_name="shared", selector="team=b"
+        ),
+    )
+    item = {"describedObject": {}, "timestamp": "2026-01-01T00:00:00Z", "value": "5"}
+    api.always["list custom.metrics.k8s.io"] = body({"versions": [{"version": "v1beta2"}]})
+    api.always["list sessions"] = api.always["list load"] = body({"items": [item, item]})
+    clock, fed = SystemClock(), [pool("research", *specs)]
+    async with (
+        Cluster.connect(kit.settings(api.url), clock) as cluster,
+        metric_sources(cluster.client, cluster.workloads, fed, clock, "app=x") as sources,
+    ):
+        answers = {key.name: each for key, each in (await sources[2].read(1.0)).items()}
+    assert api.last("list sessions").query["metricLabelSelector"] == "team=a"
+    assert api.last("list sessions").query["labelSelector"] == "app=x"
+    assert api.last("list load").query["metricLabelSelector"] == "team=b"
+    assert trouble(answers["Namespace/shared/load{team=b}"]) == (
+        Why.INCOMPLETE,
+        "2 values of load, one is wanted",
+    )
 
 
 @pytest.mark.parametrize("odd", [b"{}", b"null", b"[]", b"", b'{"items":null}', b'{"items":[1]}'])

@@ -7,12 +7,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from controller.engine.metric_polls import MetricPolls
+from controller.engine.observe import Observer
 from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
 from controller.ports import MetricAnswer, MetricKey
-from support.world import START, VirtualClock
+from support.world import (
+    START,
+    FakeCluster,
+    FakeQueues,
+    FakeWakes,
+    VirtualClock,
+    make_fleet,
+    make_pool,
+)
 
 POOL = PoolKey("acme/research")
 KEY = MetricKey(POOL, "backlog")
@@ -176,6 +185,26 @@ async def test_ages_stay_true_when_the_clock_is_set() -> None:
         world.clock.step(3600.0)
         world.polls.shift(world.clock.follow_step())
         assert world.reading == fresh(1, START + 3600)
+
+
+async def test_an_observers_clock_is_that_of_its_metrics() -> None:
+    _, world = make()
+    pool = make_pool("research")
+    cluster = FakeCluster(world.clock, [pool])
+    async with world.running():
+        observer = Observer(
+            fleet=make_fleet(pool),
+            queues=FakeQueues(world.clock),
+            wakes=FakeWakes(),
+            workloads=cluster,
+            supply=cluster,
+            clock=world.clock,
+            deadline_s=1.0,
+            metrics=world.polls,
+        )
+        observer.shift(60.0)
+        seen = observer.see([pool]).pools[pool.key]
+    assert seen.metrics == {"backlog": fresh(1, START + 60)}
 
 
 async def test_many_failures_of_one_kind_are_one_finding() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from controller.model.fleet import Pool
 from controller.model.metrics import Series
@@ -167,7 +168,11 @@ async def test_an_answer_that_does_not_end_frees_its_thread(
 
 
 async def test_a_redirect_is_not_followed(server: StubPrometheus) -> None:
-    server.status = 302
+    async def elsewhere(_request: web.Request) -> web.StreamResponse:
+        server.handler = None
+        raise web.HTTPFound("/login")
+
+    server.handler = elsewhere
     assert refused(await answer(server)) == (Why.INCOMPLETE, "HTTP 302")
 
 
