@@ -26,7 +26,7 @@ from controller.planning.budget import (
     budget_row,
     budget_status,
 )
-from controller.planning.calendar import local_day
+from controller.planning.calendar import Day, local_day
 from controller.planning.cost import cost_row
 from controller.planning.terms import ReplicaUses, Uses, terms_of
 
@@ -40,8 +40,8 @@ _UNSEEN: Final = TenantObservation()
 class Scarcity:
     """The rows of one moment, and what a replica of each pool takes of them.
 
-    `budgets` are the tenants' whose use is known; `blind_budgets` those with a hard budget whose
-    ledger is silent: they grow no further.
+    `weights` are the pools'. `budgets` are the tenants' whose use is known; `blind_budgets` those
+    with a hard budget whose ledger is silent: they grow no further.
     """
 
     def __init__(self, fleet: Fleet, observation: Observation, now: float) -> None:
@@ -49,9 +49,11 @@ class Scarcity:
         self._observation = observation
         self._room = last_known(observation.capacity) or ClusterRoom()
         self._now = now
+        self._days: dict[str, Day] = {}
         self.budgets: dict[str, BudgetStatus] = {}
         self.blind_budgets: set[str] = set()
         self.tenant_weights, self.tiers = terms.tenant_weights, terms.tiers
+        self.weights = terms.weights
         self.room = tuple(self._capacity(fleet))
         rows = list(self.room)
         if fleet.capacity.usd_per_hour is not None:
@@ -127,7 +129,10 @@ class Scarcity:
             yield row
 
     def _budget(self, tenant: Tenant, usage: TokenUsage) -> BudgetStatus:
-        day = local_day(self._now, ZoneInfo(tenant.timezone))
+        day = self._days.get(tenant.timezone)
+        if day is None:
+            day = local_day(self._now, ZoneInfo(tenant.timezone))
+            self._days[tenant.timezone] = day
         return budget_status(
             tenant.budget,
             TokenUse(

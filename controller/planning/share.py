@@ -86,27 +86,28 @@ def _stop_spent(draft: Draft, scarcity: Scarcity) -> None:
 
 def _claim(draft: Draft, scarcity: Scarcity) -> Claim:
     pool, uses = draft.pool, scarcity.replica(draft.pool)
+    most = _most(max(draft.max, draft.min))
     return Claim(
         pool=pool.key,
         tenant=pool.tenant,
         tier=scarcity.tiers.get(pool.tenant, 0),
         demand=draft.recommendation,
-        weight=pool.weight,
+        weight=scarcity.weights[pool.key],
         min=draft.min,
         pin=draft.pinned,
         warm=draft.spares,
         current=draft.current,
         fixed=stands_still(draft),
         has_work=bool(draft.work.messages),
-        ceilings=(_most(max(draft.max, draft.min)), *draft.ceilings),
+        ceilings=(*most, *draft.ceilings) if draft.ceilings else most,
         uses=uses.everywhere,
         flavors=uses.flavors,
     )
 
 
 @lru_cache(maxsize=1024)
-def _most(replicas: int) -> Ceiling:
-    return Ceiling(limit=replicas)
+def _most(replicas: int) -> tuple[Ceiling, ...]:
+    return (Ceiling(limit=replicas),)
 
 
 def _fixed(standing: Standing, scarcity: Scarcity) -> Claim:
@@ -116,7 +117,7 @@ def _fixed(standing: Standing, scarcity: Scarcity) -> Claim:
         tenant=pool.tenant,
         tier=scarcity.tiers.get(pool.tenant, 0),
         demand=standing.replicas,
-        weight=pool.weight,
+        weight=scarcity.weights[pool.key],
         current=standing.replicas,
         fixed=True,
         uses=uses.everywhere,

@@ -87,7 +87,7 @@ def _position(draft: Draft, scarcity: Scarcity, uses: Uses, terminating: int) ->
         terminating=terminating,
         too_young=_too_young(draft) if goes else 0,
         tier=scarcity.tiers.get(pool.tenant, 0),
-        weight=pool.weight,
+        weight=scarcity.weights[pool.key],
         uses=uses,
     )
 

@@ -46,6 +46,7 @@ class FleetTerms:
         "tenant_weights",
         "tenants",
         "tiers",
+        "weights",
     )
 
     def __init__(self, fleet: Fleet) -> None:
@@ -55,6 +56,7 @@ class FleetTerms:
         self.tenant_weights: Mapping[str, Amount] = {
             tenant.name: tenant.weight for tenant in fleet.tenants
         }
+        self.weights = {pool.key: _plain_weight(pool.weight) for pool in fleet.pools}
         self.rate_rows = tuple(self._rate_rows(fleet))
         self._token_uses: dict[PoolKey, tuple[Pool, TaskUsage | None, Uses]] = {}
         self._kept: deque[RowUses] = deque(maxlen=_KEPT)
@@ -225,6 +227,13 @@ def _amounts(requests: Resources | None) -> dict[str, Amount]:
     if requests is not None and requests.memory_bytes is not None:
         amounts["memory"] = requests.memory_bytes
     return amounts
+
+
+def _plain_weight(weight: Decimal) -> Amount:
+    """A whole weight as an int; any other as it is, whether it can be a weight or not."""
+    if weight.is_finite() and weight > 0 and weight == weight.to_integral_value():
+        return int(weight)
+    return weight
 
 
 def _plain(amount: Amount) -> Amount:

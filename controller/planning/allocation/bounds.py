@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from controller.model.value import Value
 from controller.planning.allocation.values import AmountError, Ceiling, Claim
 
 
-class Bounds(NamedTuple):
+class Bounds(Value, gc=False):
     """Floor, need and want in replicas, none above the ceiling; `asked` is the want without it."""
 
     floor: int
@@ -32,13 +31,19 @@ def bounds_of(claim: Claim) -> Bounds:
     asked = work + pin + warm
     ceiling = _lowest(claim) if claim.ceilings else None
     if claim.fixed:
-        return Bounds(current, current, current, asked, ceiling)
+        return Bounds(floor=current, need=current, want=current, asked=asked, ceiling=ceiling)
     floor = least + pin
     need = max(demand, floor)
     if ceiling is None or ceiling.limit >= asked:
-        return Bounds(floor, need, asked, asked, ceiling)
+        return Bounds(floor=floor, need=need, want=asked, asked=asked, ceiling=ceiling)
     limit = ceiling.limit
-    return Bounds(min(floor, limit), min(need, limit), limit, asked, ceiling)
+    return Bounds(
+        floor=min(floor, limit),
+        need=min(need, limit),
+        want=limit,
+        asked=asked,
+        ceiling=ceiling,
+    )
 
 
 def _lowest(claim: Claim) -> Ceiling:

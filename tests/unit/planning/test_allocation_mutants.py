@@ -30,8 +30,8 @@ MUTANTS = (
     Mutant(
         "a ceiling raises",
         "allocation/bounds.py",
-        "return Bounds(min(floor, limit), min(need, limit), limit, asked, ceiling)",
-        "return Bounds(max(floor, limit), max(need, limit), asked, asked, ceiling)",
+        "floor=min(floor, limit),\n        need=min(need, limit),\n        want=limit,",
+        "floor=max(floor, limit),\n        need=max(need, limit),\n        want=asked,",
         f"{ALLOCATION}:test_swapped_bounds_are_noticed()",
     ),
     Mutant(
