@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool
@@ -15,7 +17,7 @@ from controller.planning.behavior import REPLICAS_LIMIT
 IMPLAUSIBLE_MESSAGES: Final = 10**12
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True, gc=False):
     """The work of one pool.
 
     `messages` wait or are in flight, None where nobody can know. Only if `counted`, by a complete

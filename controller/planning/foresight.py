@@ -96,7 +96,7 @@ def foresee(
         return work, memory
     demand = min(max(replicas, int(work.woken)), REPLICAS_LIMIT)
     reasons.append(_reason(memory, demand, now))
-    return work._replace(demand=demand), memory
+    return replace(work, demand=demand), memory
 
 
 def is_settled(memory: NativeMemory | None) -> bool:

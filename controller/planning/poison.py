@@ -50,7 +50,7 @@ def spare_repeats(
     elif capped < demand:
         numbers: dict[str, Number] = {"redelivered": _repeats(depth)}
         reasons.append(Reason(code=Code.REDELIVERED, value=capped, numbers=numbers))
-    return work if capped == demand else work._replace(demand=capped), memory
+    return work if capped == demand else replace(work, demand=capped), memory
 
 
 def limit_repeats(demand: int, depth: QueueDepth, per_replica: int, current: int) -> int:

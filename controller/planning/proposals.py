@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import ScalingRules
 from controller.model.metrics import (
@@ -72,7 +74,7 @@ def take(
     counted = first is None and (draft.work.counted or not queue_counts)
     if draft.work.counted or not queue_counts:
         draft.unknown = first
-    draft.work = draft.work._replace(counted=counted, demand=max(wishes, default=None))
+    draft.work = replace(draft.work, counted=counted, demand=max(wishes, default=None))
 
 
 def tolerance(draft: Draft) -> Tolerance:

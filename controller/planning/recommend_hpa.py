@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.model.decision import Bound, Code, Reason
 from controller.model.metrics import AverageValueTarget, ExternalMetric, MeasuredMetric, Series
 from controller.model.readings import Fresh
@@ -45,7 +47,7 @@ def recommend_by_hpa(draft: Draft, measured: Measured) -> None:
     if measured.unknown:
         draft.unknown = measured.unknown[0]
     # what counts are the metrics, not the queue as such
-    draft.work = draft.work._replace(counted=not measured.unknown)
+    draft.work = replace(draft.work, counted=not measured.unknown)
     if is_switched_off(draft):
         draft.left_alone = True
         draft.because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=draft.min)
@@ -59,13 +61,17 @@ def _from_zero(draft: Draft) -> None:
     """KEDA takes the first step, to min and at least 1; from there on the HPA decides."""
     if draft.active:
         draft.replicas = max(draft.min, BOTTOM)
+        said = len(draft.reasons)
         explain_activation(draft)
+        if len(draft.reasons) == said and not draft.work.woken:
+            # KEDA: where there is nothing but CPU and memory, nothing says that there is no work
+            draft.because(Code.AT_MIN, draft.replicas, min=draft.replicas)
         return
     stay_below_min(draft)
     explain_inactive(draft)
     if draft.unknown is None and (draft.work.messages or 0) > draft.pool.activation:
         # its queue is not among what it goes by, and that asks for nothing
-        draft.work = draft.work._replace(demand=0)
+        draft.work = replace(draft.work, demand=0)
     _say_unknown(draft)
 
 
