@@ -28,7 +28,9 @@ class Draft:
     limits of this pool alone; `pinned` the spares that an operator asked for, `spares` those for
     arrivals. `measured` are its
     metrics, None where it has none; `unknown` the first of them that nothing stands in for.
-    `native` is what its rule has learned, and `settled` whether it goes by it.
+    `native` is what its rule has learned, and `settled` whether it goes by it. `expects_work`: by
+    what it has learned, metrics aside, replicas are worth having although no message waits, and no
+    cooldown takes them.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Draft:
         "bound",
         "ceilings",
         "current",
+        "expects_work",
         "gate",
         "history",
         "left_alone",
@@ -100,6 +103,7 @@ class Draft:
         self.measured = measured
         self.native = native
         self.settled = pool.rule is Rule.NATIVE and work.counted and is_settled(native)
+        self.expects_work = self.settled and pool.activation == 0 and bool(work.demand)
         self.unknown: Unknown | None = None
         self.bound = Bound.DEMAND
         self.gate: Gate | None = None
@@ -113,11 +117,6 @@ class Draft:
         if not self.settled or self.pool.window_given:
             return behavior
         return replace(behavior, scale_down=replace(behavior.scale_down, stabilization_window_s=0))
-
-    @property
-    def expects_work(self) -> bool:
-        """Whether replicas are worth having although no message waits: no cooldown takes them."""
-        return self.settled and self.pool.activation == 0 and bool(self.work.demand)
 
     def because(self, code: Code, value: int | None = None, **numbers: Number) -> None:
         """Add the reason of a rule that was applied, with the replicas after it."""

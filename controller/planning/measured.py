@@ -142,6 +142,7 @@ class _Measuring:
         self._reasons = reasons
         self._failures: dict[str, int] = {}
         self._unknown: list[Unknown] = []
+        self._pods_unread: list[Unknown] = []  # KEDA does not look at these
         self._active: list[Activator] = []
         self._falls_back = False
 
@@ -167,7 +168,7 @@ class _Measuring:
             metrics,
             active,
             self._active[0] if self._active else None,
-            tuple(self._unknown),
+            (*self._unknown, *self._pods_unread),
             self._failures,
         )
 
@@ -175,6 +176,14 @@ class _Measuring:
         name = reading_name(spec)
         reading = self._reading(name)
         if not isinstance(spec, ExternalMetric | ObjectMetric):
+            # where nothing runs there are no pods to be measured
+            if (
+                self._current
+                and not isinstance(spec, UnknownMetric)
+                and not isinstance(reading, Fresh)
+            ):
+                numbers: dict[str, Number] = {"metric": name, **_why(reading, self._now)}
+                self._pods_unread.append(Unknown(name, numbers))
             return MeasuredMetric(spec=spec, reading=reading)
         supplied = self._supplied(name, reading, spec.target)
         if supplied.value_milli is None:

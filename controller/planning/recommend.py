@@ -42,15 +42,16 @@ def recommend(draft: Draft) -> None:
 
 
 def _recommend_blind(draft: Draft) -> None:
-    """Without a complete answer nothing goes; what is known may still add, and a wake-up still
-    lifts it from zero.
+    """Without a complete answer nothing goes; what is known may still add, and a wake-up, or work
+    that the pool's past makes likely, still lifts it from zero.
     """
     demand = draft.work.demand or 0
-    if not draft.active:
+    is_wanted = draft.active or draft.expects_work
+    if not is_wanted:
         stay_below_min(draft)
-    if draft.active and demand > max(draft.current, BOTTOM):
+    if is_wanted and demand > max(draft.current, BOTTOM):
         draft.replicas = _by_behavior(draft, demand)
-    elif draft.current == 0 and draft.active:
+    elif draft.current == 0 and is_wanted:
         draft.replicas = BOTTOM
 
 

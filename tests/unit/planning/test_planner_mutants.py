@@ -368,8 +368,8 @@ MUTANTS = (
     Mutant(
         "a pool grows into room where others still stand",
         "stride",
-        "room, moving = scarcity.room, deciding",
-        "moving = deciding",
+        "scarcity.room if crowded else ()",
+        "()",
         "test_sharing:test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()",
     ),
     # gates

@@ -1,0 +1,127 @@
+"""What a pool has learned of its queue, beside metrics: neither hides the other."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Decision, Gate
+from controller.model.fleet import Fleet, NativeCosts, Pool, Rule
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.metrics import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    MetricValue,
+    PodReadiness,
+    PodUsage,
+    PodUsages,
+    ResourceMetric,
+    UtilizationTarget,
+)
+from controller.model.metrics import PodPhase as StatusPhase
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.planning.planner import plan
+from unit.planning.story import START, behavior, codes, make_pool
+
+CPU = ResourceMetric(resource="cpu", target=UtilizationTarget(percent=60))
+# a replica is hardly ever worth having without a message
+FRUGAL = NativeCosts(start_wait_cost=0.01, keep_wait_cost=0.01)
+EAGER = NativeCosts(start_wait_cost=90.0, keep_wait_cost=90.0)
+
+
+class Queue:
+    """A pool whose queue counts its deliveries, tick by tick; it obeys every decision."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.replicas = 1
+        self.now = START
+        self.memory = Memory()
+        self.delivered = 0
+
+    def tick(self, done: int = 0, *, cpu: Reading[MetricValue] | None = None) -> Decision:
+        """An empty queue through which so many tasks went; of CPU a pod uses 1 % of its request."""
+        self.delivered += done
+        depth = QueueDepth(
+            pending=0, in_flight=0, delivered=self.delivered, sequence=self.delivered
+        )
+        seen = PoolObservation(
+            queue=Fresh(value=depth, at=self.now),
+            workload=Fresh(
+                value=Workload(replicas=self.replicas, current=self.replicas), at=self.now
+            ),
+            pods=Fresh(value=Pods(ready=self.replicas), at=self.now),
+            metrics={"cpu": cpu or self._idle()},
+            measured_pods=tuple(_serving(number) for number in range(self.replicas)),
+        )
+        result, self.memory = plan(
+            Observation(pools={self.pool.key: seen}),
+            Fleet(pools=(self.pool,)),
+            Intents(),
+            self.memory,
+            self.now,
+        )
+        decision = result.decisions[self.pool.key]
+        self.replicas = self.replicas if decision.next is None else decision.next
+        self.now += 4.0
+        return decision
+
+    def _idle(self) -> Fresh[MetricValue]:
+        items = tuple(
+            PodUsage(pod=str(number), containers={"agent": 10}, at=self.now, window_s=30.0)
+            for number in range(self.replicas)
+        )
+        return Fresh(value=PodUsages(items=items), at=self.now)
+
+
+def _serving(number: int) -> MeasuredPod:
+    return MeasuredPod(
+        name=str(number),
+        phase=StatusPhase.RUNNING,
+        started_at=START - 900,
+        readiness=PodReadiness(status=ConditionStatus.TRUE, since=START - 800),
+        containers=(ContainerRequest(name="agent", requests_milli={"cpu": 1000}),),
+    )
+
+
+def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
+    """A pool that has seen enough tasks done to go by its past."""
+    given = {"behavior": behavior(down_window_s=0), "cooldown_s": 20.0, **fields}
+    queue = Queue(make_pool("research", metrics=(CPU,), native=native, **given))
+    queue.tick()
+    queue.tick(done)
+    return queue
+
+
+def test_cpu_that_idle_pods_use_keeps_no_settled_pool_awake() -> None:
+    queue = settled(FRUGAL)
+    decisions = [queue.tick() for _ in range(20)]
+    assert Code.LEARNED in codes(decisions[-1])
+    assert queue.replicas == 0
+
+
+def test_work_that_is_likely_is_prepared_for_though_a_metric_is_silent() -> None:
+    queue = settled(EAGER, done=60)
+    queue.replicas = 0
+    silent = Absent(why=Why.TIMED_OUT, at=queue.now)
+    assert (queue.tick(cpu=silent).next or 0) >= 1
+
+
+def test_a_pool_above_max_whose_cpu_is_silent_is_held_under_either_rule() -> None:
+    for rule in Rule:
+        queue = Queue(replace(make_pool(max=3, min=1), metrics=(CPU,), rule=rule))
+        queue.tick()
+        queue.now += 1000.0
+        queue.replicas = 7
+        decision = queue.tick(cpu=Absent(why=Why.REFUSED, at=queue.now))
+        assert (decision.next, decision.gate) == (7, Gate.BLIND)
+        assert Code.HELD_UNMEASURED in codes(decision)
+
+
+def test_a_pool_that_goes_by_cpu_alone_says_why_it_does_not_stay_at_zero() -> None:
+    queue = Queue(make_pool(metrics=(CPU,), rule=Rule.HPA))
+    queue.replicas = 0
+    decision = queue.tick()
+    assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
