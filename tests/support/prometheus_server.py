@@ -27,11 +27,12 @@ scrape_configs:
 
 
 class Exporter:
-    """Serves `agent_backlog`, by agent."""
+    """Serves `agent_backlog`, by agent, and `scrapes_awaited`."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self.backlog = Gauge("agent_backlog", "Tasks waiting.", ["agent"], registry=registry)
+        self.awaited = Gauge("scrapes_awaited", "A number to be seen.", registry=registry)
         self._server, self._thread = start_http_server(0, addr="127.0.0.1", registry=registry)
         self.port = self._server.server_port
 
@@ -47,6 +48,7 @@ class RealPrometheus:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._awaited = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = int(free.getsockname()[1])
@@ -97,6 +99,14 @@ class RealPrometheus:
         """Wait until the query finds something."""
         path = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
         self._until(lambda: b'"value"' in (self._get(path) or b""), query)
+
+    def await_scrape(self) -> None:
+        """Wait until what the exporter says now was scraped, by this very process: what an earlier
+        one stored before it was killed does not count.
+        """
+        self._awaited += 1
+        self.exporter.awaited.set(self._awaited)
+        self.scraped(f"scrapes_awaited == {self._awaited}")
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -14,9 +14,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometheus]
     if BINARY is None:
         pytest.skip(MISSING)
     with RealPrometheus(tmp_path_factory.mktemp("prometheus")) as running:
-        running.exporter.backlog.labels("research").set(5)
-        running.exporter.backlog.labels("etl").set(2.5)
-        running.scraped("count(agent_backlog) == 2")
         yield running
 
 
@@ -26,6 +23,6 @@ def prometheus(server: RealPrometheus) -> Iterator[RealPrometheus]:
     server.exporter.backlog.clear()
     server.exporter.backlog.labels("research").set(5)
     server.exporter.backlog.labels("etl").set(2.5)
-    server.scraped("sum(agent_backlog) == 7.5")
+    server.await_scrape()
     yield server
     server.thaw()
