@@ -139,7 +139,8 @@ def amount(result: object) -> int:
 
 def _milli(text: str) -> int:
     try:
-        number = Decimal(text[:_LONGEST_NUMBER])
+        # Go writes no more than 24 characters; Decimal would take any number of them
+        number = Decimal(text if len(text) <= _LONGEST_NUMBER else "")
     except DecimalException:
         raise NoAnswerError(Why.UNREADABLE, f"{clean(text, 40)!r} is no number") from None
     if not number.is_finite():

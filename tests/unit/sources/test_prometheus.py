@@ -114,6 +114,8 @@ async def test_a_complete_answer_is_a_value_in_exact_thousandths(
         (result("vector", None), Why.UNREADABLE, "no single number"),
         (result("matrix", [{"values": [[1, "2"]]}]), Why.UNREADABLE, "no single number"),
         (result("string", [1, "many"]), Why.UNREADABLE, "'many' is no number"),
+        (vector(""), Why.UNREADABLE, "'' is no number"),
+        (vector("0" * 100), Why.UNREADABLE, "is no number"),
         (vector("NaN"), Why.IMPLAUSIBLE, "comes to NaN"),
         (vector("+Inf"), Why.IMPLAUSIBLE, "comes to +Inf"),
         (vector("-Inf"), Why.IMPLAUSIBLE, "comes to -Inf"),
