@@ -127,6 +127,8 @@ def limit_change(
 
 def changed_within(events: Sequence[ScaleChange], period_s: float, now: float) -> int:
     """Replicas changed by events strictly newer than one period (getReplicasChangePerPeriod)."""
+    if not events:
+        return 0  # nearly always
     cutoff = now - period_s
     return sum(event.change for event in events if event.at > cutoff)
 
@@ -167,8 +169,10 @@ def _up_limit(
         (_grown(_period_start(current, policy, added, removed, now), policy), policy)
         for policy in rules.policies
     ]
-    most = rules.select_policy is SelectPolicy.MAX
-    limit, policy = (max if most else min)(limits, key=_by_limit)
+    limit, policy = limits[0]
+    if len(limits) > 1:
+        most = rules.select_policy is SelectPolicy.MAX
+        limit, policy = (max if most else min)(limits, key=_by_limit)
     return max(limit, current), policy
 
 
@@ -187,8 +191,10 @@ def _down_limit(
         (_shrunk(_period_start(current, policy, added, removed, now), policy), policy)
         for policy in rules.policies
     ]
-    most = rules.select_policy is SelectPolicy.MAX
-    limit, policy = (min if most else max)(limits, key=_by_limit)
+    limit, policy = limits[0]
+    if len(limits) > 1:
+        most = rules.select_policy is SelectPolicy.MAX
+        limit, policy = (min if most else max)(limits, key=_by_limit)
     return min(limit, current), policy
 
 

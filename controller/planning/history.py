@@ -152,22 +152,26 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
     """The memory, moved back as a whole if it ends after now: under a clock that was set back
     between two runs it would hold the pool until that clock has caught up.
     """
-    latest = memory.since
-    for time in _ends(memory):
-        if time is not None and time > latest:
-            latest = time
+    latest = _latest(memory)
     return memory if latest <= now else _moved(memory, now - latest)
 
 
-def _ends(memory: PoolMemory) -> tuple[float | None, ...]:
-    return (
-        memory.last_active_at,
-        memory.blind_since,
-        memory.recommendations[-1].last_at if memory.recommendations else None,
-        memory.native.asked_at if memory.native is not None else None,
-        memory.replaced.at if memory.replaced is not None else None,
-        memory.set_back[-1].at if memory.set_back else None,
-    )
+def _latest(memory: PoolMemory) -> float:
+    """The last of its times."""
+    latest, active_at, blind_since = memory.since, memory.last_active_at, memory.blind_since
+    if active_at is not None and active_at > latest:
+        latest = active_at
+    if memory.recommendations:
+        latest = max(latest, memory.recommendations[-1].last_at)
+    if blind_since is not None:
+        latest = max(latest, blind_since)
+    if memory.native is not None:
+        latest = max(latest, memory.native.asked_at)
+    if memory.replaced is not None:
+        latest = max(latest, memory.replaced.at)
+    if memory.set_back:
+        latest = max(latest, memory.set_back[-1].at)
+    return latest
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:

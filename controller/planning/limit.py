@@ -26,7 +26,8 @@ def limit(draft: Draft) -> None:
         draft.because(Code.WARM_SPARES, draft.replicas, spares=warm.replicas)
     if draft.override is not None:
         _pin(draft)
-    _spare(draft)
+    if warm is not None:
+        _spare(draft)
     _claim_no_more(draft)
     if draft.override is not None:
         _pause(draft)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -41,9 +41,13 @@ class Standing:
 
 def share(drafts: Sequence[Draft], standing: Iterable[Standing], scarcity: Scarcity) -> None:
     """Set each target to what the rows allow. Raises SharingError for what cannot be shared by."""
-    for draft in drafts:
-        _hold_growth(draft, scarcity)
-        _stop_spent(draft, scarcity)
+    spent = {
+        tenant for tenant, status in scarcity.budgets.items() if status.state is BudgetState.HARD
+    }
+    if scarcity.blind_budgets or spent:
+        for draft in drafts:
+            _hold_growth(draft, scarcity)
+            _stop_spent(draft, spent)
     if not scarcity.rows:
         return
     claims = [_claim(draft, scarcity) for draft in drafts if not draft.left_alone]
@@ -75,12 +79,11 @@ def _hold_growth(draft: Draft, scarcity: Scarcity) -> None:
         draft.because(Code.USAGE_UNKNOWN, draft.replicas)
 
 
-def _stop_spent(draft: Draft, scarcity: Scarcity) -> None:
+def _stop_spent(draft: Draft, spent: Collection[str]) -> None:
     """A hard budget that is used up stops pools too whose tasks' tokens nobody knows: no row can
     count those.
     """
-    status = scarcity.budgets.get(draft.pool.tenant)
-    if status is not None and status.state is BudgetState.HARD and not draft.left_alone:
+    if draft.pool.tenant in spent and not draft.left_alone:
         draft.ceilings.append(Ceiling(limit=0, bound=Bound.BUDGET, name="budget"))
 
 

@@ -111,13 +111,19 @@ def owed(
     pools = [pool for pool in pools if accounts[refused_by[pool]].above(claims[pool].tier)]
     if not pools:
         return set()
-    for pool, (claim, bound, have) in enumerate(zip(claims, bounds, filling.have, strict=True)):
+    held: dict[tuple[int, int], int] = {}
+    for claim, bound, have, profile in zip(
+        claims, bounds, filling.have, rows.profile_of, strict=True
+    ):
         if have > bound.floor and not claim.fixed:
-            everywhere, flavors = rows.profiles[rows.profile_of[pool]]
-            for draw in (everywhere, *flavors):
-                for row, use in draw.takes:
-                    if row in accounts:
-                        accounts[row].hold(claim.tier, use * (have - bound.floor))
+            key = profile, claim.tier
+            held[key] = held.get(key, 0) + have - bound.floor
+    for (profile, tier), replicas in held.items():
+        everywhere, flavors = rows.profiles[profile]
+        for draw in (everywhere, *flavors):
+            for row, use in draw.takes:
+                if row in accounts:
+                    accounts[row].hold(tier, use * replicas)
     return {
         pool
         for pool in pools

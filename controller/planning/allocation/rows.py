@@ -82,12 +82,12 @@ class Rows:
     def use(self, pool: int, row: int) -> int:
         """What one replica of a pool takes of a row at the most."""
         everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([dict(draw.takes).get(row, 0) for draw in (everywhere, *flavors)])
+        return max([_of(draw.takes, row) for draw in (everywhere, *flavors)])
 
     def need(self, pool: int, row: int) -> int:
         """What must be left of a row for one replica more of a pool."""
         everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([dict(draw.strict).get(row, 0) for draw in (everywhere, *flavors)])
+        return max([_of(draw.strict, row) for draw in (everywhere, *flavors)])
 
     def _short(self, wants: Iterable[int]) -> frozenset[int]:
         """The rows that cannot give every pool so many replicas, on any class of nodes."""
@@ -200,6 +200,14 @@ class Rows:
         if self.passes:
             self.passes -= {row for row, units in enumerate(drawn) if units}
         return set()
+
+
+def _of(uses: Uses, row: int) -> int:
+    """What is used of a row."""
+    for number, use in uses:
+        if number == row:
+            return use
+    return 0
 
 
 def _fair_units(
