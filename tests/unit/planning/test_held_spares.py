@@ -81,3 +81,14 @@ def test_a_pool_with_just_its_spares_is_not_held_while_memory_is_young() -> None
     story = Story(make_pool(warm=WARM), replicas=5)
     decision = story.tick(pending=3)
     assert (decision.target, decision.next, decision.gate) == (5, 5, None)
+
+
+@rules
+@pytest.mark.parametrize("watched_s", [0, 20])
+def test_spares_open_no_way_around_an_upward_window(rule: Rule, watched_s: int) -> None:
+    patient = behavior(up_window_s=10, down_window_s=5)
+    story = Story(make_pool(rule=rule, min=1, warm=WARM, behavior=patient), replicas=3)
+    assert set(story.ticks(watched_s)) <= {3}
+    sizes = story.ticks(14, pending=6)
+    assert sizes[:8] == [3] * 8
+    assert sizes[-1] == 8
