@@ -1,10 +1,12 @@
 """What planning one tick costs: `python tests/benchmarks/bench_plan.py [pools …]`.
 
-Two kinds of fleet, ten replicas wanted per pool: plenty, where nothing is declared scarce; and
+Three kinds of fleet, ten replicas wanted per pool: plenty, where nothing is declared scarce;
 scarce, where six of ten fit and the cluster's CPU and memory, quotas, budgets, money and eight
-models' rate limits are all in force. Two kinds of tick: steady, where nothing changes; and moving,
-where every queue differs from the tick before and every pool from its target. The bound is what
-this machine needs, in the same run, merely to make the values that a plan answers with.
+models' rate limits are all in force; and learned, where nothing is scarce and the queues count
+their deliveries, so that the rule goes by what it has learned of each pool. Two kinds of tick:
+steady, where nothing changes but that tasks come and go; and moving, where every queue differs from
+the tick before and every pool from its target. The bound is what this machine needs, in the same
+run, merely to make the values that a plan answers with.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -66,6 +69,7 @@ TARGET_MEMORY_BYTES_PER_POOL = 600
 INTERVAL_S = 15.0
 WARM_UP, TICKS = 25, 11
 POOLS_PER_TENANT = 20
+DONE_PER_TICK = 12
 TIERS = tuple(Tier(name=f"tier-{priority}", priority=priority) for priority in (1000, 500, 100))
 BEHAVIOR = Behavior(
     scale_up=ScalingRules(
@@ -79,6 +83,14 @@ BEHAVIOR = Behavior(
 )
 
 
+class Kind(StrEnum):
+    """What a fleet has to share, and whether its pools' past is known."""
+
+    PLENTY = "plenty"
+    SCARCE = "scarce"
+    LEARNED = "learned"
+
+
 class Figures(NamedTuple):
     """One kind of tick: milliseconds of one core for each, memory blocks that the last one left
     allocated in its answer, the memory as JSON, and the replicas of all targets.
@@ -90,7 +102,8 @@ class Figures(NamedTuple):
     targets: int
 
 
-def fleet_of(size: int, *, scarce: bool) -> Fleet:
+def fleet_of(size: int, kind: Kind) -> Fleet:
+    scarce = kind is Kind.SCARCE
     pools = tuple(_pool(number, scarce=scarce) for number in range(size))
     if not scarce:
         return Fleet(pools=pools)
@@ -159,8 +172,9 @@ def _model(number: int, size: int) -> LlmModel:
 class World:
     """A fleet, the size of every pool, and what is seen of them at each tick."""
 
-    def __init__(self, size: int, *, scarce: bool) -> None:
-        self.fleet = fleet_of(size, scarce=scarce)
+    def __init__(self, size: int, kind: Kind) -> None:
+        self.kind = kind
+        self.fleet = fleet_of(size, kind)
         self.sizes = {pool.key: 5 for pool in self.fleet.pools}
 
     def seen(self, tick: int, *, moving: bool) -> Observation:
@@ -171,9 +185,7 @@ class World:
             messages = 1 + (tick * 7 + number) % 19 if moving else 1 + number * 7 % 19
             running = min(messages // 2, size)
             pools[pool.key] = PoolObservation(
-                queue=Fresh(
-                    value=QueueDepth(pending=messages - running, in_flight=running), at=now
-                ),
+                queue=Fresh(value=self._depth(tick, messages, running), at=now),
                 workload=Fresh(value=Workload(replicas=size, resource_version="1"), at=now),
                 pods=Fresh(value=Pods(ready=size), at=now),
             )
@@ -191,15 +203,26 @@ class World:
         }
         return Observation(pools=pools, tenants=tenants)
 
+    def _depth(self, tick: int, messages: int, running: int) -> QueueDepth:
+        delivered = None
+        if self.kind is Kind.LEARNED:
+            delivered = DONE_PER_TICK * (tick + WARM_UP) + running
+        return QueueDepth(
+            pending=messages - running,
+            in_flight=running,
+            delivered=delivered,
+            sequence=delivered,
+        )
+
     def follow(self, answer: Plan) -> None:
         for key, decision in answer.decisions.items():
             if decision.next is not None:
                 self.sizes[key] = decision.next
 
 
-def measure(size: int, *, scarce: bool, moving: bool, ticks: int = TICKS) -> Figures:
+def measure(size: int, kind: Kind, *, moving: bool, ticks: int = TICKS) -> Figures:
     """Plan some ticks, after those that fill the windows and bring the pools to their targets."""
-    world, times, blocks, targets = World(size, scarce=scarce), [], 0, 0
+    world, times, blocks, targets = World(size, kind), [], 0, 0
     answer, memory = Plan(at=START), Memory()
     for tick in range(-WARM_UP, ticks):
         observation, now = world.seen(tick, moving=moving), START + INTERVAL_S * tick
@@ -221,7 +244,7 @@ def measure(size: int, *, scarce: bool, moving: bool, ticks: int = TICKS) -> Fig
 
 def bound(size: int) -> float:
     """Milliseconds to make one decision with two reasons for every pool, and nothing else."""
-    keys = [pool.key for pool in fleet_of(size, scarce=False).pools]
+    keys = [pool.key for pool in fleet_of(size, Kind.PLENTY).pools]
 
     def make() -> None:
         decisions = {}
@@ -252,12 +275,11 @@ def _timed(work: Callable[[], None]) -> float:
 
 def report(size: int) -> None:
     least_ms, target_ms = bound(size), TARGET_MS_PER_POOL * size
-    for scarce in (False, True):
+    for kind in Kind:
         for moving in (False, True):
-            figures = measure(size, scarce=scarce, moving=moving)
+            figures = measure(size, kind, moving=moving)
             print(
-                f"plan {size:>6,} pools, {'scarce' if scarce else 'plenty'},"
-                f" {'moving' if moving else 'steady'}:"
+                f"plan {size:>6,} pools, {kind}, {'moving' if moving else 'steady'}:"
                 f" median {statistics.median(figures.times_ms):7.2f} ms,"
                 f" worst {max(figures.times_ms):7.2f} ms"
                 f" (target {target_ms:g} ms, bound {least_ms:.2f} ms);"
@@ -270,14 +292,12 @@ def report(size: int) -> None:
 
 def slopes(sizes: Sequence[int] = DOUBLINGS) -> None:
     """How much more than twice the time twice the pools take."""
-    for scarce in (False, True):
-        taken = {
-            size: min(measure(size, scarce=scarce, moving=True, ticks=7).times_ms) for size in sizes
-        }
+    for kind in Kind:
+        taken = {size: min(measure(size, kind, moving=True, ticks=7).times_ms) for size in sizes}
         least = {size: bound(size) for size in sizes}
         for size, twice in pairwise(sizes):
             print(
-                f"slope {size:,} to {twice:,} pools, {'scarce' if scarce else 'plenty'}:"
+                f"slope {size:,} to {twice:,} pools, {kind}:"
                 f" {taken[twice] / taken[size] / 2:.2f}"
                 f" (target {TARGET_SLOPE}, bound {least[twice] / least[size] / 2:.2f})"
             )
