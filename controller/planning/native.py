@@ -120,10 +120,11 @@ def native(
     pending. What arrived since the last call is taken to have arrived at once, so a call a second
     learns most; a pool where nothing happens need not be asked.
     """
-    may_wait = setting.late_share
-    state = begin_native(seen, now) if state is None else _learned(seen, state, may_wait, now)
+    before = begin_native(seen, now) if state is None else state
+    state = before if state is None else _learned(seen, state, setting.late_share, now)
     demand = state.demand
-    lasting = state.moved_together / state.moved
+    # what these arrivals teach counts from the next call on: more of them never ask for less
+    lasting, worth = before.moved_together / before.moved, before.worth
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
     scale = sqrt(_LEAST_SQUARE + state.square_error)
     task_s = service_s(state)
@@ -134,11 +135,11 @@ def native(
     # it needs the slot that is free next, or one that is free again before a new one is ready
     served = 1.0 + _ready_s(seen) / max(task_s, 1e-3)
     start_at, keep_at = _levels(
-        state.moves,
+        before.moves,
         min(max(ceil(served / scale * _STEPS), 1), BINS),
-        rate * longest_wait_s * setting.start_wait_cost * state.worth,
+        rate * longest_wait_s * setting.start_wait_cost * worth,
         # what goes has to be started again, which costs a time to ready
-        rate * (longest_wait_s * setting.keep_wait_cost * state.worth + _ready_s(seen) / scale),
+        rate * (longest_wait_s * setting.keep_wait_cost * worth + _ready_s(seen) / scale),
     )
     base = replicas_needed(demand, seen.slots, seen.pending + seen.in_flight)
     start = max(base, _replicas(anchor + start_at * scale, seen.slots))

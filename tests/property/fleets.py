@@ -1,45 +1,40 @@
-"""Fleets of several tenants: strategies for what a fleet file, operators and sources can say, and a
-cluster that obeys every decision in virtual time.
-"""
+"""Fleets of several tenants: strategies for what a fleet file, operators and clusters can say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache, reduce
-from typing import NamedTuple
+from functools import reduce
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.decision import Plan
-from controller.model.fleet import Behavior, Fleet, Pool, Rule, ScalingRules, Tenant, Tier
-from controller.model.ids import PoolKey, pool_key
+from controller.model.fleet import (
+    Behavior,
+    Fleet,
+    NativeCosts,
+    NativePreset,
+    Pool,
+    Rule,
+    ScalingRules,
+    Tenant,
+    Tier,
+)
+from controller.model.ids import pool_key
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
-from controller.model.memory import Memory
 from controller.model.metrics import (
     AverageValueTarget,
-    ConditionStatus,
     ExternalMetric,
     Fallback,
-    MeasuredPod,
-    MetricValue,
     Modifiers,
-    PodPhase,
-    PodReadiness,
-    Series,
+    ResourceMetric,
+    UtilizationTarget,
     ValueTarget,
 )
 from controller.model.observation import (
     ClusterRoom,
-    Observation,
-    Pods,
-    PoolObservation,
-    QueueDepth,
     TenantObservation,
     TokenUsage,
-    Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import (
@@ -55,11 +50,12 @@ from controller.model.scarcity import (
 )
 from controller.model.schedule import Schedule, WeeklyWindow
 from controller.planning.behavior import hpa_defaults
-from controller.planning.planner import plan
-from property.worlds import START, as_bytes, behaviors
+from property.worlds import START, behaviors
 
-HURRIED = settings(deadline=None, phases=[*set(Phase) - {Phase.explain}])
-"""To explain a failure line by line takes longer than to make it small."""
+HURRIED = settings(max_examples=60, deadline=None, phases=[*set(Phase) - {Phase.explain}])
+"""To explain a failure line by line takes longer than to make it small, and each example is a whole
+fleet with its past.
+"""
 STEADY = Behavior(
     scale_up=ScalingRules(stabilization_window_s=0),
     scale_down=ScalingRules(stabilization_window_s=10),
@@ -74,7 +70,7 @@ ALWAYS = WeeklyWindow(days=(0, 1, 2, 3, 4, 5, 6), from_minute=0, until_minute=0)
 NEVER = WeeklyWindow(days=(), from_minute=0, until_minute=60)
 CLASSES = ("spot", "on-demand")
 MODEL = "gpt"
-LAG = "lag"
+LAG, CPU = "lag", "cpu"
 
 weights = st.sampled_from([Decimal(1), Decimal(2), Decimal("0.5")])
 untils = st.sampled_from([None, START + 10_000, START - 1])
@@ -135,6 +131,7 @@ lag_metrics = st.builds(
         [AverageValueTarget(milli=2000), AverageValueTarget(milli=500), ValueTarget(milli=4000)]
     ),
 )
+of_cpu = ResourceMetric(resource=CPU, target=UtilizationTarget(percent=60))
 formulas = st.builds(
     Modifiers,
     formula=st.sampled_from(["queue + lag", "max(queue, lag)", "(lag ?? 3) * 2"]),
@@ -169,6 +166,16 @@ def among(low: int, more: int) -> dict[str, object]:
     return {"min": low, "max": max(low + more, 1)}
 
 
+natives = st.one_of(
+    st.sampled_from(NativePreset),
+    st.builds(
+        NativeCosts,
+        start_wait_cost=st.sampled_from([0.5, 6.0, 40.0]),
+        keep_wait_cost=st.sampled_from([2.0, 80.0]),
+        hold_s=st.sampled_from([0.0, 20.0]),
+        late_share=st.sampled_from([None, 0.02, 0.5]),
+    ),
+)
 # a pool says little; what it says can be left out one by one when a failure is made smaller
 of_each = (
     st.builds(among, st.sampled_from([0, 0, 1, 3]), st.integers(0, 12)),
@@ -182,6 +189,9 @@ of_each = (
     said(min=3, idle=0),
     said(schedules=schedules().map(lambda one: (one,))),
     said(warm=Warm(replicas=2)),
+    said(warm=Warm(slo=Decimal("0.9"))),
+    said(native=natives),
+    said(native=natives, window_given=False),
 )
 of_scarce = (
     said(weight=weights),
@@ -189,11 +199,13 @@ of_scarce = (
     said(nodes=st.sampled_from([CLASSES[:1], CLASSES])),
     said(model=MODEL, usage=task_usages),
     said(usage=task_usages),
+    said(minimum_runtime_s=60.0),
 )
 of_measured = (
     said(metrics=lag_metrics.map(lambda one: (one,))),
     said(metrics=lag_metrics.map(lambda one: (one,)), modifiers=formulas),
     said(metrics=lag_metrics.map(lambda one: (one,)), fallback=fallbacks),
+    said(metrics=st.just((of_cpu,))),
 )
 
 
@@ -277,30 +289,17 @@ def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
     )
 
 
-class Load(NamedTuple):
-    """What waits and what is worked on in one pool, and what its other metric shows."""
-
-    pending: int
-    in_flight: int
-    lag: int
-
-
-loads = st.builds(
-    Load,
-    pending=st.one_of(st.integers(0, 3), st.integers(0, 8), st.integers(0, 30)),
-    in_flight=st.sampled_from([0, 0, 1, 4]),
-    lag=st.integers(0, 12),
-)
-moments = st.tuples(st.sampled_from([1.0, 4.0, 31.0]), st.lists(loads, min_size=1, max_size=3))
-"""Seconds to the next tick, and the loads now: pools take them in turn."""
-Past = list[tuple[float, list[Load]]]
-pasts = st.lists(moments, max_size=5)
 some_sizes = st.lists(st.integers(0, 14), min_size=1, max_size=4)
 rooms = st.builds(
     ClusterRoom,
     resources=few_limits,
     classes=st.dictionaries(
-        st.sampled_from(CLASSES), st.builds(Resources, replicas=st.integers(0, 12)), max_size=2
+        st.sampled_from(CLASSES),
+        st.one_of(
+            st.builds(Resources, replicas=st.integers(0, 12)),
+            st.builds(Resources, cpu_milli=st.sampled_from([0, 2000, 9000])),
+        ),
+        max_size=2,
     ),
 )
 UNREAD = Absent(why=Why.NEVER_READ)
@@ -319,115 +318,3 @@ def surroundings_of(draw: st.DrawFn, fleet: Fleet) -> Surroundings:
     }
     room = Fresh(value=draw(rooms), at=START) if draw(st.booleans()) else UNREAD
     return tenants, room
-
-
-class Cluster:
-    """A fleet whose Deployments obey every decision at once, in virtual time."""
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        sizes: Sequence[int],
-        intents: Intents | None = None,
-        surroundings: Surroundings | None = None,
-    ) -> None:
-        self.fleet = fleet
-        self.intents = intents or Intents()
-        self.tenants, self.room = surroundings or ({}, UNREAD)
-        self.memory = Memory()
-        self.now = START
-        self.replicas: dict[PoolKey, int] = {}
-        self.resize(sizes)
-
-    def __repr__(self) -> str:
-        said = (self.fleet, self.intents, self.replicas, self.tenants, self.room, self.memory)
-        return "\n".join(as_bytes(one).decode() for one in said)
-
-    def resize(self, sizes: Sequence[int]) -> None:
-        """Somebody else sets every pool's size."""
-        for number, pool in enumerate(self.fleet.pools):
-            self.replicas[pool.key] = sizes[number % len(sizes)]
-
-    def seen(self, work: Sequence[Load]) -> Observation:
-        """Everything, as it is now; each pool has its turn of the loads."""
-        return Observation(
-            pools={
-                pool.key: self._pool(pool, work[number % len(work)])
-                for number, pool in enumerate(self.fleet.pools)
-            },
-            tenants=self.tenants,
-            capacity=self.room,
-        )
-
-    def ask(self, seen: Observation) -> tuple[Plan, Memory]:
-        """What would be decided and remembered; nothing moves."""
-        return plan(seen, self.fleet, self.intents, self.memory, self.now)
-
-    def tick(self, work: Sequence[Load]) -> Plan:
-        """Decide, remember and obey."""
-        decided, self.memory = self.ask(self.seen(work))
-        self.obey(decided)
-        return decided
-
-    def obey(self, decided: Plan) -> None:
-        for key, decision in decided.decisions.items():
-            if decision.next is not None:
-                self.replicas[key] = decision.next
-
-    def live(self, past: Sequence[tuple[float, Sequence[Load]]]) -> Cluster:
-        for wait_s, work in past:
-            self.tick(work)
-            self.now += wait_s
-        return self
-
-    def is_warming_up(self, pool: Pool, memory: Memory) -> bool:
-        """Whether what is remembered of it does not reach back one window yet."""
-        window_s = pool.behavior.scale_down.stabilization_window_s
-        return pool.key not in memory.pools or memory.pools[pool.key].since + window_s > self.now
-
-    def _pool(self, pool: Pool, load: Load) -> PoolObservation:
-        size = self.replicas[pool.key]
-        depth = QueueDepth(pending=load.pending, in_flight=load.in_flight)
-        lag: Fresh[MetricValue] = Fresh(value=Series(values_milli=(1000 * load.lag,)), at=self.now)
-        return PoolObservation(
-            queue=Fresh(value=depth, at=self.now),
-            workload=Fresh(value=Workload(replicas=size, current=size), at=self.now),
-            pods=Fresh(value=Pods(ready=size), at=self.now),
-            metrics={LAG: lag},
-            measured_pods=tuple(_serving(number) for number in range(size)),
-        )
-
-
-@lru_cache
-def _serving(number: int) -> MeasuredPod:
-    readiness = PodReadiness(status=ConditionStatus.TRUE, since=START - 900)
-    return MeasuredPod(name=str(number), phase=PodPhase.RUNNING, readiness=readiness)
-
-
-@st.composite
-def clusters(
-    draw: st.DrawFn,
-    *,
-    scarce: bool = True,
-    measured: bool = True,
-    overridden: bool = True,
-    most: int = 6,
-) -> Cluster:
-    """A fleet after a past of its own, and after somebody set sizes by hand."""
-    fleet = draw(fleets(scarce=scarce, measured=measured, most=most))
-    intents = draw(intents_for(fleet)) if overridden else Intents()
-    around = draw(surroundings_of(fleet)) if scarce else None
-    cluster = Cluster(fleet, draw(some_sizes), intents, around).live(draw(pasts))
-    by_hand = draw(st.one_of(st.none(), some_sizes))
-    if by_hand is not None:
-        cluster.resize(by_hand)
-    return cluster
-
-
-def of_pools(seen: Observation, changes: Mapping[PoolKey, Mapping[str, object]]) -> Observation:
-    """The same view, these fields of these pools seen otherwise."""
-    pools = {
-        key: replace(pool, **changes[key]) if key in changes else pool
-        for key, pool in seen.pools.items()
-    }
-    return replace(seen, pools=pools)

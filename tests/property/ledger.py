@@ -15,8 +15,11 @@ from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.intents import Freeze, Pause, Pin
 from controller.model.readings import last_known
-from controller.model.scarcity import LlmModel, Pacing, Resources
-from property.fleets import ALWAYS, Cluster
+from controller.model.scarcity import LlmModel, Pacing, Resources, TaskUsage
+from controller.planning.annotations import FREEZE
+from controller.planning.keda import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
+from property.clusters import Cluster
+from property.fleets import ALWAYS
 
 RESOURCES = ("replicas", "cpu_milli", "memory_bytes")
 
@@ -56,10 +59,33 @@ def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
             low, high = (min(low, high), high) if schedule.min is None else (low, max(low, high))
     pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
     if pause is not None:
-        return Bounds(pause.keep or 0, pause.keep or 0)
+        return _halted(cluster, pool, Bounds(pause.keep or 0, pause.keep or 0))
     pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
     rests_below = pool.idle is not None or (low == 0 and not pins)
-    return Bounds(0 if rests_below else min(low + pins, high), high)
+    return _halted(cluster, pool, Bounds(0 if rests_below else min(low + pins, high), high))
+
+
+def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
+    """The bounds under KEDA's annotations: what holds a Deployment as it is holds against all."""
+    size, annotations = cluster.replicas[pool.key], cluster.sights[pool.key].annotations
+    floor, ceiling = bounds
+    if _holds(annotations):
+        return Bounds(size, size)
+    if PAUSED_REPLICAS in annotations:
+        paused = any(in_force(one, cluster, pool) for one in cluster.intents.pauses)
+        kept = int(annotations[PAUSED_REPLICAS])
+        kept = min(kept, ceiling) if paused else kept
+        return Bounds(kept, kept)
+    if PAUSED_SCALE_IN in annotations:
+        return Bounds(max(floor, min(size, ceiling)), ceiling)
+    if PAUSED_SCALE_OUT in annotations:
+        return Bounds(min(floor, size), min(ceiling, size))
+    return bounds
+
+
+def _holds(annotations: Mapping[str, str]) -> bool:
+    """Whether the Deployment stays as it is, whatever size that is."""
+    return PAUSED in annotations or annotations.get(PAUSED_REPLICAS) == "many"
 
 
 def in_force(intent: Pin | Pause | Freeze, cluster: Cluster, pool: Pool) -> bool:
@@ -74,7 +100,12 @@ def in_force(intent: Pin | Pause | Freeze, cluster: Cluster, pool: Pool) -> bool
 
 
 def is_frozen(cluster: Cluster, pool: Pool) -> bool:
-    return any(in_force(freeze, cluster, pool) for freeze in cluster.intents.freezes)
+    """By an operator, or by an annotation that holds the Deployment as it is."""
+    annotations = cluster.sights[pool.key].annotations
+    by_annotation = FREEZE in annotations or _holds(annotations)
+    return by_annotation or any(
+        in_force(freeze, cluster, pool) for freeze in cluster.intents.freezes
+    )
 
 
 def accounts(cluster: Cluster) -> list[Account]:
@@ -109,21 +140,22 @@ def _of_classes(cluster: Cluster) -> list[Account]:
     room = last_known(cluster.room)
     if room is None:
         return []
-    return [
-        Account(
-            f"nodes {' and '.join(classes)}",
-            Fraction(sum(room.classes[name].replicas or 0 for name in classes)),
-            {
-                pool.key: Fraction(1)
+    found = []
+    for count in range(1, len(room.classes) + 1):
+        for classes in combinations(sorted(room.classes), count):
+            pools = [
+                pool
                 for pool in cluster.fleet.pools
                 if pool.nodes
                 and set(pool.nodes) & set(room.classes) <= set(classes)
                 and set(pool.nodes) & set(room.classes)
-            },
-        )
-        for count in range(1, len(room.classes) + 1)
-        for classes in combinations(sorted(room.classes), count)
-    ]
+            ]
+            for what in RESOURCES:
+                amounts = [getattr(room.classes[name], what) for name in classes]
+                if None not in amounts:
+                    name = f"{what} of {' and '.join(classes)}"
+                    found.append(Account(name, Fraction(sum(amounts)), _requests(pools, what)))
+    return found
 
 
 def _of_budget(cluster: Cluster, tenant: Tenant, pools: list[Pool]) -> list[Account]:
@@ -133,17 +165,17 @@ def _of_budget(cluster: Cluster, tenant: Tenant, pools: list[Pool]) -> list[Acco
         return []
     rest = Fraction(budget.tokens_per_day) - Fraction(usage.used) - Fraction(usage.reserved)
     uses = {
-        pool.key: _tasks_per_minute(pool)
+        pool.key: _tasks_per_minute(pool, task)
         * sum(
             Fraction(count) * weight
             for count, weight in (
-                (pool.usage.input_tokens, Fraction(budget.count.input)),
-                (pool.usage.output_tokens, Fraction(budget.count.output)),
-                (pool.usage.cached_input_tokens, Fraction(budget.count.cached_input)),
+                (task.input_tokens, Fraction(budget.count.input)),
+                (task.output_tokens, Fraction(budget.count.output)),
+                (task.cached_input_tokens, Fraction(budget.count.cached_input)),
             )
         )
         for pool in pools
-        if pool.usage is not None
+        if (task := cluster.usage(pool)) is not None
     }
     name = f"tokens of {tenant.name}"
     if rest <= 0 and budget.hard:
@@ -165,32 +197,31 @@ def soft_limit(cluster: Cluster) -> list[Account]:
         if model.limits is None or model.limits.requests_per_minute is None or not model.shared:
             continue
         uses = {
-            pool.key: _tasks_per_minute(pool) * pool.usage.calls
+            pool.key: _tasks_per_minute(pool, task) * task.calls
             for pool in cluster.fleet.pools
-            if pool.model == model.name and pool.usage is not None
+            if pool.model == model.name and (task := cluster.usage(pool)) is not None
         }
         usable = model.limits.requests_per_minute * (1 - Fraction(model.limits.headroom))
         found.append(Account(f"calls of {model.name}", usable, uses))
     return found
 
 
-def _tasks_per_minute(pool: Pool) -> Fraction:
-    assert pool.usage is not None
-    return Fraction(60 * pool.slots) / Fraction(pool.usage.seconds)
+def _tasks_per_minute(pool: Pool, task: TaskUsage) -> Fraction:
+    return Fraction(60 * pool.slots) / Fraction(task.seconds)
 
 
 def _prices(cluster: Cluster, pools: list[Pool] | tuple[Pool, ...]) -> dict[PoolKey, Fraction]:
     by_name = {model.name: model for model in cluster.fleet.models}
     return {
-        pool.key: 60 * _tasks_per_minute(pool) * _usd_per_task(pool, by_name[pool.model])
+        pool.key: 60 * _tasks_per_minute(pool, task) * _usd_per_task(task, by_name[pool.model])
         for pool in pools
-        if pool.usage is not None and pool.model is not None
+        if pool.model is not None and (task := cluster.usage(pool)) is not None
     }
 
 
-def _usd_per_task(pool: Pool, model: LlmModel) -> Fraction:
-    usage, price = pool.usage, model.price
-    if usage is None or price is None:
+def _usd_per_task(usage: TaskUsage, model: LlmModel) -> Fraction:
+    price = model.price
+    if price is None:
         return Fraction(0)
     tokens = usage.input_tokens * price.input + usage.output_tokens * price.output
     return Fraction(tokens) / 1_000_000

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from controller.model.decision import Code
 from controller.model.fleet import Pool, Rule
 from controller.model.ids import PoolKey
-from controller.model.metrics import Series
+from controller.model.metrics import ExternalMetric, Series
 from controller.model.observation import (
     ClusterRoom,
     PoolObservation,
@@ -24,17 +24,9 @@ from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import headline, sentence
 from controller.planning.planner import plan
-from property.fleets import (
-    HURRIED,
-    LAG,
-    STEADY,
-    Cluster,
-    Load,
-    clusters,
-    loads,
-    of_pools,
-    some_sizes,
-)
+from property.clusters import Cluster, clusters, of_pools
+from property.fleets import CPU, HURRIED, LAG, STEADY, some_sizes
+from property.queues import Load, loads
 from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, any_observation, as_bytes
 
 T = TypeVar("T")
@@ -62,7 +54,8 @@ def without(seen: PoolObservation, sources: set[str], why: Why, *, stale: bool) 
     for source in sources - {LAG}:
         seen = replace(seen, **{source: gone(getattr(seen, source), why, stale=stale)})
     if LAG in sources:
-        seen = replace(seen, metrics={LAG: gone(seen.metrics[LAG], why, stale=stale)})
+        metrics = {name: gone(one, why, stale=stale) for name, one in seen.metrics.items()}
+        seen = replace(seen, metrics=metrics)
     return seen
 
 
@@ -145,7 +138,8 @@ def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
 ) -> None:
     """One eye is blind: the pool has at least what it would have if it had only the other."""
     seen = cluster.seen(work)
-    lag_gone = {key: {"metrics": {LAG: Absent(why=why, at=cluster.now)}} for key in seen.pools}
+    gone_at = Absent(why=why, at=cluster.now)
+    lag_gone = {key: {"metrics": {LAG: gone_at, CPU: gone_at}} for key in seen.pools}
     half_blind, _ = cluster.ask(of_pools(seen, lag_gone))
     for pool in cluster.fleet.pools:
         if not pool.metrics or pool.rule is Rule.HPA or pool.modifiers or pool.fallback:
@@ -221,9 +215,14 @@ def test_an_absurd_metric_takes_nothing_away(
 ) -> None:
     seen = cluster.seen(work)
     lag = Fresh(value=Series(values_milli=(number,)), at=cluster.now)
-    strange, _ = cluster.ask(of_pools(seen, {key: {"metrics": {LAG: lag}} for key in seen.pools}))
+    strange, _ = cluster.ask(
+        of_pools(
+            seen, {key: {"metrics": {**seen.pools[key].metrics, LAG: lag}} for key in seen.pools}
+        )
+    )
     for pool in cluster.fleet.pools:
-        uses = pool.metrics and not pool.modifiers and not pool.fallback
+        by_lag = any(isinstance(metric, ExternalMetric) for metric in pool.metrics)
+        uses = by_lag and not pool.modifiers and not pool.fallback
         if uses and number not in range(-(2**63) + 1, 2**63):
             decision = strange.decisions[pool.key]
             assert decision.next is not None

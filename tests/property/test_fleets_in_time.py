@@ -15,19 +15,10 @@ from controller.model.fleet import Fleet, Rule
 from controller.model.memory import Memory
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.planner import plan
-from property.fleets import (
-    HURRIED,
-    Cluster,
-    Load,
-    Past,
-    clusters,
-    fleets,
-    intents_for,
-    loads,
-    pasts,
-    some_sizes,
-)
+from property.clusters import Cluster, clusters
+from property.fleets import HURRIED, fleets, intents_for, some_sizes
 from property.ledger import accounts, bounds_of, is_frozen
+from property.queues import Load, Past, loads, pasts
 from property.worlds import as_bytes
 
 T = TypeVar("T")
@@ -43,13 +34,8 @@ def restarted(memory: Memory) -> Memory:
 def test_a_planner_that_restarts_at_every_tick_decides_the_same(
     cluster: Cluster, future: Past
 ) -> None:
-    other = Cluster(
-        cluster.fleet,
-        [cluster.replicas[pool.key] for pool in cluster.fleet.pools],
-        cluster.intents,
-        (cluster.tenants, cluster.room),
-    )
-    other.now, other.memory = cluster.now, restarted(cluster.memory)
+    other = cluster.twin()
+    other.memory = restarted(cluster.memory)
     for wait_s, work in future:
         assert as_bytes(cluster.tick(work)) == as_bytes(other.tick(work))
         other.memory = restarted(other.memory)

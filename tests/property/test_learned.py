@@ -1,0 +1,143 @@
+"""What holds of pools that go by their past, whatever their queues went through."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.decision import Code
+from controller.model.fleet import NativeCosts, Rule
+from controller.model.native import NativeState
+from controller.model.readings import Fresh
+from controller.planning.native import NativeInput, native
+from property.clusters import Cluster, clusters, of_pools
+from property.fleets import HURRIED, natives
+from property.queues import Load, Past, loads, pasts
+from property.worlds import as_bytes
+
+FEWER = settings(HURRIED, max_examples=50)
+"""Each example has a long past."""
+work_now = st.lists(loads, min_size=1, max_size=3)
+costs = natives.filter(lambda one: isinstance(one, NativeCosts))
+
+
+def demands(cluster: Cluster, work: list[Load]) -> list[int]:
+    """What each pool that goes by its past is sized for."""
+    result, _ = cluster.ask(cluster.seen(work))
+    return [
+        decision.demand or 0
+        for decision in result.decisions.values()
+        if any(reason.code is Code.LEARNED for reason in decision.reasons)
+    ]
+
+
+@FEWER
+@given(cluster=clusters(counts=True, most=3), work=work_now)
+def test_a_pool_that_was_seen_at_work_goes_by_its_past(cluster: Cluster, work: list[Load]) -> None:
+    """Else all that is said of learned pools would be said of none."""
+    for pool in cluster.fleet.pools:
+        learned = cluster.memory.pools[pool.key].native
+        uses = pool.rule is Rule.NATIVE or (pool.warm is not None and pool.warm.slo is not None)
+        assert (learned is not None) == uses
+    native_pools = [pool for pool in cluster.fleet.pools if pool.rule is Rule.NATIVE]
+    assert len(demands(cluster, work)) == len(native_pools)
+
+
+@HURRIED
+@given(
+    setting=costs,
+    history=st.lists(
+        st.tuples(
+            st.sampled_from([2.0, 4.0, 31.0]),
+            st.sampled_from([0, 0, 1, 5, 20]),
+            st.integers(0, 6),
+        ),
+        min_size=2,
+        max_size=40,
+    ),
+    size=st.integers(0, 30),
+    more=st.integers(1, 20),
+)
+def test_more_arrivals_that_wait_never_ask_for_less(
+    setting: NativeCosts, history: list[tuple[float, int, int]], size: int, more: int
+) -> None:
+    state: NativeState | None = None
+    now, pending, in_flight, arrived, done = 0.0, 0, 0, 0, 0
+    for passed_s, arriving, slots in history:
+        now += passed_s
+        done += in_flight
+        arrived, pending = arrived + arriving, pending + arriving
+        in_flight = min(pending, slots)
+        pending -= in_flight
+        seen = NativeInput(pending, in_flight, arrived, done, slots, 1, 9.0)
+        _, state = native(seen, state, setting, now)
+    seen = NativeInput(pending, in_flight, arrived, done, size, 1, 9.0)
+    grown = seen._replace(pending=pending + more, arrivals=arrived + more)
+    less, _ = native(seen, state, setting, now + 2.0)
+    most, _ = native(grown, state, setting, now + 2.0)
+    assert (most.base, most.start, most.keep) >= (less.base, less.start, less.keep)
+    assert most.start >= less.start
+    assert most.keep >= less.keep
+    assert most.replicas >= less.replicas
+
+
+@FEWER
+@given(
+    cluster=clusters(scarce=False, overridden=False, measured=False),
+    future=pasts,
+    step_s=st.sampled_from([4096.0, -4096.0, 2.0**20]),
+)
+def test_a_step_of_the_clock_changes_no_decision(
+    cluster: Cluster, future: Past, step_s: float
+) -> None:
+    """Ages stay true, in windows, in cooldowns and in what was learned."""
+    stepped = cluster.twin()
+    stepped.now, stepped.step_s = cluster.now + step_s, step_s
+    for wait_s, work in future:
+        usual, other = cluster.tick(work), stepped.tick(work)
+        assert [as_bytes(one) for one in other.decisions.values()] == [
+            as_bytes(one) for one in usual.decisions.values()
+        ]
+        cluster.now, stepped.now = cluster.now + wait_s, stepped.now + wait_s
+
+
+@FEWER
+@given(cluster=clusters(counts=True, scarce=False, most=3), work=work_now, again=st.integers(1, 50))
+def test_what_is_only_delivered_again_is_no_arrival(
+    cluster: Cluster, work: list[Load], again: int
+) -> None:
+    work = [load._replace(anew=False, again=0) for load in work]
+    seen = cluster.seen(work)
+    redelivered = {}
+    for key, pool in seen.pools.items():
+        assert isinstance(pool.queue, Fresh)
+        depth = pool.queue.value
+        assert depth.delivered is not None
+        redelivered[key] = {
+            "queue": replace(pool.queue, value=replace(depth, delivered=depth.delivered + again))
+        }
+    usual, memory = cluster.ask(seen)
+    other, remembered = cluster.ask(of_pools(seen, redelivered))
+    for pool in cluster.fleet.pools:
+        kept, learned = memory.pools[pool.key].native, remembered.pools[pool.key].native
+        if kept is None or learned is None or kept.asked_at != learned.asked_at:
+            continue  # one of them looked: a counter that moved is something to look at
+        before = cluster.memory.pools[pool.key].native
+        if before is None or before.delivered > cluster.counted[pool.key].delivered:
+            continue  # a consumer was made anew, and nobody knows how far it had come
+        assert as_bytes(kept.learned) == as_bytes(learned.learned)
+        assert usual.decisions[pool.key].next == other.decisions[pool.key].next
+
+
+@FEWER
+@given(cluster=clusters(counts=True, scarce=False, most=3), work=work_now)
+def test_a_consumer_that_was_made_anew_teaches_nothing(cluster: Cluster, work: list[Load]) -> None:
+    before = cluster.memory
+    _, after = cluster.ask(cluster.seen([load._replace(anew=True, through=40) for load in work]))
+    for pool in cluster.fleet.pools:
+        old, new = before.pools[pool.key].native, after.pools[pool.key].native
+        assert (old is None) == (new is None)
+        if old is not None and new is not None and old.delivered > 0:
+            assert new.learned.arrivals == old.learned.arrivals
+            assert new.learned.completions == old.learned.completions
