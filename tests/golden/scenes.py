@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from controller.model.fleet import (
     Behavior,
     Fleet,
+    NativeCosts,
+    NativePreset,
     PolicyType,
     Pool,
     Rule,
@@ -77,6 +79,8 @@ class Scene:
         self.tenants: dict[str, TenantObservation] = {}
         self.room: Fresh[ClusterRoom] | Absent = Absent(why=Why.NEVER_READ)
         self.now = NOON
+        self.counts = False
+        self._counted: dict[str, tuple[int, int, int]] = {}
         self._memory = Memory()
         self._replicas = {pool.key: replicas for pool in fleet.pools}
 
@@ -105,9 +109,23 @@ class Scene:
     def _seen(self, pool: Pool, pending: int, in_flight: int) -> PoolObservation:
         size = self._replicas[pool.key]
         return PoolObservation(
-            queue=Fresh(value=QueueDepth(pending=pending, in_flight=in_flight), at=self.now),
+            queue=Fresh(value=self._depth(pool, pending, in_flight), at=self.now),
             workload=Fresh(value=Workload(replicas=size, current=size), at=self.now),
             pods=Fresh(value=Pods(ready=size), at=self.now),
+        )
+
+    def _depth(self, pool: Pool, pending: int, in_flight: int) -> QueueDepth:
+        """The queue, its deliveries counted where the scene says so: the fewest that lead there,
+        and one task a second of a replica that is not seen at work now.
+        """
+        if not self.counts:
+            return QueueDepth(pending=pending, in_flight=in_flight)
+        delivered, waited, worked = self._counted.get(pool.name, (0, 0, 0))
+        unseen = self._replicas[pool.key] if in_flight else 0
+        delivered += max(waited - pending, in_flight - worked, 0) + unseen
+        self._counted[pool.name] = (delivered, pending, in_flight)
+        return QueueDepth(
+            pending=pending, in_flight=in_flight, delivered=delivered, sequence=delivered
         )
 
 
@@ -280,6 +298,31 @@ def by_hpa() -> Scene:
     return scene
 
 
+def by_its_past() -> Scene:
+    """Rule native once it has learned: a burst, a lull and steady work, under every setting."""
+    own = NativeCosts(start_wait_cost=6.0, keep_wait_cost=40.0, hold_s=20.0, late_share=0.1)
+    fleet = Fleet(
+        tenants=(a_tenant("acme"),),
+        pools=(
+            a_pool("research", window_given=False),
+            a_pool("review", native=NativePreset.THRIFTY, window_given=False),
+            a_pool("triage", native=NativePreset.CALM, window_given=False),
+            a_pool("support", native=own, warm=Warm(slo=Decimal("0.9")), slots=2),
+        ),
+    )
+    scene = Scene("by_its_past", fleet)
+    scene.counts = True
+    names = [pool.name for pool in fleet.pools]
+    burst = [(0, 0), (9, 0), (4, 5), (0, 9), (0, 4)]
+    lull = [(0, 0)] * 6
+    steady = [(1, 2), (0, 3), (0, 2)] * 4
+    for pending, in_flight in [*burst, *lull, *steady, *burst]:
+        scene.tick(dict.fromkeys(names, (pending, in_flight)), wait_s=6.0)
+    for _ in range(10):
+        scene.tick({}, wait_s=31.0)
+    return scene
+
+
 def scenes() -> Iterator[Scene]:
-    for scene in (burst_and_lull, scarce, blind, operators, by_hpa):
+    for scene in (burst_and_lull, scarce, blind, operators, by_hpa, by_its_past):
         yield scene()
