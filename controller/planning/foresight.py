@@ -214,8 +214,10 @@ def _is_turn(pool: Pool, before: NativeMemory, now: float) -> bool:
 
 
 def _counts(depth: QueueDepth) -> bool:
-    numbers = (depth.delivered, depth.sequence or 0)
-    return all(number is not None and 0 <= number < _COUNTER_LIMIT for number in numbers)
+    delivered, sequence = depth.delivered, depth.sequence or 0
+    return (
+        delivered is not None and 0 <= delivered < _COUNTER_LIMIT and 0 <= sequence < _COUNTER_LIMIT
+    )
 
 
 def _still_holds(before: NativeMemory, depth: QueueDepth, current: int, now: float) -> bool:

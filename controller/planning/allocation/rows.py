@@ -91,26 +91,17 @@ class Rows:
 
     def _short(self, wants: Iterable[int]) -> frozenset[int]:
         """The rows that cannot give every pool so many replicas, on any class of nodes."""
-        profiles = self._tariff.profiles
-        wanted = [0] * len(profiles)
+        wanted = [0] * len(self._tariff.profiles)
         for number, want in zip(self.profile_of, wants, strict=True):
             wanted[number] += want
-        first = [0] * len(self.left)
-        elsewhere: dict[int, int] = {}
-        for (everywhere, flavors), count in zip(profiles, wanted, strict=True):
-            for row, use in everywhere.takes:
-                first[row] += use * count
-            for number, flavor in enumerate(flavors):
-                for row, use in flavor.takes:
-                    if number:
-                        elsewhere[row] = elsewhere.get(row, 0) + use * count
-                    else:
-                        first[row] += use * count
-        drawn = list(zip(first, self.left, strict=True))
-        if all(units <= left for units, left in drawn):
+        left, first = self.left, self._tariff.drawn_first(wanted)
+        if all(units <= left[row] for row, units in first.items()):
             return frozenset()
+        elsewhere = self._tariff.drawn_elsewhere(wanted)
         return frozenset(
-            row for row, (units, left) in enumerate(drawn) if units + elsewhere.get(row, 0) > left
+            row
+            for row, available in enumerate(left)
+            if first.get(row, 0) + elsewhere.get(row, 0) > available
         )
 
     def give(self, pool: int, *, strict: bool) -> int:

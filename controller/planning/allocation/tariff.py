@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
+from operator import mul
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -26,6 +27,7 @@ Uses = tuple[tuple[int, int], ...]
 """(index of a row, whole units of it), in the order of the rows."""
 _Raw = list[tuple[int, int | Fraction]]
 _Declared = tuple[Mapping[str, Amount], tuple[Mapping[str, Amount], ...]]
+_Column = tuple[list[int], list[int]]
 _KEPT: Final = 4
 
 
@@ -58,6 +60,8 @@ class Tariff:
         "_all",
         "_asked",
         "_common_uses",
+        "_elsewhere",
+        "_first",
         "_held",
         "_idle",
         "_names",
@@ -93,6 +97,8 @@ class Tariff:
                 everywhere, *flavors = [_draw(each, self.softs) for each in whole]
                 self.profiles.append(Profile(everywhere, tuple(flavors)))
             self._numbers[key] = number
+        self._first = _by_row((everywhere, *flavors[:1]) for everywhere, flavors in self.profiles)
+        self._elsewhere = _by_row(flavors[1:] for _, flavors in self.profiles)
         self._common_uses: dict[int, int] | None = None
         self._idle = [Profile(NOTHING)] * len(self.profiles)
         self._all = frozenset(index.values())
@@ -133,6 +139,14 @@ class Tariff:
                 self._on_asked = [_part(profile, self._asked) for profile in self.profiles]
         return self._on_asked
 
+    def drawn_first(self, replicas: Sequence[int]) -> dict[int, int]:
+        """What so many replicas of each profile draw on each row, all on their preferred nodes."""
+        return _drawn(self._first, replicas)
+
+    def drawn_elsewhere(self, replicas: Sequence[int]) -> dict[int, int]:
+        """What they could draw beside that on all other classes of nodes."""
+        return _drawn(self._elsewhere, replicas)
+
     def common_use(self, row: int) -> int:
         """The greatest part that all uses of a row, but those by class of nodes, are whole in."""
         common = self._common_uses
@@ -159,6 +173,25 @@ def tariff_of(claims: Sequence[Member], rows: Sequence[Row]) -> tuple[Tariff, li
     if tariff.lasts:
         _lately.append(tariff)
     return tariff, tariff.numbers(claims)
+
+
+def _by_row(draws_of: Iterable[Iterable[Draw]]) -> dict[int, _Column]:
+    """Who draws on each row, and what one replica takes."""
+    columns: dict[int, _Column] = {}
+    for number, draws in enumerate(draws_of):
+        for draw in draws:
+            for row, use in draw.takes:
+                numbers, uses = columns.setdefault(row, ([], []))
+                numbers.append(number)
+                uses.append(use)
+    return columns
+
+
+def _drawn(columns: Mapping[int, _Column], replicas: Sequence[int]) -> dict[int, int]:
+    return {
+        row: sum(map(mul, uses, map(replicas.__getitem__, numbers)))
+        for row, (numbers, uses) in columns.items()
+    }
 
 
 def _names(rows: Sequence[Row]) -> list[tuple[str, Amount | None]]:
