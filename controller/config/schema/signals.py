@@ -28,7 +28,9 @@ class SignalEntry(Section):
     looks_like = '{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
 
     prometheus: Query | None = Field(
-        default=None, description="A PromQL query to the server that prometheus.url names."
+        default=None,
+        description="A PromQL query that comes to one number, asked of the server that "
+        "prometheus.url names.",
     )
     external: ExternalSignalEntry | None = Field(
         default=None,
