@@ -99,7 +99,11 @@ def _forget() -> None:
 
 def main() -> None:
     for line in sys.stdin:
-        print(json.dumps(outcome(Mutant(*json.loads(line)))), flush=True)
+        try:
+            came = outcome(Mutant(*json.loads(line)))
+        except ValueError as error:
+            came = str(error)
+        print(json.dumps(came), flush=True)
 
 
 if __name__ == "__main__":

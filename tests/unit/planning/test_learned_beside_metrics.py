@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate
@@ -22,8 +24,12 @@ from controller.model.metrics import (
 from controller.model.metrics import PodPhase as StatusPhase
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import Warm
+from controller.planning.foresight import expected_arrivals
 from controller.planning.planner import plan
+from controller.planning.warm import warm_spares
 from unit.planning.story import START, behavior, codes, make_pool
+from unit.planning.test_foresight import learned
 
 CPU = ResourceMetric(resource="cpu", target=UtilizationTarget(percent=60))
 # a replica is hardly ever worth having without a message
@@ -41,11 +47,21 @@ class Queue:
         self.memory = Memory()
         self.delivered = 0
 
-    def tick(self, done: int = 0, *, cpu: Reading[MetricValue] | None = None) -> Decision:
-        """An empty queue through which so many tasks went; of CPU a pod uses 1 % of its request."""
-        self.delivered += done
+    def tick(
+        self,
+        done: int = 0,
+        *,
+        pending: int = 0,
+        in_flight: int = 0,
+        cpu: Reading[MetricValue] | None = None,
+    ) -> Decision:
+        """A queue through which so many tasks went; of CPU a pod uses 1 % of its request."""
+        self.delivered += done + in_flight
         depth = QueueDepth(
-            pending=0, in_flight=0, delivered=self.delivered, sequence=self.delivered
+            pending=pending,
+            in_flight=in_flight,
+            delivered=self.delivered,
+            sequence=self.delivered,
         )
         seen = PoolObservation(
             queue=Fresh(value=depth, at=self.now),
@@ -88,8 +104,8 @@ def _serving(number: int) -> MeasuredPod:
 
 def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
     """A pool that has seen enough tasks done to go by its past."""
-    given = {"behavior": behavior(down_window_s=0), "cooldown_s": 20.0, **fields}
-    queue = Queue(make_pool("research", metrics=(CPU,), native=native, **given))
+    given = {"behavior": behavior(down_window_s=0), "cooldown_s": 20.0, "metrics": (CPU,), **fields}
+    queue = Queue(make_pool("research", native=native, **given))
     queue.tick()
     queue.tick(done)
     return queue
@@ -125,3 +141,39 @@ def test_a_pool_that_goes_by_cpu_alone_says_why_it_does_not_stay_at_zero() -> No
     queue.replicas = 0
     decision = queue.tick()
     assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
+
+
+def test_less_than_ten_tasks_done_are_not_gone_by() -> None:
+    for done, goes_by_it in ((9, False), (10, True)):
+        queue = settled(FRUGAL, done=done, metrics=())
+        assert (Code.LEARNED in codes(queue.tick())) == goes_by_it
+
+
+def test_a_burst_between_two_turns_is_served_at_once() -> None:
+    queue = settled(FRUGAL, metrics=())
+    queue.tick()
+    queue.now -= 3.9
+    decision = queue.tick(pending=12)
+    # tasks that take half a minute each, beside nine seconds until a replica is ready
+    assert Code.LEARNED in codes(decision)
+    assert decision.demand is not None
+    assert decision.demand >= 2
+
+
+def test_what_is_worked_on_is_covered() -> None:
+    queue = settled(FRUGAL, metrics=())
+    assert (queue.tick(in_flight=7).demand or 0) >= 7
+
+
+def test_spares_count_what_the_rule_keeps_ready_among_them() -> None:
+    warm = Warm(slo=Decimal("0.99"))
+    consumer = learned(every_s=5, service_s=2.0, warm=warm)
+    decision = consumer.second()
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    arrivals = Decimal(repr(expected_arrivals(memory, consumer.story.now)))
+    most = warm_spares(arrivals * Decimal("1.25"), 0, 1, Decimal("0.99"))
+    assert decision.recommendation is not None
+    assert decision.target is not None
+    assert decision.recommendation > memory.base
+    assert decision.recommendation < decision.target <= memory.base + most

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from unit.planning.more_mutants import MORE_MUTANTS
 from unit.planning.mutation import CAUGHT, Mutant
 
 TESTS = Path(__file__).parents[2]
@@ -468,6 +469,7 @@ MUTANTS = (
         "test_explain:test_a_headline_is_the_numbers_and_the_last_rule("
         "decided(3, 0, 1, 3), 'now 3 → next 3 (target 1, wanted 0)')",
     ),
+    *MORE_MUTANTS,
 )
 
 
