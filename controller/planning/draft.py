@@ -85,7 +85,7 @@ class Draft:
         self.pool = pool
         self.override = override
         self.min, self.max = (pool.min, pool.max) if override is None else override.bounds[:2]
-        self.ceilings: list[Ceiling] = []
+        self.ceilings: tuple[Ceiling, ...] = ()
         self.pinned = self.spares = 0
         self.seen = seen
         self.work = work

@@ -107,7 +107,7 @@ def _claim_no_more(draft: Draft) -> None:
     """
     draft.unheld = max(draft.unheld, draft.min) + draft.pinned + draft.spares
     if draft.replicas < max(draft.recommendation, draft.min) + draft.pinned + draft.spares:
-        draft.ceilings.append(Ceiling(limit=draft.replicas, bound=draft.bound, name="spares"))
+        draft.ceilings += (Ceiling(limit=draft.replicas, bound=draft.bound, name="spares"),)
 
 
 def _pause(draft: Draft) -> None:
@@ -141,7 +141,7 @@ def _halt(draft: Draft, halt: Halt) -> None:
 
 def _keep_at(draft: Draft, replicas: int) -> None:
     """Floor and ceiling at once."""
-    draft.ceilings.append(Ceiling(limit=replicas, bound=Bound.PAUSE, name="pause"))
+    draft.ceilings += (Ceiling(limit=replicas, bound=Bound.PAUSE, name="pause"),)
     draft.min = draft.replicas = draft.unheld = replicas
     draft.bound, draft.pinned, draft.spares = Bound.PAUSE, 0, 0
 
@@ -156,7 +156,7 @@ def _keep_from_shrinking(draft: Draft, halt: Halt, floor: int) -> None:
 
 
 def _keep_from_growing(draft: Draft, halt: Halt) -> None:
-    draft.ceilings.append(Ceiling(limit=draft.current, bound=Bound.PAUSE, name="pause"))
+    draft.ceilings += (Ceiling(limit=draft.current, bound=Bound.PAUSE, name="pause"),)
     if draft.replicas > draft.current:
         draft.replicas, draft.bound = draft.current, Bound.PAUSE
         draft.because(Code.NO_GROWTH, draft.current, annotation=halt.annotation)

@@ -70,11 +70,10 @@ def _hold_growth(draft: Draft, scarcity: Scarcity) -> None:
     """A hard budget whose ledger is silent: nobody knows what is left, so nothing more starts."""
     if draft.pool.tenant not in scarcity.blind_budgets or draft.left_alone:
         return
-    draft.ceilings.append(
-        Ceiling(limit=max(draft.current, draft.min), bound=Bound.BUDGET, name="ledger")
-    )
-    if draft.replicas > max(draft.current, draft.min):
-        draft.replicas = draft.target = max(draft.current, draft.min)
+    most = max(draft.current, draft.min)
+    draft.ceilings += (Ceiling(limit=most, bound=Bound.BUDGET, name="ledger"),)
+    if draft.replicas > most:
+        draft.replicas = draft.target = most
         draft.bound = Bound.BUDGET
         draft.because(Code.USAGE_UNKNOWN, draft.replicas)
 
@@ -84,7 +83,7 @@ def _stop_spent(draft: Draft, spent: Collection[str]) -> None:
     count those.
     """
     if draft.pool.tenant in spent and not draft.left_alone:
-        draft.ceilings.append(Ceiling(limit=0, bound=Bound.BUDGET, name="budget"))
+        draft.ceilings += (Ceiling(limit=0, bound=Bound.BUDGET, name="budget"),)
 
 
 def _claim(draft: Draft, scarcity: Scarcity) -> Claim:
@@ -102,7 +101,7 @@ def _claim(draft: Draft, scarcity: Scarcity) -> Claim:
         current=draft.current,
         fixed=stands_still(draft),
         has_work=bool(draft.work.messages),
-        ceilings=(*most, *draft.ceilings) if draft.ceilings else most,
+        ceilings=most + draft.ceilings,
         uses=uses.everywhere,
         flavors=uses.flavors,
     )
