@@ -230,10 +230,14 @@ def _memory(draft: Draft) -> PoolMemory:
     if draft.current == 0 < draft.replicas and not (history or draft.active):
         # spares of an idle pool are no wish of its rule: the next plan adds none on top of them
         history = remember((), 0, now, window_s=0.0)
-    if active_at != memory.last_active_at or history is not memory.recommendations:
-        memory = replace(memory, last_active_at=active_at, recommendations=history)
-    if draft.native is not memory.native:
-        memory = replace(memory, native=draft.native)
+    if (
+        active_at != memory.last_active_at
+        or history is not memory.recommendations
+        or draft.native is not memory.native
+    ):
+        memory = replace(
+            memory, last_active_at=active_at, recommendations=history, native=draft.native
+        )
     if draft.replicas != draft.current:
         memory = ask(memory, draft.workload, draft.replicas, now)
     return memory

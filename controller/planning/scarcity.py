@@ -14,6 +14,7 @@ from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.observation import (
     ClusterRoom,
     Observation,
+    PoolObservation,
     TenantObservation,
     TokenUsage,
 )
@@ -79,27 +80,13 @@ class Scarcity:
         """What one replica takes of each row, everywhere and by class of nodes. Raises SharingError
         for a task that takes no time.
         """
-        return self._uses.of(pool, self._requests(pool), self._task_usage(pool))
+        seen = self._observation.pools.get(pool.key)
+        return self._uses.of(pool, _requests(pool, seen), _task_usage(pool, seen))
 
     def room_uses(self, pool: Pool) -> Uses:
         """What one replica takes of the cluster's room alone."""
-        return self._room_uses.of(pool, self._requests(pool), None).everywhere
-
-    def _task_usage(self, pool: Pool) -> TaskUsage | None:
-        """What one task takes: as measured, else as the fleet file says."""
         seen = self._observation.pools.get(pool.key)
-        measured = None if seen is None else seen.task_usage
-        return pool.usage if measured is None or not _possible(measured) else measured
-
-    def _requests(self, pool: Pool) -> Resources | None:
-        """What one replica takes of places, millicores and bytes: as its profile says, else as its
-        Deployment's pods request.
-        """
-        requests = pool.requests
-        if requests is None and (seen := self._observation.pools.get(pool.key)) is not None:
-            workload = last_known(seen.workload)
-            requests = None if workload is None else workload.requests
-        return requests
+        return self._room_uses.of(pool, _requests(pool, seen), None).everywhere
 
     def _capacity(self, fleet: Fleet) -> Iterator[Row]:
         for name, amount in _least(fleet.capacity.resources, self._room.resources):
@@ -161,6 +148,22 @@ def is_shared(fleet: Fleet, observation: Observation) -> bool:
             for tenant in fleet.tenants
         )
     )
+
+
+def _task_usage(pool: Pool, seen: PoolObservation | None) -> TaskUsage | None:
+    """What one task takes: as measured, else as the fleet file says."""
+    measured = None if seen is None else seen.task_usage
+    return pool.usage if measured is None or not _possible(measured) else measured
+
+
+def _requests(pool: Pool, seen: PoolObservation | None) -> Resources | None:
+    """What one replica takes of places, millicores and bytes: as its profile says, else as its
+    Deployment's pods request.
+    """
+    if pool.requests is not None or seen is None:
+        return pool.requests
+    workload = last_known(seen.workload)
+    return None if workload is None else workload.requests
 
 
 def _known_usage(reading: Reading[TokenUsage], now: float) -> TokenUsage | None:
