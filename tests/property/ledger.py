@@ -75,7 +75,8 @@ def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
         paused = any(in_force(one, cluster, pool) for one in cluster.intents.pauses)
         kept = int(annotations[PAUSED_REPLICAS])
         kept = min(kept, ceiling) if paused else kept
-        return Bounds(kept, kept)
+        # above its max it is held there, whatever its target
+        return Bounds(min(kept, pool.max), kept)
     if PAUSED_SCALE_IN in annotations:
         return Bounds(max(floor, min(size, ceiling)), ceiling)
     if PAUSED_SCALE_OUT in annotations:

@@ -81,7 +81,8 @@ def by_cpu(pool: Pool) -> bool:
 def keeps_spares(cluster: Cluster, pool: Pool) -> bool:
     pinned = any(pin.pool == pool.key for pin in cluster.intents.pins)
     moves_by_its_size = pool.behavior != STEADY or pool.idle is not None or bool(pool.metrics)
-    moves_by_its_size = moves_by_its_size or pool.rule is Rule.HPA
+    # what rule native would keep, once it has learned, goes by the size as well
+    moves_by_its_size = moves_by_its_size or pool.rule is Rule.HPA or cluster.counts
     return (pinned or pool.warm is not None) and moves_by_its_size
 
 
