@@ -32,6 +32,13 @@ class Override(NamedTuple):
     blind: BlindPolicy | None = None
 
 
+def spares_asked_for(pool: Pool, override: Override | None) -> int:
+    """Spares on top of the work that the fleet file or an operator names by number."""
+    configured = 0 if pool.warm is None else pool.warm.replicas or 0
+    pin = None if override is None else override.pin
+    return configured + (0 if pin is None else max(pin.replicas, 0))
+
+
 class Overrides:
     """The overrides of a fleet at one moment, looked up by pool."""
 

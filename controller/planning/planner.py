@@ -29,7 +29,7 @@ from controller.planning.history import (
 )
 from controller.planning.limit import limit
 from controller.planning.measured import measure, watches_metrics
-from controller.planning.overrides import Override, Overrides
+from controller.planning.overrides import Override, Overrides, spares_asked_for
 from controller.planning.poison import spare_repeats
 from controller.planning.proposals import add_proposals
 from controller.planning.recommend import recommend
@@ -130,9 +130,9 @@ def _draft(
     memory = confirm(not_ahead(memory, now), workload, pool.behavior, now)
     native = memory.native
     if needs_past(pool):
-        work, native = foresee(
-            pool, seen, work, native, current=workload.replicas, now=now, reasons=reasons
-        )
+        # what stands on top of the work must not pass for work that is worth keeping
+        own = max(workload.replicas - spares_asked_for(pool, override), 0)
+        work, native = foresee(pool, seen, work, native, current=own, now=now, reasons=reasons)
     work, memory = spare_repeats(
         pool, seen, work, memory, native, current=workload.replicas, now=now, reasons=reasons
     )

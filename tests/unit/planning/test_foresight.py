@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from decimal import Decimal
 from itertools import pairwise
@@ -308,3 +309,17 @@ def test_a_pause_leaves_no_spares() -> None:
     pause = Pause(scope=Scope(pool=story.pool.key), who="mara", why="")
     story.intents = Intents(pauses=(pause,))
     assert consumer.second().target == 0
+
+
+def test_spares_on_top_are_no_work_that_is_worth_keeping() -> None:
+    def consumer(warm: Warm | None) -> Consumer:
+        pool = make_pool(max=60, native=NativePreset.CALM, warm=warm, window_given=False)
+        return Consumer(Story(pool), service_s=60.0)
+
+    plain, warm, chance = consumer(None), consumer(Warm(replicas=3)), random.Random(3)
+    above = []
+    for _ in range(3000):
+        [arriving] = chance.choices([0, 1, 4], [0.95, 0.04, 0.01])
+        without, with_spares = plain.second(arriving), warm.second(arriving)
+        above.append((with_spares.target or 0) - (without.target or 0))
+    assert max(above[1500:]) == 3
