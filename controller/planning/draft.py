@@ -19,14 +19,13 @@ from controller.planning.overrides import Override
 class Draft:
     """What is decided of one pool so far; it lives for one plan and never leaves it.
 
-    `replicas` is the number on its way from
-    recommendation to target to next; `unheld` what it would be if nothing remembered held it,
-    `stable` what its windows make of that (0 where none is asked), `alone` what its own limits
-    leave it before anything is shared.
-    `history` are the recommendations to remember. `left_alone`: no limit and no gate applies.
-    `min` and `max` are the pool's now, its schedule's where one is open; `ceilings` the other
-    limits of this pool alone; `pinned` the spares that an operator asked for, `spares` those for
-    arrivals. `measured` are its
+    `replicas` is the number on its way from recommendation to target to next; `unheld` what it
+    would be if nothing remembered held it, `tolerated` how much of it a metric's tolerance keeps
+    beyond what the metric needs, `stable` what its windows make of that (0 where none is asked),
+    `alone` what its own limits leave it before anything is shared. `history` are the
+    recommendations to remember. `left_alone`: no limit and no gate applies. `min` and `max` are the
+    pool's now, its schedule's where one is open; `ceilings` the other limits of this pool alone;
+    `pinned` the spares that an operator asked for, `spares` those for arrivals. `measured` are its
     metrics, None where it has none; `unknown` the first of them that nothing stands in for.
     `native` is what its rule has learned, and `settled` whether it goes by it. `expects_work`: by
     what it has learned, metrics aside, replicas are worth having although no message waits, and no
@@ -61,6 +60,7 @@ class Draft:
         "spares",
         "stable",
         "target",
+        "tolerated",
         "unheld",
         "unknown",
         "work",
@@ -96,7 +96,7 @@ class Draft:
         self.now = now
         self.current = self.replicas = self.unheld = self.target = workload.replicas
         self.recommendation = self.alone = workload.replicas
-        self.stable = 0
+        self.stable = self.tolerated = 0
         self.resource_version = workload.resource_version
         self.active = active
         self.left_alone = False

@@ -90,14 +90,18 @@ def _with_spares(draft: Draft) -> int:
     """The spares on top of what the work needs, as far as that is known and granted.
 
     What a policy, silence or a young memory keeps beyond it has its spares among it: the size it is
-    kept at may hold spares already, and would grow by them at every plan. Where a policy or an
+    kept at may hold spares already, and would grow by them at every plan. So it is with what a
+    metric's tolerance keeps. Where a policy or an
     upward window grants less than the work needs, spares would only be the growth it forbids.
     """
     needed = draft.min
     held_back = draft.stable < draft.unheld and draft.stable <= draft.current
     if draft.work.counted and draft.recommendation >= draft.stable and not held_back:
         is_young = warm_up_left_s(draft.pool, draft.memory, draft.now) > 0
-        needed = max(needed, min(draft.unheld, draft.stable) if is_young else draft.stable)
+        work = min(draft.unheld, draft.stable) if is_young else draft.stable
+        if work == draft.work.demand:
+            work -= draft.tolerated
+        needed = max(needed, work)
     return max(draft.replicas, needed + draft.pinned + draft.spares)
 
 

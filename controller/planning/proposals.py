@@ -6,6 +6,7 @@ Source: kubernetes pkg/controller/podautoscaler/horizontal.go (computeReplicasFo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from controller.planning.metrics import Tolerance
 from controller.planning.pod_metrics import Startup
 
 _TOLERANCE: Final = Tolerance()
+_NEAR: Final = 1e-9
 
 
 def add_proposals(draft: Draft, measured: Measured) -> None:
@@ -62,6 +64,7 @@ def take(
     if not proposals:
         return  # the size was out of bounds, or there is no metric: none was asked
     wishes = [draft.work.demand] if queue_counts and draft.work.demand is not None else []
+    needs = list(wishes)
     first: Unknown | None = None
     for metric, proposal in zip(metrics, proposals, strict=False):
         if isinstance(proposal, Unproposed):
@@ -70,11 +73,13 @@ def take(
             first = first or unknown
         else:
             wishes.append(max(proposal.replicas, 0))
-            _explain(draft, metric, proposal)
+            needs.append(min(_explain(draft, metric, proposal), wishes[-1]))
     counted = first is None and (draft.work.counted or not queue_counts)
     if draft.work.counted or not queue_counts:
         draft.unknown = first
     draft.work = replace(draft.work, counted=counted, demand=max(wishes, default=None))
+    if needs != wishes:
+        draft.tolerated = max(wishes) - max(needs)
 
 
 def tolerance(draft: Draft) -> Tolerance:
@@ -110,10 +115,11 @@ def _unknown(metric: MeasuredMetric, error: Unproposed, draft: Draft) -> Unknown
     return Unknown(name, numbers)
 
 
-def _explain(draft: Draft, metric: MeasuredMetric, proposal: Proposed) -> None:
+def _explain(draft: Draft, metric: MeasuredMetric, proposal: Proposed) -> int:
+    """Give the metric's reason; returns the replicas it needs, whatever tolerance keeps."""
     spec, status = metric.spec, proposal.status
     if isinstance(spec, UnknownMetric):
-        return
+        return proposal.replicas
     measured: float
     if isinstance(spec.target, UtilizationTarget):
         measured, target, per = status.percent or 0, float(spec.target.percent), "% of requests"
@@ -129,7 +135,7 @@ def _explain(draft: Draft, metric: MeasuredMetric, proposal: Proposed) -> None:
             numbers={"metric": name, "measured": measured, "target": target, "per": per},
         )
     )
-    _explain_tolerance(draft, metric, proposal, measured / target)
+    return _explain_tolerance(draft, metric, proposal, measured / target)
 
 
 def _figure(metric: MeasuredMetric, average_milli: int) -> int:
@@ -145,8 +151,10 @@ def _figure(metric: MeasuredMetric, average_milli: int) -> int:
 
 def _explain_tolerance(
     draft: Draft, metric: MeasuredMetric, proposal: Proposed, ratio: float
-) -> None:
-    """Say that a metric keeps the size although it is not exactly at its target."""
+) -> int:
+    """Say that a metric keeps the size although it is not exactly at its target; the replicas that
+    it needs without that.
+    """
     kept = draft.current
     match metric.spec:
         case (
@@ -156,3 +164,5 @@ def _explain_tolerance(
             ratio /= kept or 1
     if 0 < kept == proposal.replicas and ratio != 1.0 and tolerance(draft).holds(ratio):
         draft.because(Code.TOLERATED, kept, ratio=round(ratio, 3))
+        return ceil(ratio * kept - _NEAR)
+    return proposal.replicas

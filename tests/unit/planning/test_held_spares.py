@@ -13,6 +13,9 @@ from controller.model.fleet import (
     SelectPolicy,
 )
 from controller.model.intents import Intents, Pin
+from controller.model.metrics import AverageValueTarget, ExternalMetric
+from controller.model.observation import Workload
+from controller.model.readings import Fresh
 from controller.model.scarcity import Warm
 from unit.planning.story import Story, behavior, make_pool, pods, silence
 
@@ -92,3 +95,19 @@ def test_spares_open_no_way_around_an_upward_window(rule: Rule, watched_s: int) 
     sizes = story.ticks(14, pending=6)
     assert sizes[:8] == [3] * 8
     assert sizes[-1] == 8
+
+
+@pytest.mark.parametrize("messages", [191, 199, 201, 209])
+def test_spares_beside_a_tolerated_size_come_once_and_stay(messages: int) -> None:
+    metric = ExternalMetric(name="queue", target=AverageValueTarget(milli=10_000))
+    at_once = behavior(down_window_s=0)
+    pool = make_pool(rule=Rule.HPA, max=60, warm=WARM, behavior=at_once, metrics=(metric,))
+    needed = -(-messages // 10) + 2
+    for replicas in (1, needed - 2, needed, 30):
+        story = Story(pool, replicas=replicas)
+        sizes = []
+        for _ in range(10):
+            workload = Workload(replicas=story.replicas, current=story.replicas)
+            story.tick(messages, workload=Fresh(value=workload, at=story.now))
+            sizes.append(story.replicas)
+        assert sizes[-5:] == [needed] * 5
