@@ -263,7 +263,7 @@ def _counted(
         if place >= BINS - 1:  # and so are all that follow
             counts[-1] += arrived - number + 1
             break
-        counts[max(place, 0)] += 1.0
+        counts[place if place > 0 else 0] += 1.0
     total = sum(counts)
     if total > _REMEMBERED:
         counts = [count * _REMEMBERED / (2 * total) for count in counts]
@@ -296,7 +296,8 @@ def _levels(
 
 def arrivals_per_s(state: NativeState, now: float) -> float:
     """The arrivals a second that are expected from now on, if none came since the last call."""
-    return _rate(state.rate, max(now - state.at, 0.0), 0).expected
+    passed_s = now - state.at
+    return (state.rate if passed_s <= 0 else _rate(state.rate, passed_s, 0)).expected
 
 
 def service_s(state: NativeState) -> float:
