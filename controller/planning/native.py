@@ -263,7 +263,7 @@ def _counted(
         if place >= BINS - 1:  # and so are all that follow
             counts[-1] += arrived - number + 1
             break
-        counts[place if place > 0 else 0] += 1.0
+        counts[max(0, place)] += 1.0
     total = sum(counts)
     if total > _REMEMBERED:
         counts = [count * _REMEMBERED / (2 * total) for count in counts]
