@@ -134,6 +134,15 @@ class Admin:
             while not holds():
                 await asyncio.sleep(0.02)
 
+    async def until_shown(
+        self, path: str, holds: Callable[[dict[str, Any]], object], seconds: float = 30.0
+    ) -> dict[str, Any]:
+        """The object at this path as soon as it is so; fail if it is not in time."""
+        async with asyncio.timeout(seconds):
+            while not holds(found := await self.ask("GET", path)):
+                await asyncio.sleep(0.05)
+        return found
+
 
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:

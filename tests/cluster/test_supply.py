@@ -35,8 +35,11 @@ def cores(resources: Resources) -> float:
 
 
 async def quota(admin: Any, name: str, hard: dict[str, str], **spec: Any) -> None:
+    """Made, and known to its controller: what comes before that is counted minutes later."""
     body = {"metadata": {"name": name}, "spec": {"hard": hard, **spec}}
     await admin.ask("POST", admin.core("resourcequotas"), body)
+    path = admin.core(f"resourcequotas/{name}")
+    await admin.until_shown(path, lambda found: found["status"].get("hard") == hard)
 
 
 async def test_quotas_leave_what_pods_of_others_do_not_hold(admin: Any) -> None:
@@ -66,9 +69,8 @@ async def test_quotas_leave_what_pods_of_others_do_not_hold(admin: Any) -> None:
 
 
 async def test_the_template_and_its_annotations_are_read_as_they_are_written(admin: Any) -> None:
-    found = await admin.deploy("research", 0)
-    spec = found["spec"]["template"]["spec"]
-    spec["initContainers"] = [
+    await admin.deploy("research", 0)
+    init_containers = [
         {
             "name": "proxy",
             "image": "registry.example/proxy:1",
@@ -81,8 +83,11 @@ async def test_the_template_and_its_annotations_are_read_as_they_are_written(adm
             "resources": {"limits": {"cpu": 2}},
         },
     ]
-    found["metadata"]["annotations"] = {"autoscaling.keda.sh/paused-replicas": "3", "a": "b"}
-    await admin.ask("PUT", admin.deployments("research"), found)
+    change = {
+        "metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "3", "a": "b"}},
+        "spec": {"template": {"spec": {"initContainers": init_containers}}},
+    }
+    await admin.ask("PATCH", admin.deployments("research"), change, content_type=MERGE)
     pool = admin.pool("research")
     async with Cluster.connect(admin.settings, admin.clock) as cluster:
         cluster.set_namespaces(frozenset({admin.namespace}))
@@ -117,7 +122,9 @@ async def test_what_we_count_is_what_the_quota_counts(admin: Any) -> None:
     async with Cluster.connect(admin.settings, admin.clock) as cluster:
         cluster.set_namespaces(frozenset({admin.namespace}))
         assert await cluster.synced(10.0)
-        seen = await admin.ask("GET", admin.core("resourcequotas/count"))
+        seen = await admin.until_shown(
+            admin.core("resourcequotas/count"), lambda found: found["status"]["used"]["pods"] == "1"
+        )
         assert seen["status"]["used"] == {
             "pods": "1",
             "requests.cpu": "2200m",
