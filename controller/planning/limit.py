@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from controller.model.decision import Bound, Code, Number
 from controller.planning.allocation import Ceiling
 from controller.planning.annotations import Halt
@@ -11,6 +13,9 @@ from controller.planning.draft import Draft
 from controller.planning.gates import dispute
 from controller.planning.history import warm_up_left_s
 from controller.planning.spares import spares_for
+
+SPARES: Final = "spares"
+"""The name of the ceiling that keeps sharing from adding spares a second time."""
 
 
 def limit(draft: Draft) -> None:
@@ -111,7 +116,7 @@ def _claim_no_more(draft: Draft) -> None:
     """
     draft.unheld = max(draft.unheld, draft.min) + draft.pinned + draft.spares
     if draft.replicas < max(draft.recommendation, draft.min) + draft.pinned + draft.spares:
-        draft.ceilings += (Ceiling(limit=draft.replicas, bound=draft.bound, name="spares"),)
+        draft.ceilings += (Ceiling(limit=draft.replicas, bound=draft.bound, name=SPARES),)
 
 
 def _pause(draft: Draft) -> None:
@@ -129,7 +134,8 @@ def _halt(draft: Draft, halt: Halt) -> None:
     """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling to it; what
     holds the Deployment as it is holds against that, too.
     """
-    operators = min((each.limit for each in draft.ceilings), default=REPLICAS_LIMIT)
+    pauses = (each.limit for each in draft.ceilings if each.bound is Bound.PAUSE)
+    operators = min(pauses, default=REPLICAS_LIMIT)
     if halt.unreadable is not None:
         _keep_at(draft, draft.current)
         numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
@@ -144,8 +150,9 @@ def _halt(draft: Draft, halt: Halt) -> None:
 
 
 def _keep_at(draft: Draft, replicas: int) -> None:
-    """Floor and ceiling at once."""
-    draft.ceilings += (Ceiling(limit=replicas, bound=Bound.PAUSE, name="pause"),)
+    """Floor and ceiling at once; what its spares were held to is over with them."""
+    others = tuple(each for each in draft.ceilings if each.name != SPARES)
+    draft.ceilings = (*others, Ceiling(limit=replicas, bound=Bound.PAUSE, name="pause"))
     draft.min = draft.replicas = draft.unheld = replicas
     draft.bound, draft.pinned, draft.spares = Bound.PAUSE, 0, 0
 

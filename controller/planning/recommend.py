@@ -23,6 +23,7 @@ from controller.planning.behavior import (
 from controller.planning.draft import Draft
 from controller.planning.history import remember, seed, warm_up_left_s
 from controller.planning.measured import MILLI
+from controller.planning.overrides import spares_asked_for
 
 # KEDA: the HPA of a pool that may go to zero has minReplicas 1
 BOTTOM: Final = 1
@@ -69,6 +70,9 @@ def _recommend_running(draft: Draft) -> None:
     now, demand = draft.now, draft.work.demand or 0
     draft.memory = seed(draft.memory, draft.current, now)
     rest = resting_size(draft)
+    if rest == 0 and not draft.active and not demand and _are_all_spares(draft):
+        draft.replicas = draft.unheld = 0
+        return
     if draft.active or rest is None or draft.expects_work:
         draft.replicas = _by_behavior(draft, demand)
         return
@@ -87,6 +91,11 @@ def _recommend_running(draft: Draft) -> None:
             draft.replicas = _by_behavior(draft, 0)
         if draft.replicas <= low:
             take_the_last(draft, rest)
+
+
+def _are_all_spares(draft: Draft) -> bool:
+    """Whether only the spares on top run: no cooldown keeps another replica beside them."""
+    return draft.current <= spares_asked_for(draft.pool, draft.override)
 
 
 def is_switched_off(draft: Draft) -> bool:

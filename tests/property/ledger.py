@@ -49,14 +49,20 @@ class Account(NamedTuple):
         return self.drawn(replicas) <= self.limit or (self.first_passes and drawing <= 1)
 
 
-def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
-    """Min and max, a schedule's where one is open; a pause is both; pinned spares under max."""
+def scheduled(pool: Pool) -> Bounds:
+    """Min and max, a schedule's where one is open."""
     low, high = pool.min, pool.max
     for schedule in pool.schedules:
         if schedule.window == ALWAYS:
             low = low if schedule.min is None else schedule.min
             high = high if schedule.max is None else schedule.max
             low, high = (min(low, high), high) if schedule.min is None else (low, max(low, high))
+    return Bounds(low, high)
+
+
+def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
+    """Min and max, a schedule's where one is open; a pause is both; pinned spares under max."""
+    low, high = scheduled(pool)
     pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
     if pause is not None:
         return _halted(cluster, pool, Bounds(pause.keep or 0, pause.keep or 0))
@@ -75,8 +81,7 @@ def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
         paused = any(in_force(one, cluster, pool) for one in cluster.intents.pauses)
         kept = int(annotations[PAUSED_REPLICAS])
         kept = min(kept, ceiling) if paused else kept
-        # above its max it is held there, whatever its target
-        return Bounds(min(kept, pool.max), kept)
+        return Bounds(kept, kept)
     if PAUSED_SCALE_IN in annotations:
         return Bounds(max(floor, min(size, ceiling)), ceiling)
     if PAUSED_SCALE_OUT in annotations:

@@ -19,7 +19,7 @@ from controller.model.scarcity import Capacity, Resources
 from controller.planning.explain import UNKNOWN, headline, sentence
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import HURRIED, STEADY, fleets, some_sizes
-from property.ledger import accounts, bounds_of, is_frozen, soft_limit
+from property.ledger import accounts, bounds_of, is_frozen, scheduled, soft_limit
 from property.queues import Load, Past, loads, pasts
 
 _CODES_OF = {
@@ -83,6 +83,13 @@ def keeps_spares(cluster: Cluster, pool: Pool) -> bool:
     moves_by_its_size = pool.behavior != STEADY or pool.idle is not None or bool(pool.metrics)
     # what rule native would keep, once it has learned, goes by the size as well
     moves_by_its_size = moves_by_its_size or pool.rule is Rule.HPA or cluster.counts
+    # and so does what a window still holds of before somebody else took replicas away
+    before = cluster.memory.pools.get(pool.key)
+    held = before is not None and any(
+        cluster.now - run.last_at < pool.behavior.scale_down.stabilization_window_s
+        for run in before.recommendations
+    )
+    moves_by_its_size = moves_by_its_size or held
     return (pinned or pool.warm is not None) and moves_by_its_size
 
 
@@ -244,7 +251,8 @@ def test_a_higher_tier_is_never_starved_for_a_lower(
             continue
         if any(priority > priorities[pool.tenant] for priority in short):
             spares = pool.warm.replicas or 0 if pool.warm else 0
-            assert (decisions[pool.key].target or 0) <= max(floors[pool.key], pool.min, 1) + spares
+            most = max(floors[pool.key], scheduled(pool).floor, 1)
+            assert (decisions[pool.key].target or 0) <= most + spares
 
 
 @HURRIED
@@ -274,13 +282,14 @@ def test_a_plan_that_was_obeyed_writes_nothing_more(cluster: Cluster, work: list
     whose total is the target asks for more until it falls. Spares count as a size from which a
     window, a policy or an idle size lets a pool move on.
     """
+    spared = {pool.key for pool in cluster.fleet.pools if keeps_spares(cluster, pool)}
     plans = []
     for _ in range(3):
         plans.append(cluster.tick(work).decisions)
         work = [load.standing for load in work]
         cluster.now += 0.001  # the next plan is never of the same instant
     for pool in cluster.fleet.pools:
-        if by_total(pool) or pool.without_behavior or keeps_spares(cluster, pool):
+        if by_total(pool) or pool.without_behavior or pool.key in spared:
             continue
         later = plans[2 if pool.rule is Rule.HPA or by_cpu(pool) else 1]
         assert not later[pool.key].changes, [one[pool.key] for one in plans]

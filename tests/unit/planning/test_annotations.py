@@ -11,7 +11,7 @@ from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.model.scarcity import Resources
+from controller.model.scarcity import Resources, Warm
 from controller.planning.annotations import FREEZE
 from controller.planning.counterfactual import counterfactuals
 from controller.planning.explain import sentence
@@ -237,3 +237,10 @@ def test_an_operators_freeze_is_named_before_the_annotations() -> None:
 
 def test_other_annotations_mean_nothing() -> None:
     assert decide({"deployment.kubernetes.io/revision": "7"}, work=9).next == 9
+
+
+@pytest.mark.parametrize("work", [0, 1, 9])
+def test_replicas_kept_above_max_are_the_target_too_where_there_is_room(work: int) -> None:
+    small = replace(POOL, max=1, warm=Warm(replicas=1))
+    decision = Sight({PAUSED_REPLICAS: "2"}, work=work, replicas=2, pool=small, quota=10).decide()
+    assert (decision.target, decision.next) == (2, 2)

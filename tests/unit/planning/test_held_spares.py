@@ -111,3 +111,11 @@ def test_spares_beside_a_tolerated_size_come_once_and_stay(messages: int) -> Non
             story.tick(messages, workload=Fresh(value=workload, at=story.now))
             sizes.append(story.replicas)
         assert sizes[-5:] == [needed] * 5
+
+
+def test_a_spare_beside_a_cooldown_comes_once() -> None:
+    story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=10)), replicas=0)
+    story.tick(pending=1, after_s=1.0)
+    story.replicas = 0  # the message went as it came, and somebody took the replica away
+    story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=1),))
+    assert story.ticks(20) == [1] * 20
