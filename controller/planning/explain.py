@@ -18,8 +18,8 @@ class Wording(NamedTuple):
 
     In a sentence `{name}` is a number, `{name:noun}` the number with its noun, `{value}` the
     replicas after the rule, `{blindness}` why a reading is absent and for how long, if that is
-    known, `{outlook}` how long before its reset a budget will be empty, if so. A name that ends in
-    `_s` is shown as a duration.
+    known, `{outlook}` how long before its reset a budget will be empty, if so, `{holding}` how long
+    what is not worth keeping stays, if it does. A name that ends in `_s` is shown as a duration.
     """
 
     title: str
@@ -45,7 +45,8 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.LEARNED: Wording(
         "Learned",
         "{base} for the work there is, {start} worth starting and {keep} worth keeping at"
-        " {arrivals_per_min} arrivals/min, {service_s} a task, {ready_s} to ready: {value:replica}",
+        " {arrivals_per_min} arrivals/min, {service_s} a task, {ready_s} to ready{holding}:"
+        " {value:replica}",
     ),
     Code.REDELIVERED: Wording(
         "Redelivered",
@@ -310,6 +311,10 @@ class _Words(dict[str, _Word]):
             if "early_s" not in self._reason.numbers:
                 return _Word("")  # at the present burn they last
             return _Word(f", at the present burn they end {self['early_s']} before the reset")
+        if name == "holding":
+            if "hold_s" not in self._reason.numbers:
+                return _Word("")
+            return _Word(f", and none goes before it was superfluous for {self['hold_s']}")
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
         return _Word(UNKNOWN if number is None else _shown(name, number))
 

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Reason
+from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule
 from controller.model.native import NativeMemory
 from controller.model.observation import PoolObservation, QueueDepth
@@ -26,6 +26,7 @@ from controller.planning.native import (
     CALM,
     PROMPT,
     THRIFTY,
+    Advice,
     NativeInput,
     arrivals_per_s,
     begin_native,
@@ -89,13 +90,13 @@ def foresee(
         _still_holds(before, depth, current, now) or not _is_turn(pool, before, now)
     ):
         memory = _noted(before, depth, now)
-        replicas = _meanwhile(pool, before, depth, current, now)
+        advice = _meanwhile(pool, before, depth, current, now)
     else:
-        memory, replicas = _ask(pool, seen, depth, before, current=current, now=now)
+        memory, advice = _ask(pool, seen, depth, before, current=current, now=now)
     if pool.rule is not Rule.NATIVE or not is_settled(memory):
         return work, memory
-    demand = min(max(replicas, int(work.woken)), REPLICAS_LIMIT)
-    reasons.append(_reason(memory, demand, now))
+    demand = min(max(advice.replicas, int(work.woken)), REPLICAS_LIMIT)
+    reasons.append(_reason(pool, memory, advice, demand))
     return replace(work, demand=demand), memory
 
 
@@ -136,8 +137,8 @@ def _ask(
     *,
     current: int,
     now: float,
-) -> tuple[NativeMemory, int]:
-    """The rule's advice for this queue, and the replicas it wants."""
+) -> tuple[NativeMemory, Advice]:
+    """What the rule says of this queue, and what to remember of it."""
     counters = Counters(0, 0) if before is None else _since(before, depth)
     ready_s = _ready_s(seen) or (None if before is None else before.ready_s)
     learned = None if before is None else before.learned
@@ -174,7 +175,7 @@ def _ask(
         in_flight=depth.in_flight,
         in_flight_at=now,
     )
-    return memory, advice.replicas
+    return memory, advice
 
 
 def costs(pool: Pool) -> NativeCosts:
@@ -197,15 +198,17 @@ def _worked_s(before: NativeMemory, now: float) -> float:
 
 def _meanwhile(
     pool: Pool, before: NativeMemory, depth: QueueDepth, current: int, now: float
-) -> int:
+) -> Advice:
     """The last advice, applied to the messages there are now."""
     ready_s = FIRST_READY_S if before.ready_s is None else before.ready_s
     demand = slots_needed(depth.pending, depth.in_flight, service_s(before.learned), ready_s)
-    start = max(before.start, replicas_needed(demand, max(pool.slots, 1), depth.total))
+    base = replicas_needed(demand, max(pool.slots, 1), depth.total)
+    start = max(before.start, base)
     keep = max(before.keep, start)
+    replicas = min(max(current, start), keep)
     if current > keep and now - before.learned.wanted_at < costs(pool).hold_s:
-        return current
-    return min(max(current, start), keep)
+        replicas = current
+    return Advice(replicas, base, start, keep, arrivals_per_s(before.learned, now))
 
 
 def _is_turn(pool: Pool, before: NativeMemory, now: float) -> bool:
@@ -261,17 +264,15 @@ def _ready_s(seen: PoolObservation) -> float | None:
     return median(starts) if starts else None
 
 
-def _reason(memory: NativeMemory, demand: int, now: float) -> Reason:
-    learned = memory.learned
-    return Reason(
-        code=Code.LEARNED,
-        value=demand,
-        numbers={
-            "base": memory.base,
-            "start": memory.start,
-            "keep": memory.keep,
-            "arrivals_per_min": round(arrivals_per_s(learned, now) * 60, 2),
-            "service_s": round(service_s(learned), 3),
-            "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
-        },
-    )
+def _reason(pool: Pool, memory: NativeMemory, advice: Advice, demand: int) -> Reason:
+    numbers: dict[str, Number] = {
+        "base": advice.base,
+        "start": advice.start,
+        "keep": advice.keep,
+        "arrivals_per_min": round(advice.arrivals_per_s * 60, 2),
+        "service_s": round(service_s(memory.learned), 3),
+        "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
+    }
+    if advice.replicas > advice.keep:
+        numbers["hold_s"] = costs(pool).hold_s
+    return Reason(code=Code.LEARNED, value=demand, numbers=numbers)

@@ -48,7 +48,7 @@ MORE_MUTANTS: Final = (
     Mutant(
         "between two turns a burst waits",
         "foresight",
-        "    start = max(before.start, replicas_needed(demand, max(pool.slots, 1), depth.total))\n",
+        "    start = max(before.start, base)\n",
         "    start = before.start\n",
         "test_learned_beside_metrics:test_a_burst_between_two_turns_is_served_at_once()",
     ),

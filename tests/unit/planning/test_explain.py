@@ -57,6 +57,7 @@ NUMBERS: dict[str, Number] = {
     "arrivals_per_min": 3.25,
     "service_s": 41.5,
     "ready_s": 8.2,
+    "hold_s": 300.0,
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
@@ -68,7 +69,8 @@ GOLDEN = {
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
     Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
     Code.LEARNED: "2 for the work there is, 4 worth starting and 5 worth keeping at"
-    " 3.25 arrivals/min, 42 s a task, 8.2 s to ready: 4 replicas",
+    " 3.25 arrivals/min, 42 s a task, 8.2 s to ready,"
+    " and none goes before it was superfluous for 5 min: 4 replicas",
     Code.REDELIVERED: "2 messages in flight came back after an earlier delivery:"
     " for such alone no more than 4 replicas",
     Code.POISON: "nothing new, and 2 messages in flight come back again and again"

@@ -311,6 +311,29 @@ def test_a_pause_leaves_no_spares() -> None:
     assert consumer.second().target == 0
 
 
+@pytest.mark.parametrize("setting", NativePreset)
+def test_the_reason_always_adds_up_to_the_number_it_gives(setting: NativePreset) -> None:
+    pool = make_pool(max=60, native=setting, window_given=False)
+    consumer, chance = Consumer(Story(pool), service_s=15.0), random.Random(5)
+    held = 0
+    for _ in range(3000):
+        [arriving] = chance.choices([0, 1, 4], [0.9, 0.08, 0.02])
+        decision, depth = consumer.second(arriving), consumer.depth
+        for reason in decision.reasons:
+            if reason.code is not Code.LEARNED:
+                continue
+            base, start, keep = (int(reason.numbers[name]) for name in ("base", "start", "keep"))
+            assert depth.in_flight <= base <= start <= keep
+            assert base > 0 or not depth.total
+            if "hold_s" in reason.numbers:
+                assert reason.value == decision.current
+                assert (reason.value or 0) > keep
+                held += 1
+            else:
+                assert start <= (reason.value or 0) <= keep
+    assert (held > 0) == (setting is NativePreset.CALM)
+
+
 def test_spares_on_top_are_no_work_that_is_worth_keeping() -> None:
     def consumer(warm: Warm | None) -> Consumer:
         pool = make_pool(max=60, native=NativePreset.CALM, warm=warm, window_given=False)
