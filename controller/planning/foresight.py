@@ -95,7 +95,9 @@ def foresee(
         memory, advice = _ask(pool, seen, depth, before, current=current, now=now)
     if pool.rule is not Rule.NATIVE or not is_settled(memory):
         return work, memory
-    demand = min(max(advice.replicas, int(work.woken)), REPLICAS_LIMIT)
+    if work.woken and not advice.replicas:
+        return work, memory  # the wake-up alone says why there is one
+    demand = min(advice.replicas, REPLICAS_LIMIT)
     reasons.append(_reason(pool, memory, advice, demand))
     return replace(work, demand=demand), memory
 

@@ -311,6 +311,17 @@ def test_a_pause_leaves_no_spares() -> None:
     assert consumer.second().target == 0
 
 
+def test_a_first_message_after_a_long_sleep_is_explained_by_its_wake_up() -> None:
+    consumer = learned(every_s=20, service_s=15.0, native=NativePreset.THRIFTY, cooldown_s=0.0)
+    while consumer.second().next:
+        assert consumer.story.now < START + 12 * 3600
+    now = consumer.story.now
+    decision = consumer.story.tick(queue=Fresh(value=consumer.depth, at=now), woken_at=now)
+    assert (decision.demand, decision.next) == (1, 1)
+    assert Code.WOKEN in codes(decision)
+    assert Code.LEARNED not in codes(decision)
+
+
 @pytest.mark.parametrize("setting", NativePreset)
 def test_the_reason_always_adds_up_to_the_number_it_gives(setting: NativePreset) -> None:
     pool = make_pool(max=60, native=setting, window_given=False)
