@@ -13,13 +13,12 @@ from controller.model.observation import (
     TenantObservation,
     WakeWatch,
 )
-from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
 from controller.planning.gates import NOT_STARTING
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
-_HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
 # nothing but the connection is wrong then, and its own finding says so
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
@@ -112,7 +111,7 @@ def _of_pool(pool: PoolView) -> Iterator[Found]:
     pods = last_known(seen.pods)
     if pods is not None:
         yield from _of_pods(pool, pods)
-    if pool.outcome is not None and pool.outcome.kind not in _HARMLESS:
+    if pool.outcome is not None and pool.outcome.kind not in HARMLESS:
         yield Severity.WARNING, pool.key, "write", _failed_write(pool.outcome)
     if seen.wake is WakeWatch.POLLED:
         yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"

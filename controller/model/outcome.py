@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from controller.model.value import Value
 
@@ -21,6 +22,11 @@ class OutcomeKind(StrEnum):
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
     READ_ONLY = "read_only"
+
+
+# a conflict needs no attention: the next tick decides again, on the newer object
+HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
+"""The outcomes that need no attention."""
 
 
 class Outcome(Value):
