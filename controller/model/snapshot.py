@@ -1,4 +1,4 @@
-"""Everything a watcher sees after a tick, as one immutable value."""
+"""What a dashboard or an exporter sees after a tick, as one immutable value."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ from controller.model.value import Value
 
 
 class Role(StrEnum):
-    """What this process may do."""
+    """What this process may do.
 
+    ACTIVE writes and holds no lease: another active process would write too. LEADER holds the lease
+    and writes. FOLLOWER writes nothing while another process holds the lease. READ_ONLY never
+    writes.
+    """
+
+    ACTIVE = "active"
     LEADER = "leader"
     FOLLOWER = "follower"
     READ_ONLY = "read_only"
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process may write to the cluster."""
+        return self in {Role.ACTIVE, Role.LEADER}
+
 
 class LinkState(StrEnum):
-    """How a connection is."""
+    """The state of a connection."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -28,7 +39,7 @@ class LinkState(StrEnum):
 
 
 class Link(Value):
-    """One thing we depend on: `name` is `nats` or `kubernetes`; times are Unix seconds."""
+    """One connection: `name` is `nats` or `kubernetes`; times are Unix seconds."""
 
     name: str
     state: LinkState
@@ -38,7 +49,7 @@ class Link(Value):
 
 
 class PoolView(Value):
-    """One pool: what was seen, what was decided, what became of it."""
+    """One pool: its settings, what was observed, what was decided, and the outcome of the write."""
 
     key: PoolKey
     tenant: str
@@ -57,7 +68,9 @@ class PoolView(Value):
 
 
 class ScaleEvent(Value):
-    """One change that was written: whose, from where to where, and the rule that bound it."""
+    """One write of a pool's replicas: when (Unix seconds), from how many to how many, by which
+    bound and for which reason, and its outcome.
+    """
 
     at: float
     pool: PoolKey
@@ -69,7 +82,7 @@ class ScaleEvent(Value):
 
 
 class Severity(StrEnum):
-    """How soon somebody should look."""
+    """How urgent a finding is."""
 
     INFO = "info"
     WARNING = "warning"
@@ -77,7 +90,11 @@ class Severity(StrEnum):
 
 
 class Finding(Value):
-    """What deserves attention: `subject` is a pool's key or a link's name, `kind` what of it."""
+    """One thing that needs attention.
+
+    `subject` names what it is about, for example a pool's key or a link; `kind` says what is wrong
+    with it. `since` is in Unix seconds.
+    """
 
     severity: Severity
     subject: str
@@ -87,7 +104,7 @@ class Finding(Value):
 
 
 class LoopStats(Value):
-    """The loop about itself."""
+    """Counts of the engine's loop since its process began."""
 
     ticks: int = 0
     late_ticks: int = 0
@@ -99,7 +116,10 @@ class LoopStats(Value):
 
 
 class Snapshot(Value):
-    """The fleet after tick `sequence` of the process that began at `epoch` (Unix seconds)."""
+    """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
+
+    `sequence` numbers the snapshots of that process.
+    """
 
     epoch: float
     sequence: int
