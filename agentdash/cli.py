@@ -229,13 +229,13 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
         log_json()
         host, port = options.listen
         return run_daemon(settings, name=name, read_only=read_only, host=host, port=port)
-    from agentdash.face import show_fleet
+    from agentdash.launch import show_fleet
 
     return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
 
 
 def _run_demo(options: argparse.Namespace) -> ExitCode:
-    from agentdash.face import run_demo_headless, show_demo
+    from agentdash.launch import run_demo_headless, show_demo
 
     demo = {"speed": options.speed, "seed": options.seed, "load_for_s": options.load_for}
     if options.headless:

@@ -1,1 +1,1 @@
-"""The terminal dashboard: it draws snapshots and sends intents, and never decides anything."""
+"""The terminal dashboard: it draws snapshots and decides nothing."""

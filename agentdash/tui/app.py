@@ -1,4 +1,4 @@
-"""The dashboard: takes snapshots from a feed, keeps the newest, and lets a person look around."""
+"""The dashboard: takes snapshots from a feed, shows the newest one, and answers keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
 import rich
@@ -21,42 +21,43 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui import commands
-from agentdash.tui.actions import ACTIONS, Scope, clashes, live, remap
+from agentdash.tui import commands, header
+from agentdash.tui.actions import KeyScope, actions_in
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
-from agentdash.tui.screens.base import Chrome, ViewScreen
+from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
 from agentdash.tui.screens.why import WhyScreen
-from agentdash.tui.stage import Stage
+from agentdash.tui.terminal_diff import TerminalDiff
 from agentdash.tui.theme import THEME, stylesheet
-from agentdash.tui.view import PoolRow, Scene
+from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
-from agentdash.tui.wire import WireDiff
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
-_TICK_S: Final = 1.0
+_REDRAW_S: Final = 1.0
 _FLASH_S: Final = 4.0
 _TWICE_WITHIN_S: Final = 1.0
 
 
 class SnapshotReady(Message):
-    """A snapshot lies in the mailbox."""
+    """A snapshot waits in the mailbox."""
 
 
 class Dashboard(App[None]):
     """The terminal dashboard over one feed.
 
-    `clock` gives Unix seconds. `on_ready` is called once after the first paint: who starts an
-    engine starts it then. `engine_status` says why the engine does not run, None while it does.
-    `keymap` gives other keys to actions by name; ValueError where two would share one.
+    `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
+    started then without delaying it. `engine_error` says why the engine does not run, and gives
+    None while it runs.
     """
 
+    TITLE = header.TITLE
     CSS: ClassVar[str] = stylesheet()
     BINDINGS: ClassVar[list[BindingType]] = []
     ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
@@ -67,32 +68,25 @@ class Dashboard(App[None]):
         feed: Feed,
         *,
         clock: Callable[[], float],
-        on_ready: Callable[[], None] | None = None,
-        title: str = "agentdash",
-        engine_status: Callable[[], str | None] | None = None,
-        wire_diff: bool = True,
+        on_ready: Callable[[], None],
+        engine_error: Callable[[], str | None],
         ascii_only: bool = False,
-        keymap: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        # for NO_COLOR Textual paints greys, unless told that the terminal has its own colours
+        # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.register_theme(THEME)
         self.theme = THEME.name
         self.animation_level = "none"
-        self.title = title
         self._feed = feed
         self._clock = clock
         self._on_ready = on_ready
-        self._engine_status = engine_status or _running
-        self._wire = WireDiff() if wire_diff else None
-        self._actions = remap(ACTIONS, keymap or {})
-        if found := clashes(self._actions):
-            raise ValueError("keys that mean two things: " + "; ".join(found))
-        self._announce_after_paint = False
-        self._mailbox = Mailbox(self._knock)
+        self._engine_error = engine_error
+        self._terminal_diff = TerminalDiff()
+        self._call_ready_after_paint = False
+        self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
-        self._stage = Stage(title, clock(), ASCII if ascii_only else UNICODE)
-        self._flash = Span("")
+        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE)
+        self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
         self._interrupted_at = float("-inf")
@@ -102,65 +96,50 @@ class Dashboard(App[None]):
         self._why = WhyScreen()
         self._help = HelpScreen()
 
-    # -- life ---------------------------------------------------------------------------------
+    # -- start and end ------------------------------------------------------------------------
 
     def get_default_screen(self) -> OverviewScreen:
-        """The overview lies below every other view."""
+        """The overview is the lowest view on the stack."""
         return self._overview
 
     def on_mount(self) -> None:
-        """Listen, and show what there is."""
-        if self._keymap_overrides:
-            self.set_keymap(self._keymap_overrides)
+        """Subscribe to the feed, and show the latest snapshot."""
         for screen in (self._pools, self._why, self._help):
             self.install_screen(screen, screen.VIEW)
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
-            self._stage.accept(latest)
+            self._view_state.accept(latest)
         self._draw()
-        self.set_interval(_TICK_S, self._tick)
-        self._announce_after_paint = True
-
-    @property
-    def _keymap_overrides(self) -> dict[str, str]:
-        ours = {action.name: action.keys for action in ACTIONS}
-        return {
-            action.name: ",".join(action.keys)
-            for action in self._actions
-            if action.keys != ours[action.name]
-        }
+        self.set_interval(_REDRAW_S, self._redraw)
+        self._call_ready_after_paint = True
 
     def on_unmount(self) -> None:
-        """Listen no more."""
+        """End the subscription."""
         if self._unsubscribe is not None:
             self._unsubscribe()
 
-    def _announce(self) -> None:
-        if self._on_ready is not None:
-            self._on_ready()
+    # -- snapshots ----------------------------------------------------------------------------
 
-    def _knock(self) -> None:
-        """On the publisher's thread: only a message crosses over."""
-        # the loop may have ended between two snapshots; the publisher goes on
+    def _post_snapshot_ready(self) -> None:
+        """Called on the publisher's thread: it only posts a message to the dashboard's thread."""
+        # the dashboard's event loop may have ended; the publisher goes on without it
         with contextlib.suppress(RuntimeError):
             self.post_message(SnapshotReady())
 
-    # -- data ---------------------------------------------------------------------------------
-
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
-        """Take the newest snapshot and draw it, or count it while the view is frozen."""
+        """Draw the newest snapshot, or only count it while the view is frozen."""
         del message
         snapshot = self._mailbox.take()
-        if snapshot is not None and self._stage.accept(snapshot) and self._views():
+        if snapshot is not None and self._view_state.accept(snapshot) and self._views():
             self._draw()
 
-    def _tick(self) -> None:
-        """Once a second ages grow, and what has grown old says so."""
-        if not self._views():  # the screens go before the last tick
+    def _redraw(self) -> None:
+        """Called once a second: ages grow, and a snapshot may have become stale."""
+        if not self._views():  # while the app ends, its screens end first
             return
-        before = self._scene
+        before = self._frame
         after, view = self._refresh(), self.view
         if after.snapshot is None or before.stale != after.stale or isinstance(view, WhyScreen):
             view.draw(after, self._chrome())
@@ -168,39 +147,42 @@ class Dashboard(App[None]):
             view.draw_chrome(after, self._chrome())
 
     @property
-    def _scene(self) -> Scene:
-        return self._stage.scene
+    def _frame(self) -> Frame:
+        return self._view_state.frame
 
-    def _refresh(self) -> Scene:
-        return self._stage.refresh(self._clock(), self._engine_status())
+    def _refresh(self) -> Frame:
+        return self._view_state.refresh(self._clock(), self._engine_error())
 
     def _draw(self) -> None:
         self.view.draw(self._refresh(), self._chrome())
 
+    def _draw_chrome(self) -> None:
+        self.view.draw_chrome(self._frame, self._chrome())
+
     def _chrome(self) -> Chrome:
         if time.monotonic() > self._flash_until:
-            self._flash = Span("")
+            self._flash = NO_FLASH
         crumbs = [screen.VIEW for screen in self._views()]
-        return Chrome(self._actions, tuple(crumbs), self._flash, self._folded)
+        return Chrome(tuple(crumbs), self._flash, self._folded)
 
     def flash(self, text: str, tone: Tone = Tone.WARN) -> None:
-        """A word in the last line, for a few seconds."""
+        """Show a message in the last line for a few seconds."""
         self._flash = Span(text, tone)
         self._flash_until = time.monotonic() + _FLASH_S
-        self.view.draw_chrome(self._scene, self._chrome())
+        self._draw_chrome()
 
-    # -- where we are -------------------------------------------------------------------------
+    # -- the stack of views -------------------------------------------------------------------
 
     def _views(self) -> list[ViewScreen]:
         return [screen for screen in self.screen_stack if isinstance(screen, ViewScreen)]
 
     @property
     def view(self) -> ViewScreen:
-        """The view on top, whatever lies over it."""
+        """The top view; the command palette may lie over it."""
         return self._views()[-1]
 
-    async def _go(self, screen: ViewScreen) -> None:
-        """Show that view: back to it where it lies below, else on top of this one."""
+    async def _go_to(self, screen: ViewScreen) -> None:
+        """Show this view: go back to it if it is on the stack, else put it on top."""
         if screen in self._views():
             while self.view is not screen:
                 await self.pop_screen()
@@ -210,13 +192,13 @@ class Dashboard(App[None]):
 
     async def _explain(self, pool: str) -> None:
         self._why.pool = pool
-        await self._go(self._why)
+        await self._go_to(self._why)
 
-    async def on_live_table_opened(self, message: LiveTable.Opened) -> None:
-        """Look into a row: from the overview to the pool in its table, from there to its why."""
+    async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
+        """Open a row: a pool of the overview in the table of pools, any other in the why view."""
         match message.row:
             case PoolRow(key=pool) if message.table is self._overview.pools:
-                await self._go(self._pools)
+                await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
             case PoolRow(key=pool) | ScaleEvent(pool=pool) | Finding(subject=pool):
@@ -224,16 +206,16 @@ class Dashboard(App[None]):
             case _:
                 self.flash("nothing to open here")
                 return
-        if self._scene.row(pool) is None:
+        if self._frame.row(pool) is None:
             self.flash(f"{pool} is no pool of this snapshot")
             return
         await self._explain(pool)
 
-    def on_live_table_moved(self) -> None:
-        """The crumbs name the row under the cursor."""
-        self.view.draw_chrome(self._scene, self._chrome())
+    def on_live_table_cursor_moved(self) -> None:
+        """Name the row under the cursor in the last line."""
+        self._draw_chrome()
 
-    def on_live_table_refused(self, message: LiveTable.Refused) -> None:
+    def on_live_table_key_ignored(self, message: LiveTable.KeyIgnored) -> None:
         """Say why a key did nothing."""
         self.flash(message.text)
 
@@ -241,7 +223,7 @@ class Dashboard(App[None]):
 
     def action_command(self) -> None:
         """Open the command line."""
-        pools = [row.key for row in self._scene.rows]
+        pools = [row.key for row in self._frame.rows]
         self.view.open_commands(
             lambda typed: commands.complete(typed, pools), self._history[COMMAND]
         )
@@ -252,13 +234,10 @@ class Dashboard(App[None]):
             self.flash("nothing to filter here")
 
     async def action_help(self) -> None:
-        """Show the keys that are live in this view."""
-        view = self.view
-        if view is not self._help:
-            self._help.about = view.VIEW
-            scopes = (Scope.GLOBAL, Scope.TABLE, view.SCOPE)
-            self._help.actions = live(self._actions, scopes)
-        await self._go(self._help)
+        """Show the keys of this view."""
+        if self.view is not self._help:
+            self._help.explain(self.view)
+        await self._go_to(self._help)
 
     async def action_why(self) -> None:
         """Explain the pool under the cursor."""
@@ -269,12 +248,12 @@ class Dashboard(App[None]):
         await self._explain(pool)
 
     def action_freeze(self) -> None:
-        """Hold the view still, or let it go on with what came meanwhile."""
-        self._stage.toggle_freeze()
+        """Freeze the view, or resume it with the newest snapshot."""
+        self._view_state.toggle_freeze()
         self._draw()
 
     async def action_back(self) -> None:
-        """Clear the filter, else go one view back, else leave."""
+        """Clear the filter; without one, go back to the view below; without one, quit."""
         table = self.view.filtered
         if table is not None and table.filter:
             table.set_filter("")
@@ -285,11 +264,11 @@ class Dashboard(App[None]):
             self.exit()
 
     def action_next_panel(self) -> None:
-        """Give the keys to the next panel."""
+        """Move the focus to the next panel."""
         self.screen.focus_next()
 
     def action_previous_panel(self) -> None:
-        """Give the keys to the panel before."""
+        """Move the focus to the previous panel."""
         self.screen.focus_previous()
 
     def action_header(self) -> None:
@@ -298,13 +277,12 @@ class Dashboard(App[None]):
         self._draw()
 
     def action_redraw(self) -> None:
-        """Write the whole screen anew."""
-        if self._wire is not None:
-            self._wire.reset()
+        """Write the whole screen again."""
+        self._terminal_diff.reset()
         self.screen.refresh(layout=True)
 
     def action_interrupt(self) -> None:
-        """Leave when asked twice within a second."""
+        """Quit if the key is pressed twice within a second."""
         now = time.monotonic()
         if now - self._interrupted_at <= _TWICE_WITHIN_S:
             self.exit()
@@ -314,33 +292,35 @@ class Dashboard(App[None]):
 
     # -- the command line ---------------------------------------------------------------------
 
-    async def on_view_screen_ordered(self, message: ViewScreen.Ordered) -> None:
-        """Do what the command line says, or say what is wrong with it."""
+    async def on_view_screen_command_entered(self, message: ViewScreen.CommandEntered) -> None:
+        """Run a command, or say in the prompt what is wrong with it."""
         view = self.view
-        pools = [row.key for row in self._scene.rows]
+        pools = [row.key for row in self._frame.rows]
         try:
-            order = commands.parse(message.text, pools, view.subject or "")
+            command = commands.parse(message.text, pools, view.subject or "")
         except commands.UnknownCommandError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
         view.close_prompt()
-        await self._obey(order)
+        await self._run_command(command)
 
-    async def _obey(self, order: commands.Order) -> None:
-        match order.name:
+    async def _run_command(self, command: commands.ParsedCommand) -> None:
+        match command.name:
             case "quit":
                 self.exit()
             case "help":
                 await self.action_help()
             case "why":
-                await self._explain(order.pool)
+                await self._explain(command.pool)
             case "pools":
-                await self._go(self._pools)
+                await self._go_to(self._pools)
             case _:
-                await self._go(self._overview)
+                await self._go_to(self._overview)
         table = self.view.filtered
-        if order.filter is not None and table is not None:
-            table.set_filter(order.filter)
+        if command.filter is not None and table is not None:
+            table.set_filter(command.filter)
+
+    # -- the command palette ------------------------------------------------------------------
 
     def action_command_palette(self) -> None:
         """Open the palette, with a cursor that does not blink."""
@@ -352,44 +332,42 @@ class Dashboard(App[None]):
             self.push_screen(palette)
             self.call_later(_stop_blinking, palette)
 
-    # -- palette and wire ---------------------------------------------------------------------
-
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the palette lists: the actions of this view, each with its key."""
+        """The entries of the palette: the actions of this view."""
         del screen
-        scopes = (Scope.GLOBAL, self.view.SCOPE)
-        for action in live(self._actions, scopes):
+        for action in actions_in((KeyScope.GLOBAL, self.view.SCOPE)):
             if action.palette:
                 yield SystemCommand(
-                    action.title, action.help, lambda name=action.handler: self._run_named(name)
+                    action.title, action.help, lambda name=action.handler: self._run_later(name)
                 )
 
-    def _run_named(self, name: str) -> None:
-        self.call_later(self.run_action, name)
+    def _run_later(self, handler: str) -> None:
+        self.call_later(self.run_action, handler)
+
+    # -- writing to the terminal --------------------------------------------------------------
 
     def on_resize(self, event: Resize) -> None:
-        """The terminal has moved its text about: nothing is known of what it shows."""
+        """The terminal may have moved its text, so it is no longer known what it shows."""
         del event
-        if self._wire is not None:
-            self._wire.reset()
+        self._terminal_diff.reset()
 
     def _fatal_error(self) -> None:
-        """Textual would print every local variable; what broke is said without them."""
+        """Show the traceback without local variables, which Textual would print too."""
         self.bell()
         self._exit_renderables.append(Traceback(show_locals=False, width=None, suppress=[rich]))
         self._close_messages_no_wait()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Textual's one way to the terminal; the wire sends what differs."""
-        if self._wire is not None and isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            # an update renders itself, which Rich's type does not know
-            super()._display(screen, self._wire.wrap(renderable))  # type: ignore[arg-type]
+        """Textual writes everything through this method; here only the difference is written."""
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            # an update renders itself, which Rich's type does not say
+            super()._display(screen, self._terminal_diff.wrap(renderable))  # type: ignore[arg-type]
         else:
             super()._display(screen, renderable)
-        # not call_after_refresh: that is lost when a key changes the view before the first paint
-        if self._announce_after_paint and renderable is not None:
-            self._announce_after_paint = False
-            self.call_later(self._announce)
+        # call_after_refresh would get lost if a key changed the view before the first paint
+        if self._call_ready_after_paint and renderable is not None:
+            self._call_ready_after_paint = False
+            self.call_later(self._on_ready)
 
 
 def _stop_blinking(screen: Screen[object]) -> None:
@@ -401,16 +379,14 @@ def run_dashboard(
     feed: Feed,
     *,
     clock: Callable[[], float],
-    on_ready: Callable[[], None] | None = None,
-    title: str = "agentdash",
-    engine_status: Callable[[], str | None] | None = None,
-    wire_diff: bool = True,
+    on_ready: Callable[[], None],
+    engine_error: Callable[[], str | None],
     ascii_only: bool = False,
-    keymap: Mapping[str, Sequence[str]] | None = None,
     for_s: float | None = None,
 ) -> int:
-    """Run the dashboard until the person leaves, SIGTERM or SIGINT comes, or `for_s` are over;
-    returns the exit code, 1 if it broke.
+    """Run the dashboard until a person quits, SIGTERM or SIGINT comes, or `for_s` seconds are over.
+
+    The other arguments are those of `Dashboard`. Returns the exit code: 1 after an error.
     """
 
     def ready() -> None:
@@ -419,22 +395,10 @@ def run_dashboard(
             loop.add_signal_handler(number, dashboard.exit)
         if for_s is not None:
             loop.call_later(for_s, dashboard.exit)
-        if on_ready is not None:
-            on_ready()
+        on_ready()
 
     dashboard = Dashboard(
-        feed,
-        clock=clock,
-        on_ready=ready,
-        title=title,
-        engine_status=engine_status,
-        wire_diff=wire_diff,
-        ascii_only=ascii_only,
-        keymap=keymap,
+        feed, clock=clock, on_ready=ready, engine_error=engine_error, ascii_only=ascii_only
     )
     dashboard.run()
     return dashboard.return_code or 0
-
-
-def _running() -> str | None:
-    return None

@@ -1,22 +1,22 @@
-"""Bindings made from the table of actions."""
+"""Textual's key bindings, made from the table of actions."""
 
 from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from agentdash.tui.actions import ACTIONS, Scope, live
+from agentdash.tui.actions import KeyScope, actions_in
 
 
-def bindings_for(*scopes: Scope, target: str = "") -> list[BindingType]:
-    """What Textual wants of the actions in these scopes; `target` is who handles them, as `app`."""
+def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
+    """The bindings of all actions in these scopes.
+
+    `target` is the object whose methods are called, for example `app`; by default it is the widget
+    that has the bindings.
+    """
     prefix = f"{target}." if target else ""
     return [
         Binding(
-            ",".join(action.keys),
-            prefix + action.handler,
-            action.title,
-            show=bool(action.hint),
-            id=action.name,
+            ",".join(action.keys), prefix + action.handler, action.title, show=bool(action.hint)
         )
-        for action in live(ACTIONS, scopes)
+        for action in actions_in(scopes)
     ]

@@ -1,4 +1,4 @@
-"""Columns of a table as data: what a cell says, how it sorts, and which ones fit a width."""
+"""Columns of a table as data: the text of a cell, its sort key, and which columns fit a width."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from agentdash.tui.lines import Span
-from agentdash.tui.view import Scene
+from agentdash.tui.view import Frame
 
 R = TypeVar("R")
-Ordering: TypeAlias = tuple[float | str, ...]
+SortKey: TypeAlias = tuple[float | str, ...]
 
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """One column.
 
-    `width` and `widest` are in cells; what is left over on a line goes to those that may grow.
-    Columns of the highest `rank` are dropped first. `order` is None for a row that goes last
-    whatever the direction. `letter` with shift sorts by it. `keep_end` cuts a long text in front.
+    `width` and `widest` are in cells: cells that are left over on a line go to the columns that may
+    grow. If the line is too narrow, the column with the highest `rank` is dropped first.
+    `sort_key` gives None for a row without a value: it comes last in both directions. Shift and
+    `letter` sort by the column, `descending` first if that is set. `keep_end` cuts a long text at
+    its start.
     """
 
     title: str
     width: int
-    cell: Callable[[R, Scene], Span]
-    order: Callable[[R], Ordering | None] | None = None
+    cell: Callable[[R, Frame], Span]
+    sort_key: Callable[[R], SortKey | None] | None = None
     rank: int = 0
     widest: int = 0
     right: bool = False
@@ -35,24 +37,27 @@ class Column(Generic[R]):
 
 
 @dataclass(frozen=True)
-class Placed(Generic[R]):
-    """A column with the width it gets."""
+class PlacedColumn(Generic[R]):
+    """A column and the width it gets on the screen."""
 
     column: Column[R]
     width: int
 
 
-def place(columns: Sequence[Column[R]], width: int) -> tuple[Placed[R], ...]:
-    """The columns that fit in `width` cells, one blank between: dropped by rank, never squeezed."""
+def place_columns(columns: Sequence[Column[R]], width: int) -> tuple[PlacedColumn[R], ...]:
+    """The columns that fit in `width` cells, with one blank between them.
+
+    Columns are dropped by rank, never made narrower than their width.
+    """
     kept = list(columns)
     while len(kept) > 1 and _needed(kept) > width:
         kept.remove(max(reversed(kept), key=lambda column: column.rank))
     spare = max(width - _needed(kept), 0)
-    placed: list[Placed[R]] = []
+    placed: list[PlacedColumn[R]] = []
     for column in kept:
         more = min(spare, max(column.widest - column.width, 0))
         spare -= more
-        placed.append(Placed(column, column.width + more))
+        placed.append(PlacedColumn(column, column.width + more))
     return tuple(placed)
 
 
@@ -62,7 +67,7 @@ def _needed(columns: Sequence[Column[R]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """By which column, by its title, and which way."""
+    """The title of the column to sort by, and the direction."""
 
     title: str
     descending: bool
@@ -71,18 +76,18 @@ class Sort:
 def sort_rows(
     rows: Iterable[R], columns: Sequence[Column[R]], sort: Sort, key: Callable[[R], str]
 ) -> list[R]:
-    """Rows in the sort's order; ties by key, so that equal rows never swap places."""
+    """The rows, sorted. Equal rows are sorted by key, so that they never swap places."""
     found = sorted(rows, key=key)
-    order = next((column.order for column in columns if column.title == sort.title), None)
-    if order is None:
+    sort_key = next((column.sort_key for column in columns if column.title == sort.title), None)
+    if sort_key is None:
         return found
-    known: list[tuple[Ordering, R]] = []
+    known: list[tuple[SortKey, R]] = []
     unknown: list[R] = []
     for row in found:
-        place_in_order = order(row)
-        if place_in_order is None:
+        value = sort_key(row)
+        if value is None:
             unknown.append(row)
         else:
-            known.append((place_in_order, row))
+            known.append((value, row))
     known.sort(key=lambda pair: pair[0], reverse=sort.descending)
     return [row for _, row in known] + unknown

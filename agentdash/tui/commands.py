@@ -1,4 +1,4 @@
-"""The `:` command line: names of views and what they are about, completion and the nearest word."""
+"""The `:` command line: its commands, how a line is parsed, and how it is completed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One word of the command line; `takes_pool` asks for a pool's name after it."""
+    """One command; `takes_pool` is True if a pool's name follows it."""
 
     name: str
     aliases: tuple[str, ...]
@@ -21,15 +21,17 @@ class Command:
 COMMANDS: Final = (
     Command("overview", ("ov", "pulses"), "the fleet"),
     Command("pools", ("pl", "pool"), "all pools"),
-    Command("why", ("describe",), "why its number", takes_pool=True),
-    Command("help", ("h",), "live keys"),
+    Command("why", ("describe",), "explain its number", takes_pool=True),
+    Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A command line understood: the command's name, a pool's key if it takes one, a filter."""
+class ParsedCommand:
+    """What a line says: the command's name, the key of the pool if it takes one, and the filter
+    for the table it opens, if the line has one.
+    """
 
     name: str
     pool: str = ""
@@ -37,29 +39,29 @@ class Order:
 
 
 class UnknownCommandError(ValueError):
-    """The line says nothing we know; the message names what is nearest."""
+    """The line is no command. The message names the nearest command or pool."""
 
 
-def parse(text: str, pools: Sequence[str], selected: str = "") -> Order:
-    """The order that a line gives; `selected` is the pool meant where a name is left out.
+def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
+    """Parse a line. A command that takes a pool is about `selected` if the line names none.
 
     Raises UnknownCommandError.
     """
     words, slash, tail = text.strip().partition("/")
     filter_text = tail.strip() if slash else None
-    # a pool's key holds a slash itself: `why acme/coder`
+    # the key of a pool contains a slash too: `why acme/coder`
     first, *rest = words.split() or [""]
     command = _command(first)
     if command is None:
         raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
     if not command.takes_pool:
-        return Order(command.name, filter=filter_text)
+        return ParsedCommand(command.name, filter=filter_text)
     wanted = " ".join(rest) + (slash + tail if slash else "")
-    return Order(command.name, pool=_pool(wanted.strip() or selected, pools))
+    return ParsedCommand(command.name, pool=_pool(wanted.strip() or selected, pools))
 
 
 def complete(text: str, pools: Sequence[str]) -> tuple[str, ...]:
-    """Whole lines that begin with this text, best first."""
+    """The whole lines that this text can be completed to, the best one first."""
     first, blank, rest = text.lstrip().partition(" ")
     if not blank:
         return tuple(command.name for command in COMMANDS if command.name.startswith(first))
@@ -95,5 +97,5 @@ def _pool(wanted: str, pools: Sequence[str]) -> str:
     if len(inside) == 1:
         return inside[0]
     if inside:
-        raise UnknownCommandError(f"{wanted!r} may be {', '.join(inside[:3])}")
+        raise UnknownCommandError(f"{wanted!r} can be {', '.join(inside[:3])}")
     raise UnknownCommandError(f"no pool {wanted!r}{_nearest(wanted, pools)}")

@@ -1,23 +1,23 @@
-"""Numbers and times as an operator reads them."""
+"""Numbers and times as text for an operator."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final
 
-_MINUTE: Final = 60
-_HOUR: Final = 3600
-_DAY: Final = 86400
-_SUFFIXES: Final = ("", "k", "M", "G", "T", "P")
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86400
+_THOUSANDS: Final = ("", "k", "M", "G", "T", "P")
 
 
 def count(number: int, width: int = 7) -> str:
-    """`3,912`, or `3.9k` where the grouped number is wider than `width`."""
+    """`3,912`; `3.9k` if the number with its commas is wider than `width`."""
     grouped = f"{number:,}"
     if len(grouped) <= width:
         return grouped
     value = float(number)
-    for suffix in _SUFFIXES:
+    for suffix in _THOUSANDS:
         if abs(value) < 999.5:
             text = f"{value:.1f}" if abs(value) < 99.95 and suffix else f"{value:.0f}"
             return f"{text}{suffix}"
@@ -26,22 +26,22 @@ def count(number: int, width: int = 7) -> str:
 
 
 def ratio(value: float) -> str:
-    """`0.92`, `14.2`, `138`: two places only while they say something."""
+    """`0.92`, `14.2`, `138`: at most three digits."""
     if value < 10:
         return f"{value:.2f}"
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def age(seconds: float) -> str:
-    """`47s`, `2m04s`, `3h12m`, `5d02h`; what lies in the future is `0s`."""
+    """`47s`, `2m04s`, `3h12m`, `5d02h`; a negative age is `0s`."""
     whole = max(int(seconds), 0)
-    if whole < _MINUTE:
+    if whole < _MINUTE_S:
         return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m{whole % _MINUTE:02d}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
-    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02d}h"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S}m{whole % _MINUTE_S:02d}s"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S}h{whole % _HOUR_S // _MINUTE_S:02d}m"
+    return f"{whole // _DAY_S}d{whole % _DAY_S // _HOUR_S:02d}h"
 
 
 def milliseconds(seconds: float) -> str:
@@ -51,7 +51,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def time_of_day(at: float) -> str:
-    """`12:04:49`, UTC."""
+    """`12:04:49`, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 

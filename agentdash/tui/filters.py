@@ -1,4 +1,4 @@
-"""The `/` filter: text or a regular expression, `!` in front for all that does not match."""
+"""The `/` filter: text or a regular expression; a `!` in front keeps the rows that do not match."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """What the prompt holds, ready to ask; an empty one passes everything."""
+class RowFilter:
+    """The filter that a person typed, compiled. It is false when it is empty: all rows pass then.
+
+    `note` tells the person how the text was read, if that may surprise.
+    """
 
     text: str = ""
     note: str = ""
@@ -18,24 +21,26 @@ class Filter:
     def __bool__(self) -> bool:
         return self._pattern is not None
 
-    def passes(self, haystack: str) -> bool:
-        """Whether a row with this text stays."""
+    def passes(self, row_text: str) -> bool:
+        """Whether a row with this text is shown."""
         if self._pattern is None:
             return True
-        return (self._pattern.search(haystack) is None) is self._inverse
+        return (self._pattern.search(row_text) is None) is self._inverse
 
 
-def parse_filter(text: str) -> Filter:
-    """The filter as typed so far; what is no regular expression is looked for as it stands."""
+def parse_filter(text: str) -> RowFilter:
+    """The filter for the text typed so far. A text that is no valid regular expression is searched
+    for literally.
+    """
     wanted = text.strip()
     inverse = wanted.startswith("!")
     body = wanted[1:] if inverse else wanted
     if not body:
-        return Filter(text=text)
+        return RowFilter(text=text)
     note = ""
     try:
         pattern = re.compile(body, re.IGNORECASE)
     except re.error as error:
         pattern = re.compile(re.escape(body), re.IGNORECASE)
         note = f"taken as text: {error.msg}"
-    return Filter(text=text, note=note, _pattern=pattern, _inverse=inverse)
+    return RowFilter(text=text, note=note, _pattern=pattern, _inverse=inverse)

@@ -1,4 +1,4 @@
-"""The few signs that are not letters, and their twins for terminals that only have ASCII."""
+"""The few symbols that are not letters, and what replaces them on an ASCII terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """One set of signs; each is one cell wide, but for the ellipsis."""
+    """One set of symbols. Each fills one cell, except the ellipsis of the ASCII set."""
 
     arrow: str
     up: str

@@ -1,4 +1,4 @@
-"""What stands around every view: two header lines, banners, footer hints, crumbs."""
+"""What stands around every view: two header lines, banners, key hints, and the last line."""
 
 from __future__ import annotations
 
@@ -6,54 +6,51 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
-from agentdash.tui.actions import Action, key_name
-from agentdash.tui.lines import Line, Span, Tone, cut, ends, line, line_width
-from agentdash.tui.view import Scene
-from controller.model.snapshot import Link, LinkState, Role, Severity
+from agentdash.tui.actions import UserAction, key_name
+from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, line_width
+from agentdash.tui.roles import ROLE_LABELS
+from agentdash.tui.view import Frame
+from controller.model.snapshot import Link, LinkState, Severity
 
+TITLE: Final = "agentdash"
 WIDE: Final = 140
-_ROLES: Final = {
-    Role.LEADER: ("RW", "leader"),
-    Role.FOLLOWER: ("RO", "follower"),
-    Role.READ_ONLY: ("RO", "read-only"),
-}
-_SHORT: Final = {"kubernetes": "k8s"}
+_SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
 
 
-def header_lines(scene: Scene, width: int, height: int) -> list[Line]:
-    """Where we are and how it is connected; then the fleet in numbers."""
-    first = _where(scene, width)
-    return [first, _numbers(scene, width)][:height]
+def header_lines(frame: Frame, width: int, height: int) -> list[Line]:
+    """Which fleet this is and how it is connected; then the totals of the fleet."""
+    return [_fleet_line(frame, width), _totals_line(frame, width)][:height]
 
 
-def _where(scene: Scene, width: int) -> Line:
-    snapshot = scene.snapshot
+def _fleet_line(frame: Frame, width: int) -> Line:
+    snapshot = frame.snapshot
     clock = figures.date_and_time if width >= WIDE else _clock
-    right = (Span(clock(scene.now) + " ", Tone.DIM),)
+    right = (Span(clock(frame.now) + " ", Tone.DIM),)
     if snapshot is None:
-        return ends((" ", Span(scene.title, Tone.TITLE)), right, width)
-    letters, word = _ROLES[snapshot.role]
-    name = cut(snapshot.context or snapshot.fleet or scene.title, 24, scene.glyphs.ellipsis)
+        return left_and_right((" ", Span(TITLE, Tone.TITLE)), right, width)
+    role = ROLE_LABELS[snapshot.role]
+    name = cut(snapshot.context or snapshot.fleet or TITLE, 24, frame.glyphs.ellipsis)
+    tone = Tone.OK if snapshot.role.writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
-    left += [" ", Span(f"[{letters}]", Tone.OK if scene.writes else Tone.WARN), f" {word}"]
+    left += [" ", Span(f"[{role.access}]", tone), f" {role.word}"]
     if width >= WIDE:
-        left += ["   fleet ", cut(snapshot.fleet, 24, scene.glyphs.ellipsis)]
-    parts = [(Span("age "), _age(scene)), *(_link(link, scene) for link in snapshot.links)]
+        left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
+    parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in snapshot.links)]
     if width >= WIDE:
         took = figures.milliseconds(snapshot.loop.last_tick_s)
         parts.append((Span(f"interval {snapshot.interval_s:g}s"),))
         parts.append((Span(f"tick {snapshot.sequence} in {took}"),))
-    return _row_of_parts(left, parts, right, width)
+    return _line_of_parts(left, parts, right, width)
 
 
-def _row_of_parts(
+def _line_of_parts(
     left: Sequence[Span | str],
     parts: Iterable[Sequence[Span]],
     right: Sequence[Span | str],
     width: int,
 ) -> Line:
-    """What is always shown, then as many parts as fit whole, then the right end."""
+    """The left end, then the parts that fit as a whole, then the right end."""
     blanks = "   " if width >= WIDE else "  "
     shown = list(left)
     room = width - line_width(line(*left)) - line_width(line(*right)) - 1
@@ -62,36 +59,36 @@ def _row_of_parts(
         if needed <= room:
             shown += [blanks, *part]
             room -= needed
-    return ends(shown, right, width)
+    return left_and_right(shown, right, width)
 
 
 def _clock(at: float) -> str:
     return f"{figures.time_of_day(at)}Z"
 
 
-def _link(link: Link, scene: Scene) -> tuple[Span, ...]:
-    name = Span(cut(_SHORT.get(link.name, link.name), 12) + " ")
+def _link(link: Link, frame: Frame) -> tuple[Span, ...]:
+    name = Span(cut(_SHORT_LINK_NAMES.get(link.name, link.name), 12) + " ")
     if link.state is LinkState.CONNECTED:
         return (name, Span("ok", Tone.OK))
-    lasted = figures.age(scene.now - link.since)
+    duration = figures.age(frame.now - link.since)
     if link.state is LinkState.CONNECTING:
-        return (name, Span(f"connecting {lasted}", Tone.WARN))
-    return (name, Span(f"LOST {lasted}", Tone.ALERT))
+        return (name, Span(f"connecting {duration}", Tone.WARN))
+    return (name, Span(f"LOST {duration}", Tone.ALERT))
 
 
-def _age(scene: Scene) -> Span:
-    text = figures.age(scene.age_s)
-    return Span(f"{text} STALE", Tone.ALERT) if scene.stale else Span(text)
+def _age(frame: Frame) -> Span:
+    text = figures.age(frame.age_s)
+    return Span(f"{text} STALE", Tone.ALERT) if frame.stale else Span(text)
 
 
-def _numbers(scene: Scene, width: int) -> Line:
-    snapshot, sums = scene.snapshot, scene.totals
+def _totals_line(frame: Frame, width: int) -> Line:
+    snapshot, sums = frame.snapshot, frame.totals
     if snapshot is None:
         return line(Span(" no snapshot yet", Tone.DIM))
     parts = [
         Span(f"pods {figures.count(sums.ready)}/{figures.count(sums.target)}"),
         Span(f"wanted {figures.count(sums.demand)}"),
-        Span(f"queue {figures.count(sums.queued)}"),
+        Span(f"queue {figures.count(sums.pending)}"),
     ]
     parts += [
         Span(f"{name} {figures.count(value)}", tone)
@@ -108,48 +105,49 @@ def _numbers(scene: Scene, width: int) -> Line:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
         parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
-    return _row_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(scene), width)
+    return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(frame), width)
 
 
-def _alarm(scene: Scene) -> tuple[Span | str, ...]:
-    findings = () if scene.snapshot is None else scene.snapshot.findings
-    loud = [each for each in findings if each.severity is not Severity.INFO]
-    if not loud:
+def _alarm(frame: Frame) -> tuple[Span | str, ...]:
+    """How many findings are more than information."""
+    findings = () if frame.snapshot is None else frame.snapshot.findings
+    serious = [each for each in findings if each.severity is not Severity.INFO]
+    if not serious:
         return (Span("no alarm ", Tone.OK),)
-    critical = any(each.severity is Severity.CRITICAL for each in loud)
+    critical = any(each.severity is Severity.CRITICAL for each in serious)
     mark = "!!" if critical else "!"
-    return (Span(f"{mark} {len(loud)}", Tone.CRIT if critical else Tone.WARN), " ")
+    return (Span(f"{mark} {len(serious)}", Tone.CRIT if critical else Tone.WARN), " ")
 
 
-def banner_lines(scene: Scene, width: int) -> list[Line]:
-    """What a reader must know before trusting a number; at most three lines."""
+def banner_lines(frame: Frame, width: int) -> list[Line]:
+    """Why the numbers below may be wrong or old; at most three lines."""
     found: list[str] = []
-    if scene.trouble and scene.snapshot is not None:
-        found.append(f"ENGINE STOPPED  {scene.trouble}")
-    for link in scene.lost_links:
-        name = _SHORT.get(link.name, link.name)
-        what = f": {link.detail}" if link.detail else ""
-        lasted = figures.age(scene.now - link.since)
-        found.append(f"{name} LOST {lasted}, its values are the last known{what}")
-    if scene.stale and scene.snapshot is not None:
-        at = figures.time_of_day(scene.snapshot.at)
-        sign = scene.glyphs.stale
-        found.append(f"STALE  no news for {figures.age(scene.age_s)}; {sign} values as of {at}Z")
-    if scene.held_back is not None:
-        waiting = f"{scene.held_back} update{'' if scene.held_back == 1 else 's'} waiting"
-        found.append(f"FROZEN  {waiting}; press . to go on")
+    if frame.engine_error and frame.snapshot is not None:
+        found.append(f"ENGINE STOPPED  {frame.engine_error}")
+    for link in frame.lost_links:
+        name = _SHORT_LINK_NAMES.get(link.name, link.name)
+        detail = f": {link.detail}" if link.detail else ""
+        duration = figures.age(frame.now - link.since)
+        found.append(f"{name} LOST {duration}, its values are the last known{detail}")
+    if frame.stale and frame.snapshot is not None:
+        at = figures.time_of_day(frame.snapshot.at)
+        symbol = frame.glyphs.stale
+        found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")
+    if frame.waiting is not None:
+        updates = f"{frame.waiting} update{'' if frame.waiting == 1 else 's'} waiting"
+        found.append(f"FROZEN  {updates}; press . to go on")
     return [
-        line(Span(" " + cut(text, width - 2, scene.glyphs.ellipsis)), base=Tone.ALERT)
+        line(Span(" " + cut(text, width - 2, frame.glyphs.ellipsis)), background=Tone.ALERT)
         for text in found[:_MOST_BANNERS]
     ]
 
 
-def hint_line(actions: Iterable[Action], width: int) -> Line:
-    """The keys worth knowing here, as many as fit."""
+def hint_line(actions: Iterable[UserAction], width: int) -> Line:
+    """The most useful keys of the view, as many as fit."""
     spans: list[Span | str] = [" "]
     for action in sorted((each for each in actions if each.hint), key=lambda each: each.hint):
         hint = (
-            Span(f"<{key_name(action.keys[0])}>", Tone.HEAD),
+            Span(f"<{key_name(action.keys[0])}>", Tone.HEADING),
             Span(f"{action.title} ", Tone.DIM),
         )
         if line_width(line(*spans, *hint)) > width:
@@ -159,21 +157,24 @@ def hint_line(actions: Iterable[Action], width: int) -> Line:
 
 
 def crumb_line(
-    crumbs: Sequence[str], subject: str | None, flash: Span, scene: Scene, width: int
+    crumbs: Sequence[str], subject: str | None, flash: Span, frame: Frame, width: int
 ) -> Line:
-    """Where we came from, the pool under the cursor and why, and the dashboard's last word."""
-    trail = " > ".join(cut(crumb, 40, scene.glyphs.ellipsis) for crumb in crumbs)
-    left: list[Span | str] = [" ", Span(trail, Tone.TITLE)]
+    """The last line: the path of views, and the pool under the cursor with its last reason.
+
+    A `flash` message takes the place of the pool.
+    """
+    path = " > ".join(cut(crumb, 40, frame.glyphs.ellipsis) for crumb in crumbs)
+    left: list[Span | str] = [" ", Span(path, Tone.TITLE)]
     room = width - line_width(line(*left)) - 4
     if flash.text:
-        return ends(left, (Span(cut(flash.text, room), flash.tone), " "), width)
-    row = None if subject is None else scene.row(subject)
+        return left_and_right(left, (Span(cut(flash.text, room), flash.tone), " "), width)
+    row = None if subject is None else frame.row(subject)
     if row is not None and row.view.decision is not None:
-        told = f"{row.key}: {words.last_word(row.view.decision)}"
-        left.append(Span(f"   {cut(told, room, scene.glyphs.ellipsis)}", Tone.DIM))
+        text = f"{row.key}: {words.last_sentence(row.view.decision, frame.at)}"
+        left.append(Span(f"   {cut(text, room, frame.glyphs.ellipsis)}", Tone.DIM))
     return line(*left)
 
 
-def rule_line(scene: Scene, width: int) -> Line:
-    """A line across."""
-    return line(Span(scene.glyphs.horizontal * width, Tone.FRAME))
+def rule_line(frame: Frame, width: int) -> Line:
+    """A horizontal line over the whole width."""
+    return line(Span(frame.glyphs.horizontal * width, Tone.BORDER))

@@ -1,10 +1,10 @@
-"""Lines of styled text as plain values: what every panel draws, without Textual."""
+"""Lines of styled text as plain values, without Textual. Every panel is drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
@@ -12,13 +12,15 @@ from controller.model.text import clean
 
 
 class Tone(StrEnum):
-    """What a piece of text means; the style sheet colours it, and the text itself says it too."""
+    """What a piece of text means. The style sheet gives each tone a colour; the text alone must
+    carry the same meaning, for terminals without colours.
+    """
 
     PLAIN = "plain"
     DIM = "dim"
-    HEAD = "head"
+    HEADING = "heading"
     TITLE = "title"
-    FRAME = "frame"
+    BORDER = "border"
     FOCUS = "focus"
     OK = "ok"
     BUSY = "busy"
@@ -26,46 +28,46 @@ class Tone(StrEnum):
     CRIT = "crit"
     CURSOR = "cursor"
     CURSOR_BLUR = "cursor-blur"
-    BAR = "bar"
+    SORTED = "sorted"
     ALERT = "alert"
 
 
 class Span(NamedTuple):
-    """A run of text in one tone; `ground` is the tone of what lies behind it, as a cursor's."""
+    """A piece of text in one tone; `background` is the tone behind it, for example a cursor's."""
 
     text: str
     tone: Tone = Tone.PLAIN
-    ground: Tone = Tone.PLAIN
+    background: Tone = Tone.PLAIN
 
 
 class Line(NamedTuple):
-    """One line of a panel; `base` is the tone of the whole line, as a cursor's."""
+    """One line of a panel; `background` is the tone behind the whole line."""
 
     spans: tuple[Span, ...] = ()
-    base: Tone = Tone.PLAIN
+    background: Tone = Tone.PLAIN
 
 
-BLANK = Line()
+BLANK: Final = Line()
 
 
-def line(*parts: Span | str, base: Tone = Tone.PLAIN) -> Line:
-    """A line of spans and plain strings; empty ones vanish."""
+def line(*parts: Span | str, background: Tone = Tone.PLAIN) -> Line:
+    """A line of spans and plain strings; empty ones are left out."""
     spans = (part if isinstance(part, Span) else Span(part) for part in parts)
-    return Line(tuple(span for span in spans if span.text), base)
+    return Line(tuple(span for span in spans if span.text), background)
 
 
 def width_of(text: str) -> int:
-    """Cells that a terminal needs for it."""
+    """How many cells the text fills on a terminal."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def line_width(row: Line) -> int:
-    """Cells that a line needs."""
+    """How many cells the line fills."""
     return sum(width_of(span.text) for span in row.spans)
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
-    """Harmless text of at most `width` cells; what was cut ends in the ellipsis."""
+    """The text, cleaned, in at most `width` cells; a text that is too long ends in the ellipsis."""
     safe = clean(text)
     if width_of(safe) <= width:
         return safe
@@ -74,8 +76,8 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     return set_cell_size(safe, width - len(ellipsis)).rstrip() + ellipsis
 
 
-def cut_head(text: str, width: int, ellipsis: str = "…") -> str:
-    """Harmless text of at most `width` cells that keeps its end: names differ there."""
+def cut_start(text: str, width: int, ellipsis: str = "…") -> str:
+    """Like `cut`, but the end of the text is kept: long names differ at their ends."""
     safe = clean(text)
     if width_of(safe) <= width:
         return safe
@@ -89,14 +91,17 @@ def cut_head(text: str, width: int, ellipsis: str = "…") -> str:
 def fit(
     text: str, width: int, *, right: bool = False, keep_end: bool = False, ellipsis: str = "…"
 ) -> str:
-    """Harmless text of exactly `width` cells, padded on the side away from its alignment."""
-    shown = cut_head(text, width, ellipsis) if keep_end else cut(text, width, ellipsis)
+    """The text, cleaned, in exactly `width` cells: cut or filled with blanks.
+
+    `right` aligns it to the right. `keep_end` cuts a long text at its start.
+    """
+    shown = cut_start(text, width, ellipsis) if keep_end else cut(text, width, ellipsis)
     padding = " " * (width - width_of(shown))
     return padding + shown if right else shown + padding
 
 
-def ends(left: Iterable[Span | str], right: Iterable[Span | str], width: int) -> Line:
-    """Left and right parts on one line; where there is no room for both, the right one goes."""
+def left_and_right(left: Iterable[Span | str], right: Iterable[Span | str], width: int) -> Line:
+    """One line with parts at both ends. The right part is left out if both do not fit."""
     start, end = line(*left), line(*right)
     gap = width - line_width(start) - line_width(end)
     if gap < 1:
@@ -105,7 +110,7 @@ def ends(left: Iterable[Span | str], right: Iterable[Span | str], width: int) ->
 
 
 def crop(row: Line, width: int) -> Line:
-    """The line's first `width` cells."""
+    """The first `width` cells of the line."""
     if line_width(row) <= width:
         return row
     kept: list[Span] = []
@@ -117,11 +122,13 @@ def crop(row: Line, width: int) -> Line:
             break
         kept.append(span)
         room -= needed
-    return Line(tuple(kept), row.base)
+    return Line(tuple(kept), row.background)
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Harmless text broken at spaces into lines of at most `width` cells; longer words are cut."""
+    """The text, cleaned, as lines of at most `width` cells, broken at spaces. A word that is longer
+    than a line is broken too.
+    """
     if width < 1:
         return []
     found: list[str] = []

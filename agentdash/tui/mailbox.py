@@ -1,4 +1,4 @@
-"""Hands snapshots from the engine's thread to the screen: the newest waits, older ones go."""
+"""Passes snapshots from the engine's thread to the screen. Only the newest one is kept."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from controller.model.snapshot import Snapshot
 
 
 class Mailbox:
-    """Holds at most one snapshot and knocks at most once until it is taken.
+    """Holds at most one snapshot, and calls `notify` at most once until that snapshot is taken.
 
-    `knock` is called on the publisher's thread and must be quick and safe there.
+    `notify` is called on the publisher's thread. It must be fast and safe to call there.
     """
 
-    def __init__(self, knock: Callable[[], None]) -> None:
-        self._knock = knock
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
         self._lock = threading.Lock()
         self._waiting: Snapshot | None = None
 
     def put(self, snapshot: Snapshot) -> None:
-        """Leave the newest; the reader is told once, however many come before it looks."""
+        """Replace the waiting snapshot. The reader is notified only if none was waiting."""
         with self._lock:
-            knocked = self._waiting is not None
+            notified = self._waiting is not None
             self._waiting = snapshot
-        if not knocked:
-            self._knock()
+        if not notified:
+            self._notify()
 
     def take(self) -> Snapshot | None:
-        """The newest, once."""
+        """Take the waiting snapshot out; None if there is none."""
         with self._lock:
             snapshot, self._waiting = self._waiting, None
         return snapshot

@@ -1,13 +1,13 @@
-"""Every table's columns: pools (short and full), scale events, attention, pods."""
+"""The columns of every table: pools (short and full), scale events, findings, pods."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from agentdash.tui import figures, words
-from agentdash.tui.columns import Column, Ordering, Sort
+from agentdash.tui.columns import Column, Sort, SortKey
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.view import BLIND, PoolRow, Scene
+from agentdash.tui.view import Frame, PoolRow, PoolState
 from controller.model.observation import Pod, PodPhase, WakeWatch
 from controller.model.outcome import OutcomeKind
 from controller.model.snapshot import Finding, ScaleEvent, Severity
@@ -21,111 +21,112 @@ _PHASE_TONES: Final = {
     PodPhase.TERMINATING: Tone.DIM,
     PodPhase.READY: Tone.OK,
 }
-_MARKS: Final = {
+_SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
     Severity.INFO: Span("i", Tone.BUSY),
 }
 
 
-def number(value: int | None, scene: Scene, *, old: bool = False, width: int = 7) -> Span:
-    """A number, `?` where nobody knows it, with `~` where it is only the last known."""
+def number_span(value: int | None, frame: Frame, *, old: bool = False, width: int = 7) -> Span:
+    """A number; `?` if it is not known, with `~` if only the last known value can be shown."""
     if value is None:
-        return Span(scene.glyphs.unknown, Tone.WARN)
+        return Span(frame.glyphs.unknown, Tone.WARN)
     text = figures.count(value, width)
-    if old or scene.stale:
-        return Span(text + scene.glyphs.stale, Tone.WARN)
+    if old or frame.stale:
+        return Span(text + frame.glyphs.stale, Tone.WARN)
     return Span(text, Tone.DIM if value == 0 else Tone.PLAIN)
 
 
-def step(before: int | None, after: int | None, scene: Scene) -> str:
-    """`12→20`, or the one number where nothing changes."""
-    old, new = (scene.glyphs.unknown if n is None else str(n) for n in (before, after))
+def change_text(before: int | None, after: int | None, frame: Frame) -> str:
+    """`12→20`, or one number if it does not change."""
+    old, new = (frame.glyphs.unknown if n is None else str(n) for n in (before, after))
     if before == after:
         return old
-    return f"{old}{scene.glyphs.arrow}{new}"
+    return f"{old}{frame.glyphs.arrow}{new}"
 
 
-def _state(row: PoolRow, scene: Scene) -> Span:
-    del scene
+def _state(row: PoolRow, frame: Frame) -> Span:
+    del frame
     return Span(f"{row.state.mark:<2} {row.state.word}", row.state.tone)
 
 
-def _ready(row: PoolRow, scene: Scene) -> Span:
-    return number(row.ready, scene, old=row.workload_is_old, width=5)
+def _ready(row: PoolRow, frame: Frame) -> Span:
+    return number_span(row.ready, frame, old=row.workload_is_old, width=5)
 
 
-def _next(row: PoolRow, scene: Scene) -> Span:
+def _next(row: PoolRow, frame: Frame) -> Span:
     tone = Tone.DIM if row.current == row.next == 0 else Tone.PLAIN
-    text = step(row.current, row.next, scene)
-    if row.workload_is_old or scene.stale:
-        return Span(text + scene.glyphs.stale, Tone.WARN)
+    text = change_text(row.current, row.next, frame)
+    if row.workload_is_old or frame.stale:
+        return Span(text + frame.glyphs.stale, Tone.WARN)
     return Span(text, Tone.BUSY if row.current != row.next else tone)
 
 
-def _target(row: PoolRow, scene: Scene) -> Span:
-    return number(row.target, scene, width=6)
+def _target(row: PoolRow, frame: Frame) -> Span:
+    return number_span(row.target, frame, width=6)
 
 
-def _demand(row: PoolRow, scene: Scene) -> Span:
-    return number(row.demand, scene, width=4)
+def _demand(row: PoolRow, frame: Frame) -> Span:
+    return number_span(row.demand, frame, width=4)
 
 
-def _pending(row: PoolRow, scene: Scene) -> Span:
-    span = number(row.queue.pending if row.queue else None, scene, old=row.queue_is_old, width=6)
-    if row.queue_is_old or scene.stale:
+def _pending(row: PoolRow, frame: Frame) -> Span:
+    span = number_span(
+        row.queue.pending if row.queue else None, frame, old=row.queue_is_old, width=6
+    )
+    if row.queue_is_old or frame.stale:
         return span
-    trend = {1: scene.glyphs.up, -1: scene.glyphs.down}.get(row.trend, "")
+    trend = {1: frame.glyphs.up, -1: frame.glyphs.down}.get(row.trend, "")
     return Span(trend + span.text, span.tone)
 
 
-def _in_flight(row: PoolRow, scene: Scene) -> Span:
+def _in_flight(row: PoolRow, frame: Frame) -> Span:
     value = row.queue.in_flight if row.queue else None
-    return number(value, scene, old=row.queue_is_old, width=6)
+    return number_span(value, frame, old=row.queue_is_old, width=6)
 
 
-def _pressure(row: PoolRow, scene: Scene) -> Span:
-    if row.pressure is None or row.state is BLIND:
-        return Span(scene.glyphs.unknown, Tone.WARN)
+def _pressure(row: PoolRow, frame: Frame) -> Span:
+    if row.pressure is None or row.state is PoolState.BLIND:
+        return Span(frame.glyphs.unknown, Tone.WARN)
     text = figures.ratio(row.pressure)
-    if row.queue_is_old or row.workload_is_old or scene.stale:
-        return Span(text + scene.glyphs.stale, Tone.WARN)
+    if row.queue_is_old or row.workload_is_old or frame.stale:
+        return Span(text + frame.glyphs.stale, Tone.WARN)
     tone = Tone.WARN if row.pressure > 1 else Tone.DIM if row.pressure == 0 else Tone.PLAIN
     return Span(text, tone)
 
 
-def _bound(row: PoolRow, scene: Scene) -> Span:
+def _bound(row: PoolRow, frame: Frame) -> Span:
     decision = row.view.decision
     if decision is None:
-        return Span(scene.glyphs.none, Tone.DIM)
+        return Span(frame.glyphs.none, Tone.DIM)
     return Span(row.bound, Tone.WARN if decision.gate else Tone.PLAIN)
 
 
-def _range(row: PoolRow, scene: Scene) -> Span:
-    del scene
+def _range(row: PoolRow, frame: Frame) -> Span:
+    del frame
     return Span(f"{row.view.min}/{row.view.max}", Tone.DIM)
 
 
-def _wake(row: PoolRow, scene: Scene) -> Span:
+def _wake(row: PoolRow, frame: Frame) -> Span:
     wake = row.view.observation.wake
     if wake is WakeWatch.OFF:
-        return Span(scene.glyphs.none, Tone.DIM)
+        return Span(frame.glyphs.none, Tone.DIM)
     return Span(str(wake), Tone.WARN if wake is WakeWatch.POLLED else Tone.OK)
 
 
-def _why(row: PoolRow, scene: Scene) -> Span:
+def _why(row: PoolRow, frame: Frame) -> Span:
     decision = row.view.decision
     if decision is None:
         return Span("no decision yet", Tone.DIM)
-    del scene
-    return Span(words.last_word(decision), Tone.PLAIN)
+    return Span(words.last_sentence(decision, frame.at), Tone.PLAIN)
 
 
-def _known(value: float | None) -> Ordering | None:
+def _known(value: float | None) -> SortKey | None:
     return None if value is None else (value,)
 
 
-_POOL: Final = Column[PoolRow](
+_POOL_COLUMN: Final = Column[PoolRow](
     "POOL",
     19,
     lambda row, _: Span(row.key),
@@ -134,19 +135,19 @@ _POOL: Final = Column[PoolRow](
     letter="N",
     keep_end=True,
 )
-_STATE: Final = Column[PoolRow](
+_STATE_COLUMN: Final = Column[PoolRow](
     "STATE", 9, _state, lambda row: (float(row.state.rank),), letter="S", descending=True
 )
-_READY: Final = Column[PoolRow](
+_READY_COLUMN: Final = Column[PoolRow](
     "READY", 6, _ready, lambda row: _known(row.ready), right=True, letter="R", descending=True
 )
-_NEXT: Final = Column[PoolRow](
+_NEXT_COLUMN: Final = Column[PoolRow](
     "NOW→NEXT", 8, _next, lambda row: _known(row.next), right=True, letter="X", descending=True
 )
-_WANT: Final = Column[PoolRow](
+_WANT_COLUMN: Final = Column[PoolRow](
     "WANT", 5, _demand, lambda row: _known(row.demand), right=True, letter="W", descending=True
 )
-_PENDING: Final = Column[PoolRow](
+_PENDING_COLUMN: Final = Column[PoolRow](
     "PENDING",
     8,
     _pending,
@@ -155,16 +156,16 @@ _PENDING: Final = Column[PoolRow](
     letter="Q",
     descending=True,
 )
-_PRESSURE: Final = Column[PoolRow](
+_PRESSURE_COLUMN: Final = Column[PoolRow](
     "PRESS", 6, _pressure, lambda row: _known(row.pressure), right=True, letter="P", descending=True
 )
-_BOUND: Final = Column[PoolRow](
+_BOUND_COLUMN: Final = Column[PoolRow](
     "BOUND", 8, _bound, lambda row: (row.bound,), rank=3, widest=18, letter="B"
 )
-_TIER: Final = Column[PoolRow](
+_TIER_COLUMN: Final = Column[PoolRow](
     "TIER", 10, lambda row, _: Span(row.view.tier), lambda row: (row.view.tier,), rank=4, letter="T"
 )
-_TARGET: Final = Column[PoolRow](
+_TARGET_COLUMN: Final = Column[PoolRow](
     "TARGET",
     7,
     _target,
@@ -174,7 +175,7 @@ _TARGET: Final = Column[PoolRow](
     letter="A",
     descending=True,
 )
-_IN_FLIGHT: Final = Column[PoolRow](
+_IN_FLIGHT_COLUMN: Final = Column[PoolRow](
     "IN FLIGHT",
     9,
     _in_flight,
@@ -184,81 +185,91 @@ _IN_FLIGHT: Final = Column[PoolRow](
     letter="F",
     descending=True,
 )
-_RANGE: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=7, right=True)
-_WAKE: Final = Column[PoolRow]("WAKE", 6, _wake, rank=8)
-_WHY: Final = Column[PoolRow]("WHY", 30, _why, rank=9, widest=200)
+_RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=7, right=True)
+_WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=8)
+_WHY_COLUMN: Final = Column[PoolRow]("WHY", 30, _why, rank=9, widest=200)
 
-POOLS_SHORT: Final = (_POOL, _STATE, _READY, _NEXT, _WANT, _PENDING, _PRESSURE, _BOUND, _TIER)
-POOLS: Final = (
-    _POOL,
-    _TIER,
-    _STATE,
-    _READY,
-    _NEXT,
-    _TARGET,
-    _WANT,
-    _PENDING,
-    _IN_FLIGHT,
-    _RANGE,
-    _PRESSURE,
-    _BOUND,
-    _WAKE,
-    _WHY,
+POOL_COLUMNS_SHORT: Final = (
+    _POOL_COLUMN,
+    _STATE_COLUMN,
+    _READY_COLUMN,
+    _NEXT_COLUMN,
+    _WANT_COLUMN,
+    _PENDING_COLUMN,
+    _PRESSURE_COLUMN,
+    _BOUND_COLUMN,
+    _TIER_COLUMN,
+)
+POOL_COLUMNS: Final = (
+    _POOL_COLUMN,
+    _TIER_COLUMN,
+    _STATE_COLUMN,
+    _READY_COLUMN,
+    _NEXT_COLUMN,
+    _TARGET_COLUMN,
+    _WANT_COLUMN,
+    _PENDING_COLUMN,
+    _IN_FLIGHT_COLUMN,
+    _RANGE_COLUMN,
+    _PRESSURE_COLUMN,
+    _BOUND_COLUMN,
+    _WAKE_COLUMN,
+    _WHY_COLUMN,
 )
 BY_PRESSURE: Final = Sort("PRESS", descending=True)
 
 
-def _change(event: ScaleEvent, scene: Scene) -> Span:
+def _change(event: ScaleEvent, frame: Frame) -> Span:
     difference = event.after - event.before
-    return Span(f"{step(event.before, event.after, scene)} {difference:+d}", Tone.BUSY)
+    return Span(f"{change_text(event.before, event.after, frame)} {difference:+d}", Tone.BUSY)
 
 
-def _because(event: ScaleEvent, scene: Scene) -> Span:
-    del scene
+def _reason(event: ScaleEvent, frame: Frame) -> Span:
+    del frame
     if event.outcome.kind is not OutcomeKind.APPLIED:
         return Span(
-            f"not written, {words.spoken(event.outcome.kind)}: {event.outcome.detail}", Tone.CRIT
+            f"not written, {words.as_words(event.outcome.kind)}: {event.outcome.detail}", Tone.CRIT
         )
-    return Span(words.sentence(event.reason))
+    return Span(words.reason_sentence(event.reason, event.at))
 
 
-EVENTS: Final = (
+EVENT_COLUMNS: Final = (
     Column[ScaleEvent]("TIME", 8, lambda event, _: Span(figures.time_of_day(event.at), Tone.DIM)),
     Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=24, keep_end=True),
     Column[ScaleEvent]("CHANGE", 10, _change),
     Column[ScaleEvent]("BOUND", 8, lambda event, _: Span(event.bound), rank=1),
-    Column[ScaleEvent]("BECAUSE", 26, _because, widest=200),
+    Column[ScaleEvent]("BECAUSE", 26, _reason, widest=200),
 )
-_MARK: Final = Column[Finding]("!", 2, lambda finding, _: _MARKS[finding.severity])
-_SINCE: Final = Column[Finding](
+_MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: _SEVERITY_MARKS[finding.severity])
+_SINCE_COLUMN: Final = Column[Finding](
     "SINCE",
     6,
-    lambda finding, scene: Span(figures.age(scene.now - finding.since), Tone.DIM),
+    lambda finding, frame: Span(figures.age(frame.now - finding.since), Tone.DIM),
     right=True,
     rank=1,
 )
-FINDINGS: Final = (
-    _MARK,
+FINDING_COLUMNS: Final = (
+    _MARK_COLUMN,
     Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), widest=24),
     Column[Finding]("WHAT", 20, lambda finding, _: Span(finding.text), widest=200),
-    _SINCE,
+    _SINCE_COLUMN,
 )
-FINDINGS_NARROW: Final = (
-    _MARK,
+FINDING_COLUMNS_NARROW: Final = (
+    _MARK_COLUMN,
     Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), widest=200),
-    _SINCE,
+    _SINCE_COLUMN,
 )
-PODS: Final = (
+POD_COLUMNS: Final = (
     Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), widest=44, keep_end=True),
     Column[Pod]("PHASE", 11, lambda pod, _: Span(str(pod.phase), _PHASE_TONES[pod.phase])),
     Column[Pod](
         "AGE",
         6,
-        lambda pod, scene: Span(figures.age(scene.now - pod.created_at) if pod.created_at else "-"),
+        lambda pod, frame: Span(figures.age(frame.now - pod.created_at) if pod.created_at else "-"),
         right=True,
     ),
     Column[Pod]("RST", 3, lambda pod, _: Span(str(pod.restarts), Tone.DIM), rank=2, right=True),
-    Column[Pod]("NODE", 16, lambda pod, scene: Span(pod.node or scene.glyphs.none), rank=3),
+    Column[Pod]("NODE", 16, lambda pod, frame: Span(pod.node or frame.glyphs.none), rank=3),
     Column[Pod](
         "WHY IT WAITS",
         26,
@@ -268,15 +279,17 @@ PODS: Final = (
 )
 
 SORT_LETTERS: Final = {
-    column.letter: column.title for column in POOLS if column.letter and column.order is not None
+    column.letter: column.title
+    for column in POOL_COLUMNS
+    if column.letter and column.sort_key is not None
 }
 
 
 def event_key(event: ScaleEvent) -> str:
-    """What makes a scale event itself."""
+    """What tells a scale event from the others."""
     return f"{event.at:.6f} {event.pool} {event.before} {event.after}"
 
 
 def finding_key(finding: Finding) -> str:
-    """What makes a finding itself, though its text changes."""
+    """What tells a finding from the others; its text may change, so it is not part of the key."""
     return f"{finding.kind} {finding.subject}"

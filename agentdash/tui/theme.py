@@ -1,4 +1,4 @@
-"""The colours: told apart by people who see red and green alike, after Okabe and Ito."""
+"""The colours, after Okabe and Ito: people with red-green colour blindness can tell them apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from textual.theme import Theme
 
-SHEETS: Final = ("app.tcss", "overview.tcss", "why.tcss")
+STYLE_SHEETS: Final = ("app.tcss", "overview.tcss", "why.tcss")
 
 THEME: Final = Theme(
     name="agentdash",
@@ -24,15 +24,15 @@ THEME: Final = Theme(
     dark=True,
     variables={
         "quiet": "#8795a3",
-        "frame": "#3d4b59",
-        "cursor-ground": "#24435c",
-        "cursor-ground-blur": "#1c2630",
-        "alert-ground": "#4a2c12",
+        "border-line": "#3d4b59",
+        "cursor-background": "#24435c",
+        "cursor-background-blur": "#1c2630",
+        "alert-background": "#4a2c12",
     },
 )
 
 
 def stylesheet() -> str:
-    """Every style sheet that ships in `styles`, as one text."""
+    """All style sheets of the package `styles`, as one text."""
     folder = files("styles")
-    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SHEETS)
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in STYLE_SHEETS)

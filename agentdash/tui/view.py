@@ -1,47 +1,50 @@
-"""A snapshot as the screens want it: rows with a state word, totals, ages. Pure values."""
+"""A snapshot as the screens need it: one row for each pool, totals and ages. Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from operator import is_
 from typing import Final, NamedTuple
 
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
+from agentdash.tui.words import as_words
 from controller.model.decision import Bound
-from controller.model.ids import PoolKey
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
-from controller.model.outcome import OutcomeKind
+from controller.model.outcome import HARMLESS
 from controller.model.readings import Absent, Fresh, Reading, Stale, last_known
-from controller.model.snapshot import Link, LinkState, PoolView, Role, Snapshot
+from controller.model.snapshot import Link, LinkState, PoolView, Snapshot
 
 STALE_INTERVALS: Final = 2.0
 
 
-class State(NamedTuple):
-    """A pool's state in one word; `mark` repeats the rank without colour."""
+class PoolState(Enum):
+    """The state of a pool in one word. `mark` says without colour how bad it is; the state with the
+    highest `rank` is shown.
+    """
 
-    word: str
-    mark: str
-    tone: Tone
-    rank: int
+    BLIND = ("blind", "!!", Tone.CRIT, 9)
+    CRASH = ("crash", "!!", Tone.CRIT, 8)
+    ERROR = ("error", "!!", Tone.CRIT, 7)
+    STUCK = ("stuck", "!!", Tone.CRIT, 6)
+    STALE = ("stale", "~", Tone.WARN, 5)
+    HELD = ("held", "!", Tone.WARN, 4)
+    CAPPED = ("capped", "!", Tone.WARN, 3)
+    UP = ("up", "", Tone.BUSY, 2)
+    DOWN = ("down", "", Tone.BUSY, 2)
+    OK = ("ok", "", Tone.OK, 1)
+    ZERO = ("zero", "", Tone.DIM, 0)
+
+    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
+        self.word = word
+        self.mark = mark
+        self.tone = tone
+        self.rank = rank
 
 
-BLIND: Final = State("blind", "!!", Tone.CRIT, 9)
-CRASH: Final = State("crash", "!!", Tone.CRIT, 8)
-FAILED: Final = State("error", "!!", Tone.CRIT, 7)
-STUCK: Final = State("stuck", "!!", Tone.CRIT, 6)
-STALE: Final = State("stale", "~", Tone.WARN, 5)
-HELD: Final = State("held", "!", Tone.WARN, 4)
-CAPPED: Final = State("capped", "!", Tone.WARN, 3)
-UP: Final = State("up", "", Tone.BUSY, 2)
-DOWN: Final = State("down", "", Tone.BUSY, 2)
-OKAY: Final = State("ok", "", Tone.OK, 1)
-ZERO: Final = State("zero", "", Tone.DIM, 0)
-
-# a conflict is settled by the next tick, which has seen the newer object
-HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.READ_ONLY, OutcomeKind.CONFLICT})
-# what may hold a pool below its demand for as long as it stands; its own pace is no ceiling
+# the bounds that can keep a target below the demand for as long as they stand
 CEILINGS: Final = frozenset(
     {
         Bound.MAX,
@@ -58,11 +61,16 @@ CEILINGS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """One pool in plain values; a number that nobody knows is None, `~` marks the last known."""
+    """One pool in plain values.
+
+    A number that is not known is None. `queue_is_old` and `workload_is_old` are True if only the
+    last known values can be shown. `trend` is 1 if the queue has grown since the snapshot before,
+    -1 if it has shrunk, else 0.
+    """
 
     key: str
     view: PoolView
-    state: State
+    state: PoolState
     queue: QueueDepth | None
     queue_is_old: bool
     workload: Workload | None
@@ -78,48 +86,55 @@ class PoolRow:
 
     @property
     def current(self) -> int | None:
-        """Replicas that the Deployment asks for."""
+        """`spec.replicas` as it was seen."""
         return None if self.workload is None else self.workload.replicas
 
     @property
     def next(self) -> int | None:
-        """Replicas to set now."""
+        """What `spec.replicas` is set to now."""
         return None if self.view.decision is None else self.view.decision.next
 
     @property
     def target(self) -> int | None:
-        """Replicas it should have."""
+        """Replicas that the pool should have."""
         return None if self.view.decision is None else self.view.decision.target
 
     @property
     def demand(self) -> int | None:
-        """Replicas that the work asks for."""
+        """Replicas that the work asks for, before any limit."""
         return None if self.view.decision is None else self.view.decision.demand
 
     @property
     def bound(self) -> str:
-        """The rule that decided the target, or the gate that holds `next`."""
+        """The gate that holds `next`; without a gate, the rule that decided the target."""
         decision = self.view.decision
-        if decision is None:
-            return ""
-        return str(decision.gate or decision.bound).replace("_", " ")
+        return "" if decision is None else as_words(decision.gate or decision.bound)
 
     @property
-    def haystack(self) -> str:
-        """What a filter looks at."""
+    def filter_text(self) -> str:
+        """The text that a filter searches."""
         return f"{self.key} {self.view.tier} {self.state.word} {self.bound}"
 
 
-def pool_rows(snapshot: Snapshot, before: Snapshot | None = None) -> tuple[PoolRow, ...]:
-    """Every pool of the snapshot; `before` tells which queues grow or shrink."""
-    earlier: Mapping[PoolKey, PoolView] = (
-        {} if before is None else {view.key: view for view in before.pools}
-    )
-    return tuple(pool_row(view, earlier.get(view.key)) for view in snapshot.pools)
+def pool_rows(snapshot: Snapshot, shown: tuple[PoolRow, ...] = ()) -> tuple[PoolRow, ...]:
+    """One row for each pool of the snapshot.
+
+    `shown` are the rows of the snapshot before. A pool that has not changed is the same `PoolView`
+    object in both snapshots; its row is used again. If no row changes, the result is `shown`.
+    """
+    earlier: Sequence[PoolRow | None] = shown
+    if [row.key for row in shown] != [view.key for view in snapshot.pools]:
+        by_key = {row.key: row for row in shown}
+        earlier = [by_key.get(view.key) for view in snapshot.pools]
+    rows = tuple(map(pool_row, snapshot.pools, earlier))
+    unchanged = len(rows) == len(shown) and all(map(is_, rows, shown))
+    return shown if unchanged else rows
 
 
-def pool_row(view: PoolView, before: PoolView | None = None) -> PoolRow:
-    """One pool."""
+def pool_row(view: PoolView, before: PoolRow | None = None) -> PoolRow:
+    """The row of one pool; `before` is its row in the snapshot before."""
+    if before is not None and before.view is view:
+        return replace(before, trend=0) if before.trend else before
     seen = view.observation
     queue, workload = last_known(seen.queue), last_known(seen.workload)
     return PoolRow(
@@ -132,65 +147,65 @@ def pool_row(view: PoolView, before: PoolView | None = None) -> PoolRow:
         workload_is_old=isinstance(seen.workload, Stale),
         pods=last_known(seen.pods),
         pressure=pressure_of(view),
-        trend=_trend(queue, None if before is None else last_known(before.observation.queue)),
+        trend=_trend(queue, None if before is None else before.queue),
     )
 
 
 def pressure_of(view: PoolView) -> float | None:
-    """Demand per ready replica, where none counts as one; None where either is unknown."""
+    """Demand divided by ready replicas, at least one; None if either is not known."""
     workload = last_known(view.observation.workload)
     if view.decision is None or view.decision.demand is None or workload is None:
         return None
     return view.decision.demand / max(workload.ready, 1)
 
 
-def state_of(view: PoolView) -> State:
-    """The worst thing that can be said of it."""
-    found = [*_seen_states(view), *_decided_states(view)]
-    return max(found, key=lambda state: state.rank, default=OKAY)
+def state_of(view: PoolView) -> PoolState:
+    """The worst state that applies to the pool."""
+    found = [*_observed_states(view), *_decided_states(view)]
+    return max(found, key=lambda state: state.rank, default=PoolState.OK)
 
 
-def _seen_states(view: PoolView) -> list[State]:
+def _observed_states(view: PoolView) -> list[PoolState]:
     seen = view.observation
     readings: tuple[Reading[QueueDepth] | Reading[Workload] | Reading[Pods], ...] = (
         seen.queue,
         seen.workload,
         seen.pods,
     )
-    found: list[State] = []
+    found: list[PoolState] = []
     if any(isinstance(reading, Absent) for reading in readings):
-        found.append(BLIND)
+        found.append(PoolState.BLIND)
     if any(isinstance(reading, Stale) for reading in readings):
-        found.append(STALE)
+        found.append(PoolState.STALE)
     pods = last_known(seen.pods)
     if pods is not None and pods.crashing:
-        found.append(CRASH)
+        found.append(PoolState.CRASH)
     if pods is not None and pods.unscheduled:
-        found.append(STUCK)
+        found.append(PoolState.STUCK)
     return found
 
 
-def _decided_states(view: PoolView) -> list[State]:
-    found: list[State] = []
+def _decided_states(view: PoolView) -> list[PoolState]:
+    found: list[PoolState] = []
     decision, workload = view.decision, last_known(view.observation.workload)
     if view.outcome is not None and view.outcome.kind not in HARMLESS:
-        found.append(FAILED)
+        found.append(PoolState.ERROR)
     if decision is None:
         return found
     target, demand, upcoming = decision.target, decision.demand, decision.next
     if decision.gate is not None:
-        found.append(HELD)
+        found.append(PoolState.HELD)
     wants_more = target is not None and demand is not None and target < demand
     if wants_more and decision.bound in CEILINGS:
-        found.append(CAPPED)
+        found.append(PoolState.CAPPED)
     if workload is not None and upcoming is not None:
         if upcoming > min(workload.replicas, workload.ready):
-            found.append(UP)
+            found.append(PoolState.UP)
         elif upcoming < max(workload.replicas, workload.ready):
-            found.append(DOWN)
+            found.append(PoolState.DOWN)
         elif upcoming == 0:
-            found.append(ZERO)
-    return found or [OKAY]
+            found.append(PoolState.ZERO)
+    return found or [PoolState.OK]
 
 
 def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
@@ -199,9 +214,8 @@ def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
     return (queue.total > before.total) - (queue.total < before.total)
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """The fleet in numbers; unknown pools count nothing but `blind`."""
+class Totals(NamedTuple):
+    """Sums over all pools. An unknown number counts as 0."""
 
     pools: int = 0
     at_zero: int = 0
@@ -212,66 +226,94 @@ class Totals:
     starting: int = 0
     stuck: int = 0
     crashing: int = 0
-    queued: int = 0
+    pending: int = 0
     in_flight: int = 0
 
 
-def totals(rows: tuple[PoolRow, ...]) -> Totals:
-    """Sums over all pools."""
-    pods = [row.pods for row in rows if row.pods is not None]
-    queues = [row.queue for row in rows if row.queue is not None]
+NO_TOTALS: Final = Totals()
+
+
+def totals(
+    rows: Sequence[PoolRow], shown: Sequence[PoolRow] = (), shown_totals: Totals = NO_TOTALS
+) -> Totals:
+    """The sums over these rows.
+
+    `shown` and `shown_totals` are the rows and the sums of the snapshot before. Only the rows that
+    differ from them are counted again.
+    """
+    if len(rows) != len(shown):
+        return _sums(rows)
+    changes = [(row, before) for row, before in zip(rows, shown, strict=True) if row is not before]
+    if len(changes) > len(rows) // 2:
+        return _sums(rows)
+    added, removed = _sums(row for row, _ in changes), _sums(before for _, before in changes)
+    each = zip(shown_totals, added, removed, strict=True)
+    return Totals(*(total + more - less for total, more, less in each))
+
+
+def _sums(rows: Iterable[PoolRow]) -> Totals:
+    return Totals(*map(sum, zip(*map(_counts, rows), strict=True)))
+
+
+def _counts(row: PoolRow) -> Totals:
+    """One row as totals."""
+    pods, queue = row.pods, row.queue
     return Totals(
-        pools=len(rows),
-        at_zero=sum(row.state is ZERO for row in rows),
-        blind=sum(row.state is BLIND for row in rows),
-        ready=sum(row.ready or 0 for row in rows),
-        target=sum(row.target or 0 for row in rows),
-        demand=sum(row.demand or 0 for row in rows),
-        starting=sum(each.starting for each in pods),
-        stuck=sum(each.unscheduled for each in pods),
-        crashing=sum(each.crashing for each in pods),
-        queued=sum(queue.pending for queue in queues),
-        in_flight=sum(queue.in_flight for queue in queues),
+        pools=1,
+        at_zero=int(row.state is PoolState.ZERO),
+        blind=int(row.state is PoolState.BLIND),
+        ready=row.ready or 0,
+        target=row.target or 0,
+        demand=row.demand or 0,
+        starting=0 if pods is None else pods.starting,
+        stuck=0 if pods is None else pods.unscheduled,
+        crashing=0 if pods is None else pods.crashing,
+        pending=0 if queue is None else queue.pending,
+        in_flight=0 if queue is None else queue.in_flight,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """All that a screen draws from at one moment; times are Unix seconds.
+class Frame:
+    """Everything that a screen is drawn from at one moment; times are Unix seconds.
 
-    `held_back` is None while the view is live, else how many snapshots came since it was frozen.
-    `trouble` says why the engine does not run, if it does not. `news_at` is when the newest
-    snapshot was taken, which a frozen view does not show.
+    `waiting` is None while the view is live. While it is frozen, it is the number of snapshots that
+    came since then. `newest_at` is the time of the newest snapshot, which a frozen view does not
+    show. `engine_error` says why the engine does not run; None while it runs.
     """
 
-    title: str
     now: float
     started_at: float
     snapshot: Snapshot | None = None
     rows: tuple[PoolRow, ...] = ()
-    totals: Totals = Totals()
-    held_back: int | None = None
-    trouble: str | None = None
-    news_at: float | None = None
+    totals: Totals = NO_TOTALS
+    waiting: int | None = None
+    engine_error: str | None = None
+    newest_at: float | None = None
     glyphs: Glyphs = UNICODE
 
     @property
+    def at(self) -> float:
+        """The time that the numbers and reasons in the frame speak of."""
+        return self.now if self.snapshot is None else self.snapshot.at
+
+    @property
     def age_s(self) -> float:
-        """Seconds since the snapshot was taken."""
+        """The age of the snapshot that is shown."""
         return 0.0 if self.snapshot is None else max(self.now - self.snapshot.at, 0.0)
 
     @property
     def stale(self) -> bool:
-        """Whether more than two intervals have passed without news."""
+        """Whether no snapshot came for more than two intervals."""
         snapshot = self.snapshot
         if snapshot is None:
             return False
-        silence = self.now - (snapshot.at if self.news_at is None else self.news_at)
+        silence = self.now - (snapshot.at if self.newest_at is None else self.newest_at)
         return silence > STALE_INTERVALS * max(snapshot.interval_s, 1.0)
 
     @property
     def waited_s(self) -> float:
-        """Seconds since the dashboard began."""
+        """How long the dashboard has run."""
         return max(self.now - self.started_at, 0.0)
 
     @property
@@ -280,25 +322,20 @@ class Scene:
         links = () if self.snapshot is None else self.snapshot.links
         return tuple(link for link in links if link.state is LinkState.DISCONNECTED)
 
-    @property
-    def writes(self) -> bool:
-        """Whether this process may change anything."""
-        return self.snapshot is not None and self.snapshot.role is Role.LEADER
-
     def row(self, key: str) -> PoolRow | None:
-        """The pool of that key."""
+        """The row of one pool; None if the snapshot does not have it."""
         return next((row for row in self.rows if row.key == key), None)
 
 
 def is_newer(candidate: Snapshot, shown: Snapshot | None) -> bool:
-    """Whether it comes after what is shown: a later process, or a later tick of the same one."""
+    """Whether the snapshot is from a later process, or from a later tick of the same process."""
     if shown is None:
         return True
     return (candidate.epoch, candidate.sequence) > (shown.epoch, shown.sequence)
 
 
 def unready_pods(pods: Pods | None) -> tuple[Pod, ...]:
-    """Pods that do not work yet or no more, the worst first."""
+    """The pods that are not ready, the worst first."""
     if pods is None:
         return ()
     waiting = (pod for pod in pods.items if pod.phase is not PodPhase.READY)

@@ -1,18 +1,33 @@
-"""The one place where codes become prose for the screen."""
+"""The one place in the dashboard that turns reasons and codes into English.
+
+Each function takes `at`, the time that the reason speaks of (Unix seconds): the snapshot's time, or
+a scale event's own.
+"""
 
 from __future__ import annotations
 
-from controller.model.decision import Decision
-from controller.planning.explain import sentence, title
-
-__all__ = ["last_word", "sentence", "spoken", "title"]
+from controller.model.decision import Code, Decision, Reason
+from controller.planning import explain
 
 
-def last_word(decision: Decision) -> str:
-    """The sentence of the rule applied last: why the number is what it is."""
-    return sentence(decision.reasons[-1]) if decision.reasons else "no rule had anything to say"
+def reason_title(code: Code) -> str:
+    """A short name for the rule."""
+    return explain.title(code)
 
 
-def spoken(code: str) -> str:
-    """A code as words: `not_becoming_ready` is `not becoming ready`."""
+def reason_sentence(reason: Reason, at: float) -> str:
+    """What the rule saw and did, as one sentence."""
+    del at  # the durations in a reason were computed at that time already
+    return explain.sentence(reason)
+
+
+def last_sentence(decision: Decision, at: float) -> str:
+    """The sentence of the rule that was applied last: it says why the number is what it is."""
+    if not decision.reasons:
+        return "no rule gave a reason"
+    return reason_sentence(decision.reasons[-1], at)
+
+
+def as_words(code: str) -> str:
+    """A code with spaces: `not_becoming_ready` is `not becoming ready`."""
     return str(code).replace("_", " ")

@@ -1,4 +1,4 @@
-"""The dashboard's speed and its bytes on the wire, beside a bare Textual app in the same run.
+"""The dashboard's speed and the bytes it writes, beside a minimal Textual app in the same run.
 
 `python tests/benchmarks/bench_dashboard.py`, or `pytest -m benchmark tests/benchmarks`.
 """
@@ -40,18 +40,18 @@ import sys, threading, time
 from agentdash.tui.app import run_dashboard
 from tui import scenarios
 
-feed = scenarios.FakeFeed(scenarios.many({pools}, 1, changed={changed}, at=time.time()))
+feed = scenarios.FakeFeed(scenarios.many_pools({pools}, 1, changed={changed}, at=time.time()))
 
 def publish():
     for sequence in range(2, 1000):
         time.sleep(1)
-        feed.publish(scenarios.many({pools}, sequence, changed={changed}, at=time.time()))
+        feed.publish(scenarios.many_pools({pools}, sequence, changed={changed}, at=time.time()))
 
 def start():
     if {live}:
         threading.Thread(target=publish, daemon=True).start()
 
-run_dashboard(feed, clock=time.time, on_ready=start)
+run_dashboard(feed, clock=time.time, on_ready=start, engine_error=lambda: None)
 """
 
 

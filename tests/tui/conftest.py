@@ -1,4 +1,4 @@
-"""How pictures are compared: stored flat as SVG, with a frozen clock and nothing that moves."""
+"""How pictures are compared: one SVG file for each test, all in one folder."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Syrupy wants a folder for each module; pictures for readers lie flat."""
+    """Syrupy warns about files outside a folder for each module; ours are in one folder."""
     config.addinivalue_line("filterwarnings", r"ignore:\s*Can not relate snapshot:UserWarning")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish() -> Generator[None, object, object]:
-    """The report on differing pictures prints the whole environment: it gets none of it."""
+    """The report on pictures that differ prints the environment: hide it from the report."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("TEXTUAL_")}
     with mock.patch.dict(os.environ, kept, clear=True):
         return (yield)
 
 
 class FlatScreenshots(SVGImageExtension):
-    """One file for each test, named after it, in `screenshots/`."""
+    """One file in `screenshots/` for each test, named after the test."""
 
     def serialize(self, data: Any, **options: Any) -> str:
-        """Keep the spaces at the ends of a text: some viewers drop even the non-breaking ones."""
+        """Keep the spaces at both ends of a text: some viewers drop even non-breaking spaces."""
         svg = str(super().serialize(data, **options))
         return svg.replace("<text ", '<text xml:space="preserve" ')
 
@@ -55,13 +55,13 @@ def picture(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., bool]:
-    """`snap_compare` on the pictures in `screenshots/`."""
+    """`snap_compare` with the pictures in `screenshots/`."""
     monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension", FlatScreenshots)
     compare: Callable[..., bool] = request.getfixturevalue("snap_compare")
 
     def same(app: App[None], **options: Any) -> bool:
         equal = compare(app, **options)
-        assert not app.return_code, "the dashboard broke while its picture was taken"
+        assert not app.return_code, "the dashboard failed while its picture was taken"
         return equal
 
     return same
@@ -69,6 +69,6 @@ def picture(
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No colour, size or animation setting of the person who runs the tests."""
+    """Remove the colour and animation settings of the person who runs the tests."""
     for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_ANIMATIONS", "TEXTUAL_FPS", "TEXTUAL_THEME"):
         monkeypatch.delenv(name, raising=False)

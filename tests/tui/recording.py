@@ -1,4 +1,4 @@
-"""A terminal in memory: takes the bytes that a driver would write, and shows them as a screen."""
+"""A terminal in memory: it takes what a driver would write, and shows it as a screen."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 from agentdash.tui.app import Dashboard
 
 
-class Recording(HeadlessDriver):
-    """Keeps what is written; says that it is no headless driver, so that Textual writes."""
+class RecordingDriver(HeadlessDriver):
+    """Keeps what is written. It is not headless for Textual, which would write nothing then."""
 
     @property
     def is_headless(self) -> bool:
@@ -27,15 +27,15 @@ class Recording(HeadlessDriver):
         pass
 
 
-class Tape:
-    """What has been written since it was last read."""
+class Recording:
+    """What was written since it was read last."""
 
     def __init__(self, app: Dashboard) -> None:
         self._app = app
 
     def read(self) -> str:
         driver = self._app._driver
-        assert isinstance(driver, Recording)
+        assert isinstance(driver, RecordingDriver)
         written: list[str] = driver.__dict__.setdefault("written", [])
         text = "".join(written)
         written.clear()
@@ -45,9 +45,9 @@ class Tape:
 @asynccontextmanager
 async def recorded(
     app: Dashboard, size: tuple[int, int]
-) -> AsyncIterator[tuple[Pilot[None], Tape]]:
-    """The dashboard at work on a recording driver."""
-    app.driver_class = Recording
+) -> AsyncIterator[tuple[Pilot[None], Recording]]:
+    """Run the dashboard on a recording driver."""
+    app.driver_class = RecordingDriver
     ready: asyncio.Future[Pilot[None]] = asyncio.get_running_loop().create_future()
     done = asyncio.Event()
 
@@ -59,7 +59,7 @@ async def recorded(
     try:
         pilot = await ready
         await pilot.pause()
-        yield pilot, Tape(app)
+        yield pilot, Recording(app)
     finally:
         done.set()
         app.exit()
@@ -67,13 +67,13 @@ async def recorded(
 
 
 def screen_of(size: tuple[int, int]) -> tuple[pyte.Screen, pyte.Stream]:
-    """An empty terminal of that size."""
+    """An empty terminal of this size."""
     screen = pyte.Screen(*size)
     return screen, pyte.Stream(screen)
 
 
-def pixels(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
-    """Each cell with its character and how it looks."""
+def cells(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
+    """Each cell with its character and its style."""
     return [
         [tuple(screen.buffer[y][x]) for x in range(screen.columns)] for y in range(screen.lines)
     ]

@@ -1,4 +1,4 @@
-"""Fixed snapshots that the tests, the pictures and the benchmarks of the dashboard share."""
+"""Fixed snapshots for the tests, the pictures and the benchmarks of the dashboard."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from controller.model.snapshot import (
 )
 
 NOW = 1_772_453_089.0  # 2026-03-02 12:04:49Z
-EVIL = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\x9b31m\u202eevil\u200b[/][link=http://x]"
+HOSTILE_TEXT = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\x9b31m\u202eevil\u200b[/][link=http://x]"
 
 
 class FakeFeed:
-    """A feed that says what a test tells it to."""
+    """A feed with the snapshots that a test publishes."""
 
     def __init__(self, latest: Snapshot | None = None) -> None:
         self._latest = latest
@@ -82,7 +82,7 @@ def pool(
     current: int = 4,
     demand: int = 7,
     target: int | None = None,
-    following: int | None = None,
+    next_replicas: int | None = None,
     maximum: int = 60,
     minimum: int = 0,
     bound: Bound = Bound.DEMAND,
@@ -95,7 +95,7 @@ def pool(
 ) -> PoolView:
     key = pool_key(tenant, name)
     wanted = demand if target is None else target
-    upcoming = wanted if following is None else following
+    upcoming = wanted if next_replicas is None else next_replicas
     seen = Pods(ready=ready, starting=max(current - ready, 0)) if pods is None else pods
     return PoolView(
         key=key,
@@ -141,8 +141,8 @@ def pool(
     )
 
 
-def crowded() -> PoolView:
-    """Wanted far more than its max; some pods cannot be scheduled, one crashes."""
+def over_max() -> PoolView:
+    """Its demand is far above its max; one pod cannot be scheduled, another one crashes."""
     name = "browser-gpu-7c9f"
     items = (
         Pod(
@@ -212,8 +212,8 @@ def crowded() -> PoolView:
     )
 
 
-def blind() -> PoolView:
-    """Its consumer is missing: nothing is known of its work, nothing is taken away."""
+def blind_pool() -> PoolView:
+    """Its consumer is missing: its demand is unknown, and its replicas are held."""
     view = pool(
         "globex",
         "canary",
@@ -237,8 +237,8 @@ def blind() -> PoolView:
     return replace(view, decision=decision, observation=replace(view.observation, queue=reading))
 
 
-def old_news() -> PoolView:
-    """Its queue was last read 23 s ago."""
+def stale_queue() -> PoolView:
+    """The last good reading of its queue is 23 s old."""
     view = pool(
         "globex",
         "research",
@@ -247,7 +247,7 @@ def old_news() -> PoolView:
         ready=88,
         current=88,
         demand=88,
-        following=88,
+        next_replicas=88,
         gate=Gate.BLIND,
     )
     reading = Stale(
@@ -256,7 +256,7 @@ def old_news() -> PoolView:
     return replace(view, observation=replace(view.observation, queue=reading))
 
 
-def asleep() -> PoolView:
+def at_zero() -> PoolView:
     reason = Reason(code=Code.ASLEEP, value=0, numbers={"cooldown_s": 900.0})
     return pool(
         "initech",
@@ -271,7 +271,7 @@ def asleep() -> PoolView:
     )
 
 
-def refused() -> PoolView:
+def write_refused() -> PoolView:
     outcome = Outcome(
         kind=OutcomeKind.FORBIDDEN,
         status=403,
@@ -310,8 +310,8 @@ def pools() -> tuple[PoolView, ...]:
                 Reason(code=Code.RATE_LIMITED_UP, value=70, numbers={"policy": "5 pods per 60 s"}),
             ),
         ),
-        crowded(),
-        old_news(),
+        over_max(),
+        stale_queue(),
         pool(
             "globex",
             "support-chat",
@@ -334,8 +334,8 @@ def pools() -> tuple[PoolView, ...]:
             target=52,
             reasons=(queue_reason(0, 31, 31), slower),
         ),
-        asleep(),
-        refused(),
+        at_zero(),
+        write_refused(),
         pool(
             "initech",
             "tools-shared",
@@ -345,10 +345,10 @@ def pools() -> tuple[PoolView, ...]:
             ready=9,
             current=9,
             demand=14,
-            following=9,
+            next_replicas=9,
             gate=Gate.FREEZE,
         ),
-        blind(),
+        blind_pool(),
     )
 
 
@@ -474,8 +474,8 @@ def findings() -> tuple[Finding, ...]:
     )
 
 
-def calm(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
-    """A fleet at work, with one of everything that can be wrong with a pool."""
+def mixed_fleet(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
+    """Nine pools, one for each kind of trouble that a pool can have."""
     return Snapshot(
         epoch=NOW - 4821.0,
         sequence=sequence,
@@ -483,7 +483,7 @@ def calm(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
         interval_s=1.0,
         fleet="agents",
         context="prod-eu1",
-        role=Role.LEADER,
+        role=Role.ACTIVE,
         links=links(),
         pools=pools(),
         events=events(),
@@ -499,76 +499,79 @@ def calm(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
     )
 
 
-def empty() -> Snapshot:
-    return replace(calm(), pools=(), events=(), findings=())
+def empty_fleet() -> Snapshot:
+    return replace(mixed_fleet(), pools=(), events=(), findings=())
 
 
-def stale() -> Snapshot:
-    return calm(at=NOW - 47.0)
+def stale_fleet() -> Snapshot:
+    return mixed_fleet(at=NOW - 47.0)
 
 
-def disconnected() -> Snapshot:
-    snapshot = calm()
+def nats_lost() -> Snapshot:
+    snapshot = mixed_fleet()
     return replace(snapshot, links=links(LinkState.DISCONNECTED))
 
 
-def follower() -> Snapshot:
-    return replace(calm(), role=Role.READ_ONLY)
+def read_only() -> Snapshot:
+    return replace(mixed_fleet(), role=Role.READ_ONLY)
 
 
-def hostile() -> Snapshot:
-    """Every text that comes from outside tries to speak to the terminal."""
-    view = crowded()
+def hostile_fleet() -> Snapshot:
+    """Every text that comes from outside contains escape sequences and markup."""
+    text = HOSTILE_TEXT
+    view = over_max()
     seen = view.observation
     assert view.decision is not None
-    pod = Pod(name=EVIL, phase=PodPhase.CRASHING, node=EVIL, reason=EVIL, message=EVIL)
-    workload = Workload(replicas=1, ready=0, labels={EVIL: EVIL}, message=EVIL)
+    pod = Pod(name=text, phase=PodPhase.CRASHING, node=text, reason=text, message=text)
+    workload = Workload(replicas=1, ready=0, labels={text: text}, message=text)
     decision = replace(
         view.decision,
-        pool=PoolKey(EVIL),
-        reasons=(Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": EVIL}),),
+        pool=PoolKey(text),
+        reasons=(Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": text}),),
     )
-    evil = replace(
+    hostile = replace(
         view,
-        key=PoolKey(EVIL),
-        tier=EVIL,
-        tenant=EVIL,
-        namespace=EVIL,
-        deployment=EVIL,
-        stream=EVIL,
-        consumer=EVIL,
+        key=PoolKey(text),
+        tier=text,
+        tenant=text,
+        namespace=text,
+        deployment=text,
+        stream=text,
+        consumer=text,
         decision=decision,
         observation=replace(
             seen,
-            queue=Absent(why=Why.REFUSED, at=NOW - 3, detail=EVIL),
+            queue=Absent(why=Why.REFUSED, at=NOW - 3, detail=text),
             workload=Fresh(value=workload, at=NOW),
             pods=Fresh(value=Pods(ready=0, crashing=1, items=(pod,)), at=NOW),
             wake=WakeWatch.POLLED,
-            wake_detail=EVIL,
-            warnings=(ClusterEvent(at=NOW, reason=EVIL, message=EVIL, object_name=EVIL),),
+            wake_detail=text,
+            warnings=(ClusterEvent(at=NOW, reason=text, message=text, object_name=text),),
         ),
-        outcome=Outcome(kind=OutcomeKind.FAILED, status=500, detail=EVIL),
+        outcome=Outcome(kind=OutcomeKind.FAILED, status=500, detail=text),
     )
-    finding = Finding(severity=Severity.CRITICAL, subject=EVIL, kind=EVIL, text=EVIL, since=NOW)
-    reason = Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": EVIL})
-    link = Link(name=EVIL, state=LinkState.DISCONNECTED, since=NOW - 5, detail=EVIL)
+    finding = Finding(severity=Severity.CRITICAL, subject=text, kind=text, text=text, since=NOW)
+    reason = Reason(code=Code.RATE_LIMITED_UP, value=3, numbers={"policy": text})
+    link = Link(name=text, state=LinkState.DISCONNECTED, since=NOW - 5, detail=text)
     return replace(
-        calm(),
-        fleet=EVIL,
-        context=EVIL,
-        pools=(evil, *pools()[:3]),
+        mixed_fleet(),
+        fleet=text,
+        context=text,
+        pools=(hostile, *pools()[:3]),
         findings=(finding,),
-        events=(event(3, EVIL, 1, 2, Bound.MAX, reason=reason),),
+        events=(event(3, text, 1, 2, Bound.MAX, reason=reason),),
         links=(*links(), link),
     )
 
 
-def many(count: int, sequence: int = 1, *, changed: int = 0, at: float = NOW - 0.4) -> Snapshot:
-    """`count` pools, the first `changed` of which have one more message each time."""
+def many_pools(
+    count: int, sequence: int = 1, *, changed: int = 0, at: float = NOW - 0.4
+) -> Snapshot:
+    """`count` pools; the first `changed` of them have one more message in each snapshot."""
     views = []
     for index in range(count):
         pending = index % 7 + (sequence if index < changed else 0)
         views.append(
             pool(f"tenant-{index // 10:03d}", f"agent-{index:04d}", pending=pending, at=at)
         )
-    return replace(calm(sequence, at=at), pools=tuple(views))
+    return replace(mixed_fleet(sequence, at=at), pools=tuple(views))

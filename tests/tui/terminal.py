@@ -1,4 +1,4 @@
-"""A real dashboard process in a pseudo-terminal, for what only a terminal can tell."""
+"""Runs a real process in a pseudo-terminal, for tests that need a terminal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 class Terminal:
-    """The master side: reads what is written until a condition holds, and types."""
+    """The master side: it reads what the process writes, and types."""
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process = process
@@ -29,15 +29,15 @@ class Terminal:
         self.output = b""
 
     def read_until(self, done: Callable[[bytes], bool]) -> bytes:
-        """Read until the output since the start satisfies `done`."""
-        deadline = time.monotonic() + PATIENCE_S
+        """Read until `done` is true for all output since the start."""
+        deadline = time.monotonic() + TIMEOUT_S
         while not done(self.output):
             left = deadline - time.monotonic()
-            assert left > 0, f"not seen within {PATIENCE_S} s; last output {self.output[-400:]!r}"
+            assert left > 0, f"not seen within {TIMEOUT_S} s; last output {self.output[-400:]!r}"
             if select.select([self.master], [], [], left)[0]:
                 try:
                     chunk = os.read(self.master, 65536)
-                except OSError:  # Linux says EIO once the other side is closed
+                except OSError:  # Linux gives EIO when the other side is closed
                     chunk = b""
                 if not chunk:
                     assert done(self.output), f"ended early: {self.output[-400:]!r}"
@@ -50,22 +50,22 @@ class Terminal:
         os.write(self.master, keys)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the terminal another size."""
+        """Change the size of the terminal."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.process.send_signal(signal.SIGWINCH)
 
     def finish(self) -> int:
-        """Read to the end; returns the exit code."""
+        """Read to the end; return the exit code."""
         with contextlib.suppress(AssertionError):
             self.read_until(lambda _: False)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @contextlib.contextmanager
 def terminal(
     program: str, *, size: tuple[int, int] = (100, 30), environment: Mapping[str, str] | None = None
 ) -> Iterator[Terminal]:
-    """Run a Python program in a pseudo-terminal of that size."""
+    """Run a Python program in a pseudo-terminal of this size."""
     master, slave = pty.openpty()
     width, height = size
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))

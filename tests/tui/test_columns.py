@@ -1,11 +1,11 @@
-"""Tables as data: which columns fit, and in which order rows come."""
+"""Which columns of a table fit, and in which order its rows come."""
 
 from __future__ import annotations
 
 import pytest
 
-from agentdash.tui.columns import Sort, place, sort_rows
-from agentdash.tui.tables import BY_PRESSURE, POOLS, POOLS_SHORT, SORT_LETTERS
+from agentdash.tui.columns import Sort, place_columns, sort_rows
+from agentdash.tui.tables import BY_PRESSURE, POOL_COLUMNS, POOL_COLUMNS_SHORT, SORT_LETTERS
 from agentdash.tui.view import PoolRow, pool_rows
 from tui import scenarios
 
@@ -14,46 +14,53 @@ def keys(rows: list[PoolRow]) -> list[str]:
     return [row.key for row in rows]
 
 
-def test_columns_drop_by_rank_and_are_never_squeezed() -> None:
+def test_columns_are_dropped_by_rank_and_never_made_narrower() -> None:
     for width in range(20, 240):
-        placed = place(POOLS, width)
+        placed = place_columns(POOL_COLUMNS, width)
         assert all(each.width >= each.column.width for each in placed)
-        dropped = [column.rank for column in POOLS if column not in [p.column for p in placed]]
+        dropped = [
+            column.rank for column in POOL_COLUMNS if column not in [p.column for p in placed]
+        ]
         kept = [each.column.rank for each in placed]
         assert not dropped or min(dropped) >= max(kept)
 
 
-def test_the_columns_that_matter_most_fit_eighty_cells() -> None:
-    titles = [each.column.title for each in place(POOLS_SHORT, 76)]
+def test_the_most_important_columns_fit_a_screen_of_eighty_cells() -> None:
+    titles = [each.column.title for each in place_columns(POOL_COLUMNS_SHORT, 76)]
     assert titles == ["POOL", "STATE", "READY", "NOW→NEXT", "WANT", "PENDING", "PRESS", "BOUND"]
 
 
 def test_a_wide_screen_shows_every_column() -> None:
-    placed = place(POOLS, 156)
-    assert len(placed) == len(POOLS)
+    placed = place_columns(POOL_COLUMNS, 156)
+    assert len(placed) == len(POOL_COLUMNS)
     assert sum(each.width for each in placed) + len(placed) - 1 == 156
 
 
-def test_the_greatest_pressure_comes_first_and_the_unknown_last() -> None:
-    rows = sort_rows(pool_rows(scenarios.calm()), POOLS, BY_PRESSURE, lambda row: row.key)
+def test_the_greatest_pressure_comes_first_and_an_unknown_one_last() -> None:
+    rows = sort_rows(
+        pool_rows(scenarios.mixed_fleet()), POOL_COLUMNS, BY_PRESSURE, lambda row: row.key
+    )
     known = [row.pressure for row in rows if row.pressure is not None]
     assert known == sorted(known, reverse=True)
     assert keys(rows)[:2] == ["acme/browser-gpu", "initech/etl"]
     assert keys(rows)[-1] == "globex/canary"
-    turned = sort_rows(rows, POOLS, Sort("PRESS", descending=False), lambda row: row.key)
+    turned = sort_rows(rows, POOL_COLUMNS, Sort("PRESS", descending=False), lambda row: row.key)
     assert keys(turned)[-1] == "globex/canary"
 
 
-def test_equal_rows_keep_one_order_whatever_the_snapshots_order() -> None:
-    rows = pool_rows(scenarios.many(30))
-    one = sort_rows(rows, POOLS, Sort("TIER", descending=True), lambda row: row.key)
-    other = sort_rows(rows[::-1], POOLS, Sort("TIER", descending=True), lambda row: row.key)
+def test_equal_rows_have_one_order_for_every_order_of_the_snapshot() -> None:
+    rows = pool_rows(scenarios.many_pools(30))
+    one = sort_rows(rows, POOL_COLUMNS, Sort("TIER", descending=True), lambda row: row.key)
+    other = sort_rows(rows[::-1], POOL_COLUMNS, Sort("TIER", descending=True), lambda row: row.key)
     assert keys(one) == keys(other)
 
 
 @pytest.mark.parametrize("title", SORT_LETTERS.values())
-def test_every_sort_letter_names_a_column_that_sorts(title: str) -> None:
+def test_every_sort_letter_belongs_to_a_column_that_sorts(title: str) -> None:
     rows = sort_rows(
-        pool_rows(scenarios.calm()), POOLS, Sort(title, descending=False), lambda row: row.key
+        pool_rows(scenarios.mixed_fleet()),
+        POOL_COLUMNS,
+        Sort(title, descending=False),
+        lambda row: row.key,
     )
     assert len(rows) == 9

@@ -1,36 +1,36 @@
-"""What is typed: commands with completion and the nearest word, filters with ! and regex."""
+"""What a person types: commands with their completion, and filters."""
 
 from __future__ import annotations
 
 import pytest
 
-from agentdash.tui.commands import Order, UnknownCommandError, complete, parse
+from agentdash.tui.commands import ParsedCommand, UnknownCommandError, complete, parse
 from agentdash.tui.filters import parse_filter
 
 POOLS = ["acme/coder", "acme/browser", "globex/coder"]
 
 
 @pytest.mark.parametrize(
-    ("text", "order"),
+    ("text", "command"),
     [
-        ("ov", Order("overview")),
-        ("pulses", Order("overview")),
-        ("pl", Order("pools")),
-        ("pools /cold", Order("pools", filter="cold")),
-        ("why browser", Order("why", pool="acme/browser")),
-        ("why acme/coder", Order("why", pool="acme/coder")),
-        ("why glob", Order("why", pool="globex/coder")),
-        ("why", Order("why", pool="acme/browser")),
-        ("q", Order("quit")),
+        ("ov", ParsedCommand("overview")),
+        ("pulses", ParsedCommand("overview")),
+        ("pl", ParsedCommand("pools")),
+        ("pools /cold", ParsedCommand("pools", filter="cold")),
+        ("why browser", ParsedCommand("why", pool="acme/browser")),
+        ("why acme/coder", ParsedCommand("why", pool="acme/coder")),
+        ("why glob", ParsedCommand("why", pool="globex/coder")),
+        ("why", ParsedCommand("why", pool="acme/browser")),
+        ("q", ParsedCommand("quit")),
         ("?", None),
     ],
 )
-def test_a_line_means_one_thing(text: str, order: Order | None) -> None:
-    if order is None:
+def test_a_line_is_parsed(text: str, command: ParsedCommand | None) -> None:
+    if command is None:
         with pytest.raises(UnknownCommandError):
             parse(text, POOLS)
     else:
-        assert parse(text, POOLS, selected="acme/browser") == order
+        assert parse(text, POOLS, selected="acme/browser") == command
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_line_means_one_thing(text: str, order: Order | None) -> None:
     [
         ("pols", "try pools"),
         ("zzzz", "? lists all"),
-        ("why coder", "may be acme/coder, globex/coder"),
+        ("why coder", "can be acme/coder, globex/coder"),
         ("why acme/codr", "try acme/coder"),
         ("why", "which pool"),
     ],
 )
-def test_an_unknown_word_is_answered_with_the_nearest(text: str, said: str) -> None:
+def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> None:
     with pytest.raises(UnknownCommandError, match=said.replace("?", r"\?")):
         parse(text, POOLS)
 
@@ -55,17 +55,17 @@ def test_commands_and_pools_are_completed() -> None:
     assert complete("pools x", POOLS) == ()
 
 
-def test_a_filter_is_a_regex_without_regard_to_case() -> None:
+def test_a_filter_is_a_regex_that_ignores_case() -> None:
     assert parse_filter("ACME|glob").passes("globex/coder growth ok")
     assert not parse_filter("^coder").passes("acme/coder")
 
 
-def test_an_exclamation_mark_turns_it_round() -> None:
+def test_an_exclamation_mark_inverts_the_filter() -> None:
     assert parse_filter("!acme").passes("globex/coder")
     assert not parse_filter("!acme").passes("acme/coder")
 
 
-def test_what_is_no_regex_is_text_and_says_so() -> None:
+def test_an_invalid_regex_is_searched_as_text_and_the_note_says_so() -> None:
     found = parse_filter("[acme")
     assert found.passes("x [acme y")
     assert not found.passes("acme")

@@ -1,4 +1,4 @@
-"""Lines: widths are kept whatever the text, and nothing harmful passes."""
+"""Lines have the right width for every text, and contain no harmful character."""
 
 from __future__ import annotations
 
@@ -10,58 +10,58 @@ from agentdash.tui import figures
 from agentdash.tui.actions import ACTIONS
 from agentdash.tui.glyphs import ASCII, UNICODE, Glyphs
 from agentdash.tui.header import banner_lines, crumb_line, header_lines, hint_line
-from agentdash.tui.helping import help_lines
+from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import (
     Line,
     Span,
     crop,
     cut,
-    cut_head,
-    ends,
+    cut_start,
     fit,
+    left_and_right,
     line,
     line_width,
     width_of,
     wrap,
 )
-from agentdash.tui.view import Scene, pool_rows, totals
+from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import decision_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
 from tui import scenarios
 
 
 @given(st.text(), st.integers(min_value=0, max_value=40), st.booleans())
-def test_fitted_text_has_exactly_its_width(text: str, width: int, right: bool) -> None:
+def test_fitted_text_has_exactly_the_width(text: str, width: int, right: bool) -> None:
     assert width_of(fit(text, width, right=right)) == width
     assert width_of(fit(text, width, keep_end=right)) == width
 
 
 @given(st.text(), st.integers(min_value=1, max_value=40))
-def test_wrapped_text_is_never_wider_and_loses_nothing_but_blanks(text: str, width: int) -> None:
+def test_wrapped_text_fits_and_loses_only_blanks(text: str, width: int) -> None:
     parts = wrap(text, width)
     assert all(width_of(part) <= max(width, 2) for part in parts)
     kept = "".join("".join(parts).split())
     assert len(kept) == len("".join(cut(text, 10_000).split()))
 
 
-def test_cut_text_says_so() -> None:
+def test_cut_text_has_an_ellipsis() -> None:
     assert cut("abcdefgh", 5) == "abcd…"
     assert cut("abcdefgh", 5, "..") == "abc.."
     assert cut("日本語", 5) == "日本…"
-    assert cut_head("tenant-009/agent-0099", 12) == "…/agent-0099"
-    assert cut_head("日本語", 5) == "…本語"
+    assert cut_start("tenant-009/agent-0099", 12) == "…/agent-0099"
+    assert cut_start("日本語", 5) == "…本語"
 
 
-def test_escapes_and_bidi_marks_never_come_through() -> None:
-    assert not set(cut(scenarios.EVIL, 200)) & set("\x1b\x07\x9b\u202e\u200b")
+def test_escape_sequences_and_bidi_marks_are_removed() -> None:
+    assert not set(cut(scenarios.HOSTILE_TEXT, 200)) & set("\x1b\x07\x9b\u202e\u200b")
 
 
-def test_the_right_end_goes_when_there_is_no_room() -> None:
-    assert ends(("left",), ("right",), 20).spans[-1].text == "right"
-    assert ends(("left",), ("right",), 8) == line("left")
+def test_the_right_part_is_left_out_when_there_is_no_room() -> None:
+    assert left_and_right(("left",), ("right",), 20).spans[-1].text == "right"
+    assert left_and_right(("left",), ("right",), 8) == line("left")
 
 
-def test_a_cropped_line_keeps_its_tones() -> None:
+def test_a_cropped_line_keeps_its_first_cells() -> None:
     assert crop(line("abc", Span("defg")), 5) == line("abc", Span("de"))
 
 
@@ -75,7 +75,7 @@ def test_a_cropped_line_keeps_its_tones() -> None:
         (52_340, 5, "52.3k"),
     ],
 )
-def test_counts_are_grouped_or_shortened(number: int, width: int, shown: str) -> None:
+def test_counts_have_commas_or_a_suffix(number: int, width: int, shown: str) -> None:
     assert figures.count(number, width) == shown
 
 
@@ -87,56 +87,55 @@ def test_ages_are_short(seconds: float, shown: str) -> None:
     assert figures.age(seconds) == shown
 
 
-def scene_of(snapshot: Snapshot, glyphs: Glyphs = UNICODE) -> Scene:
+def frame_of(snapshot: Snapshot, glyphs: Glyphs = UNICODE) -> Frame:
     rows = pool_rows(snapshot)
-    return Scene(
-        "agentdash",
+    return Frame(
         scenarios.NOW,
         scenarios.NOW,
         snapshot=snapshot,
         rows=rows,
         totals=totals(rows),
-        held_back=3,
-        trouble="it broke",
+        waiting=3,
+        engine_error="it failed",
         glyphs=glyphs,
     )
 
 
 SNAPSHOTS = {
-    "calm": scenarios.calm(),
-    "stale": scenarios.stale(),
-    "disconnected": scenarios.disconnected(),
-    "hostile": scenarios.hostile(),
-    "empty": scenarios.empty(),
+    "mixed": scenarios.mixed_fleet(),
+    "stale": scenarios.stale_fleet(),
+    "disconnected": scenarios.nats_lost(),
+    "hostile": scenarios.hostile_fleet(),
+    "empty": scenarios.empty_fleet(),
 }
 
 
-def everything(scene: Scene, width: int) -> list[Line]:
-    """Every line that a screen of this width may show beside its tables."""
+def all_lines(frame: Frame, width: int) -> list[Line]:
+    """Every line that a screen of this width can show, without the tables."""
     found = [
-        *header_lines(scene, width, 2),
-        *banner_lines(scene, width),
+        *header_lines(frame, width, 2),
+        *banner_lines(frame, width),
         hint_line(ACTIONS, width),
         *help_lines(ACTIONS, width),
     ]
-    for row in scene.rows:
-        found.append(crumb_line(("overview", "why"), row.key, Span(""), scene, width))
-        found += decision_lines(row, scene, width, 8)
-        found += decision_lines(row, scene, width, 30)
-        found += now_lines(row, scene, width)
-        found += reading_lines(row, scene, width)
+    for row in frame.rows:
+        found.append(crumb_line(("overview", "why"), row.key, Span(""), frame, width))
+        found += decision_lines(row, frame, width, 8)
+        found += decision_lines(row, frame, width, 30)
+        found += now_lines(row, frame, width)
+        found += reading_lines(row, frame, width)
     return found
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
 @pytest.mark.parametrize("width", [78, 80, 100, 139, 160, 240])
 def test_no_line_is_wider_than_its_screen(name: str, width: int) -> None:
-    scene = scene_of(SNAPSHOTS[name])
-    wide = [row for row in everything(scene, width) if line_width(row) > width]
+    frame = frame_of(SNAPSHOTS[name])
+    wide = [row for row in all_lines(frame, width) if line_width(row) > width]
     assert not wide
 
 
-def test_with_ascii_glyphs_no_line_holds_another_sign() -> None:
-    scene = scene_of(scenarios.calm(), ASCII)
-    shown = "".join(span.text for row in everything(scene, 160) for span in row.spans)
+def test_with_ascii_glyphs_every_line_is_ascii() -> None:
+    frame = frame_of(scenarios.mixed_fleet(), ASCII)
+    shown = "".join(span.text for row in all_lines(frame, 160) for span in row.spans)
     assert shown.replace("NOW→NEXT", "").isascii()

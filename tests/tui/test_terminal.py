@@ -1,4 +1,4 @@
-"""The dashboard as a process in a terminal: start, end, breaking, colours."""
+"""The dashboard as a process in a terminal: how it starts, ends and fails, and its colours."""
 
 from __future__ import annotations
 
@@ -15,29 +15,40 @@ import sys
 from agentdash.tui.app import run_dashboard
 from tui import scenarios
 feed = scenarios.FakeFeed(scenarios.{scenario}())
-sys.exit(run_dashboard(feed, clock=scenarios.FixedClock(), on_ready={on_ready}))
+sys.exit(
+    run_dashboard(
+        feed,
+        clock=scenarios.FixedClock(),
+        on_ready={on_ready},
+        engine_error=lambda: None,
+    )
+)
 """
-BREAK = """
+FAIL = """
 import sys
 from agentdash.tui import app
 from tui import scenarios
 
-def broken(*_):
+def failing(*_):
     secret = "canary-in-a-local-variable"
-    raise RuntimeError("a widget broke")
+    raise RuntimeError("a widget failed")
 
-app.OverviewScreen.draw_body = broken
-sys.exit(app.run_dashboard(scenarios.FakeFeed(scenarios.calm()), clock=scenarios.FixedClock()))
+app.OverviewScreen.draw_body = failing
+feed = scenarios.FakeFeed(scenarios.mixed_fleet())
+clock = scenarios.FixedClock()
+sys.exit(
+    app.run_dashboard(feed, clock=clock, on_ready=lambda: None, engine_error=lambda: None)
+)
 """
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOWN_CURSOR = b"\x1b[?25h"
 
 
-def run(scenario: str = "calm", on_ready: str = "None") -> str:
+def run(scenario: str = "mixed_fleet", on_ready: str = "lambda: None") -> str:
     return RUN.format(scenario=scenario, on_ready=on_ready)
 
 
-def test_it_starts_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
+def test_it_starts_and_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
     with terminal(run()) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         seen.type(b"q")
@@ -46,31 +57,31 @@ def test_it_starts_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
         assert SHOWN_CURSOR in seen.output
 
 
-def test_ready_is_told_after_the_first_paint() -> None:
-    told = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
-    with terminal(run(on_ready=told)) as seen:
+def test_ready_is_called_after_the_first_paint() -> None:
+    on_ready = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
+    with terminal(run(on_ready=on_ready)) as seen:
         output = seen.read_until(lambda output: b"<<READY>>" in output)
         assert b"prod-eu1" in output[: output.index(b"<<READY>>")]
 
 
 @pytest.mark.parametrize("keys", [b"\r", b"d", b"?", b":pl\r", b"\x10"])
-def test_ready_is_told_even_to_those_who_type_before_the_first_paint(keys: bytes) -> None:
-    told = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
-    with terminal(run(on_ready=told)) as seen:
+def test_ready_is_called_if_a_key_is_pressed_before_the_first_paint(keys: bytes) -> None:
+    on_ready = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
+    with terminal(run(on_ready=on_ready)) as seen:
         seen.type(keys)
         seen.read_until(lambda output: b"<<READY>>" in output)
 
 
-def test_a_widget_that_breaks_gives_the_terminal_back_and_says_what_broke() -> None:
-    with terminal(BREAK) as seen:
+def test_a_widget_that_fails_leaves_a_clean_terminal_and_the_error() -> None:
+    with terminal(FAIL) as seen:
         assert seen.finish() == 1
         after = seen.output[seen.output.rindex(LEFT_ALTERNATE_SCREEN) :]
         assert SHOWN_CURSOR in seen.output
-        assert b"a widget broke" in after
+        assert b"a widget failed" in after
         assert b"canary-in-a-local-variable" not in seen.output
 
 
-def test_no_color_means_no_colour() -> None:
+def test_with_no_color_there_are_no_colours() -> None:
     with terminal(run(), environment={"NO_COLOR": "1"}) as seen:
         output = seen.read_until(lambda output: b"browser-gpu" in output)
         codes = re.findall(rb"\x1b\[([0-9;]*)m", output)
@@ -82,14 +93,14 @@ def test_no_color_means_no_colour() -> None:
 
 
 @pytest.mark.parametrize("term", ["dumb", "linux", "vt100"])
-def test_poor_terminals_do_not_break_it(term: str) -> None:
+def test_it_works_on_simple_terminals(term: str) -> None:
     with terminal(run(), environment={"TERM": term, "COLORTERM": ""}) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         seen.type(b"q")
         assert seen.finish() == 0
 
 
-def test_it_survives_a_storm_of_sizes() -> None:
+def test_it_survives_many_resizes() -> None:
     with terminal(run()) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         for size in ((20, 5), (160, 45), (61, 15), (100, 30)):
@@ -98,8 +109,8 @@ def test_it_survives_a_storm_of_sizes() -> None:
         assert seen.finish() == 0
 
 
-def test_hostile_text_leaves_the_real_terminal_alone() -> None:
-    with terminal(run("hostile")) as seen:
+def test_no_hostile_sequence_reaches_a_real_terminal() -> None:
+    with terminal(run("hostile_fleet")) as seen:
         output = seen.read_until(lambda output: b"app.quit()" in output)
         assert b"\x1b]52" not in output
         assert b"\x9b31m" not in output.replace(b"\xc2\x9b", b"\x9b")

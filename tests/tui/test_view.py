@@ -1,13 +1,26 @@
-"""Snapshots as rows: states, pressure, totals, what is old."""
+"""Snapshots as rows: states, pressure, totals, trends, and rows that are used again."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentdash.tui.glyphs import UNICODE
-from agentdash.tui.stage import Stage
-from agentdash.tui.view import Scene, is_newer, pool_row, pool_rows, totals, unready_pods
+from agentdash.tui.view import (
+    Frame,
+    PoolRow,
+    Totals,
+    is_newer,
+    pool_row,
+    pool_rows,
+    totals,
+    unready_pods,
+)
+from agentdash.tui.view_state import ViewState
 from controller.model.decision import Bound, Gate
 from controller.model.observation import PodPhase
 from controller.model.outcome import Outcome, OutcomeKind
@@ -18,28 +31,28 @@ from tui import scenarios
 @pytest.mark.parametrize(
     ("view", "word"),
     [
-        (scenarios.blind(), "blind"),
-        (scenarios.crowded(), "crash"),
-        (scenarios.refused(), "error"),
-        (scenarios.old_news(), "stale"),
-        (scenarios.pool(demand=7, following=4, gate=Gate.FREEZE), "held"),
+        (scenarios.blind_pool(), "blind"),
+        (scenarios.over_max(), "crash"),
+        (scenarios.write_refused(), "error"),
+        (scenarios.stale_queue(), "stale"),
+        (scenarios.pool(demand=7, next_replicas=4, gate=Gate.FREEZE), "held"),
         (scenarios.pool(demand=7, target=5, bound=Bound.MAX), "capped"),
         (scenarios.pool(demand=7, target=4), "ok"),
         (scenarios.pool(demand=7), "up"),
         (scenarios.pool(demand=2), "down"),
         (scenarios.pool(demand=4), "ok"),
-        (scenarios.asleep(), "zero"),
+        (scenarios.at_zero(), "zero"),
     ],
 )
-def test_the_state_is_the_worst_thing_that_can_be_said(view: PoolView, word: str) -> None:
+def test_the_worst_state_is_shown(view: PoolView, word: str) -> None:
     assert pool_row(view).state.word == word
 
 
-def test_a_pool_whose_replicas_still_start_is_on_its_way_up() -> None:
+def test_a_pool_with_starting_replicas_is_up() -> None:
     assert pool_row(scenarios.pool(ready=2, current=4, demand=4)).state.word == "up"
 
 
-def test_a_conflict_is_no_error_since_the_next_tick_settles_it() -> None:
+def test_a_conflict_is_no_error_because_the_next_tick_decides_again() -> None:
     view = scenarios.pool(demand=4, outcome=Outcome(kind=OutcomeKind.CONFLICT, status=409))
     assert pool_row(view).state.word == "ok"
 
@@ -49,68 +62,127 @@ def test_pressure_is_demand_per_ready_replica() -> None:
     assert pool_row(scenarios.pool(demand=3, ready=0, current=0)).pressure == 3.0
 
 
-def test_unknown_demand_has_no_pressure_rather_than_none_at_all() -> None:
-    assert pool_row(scenarios.blind()).pressure is None
+def test_with_unknown_demand_the_pressure_is_unknown() -> None:
+    assert pool_row(scenarios.blind_pool()).pressure is None
 
 
-def test_totals_leave_out_what_is_not_known() -> None:
-    sums = totals(pool_rows(scenarios.calm()))
+def test_totals_count_only_what_is_known() -> None:
+    sums = totals(pool_rows(scenarios.mixed_fleet()))
     assert sums.pools == 9
     assert sums.blind == 1
     assert sums.at_zero == 1
     known = [view for view in scenarios.pools() if view.key != "globex/canary"]
-    assert sums.queued == totals(tuple(map(pool_row, known))).queued
+    assert sums.pending == totals(tuple(map(pool_row, known))).pending
 
 
-def test_a_queue_that_grew_since_the_last_snapshot_points_up() -> None:
-    before, after = scenarios.many(2, 1, changed=1), scenarios.many(2, 2, changed=1)
-    first, second = pool_rows(after, before)
+def test_a_queue_that_grew_since_the_snapshot_before_points_up() -> None:
+    before, after = scenarios.many_pools(2, 1, changed=1), scenarios.many_pools(2, 2, changed=1)
+    first, second = pool_rows(after, pool_rows(before))
     assert (first.trend, second.trend) == (1, 0)
 
 
-def test_a_snapshot_is_newer_by_process_and_then_by_tick() -> None:
-    shown = scenarios.calm(10)
-    assert is_newer(scenarios.calm(11), shown)
-    assert not is_newer(scenarios.calm(10), shown)
-    assert not is_newer(scenarios.calm(9), shown)
-    assert is_newer(replace(scenarios.calm(1), epoch=shown.epoch + 5), shown)
-    assert not is_newer(replace(scenarios.calm(99), epoch=shown.epoch - 5), shown)
+def test_a_snapshot_is_newer_if_its_process_or_its_tick_is_later() -> None:
+    shown = scenarios.mixed_fleet(10)
+    assert is_newer(scenarios.mixed_fleet(11), shown)
+    assert not is_newer(scenarios.mixed_fleet(10), shown)
+    assert not is_newer(scenarios.mixed_fleet(9), shown)
+    assert is_newer(replace(scenarios.mixed_fleet(1), epoch=shown.epoch + 5), shown)
+    assert not is_newer(replace(scenarios.mixed_fleet(99), epoch=shown.epoch - 5), shown)
 
 
-def test_news_is_old_after_two_intervals() -> None:
-    def scene(age: float) -> Scene:
-        return Scene("t", scenarios.NOW, scenarios.NOW, scenarios.calm(at=scenarios.NOW - age))
+def test_a_snapshot_is_stale_after_two_intervals() -> None:
+    def frame(age: float) -> Frame:
+        return Frame(scenarios.NOW, scenarios.NOW, scenarios.mixed_fleet(at=scenarios.NOW - age))
 
-    assert not scene(1.9).stale
-    assert scene(2.1).stale
-    assert not scene(-3.0).stale
+    assert not frame(1.9).stale
+    assert frame(2.1).stale
+    assert not frame(-3.0).stale
 
 
-def test_pods_that_wait_come_worst_first() -> None:
-    row = pool_row(scenarios.crowded())
+def test_pods_that_are_not_ready_come_worst_first() -> None:
+    row = pool_row(scenarios.over_max())
     phases = [pod.phase for pod in unready_pods(row.pods)]
     assert phases == [PodPhase.CRASHING, PodPhase.UNSCHEDULED, PodPhase.STARTING]
 
 
-def test_the_gate_takes_the_bounds_place_where_it_holds() -> None:
+def test_a_gate_is_shown_instead_of_the_bound() -> None:
     assert pool_row(scenarios.pool(gate=Gate.NOT_BECOMING_READY)).bound == "not becoming ready"
     assert pool_row(scenarios.pool()).bound == "demand"
 
 
-def test_a_stage_refuses_what_is_older_and_counts_what_it_holds_back() -> None:
-    stage = Stage("t", scenarios.NOW, UNICODE)
-    assert stage.accept(scenarios.calm(5))
-    assert not stage.accept(scenarios.calm(4))
-    stage.toggle_freeze()
-    assert stage.accept(scenarios.calm(6))
-    held = stage.refresh(scenarios.NOW, None)
-    assert (held.held_back, held.snapshot) == (1, scenarios.calm(5))
-    stage.toggle_freeze()
-    assert stage.refresh(scenarios.NOW, None).snapshot == scenarios.calm(6)
+def test_an_older_snapshot_is_ignored_and_a_frozen_view_counts_the_newer_ones() -> None:
+    state = ViewState(scenarios.NOW, UNICODE)
+    assert state.accept(scenarios.mixed_fleet(5))
+    assert not state.accept(scenarios.mixed_fleet(4))
+    state.toggle_freeze()
+    assert state.accept(scenarios.mixed_fleet(6))
+    frozen = state.refresh(scenarios.NOW, None)
+    assert (frozen.waiting, frozen.snapshot) == (1, scenarios.mixed_fleet(5))
+    state.toggle_freeze()
+    assert state.refresh(scenarios.NOW, None).snapshot == scenarios.mixed_fleet(6)
 
 
 def test_a_view_frozen_before_the_first_snapshot_still_shows_it() -> None:
-    stage = Stage("t", scenarios.NOW, UNICODE)
-    stage.toggle_freeze()
-    stage.accept(scenarios.calm(5))
-    assert stage.scene.snapshot == scenarios.calm(5)
+    state = ViewState(scenarios.NOW, UNICODE)
+    state.toggle_freeze()
+    state.accept(scenarios.mixed_fleet(5))
+    assert state.frame.snapshot == scenarios.mixed_fleet(5)
+
+
+def test_the_row_of_an_unchanged_pool_is_used_again() -> None:
+    before, after = scenarios.many_pools(4, 1), scenarios.many_pools(4, 2, changed=4)
+    shown = pool_rows(before)
+    rows = pool_rows(replace(after, pools=(after.pools[0], *before.pools[1:])), shown)
+    assert [row is old for row, old in zip(rows, shown, strict=True)] == [False, True, True, True]
+    assert rows[0] == pool_row(after.pools[0], shown[0])
+
+
+def test_without_any_change_the_rows_are_the_same_object() -> None:
+    shown = pool_rows(scenarios.mixed_fleet(1))
+    same = replace(scenarios.mixed_fleet(2), pools=tuple(row.view for row in shown))
+    assert pool_rows(same, shown) is shown
+    assert totals(shown, shown, Totals(pools=7)) == Totals(pools=7)
+
+
+def test_an_unchanged_pool_loses_its_trend() -> None:
+    before, after = scenarios.many_pools(1, 1, changed=1), scenarios.many_pools(1, 2, changed=1)
+    grown = pool_rows(after, pool_rows(before))
+    steady = pool_rows(replace(after, sequence=3), grown)
+    assert (grown[0].trend, steady[0].trend) == (1, 0)
+    assert pool_rows(replace(after, sequence=4), steady) is steady
+
+
+def test_a_row_is_used_again_when_its_place_changes() -> None:
+    snapshot = scenarios.many_pools(3)
+    shown = pool_rows(snapshot)
+    first, second, third = snapshot.pools
+    moved = pool_rows(replace(snapshot, pools=(third, scenarios.blind_pool(), first)), shown)
+    assert moved[0] is shown[2]
+    assert moved[2] is shown[0]
+    assert pool_rows(replace(snapshot, pools=(first, second)), shown) == shown[:2]
+
+
+views = st.lists(
+    st.sampled_from([*scenarios.pools(), *scenarios.many_pools(3).pools]),
+    max_size=8,
+    unique_by=lambda view: view.key,
+)
+
+
+@given(st.lists(views, min_size=1, max_size=5))
+def test_rows_and_totals_are_equal_with_and_without_the_rows_before(
+    history: list[list[PoolView]],
+) -> None:
+    """The trend is left out: it is the only value that depends on the snapshot before."""
+    rows, sums = pool_rows(scenarios.empty_fleet()), Totals()
+    for pools in history:
+        snapshot = replace(scenarios.empty_fleet(), pools=tuple(pools))
+        shown, shown_sums = rows, sums
+        rows = pool_rows(snapshot, shown)
+        sums = totals(rows, shown, shown_sums)
+        assert tuple(map(without_trend, rows)) == tuple(map(without_trend, pool_rows(snapshot)))
+        assert sums == totals(rows)
+
+
+def without_trend(row: PoolRow) -> PoolRow:
+    return dataclasses.replace(row, trend=0)

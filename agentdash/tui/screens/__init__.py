@@ -1,1 +1,1 @@
-"""The views: each puts panels on the screen and fills them from a scene."""
+"""The views: each one puts panels on the screen and fills them from a frame."""

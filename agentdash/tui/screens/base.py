@@ -1,4 +1,4 @@
-"""What every view has in common: header, banners, body, prompt, hints and crumbs."""
+"""What every view has: header, banners, body, prompt, key hints and the last line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui.actions import Action, Scope, live
+from agentdash.tui.actions import KeyScope, UserAction, actions_in
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     banner_lines,
@@ -22,49 +22,50 @@ from agentdash.tui.header import (
     rule_line,
 )
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.view import Scene
-from agentdash.tui.widgets.lined import Lined
+from agentdash.tui.view import Frame
+from agentdash.tui.widgets.lines_widget import LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import COMMAND, FILTER, Complete, Prompt
+from agentdash.tui.widgets.prompt import COMMAND, FILTER, Completer, Prompt
 
-SMALLEST: Final = (60, 15)
-
-
-SILENT: Final = Span("")
+SMALLEST_SIZE: Final = (60, 15)
+NO_FLASH: Final = Span("")
 
 
 @dataclass(frozen=True, slots=True)
 class Chrome:
-    """What the frame of a view shows beside the scene."""
+    """What is drawn around the panels of a view and does not come from the frame.
 
-    actions: tuple[Action, ...]
+    `crumbs` is the path of views, `flash` a message that is shown for a few seconds. `folded` is
+    True if the header has only one line.
+    """
+
     crumbs: tuple[str, ...] = ()
-    flash: Span = SILENT
+    flash: Span = NO_FLASH
     folded: bool = False
 
 
 class ViewScreen(Screen[None]):
-    """One view. It is told what to show and keeps only where its cursors are."""
+    """One view. It is told what to draw; it keeps only the cursors, sorts and filters."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings_for(Scope.GLOBAL, target="app")
+    BINDINGS: ClassVar[list[BindingType]] = bindings_for(KeyScope.GLOBAL, target="app")
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
-        (SMALLEST[0], "-w60"),
+        (SMALLEST_SIZE[0], "-w60"),
         (100, "-w100"),
         (140, "-w140"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-lowest"),
-        (SMALLEST[1], "-h15"),
+        (SMALLEST_SIZE[1], "-h15"),
         (36, "-h36"),
     ]
     AUTO_FOCUS = "Panel"
     VIEW: ClassVar[str] = ""
-    SCOPE: ClassVar[Scope] = Scope.OVERVIEW
+    SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
 
-    class Ordered(Message):
-        """A command was entered; who obeys closes the prompt, or says in it what is wrong."""
+    class CommandEntered(Message):
+        """A person entered a command. The app closes the prompt, or shows in it what is wrong."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -72,15 +73,15 @@ class ViewScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._header = Lined(id="header")
-        self._hints_above = Lined(id="hints-above")
-        self._rule = Lined(id="rule")
-        self._banner = Lined(id="banner")
+        self._header = LinesWidget(id="header")
+        self._hints_above = LinesWidget(id="hints-above")
+        self._rule = LinesWidget(id="rule")
+        self._banner = LinesWidget(id="banner")
         self.prompt = Prompt(id="prompt")
-        self._hints = Lined(id="hints")
-        self._crumbs = Lined(id="crumbs")
-        self._too_small = Lined(id="too-small")
-        self._came_from: Panel | None = None
+        self._hints = LinesWidget(id="hints")
+        self._crumbs = LinesWidget(id="crumbs")
+        self._too_small = LinesWidget(id="too-small")
+        self._focus_before_prompt: Panel | None = None
         self._history: list[str] = []
         self._filter_before = ""
 
@@ -101,53 +102,58 @@ class ViewScreen(Screen[None]):
         """The view's own panels."""
         raise NotImplementedError
 
-    def draw(self, scene: Scene, chrome: Chrome) -> None:
-        """Show the scene: the view's panels first, then what stands around them."""
-        self.draw_body(scene)
-        self.draw_chrome(scene, chrome)
+    def draw(self, frame: Frame, chrome: Chrome) -> None:
+        """Draw the view's panels and everything around them."""
+        self.draw_body(frame)
+        self.draw_chrome(frame, chrome)
 
-    def draw_body(self, scene: Scene) -> None:
+    def draw_body(self, frame: Frame) -> None:
         """Fill the view's panels."""
         raise NotImplementedError
 
-    def draw_chrome(self, scene: Scene, chrome: Chrome) -> None:
-        """The two header lines, the banners, the hints and the crumbs."""
+    def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
+        """Draw the header, the banners, the key hints and the last line."""
         self.set_class(chrome.folded, "-folded")
-        here = live(chrome.actions, (Scope.GLOBAL, Scope.TABLE, self.SCOPE))
-        self._header.show(lambda width, height: header_lines(scene, width, height))
-        self._hints_above.show(lambda width, _: [hint_line(here, width)])
-        self._hints.show(lambda width, _: [hint_line(here, width)])
-        self._rule.show(lambda width, _: [rule_line(scene, width)])
+        actions = self.actions
+        self._header.show(lambda width, height: header_lines(frame, width, height))
+        self._hints_above.show(lambda width, _: [hint_line(actions, width)])
+        self._hints.show(lambda width, _: [hint_line(actions, width)])
+        self._rule.show(lambda width, _: [rule_line(frame, width)])
         self._crumbs.show(
-            lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, scene, width)]
+            lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
         )
         self._too_small.show(_too_small_lines)
-        banners = len(banner_lines(scene, 80))
+        banners = len(banner_lines(frame, 80))
         self._banner.display = bool(banners)
         self._banner.styles.height = banners
-        self._banner.show(lambda width, _: banner_lines(scene, width))
+        self._banner.show(lambda width, _: banner_lines(frame, width))
+
+    @property
+    def actions(self) -> tuple[UserAction, ...]:
+        """The actions whose keys work in this view."""
+        return actions_in((KeyScope.GLOBAL, KeyScope.TABLE, self.SCOPE))
 
     @property
     def subject(self) -> str | None:
-        """The pool that `why` would be about."""
+        """The key of the pool that `why` would explain; None without a pool."""
         return None
 
     @property
     def filtered(self) -> LiveTable[object] | None:
-        """The table that `/` filters: the one with the focus, else the view's first."""
-        focused = self.focused or self._came_from
+        """The table that `/` filters: the one with the focus, else the first of the view."""
+        focused = self.focused or self._focus_before_prompt
         tables = [each for each in self.query(LiveTable) if each.display]
         if isinstance(focused, LiveTable) and focused in tables:
             return focused
         return tables[0] if tables else None
 
-    def open_commands(self, complete: Complete, history: list[str]) -> None:
-        """Give the keys to the command line."""
-        self._open_prompt(COMMAND, "", complete, history)
+    def open_commands(self, completer: Completer, history: list[str]) -> None:
+        """Open the prompt for a command."""
+        self._open_prompt(COMMAND, "", completer, history)
         self.prompt.note("tab completes, enter goes, esc leaves")
 
     def open_filter(self, history: list[str]) -> bool:
-        """Give the keys to the filter; False where there is no table."""
+        """Open the prompt for a filter; False if the view has no table."""
         table = self.filtered
         if table is None:
             return False
@@ -156,22 +162,22 @@ class ViewScreen(Screen[None]):
         self.prompt.note("text or regex, ! for the opposite")
         return True
 
-    def _open_prompt(self, mode: str, text: str, complete: Complete, history: list[str]) -> None:
+    def _open_prompt(self, mode: str, text: str, completer: Completer, history: list[str]) -> None:
         if isinstance(self.focused, Panel):
-            self._came_from = self.focused
+            self._focus_before_prompt = self.focused
         self._history = history
         self.add_class("-prompting")
-        self.prompt.open(mode, text, complete, history)
+        self.prompt.open(mode, text, completer, history)
 
     def close_prompt(self) -> None:
-        """Give the keys back to the panel that had them."""
+        """Close the prompt and give the focus back to the panel that had it."""
         self.remove_class("-prompting")
         self.prompt.close()
-        if self._came_from is not None:
-            self._came_from.focus()
+        if self._focus_before_prompt is not None:
+            self._focus_before_prompt.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """A filter works as it is typed; a command shows what it may become."""
+        """Apply a filter while it is typed; show the completions of a command."""
         table = self.filtered
         if self.prompt.mode == COMMAND:
             found = self.prompt.completions(event.value)
@@ -181,17 +187,17 @@ class ViewScreen(Screen[None]):
             self.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter keeps the filter, or gives the order."""
+        """Keep the filter, or pass the command to the app."""
         text, mode = event.value.strip(), self.prompt.mode
         if text and self._history[-1:] != [text]:
             self._history.append(text)
         if mode == COMMAND and text:
-            self.post_message(self.Ordered(text))
+            self.post_message(self.CommandEntered(text))
         else:
             self.close_prompt()
 
     def on_prompt_input_cancelled(self) -> None:
-        """Leave the prompt; a filter goes back to what it was."""
+        """Close the prompt; a filter becomes again what it was before."""
         table = self.filtered
         if self.prompt.mode == FILTER and table is not None:
             table.set_filter(self._filter_before)
@@ -199,7 +205,7 @@ class ViewScreen(Screen[None]):
 
 
 def _too_small_lines(width: int, height: int) -> list[Line]:
-    needed = f"{SMALLEST[0]}x{SMALLEST[1]}"
+    needed = f"{SMALLEST_SIZE[0]}x{SMALLEST_SIZE[1]}"
     return [
         line(Span(" too small", Tone.WARN)),
         line(f" needs {needed}"),

@@ -1,4 +1,4 @@
-"""The help: the keys that were live in the view it was called from."""
+"""The help: the keys of the view from which it was opened, the roles and the commands."""
 
 from __future__ import annotations
 
@@ -6,35 +6,39 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from agentdash.tui.actions import Action, Scope
-from agentdash.tui.helping import help_lines
+from agentdash.tui.actions import KeyScope, UserAction
+from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.screens.base import ViewScreen
-from agentdash.tui.view import Scene
+from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
 
 
 class HelpScreen(ViewScreen):
-    """One panel made from the table of actions."""
+    """One panel with the help page of another view."""
 
     VIEW: ClassVar[str] = "help"
-    SCOPE: ClassVar[Scope] = Scope.HELP
+    SCOPE: ClassVar[KeyScope] = KeyScope.HELP
 
     def __init__(self) -> None:
         super().__init__()
-        self.about = ""
-        self.actions: tuple[Action, ...] = ()
-        self.page = Panel(id="help")
+        self._about = ""
+        self._about_actions: tuple[UserAction, ...] = ()
+        self._page = Panel(id="help")
+
+    def explain(self, view: ViewScreen) -> None:
+        """Show the keys of this view from the next draw on."""
+        self._about, self._about_actions = view.VIEW, view.actions
 
     def compose_body(self) -> ComposeResult:
         """The page."""
-        yield self.page
+        yield self._page
 
-    def draw_body(self, scene: Scene) -> None:
+    def draw_body(self, frame: Frame) -> None:
         """Fill the page."""
-        actions = self.actions
-        self.page.show_framed(
+        actions = self._about_actions
+        self._page.show_titled(
             lambda width, _: help_lines(actions, width),
-            title=(Span(f"keys in {self.about}", Tone.TITLE),),
-            glyphs=scene.glyphs,
+            title=(Span(f"keys in {self._about}", Tone.TITLE),),
+            glyphs=frame.glyphs,
         )

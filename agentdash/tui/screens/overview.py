@@ -1,67 +1,79 @@
-"""The overview: is anything wrong, where, since when, and what is the controller doing about it."""
+"""The overview: what is wrong, where and since when, and what the controller does about it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
 from agentdash.tui import figures
-from agentdash.tui.actions import Scope
+from agentdash.tui.actions import KeyScope
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, wrap
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import (
     BY_PRESSURE,
-    EVENTS,
-    FINDINGS,
-    FINDINGS_NARROW,
-    POOLS_SHORT,
+    EVENT_COLUMNS,
+    FINDING_COLUMNS,
+    FINDING_COLUMNS_NARROW,
+    POOL_COLUMNS_SHORT,
     event_key,
     finding_key,
 )
-from agentdash.tui.view import PoolRow, Scene
-from agentdash.tui.widgets.live_table import LiveTable, Table
+from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from agentdash.tui.widgets.panel import Panel
-from controller.model.snapshot import Finding, LinkState, ScaleEvent
+from controller.model.snapshot import Finding, Link, LinkState, ScaleEvent, Severity
+
+_WORST_FIRST: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_LINK_TONES: Final = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.WARN}
+_NAME_WIDTH: Final = 11
+# cells that a name and the blanks beside it take from a line
+_BESIDE_NAME: Final = 14
 
 
 class OverviewScreen(ViewScreen):
-    """Pools by pressure, attention, scale events, and on a wide screen the engine itself."""
+    """Pools by pressure, findings, scale events, and on a wide screen the engine itself."""
 
     VIEW: ClassVar[str] = "overview"
-    SCOPE: ClassVar[Scope] = Scope.OVERVIEW
+    SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
 
     def __init__(self) -> None:
         super().__init__()
         self.pools: LiveTable[PoolRow] = LiveTable(
-            Table(
+            TableSpec(
                 "pools by pressure",
-                POOLS_SHORT,
+                POOL_COLUMNS_SHORT,
                 key=lambda row: row.key,
-                haystack=lambda row: row.haystack,
+                filter_text=lambda row: row.filter_text,
                 sort=BY_PRESSURE,
             ),
             id="pools",
         )
         self.findings: LiveTable[Finding] = LiveTable(
-            Table(
+            TableSpec(
                 "attention",
-                FINDINGS,
+                FINDING_COLUMNS,
                 key=finding_key,
-                haystack=lambda finding: f"{finding.subject} {finding.text}",
-                narrow=FINDINGS_NARROW,
-                story=lambda finding: finding.text,
+                filter_text=lambda finding: f"{finding.subject} {finding.text}",
+                narrow=FINDING_COLUMNS_NARROW,
+                details=lambda finding: finding.text,
             ),
             id="attention",
         )
         self.events: LiveTable[ScaleEvent] = LiveTable(
-            Table("scale events", EVENTS, event_key, lambda event: event.pool), id="events"
+            TableSpec(
+                "scale events",
+                EVENT_COLUMNS,
+                key=event_key,
+                filter_text=lambda event: event.pool,
+            ),
+            id="events",
         )
         self.engine = Panel(id="engine")
 
     def compose_body(self) -> ComposeResult:
-        """A grid; the style sheet says where each panel goes."""
+        """The panels; the style sheet arranges them."""
         yield self.pools
         yield self.findings
         yield self.events
@@ -69,46 +81,51 @@ class OverviewScreen(ViewScreen):
 
     @property
     def subject(self) -> str | None:
-        """The pool under the cursor of the panel with the focus."""
+        """The pool of the scale event under the cursor, if that table has the focus; else the pool
+        under the cursor.
+        """
         event = self.events.cursor_row
         if self.focused is self.events and event is not None:
             return event.pool
         return self.pools.cursor_key
 
-    def draw_body(self, scene: Scene) -> None:
+    def draw_body(self, frame: Frame) -> None:
         """Fill the four panels."""
-        snapshot = scene.snapshot
-        self.pools.set_rows(scene.rows, scene, placeholder_lines(scene))
+        snapshot = frame.snapshot
+        self.pools.set_rows(frame.rows, frame, placeholder_lines(frame))
         findings = () if snapshot is None else snapshot.findings
         events = () if snapshot is None else snapshot.events
-        quiet = [] if snapshot is None else [line(Span(" nothing needs attention", Tone.OK))]
-        self.findings.set_rows(by_severity(findings), scene, quiet)
-        still = [] if snapshot is None else [line(Span(" nothing has been scaled yet", Tone.DIM))]
-        newest = sorted(events, key=lambda event: event.at, reverse=True)
-        self.events.set_rows(newest, scene, still)
-        self.engine.show_framed(
-            lambda width, _: engine_lines(scene, width),
+        no_finding, no_event = [], []
+        if snapshot is not None:
+            no_finding = [line(Span(" nothing needs attention", Tone.OK))]
+            no_event = [line(Span(" nothing has been scaled yet", Tone.DIM))]
+        self.findings.set_rows(by_severity(findings), frame, no_finding)
+        newest_first = sorted(events, key=lambda event: event.at, reverse=True)
+        self.events.set_rows(newest_first, frame, no_event)
+        self.engine.show_titled(
+            lambda width, _: engine_lines(frame, width),
             title=(Span("engine", Tone.TITLE),),
-            glyphs=scene.glyphs,
+            glyphs=frame.glyphs,
         )
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """The worst first, then the oldest."""
-    order = {"critical": 0, "warning": 1, "info": 2}
-    return sorted(findings, key=lambda finding: (order[finding.severity], finding.since))
+    """The findings, the worst first, then the oldest first."""
+    return sorted(
+        findings, key=lambda finding: (_WORST_FIRST.index(finding.severity), finding.since)
+    )
 
 
-def placeholder_lines(scene: Scene) -> list[Line]:
-    """What stands where the pools would: loading, an error, or an empty fleet."""
-    if scene.snapshot is not None:
+def placeholder_lines(frame: Frame) -> list[Line]:
+    """What a table of pools shows without pools: loading, an error, or an empty fleet."""
+    if frame.snapshot is not None:
         return [
             line(Span(" no pools", Tone.WARN)),
             line(Span(" the fleet file names none; add one and it appears here", Tone.DIM)),
         ]
-    waited = figures.age(scene.waited_s)
-    if scene.trouble:
-        text = wrap(scene.trouble, 74)
+    waited = figures.age(frame.waited_s)
+    if frame.engine_error:
+        text = wrap(frame.engine_error, 74)
         return [
             line(Span(" the engine has stopped", Tone.CRIT)),
             *(line(f" {part}") for part in text),
@@ -120,34 +137,37 @@ def placeholder_lines(scene: Scene) -> list[Line]:
     ]
 
 
-def engine_lines(scene: Scene, width: int) -> list[Line]:
-    """The loop and the connections, in numbers."""
-    snapshot = scene.snapshot
+def engine_lines(frame: Frame, width: int) -> list[Line]:
+    """The loop and the connections in numbers."""
+    snapshot = frame.snapshot
     if snapshot is None:
         return []
     loop = snapshot.loop
+    writes = f"{figures.count(loop.writes)}  failed {figures.count(loop.failed_writes)}"
     lines = [
-        _fact("ticks", f"{figures.count(loop.ticks)}  late {figures.count(loop.late_ticks)}"),
-        _fact("last tick", figures.milliseconds(loop.last_tick_s)),
-        _fact("decisions", figures.count(loop.decisions)),
-        _fact(
-            "writes", f"{figures.count(loop.writes)}  failed {figures.count(loop.failed_writes)}"
-        ),
-        _fact("running", figures.age(snapshot.at - snapshot.epoch)),
+        _named("ticks", f"{figures.count(loop.ticks)}  late {figures.count(loop.late_ticks)}"),
+        _named("last tick", figures.milliseconds(loop.last_tick_s)),
+        _named("decisions", figures.count(loop.decisions)),
+        _named("writes", writes),
+        _named("running", figures.age(snapshot.at - snapshot.epoch)),
         line(),
     ]
-    tones = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.WARN}
     for link in snapshot.links:
-        since = figures.age(scene.now - link.since)
-        tone = tones.get(link.state, Tone.CRIT)
-        lines.append(_fact(link.name, f"{link.state} {since}", tone))
-        if link.detail:
-            lines.append(_fact("", cut(link.detail, width - 14, scene.glyphs.ellipsis), Tone.DIM))
-        if link.last_good_at is not None and link.state is not LinkState.CONNECTED:
-            good = f"last good answer {figures.age(scene.now - link.last_good_at)} ago"
-            lines.append(_fact("", good, Tone.DIM))
+        lines += _link_lines(link, frame, width)
     return lines
 
 
-def _fact(name: str, text: str, tone: Tone = Tone.PLAIN) -> Line:
-    return line(Span(f" {fit(name, 11)} ", Tone.DIM), Span(text, tone))
+def _link_lines(link: Link, frame: Frame, width: int) -> list[Line]:
+    since = figures.age(frame.now - link.since)
+    lines = [_named(link.name, f"{link.state} {since}", _LINK_TONES.get(link.state, Tone.CRIT))]
+    if link.detail:
+        detail = cut(link.detail, width - _BESIDE_NAME, frame.glyphs.ellipsis)
+        lines.append(_named("", detail, Tone.DIM))
+    if link.last_good_at is not None and link.state is not LinkState.CONNECTED:
+        age = figures.age(frame.now - link.last_good_at)
+        lines.append(_named("", f"last good answer {age} ago", Tone.DIM))
+    return lines
+
+
+def _named(name: str, text: str, tone: Tone = Tone.PLAIN) -> Line:
+    return line(Span(f" {fit(name, _NAME_WIDTH)} ", Tone.DIM), Span(text, tone))

@@ -6,28 +6,28 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from agentdash.tui.actions import Scope
+from agentdash.tui.actions import KeyScope
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.screens.overview import placeholder_lines
-from agentdash.tui.tables import BY_PRESSURE, POOLS
-from agentdash.tui.view import PoolRow, Scene
-from agentdash.tui.widgets.live_table import LiveTable, Table
+from agentdash.tui.tables import BY_PRESSURE, POOL_COLUMNS
+from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 
 
 class PoolsScreen(ViewScreen):
-    """One table over the whole screen."""
+    """One table that fills the screen."""
 
     VIEW: ClassVar[str] = "pools"
-    SCOPE: ClassVar[Scope] = Scope.POOLS
+    SCOPE: ClassVar[KeyScope] = KeyScope.POOLS
 
     def __init__(self) -> None:
         super().__init__()
         self.pools: LiveTable[PoolRow] = LiveTable(
-            Table(
+            TableSpec(
                 "pools",
-                POOLS,
+                POOL_COLUMNS,
                 key=lambda row: row.key,
-                haystack=lambda row: row.haystack,
+                filter_text=lambda row: row.filter_text,
                 sort=BY_PRESSURE,
             ),
             id="pools",
@@ -42,6 +42,6 @@ class PoolsScreen(ViewScreen):
         """The pool under the cursor."""
         return self.pools.cursor_key
 
-    def draw_body(self, scene: Scene) -> None:
+    def draw_body(self, frame: Frame) -> None:
         """Fill the table."""
-        self.pools.set_rows(scene.rows, scene, placeholder_lines(scene))
+        self.pools.set_rows(frame.rows, frame, placeholder_lines(frame))

@@ -1,4 +1,4 @@
-"""Why a pool has its number: the decision's steps, what was seen and how old, pods that wait."""
+"""Why a pool has its number: the rules of the decision, the readings, and pods not ready."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from agentdash.tui.actions import Scope
+from agentdash.tui.actions import KeyScope
 from agentdash.tui.lines import Span, Tone, line
 from agentdash.tui.screens.base import ViewScreen
-from agentdash.tui.tables import PODS
-from agentdash.tui.view import Scene, unready_pods
+from agentdash.tui.tables import POD_COLUMNS
+from agentdash.tui.view import Frame, PoolRow, unready_pods
 from agentdash.tui.why import decision_lines, gone_lines, now_lines, reading_lines, title_spans
-from agentdash.tui.widgets.live_table import LiveTable, Table
+from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from agentdash.tui.widgets.panel import Panel
 from controller.model.observation import Pod
 
 
 class WhyScreen(ViewScreen):
-    """One pool, bound to its key: lists may move, this view does not change its subject."""
+    """One pool. `pool` is its key: the view stays with it, however the tables change."""
 
     VIEW: ClassVar[str] = "why"
-    SCOPE: ClassVar[Scope] = Scope.WHY
+    SCOPE: ClassVar[KeyScope] = KeyScope.WHY
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,17 +30,17 @@ class WhyScreen(ViewScreen):
         self.now = Panel(id="now")
         self.readings = Panel(id="readings")
         self.pods: LiveTable[Pod] = LiveTable(
-            Table(
+            TableSpec(
                 "pods that are not ready",
-                PODS,
+                POD_COLUMNS,
                 key=lambda pod: pod.name,
-                haystack=lambda pod: f"{pod.name} {pod.phase} {pod.node}",
+                filter_text=lambda pod: f"{pod.name} {pod.phase} {pod.node}",
             ),
             id="pods",
         )
 
     def compose_body(self) -> ComposeResult:
-        """A grid; the style sheet says where each panel goes."""
+        """The panels; the style sheet arranges them."""
         yield self.decision
         yield self.now
         yield self.readings
@@ -48,43 +48,48 @@ class WhyScreen(ViewScreen):
 
     @property
     def subject(self) -> str | None:
-        """The pool it is about."""
+        """The pool that the view explains."""
         return self.pool
 
-    def draw_body(self, scene: Scene) -> None:
+    def draw_body(self, frame: Frame) -> None:
         """Fill the four panels."""
-        row = scene.row(self.pool)
+        row = frame.row(self.pool)
         if row is None:
-            key, glyphs = self.pool, scene.glyphs
-            self.decision.show_framed(
-                lambda width, _: gone_lines(key, width),
-                title=(Span("pool", Tone.TITLE),),
-                glyphs=glyphs,
-            )
-            for panel, name in ((self.now, "now"), (self.readings, "readings")):
-                title = (Span(name, Tone.TITLE),)
-                panel.show_framed(lambda *_: (), title=title, glyphs=glyphs)
-            self.pods.set_rows((), scene)
-            return
-        left, right = title_spans(row, scene)
-        self.decision.show_framed(
-            lambda width, height: decision_lines(row, scene, width, height),
+            self._draw_gone(frame)
+        else:
+            self._draw_row(row, frame)
+
+    def _draw_gone(self, frame: Frame) -> None:
+        key, glyphs = self.pool, frame.glyphs
+        self.decision.show_titled(
+            lambda width, _: gone_lines(key, width),
+            title=(Span("pool", Tone.TITLE),),
+            glyphs=glyphs,
+        )
+        for panel, name in ((self.now, "now"), (self.readings, "readings")):
+            title = (Span(name, Tone.TITLE),)
+            panel.show_titled(lambda *_: (), title=title, glyphs=glyphs)
+        self.pods.set_rows((), frame)
+
+    def _draw_row(self, row: PoolRow, frame: Frame) -> None:
+        left, right = title_spans(row, frame)
+        self.decision.show_titled(
+            lambda width, height: decision_lines(row, frame, width, height),
             title=left,
             note=right,
-            glyphs=scene.glyphs,
+            glyphs=frame.glyphs,
         )
-        self.now.show_framed(
-            lambda width, _: now_lines(row, scene, width),
+        self.now.show_titled(
+            lambda width, _: now_lines(row, frame, width),
             title=(Span("now", Tone.TITLE),),
-            glyphs=scene.glyphs,
+            glyphs=frame.glyphs,
         )
-        self.readings.show_framed(
-            lambda width, _: reading_lines(row, scene, width),
+        self.readings.show_titled(
+            lambda width, _: reading_lines(row, frame, width),
             title=(Span("readings", Tone.TITLE),),
-            glyphs=scene.glyphs,
+            glyphs=frame.glyphs,
         )
-        all_ready = [line(Span(" every pod is ready", Tone.OK))]
-        unknown = [line(Span(" the pods are not known", Tone.WARN))]
-        self.pods.set_rows(
-            unready_pods(row.pods), scene, unknown if row.pods is None else all_ready
-        )
+        no_rows = line(Span(" every pod is ready", Tone.OK))
+        if row.pods is None:
+            no_rows = line(Span(" the pods are not known", Tone.WARN))
+        self.pods.set_rows(unready_pods(row.pods), frame, [no_rows])

@@ -1,1 +1,1 @@
-"""Widgets drawn line by line: they refresh the cells that changed and nothing else."""
+"""Widgets that are drawn line by line and refresh only the cells that change."""

@@ -1,9 +1,9 @@
-"""The line for commands and filters: docked, no dialog; all letters are its own."""
+"""The input line for commands and filters, at the bottom of the screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,31 +14,32 @@ from textual.suggester import Suggester
 from textual.widgets import Input
 
 from agentdash.tui.lines import Span, Tone, cut, line
-from agentdash.tui.widgets.lined import Lined
+from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.text import clean
 
-Complete = Callable[[str], Sequence[str]]
+Completer: TypeAlias = Callable[[str], Sequence[str]]
+"""Gives the whole lines that a text can be completed to."""
 COMMAND: Final = ":"
 FILTER: Final = "/"
 
 
-class _Nearest(Suggester):
-    """Offers the first completion in grey behind the cursor."""
+class _FirstCompletion(Suggester):
+    """Suggests the first completion, which Textual shows in grey behind the cursor."""
 
-    def __init__(self, complete: Complete) -> None:
+    def __init__(self, completer: Completer) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
-        self._complete = complete
+        self._completer = completer
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The whole line that the text may become."""
+        """The first whole line that begins with the text."""
         if not value:
             return None
-        found = (clean(each) for each in self._complete(value))
+        found = (clean(each) for each in self._completer(value))
         return next((each for each in found if each.startswith(value)), None)
 
 
 class PromptInput(Input):
-    """An input line with completion on tab and history on up and down."""
+    """An input line: tab completes, up and down go through the lines entered before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "complete", show=False),
@@ -49,51 +50,50 @@ class PromptInput(Input):
     ]
 
     class Cancelled(Message):
-        """The prompt was left without an answer."""
+        """The person left the prompt without pressing enter."""
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
         self.cursor_blink = False
-        self._complete: Complete = _none
+        self._completer: Completer = _no_completions
         self._history: list[str] = []
-        self._back = 0
+        self._steps_back = 0
 
     def validate_value(self, value: str) -> str:
-        """Pasted text and completed names are cleaned like all text from outside."""
+        """Clean pasted text and completed names: they come from outside."""
         return clean(value)
 
-    def open(self, text: str, complete: Complete, history: Sequence[str]) -> None:
-        """Begin with this text."""
-        self._complete, self._history, self._back = complete, list(history), 0
-        self.suggester = _Nearest(complete)
-        self.value = text
-        self.cursor_position = len(text)
+    def open(self, text: str, completer: Completer, history: Sequence[str]) -> None:
+        """Begin with this text; `history` has the newest line at its end."""
+        self._completer, self._history, self._steps_back = completer, list(history), 0
+        self.suggester = _FirstCompletion(completer)
+        self._set(text)
 
     def completions(self, text: str) -> Sequence[str]:
-        """Whole lines that begin like this."""
-        return self._complete(text)
+        """The whole lines that the text can be completed to."""
+        return self._completer(text)
 
     def action_complete(self) -> None:
-        """Take the first completion, or the next one where the line is one already."""
-        found = list(self._complete(self.value))
+        """Take the first completion; if the line is a completion already, take the next one."""
+        found = list(self._completer(self.value))
         if found:
             index = found.index(self.value) + 1 if self.value in found else 0
             self._set(found[index % len(found)])
 
     def action_older(self) -> None:
-        """The line entered before."""
-        self._recall(self._back + 1)
+        """Show the line that was entered before this one."""
+        self._recall(self._steps_back + 1)
 
     def action_newer(self) -> None:
-        """The line entered after."""
-        self._recall(self._back - 1)
+        """Show the line that was entered after this one."""
+        self._recall(self._steps_back - 1)
 
-    def _recall(self, back: int) -> None:
-        if 0 < back <= len(self._history):
-            self._back = back
-            self._set(self._history[-back])
-        elif back == 0 and self._back:
-            self._back = 0
+    def _recall(self, steps_back: int) -> None:
+        if 0 < steps_back <= len(self._history):
+            self._steps_back = steps_back
+            self._set(self._history[-steps_back])
+        elif steps_back == 0 and self._steps_back:
+            self._steps_back = 0
             self._set("")
 
     def _set(self, text: str) -> None:
@@ -101,11 +101,11 @@ class PromptInput(Input):
         self.cursor_position = len(text)
 
     def action_cancel(self) -> None:
-        """Leave."""
+        """Leave the prompt."""
         self.post_message(self.Cancelled())
 
     def on_key(self, event: Key) -> None:
-        """Backspace on an empty line closes it, and does nothing else."""
+        """Backspace on an empty line leaves the prompt."""
         if event.key == "backspace" and not self.value:
             event.stop()
             event.prevent_default()
@@ -113,43 +113,46 @@ class PromptInput(Input):
 
 
 class Prompt(Horizontal):
-    """The sign, the line, and what to say about it."""
+    """The mode's symbol, the input line, and a note about what is typed.
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+    `mode` is COMMAND or FILTER, and empty while the prompt is closed.
+    """
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.mode = ""
-        self._sign = Lined(id="prompt-sign")
+        self._symbol = LinesWidget(id="prompt-symbol")
         self.input = PromptInput()
-        self._note = Lined(id="prompt-note")
+        self._note = LinesWidget(id="prompt-note")
 
     def compose(self) -> ComposeResult:
-        """One row."""
-        yield self._sign
+        """From left to right."""
+        yield self._symbol
         yield self.input
         yield self._note
 
-    def open(self, mode: str, text: str, complete: Complete, history: Sequence[str]) -> None:
-        """Show the line and take the keys."""
+    def open(self, mode: str, text: str, completer: Completer, history: Sequence[str]) -> None:
+        """Show the prompt and give it the focus."""
         self.mode = mode
         self.display = True
-        self._sign.show(lambda *_: [line(Span(f" {mode}", Tone.TITLE))])
-        self.input.open(text, complete, history)
+        self._symbol.show(lambda *_: [line(Span(f" {mode}", Tone.TITLE))])
+        self.input.open(text, completer, history)
         self.input.focus()
 
     def completions(self, text: str) -> Sequence[str]:
-        """What the text may become."""
+        """The whole lines that the text can be completed to; none for an empty text."""
         return self.input.completions(text) if text else ()
 
     def close(self) -> None:
-        """Put it away."""
+        """Hide the prompt."""
         self.mode = ""
         self.display = False
 
     def note(self, text: str, tone: Tone = Tone.DIM) -> None:
-        """A word about what is typed."""
+        """Show a note about what is typed."""
         self._note.show(lambda width, _: [line(Span(cut(text, width), tone))])
 
 
-def _none(text: str) -> Sequence[str]:
+def _no_completions(text: str) -> Sequence[str]:
     del text
     return ()

@@ -1,7 +1,7 @@
 """Writes only the cells that differ from what the terminal already shows, as curses does.
 
-Textual sends every region that it repaints; over SSH most of that is already on the screen. This is
-the only file that knows how Textual hands its updates over.
+Textual writes every region that it repaints. Over SSH that is too much: most of it is on the screen
+already. Only this file depends on the form of Textual's updates.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
-# an unchanged stretch up to this long is written again: a cursor move costs as many bytes
-_BRIDGE: Final = 6
+# up to so many unchanged cells are written again: a cursor move costs as many bytes
+_SHORT_GAP: Final = 6
 
 
 class Cell(NamedTuple):
-    """What one position shows: text, its SGR codes, and how many positions it fills."""
+    """One cell: its text, the SGR codes of its style, and how many columns it fills."""
 
     text: str
     codes: str
     width: int
 
 
-class WireDiff:
-    """Remembers what the terminal shows; `reset` when that is not known any more."""
+class TerminalDiff:
+    """Remembers what the terminal shows. Call `reset` when that is no longer known."""
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[int, Cell | None]] = {}
 
     def reset(self) -> None:
-        """Forget the screen: what comes next is written in full."""
+        """Forget the screen, so that the next update is written in full."""
         self._rows.clear()
 
     def wrap(self, update: LayoutUpdate | ChopsUpdate) -> CompositorUpdate:
-        """The same update, which renders to the difference."""
+        """The same update, but rendering it gives only the difference."""
         return _DiffedUpdate(self, update)
 
     def encode(self, update: LayoutUpdate | ChopsUpdate, colors: ColorSystem) -> str:
-        """The bytes that bring the terminal from what it shows to what the update asks for."""
+        """The text to write so that the terminal shows the update."""
         out: list[str] = []
         for y, x, segments in _pieces(update):
             self._put(y, x, _cells(segments, colors), out)
@@ -67,7 +67,7 @@ class WireDiff:
                 same = []
             elif run:
                 same.append(cell)
-                if len(same) > _BRIDGE:
+                if len(same) > _SHORT_GAP:
                     _write(y, start, run, out)
                     run, same = [], []
             x += cell.width
@@ -76,14 +76,14 @@ class WireDiff:
 
 
 class _DiffedUpdate(CompositorUpdate):
-    """An update that asks the wire for its bytes."""
+    """An update that renders to the difference from the screen."""
 
-    def __init__(self, wire: WireDiff, update: LayoutUpdate | ChopsUpdate) -> None:
-        self._wire = wire
+    def __init__(self, diff: TerminalDiff, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._diff = diff
         self._update = update
 
     def render_segments(self, console: Console) -> str:
-        """The difference only."""
+        """The escape sequences and texts for the cells that differ."""
         colors = {
             None: ColorSystem.TRUECOLOR,
             "standard": ColorSystem.STANDARD,
@@ -91,7 +91,7 @@ class _DiffedUpdate(CompositorUpdate):
             "truecolor": ColorSystem.TRUECOLOR,
             "windows": ColorSystem.WINDOWS,
         }[console.color_system]
-        return self._wire.encode(self._update, colors)
+        return self._diff.encode(self._update, colors)
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Iterable[Segment]]]:
@@ -131,7 +131,7 @@ def _wide_cells(text: str, codes: str) -> Iterator[Cell]:
             found.append(Cell(character, codes, width))
     if sum(cell.width for cell in found) == cell_len(text):
         yield from found
-    else:  # a sequence that Textual measures as a whole is kept as a whole
+    else:  # Textual measures this text only as a whole, so it stays one cell
         yield Cell(text, codes, cell_len(text))
 
 

@@ -1,4 +1,4 @@
-"""Text from the cluster cannot speak to the terminal, nor be code, even where nobody cleaned it."""
+"""Text from outside never reaches the terminal as escape sequences, nor Textual as markup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from textual.app import App, ComposeResult
 from agentdash.tui.app import Dashboard
 from agentdash.tui.lines import line
 from agentdash.tui.theme import THEME, stylesheet
-from agentdash.tui.widgets.lined import Lined
+from agentdash.tui.widgets.lines_widget import LinesWidget
 from tui import scenarios
+from tui.dashboards import UndiffedDashboard, dashboard
 from tui.recording import recorded, screen_of
 
-# what a dashboard itself says: cursor, colours, erasing, modes, the mouse pointer's shape
-OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\[[0-9;?]*\$p|\x1b[78]|\x1b\]22;[a-z-]*\x07")
-WAYS = {
+# the dashboard's own sequences: cursor, colours, erasing, modes, the shape of the mouse pointer
+OWN_SEQUENCES = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\[[0-9;?]*\$p|\x1b[78]|\x1b\]22;[a-z-]*\x07"
+)
+KEYS = {
     "overview": (),
     "panels": ("tab", "tab"),
     "pools": ("colon", "p", "l", "enter"),
@@ -28,18 +31,16 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("wire_diff", [True, False])
-@pytest.mark.parametrize("way", WAYS)
-async def test_nothing_of_it_reaches_the_terminal(way: str, wire_diff: bool) -> None:
-    app = Dashboard(
-        scenarios.FakeFeed(scenarios.hostile()), clock=scenarios.FixedClock(), wire_diff=wire_diff
-    )
-    async with recorded(app, (160, 45)) as (pilot, tape):
-        for key in WAYS[way]:
+@pytest.mark.parametrize("kind", [Dashboard, UndiffedDashboard])
+@pytest.mark.parametrize("name", KEYS)
+async def test_no_harmful_character_reaches_the_terminal(name: str, kind: type[Dashboard]) -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.hostile_fleet()), kind=kind)
+    async with recorded(app, (160, 45)) as (pilot, recording):
+        for key in KEYS[name]:
             await pilot.press(key)
         await pilot.pause()
-        raw = tape.read()
-        rest = OURS.sub("", raw)
+        raw = recording.read()
+        rest = OWN_SEQUENCES.sub("", raw)
         harmful = [
             character
             for character in rest
@@ -52,19 +53,19 @@ async def test_nothing_of_it_reaches_the_terminal(way: str, wire_diff: bool) -> 
         assert app.return_code is None
 
 
-async def test_markup_is_shown_as_it_was_typed_and_a_click_on_it_does_nothing() -> None:
-    app = Dashboard(scenarios.FakeFeed(scenarios.hostile()), clock=scenarios.FixedClock())
-    async with recorded(app, (160, 45)) as (pilot, tape):
+async def test_markup_is_shown_as_plain_text_and_a_click_on_it_does_nothing() -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.hostile_fleet()))
+    async with recorded(app, (160, 45)) as (pilot, recording):
         screen, stream = screen_of((160, 45))
-        stream.feed(tape.read())
+        stream.feed(recording.read())
         assert "[@click=app.quit()]x" in "\n".join(screen.display)
         await pilot.click(offset=(4, 6))
         await pilot.pause()
         assert app.return_code is None
 
 
-class Bare(App[None]):
-    """Only a widget of lines, with text that nobody has cleaned."""
+class OneWidget(App[None]):
+    """One widget of lines, for text that was not cleaned before."""
 
     CSS = stylesheet()
 
@@ -74,14 +75,14 @@ class Bare(App[None]):
         self.theme = THEME.name
 
     def compose(self) -> ComposeResult:
-        yield Lined(id="bare")
+        yield LinesWidget(id="lines")
 
 
-async def test_the_widget_itself_is_a_door_for_whoever_forgets_to_clean() -> None:
-    app = Bare()
+async def test_the_widget_cleans_text_that_was_not_cleaned_before() -> None:
+    app = OneWidget()
     async with app.run_test(size=(80, 24)):
-        bare = app.query_one("#bare", Lined)
-        bare.show(lambda *_: [line(scenarios.EVIL)])
-        shown = "".join(segment.text for segment in bare.render_line(0))
+        widget = app.query_one("#lines", LinesWidget)
+        widget.show(lambda *_: [line(scenarios.HOSTILE_TEXT)])
+        shown = "".join(segment.text for segment in widget.render_line(0))
     assert "[@click=app.quit()]x" in shown
     assert not set(shown) & set("\x1b\x07\x9b\u202e\u200b")

@@ -1,4 +1,4 @@
-"""The verbs with an engine of their own: the dashboard on a fleet, and the demo."""
+"""Starts everything that runs an engine in this process: the dashboard on a fleet, and the demo."""
 
 from __future__ import annotations
 
@@ -25,69 +25,72 @@ from controller.logs import log_nowhere
 if TYPE_CHECKING:
     from controller.model.settings import Settings
 
-STOP_S: Final = 15.0
-DEMO_S: Final = 60.0
+ENGINE_STOP_S: Final = 15.0
+HEADLESS_DEMO_S: Final = 60.0
+PROGRESS_S: Final = 10.0
 
 
 def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bool) -> ExitCode:
-    """The dashboard on a fleet, its controller in a thread beside it."""
+    """Run the dashboard on a fleet, with the controller in a thread of its own."""
     clock, hub = SystemClock(), Hub()
 
     async def engine(stopping: asyncio.Event) -> None:
-        # imported here so that the first screen does not wait for the Kubernetes client
+        # imported here, so that the first paint does not wait for the Kubernetes client
         from controller.wiring import embedded
 
         await embedded(settings, hub, clock, name=name, read_only=read_only, stopping=stopping)
 
-    return _show(engine, hub, clock, ascii_only=ascii_only, for_s=None)
+    return _run_with_dashboard(engine, hub, clock, ascii_only=ascii_only, for_s=None)
 
 
 def show_demo(
     *, speed: float, seed: int, load_for_s: float | None, for_s: float | None, ascii_only: bool
 ) -> ExitCode:
-    """The dashboard on the demo's world."""
+    """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
 
     async def engine(stopping: asyncio.Event) -> None:
         try:
             async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
-                await _control(world, hub, clock, stopping)
+                await _run_controller(world, hub, clock, stopping)
         except DemoError as error:
             raise FatalError(str(error)) from error
 
-    return _show(engine, hub, clock, ascii_only=ascii_only, for_s=for_s)
+    return _run_with_dashboard(engine, hub, clock, ascii_only=ascii_only, for_s=for_s)
 
 
 def run_demo_headless(
     *, speed: float, seed: int, load_for_s: float | None, for_s: float | None
 ) -> ExitCode:
-    """The demo without a screen; one line of summary at the end."""
+    """Run the demo without a screen, and print a summary at the end."""
     log_nowhere()
-    seconds = for_s or DEMO_S
+    seconds = for_s or HEADLESS_DEMO_S
     try:
-        asyncio.run(_headless(speed, seed, load_for_s, seconds))
+        asyncio.run(_run_headless(speed, seed, load_for_s, seconds))
     except (DemoError, FatalError) as error:
-        print(f"agentdash: {error}", file=sys.stderr)  # noqa: T201  the user's terminal
+        _print_to_stderr(f"agentdash: {error}")
         return ExitCode.UNREACHABLE
     return ExitCode.OK
 
 
-async def _headless(speed: float, seed: int, load_for_s: float | None, seconds: float) -> None:
+async def _run_headless(speed: float, seed: int, load_for_s: float | None, seconds: float) -> None:
     clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    _tell(f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …")
+    _print_to_stderr(
+        f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …"
+    )
     async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
         began = time.monotonic()
         loop.call_later(seconds, stopping.set)
         async with _progress(hub, seconds):
-            await _control(world, hub, clock, stopping)
+            await _run_controller(world, hub, clock, stopping)
         took = time.monotonic() - began
-    print(_summary(world.report, hub, took))  # noqa: T201  standard output is the product here
+    print(_summary(world.report, hub, took))  # noqa: T201 - standard output is the product here
 
 
-async def _control(
+async def _run_controller(
     world: RunningWorld, hub: Hub, clock: SystemClock, stopping: asyncio.Event
 ) -> None:
     from controller.wiring import embedded
@@ -98,10 +101,10 @@ async def _control(
     await embedded(settings, hub, clock, name="demo", read_only=False, stopping=stopping)
 
 
-def _summary(world: WorldReport, hub: Hub, seconds: float) -> str:
+def _summary(report: WorldReport, hub: Hub, seconds: float) -> str:
     snapshot = hub.latest()
     return summary(
-        world,
+        report,
         seconds=seconds,
         decisions=snapshot.loop.decisions if snapshot else 0,
         writes=snapshot.loop.writes if snapshot else 0,
@@ -110,28 +113,28 @@ def _summary(world: WorldReport, hub: Hub, seconds: float) -> str:
 
 @asynccontextmanager
 async def _progress(hub: Hub, seconds: float) -> AsyncIterator[None]:
-    """A line on stderr every ten seconds, so that a minute without a screen is not a silent one."""
+    """Print a line every ten seconds: without it, a run without a screen would look stuck."""
 
-    async def tell() -> None:
+    async def report() -> None:
         began = time.monotonic()
         while True:
-            await asyncio.sleep(10.0)
+            await asyncio.sleep(PROGRESS_S)
             snapshot = hub.latest()
             writes = snapshot.loop.writes if snapshot else 0
-            _tell(f"{time.monotonic() - began:.0f} of {seconds:.0f} s, {writes} patches")
+            _print_to_stderr(f"{time.monotonic() - began:.0f} of {seconds:.0f} s, {writes} patches")
 
-    telling = asyncio.create_task(tell(), name="progress")
+    reporting = asyncio.create_task(report(), name="progress")
     try:
         yield
     finally:
-        telling.cancel()
+        reporting.cancel()
 
 
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  progress for whoever waits
+def _print_to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - messages for the person
 
 
-def _show(
+def _run_with_dashboard(
     engine: Main, hub: Hub, clock: SystemClock, *, ascii_only: bool, for_s: float | None
 ) -> ExitCode:
     from agentdash.tui.app import run_dashboard
@@ -139,21 +142,21 @@ def _show(
     log_nowhere()
     thread = EngineThread(engine)
     try:
-        broke = run_dashboard(
+        failed = run_dashboard(
             hub,
             clock=clock.now,
             on_ready=thread.start,
-            engine_status=thread.problem,
+            engine_error=thread.problem,
             ascii_only=ascii_only,
             for_s=for_s,
         )
     finally:
-        ended = thread.stop(STOP_S)
+        ended = thread.stop(ENGINE_STOP_S)
     if not ended:
-        _tell("agentdash: the engine did not stop in time")
-    if broke or not ended:
+        _print_to_stderr("agentdash: the engine did not stop in time")
+    if failed or not ended:
         return ExitCode.FAILED
     if fatal := thread.fatal():
-        _tell(f"agentdash: {fatal}")
+        _print_to_stderr(f"agentdash: {fatal}")
         return ExitCode.UNREACHABLE
     return ExitCode.OK

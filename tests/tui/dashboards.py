@@ -1,0 +1,41 @@
+"""Makes dashboards for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import RenderableType
+from textual.app import App
+from textual.screen import Screen
+
+from agentdash.tui.app import Dashboard
+from tui import scenarios
+
+
+class UndiffedDashboard(Dashboard):
+    """Writes whole updates to the terminal, as Textual does without the difference."""
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        App._display(self, screen, renderable)
+
+
+def do_nothing() -> None:
+    pass
+
+
+def dashboard(
+    feed: scenarios.FakeFeed,
+    clock: scenarios.FixedClock | None = None,
+    *,
+    kind: type[Dashboard] = Dashboard,
+    on_ready: Callable[[], None] = do_nothing,
+    engine_error: Callable[[], str | None] = do_nothing,
+    ascii_only: bool = False,
+) -> Dashboard:
+    return kind(
+        feed,
+        clock=clock or scenarios.FixedClock(),
+        on_ready=on_ready,
+        engine_error=engine_error,
+        ascii_only=ascii_only,
+    )
