@@ -207,7 +207,7 @@ async def _run(
                     fleet=fleet,
                     name=name,
                     context=cluster.context,
-                    role=Role.READ_ONLY if read_only else Role.LEADER,
+                    role=Role.READ_ONLY if read_only else Role.ACTIVE,
                     interval_s=interval_s,
                     epoch=clock.now(),
                     notices=settings.notices,

@@ -14,6 +14,7 @@ from controller.model.snapshot import LinkState, PoolView, Role, Snapshot
 
 POOL_LABELS: Final = ("tenant", "pool")
 QUEUE_LABELS: Final = ("stream", "consumer")
+_ROLES_WITH_LEASE: Final = frozenset({Role.LEADER, Role.FOLLOWER})
 
 ScaleCounts = Callable[[], Mapping[tuple[PoolKey, str, str], int]]
 
@@ -75,11 +76,12 @@ def _loop(snapshot: Snapshot) -> Iterator[Metric]:
         "How long the last tick took from seeing to publishing.",
         value=stats.last_tick_s,
     )
-    yield GaugeMetricFamily(
-        "agentdash_leader",
-        "1 where this process writes, 0 where it only watches.",
-        value=float(snapshot.role is Role.LEADER),
-    )
+    if snapshot.role in _ROLES_WITH_LEASE:
+        yield GaugeMetricFamily(
+            "agentdash_leader",
+            "1 while this process holds the lease, 0 while another one does.",
+            value=float(snapshot.role is Role.LEADER),
+        )
 
 
 def _pools(snapshot: Snapshot) -> Iterator[Metric]:

@@ -101,7 +101,7 @@ async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) ->
         while await ticks(running) < 4:
             await asyncio.sleep(0.1)
         assert live.sim.requests.writes() == []
-        assert "agentdash_leader 0.0" in (await running.get("/metrics"))[1]
+        assert "agentdash_leader" not in (await running.get("/metrics"))[1]
 
 
 async def test_one_namespace_that_refuses_stops_nobody_else(live: Live) -> None:
@@ -150,7 +150,7 @@ async def test_metrics_name_each_pool_and_queue(live: Live) -> None:
     assert 'agentdash_pool_target_replicas{pool="research",tenant="acme"} 3.0' in text
     assert 'agentdash_pool_bound{bound="demand",pool="research",tenant="acme"} 1.0' in text
     assert 'agentdash_source_up{source="nats"} 1.0' in text
-    assert "agentdash_leader 1.0" in text
+    assert "agentdash_leader" not in text
 
 
 async def ticks(running: Daemon) -> int:

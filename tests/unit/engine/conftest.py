@@ -66,7 +66,7 @@ class Harness:
                 fleet=fleet,
                 name="fleet.yaml",
                 context="test",
-                role=Role.LEADER if writes else Role.READ_ONLY,
+                role=Role.ACTIVE if writes else Role.READ_ONLY,
                 interval_s=1.0,
                 epoch=START,
             ),

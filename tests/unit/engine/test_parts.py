@@ -14,7 +14,7 @@ from controller.model.snapshot import Role, Snapshot
 
 POOL = PoolKey("acme/research")
 SNAPSHOT = Snapshot(
-    epoch=0, sequence=1, at=0, interval_s=1, fleet="f", context="c", role=Role.LEADER
+    epoch=0, sequence=1, at=0, interval_s=1, fleet="f", context="c", role=Role.ACTIVE
 )
 
 

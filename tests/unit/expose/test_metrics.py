@@ -16,7 +16,9 @@ from support.world import START, make_pool
 POOL = make_pool("research")
 
 
-def scraped(gate: Gate | None = None, findings: Sequence[Finding] = ()) -> list[str]:
+def scraped(
+    gate: Gate | None = None, findings: Sequence[Finding] = (), role: Role = Role.ACTIVE
+) -> list[str]:
     """The lines that a scrape of a fleet of one pool answers."""
     view = PoolView(
         key=POOL.key,
@@ -42,7 +44,7 @@ def scraped(gate: Gate | None = None, findings: Sequence[Finding] = ()) -> list[
         interval_s=1.0,
         fleet="fleet.yaml",
         context="test",
-        role=Role.LEADER,
+        role=role,
         pools=(view,),
         findings=tuple(findings),
     )
@@ -72,3 +74,13 @@ def test_every_finding_is_a_series_as_long_as_it_is_there() -> None:
     series = 'agentdash_finding{kind="contested",severity="warning",subject="acme/research"} 1.0'
     assert scraped(findings=[finding, finding]).count(series) == 1
     assert not [line for line in scraped() if line.startswith("agentdash_finding{")]
+
+
+@pytest.mark.parametrize("role", [Role.ACTIVE, Role.READ_ONLY])
+def test_without_a_lease_there_is_no_metric_of_a_leader(role: Role) -> None:
+    assert not [line for line in scraped(role=role) if "agentdash_leader" in line]
+
+
+@pytest.mark.parametrize(("role", "value"), [(Role.LEADER, "1.0"), (Role.FOLLOWER, "0.0")])
+def test_with_a_lease_the_metric_says_which_process_holds_it(role: Role, value: str) -> None:
+    assert f"agentdash_leader {value}" in scraped(role=role)
