@@ -10,7 +10,7 @@ from agentdash.tui.lines import Span
 from agentdash.tui.view import Frame
 
 R = TypeVar("R")
-SortKey: TypeAlias = tuple[float | str, ...]
+SortValue: TypeAlias = tuple[float | str, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column(Generic[R]):
     title: str
     width: int
     cell: Callable[[R, Frame], Span]
-    sort_key: Callable[[R], SortKey | None] | None = None
+    sort_key: Callable[[R], SortValue | None] | None = None
     rank: int = 0
     widest: int = 0
     right: bool = False
@@ -81,7 +81,7 @@ def sort_rows(
     sort_key = next((column.sort_key for column in columns if column.title == sort.title), None)
     if sort_key is None:
         return found
-    known: list[tuple[SortKey, R]] = []
+    known: list[tuple[SortValue, R]] = []
     unknown: list[R] = []
     for row in found:
         value = sort_key(row)

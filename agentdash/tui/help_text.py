@@ -14,7 +14,7 @@ from controller.model.snapshot import Role
 _Entry: TypeAlias = tuple[str, str]
 """A key, role or command, and its text."""
 
-_NAME_WIDTH: Final = 11
+_ENTRY_WIDTH: Final = 11
 _COLUMN_WIDTH: Final = 39
 _GROUP_ORDER: Final = ("general", "look", "move", "screen", "roles", "commands", "sort")
 # the other roles need a lease, and no process takes one yet
@@ -57,9 +57,9 @@ def _keys(action: UserAction) -> str:
 def _entry_line(name: str, text: str, width: int) -> Line:
     return line(
         " ",
-        Span(fit(name, _NAME_WIDTH), Tone.TITLE),
+        Span(fit(name, _ENTRY_WIDTH), Tone.TITLE),
         " ",
-        Span(fit(text, width - _NAME_WIDTH - 3)),
+        Span(fit(text, width - _ENTRY_WIDTH - 3)),
         " ",
     )
 

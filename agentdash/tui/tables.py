@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentdash.tui import figures, words
-from agentdash.tui.columns import Column, Sort, SortKey
+from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.view import Frame, PoolRow, PoolState
 from controller.model.observation import Pod, PodPhase, WakeWatch
@@ -122,7 +122,7 @@ def _why(row: PoolRow, frame: Frame) -> Span:
     return Span(words.last_sentence(decision, frame.at), Tone.PLAIN)
 
 
-def _known(value: float | None) -> SortKey | None:
+def _known(value: float | None) -> SortValue | None:
     return None if value is None else (value,)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import is_
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.decision import Bound
+from controller.model.decision import Bound, Decision
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import HARMLESS
 from controller.model.readings import Absent, Fresh, Reading, Stale, last_known
@@ -21,8 +21,9 @@ STALE_INTERVALS: Final = 2.0
 
 
 class PoolState(Enum):
-    """The state of a pool in one word. `mark` says without colour how bad it is; the state with the
-    highest `rank` is shown.
+    """The state of a pool in one word, the worst state first.
+
+    `mark` says without colour how bad it is. `rank` is the sort key of the column STATE.
     """
 
     BLIND = ("blind", "!!", Tone.CRIT, 9)
@@ -161,51 +162,48 @@ def pressure_of(view: PoolView) -> float | None:
 
 def state_of(view: PoolView) -> PoolState:
     """The worst state that applies to the pool."""
-    found = [*_observed_states(view), *_decided_states(view)]
-    return max(found, key=lambda state: state.rank, default=PoolState.OK)
+    return next(_states(view))
 
 
-def _observed_states(view: PoolView) -> list[PoolState]:
+def _states(view: PoolView) -> Iterator[PoolState]:
+    """The states that apply to the pool, the worst first."""
     seen = view.observation
-    readings: tuple[Reading[QueueDepth] | Reading[Workload] | Reading[Pods], ...] = (
-        seen.queue,
-        seen.workload,
-        seen.pods,
-    )
-    found: list[PoolState] = []
-    if any(isinstance(reading, Absent) for reading in readings):
-        found.append(PoolState.BLIND)
-    if any(isinstance(reading, Stale) for reading in readings):
-        found.append(PoolState.STALE)
+    kinds = {type(seen.queue), type(seen.workload), type(seen.pods)}
     pods = last_known(seen.pods)
+    if Absent in kinds:
+        yield PoolState.BLIND
     if pods is not None and pods.crashing:
-        found.append(PoolState.CRASH)
-    if pods is not None and pods.unscheduled:
-        found.append(PoolState.STUCK)
-    return found
-
-
-def _decided_states(view: PoolView) -> list[PoolState]:
-    found: list[PoolState] = []
-    decision, workload = view.decision, last_known(view.observation.workload)
+        yield PoolState.CRASH
     if view.outcome is not None and view.outcome.kind not in HARMLESS:
-        found.append(PoolState.ERROR)
-    if decision is None:
-        return found
-    target, demand, upcoming = decision.target, decision.demand, decision.next
+        yield PoolState.ERROR
+    if pods is not None and pods.unscheduled:
+        yield PoolState.STUCK
+    if Stale in kinds:
+        yield PoolState.STALE
+    if view.decision is not None:
+        yield from _decided_states(view.decision, last_known(seen.workload))
+    yield PoolState.OK
+
+
+def _decided_states(decision: Decision, workload: Workload | None) -> Iterator[PoolState]:
     if decision.gate is not None:
-        found.append(PoolState.HELD)
-    wants_more = target is not None and demand is not None and target < demand
-    if wants_more and decision.bound in CEILINGS:
-        found.append(PoolState.CAPPED)
-    if workload is not None and upcoming is not None:
-        if upcoming > min(workload.replicas, workload.ready):
-            found.append(PoolState.UP)
-        elif upcoming < max(workload.replicas, workload.ready):
-            found.append(PoolState.DOWN)
-        elif upcoming == 0:
-            found.append(PoolState.ZERO)
-    return found or [PoolState.OK]
+        yield PoolState.HELD
+    if decision.bound in CEILINGS and _is_below_demand(decision):
+        yield PoolState.CAPPED
+    if workload is None or decision.next is None:
+        return
+    if decision.next > min(workload.replicas, workload.ready):
+        yield PoolState.UP
+    elif decision.next < max(workload.replicas, workload.ready):
+        yield PoolState.DOWN
+    elif decision.next == 0:
+        yield PoolState.ZERO
+
+
+def _is_below_demand(decision: Decision) -> bool:
+    if decision.target is None or decision.demand is None:
+        return False
+    return decision.target < decision.demand
 
 
 def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
@@ -243,33 +241,31 @@ def totals(
     """
     if len(rows) != len(shown):
         return _sums(rows)
-    changes = [(row, before) for row, before in zip(rows, shown, strict=True) if row is not before]
+    pairs = zip(rows, shown, strict=True)
+    changes = [(row, before) for row, before in pairs if row is not before]
     if len(changes) > len(rows) // 2:
         return _sums(rows)
-    added, removed = _sums(row for row, _ in changes), _sums(before for _, before in changes)
+    added, removed = _sums([row for row, _ in changes]), _sums([before for _, before in changes])
     each = zip(shown_totals, added, removed, strict=True)
     return Totals(*(total + more - less for total, more, less in each))
 
 
-def _sums(rows: Iterable[PoolRow]) -> Totals:
-    return Totals(*map(sum, zip(*map(_counts, rows), strict=True)))
-
-
-def _counts(row: PoolRow) -> Totals:
-    """One row as totals."""
-    pods, queue = row.pods, row.queue
+def _sums(rows: Sequence[PoolRow]) -> Totals:
+    pods = [row.pods for row in rows if row.pods is not None]
+    queues = [row.queue for row in rows if row.queue is not None]
+    states = [row.state for row in rows]
     return Totals(
-        pools=1,
-        at_zero=int(row.state is PoolState.ZERO),
-        blind=int(row.state is PoolState.BLIND),
-        ready=row.ready or 0,
-        target=row.target or 0,
-        demand=row.demand or 0,
-        starting=0 if pods is None else pods.starting,
-        stuck=0 if pods is None else pods.unscheduled,
-        crashing=0 if pods is None else pods.crashing,
-        pending=0 if queue is None else queue.pending,
-        in_flight=0 if queue is None else queue.in_flight,
+        pools=len(rows),
+        at_zero=states.count(PoolState.ZERO),
+        blind=states.count(PoolState.BLIND),
+        ready=sum(row.ready or 0 for row in rows),
+        target=sum(row.target or 0 for row in rows),
+        demand=sum(row.demand or 0 for row in rows),
+        starting=sum(each.starting for each in pods),
+        stuck=sum(each.unscheduled for each in pods),
+        crashing=sum(each.crashing for each in pods),
+        pending=sum(queue.pending for queue in queues),
+        in_flight=sum(queue.in_flight for queue in queues),
     )
 
 

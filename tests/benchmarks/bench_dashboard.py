@@ -15,6 +15,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from msgspec.structs import replace
+
+from agentdash.tui.view import pool_rows, totals
+from tui import scenarios
 from tui.terminal import Terminal, terminal
 
 WIDE = (160, 45)
@@ -106,13 +110,42 @@ def bytes_per_second(program: str) -> float:
         return drain(seen, SECONDS) / SECONDS
 
 
+def rows_ms(pools: int, changed: int) -> tuple[float, float]:
+    """Milliseconds of processor time for the rows and totals of a snapshot, the least of several:
+    with the rows of the snapshot before, and without them.
+    """
+    before = scenarios.many_pools(pools, 1)
+    later = scenarios.many_pools(changed, 2, changed=changed)
+    after = replace(before, sequence=2, pools=later.pools + before.pools[changed:])
+    shown = pool_rows(before)
+    sums = totals(shown)
+
+    def with_rows_before() -> None:
+        totals(pool_rows(after, shown), shown, sums)
+
+    def without() -> None:
+        totals(pool_rows(after))
+
+    return least_ms(with_rows_before), least_ms(without)
+
+
+def least_ms(run: Callable[[], None]) -> float:
+    found = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        run()
+        found.append(time.process_time() - began)
+    return min(found) * 1000
+
+
 def alternating(*keys: bytes) -> Iterator[bytes]:
     while True:
         yield from keys
 
 
-def say(what: str, figure: str, target: str, bound: str = "") -> None:
-    sys.stdout.write(f"{what:<44} {figure:>22}   target {target:<10} {bound}\n")
+def say(what: str, figure: str, target: str = "", bound: str = "") -> None:
+    wanted = f"target {target}" if target else ""
+    sys.stdout.write(f"{what:<44} {figure:>22}   {wanted:<17} {bound}\n")
 
 
 def measure() -> dict[str, float]:
@@ -139,6 +172,11 @@ def measure() -> dict[str, float]:
     say("10 rows changing each second", f"{ten:.0f} B/s", "<= 10 kB/s")
     fifty = bytes_per_second(dashboard(50, changed=50, live=True))
     say("50 rows changing each second", f"{fifty:.0f} B/s", "<= 10 kB/s")
+    for pools in (1_000, 10_000):
+        for changed in (0, pools // 100, pools):
+            kept, built = rows_ms(pools, changed)
+            what = f"rows, {pools:,} pools, {changed:,} changed"
+            say(what, f"{kept:.1f} ms", bound=f"all rows new {built:.1f} ms")
     return {"first_paint_s": ours, "key_s": key, "idle": idle, "ten": ten, "fifty": fifty}
 
 

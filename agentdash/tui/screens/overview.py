@@ -27,7 +27,7 @@ from controller.model.snapshot import Finding, Link, LinkState, ScaleEvent, Seve
 
 _WORST_FIRST: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _LINK_TONES: Final = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.WARN}
-_NAME_WIDTH: Final = 11
+_ENGINE_NAME_WIDTH: Final = 11
 # cells that a name and the blanks beside it take from a line
 _BESIDE_NAME: Final = 14
 
@@ -170,4 +170,4 @@ def _link_lines(link: Link, frame: Frame, width: int) -> list[Line]:
 
 
 def _named(name: str, text: str, tone: Tone = Tone.PLAIN) -> Line:
-    return line(Span(f" {fit(name, _NAME_WIDTH)} ", Tone.DIM), Span(text, tone))
+    return line(Span(f" {fit(name, _ENGINE_NAME_WIDTH)} ", Tone.DIM), Span(text, tone))
