@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class RowFilter:
     """The filter that a person typed, compiled. It is false when it is empty: all rows pass then.
 
-    `note` tells the person how the text was read, if that may surprise.
+    `note` explains to the person how the text was read; it is empty for a valid expression.
     """
 
     text: str = ""

@@ -286,10 +286,10 @@ SORT_LETTERS: Final = {
 
 
 def event_key(event: ScaleEvent) -> str:
-    """What tells a scale event from the others."""
+    """Identifies a scale event."""
     return f"{event.at:.6f} {event.pool} {event.before} {event.after}"
 
 
 def finding_key(finding: Finding) -> str:
-    """What tells a finding from the others; its text may change, so it is not part of the key."""
+    """Identifies a finding; its text may change, so it is not part of the key."""
     return f"{finding.kind} {finding.subject}"

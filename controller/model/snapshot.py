@@ -82,7 +82,7 @@ class ScaleEvent(Value):
 
 
 class Severity(StrEnum):
-    """How urgent a finding is."""
+    """How urgent a finding is, the least urgent first."""
 
     INFO = "info"
     WARNING = "warning"

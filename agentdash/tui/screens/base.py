@@ -15,6 +15,7 @@ from textual.widgets import Input
 from agentdash.tui.actions import KeyScope, UserAction, actions_in
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
+    WIDE,
     banner_lines,
     crumb_line,
     header_lines,
@@ -53,7 +54,7 @@ class ViewScreen(Screen[None]):
         (0, "-narrowest"),
         (SMALLEST_SIZE[0], "-w60"),
         (100, "-w100"),
-        (140, "-w140"),
+        (WIDE, "-w140"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-lowest"),

@@ -25,7 +25,7 @@ from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from agentdash.tui.widgets.panel import Panel
 from controller.model.snapshot import Finding, Link, LinkState, ScaleEvent, Severity
 
-_WORST_FIRST: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_WORST_FIRST: Final = tuple(reversed(Severity))
 _LINK_TONES: Final = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.WARN}
 _ENGINE_NAME_WIDTH: Final = 11
 # cells that a name and the blanks beside it take from a line
