@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from controller.engine.actuate import Hands, Write
+from controller.engine.actuate import Write, WriteDispatcher
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
-from controller.engine.scene import Scene
-from controller.model.decision import Decision, Plan
+from controller.engine.snapshots import SnapshotBuilder
+from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
-from controller.planning.history import unasked
-from controller.planning.overrides import concerns
-from controller.planning.scarcity import is_shared
-from controller.planning.slack import Slack
+from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.given.overrides import concerns
+from controller.planning.kept import Kept
+from controller.planning.planner import Planned
+from controller.planning.remember.asks import without_writes
 from controller.ports import (
     Actuator,
     Clock,
@@ -44,7 +45,7 @@ SETTLE_S: Final = 5.0
 COALESCE_S: Final = 0.02
 """Snapshots nearer to each other than this are one: a burst of writes is shown once."""
 
-Planner = Callable[[Observation, Fleet, Intents, Memory, float], tuple[Plan, Memory]]
+Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
 
 
 class Engine:
@@ -65,7 +66,7 @@ class Engine:
         clock: Clock,
         hub: Hub,
         recorder: Recorder,
-        scene: Scene,
+        snapshots: SnapshotBuilder,
         interval_s: float,
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
@@ -82,7 +83,7 @@ class Engine:
         self._clock = clock
         self._hub = hub
         self._recorder = recorder
-        self._scene = scene
+        self._snapshots = snapshots
         self._interval_s = interval_s
         self._metrics = metrics
         self._observer = Observer(
@@ -96,11 +97,11 @@ class Engine:
             usage=usage,
             metrics=metrics,
         )
+        self._terms = compile_fleet(fleet)
         self._memory = Memory()
-        self._decisions: dict[PoolKey, Decision] = {}
+        self._kept: Kept | None = None
+        self._to_write: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
-        self._whole = Observation()
-        self._slack: Slack | None = None
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._due: dict[PoolKey, bool] = {}
@@ -116,7 +117,7 @@ class Engine:
         self._wakes.on_wake(self._woken)
         self._workloads.on_change(self._changed)
         async with asyncio.TaskGroup() as self._tasks:
-            self._hands = Hands(
+            self._writes = WriteDispatcher(
                 pools=self._pools,
                 actuator=self._actuator,
                 clock=self._clock,
@@ -129,9 +130,9 @@ class Engine:
             while not self._stopping.is_set():
                 await self._full_tick()
                 slot, late = next_slot(slot, self._clock.now(), self._interval_s)
-                self._scene.count_late(late)
+                self._snapshots.count_late(late)
                 await self._until(slot)
-            await self._hands.settle(SETTLE_S)
+            await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
         self._publish()
 
@@ -140,46 +141,45 @@ class Engine:
         began = self._clock.now()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
-        self._scene.ticked(self._clock.now() - began)
+        self._snapshots.ticked(self._clock.now() - began)
 
     async def _early_tick(self) -> None:
         """The pools for which something happened that need not wait for the interval."""
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        pools = [self._pools[key] for key in sorted(due)]
-        # where something is short, what one pool is given another may lack: all are decided then
-        self._tick(pools if self._may_be_alone(pools) else self._fleet.pools)
+        self._tick([self._pools[key] for key in sorted(due)])
 
     def _tick(self, pools: Collection[Pool]) -> None:
         """One pass over these pools, on what is known now; never waits, so its view is one."""
         # 1 observe
         observation = self._observe(pools)
-        if len(pools) == len(self._fleet.pools):
-            self._whole, self._slack = observation, None
         # 2 plan
-        memory = unasked(self._memory) if self._actuator is None else self._memory
-        plan, self._memory = self._plan(
-            observation, self._fleet, self._keeper.intents(), memory, self._clock.now()
+        memory = without_writes(self._memory) if self._actuator is None else self._memory
+        planned = self._plan(
+            observation,
+            self._terms,
+            self._keeper.intents(),
+            memory,
+            self._clock.now(),
+            self._kept,
         )
-        self._decisions.update(plan.decisions)
+        changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
         # 3 actuate
-        self._hands.begin(plan.decisions.values())
+        for key, decision in changed.items():
+            if decision.changes:
+                self._to_write[key] = decision
+            else:
+                self._to_write.pop(key, None)
+        self._writes.begin(self._to_write.values())
         # 4 record
-        news = self._recorder.decided(plan)
+        news = self._recorder.decided(planned.plan.at, changed.values())
         self._keeper.remember(self._memory, self._tasks, decided=news)
-        self._find_sleepers(plan)
+        self._find_sleepers(changed)
         # 5 publish
-        self._scene.saw(observation)
+        self._snapshots.saw(observation)
+        self._snapshots.decided(changed)
         self._publish_soon()
-
-    def _may_be_alone(self, pools: Collection[Pool]) -> bool:
-        """Whether nothing that these pools could want is short, by the last view of all."""
-        if not is_shared(self._fleet, self._whole):
-            return True
-        if self._slack is None:
-            self._slack = Slack(self._fleet, self._whole, self._decisions, self._clock.now())
-        return self._slack.take(pools)
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
         """Subscribe for the pools at zero first: only a LIST asked after that certifies a zero."""
@@ -196,12 +196,12 @@ class Engine:
         if step:
             log.warning("the system's clock was set; following it", extra={"step_s": step})
             self._observer.shift(step)
-            self._hands.backoff.shift(step)
-        return self._observer.see(pools, under_way=self._hands.under_way, clock_step_s=step)
+            self._writes.backoff.shift(step)
+        return self._observer.see(pools, under_way=self._writes.under_way, clock_step_s=step)
 
-    def _find_sleepers(self, plan: Plan) -> None:
-        """Pools at zero, or about to be, with no work known: they want a watch, and then a LIST."""
-        for key, decision in plan.decisions.items():
+    def _find_sleepers(self, changed: Mapping[PoolKey, Decision]) -> None:
+        """Pools at zero, or about to be, without known work: they need a watch, and then a LIST."""
+        for key, decision in changed.items():
             asleep = decision.next == 0 and not self._observer.knows_work(self._pools[key])
             if not asleep:
                 self._asleep.pop(key, None)
@@ -241,7 +241,7 @@ class Engine:
 
     def _written(self, write: Write) -> None:
         self._recorder.written(write)
-        self._scene.written(write)
+        self._snapshots.written(write)
         if write.outcome.kind is OutcomeKind.CONFLICT:
             self._overtaken.add(write.decision.pool)
         if write.decision.wake:
@@ -261,8 +261,7 @@ class Engine:
             self._publication.cancel()
             self._publication = None
         self._hub.publish(
-            self._scene.snapshot(
-                decisions=self._decisions,
+            self._snapshots.snapshot(
                 links=[status.link() for status in self._links],
                 recorder=self._recorder,
                 notices=(*self._keeper.notices(), *self._metric_findings()),

@@ -1,18 +1,19 @@
 """Step 4 of a tick: what was decided and what became of it, as events to show and lines to log.
 
-A line is logged when a decision changed something, calls for somebody or a failure is a new one:
-none in steady state.
+A line is logged when a decision changes something, when something needs attention, and when a
+failure is a new one: none in steady state.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Final
 
 from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings
-from controller.model.decision import Bound, Code, Decision, Plan, Reason
+from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.ids import PoolKey
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import ScaleEvent
@@ -27,7 +28,7 @@ class Recorder:
     """The history of one process: its newest scale events, and counts since it began."""
 
     def __init__(self, *, writes: bool) -> None:
-        """`writes` is False where nothing is written: then what would be done is logged instead."""
+        """Without `writes`, what would be done is logged instead."""
         self._writes = writes
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
@@ -38,13 +39,13 @@ class Recorder:
         self.written_count = 0
         self.failed_count = 0
 
-    def decided(self, plan: Plan) -> bool:
-        """Count the decisions that change something, each once however often it is repeated; True
-        if there was one.
+    def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
+        """Count the decisions that change something, each once however often it is repeated. True if
+        there was one. `decisions` are those that were made again at `at`.
         """
         before = self.decisions
-        for decision in plan.decisions.values():
-            self._sound(decision)
+        for decision in decisions:
+            self._log_alarms(decision, at)
             if not decision.changes:
                 self._pending.pop(decision.pool, None)
                 continue
@@ -54,13 +55,13 @@ class Recorder:
             self._pending[decision.pool] = change
             self.decisions += 1
             if not self._writes:
-                log.info("would scale", extra=_fields(decision))
+                log.info("would scale", extra=_fields(decision, at))
         return self.decisions > before
 
-    def _sound(self, decision: Decision) -> None:
-        """Log what calls for somebody, once for as long as it goes on."""
+    def _log_alarms(self, decision: Decision, at: float) -> None:
+        """Log what needs a person's attention, once for as long as it goes on."""
         known = self._alarms.pop(decision.pool, frozenset())
-        found = {kind: text for _, _, kind, text in decision_findings((decision,))}
+        found = {kind: text for _, _, kind, text in decision_findings((decision,), at)}
         for kind, text in found.items():
             if kind not in known:
                 log.warning(
@@ -70,26 +71,26 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
-        """Keep what became of a decision. Somebody else being faster is no failure: it is decided
-        anew on the newer number.
+        """Keep what became of a decision. A conflict is no failure: the pool is decided again on the
+        newer number.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
         if outcome.kind is OutcomeKind.CONFLICT:
-            log.debug("overtaken", extra=_fields(decision))
+            log.debug("overtaken", extra=_fields(decision, write.at))
             return
         self._events.appendleft(_event(write))
         if outcome.kind is OutcomeKind.APPLIED:
             self.written_count += 1
             self._failures.pop(decision.pool, None)
             self.scaled[decision.pool, direction(decision), trigger(decision)] += 1
-            log.info("scaled", extra=_fields(decision))
+            log.info("scaled", extra=_fields(decision, write.at))
             return
         self.failed_count += 1
         failure = (outcome.kind, outcome.detail)
         if self._failures.get(decision.pool) != failure:
             self._failures[decision.pool] = failure
-            log.warning("not scaled", extra=_fields(decision) | _failure(outcome))
+            log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))
 
     def events(self) -> tuple[ScaleEvent, ...]:
         """The newest first."""
@@ -136,7 +137,7 @@ def _failure(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _fields(decision: Decision) -> dict[str, object]:
+def _fields(decision: Decision, at: float) -> dict[str, object]:
     return {
         "pool": decision.pool,
         "before": decision.current,
@@ -145,6 +146,6 @@ def _fields(decision: Decision) -> dict[str, object]:
         "target": decision.target,
         "bound": decision.bound.value,
         "trigger": trigger(decision),
-        "why": sentence(deciding(decision)),
-        "summary": headline(decision),
+        "why": sentence(deciding(decision), at),
+        "summary": headline(decision, at),
     }

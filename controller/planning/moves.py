@@ -1,0 +1,69 @@
+"""Step 4 for the whole fleet: which pools may grow into tight room, and how far."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from controller.model.readings import last_known
+from controller.planning.allocation.values import SharingError
+from controller.planning.begun import Begun
+from controller.planning.kept import Alone
+from controller.planning.step.room import Grown, Room, Standing, room_of
+from controller.planning.targets import Targets
+
+
+class Moves(NamedTuple):
+    """The room, where there is a limit on it; `moved` are the pools that it does not let grow as in
+    the plan before, by number.
+    """
+
+    room: Room | None
+    moved: frozenset[int]
+
+    def grown(self, number: int) -> Grown | None:
+        """What tight room lets a pool have, where that is less than its target."""
+        return None if self.room is None else self.room.grown.get(number)
+
+
+NO_MOVES: Final = Moves(None, frozenset())
+
+
+def moves_of(begun: Begun, targets: Targets) -> Moves:
+    """How far the growing pools may go. Raises SharingError for what cannot be shared by."""
+    changes, kept, field = begun.changes, begun.kept, begun.terms.sharing.field
+    shared, room = targets.shared, targets.scarcity.room
+    before = None if kept is None else kept.room
+    if shared is None or not room or isinstance(field, SharingError):
+        return Moves(None, frozenset() if before is None else frozenset(before.grown))
+    standing: dict[int, Standing | None] = {}
+    if kept is not None and before is None:
+        for number, result in enumerate(kept.results):
+            if result is not None and result.alone is not None and result.target is not None:
+                standing[number] = _standing(result.alone, result.target.replicas)
+    if changes.has_unseen:
+        standing.update((number, None) for number, each in enumerate(changes.seen) if each is None)
+    for number, target in targets.targets.items():
+        one = begun.alone.get(number)
+        if one is None and kept is not None and (result := kept.results[number]) is not None:
+            one = result.alone
+        if one is not None:
+            standing[number] = _standing(one, target.replicas)
+    for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):
+        standing[number] = None if replicas is None else Standing(replicas, replicas, 0)
+    after = room_of(field, shared, room, standing, before)
+    if before is None or after.grown is before.grown:
+        return Moves(after, frozenset())
+    return Moves(
+        after,
+        frozenset(
+            number
+            for number in after.grown.keys() | before.grown.keys()
+            if after.grown.get(number) != before.grown.get(number)
+        ),
+    )
+
+
+def _standing(one: Alone, target: int) -> Standing:
+    pods = last_known(one.given.seen.pods)
+    terminating = 0 if pods is None else max(pods.terminating, 0)
+    return Standing(one.given.current, target, terminating)
