@@ -32,21 +32,24 @@ def fired(expression: str, zone: ZoneInfo, now: str, reach_s: float = 400 * DAY_
 @pytest.mark.parametrize(
     ("expression", "complaint"),
     [
-        ("", "must be five fields, minute hour day-of-month month day-of-week"),
-        ("0 18 * *", "must be five fields"),
-        ("0 0 18 * * 5", "must be five fields"),
-        ("@daily", "must be five fields"),
-        ("0 0 * * ٥", "must be five fields"),
-        ("0 18 * * 5" + " " * 200, "must be five fields"),
-        ("60 18 * * 5", "has no minute that can be: 60"),
-        ("0 25 * * 5", "has no hour that can be: 25"),
-        ("0 0 31 2,4 *", "has no day-of-month that can be: 31"),
-        ("0 0 1 0 *", "has no month that can be: 0"),
-        ("0 0 * * 8", "has no day-of-week that can be: 8"),
-        ("0 0 * * 5-1", "has no day-of-week that can be: 5-1"),
-        ("0 0 * * 1#6", "has no day-of-week that can be: 1#6"),
-        ("*/0 0 * * *", r"has no minute that can be: \*/0"),
-        ("0 0 " + "9" * 190 + " * *", "has no day-of-month that can be: 9+"),
+        ("", "must have five fields, minute hour day-of-month month day-of-week, .* it has 0"),
+        ("0 18 * *", "must have five fields, .*; it has 4"),
+        ("0 0 18 * * 5", "must have five fields, .*; it has 6"),
+        ("@daily", "holds '@', which no field of cron can have"),
+        ("0 0 * * ٥", "holds '٥', which no field of cron can have"),
+        ("1_0 0 * * *", "holds '_', which no field of cron can have"),
+        ("0 0 * * +5", r"holds '\+', which no field of cron can have"),
+        ("0 18 * * 5" + " " * 200, "has 210 characters: 200 are the most it may have"),
+        ("0 18 * *" + " 5" * 200, "has 408 characters: 200 are the most it may have"),
+        ("60 18 * * 5", "has an impossible minute: 60"),
+        ("0 25 * * 5", "has an impossible hour: 25"),
+        ("0 0 31 2,4 *", "has an impossible day-of-month: 31"),
+        ("0 0 1 0 *", "has an impossible month: 0"),
+        ("0 0 * * 8", "has an impossible day-of-week: 8"),
+        ("0 0 * * 5-1", "has an impossible day-of-week: 5-1"),
+        ("0 0 * * 1#6", "has an impossible day-of-week: 1#6"),
+        ("*/0 0 * * *", r"has an impossible minute: \*/0"),
+        ("0 0 " + "9" * 190 + " * *", "has an impossible day-of-month: 9+"),
     ],
 )
 def test_what_is_no_expression_is_refused_by_field(expression: str, complaint: str) -> None:
@@ -158,11 +161,11 @@ def _fires(cron: Cron, local: datetime, before: datetime) -> bool:
         times.append(step)
         step += timedelta(minutes=1)
     return any(
-        cron.names(one.date()) and 60 * one.hour + one.minute in cron.minutes for one in times
+        cron.fires_on(one.date()) and 60 * one.hour + one.minute in cron.minutes for one in times
     )
 
 
 def test_days_are_the_calendars() -> None:
     cron = read_cron("0 0 29 2 *")
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(3 * 365)]
-    assert [day for day in days if cron.names(day)] == [date(2028, 2, 29)]
+    assert [day for day in days if cron.fires_on(day)] == [date(2028, 2, 29)]
