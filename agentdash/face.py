@@ -15,6 +15,7 @@ import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
+from agentdash.output import tell
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
@@ -84,7 +85,7 @@ async def _headless(speed: float, seed: int, load_for_s: float | None, seconds: 
         async with _progress(hub, seconds):
             await _control(world, hub, clock, stopping)
         took = time.monotonic() - began
-    print(_summary(world.report, hub, took))  # noqa: T201  standard output is the product here
+    tell(_summary(world.report, hub, took))
 
 
 async def _control(

@@ -88,7 +88,9 @@ def _stretched(minutes: int, length: int) -> int:
 @lru_cache(maxsize=256)
 def _days(text: str) -> int:
     cron = read_cron(text)
-    return sum(1 << day for day in range(CYCLE_DAYS) if cron.fires_on(FIRST_DAY + timedelta(days=day)))
+    return sum(
+        1 << day for day in range(CYCLE_DAYS) if cron.fires_on(FIRST_DAY + timedelta(days=day))
+    )
 
 
 def _lowest(bits: int) -> int:

@@ -37,7 +37,8 @@ from controller.model.scarcity import (
 )
 from controller.planning.counterfactual import counterfactuals
 from controller.planning.planner import plan
-from controller.report.plan import decode_report, encode_report, plan_report, pool_report
+from controller.report.plan import encode_report, plan_report, pool_report
+from support.reports import decode_report
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0
