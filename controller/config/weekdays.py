@@ -1,4 +1,4 @@
-"""Days of the week and times of the day, as schedules write them."""
+"""Days of the week and times of the day, as people write them in schedules."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _END: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 
 
 def days_of_week(written: object) -> tuple[int, ...]:
-    """Days (0 is Monday) in their order, each once, of `mon-fri`, `sat,sun`, or a list of those.
+    """The days (0 is Monday) of `mon-fri`, `sat,sun` or a list of such texts, in order, each once.
 
-    A range may run past Sunday: `fri-mon`. Raises ValueError.
+    A range may run past Sunday, such as `fri-mon`. Raises ValueError.
     """
     parts = written if isinstance(written, list) else [written]
     texts = [part for part in parts if isinstance(part, str)]
@@ -41,7 +41,7 @@ def minute_of_day(written: object) -> int:
 
 
 def end_of_window(written: object) -> int:
-    """The same, or "24:00", the end of the day. Raises ValueError."""
+    """The same for "HH:MM" or "24:00", the end of the day. Raises ValueError."""
     return DAY_MINUTES if written == "24:00" else minute_of_day(written)
 
 

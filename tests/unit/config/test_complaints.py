@@ -58,9 +58,12 @@ pools:
         'fleet.yaml:8:13: pools[0].tenant: no tenant is called "acm"; did you mean "acme"?',
         "fleet.yaml:10:29: pools[0].replicas.max: the number 3 must be at least min (5)",
         'fleet.yaml:11:5: pools[0].colldown: unknown key; did you mean "cooldown"?',
-        "fleet.yaml:12:5: pools[1].replicas: is required. How small and how large the pool may be.",
         (
-            'fleet.yaml:12:58: pools[1].queue.consumer: another pool works for the consumer "S/c" '
+            "fleet.yaml:12:5: pools[1].replicas: is required. The least and the most replicas of "
+            "the pool."
+        ),
+        (
+            'fleet.yaml:12:58: pools[1].queue.consumer: another pool is fed by the consumer "S/c" '
             "already (line 9): give each its own"
         ),
         (
@@ -171,7 +174,7 @@ def test_the_files_top_level(complaints: Complain, text: str, complaint: str) ->
         ("usage: {calls: -1}", "must be at least 0"),
         ("usage: {tokens: 1}", 'usage.tokens: unknown key; did you mean "input_tokens"?'),
         ("native: {setting: fast}", '"prompt", "thrifty" or "calm", not "fast"'),
-        ("native: {setting: calm, hold: 0}", "give a setting, or the numbers behind one, not both"),
+        ("native: {setting: calm, hold: 0}", "give either a setting or the numbers, not both"),
         ("native: {hold: 4m}", "start_wait_cost and keep_wait_cost need each other"),
         (
             "native: {start_wait_cost: 90, keep_wait_cost: 60}",
@@ -220,7 +223,7 @@ def test_two_pools_may_not_be_one(complaints: Complain, keys: list[str], complai
 def test_two_pools_may_not_share_a_consumer(complaints: Complain) -> None:
     (line,) = complaints(with_pools(POOL, changed("name: b")))
     assert line == (
-        'fleet.yaml:11:34: pools[1].queue.consumer: another pool works for the consumer "S/c" '
+        'fleet.yaml:11:34: pools[1].queue.consumer: another pool is fed by the consumer "S/c" '
         "already (line 7): give each its own"
     )
 
@@ -244,7 +247,7 @@ def test_two_tenants_in_one_namespace_may_not_share_a_deployment(complaints: Com
         ("['nats://a b']", "must name a host"),
         ("['nats://h/path']", "must end after the port"),
         ("['ws://h?jwt=x']", "must end after the port"),
-        ("[nats://h, ws://h]", "nats.servers: mixes WebSocket and plain addresses"),
+        ("[nats://h, ws://h]", "nats.servers: mixes WebSocket and other addresses"),
         ("[]", "nats.servers: must not be empty"),
         ("nats://h", "nats.servers: must be a list, not text; write [...]"),
         ("['nats://me:hunter2@h']", "take them out and name them in nats.credentials"),
@@ -297,7 +300,7 @@ def test_certificates_come_in_pairs(complaints: Complain) -> None:
 def test_a_time_zone_must_be_known(complaints: Complain, zone: str) -> None:
     (line,) = complaints(HEAD.replace("growth", f'growth, timezone: "{zone}"'))
     assert line.startswith("fleet.yaml:3:42: tenants.acme.timezone: ")
-    assert "is not a time zone this machine knows" in line
+    assert "is not a time zone that this machine knows" in line
 
 
 def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Path) -> None:

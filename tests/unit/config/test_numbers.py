@@ -9,17 +9,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.config.numbers import (
     Cpu,
-    Exact,
+    DecimalReader,
     Memory,
+    MetricQuantity,
     MetricTarget,
-    MetricValue,
-    Quantity,
+    QuantityReader,
     Tolerance,
     Usd,
     Weight,
 )
 
-ANY = Exact(-1000, 10**12)
+ANY = DecimalReader(-1000, 10**12)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_memory_becomes_bytes(written: object, bytes_: int) -> None:
 )
 def test_what_is_no_memory_is_refused(written: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        Quantity(1, "bytes", '"16Gi"')(written)
+        QuantityReader(1, "bytes", '"16Gi"')(written)
 
 
 def test_a_target_is_in_thousandths_and_never_nothing() -> None:
@@ -129,7 +129,7 @@ def test_a_target_is_in_thousandths_and_never_nothing() -> None:
         target.validate_python("0")
     with pytest.raises(ValidationError, match="a whole number of thousandths"):
         target.validate_python("100u")
-    assert TypeAdapter[int](MetricValue).validate_python(0) == 0
+    assert TypeAdapter[int](MetricQuantity).validate_python(0) == 0
 
 
 @pytest.mark.parametrize(("written", "part"), [(0.1, "0.1"), ("50m", "0.05"), ("100u", "0.0001")])

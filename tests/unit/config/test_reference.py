@@ -194,6 +194,7 @@ def test_the_whole_shape_may_be_run_and_what_is_without_effect_is_said() -> None
         "models.gpt-large.tier",
         "models.gpt-large.limits.burst",
         "tenants.acme.budget.usd_per_workflow",
+        "pools[1].signals.cases",
     ]
 
 
