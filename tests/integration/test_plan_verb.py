@@ -102,7 +102,7 @@ async def test_a_live_plan_says_what_would_be_done_and_writes_nothing(live: Live
     assert not ended.loaded & {"textual", "rich"}
 
 
-async def test_a_live_why_names_the_rules_and_what_max_costs(live: Live) -> None:
+async def test_a_live_why_names_the_rules_and_the_number_without_max(live: Live) -> None:
     await live.publish("research", 7)
     ended = await live.run("why", "acme/research")
     assert ended.code == ExitCode.OK, ended.err
@@ -113,7 +113,7 @@ async def test_a_live_why_names_the_rules_and_what_max_costs(live: Live) -> None
     assert not ended.loaded & {"textual", "rich"}
 
 
-async def test_a_server_that_is_away_is_named_and_the_plan_is_blind(live: Live) -> None:
+async def test_a_server_that_cannot_be_reached_is_named_and_the_plan_is_blind(live: Live) -> None:
     live.server.kill()
     ended = await live.run("plan", "--json")
     assert ended.code == ExitCode.UNREACHABLE
@@ -216,7 +216,7 @@ FAILURES = {
 @pytest.mark.parametrize(
     "verb", ["plan", "plan --json", "why acme/research", "schema fleet", "example", "--help"]
 )
-async def test_an_output_that_cannot_be_written_is_said_and_ends_with_code_3(
+async def test_an_output_that_cannot_be_written_is_reported_with_exit_code_3(
     tmp_path: Path, redirection: str, verb: str
 ) -> None:
     arguments = verb.split()
@@ -232,7 +232,7 @@ async def test_an_output_that_cannot_be_written_is_said_and_ends_with_code_3(
 @pytest.mark.parametrize(
     ("redirection", "why"), [("<&-", "it is closed"), ("0>/dev/null", "Bad file descriptor")]
 )
-async def test_an_input_that_cannot_be_read_is_said_and_ends_with_code_3(
+async def test_an_input_that_cannot_be_read_is_reported_with_exit_code_3(
     tmp_path: Path, redirection: str, why: str
 ) -> None:
     _, fleet, *_ = offline(tmp_path)
@@ -242,7 +242,7 @@ async def test_an_input_that_cannot_be_read_is_said_and_ends_with_code_3(
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-async def test_where_no_message_can_be_written_the_code_tells_and_the_answer_is_whole(
+async def test_without_a_standard_error_the_answer_is_complete_and_the_exit_code_right(
     tmp_path: Path, redirection: str
 ) -> None:
     ended = await redirected(redirection, "plan", *offline(tmp_path), "--json")
@@ -252,7 +252,7 @@ async def test_where_no_message_can_be_written_the_code_tells_and_the_answer_is_
     assert (ended.code, ended.out) == (ExitCode.USAGE, "")
 
 
-async def test_closed_streams_do_not_keep_a_live_look_from_its_answer(live: Live) -> None:
+async def test_a_live_look_works_with_closed_streams(live: Live) -> None:
     arguments = ("plan", "-f", str(live.fleet), "--kubeconfig", str(live.kubeconfig), "--json")
     ended = await redirected("<&-", *arguments)
     assert ended.code == ExitCode.OK, ended.err

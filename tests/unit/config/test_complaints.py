@@ -1,4 +1,4 @@
-"""Everything wrong with a fleet file is said at once: where, what, and what to do."""
+"""All problems of a fleet file are reported at once: where, what, and what to do."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def with_pools(*pools: list[str]) -> str:
 
 
 def changed(*keys: str) -> list[str]:
-    """The keys of a correct pool with these instead of its own, first."""
+    """The keys of a correct pool, with these keys first and in place of its own."""
     names = {key.partition(":")[0] for key in keys}
     return [*keys, *(line for line in POOL if line.partition(":")[0] not in names)]
 
 
-def test_all_errors_come_at_once_in_the_files_order(complaints: Complain) -> None:
+def test_all_problems_are_reported_at_once_in_the_files_order(complaints: Complain) -> None:
     text = """\
 version: 1
 nats: {servers: [nats://localhost]}
@@ -214,7 +214,9 @@ def test_a_pools_keys(complaints: Complain, keys: str, complaint: str) -> None:
         (["deployment: a", "name: b"], 'the Deployment "acme/a" already (line 5): give each its'),
     ],
 )
-def test_two_pools_may_not_be_one(complaints: Complain, keys: list[str], complaint: str) -> None:
+def test_two_pools_may_not_have_the_same_name_or_deployment(
+    complaints: Complain, keys: list[str], complaint: str
+) -> None:
     second = changed(*keys, "queue: {stream: S, consumer: d}")
     (line,) = complaints(with_pools(POOL, second))
     assert complaint in line
@@ -259,7 +261,7 @@ def test_server_addresses(complaints: Complain, servers: str, complaint: str) ->
 
 
 @pytest.mark.parametrize("bucket", ["", "a.b", "a b", "a>", "a/b", "ä", "a" * 65])
-def test_a_bucket_is_named_as_nats_names_them(complaints: Complain, bucket: str) -> None:
+def test_a_buckets_name_follows_the_rules_of_nats(complaints: Complain, bucket: str) -> None:
     (line,) = complaints(f'version: 1\nnats: {{servers: [nats://h], bucket: "{bucket}"}}')
     assert "nats.bucket: " in line
     assert "must be letters, digits, - and _ only" in line
@@ -282,7 +284,7 @@ def test_a_bucket_is_named_as_nats_names_them(complaints: Complain, bucket: str)
         ("{tokn: {env: A}}", 'unknown key; did you mean "token"?'),
     ],
 )
-def test_what_is_wrong_with_a_secret_is_said_without_the_secret(
+def test_a_message_about_a_secret_does_not_repeat_the_secret(
     complaints: Complain, credentials: str, complaint: str
 ) -> None:
     (line,) = complaints(f"version: 1\nnats: {{servers: [nats://h], credentials: {credentials}}}")
@@ -314,12 +316,14 @@ def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Pat
     assert "\x1b" not in str(caught.value)
 
 
-def test_what_is_echoed_is_short(complaints: Complain) -> None:
+def test_messages_repeat_only_the_beginning_of_a_long_text(complaints: Complain) -> None:
     (line,) = complaints(HEAD + f"kubernetes: {{selector: '{'a b' * 1000}'}}")
     assert len(line) < 300
 
 
-def test_thousands_of_unknown_names_are_all_answered(fleet: dict[str, Any], dump: Dump) -> None:
+def test_each_of_thousands_of_unknown_names_gets_a_message(
+    fleet: dict[str, Any], dump: Dump
+) -> None:
     fleet["tenants"] = {f"tenant-{number:04}-x": {"tier": "growth"} for number in range(1000)}
     fleet["pools"] = [fleet["pools"][0] | {"tenant": f"tenent-{n:04}"} for n in range(1000)]
     with pytest.raises(FleetFileError) as caught:

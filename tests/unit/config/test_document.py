@@ -1,4 +1,4 @@
-"""YAML as plain data with positions, whatever the text holds."""
+"""The YAML reader gives plain data with positions, or says where the text is wrong."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def test_positions_of_keys_and_values(loader: Any) -> None:
 
 
 @pytest.mark.parametrize("missing", [("a", "x"), ("a", 3), ("a", "b", "c"), ("a", "b", 0)])
-def test_what_is_missing_is_at_the_nearest_value_around_it(missing: tuple[str | int, ...]) -> None:
+def test_a_missing_value_has_the_position_of_the_innermost_value_around_it(
+    missing: tuple[str | int, ...],
+) -> None:
     document = read("a:\n  b: 1", "fleet.yaml")
     inner = TextPosition(2, 6) if "b" in missing else TextPosition(2, 3)
     assert document.position(missing) == inner
@@ -85,7 +87,7 @@ def test_what_is_missing_is_at_the_nearest_value_around_it(missing: tuple[str | 
 
 
 @both_parsers
-def test_an_alias_is_its_anchors_value_and_place(loader: Any) -> None:
+def test_an_alias_has_the_value_and_position_of_its_anchor(loader: Any) -> None:
     document = read("a: &x {k: 1}\nb: *x", "fleet.yaml", loader)
     assert document.data == {"a": {"k": 1}, "b": {"k": 1}}
     assert document.position(("b", "k")) == TextPosition(1, 11)
@@ -102,7 +104,7 @@ def test_an_alias_is_its_anchors_value_and_place(loader: Any) -> None:
         ("{'<<': 1}", {"<<": 1}),
     ],
 )
-def test_merge_keys_add_what_is_not_written(merge: str, merged: object, loader: Any) -> None:
+def test_merge_keys_add_missing_keys(merge: str, merged: object, loader: Any) -> None:
     text = f"a: &a {{x: 1, y: 1}}\nb: &b {{x: 2, z: 2}}\nc: {merge}"
     read_value = data(text, loader)
     assert isinstance(read_value, dict)
@@ -147,7 +149,9 @@ def test_what_yaml_allows_and_a_fleet_file_does_not(text: str, problem: str, loa
         ("a: \ufeff", "1:4: a YAML file may not have the character U+FEFF"),
     ],
 )
-def test_what_is_no_yaml_is_said_with_its_place(text: str, message: str, loader: Any) -> None:
+def test_text_that_is_not_yaml_is_refused_with_its_position(
+    text: str, message: str, loader: Any
+) -> None:
     assert message in failure(text, loader)
 
 

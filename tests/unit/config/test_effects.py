@@ -58,7 +58,7 @@ def notices(path: Path) -> list[str]:
         ),
     ],
 )
-def test_a_key_of_the_workers_is_taken_and_said_to_be_without_effect(
+def test_a_key_that_only_workers_read_gives_a_notice(
     path: Path, top: str, tenant: str, pool: str, notice: str
 ) -> None:
     path.write_text(FLEET % (top, tenant, pool), "utf-8")
@@ -83,9 +83,7 @@ def test_a_key_of_the_workers_is_taken_and_said_to_be_without_effect(
         ("capacity: {node_classes: {spot: {nodes: {max: 9}}}}", "", ", nodes: [spot]"),
     ],
 )
-def test_keys_that_are_acted_on_pass_without_a_word(
-    path: Path, top: str, tenant: str, pool: str
-) -> None:
+def test_keys_with_an_effect_give_no_notice(path: Path, top: str, tenant: str, pool: str) -> None:
     path.write_text(FLEET % (top, tenant, pool), "utf-8")
     assert notices(path) == []
 
@@ -101,7 +99,7 @@ NO_PRICE = "models.m has no price here or in the maintained table: its cost ceil
         ("", ", budget: {usd_alert: 5}"),
     ],
 )
-def test_a_limit_in_usd_that_a_model_escapes_is_said(
+def test_a_model_without_a_price_gives_a_notice_if_there_is_a_limit_in_usd(
     path: Path, capacity: str, tenant: str
 ) -> None:
     top = f"models: {{m: {{}}, n: {{price: {{input: 1, output: 1}}}}}}\n{capacity}"
@@ -109,7 +107,7 @@ def test_a_limit_in_usd_that_a_model_escapes_is_said(
     assert notices(path) == [f"3:10: {NO_PRICE}"]
 
 
-def test_without_a_limit_in_usd_no_price_is_missed(path: Path) -> None:
+def test_without_a_limit_in_usd_a_missing_price_gives_no_notice(path: Path) -> None:
     path.write_text(FLEET % ("models: {m: {}}", "", ""), "utf-8")
     assert notices(path) == []
 

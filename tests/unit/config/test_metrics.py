@@ -51,9 +51,7 @@ def pool_with(fleet: dict[str, Any], dump: Dump, **keys: object) -> Pool:
     return pool
 
 
-def test_rule_hpa_watches_the_queue_unless_told_otherwise(
-    fleet: dict[str, Any], dump: Dump
-) -> None:
+def test_rule_hpa_goes_by_the_queue_by_default(fleet: dict[str, Any], dump: Dump) -> None:
     pool = pool_with(fleet, dump, rule="hpa", slots=4)
     assert pool.rule is Rule.HPA
     assert pool.metrics == (ExternalMetric(name="queue", target=AverageValueTarget(milli=4000)),)
@@ -154,7 +152,7 @@ DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
 FOUR = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
 
 
-def test_rule_hpa_without_behavior_is_not_rule_hpa_with_the_default_one(
+def test_rule_hpa_without_behavior_differs_from_rule_hpa_with_the_default_behavior(
     fleet: dict[str, Any], dump: Dump
 ) -> None:
     bare = pool_with(fleet, dump, rule="hpa")
@@ -296,7 +294,7 @@ NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did yo
         ("behavior: {scaleUp: {tolerance: -1}}", "tolerance: the number -1 must be at least 0"),
     ],
 )
-def test_what_is_wrong_is_said_where_it_stands(
+def test_each_problem_is_reported_at_its_position(
     complaints: Complain, keys: str, complaint: str
 ) -> None:
     (line,) = complaints(f"{POOL}     {keys}}}\n")

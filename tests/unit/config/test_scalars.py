@@ -52,7 +52,7 @@ def test_a_duration_has_bounds(written: object) -> None:
     ("seconds", "spelled"),
     [(0.0, "0s"), (0.1, "100ms"), (1.0, "1s"), (90.0, "90s"), (900.0, "15m"), (5400.0, "90m")],
 )
-def test_durations_are_spelled_shortly(seconds: float, spelled: str) -> None:
+def test_durations_have_a_short_spelling(seconds: float, spelled: str) -> None:
     assert spell_duration(seconds) == spelled
 
 
@@ -74,7 +74,7 @@ def test_server_addresses(url: str) -> None:
         *("agentdash.dev/managed=true", "team in (a, b),app", "team notin (a,),!x/y , z=1"),
     ],
 )
-def test_label_selectors_are_taken_as_kubernetes_does(selector: str) -> None:
+def test_the_label_selectors_of_kubernetes_are_accepted(selector: str) -> None:
     assert TypeAdapter[str](LabelSelector).validate_python(selector) == selector
 
 

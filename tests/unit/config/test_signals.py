@@ -1,4 +1,4 @@
-"""Signals: named values from outside, the metrics and formulas that speak of them."""
+"""Signals: named values from outside, and the metrics and formulas that read them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_formula_is_compared_per_replica_unless_it_says_otherwise(
         ("modifiers: {formula: queue + case, target: 1}", 'is called "case"; did you mean "cases"'),
     ],
 )
-def test_what_a_metric_speaks_of_must_be_there(
+def test_metrics_and_formulas_may_read_only_signals_that_exist(
     complaints: Complain, keys: str, complaint: str
 ) -> None:
     (line,) = complaints(pool(keys))
@@ -142,7 +142,7 @@ def test_a_signal_is_known_in_its_own_pool_only(complaints: Complain) -> None:
         ('"any([queue])"', 27, "any needs a predicate in braces"),
     ],
 )
-def test_a_formula_that_cannot_be_read_is_refused_where_it_stands(
+def test_a_formula_that_cannot_be_read_is_refused_at_its_position(
     complaints: Complain, formula: str, column: int, complaint: str
 ) -> None:
     (line,) = complaints(pool(f"modifiers: {{formula: {formula}, target: 1}}"))
@@ -169,7 +169,7 @@ def test_a_formula_that_cannot_be_read_is_refused_where_it_stands(
         ("{2nd: {prometheus: up}}", '"2nd" must be a name for formulas: at most 63'),
     ],
 )
-def test_what_is_wrong_with_a_signal_is_said(
+def test_each_problem_of_a_signal_is_reported(
     complaints: Complain, signals: str, complaint: str
 ) -> None:
     head = POOL.splitlines()[:6]
@@ -197,7 +197,7 @@ def test_a_query_needs_a_server_to_ask(complaints: Complain) -> None:
         ("http://ann:hunter2@h", "holds a user or password: take them out"),
     ],
 )
-def test_the_servers_address_is_checked_and_never_echoed(
+def test_the_servers_address_is_checked_and_never_repeated(
     complaints: Complain, url: str, complaint: str
 ) -> None:
     (line,) = complaints(pool("slots: 1").replace("http://prometheus:9090", f'"{url}"'))

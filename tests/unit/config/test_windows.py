@@ -48,12 +48,12 @@ def test_days(written: object, days: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "written", ["", "mon-", "-fri", "mon-fri-sun", "mon;fri", "Mon", "weekend", 1, None, [], [1]]
 )
-def test_what_are_no_days_is_refused(written: object) -> None:
+def test_a_text_that_names_no_days_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="must be days: mon-fri"):
         days_of_week(written)
 
 
-def test_a_long_name_of_a_day_is_told_its_short_one() -> None:
+def test_for_a_long_name_of_a_day_the_short_one_is_offered() -> None:
     with pytest.raises(ValueError, match=r"did you mean tue\?"):
         days_of_week("tues")
 
@@ -123,7 +123,7 @@ def test_a_window_is_kept_as_it_is_written(fleet: dict[str, Any], dump: Dump) ->
         ("mon-fri", 'must be a mapping, not "mon-fri": write {days: mon-fri, from: "08:00"'),
     ],
 )
-def test_what_is_wrong_with_a_window_is_said(
+def test_each_problem_of_a_window_is_reported(
     complaints: Complain, line: str, complaint: str
 ) -> None:
     (found,) = complaints(windows(line))
@@ -173,7 +173,7 @@ def test_windows_that_contradict_each_other_are_refused(
         '{cron: "0 0 * * 0,6", for: 24h, max: 0}',
     ],
 )
-def test_windows_that_agree_or_never_meet_are_taken(complaints: Complain, other: str) -> None:
+def test_windows_that_agree_or_never_meet_are_accepted(complaints: Complain, other: str) -> None:
     assert complaints(windows(WORK, other)) == []
 
 

@@ -83,7 +83,7 @@ def test_room_is_rounded_down_and_what_is_asked_for_is_rounded_up() -> None:
     assert rounded_down(exact_amount("1n"), 1000) == 0
 
 
-def test_what_is_echoed_of_a_hostile_text_is_short_and_harmless() -> None:
+def test_a_message_repeats_little_of_a_hostile_text_and_cleans_it() -> None:
     with pytest.raises(QuantityError) as caught:
         exact_quantity("\x1b[2J" + "x" * 1000)
     assert len(str(caught.value)) < 80

@@ -1,4 +1,4 @@
-"""Whatever an observation claims, the plan, its counterfactuals and its report only answer."""
+"""The plan, its counterfactuals and its report answer any observation; none of them raises."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ intents = st.builds(
 
 
 @given(first=observations, second=observations, asked=intents)
-def test_nothing_that_can_be_observed_raises(
+def test_the_planner_never_raises_whatever_was_observed(
     first: Observation, second: Observation, asked: Intents
 ) -> None:
     _, memory = plan(first, FLEET, asked, Memory(), NOW)

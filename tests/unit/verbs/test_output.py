@@ -1,4 +1,4 @@
-"""What cannot be written or read ends in words and a code, never in a traceback."""
+"""Input or output that fails ends with a message and an exit code, never with a traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERBS = [
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_a_closed_standard_output_is_said_and_ends_with_code_3(
+def test_a_closed_standard_output_is_reported_with_exit_code_3(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("sys.stdout", None)
@@ -33,7 +33,7 @@ def test_a_closed_standard_output_is_said_and_ends_with_code_3(
     )
 
 
-def test_a_closed_standard_input_is_said_and_ends_with_code_3(
+def test_a_closed_standard_input_is_reported_with_exit_code_3(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fleet, _ = write(tmp_path)
@@ -46,7 +46,7 @@ def test_a_closed_standard_input_is_said_and_ends_with_code_3(
     )
 
 
-def test_a_standard_input_that_fails_is_said_and_ends_with_code_3(
+def test_a_standard_input_that_fails_is_reported_with_exit_code_3(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Failing(io.RawIOBase):
@@ -62,7 +62,7 @@ def test_a_standard_input_that_fails_is_said_and_ends_with_code_3(
     assert "standard input cannot be read: Input/output error" in capsys.readouterr().err
 
 
-def test_without_a_standard_error_the_code_alone_tells(
+def test_without_a_standard_error_only_the_exit_code_tells(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "fleet.yaml").write_text("version: 1\npols: []\n", "utf-8")
@@ -81,7 +81,7 @@ def test_characters_that_a_terminal_lacks_are_replaced(
     assert b"2?4" in written.getvalue()
 
 
-def test_a_stream_that_this_process_has_closed_is_no_traceback(
+def test_a_stream_that_this_process_has_closed_gives_no_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     closed = io.StringIO()

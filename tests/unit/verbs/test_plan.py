@@ -82,7 +82,7 @@ def test_memory_is_carried_from_tick_to_tick_in_virtual_time(
     assert [answer["next"] for answer in answers] == [3, 3, 3, 0, 0]
 
 
-def test_only_the_last_tick_is_told_unless_all_are_asked_for(
+def test_only_the_last_tick_is_printed_without_the_option_all(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ticks = [tick(s, pools={"acme/browser": pool(NOW + s, 3)}) for s in range(3)]
@@ -122,7 +122,7 @@ def test_ticks_are_read_from_standard_input(
     assert len(json.loads(capsys.readouterr().out)["pools"]) == 2
 
 
-def test_every_wrong_line_is_named_and_nothing_is_told(
+def test_every_wrong_line_is_named_and_nothing_is_planned(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lines = [tick(pools=BUSY), "{", "", tick(version=3), tick(1, pools=BUSY), tick(0.5)]
@@ -141,7 +141,7 @@ def test_two_ticks_of_one_moment_are_in_order(
     assert run(capsys, tmp_path, tick(pools=BUSY), tick(pools=BUSY))[0] == ExitCode.OK
 
 
-def test_of_very_many_wrong_lines_the_first_are_told_and_the_rest_counted(
+def test_of_very_many_wrong_lines_the_first_are_reported_and_the_rest_counted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     _, _, err = run(capsys, tmp_path, *["nonsense"] * (MAX_LINES_TOLD + 30))
@@ -159,7 +159,7 @@ def test_a_file_without_a_tick_is_an_error(
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", ".", "a\0b"])
-def test_a_file_that_cannot_be_read_is_said_in_words(
+def test_observations_that_cannot_be_read_are_reported_with_the_reason(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     fleet, _ = write(tmp_path)
@@ -227,7 +227,7 @@ def test_absurd_counts_and_times_of_readings_are_answered_and_not_raised(
         decode_report(out)
 
 
-def test_interrupts_and_closed_pipes_are_python_s_again_afterwards(
+def test_the_handlers_of_interrupts_and_closed_pipes_are_restored(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)]
@@ -286,7 +286,7 @@ def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("verb", [("plan",), ("why", "acme/research", "acme/browser")])
-def test_what_is_printed_and_what_is_read_conform_to_their_schemas(
+def test_output_and_input_conform_to_their_schemas(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     paused = {"pauses": [{"scope": {"tenant": "acme"}, "who": "ann"}]}
@@ -302,7 +302,7 @@ def test_what_is_printed_and_what_is_read_conform_to_their_schemas(
     assert not conforms({**line, "surplus": 2}, read, read)
 
 
-def test_with_all_the_ticks_before_a_wrong_line_are_told_and_none_after_it(
+def test_with_the_option_all_ticks_before_a_wrong_line_are_printed_and_none_after_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lines = [tick(pools=BUSY), "{", tick(2, pools=BUSY)]
@@ -312,7 +312,7 @@ def test_with_all_the_ticks_before_a_wrong_line_are_told_and_none_after_it(
     assert "ticks.jsonl:2: is not JSON" in err
 
 
-def test_a_number_that_a_json_reader_could_not_hold_is_null() -> None:
+def test_a_number_that_a_json_reader_cannot_hold_is_null() -> None:
     numbers: dict[str, int | float | str] = {"why": "x", "old_s": math.nan, "far_s": math.inf}
     reason = Reason(code=Code.QUEUE, value=2**63, numbers={**numbers, "count": 2**63, "ok": 7})
     subject = make_pool()

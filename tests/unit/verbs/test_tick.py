@@ -112,7 +112,7 @@ def test_the_error_reads_as_one_line_for_each_fault() -> None:
         b"{} {}",
     ],
 )
-def test_what_is_not_json_is_said_to_be_so(content: bytes) -> None:
+def test_a_line_that_is_not_json_is_refused(content: bytes) -> None:
     [complaint] = complaints(content)
     assert complaint.startswith(("is not JSON", "is nested too deeply"))
 
@@ -159,7 +159,7 @@ def test_an_exact_number_may_be_text_or_a_number(used: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [-1, -(2**63), 2**63, 10**30])
-def test_absurd_counts_of_messages_are_the_planners_to_judge(count: int) -> None:
+def test_absurd_counts_of_messages_are_left_to_the_planner(count: int) -> None:
     queue = {"type": "fresh", "at": NOW, "value": {"pending": count, "in_flight": 0}}
     tick = decode_tick(seen(queue=queue), 1)
     depth = tick.observation.pools[RESEARCH].queue
@@ -167,7 +167,7 @@ def test_absurd_counts_of_messages_are_the_planners_to_judge(count: int) -> None
     assert depth.value.pending == count
 
 
-def test_texts_from_outside_are_harmless_once_they_are_in() -> None:
+def test_texts_from_outside_are_cleaned() -> None:
     queue = {"type": "absent", "why": "refused", "detail": "no \x1b[31m\u202eright"}
     content = line(observation={"pools": {"acme/\x1b]0;x\x07": {"queue": queue}}})
     [(key, pool)] = decode_tick(content, 1).observation.pools.items()
@@ -182,20 +182,20 @@ def test_a_hostile_key_is_harmless_in_the_complaint() -> None:
     assert complaint.isprintable()
 
 
-def test_of_very_many_faults_the_first_are_told_and_the_rest_counted() -> None:
+def test_of_very_many_faults_the_first_are_reported_and_the_rest_counted() -> None:
     pools = {f"acme/{number}": 1 for number in range(MAX_FAULTS_TOLD + 5)}
     found = complaints(line(observation={"pools": pools}))
     assert len(found) == MAX_FAULTS_TOLD + 1
     assert found[-1] == "and 5 more faults"
 
 
-def test_a_number_that_is_none_never_leaves_as_one() -> None:
+def test_a_tick_without_a_time_is_refused() -> None:
     content = encode_tick(Tick(version=1, now=math.nan, observation=Observation()))
     assert complaints(content) == ["now: must be a number, not null"]
 
 
 def test_a_key_that_stands_twice_is_refused_by_its_name() -> None:
-    """Of two values a decoder takes the last without a word."""
+    """A decoder takes the last of two values and says nothing."""
     twice = '{"pending": 900, "in_flight": 0, "pending": 0}'
     queue = f'{{"type": "fresh", "at": 1, "value": {twice}}}'
     pools = f'{{"acme/research": {{"queue": {queue}}}, "acme/research": {{}}}}'
@@ -215,7 +215,7 @@ def test_a_key_that_stands_twice_is_refused_beside_other_faults() -> None:
     ]
 
 
-def test_the_same_key_in_two_objects_is_no_key_that_stands_twice() -> None:
+def test_the_same_key_may_stand_in_two_objects() -> None:
     empty: dict[str, Any] = {"metrics": {}}
     content = line(observation={"pools": {"acme/a": empty, "acme/b": empty}})
     assert len(decode_tick(content, 1).observation.pools) == 2
@@ -235,7 +235,7 @@ def test_a_scope_that_names_a_tenant_and_a_pool_is_refused(kind: str) -> None:
     ]
 
 
-def test_a_number_out_of_its_types_bounds_is_told_with_the_bound() -> None:
+def test_a_number_out_of_its_types_bounds_is_reported_with_the_bound() -> None:
     native: dict[str, Any] = {
         "learned": {"at": -1, "arrivals": 2**70, "completions": 0, "moves": [1.0]},
         "asked_at": 1e31,

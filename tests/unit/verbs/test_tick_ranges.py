@@ -1,4 +1,4 @@
-"""Numbers that no cluster has are refused, where letting them in would shrink a pool."""
+"""Numbers that no cluster has are refused if the planner would shrink a pool for them."""
 
 from __future__ import annotations
 
@@ -146,13 +146,13 @@ def world(pool: str) -> dict[str, Any]:
 
 
 POOLS = ("busy", "held", "cpu", "failing")
-# the values an attacker or a broken exporter would send, and honest ones of another unit
+# values of an attacker or of a broken exporter, and honest ones in another unit
 ABSURD: list[float | str] = [
     *(-1, -(2**63), 2**63, 10**30, 1e300, -1e300, 1e12, -1e12, 1e-30, -1e-30),
     *("1e-30", "1e39", "-1"),
 ]
 LONG_AGO = {"first_at", "last_at", "since", "last_active_at", "at"}
-"""Times in a memory that lie long ago: what was then holds a pool no more."""
+"""Times in a memory: what was long ago holds no pool."""
 
 
 def numbers(plain: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -300,7 +300,7 @@ def test_a_refusal_names_the_path_and_what_is_allowed(
     ) == ".".join(map(str, path))
 
 
-def test_what_is_merely_absent_is_in_order() -> None:
+def test_absent_fields_are_accepted() -> None:
     for fields in ({}, {"observation": {"pools": {"acme/busy": {}}}}, {"intents": {}}):
         plain = {"version": 1, "now": NOW, "observation": {}, **fields}
         assert decode_tick(json.dumps(plain).encode(), 1).now == NOW

@@ -102,7 +102,7 @@ def test_every_unknown_name_is_refused_with_the_nearest(
     }
 
 
-def test_a_name_that_resembles_none_is_told_with_those_there_are(
+def test_a_name_without_a_similar_one_is_reported_with_all_names(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     line = tick(pools=SEEN, intents={"freezes": [{"scope": {"tenant": "initech"}}]})
@@ -133,15 +133,13 @@ def test_a_metric_of_another_pool_is_unknown(
     assert only.endswith("no metric or signal of acme/research is called backlog; it has queue")
 
 
-def test_names_that_are_merely_absent_are_in_order(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_tick_need_not_hold_all_pools(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = run(capsys, tmp_path, tick(pools=SEEN), tick(1), tick(2, pools=SEEN))
     assert (code, len(out.splitlines())) == (ExitCode.OK, 1)
     assert err == ["agentdash: not seen, so not decided: globex/browser"]
 
 
-def test_a_name_is_told_on_the_line_where_it_stands_first(
+def test_a_name_is_reported_on_the_first_line_that_has_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lines = [
@@ -157,7 +155,7 @@ def test_a_name_is_told_on_the_line_where_it_stands_first(
     ]
 
 
-def test_of_very_many_names_the_first_are_told_and_the_rest_counted(
+def test_of_very_many_names_the_first_are_reported_and_the_rest_counted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pools = {f"acme/pool-{number}": {} for number in range(MAX_NAMES_TOLD + 7)}
