@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(code)
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     """A parser that says when its help cannot be written: argparse itself says nothing."""
 
     def print_help(self, file: Any = None) -> None:
@@ -77,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(int(ExitCode.USAGE))
 
 
-class _Version(argparse.Action):
+class _VersionAction(argparse.Action):
     """Prints the version and ends."""
 
     def __call__(self, *_: Any) -> NoReturn:
@@ -87,13 +87,13 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog="agentdash",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
     parser.add_argument(
         "-f", "--fleet", type=Path, default=Path("fleet.yaml"), metavar="FILE", help=FLEET_HELP
     )

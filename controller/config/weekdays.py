@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
+
+from controller.model.nearest import nearest
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES: Final = 24 * 60
@@ -57,7 +58,7 @@ def _range(item: str) -> set[int]:
 
 def _day(name: str) -> int:
     if name not in DAYS:
-        near = get_close_matches(name.lower()[:20], DAYS, n=1)
+        near = nearest(name.lower()[:20], DAYS)
         raise ValueError(f"{_NOT_DAYS}{f'; did you mean {near[0]}?' if near else ''}")
     return DAYS.index(name)
 

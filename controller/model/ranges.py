@@ -31,7 +31,7 @@ from controller.model.scarcity import Resources, TaskUsage
 from controller.model.text import ECHO_LIMIT, clean
 from controller.model.value import Value
 
-Number = int | float | Decimal
+AnyNumber = int | float | Decimal
 
 END_OF_TIME: Final = 32_503_680_000
 """The year 3000 begins. A later moment was given in milliseconds, and calendars end soon after
@@ -44,11 +44,11 @@ MAX_CLOCK_ERROR_S: Final = 366 * 86_400
 class NumberRange(NamedTuple):
     """The least and the most that a number may be, and its unit for messages."""
 
-    low: Number
-    high: Number
+    low: AnyNumber
+    high: AnyNumber
     unit: str
 
-    def admits(self, number: Number) -> bool:
+    def admits(self, number: AnyNumber) -> bool:
         """Whether the number is in the range. What is no number, as NaN, is in none."""
         if isinstance(number, Decimal) and not number.is_finite():
             return False  # unlike a float that is no number, it raises when it is compared
@@ -235,22 +235,22 @@ def _of_native(native: NativeMemory, path: str, times: NumberRange) -> Iterator[
         yield from _fault(times, f"{path}.learned.forecasts[{index}].at", forecast.at)
 
 
-def _numbers(value: Value, *names: str) -> dict[str, Number | None]:
+def _numbers(value: Value, *names: str) -> dict[str, AnyNumber | None]:
     return {name: getattr(value, name) for name in names}
 
 
 def _faults(
-    allowed: NumberRange, path: str, numbers: Mapping[Any, Number | None]
+    allowed: NumberRange, path: str, numbers: Mapping[Any, AnyNumber | None]
 ) -> Iterator[InputFault]:
     """A fault for each member of `path` that is out of this range."""
     for name, number in numbers.items():
         yield from _fault(allowed, member(path, name), number)
 
 
-def _fault(allowed: NumberRange, path: str, number: Number | None) -> Iterator[InputFault]:
+def _fault(allowed: NumberRange, path: str, number: AnyNumber | None) -> Iterator[InputFault]:
     if number is not None and not allowed.admits(number):
         yield InputFault(path, f"must be {allowed}, not {clean(number, ECHO_LIMIT)}")
 
 
-def _spelled(number: Number) -> str:
+def _spelled(number: AnyNumber) -> str:
     return f"{number:,.15g}" if isinstance(number, float) else f"{number:,}"

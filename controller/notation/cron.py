@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-MAX_CHARACTERS: Final = 200
-"""Characters of one expression. Nobody can read a longer one."""
+MAX_CRON_CHARACTERS: Final = 200
+"""Characters of one expression."""
 FIELDS: Final = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _ALIEN: Final = re.compile(r"[^0-9A-Za-z*,/# -]")
 _ANY_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001  a day of the calendar, in no time zone
@@ -48,8 +48,10 @@ class Cron(NamedTuple):
 @lru_cache(maxsize=4096)
 def read_cron(text: str) -> Cron:
     """The expression that a text holds. Raises CronError."""
-    if len(text) > MAX_CHARACTERS:
-        raise CronError(f"has {len(text)} characters: {MAX_CHARACTERS} are the most it may have")
+    if len(text) > MAX_CRON_CHARACTERS:
+        raise CronError(
+            f"has {len(text)} characters: {MAX_CRON_CHARACTERS} are the most it may have"
+        )
     if found := _ALIEN.search(text):
         raise CronError(f"holds {found.group()!r}, which no field of cron can have")
     fields = text.split()

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.limits import INT64_MAX
 
-MAX_CHARACTERS: Final = 4096
+MAX_FORMULA_CHARACTERS: Final = 4096
 """Characters of one formula."""
 LARGEST: Final = INT64_MAX
 """The largest integer of expr-lang."""
@@ -169,9 +169,11 @@ _FROM_THE_RIGHT: Final = frozenset({"**", "^"})
 
 def parse(text: str) -> Expression:
     """The tree of the formula that a text holds. Raises FormulaError."""
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > MAX_FORMULA_CHARACTERS:
         raise FormulaError(
-            FormulaFault.TOO_LONG, MAX_CHARACTERS, f"more than {MAX_CHARACTERS} characters"
+            FormulaFault.TOO_LONG,
+            MAX_FORMULA_CHARACTERS,
+            f"more than {MAX_FORMULA_CHARACTERS} characters",
         )
     parser = _Parser(_tokens(text))
     tree = parser.expression()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.notation.formula_functions import NUMBER_FUNCTIONS, ONLY_LISTS, WITH_PREDICATE
-from controller.notation.formula_syntax import MAX_CHARACTERS, FormulaError, FormulaFault
+from controller.notation.formula_syntax import MAX_FORMULA_CHARACTERS, FormulaError, FormulaFault
 from controller.planning.formula import compile_formula
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
@@ -158,7 +158,7 @@ def test_a_mistake_has_a_kind_and_a_place(text: str, fault: FormulaFault, positi
 @pytest.mark.parametrize(
     "text",
     [
-        " " * (MAX_CHARACTERS + 1),
+        " " * (MAX_FORMULA_CHARACTERS + 1),
         "(" * 500 + "1" + ")" * 500,
         "!" * 3000 + "true",
         "-" * 3000 + "1",
