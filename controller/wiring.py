@@ -27,8 +27,7 @@ from controller.kube.errors import ConfigError
 from controller.kube.metrics_source import metric_sources
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
-from controller.model.tick import VERSION as TICK_VERSION
-from controller.model.tick import Tick
+from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.planner import plan
 from controller.planning.remember.resume import resumed
 from controller.ports import MetricSource

@@ -56,7 +56,7 @@ class MetricPolls:
             self._first.set()
 
     def readings(self, pool: PoolKey) -> dict[str, Reading[MetricValue]]:
-        """What was read last of this pool's metrics, by name; the same object while it is the same."""
+        """What was read last of the pool's metrics, by name; the same object until that changes."""
         return self._readings.get(pool, _NOTHING)
 
     @asynccontextmanager
@@ -153,8 +153,10 @@ def _reading(
         stale = Stale(value=known.value, at=at, why=answer.why, detail=answer.detail)
         return known if stale == known else stale
     # the same failure as before is no news: it has lasted since it was found
-    same = msgspec.structs.replace(answer, at=known.at)
-    return known if same == known else (same if known.why is answer.why else answer)
+    lasting = msgspec.structs.replace(answer, at=known.at)
+    if lasting == known:
+        return known
+    return lasting if known.why is answer.why else answer
 
 
 def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:

@@ -40,8 +40,8 @@ class Recorder:
         self.failed_count = 0
 
     def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
-        """Count the decisions that change something, each once however often it is repeated. True if
-        there was one. `decisions` are those that were made again at `at`.
+        """Count the decisions that change something, each once however often it is repeated.
+        True if there was one. `decisions` are those that were made again at `at`.
         """
         before = self.decisions
         for decision in decisions:
@@ -71,8 +71,8 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
-        """Keep what became of a decision. A conflict is no failure: the pool is decided again on the
-        newer number.
+        """Keep what became of a decision. A conflict is no failure: the pool is decided again on
+        the newer number.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
