@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from support.sharing import Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
@@ -28,6 +27,7 @@ from property.sharing_worlds import (
     weights_for,
 )
 from property.worlds import as_bytes
+from support.sharing import Claim, Row, SharingPolicy, allocate
 
 Fleet = tuple[list[Claim], list[Row], Weights, SharingPolicy]
 OneRow = tuple[list[Claim], Row]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
@@ -22,6 +21,7 @@ from property.sharing_worlds import (
     shared,
     weights_for,
 )
+from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
 
 
 def assert_named(result: Mapping[str, Allotment], oracle: Oracle) -> None:

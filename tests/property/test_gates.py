@@ -22,11 +22,16 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.given.annotations import FREEZE
 from controller.planning.explain import headline, sentence
-from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
-from support.planning import plan
+from controller.planning.given.annotations import (
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from property.worlds import START, World, lived, pools, sizes, steps
+from support.planning import plan
 
 HOLDS = {Gate.FREEZE, Gate.BLIND, Gate.WARM_UP, Gate.CONTESTED, Gate.NOT_BECOMING_READY}
 NAMES = (FREEZE, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)

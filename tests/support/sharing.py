@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from operator import attrgetter
 
 import msgspec
@@ -157,7 +158,7 @@ def allocate(
         else:
             bound, name = (Bound.WARM if pool.warm else Bound.PIN), ""
         steps = [column[number] for column in phases] + [have]
-        counts = [after - before for before, after in zip(steps, steps[1:], strict=False)]
+        counts = [after - before for before, after in pairwise(steps)]
         result[pool.pool] = Allotment(
             replicas=have,
             wanted=asked,

@@ -13,7 +13,7 @@ from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.kept import IntentFault, Remembered, Standing
 from controller.model.snapshot import Severity
-from controller.planning.recommend.history import follow_clock
+from controller.planning.remember.clock import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
@@ -48,8 +48,8 @@ async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
     kept = before.memories.kept
     assert kept is not None
     assert before.cluster.writes == []
-    shift = START - ended_s_ago - kept.saved_at
-    return Remembered(memory=follow_clock(kept.memory, shift), saved_at=START - ended_s_ago)
+    shift = START - ended_s_ago - before.clock.now()
+    return Remembered(memory=follow_clock(kept.memory, shift), saved_at=kept.saved_at + shift)
 
 
 async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
@@ -130,19 +130,18 @@ async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
         assert world.cluster.writes == [(POOL.key, 5, False)]
 
 
-async def test_memory_is_saved_when_a_decision_changed_and_else_every_15_s() -> None:
+async def test_memory_is_saved_when_it_changes_and_never_while_nothing_does() -> None:
     world = Harness(POOL, OTHER, replicas=1)
     world.queue(POOL, pending=1)
     async with world.running():
-        await world.clock.advance(60.0)
-        assert [at - START for at in world.memories.saves] == [15.0, 30.0, 45.0, 60.0]
+        await world.clock.advance(600.0)
+        assert [at - START for at in world.memories.saves] == [SAVE_EVERY_S]
         world.queue(POOL, pending=5)
         await world.clock.advance(2.0)
-        assert world.memories.saves[4:] == [START + 61.0]
+        assert world.memories.saves[1:] == [START + 601.0]
         kept = world.memories.kept
         assert kept is not None
         assert kept.memory.pools[POOL.key].asked is not None
-        assert SAVE_EVERY_S == 15.0
 
 
 async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:

@@ -26,9 +26,9 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from support.planning import plan
 from controller.sources.usage import TokenUsageSource
 from controller.sources.usage_events import USAGE_STREAM
+from support.planning import plan
 from tests.support.world import VirtualClock, make_pool, settle
 from tests.unit.sources.fake_stream import Server, status
 from tests.unit.sources.usage_world import NEW_YORK, event, fleet, tenant
