@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from nats.js.api import ConsumerConfig, StorageType
 
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
-from controller.sources.jetstream import JetStreamSource
-from controller.sources.subjects import Subjects
-from controller.sources.wake import Wake
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.subjects import Subjects
+from controller.nats.wake import WakeSubscriptions
 from tests.support.nats_server import RealNats
-from tests.unit.sources.fake_nats import pool
+from tests.unit.nats.fake_nats import pool
 
 pytestmark = pytest.mark.benchmark
 
@@ -61,7 +61,7 @@ async def timed(rounds: int, action: Callable[[], Awaitable[object]]) -> tuple[f
 
 
 async def test_reading_a_thousand_queues(session: NatsSession) -> None:
-    source = JetStreamSource(session, CLOCK, timeout_s=5.0)
+    source = QueueReader(session, CLOCK, timeout_s=5.0)
     js = session.jetstream(timeout_s=5.0)
 
     async def one_by_one() -> None:
@@ -78,8 +78,8 @@ async def test_reading_a_thousand_queues(session: NatsSession) -> None:
 
 
 async def test_noticing_a_first_message(session: NatsSession) -> None:
-    source = JetStreamSource(session, CLOCK, timeout_s=5.0)
-    wake = Wake(session, Subjects(session, CLOCK, source.filters))
+    source = QueueReader(session, CLOCK, timeout_s=5.0)
+    wake = WakeSubscriptions(session, Subjects(session, CLOCK, source.filters))
     woken = asyncio.Event()
     wake.on_wake(lambda _: woken.set())
     js = session.jetstream(timeout_s=5.0)

@@ -15,13 +15,13 @@ from nats.aio.client import Client
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from controller.bus.intent_desk import IntentDesk
-from controller.bus.kv import KeyValue
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import Freeze, Pin, Scope
 from controller.model.settings import NatsSettings
+from controller.nats.bucket import Bucket
+from controller.nats.session import NatsSession
+from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until
 from support.nats_server import RealNats
 
@@ -113,7 +113,7 @@ async def desk(live: Live) -> AsyncIterator[IntentDesk]:
     settings = NatsSettings(servers=(live.server.url,))
     async with NatsSession(settings, SystemClock()) as session:
         await until(lambda: session.connected)
-        yield IntentDesk(KeyValue(session, "agentdash"))
+        yield IntentDesk(Bucket(session, "agentdash"))
 
 
 def codes(answer: dict[str, Any]) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials, NatsTls
 from controller.model.snapshot import LinkState
-from controller.ports import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
+from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.operator_mode import Operator
 from tests.support.nats_server import RealNats

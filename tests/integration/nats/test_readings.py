@@ -12,19 +12,19 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StorageType, StreamSource
 
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
-from controller.sources.jetstream import JetStreamSource
-from controller.sources.subjects import Subjects
-from controller.sources.wake import Wake
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.subjects import Subjects
+from controller.nats.wake import WakeSubscriptions
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
-from tests.unit.sources.fake_nats import pool
+from tests.unit.nats.fake_nats import pool
 
 
 class Eyes:
@@ -33,9 +33,9 @@ class Eyes:
     def __init__(self, session: NatsSession, timeout_s: float = 5.0) -> None:
         clock = SystemClock()
         self.session = session
-        self.source = JetStreamSource(session, clock, timeout_s=timeout_s)
+        self.source = QueueReader(session, clock, timeout_s=timeout_s)
         subjects = Subjects(session, clock, self.source.filters)
-        self.wake = Wake(session, subjects)
+        self.wake = WakeSubscriptions(session, subjects)
         self.woken: list[str] = []
         self.wake.on_wake(self.woken.append)
 
@@ -261,4 +261,4 @@ async def test_without_jetstream_the_reading_says_so(directory: Path, connect: C
         (reading,) = await eyes.read(pool("a"))
         assert isinstance(reading, Absent)
         assert reading.why is Why.REFUSED
-        assert "nobody answers" in reading.detail
+        assert "nothing listens" in reading.detail

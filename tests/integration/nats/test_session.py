@@ -11,7 +11,7 @@ import pytest
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
-from controller.ports import (
+from controller.nats.errors import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsTimeoutError,
@@ -47,7 +47,7 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
 ) -> None:
     session = await connect(server.url)
     made: list[bool] = []
-    session.on_reconnect(lambda: made.append(session.connected))
+    session.on_connected(lambda: made.append(session.connected))
     silent = await _silent_subject(session)
     waiting = asyncio.create_task(session.request(silent, b"", 30.0))
     await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
 async def test_a_frozen_server_is_a_dead_server(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     server.freeze()
     with pytest.raises(NatsTimeoutError):
         await session.request("$JS.API.INFO", b"", 0.05)
@@ -77,7 +77,7 @@ async def test_a_frozen_server_is_a_dead_server(
 async def test_stopping_is_quick_even_when_the_server_is_frozen(
     server: RealNats, connect: Connect
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     server.freeze()
     for _ in range(16):  # more than the socket takes: a polite close waits for the reader
         with pytest.raises(NatsTimeoutError):
@@ -115,7 +115,7 @@ async def test_a_client_closed_under_the_session_is_replaced(
 async def test_a_reading_task_that_died_is_noticed(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     first = session._client
     assert first is not None
     first._reading_task.cancel()
@@ -124,7 +124,7 @@ async def test_a_reading_task_that_died_is_noticed(
 
 async def test_nobody_listening_is_told_from_silence(server: RealNats, connect: Connect) -> None:
     session = await connect(server.url)
-    with pytest.raises(NatsNoRespondersError, match="nobody answers on lonely"):
+    with pytest.raises(NatsNoRespondersError, match="nothing listens on lonely"):
         await session.request("lonely", b"", 5.0)
     with pytest.raises(NatsTimeoutError):
         await session.request(await _silent_subject(session), b"", 0.02)

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from agentdash.worker import USAGE_STREAM, Task, Usage, Worker, ensure_usage_stream
-from controller.bus.session import NatsSession
+from agentdash.worker import USAGE_STREAM, Task, UsedTokens, Worker, ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
-from controller.sources.usage import TokenUsageSource
+from controller.nats.session import NatsSession
+from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
-from tests.unit.sources.usage_world import fleet, tenant
+from tests.unit.nats.usage_world import fleet, tenant
 
 
 async def tasks(session: NatsSession, number: int) -> JetStreamContext:
@@ -28,8 +28,8 @@ async def tasks(session: NatsSession, number: int) -> JetStreamContext:
     return js
 
 
-async def agent(_: Task) -> Usage:
-    return Usage(input=100, output=20, cached_input=50, calls=2)
+async def agent(_: Task) -> UsedTokens:
+    return UsedTokens(input=100, output=20, cached_input=50, calls=2)
 
 
 @asynccontextmanager
