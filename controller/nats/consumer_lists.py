@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.readings import Why
@@ -63,7 +64,7 @@ class StreamConsumers:
         self._timeout_s = timeout_s
         self._total = 0
 
-    async def ask(self, wanted: Collection[str], deadline: float) -> Mapping[str, Answer]:
+    async def ask(self, wanted: AbstractSet[str], deadline: float) -> Mapping[str, Answer]:
         """An answer for each consumer wanted, perhaps for others too, at the latest at `deadline`
         (the event loop's time). Never raises.
         """
@@ -83,7 +84,7 @@ class StreamConsumers:
         return wanted * ONE_COSTS < self._total
 
     async def _list_in_half_the_time(
-        self, wanted: Collection[str], deadline: float
+        self, wanted: AbstractSet[str], deadline: float
     ) -> Mapping[str, Answer] | None:
         """The list's answers; None if it did not come, and there is time left to ask each. Raises
         NatsError.
@@ -97,7 +98,7 @@ class StreamConsumers:
                 raise
             self.avoid_list_until = self._clock.now() + AVOID_LIST_S
             return None
-        unlisted = [name for name in wanted if name not in chain.found]
+        unlisted = wanted - chain.found.keys()
         if not unlisted:
             return chain.found
         # between two pages a consumer may have moved to the page before: it is asked for by itself

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from controller.model.fleet import Pool
@@ -55,9 +56,12 @@ class QueueReader:
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         """A reading for each pool, of the moment before the first request. Raises nothing."""
         at = self._clock.now()
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        wanted: defaultdict[str, dict[str, PoolKey]] = defaultdict(dict)
+        shared: list[tuple[PoolKey, PoolKey]] = []
         for pool in pools:
-            wanted[pool.stream].add(pool.consumer)
+            first = wanted[pool.stream].setdefault(pool.consumer, pool.key)
+            if first != pool.key:
+                shared.append((pool.key, first))
         streams = [self._stream(name) for name in wanted]
         # streams that were slow last time come last, so that the others never wait for them
         streams.sort(key=lambda stream: stream.avoid_list_until)
@@ -66,15 +70,16 @@ class QueueReader:
         async with asyncio.TaskGroup() as group:
             tasks = {
                 stream.name: group.create_task(
-                    self._ask(stream, wanted[stream.name], gate, deadline)
+                    self._ask(stream, wanted[stream.name].keys(), gate, deadline)
                 )
                 for stream in streams
             }
-        readings = {
-            name: self._readings(name, wanted[name], task.result(), at)
-            for name, task in tasks.items()
-        }
-        return {pool.key: readings[pool.stream][pool.consumer] for pool in pools}
+        readings: dict[PoolKey, Reading[QueueDepth]] = {}
+        for name, task in tasks.items():
+            self._take(name, wanted[name], task.result(), at, readings)
+        for key, first in shared:
+            readings[key] = readings[first]
+        return readings
 
     def filters(self, stream: str, consumer: str) -> tuple[str, ...] | None:
         """The subjects this consumer takes, empty for all of its stream's; None before the consumer
@@ -91,7 +96,7 @@ class QueueReader:
     async def _ask(
         self,
         stream: StreamConsumers,
-        wanted: Collection[str],
+        wanted: AbstractSet[str],
         gate: asyncio.Semaphore,
         deadline: float,
     ) -> Mapping[str, Answer]:
@@ -107,30 +112,38 @@ class QueueReader:
         finally:
             gate.release()
 
-    def _readings(
-        self, stream: str, wanted: Iterable[str], answers: Mapping[str, Answer], at: float
-    ) -> dict[str, Reading[QueueDepth]]:
+    def _take(
+        self,
+        stream: str,
+        wanted: Mapping[str, PoolKey],
+        answers: Mapping[str, Answer],
+        at: float,
+        readings: dict[PoolKey, Reading[QueueDepth]],
+    ) -> None:
+        """Add a reading for each consumer wanted of one stream."""
         known = self._last[stream]
-        readings: dict[str, Reading[QueueDepth]] = {}
-        for name in wanted:
-            answer = answers[name]
+        # in the order of the answers, which lie side by side in memory: in the order of `wanted`
+        # this loop takes twice as long (1.6 µs instead of 0.8 µs a consumer)
+        for name, answer in answers.items():
+            pool = wanted.get(name)
+            if pool is None:
+                continue
             last = known.get(name)
             if isinstance(answer, NatsError):
-                readings[name] = _without_value(answer.why, str(answer), last, at)
+                readings[pool] = _without_value(answer.why, str(answer), last, at)
                 if answer.why in _GONE:
                     known.pop(name, None)
                 continue
             depth = _depth(answer)
             if last is None or depth != last.depth or answer.config != last.config:
                 if not _is_plausible(depth):
-                    readings[name] = _without_value(Why.IMPLAUSIBLE, _numbers(depth), last, at)
+                    readings[pool] = _without_value(Why.IMPLAUSIBLE, _numbers(depth), last, at)
                     continue
                 if last is not None and depth == last.depth:
                     depth = last.depth
                 last = known[name] = _LastReading(depth, answer.config, at)
             last.at = at
-            readings[name] = Fresh(value=last.depth, at=at)
-        return readings
+            readings[pool] = Fresh(value=last.depth, at=at)
 
 
 def _without_value(
