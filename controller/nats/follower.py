@@ -141,7 +141,7 @@ class Follower:
             await self._pull(consumer, inbox.subject, reading)
         finally:
             await inbox.end()
-            if consumer and self._nats.connected and not is_cancelled():
+            if consumer and not is_cancelled():  # the end of the process waits for no answer
                 await self._delete(consumer)
 
     async def _pull(self, consumer: str, inbox: str, reading: _Reading) -> None:

@@ -219,6 +219,8 @@ async def test_a_request_we_may_not_send_is_refused_and_not_merely_late(
         for _ in range(2):
             with pytest.raises(NatsRefusedError, match="may not publish to "):
                 await session.request("$JS.API.CONSUMER.LIST.WORK", b"", 30.0)
+            with pytest.raises(NatsRefusedError, match="may not publish to "):
+                await session.jetstream(timeout_s=30.0).stream_info("WORK")
         free = NatsCredentials(user="free", password=secret("free", "free"))
         other = await connect(server.url, credentials=free)
         await other._client.subscribe("silent")

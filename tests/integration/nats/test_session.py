@@ -61,6 +61,19 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
     assert b"streams" in await session.request("$JS.API.INFO", b"", 5.0)
 
 
+async def test_a_killed_server_fails_what_nats_py_waits_for_at_once(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    silent = await _silent_subject(session)
+    waiting = asyncio.create_task(session.jetstream(timeout_s=30.0).publish(silent, b""))
+    await asyncio.sleep(0)
+    server.kill()
+    async with asyncio.timeout(5.0):
+        with pytest.raises(NatsDisconnectedError):
+            await waiting
+
+
 async def test_a_frozen_server_is_a_dead_server(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
@@ -122,7 +135,9 @@ async def test_a_reading_task_that_died_is_noticed(
     await until(lambda: session._client is not first and session.connected)
 
 
-async def test_nobody_listening_is_told_from_silence(server: RealNats, connect: Connect) -> None:
+async def test_a_subject_without_listeners_is_told_from_silence(
+    server: RealNats, connect: Connect
+) -> None:
     session = await connect(server.url)
     with pytest.raises(NatsNoRespondersError, match="nothing listens on lonely"):
         await session.request("lonely", b"", 5.0)
@@ -227,6 +242,6 @@ class _Greeting(asyncio.Protocol):
 
 
 async def _silent_subject(session: object) -> str:
-    """Somebody listens there and never answers."""
+    """A subscription exists there and never answers."""
     await session._client.subscribe("silent")  # type: ignore[attr-defined]  # the client behind it
     return "silent"

@@ -17,8 +17,11 @@ STREAM = USAGE_STREAM
 SINCE = 1_800_000_000.0
 
 
-def status(code: str, words: str = "") -> Msg:
-    return Msg(_client=None, headers={"Status": code, "Description": words})  # type: ignore[arg-type]
+def status(code: str, words: str = "", *, last: str | None = None) -> Msg:
+    headers = {"Status": code, "Description": words}
+    if last is not None:
+        headers["Nats-Last-Consumer"] = last
+    return Msg(_client=None, headers=headers)  # type: ignore[arg-type]
 
 
 def stored(sequence: int, number: int, pending: int = 0) -> Msg:

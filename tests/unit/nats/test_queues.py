@@ -1,4 +1,4 @@
-"""What becomes of every kind of answer JetStream can give, or not give."""
+"""The reading that follows from every kind of answer that JetStream can give, and from none."""
 
 from __future__ import annotations
 
@@ -55,12 +55,81 @@ async def test_a_complete_answer_is_fresh_at_the_time_it_was_asked() -> None:
     )
 
 
+async def test_while_a_queue_stays_as_it_is_its_depth_is_the_same_object() -> None:
+    answers = [page(info("a", 7, delivered={"consumer_seq": 1, "stream_seq": 1}), info("b"))]
+    jetstream, _, clock = source(lambda *_: answers[-1])
+
+    async def depth(name: str) -> QueueDepth:
+        reading = (await jetstream.read([pool("a"), pool("b")]))[pool(name).key]
+        assert isinstance(reading, Fresh)
+        assert reading.at == clock.now()
+        return reading.value
+
+    first, other = await depth("a"), await depth("b")
+    clock.time += 1
+    assert await depth("a") is first
+    for changed in (
+        {"pending": 8},
+        {"in_flight": 1},
+        {"num_redelivered": 1},
+        {"num_waiting": 1},
+        {"paused": True},
+        {"delivered": {"consumer_seq": 2, "stream_seq": 1}},
+        {"delivered": {"consumer_seq": 1, "stream_seq": 2}},
+        {"delivered": None},
+    ):
+        fields = {"pending": 7, "delivered": {"consumer_seq": 1, "stream_seq": 1}} | changed
+        answers.append(page(info("a", **fields), info("b")))
+        now = await depth("a")
+        assert now != first, changed
+        assert await depth("a") is now
+        assert await depth("b") is other
+
+
+async def test_a_queue_that_is_not_readable_for_a_while_keeps_its_depth() -> None:
+    answers: list[Answer] = [page(info("a", 7))]
+    jetstream, _, _ = source(lambda *_: answers[-1])
+    first = (await jetstream.read([pool("a")]))["acme/a"]
+    answers.append(NatsRefusedError("may not"))
+    stale = (await jetstream.read([pool("a")]))["acme/a"]
+    answers.append(page(info("a", 7)))
+    again = (await jetstream.read([pool("a")]))["acme/a"]
+    assert isinstance(first, Fresh)
+    assert isinstance(stale, Stale)
+    assert isinstance(again, Fresh)
+    assert first.value is stale.value is again.value
+
+
+async def test_filters_that_change_are_seen_while_the_depth_stays() -> None:
+    answers = [page(info("a")), page(info("a", config={"filter_subject": "work.z"}))]
+    jetstream, _, _ = source(lambda *_: answers.pop(0))
+    before = (await jetstream.read([pool("a")]))["acme/a"]
+    after = (await jetstream.read([pool("a")]))["acme/a"]
+    assert isinstance(before, Fresh)
+    assert isinstance(after, Fresh)
+    assert before.value is after.value
+    assert jetstream.filters("WORK", "a") == ("work.z",)
+
+
+async def test_pools_that_share_a_consumer_get_the_same_reading() -> None:
+    jetstream, nats, _ = source(lambda *_: page(info("a", 3)))
+    ours = pool("a")
+    theirs = pool("a", tenant="globex")
+    readings = await jetstream.read([ours, theirs])
+    assert (
+        readings[ours.key]
+        == readings[theirs.key]
+        == Fresh(value=QueueDepth(pending=3, in_flight=0), at=1000.0)
+    )
+    assert nats.asked == [LIST]
+
+
 async def test_all_pages_are_read() -> None:
-    everyone = [info(f"c{n:04}", n) for n in range(600)]
+    everything = [info(f"c{n:04}", n) for n in range(600)]
 
     def answer(_: str, asked: dict[str, Any]) -> Answer:
         offset = asked["offset"]
-        return page(*everyone[offset : offset + 256], total=600, offset=offset)
+        return page(*everything[offset : offset + 256], total=600, offset=offset)
 
     jetstream, nats, _ = source(answer)
     pools = [pool(f"c{n:04}") for n in range(600)]
@@ -70,12 +139,12 @@ async def test_all_pages_are_read() -> None:
 
 
 async def test_a_few_of_many_consumers_are_asked_one_by_one() -> None:
-    everyone = [info(f"c{n:03}", n) for n in range(250)]
+    everything = [info(f"c{n:03}", n) for n in range(250)]
 
     def answer(subject: str, _: dict[str, Any]) -> Answer:
         if subject == LIST:
-            return page(*everyone)
-        return everyone[int(subject.rpartition(".c")[2])]
+            return page(*everything)
+        return everything[int(subject.rpartition(".c")[2])]
 
     jetstream, nats, _ = source(answer)
     await jetstream.read([pool(f"c{n:03}") for n in range(250)])
@@ -93,7 +162,7 @@ async def test_a_consumer_that_a_complete_list_does_not_name_is_missing() -> Non
     )
 
 
-async def test_gone_is_not_the_last_value() -> None:
+async def test_a_consumer_that_is_gone_has_no_last_value() -> None:
     answers: list[Answer] = [page(info("a", 9)), page(), NatsTimeoutError("no answer")]
     jetstream, _, _ = source(lambda *_: answers[0])
     for expected in (Fresh, Absent, Absent):
@@ -101,7 +170,7 @@ async def test_gone_is_not_the_last_value() -> None:
         answers.pop(0)
 
 
-async def test_a_missing_stream_is_said_and_touches_no_other() -> None:
+async def test_a_missing_stream_is_named_and_leaves_the_others_their_readings() -> None:
     def answer(subject: str, _: dict[str, Any]) -> Answer:
         if subject == LIST:
             return page(info("a", 3))
@@ -116,12 +185,12 @@ async def test_a_missing_stream_is_said_and_touches_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "why"),
+    ("failure", "why"),
     [
         (NatsTimeoutError("no answer"), Why.TIMED_OUT),
         (NatsDisconnectedError("gone"), Why.DISCONNECTED),
         (NatsRefusedError("may not"), Why.REFUSED),
-        (NatsNoRespondersError("nobody"), Why.REFUSED),
+        (NatsNoRespondersError("nothing listens"), Why.REFUSED),
         (api_error(10039, "JetStream not enabled for account"), Why.REFUSED),
         (api_error(10008, "JetStream system temporarily unavailable"), Why.INCOMPLETE),
         (b"", Why.INCOMPLETE),
@@ -143,10 +212,10 @@ async def test_a_missing_stream_is_said_and_touches_no_other() -> None:
         (page(info("a", 0, 2**64 - 1)), Why.IMPLAUSIBLE),
     ],
 )
-async def test_trouble_is_absent_at_first_and_stale_after_a_good_value(
-    trouble: Answer, why: Why
+async def test_a_failure_is_absent_at_first_and_stale_after_a_good_value(
+    failure: Answer, why: Why
 ) -> None:
-    answers: list[Answer] = [trouble, page(info("a", 5)), trouble]
+    answers: list[Answer] = [failure, page(info("a", 5)), failure]
     jetstream, _, clock = source(
         lambda subject, _: answers[0] if subject == LIST else NatsTimeoutError("no answer")
     )
@@ -186,7 +255,7 @@ async def test_a_list_that_changes_while_it_is_read_is_read_again() -> None:
 async def test_a_list_that_never_settles_is_incomplete() -> None:
     def shifted(_: str, asked: dict[str, Any]) -> Answer:
         offset = asked["offset"]
-        first = 0 if offset == 0 else offset - 1  # somebody before was deleted, and one added
+        first = 0 if offset == 0 else offset - 1  # a consumer before was deleted, and one was added
         return page(
             *(info(f"c{n:03}") for n in range(first, min(first + 256, 300))),
             total=300,
@@ -212,7 +281,7 @@ async def test_a_consumer_that_slipped_between_two_pages_is_asked_for() -> None:
     assert nats.asked == [LIST, LIST, "$JS.API.CONSUMER.INFO.WORK.c256"]
 
 
-async def test_consumers_whose_leader_was_silent_are_asked_and_take_nobody_with_them() -> None:
+async def test_consumers_whose_leader_was_silent_are_asked_one_by_one() -> None:
     def answer(subject: str, _: dict[str, Any]) -> Answer:
         if subject.endswith(".b"):
             return info("b", 8)
@@ -227,7 +296,7 @@ async def test_consumers_whose_leader_was_silent_are_asked_and_take_nobody_with_
     assert len(nats.asked) == 4
 
 
-async def test_one_consumer_whose_list_hangs_does_not_blind_its_fellows() -> None:
+async def test_one_consumer_whose_list_hangs_leaves_the_others_their_readings() -> None:
     """In a cluster the list waits 4 s for a consumer without a leader."""
 
     def answer(subject: str, _: dict[str, Any]) -> Answer | None:

@@ -71,6 +71,35 @@ async def test_a_heartbeat_says_that_nothing_is_unread(reader: Reader) -> None:
     assert reader.feed.current_at == SINCE + 105
 
 
+async def test_a_heartbeat_that_counts_more_messages_than_came_is_a_loss(reader: Reader) -> None:
+    await reader.server.delivers(stored(1, 1), status("100", last="1"))
+    assert reader.why is None
+    await reader.server.delivers(status("100", last="2"))
+    assert reader.why is Why.INCOMPLETE
+    await reader.clock.advance(5)
+    assert reader.server.beginnings[-1] == {"opt_start_seq": 2}
+    assert reader.why is None
+
+
+async def test_a_consumer_that_is_given_up_is_deleted(reader: Reader) -> None:
+    await reader.server.delivers(stored(2, 2))
+    assert reader.why is Why.INCOMPLETE
+    assert reader.server.deleted == 1
+
+
+async def test_a_consumer_whose_connection_is_lost_is_left_to_the_server(reader: Reader) -> None:
+    reader.server.connected = False
+    await reader.server.delivers(None)
+    assert reader.server.deleted == 0
+    assert reader.why is Why.DISCONNECTED
+
+
+async def test_a_follower_that_is_stopped_asks_the_server_for_nothing_more() -> None:
+    async with Reader(Server()).running() as reader:
+        asked = list(reader.server.asked)
+    assert reader.server.asked == asked
+
+
 async def test_a_pull_that_ends_is_followed_by_another(reader: Reader) -> None:
     assert reader.server.pulls == 1
     await reader.server.delivers(stored(1, 1))
@@ -107,7 +136,7 @@ async def test_a_message_from_elsewhere_is_not_taken(reader: Reader, reply: str)
     assert reader.why is Why.INCOMPLETE
 
 
-async def test_a_lost_connection_is_said_and_the_next_goes_on_where_it_was(reader: Reader) -> None:
+async def test_after_a_lost_connection_the_reading_goes_on_where_it_was(reader: Reader) -> None:
     await reader.server.delivers(stored(5, 1))
     await reader.server.delivers(None)
     assert reader.why is Why.DISCONNECTED
@@ -117,7 +146,7 @@ async def test_a_lost_connection_is_said_and_the_next_goes_on_where_it_was(reade
     assert reader.why is None
 
 
-async def test_silence_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.nats.follower.HEARTBEATS_MISSED", 0.002)
     async with Reader(Server()).running() as reader:
         while reader.why is None:
