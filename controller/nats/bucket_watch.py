@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -69,6 +70,7 @@ class BucketWatch:
             )
         self._found = {}
         return ConsumerConfig(
+            name=f"agentdash-{secrets.token_hex(8)}",
             deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
             filter_subject=self._bucket.subject(f"{self._prefix}.>"),
         )

@@ -68,12 +68,23 @@ async def test_reading_a_thousand_queues(session: NatsSession) -> None:
         for one in POOLS:
             await js.consumer_info("WORK", one.consumer)
 
+    async def pages_of_nats_py() -> None:
+        for offset in range(0, CONSUMERS, 256):
+            await js.consumers_info("WORK", offset)
+
     ours = await timed(100, lambda: source.read(POOLS))
+    began = time.process_time()
+    for _ in range(100):
+        await source.read(POOLS)
+    each_us = (time.process_time() - began) / 100 / CONSUMERS * 1e6
     theirs = await timed(5, one_by_one)
+    listed = await timed(20, pages_of_nats_py)
     few = await timed(100, lambda: source.read(POOLS[:1]))
     print()
     print(f"read {CONSUMERS} queues: median {ours[0]:.1f} ms, p99 {ours[1]:.1f} ms, target 15 ms")
+    print(f"processor time: {each_us:.2f} µs a queue")
     print(f"one by one, js.consumer_info: median {theirs[0]:.1f} ms = {theirs[0] / ours[0]:.0f} x")
+    print(f"pages, js.consumers_info: median {listed[0]:.1f} ms = {listed[0] / ours[0]:.1f} x")
     print(f"read 1 queue of {CONSUMERS}: median {few[0]:.2f} ms, p99 {few[1]:.2f} ms")
 
 
