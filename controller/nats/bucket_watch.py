@@ -54,19 +54,21 @@ class BucketWatch:
         self._prefix = prefix
         self._listener = listener
         self._found: dict[str, BucketEntry] | None = {}
+        self._seen_before = 0
         self._follower = Follower(session, clock, bucket.stream, self, heartbeat_s=HEARTBEAT_S)
 
     async def run(self) -> None:
         """Follow until cancelled, or until the bucket has gone back in time."""
+        self._seen_before = self._bucket.highest
         await self._follower.run()
 
     def beginning(self, stream: StreamInfo) -> ConsumerConfig:
         """The latest value of every key. Raises StreamRegressedError."""
-        last = stream.state.last_seq
-        if last < self._bucket.highest:
+        last, seen = stream.state.last_seq, self._seen_before
+        if last < seen:
             raise StreamRegressedError(
                 f"{self._bucket} went back in time: its last revision is {last}, "
-                f"{self._bucket.highest} was seen before"
+                f"{seen} was seen before"
             )
         self._found = {}
         return ConsumerConfig(
@@ -102,6 +104,8 @@ class BucketWatch:
 
     def lost(self, error: NatsError) -> None:
         """Keys may change unseen from now on."""
+        # what is written while the stream is asked again may be newer than the answer
+        self._seen_before = self._bucket.highest
         if not isinstance(error, StreamMissingError):
             self._listener.lost(str(error))
         elif self._bucket.highest > 0:

@@ -5,8 +5,8 @@ Wire format: the JetStream API reference (ADR-1), pull requests (ADR-13).
 nats-py has two ways to read a stream on and on, and neither says when it has stopped working:
 `fetch()` takes "consumer deleted" for an empty answer and cannot tell a silent server from a quiet
 stream (and it takes 4.2 s for 100,000 messages where this takes 1.5 s, with 1,000 in a batch); its
-ordered consumer stays silent for two heartbeats, begins again by itself and tells nobody that
-messages may be missing meanwhile.
+ordered consumer stays silent for two heartbeats, begins again by itself and reports
+nothing while messages may be missing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ only traffic of a stream in which nothing happens.
 INACTIVE_S: Final = 2 * PULL_S
 """How long the server keeps a consumer that is not pulled from."""
 HEARTBEATS_MISSED: Final = 2.5
-"""After so many intervals without a heartbeat the consumer is taken for dead."""
+"""A consumer is taken for dead after this many heartbeat intervals in which nothing came."""
 
 _NANOSECONDS: Final = 10**9
 _END_OF_PULL: Final = frozenset({StatusCode.NO_MESSAGES, StatusCode.REQUEST_TIMEOUT})
@@ -64,7 +64,7 @@ class Subscriber(Protocol):
         ...
 
     def opened(self, pending: int) -> None:
-        """Reading has begun, and so many messages are there to be read."""
+        """Reading has begun; `pending` messages are waiting to be read."""
         ...
 
     def take(self, message: Msg, metadata: Msg.Metadata) -> None:
@@ -83,8 +83,8 @@ class Subscriber(Protocol):
 class Follower:
     """Reads one stream to its end and waits there for more, on every connection that is made.
 
-    Whatever is missing in the order, and silence where a heartbeat is due, ends the reading; after
-    a pause it begins again where the subscriber says.
+    A gap in the order of the messages ends the reading, and so does silence where a heartbeat is
+    due. After a pause it begins again where the subscriber says.
     """
 
     def __init__(
@@ -201,8 +201,8 @@ class _Reading:
         self._has_arrivals.set()
 
     async def take_batch(self, number: int, silence_s: float) -> None:
-        """Take what a pull for so many messages brings, until it ends. Raises NatsError, and
-        TimeoutError after so many seconds in which nothing came.
+        """Take what a pull for `number` messages brings, until it ends. Raises NatsError, and
+        TimeoutError when nothing came for `silence_s`.
         """
         batch_end = self._taken + number
         while self._taken < batch_end:

@@ -67,7 +67,9 @@ class TokenUsageSource:
             feed.cancel()
 
     async def first_read(self, timeout_s: float) -> None:
-        """Return once the stream was read to its end, or could not be, or after so long."""
+        """Return once the stream was read to its end or cannot be read, at the latest after
+        `timeout_s`.
+        """
         if self._ledger.budgeted:
             await self._feed.first_read(timeout_s)
 

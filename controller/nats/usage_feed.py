@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 5.0
 SILENCE_S: Final = HEARTBEATS_MISSED * HEARTBEAT_S
-"""After so long without a message or a heartbeat it is not known whether all was read."""
+"""If neither a message nor a heartbeat has come for this long, events may be unread."""
 
 
 class UsageFeed:
@@ -60,7 +60,9 @@ class UsageFeed:
         await self._follower.run()
 
     async def first_read(self, timeout_s: float) -> None:
-        """Return once the stream was read to its end, or could not be, or after so long."""
+        """Return once the stream was read to its end or cannot be read, at the latest after
+        `timeout_s`.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._tried.wait()

@@ -37,7 +37,7 @@ class BurnRate:
         self._at = 0.0
 
     def add(self, tokens: float, at: float) -> None:
-        """So many were used at `at` (Unix seconds)."""
+        """Add tokens that were used at `at` (Unix seconds)."""
         self._sum = self._left(at) + tokens
         self._at = max(self._at, at)
 
@@ -112,7 +112,7 @@ class UsageLedger:
         return self._accounts.keys()
 
     def since(self, now: float) -> float:
-        """The first moment whose events matter now."""
+        """Events from before this moment have no influence on what is known at `now`."""
         starts = (account.day(now).start for account in self._accounts.values())
         return min(now - LOOK_BACK_S, *starts)
 

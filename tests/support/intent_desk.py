@@ -51,7 +51,7 @@ class IntentConflictError(StoreConflictError):
     """
 
     def __init__(self, *, intent: Intent | None, revision: int, by: str, at: float) -> None:
-        super().__init__(f"changed meanwhile by {by or 'somebody who left no name'}")
+        super().__init__(f"changed meanwhile by {by or 'a writer without a name'}")
         self.intent = intent
         self.revision = revision
         self.by = by
@@ -176,7 +176,7 @@ def _conflict(key: IntentKey, entry: BucketEntry) -> IntentConflictError:
 
 
 def _withdrawal(entry: BucketEntry) -> Withdrawal:
-    """Who took it away, as far as it was said: other tools leave nothing."""
+    """Who took it away, as far as it is known: other tools leave no note."""
     try:
         left = _WITHDRAWAL.decode(entry.value)
     except (msgspec.DecodeError, UnicodeDecodeError):

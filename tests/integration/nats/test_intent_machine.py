@@ -138,7 +138,7 @@ class Operators(RuleBasedStateMachine):
         )
 
     @invariant()
-    def what_stands_is_what_was_put(self) -> None:
+    def stored_intents_are_those_that_were_put(self) -> None:
         standing = self._runner.run(read_intents(self._kv))
         assert standing.intents == self._expected()
         assert standing.faults == ()

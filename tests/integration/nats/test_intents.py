@@ -28,7 +28,7 @@ PAUSE = Pause(scope=Scope(tenant="acme"), keep=1, who="ben", why="cost", until=2
 FREEZE = Freeze(scope=Scope(), who="eve", why="incident")
 
 
-async def test_what_stands_and_each_change_is_seen(
+async def test_stored_intents_and_each_change_are_seen(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -50,7 +50,7 @@ async def test_what_stands_and_each_change_is_seen(
     assert await read_intents(kv) == seen.board.standing()
 
 
-async def test_without_a_bucket_nothing_is_asked_for_and_none_is_made(
+async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -100,7 +100,7 @@ async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_bac
         await until(lambda: seen.board.standing().intents == Intents(freezes=(FREEZE,)))
 
 
-async def test_a_gap_in_what_is_delivered_begins_anew_with_all_there_is(
+async def test_after_a_lost_message_all_intents_are_read_again(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrived, drop = _Reading.arrived, asyncio.Event()
@@ -271,7 +271,7 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
     "pool",
     ["a.*/x", ">/x", "a b/x", "a\n/x", "../x", "acme", "a/b/c", f"{'a' * 64}/x", "/x", "A/x"],
 )
-async def test_names_cannot_escape_their_place(
+async def test_names_cannot_leave_their_place_in_the_key(
     pool: str, server: RealNats, connect: Connect
 ) -> None:
     desk = IntentDesk(bucket(await connect(server.url)))

@@ -1,4 +1,4 @@
-"""The planner's memory on a real nats-server: whole or not at all, whoever is cut short."""
+"""The planner's memory on a real nats-server: a save is complete or has no effect."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_save_that_is_cut_short_leaves_the_one_before(
         assert loaded is not None
         assert loaded.memory == memory(5, replicas=1)
     await store.save(memory(3, replicas=2), NOW + 2)
-    assert len(await parts(kv)) == 3, "what the others left is gone"
+    assert len(await parts(kv)) == 3, "the parts of the interrupted saves are gone"
 
 
 async def test_a_load_while_others_save_finds_one_of_them_whole(
@@ -153,7 +153,7 @@ async def test_a_server_that_is_away_is_not_an_empty_memory(
 
 
 class Dying(Bucket):
-    """A bucket whose process ends after so many writes."""
+    """A bucket whose process ends after `writes` writes."""
 
     def __init__(self, kv: Bucket, writes: int) -> None:
         super().__init__(kv._session, kv.name)
@@ -167,7 +167,7 @@ class Dying(Bucket):
 
 
 class Interrupted(Bucket):
-    """A bucket in which somebody saves between the first reads of its parts."""
+    """A bucket in which another process saves between the first reads of its parts."""
 
     def __init__(self, kv: Bucket, other: MemoryBucket) -> None:
         super().__init__(kv._session, kv.name)

@@ -94,7 +94,7 @@ async def test_stopping_is_quick_even_when_the_server_is_frozen(
     server.freeze()
     for _ in range(16):  # more than the socket takes: a polite close waits for the reader
         with pytest.raises(NatsTimeoutError):
-            await session.request("nobody", bytes(1_000_000), 0.001)
+            await session.request("lonely", bytes(1_000_000), 0.001)
     started = time.monotonic()
     await session.stop()
     assert time.monotonic() - started < 1.0
@@ -122,7 +122,7 @@ async def test_a_client_closed_under_the_session_is_replaced(
     assert session._client is not first
     assert first._closed_cb is not None
     await first._closed_cb()
-    assert session.connected, "what a former client says late is not about this connection"
+    assert session.connected, "a late report of a former client is not about this connection"
 
 
 async def test_a_reading_task_that_died_is_noticed(
@@ -155,7 +155,7 @@ async def test_a_server_without_jetstream_says_so(
 
 
 @pytest.mark.parametrize("version", ["2.9.10", "1.4.1", "0.0.0-dev", "", None, "nonsense"])
-async def test_a_server_too_old_is_refused_before_it_hears_our_password(
+async def test_a_server_too_old_is_refused_before_our_password_is_sent(
     version: str | None, session_to: Connect, until: Until
 ) -> None:
     info = '{"max_payload":1048576' + (f',"version":"{version}"' if version is not None else "")
@@ -165,14 +165,14 @@ async def test_a_server_too_old_is_refused_before_it_hears_our_password(
         assert "agentdash needs 2.10 or newer" in str(session.unsupported)
         assert session.link().state is LinkState.DISCONNECTED
         assert "agentdash needs 2.10 or newer" in session.link().detail
-    assert fake.heard == b""
+    assert fake.received == b""
 
 
 @pytest.mark.parametrize("version", ["2.10.0", "2.12.0-RC.1", "3.0.0", "v2.15.1"])
 async def test_a_newer_server_is_greeted(version: str, session_to: Connect, until: Until) -> None:
     async with Greeter(f'INFO {{"version":"{version}","max_payload":1048576}}\r\n') as fake:
         session = await session_to(fake.url)
-        await until(lambda: fake.heard.startswith(b"CONNECT"))
+        await until(lambda: fake.received.startswith(b"CONNECT"))
         assert session.unsupported is None
 
 
@@ -184,13 +184,13 @@ async def test_tls_asked_for_and_not_offered_sends_nothing(
         for url, settings in ((plain, {"tls": NatsTls()}), (plain.replace("nats", "tls"), {})):
             session = await session_to(url, **settings)
             await until(lambda session=session: "the server offers none" in session.link().detail)
-    assert fake.heard == b""
+    assert fake.received == b""
 
 
 @pytest.mark.parametrize(
     "greeting", ["INFO {nonsense\r\n", "HTTP/1.1 400\r\n", "INFO " + "x" * 99999]
 )
-async def test_whatever_is_no_nats_server_is_a_state_of_the_link(
+async def test_a_server_that_is_not_nats_is_a_state_of_the_link(
     greeting: str, session_to: Connect, until: Until
 ) -> None:
     async with Greeter(greeting) as fake:
@@ -201,16 +201,16 @@ async def test_whatever_is_no_nats_server_is_a_state_of_the_link(
 
 
 class Greeter:
-    """Says one thing to everybody who comes, and keeps what it hears."""
+    """Sends one greeting to every connection, and keeps what it receives."""
 
     def __init__(self, greeting: str) -> None:
         self._greeting = greeting.encode()
-        self._guests: list[asyncio.Transport] = []
-        self.heard = b""
+        self._transports: list[asyncio.Transport] = []
+        self.received = b""
 
     @property
     def greeted(self) -> int:
-        return len(self._guests)
+        return len(self._transports)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -221,12 +221,12 @@ class Greeter:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for guest in self._guests:
-            guest.abort()
+        for transport in self._transports:
+            transport.abort()
 
-    def greet(self, guest: asyncio.Transport) -> None:
-        self._guests.append(guest)
-        guest.write(self._greeting)
+    def greet(self, transport: asyncio.Transport) -> None:
+        self._transports.append(transport)
+        transport.write(self._greeting)
 
 
 class _Greeting(asyncio.Protocol):
@@ -238,7 +238,7 @@ class _Greeting(asyncio.Protocol):
         self._greeter.greet(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._greeter.heard += data
+        self._greeter.received += data
 
 
 async def _silent_subject(session: object) -> str:

@@ -1,4 +1,4 @@
-"""The token ledger on the real server: rebuilt, followed, and never wrong without saying so."""
+"""The token ledger on the real server: rebuilt, followed, and stale whenever it may be wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def publish(js: JetStreamContext, *events: tuple[str, bytes]) -> None:
 
 
 class Ledger:
-    """A source that reads, and where its tenants stand now."""
+    """A source that reads, and the totals of its tenants."""
 
     def __init__(self, source: TokenUsageSource) -> None:
         self.source = source
@@ -164,7 +164,7 @@ async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
             event(input=2**63),
             event(input=10**400),
             event(input=1.5),
-            event("nobody", input=1),
+            event("unknown", input=1),
             (good, b"\xff\x00garbage"),
             (good, b"[" * 100_000),
             (good, b"{}"),
@@ -177,7 +177,7 @@ async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
         assert tokens.is_fresh()
 
 
-async def test_a_stream_taken_away_is_missed_and_one_made_anew_adds_to_what_was_used(
+async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)
@@ -193,7 +193,7 @@ async def test_a_stream_taken_away_is_missed_and_one_made_anew_adds_to_what_was_
         assert tokens.is_fresh()
 
 
-async def test_a_consumer_taken_away_is_made_again_where_it_was(
+async def test_a_deleted_consumer_is_created_again_where_it_was(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)

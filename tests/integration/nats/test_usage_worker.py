@@ -1,4 +1,4 @@
-"""Workers built on our runtime and the ledger: what the one tells, the other counts."""
+"""Workers built on our runtime, and the ledger that counts what they report."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_what_workers_use_is_counted_and_measured(
     await all_acknowledged(js)
 
 
-async def test_work_is_done_where_nobody_keeps_what_it_used(
+async def test_work_is_done_where_no_stream_keeps_what_it_used(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -94,7 +94,7 @@ async def test_work_is_done_where_nobody_keeps_what_it_used(
     assert {task.deliveries for task in done} == {1}
 
 
-async def test_a_full_stream_of_events_holds_no_work_up(
+async def test_a_full_stream_of_events_delays_no_work(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)

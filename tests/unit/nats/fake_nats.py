@@ -69,7 +69,7 @@ class _FakeClient:
             data = await self._nats.request(subject, payload, timeout)
         except NatsNoRespondersError as error:
             raise nats.errors.NoRespondersError from error
-        return Msg(_client=None, data=data)  # type: ignore[arg-type]  # nobody answers it
+        return Msg(_client=None, data=data)  # type: ignore[arg-type]  # it is never answered
 
 
 class FakeNats:

@@ -35,8 +35,9 @@ class Server(FakeNats):
     each consumer began, `deleted` counts the consumers that were deleted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = STREAM) -> None:
         super().__init__(self._answer)
+        self.name = name
         self.info: dict[str, Any] = {"first_seq": 1, "last_seq": 0, "messages": 0}
         self.created = CREATED
         self.missing = False
@@ -59,7 +60,7 @@ class Server(FakeNats):
             {key: value for key, value in config.items() if key.startswith("opt")}
         )
         return {
-            "stream_name": STREAM,
+            "stream_name": self.name,
             "name": "c",
             "created": CREATED,
             "config": config,
@@ -75,7 +76,7 @@ class Server(FakeNats):
         return SimpleNamespace(subject="_INBOX.d", end=end)
 
     async def send(self, subject: str, payload: bytes, reply: str) -> None:
-        assert subject == f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c"
+        assert subject == f"$JS.API.CONSUMER.MSG.NEXT.{self.name}.c"
         assert reply == "_INBOX.d"
         assert json.loads(payload)["batch"] > 0
         self.pulls += 1

@@ -1,7 +1,7 @@
 """Every part of nats-py that controller/nats overrides or relies on beyond its documentation.
 
 A new version of nats-py may change any of them in a minor release. Then the test here fails first,
-and its name and message say what of ours stands on that part. CI runs the contract files against
+and its name and message say what of ours depends on it. CI runs the contract files against
 the pinned version and, as a report, against the newest one.
 """
 
@@ -90,7 +90,7 @@ async def test_an_error_in_process_info_ends_the_connection_before_connect_is_se
         with pytest.raises(UnsupportedVersionError):
             await client.connect(servers=[server.url], allow_reconnect=False, token="secret")
         await client.discard()
-    assert server.heard == b"", "a server that is too old must not hear our token"
+    assert server.received == b"", "a server that is too old must not get our token"
 
 
 async def test_tls_required_set_in_process_info_makes_nats_py_start_tls() -> None:
@@ -98,12 +98,12 @@ async def test_tls_required_set_in_process_info_makes_nats_py_start_tls() -> Non
     options = {"allow_reconnect": False, "connect_timeout": 1, "tls": ssl.create_default_context()}
     async with TinyServer(tls_available=True) as server:
         connecting = asyncio.create_task(client.connect(servers=[server.url], **options))
-        await server.hears(b"\x16\x03")  # the first bytes of a TLS handshake
+        await server.receives(b"\x16\x03")  # the first bytes of a TLS handshake
         server.hang_up()
         with pytest.raises((OSError, nats.errors.Error)):
             await connecting
         await client.discard()
-    assert b"CONNECT" not in server.heard, "credentials must not be sent without TLS"
+    assert b"CONNECT" not in server.received, "credentials must not be sent without TLS"
 
 
 async def test_without_tls_in_the_greeting_nothing_is_sent() -> None:
@@ -112,7 +112,7 @@ async def test_without_tls_in_the_greeting_nothing_is_sent() -> None:
         with pytest.raises(GreetingError):
             await client.connect(servers=[server.url], allow_reconnect=False)
         await client.discard()
-    assert server.heard == b""
+    assert server.received == b""
 
 
 # --- client.py: our own socket, and closing at once
@@ -191,8 +191,8 @@ async def test_what_cannot_be_sent_fails_now() -> None:
 
 async def test_permission_violations_come_to_the_error_callback_with_verb_and_subject() -> None:
     async with connected() as link:
-        link.server.say(b"-ERR 'Permissions Violation for Publish to \"Work.A\"'\r\n")
-        link.server.say(b"-ERR 'Permissions Violation for Subscription to \"work.b\"'\r\n")
+        link.server.send(b"-ERR 'Permissions Violation for Publish to \"Work.A\"'\r\n")
+        link.server.send(b"-ERR 'Permissions Violation for Subscription to \"work.b\"'\r\n")
         await link.client.flush()
         assert [str(error).lower() for error in link.errors] == [
             'nats: permissions violation for publish to "work.a"',
@@ -207,8 +207,8 @@ async def test_a_subscription_for_one_message_sets_its_future_and_tells_the_serv
         subscription = await link.client.subscribe("work.a", future=message, max_msgs=1)
         await subscription.unsubscribe(limit=1)
         number = subscription._id
-        await link.server.hears(f"UNSUB {number} 1\r\n".encode())
-        link.server.say(f"MSG work.a {number} 1\r\nx\r\nMSG work.a {number} 1\r\ny\r\n".encode())
+        await link.server.receives(f"UNSUB {number} 1\r\n".encode())
+        link.server.send(f"MSG work.a {number} 1\r\nx\r\nMSG work.a {number} 1\r\ny\r\n".encode())
         assert (await message).data == b"x", "wakes come by the future of the subscription"
         assert subscription.subject == "work.a"
 
@@ -250,7 +250,7 @@ async def test_a_status_message_shows_status_and_description_as_headers() -> Non
         number = (await link.client.subscribe("d", cb=take))._id
         for headers in (heartbeat, gone):
             size = len(headers)
-            link.server.say(f"HMSG d {number} {size} {size}\r\n".encode() + headers + b"\r\n")
+            link.server.send(f"HMSG d {number} {size} {size}\r\n".encode() + headers + b"\r\n")
         while len(taken) < 2:
             await asyncio.sleep(0)
     first, second = (message.headers or {} for message in taken)

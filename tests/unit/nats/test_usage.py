@@ -68,7 +68,7 @@ class World:
         await self.server.delivers(message)
 
     async def passes(self, seconds: float) -> None:
-        """Only heartbeats come for so long."""
+        """Only heartbeats come for `seconds`."""
         await self.clock.advance(seconds)
         await self.server.delivers(status("100"))
 

@@ -89,13 +89,13 @@ def test_garbage_is_refused(data: bytes) -> None:
     refusal(f"{USAGE_SUBJECT_PREFIX}.acme.research", data)
 
 
-def test_nobody_counts_tokens_against_another_tenant_than_its_subject_names() -> None:
+def test_an_event_counts_only_for_the_tenant_that_its_subject_names() -> None:
     _, data = event("globex", input=1)
     assert "it names globex/research" in refusal(f"{USAGE_SUBJECT_PREFIX}.acme.research", data)
 
 
 def test_a_tenant_that_the_fleet_has_not_is_named() -> None:
-    assert refusal(*event("nobody", input=1)) == "the fleet has no tenant nobody"
+    assert refusal(*event("unknown", input=1)) == "the fleet has no tenant unknown"
 
 
 def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:

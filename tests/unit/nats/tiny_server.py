@@ -1,5 +1,5 @@
-"""A NATS server of a few lines: it greets, answers PING, keeps what it hears, and says what a test
-wants.
+"""A NATS server of a few lines: it sends a greeting, answers PING, keeps what it receives, and
+sends what a test gives it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class TinyServer(asyncio.Protocol):
     def __init__(self, **greeting: Any) -> None:
         self._greeting = f"INFO {json.dumps(GREETING | greeting)}\r\n".encode()
         self._transports: list[asyncio.Transport] = []
-        self.heard = b""
+        self.received = b""
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -35,19 +35,19 @@ class TinyServer(asyncio.Protocol):
         transport.write(self._greeting)
 
     def data_received(self, data: bytes) -> None:
-        self.heard += data
+        self.received += data
         for line in data.split(b"\r\n"):
             if line == b"PING":
-                self.say(b"PONG\r\n")
+                self.send(b"PONG\r\n")
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self._transports[-1].write(data)
 
     def hang_up(self) -> None:
         for transport in self._transports:
             transport.abort()
 
-    async def hears(self, words: bytes) -> None:
+    async def receives(self, words: bytes) -> None:
         """Wait until the client has sent these words; the test's own time-out ends it."""
-        while words not in self.heard:
+        while words not in self.received:
             await asyncio.sleep(0.002)

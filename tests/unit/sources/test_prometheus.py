@@ -133,7 +133,7 @@ async def test_a_complete_answer_is_a_value_in_exact_thousandths(
         (b" " * 10_000_000 + b"{}", Why.UNREADABLE, "more than 1024 kB"),
     ],
 )
-async def test_whatever_else_is_answered_is_no_value_and_says_why(
+async def test_every_other_answer_is_no_value_and_has_a_reason(
     server: StubPrometheus, body: object, why: Why, words: str
 ) -> None:
     server.body = body
@@ -186,7 +186,7 @@ async def test_a_redirect_is_not_followed(server: StubPrometheus) -> None:
     assert refused(await answer(server)) == (Why.INCOMPLETE, "HTTP 302")
 
 
-async def test_nobody_there_says_where_and_why(server: StubPrometheus) -> None:
+async def test_a_server_that_is_not_there_is_named_with_the_reason(server: StubPrometheus) -> None:
     url = server.url
     await server.stop()
     why, detail = refused((await ask(url))[KEY])
