@@ -16,7 +16,7 @@ from controller.nats.jetstream import StreamInfo
 from controller.nats.session import NatsSession
 from controller.ports import Clock
 
-HEARTBEAT_S: Final = 2.0
+KEY_HEARTBEAT_S: Final = 2.0
 
 
 class KeyListener(Protocol):
@@ -55,7 +55,7 @@ class BucketWatch:
         self._listener = listener
         self._found: dict[str, BucketEntry] | None = {}
         self._seen_before = 0
-        self._follower = Follower(session, clock, bucket.stream, self, heartbeat_s=HEARTBEAT_S)
+        self._follower = Follower(session, clock, bucket.stream, self, heartbeat_s=KEY_HEARTBEAT_S)
 
     async def run(self) -> None:
         """Follow until cancelled, or until the bucket has gone back in time."""

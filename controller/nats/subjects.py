@@ -18,7 +18,7 @@ KEEP_S: Final = 300.0
 sooner.
 """
 
-RETRY_S: Final = 10.0
+ASK_AGAIN_S: Final = 10.0
 """How soon a stream that gave no answer is asked again."""
 
 
@@ -60,7 +60,7 @@ class Subjects:
         due = [name for name in streams if name not in self._known or self._known[name][1] <= now]
         answers = await asyncio.gather(*(self._ask(name) for name in due))
         for name, answer in zip(due, answers, strict=True):
-            keep_s = RETRY_S if isinstance(answer, NatsError) else KEEP_S
+            keep_s = ASK_AGAIN_S if isinstance(answer, NatsError) else KEEP_S
             self._known[name] = (answer, now + keep_s)
 
     def of(self, stream: str, consumer: str) -> WakeSubjects:

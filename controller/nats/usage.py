@@ -15,7 +15,7 @@ from controller.model.scarcity import TaskUsage
 from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
 from controller.nats.session import NatsSession
 from controller.nats.usage_events import RefusedEventError, decode_event
-from controller.nats.usage_feed import SILENCE_S, UsageFeed
+from controller.nats.usage_feed import USAGE_SILENCE_S, UsageFeed
 from controller.nats.usage_ledger import UsageLedger
 from controller.ports import Clock
 
@@ -135,6 +135,6 @@ class TokenUsageSource:
             return _Doubt(problem.why, str(problem))
         if feed.current_at is None:
             return _Doubt(Why.NEVER_READ, f"{feed.behind} usage events are still to be read")
-        if self._clock.now() - feed.current_at > SILENCE_S:
+        if self._clock.now() - feed.current_at > USAGE_SILENCE_S:
             return _Doubt(Why.TIMED_OUT, f"{feed.behind} usage events behind")
         return None

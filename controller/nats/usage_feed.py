@@ -19,8 +19,8 @@ from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S: Final = 5.0
-SILENCE_S: Final = HEARTBEATS_MISSED * HEARTBEAT_S
+USAGE_HEARTBEAT_S: Final = 5.0
+USAGE_SILENCE_S: Final = HEARTBEATS_MISSED * USAGE_HEARTBEAT_S
 """If neither a message nor a heartbeat has come for this long, events may be unread."""
 
 
@@ -46,7 +46,7 @@ class UsageFeed:
         self._stream = stream
         self._since = since
         self._on_message = on_message
-        self._follower = Follower(nats, clock, stream, self, heartbeat_s=HEARTBEAT_S)
+        self._follower = Follower(nats, clock, stream, self, heartbeat_s=USAGE_HEARTBEAT_S)
         self._last: int | None = None
         self._created: datetime | None = None
         self._tried = asyncio.Event()

@@ -132,7 +132,7 @@ async def test_after_a_lost_message_all_intents_are_read_again(
 async def test_a_silent_consumer_is_replaced(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_watch, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
     session = await connect(server.url)
     kv = bucket(session)
     await kv.create()
@@ -151,7 +151,7 @@ async def test_a_silent_consumer_is_replaced(
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_watch, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
     readings: list[_Reading] = []
     arrived = _Reading.arrived
 

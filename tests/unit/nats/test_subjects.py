@@ -8,7 +8,7 @@ import re
 import pytest
 
 from controller.nats.errors import NatsRefusedError
-from controller.nats.subjects import KEEP_S, RETRY_S, Subjects, overlap
+from controller.nats.subjects import ASK_AGAIN_S, KEEP_S, Subjects, overlap
 from tests.unit.nats.fake_nats import Answer, FakeNats, FrozenClock, api_error, stream_answer
 
 
@@ -82,7 +82,7 @@ async def test_a_refused_stream_is_not_asked_every_tick() -> None:
     for _ in range(3):
         await known.learn(["WORK"])
     assert len(nats.asked) == 1
-    clock.time += RETRY_S
+    clock.time += ASK_AGAIN_S
     await known.learn(["WORK"])
     assert len(nats.asked) == 2
 
