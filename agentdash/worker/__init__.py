@@ -2,14 +2,12 @@
 
 from agentdash.worker.runtime import Agent, Task, Worker
 from agentdash.worker.usage import ensure_usage_stream
-from controller.model.usage_event import USAGE_STREAM, UsedTokens, usage_subject
+from controller.model.usage_event import UsedTokens
 
 __all__ = [
-    "USAGE_STREAM",
     "Agent",
     "Task",
     "UsedTokens",
     "Worker",
     "ensure_usage_stream",
-    "usage_subject",
 ]

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from agentdash.worker import USAGE_STREAM, Task, UsedTokens, Worker, ensure_usage_stream
+from agentdash.worker import Task, UsedTokens, Worker, ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
+from controller.model.usage_event import USAGE_STREAM
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import Connect, Until
