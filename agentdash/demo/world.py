@@ -23,7 +23,7 @@ from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import LOADS, PoolLoad, run_load
 from agentdash.demo.nats_server import NatsServer
 from agentdash.demo.report import WorldReport
-from agentdash.worker import Agent, Task, Usage, Worker, ensure_usage_stream
+from agentdash.worker import Agent, Task, UsedTokens, Worker, ensure_usage_stream
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class World:
         self._rng = random.Random(seed)
         self._published = 0
         self._pods_started = 0
-        self._tokens = Usage()
+        self._tokens = UsedTokens()
         self._waits: list[float] = []
         self.nats = NatsServer(home / "nats")
         self.cluster = KubeSim(speed=speed, seed=seed, nodes=NODES, admin_token="demo")  # noqa: S106  it opens nothing but this simulation
@@ -109,15 +109,17 @@ class World:
     def _agent(self, load: PoolLoad) -> Agent:
         """An agent that does what agents mostly do: wait for a model, then name the tokens."""
 
-        async def work(_: Task) -> Usage:
+        async def work(_: Task) -> UsedTokens:
             await asyncio.sleep(self._rng.gammavariate(4.0, load.service_s / 4.0) / self._speed)
-            return Usage(input=self._rng.randint(2_000, 12_000), output=self._rng.randint(100, 900))
+            return UsedTokens(
+                input=self._rng.randint(2_000, 12_000), output=self._rng.randint(100, 900)
+            )
 
         return work
 
-    def _done(self, task: Task, usage: Usage) -> None:
+    def _done(self, task: Task, usage: UsedTokens) -> None:
         self._waits.append(task.waited_s)
-        self._tokens = Usage(
+        self._tokens = UsedTokens(
             input=self._tokens.input + usage.input, output=self._tokens.output + usage.output
         )
 

@@ -10,9 +10,9 @@ from typing import Final
 from controller.engine.findings import Found
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
-from controller.model.kept import Standing
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
+from controller.model.stored import StoredIntents
 from controller.planning.remember.resume import resumed
 from controller.ports import Clock, IntentStore, MemoryStore, StoreConflictError, StoreError
 
@@ -181,7 +181,7 @@ class Keeper:
         self._lost_until = self._clock.now() + max(windows, default=0)
 
 
-def _of_intents(standing: Standing, places: Collection[Scope], now: float) -> Iterator[Found]:
+def _of_intents(standing: StoredIntents, places: Collection[Scope], now: float) -> Iterator[Found]:
     if standing.lost_at is not None:
         known = "those known before stay in force" if standing.read else "none are known"
         text = f"pins, pauses and freezes cannot be read: {standing.detail}; {known}"

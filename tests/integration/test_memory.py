@@ -1,4 +1,4 @@
-"""A controller that is killed and one that takes over: as if there had been one all along."""
+"""A controller that is killed and one that takes over decide as one controller would."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from nats.aio.client import Client
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from controller.bus.intent_desk import IntentDesk
-from controller.bus.kv import KeyValue
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import Freeze, Pin, Scope
 from controller.model.settings import NatsSettings
+from controller.nats.bucket import Bucket
+from controller.nats.session import NatsSession
+from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until
 from support.nats_server import RealNats
 
 NAMESPACE = "tenant-acme"
 NAMES = ["research", "browser"]
 WINDOW_S = 10
-"""Long enough to be killed in the middle of, and to tell whose window it is."""
+"""Long enough to kill a controller in the middle of it, and to see which window ran out."""
 
 FLEET = """\
 version: 1
@@ -113,7 +113,7 @@ async def desk(live: Live) -> AsyncIterator[IntentDesk]:
     settings = NatsSettings(servers=(live.server.url,))
     async with NatsSession(settings, SystemClock()) as session:
         await until(lambda: session.connected)
-        yield IntentDesk(KeyValue(session, "agentdash"))
+        yield IntentDesk(Bucket(session, "agentdash"))
 
 
 def codes(answer: dict[str, Any]) -> set[str]:
@@ -145,9 +145,9 @@ async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_w
     async with daemon(live.fleet, live.kubeconfig) as second:
         await until(lambda: second.said("memory loaded"))
         began = time.monotonic()
-        assert began - ended < WINDOW_S - 2, "this machine was too slow to tell anything"
+        assert began - ended < WINDOW_S - 2, "this machine was too slow for this test"
         await until(lambda: (live.replicas("research"), live.replicas("browser")) == (1, 0))
-        # both lasted as long as without the kill: neither was cut short, neither began anew
+        # both lasted as long as without the kill: neither was shorter, neither began again
         assert time.monotonic() - ended > WINDOW_S - 1
         assert time.monotonic() - began < WINDOW_S - 1
 
@@ -210,7 +210,7 @@ async def test_without_the_right_to_write_the_bucket_the_daemon_says_so_and_scal
     assert running.process.returncode == ExitCode.OK
 
 
-async def test_a_plan_names_what_nobody_can_read(live: Live) -> None:
+async def test_a_plan_names_what_cannot_be_read(live: Live) -> None:
     bucket = await live.client.jetstream().create_key_value(bucket="agentdash")
     await bucket.put("memory.head", b'{"version": 99}')
     await bucket.put("intent.freeze.acme", b"?")

@@ -11,8 +11,8 @@ from controller.engine.keep import SAVE_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
-from controller.model.kept import IntentFault, Remembered, Standing
 from controller.model.snapshot import Severity
+from controller.model.stored import IntentFault, SavedMemory, StoredIntents
 from controller.planning.remember.clock import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
@@ -37,7 +37,7 @@ async def reasons(world: Harness) -> set[Code]:
     return {reason.code for reason in view.decision.reasons}
 
 
-async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
+async def left_by_a_quiet_fleet(ended_s_ago: float) -> SavedMemory:
     """What a process leaves that saw four replicas idle for 60 s."""
     before = Harness(POOL, replicas=4)
     before.queue(POOL, pending=4)
@@ -49,7 +49,7 @@ async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
     assert kept is not None
     assert before.cluster.writes == []
     shift = START - ended_s_ago - before.clock.now()
-    return Remembered(memory=follow_clock(kept.memory, shift), saved_at=kept.saved_at + shift)
+    return SavedMemory(memory=follow_clock(kept.memory, shift), saved_at=kept.saved_at + shift)
 
 
 async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
@@ -120,7 +120,7 @@ async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
     world = Harness(POOL, replicas=1)
     world.queue(POOL, pending=5)
 
-    async def never() -> Remembered | None:
+    async def never() -> SavedMemory | None:
         return await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(world.memories, "load", never)
@@ -253,7 +253,7 @@ async def test_a_freeze_stops_writes_from_the_moment_it_is_seen(scope: Scope) ->
 async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> None:
     world = Harness(OTHER, replicas=4)
     pin = Pin(pool=OTHER.key, replicas=3, until=START + 60)
-    world.intents.now = Standing(
+    world.intents.now = StoredIntents(
         intents=Intents(pins=(pin,)), read=True, lost_at=START + 5, detail="no answer"
     )
     async with world.running():
@@ -269,7 +269,7 @@ async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> 
 async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() -> None:
     world = Harness(OTHER, replicas=1)
     pause = Pause(scope=Scope(), keep=5, until=START - 60)
-    world.intents.now = Standing(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
+    world.intents.now = StoredIntents(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
     async with world.running():
         await world.clock.advance(10.0)
         assert world.cluster.writes == []
@@ -278,7 +278,7 @@ async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() ->
 async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
     world = Harness(OTHER, replicas=1)
     fault = IntentFault(key="intent.freeze", text="what is written there cannot be read")
-    world.intents.now = Standing(read=True, faults=(fault,))
+    world.intents.now = StoredIntents(read=True, faults=(fault,))
     async with world.running():
         [finding] = [
             each for each in (await world.snapshot()).findings if each.subject == "intents"
@@ -293,7 +293,7 @@ async def test_an_intent_for_nobody_is_named_while_it_is_in_force() -> None:
     stranger = Pause(scope=Scope(tenant="globex"))
     ended = Freeze(scope=Scope(pool="acme/gone"), until=START - 1)
     good = Freeze(scope=Scope(tenant="acme"))
-    world.intents.now = Standing(
+    world.intents.now = StoredIntents(
         intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, good)), read=True
     )
     async with world.running():
