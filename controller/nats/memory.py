@@ -27,7 +27,7 @@ from controller.ports import (
     StoreUnreadableError,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 HEAD: Final = "memory.head"
 PARTS: Final = "memory.set"
 PART_BYTES: Final = 128 * 1024
