@@ -15,10 +15,10 @@ from typing import Final, Protocol
 import msgspec
 
 from controller.kube import wire
-from controller.kube.backoff import Backoff
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, Status, UnreadableError, status_error
 from controller.kube.freshness import Freshness
+from controller.model.backoff import Backoff
 from controller.model.text import clean
 from controller.model.value import Value
 from controller.ports import Clock
@@ -30,8 +30,8 @@ WATCH_S: Final = (240, 480)
 SILENCE_S: Final = 90.0
 """Bookmarks come about every minute (bookmarkFrequency in the API server); silence beyond is a dead
 connection."""
-BACKOFF_BASE_S: Final = 0.5
-BACKOFF_CAP_S: Final = 15.0
+RETRY_FIRST_S: Final = 0.5
+RETRY_MOST_S: Final = 15.0
 REFUSED_WAIT_S: Final = (15.0, 30.0)
 """Rights are given by people: no need to ask a server more often that said 401 or 403."""
 STEADY_S: Final = 5.0
@@ -93,7 +93,7 @@ class Reflector:
         self._view = view
         self._clock = clock
         self._dice = dice or random.Random()
-        self._backoff = Backoff(BACKOFF_BASE_S, BACKOFF_CAP_S, self._dice)
+        self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, random=self._dice.random)
         self._page_size = page_size
         self._silence_s = silence_s
         self._monotonic = monotonic
@@ -184,13 +184,13 @@ class Reflector:
             async for line in lines:
                 self._take(line)
                 self.freshness.alive()
-                self._backoff.worked()
+                self._backoff.reset()
                 spoke = True
         self.freshness.interrupted()
         if spoke or self._monotonic() - began >= STEADY_S:
-            self._backoff.worked()
+            self._backoff.reset()
             return 0.0
-        return self._backoff.failed()  # a server that ends every watch at once is not hurried
+        return self._backoff.next_s()  # a server that ends every watch at once is not hurried
 
     def _take(self, line: bytes) -> None:
         """One line of a watch into the view. Raises KubeError for an ERROR line or nonsense."""
@@ -225,7 +225,7 @@ class Reflector:
             if failure.status in {400, 500}:
                 self._version = None  # a real server's answer to what is no version at all
         # with the jitter on top, so that those whom one answer sent away do not return together
-        return self._backoff.failed() + (failure.retry_after_s or 0.0)
+        return self._backoff.next_s() + (failure.retry_after_s or 0.0)
 
     def _begin_anew(self) -> None:
         """Something was missed: only a new list can tell what."""

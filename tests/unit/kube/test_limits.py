@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from controller.kube.backoff import Backoff
 from controller.kube.limits import Lane, Pauses, WriteGate
 
 
@@ -24,24 +22,6 @@ async def running(gate: WriteGate) -> AsyncIterator[None]:
 async def rounds(number: int = 20) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
-
-
-def test_waits_grow_to_the_cap_and_scatter() -> None:
-    backoff = Backoff(0.5, 15.0, random.Random(1))
-    waits = [backoff.failed() for _ in range(200)]
-    assert waits[0] <= 0.5
-    assert waits[1] <= 1.0
-    assert max(waits) <= 15.0
-    assert 5.0 < sum(waits[10:]) / 190 < 10.0
-    assert len(set(waits)) == 200
-
-
-def test_a_success_begins_anew() -> None:
-    backoff = Backoff(0.5, 15.0, random.Random(1))
-    for _ in range(2000):
-        backoff.failed()
-    backoff.worked()
-    assert backoff.failed() <= 0.5
 
 
 def test_a_pause_holds_its_lane_only(clock: Any) -> None:
