@@ -17,10 +17,10 @@ import msgspec
 
 from agentdash.demo.nats_server import NatsServerError
 from agentdash.demo.protocol import Failed, Ready
-from agentdash.demo.world import World
+from agentdash.demo.world import DemoWorld
 
 
-async def keep(world: World) -> None:
+async def keep(world: DemoWorld) -> None:
     """Run the world until standard input ends or SIGTERM comes."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -64,7 +64,9 @@ def main() -> int:
     parser.add_argument("--load-for", type=float, default=None)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    world = World(options.home, speed=options.speed, seed=options.seed, load_for_s=options.load_for)
+    world = DemoWorld(
+        options.home, speed=options.speed, seed=options.seed, load_for_s=options.load_for
+    )
     try:
         asyncio.run(keep(world))
     except NatsServerError as error:

@@ -35,7 +35,7 @@ RECONNECT_S: Final = 0.2
 PUBLISH_S: Final = 2.0
 
 
-class World:
+class DemoWorld:
     """Everything around the controller. Enter it with `running`."""
 
     def __init__(self, home: Path, *, speed: float, seed: int, load_for_s: float | None) -> None:
@@ -56,7 +56,7 @@ class World:
         self.kubeconfig_path = home / "kubeconfig"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[World]:
+    async def running(self) -> AsyncIterator[DemoWorld]:
         """Start all of it; when the block ends, end all of it. Raises NatsServerError."""
         async with AsyncExitStack() as stack:
             await self.nats.start()

@@ -78,7 +78,7 @@ class WarningView:
             del self._by_pool[deployment]
 
 
-def _decoded(raw: msgspec.Raw) -> wire.Event | None:
+def _decoded(raw: msgspec.Raw) -> wire.WireEvent | None:
     """None for an odd one: a warning that cannot be read is no reason to stop reading."""
     try:
         return wire.EVENT.decode(raw)
@@ -86,22 +86,22 @@ def _decoded(raw: msgspec.Raw) -> wire.Event | None:
         return None
 
 
-def _deployment_of(about: wire.ObjectReference | None) -> str | None:
+def _deployment_of(about: wire.WireObjectReference | None) -> str | None:
     """By name alone: the ReplicaSet or the pod may be gone already."""
     pattern = _OWNER.get(about.kind) if about else None
     found = pattern.fullmatch(about.name) if about and pattern else None
     return clean_name(found["deployment"]) if found else None
 
 
-def _value(event: wire.Event) -> ClusterEvent:
-    series = event.series or wire.EventSeries()
+def _value(event: wire.WireEvent) -> ClusterEvent:
+    series = event.series or wire.WireEventSeries()
     times = (
         series.last_observed_time,
         event.last_timestamp,
         event.event_time,
         event.metadata.creation_timestamp,
     )
-    about = event.involved_object or wire.ObjectReference()
+    about = event.involved_object or wire.WireObjectReference()
     return ClusterEvent(
         at=next((at for time in times if (at := unix_seconds(time)) is not None), 0.0),
         reason=clean_name(event.reason or ""),

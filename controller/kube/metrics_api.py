@@ -19,7 +19,7 @@ from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.objects import unix_seconds
 from controller.kube.quantity import at_least, exact
-from controller.kube.wire import Quantity
+from controller.kube.wire import WireQuantity
 from controller.model.metrics import PodFigure
 from controller.model.readings import Why
 from controller.model.text import clean, clean_name
@@ -68,7 +68,7 @@ class PodSample(msgspec.Struct, frozen=True):
     window_s: float
 
 
-class Described(NamedTuple):
+class DescribedObject(NamedTuple):
     """The object that a metric is about; an empty `api_version` is the core group."""
 
     namespace: str
@@ -126,7 +126,7 @@ class MetricsApi:
         return {figure.pod: figure for figure in _each(raw, _pod_figure)}
 
     async def object_figure(
-        self, described: Described, metric: str, selector: str, timeout_s: float
+        self, described: DescribedObject, metric: str, selector: str, timeout_s: float
     ) -> int:
         """A custom metric of one object."""
         path = f"{await self._custom(timeout_s)}/{await self._path(described, timeout_s)}"
@@ -138,7 +138,7 @@ class MetricsApi:
             raise NoMetricError(f"{len(items)} values of {clean_name(metric)}, one is wanted")
         return _amount(_decoded(metrics_wire.METRIC_VALUE, items[0]).value)
 
-    async def _path(self, described: Described, timeout_s: float) -> str:
+    async def _path(self, described: DescribedObject, timeout_s: float) -> str:
         namespace, api_version, kind, name = described
         if kind == "Namespace" and api_version in {"", "v1"}:
             return f"namespaces/{_part(name)}/metrics"  # it is in none itself
@@ -240,7 +240,7 @@ def _external_value(raw: msgspec.Raw) -> int:
     return _amount(_decoded(metrics_wire.EXTERNAL_VALUE, raw).value)
 
 
-def _amount(written: Quantity) -> int:
+def _amount(written: WireQuantity) -> int:
     try:
         milli = at_least(exact(written), _MILLI)
     except ValueError as error:

@@ -38,17 +38,13 @@ _MILLI: Final = 1000
 _SIDECAR: Final = "Always"
 
 
-class _Wire(msgspec.Struct, rename="camel"):
-    pass
-
-
-class _Requirements(_Wire):
+class _Requirements(wire.WireObject):
     """core/v1 ResourceRequirements, whatever the resources are called."""
 
-    requests: dict[str, wire.Quantity] | None = None
+    requests: dict[str, wire.WireQuantity] | None = None
 
 
-class _Container(_Wire):
+class _Container(wire.WireObject):
     """core/v1 Container."""
 
     name: str
@@ -56,7 +52,7 @@ class _Container(_Wire):
     restart_policy: str | None = None
 
 
-class _Spec(_Wire):
+class _Spec(wire.WireObject):
     """core/v1 PodSpec."""
 
     containers: list[_Container] | None = None
@@ -64,18 +60,18 @@ class _Spec(_Wire):
     resources: _Requirements | None = None
 
 
-class _Status(_Wire):
+class _Status(wire.WireObject):
     """core/v1 PodStatus."""
 
     phase: str | None = None
     start_time: str | None = None
-    conditions: list[wire.Condition] | None = None
+    conditions: list[wire.WireCondition] | None = None
 
 
-class _Pod(_Wire):
+class _Pod(wire.WireObject):
     """core/v1 Pod."""
 
-    metadata: wire.Metadata
+    metadata: wire.WireMetadata
     spec: _Spec | None = None
     status: _Status | None = None
 
@@ -168,7 +164,7 @@ def _phase(phase: str | None) -> PodPhase:
     return PodPhase(phase) if phase in set(PodPhase) else PodPhase.UNKNOWN
 
 
-def _readiness(conditions: Iterable[wire.Condition]) -> PodReadiness | None:
+def _readiness(conditions: Iterable[wire.WireCondition]) -> PodReadiness | None:
     for condition in conditions:
         since = unix_seconds(condition.last_transition_time)
         if condition.type == "Ready" and since is not None:

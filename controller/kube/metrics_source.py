@@ -28,7 +28,7 @@ from controller.kube.metrics_api import (
     CUSTOM_GROUP,
     EXTERNAL_GROUP,
     RESOURCE_GROUP,
-    Described,
+    DescribedObject,
     MetricsApi,
     PodSample,
 )
@@ -67,7 +67,7 @@ Wanting: TypeAlias = Mapping[MetricKey, Pool]
 """The metrics that one question is for, each with its pool."""
 
 
-class ApiSource(ABC, Generic[Q]):
+class ApiMetricSource(ABC, Generic[Q]):
     """A `MetricSource` over one API: its questions, and for whom each is asked.
 
     Fresh comes only from a complete answer; a refusal, a silence or an odd number is Absent.
@@ -140,7 +140,7 @@ class ApiSource(ABC, Generic[Q]):
         """A value for each. Raises KubeError."""
 
 
-class OfPods(ApiSource[Q]):
+class PodMetricSource(ApiMetricSource[Q]):
     """A source whose answers are about all pods of a namespace, to be shared out to their pools."""
 
     def __init__(
@@ -161,7 +161,7 @@ class OfPods(ApiSource[Q]):
         )
 
 
-class ResourceSource(OfPods[str]):
+class ResourceSource(PodMetricSource[str]):
     """CPU and memory from metrics.k8s.io, one request for each namespace."""
 
     name = RESOURCE_GROUP
@@ -208,7 +208,7 @@ class ExternalQuestion(NamedTuple):
     selector: str
 
 
-class ExternalSource(ApiSource[ExternalQuestion]):
+class ExternalSource(ApiMetricSource[ExternalQuestion]):
     """External metrics and signals from external.metrics.k8s.io, so every KEDA scaler, too."""
 
     name = EXTERNAL_GROUP
@@ -245,12 +245,12 @@ class PodsQuestion(NamedTuple):
 class ObjectQuestion(NamedTuple):
     """Which figure of the custom metrics API about one object."""
 
-    described: Described
+    described: DescribedObject
     metric: str
     selector: str
 
 
-class CustomSource(OfPods[PodsQuestion | ObjectQuestion]):
+class CustomSource(PodMetricSource[PodsQuestion | ObjectQuestion]):
     """Pods and Object metrics from custom.metrics.k8s.io."""
 
     name = CUSTOM_GROUP
@@ -264,7 +264,7 @@ class CustomSource(OfPods[PodsQuestion | ObjectQuestion]):
                         reading_name(spec),
                     )
                 case ObjectMetric():
-                    described = Described(
+                    described = DescribedObject(
                         pool.namespace, spec.api_version, spec.kind, spec.object_name
                     )
                     yield ObjectQuestion(described, spec.name, spec.selector), reading_name(spec)

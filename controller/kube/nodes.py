@@ -30,7 +30,7 @@ _NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 _UNKNOWN: Final = Resources()
 
 
-class Node(Value):
+class NodeRoom(Value):
     """One node: what it can hold when it is open, and whether it is."""
 
     labels: dict[str, str]
@@ -48,7 +48,7 @@ class NodeView:
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, NodeRoom] = {}
         self._sizes: dict[str, Resources] = {}
         self._room: tuple[tuple[NodeClass, ...], ClusterRoom] | None = None
 
@@ -89,7 +89,7 @@ class NodeView:
             self._room = None
 
     def _made(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
-        members: dict[str | None, list[Node]] = {each.name: [] for each in classes}
+        members: dict[str | None, list[NodeRoom]] = {each.name: [] for each in classes}
         for node in self._nodes.values():
             members.setdefault(class_of(node.labels, classes), []).append(node)
         rooms: dict[str, Resources] = {}
@@ -110,7 +110,7 @@ def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None
     return next(chosen, next(rest, None))
 
 
-def class_room(nodes: Sequence[Node], limits: NodeClass, size: Resources | None) -> Resources:
+def class_room(nodes: Sequence[NodeRoom], limits: NodeClass, size: Resources | None) -> Resources:
     """What the open nodes of a class hold, and those that its autoscaler may still add.
 
     An added node is taken to be of `size`, the smallest of the class that was seen last. Where none
@@ -124,7 +124,7 @@ def class_room(nodes: Sequence[Node], limits: NodeClass, size: Resources | None)
     return added([*_open(nodes), _times(size or _NOTHING, more)])
 
 
-def _open(nodes: Iterable[Node]) -> Iterator[Resources]:
+def _open(nodes: Iterable[NodeRoom]) -> Iterator[Resources]:
     return (node.holds for node in nodes if node.is_open)
 
 
@@ -144,32 +144,32 @@ def _smallest(sizes: Sequence[Resources]) -> Resources:
     )
 
 
-def _node(raw: msgspec.Raw) -> Node:
+def _node(raw: msgspec.Raw) -> NodeRoom:
     try:
         found = wire.NODE.decode(raw)
-        status = found.status or wire.NodeStatus()
-        amounts = status.allocatable or wire.Amounts()
+        status = found.status or wire.WireNodeStatus()
+        amounts = status.allocatable or wire.WireAmounts()
         holds = Resources(
             replicas=at_most(amounts.pods or 0),
             cpu_milli=at_most(amounts.cpu or 0, 1000),
             memory_bytes=at_most(amounts.memory or 0),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        return Node(labels={}, holds=_NOTHING, is_open=False)
+        return NodeRoom(labels={}, holds=_NOTHING, is_open=False)
     labels = found.metadata.labels or {}
-    return Node(
+    return NodeRoom(
         labels={clean_name(key): clean_name(value) for key, value in labels.items()},
         holds=holds,
-        is_open=_is_open(found.spec or wire.NodeSpec(), status),
+        is_open=_is_open(found.spec or wire.WireNodeSpec(), status),
     )
 
 
-def _is_open(spec: wire.NodeSpec, status: wire.NodeStatus) -> bool:
+def _is_open(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> bool:
     ready = any(each.type == "Ready" and each.status == "True" for each in status.conditions or ())
     return ready and not spec.unschedulable and not any(_closes(each) for each in spec.taints or ())
 
 
-def _closes(taint: wire.Taint) -> bool:
+def _closes(taint: wire.WireTaint) -> bool:
     return taint.effect in _KEEPS_AWAY and taint.key.startswith(_CLOSED_BY)
 
 

@@ -35,14 +35,14 @@ _ENDED: Final = frozenset({"Failed", "Succeeded"})
 _A_POD: Final = Resources(replicas=1)
 
 
-class Refused(Value):
+class RefusedObject(Value):
     """An object that is there but cannot be believed or read."""
 
     why: Why
     detail: str
 
 
-class Unnamed(Value):
+class UnnamedObject(Value):
     """An object of which not even the name can be read."""
 
     detail: str
@@ -52,7 +52,7 @@ class DeploymentRecord(Value):
     """One Deployment by name. `None` means it is being deleted: no target any more."""
 
     name: str
-    found: Workload | Refused | None
+    found: Workload | RefusedObject | None
 
 
 class PodRecord(Value):
@@ -62,16 +62,16 @@ class PodRecord(Value):
 
     name: str
     deployment: str | None
-    found: Pod | Refused
+    found: Pod | RefusedObject
     takes: Resources | None
 
 
-def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | Unnamed:
+def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | UnnamedObject:
     """A Deployment's JSON as a value; whatever is wrong with it is in the record."""
     return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
 
 
-def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | Unnamed:
+def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
     """A pod's JSON as a value; whatever is wrong with it is in the record."""
     return _record(raw, wire.POD, _pod, _refused_pod)
 
@@ -103,7 +103,7 @@ def unix_seconds(time: str | None) -> float | None:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
-_Wire = TypeVar("_Wire", wire.Deployment, wire.Pod)
+_Wire = TypeVar("_Wire", wire.WireDeployment, wire.WirePod)
 _Kept = TypeVar("_Kept", DeploymentRecord, PodRecord)
 
 
@@ -111,8 +111,8 @@ def _record(
     raw: msgspec.Raw | bytes,
     decoder: msgspec.json.Decoder[_Wire],
     accept: Callable[[_Wire], _Kept],
-    refuse: Callable[[wire.Metadata, str], _Kept],
-) -> _Kept | Unnamed:
+    refuse: Callable[[wire.WireMetadata, str], _Kept],
+) -> _Kept | UnnamedObject:
     try:
         return accept(decoder.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -120,15 +120,15 @@ def _record(
     try:
         return refuse(wire.IDENTIFIED.decode(raw).metadata, odd)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unnamed(detail=odd)
+        return UnnamedObject(detail=odd)
 
 
 # Deployments
 
 
-def _deployment(found: wire.Deployment) -> DeploymentRecord:
-    meta, spec = found.metadata, found.spec or wire.DeploymentSpec()
-    status = found.status or wire.DeploymentStatus()
+def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
+    meta, spec = found.metadata, found.spec or wire.WireDeploymentSpec()
+    status = found.status or wire.WireDeploymentStatus()
     name = clean_name(meta.name)
     if meta.deletion_timestamp is not None:
         return DeploymentRecord(name=name, found=None)
@@ -141,13 +141,13 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
         ("status.availableReplicas", status.available_replicas),
     ):
         if not 0 <= (number or 0) <= MOST_REPLICAS:
-            odd = Refused(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
+            odd = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
             return DeploymentRecord(name=name, found=odd)
-    template = spec.template or wire.PodTemplate()
+    template = spec.template or wire.WirePodTemplate()
     try:
-        requests = requested(template.spec or wire.PodSpec())
+        requests = requested(template.spec or wire.WirePodSpec())
     except ValueError as error:
-        odd = Refused(why=Why.IMPLAUSIBLE, detail=f"spec.template requests: {error}")
+        odd = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"spec.template requests: {error}")
         return DeploymentRecord(name=name, found=odd)
     workload = Workload(
         replicas=replicas,
@@ -172,13 +172,13 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
     return DeploymentRecord(name=name, found=workload)
 
 
-def _refused_deployment(meta: wire.Metadata, odd: str) -> DeploymentRecord:
+def _refused_deployment(meta: wire.WireMetadata, odd: str) -> DeploymentRecord:
     return DeploymentRecord(
-        name=clean_name(meta.name), found=Refused(why=Why.UNREADABLE, detail=odd)
+        name=clean_name(meta.name), found=RefusedObject(why=Why.UNREADABLE, detail=odd)
     )
 
 
-def _trouble(conditions: Iterable[wire.Condition]) -> str:
+def _trouble(conditions: Iterable[wire.WireCondition]) -> str:
     """What keeps a Deployment from its replicas: a quota first, then a rollout that is stuck."""
     by_type = {condition.type: condition for condition in conditions}
     for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
@@ -191,9 +191,9 @@ def _trouble(conditions: Iterable[wire.Condition]) -> str:
 # Pods
 
 
-def _pod(found: wire.Pod) -> PodRecord:
-    meta, spec = found.metadata, found.spec or wire.PodSpec()
-    status = found.status or wire.PodStatus()
+def _pod(found: wire.WirePod) -> PodRecord:
+    meta, spec = found.metadata, found.spec or wire.WirePodSpec()
+    status = found.status or wire.WirePodStatus()
     conditions = {condition.type: condition for condition in status.conditions or ()}
     containers = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
     phase, reason, message = _phase(found, conditions, containers)
@@ -217,7 +217,7 @@ def _pod(found: wire.Pod) -> PodRecord:
     )
 
 
-def _takes(spec: wire.PodSpec) -> Resources:
+def _takes(spec: wire.WirePodSpec) -> Resources:
     """What a quota counts for the pod; of one whose amounts make no sense only that it is there."""
     try:
         return msgspec.structs.replace(requested(spec), replicas=1)
@@ -225,17 +225,17 @@ def _takes(spec: wire.PodSpec) -> Resources:
         return _A_POD
 
 
-def _refused_pod(meta: wire.Metadata, odd: str) -> PodRecord:
+def _refused_pod(meta: wire.WireMetadata, odd: str) -> PodRecord:
     name = clean_name(meta.name)
     return PodRecord(
         name=name,
         deployment=_deployment_of(meta),
-        found=Refused(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
+        found=RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
         takes=_A_POD,
     )
 
 
-def _deployment_of(meta: wire.Metadata) -> str | None:
+def _deployment_of(meta: wire.WireMetadata) -> str | None:
     """A Deployment names its ReplicaSets `<deployment>-<pod-template-hash>` and labels their pods
     with the hash (getNewReplicaSet in the deployment controller).
     """
@@ -251,30 +251,30 @@ _Said: TypeAlias = tuple[PodPhase, str | None, str | None]
 
 
 def _phase(
-    found: wire.Pod,
-    conditions: dict[str, wire.Condition],
-    containers: list[wire.ContainerStatus],
+    found: wire.WirePod,
+    conditions: dict[str, wire.WireCondition],
+    containers: list[wire.WireContainerStatus],
 ) -> _Said:
     """Phase, reason and message; the first rule that fits."""
-    status = found.status or wire.PodStatus()
+    status = found.status or wire.WirePodStatus()
     if found.metadata.deletion_timestamp is not None:
         return PodPhase.TERMINATING, status.reason, status.message
     if status.phase in _ENDED:
         return PodPhase.FAILED, status.reason or status.phase, status.message
     if not (found.spec and found.spec.node_name):
-        scheduled = conditions.get("PodScheduled") or wire.Condition()
+        scheduled = conditions.get("PodScheduled") or wire.WireCondition()
         return PodPhase.UNSCHEDULED, scheduled.reason, scheduled.message
     return _phase_on_node(status, conditions, containers)
 
 
 def _phase_on_node(
-    status: wire.PodStatus,
-    conditions: dict[str, wire.Condition],
-    containers: list[wire.ContainerStatus],
+    status: wire.WirePodStatus,
+    conditions: dict[str, wire.WireCondition],
+    containers: list[wire.WireContainerStatus],
 ) -> _Said:
     if crash := _crash(containers):
         return crash
-    ready = conditions.get("Ready") or wire.Condition()
+    ready = conditions.get("Ready") or wire.WireCondition()
     if ready.status == "True":
         return PodPhase.READY, None, None
     if waiting := _waiting(containers):
@@ -283,10 +283,10 @@ def _phase_on_node(
     return PodPhase.RUNNING if running else PodPhase.STARTING, ready.reason, ready.message
 
 
-def _crash(containers: list[wire.ContainerStatus]) -> _Said | None:
+def _crash(containers: list[wire.WireContainerStatus]) -> _Said | None:
     """A container that ended badly and waits to be started again, or is about to."""
     for container in containers:
-        state = container.state or wire.ContainerState()
+        state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated
         if waiting and (waiting.reason == "CrashLoopBackOff" or container.restart_count > 0):
             return PodPhase.CRASHING, waiting.reason, waiting.message
@@ -295,14 +295,14 @@ def _crash(containers: list[wire.ContainerStatus]) -> _Said | None:
     return None
 
 
-def _waiting(containers: list[wire.ContainerStatus]) -> wire.Waiting | None:
+def _waiting(containers: list[wire.WireContainerStatus]) -> wire.WireWaiting | None:
     """The container that waits for something special, else any that waits."""
     waits = [c.state.waiting for c in containers if c.state and c.state.waiting]
     special = (wait for wait in waits if wait.reason not in _PLAIN_START)
     return next(special, waits[0] if waits else None)
 
 
-def _since(condition: wire.Condition | None) -> float | None:
+def _since(condition: wire.WireCondition | None) -> float | None:
     if condition is None or condition.status != "True":
         return None
     return unix_seconds(condition.last_transition_time)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-from controller.kube.wire import Quantity
+from controller.kube.wire import WireQuantity
 from controller.model.text import clean
 
 MOST: Final = 2**63 - 1
@@ -27,7 +27,7 @@ _SUFFIXES: Final = {
 
 
 @lru_cache(maxsize=1024)
-def exact(written: Quantity) -> Fraction:
+def exact(written: WireQuantity) -> Fraction:
     """The amount, 0 or more. Raises ValueError for what is no quantity, or none that can be."""
     found = _QUANTITY.fullmatch(str(written))
     if found is None:
@@ -39,7 +39,7 @@ def exact(written: Quantity) -> Fraction:
     return amount
 
 
-def at_most(written: Quantity, per_one: int = 1) -> int:
+def at_most(written: WireQuantity, per_one: int = 1) -> int:
     """What may be used, in units of which `per_one` make 1: part of a unit is none. Raises
     ValueError.
     """

@@ -108,9 +108,9 @@ def quota_reading(
     return Fresh(value=value, at=at)
 
 
-def _hard(quota: wire.Quota) -> Resources:
+def _hard(quota: wire.WireQuota) -> Resources:
     """Raises ValueError."""
-    spec = quota.spec or wire.QuotaSpec()
+    spec = quota.spec or wire.WireQuotaSpec()
     if spec.scopes or spec.scope_selector is not None:
         # it binds only pods of one class (a priority, with or without a deadline, best effort):
         # as a limit of the whole namespace it would hold back pods that it does not speak of
@@ -124,7 +124,7 @@ def _hard(quota: wire.Quota) -> Resources:
 
 
 def _amount(
-    hard: Mapping[str, wire.Quantity], names: Iterable[str], per_one: int = 1
+    hard: Mapping[str, wire.WireQuantity], names: Iterable[str], per_one: int = 1
 ) -> int | None:
     return _least(at_most(hard[name], per_one) for name in names if name in hard)
 

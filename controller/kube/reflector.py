@@ -38,7 +38,7 @@ STEADY_S: Final = 5.0
 """A watch that lasted this long was a success, even if nothing happened."""
 
 
-class Resource(Value):
+class WatchTarget(Value):
     """What to reflect: the collection's path, and which of its objects."""
 
     kind: str
@@ -56,7 +56,7 @@ class Resource(Value):
         return {name: value for name, value in chosen.items() if value}
 
 
-class View(Protocol):
+class ObjectView(Protocol):
     """Where the objects go; it keeps what it understands and never raises over an odd one."""
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
@@ -78,8 +78,8 @@ class Reflector:
     def __init__(
         self,
         client: Client,
-        resource: Resource,
-        view: View,
+        resource: WatchTarget,
+        view: ObjectView,
         freshness: Freshness,
         clock: Clock,
         *,
@@ -148,7 +148,7 @@ class Reflector:
             if not token:
                 return objects, page.metadata.resource_version
 
-    async def _page(self, size: int, token: str) -> wire.Page:
+    async def _page(self, size: int, token: str) -> wire.WirePage:
         answer = await self._client.call(
             "GET",
             self._resource.path,

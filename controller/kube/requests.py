@@ -10,11 +10,11 @@ from controller.kube import wire
 from controller.kube.quantity import at_least, exact
 from controller.model.scarcity import Resources
 
-_Amount: TypeAlias = Callable[[wire.Amounts], wire.Quantity | None]
+_Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
 _SIDECAR: Final = "Always"
 
 
-def requested(spec: wire.PodSpec) -> Resources:
+def requested(spec: wire.WirePodSpec) -> Resources:
     """A pod's CPU and memory; None where nobody in it says anything. Raises ValueError.
 
     The sum of the containers and sidecars, or what the hungriest moment of the start asks for, and
@@ -29,9 +29,9 @@ def requested(spec: wire.PodSpec) -> Resources:
     )
 
 
-def _of_pod(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
+def _of_pod(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
     # requests of the pod as a whole (Kubernetes 1.34) stand for all that its containers ask for
-    whole = spec.resources or wire.ResourceRequirements()
+    whole = spec.resources or wire.WireResourceRequirements()
     asked = _said(whole.requests, amount)
     if asked is None:
         asked = _of_containers(spec, amount)
@@ -41,7 +41,7 @@ def _of_pod(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
     return overhead if asked is None else asked + (overhead or 0)
 
 
-def _of_containers(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
+def _of_containers(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
     """Init containers run one after the other, each beside the sidecars started before it; then all
     containers run beside all sidecars.
     """
@@ -61,14 +61,14 @@ def _of_containers(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
     return max(start, sidecars + _sum(running))
 
 
-def _of_container(container: wire.Container, amount: _Amount) -> Fraction | None:
+def _of_container(container: wire.WireContainer, amount: _Amount) -> Fraction | None:
     """A limit without a request is the request, too (SetDefaults_Pod in core/v1)."""
-    resources = container.resources or wire.ResourceRequirements()
+    resources = container.resources or wire.WireResourceRequirements()
     asked = _said(resources.requests, amount)
     return _said(resources.limits, amount) if asked is None else asked
 
 
-def _said(amounts: wire.Amounts | None, amount: _Amount) -> Fraction | None:
+def _said(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | None:
     written = None if amounts is None else amount(amounts)
     return None if written is None else exact(written)
 

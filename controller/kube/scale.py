@@ -40,7 +40,7 @@ _KINDS: Final = {
 }
 
 
-class Written(Protocol):
+class WriteListener(Protocol):
     """Whoever wants to know at once what a write made of a Deployment."""
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
@@ -59,7 +59,7 @@ class ScaleActuator:
         self,
         client: Client,
         gate: WriteGate,
-        written: Written,
+        written: WriteListener,
         may_write: Callable[[], bool],
     ) -> None:
         self._client = client

@@ -9,7 +9,7 @@ from controller.kube.client import Client
 from controller.kube.freshness import Freshness
 from controller.kube.link import LinkTracker
 from controller.kube.nodes import NodeView
-from controller.kube.reflector import Reflector, Resource
+from controller.kube.reflector import Reflector, WatchTarget
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Reading
@@ -28,7 +28,7 @@ class ClusterSupply:
         self._answer = asyncio.Event()
         self._reflector = Reflector(
             client,
-            Resource(kind="nodes", path="/api/v1/nodes"),
+            WatchTarget(kind="nodes", path="/api/v1/nodes"),
             self._nodes,
             Freshness(clock, link, on_answer=self._answer.set),
             clock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.model.scarcity import Resources
 
 
-class PodUsage:
+class NamespaceUsage:
     """Every pod's share of the namespace; the sums are made when they are asked for, and kept until
     a pod changes.
     """

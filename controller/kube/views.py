@@ -11,13 +11,13 @@ import msgspec
 from controller.kube.metrics_pods import MeasuredPods
 from controller.kube.objects import (
     PodRecord,
-    Refused,
-    Unnamed,
+    RefusedObject,
+    UnnamedObject,
     counted,
     deployment_record,
     pod_record,
 )
-from controller.kube.usage import PodUsage
+from controller.kube.usage import NamespaceUsage
 from controller.model.observation import Pod, Pods, Workload
 
 Changed: TypeAlias = Callable[[str], None]
@@ -33,10 +33,10 @@ class DeploymentView:
 
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
-        self._found: dict[str, Workload | Refused] = {}
+        self._found: dict[str, Workload | RefusedObject] = {}
         self._written: dict[str, int] = {}
 
-    def get(self, name: str) -> Workload | Refused | None:
+    def get(self, name: str) -> Workload | RefusedObject | None:
         """The Deployment, what is wrong with it, or None: there is none to be scaled."""
         return self._found.get(name)
 
@@ -53,7 +53,7 @@ class DeploymentView:
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
         record = deployment_record(gone)
-        if not isinstance(record, Unnamed):
+        if not isinstance(record, UnnamedObject):
             self._drop(record.name)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
@@ -74,7 +74,7 @@ class DeploymentView:
 
     def _take(self, found: msgspec.Raw) -> str | None:
         record = deployment_record(found)
-        if isinstance(record, Unnamed):
+        if isinstance(record, UnnamedObject):
             return None
         if record.found is None:
             self._drop(record.name)
@@ -85,7 +85,7 @@ class DeploymentView:
                 self._changed(record.name)
         return record.name
 
-    def _outdated(self, name: str, found: Workload | Refused) -> bool:
+    def _outdated(self, name: str, found: Workload | RefusedObject) -> bool:
         """Older than what our own write made of it."""
         written = self._written.get(name)
         if written is None or not isinstance(found, Workload):
@@ -98,7 +98,7 @@ class DeploymentView:
             self._changed(name)
 
 
-_Namesakes: TypeAlias = dict[str, Pod | Refused]
+_Namesakes: TypeAlias = dict[str, Pod | RefusedObject]
 
 
 class PodView:
@@ -112,10 +112,10 @@ class PodView:
         self.measured = MeasuredPods(measured)
         self._owner: dict[str, str] = {}
         self._pods: defaultdict[str, _Namesakes] = defaultdict(dict)
-        self._counted: dict[str, Pods | Refused] = {}
-        self.usage = PodUsage()
+        self._counted: dict[str, Pods | RefusedObject] = {}
+        self.usage = NamespaceUsage()
 
-    def get(self, deployment: str) -> Pods | Refused:
+    def get(self, deployment: str) -> Pods | RefusedObject:
         """The Deployment's pods, or the one of them that cannot be read."""
         known = self._counted.get(deployment)
         if known is None:
@@ -136,13 +136,13 @@ class PodView:
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
         record = pod_record(gone)
-        if not isinstance(record, Unnamed):
+        if not isinstance(record, UnnamedObject):
             self._drop(record.name)
             self.usage.drop(record.name)
 
     def _take(self, found: msgspec.Raw) -> str | None:
         record = pod_record(found)
-        if isinstance(record, Unnamed):
+        if isinstance(record, UnnamedObject):
             return None
         self.usage.put(record.name, record.deployment, record.takes)
         if self._owner.get(record.name) != record.deployment:
@@ -174,8 +174,8 @@ class PodView:
         self._changed(deployment)
 
 
-def _count(pods: _Namesakes) -> Pods | Refused:
+def _count(pods: _Namesakes) -> Pods | RefusedObject:
     for found in pods.values():
-        if isinstance(found, Refused):
+        if isinstance(found, RefusedObject):
             return found
     return counted(pod for pod in pods.values() if isinstance(pod, Pod))

@@ -12,9 +12,9 @@ from controller.kube.cluster_events import WarningView
 from controller.kube.freshness import Freshness
 from controller.kube.link import LinkTracker
 from controller.kube.metrics_pods import measured_deployments
-from controller.kube.objects import Refused
+from controller.kube.objects import RefusedObject
 from controller.kube.quotas import QuotaView, quota_reading
-from controller.kube.reflector import Reflector, Resource, View
+from controller.kube.reflector import ObjectView, Reflector, WatchTarget
 from controller.kube.views import DeploymentView, PodView
 from controller.model.fleet import Pool
 from controller.model.metrics import MeasuredPod
@@ -44,9 +44,9 @@ class NamespaceWorkloads:
         def of_namespace(deployment: str) -> None:
             changed(namespace, deployment)
 
-        def reflect(kind: str, view: View, **chosen: str) -> Reflector:
+        def reflect(kind: str, view: ObjectView, **chosen: str) -> Reflector:
             path = f"{_PATHS[kind].format(namespace=quote(namespace, safe=''))}/{kind}"
-            resource = Resource(kind=kind, path=path, **chosen)
+            resource = WatchTarget(kind=kind, path=path, **chosen)
             freshness = Freshness(clock, link, on_answer=on_answer)
             return Reflector(client, resource, view, freshness, clock)
 
@@ -212,12 +212,12 @@ class ClusterWorkloads:
         return Absent(why=Why.NEVER_READ, at=self._clock.now(), detail=detail)
 
 
-def _believed(reading: Reading[T | Refused | None], pool: Pool) -> Reading[T]:
+def _believed(reading: Reading[T | RefusedObject | None], pool: Pool) -> Reading[T]:
     """A missing or refused object as what it is; a view that is no longer true says neither."""
     if isinstance(reading, Absent):
         return reading
     found = reading.value
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedObject):
         return Absent(why=found.why, at=reading.at, detail=found.detail)
     if found is None:
         if isinstance(reading, Stale):

@@ -13,7 +13,7 @@ import pytest
 from controller.kube import wire
 from controller.kube.cluster import Cluster
 from controller.kube.freshness import Freshness
-from controller.kube.reflector import Reflector, Resource
+from controller.kube.reflector import Reflector, WatchTarget
 from controller.kube.views import DeploymentView
 from controller.model.fleet import Pool
 from controller.model.observation import PodPhase, Pods, Workload
@@ -280,7 +280,7 @@ async def test_a_watch_from_an_expired_version_lists_anew(admin: Any) -> None:
     first = await admin.ask("GET", admin.core("configmaps"))
     view = DeploymentView(lambda _name: None)
     freshness = Freshness(admin.clock, admin.link)
-    resource = Resource(kind="configmaps", path=admin.core("configmaps"))
+    resource = WatchTarget(kind="configmaps", path=admin.core("configmaps"))
     reflector = Reflector(admin.client, resource, view, freshness, admin.clock)
     async with asyncio.timeout(90):
         while True:  # change something until the first version is compacted away

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim, Trouble
+from agentdash.demo.kubesim import KubeSim, PodTrouble
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats
@@ -74,7 +74,7 @@ async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Pa
         ):
             sim.write_kubeconfig(kubeconfig)
             sim.cluster.kubelets.trouble(
-                Trouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
+                PodTrouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
             )
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=2, labels={"team": EVIL})

@@ -11,7 +11,7 @@ import pytest
 
 from agentdash.demo.kubesim import ColdStart, KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, PODS
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)
 DEADLINE_S = 15.0
@@ -50,7 +50,7 @@ class World:
         path = f"{APPS}/deployments/{name}/scale"
         return await self.call("PATCH", path, {"spec": {"replicas": replicas}}, **MERGE)
 
-    def pods(self) -> list[Stored]:
+    def pods(self) -> list[StoredObject]:
         """All pods of tenant-a."""
         return list(self.store.each(PODS, "tenant-a"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import ColdStart, Trouble
+from agentdash.demo.kubesim import ColdStart, PodTrouble
 from agentdash.demo.kubesim.controllers.pods import condition, is_ready
 from agentdash.demo.kubesim.store import Change
 from agentdash.demo.kubesim.tables import pod_phrase
@@ -119,7 +119,7 @@ async def test_a_worker_that_fails_is_a_crashing_container(
 
 async def test_an_image_that_cannot_be_pulled_is_shown_and_heals(world: World) -> None:
     kubelets = world.sim.cluster.kubelets
-    kubelets.trouble(Trouble("waiting", name="research-", message="no such image"))
+    kubelets.trouble(PodTrouble("waiting", name="research-", message="no such image"))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["ImagePullBackOff"])
     assert world.ready() == 0
@@ -130,7 +130,7 @@ async def test_an_image_that_cannot_be_pulled_is_shown_and_heals(world: World) -
 async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
     await world.scale(1)
     await world.until(lambda: world.ready() == 1)
-    world.sim.cluster.kubelets.trouble(Trouble("never-ready"))
+    world.sim.cluster.kubelets.trouble(PodTrouble("never-ready"))
     await world.until(lambda: world.ready() == 0 and _phrases(world) == ["Running"])
     why = condition(world.pods()[0].object, "Ready")
     assert why is not None
@@ -138,7 +138,7 @@ async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
 
 
 async def test_a_crash_loop_counts_restarts(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(Trouble("crash-loop", exit_code=137))
+    world.sim.cluster.kubelets.trouble(PodTrouble("crash-loop", exit_code=137))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["CrashLoopBackOff"])
     status = world.pods()[0].object["status"]["containerStatuses"][0]

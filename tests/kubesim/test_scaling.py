@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agentdash.demo.kubesim import Trouble
+from agentdash.demo.kubesim import PodTrouble
 from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.victims import DELETION_COST
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
@@ -82,7 +82,7 @@ async def test_an_earlier_template_becomes_the_latest_revision(world: World) -> 
 
 
 async def test_a_rollout_that_gets_nowhere_exceeds_its_deadline(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(Trouble("never-ready"))
+    world.sim.cluster.kubelets.trouble(PodTrouble("never-ready"))
     body = {"spec": {"replicas": 1, "progressDeadlineSeconds": 20, "paused": False}}
     await world.call("PATCH", f"{APPS}/deployments/research", body, **MERGE)
     kind, image = "application/strategic-merge-patch+json", {"name": "agent", "image": "agent:2"}

@@ -9,7 +9,7 @@ from typing import Any
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.victims import DELETION_COST, in_victim_order
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def pod(
     cost: str = "",
     restarts: int = 0,
     age_s: float = 2000.0,
-) -> Stored:
+) -> StoredObject:
     """A pod that became Ready `ready_s` seconds ago (None: it is not)."""
     conditions: list[dict[str, Any]] = []
     if ready_s is not None:
@@ -44,10 +44,10 @@ def pod(
             "containerStatuses": [{"restartCount": restarts}],
         },
     }
-    return Stored(PODS, item, 1, None)
+    return StoredObject(PODS, item, 1, None)
 
 
-def order(*pods: Stored) -> list[str]:
+def order(*pods: StoredObject) -> list[str]:
     """Names in victim order, whatever the order they came in."""
     shuffled = list(pods)
     random.Random(1).shuffle(shuffled)

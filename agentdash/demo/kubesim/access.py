@@ -19,7 +19,7 @@ from agentdash.demo.kubesim.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from agentdash.demo.kubesim.store import Store, Stored
+from agentdash.demo.kubesim.store import Store, StoredObject
 
 Object = dict[str, Any]
 _AUDIENCE = "https://kubernetes.default.svc"
@@ -45,7 +45,7 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AccessRequest:
     """What a request is about: verb, resource, place and name."""
 
     verb: str
@@ -55,7 +55,7 @@ class Asked:
     name: str = ""
 
 
-class Access:
+class AccessControl:
     """Authentication and authorisation.
 
     Requests without a token are the administrator's unless `refuse_anonymous`: kubectl sends no
@@ -70,7 +70,7 @@ class Access:
         self._issued: dict[str, tuple[User, str, datetime]] = {}
 
     def authenticate(self, header: str) -> User:
-        """The user of an Authorization header; raises ApiError 401 for an unknown token."""
+        """The user of an Authorization header; raises StatusError 401 for an unknown token."""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return self._tokenless
@@ -88,7 +88,7 @@ class Access:
             raise unauthorized()
         return user
 
-    def issue(self, account: Stored, request: Object) -> Object:
+    def issue(self, account: StoredObject, request: Object) -> Object:
         """Answer a TokenRequest for a service account."""
         namespace, name = account.key
         spec = request.get("spec") or {}
@@ -119,8 +119,8 @@ class Access:
             "status": {"token": token, "expirationTimestamp": stamp(until)},
         }
 
-    def require(self, user: User, asked: Asked, resource: Resource) -> None:
-        """Raise ApiError 403 with user, verb and resource unless some role allows it."""
+    def require(self, user: User, asked: AccessRequest, resource: Resource) -> None:
+        """Raise StatusError 403 with user, verb and resource unless some role allows it."""
         if self.allowed_by(user, asked) is not None:
             return
         place = f' in the namespace "{asked.namespace}"' if asked.namespace else ""
@@ -131,7 +131,7 @@ class Access:
         )
         raise forbidden(resource, asked.name, why)
 
-    def allowed_by(self, user: User, asked: Asked) -> str | None:
+    def allowed_by(self, user: User, asked: AccessRequest) -> str | None:
         """The reason a request is allowed, in RBAC's words, or None."""
         if user.is_admin:
             return ""
@@ -145,7 +145,7 @@ class Access:
         attributes = (request.get("spec") or {}).get("resourceAttributes") or {}
         sub = attributes.get("subresource")
         resource = attributes.get("resource", "")
-        asked = Asked(
+        asked = AccessRequest(
             verb=attributes.get("verb", ""),
             group=attributes.get("group", ""),
             resource=f"{resource}/{sub}" if sub else resource,
@@ -203,7 +203,7 @@ def _subject(binding: Object, user: User) -> str | None:
     return None
 
 
-def _covers(rule: Mapping[str, Any], asked: Asked) -> bool:
+def _covers(rule: Mapping[str, Any], asked: AccessRequest) -> bool:
     resources = rule.get("resources") or ()
     _, _, sub = asked.resource.partition("/")
     names = rule.get("resourceNames") or ()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentdash.demo.kubesim import defaults
-from agentdash.demo.kubesim.errors import ApiError, Cause, details_of, forbidden, not_found
+from agentdash.demo.kubesim.errors import Cause, StatusError, details_of, forbidden, not_found
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.resources import (
     NAMESPACES,
@@ -17,7 +17,7 @@ from agentdash.demo.kubesim.resources import (
     Resource,
 )
 from agentdash.demo.kubesim.store import Store
-from agentdash.demo.kubesim.usage import Amounts, Usage, quota_amounts
+from agentdash.demo.kubesim.usage import Amounts, PodTotals, quota_amounts
 
 Object = dict[str, Any]
 
@@ -25,11 +25,11 @@ Object = dict[str, Any]
 class Admission:
     """The admission plug-ins that matter to an autoscaler."""
 
-    def __init__(self, store: Store, usage: Usage, rng: random.Random) -> None:
+    def __init__(self, store: Store, usage: PodTotals, rng: random.Random) -> None:
         self._store, self._usage, self._rng = store, usage, rng
 
     def admit(self, resource: Resource, item: Object) -> None:
-        """Complete a new object, or raise ApiError 404 (namespace) or 403 (closing, quota)."""
+        """Complete a new object, or raise StatusError 404 (namespace) or 403 (closing, quota)."""
         metadata = item["metadata"]
         if resource.namespaced:
             self._check_namespace(resource, metadata["namespace"], metadata["name"])
@@ -50,7 +50,7 @@ class Admission:
             words = f"namespace {namespace} is being terminated"
             cause = Cause("NamespaceTerminating", words, "metadata.namespace")
             details = {**details_of(resource, name), "causes": [cause.as_json()]}
-            raise ApiError(403, "Forbidden", refusal.message, details)
+            raise StatusError(403, "Forbidden", refusal.message, details)
 
     def _priority(self, pod: Object) -> int:
         name = pod["spec"].get("priorityClassName")

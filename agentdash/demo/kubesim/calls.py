@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from agentdash.demo.kubesim.errors import ApiError, bad_request
+from agentdash.demo.kubesim.errors import StatusError, bad_request
 from agentdash.demo.kubesim.resources import BY_PATH, Resource
 
 Form = Literal["object", "table", "metadata"]
@@ -54,7 +54,7 @@ def locate(path: str) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request."""
 
     method: str
@@ -85,7 +85,7 @@ class Call:
         return self.query.get(name, "").lower() in {"1", "true", "t"}
 
     def number(self, name: str, default: int) -> int:
-        """A whole number of the query; raises ApiError 400."""
+        """A whole number of the query; raises StatusError 400."""
         text = self.query.get(name) or str(default)
         try:
             return int(text)
@@ -101,7 +101,7 @@ class Call:
 
     @property
     def form(self) -> Form:
-        """The first form of answer the client accepts; raises ApiError 406."""
+        """The first form of answer the client accepts; raises StatusError 406."""
         accept = self.headers.get("Accept") or "*/*"
         for choice in accept.split(","):
             kind, *parameters = (part.strip() for part in choice.split(";"))
@@ -115,13 +115,13 @@ class Call:
             if "as" not in wanted:
                 return "object"
         words = "only the following media types are accepted: application/json"
-        raise ApiError(406, "NotAcceptable", words, {})
+        raise StatusError(406, "NotAcceptable", words, {})
 
     def decoded(self) -> Any:
-        """The body as JSON values, None when it is empty; raises ApiError 400 or 415."""
+        """The body as JSON values, None when it is empty; raises StatusError 400 or 415."""
         kind = self.headers.get("Content-Type", JSON).partition(";")[0].strip()
         if self.body and kind not in {JSON, "application/yaml"}:
-            raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+            raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         try:
             return msgspec.json.decode(self.body) if self.body else None
         except msgspec.DecodeError as error:
@@ -130,7 +130,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A complete answer."""
 
     status: int
@@ -139,27 +139,29 @@ class Answer:
     headers: Mapping[str, str] | None = None
 
 
-def answer(status: int, body: Mapping[str, Any] | bytes, warnings: tuple[str, ...] = ()) -> Answer:
+def answer(
+    status: int, body: Mapping[str, Any] | bytes, warnings: tuple[str, ...] = ()
+) -> HttpAnswer:
     """A JSON answer, with the Warning headers of a lenient decoder."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     headers = dict(_NO_CACHE)
     if warnings:
         quoted = (msgspec.json.encode(text).decode() for text in warnings)
         headers["Warning"] = ", ".join(f"299 - {text}" for text in quoted)
-    return Answer(status, raw, JSON, headers)
+    return HttpAnswer(status, raw, JSON, headers)
 
 
-def text_answer(status: int, text: str) -> Answer:
+def text_answer(status: int, text: str) -> HttpAnswer:
     """A plain text answer, as health checks and unknown paths get."""
-    return Answer(status, text.encode(), "text/plain; charset=utf-8", dict(_NO_CACHE))
+    return HttpAnswer(status, text.encode(), "text/plain; charset=utf-8", dict(_NO_CACHE))
 
 
-def refusal(error: ApiError) -> Answer:
-    """An ApiError as the answer it is."""
+def refusal(error: StatusError) -> HttpAnswer:
+    """An StatusError as the answer it is."""
     if error.plain:
         return text_answer(error.code, error.message)
     made = answer(error.code, error.status())
     if error.retry_after is None:
         return made
     headers = {**(made.headers or {}), "Retry-After": str(error.retry_after)}
-    return Answer(made.status, made.body, made.content_type, headers)
+    return HttpAnswer(made.status, made.body, made.content_type, headers)

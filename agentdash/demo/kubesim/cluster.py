@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from agentdash.demo.kubesim.clock import Timers
-from agentdash.demo.kubesim.controllers.autoscaling import Autoscalers
-from agentdash.demo.kubesim.controllers.deployment import Deployments
-from agentdash.demo.kubesim.controllers.disruption import Disruption
-from agentdash.demo.kubesim.controllers.events import Recorder
-from agentdash.demo.kubesim.controllers.garbage import Garbage
+from agentdash.demo.kubesim.controllers.autoscaling import AutoscalerController
+from agentdash.demo.kubesim.controllers.deployment import DeploymentController
+from agentdash.demo.kubesim.controllers.disruption import DisruptionController
+from agentdash.demo.kubesim.controllers.events import EventRecorder
+from agentdash.demo.kubesim.controllers.garbage import GarbageCollector
 from agentdash.demo.kubesim.controllers.kubelet import ColdStart, Kubelets
-from agentdash.demo.kubesim.controllers.nodes import Nodes, register
-from agentdash.demo.kubesim.controllers.quota import Quotas
-from agentdash.demo.kubesim.controllers.replicaset import ReplicaSets
+from agentdash.demo.kubesim.controllers.nodes import NodeController, register
+from agentdash.demo.kubesim.controllers.quota import QuotaController
+from agentdash.demo.kubesim.controllers.replicaset import ReplicaSetController
 from agentdash.demo.kubesim.controllers.scheduler import Scheduler
-from agentdash.demo.kubesim.metrics import Metrics
+from agentdash.demo.kubesim.metrics import GivenMetrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PRIORITY_CLASSES
 from agentdash.demo.kubesim.store import Store
@@ -51,7 +51,7 @@ class ClusterOptions:
     first_version: int | None = None
 
 
-class Cluster:
+class SimCluster:
     """Store and controllers; `async with` runs them."""
 
     def __init__(self, options: ClusterOptions | None = None) -> None:
@@ -60,9 +60,9 @@ class Cluster:
         rng = random.Random(options.seed)
         self.store = Store(first_version=first, history=options.history)
         self.registry = Registry(self.store, rng, lenient=options.lenient_names)
-        self.metrics = Metrics(self.store)
+        self.metrics = GivenMetrics(self.store)
         self.timers = Timers(options.speed)
-        recorder = Recorder(self.registry)
+        recorder = EventRecorder(self.registry)
         self.kubelets = Kubelets(
             self.registry,
             recorder,
@@ -71,14 +71,14 @@ class Cluster:
             options.cold_start,
         )
         self._queues = (
-            Deployments(self.registry, recorder, self.timers).queue,
-            ReplicaSets(self.registry, recorder, self.timers).queue,
+            DeploymentController(self.registry, recorder, self.timers).queue,
+            ReplicaSetController(self.registry, recorder, self.timers).queue,
             Scheduler(self.registry, recorder).queue,
-            Quotas(self.registry).queue,
-            Disruption(self.registry).queue,
-            Garbage(self.registry).queue,
-            Autoscalers(self.registry).queue,
-            Nodes(self.registry).queue,
+            QuotaController(self.registry).queue,
+            DisruptionController(self.registry).queue,
+            GarbageCollector(self.registry).queue,
+            AutoscalerController(self.registry).queue,
+            NodeController(self.registry).queue,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -120,7 +120,7 @@ class Cluster:
         )
 
     def remove_node(self, name: str) -> None:
-        """Take a node away at once; its pods go with it. Raises ApiError 404."""
+        """Take a node away at once; its pods go with it. Raises StatusError 404."""
         self.registry.delete(NODES, "", name)
 
     def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentdash.demo.kubesim.errors import ApiError
+from agentdash.demo.kubesim.errors import StatusError
 
 _WORDS: dict[int, tuple[str, str]] = {
     400: ("BadRequest", "the request is invalid"),
@@ -28,7 +28,7 @@ _WORDS: dict[int, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ApiFault:
     """What happens to matching requests: `verb` and `path` are expressions (verb whole, path
     searched, query included).
 
@@ -53,16 +53,16 @@ class Fault:
         """Whether a request matches, its share aside."""
         return bool(re.fullmatch(self.verb, verb) and re.search(self.path, path))
 
-    def error(self) -> ApiError:
+    def error(self) -> StatusError:
         """The refusal, as a Status."""
         reason, words = _WORDS.get(self.status, ("", f"simulated status {self.status}"))
         details = None
         if self.retry_after is not None:
             details = {"retryAfterSeconds": self.retry_after}
-        return ApiError(self.status, reason, words, details, retry_after=self.retry_after)
+        return StatusError(self.status, reason, words, details, retry_after=self.retry_after)
 
 
-class Faults:
+class ApiFaults:
     """The switchboard. Watches and history are reached through the two callbacks."""
 
     def __init__(
@@ -73,13 +73,13 @@ class Faults:
         expire: Callable[[], None],
     ) -> None:
         self._rng, self._drop, self._expire = rng, drop, expire
-        self._active: dict[int, Fault] = {}
+        self._active: dict[int, ApiFault] = {}
         self._left: dict[int, int] = {}
         self._next_id = 1
         self._drop_every_s: float | None = None
         self._changed = asyncio.Event()
 
-    def add(self, fault: Fault) -> int:
+    def add(self, fault: ApiFault) -> int:
         """Switch a fault on; the number returned switches it off again."""
         number, self._next_id = self._next_id, self._next_id + 1
         self._active[number] = fault
@@ -99,11 +99,11 @@ class Faults:
         self.drop_watches_every(None)
 
     @property
-    def active(self) -> dict[int, Fault]:
+    def active(self) -> dict[int, ApiFault]:
         """Faults that are on, by number."""
         return dict(self._active)
 
-    def take(self, verb: str, path: str) -> list[Fault]:
+    def take(self, verb: str, path: str) -> list[ApiFault]:
         """The faults that strike this request; limited ones are used up."""
         struck = []
         for number, fault in list(self._active.items()):

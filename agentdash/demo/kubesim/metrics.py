@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 import msgspec
 
-from agentdash.demo.kubesim.access import Access, Asked, User
-from agentdash.demo.kubesim.calls import Answer, Call, answer
+from agentdash.demo.kubesim.access import AccessControl, AccessRequest, User
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.clock import stamp
-from agentdash.demo.kubesim.errors import ApiError, method_not_allowed, no_such_path
+from agentdash.demo.kubesim.errors import StatusError, method_not_allowed, no_such_path
 from agentdash.demo.kubesim.resources import PODS
 from agentdash.demo.kubesim.selectors import matches, parse_labels
 from agentdash.demo.kubesim.store import Store
@@ -26,7 +26,7 @@ CUSTOM = "custom.metrics.k8s.io"
 VERSIONS: Mapping[str, str] = {RESOURCE: "v1beta1", EXTERNAL: "v1beta1", CUSTOM: "v1beta2"}
 
 
-class Usage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields=True):
+class GivenUsage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields=True):
     """What each running pod that the selector chooses uses, by container and resource."""
 
     namespace: str
@@ -35,7 +35,7 @@ class Usage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields
     window: str = "15s"
 
 
-class Series(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fields=True):
+class GivenSeries(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fields=True):
     """One series of an external metric; a series of the same labels is replaced."""
 
     namespace: str
@@ -44,7 +44,7 @@ class Series(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fi
     labels: dict[str, str] = {}
 
 
-class PodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fields=True):
+class GivenPodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fields=True):
     """A custom metric of each running pod that the selector chooses."""
 
     namespace: str
@@ -53,7 +53,7 @@ class PodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fiel
     selector: str = ""
 
 
-class ObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown_fields=True):
+class GivenObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown_fields=True):
     """A custom metric of one object; `resource` is its plural with its group
     (`deployments.apps`), `namespaces` for a namespace, which lies in none.
     """
@@ -66,13 +66,13 @@ class ObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown
     kind: str = ""
 
 
-T = TypeVar("T", Usage, Series, PodValue, ObjectValue)
-Given: TypeAlias = Usage | Series | PodValue | ObjectValue
+T = TypeVar("T", GivenUsage, GivenSeries, GivenPodValue, GivenObjectValue)
+Given: TypeAlias = GivenUsage | GivenSeries | GivenPodValue | GivenObjectValue
 _GROUPS: Mapping[type[Given], str] = {
-    Usage: RESOURCE,
-    Series: EXTERNAL,
-    PodValue: CUSTOM,
-    ObjectValue: CUSTOM,
+    GivenUsage: RESOURCE,
+    GivenSeries: EXTERNAL,
+    GivenPodValue: CUSTOM,
+    GivenObjectValue: CUSTOM,
 }
 
 
@@ -93,7 +93,7 @@ class _Place:
         return "get" if self.name not in {"", "*"} else "list"
 
 
-class Metrics:
+class GivenMetrics:
     """The values, and the answers made of them at the moment they are asked for."""
 
     def __init__(self, store: Store) -> None:
@@ -110,27 +110,29 @@ class Metrics:
         """Forget all values; the APIs stay installed."""
         self._given.clear()
 
-    def concerns(self, call: Call) -> bool:
+    def concerns(self, call: ApiCall) -> bool:
         """Whether the path is one of an installed API."""
         parts = call.path.split("/")
         return len(parts) > 2 and parts[1] == "apis" and parts[2] in self._installed
 
-    def admit(self, call: Call, user: User, access: Access) -> None:
-        """Raise ApiError 403 unless the user may read this; discovery is for all."""
+    def admit(self, call: ApiCall, user: User, access: AccessControl) -> None:
+        """Raise StatusError 403 unless the user may read this; discovery is for all."""
         place = _place(call.path)
         if place is None:
             return
-        asked = Asked(place.verb, place.group, place.resource, place.namespace, place.name)
+        asked = AccessRequest(place.verb, place.group, place.resource, place.namespace, place.name)
         if access.allowed_by(user, asked) is None:
             words = (
                 f"{asked.resource}.{asked.group} is forbidden: "
                 f'User "{user.name}" cannot {asked.verb} resource "{asked.resource}" in API group '
                 f'"{asked.group}" in the namespace "{asked.namespace}"'
             )
-            raise ApiError(403, "Forbidden", words, {"group": asked.group, "kind": asked.resource})
+            raise StatusError(
+                403, "Forbidden", words, {"group": asked.group, "kind": asked.resource}
+            )
 
-    def serve(self, call: Call) -> Answer:
-        """Answer a GET; raises ApiError."""
+    def serve(self, call: ApiCall) -> HttpAnswer:
+        """Answer a GET; raises StatusError."""
         if call.method != "GET":
             raise method_not_allowed()
         place = _place(call.path)
@@ -144,12 +146,12 @@ class Metrics:
         items = list(read(place, call.query.get("labelSelector", "")))
         if not items and place.group == CUSTOM:
             words = f"the server could not find the metric {place.resource}"
-            raise ApiError(404, "NotFound", words, {})
+            raise StatusError(404, "NotFound", words, {})
         version = f"{place.group}/{VERSIONS[place.group]}"
         return answer(200, {"kind": kind, "apiVersion": version, "metadata": {}, "items": items})
 
     def _usages(self, place: _Place, labels: str) -> Iterator[Object]:
-        for given in self._of(Usage, place.namespace):
+        for given in self._of(GivenUsage, place.namespace):
             containers = [
                 {"name": container, "usage": used} for container, used in given.usage.items()
             ]
@@ -163,7 +165,7 @@ class Metrics:
 
     def _series(self, place: _Place, labels: str) -> Iterator[Object]:
         selector = parse_labels(labels)
-        for given in self._of(Series, place.namespace):
+        for given in self._of(GivenSeries, place.namespace):
             chosen = all(clause.matches(given.labels) for clause in selector)
             if given.metric == place.resource and chosen:
                 yield {
@@ -176,12 +178,12 @@ class Metrics:
     def _values(self, place: _Place, labels: str) -> Iterator[Object]:
         resource, _, metric = place.resource.partition("/")
         if place.name == "*":
-            for each in self._of(PodValue, place.namespace):
+            for each in self._of(GivenPodValue, place.namespace):
                 if each.metric == metric:
                     for name in self._running(place.namespace, each.selector, labels):
                         yield _value(place.namespace, "Pod", name, metric, each.value)
             return
-        for given in self._of(ObjectValue, place.namespace):
+        for given in self._of(GivenObjectValue, place.namespace):
             if (given.resource, given.name, given.metric) == (resource, place.name, metric):
                 yield _value(place.namespace, given.kind, given.name, metric, given.value)
 
@@ -210,18 +212,18 @@ def _value(namespace: str, kind: str, name: str, metric: str, value: str) -> Obj
 
 def _subject(given: Given) -> tuple[object, ...]:
     match given:
-        case Usage():
+        case GivenUsage():
             return RESOURCE, given.namespace, given.selector
-        case Series():
+        case GivenSeries():
             return EXTERNAL, given.namespace, given.metric, *sorted(given.labels.items())
-        case PodValue():
+        case GivenPodValue():
             return CUSTOM, given.namespace, "pods", given.selector, given.metric
-        case ObjectValue():
+        case GivenObjectValue():
             return CUSTOM, given.namespace, given.resource, given.name, given.metric
 
 
 def _place(path: str) -> _Place | None:
-    """What a path asks for, None for one of discovery; raises ApiError 404."""
+    """What a path asks for, None for one of discovery; raises StatusError 404."""
     match [unquote(part) for part in path.strip("/").split("/")]:
         case ["apis", _] | ["apis", _, _]:
             return None

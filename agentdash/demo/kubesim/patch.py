@@ -43,7 +43,7 @@ _DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimiti
 
 
 def parse(content_type: str, body: bytes) -> Any:
-    """The patch as JSON values; raises ApiError 415 for its type, 400 for its text."""
+    """The patch as JSON values; raises StatusError 415 for its type, 400 for its text."""
     kind = content_type.partition(";")[0].strip()
     if kind not in KINDS:
         raise unsupported_media_type()
@@ -73,7 +73,7 @@ def _go_words(body: bytes, error: msgspec.DecodeError) -> str:
 
 
 def apply(content_type: str, target: Object, patch: Any) -> Object:
-    """`target` with the patch applied; the target is left alone. Raises ApiError 400 or 422."""
+    """`target` with the patch applied; the target is left alone. Raises StatusError 400 or 422."""
     kind = content_type.partition(";")[0].strip()
     if kind == JSON_PATCH:
         return _json_patch(target, patch)

@@ -81,7 +81,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedBody:
     """A body without its unknown fields, their paths, and the first wrong type in Go's words."""
 
     body: Object
@@ -89,15 +89,15 @@ class Checked:
     wrong_type: str
 
 
-def check(kind: str, body: Object) -> Checked:
+def check(kind: str, body: Object) -> CheckedBody:
     """Hold a body to what is known of its kind."""
     schema = SCHEMAS.get(kind)
     if schema is None:
-        return Checked(body, (), "")
+        return CheckedBody(body, (), "")
     unknown = tuple(_unknown(schema, body, ""))
     pruned = _prune(schema, body) if unknown else body
     wrong = next(_wrong_types(schema, body, "", kind), "")
-    return Checked(pruned, unknown, wrong)
+    return CheckedBody(pruned, unknown, wrong)
 
 
 def _unknown(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentdash.demo.kubesim.errors import ApiError, bad_request
+from agentdash.demo.kubesim.errors import StatusError, bad_request
 from agentdash.demo.kubesim.resources import EVENTS, EVENTS_V1, NAMESPACES, NODES, PODS, Resource
 
 Object = dict[str, Any]
@@ -45,7 +45,7 @@ Selector = tuple[Requirement, ...]
 
 
 def parse_labels(text: str) -> Selector:
-    """A label selector in the query form; raises ApiError 400 with the parser's words."""
+    """A label selector in the query form; raises StatusError 400 with the parser's words."""
     tokens = [*_tokens(text), ""]
     requirements: list[Requirement] = []
     while tokens[0]:
@@ -63,7 +63,7 @@ def _tokens(text: str) -> Iterator[str]:
     return (found[1] for found in _TOKEN.finditer(text))
 
 
-def _unparsable(found: str, expected: str) -> ApiError:
+def _unparsable(found: str, expected: str) -> StatusError:
     return bad_request(f"unable to parse requirement: found '{found}', expected: {expected}")
 
 
@@ -219,7 +219,7 @@ class FieldClause:
 
 
 def parse_fields(resource: Resource, text: str) -> tuple[FieldClause, ...]:
-    """A field selector for a resource; raises ApiError 400 for a field it does not select by."""
+    """A field selector for a resource; raises StatusError 400 for a field it does not select by."""
     known = {**_EVERYWHERE, **_FIELDS.get(resource, {})}
     clauses = []
     for part in filter(None, text.split(",")):

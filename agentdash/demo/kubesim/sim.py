@@ -11,16 +11,16 @@ from typing import Any, Self
 import yaml
 from aiohttp import web
 
-from agentdash.demo.kubesim.access import Access
+from agentdash.demo.kubesim.access import AccessControl
 from agentdash.demo.kubesim.admin import Admin
-from agentdash.demo.kubesim.cluster import Cluster, ClusterOptions
+from agentdash.demo.kubesim.cluster import ClusterOptions, SimCluster
 from agentdash.demo.kubesim.controllers.kubelet import ColdStart, PodRunner
-from agentdash.demo.kubesim.faults import Faults
+from agentdash.demo.kubesim.faults import ApiFaults
 from agentdash.demo.kubesim.handlers import Handlers
 from agentdash.demo.kubesim.requests import RequestLog
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, NAMESPACES, RESOURCE_QUOTAS
 from agentdash.demo.kubesim.server import Server
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 Object = dict[str, Any]
 _HOST = "127.0.0.1"
@@ -55,7 +55,7 @@ class KubeSim:
         compact_every_s: float | None = None,
         first_version: int | None = None,
     ) -> None:
-        self.cluster = Cluster(
+        self.cluster = SimCluster(
             ClusterOptions(
                 speed=speed,
                 seed=seed,
@@ -73,7 +73,7 @@ class KubeSim:
         self.requests = RequestLog()
         self._refuse_anonymous = refuse_anonymous
         self._port, self._token, self._seed, self._history = port, admin_token, seed, history
-        self.faults = Faults(
+        self.faults = ApiFaults(
             random.Random(seed + 2), drop=self._drop_watches, expire=self.cluster.store.compact
         )
         self._server: Server | None = None
@@ -99,7 +99,7 @@ class KubeSim:
             await stack.enter_async_context(self.cluster)
             faults = asyncio.create_task(self.faults.run(), name="kubesim faults")
             stack.push_async_callback(_cancel, faults)
-            access = Access(
+            access = AccessControl(
                 self.cluster.store, self._token, refuse_anonymous=self._refuse_anonymous
             )
             self._server = server = Server(
@@ -153,7 +153,7 @@ class KubeSim:
     ) -> None:
         """Add a namespace and, with `quota` (hard amounts), its ResourceQuota `tenant`.
 
-        Raises ApiError as the API would answer.
+        Raises StatusError as the API would answer.
         """
         registry = self.cluster.registry
         metadata: Object = {"name": name} | ({"labels": dict(labels)} if labels else {})
@@ -174,10 +174,10 @@ class KubeSim:
         image: str = "registry.example/agent:1",
         grace_s: int = 30,
         spec: Object | None = None,
-    ) -> Stored:
+    ) -> StoredObject:
         """Add a Deployment of one container with equal requests and limits.
 
-        `spec` adds to the pod spec (nodeSelector, priorityClassName). Raises ApiError.
+        `spec` adds to the pod spec (nodeSelector, priorityClassName). Raises StatusError.
         """
         amounts = {"cpu": cpu, "memory": memory}
         resources = {"requests": amounts, "limits": dict(amounts)}

@@ -39,7 +39,7 @@ _METADATA_ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manager:
+class FieldManager:
     """Who last set `spec.replicas`, for conflicts of server-side apply."""
 
     name: str
@@ -47,13 +47,13 @@ class Manager:
     subresource: str = ""
 
 
-class Stored:
+class StoredObject:
     """One version of one object, with its JSON made at most once."""
 
     __slots__ = ("_item", "key", "manager", "object", "resource", "version")
 
     def __init__(
-        self, resource: Resource, item: Object, version: int, manager: Manager | None
+        self, resource: Resource, item: Object, version: int, manager: FieldManager | None
     ) -> None:
         self.resource, self.object, self.version, self.manager = resource, item, version, manager
         metadata = item["metadata"]
@@ -86,8 +86,8 @@ class Change:
     """One write: the version after it and the one before (the same object for DELETED)."""
 
     type: ChangeType
-    new: Stored
-    old: Stored | None
+    new: StoredObject
+    old: StoredObject | None
 
     @property
     def version(self) -> int:
@@ -117,11 +117,11 @@ class Watcher:
         self.woken.set()
 
 
-class Shelf:
+class ResourceObjects:
     """One resource's objects, ordered keys and recent changes."""
 
     def __init__(self, history: int, floor: int) -> None:
-        self.objects: dict[Key, Stored] = {}
+        self.objects: dict[Key, StoredObject] = {}
         self.keys: list[Key] = []
         self.changes: deque[Change] = deque()
         self.watchers: set[Watcher] = set()
@@ -149,7 +149,7 @@ class Shelf:
         start = bisect_left(self.keys, (namespace, ""))
         return self.keys[start : bisect_left(self.keys, (namespace + "\0", ""))]
 
-    def at(self, version: int) -> dict[Key, Stored]:
+    def at(self, version: int) -> dict[Key, StoredObject]:
         """The objects as they were at `version`: later changes undone."""
         objects = dict(self.objects)
         for change in reversed(self.changes):
@@ -169,30 +169,32 @@ class Store:
         self.version = first_version
         self._history = history
         self._first = first_version
-        self._shelves: dict[Resource, Shelf] = {}
+        self._shelves: dict[Resource, ResourceObjects] = {}
         self._listeners: list[Callable[[Change], None]] = []
         self._progress = asyncio.Event()
 
-    def shelf(self, resource: Resource) -> Shelf:
+    def shelf(self, resource: Resource) -> ResourceObjects:
         """The resource's shelf, made when first asked for."""
         if resource not in self._shelves:
-            self._shelves[resource] = Shelf(self._history, self._first)
+            self._shelves[resource] = ResourceObjects(self._history, self._first)
         return self._shelves[resource]
 
     def subscribe(self, listener: Callable[[Change], None]) -> None:
         """Call `listener` after every write, in order."""
         self._listeners.append(listener)
 
-    def get(self, resource: Resource, namespace: str, name: str) -> Stored | None:
+    def get(self, resource: Resource, namespace: str, name: str) -> StoredObject | None:
         """The object's present version, if it exists."""
         return self.shelf(resource).objects.get((namespace, name))
 
-    def each(self, resource: Resource, namespace: str = "") -> Iterator[Stored]:
+    def each(self, resource: Resource, namespace: str = "") -> Iterator[StoredObject]:
         """Present objects of a namespace ("" for all) in key order."""
         shelf = self.shelf(resource)
         return (shelf.objects[key] for key in list(shelf.span(namespace)))
 
-    def create(self, resource: Resource, item: Object, manager: Manager | None = None) -> Stored:
+    def create(
+        self, resource: Resource, item: Object, manager: FieldManager | None = None
+    ) -> StoredObject:
         """Add a complete object; the caller has made sure that its key is free."""
         stored = self._next(resource, item, manager)
         shelf = self.shelf(resource)
@@ -201,7 +203,9 @@ class Store:
         self._publish(Change("ADDED", stored, None))
         return stored
 
-    def update(self, old: Stored, item: Object, manager: Manager | None = None) -> Stored:
+    def update(
+        self, old: StoredObject, item: Object, manager: FieldManager | None = None
+    ) -> StoredObject:
         """Replace `old`, which must be the present version. No difference: no new version."""
         if _same(old.object, item):
             return old
@@ -210,7 +214,7 @@ class Store:
         self._publish(Change("MODIFIED", stored, old))
         return stored
 
-    def delete(self, old: Stored) -> Stored:
+    def delete(self, old: StoredObject) -> StoredObject:
         """Remove `old`, which must be the present version."""
         stored = self._next(old.resource, old.object, old.manager)
         shelf = self.shelf(old.resource)
@@ -235,11 +239,11 @@ class Store:
             return False
         return True
 
-    def _next(self, resource: Resource, item: Object, manager: Manager | None) -> Stored:
+    def _next(self, resource: Resource, item: Object, manager: FieldManager | None) -> StoredObject:
         self.version += 1
         metadata = item["metadata"] | {"resourceVersion": str(self.version)}
         ordered = {key: metadata[key] for key in _METADATA_ORDER if metadata.get(key) is not None}
-        return Stored(resource, item | {"metadata": ordered}, self.version, manager)
+        return StoredObject(resource, item | {"metadata": ordered}, self.version, manager)
 
     def _publish(self, change: Change) -> None:
         self._progress.set()

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentdash.demo.kubesim.quantities import requests_of
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Change, Key, Store, Stored
+from agentdash.demo.kubesim.store import Change, Key, Store, StoredObject
 
 Amounts = dict[str, int]  # resource name -> thousandths
 _TERMINAL = ("Succeeded", "Failed")
@@ -37,7 +37,7 @@ def node_amounts(spec: Mapping[str, Any]) -> Amounts:
     return {"pods": _POD, **requests_of(spec)}
 
 
-class Usage:
+class PodTotals:
     """Sums over present pods; each change costs the size of one pod."""
 
     def __init__(self, store: Store) -> None:
@@ -59,7 +59,7 @@ class Usage:
         if after is not None:
             self._add(change.new, after, 1)
 
-    def _add(self, pod: Stored, node: str, sign: int) -> None:
+    def _add(self, pod: StoredObject, node: str, sign: int) -> None:
         spec = pod.object["spec"]
         # the namespace's sum does not depend on the node, but both move with the same changes
         _sum(self.by_namespace[pod.key[0]], quota_amounts(spec), sign)
@@ -68,7 +68,7 @@ class Usage:
             (self.pods_on[node].add if sign > 0 else self.pods_on[node].discard)(pod.key)
 
 
-def _place(pod: Stored | None) -> str | None:
+def _place(pod: StoredObject | None) -> str | None:
     """The node a pod takes room on, "" for none yet, None where it takes up nothing."""
     if pod is None or is_terminal(pod.object):
         return None

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from agentdash.demo.kubesim.errors import (
-    ApiError,
     Cause,
+    StatusError,
     bad_request,
     invalid,
     invalid_value,
@@ -83,7 +83,7 @@ def quoted(value: object) -> str:
 def validate(
     resource: Resource, item: Object, *, old: Object | None = None, lenient: bool = False
 ) -> None:
-    """Raise ApiError 422 with every cause found, 400 for a time that cannot be read.
+    """Raise StatusError 422 with every cause found, 400 for a time that cannot be read.
 
     `lenient` skips names, labels, annotations and texts, so that hostile ones can be stored.
     """
@@ -234,7 +234,7 @@ def _times(resource: Resource, item: Object) -> None:
             raise unreadable(resource, fault)
 
 
-def unreadable(resource: Resource, why: str) -> ApiError:
+def unreadable(resource: Resource, why: str) -> StatusError:
     """400 for a body that is not an object of this kind."""
     kind = resource.kind
     return bad_request(

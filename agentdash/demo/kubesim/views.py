@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agentdash.demo.kubesim.resources import EVENTS_V1, Resource
-from agentdash.demo.kubesim.store import Stored, head_of
+from agentdash.demo.kubesim.store import StoredObject, head_of
 
 Object = dict[str, Any]
 _RENAMED = {
@@ -48,14 +48,14 @@ def shown(resource: Resource, item: Object) -> Object:
     return {_RENAMED.get(key, key): value for key, value in item.items()}
 
 
-def item_bytes(resource: Resource, stored: Stored) -> bytes:
+def item_bytes(resource: Resource, stored: StoredObject) -> bytes:
     """The object as a list of `resource` holds it."""
     if resource is stored.resource:
         return stored.item()
     return msgspec.json.encode(shown(resource, stored.object))
 
 
-def full_bytes(resource: Resource, stored: Stored) -> bytes:
+def full_bytes(resource: Resource, stored: StoredObject) -> bytes:
     """The object as GET and watch of `resource` send it."""
     if resource is stored.resource:
         return stored.full()

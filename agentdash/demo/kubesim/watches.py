@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 
 from agentdash.demo.kubesim import tables, views
-from agentdash.demo.kubesim.calls import Call
+from agentdash.demo.kubesim.calls import ApiCall
 from agentdash.demo.kubesim.errors import (
-    ApiError,
     Cause,
+    StatusError,
     expired,
     internal,
     invalid,
 )
-from agentdash.demo.kubesim.lists import Filter
+from agentdash.demo.kubesim.lists import ObjectFilter
 from agentdash.demo.kubesim.resources import Resource, stored_as
-from agentdash.demo.kubesim.store import Change, Store, Stored, Watcher
+from agentdash.demo.kubesim.store import Change, Store, StoredObject, Watcher
 
 Object = dict[str, Any]
 _BOOKMARK_EVERY_S = 60.0
@@ -33,11 +33,11 @@ class Watch:
     """One watch: the lines it sends, and switches to end it early."""
 
     def __init__(
-        self, store: Store, call: Call, resource: Resource, rng: random.Random, limit: int
+        self, store: Store, call: ApiCall, resource: Resource, rng: random.Random, limit: int
     ) -> None:
-        """Check the query; raises ApiError 400, 422 or (for a bad version) 500."""
+        """Check the query; raises StatusError 400, 422 or (for a bad version) 500."""
         self._store, self._resource = store, resource
-        self._filter, self._form = Filter(call, resource), call.form
+        self._filter, self._form = ObjectFilter(call, resource), call.form
         self._include = call.query.get("includeObject", "Metadata")
         self._bookmarks = call.flag("allowWatchBookmarks")
         self._initial = call.flag("sendInitialEvents")
@@ -70,7 +70,7 @@ class Watch:
         try:
             try:
                 first = b"".join(self._beginning())
-            except ApiError as error:
+            except StatusError as error:
                 yield _line("ERROR", msgspec.json.encode(error.status()))
                 return
             if first:
@@ -138,10 +138,10 @@ class Watch:
         elif before and change.old is not None:
             gone = change.old.object["metadata"] | {"resourceVersion": str(change.version)}
             item = change.old.object | {"metadata": gone}
-            left = Stored(change.old.resource, item, change.version, None)
+            left = StoredObject(change.old.resource, item, change.version, None)
             yield _line("DELETED", self._render(left))
 
-    def _render(self, stored: Stored) -> bytes:
+    def _render(self, stored: StoredObject) -> bytes:
         if self._form == "object":
             return views.full_bytes(self._resource, stored)
         if self._form == "metadata":

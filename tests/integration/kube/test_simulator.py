@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import Fault, KubeSim
+from agentdash.demo.kubesim import ApiFault, KubeSim
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
@@ -98,7 +98,7 @@ async def test_a_write_whose_answer_is_cut_is_unknown_and_the_view_finds_out(
 ) -> None:
     pool = kit.pool()
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
-    sim.faults.add(Fault(verb="patch", cut=True, times=1))
+    sim.faults.add(ApiFault(verb="patch", cut=True, times=1))
     assert await scaled(cluster, pool, 3) is OutcomeKind.UNKNOWN
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
 
@@ -106,15 +106,15 @@ async def test_a_write_whose_answer_is_cut_is_unknown_and_the_view_finds_out(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
-        (Fault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
-        (Fault(verb="patch", status=409), OutcomeKind.CONFLICT),
-        (Fault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
-        (Fault(verb="patch", status=500), OutcomeKind.FAILED),
+        (ApiFault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
+        (ApiFault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
+        (ApiFault(verb="patch", status=409), OutcomeKind.CONFLICT),
+        (ApiFault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
+        (ApiFault(verb="patch", status=500), OutcomeKind.FAILED),
     ],
 )
 async def test_each_fault_has_its_outcome(
-    cluster: Cluster, sim: KubeSim, kit: Any, fault: Fault, kind: OutcomeKind
+    cluster: Cluster, sim: KubeSim, kit: Any, fault: ApiFault, kind: OutcomeKind
 ) -> None:
     sim.faults.add(fault)
     seen = workload(cluster.workloads.workload(kit.pool()))
@@ -126,7 +126,7 @@ async def test_each_fault_has_its_outcome(
 async def test_a_wall_around_one_tenant_leaves_the_other_alone(
     cluster: Cluster, sim: KubeSim, kit: Any
 ) -> None:
-    sim.faults.add(Fault(path="/namespaces/tenant-a/", status=403))
+    sim.faults.add(ApiFault(path="/namespaces/tenant-a/", status=403))
     sim.faults.drop_watches()
     sim.faults.expire_history()
     there = kit.pool(namespace="tenant-b")

@@ -13,7 +13,7 @@ from controller.kube.client import Client
 from controller.kube.freshness import Freshness
 from controller.kube.limits import Pauses
 from controller.kube.link import LinkTracker
-from controller.kube.reflector import BACKOFF_CAP_S, REFUSED_WAIT_S, Reflector, Resource
+from controller.kube.reflector import REFUSED_WAIT_S, RETRY_MOST_S, Reflector, WatchTarget
 from controller.kube.views import DeploymentView
 from controller.model.readings import Fresh
 
@@ -53,7 +53,7 @@ async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[
     freshness = Freshness(clock, link, monotonic=clock.monotonic)
     return client, Reflector(
         client,
-        Resource(kind="deployments", path=PATH),
+        WatchTarget(kind="deployments", path=PATH),
         DeploymentView(lambda _name: None),
         freshness,
         clock,
@@ -92,7 +92,7 @@ async def test_five_minutes_of_trouble_are_not_a_storm(api: Any, kit: Any, fault
     (clock, requests), (other, _) = [await story(api, kit, seed) for seed in (1, 2)]
     assert 8 <= requests <= bound
     assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
-    longest = BACKOFF_CAP_S + (20.0 if fault.startswith("503") else 0.0)
+    longest = RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
     assert max(clock.slept) <= longest, "found again within the cap"
 
 
@@ -110,6 +110,6 @@ async def test_a_server_that_comes_back_is_believed_again(api: Any, kit: Any) ->
     client, reflector = await reflecting(api, kit, clock, 3)
     task = asyncio.create_task(reflector.run())
     await kit.until(lambda: isinstance(reflector.freshness.judge(0), Fresh))
-    assert clock.passed <= 12 * BACKOFF_CAP_S
+    assert clock.passed <= 12 * RETRY_MOST_S
     task.cancel()
     await client.close()

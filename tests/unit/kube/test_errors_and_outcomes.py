@@ -25,7 +25,7 @@ from controller.kube.errors import (
     shortened,
     status_error,
 )
-from controller.kube.objects import Unnamed, deployment_record, pod_record
+from controller.kube.objects import UnnamedObject, deployment_record, pod_record
 from controller.kube.scale import outcome
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Why
@@ -118,10 +118,13 @@ def test_every_recorded_object_we_read_is_understood(recorded: Any) -> None:
             raw = json.dumps(item).encode()
             match item.get("kind"), "spec" in item:
                 case "Deployment", True:
-                    assert not isinstance(deployment_record(raw), Unnamed), (file, step["step"])
+                    assert not isinstance(deployment_record(raw), UnnamedObject), (
+                        file,
+                        step["step"],
+                    )
                     deployments += 1
                 case "Pod", True:
-                    assert not isinstance(pod_record(raw), Unnamed), (file, step["step"])
+                    assert not isinstance(pod_record(raw), UnnamedObject), (file, step["step"])
                     pods += 1
                 case "Scale", _:
                     assert wire.SCALE.decode(raw).metadata.resource_version

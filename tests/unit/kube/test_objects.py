@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controller.kube.objects import (
-    Refused,
-    Unnamed,
+    RefusedObject,
+    UnnamedObject,
     counted,
     deployment_record,
     pod_record,
@@ -47,14 +47,14 @@ def pod(*, meta: dict[str, Any] | None = None, node: str = "node-0", **status: A
 
 def phase_of(raw: bytes) -> tuple[PodPhase, str, str]:
     record = pod_record(raw)
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Pod)
     return record.found.phase, record.found.reason, record.found.message
 
 
 def workload_of(raw: bytes) -> Workload:
     record = deployment_record(raw)
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Workload)
     return record.found
 
@@ -81,29 +81,29 @@ def test_zero_replicas_stay_zero() -> None:
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_an_absurd_number_of_replicas_is_refused(part: str, replicas: int) -> None:
     record = deployment_record(deployment(**{part: {"replicas": replicas}}))
-    assert not isinstance(record, Unnamed)
-    assert isinstance(record.found, Refused)
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.IMPLAUSIBLE
     assert str(replicas) in record.found.detail
 
 
 def test_replicas_of_another_type_are_refused_by_name() -> None:
     record = deployment_record(deployment(spec={"replicas": "ten"}))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.name == "research"
-    assert isinstance(record.found, Refused)
+    assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.UNREADABLE
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
 def test_what_has_no_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
-    assert isinstance(deployment_record(raw), Unnamed)
-    assert isinstance(pod_record(raw), Unnamed)
+    assert isinstance(deployment_record(raw), UnnamedObject)
+    assert isinstance(pod_record(raw), UnnamedObject)
 
 
 def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
     record = deployment_record(deployment(metadata={"deletionTimestamp": WHEN}))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.found is None
 
 
@@ -118,8 +118,8 @@ def test_what_the_template_requests_is_what_a_replica_takes() -> None:
 def test_requests_that_make_no_sense_refuse_their_deployment() -> None:
     template = {"spec": {"containers": [{"resources": {"requests": {"cpu": "-1"}}}]}}
     record = deployment_record(deployment(spec={"template": template}))
-    assert not isinstance(record, Unnamed)
-    assert isinstance(record.found, Refused)
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.IMPLAUSIBLE
     assert "requests" in record.found.detail
 
@@ -173,7 +173,7 @@ def test_text_from_outside_is_harmless() -> None:
     starting = pod(phase="Pending", containerStatuses=waiting(evil, evil))
     assert "\x1b" not in "".join(phase_of(starting)[1:])
     named = pod_record(pod(meta={"name": evil}, phase="Pending"))
-    assert not isinstance(named, Unnamed)
+    assert not isinstance(named, UnnamedObject)
     assert "\x1b" not in named.name
 
 
@@ -248,7 +248,7 @@ def test_restarts_in_the_past_do_not_make_a_ready_pod_crash() -> None:
     running = {"name": "a", "restartCount": 3, "state": {"running": {}}}
     ready = condition("Ready", "True")
     record = pod_record(pod(phase="Running", conditions=[ready], containerStatuses=[running]))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Pod)
     assert (record.found.phase, record.found.restarts) == (PodPhase.READY, 3)
     assert record.found.ready_at == unix_seconds(WHEN)
@@ -276,7 +276,7 @@ def test_failed_and_deleted_pods() -> None:
 
 def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
     record = pod_record(pod(phase="Pending"))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment == "research"
 
 
@@ -292,15 +292,15 @@ def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
 )
 def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
     record = pod_record(pod(meta=meta, phase="Pending"))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment is None
 
 
 def test_an_odd_pod_is_refused_under_its_own_pool() -> None:
     record = pod_record(pod(phase=3))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment == "research"
-    assert isinstance(record.found, Refused)
+    assert isinstance(record.found, RefusedObject)
 
 
 def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from controller.kube.quotas import QuotaView, quota_reading
-from controller.kube.usage import PodUsage
+from controller.kube.usage import NamespaceUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 
@@ -109,7 +109,7 @@ def test_where_the_pods_are_not_seen_the_whole_quota_is_the_best_that_is_known()
 
 
 def test_usage_is_summed_by_owner_and_follows_every_change() -> None:
-    usage = PodUsage()
+    usage = NamespaceUsage()
     usage.put("r-1", "research", Resources(replicas=1, cpu_milli=100))
     usage.put("job", None, Resources(replicas=1, memory_bytes=MI))
     ours = frozenset({"research"})

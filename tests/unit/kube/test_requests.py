@@ -24,7 +24,7 @@ def container(
 
 
 def pod(*containers: dict[str, Any], **spec: Any) -> Resources:
-    return requested(msgspec.convert({"containers": list(containers), **spec}, wire.PodSpec))
+    return requested(msgspec.convert({"containers": list(containers), **spec}, wire.WirePodSpec))
 
 
 def cpu(*containers: dict[str, Any], **spec: Any) -> int | None:

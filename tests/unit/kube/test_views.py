@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controller.kube.objects import Refused
+from controller.kube.objects import RefusedObject
 from controller.kube.views import DeploymentView, PodView
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
@@ -59,9 +59,9 @@ def test_an_odd_deployment_hides_no_other() -> None:
     view = DeploymentView(changes.append)
     view.replace([raw({}), deployment("bad", -5), deployment("text", "x"), deployment("good", 4)])
     bad, text = view.get("bad"), view.get("text")
-    assert isinstance(bad, Refused)
+    assert isinstance(bad, RefusedObject)
     assert bad.why is Why.IMPLAUSIBLE
-    assert isinstance(text, Refused)
+    assert isinstance(text, RefusedObject)
     assert replicas(view, "good") == 4
     assert changes == ["bad", "text", "good"]
 
@@ -176,7 +176,7 @@ def test_an_odd_pod_blinds_its_own_pool_only() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
     odd = view.get("research")
-    assert isinstance(odd, Refused)
+    assert isinstance(odd, RefusedObject)
     assert "r-1" in odd.detail
     assert pods(view, "browser").starting == 1
     view.put(pod("r-1"))

@@ -8,14 +8,14 @@ from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
 Object = dict[str, Any]
 _UNABLE = "the HPA was unable to compute the replica count:"
 _MISSING = "the server could not find the requested resource"
 
 
-class Autoscalers:
+class AutoscalerController:
     """Reads the target, finds no metric, and never scales."""
 
     def __init__(self, registry: Registry) -> None:
@@ -41,7 +41,7 @@ class Autoscalers:
         if found is not None:
             self._registry.set_status(found, self._status(found))
 
-    def _status(self, found: Stored) -> Object:
+    def _status(self, found: StoredObject) -> Object:
         reference = found.object["spec"]["scaleTargetRef"]
         resource = DEPLOYMENTS if reference["kind"] == "Deployment" else REPLICA_SETS
         target = self._registry.store.get(resource, found.key[0], reference["name"])
@@ -66,7 +66,7 @@ class Autoscalers:
         return {"currentReplicas": replicas, **status} if replicas else status
 
 
-def _activity(found: Stored, replicas: int) -> tuple[str, str]:
+def _activity(found: StoredObject, replicas: int) -> tuple[str, str]:
     if replicas == 0:
         words = "scaling is disabled since the replica count of the target is zero"
         return "ScalingDisabled", words

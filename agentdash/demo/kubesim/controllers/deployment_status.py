@@ -8,18 +8,20 @@ from typing import Any
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.rollout import resolve
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 Object = dict[str, Any]
 _COMPLETE = "NewReplicaSetAvailable"
 
 
-def total(sets: Sequence[Stored], name: str) -> int:
+def total(sets: Sequence[StoredObject], name: str) -> int:
     """A count of the sets' statuses added up."""
     return sum(int(found.object["status"].get(name, 0)) for found in sets)
 
 
-def status_of(deployment: Object, new: Stored, sets: Sequence[Stored], *, overdue: bool) -> Object:
+def status_of(
+    deployment: Object, new: StoredObject, sets: Sequence[StoredObject], *, overdue: bool
+) -> Object:
     """The status with counts and conditions; counts of zero are left out, as Go does.
 
     `overdue` says that the progress deadline passed without progress.
@@ -85,7 +87,7 @@ def _with_available(conditions: list[Object], item: Object, available: int) -> l
 
 
 def _with_progress(
-    conditions: list[Object], item: Object, status: Object, new: Stored, *, overdue: bool
+    conditions: list[Object], item: Object, status: Object, new: StoredObject, *, overdue: bool
 ) -> list[Object]:
     before, wanted = item["status"], item["spec"]["replicas"]
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
@@ -111,7 +113,9 @@ def _with_progress(
     return conditions
 
 
-def _with_failure(conditions: list[Object], new: Stored, sets: Sequence[Stored]) -> list[Object]:
+def _with_failure(
+    conditions: list[Object], new: StoredObject, sets: Sequence[StoredObject]
+) -> list[Object]:
     for found in (new, *sets):
         failure = condition(found.object, "ReplicaFailure")
         if failure is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from agentdash.demo.kubesim.clock import micro_stamp, stamp
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import EVENTS, NAMESPACES
-from agentdash.demo.kubesim.store import Key, Stored
+from agentdash.demo.kubesim.store import Key, StoredObject
 
 Object = dict[str, Any]
 _KEPT = 10_000  # the real server forgets events after an hour; this also bounds a busy demo
@@ -17,7 +17,7 @@ _REMEMBERED = 4096
 _SIMILAR = 10  # client-go tools/record: beyond ten similar ones, further ones are combined
 
 
-class Recorder:
+class EventRecorder:
     """Writes Events about objects, in the old form (count) and in the new one (series)."""
 
     def __init__(self, registry: Registry) -> None:
@@ -28,7 +28,13 @@ class Recorder:
         self._last_ns = 0
 
     def legacy(
-        self, about: Stored, reason: str, message: str, *, source: Object, type_: str = "Normal"
+        self,
+        about: StoredObject,
+        reason: str,
+        message: str,
+        *,
+        source: Object,
+        type_: str = "Normal",
     ) -> None:
         """An Event of a controller or kubelet; `source` is {"component": ..., "host": ...}."""
         group = (about.uid, reason, type_, source["component"])
@@ -57,7 +63,7 @@ class Recorder:
 
     def current(
         self,
-        about: Stored,
+        about: StoredObject,
         reason: str,
         message: str,
         *,
@@ -86,12 +92,12 @@ class Recorder:
         }
         self._write(key, about, reason, message, body)
 
-    def _find(self, key: tuple[str, ...]) -> Stored | None:
+    def _find(self, key: tuple[str, ...]) -> StoredObject | None:
         where = self._known.get(key)
         return None if where is None else self._registry.store.get(EVENTS, *where)
 
     def _write(
-        self, key: tuple[str, ...], about: Stored, reason: str, message: str, body: Object
+        self, key: tuple[str, ...], about: StoredObject, reason: str, message: str, body: Object
     ) -> None:
         namespace = about.key[0] or "default"
         if self._registry.store.get(NAMESPACES, "", namespace) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
-from agentdash.demo.kubesim.registry import FOREGROUND, Deletion, Registry
+from agentdash.demo.kubesim.registry import FOREGROUND, DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import (
     CONFIG_MAPS,
     EVENTS_V1,
@@ -14,12 +14,12 @@ from agentdash.demo.kubesim.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
 _ROOT_CA = "kube-root-ca.crt"
 
 
-class Garbage:
+class GarbageCollector:
     """Garbage collection, the namespace controller and pod collection in one queue."""
 
     def __init__(self, registry: Registry) -> None:
@@ -39,7 +39,7 @@ class Garbage:
         if change.type == "DELETED":
             self._wake_owners(new)
 
-    def _wake_owners(self, gone: Stored) -> None:
+    def _wake_owners(self, gone: StoredObject) -> None:
         """An owner that waits for its dependents may be able to go now, and so may a namespace."""
         for reference in gone.object["metadata"].get("ownerReferences") or ():
             for resource in RESOURCES:
@@ -61,7 +61,7 @@ class Garbage:
             self._tend_namespace(stored)
         elif resource is NODES and stored is None:
             for pod in sorted(self._registry.usage.pods_on[key[1]]):
-                self._registry.delete(PODS, *pod, Deletion(grace_s=0))
+                self._registry.delete(PODS, *pod, DeleteOptions(grace_s=0))
         elif stored is None or stored.uid != uid:
             self._delete_dependents(uid, "Background")
         elif FOREGROUND in _finalizers(stored):
@@ -73,17 +73,17 @@ class Garbage:
         for dependent in self._registry.owners.dependents(uid):
             if "deletionTimestamp" not in dependent.object["metadata"]:
                 how = "Background" if dependent.resource is PODS else propagation
-                deletion = Deletion(propagation=how)
+                deletion = DeleteOptions(propagation=how)
                 self._registry.delete(dependent.resource, *dependent.key, deletion)
 
-    def _release(self, stored: Stored) -> None:
+    def _release(self, stored: StoredObject) -> None:
         kept = [name for name in _finalizers(stored) if name != FOREGROUND]
         metadata = stored.object["metadata"] | {"finalizers": kept or None}
         released = self._registry.store.update(stored, stored.object | {"metadata": metadata})
         if not kept:
             self._registry.store.delete(released)
 
-    def _tend_namespace(self, stored: Stored) -> None:
+    def _tend_namespace(self, stored: StoredObject) -> None:
         """A new namespace gets its account and root certificate; a closing one is emptied."""
         name = stored.key[1]
         if stored.object["status"]["phase"] != "Terminating":
@@ -109,5 +109,5 @@ class Garbage:
             self._registry.store.delete(stored)
 
 
-def _finalizers(stored: Stored) -> list[str]:
+def _finalizers(stored: StoredObject) -> list[str]:
     return list(stored.object["metadata"].get("finalizers") or ())

@@ -13,11 +13,11 @@ from typing import Any, Literal, Protocol
 
 from agentdash.demo.kubesim.clock import Timers
 from agentdash.demo.kubesim.controllers import pod_status
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import is_terminating
-from agentdash.demo.kubesim.registry import Deletion, Registry
+from agentdash.demo.kubesim.registry import DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import is_terminal
 
 Object = dict[str, Any]
@@ -51,7 +51,7 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PodTrouble:
     """What goes wrong with the pods whose names match; expressions match from the beginning."""
 
     kind: Literal["waiting", "never-ready", "crash-loop"]
@@ -67,7 +67,7 @@ class Trouble:
 
 
 @dataclass(slots=True)
-class Life:
+class PodLife:
     """One pod on its node."""
 
     key: Key
@@ -84,20 +84,20 @@ class Kubelets:
     def __init__(
         self,
         registry: Registry,
-        recorder: Recorder,
+        recorder: EventRecorder,
         timers: Timers,
         rng: random.Random,
         cold_start: ColdStart,
     ) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
         self._rng, self.cold_start = rng, cold_start
-        self._lives: dict[str, Life] = {}
+        self._lives: dict[str, PodLife] = {}
         self._addresses = 0
-        self._troubles: list[Trouble] = []
+        self._troubles: list[PodTrouble] = []
         self.runner: PodRunner | None = None
         registry.store.subscribe(self._on_change)
 
-    def trouble(self, trouble: Trouble) -> None:
+    def trouble(self, trouble: PodTrouble) -> None:
         """Let pods go wrong from now on, those that exist included."""
         self._troubles.append(trouble)
         self._restart_all(trouble.concerns)
@@ -136,21 +136,23 @@ class Kubelets:
         elif is_terminating(pod.object) and not life.stopping.is_set():
             self._stop(pod, life)
 
-    def _abandon(self, life: Life) -> None:
+    def _abandon(self, life: PodLife) -> None:
         self._lives.pop(life.uid, None)
         life.stopping.set()
         if life.task is not None:
             life.task.cancel()
 
-    def _begin(self, pod: Stored) -> None:
+    def _begin(self, pod: StoredObject) -> None:
         self._addresses += 1
         number = self._addresses
         address = f"10.{64 + number // 65536 % 64}.{number // 256 % 256}.{number % 256}"
-        life = self._lives[pod.uid] = Life(pod.key, pod.uid, address)
+        life = self._lives[pod.uid] = PodLife(pod.key, pod.uid, address)
         # a step of its own: whoever watches sees the pod scheduled before it is being created
         self._later(0.0, life, self._create_containers)
 
-    def _later(self, delay_s: float, life: Life, step: Callable[[Stored, Life], None]) -> None:
+    def _later(
+        self, delay_s: float, life: PodLife, step: Callable[[StoredObject, PodLife], None]
+    ) -> None:
         def due() -> None:
             pod = self._present(life.uid)
             if pod is not None and self._lives.get(life.uid) is life:
@@ -158,20 +160,20 @@ class Kubelets:
 
         self._timers.after(delay_s, due)
 
-    def _present(self, uid: str) -> Stored | None:
+    def _present(self, uid: str) -> StoredObject | None:
         life = self._lives.get(uid)
         pod = self._registry.store.get(PODS, *life.key) if life is not None else None
         return pod if pod is not None and pod.uid == uid else None
 
-    def _troubled(self, life: Life, kind: str) -> Trouble | None:
+    def _troubled(self, life: PodLife, kind: str) -> PodTrouble | None:
         found = (each for each in self._troubles if each.kind == kind and each.concerns(life.key))
         return next(found, None)
 
-    def _say(self, pod: Stored, reason: str, message: str, type_: str = "Normal") -> None:
+    def _say(self, pod: StoredObject, reason: str, message: str, type_: str = "Normal") -> None:
         source = {"component": "kubelet", "host": pod.object["spec"]["nodeName"]}
         self._recorder.legacy(pod, reason, message, source=source, type_=type_)
 
-    def _create_containers(self, pod: Stored, life: Life) -> None:
+    def _create_containers(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         images = [container["image"] for container in pod.object["spec"]["containers"]]
@@ -189,7 +191,7 @@ class Kubelets:
         self._later(pull, life, self._start_containers)
         self._later(whole, life, self._become_ready)
 
-    def _start_containers(self, pod: Stored, life: Life) -> None:
+    def _start_containers(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         status = pod_status.running(pod.object, life.address, ready=False)
@@ -200,7 +202,7 @@ class Kubelets:
             self._say(pod, "Created", f"Container created: {container['name']}")
             self._say(pod, "Started", f"Container started: {container['name']}")
 
-    def _become_ready(self, pod: Stored, life: Life) -> None:
+    def _become_ready(self, pod: StoredObject, life: PodLife) -> None:
         crash = self._troubled(life, "crash-loop")
         if crash is not None and not life.stopping.is_set():
             self._crash(pod, life, crash.exit_code)
@@ -210,7 +212,7 @@ class Kubelets:
             if self.runner is not None:
                 self._run(ready, life, self.runner)
 
-    def _run(self, pod: Stored, life: Life, runner: PodRunner) -> None:
+    def _run(self, pod: StoredObject, life: PodLife, runner: PodRunner) -> None:
         item = {"kind": "Pod", "apiVersion": "v1", **pod.object}
         task = asyncio.get_running_loop().create_task(
             _as_coroutine(runner, item, life.stopping), name=f"pod {pod.key[0]}/{pod.key[1]}"
@@ -218,7 +220,7 @@ class Kubelets:
         life.task = task
         task.add_done_callback(lambda done: self._on_runner_done(done, life))
 
-    def _on_runner_done(self, task: asyncio.Task[None], life: Life) -> None:
+    def _on_runner_done(self, task: asyncio.Task[None], life: PodLife) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -233,7 +235,7 @@ class Kubelets:
         else:
             self._crash(pod, life, 1 if error is not None else 0)
 
-    def _crash(self, pod: Stored, life: Life, exit_code: int) -> None:
+    def _crash(self, pod: StoredObject, life: PodLife, exit_code: int) -> None:
         life.restarts += 1
         status = pod_status.crashed(pod.object, exit_code, life.restarts)
         pod = self._registry.set_status(pod, status)
@@ -243,14 +245,14 @@ class Kubelets:
         delay = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** (life.restarts - 1))
         self._later(delay, life, self._restart)
 
-    def _restart(self, pod: Stored, life: Life) -> None:
+    def _restart(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         status = pod_status.running(pod.object, life.address, ready=False)
         self._registry.set_status(pod, status)
         self._later(1.0, life, self._become_ready)
 
-    def _stop(self, pod: Stored, life: Life) -> None:
+    def _stop(self, pod: StoredObject, life: PodLife) -> None:
         life.stopping.set()
         for container in pod.object["spec"]["containers"]:
             self._say(pod, "Killing", f"Stopping container {container['name']}")
@@ -259,9 +261,9 @@ class Kubelets:
             grace = min(grace, self.cold_start.stop_s)
         self._later(grace, life, self._finish)
 
-    def _finish(self, pod: Stored, life: Life) -> None:
+    def _finish(self, pod: StoredObject, life: PodLife) -> None:
         """The containers have stopped, or their time is over: the pod goes."""
-        self._registry.delete(PODS, *life.key, Deletion(grace_s=0, uid=pod.uid))
+        self._registry.delete(PODS, *life.key, DeleteOptions(grace_s=0, uid=pod.uid))
 
 
 async def _as_coroutine(runner: PodRunner, pod: Object, stopping: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NODES
-from agentdash.demo.kubesim.store import Change, Stored
+from agentdash.demo.kubesim.store import Change, StoredObject
 
 Object = dict[str, Any]
 _CORDONED = "node.kubernetes.io/unschedulable"
@@ -19,7 +19,7 @@ _GIB = 1024**3 * 1000
 
 def register(
     registry: Registry, name: str, *, cpu: str, memory: str, pods: str, labels: dict[str, str]
-) -> Stored:
+) -> StoredObject:
     """Add a Ready node with these allocatable amounts; capacity is a little more, as on a cloud."""
     now = stamp()
     whole_cpus = -(-milli(cpu) // 1000) * 1000
@@ -78,7 +78,7 @@ def register(
     return registry.set_status(node, status)
 
 
-class Nodes:
+class NodeController:
     """The part of the node controller that keeps taint and cordon together."""
 
     def __init__(self, registry: Registry) -> None:

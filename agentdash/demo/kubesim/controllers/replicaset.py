@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentdash.demo.kubesim.clock import Timers, stamp
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import is_active, is_ready, is_terminating
 from agentdash.demo.kubesim.controllers.victims import in_victim_order
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
-from agentdash.demo.kubesim.errors import ApiError
+from agentdash.demo.kubesim.errors import StatusError
 from agentdash.demo.kubesim.owners import controller_of
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import PODS, REPLICA_SETS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
 Object = dict[str, Any]
 _SOURCE = {"component": "replicaset-controller"}
@@ -26,7 +26,7 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 60.0
 
 
 @dataclass(slots=True)
-class Tally:
+class PodCounts:
     """Counts over one ReplicaSet's pods, kept change by change: a status costs O(1)."""
 
     active: int = 0
@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Backoff:
+class CreateRetry:
     """How long a ReplicaSet that was refused a pod waits before it asks again."""
 
     failures: int = 0
@@ -57,13 +57,13 @@ class Backoff:
         return min(_LONGEST_RETRY_S, doubled)
 
 
-class ReplicaSets:
+class ReplicaSetController:
     """The ReplicaSet controller."""
 
-    def __init__(self, registry: Registry, recorder: Recorder, timers: Timers) -> None:
+    def __init__(self, registry: Registry, recorder: EventRecorder, timers: Timers) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
-        self._backoffs: defaultdict[str, Backoff] = defaultdict(Backoff)
+        self._tallies: defaultdict[str, PodCounts] = defaultdict(PodCounts)
+        self._backoffs: defaultdict[str, CreateRetry] = defaultdict(CreateRetry)
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
         registry.store.subscribe(self._on_change)
 
@@ -110,12 +110,12 @@ class ReplicaSets:
         if present is not None:
             self._registry.set_status(present, self._status(present, tally, backoff.error))
 
-    def _create(self, owner: Stored, count: int, backoff: Backoff) -> None:
+    def _create(self, owner: StoredObject, count: int, backoff: CreateRetry) -> None:
         backoff.error = ""
         for _ in range(count):
             try:
                 pod = self._registry.create(PODS, owner.key[0], _pod_of(owner))
-            except ApiError as refusal:
+            except StatusError as refusal:
                 backoff.error = refusal.message
                 words = f"Error creating: {refusal.message}"
                 self._recorder.legacy(owner, "FailedCreate", words, source=_SOURCE, type_="Warning")
@@ -126,14 +126,14 @@ class ReplicaSets:
             self._recorder.legacy(owner, "SuccessfulCreate", words, source=_SOURCE)
         backoff.failures = 0
 
-    def _retry(self, owner: Stored, backoff: Backoff) -> Callable[[], None]:
+    def _retry(self, owner: StoredObject, backoff: CreateRetry) -> Callable[[], None]:
         def again() -> None:
             backoff.waiting = False
             self.queue.add(owner.key)
 
         return again
 
-    def _delete(self, owner: Stored, count: int) -> None:
+    def _delete(self, owner: StoredObject, count: int) -> None:
         if not count:
             return
         pods = self._registry.owners.dependents(owner.uid, PODS)
@@ -142,7 +142,7 @@ class ReplicaSets:
             words = f"Deleted pod: {pod.key[1]}"
             self._recorder.legacy(owner, "SuccessfulDelete", words, source=_SOURCE)
 
-    def _status(self, stored: Stored, tally: Tally, error: str) -> Object:
+    def _status(self, stored: StoredObject, tally: PodCounts, error: str) -> Object:
         counts = {
             "fullyLabeledReplicas": tally.active,
             "readyReplicas": tally.ready,
@@ -170,7 +170,7 @@ def _failure(before: Object, error: str) -> Object:
     }
 
 
-def _pod_of(owner: Stored) -> Object:
+def _pod_of(owner: StoredObject) -> Object:
     """A new pod from the template; its lists are copied because admission adds to them."""
     template = owner.object["spec"]["template"]
     metadata = dict(template.get("metadata") or {})

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import condition, is_terminating
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.quantities import milli
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NODES, PODS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import Amounts, is_terminal, node_amounts
 
 Object = dict[str, Any]
@@ -29,7 +29,7 @@ class Scheduler:
     What does not fit waits until a node changes or room comes free.
     """
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+    def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
         self._registry, self._recorder = registry, recorder
         self._waiting: dict[Key, None] = {}
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
@@ -97,7 +97,7 @@ class Scheduler:
         self._explain(pod, len(nodes), reasons, full)
         return False
 
-    def _bind(self, pod: Stored, node: str) -> None:
+    def _bind(self, pod: StoredObject, node: str) -> None:
         self._waiting.pop(pod.key, None)
         item = pod.object | {"spec": pod.object["spec"] | {"nodeName": node}}
         conditions = [_scheduled("True")]
@@ -106,7 +106,7 @@ class Scheduler:
         words = f"Successfully assigned {pod.key[0]}/{pod.key[1]} to {node}"
         self._recorder.current(bound, "Scheduled", words, action="Binding", controller=_NAME)
 
-    def _explain(self, pod: Stored, nodes: int, reasons: Counter[str], full: int) -> None:
+    def _explain(self, pod: StoredObject, nodes: int, reasons: Counter[str], full: int) -> None:
         words = _words(nodes, reasons, full)
         known = condition(pod.object, "PodScheduled")
         if known is not None and known.get("message") == words:
@@ -148,7 +148,7 @@ def _scheduled(value: str) -> Object:
     }
 
 
-def _allocatable(node: Stored) -> Amounts:
+def _allocatable(node: StoredObject) -> Amounts:
     amounts = node.object.get("status", {}).get("allocatable") or {}
     return {name: milli(amount) for name, amount in amounts.items()}
 

@@ -10,14 +10,16 @@ from typing import Any
 
 from agentdash.demo.kubesim.clock import parse_stamp
 from agentdash.demo.kubesim.controllers.pods import condition, is_ready, restarts
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 SortKey = tuple[Any, ...]
 
 
-def in_victim_order(pods: Iterable[Stored], now: datetime | None = None) -> list[Stored]:
+def in_victim_order(
+    pods: Iterable[StoredObject], now: datetime | None = None
+) -> list[StoredObject]:
     """The pods, the one to delete first at the front."""
     candidates = list(pods)
     moment = now or datetime.now(UTC)
@@ -25,7 +27,7 @@ def in_victim_order(pods: Iterable[Stored], now: datetime | None = None) -> list
     return sorted(candidates, key=lambda pod: _key(pod, neighbours, moment))
 
 
-def _key(pod: Stored, neighbours: Mapping[str, int], now: datetime) -> SortKey:
+def _key(pod: StoredObject, neighbours: Mapping[str, int], now: datetime) -> SortKey:
     item = pod.object
     node = item["spec"].get("nodeName", "")
     ready = is_ready(item)
