@@ -18,8 +18,9 @@ from controller.kube import metrics_wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.objects import unix_seconds
-from controller.kube.quantity import at_least, exact
+from controller.kube.quantity import exact, rounded_up
 from controller.kube.wire import WireQuantity
+from controller.model.limits import MILLI
 from controller.model.metrics import PodFigure
 from controller.model.readings import Why
 from controller.model.text import clean, clean_name
@@ -31,8 +32,6 @@ CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
 _CUSTOM_VERSIONS: Final = ("v1beta2", "v1beta1")
 _WINDOW_S: Final = 60.0
 """Where an adapter names no window (HPA: metricServerDefaultMetricWindow)."""
-_MILLI: Final = 1000
-_MOST_MILLI: Final = 2**63 - 1
 
 T = TypeVar("T")
 _Kept = TypeVar("_Kept")
@@ -53,7 +52,7 @@ class NoMetricError(KubeError):
     why = Why.INCOMPLETE
 
 
-class ImplausibleError(UnreadableError):
+class ImplausibleMetricError(UnreadableError):
     """A number that no amount can be: negative, or beyond what a quantity holds."""
 
     why = Why.IMPLAUSIBLE
@@ -242,12 +241,9 @@ def _external_value(raw: msgspec.Raw) -> int:
 
 def _amount(written: WireQuantity) -> int:
     try:
-        milli = at_least(exact(written), _MILLI)
+        return rounded_up(exact(written), MILLI)
     except ValueError as error:
-        raise ImplausibleError(str(error)) from error
-    if milli > _MOST_MILLI:
-        raise ImplausibleError(f"{clean(written, 40)!r} is no amount that can be")
-    return milli
+        raise ImplausibleMetricError(str(error)) from error
 
 
 def _moment(written: str) -> float:

@@ -1,5 +1,6 @@
-"""Kubernetes objects into our values: the one door for their text, and where an odd object is
-refused by itself.
+"""Kubernetes objects decoded into our values: the only place where their text enters.
+
+An object that cannot be believed or read is refused by itself, so that it hides no other.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.requests import requested
+from controller.model.limits import INT32_MAX
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
 
-MOST_REPLICAS: Final = 2**31 - 1
 KEPT_ANNOTATIONS: Final = frozenset(
     {
         "agentdash.dev/freeze",
@@ -29,14 +30,14 @@ KEPT_ANNOTATIONS: Final = frozenset(
         "autoscaling.keda.sh/paused-scale-out",
     }
 )
-"""What a Deployment's annotations may tell an autoscaler."""
-_PLAIN_START: Final = frozenset({"ContainerCreating", "PodInitializing"})
+"""The annotations of a Deployment that tell an autoscaler what to do."""
+_COMMON_WAITS: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
-_A_POD: Final = Resources(replicas=1)
+_ONE_POD: Final = Resources(replicas=1)
 
 
 class RefusedObject(Value):
-    """An object that is there but cannot be believed or read."""
+    """An object that exists but cannot be believed or read, and why."""
 
     why: Why
     detail: str
@@ -48,11 +49,19 @@ class UnnamedObject(Value):
     detail: str
 
 
+class SuspectWorkload(Value):
+    """A Deployment whose `requests` cannot be believed, and why; all else in `workload` can."""
+
+    workload: Workload
+    why: Why
+    detail: str
+
+
 class DeploymentRecord(Value):
-    """One Deployment by name. `None` means it is being deleted: no target any more."""
+    """One Deployment by name. `found` is None while it is being deleted: it is no target then."""
 
     name: str
-    found: Workload | RefusedObject | None
+    found: Workload | SuspectWorkload | RefusedObject | None
 
 
 class PodRecord(Value):
@@ -76,9 +85,17 @@ def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
     return _record(raw, wire.POD, _pod, _refused_pod)
 
 
+def object_name(raw: msgspec.Raw | bytes) -> str | None:
+    """An object's name, None where it cannot be read."""
+    try:
+        return clean_name(wire.IDENTIFIED.decode(raw).metadata.name)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def counted(pods: Iterable[Pod]) -> Pods:
-    """The pods of one pool. `starting` also counts those that run and are not ready yet; a failed
-    pod is replaced by its ReplicaSet and counts nowhere.
+    """The pods of one pool. `starting` also counts those that run and are not ready yet. A failed
+    pod is not counted, because its ReplicaSet replaces it.
     """
     items = tuple(sorted(pods, key=lambda pod: pod.name))
     phases = [pod.phase for pod in items]
@@ -104,23 +121,23 @@ def unix_seconds(time: str | None) -> float | None:
 
 
 _Wire = TypeVar("_Wire", wire.WireDeployment, wire.WirePod)
-_Kept = TypeVar("_Kept", DeploymentRecord, PodRecord)
+_Record = TypeVar("_Record", DeploymentRecord, PodRecord)
 
 
 def _record(
     raw: msgspec.Raw | bytes,
     decoder: msgspec.json.Decoder[_Wire],
-    accept: Callable[[_Wire], _Kept],
-    refuse: Callable[[wire.WireMetadata, str], _Kept],
-) -> _Kept | UnnamedObject:
+    accept: Callable[[_Wire], _Record],
+    refuse: Callable[[wire.WireMetadata, str], _Record],
+) -> _Record | UnnamedObject:
     try:
         return accept(decoder.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        odd = clean(error)
+        fault = clean(error)
     try:
-        return refuse(wire.IDENTIFIED.decode(raw).metadata, odd)
+        return refuse(wire.IDENTIFIED.decode(raw).metadata, fault)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return UnnamedObject(detail=odd)
+        return UnnamedObject(detail=fault)
 
 
 # Deployments
@@ -140,15 +157,9 @@ def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
         ("status.updatedReplicas", status.updated_replicas),
         ("status.availableReplicas", status.available_replicas),
     ):
-        if not 0 <= (number or 0) <= MOST_REPLICAS:
-            odd = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
-            return DeploymentRecord(name=name, found=odd)
-    template = spec.template or wire.WirePodTemplate()
-    try:
-        requests = requested(template.spec or wire.WirePodSpec())
-    except ValueError as error:
-        odd = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"spec.template requests: {error}")
-        return DeploymentRecord(name=name, found=odd)
+        if not 0 <= (number or 0) <= INT32_MAX:
+            refused = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
+            return DeploymentRecord(name=name, found=refused)
     workload = Workload(
         replicas=replicas,
         current=status.replicas or 0,
@@ -161,25 +172,31 @@ def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
         observed_generation=status.observed_generation or 0,
         paused=bool(spec.paused),
         labels={clean_name(key): clean_name(value) for key, value in (meta.labels or {}).items()},
-        message=_trouble(status.conditions or ()),
-        requests=requests,
+        message=_failure(status.conditions or ()),
         annotations={
             key: clean(value)
             for key, value in (meta.annotations or {}).items()
             if key in KEPT_ANNOTATIONS
         },
     )
-    return DeploymentRecord(name=name, found=workload)
+    template = spec.template or wire.WirePodTemplate()
+    try:
+        requests = requested(template.spec or wire.WirePodSpec())
+    except ValueError as error:
+        detail = f"spec.template requests: {error}"
+        suspect = SuspectWorkload(workload=workload, why=Why.IMPLAUSIBLE, detail=detail)
+        return DeploymentRecord(name=name, found=suspect)
+    return DeploymentRecord(name=name, found=msgspec.structs.replace(workload, requests=requests))
 
 
-def _refused_deployment(meta: wire.WireMetadata, odd: str) -> DeploymentRecord:
+def _refused_deployment(meta: wire.WireMetadata, fault: str) -> DeploymentRecord:
     return DeploymentRecord(
-        name=clean_name(meta.name), found=RefusedObject(why=Why.UNREADABLE, detail=odd)
+        name=clean_name(meta.name), found=RefusedObject(why=Why.UNREADABLE, detail=fault)
     )
 
 
-def _trouble(conditions: Iterable[wire.WireCondition]) -> str:
-    """What keeps a Deployment from its replicas: a quota first, then a rollout that is stuck."""
+def _failure(conditions: Iterable[wire.WireCondition]) -> str:
+    """Why a Deployment does not get its replicas: a quota first, then a rollout that is stuck."""
     by_type = {condition.type: condition for condition in conditions}
     for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
         condition = by_type.get(kind)
@@ -218,20 +235,20 @@ def _pod(found: wire.WirePod) -> PodRecord:
 
 
 def _takes(spec: wire.WirePodSpec) -> Resources:
-    """What a quota counts for the pod; of one whose amounts make no sense only that it is there."""
+    """What a quota counts for the pod; only the pod itself if its amounts cannot be believed."""
     try:
         return msgspec.structs.replace(requested(spec), replicas=1)
     except ValueError:
-        return _A_POD
+        return _ONE_POD
 
 
-def _refused_pod(meta: wire.WireMetadata, odd: str) -> PodRecord:
+def _refused_pod(meta: wire.WireMetadata, fault: str) -> PodRecord:
     name = clean_name(meta.name)
     return PodRecord(
         name=name,
         deployment=_deployment_of(meta),
-        found=RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
-        takes=_A_POD,
+        found=RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {fault}"),
+        takes=_ONE_POD,
     )
 
 
@@ -247,15 +264,15 @@ def _deployment_of(meta: wire.WireMetadata) -> str | None:
     return None
 
 
-_Said: TypeAlias = tuple[PodPhase, str | None, str | None]
+_Explained: TypeAlias = tuple[PodPhase, str | None, str | None]
 
 
 def _phase(
     found: wire.WirePod,
     conditions: dict[str, wire.WireCondition],
     containers: list[wire.WireContainerStatus],
-) -> _Said:
-    """Phase, reason and message; the first rule that fits."""
+) -> _Explained:
+    """Phase, reason and message by the first rule that fits."""
     status = found.status or wire.WirePodStatus()
     if found.metadata.deletion_timestamp is not None:
         return PodPhase.TERMINATING, status.reason, status.message
@@ -271,7 +288,7 @@ def _phase_on_node(
     status: wire.WirePodStatus,
     conditions: dict[str, wire.WireCondition],
     containers: list[wire.WireContainerStatus],
-) -> _Said:
+) -> _Explained:
     if crash := _crash(containers):
         return crash
     ready = conditions.get("Ready") or wire.WireCondition()
@@ -283,8 +300,8 @@ def _phase_on_node(
     return PodPhase.RUNNING if running else PodPhase.STARTING, ready.reason, ready.message
 
 
-def _crash(containers: list[wire.WireContainerStatus]) -> _Said | None:
-    """A container that ended badly and waits to be started again, or is about to."""
+def _crash(containers: list[wire.WireContainerStatus]) -> _Explained | None:
+    """The container that failed and is, or soon will be, waiting to be started again."""
     for container in containers:
         state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated
@@ -296,10 +313,10 @@ def _crash(containers: list[wire.WireContainerStatus]) -> _Said | None:
 
 
 def _waiting(containers: list[wire.WireContainerStatus]) -> wire.WireWaiting | None:
-    """The container that waits for something special, else any that waits."""
+    """The first container with an uncommon reason to wait, else the first that waits."""
     waits = [c.state.waiting for c in containers if c.state and c.state.waiting]
-    special = (wait for wait in waits if wait.reason not in _PLAIN_START)
-    return next(special, waits[0] if waits else None)
+    uncommon = (wait for wait in waits if wait.reason not in _COMMON_WAITS)
+    return next(uncommon, waits[0] if waits else None)
 
 
 def _since(condition: wire.WireCondition | None) -> float | None:

@@ -1,6 +1,7 @@
-"""The few fields we read of Kubernetes objects, as they stand in the JSON; all else is skipped.
+"""The few fields of Kubernetes objects that we read, as the JSON has them; the rest is skipped.
 
-Every field may be missing or null, as Go writes them; what none of this fits is refused by itself.
+Every field may be missing or null, as Go writes them. An object that does not fit is refused by
+itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Final, TypeAlias
 import msgspec
 
 WireQuantity: TypeAlias = str | int | float
-"""resource.Quantity. The API server writes strings; whoever writes the objects may not."""
+"""resource.Quantity. The API server writes strings; other writers may write numbers."""
+SIDECAR_RESTART_POLICY: Final = "Always"
+"""The restart policy that makes an init container a sidecar."""
 
 
 class WireObject(msgspec.Struct, rename="camel"):
@@ -39,13 +42,13 @@ class WireMetadata(WireObject):
 
 
 class WireIdentified(WireObject):
-    """Enough of any object to name it, even if the rest of it is odd."""
+    """What names any object, even if the rest of it cannot be read."""
 
     metadata: WireMetadata
 
 
 class WireVersioned(WireObject):
-    """Enough of a watch line's object to resume after it; a bookmark has nothing else."""
+    """What is needed to resume a watch after this object; a bookmark has nothing else."""
 
     metadata: WireVersionMetadata
 
@@ -67,7 +70,7 @@ class WireCondition(WireObject):
 
 
 class WireAmounts(WireObject):
-    """core/v1 ResourceList, as far as we count."""
+    """core/v1 ResourceList: the amounts that we count."""
 
     cpu: WireQuantity | None = None
     memory: WireQuantity | None = None
@@ -105,7 +108,7 @@ class WirePodTemplate(WireObject):
 
 
 class WireDeploymentMetadata(WireMetadata):
-    """metav1.ObjectMeta with what people and other autoscalers wrote on it."""
+    """metav1.ObjectMeta with its annotations."""
 
     annotations: dict[str, str] | None = None
 
@@ -187,7 +190,7 @@ class WirePod(WireObject):
 
 
 class WireQuotaSpec(WireObject):
-    """core/v1 ResourceQuotaSpec; of the scopes only whether there are any."""
+    """core/v1 ResourceQuotaSpec; of the scopes it matters only whether there are any."""
 
     hard: dict[str, WireQuantity] | None = None
     scopes: list[str] | None = None
@@ -279,7 +282,9 @@ class WireListMeta(WireObject):
 
 
 class WirePage(WireObject):
-    """One page of a list; its objects are decoded one by one, so that an odd one hides no other."""
+    """One page of a list. Its objects are decoded one by one, so that one that cannot be read does
+    not hide the others.
+    """
 
     metadata: WireListMeta
     items: list[msgspec.Raw] | None

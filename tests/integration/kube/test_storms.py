@@ -50,7 +50,7 @@ class StoryClock:
 async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[Client, Reflector]:
     link = LinkTracker(clock, clock.monotonic)
     client = Client(await Access.load(kit.settings(api.url)), Pauses(clock.monotonic), link)
-    freshness = Freshness(clock, link, monotonic=clock.monotonic)
+    freshness = Freshness(clock, link)
     return client, Reflector(
         client,
         WatchTarget(kind="deployments", path=PATH),

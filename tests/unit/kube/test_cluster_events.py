@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.cluster_events import KEPT_PER_POOL, KEPT_S, WarningView
+from controller.kube.cluster_events import KEPT_PER_POOL, WARNING_KEPT_S, WarningView
 
 
 def event(
@@ -93,7 +93,7 @@ def test_a_repeated_warning_is_counted_not_kept_twice(view: WarningView) -> None
 
 def test_an_hour_later_it_is_forgotten(view: WarningView, clock: Any) -> None:
     view.put(event())
-    clock.advance(KEPT_S + 1)
+    clock.advance(WARNING_KEPT_S + 1)
     assert view.newest("research") == ()
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.nodes import NodeView
+from controller.kube.nodes import NodeView, room_reading
 from controller.kube.selectors import parsed
+from controller.model.limits import INT64_MAX
+from controller.model.observation import ClusterRoom
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 
 GI = 2**30
@@ -71,6 +74,8 @@ def test_open_nodes_add_up() -> None:
         node("b", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoExecute"}]),
         node("b", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]),
         node("b", cpu="lots"),
+        node("b", cpu="-1"),
+        node("b", cpu=str(2**63)),
         node("b", cpu=[]),
     ],
 )
@@ -177,6 +182,70 @@ def test_the_room_is_made_anew_only_when_a_node_changed() -> None:
     assert view.room((SPOT,)) is before
     view.put(spot("a", cpu="3"))
     assert view.room((SPOT,)) != before
+
+
+ODD_AMOUNTS = [("-1", Why.IMPLAUSIBLE), (str(2**63), Why.IMPLAUSIBLE), ("x", Why.UNREADABLE)]
+
+
+def reading_of(view: NodeView) -> Reading[ClusterRoom]:
+    return room_reading(Fresh(value=view.room(()), at=9.0), view.refused, known=view.is_known)
+
+
+@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+def test_a_node_whose_amounts_cannot_be_believed_keeps_the_last_good_ones(
+    odd: str, why: Why
+) -> None:
+    view = seen(node("a"), node("b"))
+    assert isinstance(reading_of(view), Fresh)
+    view.put(node("b", cpu=odd))
+    reading = reading_of(view)
+    assert isinstance(reading, Stale)
+    assert (reading.value.resources.cpu_milli, reading.why, reading.at) == (8000, why, 9.0)
+    assert reading.detail.startswith(f"node b: '{odd}' is ")
+    view.put(node("b", cpu=odd, unschedulable=True))
+    assert cpus(view) == {"": 4}, "what can be read of it counts"
+    view.put(node("b", cpu="2"))
+    assert cpus(view) == {"": 6}
+    assert isinstance(reading_of(view), Fresh)
+
+
+def test_a_node_that_becomes_unreadable_stays_as_it_was() -> None:
+    view = seen(node("a"), node("b", cpu="2"))
+    view.put(node("b", cpu=[]))
+    reading = reading_of(view)
+    assert isinstance(reading, Stale)
+    assert (reading.value.resources.cpu_milli, reading.why) == (6000, Why.UNREADABLE)
+    view.remove(node("b"))
+    assert isinstance(reading_of(view), Fresh)
+
+
+@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why) -> None:
+    reading = reading_of(seen(node("a", cpu=odd)))
+    assert isinstance(reading, Absent)
+    assert (reading.why, reading.at) == (why, 9.0)
+
+
+def test_a_reading_that_is_stale_already_stays_as_it_is() -> None:
+    view = seen(node("a"), node("b", cpu="-1"))
+    lost = Stale(value=view.room(()), at=1.0, why=Why.DISCONNECTED)
+    assert room_reading(lost, view.refused, known=True) is lost
+
+
+def test_the_same_fault_again_is_the_same_object() -> None:
+    view = seen(node("a"), node("b", cpu="-1"))
+    refused, room = view.refused, view.room(())
+    view.put(node("b", cpu="-1", labels={"heartbeat": "2"}))
+    assert view.refused is refused
+    assert view.room(()) is room
+
+
+def test_room_stays_within_what_kubernetes_can_count() -> None:
+    many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
+    room = seen(spot("a"), node("b", cpu=str(INT64_MAX // 1000))).room((many,))
+    assert room.classes["spot"].memory_bytes == INT64_MAX
+    assert room.resources.memory_bytes == INT64_MAX
+    assert room.resources.cpu_milli == INT64_MAX
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from controller.kube.objects import (
     RefusedObject,
+    SuspectWorkload,
     UnnamedObject,
     counted,
     deployment_record,
@@ -115,13 +116,33 @@ def test_what_the_template_requests_is_what_a_replica_takes() -> None:
     assert workload_of(deployment()).requests == Resources()
 
 
-def test_requests_that_make_no_sense_refuse_their_deployment() -> None:
-    template = {"spec": {"containers": [{"resources": {"requests": {"cpu": "-1"}}}]}}
+@pytest.mark.parametrize("cpu", ["-1", "lots", "9223372036854775.808", str(2**63)])
+def test_requests_that_cannot_be_believed_make_their_deployment_suspect(cpu: str) -> None:
+    template = {"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}}
     record = deployment_record(deployment(spec={"template": template}))
     assert not isinstance(record, UnnamedObject)
-    assert isinstance(record.found, RefusedObject)
+    assert isinstance(record.found, SuspectWorkload)
     assert record.found.why is Why.IMPLAUSIBLE
-    assert "requests" in record.found.detail
+    assert record.found.detail.startswith("spec.template requests: '")
+    assert record.found.workload.replicas == 3
+    assert record.found.workload.requests == Resources()
+
+
+def test_requests_that_only_together_are_too_much_are_suspect() -> None:
+    half = {"resources": {"requests": {"memory": str(2**62)}}}
+    record = deployment_record(
+        deployment(spec={"template": {"spec": {"containers": [half, half]}}})
+    )
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, SuspectWorkload)
+
+
+def test_a_pod_whose_requests_cannot_be_believed_counts_as_one_pod() -> None:
+    found = json.loads(pod(phase="Pending"))
+    found["spec"]["containers"] = [{"resources": {"requests": {"cpu": str(2**63)}}}]
+    record = pod_record(json.dumps(found).encode())
+    assert not isinstance(record, UnnamedObject)
+    assert record.takes == Resources(replicas=1)
 
 
 def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:

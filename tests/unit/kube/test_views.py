@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
-from controller.kube.objects import RefusedObject
+from controller.kube.objects import RefusedObject, SuspectWorkload
 from controller.kube.views import DeploymentView, PodView
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
@@ -89,6 +90,61 @@ def test_a_deployment_marked_for_deletion_is_gone() -> None:
     view.put(deployment("a"))
     view.put(deployment("a", deletionTimestamp="2026-01-01T00:00:00Z"))
     assert view.get("a") is None
+
+
+def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> msgspec.Raw:
+    containers = [{"resources": {"requests": {"cpu": cpu}}}]
+    return raw(
+        {
+            "metadata": {"name": "a", "uid": uid, "resourceVersion": version},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": containers}}},
+        }
+    )
+
+
+@pytest.mark.parametrize("odd", ["-1", "lots", str(2**63)])
+def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
+    changes = Changes()
+    view = DeploymentView(changes.append)
+    view.put(asking("250m"))
+    view.put(asking(odd, replicas=7, version="11"))
+    found = view.get("a")
+    assert isinstance(found, SuspectWorkload)
+    assert (found.workload.replicas, found.workload.requests.cpu_milli) == (7, 250)
+    view.put(asking(odd, replicas=6, version="12"))
+    found = view.get("a")
+    assert isinstance(found, SuspectWorkload)
+    assert (found.workload.replicas, found.workload.requests.cpu_milli) == (6, 250)
+    view.put(asking("1", version="13"))
+    assert replicas(view, "a") == 8
+    assert changes == ["a"] * 4
+
+
+def test_requests_that_were_never_readable_refuse_their_deployment() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("-1"))
+    found = view.get("a")
+    assert isinstance(found, RefusedObject)
+    assert found.why is Why.IMPLAUSIBLE
+
+
+def test_a_new_deployment_does_not_inherit_the_requests_of_its_namesake() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("250m"))
+    view.put(asking("-1", uid="another"))
+    assert isinstance(view.get("a"), RefusedObject)
+    view.put(asking("250m"))
+    view.remove(asking("250m"))
+    view.put(asking("-1"))
+    assert isinstance(view.get("a"), RefusedObject)
+
+
+def test_an_older_suspect_event_does_not_undo_our_write() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("250m", replicas=1, version="10"))
+    view.applied("a", "u", 5, "20")
+    view.put(asking("-1", replicas=1, version="15"))
+    assert replicas(view, "a") == 5
 
 
 def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
