@@ -1,4 +1,4 @@
-"""What the metrics APIs answer, as far as we read it.
+"""The fields of the metrics APIs' answers that we read.
 
 Source: k8s.io/metrics pkg/apis (metrics/v1beta1, external_metrics/v1beta1, custom_metrics/v1beta1
 and v1beta2), and the discovery documents of k8s.io/apimachinery meta/v1.
@@ -14,8 +14,8 @@ from controller.kube.wire import WireMetadata, WireObject, WireQuantity
 
 
 class WireItems(WireObject):
-    """A list of any of these; without `items` it is no list at all. They are decoded one by one, so
-    that an odd one spoils no other.
+    """A list of any of these. Its items are decoded one by one, so that one that cannot be read
+    does not hide the others.
     """
 
     items: list[msgspec.Raw]
@@ -51,7 +51,7 @@ class WireDescribedObject(WireObject):
 
 
 class WireMetricValue(WireObject):
-    """custom.metrics.k8s.io MetricValue; its two versions spell the window differently."""
+    """custom.metrics.k8s.io MetricValue; its two versions name the window differently."""
 
     described_object: WireDescribedObject
     timestamp: str

@@ -73,7 +73,7 @@ async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Pa
             KubeSim(speed=50, lenient_names=True) as sim,
         ):
             sim.write_kubeconfig(kubeconfig)
-            sim.cluster.kubelets.trouble(
+            sim.cluster.kubelets.add_trouble(
                 PodTrouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
             )
             await sim.create_namespace(NAMESPACE)

@@ -119,18 +119,18 @@ async def test_a_worker_that_fails_is_a_crashing_container(
 
 async def test_an_image_that_cannot_be_pulled_is_shown_and_heals(world: World) -> None:
     kubelets = world.sim.cluster.kubelets
-    kubelets.trouble(PodTrouble("waiting", name="research-", message="no such image"))
+    kubelets.add_trouble(PodTrouble("waiting", name="research-", message="no such image"))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["ImagePullBackOff"])
     assert world.ready() == 0
-    kubelets.heal()
+    kubelets.end_troubles()
     await world.until(lambda: world.ready() == 1)
 
 
 async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
     await world.scale(1)
     await world.until(lambda: world.ready() == 1)
-    world.sim.cluster.kubelets.trouble(PodTrouble("never-ready"))
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("never-ready"))
     await world.until(lambda: world.ready() == 0 and _phrases(world) == ["Running"])
     why = condition(world.pods()[0].object, "Ready")
     assert why is not None
@@ -138,7 +138,7 @@ async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
 
 
 async def test_a_crash_loop_counts_restarts(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(PodTrouble("crash-loop", exit_code=137))
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("crash-loop", exit_code=137))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["CrashLoopBackOff"])
     status = world.pods()[0].object["status"]["containerStatuses"][0]

@@ -82,7 +82,7 @@ async def test_an_earlier_template_becomes_the_latest_revision(world: World) -> 
 
 
 async def test_a_rollout_that_gets_nowhere_exceeds_its_deadline(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(PodTrouble("never-ready"))
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("never-ready"))
     body = {"spec": {"replicas": 1, "progressDeadlineSeconds": 20, "paused": False}}
     await world.call("PATCH", f"{APPS}/deployments/research", body, **MERGE)
     kind, image = "application/strategic-merge-patch+json", {"name": "agent", "image": "agent:2"}

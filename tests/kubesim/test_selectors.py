@@ -83,5 +83,11 @@ def test_quantities_are_written_canonically() -> None:
     assert canonical("requests.cpu", 2250) == "2250m"
     assert canonical("requests.memory", milli("4096Mi")) == "4Gi"
     assert canonical("memory", 1500_000) == "1500"
+
+
+@pytest.mark.parametrize(
+    "text", ["many", "", "Infinity", "NaN", "1_000", " 1", "1K", "1e3Mi", "\u0663", "1e9999", "0x1"]
+)
+def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="regular expression"):
-        milli("many")
+        milli(text)

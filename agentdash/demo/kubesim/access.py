@@ -1,4 +1,4 @@
-"""Who is asking and what they may do: tokens of service accounts, and RBAC."""
+"""Users and their rights: tokens of service accounts, and RBAC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.errors import forbidden, unauthorized
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -21,14 +22,13 @@ from agentdash.demo.kubesim.resources import (
 )
 from agentdash.demo.kubesim.store import Store, StoredObject
 
-Object = dict[str, Any]
 _AUDIENCE = "https://kubernetes.default.svc"
 _LONGEST_TOKEN_S = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The one who asks; for a service account, its namespace and name as well."""
+    """The user of a request; of a service account also its namespace and name."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class User:
 
     @property
     def is_admin(self) -> bool:
-        """Whether RBAC is not asked at all."""
+        """Whether everything is allowed without asking RBAC."""
         return "system:masters" in self.groups
 
 
@@ -46,7 +46,7 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a request is about: verb, resource, place and name."""
+    """What a request wants to do: verb, resource, namespace and name."""
 
     verb: str
     group: str
@@ -58,8 +58,8 @@ class AccessRequest:
 class AccessControl:
     """Authentication and authorisation.
 
-    Requests without a token are the administrator's unless `refuse_anonymous`: kubectl sends no
-    token over plain HTTP.
+    A request without a token has the administrator's rights unless `refuse_anonymous`, because
+    kubectl sends no token over plain HTTP.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class AccessControl:
         raise forbidden(resource, asked.name, why)
 
     def allowed_by(self, user: User, asked: AccessRequest) -> str | None:
-        """The reason a request is allowed, in RBAC's words, or None."""
+        """Why a request is allowed, in RBAC's words; None if it is not."""
         if user.is_admin:
             return ""
         for words, rules in self._granted(user, asked.namespace):
@@ -165,7 +165,7 @@ class AccessControl:
         }
 
     def _granted(self, user: User, namespace: str) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-        """Every binding that names the user, with its role's rules."""
+        """Every binding that names the user: why it allows, and its role's rules."""
         places = [(CLUSTER_ROLE_BINDINGS, "")]
         if namespace:
             places.append((ROLE_BINDINGS, namespace))

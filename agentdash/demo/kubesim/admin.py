@@ -1,4 +1,4 @@
-"""The switches over HTTP, under /_sim/, for a simulator that runs in another process."""
+"""The switches over HTTP, below /_sim/, for tests whose simulator runs in another process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from agentdash.demo.kubesim.faults import ApiFault, ApiFaults
 from agentdash.demo.kubesim.metrics import Given
 from agentdash.demo.kubesim.requests import RequestLog
 
-PREFIX = "/_sim/"
+ADMIN_PREFIX = "/_sim/"
 T = TypeVar("T")
 
 
 class WatchDrop(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST /_sim/watches/drop: once, or (`every_s`) regularly; 0 stops that."""
+    """Body of POST /_sim/watches/drop: drop them once, or regularly (`every_s`; 0 stops that)."""
 
     clean: bool = False
     every_s: float | None = None
@@ -38,15 +38,17 @@ class Admin:
 
     | path                     | POST                | GET             | DELETE        |
     |--------------------------|---------------------|-----------------|---------------|
-    | /_sim/faults             | a Fault: its number | all             | all off       |
+    | /_sim/faults             | an ApiFault         | all             | all off       |
     | /_sim/faults/NUMBER      |                     |                 | that one off  |
-    | /_sim/watches/drop       | a DropWatches       |                 |               |
+    | /_sim/watches/drop       | a WatchDrop         |                 |               |
     | /_sim/history/expire     | forget history      |                 |               |
-    | /_sim/troubles           | a Trouble           |                 | all healed    |
+    | /_sim/troubles           | a PodTrouble        |                 | all ended     |
     | /_sim/requests           |                     | counts          | forgotten     |
     | /_sim/nodes              | a NewNode           |                 |               |
-    | /_sim/nodes/NAME         |                     |                 | node goes     |
+    | /_sim/nodes/NAME         |                     |                 | node removed  |
     | /_sim/metrics            | a metric's value    |                 | all forgotten |
+
+    POST of a fault answers its number.
     """
 
     def __init__(self, cluster: SimCluster, faults: ApiFaults, requests: RequestLog) -> None:
@@ -58,7 +60,7 @@ class Admin:
             ("POST", "watches"): self._drop_watches,
             ("POST", "history"): self._expire_history,
             ("POST", "troubles"): self._add_trouble,
-            ("DELETE", "troubles"): self._heal,
+            ("DELETE", "troubles"): self._end_troubles,
             ("GET", "requests"): self._count_requests,
             ("DELETE", "requests"): self._clear_requests,
             ("POST", "nodes"): self._add_node,
@@ -69,7 +71,7 @@ class Admin:
 
     def serve(self, call: ApiCall) -> HttpAnswer:
         """Answer a call below /_sim/; raises StatusError 400 or 404."""
-        subject, _, rest = call.path.removeprefix(PREFIX).partition("/")
+        subject, _, rest = call.path.removeprefix(ADMIN_PREFIX).partition("/")
         route = self._routes.get((call.method, subject))
         if route is None:
             raise no_such_path()
@@ -99,10 +101,10 @@ class Admin:
         self._faults.expire_history()
 
     def _add_trouble(self, call: ApiCall, _rest: str) -> Any:
-        self._cluster.kubelets.trouble(_decode(call, PodTrouble))
+        self._cluster.kubelets.add_trouble(_decode(call, PodTrouble))
 
-    def _heal(self, _call: ApiCall, _rest: str) -> Any:
-        self._cluster.kubelets.heal()
+    def _end_troubles(self, _call: ApiCall, _rest: str) -> Any:
+        self._cluster.kubelets.end_troubles()
 
     def _count_requests(self, _call: ApiCall, _rest: str) -> Any:
         counts = [

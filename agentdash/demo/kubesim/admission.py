@@ -1,13 +1,13 @@
-"""What stands between a valid object and the store: namespaces, priorities and quotas."""
+"""Admission: what a valid object must pass before it is stored (namespace, priority, quotas)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import Any
 
 from agentdash.demo.kubesim import defaults
 from agentdash.demo.kubesim.errors import Cause, StatusError, details_of, forbidden, not_found
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.resources import (
     NAMESPACES,
@@ -19,11 +19,9 @@ from agentdash.demo.kubesim.resources import (
 from agentdash.demo.kubesim.store import Store
 from agentdash.demo.kubesim.usage import Amounts, PodTotals, quota_amounts
 
-Object = dict[str, Any]
-
 
 class Admission:
-    """The admission plug-ins that matter to an autoscaler."""
+    """The admission plug-ins that an autoscaler notices."""
 
     def __init__(self, store: Store, usage: PodTotals, rng: random.Random) -> None:
         self._store, self._usage, self._rng = store, usage, rng
@@ -89,7 +87,9 @@ class Admission:
 
 
 def _unstated(hard: Amounts, pod: Object) -> str:
-    """Compute resources a quota counts and a container does not state, as the real words go."""
+    """The resources that a quota counts and a container does not state, as the real message lists
+    them.
+    """
     shown = []
     for name in sorted(hard):
         what, _, resource = name.rpartition(".")

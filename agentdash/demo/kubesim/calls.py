@@ -1,4 +1,6 @@
-"""One request as the API understands it: path taken apart, verb named, form of answer agreed."""
+"""One request as the API understands it: what its path names, its verb, and the form of answer that
+the client accepts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _NO_CACHE = {"Cache-Control": "no-cache, private"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path names. No resource: the path is not one of an object."""
+    """What a path names. `resource` is None where the path is not one of an object."""
 
     resource: Resource | None = None
     namespace: str = ""
@@ -30,7 +32,7 @@ class Target:
 
 
 def locate(path: str) -> Target:
-    """Take a raw path apart: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
+    """What a raw path names: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest, prefix = "", parts[1], parts[2:], f"/api/{parts[1]}"
@@ -66,7 +68,7 @@ class ApiCall:
 
     @property
     def verb(self) -> str:
-        """The verb RBAC knows: get, list, watch, create, update, patch, delete..."""
+        """The verb as RBAC names it: get, list, watch, create, update, patch, delete..."""
         if self.method in {"GET", "HEAD"}:
             if self.target.resource is None or self.target.name:
                 return "watch" if self.is_watch and self.target.resource else "get"
@@ -95,13 +97,13 @@ class ApiCall:
 
     @property
     def manager(self) -> str:
-        """The field manager: as given, or the client's name, or unknown."""
+        """The field manager: the one given, else the client's name, else unknown."""
         agent = self.headers.get("User-Agent", "")
         return self.query.get("fieldManager") or agent.partition("/")[0] or "unknown"
 
     @property
     def form(self) -> Form:
-        """The first form of answer the client accepts; raises StatusError 406."""
+        """The form of answer that the client prefers; raises StatusError 406."""
         accept = self.headers.get("Accept") or "*/*"
         for choice in accept.split(","):
             kind, *parameters = (part.strip() for part in choice.split(";"))
@@ -152,12 +154,12 @@ def answer(
 
 
 def text_answer(status: int, text: str) -> HttpAnswer:
-    """A plain text answer, as health checks and unknown paths get."""
+    """A plain text answer, for health checks and unknown paths."""
     return HttpAnswer(status, text.encode(), "text/plain; charset=utf-8", dict(_NO_CACHE))
 
 
 def refusal(error: StatusError) -> HttpAnswer:
-    """An StatusError as the answer it is."""
+    """The answer that a StatusError stands for."""
     if error.plain:
         return text_answer(error.code, error.message)
     made = answer(error.code, error.status())

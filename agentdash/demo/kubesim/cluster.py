@@ -1,4 +1,4 @@
-"""The cluster without HTTP: a store, the API's rules and every controller, run as owned tasks."""
+"""The cluster without HTTP: a store, the API's rules and every controller as a task."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical":
 class ClusterOptions:
     """How large and how fast the simulated cluster is; `speed` divides every delay.
 
-    `compact_every_s` forgets history older than one to two such intervals (real seconds).
-    `first_version` None starts from the clock in microseconds, faster than any run writes, so that
-    a client of an earlier run is told 410.
+    With `compact_every_s`, history older than one to two such intervals (real seconds) is
+    forgotten. Without `first_version`, versions start at the clock's microseconds. No run writes
+    faster than that, so a client of an earlier run is answered 410.
     """
 
     speed: float = 1.0
@@ -83,7 +83,7 @@ class SimCluster:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start the controllers and make what every cluster begins with."""
+        """Start the controllers and create what every new cluster has."""
         for queue in self._queues:
             self._start(queue.run(), "controller")
         self._start(self.timers.run(), "timers")
@@ -98,7 +98,7 @@ class SimCluster:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop everything; a controller's crash comes out here."""
+        """Stop everything; raises what crashed a controller."""
         await self.kubelets.aclose()
         for task in self._tasks:
             task.cancel()
@@ -108,7 +108,7 @@ class SimCluster:
             raise ExceptionGroup("controllers crashed", crashes)
 
     def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
-        """Add a Ready node of the size all nodes have."""
+        """Add a Ready node of the size that all nodes have."""
         options = self.options
         register(
             self.registry,
@@ -120,7 +120,7 @@ class SimCluster:
         )
 
     def remove_node(self, name: str) -> None:
-        """Take a node away at once; its pods go with it. Raises StatusError 404."""
+        """Remove a node and its pods at once. Raises StatusError 404."""
         self.registry.delete(NODES, "", name)
 
     def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:

@@ -1,4 +1,4 @@
-"""The API's refusals: an exception that is a Kubernetes Status, and a constructor for each.
+"""The API's refusals: an exception that carries a Kubernetes Status, and a constructor for each.
 
 StatusError
 ├── 400 bad_request      404 not_found, no_such_path      409 already_exists, conflict
@@ -18,7 +18,7 @@ from agentdash.demo.kubesim.resources import Resource
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One field's fault inside an Invalid answer."""
+    """What is wrong with one field, in an Invalid answer."""
 
     reason: str
     message: str
@@ -31,7 +31,7 @@ class Cause:
 
 
 def invalid_value(field: str, shown: str, why: str) -> Cause:
-    """`Invalid value`: `shown` is the value as Go prints it, quotes included."""
+    """`Invalid value`; `shown` is the value as Go prints it, with quotes."""
     return Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
 
 
@@ -60,7 +60,7 @@ class StatusError(Exception):
         self.continue_token, self.plain = continue_token, plain
 
     def status(self) -> dict[str, Any]:
-        """The body: kind Status, keys that have nothing to say left out."""
+        """The body: a Status without empty keys."""
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -76,7 +76,7 @@ class StatusError(Exception):
 
 
 def success(details: Mapping[str, Any] | None = None, code: int | None = None) -> dict[str, Any]:
-    """The Status of a deletion or an eviction that went well."""
+    """The Status of a deletion or an eviction that succeeded."""
     body: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -91,7 +91,7 @@ def success(details: Mapping[str, Any] | None = None, code: int | None = None) -
 
 
 def details_of(resource: Resource, name: str = "", subresource: str = "") -> dict[str, str]:
-    """`details`: name, group and kind; the kind of a resource is its plural here."""
+    """`details` with name, group and kind, which is the resource's plural here."""
     kind = f"{resource.plural}/{subresource}" if subresource else resource.plural
     shown = {"name": name, "group": resource.group, "kind": kind}
     return {key: value for key, value in shown.items() if value}
@@ -104,12 +104,12 @@ def not_found(resource: Resource, name: str) -> StatusError:
 
 
 def no_such_path() -> StatusError:
-    """404 outside every group: plain text, not a Status."""
+    """404 for a path of no group: plain text, not a Status."""
     return StatusError(404, "", "404 page not found\n", plain=True)
 
 
 def method_not_allowed() -> StatusError:
-    """405 for a verb a resource does not have."""
+    """405 for a verb that a resource does not have."""
     message = "the server does not allow this method on the requested resource"
     return StatusError(405, "MethodNotAllowed", message, {})
 
@@ -146,12 +146,12 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Status
 
 
 def bad_request(message: str) -> StatusError:
-    """400 with the parser's words."""
+    """400 with the parser's message."""
     return StatusError(400, "BadRequest", message)
 
 
 def unauthorized() -> StatusError:
-    """401 for a token nobody issued, or one that ran out."""
+    """401 for a token that was not issued, or that has expired."""
     return StatusError(401, "Unauthorized", "Unauthorized")
 
 
@@ -173,12 +173,12 @@ def rejected_patch() -> StatusError:
 
 
 def expired(message: str, continue_token: str = "") -> StatusError:
-    """410: the version asked for is no longer kept."""
+    """410 for a version that is no longer kept."""
     return StatusError(410, "Expired", message, continue_token=continue_token)
 
 
 def too_large_version(asked: int, current: int) -> StatusError:
-    """504: a version that has not come about yet."""
+    """504 for a version that does not exist yet."""
     details = {
         "causes": [
             Cause("ResourceVersionTooLarge", "Too large resource version").as_json(),
@@ -190,5 +190,5 @@ def too_large_version(asked: int, current: int) -> StatusError:
 
 
 def internal(message: str) -> StatusError:
-    """500 without a reason: the real server's answer where it had none for the caller."""
+    """500 without a reason, which the real server answers where it has none."""
     return StatusError(500, "", message)

@@ -1,4 +1,4 @@
-"""From a call to its answer: authentication, authorisation, and the handler for its verb."""
+"""Makes the answer to a request: authentication, authorisation, and the handler for its verb."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READING = ("GET", "HEAD")
 
 
 class Handlers:
-    """Everything but watches, which are streams."""
+    """All requests but watches, which are streams."""
 
     def __init__(
         self, registry: Registry, access: AccessControl, metrics: GivenMetrics, host: str
@@ -33,7 +33,7 @@ class Handlers:
         self._writes = WriteHandlers(registry, access)
 
     def admit(self, call: ApiCall) -> User:
-        """Who asks, once it is known that they may; raises StatusError 401, 403, 404 or 405."""
+        """The user, if the request is allowed; raises StatusError 401, 403, 404 or 405."""
         user = self._access.authenticate(call.headers.get("Authorization", ""))
         resource, target = call.target.resource, call.target
         if resource is None:
@@ -56,7 +56,7 @@ class Handlers:
         if call.verb not in (sub.verbs if sub else resource.verbs):
             raise method_not_allowed()
         if not target.namespace and resource.namespaced and (target.name or call.method == "POST"):
-            # objects of a namespace are only reached through it
+            # objects of a namespace have no path without it
             raise no_such_path()
         return user
 
@@ -84,7 +84,7 @@ class Handlers:
         try:
             return self._write(call, resource, user)
         except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
-            # a body whose parts are not of the kinds the API's types have
+            # a part of the body is of another type than the API's
             raise bad_request(f"the object provided is malformed: {error!r}") from error
 
     def _write(self, call: ApiCall, resource: Resource, user: User) -> HttpAnswer:

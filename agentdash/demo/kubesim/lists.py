@@ -1,4 +1,4 @@
-"""Lists: selectors, pages, versions, and the three forms an answer can have."""
+"""Lists: selectors, pages, versions, and the three forms of an answer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import binascii
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from agentdash.demo.kubesim import tables, views
 from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.errors import StatusError, bad_request, expired, too_large_version
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import Resource, stored_as
 from agentdash.demo.kubesim.selectors import matches, parse_fields, parse_labels
-from agentdash.demo.kubesim.store import Key, ResourceObjects, Store, StoredObject
+from agentdash.demo.kubesim.store import Key, ObjectCollection, Store, StoredObject
 
-Object = dict[str, Any]
-_FRESH_WAIT_S = 3.0  # how long the real watch cache waits for a version that was asked for
+_FRESH_WAIT_S = 3.0  # how long the real watch cache waits for the version of a request
 _TOO_OLD_PAGE = (
     "The provided continue parameter is too old to display a consistent list result. You can "
     "start a new list without the continue parameter, or use the continue token in this response "
@@ -41,7 +40,7 @@ class ObjectFilter:
         self.selects = bool(self._labels or self._fields or self._name)
 
     def passes(self, stored: StoredObject) -> bool:
-        """Whether an object is asked for."""
+        """Whether an object is selected."""
         if self.namespace and stored.key[0] != self.namespace:
             return False
         if self._name and stored.key[1] != self._name:
@@ -53,13 +52,13 @@ class ObjectFilter:
 
 @dataclass(frozen=True, slots=True)
 class ContinueToken:
-    """A continue token: go on after `start`, as of `version` (-1: as of now)."""
+    """A continue token: the list goes on after `start`, as of `version` (-1: as of now)."""
 
     version: int
     start: Key
 
     def encode(self) -> str:
-        """The token clients hand back."""
+        """The token as clients send it."""
         raw = {"v": "meta.k8s.io/v1", "rv": self.version, "start": "\0".join(self.start)}
         return base64.urlsafe_b64encode(msgspec.json.encode(raw)).decode().rstrip("=")
 
@@ -88,7 +87,7 @@ def _bad_token(why: str) -> StatusError:
 
 
 async def wait_for_version(store: Store, version: int) -> None:
-    """Wait, as the real server does, for a version that was asked for; raises StatusError 504."""
+    """Wait for a version, as long as the real server does; raises StatusError 504."""
     if version > store.version and not await store.wait_for(version, _FRESH_WAIT_S):
         raise too_large_version(version, store.version)
 
@@ -96,8 +95,8 @@ async def wait_for_version(store: Store, version: int) -> None:
 async def list_objects(store: Store, call: ApiCall, resource: Resource) -> HttpAnswer:
     """Answer a list; raises StatusError 400, 410 or 504."""
     wanted, form = ObjectFilter(call, resource), call.form
-    shelf = store.shelf(stored_as(resource))
-    objects, keys, version, start = await _view(store, shelf, call, wanted.namespace)
+    collection = store.collection(stored_as(resource))
+    objects, keys, version, start = await _view(store, collection, call, wanted.namespace)
     first = bisect_right(keys, start) if start else 0
     limit = call.number("limit", 0)
     found: list[StoredObject] = []
@@ -115,9 +114,9 @@ async def list_objects(store: Store, call: ApiCall, resource: Resource) -> HttpA
 
 
 async def _view(
-    store: Store, shelf: ResourceObjects, call: ApiCall, namespace: str
+    store: Store, collection: ObjectCollection, call: ApiCall, namespace: str
 ) -> tuple[Mapping[Key, StoredObject], list[Key], int, Key | None]:
-    """Objects and keys to list from, the version they stand for, and the key to go on after."""
+    """Objects and keys to list from, their version, and the key after which the page begins."""
     version = _version(call.query.get("resourceVersion", ""))
     token = call.query.get("continue", "")
     if token:
@@ -126,25 +125,25 @@ async def _view(
             words = "specifying resource version is not allowed when using continue"
             raise bad_request(words)
         if page.version == _ANY_VERSION:
-            return shelf.objects, shelf.span(namespace), store.version, page.start
-        if page.version < shelf.floor:
+            return collection.objects, collection.span(namespace), store.version, page.start
+        if page.version < collection.floor:
             raise expired(_TOO_OLD_PAGE, ContinueToken(_ANY_VERSION, page.start).encode())
-        return *_snapshot(shelf, page.version, namespace), page.version, page.start
+        return *_snapshot(collection, page.version, namespace), page.version, page.start
     await wait_for_version(store, version)
     if version and call.query.get("resourceVersionMatch") == "Exact":
-        if version < shelf.floor:
-            words = f"The provided resource version is too old: {version} ({shelf.floor})"
+        if version < collection.floor:
+            words = f"The provided resource version is too old: {version} ({collection.floor})"
             raise expired(words)
-        return *_snapshot(shelf, version, namespace), version, None
-    return shelf.objects, shelf.span(namespace), store.version, None
+        return *_snapshot(collection, version, namespace), version, None
+    return collection.objects, collection.span(namespace), store.version, None
 
 
 def _snapshot(
-    shelf: ResourceObjects, version: int, namespace: str
+    collection: ObjectCollection, version: int, namespace: str
 ) -> tuple[Mapping[Key, StoredObject], list[Key]]:
-    if not shelf.changes or shelf.changes[-1].version <= version:
-        return shelf.objects, shelf.span(namespace)
-    objects = shelf.at(version)
+    if not collection.changes or collection.changes[-1].version <= version:
+        return collection.objects, collection.span(namespace)
+    objects = collection.at(version)
     keys = sorted(objects)
     if namespace:
         keys = keys[bisect_left(keys, (namespace, "")) : bisect_left(keys, (namespace + "\0", ""))]
@@ -186,7 +185,7 @@ def _render(
 def one_object(
     resource: Resource, stored: StoredObject, call: ApiCall, status: int = 200
 ) -> HttpAnswer:
-    """A single object in the form the client asked for."""
+    """A single object in the form that the client prefers."""
     form = call.form
     if form == "object":
         return answer(status, views.full_bytes(resource, stored))

@@ -1,12 +1,12 @@
-"""The three metrics APIs, as metrics-server and the adapters of KEDA and Prometheus serve them: the
-values are set by hand. An API is not installed before its first value is.
+"""The three metrics APIs, as metrics-server and the adapters of KEDA and Prometheus serve them. The
+values are set by the test; an API is installed with its first value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -15,11 +15,11 @@ from agentdash.demo.kubesim.access import AccessControl, AccessRequest, User
 from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.errors import StatusError, method_not_allowed, no_such_path
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import PODS
 from agentdash.demo.kubesim.selectors import matches, parse_labels
 from agentdash.demo.kubesim.store import Store
 
-Object = dict[str, Any]
 RESOURCE = "metrics.k8s.io"
 EXTERNAL = "external.metrics.k8s.io"
 CUSTOM = "custom.metrics.k8s.io"
@@ -54,8 +54,8 @@ class GivenPodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown
 
 
 class GivenObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown_fields=True):
-    """A custom metric of one object; `resource` is its plural with its group
-    (`deployments.apps`), `namespaces` for a namespace, which lies in none.
+    """A custom metric of one object. `resource` is its plural with its group
+    (`deployments.apps`), or `namespaces`.
     """
 
     namespace: str
@@ -68,7 +68,7 @@ class GivenObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_un
 
 T = TypeVar("T", GivenUsage, GivenSeries, GivenPodValue, GivenObjectValue)
 Given: TypeAlias = GivenUsage | GivenSeries | GivenPodValue | GivenObjectValue
-_GROUPS: Mapping[type[Given], str] = {
+_GROUP_OF: Mapping[type[Given], str] = {
     GivenUsage: RESOURCE,
     GivenSeries: EXTERNAL,
     GivenPodValue: CUSTOM,
@@ -77,7 +77,7 @@ _GROUPS: Mapping[type[Given], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _MetricPath:
     """What a path below one of the APIs asks for. The resource is `pods` of metrics.k8s.io, an
     external metric, or `PLURAL/METRIC` of the object `name` (`*` for all pods).
     """
@@ -89,12 +89,12 @@ class _Place:
 
     @property
     def verb(self) -> str:
-        """As RBAC has it: only one object's metric is a get."""
+        """RBAC's verb: the metric of one object is a get, all others are lists."""
         return "get" if self.name not in {"", "*"} else "list"
 
 
 class GivenMetrics:
-    """The values, and the answers made of them at the moment they are asked for."""
+    """The values that were set, and answers made of them at the moment of the request."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -102,8 +102,8 @@ class GivenMetrics:
         self._installed: set[str] = set()
 
     def set(self, given: Given) -> None:
-        """Set one value in the place of the one that spoke of the same."""
-        self._installed.add(_GROUPS[type(given)])
+        """Set one value; it replaces an earlier one of the same metric."""
+        self._installed.add(_GROUP_OF[type(given)])
         self._given[_subject(given)] = given
 
     def clear(self) -> None:
@@ -116,8 +116,8 @@ class GivenMetrics:
         return len(parts) > 2 and parts[1] == "apis" and parts[2] in self._installed
 
     def admit(self, call: ApiCall, user: User, access: AccessControl) -> None:
-        """Raise StatusError 403 unless the user may read this; discovery is for all."""
-        place = _place(call.path)
+        """Raise StatusError 403 unless the user may read this; all may read discovery."""
+        place = _metric_path(call.path)
         if place is None:
             return
         asked = AccessRequest(place.verb, place.group, place.resource, place.namespace, place.name)
@@ -135,7 +135,7 @@ class GivenMetrics:
         """Answer a GET; raises StatusError."""
         if call.method != "GET":
             raise method_not_allowed()
-        place = _place(call.path)
+        place = _metric_path(call.path)
         if place is None:
             return answer(200, _discovered(call.path))
         read, kind = {
@@ -150,7 +150,7 @@ class GivenMetrics:
         version = f"{place.group}/{VERSIONS[place.group]}"
         return answer(200, {"kind": kind, "apiVersion": version, "metadata": {}, "items": items})
 
-    def _usages(self, place: _Place, labels: str) -> Iterator[Object]:
+    def _usages(self, place: _MetricPath, labels: str) -> Iterator[Object]:
         for given in self._of(GivenUsage, place.namespace):
             containers = [
                 {"name": container, "usage": used} for container, used in given.usage.items()
@@ -163,7 +163,7 @@ class GivenMetrics:
                     "containers": containers,
                 }
 
-    def _series(self, place: _Place, labels: str) -> Iterator[Object]:
+    def _series(self, place: _MetricPath, labels: str) -> Iterator[Object]:
         selector = parse_labels(labels)
         for given in self._of(GivenSeries, place.namespace):
             chosen = all(clause.matches(given.labels) for clause in selector)
@@ -175,7 +175,7 @@ class GivenMetrics:
                     "value": given.value,
                 }
 
-    def _values(self, place: _Place, labels: str) -> Iterator[Object]:
+    def _values(self, place: _MetricPath, labels: str) -> Iterator[Object]:
         resource, _, metric = place.resource.partition("/")
         if place.name == "*":
             for each in self._of(GivenPodValue, place.namespace):
@@ -193,7 +193,7 @@ class GivenMetrics:
                 yield given
 
     def _running(self, namespace: str, *selectors: str) -> Iterator[str]:
-        """The names of the pods that run and that all the selectors choose."""
+        """The names of the running pods that all the selectors choose."""
         chosen = [parse_labels(selector) for selector in selectors]
         for pod in self._store.each(PODS, namespace):
             running = pod.object["status"].get("phase") == "Running"
@@ -222,19 +222,19 @@ def _subject(given: Given) -> tuple[object, ...]:
             return CUSTOM, given.namespace, given.resource, given.name, given.metric
 
 
-def _place(path: str) -> _Place | None:
-    """What a path asks for, None for one of discovery; raises StatusError 404."""
+def _metric_path(path: str) -> _MetricPath | None:
+    """What a path asks for; None for a path of discovery. Raises StatusError 404."""
     match [unquote(part) for part in path.strip("/").split("/")]:
         case ["apis", _] | ["apis", _, _]:
             return None
         case ["apis", "metrics.k8s.io", "v1beta1", "namespaces", namespace, "pods"]:
-            return _Place(RESOURCE, namespace, "pods")
+            return _MetricPath(RESOURCE, namespace, "pods")
         case ["apis", "external.metrics.k8s.io", "v1beta1", "namespaces", namespace, metric]:
-            return _Place(EXTERNAL, namespace, metric)
+            return _MetricPath(EXTERNAL, namespace, metric)
         case ["apis", "custom.metrics.k8s.io", "v1beta2", "namespaces", name, "metrics", metric]:
-            return _Place(CUSTOM, name, f"namespaces/{metric}", name)
+            return _MetricPath(CUSTOM, name, f"namespaces/{metric}", name)
         case ["apis", "custom.metrics.k8s.io", "v1beta2", "namespaces", namespace, kind, name, it]:
-            return _Place(CUSTOM, namespace, f"{kind}/{it}", name)
+            return _MetricPath(CUSTOM, namespace, f"{kind}/{it}", name)
     raise no_such_path()
 
 

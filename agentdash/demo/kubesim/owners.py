@@ -1,4 +1,4 @@
-"""Who belongs to whom: dependents by their owner's uid, kept as objects change."""
+"""Objects by the owner that they name, kept up to date as objects change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OwnerIndex:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # dictionaries used as ordered sets: oldest dependents first, the same in every run
+        # dictionaries as ordered sets: the oldest dependents first, the same in every run
         self._dependents: defaultdict[str, dict[Reference, None]] = defaultdict(dict)
         store.subscribe(self._on_change)
 

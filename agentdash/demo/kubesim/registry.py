@@ -1,4 +1,4 @@
-"""Create, replace and delete with the API server's rules, whoever asks: HTTP or controllers."""
+"""Create, replace and delete by the API server's rules, for HTTP and for controllers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from agentdash.demo.kubesim import defaults, validation
 from agentdash.demo.kubesim.admission import Admission
@@ -21,6 +20,7 @@ from agentdash.demo.kubesim.errors import (
     invalid_value,
     not_found,
 )
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.owners import OwnerIndex
 from agentdash.demo.kubesim.resources import (
     DEPLOYMENTS,
@@ -37,7 +37,6 @@ from agentdash.demo.kubesim.resources import (
 from agentdash.demo.kubesim.store import FieldManager, Store, StoredObject
 from agentdash.demo.kubesim.usage import PodTotals, is_terminal
 
-Object = dict[str, Any]
 FOREGROUND = "foregroundDeletion"
 SCALABLE = (DEPLOYMENTS, REPLICA_SETS)
 _VERSION_REQUIRED = (LEASES, DISRUPTION_BUDGETS)
@@ -46,7 +45,7 @@ _OWNED_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGr
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a write is to be done: not at all (dry run), and in whose name."""
+    """The options of a write: whether it is a dry run, and its field manager."""
 
     dry_run: bool = False
     manager: str = "kubesim"
@@ -66,7 +65,7 @@ class DeleteOptions:
 
 
 class Registry:
-    """The only way into the store."""
+    """The only writer of the store."""
 
     def __init__(self, store: Store, rng: random.Random, *, lenient: bool) -> None:
         self.store, self.rng, self.lenient = store, rng, lenient
@@ -84,7 +83,7 @@ class Registry:
     def create(
         self, resource: Resource, namespace: str, item: Object, write: WriteOptions | None = None
     ) -> StoredObject:
-        """Store a new object (its dictionary is taken over), completed and checked.
+        """Complete, check and store a new object. Its dictionary is taken over.
 
         Raises StatusError 400, 403, 404 (namespace), 409 or 422.
         """
@@ -123,7 +122,7 @@ class Registry:
         try:
             defaults.fill_in(resource, item)
         except (KeyError, TypeError, AttributeError) as error:
-            # a body without the parts every object of its kind has
+            # a part that every object of its kind has is missing
             raise validation.unreadable(resource, f"missing or misplaced field: {error}") from error
         if resource.zero.get("status") is not None and "status" not in item:
             item["status"] = defaults.empty_status(resource)
@@ -131,7 +130,7 @@ class Registry:
     def replace(
         self, resource: Resource, old: StoredObject, item: Object, write: WriteOptions | None = None
     ) -> StoredObject:
-        """Put `item` in the place of `old` with an update's rules; a status write keeps the rest.
+        """Replace `old` by `item`, by the rules of an update; a status write keeps the rest.
 
         Raises StatusError 400, 409 or 422.
         """
@@ -191,17 +190,17 @@ class Registry:
         return FieldManager(write.manager, write.operation, write.subresource)
 
     def set_status(self, old: StoredObject, status: Object) -> StoredObject:
-        """A controller's write of a status: no validation, no version check, no copy."""
+        """Write a status for a controller: without validation, version check or copy."""
         return self.store.update(old, old.object | {"status": status})
 
     def write_event(self, item: Object) -> StoredObject:
-        """A component's Event: complete already, and about things whose names were checked."""
+        """Write an Event for a component. It is complete, and the names in it were checked."""
         uid = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         metadata = item["metadata"] | {"uid": uid, "creationTimestamp": stamp()}
         return self.store.create(EVENTS, item | {"metadata": metadata})
 
     def change(self, old: StoredObject, edit: Callable[[Object], None]) -> StoredObject:
-        """A controller's write of anything else: `edit` changes a copy; generation is kept up."""
+        """Write anything else for a controller: `edit` changes a copy."""
         item = copy.deepcopy(old.object)
         edit(item)
         if old.resource.generations and item.get("spec") != old.object.get("spec"):
@@ -211,7 +210,7 @@ class Registry:
     def delete(
         self, resource: Resource, namespace: str, name: str, deletion: DeleteOptions | None = None
     ) -> tuple[StoredObject, bool]:
-        """Begin or complete a deletion: the last version, and whether it is gone.
+        """Begin or complete a deletion; returns the last version, and whether the object is gone.
 
         Raises StatusError 404 or 409.
         """
@@ -266,7 +265,7 @@ class Registry:
         if grace is None:
             grace = int(pod["spec"].get("terminationGracePeriodSeconds", 30))
         if not pod["spec"].get("nodeName") or is_terminal(pod):
-            grace = 0  # nothing runs, so nothing needs time to stop
+            grace = 0  # nothing runs that needs time to stop
         if grace == 0 and not metadata.get("finalizers"):
             if metadata.get("deletionGracePeriodSeconds"):
                 zero = metadata | {"deletionGracePeriodSeconds": 0}
@@ -293,7 +292,7 @@ class Registry:
             self.store.update(dependent, dependent.object | {"metadata": metadata})
 
     def _finish_deletion(self, stored: StoredObject) -> StoredObject:
-        """Remove an object that only waited for its finalizers."""
+        """Remove an object that waited only for its finalizers."""
         metadata = stored.object["metadata"]
         waits = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
         if "deletionTimestamp" in metadata and not waits and stored.resource is not NAMESPACES:

@@ -1,8 +1,6 @@
-"""The scale subresource: an autoscaling/v1 Scale seen through a Deployment or ReplicaSet."""
+"""The scale subresource of Deployments and ReplicaSets: an autoscaling/v1 Scale."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
@@ -15,12 +13,11 @@ from agentdash.demo.kubesim.errors import (
     invalid,
     invalid_value,
 )
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import Registry, WriteOptions
 from agentdash.demo.kubesim.resources import Resource
 from agentdash.demo.kubesim.selectors import as_query
 from agentdash.demo.kubesim.store import StoredObject
-
-Object = dict[str, Any]
 
 
 def scale_of(stored: StoredObject) -> Object:
@@ -93,7 +90,7 @@ def _replace(
 
 
 def unknown_fault(call: ApiCall, checked: schema.CheckedBody) -> str:
-    """What fieldValidation=Strict says of unknown fields; nothing otherwise."""
+    """The fault that fieldValidation=Strict finds in unknown fields; empty without it."""
     if call.query.get("fieldValidation") != "Strict" or not checked.unknown:
         return ""
     named = ", ".join(f'unknown field "{path}"' for path in checked.unknown)
@@ -101,7 +98,7 @@ def unknown_fault(call: ApiCall, checked: schema.CheckedBody) -> str:
 
 
 def unknown_warnings(call: ApiCall, checked: schema.CheckedBody) -> tuple[str, ...]:
-    """The Warning texts for unknown fields, unless they are to be ignored."""
+    """The Warning texts for unknown fields; none with fieldValidation=Ignore."""
     if call.query.get("fieldValidation") == "Ignore":
         return ()
     return tuple(f'unknown field "{path}"' for path in checked.unknown)

@@ -1,4 +1,4 @@
-"""HTTP: aiohttp requests in, answers and watch streams out, faults in between."""
+"""HTTP: takes aiohttp requests, applies faults, and sends answers and watch streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from agentdash.demo.kubesim.admin import PREFIX, Admin
+from agentdash.demo.kubesim.admin import ADMIN_PREFIX, Admin
 from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, locate, refusal
 from agentdash.demo.kubesim.errors import StatusError
 from agentdash.demo.kubesim.faults import ApiFault, ApiFaults
@@ -18,11 +18,11 @@ from agentdash.demo.kubesim.store import Store
 from agentdash.demo.kubesim.watches import Watch
 
 _GARBLED = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
-_STREAM = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+_STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 
 
 class Server:
-    """The request handler of the simulator's one port."""
+    """The request handler of the simulator's port."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Server:
             body=await request.read() if request.body_exists else b"",
             target=locate(request.rel_url.raw_path),
         )
-        if call.path.startswith(PREFIX):
+        if call.path.startswith(ADMIN_PREFIX):
             return _response(self._administer(call))
         faults = self._faults.take(call.verb, request.path_qs)
-        early = await _strike(faults, after=False)
+        early = await _apply_faults(faults, after=False)
         if early is not None:
             return self._finish(call, early)
         try:
@@ -70,7 +70,7 @@ class Server:
             made = await self._handlers.serve(call, user)
         except StatusError as error:
             made = refusal(error)
-        late = await _strike(faults, after=True)
+        late = await _apply_faults(faults, after=True)
         if late is not None:
             return self._finish(call, late)
         if any(fault.garble for fault in faults):
@@ -98,7 +98,7 @@ class Server:
         self, request: web.BaseRequest, call: ApiCall, watch: Watch
     ) -> web.StreamResponse:
         self._remember(call, 200)
-        response = web.StreamResponse(headers=_STREAM)
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
         self._watches.add(watch)
         try:
             await response.prepare(request)
@@ -112,8 +112,8 @@ class Server:
         return response
 
 
-async def _strike(faults: list[ApiFault], *, after: bool) -> HttpAnswer | None:
-    """Delay, hang or refuse as the faults say; None lets the request go on."""
+async def _apply_faults(faults: list[ApiFault], *, after: bool) -> HttpAnswer | None:
+    """Delay, hang or refuse as the faults require; None if the request goes on."""
     for fault in faults:
         if fault.after != after:
             continue
@@ -132,7 +132,7 @@ def _response(made: HttpAnswer) -> web.Response:
 
 
 async def _cut(request: web.BaseRequest, made: HttpAnswer) -> web.StreamResponse:
-    """Announce the whole answer, send half of it, and tear the connection."""
+    """Announce the whole answer, send half of it, and break the connection."""
     response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
     response.content_length = len(made.body)
     await response.prepare(request)

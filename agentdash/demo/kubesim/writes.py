@@ -1,4 +1,4 @@
-"""Writes: create, replace, patch, apply, delete, and the subresources that are not views."""
+"""Writes: create, replace, patch, apply, delete, and the subresources eviction and token."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agentdash.demo.kubesim.errors import (
     required_value,
     success,
 )
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import DeleteOptions, Registry, WriteOptions
 from agentdash.demo.kubesim.resources import (
     ACCESS_REVIEWS,
@@ -37,7 +38,6 @@ from agentdash.demo.kubesim.resources import (
 from agentdash.demo.kubesim.scale import undecodable, unknown_fault, unknown_warnings
 from agentdash.demo.kubesim.store import StoredObject
 
-Object = dict[str, Any]
 _RETURNED_WHEN_DELETED = (PODS, RESOURCE_QUOTAS, SERVICE_ACCOUNTS)
 _MADE_BY_PUT = (
     LEASES,
@@ -51,7 +51,7 @@ _MADE_BY_PUT = (
 
 
 def write_of(call: ApiCall) -> WriteOptions:
-    """How a request wants its write done."""
+    """The options of a request's write."""
     applied = call.headers.get("Content-Type", "").startswith(patch.APPLY)
     return WriteOptions(
         dry_run="All" in call.query.get("dryRun", ""),
@@ -126,7 +126,7 @@ class WriteHandlers:
         return self._replace(call, resource, stored, patch.apply(kind, base, wanted))
 
     def _apply(self, call: ApiCall, resource: Resource, wanted: Any) -> HttpAnswer:
-        """Server-side apply: a merge by keys; fields are owned only as far as `spec.replicas`."""
+        """Server-side apply: a merge by keys. Ownership is kept only of `spec.replicas`."""
         if not isinstance(wanted, dict):
             raise bad_request("the body of an apply must be an object")
         if not call.query.get("fieldManager"):
@@ -154,7 +154,7 @@ class WriteHandlers:
         return answer(200, success({**details, "uid": stored.uid}))
 
     def delete_all(self, call: ApiCall, resource: Resource) -> HttpAnswer:
-        """DELETE of everything in a collection that the selectors choose."""
+        """DELETE of all objects of a collection that the selectors choose."""
         wanted, deletion = lists.ObjectFilter(call, resource), _deletion(call, call.decoded())
         kept = stored_as(resource)
         found = [

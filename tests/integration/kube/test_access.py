@@ -119,13 +119,13 @@ async def test_credentials_are_read_again_each_minute_and_kept_if_that_fails() -
     login.error = ConfigError("token file is gone")
     await access.keep_current()
     assert access.configuration.api_key["BearerToken"] == "Bearer 1"
-    assert access.trouble == "token file is gone"
+    assert access.reread_failure == "token file is gone"
     await access.keep_current()
     assert len(login.asked) == 2, "not again with every request"
     now += REREAD_S
     login.error = None
     await access.keep_current()
-    assert (access.trouble, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
+    assert (access.reread_failure, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
 
 
 async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: Any) -> None:

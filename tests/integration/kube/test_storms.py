@@ -57,7 +57,7 @@ async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[
         DeploymentView(lambda _name: None),
         freshness,
         clock,
-        dice=random.Random(seed),
+        rng=random.Random(seed),
         monotonic=clock.monotonic,
     )
 

@@ -276,7 +276,9 @@ async def test_one_tenants_wall_is_not_anothers(api: Any, kit: Any, quick: Any) 
     assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
 
 
-async def test_without_the_right_to_list_events_everything_else_is_seen(api: Any, kit: Any, quick: Any) -> None:
+async def test_without_the_right_to_list_events_everything_else_is_seen(
+    api: Any, kit: Any, quick: Any
+) -> None:
     api.deployment("tenant-a", "research", 1)
     api.always["list events"] = kit.status(403, "Forbidden", "events is forbidden")
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:

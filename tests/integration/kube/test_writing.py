@@ -216,7 +216,7 @@ async def test_urgent_writes_leave_before_the_bulk(api: Any, kit: Any, quick: An
 async def test_a_backlog_beyond_our_own_limit_is_left_to_the_next_tick(
     api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "LONGEST_QUEUE_S", 0.1)
+    monkeypatch.setattr(scale, "TURN_TIMEOUT_S", 0.1)
     api.always["scale"] = kit.status(409, "Conflict", "no")
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         results = await asyncio.gather(*(write(cluster, kit.pool(f"p{n}")) for n in range(60)))
@@ -236,4 +236,7 @@ async def test_a_webhook_that_changes_the_number_is_told(api: Any, kit: Any, qui
     api.always["scale"] = halve
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         result = await write(cluster, kit.pool(), 8)
-    assert (result.kind, result.detail) == (OutcomeKind.APPLIED, "an admission webhook made it 4")
+    assert (result.kind, result.detail) == (
+        OutcomeKind.APPLIED,
+        "an admission webhook changed it to 4",
+    )

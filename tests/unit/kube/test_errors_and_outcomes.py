@@ -17,7 +17,7 @@ from controller.kube.errors import (
     HeldBackError,
     KubeError,
     LostError,
-    Status,
+    WireStatus,
     TimedOutError,
     UnreachableError,
     UnreadableError,
@@ -151,8 +151,8 @@ def test_an_expired_version_inside_a_watch_says_list_anew(recorded: Any) -> None
     assert error.status == 410
 
 
-def json_status(raw: msgspec.Raw) -> Status:
-    return msgspec.json.decode(raw, type=Status)
+def json_status(raw: msgspec.Raw) -> WireStatus:
+    return msgspec.json.decode(raw, type=WireStatus)
 
 
 def test_an_expired_continue_token_says_list_anew(recorded: Any) -> None:

@@ -1,10 +1,9 @@
-"""Deployments: one ReplicaSet per template, rolled over within surge and unavailability."""
+"""Deployments: a ReplicaSet for each template, and rollouts within maxSurge and maxUnavailable."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 from agentdash.demo.kubesim.clock import Timers
 from agentdash.demo.kubesim.controllers.deployment_status import (
@@ -22,17 +21,17 @@ from agentdash.demo.kubesim.controllers.rollout import (
     template_hash,
 )
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.owners import controller_of
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, REPLICA_SETS
 from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
-Object = dict[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
-_DESIRED = "deployment.kubernetes.io/desired-replicas"
-_MOST = "deployment.kubernetes.io/max-replicas"
+_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
+_MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SOURCE = {"component": "deployment-controller"}
+_EVENT_SOURCE_DEPLOYMENT = {"component": "deployment-controller"}
 
 
 class DeploymentController:
@@ -40,7 +39,7 @@ class DeploymentController:
 
     def __init__(self, registry: Registry, recorder: EventRecorder, timers: Timers) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
-        self._marks: dict[str, Object] = {}  # by uid: what progress is measured by
+        self._marks: dict[str, Object] = {}  # by uid, the counts whose change is progress
         self._overdue: set[str] = set()
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
         registry.store.subscribe(self._on_change)
@@ -57,7 +56,7 @@ class DeploymentController:
                 self.queue.add((change.new.key[0], owner["name"]))
 
     def sync(self, key: Key) -> None:
-        """One step of the rollout, then the status; changes made here come back as new work."""
+        """Do one step of the rollout, then write the status; changes made here are new work."""
         stored = self._registry.store.get(DEPLOYMENTS, *key)
         if stored is None:
             return
@@ -81,7 +80,7 @@ class DeploymentController:
             self._watch_progress(self._registry.set_status(present, status))
 
     def _watch_progress(self, stored: StoredObject) -> None:
-        """Begin the progress deadline anew whenever a count of the status moves."""
+        """Start the progress deadline again whenever a count of the status changes."""
         status = stored.object["status"]
         marks = {name: count for name, count in status.items() if name.endswith("Replicas")}
         marks["generation"] = stored.object["metadata"]["generation"]
@@ -99,7 +98,7 @@ class DeploymentController:
         self._timers.after(float(deadline), deadline_passed)
 
     def _current(self, stored: StoredObject, sets: Sequence[StoredObject]) -> StoredObject | None:
-        """The ReplicaSet made from the present template."""
+        """The ReplicaSet of the present template."""
         wanted = template_hash(stored.object["spec"]["template"])
         for found in sets:
             if found.object["metadata"]["labels"][HASH_LABEL] == wanted:
@@ -142,7 +141,7 @@ class DeploymentController:
     def _renew(
         self, stored: StoredObject, new: StoredObject, sets: Sequence[StoredObject]
     ) -> StoredObject:
-        """An earlier template is back: its ReplicaSet becomes the latest revision."""
+        """Make the ReplicaSet of an earlier template, which is back, the latest revision."""
         latest = max(_revision(found) for found in sets)
         if _revision(new) < latest:
             latest += 1
@@ -159,7 +158,7 @@ class DeploymentController:
             return
         sets = [new, *old]
         recreate = item["spec"]["strategy"]["type"] == "Recreate"
-        # Recreate waits for the old pods themselves, a rolling update only for the numbers
+        # Recreate waits until the old pods are gone, a rolling update only for their numbers
         everything = (
             total(old, "replicas") + total(old, "terminatingReplicas") + _wanted([new])
             if recreate
@@ -205,7 +204,7 @@ class DeploymentController:
     def _say_scaled(self, stored: StoredObject, name: str, before: int, after: int) -> None:
         way = "up" if after > before else "down"
         words = f"Scaled {way} replica set {name} from {before} to {after}"
-        self._recorder.legacy(stored, "ScalingReplicaSet", words, source=_SOURCE)
+        self._recorder.legacy(stored, "ScalingReplicaSet", words, source=_EVENT_SOURCE_DEPLOYMENT)
 
     def _forget_old(self, stored: StoredObject, old: Sequence[StoredObject]) -> None:
         kept = stored.object["spec"].get("revisionHistoryLimit", 10)
@@ -227,15 +226,15 @@ def _revision(found: StoredObject) -> int:
 
 
 def _sizes(item: Object) -> dict[str, str]:
-    """The annotations that tell a ReplicaSet how large its Deployment is meant to be."""
+    """The annotations that tell a ReplicaSet how large its Deployment should be."""
     surge, _ = resolve(item)
     inherited = {
         key: value
         for key, value in (item["metadata"].get("annotations") or {}).items()
-        if key not in {REVISION, _DESIRED, _MOST, _LAST_APPLIED}
+        if key not in {REVISION, _DESIRED_REPLICAS, _MAX_REPLICAS, _LAST_APPLIED}
     }
     replicas = item["spec"]["replicas"]
-    return inherited | {_DESIRED: str(replicas), _MOST: str(replicas + surge)}
+    return inherited | {_DESIRED_REPLICAS: str(replicas), _MAX_REPLICAS: str(replicas + surge)}
 
 
 def _reference(stored: StoredObject) -> Object:

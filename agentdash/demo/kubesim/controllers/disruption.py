@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import is_ready, is_terminating
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.errors import Cause, StatusError
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import DISRUPTION_BUDGETS, PODS
 from agentdash.demo.kubesim.selectors import from_spec, matches
 from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import is_terminal
 
-Object = dict[str, Any]
 _BLOCKED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
@@ -87,7 +86,7 @@ def _condition(budget: Object, allowed: int) -> Object:
 
 
 def evict(registry: Registry, pod: StoredObject, deletion: DeleteOptions) -> None:
-    """Delete a pod if every budget that selects it allows that; raises StatusError 429."""
+    """Delete a pod if the budget that selects it allows it; raises StatusError 429 or 500."""
     budgets = [
         budget
         for budget in registry.store.each(DISRUPTION_BUDGETS, pod.key[0])

@@ -1,4 +1,6 @@
-"""What goes when something goes: an owner's dependents, a namespace's contents, a node's pods."""
+"""Deletes what belongs to a deleted object: an owner's dependents, a namespace's objects, a node's
+pods.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _ROOT_CA = "kube-root-ca.crt"
 
 
 class GarbageCollector:
-    """Garbage collection, the namespace controller and pod collection in one queue."""
+    """The garbage collector, the namespace controller and the pod collector in one queue."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -40,7 +42,7 @@ class GarbageCollector:
             self._wake_owners(new)
 
     def _wake_owners(self, gone: StoredObject) -> None:
-        """An owner that waits for its dependents may be able to go now, and so may a namespace."""
+        """Look at what may have waited for this deletion: its owners, and its namespace."""
         for reference in gone.object["metadata"].get("ownerReferences") or ():
             for resource in RESOURCES:
                 if resource.kind == reference["kind"]:
@@ -54,7 +56,7 @@ class GarbageCollector:
         return found is not None and found.object["status"]["phase"] == "Terminating"
 
     def sync(self, work: tuple[Resource, Key, str]) -> None:
-        """Look at one object that changed or went away."""
+        """Handle one object that changed or was deleted."""
         resource, key, uid = work
         stored = self._registry.store.get(resource, *key)
         if resource is NAMESPACES and stored is not None:
@@ -84,7 +86,7 @@ class GarbageCollector:
             self._registry.store.delete(released)
 
     def _tend_namespace(self, stored: StoredObject) -> None:
-        """A new namespace gets its account and root certificate; a closing one is emptied."""
+        """Give a new namespace its account and root certificate; empty a deleted one."""
         name = stored.key[1]
         if stored.object["status"]["phase"] != "Terminating":
             for resource, item in (

@@ -1,4 +1,6 @@
-"""The kubelets of all nodes: pods start in phases, run a worker if there is one, stop in time."""
+"""The kubelets of all nodes: they start pods phase by phase, run a worker in each, and stop them in
+time.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +11,51 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from agentdash.demo.kubesim.clock import Timers
 from agentdash.demo.kubesim.controllers import pod_status
 from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import is_terminating
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import PODS
 from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import is_terminal
 
-Object = dict[str, Any]
 _log = logging.getLogger(__name__)
-_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 10.0, 300.0
+# how long a real kubelet waits before it restarts a crashed container (CrashLoopBackOff)
+CRASH_LOOP_FIRST_S, CRASH_LOOP_MOST_S = 10.0, 300.0
 
 
 class PodRunner(Protocol):
-    """What runs in a Ready pod: returns when it is done or soon after `stopping` is set."""
+    """What runs in a Ready pod. It returns when it is done, or soon after `stopping` is set."""
 
     async def run(self, pod: Object, stopping: asyncio.Event) -> None:
-        """Work as this pod until told to stop; an exception is a crash of the container."""
+        """Work as this pod until `stopping` is set; an exception crashes the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """Times in simulated seconds: log-normal from scheduled to Ready, and how long a stop takes.
+    """Times in simulated seconds: from scheduled to Ready (log-normal), and for a stop.
 
-    The default's tail (95th percentile twice the median, 99th three times) is that of measured
-    cluster cold starts.
+    The default has the tail of measured cold starts: the 95th percentile is twice the median, the
+    99th three times.
     """
 
     median_s: float = 9.0
     sigma: float = 0.45
-    pull_share: float = 0.5  # of the time goes by before the container runs
-    stop_s: float = 1.0  # without a runner; never longer than the grace period
+    pull_share: float = 0.5  # of that time, until the container runs
+    stop_s: float = 1.0  # where no worker runs; never longer than the grace period
 
     def draw(self, rng: random.Random) -> float:
-        """One pod's time to Ready."""
+        """The time to Ready of one pod."""
         return self.median_s * math.exp(rng.gauss(0.0, self.sigma))
 
 
 @dataclass(frozen=True, slots=True)
 class PodTrouble:
-    """What goes wrong with the pods whose names match; expressions match from the beginning."""
+    """What goes wrong with some pods: those whose namespace and name match from the beginning."""
 
     kind: Literal["waiting", "never-ready", "crash-loop"]
     namespace: str = ".*"
@@ -62,7 +65,7 @@ class PodTrouble:
     exit_code: int = 1
 
     def concerns(self, key: Key) -> bool:
-        """Whether the pod at this key is troubled."""
+        """Whether it concerns the pod with this key."""
         return bool(re.match(self.namespace, key[0]) and re.match(self.name, key[1]))
 
 
@@ -79,7 +82,7 @@ class PodLife:
 
 
 class Kubelets:
-    """Every node's kubelet; steps are timer calls, only runners are tasks."""
+    """Every node's kubelet. Its steps are timer calls; only workers are tasks."""
 
     def __init__(
         self,
@@ -97,18 +100,18 @@ class Kubelets:
         self.runner: PodRunner | None = None
         registry.store.subscribe(self._on_change)
 
-    def trouble(self, trouble: PodTrouble) -> None:
-        """Let pods go wrong from now on, those that exist included."""
+    def add_trouble(self, trouble: PodTrouble) -> None:
+        """Let pods go wrong from now on, those that exist already included."""
         self._troubles.append(trouble)
         self._restart_all(trouble.concerns)
 
-    def heal(self) -> None:
-        """End every trouble; pods that suffered start anew."""
+    def end_troubles(self) -> None:
+        """End every trouble; the pods concerned start again."""
         troubled, self._troubles = self._troubles, []
         self._restart_all(lambda key: any(trouble.concerns(key) for trouble in troubled))
 
     async def aclose(self) -> None:
-        """Cancel the runners and wait for them."""
+        """Cancel the workers and wait for them."""
         tasks = [life.task for life in self._lives.values() if life.task is not None]
         self._lives.clear()
         for task in tasks:
@@ -147,7 +150,7 @@ class Kubelets:
         number = self._addresses
         address = f"10.{64 + number // 65536 % 64}.{number // 256 % 256}.{number % 256}"
         life = self._lives[pod.uid] = PodLife(pod.key, pod.uid, address)
-        # a step of its own: whoever watches sees the pod scheduled before it is being created
+        # a step of its own, so that a watch shows the pod scheduled before it is being created
         self._later(0.0, life, self._create_containers)
 
     def _later(
@@ -242,7 +245,7 @@ class Kubelets:
         first = pod.object["spec"]["containers"][0]["name"]
         words = f"Back-off restarting failed container {first} in pod {pod.key[1]}"
         self._say(pod, "BackOff", words, "Warning")
-        delay = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** (life.restarts - 1))
+        delay = min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
         self._later(delay, life, self._restart)
 
     def _restart(self, pod: StoredObject, life: PodLife) -> None:
@@ -262,7 +265,7 @@ class Kubelets:
         self._later(grace, life, self._finish)
 
     def _finish(self, pod: StoredObject, life: PodLife) -> None:
-        """The containers have stopped, or their time is over: the pod goes."""
+        """Remove the pod: its containers have stopped, or their time is over."""
         self._registry.delete(PODS, *life.key, DeleteOptions(grace_s=0, uid=pod.uid))
 
 

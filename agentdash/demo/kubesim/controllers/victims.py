@@ -1,4 +1,4 @@
-"""Which pods a ReplicaSet deletes first (kubernetes pkg/controller ActivePodsWithRanks.Less)."""
+"""The order in which a ReplicaSet deletes pods (pkg/controller ActivePodsWithRanks.Less)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SortKey = tuple[Any, ...]
 def in_victim_order(
     pods: Iterable[StoredObject], now: datetime | None = None
 ) -> list[StoredObject]:
-    """The pods, the one to delete first at the front."""
+    """The pods in the order in which they would be deleted."""
     candidates = list(pods)
     moment = now or datetime.now(UTC)
     neighbours = Counter(pod.object["spec"].get("nodeName", "") for pod in candidates)
@@ -56,7 +56,7 @@ def deletion_cost(pod: Mapping[str, Any]) -> int:
 
 
 def _age_class(text: str | None, now: datetime) -> int:
-    """Ages on a logarithmic scale (LogarithmicScaleDown): a newer class goes first."""
+    """The age on a logarithmic scale (LogarithmicScaleDown): younger classes are deleted first."""
     if text is None:
         return -1
     nanoseconds = (now - parse_stamp(text)).total_seconds() * 1e9
