@@ -78,38 +78,44 @@ class WarningView:
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
-        for deployment in list(self._by_pool):
-            self._forget_pool(deployment)
-        for found in objects:
-            self.put(found)
+        present = {self._take(found) for found in objects}
+        for deployment, kept in list(self._by_pool.items()):
+            for name in [name for name in kept if (deployment, name) not in present]:
+                self._remove(deployment, name)
 
     def put(self, found: msgspec.Raw) -> None:
         """One was written, or counted again."""
-        event = _decoded(found)
-        if event is None or event.type != "Warning" or event.involved_object is None:
-            return
-        deployment = _deployment_of(event.involved_object)
-        if deployment is None:
-            return
-        kept = self._by_pool.setdefault(deployment, {})
-        self._by_pool.move_to_end(deployment)
-        warning = _value(event)
-        if kept.get(event.metadata.name) == warning:
-            return
-        kept[event.metadata.name] = warning
-        if len(kept) > KEPT_PER_POOL:
-            del kept[min(kept, key=lambda name: kept[name].at)]
-        self._note_change(deployment)
-        if len(self._by_pool) > KEPT_POOLS:
-            self._forget_pool(next(iter(self._by_pool)))
+        self._take(found)
 
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted; the server, too, forgets events after an hour."""
         event = _decoded(gone)
         deployment = _deployment_of(event.involved_object) if event else None
-        if event is None or deployment is None or deployment not in self._by_pool:
-            return
-        if self._by_pool[deployment].pop(event.metadata.name, None) is not None:
+        if event is not None and deployment is not None and deployment in self._by_pool:
+            self._remove(deployment, event.metadata.name)
+
+    def _take(self, found: msgspec.Raw) -> tuple[str, str] | None:
+        """Keep a warning about a pool; returns the Deployment's name and its own."""
+        event = _decoded(found)
+        if event is None or event.type != "Warning" or event.involved_object is None:
+            return None
+        deployment, name = _deployment_of(event.involved_object), event.metadata.name
+        if deployment is None:
+            return None
+        kept = self._by_pool.setdefault(deployment, {})
+        self._by_pool.move_to_end(deployment)
+        warning = _value(event)
+        if kept.get(name) != warning:
+            kept[name] = warning
+            if len(kept) > KEPT_PER_POOL:
+                del kept[min(kept, key=lambda name: kept[name].at)]
+            self._note_change(deployment)
+        if len(self._by_pool) > KEPT_POOLS:
+            self._forget_pool(next(iter(self._by_pool)))
+        return deployment, name
+
+    def _remove(self, deployment: str, name: str) -> None:
+        if self._by_pool[deployment].pop(name, None) is not None:
             self._note_change(deployment)
         if not self._by_pool[deployment]:
             self._forget_pool(deployment)

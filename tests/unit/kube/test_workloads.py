@@ -116,16 +116,18 @@ class Watched:
         self.namespace.quotas.put(raw(quota))
 
     def warning(self, seconds_ago: float = 0.0, name: str = "e") -> None:
-        at = self.clock.now() - seconds_ago
-        self.namespace.warnings.put(
-            raw(
-                {
-                    "metadata": {"name": name},
-                    "type": "Warning",
-                    "involvedObject": {"kind": "Deployment", "name": "research"},
-                    "eventTime": datetime.fromtimestamp(at, UTC).isoformat(),
-                }
-            )
+        self.namespace.warnings.put(self.warning_event(seconds_ago, name))
+
+    def warning_event(self, seconds_ago: float = 0.0, name: str = "e") -> msgspec.Raw:
+        return raw(
+            {
+                "metadata": {"name": name},
+                "type": "Warning",
+                "involvedObject": {"kind": "Deployment", "name": "research"},
+                "eventTime": datetime.fromtimestamp(
+                    self.clock.now() - seconds_ago, UTC
+                ).isoformat(),
+            }
         )
 
     def seen(self, pool: Pool = RESEARCH) -> tuple[object, ...]:
@@ -174,6 +176,7 @@ async def test_an_unchanged_pool_returns_the_same_objects(watched: Watched) -> N
     watched.quota(pods="10")
     watched.warning(600)
     watched.namespace.deployments_reflector.freshness.completed()
+    watched.namespace.warnings.replace([watched.warning_event(600)])
     assert same(before, watched.seen()) == [True] * 5
     assert watched.changed() == set()
 
