@@ -21,7 +21,7 @@ CORE = "/api/v1/namespaces/tenant-a"
 
 
 class World:
-    """The simulator under test with what tests do to it again and again."""
+    """The simulator under test, with what many tests do with it."""
 
     def __init__(self, sim: KubeSim, session: aiohttp.ClientSession) -> None:
         self.sim, self.session = sim, session
@@ -30,7 +30,7 @@ class World:
         self.store.subscribe(lambda _change: self._changed.set())
 
     async def until(self, met: Callable[[], object]) -> None:
-        """Wait until a condition on the store holds; looked at after every change."""
+        """Wait until a condition on the store holds; it is checked after every change."""
         async with asyncio.timeout(DEADLINE_S):
             while not met():
                 self._changed.clear()

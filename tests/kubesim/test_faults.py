@@ -1,4 +1,4 @@
-"""Every fault strikes what it is meant for, as often as it is meant to, in Python and over HTTP."""
+"""Every fault concerns the requests that it should, as often as it should."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ SCALE = f"{APPS}/deployments/research/scale"
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 409, 422, 429, 500, 503, 504])
-async def test_a_refusal_strikes_the_next_requests_only(world: World, code: int) -> None:
+async def test_a_refusal_with_times_concerns_the_next_requests_only(
+    world: World, code: int
+) -> None:
     world.sim.faults.add(ApiFault(verb="patch", path="/scale", status=code, times=2))
     answers = [await world.scale(1) for _ in range(3)]
     assert [status for status, _ in answers] == [code, code, 200]
@@ -47,13 +49,13 @@ async def test_retry_after_is_sent_when_asked_for(world: World) -> None:
         world.sim.faults.remove(number)
 
 
-async def test_a_share_of_requests_is_struck(world: World) -> None:
+async def test_a_fault_may_concern_a_share_of_the_requests(world: World) -> None:
     world.sim.faults.add(ApiFault(path="/configmaps", status=503, share=0.5))
     codes = [(await world.call("GET", f"{CORE}/configmaps"))[0] for _ in range(60)]
     assert 15 <= codes.count(503) <= 45
 
 
-async def test_other_verbs_and_paths_are_left_alone(world: World) -> None:
+async def test_a_fault_does_not_concern_other_verbs_and_paths(world: World) -> None:
     world.sim.faults.add(ApiFault(verb="list|watch", path="/pods", status=500))
     assert (await world.call("GET", f"{CORE}/pods"))[0] == 500
     assert (await world.call("GET", f"{CORE}/configmaps"))[0] == 200

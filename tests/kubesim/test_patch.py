@@ -1,4 +1,4 @@
-"""Patches change what they name and nothing else, lists of named things by their keys."""
+"""Patches change only what they name; lists of named things are merged by their keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label and field selectors mean what they mean to the real parser."""
+"""Label and field selectors mean the same as to the real parser."""
 
 from __future__ import annotations
 

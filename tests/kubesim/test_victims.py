@@ -1,4 +1,4 @@
-"""The order in which a ReplicaSet gives up pods is the real controller's."""
+"""A ReplicaSet deletes pods in the order of the real controller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pod(
     restarts: int = 0,
     age_s: float = 2000.0,
 ) -> StoredObject:
-    """A pod that became Ready `ready_s` seconds ago (None: it is not)."""
+    """A pod that became Ready `ready_s` seconds ago (None: it is not Ready)."""
     conditions: list[dict[str, Any]] = []
     if ready_s is not None:
         since = stamp(NOW - timedelta(seconds=ready_s))
@@ -77,7 +77,7 @@ def test_the_pod_that_became_ready_last_goes_first_by_powers_of_two() -> None:
     assert order(pod("b", ready_s=1000), pod("a", ready_s=1050)) == ["a", "b"]
 
 
-def test_restarts_then_youth_decide_among_equals() -> None:
+def test_among_equals_restarts_decide_then_age() -> None:
     assert order(pod("calm"), pod("restless", restarts=3)) == ["restless", "calm"]
     assert order(pod("old", age_s=90_000), pod("new", age_s=10)) == ["new", "old"]
 

@@ -1,4 +1,4 @@
-"""A server that is away for minutes is asked seldom, at scattered times, and found again soon."""
+"""A server that is down for minutes is asked seldom, at random times, and soon found again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AWAY_S = 300.0
 
 
 class StoryClock:
-    """Sleeping is instant and moves the time; at `until` somebody does something."""
+    """A clock whose sleeps take no time but move it."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -74,7 +74,9 @@ async def story(api: Any, kit: Any, seed: int) -> tuple[StoryClock, int]:
 
 
 @pytest.mark.parametrize("fault", ["away", "500", "dropping", "empty watch", "503 for 20 s"])
-async def test_five_minutes_of_trouble_are_not_a_storm(api: Any, kit: Any, fault: str) -> None:
+async def test_five_minutes_without_a_server_bring_few_requests(
+    api: Any, kit: Any, fault: str
+) -> None:
     bound = 90
     match fault:
         case "away":
@@ -96,7 +98,7 @@ async def test_five_minutes_of_trouble_are_not_a_storm(api: Any, kit: Any, fault
     assert max(clock.slept) <= longest, "found again within the cap"
 
 
-async def test_a_refusal_is_not_pressed(api: Any, kit: Any) -> None:
+async def test_after_a_refusal_the_server_is_asked_less_often(api: Any, kit: Any) -> None:
     api.always["list deployments"] = kit.status(403, "Forbidden", "no")
     clock, requests = await story(api, kit, 1)
     least, most = REFUSED_WAIT_S
@@ -104,7 +106,7 @@ async def test_a_refusal_is_not_pressed(api: Any, kit: Any) -> None:
     assert all(least <= seconds <= most for seconds in clock.slept)
 
 
-async def test_a_server_that_comes_back_is_believed_again(api: Any, kit: Any) -> None:
+async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any, kit: Any) -> None:
     clock = StoryClock()
     api.once["list deployments"].extend([kit.status(500, "InternalError", "no")] * 12)
     client, reflector = await reflecting(api, kit, clock, 3)

@@ -1,4 +1,4 @@
-"""What a view is worth: silence, gaps and refusals never look like the truth."""
+"""How far a view may be trusted: after silence, gaps and refusals its readings are not fresh."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_first_list_that_fails_says_why(view: Freshness, why: Why) -> None:
     assert (reading.why, reading.detail) == (why, "words")
 
 
-def test_half_a_first_list_is_an_incomplete_view(view: Freshness) -> None:
+def test_a_first_list_that_breaks_off_is_an_incomplete_view(view: Freshness) -> None:
     view.missed()
     view.broke(Why.DISCONNECTED, "page 2")
     reading = view.judge(3)
@@ -48,14 +48,16 @@ def test_half_a_first_list_is_an_incomplete_view(view: Freshness) -> None:
     assert reading.why is Why.VIEW_INCOMPLETE
 
 
-def test_an_open_watch_vouches_for_now(view: Freshness, link: LinkTracker, clock: Any) -> None:
+def test_with_an_open_watch_a_reading_is_of_now(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
     listed(view, link)
     clock.advance(60)
     link.answered()
     assert view.judge(3) == Fresh(value=3, at=1_000_060.0)
 
 
-def test_a_watch_that_is_taken_up_again_is_fresh_for_a_while(
+def test_while_a_watch_is_opened_again_its_view_is_fresh_for_the_grace(
     view: Freshness, link: LinkTracker, clock: Any
 ) -> None:
     listed(view, link)
@@ -108,9 +110,7 @@ def test_a_server_that_answers_nothing_makes_an_open_watch_stale(
     assert isinstance(view.judge(3), Fresh)
 
 
-def test_a_stepped_clock_neither_ages_nor_rejuvenates(
-    view: Freshness, link: LinkTracker, clock: Any
-) -> None:
+def test_a_step_of_the_clock_changes_no_age(view: Freshness, link: LinkTracker, clock: Any) -> None:
     listed(view, link)
     view.broke(Why.DISCONNECTED, "reset")
     clock.wall += 3600

@@ -1,4 +1,4 @@
-"""How hard we press: waits grow and scatter, the urgent go first, nobody is forgotten."""
+"""How much we ask of a server: pauses by lane, urgent writes first, every writer gets a turn."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_burst_goes_through_and_then_the_rate_holds() -> None:
             writer.cancel()
 
 
-async def test_the_urgent_overtake_and_the_others_keep_their_order() -> None:
+async def test_urgent_writes_come_first_and_the_others_keep_their_order() -> None:
     gate = WriteGate(per_second=200.0, burst=1)
     order: list[str] = []
 
@@ -82,7 +82,7 @@ async def test_a_cancelled_writer_gives_up_its_place() -> None:
             await left
 
 
-async def test_an_idle_gate_saves_up_its_burst() -> None:
+async def test_an_idle_gate_allows_a_whole_burst_again() -> None:
     gate = WriteGate(per_second=0.001, burst=3)
     async with running(gate):
         for _ in range(3):

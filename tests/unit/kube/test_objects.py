@@ -1,4 +1,4 @@
-"""Kubernetes objects into values: nothing odd passes, and nothing odd hides its neighbours."""
+"""Kubernetes objects as values: one that cannot be believed is refused, and hides no other."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_replicas_of_another_type_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
-def test_what_has_no_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
+def test_an_object_without_a_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
     assert isinstance(deployment_record(raw), UnnamedObject)
     assert isinstance(pod_record(raw), UnnamedObject)
 
@@ -163,7 +163,7 @@ def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
     assert workload_of(deployment()).annotations == {}
 
 
-def test_a_quota_speaks_before_a_stuck_rollout() -> None:
+def test_the_message_names_a_quota_before_a_stuck_rollout() -> None:
     stuck = condition("Progressing", "False", message="deadline exceeded")
     quota = condition("ReplicaFailure", "True", message="exceeded quota: tenant")
     assert workload_of(deployment(status={"conditions": [stuck]})).message == "deadline exceeded"
@@ -171,7 +171,7 @@ def test_a_quota_speaks_before_a_stuck_rollout() -> None:
     assert both.message == "exceeded quota: tenant"
 
 
-def test_a_condition_that_is_well_says_nothing() -> None:
+def test_a_condition_without_a_failure_gives_no_message() -> None:
     well = [
         condition("ReplicaFailure", "False", message="old"),
         condition("Progressing", "True", message="fine"),
@@ -179,7 +179,7 @@ def test_a_condition_that_is_well_says_nothing() -> None:
     assert workload_of(deployment(status={"conditions": well})).message == ""
 
 
-def test_text_from_outside_is_harmless() -> None:
+def test_text_from_outside_is_cleaned() -> None:
     evil = "\x1b[31m\u202e[@click=app.quit]"
     found = workload_of(
         deployment(
@@ -206,7 +206,7 @@ def test_the_recorded_deployment_hit_by_a_quota_says_so(recorded: Any) -> None:
     )
 
 
-def test_the_recorded_giant_is_unscheduled_in_the_schedulers_words(recorded: Any) -> None:
+def test_the_recorded_pod_that_fits_nowhere_has_the_schedulers_message(recorded: Any) -> None:
     (raw,) = json.loads(recorded.body("limits", "pod-unschedulable"))["items"]
     phase, reason, message = phase_of(json.dumps(raw).encode())
     assert (phase, reason) == (PodPhase.UNSCHEDULED, "Unschedulable")
@@ -226,7 +226,7 @@ def test_the_recorded_life_of_a_pod(recorded: Any) -> None:
     ]
 
 
-def test_no_node_yet_is_unscheduled_without_words() -> None:
+def test_a_pod_without_a_node_yet_is_unscheduled_without_a_message() -> None:
     assert phase_of(pod(node="", phase="Pending")) == (PodPhase.UNSCHEDULED, "", "")
 
 
@@ -236,7 +236,7 @@ def test_a_container_that_waits_is_starting_and_says_why(reason: str) -> None:
     assert phase_of(found) == (PodPhase.STARTING, reason, "because")
 
 
-def test_the_container_with_the_special_reason_speaks() -> None:
+def test_the_container_with_the_uncommon_reason_gives_the_message() -> None:
     statuses = waiting("ContainerCreating") + waiting("ImagePullBackOff", "no such image")
     found = pod(phase="Pending", containerStatuses=statuses)
     assert phase_of(found) == (PodPhase.STARTING, "ImagePullBackOff", "no such image")
@@ -317,7 +317,7 @@ def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
     assert record.deployment is None
 
 
-def test_an_odd_pod_is_refused_under_its_own_pool() -> None:
+def test_a_pod_that_cannot_be_read_is_refused_in_its_own_pool() -> None:
     record = pod_record(pod(phase=3))
     assert not isinstance(record, UnnamedObject)
     assert record.deployment == "research"
@@ -343,7 +343,7 @@ def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:
     assert [pod.name for pod in pods.items] == ["p5", "p6", "p7", "p8", "p9"]
 
 
-def test_times_that_are_none() -> None:
+def test_text_that_is_no_time_is_none() -> None:
     assert unix_seconds("<time>") is None
     assert unix_seconds(None) is None
     assert unix_seconds("1970-01-01T00:01:00.5Z") == 60.5

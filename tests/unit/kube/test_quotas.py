@@ -1,4 +1,4 @@
-"""What quotas leave: the least that binds, beside what others have, and never a guess as a fact."""
+"""What quotas leave beside the pods of others; what cannot be believed is not fresh."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fresh(value: Resources, at: float = 100.0) -> Reading[Resources]:
     return Fresh(value=value, at=at)
 
 
-def test_pods_and_requests_are_read_by_either_name_and_the_smaller_counts() -> None:
+def test_an_amount_may_have_either_name_and_the_smaller_one_counts() -> None:
     view = QuotaView()
     view.put(quota(hard={"pods": "20", "count/pods": "12", "requests.cpu": "8", "cpu": "9"}))
     assert view.hard == Resources(replicas=12, cpu_milli=8000)
@@ -58,7 +58,7 @@ def test_a_quota_of_some_pods_only_is_no_limit_for_all(scope: dict[str, Any]) ->
     assert view.refused is None
 
 
-def test_nothing_allowed_is_a_limit() -> None:
+def test_a_quota_of_zero_is_a_limit() -> None:
     view = QuotaView()
     view.put(quota(hard={"pods": "0", "cpu": 0}))
     assert view.hard == Resources(replicas=0, cpu_milli=0)
@@ -123,7 +123,7 @@ def test_a_quota_without_any_good_amount_is_no_reading() -> None:
     )
 
 
-def test_a_deleted_quota_no_longer_binds_whatever_it_said_last() -> None:
+def test_a_deleted_quota_no_longer_binds() -> None:
     view = QuotaView()
     view.put(quota(hard={"pods": "5"}))
     view.put(quota(hard={"pods": "-1"}))
@@ -142,7 +142,7 @@ def test_what_the_quotas_allow_is_the_same_object_while_it_is_the_same() -> None
     assert view.refused is refused
 
 
-def test_what_others_take_is_set_aside_and_never_less_than_nothing_is_left() -> None:
+def test_what_others_take_is_subtracted_down_to_zero() -> None:
     reading = quota_reading(fresh(HARD, 100.0), None, fresh(OTHERS, 90.0))
     left = Resources(replicas=7, cpu_milli=7000, memory_bytes=0)
     assert reading == Fresh(value=left, at=90.0)
@@ -150,12 +150,12 @@ def test_what_others_take_is_set_aside_and_never_less_than_nothing_is_left() -> 
     assert only_pods == Fresh(value=Resources(replicas=7), at=100.0)
 
 
-def test_without_a_quota_there_is_no_limit_whatever_the_pods_are() -> None:
+def test_without_a_quota_there_is_no_limit_even_if_the_pods_are_unknown() -> None:
     lost = Absent(why=Why.VIEW_INCOMPLETE)
     assert quota_reading(fresh(Resources()), None, lost) == fresh(Resources())
 
 
-def test_quotas_never_read_are_no_limit_and_lost_ones_are_the_last_known() -> None:
+def test_quotas_that_were_never_read_set_no_limit_and_lost_ones_still_bind() -> None:
     refused = Absent(why=Why.REFUSED, detail="forbidden")
     assert quota_reading(refused, None, fresh(OTHERS)) is refused
     lost = Stale(value=HARD, at=50.0, why=Why.DISCONNECTED)
@@ -164,7 +164,7 @@ def test_quotas_never_read_are_no_limit_and_lost_ones_are_the_last_known() -> No
     assert (reading.value.replicas, reading.at, reading.why) == (7, 50.0, Why.DISCONNECTED)
 
 
-def test_where_the_pods_are_not_seen_the_whole_quota_is_the_best_that_is_known() -> None:
+def test_where_the_pods_are_unknown_the_whole_quota_is_left() -> None:
     unseen = quota_reading(fresh(HARD), None, Absent(why=Why.VIEW_INCOMPLETE))
     assert isinstance(unseen, Stale)
     assert (unseen.value, unseen.why) == (HARD, Why.VIEW_INCOMPLETE)

@@ -1,4 +1,4 @@
-"""What the views keep: every pool for itself, and our own writes at once."""
+"""What the views keep: each pool by itself, and our own writes at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Changes(list[str]):
         return taken
 
 
-def test_an_odd_deployment_hides_no_other() -> None:
+def test_a_deployment_that_cannot_be_read_hides_no_other() -> None:
     changes = Changes()
     view = DeploymentView(changes.append)
     view.replace([raw({}), deployment("bad", -5), deployment("text", "x"), deployment("good", 4)])
@@ -161,7 +161,7 @@ def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
     assert replicas(view, "a") == 2
 
 
-def test_once_the_watch_has_caught_up_it_alone_decides() -> None:
+def test_once_the_watch_has_caught_up_only_the_watch_counts() -> None:
     view = DeploymentView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "uid-a", 5, "20")
@@ -170,7 +170,7 @@ def test_once_the_watch_has_caught_up_it_alone_decides() -> None:
     assert replicas(view, "a") == 2
 
 
-def test_a_write_the_watch_already_overtook_changes_nothing() -> None:
+def test_a_write_that_the_watch_has_overtaken_changes_nothing() -> None:
     view = DeploymentView(Changes().append)
     view.put(deployment("a", 7, "30"))
     view.applied("a", "uid-a", 5, "20")
@@ -228,7 +228,7 @@ def test_a_count_is_made_anew_only_for_the_pool_that_changed() -> None:
     assert view.get("research") is same
 
 
-def test_an_odd_pod_blinds_its_own_pool_only() -> None:
+def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
     odd = view.get("research")
