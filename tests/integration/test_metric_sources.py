@@ -214,7 +214,7 @@ async def answer(rig: Rig) -> MetricAnswer:
 def figures(value: MetricValue) -> list[int | None]:
     """Every number in it."""
     match value:
-        case metrics.GivenSeries():
+        case metrics.Series():
             return list(value.values_milli)
         case metrics.Figure():
             return [value.value_milli]
