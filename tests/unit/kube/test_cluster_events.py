@@ -95,6 +95,7 @@ def test_a_repeated_warning_is_counted_not_kept_twice(view: WarningView) -> None
 
 def test_an_hour_later_it_is_forgotten(view: WarningView, clock: Any) -> None:
     view.put(event())
+    assert len(view.newest("research")) == 1
     clock.advance(WARNING_KEPT_S + 1)
     assert view.newest("research") == ()
 
