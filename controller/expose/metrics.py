@@ -27,27 +27,27 @@ _TICK_DURATION: Final = gauge(
     "How long the last tick took from observing to publishing.",
 )
 _LEADER: Final = gauge("agentdash_leader", "1 where this process writes, 0 where it only watches.")
-_DEMAND: Final = gauge(
+_POOL_DEMAND: Final = gauge(
     "agentdash_pool_demand_replicas", "Replicas that the work asks for, before any limit."
 )
-_RECOMMENDATION: Final = gauge(
+_POOL_RECOMMENDATION: Final = gauge(
     "agentdash_pool_recommendation_replicas", "Replicas that the pool's own rule recommends."
 )
-_TARGET: Final = gauge("agentdash_pool_target_replicas", "Replicas that the pool should have.")
-_NEXT: Final = gauge(
+_POOL_TARGET: Final = gauge("agentdash_pool_target_replicas", "Replicas that the pool should have.")
+_POOL_NEXT: Final = gauge(
     "agentdash_pool_next_replicas", "Replicas that are set now, after steps and gates."
 )
-_READY: Final = gauge("agentdash_pool_ready_replicas", "Replicas that are ready.")
-_BOUND: Final = gauge("agentdash_pool_bound", "1 for the rule that decided the pool's target.")
-_GATE: Final = gauge(
+_POOL_READY: Final = gauge("agentdash_pool_ready_replicas", "Replicas that are ready.")
+_POOL_BOUND: Final = gauge("agentdash_pool_bound", "1 for the rule that decided the pool's target.")
+_POOL_GATE: Final = gauge(
     "agentdash_pool_gate",
     "1 for the gate that holds the pool away from its target; no series where none does.",
 )
-_PENDING: Final = gauge("nats_consumer_pending", "Messages that are not delivered yet.")
-_IN_FLIGHT: Final = gauge(
+_QUEUE_PENDING: Final = gauge("nats_consumer_pending", "Messages that are not delivered yet.")
+_QUEUE_IN_FLIGHT: Final = gauge(
     "nats_consumer_ack_pending", "Messages that are delivered and not acknowledged yet."
 )
-_BLIND: Final = gauge(
+_QUEUE_BLIND: Final = gauge(
     "agentdash_queue_reading_blind", "1 where the pool's queue cannot be read now, else 0."
 )
 _QUEUE_AGE: Final = gauge(
@@ -60,20 +60,20 @@ _FINDINGS: Final = gauge(
     "1 for each thing that deserves attention: a pool, tenant or link, and what of it.",
 )
 _OF_POOLS: Final = (
-    _DEMAND,
-    _RECOMMENDATION,
-    _TARGET,
-    _NEXT,
-    _BOUND,
-    _GATE,
-    _READY,
-    _PENDING,
-    _IN_FLIGHT,
-    _BLIND,
+    _POOL_DEMAND,
+    _POOL_RECOMMENDATION,
+    _POOL_TARGET,
+    _POOL_NEXT,
+    _POOL_BOUND,
+    _POOL_GATE,
+    _POOL_READY,
+    _QUEUE_PENDING,
+    _QUEUE_IN_FLIGHT,
+    _QUEUE_BLIND,
 )
 """Families with a line for each pool that stays true as long as the pool's view is the same."""
-_OF_QUEUES: Final = frozenset({_PENDING, _IN_FLIGHT})
-_WORD_LABELS: Final = {_BOUND: "bound", _GATE: "gate"}
+_OF_QUEUES: Final = frozenset({_QUEUE_PENDING, _QUEUE_IN_FLIGHT})
+_WORD_LABELS: Final = {_POOL_BOUND: "bound", _POOL_GATE: "gate"}
 
 
 class _PoolLines(NamedTuple):

@@ -40,7 +40,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON: Final = "application/json"
 
 Json: TypeAlias = dict[str, Any]
-Query: TypeAlias = Mapping[str, str]
+QueryParameters: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class _Request:
     method: str
     path: str
     kind: str
-    query: Query
+    query: QueryParameters
     deadline: aiohttp.ClientTimeout
     body: Json | None = None
     content_type: str = _JSON
@@ -98,7 +98,7 @@ class Client:
         path: str,
         *,
         kind: str,
-        query: Query | None = None,
+        query: QueryParameters | None = None,
         body: Json | None = None,
         content_type: str = _JSON,
         timeout_s: float = REQUEST_TIMEOUT_S,
@@ -136,7 +136,7 @@ class Client:
 
     @asynccontextmanager
     async def lines(
-        self, path: str, *, kind: str, query: Query, silence_s: float
+        self, path: str, *, kind: str, query: QueryParameters, silence_s: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A GET whose answer comes line by line. It fails where no line comes for `silence_s`.
 

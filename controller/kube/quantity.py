@@ -12,7 +12,7 @@ from controller.kube.wire import WireQuantity
 from controller.model.limits import INT64_MAX
 from controller.model.text import clean
 
-_SHOWN: Final = 40
+_QUOTED_LENGTH: Final = 40
 """So many characters of a quantity are quoted in a message."""
 _SYNTAX: Final = re.compile(
     r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}))"
@@ -37,11 +37,11 @@ def exact(written: WireQuantity) -> Fraction:
     """
     found = _SYNTAX.fullmatch(str(written))
     if found is None:
-        raise ValueError(f"{clean(written, _SHOWN)!r} is no quantity")
+        raise ValueError(f"{_quoted(written)} is no quantity")
     amount = Fraction(found["number"] + (found["exponent"] or ""))
     amount *= _FACTORS[found["suffix"]] if found["suffix"] else 1
     if amount < 0:
-        raise ImplausibleAmountError(f"{clean(written, _SHOWN)!r} is negative")
+        raise ImplausibleAmountError(f"{_quoted(written)} is negative")
     if amount > INT64_MAX:
         raise _too_much(written)
     return amount
@@ -66,4 +66,8 @@ def rounded_up(amount: Fraction, per_one: int = 1) -> int:
 
 
 def _too_much(written: WireQuantity) -> ImplausibleAmountError:
-    return ImplausibleAmountError(f"{clean(written, _SHOWN)!r} is more than Kubernetes can count")
+    return ImplausibleAmountError(f"{_quoted(written)} is more than Kubernetes can count")
+
+
+def _quoted(written: WireQuantity) -> str:
+    return repr(clean(written, _QUOTED_LENGTH))

@@ -30,8 +30,8 @@ WATCH_S: Final = (240, 480)
 WATCH_SILENCE_S: Final = 90.0
 """Bookmarks come about every minute (bookmarkFrequency in the API server); after a longer silence
 the connection counts as dead."""
-RETRY_FIRST_S: Final = 0.5
-RETRY_MOST_S: Final = 15.0
+WATCH_RETRY_FIRST_S: Final = 0.5
+WATCH_RETRY_MOST_S: Final = 15.0
 REFUSED_WAIT_S: Final = (15.0, 30.0)
 """After 401 or 403: people grant rights, so asking more often brings nothing."""
 STEADY_S: Final = 5.0
@@ -78,7 +78,7 @@ class Reflector:
     def __init__(
         self,
         client: Client,
-        resource: WatchTarget,
+        target: WatchTarget,
         view: ObjectView,
         freshness: Freshness,
         clock: Clock,
@@ -89,11 +89,11 @@ class Reflector:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self._target = target
         self._view = view
         self._clock = clock
         self._rng = rng or random.Random()
-        self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, random=self._rng.random)
+        self._backoff = Backoff(WATCH_RETRY_FIRST_S, WATCH_RETRY_MOST_S, random=self._rng.random)
         self._page_size = page_size
         self._silence_s = silence_s
         self._monotonic = monotonic
@@ -148,9 +148,9 @@ class Reflector:
     async def _page(self, size: int, token: str) -> wire.WirePage:
         answer = await self._client.call(
             "GET",
-            self._resource.path,
-            kind=self._resource.kind,
-            query=self._resource.query(limit=str(size or ""), **{"continue": token}),
+            self._target.path,
+            kind=self._target.kind,
+            query=self._target.query(limit=str(size or ""), **{"continue": token}),
             timeout_s=LIST_TIMEOUT_S,
         )
         try:
@@ -164,15 +164,15 @@ class Reflector:
         """
         began = self._monotonic()
         spoke = False
-        query = self._resource.query(
+        query = self._target.query(
             watch="true",
             resourceVersion=version,
             allowWatchBookmarks="true",
             timeoutSeconds=str(self._rng.randint(*WATCH_S)),
         )
         async with self._client.lines(
-            self._resource.path,
-            kind=self._resource.kind,
+            self._target.path,
+            kind=self._target.kind,
             query=query,
             silence_s=self._silence_s,
         ) as lines:

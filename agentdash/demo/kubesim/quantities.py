@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-_FACTORS: dict[str, Decimal] = {
+_DECIMAL_FACTORS: dict[str, Decimal] = {
     "": Decimal(1),
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -33,7 +33,7 @@ def milli(text: str | float) -> int:
     found = _QUANTITY_SYNTAX.fullmatch(str(text))
     if found is None:
         raise ValueError(f"quantities must match the regular expression: {text!r}")
-    exact = Decimal(found[1] + (found[2] or "")) * _FACTORS[found[3] or ""] * 1000
+    exact = Decimal(found[1] + (found[2] or "")) * _DECIMAL_FACTORS[found[3] or ""] * 1000
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 

@@ -12,7 +12,7 @@ from agentdash.demo.kubesim.store import Change, Key, Store, StoredObject
 
 Amounts = dict[str, int]  # resource name -> thousandths
 _TERMINAL = ("Succeeded", "Failed")
-_ONE_POD = 1000  # one pod, in thousandths
+_POD_MILLI = 1000  # one pod, in thousandths
 
 
 def is_terminal(pod: Mapping[str, Any]) -> bool:
@@ -24,8 +24,8 @@ def quota_amounts(spec: Mapping[str, Any]) -> Amounts:
     """What one pod counts for in a ResourceQuota: pods, requests.*, limits.*."""
     requests, limits = requests_of(spec), requests_of(spec, "limits")
     return {
-        "pods": _ONE_POD,
-        "count/pods": _ONE_POD,
+        "pods": _POD_MILLI,
+        "count/pods": _POD_MILLI,
         **requests,
         **{f"requests.{name}": amount for name, amount in requests.items()},
         **{f"limits.{name}": amount for name, amount in limits.items()},
@@ -34,7 +34,7 @@ def quota_amounts(spec: Mapping[str, Any]) -> Amounts:
 
 def node_amounts(spec: Mapping[str, Any]) -> Amounts:
     """What one pod uses of its node's allocatable resources."""
-    return {"pods": _ONE_POD, **requests_of(spec)}
+    return {"pods": _POD_MILLI, **requests_of(spec)}
 
 
 class PodTotals:

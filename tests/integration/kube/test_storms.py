@@ -13,7 +13,7 @@ from controller.kube.client import Client
 from controller.kube.freshness import Freshness
 from controller.kube.limits import Pauses
 from controller.kube.link import LinkTracker
-from controller.kube.reflector import REFUSED_WAIT_S, RETRY_MOST_S, Reflector, WatchTarget
+from controller.kube.reflector import REFUSED_WAIT_S, WATCH_RETRY_MOST_S, Reflector, WatchTarget
 from controller.kube.views import DeploymentView
 from controller.model.readings import Fresh
 
@@ -94,7 +94,7 @@ async def test_five_minutes_without_a_server_bring_few_requests(
     (clock, requests), (other, _) = [await story(api, kit, seed) for seed in (1, 2)]
     assert 8 <= requests <= bound
     assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
-    longest = RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
+    longest = WATCH_RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
     assert max(clock.slept) <= longest, "found again within the cap"
 
 
@@ -112,6 +112,6 @@ async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any, kit: A
     client, reflector = await reflecting(api, kit, clock, 3)
     task = asyncio.create_task(reflector.run())
     await kit.until(lambda: isinstance(reflector.freshness.judge(0), Fresh))
-    assert clock.passed <= 12 * RETRY_MOST_S
+    assert clock.passed <= 12 * WATCH_RETRY_MOST_S
     task.cancel()
     await client.close()
