@@ -174,11 +174,11 @@ def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """RFC 9110, 10.2.3: seconds or a date; a date is taken relative to the answer's own Date."""
-    wish = headers.get("Retry-After", "").strip()
-    if wish.isascii() and wish.isdigit():
-        return min(float(wish), LONGEST_WAIT_S)
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return min(float(asked), LONGEST_WAIT_S)
     try:
-        until, now = parsedate_to_datetime(wish), parsedate_to_datetime(headers.get("Date", ""))
+        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(headers.get("Date", ""))
         return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
     except (ValueError, TypeError):
         return None

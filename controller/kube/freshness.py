@@ -139,7 +139,7 @@ class Freshness:
             why = Why.VIEW_INCOMPLETE if self._missed else self._why
             return Trust(False, why, self._detail, self._clock.now(), epoch)
         if self._missed:
-            detail = self._detail or "changes were missed; listing anew"
+            detail = self._detail or "changes were missed; a new list is being read"
             return Trust(True, Why.VIEW_INCOMPLETE, detail, self._seen_at(), epoch)
         if self._open and (silent_s := self._link.silent_for()) > self._grace_s:
             at = self._clock.now() - silent_s

@@ -11,8 +11,8 @@ from controller.model.snapshot import Link, LinkState
 from controller.ports import Clock
 
 CLOCK_STEP_S: Final = 1.0
-"""Unix and monotonic time drift apart by less than this between two looks, unless somebody set the
-clock."""
+"""Unix and monotonic time drift apart by less than this between two looks, unless the clock was
+set."""
 
 
 class LinkTracker:

@@ -47,8 +47,8 @@ class NodeView:
     """All nodes by name. A node is open when it is Ready, not cordoned, and has no taint of
     Kubernetes itself.
 
-    Of a node whose amounts cannot be believed or read, the last good ones go on to count, and
-    `refused` says what is wrong. A node that was never readable is closed.
+    Where a node's amounts are implausible or unreadable, its last good ones count, and `refused`
+    says what is wrong. A node that was never readable is closed.
 
     What other pods take of the nodes (those of other namespaces, DaemonSets) is not subtracted: it
     is not known here, because for that every pod of the cluster would have to be watched. Where a
@@ -64,7 +64,7 @@ class NodeView:
 
     @property
     def refused(self) -> RefusedObject | None:
-        """The first node that cannot be believed or read, if there is one."""
+        """What is wrong with the first implausible or unreadable node; None if there is none."""
         return next(iter(self._refused.values()), None)
 
     @property
@@ -137,8 +137,8 @@ class NodeView:
 def room_reading(
     room: Reading[ClusterRoom], refused: RefusedObject | None, *, known: bool
 ) -> Reading[ClusterRoom]:
-    """The room as one view of the nodes shows it. A node that cannot be believed makes the reading
-    stale; where no node can be, there is no reading (`known` False).
+    """The room as one view of the nodes shows it. A refused node makes the reading stale. Where the
+    amounts of no node are known (`known` False), there is no reading.
     """
     if refused is None or not isinstance(room, Fresh):
         return room

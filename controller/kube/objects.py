@@ -1,6 +1,6 @@
 """Kubernetes objects decoded into our values: the only place where their text enters.
 
-An object that cannot be believed or read is refused by itself, so that it hides no other.
+An implausible or unreadable object is refused by itself, so that it hides no other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ONE_POD: Final = Resources(replicas=1)
 
 
 class RefusedObject(Value):
-    """An object that exists but cannot be believed or read, and why."""
+    """An object that exists but is implausible or unreadable, and why."""
 
     why: Why
     detail: str
@@ -50,7 +50,7 @@ class UnnamedObject(Value):
 
 
 class SuspectWorkload(Value):
-    """A Deployment whose `requests` cannot be believed, and why; all else in `workload` can."""
+    """A Deployment whose `requests` are implausible, and why; the rest of `workload` is good."""
 
     workload: Workload
     why: Why
@@ -76,12 +76,12 @@ class PodRecord(Value):
 
 
 def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | UnnamedObject:
-    """A Deployment's JSON as a value; whatever is wrong with it is in the record."""
+    """A Deployment's JSON as a value; what is wrong with it is in the record."""
     return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
 
 
 def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
-    """A pod's JSON as a value; whatever is wrong with it is in the record."""
+    """A pod's JSON as a value; what is wrong with it is in the record."""
     return _record(raw, wire.POD, _pod, _refused_pod)
 
 
@@ -235,7 +235,7 @@ def _pod(found: wire.WirePod) -> PodRecord:
 
 
 def _takes(spec: wire.WirePodSpec) -> Resources:
-    """What a quota counts for the pod; only the pod itself if its amounts cannot be believed."""
+    """What a quota counts for the pod; only the pod itself if its amounts are implausible."""
     try:
         return msgspec.structs.replace(requested(spec), replicas=1)
     except ValueError:

@@ -27,8 +27,8 @@ class QuotaView:
     allow together. Quotas of `limits.*` and of other kinds of objects are left out: they do not
     limit replicas by what these request.
 
-    Of a quota that cannot be read, or that holds an amount that cannot be, the last good amounts go
-    on to bind, and `refused` says what is wrong.
+    Where a quota or one of its amounts is implausible or unreadable, the last good amounts bind,
+    and `refused` says what is wrong.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class QuotaView:
 
     @property
     def refused(self) -> RefusedObject | None:
-        """The first quota that cannot be believed or read, if there is one."""
+        """What is wrong with the first implausible or unreadable quota; None if there is none."""
         return next(iter(self._refused.values()), None)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
@@ -107,8 +107,8 @@ def quota_reading(
     pods would be taken for others'.) Pods that were never seen, or that the fleet's selector leaves
     out, are not subtracted.
 
-    A quota that cannot be believed makes the reading stale: the amounts known last still bind.
-    Without any such amount there is no reading.
+    A refused quota makes the reading stale: the amounts that were known last still bind. Without
+    any known amount there is no reading.
     """
     if isinstance(hard, Absent):
         return hard
@@ -160,7 +160,7 @@ class _Faults:
 
 
 def _amounts(quota: wire.WireQuota, known: Resources, faults: _Faults) -> Resources:
-    """What the quota allows; in the place of an amount that cannot be believed, the last good."""
+    """What the quota allows; an implausible or unreadable amount is replaced by the last good."""
     spec = quota.spec or wire.WireQuotaSpec()
     if spec.scopes or spec.scope_selector is not None:
         # It binds only pods of one class (a priority, with or without a deadline, best effort). As

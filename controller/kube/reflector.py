@@ -224,7 +224,7 @@ class Reflector:
                 return 0.0
             if failure.status in {400, 500}:
                 self._version = None  # so a real server answers a version that is none
-        # The jitter comes on top of the server's wish, so that clients do not come back together.
+        # The jitter comes on top of what the server asks, so that clients do not return together.
         return self._backoff.next_s() + (failure.retry_after_s or 0.0)
 
     def _begin_anew(self) -> None:

@@ -49,7 +49,7 @@ class WriteListener(Protocol):
 
 
 class ScaleActuator:
-    """The `Actuator` port: one PATCH for each call, no retries; whatever happens is an Outcome.
+    """The `Actuator` port: one PATCH for each call, no retries; every end is an Outcome.
 
     `may_write` is asked at the last moment, after the wait for a turn, because the right to write
     has a deadline.

@@ -30,8 +30,8 @@ class DeploymentView:
     """The Deployments of one namespace by name.
 
     The answer to our own write is applied at once (`applied`), and an older event does not undo it.
-    A Deployment whose requests cannot be believed has those that were read last; if none ever were,
-    it is refused. An object without a readable name is left out.
+    A Deployment whose requests are implausible keeps those that were read last; without any it is
+    refused. An object without a readable name is left out.
     """
 
     def __init__(self, changed: Changed, written: Changed = lambda _name: None) -> None:

@@ -107,16 +107,16 @@ class ApiFaults:
 
     def take(self, verb: str, path: str) -> list[ApiFault]:
         """The faults that this request meets; each counts as used once."""
-        struck = []
+        met = []
         for number, fault in list(self._active.items()):
             if not fault.concerns(verb, path) or self._rng.random() >= fault.share:
                 continue
-            struck.append(fault)
+            met.append(fault)
             if number in self._left:
                 self._left[number] -= 1
                 if self._left[number] <= 0:
                     self.remove(number)
-        return struck
+        return met
 
     def drop_watches(self, *, clean: bool = False) -> int:
         """End every watch now, cleanly or by a broken connection. Returns how many there were."""

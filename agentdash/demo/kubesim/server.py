@@ -107,7 +107,7 @@ class Server:
                     await response.write(chunk)
         finally:
             self._watches.discard(watch)
-        if watch.torn and request.transport is not None:
+        if watch.broken and request.transport is not None:
             request.transport.abort()
         return response
 

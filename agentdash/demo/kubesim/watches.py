@@ -53,12 +53,12 @@ class Watch:
         given = call.number("timeoutSeconds", 0)
         self.timeout_s = given or _SHORTEST_DEFAULT_S * (1 + rng.random())
         self._watcher = Watcher(limit)
-        self.torn = False
+        self.broken = False
         self._columns_sent = False
 
     def end(self, *, clean: bool) -> None:
         """End the watch now; unless `clean`, by breaking the connection."""
-        self.torn = self.torn or not clean
+        self.broken = self.broken or not clean
         self._watcher.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

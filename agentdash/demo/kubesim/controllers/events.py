@@ -11,9 +11,8 @@ from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import EVENTS, NAMESPACES
 from agentdash.demo.kubesim.store import Key, StoredObject
 
-_KEPT_EVENTS = (
-    10_000  # the real server forgets events after an hour; a number also bounds a busy demo
-)
+# the real server forgets events after an hour; a number also bounds a busy demo
+_KEPT_EVENTS = 10_000
 _KEPT_GROUPS = 4096
 _SIMILAR = 10  # client-go tools/record: after ten similar events, further ones are combined
 
