@@ -235,7 +235,7 @@ def _finding_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
 
 
 def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    """The age of each reading, and why one is stale or absent."""
+    """Since when each reading says the same, or how old it is, and why one is stale or absent."""
     seen = row.view.observation
     lines = [
         _reading("queue", seen.queue, frame, width),
@@ -258,7 +258,10 @@ def _reading(
     width: int,
 ) -> Line:
     word = freshness(reading)
-    text = f"{word} {figures.age(frame.now - reading.at)}" if reading.at else word
+    text = word
+    if reading.at:
+        unchanged = "unchanged for " if isinstance(reading, Fresh) else ""
+        text = f"{word} {unchanged}{figures.age(frame.now - reading.at)}"
     if isinstance(reading, Stale | Absent):
         text += f", {words.as_words(reading.why)}"
         text += f": {reading.detail}" if reading.detail else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import Fault, KubeSim
+from agentdash.demo.kubesim import ApiFault, KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
 from controller.exit_codes import ExitCode
 from support.live import Daemon, daemon, fleet_text, streams, until
@@ -105,7 +105,7 @@ async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) ->
 
 
 async def test_one_namespace_that_refuses_stops_nobody_else(live: Live) -> None:
-    live.sim.faults.add(Fault(verb="patch", path="/research/scale", status=403))
+    live.sim.faults.add(ApiFault(verb="patch", path="/research/scale", status=403))
     async with daemon(live.fleet, live.kubeconfig) as running:
         await live.ready(running)
         await live.publish("research", 4)

@@ -1,4 +1,4 @@
-"""Pods as the HPA sees them, and for whom they are kept."""
+"""Pods as the HPA sees them, and the Deployments for which they are kept."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_phase_start_and_readiness_are_those_of_its_status() -> None:
         ),
     ],
 )
-def test_a_pod_on_its_way_in_or_out_is_told_apart(
+def test_pods_that_start_and_pods_that_end_are_distinguished(
     parts: dict[str, Any], phase: PodPhase, deleting: bool
 ) -> None:
     pod = read(**parts)
@@ -92,7 +92,7 @@ def test_readiness_needs_a_condition_with_a_time(
     assert read(status=status(conditions=[condition])).readiness == readiness
 
 
-def test_requests_are_those_of_containers_sidecars_and_the_pod_as_a_whole() -> None:
+def test_requests_are_read_of_containers_sidecars_and_the_whole_pod() -> None:
     asks = {"resources": {"requests": {"cpu": "100500u", "memory": "1Ki"}}}
     spec = {
         "containers": [{"name": "agent", **asks}, {"name": "bare"}],
