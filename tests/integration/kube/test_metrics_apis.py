@@ -32,7 +32,7 @@ from controller.model.metrics import (
     ConditionStatus,
     MeasuredPod,
     MetricSpec,
-    PodPhase,
+    StatusPhase,
     UtilizationTarget,
     ValueTarget,
 )
@@ -156,7 +156,7 @@ async def test_pods_are_kept_as_the_hpa_sees_them_where_metrics_ask_about_them(
     measured, plain = pool("research", CPU), pool("plain")
     async with world(tmp_path, measured, plain) as here:
         pods = here.cluster.workloads.measured_pods(measured)
-        assert [pod.phase for pod in pods] == [PodPhase.RUNNING] * 2
+        assert [pod.phase for pod in pods] == [StatusPhase.RUNNING] * 2
         first = pods[0]
         assert isinstance(first, MeasuredPod)
         assert first.readiness is not None

@@ -8,7 +8,7 @@ import pytest
 from controller.model.memory import Memory
 from controller.nats import memory as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.memory import HEAD, PARTS, MemoryBucket
+from controller.nats.memory import HEAD, PARTS, VERSION, MemoryBucket
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory
@@ -109,10 +109,11 @@ async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_ti
 HEADS = {
     "not-json": (b"{", "cannot be understood"),
     "not-utf8": (b'{"version": "\xff"}', "cannot be understood"),
-    "another-shape": (b'{"version": 1, "surprise": 1}', "cannot be understood"),
-    "newer": (b'{"version": 2, "pools": {}}', "format 2, this program reads 1"),
+    "another-shape": (b'{"version": %d, "surprise": 1}' % VERSION, "cannot be understood"),
+    "older": (b'{"version": 1, "saved_at": 1}', f"format 1, this program reads {VERSION}"),
+    "newer": (b'{"version": 99, "pools": {}}', f"format 99, this program reads {VERSION}"),
     "no-version": (b"{}", "cannot be understood"),
-    "parts-of-nothing": (b'{"version": 1, "saved_at": 1, "parts": [999]}', "are missing"),
+    "parts-of-nothing": (b'{"version": %d, "saved_at": 1, "parts": [999]}' % VERSION, "are missing"),
 }
 
 
@@ -136,7 +137,7 @@ async def test_a_part_that_cannot_be_read_loses_all_of_it(
     revision = await kv.put(
         f"{PARTS}.a.0", b'{"acme/research": {"since": "yesterday"}}', expected=0
     )
-    head = msgspec.json.encode({"version": 1, "saved_at": NOW, "parts": [revision]})
+    head = msgspec.json.encode({"version": VERSION, "saved_at": NOW, "parts": [revision]})
     await kv.put(HEAD, head, expected=0)
     with pytest.raises(StoreUnreadableError, match="a part of it"):
         await MemoryBucket(kv).load()

@@ -17,7 +17,7 @@ from controller.model.metrics import (
     MeasuredPod,
     MetricSpec,
     Modifiers,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     TargetType,
     UtilizationTarget,
@@ -46,7 +46,7 @@ def read(**parts: Any) -> MeasuredPod:
 def test_phase_start_and_readiness_are_those_of_its_status() -> None:
     assert read(status=status(conditions=[READY])) == MeasuredPod(
         name="a",
-        phase=PodPhase.RUNNING,
+        phase=StatusPhase.RUNNING,
         started_at=AT,
         readiness=PodReadiness(status=ConditionStatus.TRUE, since=AT + 10),
     )
@@ -55,18 +55,18 @@ def test_phase_start_and_readiness_are_those_of_its_status() -> None:
 @pytest.mark.parametrize(
     ("parts", "phase", "deleting"),
     [
-        ({}, PodPhase.UNKNOWN, False),
-        ({"status": status(phase="Pending")}, PodPhase.PENDING, False),
-        ({"status": status(phase="Odd")}, PodPhase.UNKNOWN, False),
+        ({}, StatusPhase.UNKNOWN, False),
+        ({"status": status(phase="Pending")}, StatusPhase.PENDING, False),
+        ({"status": status(phase="Odd")}, StatusPhase.UNKNOWN, False),
         (
             {"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}},
-            PodPhase.UNKNOWN,
+            StatusPhase.UNKNOWN,
             True,
         ),
     ],
 )
 def test_pods_that_start_and_pods_that_end_are_distinguished(
-    parts: dict[str, Any], phase: PodPhase, deleting: bool
+    parts: dict[str, Any], phase: StatusPhase, deleting: bool
 ) -> None:
     pod = read(**parts)
     assert (pod.phase, pod.deleting, pod.started_at, pod.readiness) == (
