@@ -14,6 +14,7 @@ from support.live import Daemon, daemon, streams, until
 from support.nats_server import RealNats
 from support.prometheus_server import RealPrometheus
 
+pytestmark = pytest.mark.xdist_group("prometheus")
 NAMESPACE = "tenant-acme"
 FLEET = """\
 version: 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.mutants
 PLANNING = "controller/planning"
 
 

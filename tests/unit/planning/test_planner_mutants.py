@@ -16,6 +16,7 @@ from unit.planning.more_mutants import MORE_MUTANTS
 from unit.planning.mutation import CAUGHT, Mutant
 
 TESTS = Path(__file__).parents[2]
+pytestmark = pytest.mark.mutants
 MUTANTS = (
     # demand
     Mutant(
