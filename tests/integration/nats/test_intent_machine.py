@@ -28,6 +28,7 @@ from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.settings import NatsSettings
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
+from tests.support.examples import scaled
 from tests.support.nats_server import RealNats
 
 # few, so that they meet
@@ -169,7 +170,7 @@ def test_no_intent_is_lost_and_no_operator_undoes_another_unseen(directory: Path
         run_state_machine_as_test(
             lambda: Operators(server.url, next(names)),
             settings=settings(
-                max_examples=15,
+                max_examples=scaled(15),
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.generate],  # smaller ones would take minutes on a real server
