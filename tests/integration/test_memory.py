@@ -33,6 +33,7 @@ WINDOW_S = 10
 FLEET = """\
 version: 1
 nats: {{servers: ['{url}']}}
+controller: {{interval: 200ms}}
 tenants:
   acme: {{tier: growth, namespace: tenant-acme}}
 pools:
@@ -184,7 +185,7 @@ async def test_an_operators_freeze_stops_the_daemon_and_shows_in_a_plan_beside_i
         await live.publish("research", 5)
         planned, _ = await live.plan()
         assert "frozen" in codes(planned["acme/research"])
-        await asyncio.sleep(1.5)
+        await running.pass_ticks(5)
         assert live.replicas("research") == 1
 
 

@@ -18,6 +18,7 @@ from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
 from controller.simulate.score import reversals
 from controller.simulate.trace import Task, Trace
 from controller.simulate.world import Action, Answer, PoolRun, Seen, World, run
+from support.examples import scaled
 
 HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 BY_SOURCE = replace(
@@ -106,7 +107,7 @@ arrivals = st.lists(
 
 
 @given(arrivals, st.sampled_from([*NativePreset, "hpa"]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=scaled(40))
 def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
     steps: list[tuple[float, float]], rule: NativePreset | str
 ) -> None:

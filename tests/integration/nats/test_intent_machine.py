@@ -27,6 +27,7 @@ from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
+from tests.support.examples import scaled
 from tests.support.intent_desk import IntentConflictError, IntentDesk, key_text
 from tests.support.nats_server import RealNats
 
@@ -168,7 +169,7 @@ def test_no_intent_is_lost_and_no_operator_undoes_another_unseen(directory: Path
         run_state_machine_as_test(
             lambda: Operators(server.url, next(names)),
             settings=settings(
-                max_examples=15,
+                max_examples=scaled(15),
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.generate],  # smaller ones would take minutes on a real server

@@ -113,7 +113,10 @@ HEADS = {
     "older": (b'{"version": 1, "saved_at": 1}', f"format 1, this program reads {VERSION}"),
     "newer": (b'{"version": 99, "pools": {}}', f"format 99, this program reads {VERSION}"),
     "no-version": (b"{}", "cannot be understood"),
-    "parts-of-nothing": (b'{"version": %d, "saved_at": 1, "parts": [999]}' % VERSION, "are missing"),
+    "parts-of-nothing": (
+        b'{"version": %d, "saved_at": 1, "parts": [999]}' % VERSION,
+        "are missing",
+    ),
 }
 
 
