@@ -18,12 +18,12 @@ from controller.kube import metrics_wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.objects import unix_seconds
-from controller.kube.quantity import exact, rounded_up
 from controller.kube.wire import WireQuantity
 from controller.model.limits import MILLI
 from controller.model.metrics import PodFigure
 from controller.model.readings import Why
 from controller.model.text import clean, clean_name
+from controller.notation.quantity import exact_amount, rounded_up
 
 RESOURCE_GROUP: Final = "metrics.k8s.io"
 EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
@@ -243,7 +243,7 @@ def _external_value(raw: msgspec.Raw) -> int:
 
 def _amount(written: WireQuantity) -> int:
     try:
-        return rounded_up(exact(written), MILLI)
+        return rounded_up(exact_amount(written), MILLI)
     except ValueError as error:
         raise ImplausibleMetricError(str(error)) from error
 

@@ -14,7 +14,6 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.objects import unix_seconds
-from controller.kube.quantity import exact, rounded_up
 from controller.model.fleet import Pool
 from controller.model.limits import MILLI
 from controller.model.metrics import (
@@ -33,6 +32,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.text import clean_name
+from controller.notation.quantity import exact_amount, rounded_up
 
 
 class _Requirements(wire.WireObject):
@@ -189,6 +189,6 @@ def _request(container: _Container) -> ContainerRequest:
 def _milli(asked: _Requirements | None) -> dict[str, int]:
     requests = (asked.requests if asked is not None else None) or {}
     return {
-        clean_name(resource): rounded_up(exact(amount), MILLI)
+        clean_name(resource): rounded_up(exact_amount(amount), MILLI)
         for resource, amount in requests.items()
     }

@@ -9,7 +9,6 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.objects import RefusedObject, object_name
-from controller.kube.quantity import ImplausibleAmountError, rounded_down
 from controller.kube.selectors import parsed
 from controller.kube.usage import added
 from controller.model.limits import INT64_MAX, MILLI
@@ -18,6 +17,7 @@ from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
+from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 
 _KEEPS_AWAY: Final = frozenset({"NoSchedule", "NoExecute"})
 # Taints that Kubernetes and its node autoscalers put on a node that takes no pods. Taints that
@@ -220,9 +220,9 @@ def _allocatable(status: wire.WireNodeStatus) -> Resources:
     """What its pods may take together. Raises ValueError."""
     amounts = status.allocatable or wire.WireAmounts()
     return Resources(
-        replicas=rounded_down(amounts.pods or 0),
-        cpu_milli=rounded_down(amounts.cpu or 0, MILLI),
-        memory_bytes=rounded_down(amounts.memory or 0),
+        replicas=rounded_down(exact_amount(amounts.pods or 0)),
+        cpu_milli=rounded_down(exact_amount(amounts.cpu or 0), MILLI),
+        memory_bytes=rounded_down(exact_amount(amounts.memory or 0)),
     )
 
 

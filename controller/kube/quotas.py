@@ -9,11 +9,11 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.objects import RefusedObject, object_name
-from controller.kube.quantity import ImplausibleAmountError, rounded_down
 from controller.model.limits import CPU, MEMORY, MILLI
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean
+from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 
 # core/v1 ResourceName: the names that a quota may give to the same amount
 _REPLICA_NAMES: Final = ("pods", "count/pods")
@@ -173,7 +173,7 @@ def _amounts(quota: wire.WireQuota, known: Resources, faults: _Faults) -> Resour
         for name in names:
             if name in hard:
                 try:
-                    allowed.append(rounded_down(hard[name], per_one))
+                    allowed.append(rounded_down(exact_amount(hard[name]), per_one))
                 except ValueError as error:
                     faults.note(error, name)
                     allowed.append(last_good)

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from controller.kube import wire
-from controller.kube.quantity import exact, rounded_up
 from controller.model.limits import MILLI
 from controller.model.scarcity import Resources
+from controller.notation.quantity import exact_amount, rounded_up
 
 _Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
 
@@ -70,7 +70,7 @@ def _of_container(container: wire.WireContainer, amount: _Amount) -> Fraction | 
 
 def _stated(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | None:
     written = None if amounts is None else amount(amounts)
-    return None if written is None else exact(written)
+    return None if written is None else exact_amount(written)
 
 
 def _sum(amounts: Iterable[Fraction | None]) -> Fraction:

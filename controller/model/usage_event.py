@@ -12,14 +12,14 @@ USAGE_SUBJECT_PREFIX: Final = "agentdash.usage"
 """Events are published to `agentdash.usage.TENANT.ROLE`. The NATS server decides who may publish
 for a tenant.
 """
-MOST_TOKENS: Final = 10**9
+MOST_TOKENS_OF_A_TASK: Final = 10**9
 """No task uses more tokens of one kind; a larger number is a fault."""
 MOST_CALLS: Final = 10**6
 LONGEST_TASK_S: Final = 7 * 86_400.0
 
-TokenNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+TokenNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS_OF_A_TASK)]
 CallNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_CALLS)]
-TaskSeconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_TASK_S)]
+ReportedSeconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_TASK_S)]
 
 
 class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,7 +43,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     role: str
     usage: UsedTokens
     model: str = ""
-    seconds: TaskSeconds | None = None
+    seconds: ReportedSeconds | None = None
 
 
 def usage_subject(tenant: str, role: str) -> str:

@@ -21,7 +21,7 @@ _NO_CACHE = {"Cache-Control": "no-cache, private"}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CallTarget:
     """What a path names. `resource` is None where the path is not one of an object."""
 
     resource: Resource | None = None
@@ -31,7 +31,7 @@ class Target:
     template: str = ""
 
 
-def locate(path: str) -> Target:
+def locate(path: str) -> CallTarget:
     """What a raw path names: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
@@ -40,19 +40,19 @@ def locate(path: str) -> Target:
         group, version, rest = parts[1], parts[2], parts[3:]
         prefix = f"/apis/{group}/{version}"
     else:
-        return Target(template=path)
+        return CallTarget(template=path)
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and (group, version, rest[2]) in BY_PATH:
         namespace, rest, prefix = rest[1], rest[2:], f"{prefix}/namespaces/{{namespace}}"
     resource = BY_PATH.get((group, version, rest[0]))
     if resource is None or len(rest) > 3:
-        return Target(template=path)
+        return CallTarget(template=path)
     if namespace and not resource.namespaced:
-        return Target(template=path)
+        return CallTarget(template=path)
     name = rest[1] if len(rest) > 1 else ""
     sub = rest[2] if len(rest) > 2 else ""
     template = f"{prefix}/{rest[0]}" + ("/{name}" if name else "") + (f"/{sub}" if sub else "")
-    return Target(resource, namespace, name, sub, template)
+    return CallTarget(resource, namespace, name, sub, template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ApiCall:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    target: Target
+    target: CallTarget
 
     @property
     def verb(self) -> str:

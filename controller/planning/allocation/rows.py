@@ -5,7 +5,7 @@ Only the rows that cannot give every pool all it wants are kept: the others neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 from operator import le
@@ -19,7 +19,7 @@ GRANTED: Final = -1
 """What `Rows.give` answers when no row refused."""
 
 
-class Supply(NamedTuple):
+class RowSupply(NamedTuple):
     """What rows have in all, in the units of a tariff: it stays the same as long as both do.
 
     - `left`: units of each row. `soft`: rows that may give their last replica too little.
@@ -36,13 +36,13 @@ class Supply(NamedTuple):
     shares: dict[int, tuple[int, ...]]
 
 
-def supply_of(tariff: Tariff, rows: Sequence[Row]) -> Supply:
+def supply_of(tariff: Tariff, rows: Sequence[Row]) -> RowSupply:
     """The supply of these rows. Raises SharingError for a capacity that cannot be one."""
     capacities = [
         exact(row.capacity, row.name) * scale
         for row, scale in zip(rows, tariff.scales, strict=True)
     ]
-    return Supply(
+    return RowSupply(
         # what is too small for any use is like nothing, but a soft row of part 0 takes any rest
         left=[
             -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
@@ -123,7 +123,7 @@ class Rows:
 
     def __init__(
         self,
-        supply: Supply,
+        supply: RowSupply,
         tariff: Tariff,
         profile_of: Sequence[int],
         short: frozenset[int],
@@ -140,7 +140,7 @@ class Rows:
 
     @classmethod
     def of_room(
-        cls, supply: Supply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
+        cls, supply: RowSupply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
     ) -> Rows:
         """These rows alone, on any class of nodes."""
         made = cls(supply, tariff, profile_of, frozenset())
@@ -221,17 +221,6 @@ class Rows:
                     fitting = min(fitting, max(self.left[row], 0) // use)
             self.take(flavor.takes, fitting)
             replicas -= fitting
-
-    def seat_all(self, replicas: Iterable[int]) -> None:
-        """Seat so many replicas of each pool; those with classes of nodes in the pools' order."""
-        together: dict[int, int] = {}
-        for pool, (number, count) in enumerate(zip(self.profile_of, replicas, strict=True)):
-            if self.profiles[number].flavors:
-                self.seat(pool, count)
-            else:
-                together[number] = together.get(number, 0) + count
-        for number, count in together.items():
-            self.take(self.profiles[number].everywhere.takes, count)
 
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
         """Take so many replicas of each profile (by index) if no row would refuse any of them; else

@@ -41,7 +41,7 @@ class Profile(NamedTuple):
     flavors: tuple[Draw, ...] = ()
 
 
-NOTHING: Final = Draw((), (), ())
+NO_DRAW: Final = Draw((), (), ())
 
 
 class Tariff:
@@ -113,7 +113,7 @@ class Tariff:
             everywhere, *flavors = [_draw(each, self.softs) for each in whole]
             profile = Profile(everywhere, tuple(flavors))
             self.profiles.append(profile)
-            self._idle.append(Profile(NOTHING))
+            self._idle.append(Profile(NO_DRAW))
             if self._on_asked is not self._idle and self._on_asked is not self.profiles:
                 self._on_asked.append(_part(profile, self._asked))
             common = self._common_uses
@@ -223,7 +223,7 @@ def _part(profile: Profile, rows: frozenset[int]) -> Profile:
 def _only(draw: Draw, rows: frozenset[int]) -> Draw:
     takes = tuple([use for use in draw.takes if use[0] in rows])
     if not takes:
-        return NOTHING
+        return NO_DRAW
     if draw.strict is draw.takes:
         return Draw(takes, takes, takes)
     return Draw(

@@ -9,7 +9,7 @@ from controller.model.decision import Bound, Code, Number, Reason
 from controller.model.fleet import Pool
 from controller.planning.allocation.divide import divide, without_refusals
 from controller.planning.allocation.field import Field
-from controller.planning.allocation.rows import GRANTED, Rows, Supply, Wanted, supply_of
+from controller.planning.allocation.rows import GRANTED, Rows, RowSupply, Wanted, supply_of
 from controller.planning.allocation.tariff import Tariff, kinds_of
 from controller.planning.allocation.values import Asks, Division, ReplicaUses, Row, SharingError
 from controller.planning.share.budget import BudgetState
@@ -39,7 +39,7 @@ class _Parts(NamedTuple):
     uses: list[ReplicaUses]
     tariff: Tariff
     profile_of: list[int]
-    supply: Supply
+    supply: RowSupply
     wanted: Wanted
     asks: Asks
 
@@ -56,7 +56,7 @@ class Shared(NamedTuple):
     uses: list[ReplicaUses]
     tariff: Tariff
     profile_of: list[int]
-    supply: Supply
+    supply: RowSupply
     wanted: Wanted
     asks: Asks
     division: Division

@@ -123,7 +123,7 @@ def test_requests_that_cannot_be_believed_make_their_deployment_suspect(cpu: str
     assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, SuspectWorkload)
     assert record.found.why is Why.IMPLAUSIBLE
-    assert record.found.detail.startswith("spec.template requests: '")
+    assert record.found.detail.startswith("spec.template requests: ")
     assert record.found.workload.replicas == 3
     assert record.found.workload.requests == Resources()
 

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from controller.kube import wire
-from controller.kube.quantity import exact, rounded_down
 from controller.kube.requests import requested
-from controller.model.limits import INT64_MAX
 from controller.model.scarcity import Resources
+from controller.notation.quantity import exact_amount, rounded_down
 
 MI = 2**20
 
@@ -51,15 +50,11 @@ SIDECAR = {"restartPolicy": "Always"}
     ],
 )
 def test_a_quantity_is_read_exactly(written: str | float, milli: int) -> None:
-    assert rounded_down(written, 1000) == milli
+    assert rounded_down(exact_amount(written), 1000) == milli
 
 
 def test_binary_and_decimal_suffixes_differ() -> None:
-    assert (rounded_down("1Ki"), rounded_down("1k"), rounded_down("128Mi")) == (
-        1024,
-        1000,
-        128 * MI,
-    )
+    assert [exact_amount(each) for each in ("1Ki", "1k", "128Mi")] == [1024, 1000, 128 * MI]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +64,8 @@ def test_text_that_is_no_amount_is_refused_in_clean_text(written: str) -> None:
     with pytest.raises(
         ValueError, match=r"^'[ -~\ufffd]*' is (no quantity|negative|more than )"
     ) as refused:
-        exact(written)
+        exact_amount(written)
     assert len(str(refused.value)) < 80
-
-
-def test_the_most_that_kubernetes_counts_is_an_amount() -> None:
-    assert exact(str(INT64_MAX)) == INT64_MAX
 
 
 def test_containers_add_up_and_part_of_a_unit_is_one() -> None:

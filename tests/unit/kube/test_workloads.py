@@ -31,7 +31,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
-from controller.planning.planner import plan
+from support.planning import plan
 from support.world import make_fleet, make_pool
 
 RESEARCH = make_pool("research")
