@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from controller.model.usage_event import (
-    MOST_TOKENS,
+    MOST_TOKENS_OF_A_TASK,
     USAGE_SUBJECT_PREFIX,
     UsageEvent,
     UsedTokens,
@@ -47,7 +47,10 @@ def test_what_a_worker_publishes_is_understood() -> None:
 
 
 def test_the_largest_task_still_counts() -> None:
-    assert decode_event(*event(input=MOST_TOKENS), TENANTS).usage.input == MOST_TOKENS
+    assert (
+        decode_event(*event(input=MOST_TOKENS_OF_A_TASK), TENANTS).usage.input
+        == MOST_TOKENS_OF_A_TASK
+    )
 
 
 def test_keys_of_a_later_version_do_not_matter() -> None:
@@ -60,7 +63,7 @@ def test_keys_of_a_later_version_do_not_matter() -> None:
     "usage",
     [
         {"input": -1},
-        {"output": MOST_TOKENS + 1},
+        {"output": MOST_TOKENS_OF_A_TASK + 1},
         {"cached_input": 2**63},
         {"input": 10**400},
         {"input": 1.5},
