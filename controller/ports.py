@@ -153,7 +153,7 @@ class MemoryStore(Protocol):
 class IntentStore(Protocol):
     """What operators ask for, followed as it changes."""
 
-    def standing(self) -> StoredIntents:
+    def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
         ...
 

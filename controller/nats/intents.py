@@ -41,7 +41,7 @@ class IntentBucket:
         """Follow them until cancelled."""
         await self._watch.run()
 
-    def standing(self) -> StoredIntents:
+    def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
         return self._stored
 

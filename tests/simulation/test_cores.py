@@ -10,7 +10,7 @@ import pytest
 from controller.model.fleet import NativePreset
 from controller.simulate.cores import run_on_cores
 from controller.simulate.planned import PlannerPolicy, native_pool
-from controller.simulate.trace import TraceTask, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import World, run
 
 WORLD = World(1, 19.0)

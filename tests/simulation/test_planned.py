@@ -16,7 +16,7 @@ from controller.model.fleet import Behavior, NativePreset, Pool, ScalingRules
 from controller.simulate.planned import EVERY_SECOND, Cadence, PlannerPolicy, hpa_pool, native_pool
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
 from controller.simulate.score import reversals
-from controller.simulate.trace import TraceTask, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Action, Answer, PoolRun, Seen, World, run
 from support.examples import scaled
 

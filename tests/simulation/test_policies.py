@@ -12,7 +12,7 @@ from controller.simulate.policies import (
     Native,
 )
 from controller.simulate.score import Score, score
-from controller.simulate.trace import TraceTask, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Action, World, run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.simulate.trace import PoolBy, TraceTask, TraceError, parse_trace, read_trace
+from controller.simulate.trace import PoolBy, TraceError, TraceTask, parse_trace, read_trace
 
 HEADER = "arrival_s,tenant,role,input_tokens,output_tokens,service_s\n"
 TEXT = HEADER + "1.5,acme,writer,10,2,3.25\n2,acme,coder,,,4\n2,beta,writer,,,5\n"

@@ -10,7 +10,7 @@ from controller.planning.demand.advice import PROMPT
 from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Native, Static
 from controller.simulate.score import percentile, reversals, score
-from controller.simulate.trace import TraceTask, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, Seen, World, run
 
 

@@ -41,7 +41,7 @@ class FakeIntents:
         self.now = StoredIntents(read=True)
         self._callback: Callable[[Collection[Scope]], None] = lambda _: None
 
-    def standing(self) -> StoredIntents:
+    def stored(self) -> StoredIntents:
         return self.now
 
     async def first_read(self) -> None:

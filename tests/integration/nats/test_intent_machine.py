@@ -154,7 +154,7 @@ class Operators(RuleBasedStateMachine):
     async def _followed(self) -> None:
         """A bucket that is only followed comes to the same intents."""
         async with asyncio.timeout(5.0):
-            while self._board.standing().in_force() != self._expected():
+            while self._board.stored().in_force() != self._expected():
                 await asyncio.sleep(0.002)
 
     async def _end(self) -> None:

@@ -37,17 +37,17 @@ async def test_stored_intents_and_each_change_are_seen(
     await desk.put(PIN, replaces=None)
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        assert seen.board.standing().in_force() == Intents(pins=(PIN,))
+        assert seen.board.stored().in_force() == Intents(pins=(PIN,))
         await desk.put(FREEZE, replaces=None)
         pause = await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().in_force().pauses)
-        assert seen.board.standing().in_force() == Intents(
+        await until(lambda: seen.board.stored().in_force().pauses)
+        assert seen.board.stored().in_force() == Intents(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
         await desk.withdraw(IntentKind.PAUSE, PAUSE.scope, replaces=pause)
-        await until(lambda: not seen.board.standing().in_force().pauses)
+        await until(lambda: not seen.board.stored().in_force().pauses)
     assert seen.concerned == [RESEARCH, Scope(), PAUSE.scope, PAUSE.scope]
-    assert await read_intents(kv) == seen.board.standing()
+    assert await read_intents(kv) == seen.board.stored()
 
 
 async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
@@ -58,12 +58,12 @@ async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
     assert (await read_intents(kv)).in_force() == Intents()
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        assert seen.board.standing().read
-        assert seen.board.standing().lost_at is None
+        assert seen.board.stored().read
+        assert seen.board.stored().lost_at is None
         streams = await session.request("$JS.API.STREAM.NAMES", b"", 5.0)
         assert b"KV_" not in streams
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
 
 
 async def test_intents_that_cannot_be_read_stay_even_past_their_end(
@@ -74,14 +74,14 @@ async def test_intents_that_cannot_be_read_stay_even_past_their_end(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await IntentDesk(kv).put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().intents.pauses)
+        await until(lambda: seen.board.stored().intents.pauses)
         server.kill()
-        await until(lambda: seen.board.standing().lost_at)
-        [pause] = seen.board.standing().in_force().pauses
+        await until(lambda: seen.board.stored().lost_at)
+        [pause] = seen.board.stored().in_force().pauses
         assert pause.until is None
         server.start()
-        await until(lambda: seen.board.standing().lost_at is None)
-        assert seen.board.standing().in_force().pauses == (PAUSE,)
+        await until(lambda: seen.board.stored().lost_at is None)
+        assert seen.board.stored().in_force().pauses == (PAUSE,)
 
 
 async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_back(
@@ -92,12 +92,12 @@ async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_bac
     desk = IntentDesk(bucket(await connect(server.url)))
     async with following(session, kv) as seen:
         pin = await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
         assert session._client is not None
         await session._client.close()
         await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
         await desk.put(FREEZE, replaces=None)
-        await until(lambda: seen.board.standing().intents == Intents(freezes=(FREEZE,)))
+        await until(lambda: seen.board.stored().intents == Intents(freezes=(FREEZE,)))
 
 
 async def test_after_a_lost_message_all_intents_are_read_again(
@@ -118,13 +118,13 @@ async def test_after_a_lost_message_all_intents_are_read_again(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
         drop.set()
         await desk.put(FREEZE, replaces=None)
         await until(lambda: not drop.is_set())
         await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().intents.pauses)
-        assert seen.board.standing().intents == Intents(
+        await until(lambda: seen.board.stored().intents.pauses)
+        assert seen.board.stored().intents == Intents(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
 
@@ -142,10 +142,10 @@ async def test_a_silent_consumer_is_replaced(
         answer = await session.request(names, b"", 5.0)
         name = answer.partition(b'"consumers":["')[2].partition(b'"')[0].decode()
         await session.request(f"$JS.API.CONSUMER.DELETE.{kv.stream}.{name}", b"", 5.0)
-        await until(lambda: seen.board.standing().lost_at)
-        await until(lambda: seen.board.standing().lost_at is None)
+        await until(lambda: seen.board.stored().lost_at)
+        await until(lambda: seen.board.stored().lost_at is None)
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
 
 
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
@@ -189,13 +189,13 @@ async def test_a_bucket_that_went_back_in_time_is_not_believed(
         async with following(session, kv) as seen:
             await seen.board.first_read()
             await desk.put(FREEZE, replaces=None)
-            await until(lambda: seen.board.standing().intents.freezes)
+            await until(lambda: seen.board.stored().intents.freezes)
             server.stop()
             shutil.rmtree(store)
             older.rename(store)
             server.start()
-            await until(lambda: "went back in time" in seen.board.standing().detail)
-            standing = seen.board.standing()
+            await until(lambda: "went back in time" in seen.board.stored().detail)
+            standing = seen.board.stored()
             assert "its last revision is 1, 2 was seen before" in standing.detail
             assert standing.in_force() == Intents(pins=(PIN,), freezes=(FREEZE,))
     finally:
@@ -241,11 +241,11 @@ async def test_a_pin_that_is_overwritten_with_nonsense_stays_as_it_was(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         revision = await kv.put("intent.pin.acme.research", b"?", expected=revision)
-        await until(lambda: seen.board.standing().faults)
-        assert seen.board.standing().intents == Intents(pins=(PIN,))
+        await until(lambda: seen.board.stored().faults)
+        assert seen.board.stored().intents == Intents(pins=(PIN,))
         await delete(kv, "intent.pin.acme.research", expected=revision)
-        await until(lambda: not seen.board.standing().faults)
-        assert seen.board.standing().intents == Intents()
+        await until(lambda: not seen.board.stored().faults)
+        assert seen.board.stored().intents == Intents()
 
 
 async def test_the_second_of_two_operators_is_told_who_and_when(

@@ -89,7 +89,7 @@ async def test_a_user_with_the_rights_of_the_readme_lacks_none(
             await seen.board.first_read()
             desk = IntentDesk(bucket(free))
             await desk.put(Pin(pool="acme/a", replicas=1), replaces=None)
-            await until(lambda: seen.board.standing().intents.pins)
+            await until(lambda: seen.board.stored().intents.pins)
             [consumer] = await js.consumers_info("KV_agentdash")
             assert consumer.name.startswith("agentdash-")
 

@@ -287,17 +287,30 @@ async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
     assert finding.text == "intent.freeze: what is written there cannot be read"
 
 
-async def test_an_intent_for_nobody_is_named_while_it_is_in_force() -> None:
+async def test_an_intent_for_a_name_that_the_fleet_does_not_have_is_a_warning() -> None:
     world = Harness(OTHER, replicas=1)
     typo = Pin(pool="acme/browzer", replicas=2)
-    stranger = Pause(scope=Scope(tenant="globex"))
+    stranger = Pause(scope=Scope(tenant="acmee"))
     ended = Freeze(scope=Scope(pool="acme/gone"), until=START - 1)
+    ends = Freeze(scope=Scope(pool="acme/broser"), until=START + 60)
     good = Freeze(scope=Scope(tenant="acme"))
     world.intents.now = StoredIntents(
-        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, good)), read=True
+        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, ends, good)), read=True
     )
     async with world.running():
-        assert await findings(world, "intents") == [
-            "the pin of acme/browzer has no effect: the fleet file does not have it",
-            "the pause of tenant globex has no effect: the fleet file does not have it",
+        found = [each for each in (await world.snapshot()).findings if each.subject == "intents"]
+        assert [finding.text for finding in found] == [
+            (
+                "the pin of acme/browzer has no effect: the fleet has no pool acme/browzer;"
+                " nearest: acme/browser"
+            ),
+            "the pause of tenant acmee has no effect: the fleet has no tenant acmee; nearest: acme",
+            (
+                "the freeze of acme/broser protects nothing: the fleet has no pool acme/broser;"
+                " nearest: acme/browser"
+            ),
         ]
+        assert {finding.severity for finding in found} == {Severity.WARNING}
+        await world.clock.advance(61.0)
+        kinds = {each.kind for each in (await world.snapshot()).findings}
+        assert kinds == {"pin acme/browzer", "pause tenant acmee"}
