@@ -112,13 +112,13 @@ class Rows:
     __slots__ = (
         "_shares",
         "_soft",
-        "_tariff",
         "_units",
         "fair",
         "left",
         "passes",
         "profile_of",
         "profiles",
+        "tariff",
     )
 
     def __init__(
@@ -129,7 +129,7 @@ class Rows:
         short: frozenset[int],
     ) -> None:
         """The rows with all they have; `short` are those that may refuse."""
-        self._tariff, self.profile_of = tariff, profile_of
+        self.tariff, self.profile_of = tariff, profile_of
         self.left = list(supply.left)
         self._soft = supply.soft
         self.passes = set(short & supply.first_passes)
@@ -153,7 +153,7 @@ class Rows:
         """
         found = self._shares.get(number)
         if found is None:
-            uses = dict(self._tariff.profiles[number].everywhere.takes)
+            uses = dict(self.tariff.profiles[number].everywhere.takes)
             parts = [uses.get(row, 0) // divide * by for row, divide, by in self._units]
             found = self._shares[number] = tuple(parts) or (1,)
         return found
@@ -166,12 +166,12 @@ class Rows:
     def use(self, pool: int, row: int) -> int:
         """What one replica of a pool takes of a row at the most."""
         everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([_of(draw.takes, row) for draw in (everywhere, *flavors)])
+        return max([use_of(draw.takes, row) for draw in (everywhere, *flavors)])
 
     def need(self, pool: int, row: int) -> int:
         """What must be left of a row for one replica more of a pool."""
         everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([_of(draw.strict, row) for draw in (everywhere, *flavors)])
+        return max([use_of(draw.strict, row) for draw in (everywhere, *flavors)])
 
     def give(self, pool: int, *, strict: bool) -> int:
         """Take one replica's use from every row, or name the row that refuses: its index."""
@@ -251,7 +251,7 @@ class Rows:
         return set()
 
 
-def _of(uses: Uses, row: int) -> int:
+def use_of(uses: Uses, row: int) -> int:
     """What is used of a row."""
     for number, use in uses:
         if number == row:
