@@ -68,8 +68,9 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     alone: dict[int, Alone] = {}
     results: dict[int, Result] = {}
     overrides, planned_at = Overrides(intents), _planned_at(memory, now)
+    is_ours = kept is not None and memory.pools is kept.memories
     for number in changes.again:
-        pool, seen = terms.pools[terms.sharing.pools[number].key], changes.seen[number]
+        pool, seen = terms.numbered[number], changes.seen[number]
         before = memory.pools.get(pool.pool.key)
         if seen is None:
             continue
@@ -78,8 +79,8 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
             continue
         moment = Moment(now)
         override = overrides.of(pool, workload.annotations, moment)
-        past = _past(before, workload, pool, moment)
-        given = PoolInput(pool, seen, workload, past, override, planned_at)
+        past = _past(before, workload, pool, moment, is_ours=is_ours)
+        given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
         # 1. recommend: each pool for itself; demand, activation, windows, rates, cooldown
         demand = demand_of(given, moment)
         recommendation = recommend(given, demand, moment)
@@ -121,12 +122,20 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
 
 
 def _past(
-    memory: PoolMemory | None, workload: Workload, pool: PoolTerms, moment: Moment
+    memory: PoolMemory | None,
+    workload: Workload,
+    pool: PoolTerms,
+    moment: Moment,
+    *,
+    is_ours: bool,
 ) -> PoolMemory:
-    """The memory to begin with: none of it lies ahead, and the last write is judged."""
+    """The memory to begin with: none of it lies ahead, as none does that `is_ours`, left by the
+    plan before; and the last write is judged.
+    """
     if memory is None:
         memory = begun_memory(workload.replicas, moment.now)
-    memory = not_ahead(memory, moment.now)
+    elif not is_ours:
+        memory = not_ahead(memory, moment.now)
     return confirmed(memory, workload, pool.pool.behavior, moment)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import inf
-from typing import NamedTuple
+
+import msgspec
 
 from controller.model.decision import Code, Decision, Gate, Plan, Reason
 from controller.model.ids import PoolKey
@@ -31,7 +32,7 @@ from controller.planning.step.room import Grown
 from controller.planning.targets import Targets
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """A pool whose target, or the room for it, is not as in the plan before."""
 
     number: int
@@ -43,11 +44,11 @@ class Pending(NamedTuple):
 
 def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
     """The pools whose steps 4 and 5 have to be worked out."""
-    alone, kept = begun.alone, begun.kept
+    alone, kept, entries = begun.alone, begun.kept, targets.entries
     for number, target in targets.targets.items():
-        one, entry = alone.get(number), targets.entries.get(number)
-        if one is None or entry is None:
-            before = None if kept is None else kept.results[number]
+        one, entry = alone.get(number), entries.get(number)
+        if (one is None or (entries and entry is None)) and kept is not None:
+            before = kept.results[number]
             if before is not None:
                 one, entry = one or before.alone, entry or before.entry
         if one is not None:

@@ -47,6 +47,13 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
         and not changes.is_partial
     ):
         decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
+    if not (scarcity.rows or scarcity.restrained or scarcity.unreadable):
+        free = {
+            number: Target(one.limits.replicas, one.limits.bound)
+            for number, one in decided.items()
+            if number not in changes.fixed and number not in unknown
+        }
+        return Targets(scarcity, None, {}, free)
     entries = {
         number: entry_of(
             sharing.pools[number],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from controller.planning.allocation.baseline import Baseline, owed
 from controller.planning.allocation.field import Field
@@ -20,7 +20,6 @@ def divide(
     asks: Asks,
     rows: Rows,
     owners: Owners,
-    memo: dict[int, tuple[object, Any]],
     policy: SharingPolicy = DEFAULT_POLICY,
 ) -> Division:
     """What each pool gets of these rows, which are drawn on.
@@ -30,7 +29,7 @@ def divide(
     pool with the least per weight; among equals the pool that runs already, then the larger weight,
     then the first by number.
     """
-    filling = Filling(field, asks.current, rows, owners, memo)
+    filling = Filling(field, asks.current, rows, owners)
     for pool in sorted(asks.fixed):
         # a pool that a gate holds has what it has, so that no other pool is given that
         filling.have[pool] = asks.current[pool]

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TypeAlias
 
 from controller.planning.allocation.field import Field
 from controller.planning.allocation.owners import Owners
 from controller.planning.allocation.rows import GRANTED, Rows
+
+Measured: TypeAlias = tuple[list[int], dict[int, tuple[int, ...]]]
+"""What a tenant has of each fair row, and what a replica of each pool adds."""
 
 
 class Filling:
@@ -23,19 +26,11 @@ class Filling:
     `current` is what each pool runs.
     """
 
-    __slots__ = ("current", "field", "have", "memo", "owners", "refused_by", "rows")
+    __slots__ = ("current", "field", "have", "owners", "refused_by", "rows")
 
-    def __init__(
-        self,
-        field: Field,
-        current: Sequence[int],
-        rows: Rows,
-        owners: Owners,
-        memo: dict[int, tuple[object, Any]],
-    ) -> None:
+    def __init__(self, field: Field, current: Sequence[int], rows: Rows, owners: Owners) -> None:
         self.field = field
         self.owners = owners
-        self.memo = memo
         self.current = current
         self.rows = rows
         self.have = [0] * len(field.tenant_of)
@@ -72,9 +67,7 @@ class Filling:
                     total[number] += part * counted
         return total
 
-    def measure(
-        self, tenant: int, pools: Sequence[int], above: Sequence[int] | None
-    ) -> tuple[list[int], dict[int, tuple[int, ...]]]:
+    def measure(self, tenant: int, pools: Sequence[int], above: Sequence[int] | None) -> Measured:
         """What a tenant has of the fair rows, and what a replica of each of these pools adds; of
         the rows only those that can come to be the tenant's largest part.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from controller.planning.allocation.field import Field
 from controller.planning.allocation.tariff import Draw, Tariff
@@ -13,14 +13,18 @@ NOBODY: Final = -2
 
 
 class Owners(NamedTuple):
-    """`rows_of`: the rows that a tenant's pools draw on, by tenant. `owner_of`: the only tenant that
-    draws on a row, or `SEVERAL`, or `NOBODY`, by row. `simple`: whether a tenant's pools draw the
-    same wherever they run, by tenant.
+    """Who draws on what, by tenant or by row.
+
+    - `rows_of`: the rows that a tenant's pools draw on. `simple`: whether they draw the same
+      wherever they run.
+    - `owner_of`: the only tenant that draws on a row, or `SEVERAL`, or `NOBODY`.
+    - `known`: what the division before has worked out of a tenant, with what that depends on.
     """
 
     rows_of: list[frozenset[int]]
     owner_of: list[int]
     simple: list[bool]
+    known: dict[int, tuple[object, Any]]
 
 
 def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners:
@@ -39,7 +43,7 @@ def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners
             owner_of[row] = tenant if owner_of[row] == NOBODY else SEVERAL
         rows_of.append(frozenset(rows))
         simple.append(not flavored)
-    return Owners(rows_of, owner_of, simple)
+    return Owners(rows_of, owner_of, simple, {})
 
 
 def same_rows(tariff: Tariff, one: int, other: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.filling import Filling, Measured
 from controller.planning.allocation.order import Order
 from controller.planning.allocation.rows import GRANTED, use_of
 from controller.planning.allocation.tariff import Uses
@@ -54,28 +54,28 @@ def prospect_of(
 
     That of the division before is returned where nothing that it depends on has changed.
     """
-    field, rows = filling.field, filling.rows
-    tenant = field.tenant_of[pools[0]]
-    drawn, shares = filling.measure(tenant, pools, above)
+    rows, known = filling.rows, filling.owners.known
+    tenant = filling.field.tenant_of[pools[0]]
+    measured = filling.measure(tenant, pools, above)
     given = (
         pools,
-        list(map(filling.have.__getitem__, pools)),
-        list(map(goal.__getitem__, pools)),
-        list(map(filling.current.__getitem__, pools)),
-        list(map(rows.profile_of.__getitem__, pools)),
+        *(
+            list(map(column.__getitem__, pools))
+            for column in (filling.have, goal, filling.current, rows.profile_of)
+        ),
         None if above is None else list(map(above.__getitem__, pools)),
         [(row, rows.left[row]) for row in own],
         shared,
         strict,
-        drawn,
-        shares,
+        measured,
     )
-    known = filling.memo.get(tenant)
-    if known is not None and known[0] == given:
-        return known[1]
-    prospect = _prospect(filling, pools, goal, above, own=own, shared=shared, strict=strict)
-    filling.memo[tenant] = given, prospect
-    return prospect
+    if tenant not in known or known[tenant][0] != given:
+        made = _prospect(
+            filling, pools, goal, above, own=own, shared=shared, strict=strict, measured=measured
+        )
+        known[tenant] = given, made
+    found: Prospect = known[tenant][1]
+    return found
 
 
 def _prospect(
@@ -87,10 +87,8 @@ def _prospect(
     own: Collection[int],
     shared: Collection[int],
     strict: bool,
+    measured: Measured,
 ) -> Prospect:
-    """The next events of one tenant's pools. `own` are the rows that may refuse and on which no
-    other tenant draws, `shared` those on which others do.
-    """
     rows, pool_at = filling.rows, filling.field.pool_at
     order = Order(filling, pools, goal, above)
     order.head()
@@ -102,7 +100,7 @@ def _prospect(
     return Prospect(
         pools=events.pools,
         refused_by=events.refused_by,
-        due=_due(filling, events, pools, above),
+        due=_due(filling, events, pools, measured),
         drawn={
             row: _sums(events, {pool: use_of(uses[pool], row) for pool in pools}, 0)
             for row in shared
@@ -167,12 +165,9 @@ def _on(uses: Uses, rows: Collection[int]) -> Uses:
     return tuple([use for use in uses if use[0] in rows])
 
 
-def _due(
-    filling: Filling, events: _Events, pools: Sequence[int], above: Sequence[int] | None
-) -> list[int]:
-    field = filling.field
+def _due(filling: Filling, events: _Events, pools: Sequence[int], measured: Measured) -> list[int]:
+    field, (drawn, shares) = filling.field, measured
     tenant = field.tenant_of[pools[0]]
-    drawn, shares = filling.measure(tenant, pools, above)
     columns = [
         _sums(events, {pool: shares[pool][number] for pool in pools}, begin)
         for number, begin in enumerate(drawn)

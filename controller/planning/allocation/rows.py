@@ -163,15 +163,9 @@ class Rows:
         found = self._shares.get(number)
         return max(self.share(number) if found is None else found)
 
-    def use(self, pool: int, row: int) -> int:
-        """What one replica of a pool takes of a row at the most."""
-        everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([use_of(draw.takes, row) for draw in (everywhere, *flavors)])
-
-    def need(self, pool: int, row: int) -> int:
-        """What must be left of a row for one replica more of a pool."""
-        everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([use_of(draw.strict, row) for draw in (everywhere, *flavors)])
+    def most(self, pool: int, row: int) -> tuple[int, int]:
+        """What one replica of a pool takes of a row at the most, and what must be left for it."""
+        return self.tariff.most(self.profile_of[pool], row)
 
     def give(self, pool: int, *, strict: bool) -> int:
         """Take one replica's use from every row, or name the row that refuses: its index."""

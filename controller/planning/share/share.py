@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from controller.model.decision import Bound, Code, Number, Reason
 from controller.model.fleet import Pool
@@ -42,7 +42,6 @@ class _Parts(NamedTuple):
     profile_of: list[int]
     supply: RowSupply
     owners: Owners
-    memo: dict[int, tuple[object, Any]]
     wanted: Wanted
     asks: Asks
 
@@ -61,7 +60,6 @@ class Shared(NamedTuple):
     profile_of: list[int]
     supply: RowSupply
     owners: Owners
-    memo: dict[int, tuple[object, Any]]
     wanted: Wanted
     asks: Asks
     division: Division
@@ -155,7 +153,6 @@ def _anew(
         profile_of=profile_of,
         supply=supply_of(tariff, rows),
         owners=owners_of(field, tariff, profile_of),
-        memo={},
         wanted=Wanted(len(rows)),
         asks=_asks(sharers),
     )
@@ -207,7 +204,6 @@ def _again(
         profile_of=profile_of,
         supply=supply,
         owners=owners or owners_of(field, tariff, profile_of),
-        memo=kept.memo,
         wanted=wanted,
         asks=asks._replace(fixed=frozenset(fixed)),
     )
@@ -219,7 +215,7 @@ def _divided(field: Field, parts: _Parts) -> Shared:
     if not short:
         return Shared(*parts, division=without_refusals(parts.asks))
     accounts = Rows(parts.supply, parts.tariff, parts.profile_of, short)
-    return Shared(*parts, division=divide(field, parts.asks, accounts, parts.owners, parts.memo))
+    return Shared(*parts, division=divide(field, parts.asks, accounts, parts.owners))
 
 
 def _uses(terms: SharingTerms, known: KnownUses, pool: Pool, sharer: Sharer) -> ReplicaUses:
