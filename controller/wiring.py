@@ -30,7 +30,7 @@ from controller.model.snapshot import Link, Role
 from controller.model.tick import VERSION as TICK_VERSION
 from controller.model.tick import Tick
 from controller.planning.planner import plan
-from controller.planning.resume import resumed
+from controller.planning.remember.resume import resumed
 from controller.ports import MetricSource
 from controller.sources.jetstream import JetStreamSource
 from controller.sources.prometheus import PrometheusSource

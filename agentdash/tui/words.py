@@ -17,8 +17,7 @@ def reason_title(code: Code) -> str:
 
 def reason_sentence(reason: Reason, at: float) -> str:
     """What the rule saw and did, as one sentence."""
-    del at  # the durations in a reason were computed at that time already
-    return explain.sentence(reason)
+    return explain.sentence(reason, at)
 
 
 def last_sentence(decision: Decision, at: float) -> str:

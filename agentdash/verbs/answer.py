@@ -40,8 +40,9 @@ def show_plan(settings: Settings, options: Options) -> ExitCode:
         decisions = decided.plan.decisions
         found = [(pool, decisions[pool.key]) for pool in pools if pool.key in decisions]
         if options.as_json:
-            reports = tuple(pool_report(pool, decision) for pool, decision in found)
-            return encode_report(plan_report(decided.tick.now, reports))
+            at = decided.tick.now
+            reports = tuple(pool_report(pool, decision, at) for pool, decision in found)
+            return encode_report(plan_report(at, reports))
         return plan_table(decided.tick.now, [decision for _, decision in found])
 
     return _show(settings, pools, options, tell)
@@ -63,7 +64,10 @@ def show_why(settings: Settings, names: Sequence[str], options: Options) -> Exit
             if pool.key in decisions
         ]
         if options.as_json:
-            return encode_report(plan_report(now, tuple(pool_report(*each) for each in found)))
+            reports = tuple(
+                pool_report(pool, decision, now, without) for pool, decision, without in found
+            )
+            return encode_report(plan_report(now, reports))
         return "\n\n".join(why_table(now, decision, without) for _, decision, without in found)
 
     return _show(settings, pools, options, tell)

@@ -26,7 +26,8 @@ def plan_table(at: float, decisions: Sequence[Decision]) -> str:
     pools = "1 pool" if len(decisions) == 1 else f"{len(decisions):,} pools"
     lines = [f"{moment(at)}  {changing:,} of {pools} would change, nothing is written"]
     if decisions:
-        lines += ["", *_aligned([_HEADINGS, *map(_row, decisions)])]
+        rows = [_row(decision, at) for decision in decisions]
+        lines += ["", *_aligned([_HEADINGS, *rows])]
     return "\n".join(lines)
 
 
@@ -45,7 +46,7 @@ def why_table(at: float, decision: Decision, without: Iterable[Counterfactual]) 
         _rule("STEP", "INPUT", "REPLICAS"),
     ]
     for reason in decision.reasons:
-        first, *rest = wrap(sentence(reason), _INPUT_WIDTH) or [""]
+        first, *rest = wrap(sentence(reason, at), _INPUT_WIDTH) or [""]
         value = "" if reason.value is None else _count(reason.value)
         lines.append(_rule(title(reason.code), first, value))
         lines += [_rule("", text, "") for text in rest]
@@ -60,7 +61,7 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _row(decision: Decision) -> tuple[str, ...]:
+def _row(decision: Decision, at: float) -> tuple[str, ...]:
     bound = decision.bound.value
     return (
         decision.pool,
@@ -69,7 +70,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
         _count(decision.recommendation),
         _count(decision.demand),
         bound if decision.gate is None else f"{bound} ({_spoken(decision.gate)})",
-        headline(decision),
+        headline(decision, at),
     )
 
 

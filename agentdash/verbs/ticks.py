@@ -17,6 +17,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.text import clean
 from controller.model.tick import Tick, TickError, decode_tick
+from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 
 STDIN: Final = "-"
@@ -54,14 +55,14 @@ def decide(fleet: Fleet, ticks: Iterable[Tick], *, fresh: bool = False) -> Itera
 
     A tick's own memory replaces that, unless `fresh`; its intents are those in force, or none.
     """
-    memory = Memory()
+    memory, kept, terms = Memory(), None, compile_fleet(fleet)
     for tick in ticks:
         if tick.memory is not None and not fresh:
             memory = tick.memory
         intents = tick.intents or Intents()
-        result, after = plan(tick.observation, fleet, intents, memory, tick.now)
-        yield Decided(tick, result, memory, intents)
-        memory = after
+        planned = plan(tick.observation, terms, intents, memory, tick.now, kept)
+        yield Decided(tick, planned.plan, memory, intents)
+        memory, kept = planned.memory, planned.kept
 
 
 def _checked(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Tick]:

@@ -20,7 +20,7 @@ _WHAT_TO_DO: Final[Mapping[Code, str]] = {
 }
 
 
-def decision_findings(decisions: Iterable[Decision]) -> Iterator[Found]:
+def decision_findings(decisions: Iterable[Decision], now: float) -> Iterator[Found]:
     """One for each reason that calls for somebody, of the kind of its code: what is the matter, and
     what to do.
     """
@@ -28,5 +28,5 @@ def decision_findings(decisions: Iterable[Decision]) -> Iterator[Found]:
         for reason in decision.reasons:
             advice = _WHAT_TO_DO.get(reason.code)
             if advice is not None:
-                text = f"{sentence(reason)}; {advice}"
+                text = f"{sentence(reason, now)}; {advice}"
                 yield Severity.WARNING, decision.pool, reason.code.value, text

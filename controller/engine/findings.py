@@ -16,7 +16,7 @@ from controller.model.observation import (
 from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
-from controller.planning.gates import NOT_STARTING
+from controller.planning.gate.gate import NOT_STARTING
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})

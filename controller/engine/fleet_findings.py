@@ -7,11 +7,10 @@ from typing import Final
 
 from controller.engine.findings import Found
 from controller.model.decision import Decision
-from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.settings import Notice
 from controller.model.snapshot import Severity
-from controller.planning.spending import alerts
+from controller.planning.share.spending import CostTerms, cost_alerts
 
 FLEET_FILE: Final = "fleet file"
 
@@ -22,9 +21,9 @@ def file_findings(notices: Iterable[Notice]) -> Iterator[Found]:
         yield Severity.INFO, FLEET_FILE, notice.path, str(notice)
 
 
-def cost_findings(fleet: Fleet, decisions: Mapping[PoolKey, Decision]) -> Iterator[Found]:
+def cost_findings(costs: CostTerms, decisions: Mapping[PoolKey, Decision]) -> Iterator[Found]:
     """One for each tenant whose pools are planned to cost its alert or more."""
-    for alert in alerts(fleet, decisions):
+    for alert in cost_alerts(costs, decisions):
         text = (
             f"planned at {float(alert.usd_per_hour):,.2f} USD per hour, at or above its alert of "
             f"{alert.usd_alert:,}"

@@ -13,7 +13,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.kept import Standing
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
-from controller.planning.resume import resumed
+from controller.planning.remember.resume import resumed
 from controller.ports import Clock, IntentStore, MemoryStore, StoreConflictError, StoreError
 
 log = logging.getLogger(__name__)

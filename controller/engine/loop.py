@@ -22,10 +22,11 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
-from controller.planning.history import unasked
-from controller.planning.overrides import concerns
-from controller.planning.scarcity import is_shared
-from controller.planning.slack import Slack
+from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.given.overrides import concerns
+from controller.planning.kept import Kept
+from controller.planning.planner import Planned
+from controller.planning.remember.asks import without_writes
 from controller.ports import (
     Actuator,
     Clock,
@@ -44,7 +45,7 @@ SETTLE_S: Final = 5.0
 COALESCE_S: Final = 0.02
 """Snapshots nearer to each other than this are one: a burst of writes is shown once."""
 
-Planner = Callable[[Observation, Fleet, Intents, Memory, float], tuple[Plan, Memory]]
+Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
 
 
 class Engine:
@@ -96,11 +97,11 @@ class Engine:
             usage=usage,
             metrics=metrics,
         )
+        self._terms = compile_fleet(fleet)
         self._memory = Memory()
+        self._kept: Kept | None = None
         self._decisions: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
-        self._whole = Observation()
-        self._slack: Slack | None = None
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._due: dict[PoolKey, bool] = {}
@@ -147,21 +148,23 @@ class Engine:
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
-        pools = [self._pools[key] for key in sorted(due)]
-        # where something is short, what one pool is given another may lack: all are decided then
-        self._tick(pools if self._may_be_alone(pools) else self._fleet.pools)
+        self._tick([self._pools[key] for key in sorted(due)])
 
     def _tick(self, pools: Collection[Pool]) -> None:
         """One pass over these pools, on what is known now; never waits, so its view is one."""
         # 1 observe
         observation = self._observe(pools)
-        if len(pools) == len(self._fleet.pools):
-            self._whole, self._slack = observation, None
         # 2 plan
-        memory = unasked(self._memory) if self._actuator is None else self._memory
-        plan, self._memory = self._plan(
-            observation, self._fleet, self._keeper.intents(), memory, self._clock.now()
+        memory = without_writes(self._memory) if self._actuator is None else self._memory
+        planned = self._plan(
+            observation,
+            self._terms,
+            self._keeper.intents(),
+            memory,
+            self._clock.now(),
+            self._kept,
         )
+        plan, self._memory, self._kept = planned
         self._decisions.update(plan.decisions)
         # 3 actuate
         self._hands.begin(plan.decisions.values())
@@ -172,14 +175,6 @@ class Engine:
         # 5 publish
         self._scene.saw(observation)
         self._publish_soon()
-
-    def _may_be_alone(self, pools: Collection[Pool]) -> bool:
-        """Whether nothing that these pools could want is short, by the last view of all."""
-        if not is_shared(self._fleet, self._whole):
-            return True
-        if self._slack is None:
-            self._slack = Slack(self._fleet, self._whole, self._decisions, self._clock.now())
-        return self._slack.take(pools)
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
         """Subscribe for the pools at zero first: only a LIST asked after that certifies a zero."""

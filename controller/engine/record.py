@@ -44,7 +44,7 @@ class Recorder:
         """
         before = self.decisions
         for decision in plan.decisions.values():
-            self._sound(decision)
+            self._sound(decision, plan.at)
             if not decision.changes:
                 self._pending.pop(decision.pool, None)
                 continue
@@ -54,13 +54,13 @@ class Recorder:
             self._pending[decision.pool] = change
             self.decisions += 1
             if not self._writes:
-                log.info("would scale", extra=_fields(decision))
+                log.info("would scale", extra=_fields(decision, plan.at))
         return self.decisions > before
 
-    def _sound(self, decision: Decision) -> None:
+    def _sound(self, decision: Decision, at: float) -> None:
         """Log what calls for somebody, once for as long as it goes on."""
         known = self._alarms.pop(decision.pool, frozenset())
-        found = {kind: text for _, _, kind, text in decision_findings((decision,))}
+        found = {kind: text for _, _, kind, text in decision_findings((decision,), at)}
         for kind, text in found.items():
             if kind not in known:
                 log.warning(
@@ -76,20 +76,20 @@ class Recorder:
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
         if outcome.kind is OutcomeKind.CONFLICT:
-            log.debug("overtaken", extra=_fields(decision))
+            log.debug("overtaken", extra=_fields(decision, write.at))
             return
         self._events.appendleft(_event(write))
         if outcome.kind is OutcomeKind.APPLIED:
             self.written_count += 1
             self._failures.pop(decision.pool, None)
             self.scaled[decision.pool, direction(decision), trigger(decision)] += 1
-            log.info("scaled", extra=_fields(decision))
+            log.info("scaled", extra=_fields(decision, write.at))
             return
         self.failed_count += 1
         failure = (outcome.kind, outcome.detail)
         if self._failures.get(decision.pool) != failure:
             self._failures[decision.pool] = failure
-            log.warning("not scaled", extra=_fields(decision) | _failure(outcome))
+            log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))
 
     def events(self) -> tuple[ScaleEvent, ...]:
         """The newest first."""
@@ -136,7 +136,7 @@ def _failure(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _fields(decision: Decision) -> dict[str, object]:
+def _fields(decision: Decision, at: float) -> dict[str, object]:
     return {
         "pool": decision.pool,
         "before": decision.current,
@@ -145,6 +145,6 @@ def _fields(decision: Decision) -> dict[str, object]:
         "target": decision.target,
         "bound": decision.bound.value,
         "trigger": trigger(decision),
-        "why": sentence(deciding(decision)),
-        "summary": headline(decision),
+        "why": sentence(deciding(decision), at),
+        "summary": headline(decision, at),
     }

@@ -25,6 +25,7 @@ from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+from controller.planning.share.spending import cost_terms_of
 
 
 class Scene:
@@ -45,6 +46,7 @@ class Scene:
         `notices` what is to be said of the file.
         """
         self._fleet = fleet
+        self._costs = cost_terms_of(fleet)
         self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
         self._name = name
         self._context = context
@@ -104,9 +106,9 @@ class Scene:
                 *notices,
                 *usage_findings(self._tenants, self._refused),
                 *file_findings(self._notices),
-                *cost_findings(self._fleet, decisions),
+                *cost_findings(self._costs, decisions),
                 *model_findings(self._fleet, self._seen),
-                *decision_findings(decisions.values()),
+                *decision_findings(decisions.values(), now),
             ),
             known=self._findings,
             now=now,

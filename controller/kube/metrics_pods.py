@@ -25,10 +25,10 @@ from controller.model.metrics import (
     MeasuredPod,
     MetricSpec,
     ObjectMetric,
-    PodPhase,
     PodReadiness,
     PodsMetric,
     ResourceMetric,
+    StatusPhase,
     TargetType,
     ValueTarget,
 )
@@ -164,8 +164,8 @@ def _is_of_pods(spec: MetricSpec) -> bool:
             return False
 
 
-def _phase(phase: str | None) -> PodPhase:
-    return PodPhase(phase) if phase in set(PodPhase) else PodPhase.UNKNOWN
+def _phase(phase: str | None) -> StatusPhase:
+    return StatusPhase(phase) if phase in set(StatusPhase) else StatusPhase.UNKNOWN
 
 
 def _readiness(conditions: Iterable[wire.Condition]) -> PodReadiness | None:

@@ -50,7 +50,7 @@ from controller.model.metrics import (
 )
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import ExternalSeries
-from controller.planning.measured import reading_name
+from controller.planning.demand.metrics.names import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
 
 REQUESTS_AT_ONCE: Final = 8

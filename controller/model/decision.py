@@ -1,5 +1,5 @@
-"""What was decided and why: numbers, the rule that bound them, and reasons as codes. Prose stands
-in planning/explain.py.
+"""What was decided and why: numbers, the rule that bound them, and reasons as codes. The sentences
+for them are in planning/explain.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ class Code(StrEnum):
     WOKEN = "woken"
     QUEUE_UNKNOWN = "queue_unknown"
     QUEUE_PAUSED = "queue_paused"
-    LEARNED = "learned"
+    LEARNED_NEED = "learned_need"
+    WORTH_STARTING = "worth_starting"
+    WORTH_KEEPING = "worth_keeping"
+    NOT_WORTH_KEEPING = "not_worth_keeping"
+    SURPLUS_HELD = "surplus_held"
     REDELIVERED = "redelivered"
     POISON = "poison"
     METRIC = "metric"
@@ -63,6 +67,7 @@ class Code(StrEnum):
     INACTIVE = "inactive"
     ACTIVATED = "activated"
     ACTIVATED_BY_METRIC = "activated_by_metric"
+    ACTIVATION_FORCED = "activation_forced"
     COOLDOWN = "cooldown"
     ASLEEP = "asleep"
     RESTING = "resting"
@@ -83,6 +88,7 @@ class Code(StrEnum):
     SCHEDULED = "scheduled"
     PAUSED = "paused"
     KEPT_WHILE_PAUSED = "kept_while_paused"
+    PAUSE_UNREADABLE = "pause_unreadable"
     KEPT_BY_ANNOTATION = "kept_by_annotation"
     NO_SHRINKING = "no_shrinking"
     NO_GROWTH = "no_growth"
@@ -94,6 +100,7 @@ class Code(StrEnum):
     BUDGET = "budget"
     BUDGET_SPENT = "budget_spent"
     USAGE_UNKNOWN = "usage_unknown"
+    LIMIT_UNREADABLE = "limit_unreadable"
     COST = "cost"
     COST_ALERT = "cost_alert"
     RATE = "rate"
@@ -108,7 +115,11 @@ class Code(StrEnum):
 
 
 class Reason(Value):
-    """One rule applied: the number after it, and the numbers it used (units in their names)."""
+    """One rule applied: the number after it, and the numbers that it used, units in their names.
+
+    `since`, `until` and names that end in `_at` are Unix seconds: so a reason stays equal while
+    nothing happens.
+    """
 
     code: Code
     value: int | None = None

@@ -10,11 +10,15 @@ from controller.model.value import Value
 
 
 class RecommendationRun(Value):
-    """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds)."""
+    """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds).
+
+    `last_at` is None for the newest run while its recommendation is still given: so a pool whose
+    recommendation does not change keeps the same memory, however often it is planned.
+    """
 
     replicas: int
     first_at: float
-    last_at: float
+    last_at: float | None = None
 
 
 class ScaleChange(Value):
@@ -39,7 +43,7 @@ class Ask(Value):
 
 
 class SetBack(Value):
-    """A size that the plan had set (`ours`) and that somebody else replaced (by `theirs`)."""
+    """A size that the plan had set (`ours`) and that another writer replaced (by `theirs`)."""
 
     ours: int
     theirs: int
@@ -47,8 +51,8 @@ class SetBack(Value):
 
 
 class Repeats(Value):
-    """Nothing but so many messages in flight that were all delivered before, and since when; with
-    the consumer's counters at that time.
+    """Since when a queue has held nothing but the same redelivered messages in flight, and how
+    many; with the consumer's counters at that time.
     """
 
     messages: int
@@ -58,14 +62,22 @@ class Repeats(Value):
 
 
 class PoolMemory(Value):
-    """One pool's past. `since` is when this memory began: before one window has passed nothing is
-    taken away. `failures`: how many plans in a row found a metric with a fallback unreadable,
-    counted as far as the fallback's threshold goes.
+    """What is remembered of one pool. Times are Unix seconds.
 
-    `ours` is the size that the plan set, as long as it stands; `replaced` what somebody made of it,
-    while the plan lets that stand; `set_back` those it wanted otherwise, the newest last.
-    `blind_since`: when its work was last known, None while it is. `repeats`: all that it works on,
-    where that only comes back. `native`: what the rule has learned of it.
+    - `since`: when this memory began. Nothing is taken away before one downward window has passed.
+    - `active_since`: since when the pool has been active, None while it is not; `last_active_at`:
+      when it was active last before that.
+    - `recommendations`: what the rule asked for, oldest first.
+    - `scaled_up`, `scaled_down`: confirmed changes, for the rate policies.
+    - `asked`: a write that is not confirmed yet. `own_zero`: the plan itself scaled to zero.
+    - `ours`: the size that the plan set, while it stands. `replaced`: what another writer made of
+      it, while the plan accepts that. `set_back`: those changes that the plan wanted to undo, the
+      newest last.
+    - `blind_since`: when the pool's work was last known, None while it is known.
+    - `repeats`: the messages in flight, while they are nothing but redeliveries.
+    - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
+      to one more than the fallback's threshold.
+    - `native`: what rule native has learned.
     """
 
     since: float
@@ -82,9 +94,13 @@ class PoolMemory(Value):
     repeats: Repeats | None = None
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
+    active_since: float | None = None
 
 
 class Memory(Value):
-    """The past of every pool."""
+    """The memory of every pool; `planned_at` (Unix seconds) is when the whole fleet was planned
+    last, None where it never was: what is still so counts until then.
+    """
 
     pools: dict[PoolKey, PoolMemory] = msgspec.field(default_factory=dict)
+    planned_at: float | None = None

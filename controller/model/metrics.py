@@ -76,19 +76,8 @@ class ContainerResourceMetric(Value, tag="ContainerResource"):
     target: UtilizationTarget | AverageValueTarget
 
 
-class UnknownMetric(Value, tag="Unknown"):
-    """A metric of a type that nobody can read; it never proposes anything."""
-
-    source: str
-
-
 MetricSpec: TypeAlias = (
-    ExternalMetric
-    | ObjectMetric
-    | PodsMetric
-    | ResourceMetric
-    | ContainerResourceMetric
-    | UnknownMetric
+    ExternalMetric | ObjectMetric | PodsMetric | ResourceMetric | ContainerResourceMetric
 )
 
 
@@ -193,8 +182,8 @@ class MeasuredMetric(Value):
     reading: Reading[MetricValue]
 
 
-class PodPhase(StrEnum):
-    """status.phase of a pod."""
+class StatusPhase(StrEnum):
+    """status.phase of a pod, as the HPA reads it."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -233,7 +222,7 @@ class MeasuredPod(Value):
     """
 
     name: str
-    phase: PodPhase
+    phase: StatusPhase
     deleting: bool = False
     started_at: float | None = None
     readiness: PodReadiness | None = None
@@ -245,7 +234,7 @@ class MeasuredPod(Value):
     def is_serving(self) -> bool:
         """Running and Ready, whether it is being deleted or not."""
         return (
-            self.phase is PodPhase.RUNNING
+            self.phase is StatusPhase.RUNNING
             and self.readiness is not None
             and self.readiness.status is ConditionStatus.TRUE
         )

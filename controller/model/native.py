@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from controller.model.value import Value
 
-# what is read back is bounded here, once, so that the rule may divide and take roots
+# memory is read back through these bounds, so that the rule may divide and take roots
 _MOST: Final = 1e30
 Amount: TypeAlias = Annotated[float, Meta(ge=0.0, le=_MOST)]
 Divisor: TypeAlias = Annotated[float, Meta(ge=1e-9, le=_MOST)]
@@ -18,12 +18,12 @@ Signed: TypeAlias = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
 BINS: Final = 48
 """How many sizes of a move are told apart."""
 FIRST_SERVICE_S: Final = 30.0
-"""What a task takes before any was seen done."""
+"""How long a task is assumed to take before one was seen done."""
 
 
 class Forecast(Value):
-    """What was expected at `at` of one time to ready later: `anchor` slots, and the usual move
-    `scale`; `demand` and `mean` are what they were then.
+    """The forecast made at `at` for one time to ready later: `anchor` slots, give or take `scale`.
+    `demand` and `mean` are what they were when it was made.
     """
 
     at: Amount
@@ -34,35 +34,38 @@ class Forecast(Value):
 
 
 class ArrivalRate(Value):
-    """Two running means of the arrivals (1/s), and how much of each the pool's own past believes.
+    """Two running means of the arrivals (1/s), a fast and a slow one, and how well each predicted.
 
-    `…_told` are the arrivals each would have foretold alone, `…_came` those put down to it: every
-    arrival is divided between the two as they foretold it (expectation maximisation, one arrival at
-    a time).
+    `…_predicted` are the arrivals that each would have predicted alone, `…_observed` those that
+    were attributed to it: every arrival is divided between the two in proportion to their
+    predictions (expectation maximisation, one arrival at a time).
     """
 
     fast: Amount = 0.0
     slow: Amount = 0.0
-    fast_told: Divisor = 20.0
-    fast_came: Amount = 10.0
-    slow_told: Divisor = 20.0
-    slow_came: Amount = 10.0
+    fast_predicted: Divisor = 20.0
+    fast_observed: Amount = 10.0
+    slow_predicted: Divisor = 20.0
+    slow_observed: Amount = 10.0
 
     @property
     def expected(self) -> float:
         """Arrivals a second from now on."""
-        fast = self.fast * self.fast_came / self.fast_told
-        return fast + self.slow * self.slow_came / self.slow_told
+        fast = self.fast * self.fast_observed / self.fast_predicted
+        return fast + self.slow * self.slow_observed / self.slow_predicted
 
 
 class NativeState(Value):
-    """What the rule remembers of one pool; times in the caller's seconds.
+    """What rule native has learned of one pool. Times are the caller's seconds.
 
-    `arrivals` and `completions` are the counters as last seen, `demand` the slots then needed.
-    `mean` and `square_error` in slots; `moved_together` and `moved` are the sums of which the
-    quotient says how much of a deviation lasts; `moves` counts arrivals by how far the demand had
-    moved; `wanted_at` is when the whole pool was last worth keeping. `worth` is how many times the
-    setting's costs count, as learned from who waited; `asked` the replicas last advised.
+    - `arrivals`, `completions`: the counters as last seen. `demand`: the slots needed then.
+    - `mean`, `square_error`: of the demand in slots, and of its forecasts.
+    - `moved_together` by `moved`: how much of a deviation from the mean lasts one time to ready.
+    - `moves`: how many arrivals found the demand moved by how far.
+    - `worked_s` by `worked`: the mean seconds of a task.
+    - `wanted_at`: when all replicas were last worth keeping.
+    - `worth`: the factor on the setting's costs, learned from the arrivals that had to wait.
+    - `asked`: the replicas advised last.
     """
 
     at: Amount
@@ -85,12 +88,17 @@ class NativeState(Value):
 
 
 class NativeMemory(Value):
-    """One pool's past for rule `native`: `learned`, and how the queue was when it was last asked.
+    """One pool's past for rule native: `learned`, and the queue as it was when the rule learned.
 
-    `delivered` and `sequence` are the consumer's and the stream's numbers of the last delivery.
-    `in_flight` is what it is since `in_flight_at`, and `worked_s` the work from `asked_at` to then;
-    `served` counts the tasks seen done; `ready_s` is the time to ready as measured, None until it
-    was. `base`, `start` and `keep` are the advice of `asked_at`.
+    - `asked_at`: when it learned last. `quiet_since`: since when the queue has been the same, None
+      where that is `asked_at`.
+    - `delivered`, `sequence`: the consumer's and the stream's number of the last delivery.
+    - `in_flight`: messages in flight since `in_flight_at`; `worked_s`: the seconds of work from
+      `asked_at` until then.
+    - `served`: tasks seen done, counted as far as it takes to trust them.
+    - `ready_s`: the measured time to ready, None before one was measured.
+    - `base`, `start`, `keep`: the advice of `asked_at`.
+    - `surplus_since`: since when more replicas run than are worth keeping, None while fewer do.
     """
 
     learned: NativeState
@@ -106,3 +114,5 @@ class NativeMemory(Value):
     in_flight: Count = 0
     in_flight_at: Amount = 0.0
     worked_s: Amount = 0.0
+    quiet_since: Amount | None = None
+    surplus_since: Amount | None = None

@@ -10,14 +10,16 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Decision, Gate
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.intents import Intents, Scope
+from controller.model.intents import Intents
+from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory
 from controller.model.observation import ClusterRoom, Observation
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import Resources
 from controller.model.value import Value
-from controller.planning.annotations import PAUSES
-from controller.planning.behavior import REPLICAS_LIMIT
+from controller.planning.compile import compile_fleet
+from controller.planning.given.annotations import PAUSES
+from controller.planning.given.overrides import concerns
 from controller.planning.planner import plan
 
 World: TypeAlias = tuple[Observation, Fleet, Intents]
@@ -46,7 +48,7 @@ def counterfactuals(
     """What each rule that matters to this decision costs it, in the order of `Bound`.
 
     All but `decision` are what it was planned from. A rule matters if the target or `next` would
-    be another without it, or if it is named as the bound: then something else binds just as much.
+    be another without it, or if it is the bound: then another rule limits just as much.
     """
     pool = next((pool for pool in fleet.pools if pool.key == decision.pool), None)
     if pool is None or decision.target is None:
@@ -56,7 +58,9 @@ def counterfactuals(
         without = lifted(bound, pool, *world)
         if all(new is old for new, old in zip(without, world, strict=True)):
             continue
-        other = plan(*without, memory, now)[0].decisions.get(pool.key)
+        seen, changed_fleet, asked = without
+        planned = plan(seen, compile_fleet(changed_fleet), asked, memory, now)
+        other = planned.plan.decisions.get(pool.key)
         if other is None:
             continue
         moves = (other.target, other.next) != (decision.target, decision.next)
@@ -80,7 +84,7 @@ def lifted(
 
     A rule that several pools share (quota, budget, cost, rate, capacity) is lifted for all of them.
     What does not change is returned itself, so where there is no such rule the three are the same
-    objects. `demand` and `baseline` are nobody's rule: nothing can lift them.
+    objects. `demand` and `baseline` are no rules that can be lifted.
     """
     lift = _LIFTS.get(bound)
     world = (observation, fleet, intents)
@@ -122,7 +126,7 @@ def _without_min(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) 
 
 
 def _without_max(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    return seen, _with_pool(fleet, pool, max=REPLICAS_LIMIT), intents
+    return seen, _with_pool(fleet, pool, max=INT32_MAX), intents
 
 
 def _without_schedule(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
@@ -139,7 +143,7 @@ def _without_pin(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) 
 
 
 def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    pauses = tuple(pause for pause in intents.pauses if not _concerns(pause.scope, pool))
+    pauses = tuple(pause for pause in intents.pauses if not concerns(pause.scope, pool))
     return _without_halts(pool, seen), fleet, _changed(intents, pauses=pauses)
 
 
@@ -212,12 +216,6 @@ _LIFTS: Final[Mapping[Bound, Callable[[Pool, Observation, Fleet, Intents], World
         }
     )
 )
-
-
-def _concerns(scope: Scope, pool: Pool) -> bool:
-    if scope.pool is not None:
-        return scope.pool == pool.key
-    return scope.tenant is None or scope.tenant == pool.tenant
 
 
 def _unlimited(reading: Reading[V], unlimited: V) -> Reading[V]:

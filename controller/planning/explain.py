@@ -1,4 +1,4 @@
-"""The one table of prose: what each reason code says, with a reason's own numbers filled in."""
+"""The one table of sentences: what each reason code says, with the reason's numbers filled in."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Final, NamedTuple
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.readings import Why
 from controller.notation.formula_syntax import FormulaFault
-from controller.planning.metrics import Fault
+from controller.planning.demand.metrics.external import MetricFault
 
 UNKNOWN: Final = "?"
 _ABSURD: Final = 1e15
 
 
 class Wording(NamedTuple):
-    """A title for a column or a heading, and a sentence that names the numbers of its reason.
+    """A title for a column or a heading, and a sentence with the numbers of its reason.
 
     In a sentence `{name}` is a number, `{name:noun}` the number with its noun, `{value}` the
-    replicas after the rule, `{blindness}` why a reading is absent and for how long, if that is
-    known, `{outlook}` how long before its reset a budget will be empty, if so, `{holding}` how long
-    what is not worth keeping stays, if it does. A name that ends in `_s` is shown as a duration.
+    replicas after the rule. A name that ends in `_s` is shown as a duration. `{until}`, `{since}`
+    and names that end in `_at` are shown as the time that is left or has passed. `{blindness}` is
+    why a reading cannot be used, and since when, if that is known; `{outlook}` when a budget will
+    be spent, if that is before its reset.
     """
 
     title: str
@@ -34,38 +35,58 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.WOKEN: Wording(
         "Woken by a message",
-        "a message was published {age_s} ago, before the queue was read: {value:replica} or more",
+        "a message was published {since} ago, before the queue was read: {value:replica} or more",
     ),
     Code.QUEUE_UNKNOWN: Wording(
-        "Queue unknown", "the queue's depth is not known ({blindness}): no demand can be given"
+        "Queue unknown", "the queue's depth is not known ({blindness}), so there is no demand"
     ),
     Code.QUEUE_PAUSED: Wording(
-        "Consumer paused", "the consumer is paused: its messages count, yet none is delivered"
+        "Consumer paused", "the consumer is paused: its messages count, but none is delivered"
     ),
-    Code.LEARNED: Wording(
-        "Learned",
-        "{base} for the work there is, {start} worth starting and {keep} worth keeping at"
-        " {arrivals_per_min} arrivals/min, {service_s} a task, {ready_s} to ready{holding}:"
-        " {value:replica}",
+    Code.LEARNED_NEED: Wording(
+        "Needed now",
+        "these messages need {value:replica}: a task takes {service_s},"
+        " and a new replica is ready after {ready_s}",
+    ),
+    Code.WORTH_STARTING: Wording(
+        "Worth starting",
+        "{value:replica}: {base} for these messages, and {likely} more because about"
+        " {arrivals_per_min} tasks arrive per minute and a new replica is ready only after"
+        " {ready_s}",
+    ),
+    Code.WORTH_KEEPING: Wording(
+        "Worth keeping",
+        "{value:replica} run and stay: {start} would do now, but at {arrivals_per_min} tasks per"
+        " minute it costs less to keep up to {keep} than to start them again",
+    ),
+    Code.NOT_WORTH_KEEPING: Wording(
+        "Not worth keeping",
+        "down to {value:replica}: at {arrivals_per_min} tasks per minute, {service_s} each,"
+        " more than that are not worth keeping",
+    ),
+    Code.SURPLUS_HELD: Wording(
+        "Surplus held",
+        "{value:replica}, although only {keep} are worth keeping: a surplus replica goes after"
+        " {hold_s}, in {until}",
     ),
     Code.REDELIVERED: Wording(
         "Redelivered",
         "{redelivered:message} in flight came back after an earlier delivery:"
-        " for such alone no more than {value:replica}",
+        " for these alone no more than {value:replica}",
     ),
     Code.POISON: Wording(
         "Poison",
-        "nothing new, and {redelivered:message} in flight come back again and again"
-        " ({deliveries} deliveries in {age_s}, none acknowledged): they add no replicas",
+        "{redelivered:message} in flight come back again and again and no others wait"
+        " ({deliveries} deliveries in {since}, none acknowledged): they add no replicas",
     ),
     Code.METRIC: Wording(
-        "Metric", "{metric} is {measured}, its target {target} {per}: {value:replica}"
+        "Metric", "{metric} is {measured}, its target is {target} {per}: {value:replica}"
     ),
     Code.METRIC_UNKNOWN: Wording(
-        "Metric unknown", "{metric} is not known ({blindness}): it takes nothing away"
+        "Metric unknown", "{metric} is not known ({blindness}), so it takes nothing away"
     ),
     Code.FALLBACK: Wording(
-        "Fallback", "{metric} is not known ({blindness}): its fallback stands in for it"
+        "Fallback", "{metric} is not known ({blindness}): its fallback is used instead"
     ),
     Code.INACTIVE: Wording(
         "Below activation",
@@ -73,14 +94,18 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.ACTIVATED: Wording(
         "Activated",
-        "{messages:message}, more than the activation of {activation}: at once {value:replica}",
+        "{messages:message}, more than the activation of {activation}: {value:replica} at once",
     ),
     Code.ACTIVATED_BY_METRIC: Wording(
         "Activated",
-        "{metric} is {measured}, more than its activation of {activation}: at once {value:replica}",
+        "{metric} is {measured}, more than its activation of {activation}: {value:replica} at once",
+    ),
+    Code.ACTIVATION_FORCED: Wording(
+        "Forced active",
+        "an annotation of the Deployment forces the pool to be active: {value:replica}",
     ),
     Code.COOLDOWN: Wording(
-        "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {remaining_s}"
+        "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {until}"
     ),
     Code.ASLEEP: Wording("Asleep", "idle for longer than the cooldown of {cooldown_s}: to zero"),
     Code.RESTING: Wording(
@@ -89,11 +114,11 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.STABILIZED_UP: Wording(
         "Stabilised upwards",
-        "{value:replica}, the lowest wish of the last {window_s}; more in {remaining_s}",
+        "{value:replica}, the lowest recommendation of the last {window_s}; more in {until}",
     ),
     Code.STABILIZED_DOWN: Wording(
         "Stabilised downwards",
-        "{value:replica}, the highest wish of the last {window_s}; fewer in {remaining_s}",
+        "{value:replica}, the highest recommendation of the last {window_s}; fewer in {until}",
     ),
     Code.RATE_LIMITED_UP: Wording(
         "Growth limited", "policy {policy}: no more than {value:replica} now"
@@ -102,39 +127,41 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
         "Shrinking limited", "policy {policy}: no fewer than {value:replica} now"
     ),
     Code.TOLERATED: Wording(
-        "Within tolerance", "{ratio} of the target is within tolerance: stays at {value:replica}"
+        "Within tolerance",
+        "{ratio} of the target is within the tolerance: it stays at {value:replica}",
     ),
     Code.AT_MIN: Wording("At min", "at least {min:replica} (min)"),
     Code.AT_MAX: Wording("At max", "at most {max:replica} (max)"),
     Code.SCALED_TO_ZERO_BY_HAND: Wording(
         "Zero by hand",
-        "somebody set it to zero although min is {min}: left alone until it is raised",
+        "it was scaled to zero by hand although min is {min}:"
+        " it stays at zero until it is scaled up by hand",
     ),
     Code.WORKLOAD_UNKNOWN: Wording(
         "Deployment unknown", "the Deployment is not known ({blindness}): nothing is written"
     ),
     Code.PODS_UNKNOWN: Wording(
         "Pods unknown",
-        "the pods are not known ({blindness}): stays at {value:replica}, nothing is written",
+        "the pods are not known ({blindness}): it stays at {value:replica}, nothing is written",
     ),
     Code.HELD_BLIND: Wording(
         "Held blind",
         "held at {value:replica}: the queue is not known ({blindness}),"
-        " and silence takes nothing away",
+        " and missing data takes nothing away",
     ),
     Code.HELD_UNMEASURED: Wording(
         "Held blind",
         "held at {value:replica}: {metric} is not known ({blindness}),"
-        " and silence takes nothing away",
+        " and missing data takes nothing away",
     ),
     Code.BLIND_FOR_LONG: Wording(
         "Blind for long",
-        "its work has not been known for {age_s}, longer than {after_s}: at least {value:replica}",
+        "its work has not been known for {since}, longer than {after_s}: at least {value:replica}",
     ),
     Code.HELD_WARM_UP: Wording(
         "Held, warming up",
-        "held at {value:replica}: nothing is taken away before {window_s} have been seen,"
-        " {remaining_s} to go",
+        "held at {value:replica}: nothing is taken away before {window_s} have been observed,"
+        " {until} to go",
     ),
 }
 
@@ -144,31 +171,37 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     Code.KEPT_WHILE_PAUSED: Wording(
         "Paused", "paused by {who} ({reason}): kept at {value:replica}"
     ),
+    Code.PAUSE_UNREADABLE: Wording(
+        "Pause unreadable",
+        "the pause by {who} asks for {keep} replicas, which cannot be: kept at {value:replica}",
+    ),
     Code.KEPT_BY_ANNOTATION: Wording(
         "Paused", "the Deployment's annotation {annotation} keeps it at {value:replica}"
     ),
     Code.NO_SHRINKING: Wording(
         "Shrinking paused",
-        "the Deployment's annotation {annotation} lets nothing go: {value:replica}",
+        "the Deployment's annotation {annotation} lets no replica go: {value:replica}",
     ),
     Code.NO_GROWTH: Wording(
         "Growth paused",
-        "the Deployment's annotation {annotation} lets nothing be added: {value:replica}",
+        "the Deployment's annotation {annotation} lets no replica be added: {value:replica}",
     ),
     Code.ANNOTATION_UNREADABLE: Wording(
         "Annotation unreadable",
-        "the Deployment's annotation {annotation} is no number of replicas ({text}):"
+        "the Deployment's annotation {annotation} is not a number of replicas ({text}):"
         " kept at {value:replica}",
     ),
     Code.PINNED: Wording("Pinned", "{spares:spare} pinned by {who} ({reason}): {value:replica}"),
-    Code.WARM_SPARES: Wording("Warm spares", "{spares:spare} for what may come: {value:replica}"),
+    Code.WARM_SPARES: Wording(
+        "Warm spares", "{spares:spare} for tasks that may arrive: {value:replica}"
+    ),
     Code.BASELINE: Wording("Baseline", "a tenant with work has at least {value:replica}"),
     Code.QUOTA: Wording(
         "Quota", "the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool"
     ),
     Code.BUDGET: Wording(
         "Budget",
-        "{used_percent} % of the day's tokens are used, a pace of {pace_per_minute} tokens/min"
+        "{used_percent} % of the day's tokens are used, and a pace of {pace_per_minute} tokens/min"
         " feeds {value:replica}{outlook}",
     ),
     Code.BUDGET_SPENT: Wording(
@@ -178,8 +211,13 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "Usage unknown",
         "what is left of the budget is not known: no more than {value:replica} until it is",
     ),
+    Code.LIMIT_UNREADABLE: Wording(
+        "Limit unreadable",
+        "the {limit} that was read cannot be one: no more than {value:replica} until it can",
+    ),
     Code.COST: Wording(
-        "Cost", "USD per hour ({row}: {capacity}) pay for {value:replica} of this pool"
+        "Cost",
+        "the limit in USD per hour ({row}: {capacity}) pays for {value:replica} of this pool",
     ),
     Code.COST_ALERT: Wording(
         "Cost alert",
@@ -189,24 +227,28 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "Rate limit", "the provider's limit ({row}: {capacity}) feeds {value:replica}"
     ),
     Code.CAPACITY: Wording(
-        "Capacity", "the cluster's {row} ({capacity}) leave {value:replica} to this pool"
+        "Capacity", "the cluster's {row} ({capacity}) leaves {value:replica} to this pool"
     ),
     Code.UNSHAREABLE: Wording(
         "Not shareable",
-        "the numbers of {subject} cannot be shared by: stays at {value:replica}",
+        "{subject} cannot be calculated with, so nothing can be shared: it stays at"
+        " {value:replica}",
     ),
-    Code.BUSY: Wording("Busy", "{busy:replica} at work finish first: {value:replica} now"),
+    Code.BUSY: Wording(
+        "Busy", "{busy:replica} at work finish their tasks first: {value:replica} now"
+    ),
     Code.ROOM: Wording(
-        "No room yet", "others still stand in the room it may have ({row}): {value:replica} now"
+        "No room yet",
+        "replicas that are leaving still take the room it may have ({row}): {value:replica} now",
     ),
     Code.MINIMUM_RUNTIME: Wording(
         "Minimum runtime", "replicas that just began are not taken back yet: {value:replica} now"
     ),
-    Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): stays at {value:replica}"),
+    Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): it stays at {value:replica}"),
     Code.CONTESTED: Wording(
         "Contested",
-        "somebody else keeps setting it back, {times} times, last from {ours} to {theirs}:"
-        " left at {value:replica} until nobody has for {window_s}, {remaining_s} to go",
+        "another writer keeps setting it back, {times} times, last from {ours} to {theirs}:"
+        " left at {value:replica} until that has not happened for {window_s}, {until} to go",
     ),
     Code.NOT_BECOMING_READY: Wording(
         "Not becoming ready",
@@ -229,18 +271,17 @@ _WHYS: Final[dict[str, str]] = {
     Why.OBJECT_MISSING: "the object is missing",
     Why.VIEW_INCOMPLETE: "the view is incomplete",
     Why.UNREADABLE: "unreadable",
-    Fault.NO_SERIES: "nothing was answered",
-    Fault.NO_PODS: "there are no pods",
-    Fault.NO_SAMPLES: "no pod that counts was measured",
-    Fault.UNKNOWN_PODS: "none of the pods was measured",
-    Fault.NO_REQUEST: "a container requests none of it",
-    Fault.NO_CONTAINER: "a pod has no such container",
-    Fault.UNKNOWN_TYPE: "a metric of an unknown type",
+    MetricFault.NO_SERIES: "the answer was empty",
+    MetricFault.NO_PODS: "there are no pods",
+    MetricFault.NO_SAMPLES: "no pod that counts was measured",
+    MetricFault.UNKNOWN_PODS: "none of the pods was measured",
+    MetricFault.NO_REQUEST: "a container requests none of it",
+    MetricFault.NO_CONTAINER: "no pod has such a container",
     FormulaFault.SYNTAX: "the formula cannot be read",
     FormulaFault.TOO_LONG: "the formula is too long",
-    FormulaFault.UNKNOWN_NAME: "the formula names what is unknown",
-    FormulaFault.UNKNOWN_FUNCTION: "the formula calls what is unknown",
-    FormulaFault.WRONG_TYPE: "the formula mixes what does not go together",
+    FormulaFault.UNKNOWN_NAME: "the formula uses an unknown name",
+    FormulaFault.UNKNOWN_FUNCTION: "the formula calls an unknown function",
+    FormulaFault.WRONG_TYPE: "the formula mixes types that do not go together",
     FormulaFault.NOT_A_NUMBER: "the formula gives no number",
 }
 
@@ -250,13 +291,15 @@ def title(code: Code) -> str:
     return WORDINGS[code].title
 
 
-def sentence(reason: Reason) -> str:
-    """The reason in words. A number that is missing or absurd shows as `?`; nothing raises."""
-    return WORDINGS[reason.code].sentence.format_map(_Words(reason))
+def sentence(reason: Reason, now: float) -> str:
+    """The reason in words, as of `now` (Unix seconds). A number that is missing or absurd shows as
+    `?`; nothing raises.
+    """
+    return WORDINGS[reason.code].sentence.format_map(_Words(reason, now))
 
 
-def headline(decision: Decision) -> str:
-    """One line: the numbers, and the rule applied last.
+def headline(decision: Decision, now: float) -> str:
+    """One line: the numbers, and the rule applied last, as of `now` (Unix seconds).
 
     `4 (wanted 10): at most 4 replicas (max)`, or where the number moves or is held
     `now 3 → next 3 (target 1, wanted 0): …`.
@@ -264,7 +307,7 @@ def headline(decision: Decision) -> str:
     numbers = _numbers(decision)
     if not decision.reasons:
         return numbers
-    return f"{numbers}: {sentence(decision.reasons[-1])}"
+    return f"{numbers}: {sentence(decision.reasons[-1], now)}"
 
 
 def _numbers(decision: Decision) -> str:
@@ -299,31 +342,35 @@ class _Word(str):
 class _Words(dict[str, _Word]):
     """A reason's numbers, each rendered when a sentence asks for it."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, now: float) -> None:
         super().__init__()
         self._reason = reason
+        self._now = now
 
     def __missing__(self, name: str) -> _Word:
         if name == "blindness":
-            known = "age_s" in self._reason.numbers
-            return _Word(f"{self['why']}, {self['age_s']}" if known else self["why"])
+            known = "since" in self._reason.numbers
+            return _Word(f"{self['why']}, {self['since']}" if known else self["why"])
         if name == "outlook":
-            if "early_s" not in self._reason.numbers:
-                return _Word("")  # at the present burn they last
-            return _Word(f", at the present burn they end {self['early_s']} before the reset")
-        if name == "holding":
-            if "hold_s" not in self._reason.numbers:
+            if "exhausted_at" not in self._reason.numbers or "early_s" not in self._reason.numbers:
                 return _Word("")
-            return _Word(f", and none goes before it was superfluous for {self['hold_s']}")
+            return _Word(
+                f", and at the present burn they are spent in {self['exhausted_at']},"
+                f" {self['early_s']} before the reset"
+            )
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
-        return _Word(UNKNOWN if number is None else _shown(name, number))
+        return _Word(UNKNOWN if number is None else _shown(name, number, self._now))
 
 
-def _shown(name: str, number: Number) -> str:
+def _shown(name: str, number: Number, now: float) -> str:
     if isinstance(number, str):
         return _WHYS.get(number, number)
     if not -_ABSURD < number < _ABSURD:  # NaN as well
         return UNKNOWN
+    if name == "since":
+        return duration(max(now - number, 0.0))
+    if name == "until" or name.endswith("_at"):
+        return duration(max(number - now, 0.0))
     return duration(number) if name.endswith("_s") else f"{number:,.12g}"
 
 

@@ -78,9 +78,12 @@ def plan_report(at: float, pools: tuple[PoolReport, ...]) -> PlanReport:
 
 
 def pool_report(
-    pool: Pool, decision: Decision, without: tuple[Counterfactual, ...] | None = None
+    pool: Pool,
+    decision: Decision,
+    at: float,
+    without: tuple[Counterfactual, ...] | None = None,
 ) -> PoolReport:
-    """One pool's part of it; `without` for an answer that has counterfactuals."""
+    """One pool's part of it, as of `at`; `without` for an answer that has counterfactuals."""
     return PoolReport(
         pool=pool.key,
         current=_count(decision.current),
@@ -90,7 +93,7 @@ def pool_report(
         next=_count(decision.next),
         bound=decision.bound,
         gate=decision.gate,
-        reasons=tuple(map(_reason_report, decision.reasons)),
+        reasons=tuple(_reason_report(reason, at) for reason in decision.reasons),
         without=msgspec.UNSET if without is None else tuple(map(_without_report, without)),
     )
 
@@ -136,10 +139,10 @@ def _on_one_line(schema: Any) -> Any:
     return [_on_one_line(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def _reason_report(reason: Reason) -> ReasonReport:
+def _reason_report(reason: Reason, at: float) -> ReasonReport:
     numbers = {name: _number(number) for name, number in reason.numbers.items()}
     return ReasonReport(
-        code=reason.code, value=_count(reason.value), numbers=numbers, sentence=sentence(reason)
+        code=reason.code, value=_count(reason.value), numbers=numbers, sentence=sentence(reason, at)
     )
 
 

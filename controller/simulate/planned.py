@@ -33,7 +33,8 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Fresh
-from controller.planning.foresight import ASK_EVERY_S
+from controller.planning.compile import compile_fleet
+from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.planner import plan
 from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.world import NEVER, Answer, Seen
@@ -117,7 +118,7 @@ class Planned:
         self.on_events = cadence.on_events
         self._cadence = cadence
         self._key = pool.key
-        self._fleet = Fleet(pools=(pool,))
+        self._terms = compile_fleet(Fleet(pools=(pool,)))
         self._memory = Memory()
         self._at_rest: Seen | None = None
         self.decision: Decision | None = None
@@ -155,8 +156,9 @@ class Planned:
     def _plan(self, seen: Seen, now: float) -> Decision:
         at = START_AT + now
         observation = Observation(pools={self._key: observed(seen, at)})
-        made, self._memory = plan(observation, self._fleet, _NO_INTENTS, self._memory, at)
-        return made.decisions[self._key]
+        made = plan(observation, self._terms, _NO_INTENTS, self._memory, at)
+        self._memory = made.memory
+        return made.plan.decisions[self._key]
 
     def _correct(self, replicas: int) -> None:
         """Remember what was done instead: several slots are busy on more replicas than they fill,
@@ -166,7 +168,8 @@ class Planned:
         asked = memory.asked
         if asked is not None:
             asked = None if asked.before == replicas else replace(asked, after=replicas)
-            self._memory = Memory(pools={self._key: replace(memory, asked=asked)})
+            pools = {self._key: replace(memory, asked=asked)}
+            self._memory = replace(self._memory, pools=pools)
 
     def _look_at(self, seen: Seen, replicas: int, now: float) -> float:
         cadence = self._cadence

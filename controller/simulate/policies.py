@@ -8,16 +8,17 @@ from typing import Final, NamedTuple
 from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.model.native import NativeState
-from controller.planning.behavior import (
+from controller.planning.demand.advice import NativeInput, native
+from controller.planning.demand.metrics.external import Tolerance, object_average_value
+from controller.planning.given.moment import Moment
+from controller.planning.recommend.behavior import (
     limit_change,
     longest_period_s,
     longest_window_s,
     record_change,
     stabilize,
 )
-from controller.planning.history import remember
-from controller.planning.metrics import Tolerance, object_average_value
-from controller.planning.native import NativeInput, native
+from controller.planning.recommend.history import remember
 from controller.simulate.world import NEVER, Answer, Seen
 
 
@@ -95,6 +96,7 @@ class HpaKeda:
         self._added: tuple[ScaleChange, ...] = ()
         self._removed: tuple[ScaleChange, ...] = ()
         self._active_at = 0.0
+        self._synced_at = 0.0
 
     def look(self, seen: Seen, now: float) -> Answer:
         """Whichever of the two loops is due."""
@@ -126,8 +128,22 @@ class HpaKeda:
             first = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
             self._history = (first,)
         low = max(settings.minimum, 1)
-        stable = stabilize(replicas, max(wanted, low), self._history, behavior, now)
-        self._history = remember(self._history, wanted, now, longest_window_s(behavior))
+        looked_at, self._synced_at, moment = self._synced_at, now, Moment(now)
+        stable = stabilize(
+            replicas,
+            max(wanted, low),
+            self._history,
+            behavior,
+            planned_at=looked_at,
+            moment=moment,
+        )
+        self._history = remember(
+            self._history,
+            wanted,
+            longest_window_s(behavior),
+            planned_at=looked_at,
+            moment=moment,
+        )
         after = limit_change(
             replicas,
             stable,
@@ -136,7 +152,7 @@ class HpaKeda:
             behavior=behavior,
             added=self._added,
             removed=self._removed,
-            now=now,
+            moment=moment,
         ).replicas
         keep_s = max(longest_period_s(behavior.scale_up), longest_period_s(behavior.scale_down))
         if after > replicas:

@@ -12,7 +12,7 @@ from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import TokenUsage
 from controller.model.scarcity import TaskUsage, TokenCount
-from controller.planning.calendar import Day, local_day
+from controller.planning.share.calendar import Day, local_day
 from controller.sources.usage_events import Usage, UsageEvent
 from controller.sources.usage_tasks import Tasks
 from controller.sources.usage_tokens import Tokens

@@ -15,7 +15,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from controller.model.decision import Bound
-from controller.planning.allocation import HALF_FED, Amount, Claim, Row, allocate
+from support.sharing import HALF_FED, Amount, Claim, Row, allocate
 
 TARGETS_MS = {100: 1.0, 1_000: 6.0, 10_000: 60.0}
 TIERS = (1000, 500, 100)

@@ -26,7 +26,7 @@ from controller.model.ids import pool_key
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Why
-from controller.planning.behavior import (
+from controller.planning.recommend.behavior import (
     Limited,
     changed_within,
     clamp_without_behavior,
@@ -36,8 +36,8 @@ from controller.planning.behavior import (
     stabilize,
     stabilize_down,
 )
-from controller.planning.demand import read_work
-from controller.planning.metrics import (
+from controller.planning.demand.work import read_work
+from controller.planning.demand.metrics.external import (
     MetricError,
     Proposal,
     Tolerance,
@@ -46,7 +46,7 @@ from controller.planning.metrics import (
     object_average_value,
     object_value,
 )
-from controller.planning.pod_metrics import serving_pods
+from controller.planning.demand.metrics.pods import serving_pods
 
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]

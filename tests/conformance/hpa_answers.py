@@ -27,7 +27,7 @@ from controller.model.metrics import (
     ObjectMetric,
     PodFigure,
     PodFigures,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
@@ -39,7 +39,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.behavior import hpa_defaults
+from controller.planning.recommend.behavior import hpa_defaults
 from controller.planning.hpa import (
     HpaMemory,
     Outcome,
@@ -50,8 +50,8 @@ from controller.planning.hpa import (
     reconcile,
     settle,
 )
-from controller.planning.metrics import MetricError, Tolerance
-from controller.planning.pod_metrics import (
+from controller.planning.demand.metrics.external import MetricError, Tolerance
+from controller.planning.demand.metrics.pods import (
     Sample,
     Startup,
     figure_samples,
@@ -92,7 +92,7 @@ def _pod(pod: Inputs, resource: str) -> MeasuredPod:
     containers = tuple(_container(name, milli, resource) for name, milli in requests.items())
     return MeasuredPod(
         name=pod["name"],
-        phase=PodPhase(pod.get("phase", "Running")),
+        phase=StatusPhase(pod.get("phase", "Running")),
         deleting=pod.get("deleting", False),
         started_at=pod.get("start_time"),
         readiness=readiness,
@@ -215,7 +215,7 @@ def _requesting(pod: Inputs, resource: str) -> MeasuredPod:
     whole = pod.get("pod_level_request_milli")
     return MeasuredPod(
         name=pod["name"],
-        phase=PodPhase.RUNNING,
+        phase=StatusPhase.RUNNING,
         containers=tuple(
             _container(one["name"], one["request_milli"], resource) for one in pod["containers"]
         ),

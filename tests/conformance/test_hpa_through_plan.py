@@ -27,10 +27,10 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Why
-from controller.planning.behavior import hpa_defaults
+from controller.planning.recommend.behavior import hpa_defaults
 from controller.planning.hpa import Scale, Selector, Settings
-from controller.planning.measured import reading_name
-from controller.planning.planner import plan
+from controller.planning.demand.metrics.names import reading_name
+from support.planning import plan
 
 LONG_AGO = RecommendationRun(replicas=0, first_at=0.0, last_at=0.0)
 

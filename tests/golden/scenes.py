@@ -53,7 +53,7 @@ from controller.model.scarcity import (
 )
 from controller.model.schedule import Schedule, WeeklyWindow
 from controller.model.tick import Tick
-from controller.planning.planner import plan
+from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
 NOON = 1_772_539_200.0

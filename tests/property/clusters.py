@@ -27,7 +27,7 @@ from controller.model.metrics import (
     PodUsages,
     Series,
 )
-from controller.model.metrics import PodPhase as StatusPhase
+from controller.model.metrics import StatusPhase
 from controller.model.observation import (
     Observation,
     Pod,
@@ -39,9 +39,9 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage
-from controller.planning.annotations import FREEZE
-from controller.planning.keda import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
-from controller.planning.planner import plan
+from controller.planning.given.annotations import FREEZE
+from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
+from support.planning import plan
 from property.fleets import (
     CPU,
     LAG,

@@ -49,7 +49,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import Schedule, WeeklyWindow
-from controller.planning.behavior import hpa_defaults
+from controller.planning.recommend.behavior import hpa_defaults
 from property.worlds import START, behaviors
 
 HURRIED = settings(max_examples=60, deadline=None, phases=[*set(Phase) - {Phase.explain}])

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.planning.allocation import (
+from support.sharing import (
     HALF_FED,
     Allotment,
     Amount,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from controller.planning.allocation import Claim, Row, SharingPolicy, allocate
+from support.sharing import Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,

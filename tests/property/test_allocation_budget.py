@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.allocation import Claim, allocate
-from controller.planning.budget import (
+from support.sharing import Claim, allocate
+from controller.planning.share.budget import (
     BudgetState,
     TokenUse,
     admits,

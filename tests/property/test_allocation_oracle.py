@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from controller.planning.allocation import Allotment, Amount, Claim, Row, SharingPolicy, allocate
+from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,

@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement, product
 
 import pytest
 
-from controller.planning.allocation import Allotment, Claim, Row, allocate
+from support.sharing import Allotment, Claim, Row, allocate
 from property.sharing_worlds import TIERS, bounds
 
 KINDS = tuple(product(TIERS, (0, 1, 3), (0, 1)))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.planning.allocation import Row
-from controller.planning.steps import Position, step
+from support.sharing import Row
+from controller.planning.step.room import Position, step
 from property.sharing_worlds import UNHURRIED
 
 

@@ -15,7 +15,7 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.planning.explain import headline, sentence
-from controller.planning.planner import plan
+from support.planning import plan
 from property.worlds import (
     ABSURD_COUNTS,
     ABSURD_TIMES,

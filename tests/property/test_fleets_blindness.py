@@ -23,7 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import headline, sentence
-from controller.planning.planner import plan
+from support.planning import plan
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import CPU, HURRIED, LAG, STEADY, some_sizes
 from property.queues import Load, loads

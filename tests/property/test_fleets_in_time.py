@@ -14,7 +14,7 @@ from controller.model.decision import Code
 from controller.model.fleet import Fleet, Rule
 from controller.model.memory import Memory
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.planner import plan
+from support.planning import plan
 from property.clusters import Cluster, clusters
 from property.fleets import HURRIED, fleets, intents_for, some_sizes
 from property.ledger import accounts, bounds_of, is_frozen

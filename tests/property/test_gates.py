@@ -22,10 +22,10 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.annotations import FREEZE
+from controller.planning.given.annotations import FREEZE
 from controller.planning.explain import headline, sentence
-from controller.planning.keda import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
-from controller.planning.planner import plan
+from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
+from support.planning import plan
 from property.worlds import START, World, lived, pools, sizes, steps
 
 HOLDS = {Gate.FREEZE, Gate.BLIND, Gate.WARM_UP, Gate.CONTESTED, Gate.NOT_BECOMING_READY}

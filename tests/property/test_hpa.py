@@ -23,7 +23,7 @@ from controller.model.metrics import (
     MeasuredMetric,
     MeasuredPod,
     ObjectMetric,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
@@ -35,10 +35,10 @@ from controller.model.metrics import (
 )
 from controller.model.readings import Absent, Fresh, Why
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.formula import compile_formula
+from controller.planning.demand.metrics.formula import compile_formula
 from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
-from controller.planning.metrics import MetricError, Tolerance
-from controller.planning.pod_metrics import (
+from controller.planning.demand.metrics.external import MetricError, Tolerance
+from controller.planning.demand.metrics.pods import (
     Sample,
     Startup,
     group_pods,
@@ -75,7 +75,7 @@ def targets(draw: st.DrawFn) -> tuple[MeasuredPod, ...]:
     return tuple(
         MeasuredPod(
             name=str(number),
-            phase=draw(st.sampled_from(PodPhase)),
+            phase=draw(st.sampled_from(StatusPhase)),
             deleting=draw(st.booleans()),
             started_at=draw(st.none() | AGES.map(lambda age: NOW - age)),
             readiness=draw(readinesses),
@@ -277,7 +277,7 @@ def test_more_use_never_means_fewer_replicas(
     pods = tuple(
         MeasuredPod(
             name=str(number),
-            phase=PodPhase.RUNNING,
+            phase=StatusPhase.RUNNING,
             started_at=0,
             readiness=ready,
             containers=(main,),

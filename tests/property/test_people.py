@@ -11,8 +11,8 @@ from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.intents import Intents
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh
-from controller.planning.planner import plan
-from controller.planning.stand_down import CONTEST_WINDOW_S
+from support.planning import plan
+from controller.planning.remember.contest import CONTEST_WINDOW_S
 from property.worlds import World, pools, sizes
 
 WRITES_AGAINST_SOMEBODY = 3

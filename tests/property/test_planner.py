@@ -22,8 +22,8 @@ from controller.model.fleet import (
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
-from controller.planning.metrics import Tolerance, object_average_value, object_value
-from controller.planning.planner import plan
+from controller.planning.demand.metrics.external import Tolerance, object_average_value, object_value
+from support.planning import plan
 from property.worlds import World, as_bytes, lived, pools, sizes, steps
 
 messages = st.integers(0, 30)

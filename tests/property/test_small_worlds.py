@@ -22,7 +22,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, PoolObservation
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.planner import plan
+from support.planning import plan
 from property.fleets import TIERS
 from property.worlds import START, healthy
 

@@ -30,7 +30,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.planner import plan
+from support.planning import plan
 
 START = 1_700_000_000.0
 ABSURD_COUNTS = (-1, -(2**63), 2**63, 10**12, math.nan, math.inf, -math.inf)

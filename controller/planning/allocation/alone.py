@@ -1,5 +1,5 @@
-"""Tenants that meet nobody else at the one row that is short for them: they have only themselves to
-share with, so their first so many replicas are granted at once.
+"""Tenants whose only short row is drawn on by no other tenant: they share it among their own pools,
+so their first replicas are granted at once, as many as fit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def fill_alone(
     found = _alone(filling, wanting, full, strict=strict)
     if not found:
         return list(wanting)
-    tenant_of, left = filling.members.tenant_of, []
+    tenant_of, left = filling.field.tenant_of, []
     pools: dict[int, list[int]] = {}
     for pool in wanting:
         if tenant_of[pool] in found:
@@ -49,7 +49,7 @@ def _alone(
     """The tenants whose pools all draw the same on one full row, which nobody else draws on: that
     row and that use.
     """
-    rows, tenant_of = filling.rows, filling.members.tenant_of
+    rows, tenant_of = filling.rows, filling.field.tenant_of
     profiles, profile_of = rows.profiles, rows.profile_of
     owners: dict[int, int] = {}
     uses: dict[int, set[tuple[int, int]]] = {}
@@ -79,7 +79,7 @@ def _alone(
 
 def _fill(filling: Filling, pools: Sequence[int], order: Order, row: int, use: int) -> None:
     """Grant the first replicas in this order, as many as the row has room for."""
-    rows, have, pool_at = filling.rows, filling.have, filling.pool_at
+    rows, have, pool_at = filling.rows, filling.have, filling.field.pool_at
     before = [have[pool] for pool in pools]
     room = max(rows.left[row], 0) // use
     while room and order.head() is not None:

@@ -1,4 +1,4 @@
-"""The first phase of sharing: one replica for every tenant with work, before anybody's floor."""
+"""The first phase of sharing: one replica for every tenant with work, before any floor."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sys import maxsize
 from typing import Final
 
-from controller.planning.allocation.bounds import Bounds
 from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.rows import GRANTED
-from controller.planning.allocation.values import Claim
+from controller.planning.allocation.values import Asks
 
 _ABOVE_ALL: Final = maxsize
 
 
 class Baseline:
-    """The baseline of all tenants. `lenient`: the pools which a soft row would have refused it, had
-    it not been one; and that row.
+    """The baseline of all tenants. `lenient`: the pools that got theirs although a soft row had too
+    little left, and that row.
     """
 
-    def __init__(self, filling: Filling, claims: Sequence[Claim], needs: Sequence[int]) -> None:
-        self._filling, self._claims, self._needs = filling, claims, needs
+    def __init__(self, filling: Filling, asks: Asks) -> None:
+        self._filling, self._asks, self._needs = filling, asks, asks.needs
         self.lenient: dict[int, int] = {}
 
     def grant(self, tiers: Iterable[Sequence[int]], replicas: int) -> None:
-        """So many replicas each, tier by tier: for the pool whose work runs, else the oldest
-        waiting, else by name; where no row lets that pool have it, for the next.
+        """So many replicas each, tier by tier: for the pool whose work runs, else for the oldest
+        waiting, else by name; where no row lets that pool have one, for the tenant's next.
         """
-        claims, tenant_of = self._claims, self._filling.members.tenant_of
-        served = {
-            tenant_of[pool]
-            for pool, claim in enumerate(claims)
-            if claim.fixed and claim.works and claim.current > 0
-        }
+        asks, tenant_of, needs = self._asks, self._filling.field.tenant_of, self._needs
+        works, fixed = asks.works, asks.fixed
+        served = {tenant_of[pool] for pool in fixed if works[pool] and asks.current[pool] > 0}
         for pools in tiers:
             lists: dict[int, list[int]] = {}
             for pool in pools:
-                tenant = tenant_of[pool]
-                if self._needs[pool] > 0 and tenant not in served and claims[pool].works:
-                    lists.setdefault(tenant, []).append(pool)
+                if works[pool] and needs[pool] > 0 and pool not in fixed:
+                    tenant = tenant_of[pool]
+                    if tenant not in served:
+                        lists.setdefault(tenant, []).append(pool)
             for candidates in lists.values():
                 if len(candidates) > 1:
                     candidates.sort(key=self._seniority)
@@ -46,8 +43,8 @@ class Baseline:
                 self._one_each(lists)
 
     def _one_each(self, lists: Mapping[int, Sequence[int]]) -> None:
-        """One replica for each tenant's first pool: at once if all fit, else the least served first
-        and, where that pool is refused, the tenant's next.
+        """One replica for each tenant's first pool: at once if all fit, else for the least served
+        tenant first and, where its pool is refused, for the tenant's next.
         """
         filling, needs = self._filling, self._needs
         first: list[int] = []
@@ -75,49 +72,46 @@ class Baseline:
         return False
 
     def _seniority(self, pool: int) -> tuple[bool, float, int]:
-        claim = self._claims[pool]
-        since = claim.waiting_since
-        return claim.current <= 0, float("inf") if since is None else since, pool
+        since = self._asks.waiting_since.get(pool, float("inf"))
+        return self._asks.current[pool] <= 0, since, pool
 
     def _by_level(self, lists: Mapping[int, Sequence[int]]) -> list[int]:
-        filling, claims = self._filling, self._claims
+        filling, current = self._filling, self._asks.current
 
         def key(tenant: int) -> tuple[int, bool, int]:
-            runs = any(claims[pool].current > filling.have[pool] for pool in lists[tenant])
+            runs = any(current[pool] > filling.have[pool] for pool in lists[tenant])
             level = filling.level(tenant, filling.drawn(tenant))
-            return level, not runs, filling.members.tenant_ranks[tenant]
+            return level, not runs, filling.field.tenant_ranks[tenant]
 
         return sorted(lists, key=key)
 
 
-def owed(
-    filling: Filling, claims: Sequence[Claim], bounds: Sequence[Bounds], pools: Collection[int]
-) -> set[int]:
-    """Those of `pools`, each refused by a row, who would have none of it if shares alone counted.
+def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
+    """Those of `pools`, each refused by a row, whose share of that row alone would be nothing.
 
-    Whoever is served before their share, which is any floor and the tiers above, goes short of so
-    much of the row that it would take all that is left and all that they and the tiers below have,
-    and is content with no more than they use: what it leaves is too little for them.
+    Pools that are served before their share are those with floors and those of higher tiers. If
+    what they still lack of the row would take all that is left of it and all that this pool and the
+    tiers below have of it, and they could use what this pool has, its share would be nothing.
     """
-    refused_by, rows = filling.refused_by, filling.rows
+    refused_by, rows, have_of = filling.refused_by, filling.rows, filling.have
+    floors, needs, tier_of = asks.floors, asks.needs, filling.field.tier_of
     accounts = {refused_by[pool]: _Account() for pool in pools}
-    for pool, bound in enumerate(bounds):
-        have, account = filling.have[pool], accounts.get(refused_by[pool])
-        if account is not None and have < bound.need:
+    for pool, have in enumerate(have_of):
+        account = accounts.get(refused_by[pool])
+        if account is not None and have < needs[pool]:
+            floor = floors[pool]
             need, use = rows.need(pool, refused_by[pool]), rows.use(pool, refused_by[pool])
-            missing = bound.need - max(have, bound.floor)
-            account.lack(claims[pool].tier, use * missing, need)
-            account.lack(_ABOVE_ALL, use * (bound.floor - have), need)
-    pools = [pool for pool in pools if accounts[refused_by[pool]].above(claims[pool].tier)]
+            account.lack(tier_of[pool], use * (needs[pool] - max(have, floor)), need)
+            account.lack(_ABOVE_ALL, use * (floor - have), need)
+    pools = [pool for pool in pools if accounts[refused_by[pool]].above(tier_of[pool])]
     if not pools:
         return set()
     held: dict[tuple[int, int], int] = {}
-    for claim, bound, have, profile in zip(
-        claims, bounds, filling.have, rows.profile_of, strict=True
-    ):
-        if have > bound.floor and not claim.fixed:
-            key = profile, claim.tier
-            held[key] = held.get(key, 0) + have - bound.floor
+    for pool, have in enumerate(have_of):
+        above = have - floors[pool]
+        if above > 0 and pool not in asks.fixed:
+            key = rows.profile_of[pool], tier_of[pool]
+            held[key] = held.get(key, 0) + above
     for (profile, tier), replicas in held.items():
         everywhere, flavors = rows.profiles[profile]
         for draw in (everywhere, *flavors):
@@ -128,13 +122,13 @@ def owed(
         pool
         for pool in pools
         if accounts[refused_by[pool]].leaves_nothing(
-            claims[pool].tier, rows.use(pool, refused_by[pool]), rows.left[refused_by[pool]]
+            tier_of[pool], rows.use(pool, refused_by[pool]), rows.left[refused_by[pool]]
         )
     }
 
 
 class _Account:
-    """By tier, what is lacking of one row, the least that would be of use, and what is held."""
+    """By tier: how much of one row is lacking, the least that would be of use, how much is held."""
 
     __slots__ = ("_held", "_lacking", "_least")
 

@@ -43,12 +43,15 @@ class Contest:
     ) -> None:
         self._filling, self._goal, self._above = filling, goal, above
         self._wanting, self._strict = wanting, strict
-        self._divisors, self._ranks = filling.tenant_divisors, filling.members.tenant_ranks
-        self._pools_in_all, self._tenants_in_all = len(filling.pool_at), len(filling.tenant_at)
+        self._divisors, self._ranks = filling.field.tenant_divisors, filling.field.tenant_ranks
+        self._pools_in_all, self._tenants_in_all = (
+            len(filling.field.pool_at),
+            len(filling.field.tenant_at),
+        )
         self._least: dict[int, int] = {}
         self._pools_of: dict[int, list[int]] = {}
         for pool in wanting:
-            self._pools_of.setdefault(filling.members.tenant_of[pool], []).append(pool)
+            self._pools_of.setdefault(filling.field.tenant_of[pool], []).append(pool)
         self._drawn = {tenant: filling.drawn(tenant, above) for tenant in self._pools_of}
         self._heap = [
             self._entry(tenant, min([next_key(filling, pool, above) for pool in pools]))
@@ -60,7 +63,7 @@ class Contest:
         """Hand out until nobody is left, or `units` are gone."""
         filling, heap, give = self._filling, self._heap, self._giver()
         have, refused_by = filling.have, filling.refused_by
-        pool_at, tenant_at = filling.pool_at, filling.tenant_at
+        pool_at, tenant_at = filling.field.pool_at, filling.field.tenant_at
         pools_in_all, tenants_in_all = self._pools_in_all, self._tenants_in_all
         orders: dict[int, Order] = {}
         parts: dict[int, tuple[int, ...]] = {}

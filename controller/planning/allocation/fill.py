@@ -55,7 +55,7 @@ def _settle(
 
     A tenant is settled as a whole, for what one of its pools has counts against the next.
     """
-    rows, have, tenant_of = filling.rows, filling.have, filling.members.tenant_of
+    rows, have, tenant_of = filling.rows, filling.have, filling.field.tenant_of
     profiles, profile_of = rows.profiles, rows.profile_of
     rivals: set[int] = set()
     for pool in wanting:

@@ -1,9 +1,10 @@
-"""Where sharing has come to: who has what, which row refused whom, and how far along a tenant is.
+"""The state of one division: what each pool has, which row refused which pool, and how large each
+tenant's share is.
 
-Filling is progressive: one replica at a time to whoever has the least per weight. Any such order is
-a picking sequence, so one replica more to share never takes one from anybody (Chakraborty,
-Schmidt-Kraepelin, Suksompong: Picking Sequences and Monotonicity in Weighted Fair Division, IJCAI
-2021).
+Filling is progressive: one replica at a time, to the tenant and pool with the least per weight. Any
+such order is a picking sequence, so one more replica to share never takes one from any pool
+(Chakraborty, Schmidt-Kraepelin, Suksompong: Picking Sequences and Monotonicity in Weighted Fair
+Division, IJCAI 2021).
 """
 
 from __future__ import annotations
@@ -11,37 +12,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from controller.planning.allocation.exact import divisors
-from controller.planning.allocation.members import Members
+from controller.planning.allocation.field import Field
 from controller.planning.allocation.rows import GRANTED, Rows
 
 
 class Filling:
-    """Replicas handed out so far, and which row refused whom: `have` and `refused_by` by pool."""
+    """Replicas handed out so far: `have` by pool, and in `refused_by` the row that refused more.
+    `current` is what each pool runs.
+    """
 
-    __slots__ = (
-        "have",
-        "members",
-        "pool_at",
-        "pool_divisors",
-        "refused_by",
-        "rows",
-        "tenant_at",
-        "tenant_divisors",
-    )
+    __slots__ = ("current", "field", "have", "refused_by", "rows")
 
-    def __init__(self, members: Members, rows: Rows) -> None:
-        self.members = members
+    def __init__(self, field: Field, current: Sequence[int], rows: Rows) -> None:
+        self.field = field
+        self.current = current
         self.rows = rows
-        self.have = [0] * len(members.current)
-        self.refused_by = [GRANTED] * len(members.current)
-        self.pool_divisors = divisors(members.weights)
-        self.tenant_divisors = divisors(members.tenant_weights)
-        self.pool_at = _inverse(members.ranks)
-        self.tenant_at = _inverse(members.tenant_ranks)
+        self.have = [0] * len(field.tenant_of)
+        self.refused_by = [GRANTED] * len(field.tenant_of)
 
     def give(self, pool: int, *, strict: bool) -> bool:
-        """One replica, if no row refuses; the row that does is noted for good."""
+        """One replica, if no row refuses it; a row that does is noted for good."""
         refused = self.rows.give(pool, strict=strict)
         if refused == GRANTED:
             self.have[pool] += 1
@@ -64,7 +54,7 @@ class Filling:
         """
         rows, have = self.rows, self.have
         total = [0] * rows.fair
-        for pool in self.members.pools_of[tenant]:
+        for pool in self.field.pools_of[tenant]:
             counted = have[pool] if above is None else have[pool] - above[pool]
             if counted > 0:
                 for number, part in enumerate(rows.share(rows.profile_of[pool])):
@@ -73,12 +63,5 @@ class Filling:
 
     def level(self, tenant: int, drawn: Sequence[int]) -> int:
         """The largest of a tenant's parts of the fair rows, by its weight; comparable exactly."""
-        multiply, divide = self.tenant_divisors[tenant]
+        multiply, divide = self.field.tenant_divisors[tenant]
         return max(drawn) * multiply // divide
-
-
-def _inverse(ranks: Sequence[int]) -> list[int]:
-    at = [0] * len(ranks)
-    for number, rank in enumerate(ranks):
-        at[rank] = number
-    return at

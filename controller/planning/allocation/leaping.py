@@ -91,13 +91,13 @@ def _crowds(
     filling: Filling, wanting: Sequence[int], goal: Sequence[int], above: Sequence[int] | None
 ) -> tuple[list[_Crowd], list[int]]:
     """The pools whose level is a multiple of their own replicas, in crowds; and all others."""
-    rows, members, have = filling.rows, filling.members, filling.have
+    rows, field, have = filling.rows, filling.field, filling.have
     found: dict[tuple[int, int, int], tuple[list[int], list[int], list[int]]] = {}
     others: list[int] = []
     for pool in wanting:
-        tenant = members.tenant_of[pool]
+        tenant = field.tenant_of[pool]
         offset = above[pool] if above is not None else 0
-        if len(members.pools_of[tenant]) > 1 or have[pool] < offset:
+        if len(field.pools_of[tenant]) > 1 or have[pool] < offset:
             others.append(pool)
             continue
         number = rows.profile_of[pool]
@@ -105,7 +105,7 @@ def _crowds(
         if not share or rows.profiles[number].flavors:
             others.append(pool)
             continue
-        multiply, divide = filling.tenant_divisors[tenant]
+        multiply, divide = filling.field.tenant_divisors[tenant]
         key = number, share * multiply, divide
         entry = found.get(key)
         if entry is None:

@@ -24,10 +24,10 @@ def next_key(filling: Filling, pool: int, above: Sequence[int] | None) -> int:
 
 def _key(filling: Filling, pool: int, have: int, offset: int) -> int:
     """The level of a pool that has so many, whether one more has to be started, and its rank."""
-    multiply, divide = filling.pool_divisors[pool]
+    multiply, divide = filling.field.pool_divisors[pool]
     level = max(have - offset, 0) * multiply // divide
-    waits = filling.members.current[pool] <= have
-    return (2 * level + waits) * len(filling.pool_at) + filling.members.ranks[pool]
+    waits = filling.current[pool] <= have
+    return (2 * level + waits) * len(filling.field.pool_at) + filling.field.ranks[pool]
 
 
 class Order:
@@ -51,7 +51,11 @@ class Order:
 
     def head(self) -> int | None:
         """The key of the next replica of a pool that no row has refused; None if there is none."""
-        ahead, pool_at, refused_by = self.ahead, self._filling.pool_at, self._filling.refused_by
+        ahead, pool_at, refused_by = (
+            self.ahead,
+            self._filling.field.pool_at,
+            self._filling.refused_by,
+        )
         while True:
             while ahead:
                 if refused_by[pool_at[ahead[-1] % len(pool_at)]] == GRANTED:
@@ -73,7 +77,7 @@ class Order:
         for pool in pools:
             high, offset = goal[pool], 0 if above is None else above[pool]
             if horizon is not None:
-                multiply, divide = filling.pool_divisors[pool]
+                multiply, divide = filling.field.pool_divisors[pool]
                 high = min(high, offset + (horizon * divide - 1) // multiply + 1)
             keys.append(self._keys(pool, high, offset))
         self.ahead.extend(chain.from_iterable(keys))
@@ -90,7 +94,7 @@ class Order:
                 offset = above[pool]
                 counted = max(counted - offset, 0)
             if goal[pool] - offset - counted > AHEAD:
-                multiply, divide = filling.pool_divisors[pool]
+                multiply, divide = filling.field.pool_divisors[pool]
                 level = (counted + AHEAD) * multiply // divide
                 horizon = level if horizon is None else min(horizon, level)
         return horizon
@@ -98,13 +102,13 @@ class Order:
     def _keys(self, pool: int, high: int, offset: int) -> Iterator[int]:
         """The keys of a pool's replicas after those it has, up to `high`."""
         filling = self._filling
-        low, size = filling.have[pool], len(filling.pool_at)
-        multiply, divide = filling.pool_divisors[pool]
+        low, size = filling.have[pool], len(filling.field.pool_at)
+        multiply, divide = filling.field.pool_divisors[pool]
         if divide > 1 or low < offset:
             return iter([_key(filling, pool, have, offset) for have in range(low, high)])
-        started_from = min(max(filling.members.current[pool], low), high)
+        started_from = min(max(filling.current[pool], low), high)
         step = 2 * multiply * size
-        first = filling.members.ranks[pool] - offset * step
+        first = filling.field.ranks[pool] - offset * step
         return chain(
             range(first + low * step, first + started_from * step, step),
             range(first + size + started_from * step, first + size + high * step, step),

@@ -1,6 +1,6 @@
 """What is left of everything scarce, in whole units, and whether one more replica may draw on it.
 
-Only the rows that cannot give everybody all they want are kept: the others never refuse.
+Only the rows that cannot give every pool all it wants are kept: the others never refuse.
 """
 
 from __future__ import annotations
@@ -8,21 +8,102 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
-from typing import Final
+from operator import le
+from typing import Final, NamedTuple
 
 from controller.planning.allocation.exact import exact
-from controller.planning.allocation.tariff import Draw, Tariff, Uses, tariff_of
-from controller.planning.allocation.values import Member, Row
+from controller.planning.allocation.tariff import Draw, Tariff, Uses
+from controller.planning.allocation.values import Row
 
 GRANTED: Final = -1
 """What `Rows.give` answers when no row refused."""
 
 
-class Rows:
-    """The open accounts of one allocation. Rows only shrink: who is refused once stays refused.
+class Supply(NamedTuple):
+    """What rows have in all, in the units of a tariff: it stays the same as long as both do.
 
-    `left` by row; `profiles`, and by pool in `profile_of` which of them is its; `passes` are the
-    rows whose first replica passes and has not come yet. `fair` is how many numbers a share is.
+    - `left`: units of each row. `soft`: rows that may give their last replica too little.
+      `first_passes`: rows on which one replica may always draw.
+    - `fair_units`: (row, divide, multiply) of each fair row: a use of the row divided and
+      multiplied by them is its part of the capacity, in one whole unit for all rows.
+    """
+
+    left: list[int]
+    soft: frozenset[int]
+    first_passes: frozenset[int]
+    fair_units: list[tuple[int, int, int]]
+
+
+def supply_of(tariff: Tariff, rows: Sequence[Row]) -> Supply:
+    """The supply of these rows. Raises SharingError for a capacity that cannot be one."""
+    capacities = [
+        exact(row.capacity, row.name) * scale
+        for row, scale in zip(rows, tariff.scales, strict=True)
+    ]
+    return Supply(
+        # what is too small for any use is like nothing, but a soft row of part 0 takes any rest
+        left=[
+            -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
+            for capacity, soft in zip(capacities, tariff.softs, strict=True)
+        ],
+        soft=frozenset(number for number, row in enumerate(rows) if row.soft is not None),
+        first_passes=frozenset(number for number, row in enumerate(rows) if row.first_passes),
+        fair_units=_fair_units(
+            tariff,
+            {
+                number: capacities[number]
+                for number, row in enumerate(rows)
+                if row.fair and capacities[number] > 0
+            },
+        ),
+    )
+
+
+class Wanted:
+    """What all pools could draw on each row at most: on their preferred nodes, and elsewhere."""
+
+    __slots__ = ("elsewhere", "first")
+
+    def __init__(self, rows: int) -> None:
+        self.first = [0] * rows
+        self.elsewhere = [0] * rows
+
+    def copy(self) -> Wanted:
+        """The same, to be changed."""
+        copied = Wanted(0)
+        copied.first, copied.elsewhere = list(self.first), list(self.elsewhere)
+        return copied
+
+    def add(self, tariff: Tariff, profile: int, replicas: int) -> None:
+        """So many replicas of a profile more, or fewer where negative."""
+        if not replicas:
+            return
+        everywhere, flavors = tariff.profiles[profile]
+        for row, use in everywhere.takes:
+            self.first[row] += use * replicas
+        if flavors:
+            for row, use in flavors[0].takes:
+                self.first[row] += use * replicas
+            for flavor in flavors[1:]:
+                for row, use in flavor.takes:
+                    self.elsewhere[row] += use * replicas
+
+    def short(self, left: Sequence[int]) -> frozenset[int]:
+        """The rows that cannot give every pool all it wants, on any class of nodes."""
+        first, elsewhere = self.first, self.elsewhere
+        if all(map(le, first, left)):
+            return frozenset()
+        return frozenset(
+            row for row, available in enumerate(left) if first[row] + elsewhere[row] > available
+        )
+
+
+class Rows:
+    """The accounts of one division. Rows only shrink: a pool that is refused once stays refused.
+
+    `left` is what each row has left, in whole units. `profile_of` is each pool's place in
+    `profiles`. `passes` are the rows whose first replica may pass and has not come yet. A tenant's
+    share is `fair` numbers.
     """
 
     __slots__ = (
@@ -37,31 +118,31 @@ class Rows:
         "profiles",
     )
 
-    def __init__(self, pools: Sequence[Member], rows: Sequence[Row], wants: Sequence[int]) -> None:
-        self._tariff, self.profile_of = tariff_of(pools, rows)
-        capacities = [
-            exact(row.capacity, row.name) * scale
-            for row, scale in zip(rows, self._tariff.scales, strict=True)
-        ]
-        # a rest too small for any use refuses like none; only a soft row of part 0 takes any rest
-        self.left = [
-            -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
-            for capacity, soft in zip(capacities, self._tariff.softs, strict=True)
-        ]
-        self._soft = {number for number, row in enumerate(rows) if row.soft is not None}
-        short = self._short(wants)
-        self.passes = {number for number in short if rows[number].first_passes}
-        self.profiles = self._tariff.on(short)
-        self._units = _fair_units(
-            self._tariff,
-            {
-                number: capacities[number]
-                for number, row in enumerate(rows)
-                if row.fair and capacities[number] > 0
-            },
-        )
+    def __init__(
+        self,
+        supply: Supply,
+        tariff: Tariff,
+        profile_of: Sequence[int],
+        short: frozenset[int],
+    ) -> None:
+        """The rows with all they have; `short` are those that may refuse."""
+        self._tariff, self.profile_of = tariff, profile_of
+        self.left = list(supply.left)
+        self._soft = supply.soft
+        self.passes = set(short & supply.first_passes)
+        self.profiles = tariff.on(short)
+        self._units = supply.fair_units
         self._shares: dict[int, tuple[int, ...]] = {}
         self.fair = len(self._units) or 1
+
+    @classmethod
+    def of_room(
+        cls, supply: Supply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
+    ) -> Rows:
+        """These rows alone, on any class of nodes."""
+        made = cls(supply, tariff, profile_of, frozenset())
+        made.profiles = tariff.everywhere_on(rows)
+        return made
 
     def share(self, number: int) -> tuple[int, ...]:
         """What a replica of a profile adds to its tenant's share of each fair row, in one unit;
@@ -88,21 +169,6 @@ class Rows:
         """What must be left of a row for one replica more of a pool."""
         everywhere, flavors = self.profiles[self.profile_of[pool]]
         return max([_of(draw.strict, row) for draw in (everywhere, *flavors)])
-
-    def _short(self, wants: Iterable[int]) -> frozenset[int]:
-        """The rows that cannot give every pool so many replicas, on any class of nodes."""
-        wanted = [0] * len(self._tariff.profiles)
-        for number, want in zip(self.profile_of, wants, strict=True):
-            wanted[number] += want
-        left, first = self.left, self._tariff.drawn_first(wanted)
-        if all(units <= left[row] for row, units in first.items()):
-            return frozenset()
-        elsewhere = self._tariff.drawn_elsewhere(wanted)
-        return frozenset(
-            row
-            for row, available in enumerate(left)
-            if first.get(row, 0) + elsewhere.get(row, 0) > available
-        )
 
     def give(self, pool: int, *, strict: bool) -> int:
         """Take one replica's use from every row, or name the row that refuses: its index."""
@@ -140,8 +206,8 @@ class Rows:
             self.passes.difference_update(row for row, _ in takes)
 
     def seat(self, pool: int, replicas: int) -> None:
-        """Draw for replicas that are there already, on the nodes they most likely are on: the
-        preferred ones, then the next; what no class has room for is on the last.
+        """Draw for replicas that are there already, on the nodes where they most likely are: the
+        preferred ones, then the next; what fits in no class is counted on the last.
         """
         profile = self.profiles[self.profile_of[pool]]
         self.take(profile.everywhere.takes, replicas)
@@ -166,7 +232,7 @@ class Rows:
 
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
         """Take so many replicas of each profile (by index) if no row would refuse any of them; else
-        take nothing and say which rows could not give so many, on any class of nodes.
+        take nothing, and answer the rows that could not give so many on any class of nodes.
         """
         left, drawn = self.left, [0] * len(self.left)
         elsewhere: dict[int, int] = {}
@@ -204,9 +270,6 @@ def _of(uses: Uses, row: int) -> int:
 def _fair_units(
     tariff: Tariff, capacities: Mapping[int, int | Fraction]
 ) -> list[tuple[int, int, int]]:
-    """(row, divide, multiply) of each fair row: a use of the row divided and multiplied by them is
-    its part of the capacity, in one whole unit for all rows.
-    """
     unit = lcm(*(capacity.numerator for capacity in capacities.values()))
     parts = {
         row: unit // capacity.numerator * capacity.denominator * tariff.common_use(row)

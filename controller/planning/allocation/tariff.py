@@ -1,17 +1,14 @@
 """What a replica of each pool uses of each row, in whole units, and which pools use the same.
 
-It depends on what pools and rows are, hardly ever on the moment, so the last few are kept: for uses
-in read-only mappings, which cannot have become others.
+It depends on what pools and rows are, hardly ever on the moment, so a tariff can be used again as
+long as the uses are the same objects.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
-from operator import mul
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from controller.planning.allocation.exact import exact
@@ -19,16 +16,14 @@ from controller.planning.allocation.values import (
     Amount,
     AmountError,
     DeclarationError,
-    Member,
+    ReplicaUses,
     Row,
 )
 
 Uses = tuple[tuple[int, int], ...]
 """(index of a row, whole units of it), in the order of the rows."""
 _Raw = list[tuple[int, int | Fraction]]
-_Declared = tuple[Mapping[str, Amount], tuple[Mapping[str, Amount], ...]]
-_Column = tuple[list[int], list[int]]
-_KEPT: Final = 4
+_SUBSETS: Final = 4
 
 
 class Draw(NamedTuple):
@@ -50,9 +45,9 @@ NOTHING: Final = Draw((), (), ())
 
 
 class Tariff:
-    """The uses of all pools; pools with the same are of one profile, a number.
+    """The uses of all pools; pools with the same uses are of one profile, a number.
 
-    A row's unit is the largest part that all its uses are whole in: `scales` units make one of the
+    A row's unit is the largest part in which all its uses are whole: `scales` units make one of the
     row. `softs` are the parts of a use at which soft rows refuse.
     """
 
@@ -60,142 +55,105 @@ class Tariff:
         "_all",
         "_asked",
         "_common_uses",
-        "_elsewhere",
-        "_first",
-        "_held",
+        "_everywhere",
+        "_found",
         "_idle",
-        "_names",
-        "_numbers",
+        "_index",
+        "_known",
         "_on_asked",
         "_times_asked",
+        "kinds",
         "profiles",
         "scales",
         "softs",
     )
 
-    def __init__(self, claims: Iterable[Member], rows: Sequence[Row]) -> None:
-        self._names = _names(rows)
-        index = {row.name: number for number, row in enumerate(rows)}
-        if len(index) != len(rows):
+    def __init__(self, pools: Iterable[tuple[str, ReplicaUses]], rows: Sequence[Row]) -> None:
+        """`pools` are names and uses. Raises SharingError for what cannot be shared by."""
+        self.kinds = kinds_of(rows)
+        self._index = {row.name: number for number, row in enumerate(rows)}
+        if len(self._index) != len(rows):
             raise DeclarationError("rows", "two rows have one name")
         self.softs = [_soft(row) for row in rows]
-        self._held: dict[tuple[int, int], _Declared] = {}
-        raw: list[list[_Raw]] = []
-        for claim in claims:
-            key = id(claim.uses), id(claim.flavors)
-            if key not in self._held:
-                self._held[key] = claim.uses, claim.flavors  # so that the ids stay theirs
-                raw.append(_read(claim, index))
-        self.scales = _scales(raw, self.softs)
-        found: dict[tuple[Uses, ...], int] = {}
-        self._numbers: dict[tuple[int, int], int] = {}
+        read: dict[int, tuple[ReplicaUses, list[_Raw]]] = {}
+        for pool, uses in pools:
+            if id(uses) not in read:
+                read[id(uses)] = uses, _read(pool, uses, self._index)
+        self.scales = _scales([raw for _, raw in read.values()], self.softs)
         self.profiles: list[Profile] = []
-        for key, uses in zip(self._held, raw, strict=True):
-            whole = tuple([_whole(each, self.scales) for each in uses])
-            number = found.setdefault(whole, len(found))
-            if number == len(self.profiles):
-                everywhere, *flavors = [_draw(each, self.softs) for each in whole]
-                self.profiles.append(Profile(everywhere, tuple(flavors)))
-            self._numbers[key] = number
-        self._first = _by_row((everywhere, *flavors[:1]) for everywhere, flavors in self.profiles)
-        self._elsewhere = _by_row(flavors[1:] for _, flavors in self.profiles)
-        self._common_uses: dict[int, int] | None = None
-        self._idle = [Profile(NOTHING)] * len(self.profiles)
-        self._all = frozenset(index.values())
+        self._found: dict[tuple[Uses, ...], int] = {}
+        self._common_uses: dict[int, int] = {}
+        self._idle: list[Profile] = []
+        self._everywhere: tuple[frozenset[int], list[Profile]] = frozenset(), []
+        self._all = frozenset(self._index.values())
         self._asked: frozenset[int] = frozenset()
         self._times_asked = 0
         self._on_asked = self._idle
+        # uses and their profile; the uses stay alive, so that their ids stay their own
+        self._known: dict[int, tuple[ReplicaUses, int]] = {
+            key: (uses, self._profile(raw)) for key, (uses, raw) in read.items()
+        }
 
-    @property
-    def lasts(self) -> bool:
-        """Whether nobody can change what was read."""
-        return all(
-            type(uses) is MappingProxyType
-            for everywhere, flavors in self._held.values()
-            for uses in (everywhere, *flavors)
-        )
+    def profile_of(self, pool: str, uses: ReplicaUses) -> int | None:
+        """The profile of a pool with these uses; None where they are not whole in the row's units.
+        Raises SharingError for what cannot be shared by.
+        """
+        known = self._known.get(id(uses))
+        if known is None:
+            raw = _read(pool, uses, self._index)
+            if any(self.scales[row] % use.denominator for each in raw for row, use in each):
+                return None
+            known = self._known[id(uses)] = uses, self._profile(raw)
+        return known[1]
 
-    def fits(self, rows: Sequence[Row]) -> bool:
-        """Whether it was made for rows of these names and kinds, in this order."""
-        return self._names == _names(rows)
-
-    def numbers(self, claims: Iterable[Member]) -> list[int]:
-        """Each pool's profile. Raises KeyError for uses that are not in this tariff."""
-        known = self._numbers
-        return [known[id(claim.uses), id(claim.flavors)] for claim in claims]
+    def _profile(self, raw: list[_Raw]) -> int:
+        whole = tuple([_whole(each, self.scales) for each in raw])
+        number = self._found.setdefault(whole, len(self.profiles))
+        if number == len(self.profiles):
+            everywhere, *flavors = [_draw(each, self.softs) for each in whole]
+            profile = Profile(everywhere, tuple(flavors))
+            self.profiles.append(profile)
+            self._idle.append(Profile(NOTHING))
+            if self._on_asked is not self._idle and self._on_asked is not self.profiles:
+                self._on_asked.append(_part(profile, self._asked))
+            common = self._common_uses
+            for row, use in everywhere.takes:
+                common[row] = gcd(common.get(row, 0), use)
+        return number
 
     def on(self, rows: frozenset[int]) -> list[Profile]:
-        """The profiles as far as they draw on these rows, and on others asked for before; where
-        every moment asks for others, on all rows.
+        """The profiles as far as they draw on these rows, and on others asked for before; on all
+        rows where other ones are asked for again and again.
         """
         if not rows:
             return self._idle
         if not rows <= self._asked:
             self._times_asked += 1
-            if self._times_asked > _KEPT:
+            if self._times_asked > _SUBSETS:
                 self._asked, self._on_asked = self._all, self.profiles
             else:
                 self._asked |= rows
                 self._on_asked = [_part(profile, self._asked) for profile in self.profiles]
         return self._on_asked
 
-    def drawn_first(self, replicas: Sequence[int]) -> dict[int, int]:
-        """What so many replicas of each profile draw on each row, all on their preferred nodes."""
-        return _drawn(self._first, replicas)
-
-    def drawn_elsewhere(self, replicas: Sequence[int]) -> dict[int, int]:
-        """What they could draw beside that on all other classes of nodes."""
-        return _drawn(self._elsewhere, replicas)
+    def everywhere_on(self, rows: frozenset[int]) -> list[Profile]:
+        """The profiles as far as they draw on these rows, whatever the class of nodes."""
+        known, profiles = self._everywhere
+        if known != rows:
+            profiles = []
+            self._everywhere = rows, profiles
+        for profile in self.profiles[len(profiles) :]:
+            profiles.append(Profile(_only(profile.everywhere, rows)))
+        return profiles
 
     def common_use(self, row: int) -> int:
-        """The greatest part that all uses of a row, but those by class of nodes, are whole in."""
-        common = self._common_uses
-        if common is None:
-            common = self._common_uses = {}
-            for everywhere, _ in self.profiles:
-                for number, use in everywhere.takes:
-                    common[number] = gcd(common.get(number, 0), use)
-        return common.get(row, 0)
+        """The greatest part in which all uses of a row are whole, those by class of nodes aside."""
+        return self._common_uses.get(row, 0)
 
 
-_lately: Final[deque[Tariff]] = deque(maxlen=_KEPT)
-
-
-def tariff_of(claims: Sequence[Member], rows: Sequence[Row]) -> tuple[Tariff, list[int]]:
-    """The tariff, and each pool's profile. Raises SharingError for what cannot be shared by."""
-    for tariff in tuple(_lately):
-        if tariff.fits(rows):
-            try:
-                return tariff, tariff.numbers(claims)
-            except KeyError:
-                continue
-    tariff = Tariff(claims, rows)
-    if tariff.lasts:
-        _lately.append(tariff)
-    return tariff, tariff.numbers(claims)
-
-
-def _by_row(draws_of: Iterable[Iterable[Draw]]) -> dict[int, _Column]:
-    """Who draws on each row, and what one replica takes."""
-    columns: dict[int, _Column] = {}
-    for number, draws in enumerate(draws_of):
-        for draw in draws:
-            for row, use in draw.takes:
-                numbers, uses = columns.setdefault(row, ([], []))
-                numbers.append(number)
-                uses.append(use)
-    return columns
-
-
-def _drawn(columns: Mapping[int, _Column], replicas: Sequence[int]) -> dict[int, int]:
-    return {
-        row: sum(map(mul, uses, map(replicas.__getitem__, numbers)))
-        for row, (numbers, uses) in columns.items()
-    }
-
-
-def _names(rows: Sequence[Row]) -> list[tuple[str, Amount | None]]:
-    return [(row.name, row.soft) for row in rows]
+def kinds_of(rows: Sequence[Row]) -> tuple[tuple[str, Amount | None], ...]:
+    """What a tariff depends on of its rows."""
+    return tuple((row.name, row.soft) for row in rows)
 
 
 def _soft(row: Row) -> int | Fraction | None:
@@ -207,11 +165,11 @@ def _soft(row: Row) -> int | Fraction | None:
     return soft
 
 
-def _read(claim: Member, index: Mapping[str, int]) -> list[_Raw]:
+def _read(pool: str, uses: ReplicaUses, index: Mapping[str, int]) -> list[_Raw]:
     """What a pool uses everywhere, then on each class of nodes."""
-    if any(flavor.keys() & claim.uses.keys() for flavor in claim.flavors):
-        raise DeclarationError(claim.pool, "a row is drawn on both everywhere and by class")
-    return [_amounts(claim.pool, uses, index) for uses in (claim.uses, *claim.flavors)]
+    if any(flavor.keys() & uses.everywhere.keys() for flavor in uses.flavors):
+        raise DeclarationError(pool, "a row is drawn on both everywhere and by class")
+    return [_amounts(pool, each, index) for each in (uses.everywhere, *uses.flavors)]
 
 
 def _amounts(pool: str, uses: Mapping[str, Amount], index: Mapping[str, int]) -> _Raw:

@@ -14,7 +14,7 @@ from controller.engine.scene import Scene
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Role, Snapshot
-from controller.planning.planner import plan
+from support.planning import plan
 from support.stores import FakeIntents, FakeMemories
 from support.world import (
     START,

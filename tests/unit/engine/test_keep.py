@@ -13,7 +13,7 @@ from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.kept import IntentFault, Remembered, Standing
 from controller.model.snapshot import Severity
-from controller.planning.history import follow_clock
+from controller.planning.recommend.history import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness

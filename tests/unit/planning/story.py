@@ -19,7 +19,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.planner import plan
+from support.planning import plan
 
 START = 1_700_000_000.0
 

@@ -9,13 +9,13 @@ from types import MappingProxyType
 import pytest
 
 from controller.model.decision import Bound
-from controller.planning.allocation import (
+from support.sharing import (
     HALF_FED,
     AmountError,
     Ceiling,
     Claim,
     DeclarationError,
-    Phases,
+    PhaseCounts,
     Row,
     SharingPolicy,
     WeightError,
@@ -42,7 +42,7 @@ def numbers(*claims: Claim, rows: object = (), **settings: object) -> dict[str, 
 def test_without_rows_everyone_gets_what_it_wants() -> None:
     result = allocate([claim("a", 3, min=1, pin=1, warm=2, uses={})])
     assert result["a"].replicas == result["a"].wanted == 6
-    assert result["a"].phases == Phases(baseline=1, floor=1, share=1, warm=3)
+    assert result["a"].phases == PhaseCounts(baseline=1, floor=1, share=1, warm=3)
 
 
 def test_swapped_bounds_are_noticed() -> None:
@@ -213,7 +213,7 @@ def test_a_reserve_is_served_before_the_strict_order() -> None:
     reserved = SharingPolicy(reserves={100: 3})
     result = allocate(pools, [places(10)], policy=reserved)
     assert {pool: one.replicas for pool, one in result.items()} == {"a": 7, "b": 2, "c": 1}
-    assert result["b"].phases == Phases(baseline=1, reserve=1)
+    assert result["b"].phases == PhaseCounts(baseline=1, reserve=1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import sentence
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 
 NOTHING = QueueDepth(pending=0, in_flight=0)

@@ -9,8 +9,8 @@ import pytest
 
 from controller.model.decision import Bound
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.allocation import AmountError, Claim, allocate
-from controller.planning.budget import (
+from support.sharing import AmountError, Claim, allocate
+from controller.planning.share.budget import (
     BudgetState,
     TokenUse,
     admits,
@@ -19,7 +19,7 @@ from controller.planning.budget import (
     budget_status,
     latest_throttle,
 )
-from controller.planning.cost import cost_ceiling, cost_row, replica_usd_per_hour
+from controller.planning.share.cost import cost_ceiling, cost_row, replica_usd_per_hour
 
 DAY = 1440
 

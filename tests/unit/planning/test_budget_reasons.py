@@ -22,7 +22,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, TaskUsage
-from controller.planning.planner import plan
+from support.planning import plan
 from tests.support.world import START, TIER, make_pool
 
 TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))

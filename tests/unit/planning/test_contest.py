@@ -12,8 +12,8 @@ from controller.model.memory import Memory, PoolMemory, SetBack
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.history import not_ahead
-from controller.planning.planner import plan
+from controller.planning.recommend.history import not_ahead
+from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
 
 QUICK = behavior(down_window_s=0)

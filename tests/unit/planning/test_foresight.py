@@ -18,7 +18,7 @@ from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
-from controller.planning.foresight import FIRST_READY_S, SETTLED_AFTER
+from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
 from unit.planning.story import START, Story, codes, make_pool, silence
 
 QUEUE_BY_ONE = (ExternalMetric(name="queue", target=AverageValueTarget(milli=1000)),)

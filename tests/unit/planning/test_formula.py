@@ -6,7 +6,7 @@ import pytest
 
 from controller.notation.formula_check import ONLY_LISTS, SCALARS, WITH_PREDICATE
 from controller.notation.formula_syntax import MAX_CHARACTERS, FormulaError, FormulaFault
-from controller.planning.formula import compile_formula
+from controller.planning.demand.metrics.formula import compile_formula
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 

@@ -18,7 +18,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Fresh, Stale, Why
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)

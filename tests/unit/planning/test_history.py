@@ -9,8 +9,8 @@ import pytest
 
 from controller.model.decision import Code
 from controller.model.memory import Memory, RecommendationRun, ScaleChange
-from controller.planning.behavior import stabilize
-from controller.planning.history import remember
+from controller.planning.recommend.behavior import stabilize
+from controller.planning.recommend.history import remember
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods
 
 LIMITED = behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),))

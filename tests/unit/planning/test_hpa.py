@@ -27,7 +27,7 @@ from controller.model.metrics import (
     ObjectMetric,
     PodFigure,
     PodFigures,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
@@ -39,7 +39,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.behavior import hpa_defaults
+from controller.planning.recommend.behavior import hpa_defaults
 from controller.planning.hpa import (
     Action,
     HpaMemory,
@@ -51,7 +51,7 @@ from controller.planning.hpa import (
     reconcile,
     settle,
 )
-from controller.planning.metrics import Fault
+from controller.planning.demand.metrics.external import Fault
 
 NOW = 100_000.0
 NONE: tuple[RecommendationRun, ...] = ()
@@ -64,7 +64,7 @@ def pods(count: int) -> tuple[MeasuredPod, ...]:
     return tuple(
         MeasuredPod(
             name=str(number),
-            phase=PodPhase.RUNNING,
+            phase=StatusPhase.RUNNING,
             started_at=0,
             readiness=ready,
             containers=(main,),

@@ -13,7 +13,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.notation.formula_syntax import FormulaError, FormulaFault
-from controller.planning.fallback import (
+from controller.planning.demand.metrics.fallback import (
     Health,
     HealthStatus,
     Modifiers,
@@ -23,7 +23,7 @@ from controller.planning.fallback import (
     supply,
     trigger_is_nil,
 )
-from controller.planning.formula import compile_formula
+from controller.planning.demand.metrics.formula import compile_formula
 from controller.planning.keda import (
     FORCE_ACTIVATION,
     PAUSED,

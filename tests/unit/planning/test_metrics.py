@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.planning.metrics import (
+from controller.planning.demand.metrics.external import (
     Tolerance,
     external_average_value,
     external_value,

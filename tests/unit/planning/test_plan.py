@@ -14,7 +14,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.planning.story import START, make_pool
 
 CONTROLLER = Path(__file__).parents[3] / "controller"

@@ -11,13 +11,13 @@ from controller.model.metrics import (
     ContainerRequest,
     MeasuredPod,
     PodFigures,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     PodUsage,
     PodUsages,
 )
-from controller.planning.metrics import Fault, MetricError, Proposal, Tolerance
-from controller.planning.pod_metrics import (
+from controller.planning.demand.metrics.external import Fault, MetricError, Proposal, Tolerance
+from controller.planning.demand.metrics.pods import (
     Sample,
     Startup,
     Utilization,
@@ -39,7 +39,7 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 def pod(
     name: str,
     *,
-    phase: PodPhase = PodPhase.RUNNING,
+    phase: StatusPhase = StatusPhase.RUNNING,
     deleting: bool = False,
     started: float | None = 0.0,
     status: ConditionStatus | None = TRUE,
@@ -119,10 +119,10 @@ def group_of(one: MeasuredPod, *, resource: str = "cpu", sample_at: float | None
 @pytest.mark.parametrize(
     ("one", "group"),
     [
-        (pod("a", deleting=True, phase=PodPhase.PENDING), "ignored"),
-        (pod("a", phase=PodPhase.FAILED), "ignored"),
-        (pod("a", phase=PodPhase.PENDING), "unready"),
-        (pod("a", phase=PodPhase.SUCCEEDED), "ready"),
+        (pod("a", deleting=True, phase=StatusPhase.PENDING), "ignored"),
+        (pod("a", phase=StatusPhase.FAILED), "ignored"),
+        (pod("a", phase=StatusPhase.PENDING), "unready"),
+        (pod("a", phase=StatusPhase.SUCCEEDED), "ready"),
         (pod("a", status=None), "unready"),
         (pod("a", started=None), "unready"),
         # young: within the initialisation period of 300 s
@@ -150,8 +150,8 @@ def test_memory_and_custom_metrics_do_not_ask_for_readiness() -> None:
 
 def test_a_pod_without_a_sample_is_missing_unless_it_cannot_have_one() -> None:
     assert group_of(pod("a"), sample_at=None) == "missing"
-    assert group_of(pod("a", phase=PodPhase.PENDING), sample_at=None) == "unready"
-    assert group_of(pod("a", phase=PodPhase.FAILED), sample_at=None) == "ignored"
+    assert group_of(pod("a", phase=StatusPhase.PENDING), sample_at=None) == "unready"
+    assert group_of(pod("a", phase=StatusPhase.FAILED), sample_at=None) == "ignored"
 
 
 def test_utilisation_is_a_ratio_of_sums_and_truncated() -> None:
@@ -246,7 +246,7 @@ def fault_of(*, pods: list[MeasuredPod], found: Mapping[str, Sample]) -> Fault:
 def test_each_reason_for_no_proposal_is_named() -> None:
     assert fault_of(pods=[], found=samples(1)) is Fault.NO_PODS
     assert fault_of(pods=many(1), found={}) is Fault.NO_SAMPLES
-    unready = pod("0", phase=PodPhase.PENDING)
+    unready = pod("0", phase=StatusPhase.PENDING)
     assert fault_of(pods=[unready], found=samples(1)) is Fault.NO_SAMPLES
     assert fault_of(pods=many(1), found={"other": Sample(1, NOW, 60)}) is Fault.UNKNOWN_PODS
     some = [pod("0"), pod("1", request=None)]
@@ -287,7 +287,7 @@ def test_a_container_that_is_not_there_is_an_error() -> None:
 def asking() -> MeasuredPod:
     return MeasuredPod(
         name="a",
-        phase=PodPhase.RUNNING,
+        phase=StatusPhase.RUNNING,
         containers=(container("main", 100), container("other", 50)),
         sidecars=(container("side", 7),),
         requests_milli={"cpu": 800},
@@ -319,7 +319,7 @@ def test_serving_pods_are_running_and_ready_even_while_they_terminate() -> None:
         pod("c", status=FALSE),
         pod("d", status=UNKNOWN),
         pod("e", status=None),
-        pod("f", phase=PodPhase.PENDING),
+        pod("f", phase=StatusPhase.PENDING),
     ]
     assert serving_pods(pods) == 2
     assert serving_pods(pods[2:]) == 0

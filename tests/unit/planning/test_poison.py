@@ -12,7 +12,7 @@ from controller.model.fleet import Pool, Rule
 from controller.model.memory import Memory
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
-from controller.planning.poison import limit_repeats
+from controller.planning.demand.redelivered import limit_repeats
 from unit.planning.story import Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from controller.planning.allocation import HALF_FED, AmountError, Claim, allocate
-from controller.planning.rates import (
+from support.sharing import HALF_FED, AmountError, Claim, allocate
+from controller.planning.share.rates import (
     CallRate,
     LearnedLimit,
     RateLimit,

@@ -6,7 +6,7 @@ import pytest
 
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.planning.resume import resumed
+from controller.planning.remember.resume import resumed
 from support.world import START, make_fleet, make_pool
 
 

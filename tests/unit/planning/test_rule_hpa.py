@@ -30,7 +30,7 @@ from controller.model.metrics import (
     MetricValue,
     Modifiers,
     ObjectMetric,
-    PodPhase,
+    StatusPhase,
     PodReadiness,
     PodUsage,
     PodUsages,
@@ -42,10 +42,10 @@ from controller.model.metrics import (
 )
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.behavior import hpa_defaults
+from controller.planning.recommend.behavior import hpa_defaults
 from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
-from controller.planning.measured import reading_name
-from controller.planning.planner import plan
+from controller.planning.demand.metrics.names import reading_name
+from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool, percent, pods
 
 AT_ONCE = behavior(down_window_s=0)
@@ -318,7 +318,7 @@ def test_a_formula_may_give_a_default_for_a_silent_signal() -> None:
 def serving(name: str) -> MeasuredPod:
     return MeasuredPod(
         name=name,
-        phase=PodPhase.RUNNING,
+        phase=StatusPhase.RUNNING,
         started_at=START - 900,
         readiness=PodReadiness(status=ConditionStatus.TRUE, since=START - 800),
         containers=(ContainerRequest(name="agent", requests_milli={"memory": 1000}),),

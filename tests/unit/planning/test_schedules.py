@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
-from controller.planning.schedules import Bounds, bounds_now
+from controller.planning.given.schedules import Bounds, bounds_now
 
 NEW_YORK = ZoneInfo("America/New_York")
 HOUR_S = 3600.0

@@ -37,7 +37,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import Schedule, WeeklyWindow
-from controller.planning.planner import plan
+from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
 NOON = 1_772_539_200.0

@@ -25,7 +25,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.scarcity import Capacity, LlmModel, Price, Resources, TaskUsage
 from controller.model.schedule import CronWindow, Schedule
-from controller.planning.planner import plan
+from support.planning import plan
 from controller.planning.slack import Slack
 from support.world import TIER, make_pool
 

@@ -17,7 +17,7 @@ from controller.model.native import BINS, ArrivalRate, NativeMemory, NativeState
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources, Warm
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.planning.story import START, behavior
 
 HIGH, LOW = Tier(name="enterprise", priority=1000), Tier(name="starter", priority=100)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.planning.allocation import AmountError
-from controller.planning.warm import _by_digits, buffered, poisson_quantile, warm_spares
+from support.sharing import AmountError
+from controller.planning.limit.poisson import _by_digits, buffered, poisson_quantile, warm_spares
 
 
 @pytest.mark.parametrize(

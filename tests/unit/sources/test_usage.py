@@ -26,7 +26,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.planner import plan
+from support.planning import plan
 from controller.sources.usage import TokenUsageSource
 from controller.sources.usage_events import USAGE_STREAM
 from tests.support.world import VirtualClock, make_pool, settle

@@ -36,7 +36,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.planning.counterfactual import counterfactuals
-from controller.planning.planner import plan
+from support.planning import plan
 from controller.report.plan import decode_report, encode_report, plan_report, pool_report
 from unit.planning.story import make_pool
 

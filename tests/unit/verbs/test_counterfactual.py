@@ -38,7 +38,7 @@ from controller.planning.counterfactual import (
     lifted,
     sentence,
 )
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0

@@ -1,0 +1,93 @@
+"""Everything that several pools draw on, divided over all of them in phases."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.planning.allocation.baseline import Baseline, owed
+from controller.planning.allocation.field import Field
+from controller.planning.allocation.fill import fill
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.rows import GRANTED, Rows
+from controller.planning.allocation.values import Asks, Division, Phases, SharingPolicy
+
+DEFAULT_POLICY: Final = SharingPolicy()
+
+
+def divide(
+    field: Field, asks: Asks, rows: Rows, policy: SharingPolicy = DEFAULT_POLICY
+) -> Division:
+    """What each pool gets of these rows, which are drawn on.
+
+    Five phases, each tier by tier from the highest: the baseline of tenants with work, floors,
+    reserves, needs, spares. In each, the tenant with the least share per weight is next, then its
+    pool with the least per weight; among equals the pool that runs already, then the larger weight,
+    then the first by number.
+    """
+    filling = Filling(field, asks.current, rows)
+    for pool in sorted(asks.fixed):
+        # a pool that a gate holds has what it has, so that no other pool is given that
+        filling.have[pool] = asks.current[pool]
+        rows.seat(pool, asks.current[pool])
+    tiers = field.tiers
+    if asks.fixed:
+        tiers = {
+            tier: [pool for pool in pools if pool not in asks.fixed]
+            for tier, pools in tiers.items()
+        }
+    start = list(filling.have)
+    baseline = Baseline(filling, asks)
+    baseline.grant(tiers.values(), policy.baseline)
+    after_baseline = list(filling.have)
+    for pools in tiers.values():
+        fill(filling, pools, asks.floors, strict=False)
+    after_floors = list(filling.have)
+    above = asks.floors if policy.above_floor else None
+    for tier, pools in tiers.items():
+        left = policy.reserves.get(tier, 0)
+        if left:
+            left -= sum(filling.have[pool] for pool in pools)
+        if left > 0:
+            fill(filling, pools, asks.needs, strict=True, above=above, units=left)
+    after_reserves = list(filling.have)
+    for pools in tiers.values():
+        fill(filling, pools, asks.needs, strict=True, above=above)
+    after_share = list(filling.have)
+    for pools in tiers.values():
+        fill(filling, pools, asks.wants, strict=True, above=above)
+    phases = Phases(start, after_baseline, after_floors, after_reserves, after_share)
+    return Division(
+        have=filling.have,
+        refused_by=filling.refused_by,
+        by_baseline=_by_baseline(filling, asks, baseline, phases),
+        phases=phases,
+    )
+
+
+def without_refusals(asks: Asks) -> Division:
+    """What each pool gets where no row is short: all it wants."""
+    have = list(asks.wants)
+    return Division(have, [GRANTED] * len(have), {})
+
+
+def _by_baseline(
+    filling: Filling, asks: Asks, baseline: Baseline, phases: Phases
+) -> dict[int, int]:
+    """The pools that were refused and have only what their tenants' baseline gave them, where their
+    share would have given nothing; and the row that would have refused it.
+    """
+    refused_by, floors, lenient = filling.refused_by, asks.floors, baseline.lenient
+    only = [
+        pool
+        for pool, (before, after, have) in enumerate(
+            zip(phases.start, phases.baseline, filling.have, strict=True)
+        )
+        if before < after == have > floors[pool] and refused_by[pool] != GRANTED
+    ]
+    rest = [pool for pool in only if pool not in lenient]
+    found = owed(filling, asks, rest) if rest else set()
+    return {
+        pool: lenient.get(pool, refused_by[pool])
+        for pool in only
+        if pool in lenient or pool in found
+    }

@@ -1,0 +1,1 @@
+"""The results of a plan, and what is kept of it."""

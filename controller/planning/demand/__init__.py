@@ -1,0 +1,1 @@
+"""Step 1, first half: what a pool's work asks for."""

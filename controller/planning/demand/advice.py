@@ -1,0 +1,344 @@
+"""Rule native: how many replicas are worth running, learned from what a controller sees of a pool.
+
+A replica costs one replica-second a second. Without it some arrivals wait, at most for one time to
+ready. The n-th slot is worth starting while
+
+    arrivals a second x P(an arrival needs the n-th slot, one time to ready from now) x wait cost
+
+is above 1 (twenty tasks at once need twenty slots), and worth keeping while the same is above 1
+at a higher wait cost, because a replica that goes has to be started again. The probability is
+counted, not assumed: each arrival shows how far the demand had moved from what was forecast one
+time to ready earlier, measured in usual moves. A forecast is the present demand, drawn towards its
+mean as far as the pool's past was.
+
+The cost of waiting does not say how many arrivals wait. Where the setting names the share that may
+wait, both costs follow what is observed: they rise for a pool whose arrivals wait more often.
+"""
+
+from __future__ import annotations
+
+from math import ceil, exp, floor, inf, log, sqrt
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.fleet import NativeCosts
+from controller.model.native import BINS, FIRST_SERVICE_S, ArrivalRate, Forecast, NativeState
+
+# time constants: one fast enough for a burst, one slow enough for an arrival a minute
+_FAST_RATE_S: Final = 60.0
+_SLOW_RATE_S: Final = 900.0
+_MEAN_S: Final = 300.0
+_SPREAD_S: Final = 120.0
+_RATE_KEPT: Final = 0.999  # per arrival: about the last 1,000 count
+_SERVICE_S: Final = 6 * 3600 / log(2)  # half is forgotten after 6 hours
+_LEAST_WORKED: Final = 1e-3
+# moves are counted in steps of a quarter of the usual move; older ones are halved
+_STEPS: Final = 4
+_LOWEST: Final = -2
+_REMEMBERED: Final = 4000.0
+_PAIR_KEPT: Final = 0.998  # per arrival: about the last 500 count
+# the least squared move: counts are whole numbers, and a quiet time proves little
+_LEAST_SQUARE: Final = 3.0
+# a jump counts as at most so many usual moves: a backlog at a cold start is not typical
+_OUTLIER: Final = 3.0
+# so many forecasts are kept for the last time to ready
+_FORECASTS: Final = 20
+# one late arrival too many raises the costs by a twentieth, within these limits
+_WORTH_GAIN: Final = 0.05
+_LEAST_WORTH: Final = 0.25
+_MOST_WORTH: Final = 2.0
+_LARGEST_BURST: Final = 1000
+# (slots, arrivals): before anything is known, most arrivals find the demand unmoved
+_FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
+
+# almost no arrival waits
+PROMPT: Final = NativeCosts(start_wait_cost=20.0, keep_wait_cost=74.0, late_share=0.035)
+# many arrivals wait, none longer than one time to ready, at a low cost
+THRIFTY: Final = NativeCosts(start_wait_cost=1.05, keep_wait_cost=9.0)
+# replicas seldom change
+CALM: Final = NativeCosts(start_wait_cost=13.0, keep_wait_cost=74.0, hold_s=300.0)
+
+
+class NativeInput(NamedTuple):
+    """What a controller sees of a pool: messages that wait and that are in flight; the counters of
+    arrivals and completions, from any start; and the pool's size.
+
+    `worked_s` are the seconds of work since the last call; None means that the messages in flight
+    at that call have been in flight ever since.
+    """
+
+    pending: int
+    in_flight: int
+    arrivals: int
+    completions: int
+    replicas: int
+    slots: int
+    time_to_ready_s: float
+    worked_s: float | None = None
+
+
+class Advice(NamedTuple):
+    """What the rule says: `base` replicas do the messages there are, `start` are worth starting,
+    `keep` are worth keeping. `replicas` is the present size brought between start and keep.
+    `arrivals_per_s` is the rate it expects.
+    """
+
+    replicas: int
+    base: int
+    start: int
+    keep: int
+    arrivals_per_s: float
+
+
+def begin_native(seen: NativeInput, now: float, task_s: float = FIRST_SERVICE_S) -> NativeState:
+    """The state of a pool that is seen for the first time; its tasks are said to take `task_s`."""
+    moves = [0.0] * BINS
+    for slots, count in _FIRST_MOVES:
+        moves[(slots - _LOWEST) * _STEPS] = count
+    return NativeState(
+        at=now,
+        arrivals=seen.arrivals,
+        completions=seen.completions,
+        demand=_demand(seen, task_s),
+        in_flight=seen.in_flight,
+        mean=_demand(seen, task_s),
+        worked_s=task_s,
+        moves=tuple(moves),
+        wanted_at=now,
+    )
+
+
+def native(
+    seen: NativeInput, state: NativeState | None, setting: NativeCosts, now: float
+) -> tuple[Advice, NativeState]:
+    """The replicas of one pool now, and what to remember.
+
+    Never below in flight / slots, at least 1 where there is a message, and never less for more
+    pending. All that arrived since the last call counts as arriving now, so the rule learns most
+    from one call a second. A pool where nothing happens need not be asked.
+    """
+    before = begin_native(seen, now) if state is None else state
+    state = before if state is None else _learned(seen, state, setting.late_share, now)
+    demand = state.demand
+    # what these arrivals teach counts from the next call on, so more arrivals never ask for less
+    lasting, worth = before.moved_together / before.moved, before.worth
+    anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
+    scale = sqrt(_LEAST_SQUARE + state.square_error)
+    task_s = service_s(state)
+    rate = state.rate.expected
+
+    # a waiting task is served by a new replica or by the next completion, whichever comes first
+    longest_wait_s = min(_ready_s(seen), task_s / max(state.mean, 1.0))
+    # it needs the next free slot, or one that is free again before a new replica is ready
+    served = 1.0 + _ready_s(seen) / max(task_s, 1e-3)
+    start_at, keep_at = _levels(
+        before.moves,
+        min(max(ceil(served / scale * _STEPS), 1), BINS),
+        rate * longest_wait_s * setting.start_wait_cost * worth,
+        # a replica that goes has to be started again, which costs one time to ready
+        rate * (longest_wait_s * setting.keep_wait_cost * worth + _ready_s(seen) / scale),
+    )
+    base = replicas_needed(demand, seen.slots, seen.pending + seen.in_flight)
+    start = max(base, _replicas(anchor + start_at * scale, seen.slots))
+    keep = max(start, _replicas(anchor + keep_at * scale, seen.slots))
+
+    replicas = min(max(seen.replicas, start), keep)
+    wanted_at = state.wanted_at
+    if seen.replicas <= keep:
+        wanted_at = now
+    elif now - wanted_at < setting.hold_s:
+        replicas = seen.replicas
+    forecast = Forecast(at=now, anchor=anchor, scale=scale, demand=demand, mean=state.mean)
+    forecasts = _with_forecast(state.forecasts, forecast, _ready_s(seen))
+    unchanged = (state.wanted_at, state.asked) == (wanted_at, replicas)
+    if not unchanged or forecasts is not state.forecasts:
+        state = replace(state, wanted_at=wanted_at, asked=replicas, forecasts=forecasts)
+    return Advice(replicas, base, start, keep, rate), state
+
+
+def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> float:
+    """The factor on the costs of waiting with which the share of late arrivals is met.
+
+    A burst counts as one late arrival, because it proves only once that too few were ready. Nothing
+    is learned from arrivals that wait because the pool is smaller than was advised.
+    """
+    arrived = seen.arrivals - state.arrivals
+    if may_wait is None:
+        return 1.0
+    if arrived <= 0 or seen.replicas < state.asked:
+        return state.worth
+    late = 1 if seen.pending else 0
+    surplus = late * (1 - may_wait) - min(arrived - late, _LARGEST_BURST) * may_wait
+    return min(max(state.worth * exp(_WORTH_GAIN * surplus), _LEAST_WORTH), _MOST_WORTH)
+
+
+def _learned(
+    seen: NativeInput, state: NativeState, may_wait: float | None, now: float
+) -> NativeState:
+    """The state after the time since it was made, with the arrivals and completions in it.
+
+    A counter that went back (the stream was created again) counts as no arrival.
+    """
+    passed_s = max(now - state.at, 0.0)
+    arrived = max(seen.arrivals - state.arrivals, 0)
+    completed = max(seen.completions - state.completions, 0)
+    since = _due_forecast(state.forecasts, now - seen.time_to_ready_s)
+    forecast = since[0] if since else None
+
+    kept = exp(-passed_s / _SPREAD_S)
+    square = 0.0 if forecast is None else (state.demand - forecast.anchor) ** 2
+    square = min(square, _OUTLIER**2 * (_LEAST_SQUARE + state.square_error))
+    square_error = square + (state.square_error - square) * kept
+    kept = exp(-passed_s / _MEAN_S)
+    mean = state.demand + (state.mean - state.demand) * kept
+    # after any time without work, what a task takes is never forgotten altogether
+    kept = max(exp(-passed_s / _SERVICE_S), min(1.0, _LEAST_WORKED / state.worked))
+    lately_s = state.in_flight * passed_s if seen.worked_s is None else seen.worked_s
+    worked_s = (state.worked_s + lately_s) * kept
+    worked = state.worked * kept + completed
+    moved_together, moved, moves = state.moved_together, state.moved, state.moves
+    if arrived and forecast is not None:
+        before, later = forecast.demand - forecast.mean, state.demand - forecast.mean
+        faded = _PAIR_KEPT**arrived
+        moved_together = moved_together * faded + arrived * before * later
+        moved = max(moved * faded + arrived * before * before, 1e-6)
+        taken = max(state.demand - completed, 0) - forecast.anchor
+        moves = _counted(moves, arrived, taken, forecast.scale)
+    return NativeState(
+        at=max(now, state.at),
+        arrivals=seen.arrivals,
+        completions=seen.completions,
+        demand=_demand(seen, worked_s / worked),
+        in_flight=seen.in_flight,
+        rate=_rate(state.rate, passed_s, arrived),
+        mean=mean,
+        square_error=square_error,
+        moved_together=moved_together,
+        moved=moved,
+        worked_s=worked_s,
+        worked=worked,
+        moves=moves,
+        wanted_at=state.wanted_at,
+        worth=_worth(seen, state, may_wait),
+        asked=state.asked,
+        forecasts=since,
+    )
+
+
+def _rate(rate: ArrivalRate, passed_s: float, arrived: int) -> ArrivalRate:
+    """The rate after so many seconds, and so many arrivals at their end."""
+    fast = rate.fast * exp(-passed_s / _FAST_RATE_S)
+    slow = rate.slow * exp(-passed_s / _SLOW_RATE_S)
+    fast_predicted = rate.fast_predicted + (rate.fast - fast) * _FAST_RATE_S
+    slow_predicted = rate.slow_predicted + (rate.slow - slow) * _SLOW_RATE_S
+    fast_observed, slow_observed = rate.fast_observed, rate.slow_observed
+    if arrived:
+        by_fast = fast * fast_observed / fast_predicted
+        predicted = by_fast + slow * slow_observed / slow_predicted
+        share = by_fast / predicted if predicted > 0 else 0.5
+        kept = _RATE_KEPT**arrived
+        fast_predicted = max(fast_predicted * kept, 1e-3)
+        slow_predicted = max(slow_predicted * kept, 1e-3)
+        fast_observed = max((fast_observed + arrived * share) * kept, 1e-3)
+        slow_observed = max((slow_observed + arrived * (1 - share)) * kept, 1e-3)
+    return ArrivalRate(
+        fast=fast + arrived / _FAST_RATE_S,
+        slow=slow + arrived / _SLOW_RATE_S,
+        fast_predicted=fast_predicted,
+        fast_observed=fast_observed,
+        slow_predicted=slow_predicted,
+        slow_observed=slow_observed,
+    )
+
+
+def _counted(
+    moves: tuple[float, ...], arrived: int, taken: float, scale: float
+) -> tuple[float, ...]:
+    """The counts with `arrived` more: each arrival finds one more slot taken than the last one."""
+    counts = list(moves)
+    for number in range(1, arrived + 1):
+        place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
+        if place >= BINS - 1:  # so are all later ones
+            counts[-1] += arrived - number + 1
+            break
+        counts[max(0, place)] += 1.0
+    total = sum(counts)
+    if total > _REMEMBERED:
+        counts = [count * _REMEMBERED / (2 * total) for count in counts]
+    return tuple(counts)
+
+
+def _levels(
+    moves: tuple[float, ...], width: int, start_worth: float, keep_worth: float
+) -> tuple[float, float]:
+    """How many usual moves above the forecast a slot is still worth starting, and keeping.
+
+    A slot serves the arrivals of `width` bins; `…_worth` is the worth of a slot that every arrival
+    needs, per second.
+    """
+    total = sum(moves)
+    start_at = keep_at = -inf
+    # from the largest move down: the level for keeping is met first
+    served = 0.0
+    for place in range(BINS - 1, -1, -1):
+        served += moves[place]
+        if place + width < BINS:
+            served -= moves[place + width]
+        if keep_at == -inf and served * keep_worth > total:
+            keep_at = (place + 1) / _STEPS + _LOWEST
+        if served * start_worth > total:
+            start_at = (place + 1) / _STEPS + _LOWEST
+            break
+    return start_at, keep_at
+
+
+def arrivals_per_s(state: NativeState, now: float) -> float:
+    """The arrivals a second expected from `now` on, where none came since the last call."""
+    passed_s = now - state.at
+    return (state.rate if passed_s <= 0 else _rate(state.rate, passed_s, 0)).expected
+
+
+def service_s(state: NativeState) -> float:
+    """The mean seconds of a task, as far as is known."""
+    return state.worked_s / state.worked
+
+
+def slots_needed(pending: int, in_flight: int, task_s: float, ready_s: float) -> float:
+    """The slots that the messages need: one for each in flight, and for the waiting ones as many as
+    would still be waiting when a new replica is ready.
+    """
+    return in_flight + pending * min(1.0, task_s / max(ready_s, 1e-3))
+
+
+def replicas_needed(slots: float, per_replica: int, messages: int) -> int:
+    """Replicas with so many slots; at least one where there is any message."""
+    return max(ceil(slots / per_replica - 1e-9), 1 if messages else 0)
+
+
+def _demand(seen: NativeInput, task_s: float) -> float:
+    return slots_needed(seen.pending, seen.in_flight, task_s, seen.time_to_ready_s)
+
+
+def _ready_s(seen: NativeInput) -> float:
+    return max(seen.time_to_ready_s, 1e-3)
+
+
+def _replicas(slots_needed: float, slots: int) -> int:
+    return max(-(-floor(slots_needed) // slots), 0) if slots_needed > 0 else 0
+
+
+def _due_forecast(forecasts: tuple[Forecast, ...], at: float) -> tuple[Forecast, ...]:
+    """The forecasts from the last one that was made by `at` on."""
+    first = 0
+    while first + 1 < len(forecasts) and forecasts[first + 1].at <= at:
+        first += 1
+    return forecasts[first:] if first else forecasts
+
+
+def _with_forecast(
+    forecasts: tuple[Forecast, ...], forecast: Forecast, ready_s: float
+) -> tuple[Forecast, ...]:
+    if forecasts and forecast.at - forecasts[-1].at < ready_s / _FORECASTS:
+        return forecasts
+    return (*forecasts, forecast)

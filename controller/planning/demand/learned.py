@@ -1,0 +1,407 @@
+"""What a pool's past says of its demand, for rule native and for spares by a service level.
+
+The queue's counters say what arrived and what was done since the last look; the pods say how long a
+start takes. The rule learns from a pool at most every 2 s. In between, its last advice is applied
+to the messages there are. While nothing happens, the advice is looked at again after a quarter of
+the time that nothing has happened, and remembered only if it has changed.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Number, Reason
+from controller.model.fleet import Rule
+from controller.model.limits import INT32_MAX
+from controller.model.native import NativeMemory, NativeState
+from controller.model.observation import PoolObservation, QueueDepth
+from controller.model.readings import Fresh, last_known
+from controller.planning.demand.advice import (
+    Advice,
+    NativeInput,
+    arrivals_per_s,
+    begin_native,
+    native,
+    replicas_needed,
+    service_s,
+    slots_needed,
+)
+from controller.planning.demand.work import Work
+from controller.planning.given.moment import Moment
+from controller.planning.given.terms import PoolTerms
+
+SETTLED_AFTER: Final = 10
+"""So many tasks must be seen done before the pool's past is trusted."""
+ASK_EVERY_S: Final = 2.0
+"""The rule learns from a pool no more often. Each pool has its own turn in that time, so that the
+pools of a large fleet do not all learn in the same tick.
+"""
+LOOK_AFTER_S: Final = 5.0
+LOOK_SHARE: Final = 0.25
+"""While nothing happens, the advice is looked at again after 5 s, later after this share of the
+time that nothing has happened.
+"""
+FIRST_READY_S: Final = 9.0
+"""The assumed time to ready before a start was seen: scheduling 2 s, image 2, MCP servers 2;
+memory, queue and first task 1 each.
+"""
+_PODS_ASKED: Final = 16
+_SLOWEST_START_S: Final = 3600.0
+_COUNTER_LIMIT: Final = 2**62
+
+
+class Learned(msgspec.Struct, frozen=True, gc=False):
+    """The work after what was learned, and what to remember of it.
+
+    `base`: replicas for the messages there are, None where the past says nothing of them.
+    `arrivals`: tasks that are likely to arrive during one time to ready, None where not known.
+    """
+
+    work: Work
+    memory: NativeMemory | None
+    settled: bool
+    base: int | None = None
+    arrivals: float | None = None
+
+
+class _Counters(NamedTuple):
+    """What happened since the last look: tasks that arrived, and tasks that were done."""
+
+    arrived: int
+    completed: int
+
+
+def learn(
+    terms: PoolTerms,
+    seen: PoolObservation,
+    work: Work,
+    before: NativeMemory | None,
+    *,
+    current: int,
+    moment: Moment,
+    reasons: list[Reason],
+) -> Learned:
+    """The work with the demand that the pool's past adds to it or takes from it. Nothing changes
+    where the queue is not known or does not count its deliveries.
+    """
+    queue = seen.queue
+    if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
+        settled = work.counted and _is_settled(terms, before)
+        return Learned(work, before, settled, arrivals=_arrivals(terms, before, moment))
+    depth = queue.value
+    memory = _followed(terms, seen, depth, before, current=current, moment=moment)
+    base = _base(terms, memory, depth)
+    memory = _with_surplus(memory, base, current, moment.now)
+    arrivals = _arrivals(terms, memory, moment)
+    if not _is_settled(terms, memory):
+        return Learned(work, memory, False, arrivals=arrivals)
+    advice = _applied(terms, memory, base, current, moment)
+    if not (work.woken and not advice.replicas):  # else the wake-up alone asks for a replica
+        demand = min(advice.replicas, INT32_MAX)
+        reasons.append(_reason(terms, memory, advice, current))
+        work = Work(work.messages, work.counted, work.woken, demand)
+    return Learned(work, memory, True, base=min(advice.base, INT32_MAX), arrivals=arrivals)
+
+
+def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
+    """The memory with all its times moved, as when the clock was set."""
+    learned = memory.learned
+    forecasts = tuple(replace(each, at=max(each.at + by_s, 0.0)) for each in learned.forecasts)
+    learned = replace(
+        learned,
+        at=max(learned.at + by_s, 0.0),
+        wanted_at=max(learned.wanted_at + by_s, 0.0),
+        forecasts=forecasts,
+    )
+    quiet, surplus = memory.quiet_since, memory.surplus_since
+    return replace(
+        memory,
+        learned=learned,
+        asked_at=max(memory.asked_at + by_s, 0.0),
+        in_flight_at=max(memory.in_flight_at + by_s, 0.0),
+        quiet_since=None if quiet is None else max(quiet + by_s, 0.0),
+        surplus_since=None if surplus is None else max(surplus + by_s, 0.0),
+    )
+
+
+def _followed(
+    terms: PoolTerms,
+    seen: PoolObservation,
+    depth: QueueDepth,
+    before: NativeMemory | None,
+    *,
+    current: int,
+    moment: Moment,
+) -> NativeMemory:
+    """The memory after this look at the queue."""
+    if before is None:
+        return _asked(terms, seen, depth, None, current=current, now=moment.now)
+    if _is_quiet(before, depth):
+        return _looked_at_again(terms, before, current, moment)
+    if moment.reached(_next_turn(terms, before)):
+        return _asked(terms, seen, depth, before, current=current, now=moment.now)
+    return _noted(before, depth, moment.now)
+
+
+def _is_settled(terms: PoolTerms, memory: NativeMemory | None) -> bool:
+    """Whether rule native goes by what it has learned of the pool."""
+    return memory is not None and terms.pool.rule is Rule.NATIVE and memory.served >= SETTLED_AFTER
+
+
+def _is_quiet(before: NativeMemory, depth: QueueDepth) -> bool:
+    """Whether nothing has happened since the rule learned."""
+    return (
+        depth.pending == before.pending
+        and depth.delivered == before.delivered
+        and depth.in_flight == before.learned.in_flight == before.in_flight
+    )
+
+
+def _next_turn(terms: PoolTerms, before: NativeMemory) -> float:
+    turns = (before.asked_at + terms.turn_s) // ASK_EVERY_S + 1
+    return turns * ASK_EVERY_S - terms.turn_s
+
+
+def _last_look(before: NativeMemory, moment: Moment) -> float:
+    """The last of the times at which a quiet pool is looked at; they depend on the memory alone, so
+    they are the same whenever plans are made.
+    """
+    at = before.asked_at
+    quiet_since = at if before.quiet_since is None else before.quiet_since
+    while True:
+        next_at = at + max(LOOK_AFTER_S, LOOK_SHARE * (at - quiet_since))
+        if not moment.reached(next_at):
+            return at
+        at = next_at
+
+
+def _looked_at_again(
+    terms: PoolTerms, before: NativeMemory, current: int, moment: Moment
+) -> NativeMemory:
+    """The memory of a quiet pool: the same while the advice is. Without arrivals the rule never
+    advises more, so where nothing is worth keeping it need not be asked.
+    """
+    if before.keep == 0:
+        return before
+    at = _last_look(before, moment)
+    if at == before.asked_at:
+        return before
+    advice, learned = native(
+        _same_input(terms, before, current, at), _wanted(before, at), terms.costs, at
+    )
+    if (advice.base, advice.start, advice.keep) == (before.base, before.start, before.keep):
+        return before
+    return replace(
+        before,
+        learned=learned,
+        asked_at=at,
+        base=advice.base,
+        start=advice.start,
+        keep=advice.keep,
+        in_flight_at=at,
+        worked_s=0.0,
+        quiet_since=before.asked_at if before.quiet_since is None else before.quiet_since,
+    )
+
+
+def _asked(
+    terms: PoolTerms,
+    seen: PoolObservation,
+    depth: QueueDepth,
+    before: NativeMemory | None,
+    *,
+    current: int,
+    now: float,
+) -> NativeMemory:
+    """What the rule learns from this queue, and its advice."""
+    pool = terms.pool
+    ready_s = _measured_ready_s(seen) or (None if before is None else before.ready_s)
+    counters, learned, worked_s, served = _Counters(0, 0), None, None, 0
+    if before is not None:
+        before = _caught_up(terms, before, current, now)
+        since = _since(before, depth)
+        learned = _wanted(before, now)
+        counters = _Counters(
+            learned.arrivals + since.arrived, learned.completions + since.completed
+        )
+        worked_s, served = _worked_s(before, now), before.served + since.completed
+    known = NativeInput(
+        pending=depth.pending,
+        in_flight=depth.in_flight,
+        arrivals=counters.arrived,
+        completions=counters.completed,
+        replicas=current,
+        slots=max(pool.slots, 1),
+        time_to_ready_s=FIRST_READY_S if ready_s is None else ready_s,
+        worked_s=worked_s,
+    )
+    if learned is None and pool.usage is not None:
+        learned = begin_native(known, now, float(pool.usage.seconds))
+    advice, learned = native(known, learned, terms.costs, now)
+    return NativeMemory(
+        learned=learned,
+        asked_at=now,
+        pending=depth.pending,
+        delivered=depth.delivered or 0,
+        sequence=depth.sequence,
+        served=min(served, SETTLED_AFTER),
+        ready_s=ready_s,
+        base=advice.base,
+        start=advice.start,
+        keep=advice.keep,
+        in_flight=depth.in_flight,
+        in_flight_at=now,
+        surplus_since=None if before is None else before.surplus_since,
+    )
+
+
+def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float) -> NativeMemory:
+    """The memory of a pool that was quiet until now, with the forecast that stands for now: the one
+    of one time to ready ago. What arrives is compared with it.
+    """
+    ready_s = FIRST_READY_S if before.ready_s is None else before.ready_s
+    at = now - ready_s
+    if at - before.asked_at < ready_s or before.in_flight_at > at:
+        return before
+    seen = _same_input(terms, before, current, at)
+    _, learned = native(seen, _wanted(before, at), terms.costs, at)
+    return replace(before, learned=learned, in_flight_at=at, worked_s=0.0)
+
+
+def _same_input(terms: PoolTerms, before: NativeMemory, current: int, at: float) -> NativeInput:
+    """What a look at a quiet pool sees: the queue as it was."""
+    return NativeInput(
+        pending=before.pending,
+        in_flight=before.in_flight,
+        arrivals=before.learned.arrivals,
+        completions=before.learned.completions,
+        replicas=current,
+        slots=max(terms.pool.slots, 1),
+        time_to_ready_s=FIRST_READY_S if before.ready_s is None else before.ready_s,
+        worked_s=_worked_s(before, at),
+    )
+
+
+def _wanted(before: NativeMemory, at: float) -> NativeState:
+    """What was learned; while no replica is surplus, all of them were worth keeping until `at`."""
+    surplus = before.surplus_since
+    return replace(before.learned, wanted_at=at if surplus is None else surplus)
+
+
+def _noted(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
+    """The memory with what is in flight now: short tasks come and go between two turns."""
+    if depth.in_flight == before.in_flight:
+        return before
+    worked_s = _worked_s(before, now)
+    return replace(before, in_flight=depth.in_flight, in_flight_at=now, worked_s=worked_s)
+
+
+def _worked_s(before: NativeMemory, now: float) -> float:
+    """The seconds of work since the rule learned."""
+    return before.worked_s + before.in_flight * max(now - before.in_flight_at, 0.0)
+
+
+def _with_surplus(memory: NativeMemory, base: int, current: int, now: float) -> NativeMemory:
+    """The memory with since when more replicas run than are worth keeping."""
+    is_surplus = current > max(memory.keep, memory.start, base)
+    if is_surplus is (memory.surplus_since is not None):
+        return memory
+    return replace(memory, surplus_since=now if is_surplus else None)
+
+
+def _base(terms: PoolTerms, memory: NativeMemory, depth: QueueDepth) -> int:
+    """Replicas for the messages there are."""
+    ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
+    slots = slots_needed(depth.pending, depth.in_flight, service_s(memory.learned), ready_s)
+    return replicas_needed(slots, max(terms.pool.slots, 1), depth.total)
+
+
+def _applied(
+    terms: PoolTerms, memory: NativeMemory, base: int, current: int, moment: Moment
+) -> Advice:
+    """The last advice, applied to the messages there are now."""
+    start = max(memory.start, base)
+    keep = max(memory.keep, start)
+    replicas = min(max(current, start), keep)
+    since = memory.surplus_since
+    if since is not None and not moment.reached(since + terms.costs.hold_s):
+        replicas = current
+    return Advice(replicas, base, start, keep, memory.learned.rate.expected)
+
+
+def _arrivals(terms: PoolTerms, memory: NativeMemory | None, moment: Moment) -> float | None:
+    """Tasks that are likely to arrive while a replica that is started now becomes ready; only for
+    pools with spares by a service level.
+    """
+    warm = terms.pool.warm
+    if memory is None or warm is None or warm.slo is None:
+        return None
+    ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
+    return arrivals_per_s(memory.learned, _last_look(memory, moment)) * ready_s
+
+
+def _counts(depth: QueueDepth) -> bool:
+    """Whether the queue counts its deliveries."""
+    delivered, sequence = depth.delivered, depth.sequence or 0
+    return (
+        delivered is not None and 0 <= delivered < _COUNTER_LIMIT and 0 <= sequence < _COUNTER_LIMIT
+    )
+
+
+def _since(before: NativeMemory, depth: QueueDepth) -> _Counters:
+    """What happened since. A message that is only delivered again has neither arrived nor been
+    done. Nothing is known of a consumer that was created again.
+    """
+    delivered = (depth.delivered or 0) - before.delivered
+    if depth.sequence is not None and before.sequence is not None:
+        delivered = min(delivered, depth.sequence - before.sequence)
+    if delivered < 0:
+        return _Counters(0, 0)
+    arrived = depth.pending - before.pending + delivered
+    completed = delivered - (depth.in_flight - before.learned.in_flight)
+    return _Counters(max(arrived, 0), max(completed, 0))
+
+
+def _measured_ready_s(seen: PoolObservation) -> float | None:
+    """The median time from a pod's creation to its readiness, over a few of the pool's pods."""
+    pods = last_known(seen.pods)
+    if pods is None:
+        return None
+    starts = [
+        pod.ready_at - pod.created_at
+        for pod in pods.items[:_PODS_ASKED]
+        if pod.ready_at is not None and 0 < pod.ready_at - pod.created_at < _SLOWEST_START_S
+    ]
+    return median(starts) if starts else None
+
+
+def _reason(terms: PoolTerms, memory: NativeMemory, advice: Advice, current: int) -> Reason:
+    """Why the rule asks for so many: each of its five answers has a code of its own."""
+    numbers: dict[str, Number] = {
+        "base": advice.base,
+        "start": advice.start,
+        "keep": advice.keep,
+        "arrivals_per_min": round(advice.arrivals_per_s * 60, 2),
+        "service_s": round(service_s(memory.learned), 3),
+        "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
+    }
+    replicas = advice.replicas
+    if replicas > advice.keep:
+        code = Code.SURPLUS_HELD
+        numbers["hold_s"] = terms.costs.hold_s
+        if memory.surplus_since is not None:
+            numbers["until"] = memory.surplus_since + terms.costs.hold_s
+    elif replicas < current:
+        code = Code.NOT_WORTH_KEEPING
+    elif replicas > advice.start:
+        code = Code.WORTH_KEEPING
+    elif advice.start > advice.base:
+        code = Code.WORTH_STARTING
+        numbers["likely"] = advice.start - advice.base
+    else:
+        code = Code.LEARNED_NEED
+    return Reason(code=code, value=min(replicas, INT32_MAX), numbers=numbers)

@@ -1,0 +1,341 @@
+"""KEDA's scalingModifiers: one composite metric, computed from others by a formula.
+
+Nothing is handed to Python's own evaluation. The semantics are expr-lang's: `/` and `**` give
+floats, `%` takes integers, logic takes truths, nil is no number.
+
+Source: kedacore/keda pkg/scaling/modifiers/formula.go.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from controller.model.limits import INT64_MAX, MILLI
+from controller.notation.formula_check import (
+    ELEMENT,
+    ONLY_LISTS,
+    VARIADIC,
+    check,
+)
+from controller.notation.formula_syntax import (
+    LARGEST,
+    Binary,
+    Call,
+    Conditional,
+    FormulaError,
+    FormulaFault,
+    Items,
+    Literal,
+    Name,
+    Node,
+    Unary,
+)
+
+_Value: TypeAlias = "float | bool | list[_Value] | None"
+_Scope: TypeAlias = Mapping[str, _Value]
+
+_LAZY: Final = frozenset({"??", "&&", "||"})
+_ORDER: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
+
+
+class Formula(NamedTuple):
+    """A formula that has been read; `names` are the metrics it uses, each once."""
+
+    text: str
+    names: tuple[str, ...]
+    tree: Node
+
+    def compute(self, values: Mapping[str, float | None]) -> float:
+        """The number for these metrics, None being nil. Raises FormulaError."""
+        result = _eval(self.tree, values)
+        number = float(_number(result, self.tree))
+        if not math.isfinite(number):
+            raise FormulaError(FormulaFault.NOT_A_NUMBER, 0, f"the result is {number}")
+        return number
+
+
+def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
+    """Read a formula over these metrics, or over any that it names. Raises FormulaError, also for a
+    name that is none of them.
+    """
+    checked = check(text, names)
+    return Formula(text=text, names=checked.names, tree=checked.tree)
+
+
+def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) -> int:
+    """The composite metric in thousandths, truncated. A metric that is None is nil.
+
+    Raises FormulaError: a number that is missing, infinite or beyond a quantity is an error of the
+    whole, never a partial result.
+    """
+    result = formula.compute(
+        {name: None if milli is None else milli / MILLI for name, milli in values_milli.items()}
+    )
+    milli = result * MILLI
+    if abs(milli) > INT64_MAX:
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, 0, f"the result is {result}")
+    return int(milli)
+
+
+def _eval(node: Node, scope: _Scope) -> _Value:
+    match node:
+        case Literal():
+            return node.value
+        case Name():
+            return _named(node, scope)
+        case Items():
+            return [_eval(item, scope) for item in node.items]
+        case Conditional():
+            holds = _truth(_eval(node.when, scope), node.when)
+            return _eval(node.then if holds else node.otherwise, scope)
+        case _:
+            return _bounded(_operation(node, scope), node)
+
+
+def _operation(node: Unary | Binary | Call, scope: _Scope) -> _Value:
+    match node:
+        case Unary():
+            return _unary(node, scope)
+        case Binary() if node.operator in _LAZY:
+            return _lazy(node, scope)
+        case Binary():
+            return _binary(node, scope)
+        case Call():
+            return _call(node, scope)
+
+
+def _named(node: Name, scope: _Scope) -> _Value:
+    if node.name not in scope:
+        raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"no value for {node.name}")
+    return scope[node.name]
+
+
+def _bounded(value: _Value, node: Node) -> _Value:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "the number is too large")
+    return value
+
+
+def _unary(node: Unary, scope: _Scope) -> _Value:
+    value = _eval(node.operand, scope)
+    if node.operator == "!":
+        return not _truth(value, node.operand)
+    number = _number(value, node.operand)
+    return -number if node.operator == "-" else number
+
+
+def _lazy(node: Binary, scope: _Scope) -> _Value:
+    """Operators whose right side is computed only where the left side does not decide."""
+    left = _eval(node.left, scope)
+    if node.operator == "??":
+        return _eval(node.right, scope) if left is None else left
+    decided = node.operator == "||"
+    if _truth(left, node.left) is decided:
+        return decided
+    return _truth(_eval(node.right, scope), node.right)
+
+
+def _binary(node: Binary, scope: _Scope) -> _Value:
+    left, right = _eval(node.left, scope), _eval(node.right, scope)
+    if node.operator in {"==", "!="}:
+        return _equal(left, right) is (node.operator == "==")
+    a, b = _number(left, node.left), _number(right, node.right)
+    if node.operator in _ORDER:
+        return _ORDER[node.operator](a, b)
+    return _arithmetic(node, a, b)
+
+
+def _arithmetic(node: Binary, a: float, b: float) -> float:
+    match node.operator:
+        case "+":
+            return a + b
+        case "-":
+            return a - b
+        case "*":
+            return a * b
+        case "/":
+            return _divided(float(a), float(b))
+        case "%":
+            return _remainder(node, a, b)
+        case _:
+            return _power(float(a), float(b))
+
+
+def _divided(a: float, b: float) -> float:
+    """IEEE division: by zero it is infinite, or no number at all."""
+    if b != 0.0:
+        return a / b
+    if a == 0.0 or math.isnan(a):
+        return math.nan
+    return math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+def _remainder(node: Binary, a: float, b: float) -> float:
+    """Of integers only, with the sign of the dividend."""
+    if isinstance(a, float) or isinstance(b, float):
+        raise FormulaError(
+            FormulaFault.WRONG_TYPE, node.at, "% takes integers: write int(a) % int(b)"
+        )
+    if b == 0:
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "integer divide by zero")
+    return a - b * _towards_zero(a, b)
+
+
+def _towards_zero(a: int, b: int) -> int:
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def _power(a: float, b: float) -> float:
+    """math.Pow of Go: what has no real result is no number, what is too large is infinite."""
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        odd = b.is_integer() and b % 2 == 1
+        return -math.inf if a < 0 and odd else math.inf
+    except ValueError:
+        return math.inf if a == 0.0 else math.nan
+
+
+def _equal(left: _Value, right: _Value) -> bool:
+    """No value equals no value alone, a truth equals a truth alone, 1 equals 1.0."""
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, bool) is not isinstance(right, bool):
+        return False
+    return left == right
+
+
+def _call(call: Call, scope: _Scope) -> _Value:
+    if call.predicate is not None or call.function in _OF_TRUTHS:
+        return _over_elements(call, scope)
+    numbers = _flat(call, [_eval(argument, scope) for argument in call.arguments])
+    if not numbers and call.function not in _OF_NOTHING:
+        raise FormulaError(
+            FormulaFault.WRONG_TYPE, call.at, f"{call.function} of nothing has no value"
+        )
+    try:
+        return _SCALARS[call.function](numbers)
+    except (OverflowError, ValueError) as error:
+        # int, ceil and their like of a number that is infinite or none
+        raise FormulaError(
+            FormulaFault.NOT_A_NUMBER, call.at, f"{call.function}: {error}"
+        ) from error
+
+
+def _flat(call: Call, arguments: Sequence[_Value]) -> list[float]:
+    """The numbers among the arguments; a list stands for its elements where lists are taken."""
+    numbers: list[float] = []
+    for argument, node in zip(arguments, call.arguments, strict=True):
+        if isinstance(argument, list):
+            if call.function not in _OF_LISTS:
+                raise FormulaError(
+                    FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes no list"
+                )
+            numbers.extend(_number(item, node) for item in _flattened(argument))
+        elif call.function in ONLY_LISTS:
+            raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes a list")
+        else:
+            numbers.append(_number(argument, node))
+    return numbers
+
+
+def _flattened(items: list[_Value]) -> list[_Value]:
+    flat: list[_Value] = []
+    for item in items:
+        flat.extend(_flattened(item) if isinstance(item, list) else [item])
+    return flat
+
+
+def _over_elements(call: Call, scope: _Scope) -> _Value:
+    """count, all, any and the like: the predicate is asked about each element."""
+    node = call.arguments[0]
+    items = _eval(node, scope)
+    if not isinstance(items, list):
+        raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes a list")
+    predicate = call.predicate
+    if predicate is None:
+        return sum(_truth(item, node) for item in items)
+    answers = [_eval(predicate, {**scope, ELEMENT: item}) for item in items]
+    if call.function == "sum":
+        return sum(_number(answer, predicate) for answer in answers)
+    if call.function == "map":
+        return answers
+    truths = [_truth(answer, predicate) for answer in answers]
+    if call.function == "filter":
+        return [item for item, kept in zip(items, truths, strict=True) if kept]
+    return _OF_TRUTHS[call.function](truths)
+
+
+def _number(value: _Value, node: Node) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FormulaError(
+            FormulaFault.WRONG_TYPE, node.at, f"{_kind(value)} stands where a number should"
+        )
+    return value
+
+
+def _truth(value: _Value, node: Node) -> bool:
+    if not isinstance(value, bool):
+        raise FormulaError(
+            FormulaFault.WRONG_TYPE, node.at, f"{_kind(value)} stands where true or false should"
+        )
+    return value
+
+
+def _kind(value: _Value) -> str:
+    match value:
+        case None:
+            return "nil"
+        case bool():
+            return "true or false"
+        case list():
+            return "a list"
+        case _:
+            return "a number"
+
+
+def _rounded(number: float) -> float:
+    """To the nearest integer, half away from zero."""
+    whole = math.floor(abs(number))
+    return math.copysign(whole + (abs(number) - whole >= 0.5), number)
+
+
+def _median(numbers: Sequence[float]) -> float:
+    ordered, half = sorted(numbers), len(numbers) // 2
+    if len(ordered) % 2:
+        return float(ordered[half])
+    return (ordered[half - 1] + ordered[half]) / 2
+
+
+_SCALARS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "abs": lambda numbers: abs(numbers[0]),
+    "ceil": lambda numbers: float(math.ceil(numbers[0])),
+    "floor": lambda numbers: float(math.floor(numbers[0])),
+    "round": lambda numbers: _rounded(numbers[0]),
+    "int": lambda numbers: int(numbers[0]),
+    "float": lambda numbers: float(numbers[0]),
+    "max": max,
+    "min": min,
+    "mean": lambda numbers: sum(numbers) / len(numbers),
+    "median": _median,
+    "sum": sum,
+    "len": len,
+}
+_OF_LISTS: Final = VARIADIC | ONLY_LISTS
+_OF_NOTHING: Final = ONLY_LISTS
+_OF_TRUTHS: Final[Mapping[str, Callable[[Sequence[bool]], _Value]]] = {
+    "count": sum,
+    "all": all,
+    "any": any,
+    "none": lambda truths: not any(truths),
+    "one": lambda truths: sum(truths) == 1,
+}

@@ -1,0 +1,260 @@
+"""What each metric of an HPA proposes, whatever its type, and the largest of the proposals.
+
+Source: kubernetes pkg/controller/podautoscaler/horizontal.go (computeReplicasForMetrics,
+computeStatusFor...Metric).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from controller.model.decision import Code, Number, Reason
+from controller.model.limits import MILLI
+from controller.model.metrics import (
+    AverageValueTarget,
+    ContainerResourceMetric,
+    ExternalMetric,
+    Figure,
+    MeasuredMetric,
+    MeasuredPod,
+    MetricValue,
+    ObjectMetric,
+    PodFigures,
+    PodsMetric,
+    PodUsages,
+    ResourceMetric,
+    Series,
+    UtilizationTarget,
+    ValueTarget,
+)
+from controller.model.readings import Fresh, Reading
+from controller.planning.demand.metrics.external import (
+    MetricError,
+    MetricFault,
+    Proposal,
+    Tolerance,
+    external_average_value,
+    external_value,
+    object_average_value,
+    object_value,
+)
+from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.metrics.pods import (
+    figure_samples,
+    pod_samples,
+    pods_average_value,
+    resource_utilization,
+    serving_pods,
+)
+from controller.planning.demand.work import blindness
+from controller.planning.given.moment import Moment
+
+
+class Surroundings(NamedTuple):
+    """What all metrics of a pool share: its size, its status's size, its pods, its tolerance."""
+
+    current: int
+    status_replicas: int
+    pods: tuple[MeasuredPod, ...]
+    tolerance: Tolerance
+    moment: Moment
+
+
+class UnusableMetric(NamedTuple):
+    """A metric that cannot be used, and the numbers that say why."""
+
+    name: str
+    numbers: dict[str, Number]
+
+
+class Proposals(NamedTuple):
+    """What a pool's metrics ask for together.
+
+    `replicas` is the largest proposal, `needed` what the use takes without any tolerance; None
+    where no metric proposes anything. `unusable` is the first metric without a proposal.
+    """
+
+    replicas: int | None
+    needed: int | None
+    unusable: UnusableMetric | None
+
+
+def propose_all(
+    metrics: Sequence[MeasuredMetric],
+    around: Surroundings,
+    known: Sequence[UnusableMetric],
+    reasons: list[Reason],
+) -> Proposals:
+    """The largest proposal, with a reason for each metric. `known` are the metrics of which it is
+    known already why they cannot be used.
+    """
+    replicas: int | None = None
+    needed: int | None = None
+    first: UnusableMetric | None = None
+    for metric in metrics:
+        try:
+            proposal, percent = _propose(metric, around)
+        except MetricError as error:
+            unusable = _unusable(metric, error, known)
+            reasons.append(Reason(code=Code.METRIC_UNKNOWN, numbers=unusable.numbers))
+            first = first or unusable
+            continue
+        _explain(metric, proposal, percent, around, reasons)
+        replicas = max(replicas or 0, proposal.replicas)
+        needed = max(needed or 0, proposal.needed)
+    return Proposals(replicas, needed, first)
+
+
+def _propose(metric: MeasuredMetric, around: Surroundings) -> tuple[Proposal, int]:
+    """The replicas that one metric asks for, and its use in percent of the requests, where it has
+    such a target. Raises MetricError where it asks for none: a stale or absent reading is like an
+    unanswered metric of the HPA.
+    """
+    spec, value = metric.spec, _value(metric.reading)
+    match spec, value:
+        case ExternalMetric(), Series():
+            return _external(spec, value, around), 0
+        case ObjectMetric(), Figure():
+            return _object(spec, value, around), 0
+        case PodsMetric(), PodFigures():
+            return _pods(spec, value, around), 0
+        case ((ResourceMetric() | ContainerResourceMetric()), PodUsages()):
+            return _resource(spec, value, around)
+        case _:
+            raise MetricError(MetricFault.UNREADABLE, "the answer is not of the metric's kind")
+
+
+def _value(reading: Reading[MetricValue]) -> MetricValue:
+    if isinstance(reading, Fresh):
+        return reading.value
+    raise MetricError(MetricFault.UNREADABLE, reading.detail or reading.why.value)
+
+
+def _external(spec: ExternalMetric, series: Series, around: Surroundings) -> Proposal:
+    target = spec.target
+    proposal: Proposal | None
+    match target:
+        case ValueTarget():
+            ready = serving_pods(around.pods)
+            proposal = external_value(
+                series.values_milli, target.milli, around.current, ready, around.tolerance
+            )
+        case AverageValueTarget():
+            proposal = external_average_value(
+                series.values_milli, target.milli, around.status_replicas, around.tolerance
+            )
+    if proposal is None:
+        raise MetricError(MetricFault.NO_SERIES, "no metrics returned from external metrics API")
+    return proposal
+
+
+def _object(spec: ObjectMetric, figure: Figure, around: Surroundings) -> Proposal:
+    target, value = spec.target, figure.value_milli
+    match target:
+        case ValueTarget():
+            ready = serving_pods(around.pods)
+            return object_value(value, target.milli, around.current, ready, around.tolerance)
+        case AverageValueTarget():
+            return object_average_value(
+                value, target.milli, around.status_replicas, around.tolerance
+            )
+
+
+def _pods(spec: PodsMetric, figures: PodFigures, around: Surroundings) -> Proposal:
+    return pods_average_value(
+        figure_samples(figures),
+        spec.target.milli,
+        current=around.current,
+        pods=around.pods,
+        tolerance=around.tolerance,
+        moment=around.moment,
+    )
+
+
+def _resource(
+    spec: ResourceMetric | ContainerResourceMetric, usages: PodUsages, around: Surroundings
+) -> tuple[Proposal, int]:
+    container = spec.container if isinstance(spec, ContainerResourceMetric) else ""
+    samples = pod_samples(usages, container)
+    target = spec.target
+    if isinstance(target, UtilizationTarget):
+        found = resource_utilization(
+            samples,
+            target.percent,
+            current=around.current,
+            pods=around.pods,
+            resource=spec.resource,
+            container=container,
+            tolerance=around.tolerance,
+            moment=around.moment,
+        )
+        return Proposal(found.replicas, found.average_milli, found.needed), found.percent
+    proposal = pods_average_value(
+        samples,
+        target.milli,
+        current=around.current,
+        pods=around.pods,
+        tolerance=around.tolerance,
+        moment=around.moment,
+        resource=spec.resource,
+    )
+    return proposal, 0
+
+
+def _unusable(
+    metric: MeasuredMetric, error: MetricError, known: Sequence[UnusableMetric]
+) -> UnusableMetric:
+    name, reading = reading_name(metric.spec), metric.reading
+    found = next((one for one in known if one.name == name), None)
+    if found is not None:
+        return UnusableMetric(name, {"metric": name, **found.numbers})
+    if isinstance(reading, Fresh):
+        return UnusableMetric(name, {"metric": name, "why": error.fault.value})
+    return UnusableMetric(name, {"metric": name, **blindness(reading)})
+
+
+def _explain(
+    metric: MeasuredMetric,
+    proposal: Proposal,
+    percent: int,
+    around: Surroundings,
+    reasons: list[Reason],
+) -> None:
+    """The metric's reason; and that its tolerance keeps the size, where that is not exactly at the
+    target.
+    """
+    target = metric.spec.target
+    kept = around.current
+    measured: float
+    if isinstance(target, UtilizationTarget):
+        measured, wanted, per = percent, float(target.percent), "% of requests"
+        ratio = measured / wanted
+    else:
+        measured, wanted = _figure(metric, proposal.usage_milli) / MILLI, target.milli / MILLI
+        ratio, per = measured / wanted, "in all"
+        if isinstance(target, AverageValueTarget):
+            per = "per replica"
+            if isinstance(metric.spec, ExternalMetric | ObjectMetric):
+                kept = around.status_replicas
+                ratio /= kept or 1
+    numbers: dict[str, Number] = {
+        "metric": reading_name(metric.spec),
+        "measured": measured,
+        "target": wanted,
+        "per": per,
+    }
+    reasons.append(Reason(code=Code.METRIC, value=proposal.replicas, numbers=numbers))
+    if 0 < kept == proposal.replicas and ratio != 1.0 and around.tolerance.holds(ratio):
+        reasons.append(Reason(code=Code.TOLERATED, value=kept, numbers={"ratio": round(ratio, 3)}))
+
+
+def _figure(metric: MeasuredMetric, average_milli: int) -> int:
+    """What was measured in thousandths: a queue or an object as a whole, pods on average."""
+    match metric.reading:
+        case Fresh(value=Series(values_milli=values)):
+            return sum(values)
+        case Fresh(value=Figure(value_milli=milli)):
+            return milli
+        case _:
+            return average_milli

@@ -1,0 +1,116 @@
+"""What holds for each pool apart from its rule: its schedule, its tier's policy for blindness, and
+what operators asked for, by an intent or by an annotation of the Deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from controller.model.fleet import BlindPolicy, Pool
+from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.planning.given.annotations import (
+    FORCE_ACTIVATION,
+    Halt,
+    is_on,
+    read_freeze,
+    read_halts,
+)
+from controller.planning.given.moment import Moment
+from controller.planning.given.schedules import ScheduledBounds, bounds_now
+
+if TYPE_CHECKING:
+    from controller.planning.given.terms import PoolTerms
+
+_Scoped = TypeVar("_Scoped", Pause, Freeze)
+_Numbered = tuple[int, _Scoped]
+
+
+class Override(msgspec.Struct, frozen=True, gc=False):
+    """One pool's bounds now, its pin, pause and freeze, and what its annotations ask: `halts` are
+    KEDA's pauses, `forced` its forced activation. `blind` is its tier's policy for blindness.
+    """
+
+    bounds: ScheduledBounds
+    pin: Pin | None = None
+    pause: Pause | None = None
+    freeze: Freeze | None = None
+    halts: tuple[Halt, ...] = ()
+    forced: bool = False
+    blind: BlindPolicy | None = None
+
+
+class Overrides:
+    """What operators asked for, looked up by pool. An intent that has ended holds nothing."""
+
+    def __init__(self, intents: Intents) -> None:
+        self._pins: dict[str, list[Pin]] = {}
+        for pin in intents.pins:
+            self._pins.setdefault(pin.pool, []).append(pin)
+        self._pauses = _by_place(intents.pauses)
+        self._freezes = _by_place(intents.freezes)
+        self._any = bool(intents.pins or intents.pauses or intents.freezes)
+
+    def of(self, terms: PoolTerms, annotations: Mapping[str, str], moment: Moment) -> Override:
+        """What holds for this pool now, whose Deployment has these annotations."""
+        pool = terms.pool
+        if not (self._any or pool.schedules or annotations):
+            return terms.override
+        bounds = terms.override.bounds
+        if pool.schedules:
+            bounds = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, moment)
+        freeze = _first_in_force(self._freezes, pool, moment)
+        if freeze is None and annotations:
+            freeze = read_freeze(annotations, pool.key)
+        return Override(
+            bounds=bounds,
+            pin=_last_in_force(self._pins.get(pool.key, ()), moment),
+            pause=_first_in_force(self._pauses, pool, moment),
+            freeze=freeze,
+            halts=read_halts(annotations) if annotations else (),
+            forced=bool(annotations) and is_on(annotations, FORCE_ACTIVATION),
+            blind=terms.override.blind,
+        )
+
+
+def concerns(scope: Scope, pool: Pool) -> bool:
+    """Whether an intent with this scope is about this pool."""
+    if scope.pool is not None:
+        return scope.pool == pool.key
+    return scope.tenant is None or scope.tenant == pool.tenant
+
+
+def _by_place(intents: Iterable[_Scoped]) -> dict[Scope, list[_Numbered[_Scoped]]]:
+    """The intents by what they are about, each with its place in the list."""
+    found: dict[Scope, list[_Numbered[_Scoped]]] = {}
+    for number, intent in enumerate(intents):
+        scope = intent.scope
+        place = Scope(pool=scope.pool) if scope.pool is not None else Scope(tenant=scope.tenant)
+        found.setdefault(place, []).append((number, intent))
+    return found
+
+
+def _first_in_force(
+    intents: Mapping[Scope, Sequence[_Numbered[_Scoped]]], pool: Pool, moment: Moment
+) -> _Scoped | None:
+    """The first of the pool's own, its tenant's and the fleet's intents."""
+    if not intents:
+        return None
+    places = (Scope(pool=pool.key), Scope(tenant=pool.tenant), Scope())
+    for _, intent in sorted(
+        (each for place in places for each in intents.get(place, ())), key=itemgetter(0)
+    ):
+        if intent.until is None or not moment.reached(intent.until):
+            return intent
+    return None
+
+
+def _last_in_force(pins: Sequence[Pin], moment: Moment) -> Pin | None:
+    found = None
+    for pin in pins:
+        if pin.until is None or not moment.reached(pin.until):
+            found = pin
+    return found

@@ -1,0 +1,1 @@
+"""Step 2: what one pool alone may have: bounds, spares, pauses."""

@@ -1,0 +1,62 @@
+"""Long blindness: after a while a tier prefers some replicas at work to none."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import NamedTuple
+
+from controller.model.decision import Code, Reason
+from controller.model.readings import Fresh, Stale
+from controller.planning.demand.demand import Demand
+from controller.planning.given.moment import Moment
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.recommend.recommendation import Recommendation, because
+
+
+class Lifted(NamedTuple):
+    """The size after long blindness, and since when the pool's work has not been known.
+
+    `is_raised`: the policy for blindness decided the size.
+    """
+
+    replicas: int
+    blind_since: float | None
+    is_raised: bool = False
+
+
+def lift_blind(
+    given: PoolInput,
+    demand: Demand,
+    recommendation: Recommendation,
+    moment: Moment,
+    reasons: list[Reason],
+) -> Lifted:
+    """A pool that has been blind for as long as its tier waits is raised to at least what the tier,
+    or its own fallback, asks for. Nothing is lowered, and ceilings come after.
+    """
+    replicas = recommendation.replicas
+    if demand.work.counted:
+        return Lifted(replicas, None)
+    since = _blind_since(given, demand, moment.now)
+    policy = given.override.blind
+    if policy is None or recommendation.left_alone or not moment.passed(since + policy.after_s):
+        return Lifted(replicas, since)
+    fallback = given.terms.pool.fallback
+    least = policy.replicas if fallback is None else max(policy.replicas, fallback.replicas)
+    if replicas > least:
+        return Lifted(replicas, since)
+    because(reasons, Code.BLIND_FOR_LONG, least, since=since, after_s=policy.after_s)
+    return Lifted(least, since, is_raised=True)
+
+
+def _blind_since(given: PoolInput, demand: Demand, now: float) -> float:
+    """When the work was last known: by the last good answer, else as it is remembered, else when it
+    was found to be unknown.
+    """
+    queue, known = given.seen.queue, given.memory.blind_since
+    by_queue = demand.unusable is None and not isinstance(queue, Fresh)
+    if by_queue and isinstance(queue, Stale) and isfinite(queue.at) and queue.at <= now:
+        return queue.at
+    if known is not None:
+        return known
+    return queue.at if by_queue and 0 < queue.at <= now else now

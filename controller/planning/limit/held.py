@@ -1,0 +1,37 @@
+"""Whether a gate will keep a pool from shrinking, whatever sharing gives it."""
+
+from __future__ import annotations
+
+from controller.model.memory import PoolMemory
+from controller.model.readings import Fresh
+from controller.planning.demand.demand import Demand
+from controller.planning.given.moment import Moment
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.recommend.history import warm_until
+
+
+def is_held(
+    given: PoolInput,
+    demand: Demand,
+    memory: PoolMemory,
+    moment: Moment,
+    *,
+    replicas: int,
+    unheld: int,
+) -> bool:
+    """Whether a freeze, a pause that keeps the size, blindness or a young memory holds the pool.
+
+    `replicas` is its size before sharing, `unheld` the same without windows and policies.
+    """
+    override, current = given.override, given.current
+    if (
+        override.freeze is not None
+        or any(halt.holds for halt in override.halts)
+        or not isinstance(given.seen.pods, Fresh)
+    ):
+        return True
+    if replicas > current:
+        return False
+    return not demand.work.counted or (
+        min(unheld, replicas) < current and not moment.reached(warm_until(given.terms, memory))
+    )

@@ -1,0 +1,229 @@
+"""Step 2, limits: the ceilings and the floors of one pool; a ceiling wins over a floor."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Number, Reason
+from controller.model.limits import INT32_MAX
+from controller.model.memory import PoolMemory
+from controller.planning.allocation.values import Ceiling
+from controller.planning.demand.demand import Demand
+from controller.planning.given.annotations import Halt
+from controller.planning.given.moment import Moment
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.limit.blind import lift_blind
+from controller.planning.limit.held import is_held
+from controller.planning.limit.limits import Limits
+from controller.planning.limit.spares import spare_base, spares_of
+from controller.planning.recommend.recommendation import Recommendation, because
+from controller.planning.remember.contest import confirm_override, stands_down
+
+_PAUSE: Final = "pause"
+
+
+class _Size(NamedTuple):
+    """A size on its way through the limits; the fields are those of `Limits`."""
+
+    replicas: int
+    bound: Bound
+    min: int
+    unheld: int
+    pinned: int = 0
+    spares: int = 0
+    ceilings: tuple[Ceiling, ...] = ()
+
+
+def limit(
+    given: PoolInput, demand: Demand, recommendation: Recommendation, moment: Moment
+) -> Limits:
+    """Bring the recommendation between min and max, at once; then apply spares and pauses."""
+    reasons: list[Reason] = []
+    lifted = lift_blind(given, demand, recommendation, moment, reasons)
+    memory = recommendation.memory
+    if lifted.blind_since != memory.blind_since:
+        memory = replace(memory, blind_since=lifted.blind_since)
+    if recommendation.left_alone:
+        return _left_alone(given, recommendation, memory, reasons)
+    bound = Bound.DEMAND if lifted.is_raised else recommendation.bound
+    least, most = recommendation.min, given.override.bounds.max
+    recommended, bound = _between_bounds(given, lifted.replicas, bound, least, reasons)
+    unstabilized = min(max(recommendation.unstabilized, least), most)
+    size = _Size(recommended, bound, least, unstabilized)
+    size = _with_spares(given, demand, size, reasons)
+    size = _paused(given, size, reasons)
+    for halt in given.override.halts:
+        size = _halted(given, halt, size, reasons)
+    held = is_held(given, demand, memory, moment, replicas=size.replicas, unheld=size.unheld)
+    if size.replicas != given.current and memory.replaced is not None and not held:
+        memory = confirm_override(memory, moment)
+    return Limits(
+        replicas=size.replicas,
+        bound=size.bound,
+        recommendation=recommended,
+        min=size.min,
+        max=most,
+        pinned=size.pinned,
+        spares=size.spares,
+        ceilings=size.ceilings,
+        unheld=size.unheld,
+        is_moving=recommended != unstabilized,
+        left_alone=False,
+        held=held or stands_down(memory, moment),
+        memory=memory,
+        reasons=tuple(reasons),
+    )
+
+
+def _left_alone(
+    given: PoolInput, recommendation: Recommendation, memory: PoolMemory, reasons: list[Reason]
+) -> Limits:
+    """A pool that was scaled to zero by hand has no limits."""
+    return Limits(
+        replicas=given.current,
+        bound=recommendation.bound,
+        recommendation=recommendation.replicas,
+        min=recommendation.min,
+        max=given.override.bounds.max,
+        pinned=0,
+        spares=0,
+        ceilings=(),
+        unheld=given.current,
+        is_moving=False,
+        left_alone=True,
+        held=True,
+        memory=memory,
+        reasons=tuple(reasons),
+    )
+
+
+def _between_bounds(
+    given: PoolInput, replicas: int, bound: Bound, least: int, reasons: list[Reason]
+) -> tuple[int, Bound]:
+    """The size between min and max, or the schedule's where one is open; the one that decides is
+    named.
+    """
+    bounds = given.override.bounds
+    if bound is Bound.MAX or replicas > bounds.max:
+        replicas, bound = bounds.max, Bound.MAX
+        because(reasons, Code.AT_MAX, bounds.max, max=bounds.max)
+    elif bound is Bound.MIN or replicas < least:
+        replicas, bound = least, Bound.MIN
+        because(reasons, Code.AT_MIN, least, min=least)
+    else:
+        return replicas, bound
+    if bounds.scheduled:
+        because(reasons, Code.SCHEDULED, replicas, min=least, max=bounds.max)
+        return replicas, Bound.SCHEDULE
+    return replicas, bound
+
+
+def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Reason]) -> _Size:
+    """At least the spares on top of what the present work takes, as far as max lets them."""
+    recommended, least, most = size.replicas, size.min, given.override.bounds.max
+    base = spare_base(demand, recommended, least)
+    spares = spares_of(given, demand, base)
+    if not any(spares):
+        return size
+    replicas, bound, wanted = recommended, size.bound, base
+    for count, kind in ((spares.configured, Bound.WARM), (spares.pinned, Bound.PIN)):
+        if not count:
+            continue
+        wanted += count
+        if replicas < min(wanted, most):
+            replicas, bound = min(wanted, most), kind
+        if wanted > most:
+            bound = Bound.MAX
+            because(reasons, Code.AT_MAX, most, max=most)
+        _explain_spares(given, kind, count, replicas, reasons)
+    if (room := min(spares.for_arrivals, max(most - max(wanted, recommended), 0))) > 0:
+        wanted += room
+        if replicas < wanted:
+            replicas, bound = wanted, Bound.WARM
+        _explain_spares(given, Bound.WARM, room, replicas, reasons)
+    unheld_base = spare_base(demand, size.unheld, least)
+    return _Size(
+        replicas=replicas,
+        bound=bound,
+        min=least,
+        unheld=max(size.unheld, min(unheld_base + wanted - base, most)),
+        pinned=spares.configured + spares.pinned,
+        spares=max(wanted - max(recommended, least), 0),
+    )
+
+
+def _explain_spares(
+    given: PoolInput, kind: Bound, spares: int, replicas: int, reasons: list[Reason]
+) -> None:
+    pin = given.override.pin
+    if kind is Bound.PIN and pin is not None:
+        because(reasons, Code.PINNED, replicas, spares=spares, who=pin.who, reason=pin.why)
+    else:
+        because(reasons, Code.WARM_SPARES, replicas, spares=spares)
+
+
+def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
+    """A ceiling of 0; with `keep`, floor and ceiling at once, but never above max."""
+    pause = given.override.pause
+    if pause is None:
+        return size
+    keep, most = pause.keep, given.override.bounds.max
+    if keep is None:
+        because(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
+        return _kept_at(size, 0)
+    if keep < 0:
+        because(reasons, Code.PAUSE_UNREADABLE, given.current, keep=keep, who=pause.who)
+        return _kept_at(size, given.current)
+    if keep > most:
+        because(reasons, Code.AT_MAX, most, max=most)
+    kept = min(keep, most)
+    because(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
+    return _kept_at(size, kept)
+
+
+def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) -> _Size:
+    """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling to it, except
+    where the annotation keeps the present size.
+    """
+    current = given.current
+    pauses = (each.limit for each in size.ceilings if each.bound is Bound.PAUSE)
+    by_operator = min(pauses, default=INT32_MAX)
+    if halt.unreadable is not None:
+        numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
+        because(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
+        return _kept_at(size, current)
+    if halt.holds or halt.keep is not None:
+        kept = current if halt.keep is None else min(halt.keep, by_operator)
+        because(reasons, Code.KEPT_BY_ANNOTATION, kept, annotation=halt.annotation)
+        return _kept_at(size, kept)
+    if halt.grows:
+        floor = min(current, given.override.bounds.max, by_operator)
+        return _kept_from_shrinking(halt, floor, size, reasons)
+    return _kept_from_growing(halt, current, size, reasons)
+
+
+def _kept_at(size: _Size, replicas: int) -> _Size:
+    """Floor and ceiling at once."""
+    ceiling = Ceiling(limit=replicas, bound=Bound.PAUSE, name=_PAUSE)
+    return _Size(replicas, Bound.PAUSE, replicas, replicas, ceilings=(*size.ceilings, ceiling))
+
+
+def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reason]) -> _Size:
+    size = size._replace(min=max(size.min, floor))
+    # what a window holds for now would go later
+    if size.replicas > floor or min(size.replicas, size.unheld) >= floor:
+        return size
+    because(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
+    unheld = max(size.unheld, floor)
+    return size._replace(replicas=floor, bound=Bound.PAUSE, unheld=unheld)
+
+
+def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reason]) -> _Size:
+    ceiling = Ceiling(limit=current, bound=Bound.PAUSE, name=_PAUSE)
+    size = size._replace(ceilings=(*size.ceilings, ceiling))
+    if size.replicas <= current:
+        return size
+    because(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
+    return size._replace(replicas=current, bound=Bound.PAUSE)

@@ -1,0 +1,84 @@
+"""What a pool's rule recommended, as runs of the same number: as few as every window needs."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.model.memory import PoolMemory, RecommendationRun
+from controller.planning.given.moment import Moment
+from controller.planning.given.terms import PoolTerms
+
+History = tuple[RecommendationRun, ...]
+
+
+def seeded(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
+    """HPA (reconcileAutoscaler): without any recommendation the current size is the first, so
+    nothing is taken away before one window has been seen. The pool counts as active until now.
+    """
+    if memory.recommendations or replicas == 0:
+        return memory
+    run = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
+    was_active = memory.last_active_at is not None or memory.active_since is not None
+    return replace(
+        memory,
+        since=now,
+        last_active_at=now if was_active else None,
+        active_since=None,
+        recommendations=(run,),
+    )
+
+
+def warm_until(terms: PoolTerms, memory: PoolMemory) -> float:
+    """When this memory covers one downward window."""
+    return memory.since + terms.pool.behavior.scale_down.stabilization_window_s
+
+
+def remember(
+    history: History, replicas: int, window_s: float, *, planned_at: float, moment: Moment
+) -> History:
+    """The history with one more recommendation, without the runs that can decide nothing any more.
+
+    A window always reaches up to now. So an older run can be the highest of a window only if no
+    later one is as high, and the lowest only if no later one is as low; the others are dropped.
+    The newest run stays open: the same recommendation again leaves the history as it is.
+    """
+    now = moment.now
+    if history and history[-1].replicas == replicas:
+        last = history[-1]
+        if last.last_at is not None:
+            last = RecommendationRun(replicas=replicas, first_at=last.first_at)
+        earlier = history[:-1]
+        kept = [run for run in earlier if not _is_over(run, window_s, moment)]
+        if len(kept) == len(earlier):
+            return history if last is history[-1] else (*earlier, last)
+        return (*kept, last)
+    kept = [RecommendationRun(replicas=replicas, first_at=now)]
+    lowest = highest = replicas
+    for run in reversed(ended(history, planned_at)):
+        if _is_over(run, window_s, moment):
+            break
+        if run.replicas < lowest or run.replicas > highest:
+            kept.append(run)
+            lowest, highest = min(lowest, run.replicas), max(highest, run.replicas)
+    return tuple(reversed(kept))
+
+
+def ended(history: History, planned_at: float) -> History:
+    """The history of a pool for which nothing is recommended now: its newest run lasted until the
+    last plan.
+    """
+    if not history or history[-1].last_at is not None:
+        return history
+    last = history[-1]
+    return (
+        *history[:-1],
+        RecommendationRun(
+            replicas=last.replicas,
+            first_at=last.first_at,
+            last_at=max(planned_at, last.first_at),
+        ),
+    )
+
+
+def _is_over(run: RecommendationRun, window_s: float, moment: Moment) -> bool:
+    return run.last_at is not None and moment.reached(run.last_at + window_s)

@@ -1,0 +1,167 @@
+"""The recommendation of rule native: what an HPA and KEDA together would set.
+
+The HPA's part moves between max(min, 1) and max by windows and rate policies. KEDA's part takes
+only the first step from zero, at once, and the last step back, after the cooldown. KEDA itself
+jumps from any size to zero; here every step down obeys the policies.
+"""
+
+from __future__ import annotations
+
+from controller.model.decision import Bound, Code, Reason
+from controller.model.memory import PoolMemory
+from controller.planning.demand.demand import Demand
+from controller.planning.given.moment import Moment
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.recommend.behavior import limit_change, longest_window_s, stabilize
+from controller.planning.recommend.explained import explain_limit, explain_window
+from controller.planning.recommend.history import remember, seeded
+from controller.planning.recommend.idle import (
+    BOTTOM,
+    cooldown_until,
+    explain_activation,
+    explain_below_min,
+    explain_inactive,
+    floor_at_rest,
+    take_the_last,
+)
+from controller.planning.recommend.recommendation import (
+    Recommendation,
+    Sized,
+    because,
+    kept_size,
+    made,
+)
+
+
+def recommend_native(
+    given: PoolInput, demand: Demand, rest: int | None, moment: Moment
+) -> Recommendation:
+    """The size that the rule wants for this demand; `rest` is the size of an idle pool."""
+    if not demand.work.counted:
+        return _blind(given, demand, rest, moment)
+    if given.current == 0:
+        return _from_zero(given, demand, rest, moment)
+    return _running(given, demand, rest, moment)
+
+
+def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Recommendation:
+    """Without a complete answer nothing goes. What is known may still add; a wake-up, or work that
+    the pool's past makes likely, still lifts it from zero.
+    """
+    reasons: list[Reason] = []
+    current, asked = given.current, demand.work.demand or 0
+    if not (demand.active or demand.expects_work):
+        return made(given, kept_size(given), reasons, minimum=floor_at_rest(given, rest))
+    if asked > max(current, BOTTOM):
+        sized = _by_behavior(given, demand, given.memory, asked, moment=moment, reasons=reasons)
+    else:
+        sized = kept_size(given, BOTTOM if current == 0 else current)
+    return made(given, sized, reasons)
+
+
+def _from_zero(
+    given: PoolInput, demand: Demand, rest: int | None, moment: Moment
+) -> Recommendation:
+    """Asleep; or activated, at once and as high as windows and policies allow in the same plan."""
+    reasons: list[Reason] = []
+    if not (demand.active or demand.expects_work):
+        explain_inactive(given, demand, reasons)
+        return made(given, kept_size(given), reasons, minimum=floor_at_rest(given, rest))
+    sized = _by_behavior(
+        given, demand, given.memory, demand.work.demand or 0, moment=moment, reasons=reasons
+    )
+    replicas = max(sized.replicas, BOTTOM)
+    explain_activation(given, demand, replicas, reasons)
+    return made(given, sized, reasons, replicas=replicas)
+
+
+def _running(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Recommendation:
+    reasons: list[Reason] = []
+    current, asked = given.current, demand.work.demand or 0
+    memory = seeded(given.memory, current, moment.now)
+    if demand.active or rest is None or demand.expects_work:
+        sized = _by_behavior(given, demand, memory, asked, moment=moment, reasons=reasons)
+        return made(given, sized, reasons, memory=memory)
+    low = max(given.override.bounds.min, BOTTOM)
+    explain_inactive(given, demand, reasons)
+    until = cooldown_until(given, memory)
+    cooling = not moment.passed(until)
+    if current < low and (cooling or current <= rest):
+        explain_below_min(given, until, reasons, cooling=cooling)
+        minimum = floor_at_rest(given, rest)
+        return made(given, kept_size(given), reasons, memory=memory, minimum=minimum)
+    if cooling:
+        sized = _by_behavior(given, demand, memory, asked, moment=moment, reasons=reasons)
+        if asked > 0 or sized.replicas <= BOTTOM:
+            because(reasons, Code.COOLDOWN, sized.replicas, until=until)
+        return made(given, sized, reasons, memory=memory)
+    sized = kept_size(given, memory=memory)
+    if current >= low:
+        sized = _by_behavior(given, demand, memory, 0, moment=moment, reasons=reasons)
+    if sized.replicas > low:
+        return made(given, sized, reasons, memory=memory)
+    last = take_the_last(given, memory, rest, moment=moment, reasons=reasons)
+    last = Sized(last.replicas, last.unstabilized, sized.history)
+    minimum = min(given.override.bounds.min, rest)
+    return made(given, last, reasons, memory=memory, minimum=minimum)
+
+
+def _by_behavior(
+    given: PoolInput,
+    demand: Demand,
+    memory: PoolMemory,
+    raw: int,
+    *,
+    moment: Moment,
+    reasons: list[Reason],
+) -> Sized:
+    """The HPA's part: windows, then rates with min and max. The raw number is remembered."""
+    terms, current, bounds = given.terms, given.current, given.override.bounds
+    behavior = terms.pool.behavior
+    if demand.settled and not terms.pool.window_given:
+        # what was learned says what is worth keeping: a default window downwards is not needed
+        behavior = terms.learned_behavior
+    low = max(bounds.min, BOTTOM)
+    wanted = max(raw, low)
+    stable = stabilize(
+        current,
+        wanted,
+        memory.recommendations,
+        behavior,
+        planned_at=given.planned_at,
+        moment=moment,
+    )
+    if stable != wanted:
+        explain_window(
+            given,
+            memory,
+            behavior,
+            stable=stable,
+            wanted=wanted,
+            moment=moment,
+            reasons=reasons,
+        )
+    replicas, bound = stable, Bound.DEMAND
+    if stable != current:
+        limited = limit_change(
+            current,
+            stable,
+            low=low,
+            high=bounds.max,
+            behavior=behavior,
+            added=memory.scaled_up,
+            removed=memory.scaled_down,
+            moment=moment,
+        )
+        replicas = limited.replicas
+        bound = explain_limit(limited, reasons) or bound
+    if replicas == bounds.min > raw:
+        bound = Bound.MIN
+    history = remember(
+        memory.recommendations,
+        raw,
+        longest_window_s(behavior),
+        planned_at=given.planned_at,
+        moment=moment,
+    )
+    return Sized(replicas, wanted, history, bound)

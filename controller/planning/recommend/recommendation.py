@@ -1,0 +1,77 @@
+"""What a pool's own rule recommends: what an HPA or KEDA would set."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Number, Reason
+from controller.model.memory import PoolMemory
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.recommend.history import History, ended
+
+
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
+    """The size that the pool's rule recommends, before its limits.
+
+    - `min`: the floor in force; an idle pool may rest below its own.
+    - `unstabilized`: the size without windows and rate policies.
+    - `left_alone`: the pool was scaled to zero by hand; no limit and no gate applies.
+    - `memory`: the memory that windows and policies were judged by, with the history after this
+      recommendation.
+    """
+
+    replicas: int
+    bound: Bound
+    min: int
+    unstabilized: int
+    left_alone: bool
+    memory: PoolMemory
+    reasons: tuple[Reason, ...]
+
+
+class Sized(msgspec.Struct, frozen=True, gc=False):
+    """A size after windows and policies, and the history with it."""
+
+    replicas: int
+    unstabilized: int
+    history: History
+    bound: Bound = Bound.DEMAND
+
+
+def because(reasons: list[Reason], code: Code, value: int | None = None, **numbers: Number) -> None:
+    """Add the reason of a rule that was applied, with the replicas after it."""
+    reasons.append(Reason(code=code, value=value, numbers=numbers))
+
+
+def kept_size(
+    given: PoolInput, replicas: int | None = None, *, memory: PoolMemory | None = None
+) -> Sized:
+    """A size that no recommendation stands behind: the present one, unless `replicas` is given."""
+    size = given.current if replicas is None else replicas
+    history = (given.memory if memory is None else memory).recommendations
+    return Sized(size, given.current, ended(history, given.planned_at))
+
+
+def made(
+    given: PoolInput,
+    sized: Sized,
+    reasons: list[Reason],
+    *,
+    replicas: int | None = None,
+    memory: PoolMemory | None = None,
+    minimum: int | None = None,
+) -> Recommendation:
+    """The recommendation of this size; its memory, floor and number may be others."""
+    memory = given.memory if memory is None else memory
+    if sized.history is not memory.recommendations:
+        memory = replace(memory, recommendations=sized.history)
+    return Recommendation(
+        replicas=sized.replicas if replicas is None else replicas,
+        bound=sized.bound,
+        min=given.override.bounds.min if minimum is None else minimum,
+        unstabilized=sized.unstabilized,
+        left_alone=False,
+        memory=memory,
+        reasons=tuple(reasons),
+    )

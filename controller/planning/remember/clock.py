@@ -1,0 +1,81 @@
+"""Memories under a clock that is set: every time moves with it, so that ages stay true."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from controller.model.memory import Memory, PoolMemory, ScaleChange
+from controller.planning.demand.learned import moved as native_moved
+
+LARGEST_STEP_S: Final = 32_503_680_000.0
+"""From 1970 to the year 3000: no clock can be set further, so such a step is not followed."""
+
+
+def follow_clock(memory: Memory, step_s: float) -> Memory:
+    """Every time in memory moved by the step of the clock."""
+    if step_s == 0.0 or not abs(step_s) < LARGEST_STEP_S:  # NaN is not followed either
+        return memory
+    planned_at = memory.planned_at
+    return Memory(
+        pools={key: _moved(pool, step_s) for key, pool in memory.pools.items()},
+        planned_at=None if planned_at is None else planned_at + step_s,
+    )
+
+
+def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
+    """The memory, moved back as a whole if it ends after now: under a clock that was set back
+    between two runs it would hold the pool until that clock has caught up.
+    """
+    latest = _latest(memory)
+    return memory if latest <= now else _moved(memory, now - latest)
+
+
+def _latest(memory: PoolMemory) -> float:
+    """The last of its times."""
+    latest = memory.since
+    for at in (memory.last_active_at, memory.active_since, memory.blind_since):
+        if at is not None and at > latest:
+            latest = at
+    if memory.recommendations:
+        last = memory.recommendations[-1]
+        at = last.first_at if last.last_at is None else last.last_at
+        latest = max(latest, at)
+    if memory.native is not None:
+        latest = max(latest, memory.native.asked_at)
+    if memory.replaced is not None:
+        latest = max(latest, memory.replaced.at)
+    if memory.set_back:
+        latest = max(latest, memory.set_back[-1].at)
+    return latest
+
+
+def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
+    repeats, replaced, asked = memory.repeats, memory.replaced, memory.asked
+    return replace(
+        memory,
+        native=None if memory.native is None else native_moved(memory.native, by_s),
+        since=memory.since + by_s,
+        last_active_at=_time_moved(memory.last_active_at, by_s),
+        active_since=_time_moved(memory.active_since, by_s),
+        recommendations=tuple(
+            replace(run, first_at=run.first_at + by_s, last_at=_time_moved(run.last_at, by_s))
+            for run in memory.recommendations
+        ),
+        scaled_up=_events_moved(memory.scaled_up, by_s),
+        scaled_down=_events_moved(memory.scaled_down, by_s),
+        asked=None if asked is None else replace(asked, at=asked.at + by_s),
+        blind_since=_time_moved(memory.blind_since, by_s),
+        repeats=None if repeats is None else replace(repeats, since=repeats.since + by_s),
+        replaced=None if replaced is None else replace(replaced, at=replaced.at + by_s),
+        set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
+    )
+
+
+def _time_moved(at: float | None, by_s: float) -> float | None:
+    return None if at is None else at + by_s
+
+
+def _events_moved(events: tuple[ScaleChange, ...], by_s: float) -> tuple[ScaleChange, ...]:
+    return tuple(replace(event, at=event.at + by_s) for event in events)

@@ -1,0 +1,248 @@
+"""What was decided of each pool; and the plan, the memory and what is kept of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import inf
+from typing import NamedTuple
+
+from controller.model.decision import Code, Decision, Gate, Plan, Reason
+from controller.model.ids import PoolKey
+from controller.model.memory import Memory, PoolMemory
+from controller.model.observation import PoolObservation
+from controller.model.readings import last_known
+from controller.planning.allocation.rows import GRANTED
+from controller.planning.begun import Begun
+from controller.planning.changes import Changes
+from controller.planning.compile import FleetTerms
+from controller.planning.demand.demand import blind_demand_of
+from controller.planning.demand.work import blindness
+from controller.planning.gate.gate import Gated
+from controller.planning.given.moment import Moment
+from controller.planning.given.terms import PoolTerms
+from controller.planning.kept import Alone, Kept, Result
+from controller.planning.moves import Moves
+from controller.planning.remember.pool_memory import after_plan, blind_after_plan, carried
+from controller.planning.share.claims import Entry
+from controller.planning.share.spending import CostAlert, CostTerms, cost_alerts, with_alert
+from controller.planning.share.target import Target
+from controller.planning.step.next import Next
+from controller.planning.step.room import Grown
+from controller.planning.targets import Targets
+
+
+class Pending(NamedTuple):
+    """A pool whose target, or the room for it, is not as in the plan before."""
+
+    number: int
+    alone: Alone
+    entry: Entry | None
+    target: Target
+    grown: Grown | None
+
+
+def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
+    """The pools whose steps 4 and 5 have to be worked out."""
+    alone, kept = begun.alone, begun.kept
+    for number, target in targets.targets.items():
+        one, entry = alone.get(number), targets.entries.get(number)
+        if one is None or entry is None:
+            before = None if kept is None else kept.results[number]
+            if before is not None:
+                one, entry = one or before.alone, entry or before.entry
+        if one is not None:
+            yield Pending(number, one, entry, target, moves.grown.get(number))
+    if kept is None:
+        return
+    for number in moves.moved:
+        before = kept.results[number]
+        if number in targets.targets or before is None:
+            continue
+        if before.alone is not None and before.target is not None:
+            grown = moves.grown.get(number)
+            yield Pending(number, before.alone, before.entry, before.target, grown)
+
+
+def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Result:
+    """What is decided of a pool, and its memory after that."""
+    given, demand, limits = each.alone.given, each.alone.demand, each.alone.limits
+    current, target = given.current, each.target
+    decision = Decision(
+        pool=given.terms.pool.key,
+        current=current,
+        demand=demand.work.demand,
+        recommendation=limits.recommendation,
+        target=target.replicas,
+        next=held.replicas,
+        bound=target.bound,
+        gate=held.gate,
+        wake=current == 0 < held.replicas and demand.active,
+        resource_version=given.workload.resource_version,
+        reasons=each.alone.reasons + target.reasons + following.reasons + held.reasons,
+    )
+    memory = after_plan(given, demand, held, moment.now)
+    return Result(decision, memory, moment.changes_at, each.alone, each.entry, target, each.grown)
+
+
+def unknown_result(
+    terms: PoolTerms,
+    seen: PoolObservation,
+    memory: PoolMemory | None,
+    planned_at: float,
+    now: float,
+) -> Result:
+    """A pool whose Deployment is not known: nothing is written for it. Its demand is shown."""
+    demand = blind_demand_of(terms, seen, memory)
+    reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
+    workload = last_known(seen.workload)
+    decision = Decision(
+        pool=terms.pool.key,
+        current=None if workload is None else workload.replicas,
+        demand=demand.work.demand,
+        recommendation=None,
+        target=None,
+        next=None,
+        gate=Gate.BLIND,
+        reasons=(*demand.reasons, reason),
+    )
+    if memory is not None:
+        memory = blind_after_plan(memory, active=demand.active, planned_at=planned_at, now=now)
+    return Result(decision, memory, inf)
+
+
+def assembled(
+    begun: Begun, targets: Targets, moves: Moves, results: Mapping[int, Result]
+) -> tuple[Plan, Memory, Kept | None]:
+    """The plan, the memory after it, and what the next plan need not work out again."""
+    terms, changes, kept, now = begun.terms, begun.changes, begun.kept, begun.now
+    pools = terms.sharing.pools
+    memories, unsettled = _memories(terms, results, begun.memory)
+    after = carried(begun.memory, memories, terms.pools, now)
+    decided = {pools[number].key: result.decision for number, result in results.items()}
+    if kept is None and (changes.is_partial or targets.is_unshared):
+        alerts = cost_alerts(terms.costs, decided)
+        return Plan(at=now, decisions=_alerted(terms.costs, decided, alerts)), after, None
+    columns, times, decisions = _merged(begun, results, decided)
+    alerts, alerted = _with_alerts(terms.costs, decisions, kept)
+    shown = {key: alerted[key] for key in decided} if changes.is_partial else alerted
+    have, refused = _applied(changes, targets, results, kept)
+    if kept is not None and changes.is_partial:
+        unsettled = (*set(kept.unsettled).difference(results), *unsettled)
+    keeps = Kept(
+        terms=terms,
+        intents=begun.intents if kept is None or not changes.is_partial else kept.intents,
+        at=now,
+        seen=changes.seen,
+        results=columns,
+        times=times,
+        fixed=_fixed(changes, results, kept),
+        scarcity=targets.scarcity,
+        shared=targets.shared,
+        have=have,
+        refused=refused,
+        room=moves.room,
+        memories=after.pools,
+        unsettled=unsettled,
+        decisions=decisions,
+        alerts=alerts,
+        alerted=alerted,
+    )
+    return Plan(at=now, decisions=shown), after, keeps
+
+
+def _memories(
+    terms: FleetTerms, results: Mapping[int, Result], memory: Memory
+) -> tuple[dict[PoolKey, PoolMemory], tuple[int, ...]]:
+    """The memories that have changed, and the pools, by number, that they are of."""
+    pools, before = terms.sharing.pools, memory.pools
+    changed: dict[PoolKey, PoolMemory] = {}
+    numbers = []
+    for number, result in results.items():
+        key = pools[number].key
+        if result.memory is not None and result.memory is not before.get(key):
+            changed[key] = result.memory
+            numbers.append(number)
+    return changed, tuple(numbers)
+
+
+def _merged(
+    begun: Begun, results: Mapping[int, Result], decided: dict[PoolKey, Decision]
+) -> tuple[list[Result | None], list[float], dict[PoolKey, Decision]]:
+    """The results of all pools, when each no longer holds, and the decisions."""
+    changes, kept, pools = begun.changes, begun.kept, begun.terms.sharing.pools
+    if kept is None:
+        columns: list[Result | None] = [results.get(number) for number in range(len(pools))]
+        return columns, [inf if each is None else each.changes_at for each in columns], decided
+    gone = [] if changes.is_partial else _gone(changes, kept)
+    if not results and not gone:
+        return kept.results, kept.times, kept.decisions
+    columns, times = list(kept.results), list(kept.times)
+    for number, result in results.items():
+        columns[number], times[number] = result, result.changes_at
+    decisions = {**kept.decisions, **decided}
+    for number in gone:
+        columns[number], times[number] = None, inf
+        decisions.pop(pools[number].key, None)
+    return columns, times, decisions
+
+
+def _gone(changes: Changes, kept: Kept) -> list[int]:
+    """The pools that were decided in the plan before, and are not observed or being written now."""
+    gone = [number for number in changes.fixed if kept.results[number] is not None]
+    if changes.has_unseen:
+        gone.extend(
+            number
+            for number, seen in enumerate(changes.seen)
+            if seen is None and kept.results[number] is not None
+        )
+    return gone
+
+
+def _with_alerts(
+    costs: CostTerms, decisions: dict[PoolKey, Decision], kept: Kept | None
+) -> tuple[tuple[CostAlert, ...], dict[PoolKey, Decision]]:
+    """The alerts that are reached, and the decisions with them among their reasons."""
+    if not costs.alerts:
+        return (), decisions
+    if kept is not None and decisions is kept.decisions:
+        return kept.alerts, kept.alerted
+    alerts = cost_alerts(costs, decisions)
+    return alerts, _alerted(costs, decisions, alerts)
+
+
+def _alerted(
+    costs: CostTerms, decisions: dict[PoolKey, Decision], alerts: tuple[CostAlert, ...]
+) -> dict[PoolKey, Decision]:
+    if not alerts:
+        return decisions
+    shown = dict(decisions)
+    for alert in alerts:
+        for key in costs.pools[alert.tenant]:
+            if key in shown:
+                shown[key] = with_alert(shown[key], alert)
+    return shown
+
+
+def _applied(
+    changes: Changes, targets: Targets, results: Mapping[int, Result], kept: Kept | None
+) -> tuple[list[int], list[int]]:
+    """What the division had left each pool when its result was made."""
+    shared = targets.shared
+    if shared is None:
+        count = len(changes.seen)
+        return [0] * count, [GRANTED] * count
+    division = shared.division
+    if kept is None or not changes.is_partial:
+        return division.have, division.refused_by
+    have, refused = list(kept.have), list(kept.refused)
+    for number in results:
+        have[number], refused[number] = division.have[number], division.refused_by[number]
+    return have, refused
+
+
+def _fixed(changes: Changes, results: Mapping[int, Result], kept: Kept | None) -> dict[int, int]:
+    """The pools whose part in the division is that of a write under way."""
+    if kept is None or not changes.is_partial:
+        return changes.fixed
+    before = {number: size for number, size in kept.fixed.items() if number not in results}
+    return {**before, **changes.fixed}

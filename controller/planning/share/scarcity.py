@@ -1,0 +1,279 @@
+"""What is scarce now, as rows that pools draw on: capacity, quotas, budgets, money, rate limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, isfinite
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from controller.model.decision import Bound
+from controller.model.fleet import Fleet, Tenant
+from controller.model.limits import CPU, INT64_MAX, MEMORY
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    TenantObservation,
+    TokenUsage,
+)
+from controller.model.readings import Absent, Reading, Why, last_known
+from controller.model.scarcity import Capacity, Resources
+from controller.planning.allocation.values import Row, SharingError
+from controller.planning.given.moment import Moment
+from controller.planning.share.budget import (
+    BudgetState,
+    BudgetStatus,
+    TokenUse,
+    budget_row,
+    budget_status,
+)
+from controller.planning.share.calendar import local_day
+from controller.planning.share.cost import cost_row
+from controller.planning.share.sharing_terms import SharingTerms
+from controller.planning.share.uses import REPLICAS
+
+LEDGER_LIMIT_S: Final = 600.0
+"""A tenant with a hard budget grows no further once its ledger is older than this."""
+MOST_TOKENS: Final = 10**15
+"""No tenant uses so many tokens in a day: such a number is an error of the source."""
+_MINUTE_S: Final = 60
+_UNSEEN: Final = TenantObservation()
+_NO_LIMIT: Final = Resources()
+_NO_ROOM: Final = ClusterRoom()
+
+
+class BudgetNow(NamedTuple):
+    """Where a tenant's budget stands, as of the whole minute that began `at`."""
+
+    status: BudgetStatus
+    at: float
+
+
+class TenantScarcity(NamedTuple):
+    """One tenant's rows. `budget` is None where its use is not known. `is_blind`: its budget is
+    hard and its ledger silent, so it grows no further. `unreadable` names a limit that cannot be
+    one: it grows no further either. All of it holds until `changes_at` for what was `seen`.
+    """
+
+    seen: TenantObservation
+    rows: tuple[Row, ...]
+    budget: BudgetNow | None
+    is_blind: bool
+    unreadable: str
+    changes_at: float
+
+
+class Scarcity(NamedTuple):
+    """The rows of one moment.
+
+    - `rows`: all of them by name, in the order of their names. `room`: those of physical room.
+    - `classes`: the classes of nodes whose room is known.
+    - `tenants`: what is scarce for each tenant. `restrained`: tenants without growth, and tenants
+      whose budget is spent.
+    - `unreadable`: names a limit of the whole cluster that cannot be one; nothing grows then.
+    """
+
+    capacity: Reading[ClusterRoom]
+    rows: Mapping[str, Row]
+    room: tuple[Row, ...]
+    classes: tuple[str, ...]
+    tenants: Mapping[str, TenantScarcity]
+    restrained: frozenset[str]
+    unreadable: str
+
+
+NOTHING_SCARCE: Final = Scarcity(Absent(why=Why.NEVER_READ), {}, (), (), {}, frozenset(), "")
+
+
+def scarcity_of(
+    terms: SharingTerms, observation: Observation, now: float, kept: Scarcity | None
+) -> Scarcity:
+    """What is scarce now; the same object as `kept` where nothing has changed. Raises SharingError
+    for what cannot be shared by.
+    """
+    same_room = kept is not None and (
+        observation.capacity is kept.capacity
+        or last_known(observation.capacity) == last_known(kept.capacity)
+    )
+    tenants: dict[str, TenantScarcity] = {}
+    same = same_room
+    for tenant in terms.limited_tenants(observation.tenants):
+        seen = observation.tenants.get(tenant.name, _UNSEEN)
+        before = None if kept is None else kept.tenants.get(tenant.name)
+        found = _of_tenant(tenant, seen, now, before)
+        tenants[tenant.name] = found
+        same = same and before is not None and found.rows is before.rows and _alike(found, before)
+    if same and kept is not None and len(tenants) == len(kept.tenants):
+        return kept._replace(capacity=observation.capacity, tenants=tenants)
+    return _assembled(terms, observation.capacity, tenants)
+
+
+def is_shared(fleet: Fleet, observation: Observation) -> bool:
+    """Whether pools draw on anything together: then one pool's number matters to the others."""
+    tenants = observation.tenants.values()
+    return (
+        fleet.capacity != Capacity()
+        or last_known(observation.capacity) not in (None, _NO_ROOM)
+        or any(last_known(tenant.quota) not in (None, _NO_LIMIT) for tenant in tenants)
+        or any(model.limits is not None for model in fleet.models)
+        or any(
+            tenant.quota != _NO_LIMIT
+            or tenant.budget.tokens_per_day is not None
+            or tenant.budget.usd_per_hour is not None
+            or tenant.budget.usd_alert is not None
+            for tenant in fleet.tenants
+        )
+    )
+
+
+def _alike(found: TenantScarcity, before: TenantScarcity) -> bool:
+    return (
+        found.budget == before.budget
+        and found.is_blind is before.is_blind
+        and found.unreadable == before.unreadable
+    )
+
+
+def _assembled(
+    terms: SharingTerms, capacity: Reading[ClusterRoom], tenants: Mapping[str, TenantScarcity]
+) -> Scarcity:
+    cluster = last_known(capacity) or _NO_ROOM
+    room = tuple(_room(terms.capacity, cluster))
+    rows = list(room)
+    if terms.capacity.usd_per_hour is not None:
+        rows.append(cost_row(terms.capacity.usd_per_hour))
+    for found in tenants.values():
+        rows.extend(found.rows)
+    if isinstance(terms.rate_rows, SharingError):
+        raise terms.rate_rows
+    rows.extend(terms.rate_rows)
+    unreadable = any(
+        _is_unreadable(each) for each in (cluster.resources, *cluster.classes.values())
+    )
+    return Scarcity(
+        capacity=capacity,
+        rows={row.name: row for row in sorted(rows, key=_name)},
+        room=room,
+        classes=tuple(cluster.classes),
+        tenants=tenants,
+        restrained=frozenset(name for name, found in tenants.items() if _restrains(found)),
+        unreadable="capacity" if unreadable else "",
+    )
+
+
+def _restrains(found: TenantScarcity) -> bool:
+    spent = found.budget is not None and found.budget.status.state is BudgetState.HARD
+    return spent or found.is_blind or bool(found.unreadable)
+
+
+def _name(row: Row) -> str:
+    return row.name
+
+
+def _room(capacity: Capacity, cluster: ClusterRoom) -> Iterator[Row]:
+    for name, amount in _least(capacity.resources, cluster.resources):
+        yield Row(name=name, capacity=amount, bound=Bound.CAPACITY, fair=True)
+    for node_class, resources in cluster.classes.items():
+        for name, amount in _least(resources):
+            yield Row(name=f"{name}@{node_class}", capacity=amount, bound=Bound.CAPACITY)
+
+
+def _of_tenant(
+    tenant: Tenant, seen: TenantObservation, now: float, before: TenantScarcity | None
+) -> TenantScarcity:
+    if before is not None and _still_holds(before, seen, now):
+        return before if before.seen is seen else before._replace(seen=seen)
+    moment = Moment(now)
+    quota = last_known(seen.quota) or _NO_LIMIT
+    rows = [
+        Row(name=f"quota-{name}:{tenant.name}", capacity=amount, bound=Bound.QUOTA)
+        for name, amount in _least(tenant.quota, quota)
+    ]
+    if tenant.budget.usd_per_hour is not None:
+        rows.append(cost_row(tenant.budget.usd_per_hour, tenant.name))
+    budget, is_blind = None, False
+    if tenant.budget.tokens_per_day is not None:
+        usage = _known_usage(seen.usage, moment)
+        if usage is None:
+            is_blind = tenant.budget.hard
+        else:
+            budget = _budget_now(tenant, usage, moment)
+            row = budget_row(tenant.name, budget.status)
+            if row is not None:
+                rows.append(row)
+    found = tuple(rows)
+    if before is not None and before.rows == found:
+        found = before.rows
+    unreadable = "quota" if _is_unreadable(quota) else ""
+    return TenantScarcity(seen, found, budget, is_blind, unreadable, moment.changes_at)
+
+
+def _still_holds(before: TenantScarcity, seen: TenantObservation, now: float) -> bool:
+    """Whether nothing has changed for the tenant but the time at which it was read."""
+    if now >= before.changes_at:
+        return False
+    known = before.seen
+    if seen is known:
+        return True
+    return (
+        (seen.quota is known.quota or seen.quota == known.quota)
+        and type(seen.usage) is type(known.usage)
+        and not isinstance(seen.usage, Absent)
+        and not isinstance(known.usage, Absent)
+        and seen.usage.value == known.usage.value
+        and seen.usage.at >= known.usage.at
+    )
+
+
+def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetNow:
+    """Where the budget stands. Time counts in whole minutes until the reset, so that the pace stays
+    the same for a minute.
+    """
+    day = local_day(moment.now, ZoneInfo(tenant.timezone))
+    minutes = max(ceil((day.end - moment.now) / _MINUTE_S), 0)
+    moment.note(day.end - _MINUTE_S * (minutes - 1))
+    status = budget_status(
+        tenant.budget,
+        TokenUse(
+            used=usage.used,
+            reserved=usage.reserved,
+            burn_per_minute=usage.burn_per_minute,
+            minutes_to_reset=minutes,
+            period_minutes=Fraction(round(day.end - day.start), _MINUTE_S),
+        ),
+    )
+    return BudgetNow(status, day.end - _MINUTE_S * minutes)
+
+
+def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | None:
+    """The ledger's last word, while it is not too old to go by."""
+    if isinstance(reading, Absent) or not isfinite(reading.at):
+        return None  # without a time it would never grow old
+    if moment.passed(reading.at + LEDGER_LIMIT_S):
+        return None
+    usage = reading.value
+    plausible = all(each.is_finite() and 0 <= each < MOST_TOKENS for each in _numbers(usage))
+    return usage if plausible else None
+
+
+def _numbers(usage: TokenUsage) -> Iterable[Decimal]:
+    return usage.used, usage.reserved, usage.burn_per_minute
+
+
+def _amounts(resources: Resources) -> tuple[int | None, ...]:
+    return resources.replicas, resources.cpu_milli, resources.memory_bytes
+
+
+def _is_unreadable(resources: Resources) -> bool:
+    """Whether an amount is one that no cluster has."""
+    return any(each is not None and not 0 <= each <= INT64_MAX for each in _amounts(resources))
+
+
+def _least(*all_resources: Resources) -> Iterator[tuple[str, int]]:
+    """Of each resource the smallest amount that is given, and possible; nothing where none is."""
+    for name, *amounts in zip((REPLICAS, CPU, MEMORY), *map(_amounts, all_resources), strict=True):
+        known = [each for each in amounts if each is not None and 0 <= each <= INT64_MAX]
+        if known:
+            yield name, min(known)

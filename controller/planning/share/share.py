@@ -1,0 +1,290 @@
+"""Step 3, share: what several pools draw on is divided over all of them at once = the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from controller.model.decision import Bound, Code, Number, Reason
+from controller.model.fleet import Pool
+from controller.planning.allocation.divide import divide, without_refusals
+from controller.planning.allocation.field import Field
+from controller.planning.allocation.rows import GRANTED, Rows, Supply, Wanted, supply_of
+from controller.planning.allocation.tariff import Tariff, kinds_of
+from controller.planning.allocation.values import Asks, Division, ReplicaUses, Row, SharingError
+from controller.planning.share.budget import BudgetState
+from controller.planning.share.claims import Claim, Entry, Sharer
+from controller.planning.share.scarcity import Scarcity
+from controller.planning.share.sharing_terms import SharingTerms
+from controller.planning.share.target import Target
+from controller.planning.share.uses import KnownUses
+
+_CODES: Final[Mapping[Bound, Code]] = {
+    Bound.QUOTA: Code.QUOTA,
+    Bound.COST: Code.COST,
+    Bound.RATE: Code.RATE,
+    Bound.CAPACITY: Code.CAPACITY,
+    Bound.BASELINE: Code.BASELINE,
+}
+_NO_USES: Final = ReplicaUses({})
+_PROFILES_PER_POOL: Final = 2
+
+
+class _Parts(NamedTuple):
+    """What a division is made of. The fields are those of `Shared`."""
+
+    rows: tuple[Row, ...]
+    sharers: list[Sharer | None]
+    known: KnownUses
+    uses: list[ReplicaUses]
+    tariff: Tariff
+    profile_of: list[int]
+    supply: Supply
+    wanted: Wanted
+    asks: Asks
+
+
+class Shared(NamedTuple):
+    """One division of all rows, and what it was made of, so that the next can begin from there.
+
+    `sharers` (None: it takes no part), `uses` and `profile_of` are by the pool's number.
+    """
+
+    rows: tuple[Row, ...]
+    sharers: list[Sharer | None]
+    known: KnownUses
+    uses: list[ReplicaUses]
+    tariff: Tariff
+    profile_of: list[int]
+    supply: Supply
+    wanted: Wanted
+    asks: Asks
+    division: Division
+
+
+def share(
+    terms: SharingTerms,
+    scarcity: Scarcity,
+    changed: Mapping[int, Sharer | None],
+    kept: Shared | None,
+) -> Shared | None:
+    """Divide all rows over all pools; None where there are no rows.
+
+    `changed` are the pools, by number, whose part is another than in `kept`; without `kept` they
+    are all that take part. The same object is returned where nothing has changed. Raises
+    SharingError for what cannot be shared by.
+    """
+    if not scarcity.rows:
+        return None
+    if isinstance(terms.field, SharingError):
+        raise terms.field
+    rows = tuple(scarcity.rows.values())
+    if kept is not None and not changed and (rows is kept.rows or rows == kept.rows):
+        return kept
+    sharers: list[Sharer | None] = [None] * len(terms.pools)
+    if kept is not None:
+        sharers = list(kept.sharers)
+    for number, sharer in changed.items():
+        sharers[number] = sharer
+    shared = None
+    if kept is not None and _fits(terms, scarcity, rows, kept):
+        shared = _again(terms, rows, changed, kept, terms.field)
+    return shared or _anew(terms, scarcity, sharers, terms.field)
+
+
+def _fits(terms: SharingTerms, scarcity: Scarcity, rows: tuple[Row, ...], kept: Shared) -> bool:
+    """Whether the division can begin from the one before: the rows are the same by name and kind,
+    and not too many profiles are of uses that no pool has any longer.
+    """
+    return (
+        tuple(scarcity.rows) == kept.known.names
+        and scarcity.classes == kept.known.classes
+        and kinds_of(rows) == kept.tariff.kinds
+        and len(kept.tariff.profiles) <= _PROFILES_PER_POOL * len(terms.pools) + 1
+    )
+
+
+def target_of(
+    number: int, entry: Entry, pool: Pool, shared: Shared | None, scarcity: Scarcity
+) -> Target:
+    """What a pool should have after the division, and why."""
+    if shared is None or shared.division.have[number] == entry.replicas:
+        return Target(entry.replicas, entry.bound, entry.reasons)
+    replicas, claim = shared.division.have[number], entry.sharer.claim
+    if claim.fixed:
+        return Target(replicas, entry.bound, entry.reasons)  # its gate says why
+    bound, name = _bound(number, claim, replicas, shared)
+    if bound is Bound.BUDGET:
+        reason = _budget_reason(pool.tenant, replicas, scarcity)
+    elif (code := _CODES.get(bound)) is not None:
+        numbers: dict[str, Number] = {"row": name}
+        row = scarcity.rows.get(name)
+        if row is not None:
+            numbers["capacity"] = float(row.capacity)
+        reason = Reason(code=code, value=replicas, numbers=numbers)
+    else:
+        return Target(replicas, bound, entry.reasons)
+    return Target(replicas, bound, (*entry.reasons, reason))
+
+
+def _anew(
+    terms: SharingTerms, scarcity: Scarcity, sharers: list[Sharer | None], field: Field
+) -> Shared:
+    """Everything worked out from the beginning."""
+    rows = tuple(scarcity.rows.values())
+    known = KnownUses(tuple(scarcity.rows), scarcity.classes)
+    uses = [
+        _NO_USES if sharer is None else _uses(terms, known, pool, sharer)
+        for pool, sharer in zip(terms.pools, sharers, strict=True)
+    ]
+    tariff = Tariff(zip((pool.key for pool in terms.pools), uses, strict=True), rows)
+    parts = _Parts(
+        rows=rows,
+        sharers=sharers,
+        known=known,
+        uses=uses,
+        tariff=tariff,
+        profile_of=[
+            tariff.profile_of(pool.key, each) or 0
+            for pool, each in zip(terms.pools, uses, strict=True)
+        ],
+        supply=supply_of(tariff, rows),
+        wanted=Wanted(len(rows)),
+        asks=_asks(sharers),
+    )
+    for number, sharer in enumerate(sharers):
+        if sharer is not None:
+            parts.wanted.add(tariff, parts.profile_of[number], sharer.claim.want)
+    return _divided(field, parts)
+
+
+def _again(
+    terms: SharingTerms,
+    rows: tuple[Row, ...],
+    changed: Mapping[int, Sharer | None],
+    kept: Shared,
+    field: Field,
+) -> Shared | None:
+    """The same rows by name, with other numbers or other claims; None where a pool's uses are not
+    whole in the units that were found for the others.
+    """
+    tariff, known = kept.tariff, kept.known
+    sharers, uses, profile_of = list(kept.sharers), list(kept.uses), list(kept.profile_of)
+    wanted, profiles = kept.wanted.copy(), len(tariff.profiles)
+    asks, fixed = _copied(kept.asks), set(kept.asks.fixed)
+    for number, sharer in changed.items():
+        pool, before = terms.pools[number], sharers[number]
+        if before is not None:
+            wanted.add(tariff, profile_of[number], -before.claim.want)
+        sharers[number] = sharer
+        uses[number] = _NO_USES if sharer is None else _uses(terms, known, pool, sharer)
+        profile = tariff.profile_of(pool.key, uses[number])
+        if profile is None:
+            return None
+        profile_of[number] = profile
+        if sharer is not None:
+            wanted.add(tariff, profile, sharer.claim.want)
+        _ask(asks, fixed, number, sharer)
+    supply = kept.supply
+    if rows != kept.rows or len(tariff.profiles) != profiles:
+        supply = supply_of(tariff, rows)
+    parts = _Parts(
+        rows=rows,
+        sharers=sharers,
+        known=known,
+        uses=uses,
+        tariff=tariff,
+        profile_of=profile_of,
+        supply=supply,
+        wanted=wanted,
+        asks=asks._replace(fixed=frozenset(fixed)),
+    )
+    return _divided(field, parts)
+
+
+def _divided(field: Field, parts: _Parts) -> Shared:
+    short = parts.wanted.short(parts.supply.left)
+    if not short:
+        return Shared(*parts, division=without_refusals(parts.asks))
+    accounts = Rows(parts.supply, parts.tariff, parts.profile_of, short)
+    return Shared(*parts, division=divide(field, parts.asks, accounts))
+
+
+def _uses(terms: SharingTerms, known: KnownUses, pool: Pool, sharer: Sharer) -> ReplicaUses:
+    return known.of(
+        pool,
+        sharer.requests,
+        sharer.usage,
+        tenant=terms.tenants.get(pool.tenant),
+        model=terms.models.get(pool.model or ""),
+    )
+
+
+def _asks(sharers: Sequence[Sharer | None]) -> Asks:
+    count = len(sharers)
+    asks = Asks([0] * count, [0] * count, [0] * count, [0] * count, [False] * count)
+    fixed: set[int] = set()
+    for number, sharer in enumerate(sharers):
+        _ask(asks, fixed, number, sharer)
+    return asks._replace(fixed=frozenset(fixed))
+
+
+def _copied(asks: Asks) -> Asks:
+    return Asks(
+        list(asks.floors),
+        list(asks.needs),
+        list(asks.wants),
+        list(asks.current),
+        list(asks.works),
+        asks.fixed,
+    )
+
+
+def _ask(asks: Asks, fixed: set[int], number: int, sharer: Sharer | None) -> None:
+    """Enter one pool into columns that are being made."""
+    fixed.discard(number)
+    if sharer is None:
+        asks.floors[number] = asks.needs[number] = asks.wants[number] = asks.current[number] = 0
+        asks.works[number] = False
+        return
+    claim = sharer.claim
+    asks.floors[number], asks.needs[number] = claim.floor, claim.need
+    asks.wants[number], asks.current[number] = claim.want, claim.current
+    asks.works[number] = claim.works
+    if claim.fixed:
+        fixed.add(number)
+
+
+def _bound(number: int, claim: Claim, replicas: int, shared: Shared) -> tuple[Bound, str]:
+    """The rule that decided: the row that refused, the ceiling, or what was asked for."""
+    division, rows = shared.division, shared.rows
+    if number in division.by_baseline:
+        return Bound.BASELINE, rows[division.by_baseline[number]].name
+    refused = division.refused_by[number]
+    if refused != GRANTED:
+        return rows[refused].bound, rows[refused].name
+    ceiling = claim.ceiling
+    if ceiling is not None and ceiling.limit < claim.asked:
+        return ceiling.bound, ceiling.name
+    if replicas <= claim.demand:
+        return Bound.DEMAND, ""
+    if replicas <= claim.min:
+        return Bound.MIN, ""
+    return (Bound.WARM if claim.has_spares else Bound.PIN), ""
+
+
+def _budget_reason(tenant: str, replicas: int, scarcity: Scarcity) -> Reason:
+    found = scarcity.tenants.get(tenant)
+    now = None if found is None else found.budget
+    if now is None or now.status.state is BudgetState.HARD:
+        return Reason(code=Code.BUDGET_SPENT, value=replicas)
+    status = now.status
+    numbers: dict[str, Number] = {
+        "used_percent": round(float(status.gone) * 100, 1),
+        "pace_per_minute": round(float(status.pace or 0), 1),
+    }
+    if status.exhausted_in is not None:
+        numbers["exhausted_at"] = round(now.at + float(status.exhausted_in) * 60)
+    if status.early is not None:
+        numbers["early_s"] = round(float(status.early) * 60)
+    return Reason(code=Code.BUDGET, value=replicas, numbers=numbers)

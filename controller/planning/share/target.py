@@ -1,0 +1,15 @@
+"""What sharing leaves each pool."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controller.model.decision import Bound, Reason
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """What one pool should have, and the rule that decided it."""
+
+    replicas: int
+    bound: Bound
+    reasons: tuple[Reason, ...] = ()

@@ -1,0 +1,49 @@
+"""Down goes only what is idle: replicas that work finish first, and so do those that have only just
+begun, where sharing takes them back.
+"""
+
+from __future__ import annotations
+
+from controller.model.decision import Code, Gate, Number, Reason
+from controller.model.observation import QueueDepth
+from controller.model.readings import Reading, last_known
+from controller.planning.demand.work import IMPLAUSIBLE_MESSAGES
+from controller.planning.given.moment import Moment
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.step.next import Next
+
+
+def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -> Next:
+    """The size after the idle replicas that the target takes away have gone."""
+    current, pool = given.current, given.terms.pool
+    busy = busy_replicas(given.seen.queue, pool.slots, current)
+    surplus, idle = current - target, current - busy
+    young = _too_young(given, moment) if target < recommendation else 0
+    removed = min(surplus, max(idle - young, 0))
+    if removed == surplus:
+        return Next(target)
+    replicas = current - removed
+    gate, code = Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME
+    if idle < surplus:
+        gate, code = Gate.BUSY, Code.BUSY
+    numbers: dict[str, Number] = {"busy": busy}
+    return Next(replicas, gate, (Reason(code=code, value=replicas, numbers=numbers),))
+
+
+def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
+    """Replicas that work: as many as the messages in flight fill, `slots` each."""
+    depth = last_known(queue)
+    if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
+        return 0
+    return min(current, -(-depth.in_flight // max(slots, 1)))
+
+
+def _too_young(given: PoolInput, moment: Moment) -> int:
+    """Replicas that have not had their minimum runtime."""
+    runtime_s, pods = given.terms.pool.minimum_runtime_s, last_known(given.seen.pods)
+    if runtime_s <= 0 or pods is None:
+        return 0
+    return sum(
+        pod.ready_at is not None and not moment.reached(pod.ready_at + runtime_s)
+        for pod in pods.items
+    )

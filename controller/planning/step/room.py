@@ -1,0 +1,119 @@
+"""Up goes only into room that is physically free: a place counts as taken until the replica that
+leaves it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from controller.planning.allocation.field import Field
+from controller.planning.allocation.fill import fill
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.rows import GRANTED, Rows
+from controller.planning.allocation.values import Row
+from controller.planning.share.share import Shared
+
+
+class Standing(NamedTuple):
+    """How many replicas of a pool are there, how many should be, and how many are leaving."""
+
+    current: int
+    target: int
+    terminating: int
+
+    @property
+    def now(self) -> int:
+        """The places that the pool takes now."""
+        return self.current + self.terminating
+
+    @property
+    def most(self) -> int:
+        """The most places that the pool takes on its way to its target."""
+        return max(self.current, self.target) + self.terminating
+
+
+class Grown(NamedTuple):
+    """The size that a growing pool may have now, and the row that refused more."""
+
+    replicas: int
+    refused_by: str
+
+
+class Room(NamedTuple):
+    """The rows of physical room, as indexes of a division's rows; what the pools draw on them now,
+    and what they may draw on their way. `standing` is by the pool's number.
+    """
+
+    shared: Shared
+    rows: frozenset[int]
+    now: dict[int, int]
+    most: dict[int, int]
+    standing: list[Standing | None]
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether not all pools could stand where they are and where they go at the same time."""
+        left = self.shared.supply.left
+        return any(drawn > left[row] for row, drawn in self.most.items())
+
+
+def room_of(
+    shared: Shared,
+    room: Sequence[Row],
+    changed: Mapping[int, Standing | None],
+    kept: Room | None,
+) -> Room:
+    """The room with these changes to `kept`; without it, `changed` are all pools."""
+    if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
+        if not changed and kept.shared is shared:
+            return kept
+        rows, standing = kept.rows, list(kept.standing)
+        now, most = dict(kept.now), dict(kept.most)
+        profile_before = kept.shared.profile_of
+    else:
+        names = {row.name for row in room}
+        rows = frozenset(number for number, row in enumerate(shared.rows) if row.name in names)
+        changed = {**dict(enumerate(kept.standing)), **changed} if kept is not None else changed
+        standing = [None] * len(shared.profile_of)
+        now, most = dict.fromkeys(rows, 0), dict.fromkeys(rows, 0)
+        profile_before = shared.profile_of
+    profiles = shared.tariff.everywhere_on(rows)
+    for number, after in changed.items():
+        before = standing[number]
+        if before is not None:
+            for row, use in profiles[profile_before[number]].everywhere.takes:
+                now[row] -= use * before.now
+                most[row] -= use * before.most
+        standing[number] = after
+        if after is not None:
+            for row, use in profiles[shared.profile_of[number]].everywhere.takes:
+                now[row] += use * after.now
+                most[row] += use * after.most
+    return Room(shared, rows, now, most, standing)
+
+
+def grow(field: Field, room: Room) -> dict[int, Grown]:
+    """The growing pools that do not reach their target, by number: room goes to the highest tier
+    first, there to the tenant, and its pool, that runs least per weight.
+    """
+    shared = room.shared
+    current = [0 if each is None else each.current for each in room.standing]
+    goals = [0 if each is None else max(each.target, each.current) for each in room.standing]
+    growing: dict[int, list[int]] = {}
+    for number, each in enumerate(room.standing):
+        if each is not None and each.target > each.current:
+            growing.setdefault(field.tier_of[number], []).append(number)
+    accounts = Rows.of_room(shared.supply, shared.tariff, shared.profile_of, room.rows)
+    for row, drawn in room.now.items():
+        accounts.left[row] -= drawn
+    filling = Filling(field, current, accounts)
+    filling.have = list(current)
+    found: dict[int, Grown] = {}
+    for _, numbers in sorted(growing.items(), reverse=True):
+        fill(filling, numbers, goals, strict=True)
+        for number in numbers:
+            refused = filling.refused_by[number]
+            if refused != GRANTED:
+                found[number] = Grown(filling.have[number], shared.rows[refused].name)
+    return found

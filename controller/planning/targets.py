@@ -1,0 +1,160 @@
+"""Step 3 for the whole fleet: which targets there are, and which of them have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import compress
+from operator import ne
+from typing import NamedTuple
+
+from controller.model.decision import Code, Number, Reason
+from controller.model.observation import Observation
+from controller.planning.allocation.values import SharingError
+from controller.planning.begun import Begun
+from controller.planning.changes import Changes
+from controller.planning.compile import FleetTerms
+from controller.planning.kept import Alone, Kept
+from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
+from controller.planning.share.scarcity import NOTHING_SCARCE, Scarcity, scarcity_of
+from controller.planning.share.share import Shared, share, target_of
+from controller.planning.share.target import Target
+
+
+class Targets(NamedTuple):
+    """One division of everything.
+
+    `entries` and `targets` are those of the pools, by number, that are not as in the plan before.
+    `is_unshared`: the fleet's numbers cannot be shared by.
+    """
+
+    scarcity: Scarcity
+    shared: Shared | None
+    entries: Mapping[int, Entry]
+    targets: Mapping[int, Target]
+    is_unshared: bool = False
+
+
+def targets_of(observation: Observation, begun: Begun) -> Targets:
+    """Divide what is scarce over all pools. Raises SharingError for what cannot be shared by."""
+    terms, changes, alone, unknown = begun.terms, begun.changes, begun.alone, begun.unknown
+    now, kept = begun.now, begun.kept
+    sharing = terms.sharing
+    scarcity = scarcity_of(sharing, observation, now, None if kept is None else kept.scarcity)
+    decided = dict(alone)
+    if kept is not None and scarcity is not kept.scarcity and not changes.is_partial:
+        decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
+    entries = {
+        number: entry_of(
+            sharing.pools[number],
+            one.given.seen,
+            one.limits,
+            current=one.given.current,
+            messages=one.demand.work.messages,
+            scarcity=scarcity,
+        )
+        for number, one in decided.items()
+    }
+    before = None if kept is None else kept.shared
+    if not scarcity.rows:
+        shared = None
+    else:
+        sharers = _sharers(begun, entries)
+        shared = share(sharing, scarcity, sharers, before)
+    moved = _moved(shared, scarcity, kept) if kept is not None and not changes.is_partial else set()
+    moved.update(entries)
+    targets: dict[int, Target] = {}
+    for number in moved:
+        entry = entries.get(number)
+        if entry is None and kept is not None and (result := kept.results[number]) is not None:
+            entry = result.entry
+        if entry is not None and number not in changes.fixed and number not in unknown:
+            targets[number] = target_of(number, entry, sharing.pools[number], shared, scarcity)
+    return Targets(scarcity, shared, entries, targets)
+
+
+def unshared(alone: Mapping[int, Alone], error: SharingError) -> Targets:
+    """The numbers of the fleet cannot be shared by: nothing grows and nothing is taken away."""
+    targets = {}
+    for number, one in alone.items():
+        limits, current = one.limits, one.given.current
+        targets[number] = Target(limits.replicas, limits.bound)
+        if limits.replicas != current and not limits.left_alone:
+            numbers: dict[str, Number] = {"subject": error.subject}
+            reason = Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers)
+            targets[number] = Target(current, limits.bound, (reason,))
+    return Targets(NOTHING_SCARCE, None, {}, targets, is_unshared=True)
+
+
+def _restrained_anew(
+    terms: FleetTerms, scarcity: Scarcity, kept: Kept, changes: Changes
+) -> dict[int, Alone]:
+    """The pools to which a limit without a row applies otherwise than before."""
+    before = kept.scarcity
+    if scarcity.unreadable != before.unreadable or bool(scarcity.rows) is not bool(before.rows):
+        tenants = None
+    else:
+        tenants = {
+            name
+            for name in scarcity.restrained | before.restrained
+            if scarcity.tenants.get(name) != before.tenants.get(name)
+        }
+        if not tenants:
+            return {}
+    return {
+        number: result.alone
+        for number, result in enumerate(kept.results)
+        if result is not None
+        and result.alone is not None
+        and (tenants is None or terms.sharing.pools[number].tenant in tenants)
+        and changes.seen[number] is not None
+        and number not in changes.fixed
+    }
+
+
+def _sharers(begun: Begun, entries: Mapping[int, Entry]) -> dict[int, Sharer | None]:
+    """The pools whose part is another than in the division before; without one, all of them."""
+    changes, kept = begun.changes, begun.kept
+    pools, seen = begun.terms.sharing.pools, changes.seen
+    found: dict[int, Sharer | None] = {}
+    if kept is not None and changes.has_unseen:
+        found.update((number, None) for number, each in enumerate(seen) if each is None)
+    found.update((number, entry.sharer) for number, entry in entries.items())
+    for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):
+        found[number] = (
+            None if replicas is None else fixed_sharer(pools[number], seen[number], replicas)
+        )
+    if kept is None:
+        return found
+    if kept.shared is None:
+        rest = {
+            number: result.entry.sharer
+            for number, result in enumerate(kept.results)
+            if result is not None and result.entry is not None
+        }
+        return {**rest, **found}
+    sharers = kept.shared.sharers
+    return {number: sharer for number, sharer in found.items() if sharer != sharers[number]}
+
+
+def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
+    """The pools that the division leaves another size, or the same one for another reason."""
+    numbers = range(len(kept.results))
+    before = kept.shared
+    if shared is None or before is None:
+        return set() if shared is before else set(numbers)
+    if shared is before and shared.division.have is kept.have:
+        return set()
+    division = shared.division
+    moved = set(compress(numbers, map(ne, division.have, kept.have)))
+    moved.update(compress(numbers, map(ne, division.refused_by, kept.refused)))
+    moved.update(division.by_baseline.keys() ^ before.division.by_baseline.keys())
+    if scarcity is not kept.scarcity:
+        # the reasons of pools that a row limits show its numbers
+        moved.update(
+            number
+            for number, (have, want) in enumerate(
+                zip(division.have, shared.asks.wants, strict=True)
+            )
+            if have != want
+        )
+    return moved
