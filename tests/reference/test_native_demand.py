@@ -1,4 +1,4 @@
-"""Demand from rates and times."""
+"""The plain formula of demand from rates and times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from controller.planning.native_demand import MeasuredWork, replicas_for
+from reference.native_demand import MeasuredWork, replicas_for
 
 HALF = Fraction(1, 2)
 
@@ -28,11 +28,13 @@ HALF = Fraction(1, 2)
         ({"pending": 7, "in_flight": 4, "slots": 3}, 4),
     ],
 )
-def test_demand_is_what_arrives_waits_and_runs(work: dict[str, int], replicas: int) -> None:
-    assert replicas_for(MeasuredWork(**work)) == replicas  # type: ignore[arg-type]
+def test_demand_covers_arrivals_waiting_and_running_work(
+    work: dict[str, int], replicas: int
+) -> None:
+    assert replicas_for(MeasuredWork(**work)) == replicas
 
 
-def test_a_small_change_is_no_change_unless_work_would_be_uncovered() -> None:
+def test_a_small_change_is_ignored_while_the_work_in_flight_is_covered() -> None:
     work = MeasuredWork(service_s=1, rate_per_s=21)
     assert replicas_for(work, 20, Fraction(1, 10)) == 20
     assert replicas_for(work, 19, Fraction(1, 10)) == 21

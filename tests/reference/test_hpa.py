@@ -1,4 +1,4 @@
-"""One pass of an HPA: which metric decides, what stops it, what it says and what it remembers."""
+"""One pass of the reference HPA: which metric decides, what stops it, and what it remembers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ from controller.model.metrics import (
     ObjectMetric,
     PodFigure,
     PodFigures,
-    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
     PodUsages,
     ResourceMetric,
     Series,
-    UnknownMetric,
+    StatusPhase,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.recommend.behavior import hpa_defaults
-from controller.planning.hpa import (
+from reference.behavior import entry, hpa_defaults
+from reference.hpa import (
     Action,
     HpaMemory,
     Pass,
@@ -51,7 +50,8 @@ from controller.planning.hpa import (
     reconcile,
     settle,
 )
-from controller.planning.demand.metrics.external import Fault
+from reference.metric_specs import ReadMetric, UnknownMetric
+from reference.metrics import Fault
 
 NOW = 100_000.0
 NONE: tuple[RecommendationRun, ...] = ()
@@ -81,7 +81,7 @@ def scale(
 
 
 def external(wanted: int) -> MeasuredMetric:
-    """A metric that asks for this many replicas."""
+    """A metric that asks for so many replicas."""
     target = AverageValueTarget(milli=1000)
     return measured(
         ExternalMetric(name="queue", target=target), Series(values_milli=(wanted * 1000,))
@@ -92,8 +92,10 @@ def measured(spec: MetricSpec, value: MetricValue) -> MeasuredMetric:
     return MeasuredMetric(spec=spec, reading=Fresh(value=value, at=NOW))
 
 
-def broken(spec: MetricSpec, reading: Reading[MetricValue] | None = None) -> MeasuredMetric:
-    return MeasuredMetric(spec=spec, reading=reading or Absent(why=Why.TIMED_OUT))
+def broken(
+    spec: MetricSpec | UnknownMetric, reading: Reading[MetricValue] | None = None
+) -> ReadMetric:
+    return ReadMetric(spec, reading or Absent(why=Why.TIMED_OUT))
 
 
 BROKEN_EXTERNAL = broken(ExternalMetric(name="q", target=ValueTarget(milli=1)))
@@ -101,7 +103,10 @@ BROKEN_PODS = broken(PodsMetric(name="q", target=AverageValueTarget(milli=1)))
 
 
 def spec(
-    *metrics: MeasuredMetric, low: int = 1, high: int = 100, behavior: Behavior | None = None
+    *metrics: MeasuredMetric | ReadMetric,
+    low: int = 1,
+    high: int = 100,
+    behavior: Behavior | None = None,
 ) -> Spec:
     return Spec(min=low, max=high, metrics=metrics, behavior=behavior)
 
@@ -115,7 +120,7 @@ def run(
     return reconcile(given, target, memory, settings or Settings(), NOW)
 
 
-def said(done: Pass) -> list[str]:
+def conditions_of(done: Pass) -> list[str]:
     return [f"{one.type.value}={one.holds} {one.reason}" for one in done.conditions]
 
 
@@ -139,31 +144,28 @@ def policy(kind: PolicyType, value: int, period_s: int = 60) -> ScalingPolicy:
 
 def remembered(*recommendations: tuple[int, float]) -> HpaMemory:
     return HpaMemory(
-        recommendations=tuple(
-            RecommendationRun(replicas=size, first_at=NOW - age_s, last_at=NOW - age_s)
-            for size, age_s in recommendations
-        )
+        recommendations=tuple(entry(size, NOW - age_s) for size, age_s in recommendations)
     )
 
 
 def test_an_unreadable_target_is_left_as_it_is() -> None:
     done = run(spec(external(9)), None)
-    assert said(done) == ["AbleToScale=False FailedGetScale"]
+    assert conditions_of(done) == ["AbleToScale=False FailedGetScale"]
     assert done.desired is None
     assert done.failed
     assert not done.writes
 
 
-def test_zero_with_a_minimum_means_switched_off() -> None:
+def test_zero_with_a_minimum_above_zero_means_switched_off() -> None:
     done = run(spec(external(9)), scale(0), HpaMemory())
-    assert said(done) == [
+    assert conditions_of(done) == [
         "AbleToScale=True SucceededGetScale",
         "ScalingActive=False ScalingDisabled",
     ]
     assert (done.desired, done.writes, done.failed) == (0, False, False)
 
 
-def test_zero_without_a_minimum_is_woken_by_its_metrics() -> None:
+def test_with_a_minimum_of_zero_metrics_scale_up_from_zero() -> None:
     assert run(spec(external(3), low=0), scale(0)).desired == 3
     value = ObjectMetric(name="qps", target=ValueTarget(milli=1000))
     assert run(spec(measured(value, Figure(value_milli=1050)), low=0), scale(0)).desired == 2
@@ -176,14 +178,14 @@ def test_zero_without_a_minimum_is_woken_by_its_metrics() -> None:
         (1, 2, "Current number of replicas below Spec.MinReplicas"),
     ],
 )
-def test_a_size_out_of_bounds_is_corrected_at_once_and_nothing_else_is_said(
+def test_a_size_out_of_bounds_is_corrected_at_once_without_any_metric(
     replicas: int, desired: int, why: str
 ) -> None:
     frozen = behavior(select=SelectPolicy.DISABLED)
     given = spec(BROKEN_EXTERNAL, low=2, high=10, behavior=frozen)
     done = run(given, scale(replicas), remembered((50, 10)))
     assert (done.desired, done.why, done.failed) == (desired, why, False)
-    assert said(done) == ["AbleToScale=True SucceededGetScale"]
+    assert conditions_of(done) == ["AbleToScale=True SucceededGetScale"]
 
 
 def test_the_largest_proposal_wins() -> None:
@@ -192,22 +194,22 @@ def test_the_largest_proposal_wins() -> None:
     assert done.why == "external metric queue(nil) above target"
 
 
-def test_a_broken_metric_does_not_stop_growth_but_is_reported() -> None:
+def test_a_metric_without_a_value_does_not_stop_growth_but_is_reported() -> None:
     done = run(spec(BROKEN_EXTERNAL, external(7)), scale(4))
     assert done.desired == 7
-    assert said(done)[1] == "ScalingActive=True ValidMetricFound"
+    assert conditions_of(done)[1] == "ScalingActive=True ValidMetricFound"
     assert (done.failed, done.fault) == (True, Fault.UNREADABLE)
 
 
-def test_a_broken_metric_lets_the_size_stay_where_the_others_want_it() -> None:
+def test_a_metric_without_a_value_lets_the_size_stay_where_the_others_ask_for_it() -> None:
     done = run(spec(BROKEN_EXTERNAL, external(4)), scale(4))
-    assert said(done)[1] == "ScalingActive=True ValidMetricFound"
+    assert conditions_of(done)[1] == "ScalingActive=True ValidMetricFound"
 
 
-def test_a_broken_metric_stops_shrinking_with_the_reason_of_the_first() -> None:
+def test_a_metric_without_a_value_stops_shrinking_with_the_reason_of_the_first() -> None:
     done = run(spec(BROKEN_PODS, BROKEN_EXTERNAL, external(3)), scale(4))
     assert done.desired == 4
-    assert said(done) == [
+    assert conditions_of(done) == [
         "AbleToScale=True SucceededGetScale",
         "ScalingActive=False FailedGetPodsMetric",
     ]
@@ -230,20 +232,22 @@ CPU_TARGET = UtilizationTarget(percent=50)
         (UnknownMetric(source="CheddarCheese"), "InvalidMetricSourceType"),
     ],
 )
-def test_without_a_valid_metric_nothing_is_done(one: MetricSpec, reason: str) -> None:
-    for metric in (broken(one), measured(one, Series(values_milli=()))):
+def test_without_a_valid_metric_nothing_is_written(
+    one: MetricSpec | UnknownMetric, reason: str
+) -> None:
+    for metric in (broken(one), broken(one, Fresh(value=Series(values_milli=()), at=NOW))):
         done = run(spec(metric), scale(4))
         assert (done.desired, done.failed) == (4, True)
-        assert said(done)[1] == f"ScalingActive=False {reason}"
+        assert conditions_of(done)[1] == f"ScalingActive=False {reason}"
 
 
-def test_an_old_value_is_no_value() -> None:
+def test_a_stale_value_is_not_used() -> None:
     old = Stale(value=Series(values_milli=(1000,)), at=NOW - 600)
     metric = broken(ExternalMetric(name="q", target=AverageValueTarget(milli=1000)), old)
     assert run(spec(metric), scale(4)).desired == 4
 
 
-def test_a_value_needs_pods_to_share_it_unless_it_changes_nothing() -> None:
+def test_a_value_target_needs_pods_unless_it_is_within_tolerance() -> None:
     alone = Scale(replicas=4, status_replicas=4)
     metric = ExternalMetric(name="q", target=ValueTarget(milli=1000))
     outside = run(spec(measured(metric, Series(values_milli=(2000,)))), alone)
@@ -265,10 +269,10 @@ def test_an_hpa_without_any_metric_does_nothing() -> None:
         (Selector.AMBIGUOUS, "AmbiguousSelector"),
     ],
 )
-def test_without_a_clear_selector_no_metric_is_asked(selector: Selector, reason: str) -> None:
+def test_without_a_valid_selector_no_metric_is_read(selector: Selector, reason: str) -> None:
     done = run(spec(external(9)), scale(3, selector=selector))
     assert (done.desired, done.failed) == (3, True)
-    assert said(done)[1] == f"ScalingActive=False {reason}"
+    assert conditions_of(done)[1] == f"ScalingActive=False {reason}"
 
 
 def test_every_kind_of_metric_proposes() -> None:
@@ -318,14 +322,14 @@ def test_every_kind_of_metric_proposes() -> None:
         assert (done.desired, done.why) == (8, f"{name} above target"), one
 
 
-def test_an_average_inside_the_tolerance_copies_the_status_into_the_spec() -> None:
+def test_an_average_within_tolerance_copies_the_status_into_the_spec() -> None:
     assert run(spec(external(5)), scale(4, status=5)).desired == 5
 
 
-def test_a_fresh_hpa_takes_nothing_away_for_a_window() -> None:
+def test_an_hpa_that_just_started_removes_nothing_for_a_window() -> None:
     done = run(spec(external(2)), scale(5), HpaMemory())
     assert done.desired == 5
-    assert said(done)[0] == "AbleToScale=True ScaleDownStabilized"
+    assert conditions_of(done)[0] == "AbleToScale=True ScaleDownStabilized"
     assert done.memory.recommendations is not None
     assert [one.replicas for one in done.memory.recommendations] == [5, 2]
     later = reconcile(spec(external(2)), scale(5), done.memory, Settings(), NOW + 300.5)
@@ -338,10 +342,10 @@ def test_the_raw_recommendation_is_remembered_not_the_result() -> None:
     assert done.memory.recommendations[-1].replicas == 50
 
 
-def test_without_behavior_a_recent_peak_may_even_raise_the_size() -> None:
+def test_without_behavior_a_recent_peak_may_raise_the_size() -> None:
     done = run(spec(external(3)), scale(3), remembered((6, 100)))
     assert (done.desired, done.why) == (6, "")
-    assert said(done)[0] == "AbleToScale=True ScaleDownStabilized"
+    assert conditions_of(done)[0] == "AbleToScale=True ScaleDownStabilized"
 
 
 @pytest.mark.parametrize(
@@ -358,15 +362,15 @@ def test_without_behavior_a_size_at_most_doubles_within_its_bounds(
 ) -> None:
     done = run(spec(external(wanted), low=low, high=high), scale(4))
     assert done.desired == desired
-    assert said(done)[2] == limited
+    assert conditions_of(done)[2] == limited
 
 
-def test_with_behavior_the_windows_pull_the_size_into_their_range_before_the_rates() -> None:
+def test_with_behavior_windows_come_before_rates() -> None:
     rules = behavior(up=(policy(PolicyType.PODS, 2),), up_s=60, down_s=60)
     given = spec(external(20), behavior=rules)
     done = run(given, scale(5), remembered((9, 30)))
     assert done.desired == 7
-    assert said(done) == [
+    assert conditions_of(done) == [
         "AbleToScale=True ScaleUpStabilized",
         "ScalingActive=True ValidMetricFound",
         "ScalingLimited=True ScaleUpLimit",
@@ -382,15 +386,17 @@ def test_with_behavior_a_recommendation_as_old_as_the_window_is_out() -> None:
     given = spec(external(2), behavior=behavior(down_s=300))
     assert run(given, scale(5), remembered((5, 300))).desired == 2
     assert run(given, scale(5), remembered((5, 299.9))).desired == 5
-    assert said(run(given, scale(5), remembered((5, 1))))[0].endswith("ScaleDownStabilized")
+    assert conditions_of(run(given, scale(5), remembered((5, 1))))[0].endswith(
+        "ScaleDownStabilized"
+    )
 
 
-def test_the_default_behavior_is_not_the_same_as_none() -> None:
+def test_the_default_behavior_differs_from_none() -> None:
     default = hpa_defaults()
     assert run(spec(external(50), behavior=default), scale(1)).desired == 5
     assert run(spec(external(50), behavior=default), scale(10)).desired == 20
     assert run(spec(external(50)), scale(1)).desired == 4
-    # both hold what has been asked for within five minutes
+    # both keep what was recommended within five minutes
     assert run(spec(external(1), behavior=default), scale(9), remembered((9, 299))).desired == 9
     assert run(spec(external(1), behavior=default), scale(9), remembered((9, 301))).desired == 1
 
@@ -424,7 +430,7 @@ def test_without_behavior_no_change_is_logged() -> None:
     assert (outcome.memory.scaled_up, outcome.memory.scaled_down) == ((), ())
 
 
-def test_a_refused_write_changes_nothing_and_says_so() -> None:
+def test_a_refused_write_changes_nothing_and_is_reported() -> None:
     given = spec(external(6), behavior=behavior())
     outcome = settle(run(given, scale(4)), given, NOW, written=False)
     assert (outcome.desired, outcome.action, outcome.failed) == (4, Action.NONE, True)
@@ -442,7 +448,7 @@ def test_a_pass_without_a_change_has_no_event() -> None:
     assert outcome.conditions[0].reason == "ReadyForNewScale"
 
 
-def test_the_same_pass_again_says_the_same() -> None:
+def test_the_same_pass_again_gives_the_same() -> None:
     given = spec(external(4), BROKEN_PODS)
     once = run(given, scale(4))
     again = run(given, scale(4), replace(once.memory))

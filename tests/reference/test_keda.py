@@ -1,10 +1,9 @@
-"""KEDA's loop, fallback and scaling modifiers."""
+"""The reference of KEDA's loop, fallback and scaling modifiers."""
 
 from __future__ import annotations
 
 import pytest
 
-from controller.model.fleet import Behavior, ScalingRules, SelectPolicy
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -13,40 +12,30 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.notation.formula_syntax import FormulaError, FormulaFault
-from controller.planning.demand.metrics.fallback import (
+from controller.planning.demand.metrics.formula import compile_formula
+from reference.fallback import (
+    FormulaTarget,
     Health,
     HealthStatus,
-    Modifiers,
     Situation,
     Supplied,
     is_valid,
     supply,
     trigger_is_nil,
 )
-from controller.planning.demand.metrics.formula import compile_formula
-from controller.planning.keda import (
+from reference.keda import (
     FORCE_ACTIVATION,
     PAUSED,
-    PAUSED_REPLICAS,
-    PAUSED_SCALE_IN,
-    PAUSED_SCALE_OUT,
-    AnnotationError,
     Condition,
     LoopView,
     Round,
     ScaledObject,
-    bounds_are_valid,
     decide,
-    hpa_behavior,
-    hpa_bounds,
-    is_active,
     is_paused,
     mirror_hpa,
-    object_is_active,
-    paused_replicas,
     triggers_activity,
 )
-from controller.planning.modifiers import UnnamedTriggerError, composite_milli, pair
+from reference.modifiers import UnnamedTriggerError, composite_milli, pair
 
 NOW = 100_000.0
 ZERO = ScaledObject()
@@ -154,7 +143,7 @@ def test_a_partial_error_keeps_the_activity_from_being_refreshed() -> None:
     assert reason(done.ready) == "Unknown PartialTriggerError"
 
 
-def test_from_zero_an_active_trigger_suffices_beside_a_broken_one() -> None:
+def test_from_zero_an_active_trigger_suffices_beside_a_failing_one() -> None:
     done = loop(ZERO, 0, active=True, failed=True)
     assert (done.write, done.refreshes, done.ready) == (1, True, None)
 
@@ -164,12 +153,12 @@ def test_an_error_without_a_fallback_holds() -> None:
     assert (done.write, reason(done.ready)) == (None, "False TriggerError")
 
 
-def test_an_error_with_a_fallback_waits_for_it() -> None:
+def test_an_error_with_a_fallback_writes_nothing_yet() -> None:
     done = loop(ScaledObject(fallback=Fallback(failure_threshold=3, replicas=2)), 3, failed=True)
     assert (done.write, done.ready) == (None, None)
 
 
-def test_a_fallback_to_zero_lets_an_outage_scale_to_zero() -> None:
+def test_with_a_fallback_of_zero_an_outage_scales_to_zero() -> None:
     spec = ScaledObject(fallback=Fallback(failure_threshold=3, replicas=0))
     assert loop(spec, 3, failed=True).write == 0
 
@@ -178,7 +167,7 @@ def test_a_fallback_to_zero_lets_an_outage_scale_to_zero() -> None:
     ("value", "paused"),
     [("true", True), ("banana", True), ("", True), ("false", False), ("0", False), ("F", False)],
 )
-def test_a_pause_is_on_unless_it_is_false(value: str, paused: bool) -> None:
+def test_any_value_but_a_false_one_pauses(value: str, paused: bool) -> None:
     done = loop(ZERO, 0, active=True, paused=value, hpa=HEALTHY)
     assert is_paused({PAUSED: value}) is paused
     assert (done.write is None) is paused
@@ -187,38 +176,14 @@ def test_a_pause_is_on_unless_it_is_false(value: str, paused: bool) -> None:
         assert reason(done.paused) == "True ScaledObjectPaused"
 
 
-def test_paused_replicas_pause_by_being_there() -> None:
-    assert is_paused({PAUSED_REPLICAS: "", PAUSED: "false"})
-    assert paused_replicas({PAUSED_REPLICAS: "3"}) == 3
-    assert paused_replicas({PAUSED_REPLICAS: "+" + "0" * 5_000 + "7"}) == 7
-    assert paused_replicas({PAUSED: "true"}) is None
-
-
-@pytest.mark.parametrize("value", ["", "three", "1.5", " 1", "99999999999", "9" * 5_000])
-def test_paused_replicas_that_are_no_number_are_an_error(value: str) -> None:
-    with pytest.raises(AnnotationError):
-        paused_replicas({PAUSED_REPLICAS: value})
-
-
 def test_a_paused_direction_stops_only_its_own_step() -> None:
     assert loop(ZERO, 3, paused_scale_in="true").write is None
     assert loop(ZERO, 3, paused_scale_out="true").write == 0
     assert loop(ZERO, 0, active=True, paused_scale_in="true").write == 1
     held = loop(ZERO, 0, active=True, paused_scale_out="true")
     assert (held.write, held.refreshes) == (None, False)
-    # the way up to the minimum is not the way out
+    # the step up to the minimum is not a scale-out
     assert loop(FIVE, 1, paused_scale_out="true").write == 5
-
-
-def test_a_paused_direction_is_disabled_in_the_hpa() -> None:
-    rules = ScalingRules(stabilization_window_s=0)
-    both = Behavior(scale_up=rules, scale_down=rules)
-    up = hpa_behavior(both, {PAUSED_SCALE_OUT: "true"})
-    assert up.scale_up.select_policy is SelectPolicy.DISABLED
-    assert up.scale_down.select_policy is SelectPolicy.MAX
-    down = hpa_behavior(both, {PAUSED_SCALE_IN: "yes"})
-    assert down.scale_down.select_policy is SelectPolicy.DISABLED
-    assert hpa_behavior(both, {PAUSED_SCALE_IN: "false"}) == both
 
 
 def test_activation_can_be_forced() -> None:
@@ -229,40 +194,7 @@ def test_activation_can_be_forced() -> None:
     assert FORCE_ACTIVATION.endswith("force-activation")
 
 
-def test_activation_is_strict() -> None:
-    assert not is_active(0)
-    assert is_active(1)
-    assert not is_active(50_000, 50_000)
-
-
-def test_an_object_of_cpu_and_memory_alone_is_always_active_unless_they_fail() -> None:
-    assert object_is_active((), only_resources=True, failed=False, fallback=False)
-    assert not object_is_active((), only_resources=True, failed=True, fallback=False)
-    assert not object_is_active((), only_resources=False, failed=False, fallback=False)
-    assert object_is_active(("a",), only_resources=False, failed=True, fallback=False)
-    assert object_is_active((), only_resources=False, failed=True, fallback=True)
-
-
-@pytest.mark.parametrize(
-    ("spec", "bounds", "valid"),
-    [
-        (ScaledObject(), (1, 100), True),
-        (ScaledObject(min=0, max=3), (1, 3), True),
-        (ScaledObject(min=4, max=3), (4, 3), False),
-        (ScaledObject(idle=0), (1, 100), False),
-        (ScaledObject(min=0, idle=0), (1, 100), True),
-        (ScaledObject(min=2, idle=1), (2, 100), True),
-        (ScaledObject(min=2, idle=2), (2, 100), False),
-    ],
-)
-def test_bounds_of_the_hpa_and_what_admission_asks(
-    spec: ScaledObject, bounds: tuple[int, int], valid: bool
-) -> None:
-    assert hpa_bounds(spec) == bounds
-    assert bounds_are_valid(spec) is valid
-
-
-def test_the_hpas_health_is_mirrored_and_a_resting_one_is_well() -> None:
+def test_the_hpas_health_is_copied_and_a_resting_hpa_is_healthy() -> None:
     false, true = ConditionStatus.FALSE, ConditionStatus.TRUE
     assert mirror_hpa(None) is None
     assert mirror_hpa(Condition(ConditionStatus.UNKNOWN, "?")) is None
@@ -276,7 +208,7 @@ def test_the_hpas_health_is_mirrored_and_a_resting_one_is_well() -> None:
     )
 
 
-def test_triggers_that_are_gone_are_forgotten_and_a_push_changes_only_its_own() -> None:
+def test_removed_triggers_are_forgotten_and_a_push_changes_only_its_own_trigger() -> None:
     before = {"a": True, "old": True}
     assert triggers_activity(["a", "b"], before, ["b"]) == {"a": False, "b": True}
     assert triggers_activity(["a", "b"], before, [], pushed="a") == {"a": False, "old": True}
@@ -297,7 +229,7 @@ def fallback(
     return Fallback(failure_threshold=threshold, replicas=replicas, behavior=behavior)
 
 
-def test_a_success_makes_a_trigger_happy_again() -> None:
+def test_a_success_resets_the_health_of_a_trigger() -> None:
     found = supply(7_000, fallback(), failing(9), AVERAGE)
     assert found == Supplied(7_000, health=Health(), exists=False)
 
@@ -328,7 +260,7 @@ def test_a_fallback_exists_while_any_trigger_is_beyond_the_threshold() -> None:
         (FallbackBehavior.CURRENT_IF_LOWER, 9, 60_000),
     ],
 )
-def test_each_behavior_stands_for_its_replicas(
+def test_the_replicas_that_each_behavior_stands_for(
     behavior: FallbackBehavior, replicas: int, value: int
 ) -> None:
     given = fallback(behavior, replicas=replicas)
@@ -336,14 +268,14 @@ def test_each_behavior_stands_for_its_replicas(
     assert supply("down", given, failing(3), VALUE).value_milli == value // 3
 
 
-def test_a_value_is_shared_by_ready_pods_and_without_one_there_is_no_fallback() -> None:
+def test_a_value_target_divides_by_ready_pods_and_without_one_there_is_no_fallback() -> None:
     for ready in (0, None):
         found = supply("down", fallback(), failing(3), VALUE._replace(ready_pods=ready))
         assert (found.value_milli, found.error) == (None, "error performing fallback")
         assert not found.active
 
 
-def test_replicas_that_cannot_be_read_leave_the_error() -> None:
+def test_an_unknown_present_size_leaves_the_error() -> None:
     blind = AVERAGE._replace(replicas=None)
     found = supply("down", fallback(FallbackBehavior.CURRENT), failing(3), blind)
     assert (found.value_milli, found.error, found.active) == (None, "down", False)
@@ -363,14 +295,14 @@ def test_without_a_valid_fallback_no_health_is_tracked(given: Fallback | None) -
     [("5", True), ("+5", True), ("0", False), ("2.5", False), ("-1", False), ("", False)],
 )
 def test_with_modifiers_the_target_must_be_a_positive_integer(target: str, valid: bool) -> None:
-    modifiers = Modifiers(target=target)
+    modifiers = FormulaTarget(target=target)
     assert is_valid(fallback(), modifiers) is valid
     found = supply("down", fallback(), failing(3), AVERAGE._replace(modifiers=modifiers))
     assert found.value_milli == (25_000 if valid else None)
 
 
-def test_with_modifiers_of_type_value_ready_pods_share_it() -> None:
-    around = AVERAGE._replace(modifiers=Modifiers(target="6", is_average=False))
+def test_with_modifiers_of_type_value_it_divides_by_ready_pods() -> None:
+    around = AVERAGE._replace(modifiers=FormulaTarget(target="6", is_average=False))
     assert supply("down", fallback(), failing(3), around).value_milli == 10_000
 
 
@@ -391,7 +323,7 @@ def test_the_composite_is_truncated_to_thousandths() -> None:
     assert composite_milli(formula, {"a": -1_000, "b": -1_000}) == -666
 
 
-def test_a_trigger_that_is_nil_has_a_default_or_spoils_the_whole() -> None:
+def test_a_nil_trigger_takes_its_default_else_the_formula_fails() -> None:
     values = {"a": None, "b": 2_000}
     assert composite_milli(compile_formula("(a ?? 5) + b", values), values) == 7_000
     with pytest.raises(FormulaError):
