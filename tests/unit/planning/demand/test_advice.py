@@ -1,4 +1,4 @@
-"""The rule `native`: what it never does, what it learns, and that its state survives a restart."""
+"""Rule native by itself: what it never advises, what it learns, and that its state can be saved."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def seen(
 def lived(
     setting: NativeCosts, *, every_s: float, service_s: float, hours: float = 1.0
 ) -> tuple[NativeState, Advice, float]:
-    """A pool with two arrivals at once every so often, each worked on at once for so long."""
+    """A pool with two arrivals at once at such an interval, each worked on at once for so long."""
     state: NativeState | None = None
     advice = Advice(0, 0, 0, 0, 0.0)
     now = 0.0
@@ -101,14 +101,14 @@ def test_a_pool_that_was_never_used_asks_for_nothing(setting: NativeCosts) -> No
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_burst_into_an_empty_pool_of_long_tasks_is_asked_for_in_one_tick(
+def test_a_burst_of_long_tasks_into_an_empty_pool_is_asked_for_in_one_tick(
     setting: NativeCosts,
 ) -> None:
     _, state = native(seen(), None, setting, 0.0)
     assert native(seen(20, arrivals=20), state, setting, 1.0)[0].replicas >= 20
 
 
-def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_none() -> None:
+def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_few() -> None:
     state, _, now = lived(THRIFTY, every_s=2.0, service_s=1.0)
     arrivals, completions = state.arrivals, state.completions
     known = seen(5, 1, arrivals=arrivals + 5, completions=completions, replicas=2)
@@ -124,7 +124,7 @@ def test_a_busier_pool_has_spares_and_a_quiet_one_has_none() -> None:
     assert quiet.start == quiet.base
 
 
-def test_who_pays_more_for_waits_never_starts_or_keeps_less() -> None:
+def test_a_higher_cost_of_waiting_never_starts_or_keeps_fewer() -> None:
     state, _, now = lived(PROMPT, every_s=15.0, service_s=60.0)
     known = seen(1, 4, arrivals=state.arrivals + 1, completions=state.completions, replicas=5)
     costs = (0.5, 2.5, 10.0, 50.0, 250.0)
@@ -137,7 +137,7 @@ def test_who_pays_more_for_waits_never_starts_or_keeps_less() -> None:
     assert advices[-1].start > advices[0].start
 
 
-def test_more_pending_never_asks_for_less_where_tasks_are_short() -> None:
+def test_more_pending_never_asks_for_fewer_where_tasks_are_short() -> None:
     state, _, now = lived(PROMPT, every_s=0.5, service_s=2.0)
     arrivals, completions = state.arrivals, state.completions
     wanted = [
@@ -153,7 +153,7 @@ def test_more_pending_never_asks_for_less_where_tasks_are_short() -> None:
     assert [advice.keep for advice in wanted] == sorted(advice.keep for advice in wanted)
 
 
-def test_what_would_have_to_be_started_again_stays_even_where_waits_are_free() -> None:
+def test_a_replica_that_would_be_started_again_stays_even_where_waiting_is_free() -> None:
     free = NativeCosts(start_wait_cost=0.0, keep_wait_cost=0.0)
     _, often, _ = lived(free, every_s=7.0, service_s=1.5)
     _, seldom, _ = lived(free, every_s=350.0, service_s=1.5)
@@ -161,7 +161,7 @@ def test_what_would_have_to_be_started_again_stays_even_where_waits_are_free() -
     assert seldom.keep == seldom.base
 
 
-def test_a_pool_that_is_on_and_off_learns_not_to_trust_the_last_quarter_of_an_hour() -> None:
+def test_a_pool_with_bursts_learns_not_to_trust_the_slow_mean() -> None:
     _, state = native(seen(), None, PROMPT, 0.0)
     arrivals, now = 0, 0.0
     for _ in range(12):
@@ -171,8 +171,8 @@ def test_a_pool_that_is_on_and_off_learns_not_to_trust_the_last_quarter_of_an_ho
             _, state = native(known, state, PROMPT, now)
         now += 3600.0
     rate = state.rate
-    assert rate.fast_came / rate.fast_told > 0.75
-    assert rate.slow_came / rate.slow_told < 0.25
+    assert rate.fast_observed / rate.fast_predicted > 0.75
+    assert rate.slow_observed / rate.slow_predicted < 0.25
 
 
 def test_idle_replicas_go_when_the_arrivals_stop() -> None:
@@ -187,7 +187,7 @@ def test_idle_replicas_go_when_the_arrivals_stop() -> None:
     assert replicas == 0
 
 
-def test_what_is_superfluous_goes_only_after_it_was_so_for_the_whole_hold() -> None:
+def test_a_surplus_replica_goes_only_after_the_whole_hold() -> None:
     setting = NativeCosts(start_wait_cost=0.0, keep_wait_cost=0.0, hold_s=60.0)
     _, state = native(seen(0, 1, arrivals=1, replicas=1), None, setting, 0.0)
     idle = seen(arrivals=1, completions=1, replicas=1)
@@ -198,7 +198,7 @@ def test_what_is_superfluous_goes_only_after_it_was_so_for_the_whole_hold() -> N
     assert held == [1, 1, 1, 0]
 
 
-def test_a_counter_that_starts_anew_is_no_arrival() -> None:
+def test_a_counter_that_starts_again_is_no_arrival() -> None:
     state, _, now = lived(PROMPT, every_s=10.0, service_s=30.0)
     _, after = native(seen(arrivals=3, completions=2, replicas=1), state, PROMPT, now + 1)
     assert after.rate.fast == pytest.approx(state.rate.fast, rel=0.05)
@@ -219,7 +219,7 @@ def test_the_state_stays_small() -> None:
     assert len(msgspec.json.encode(state)) < 4096
 
 
-def test_a_backlog_at_a_cold_start_does_not_pass_for_the_usual_swing() -> None:
+def test_a_backlog_at_a_cold_start_is_not_taken_for_the_usual_move() -> None:
     now, state = 0.0, None
     advice, state = native(seen(), state, PROMPT, now)
     most = 0
@@ -240,7 +240,7 @@ def test_a_backlog_at_a_cold_start_does_not_pass_for_the_usual_swing() -> None:
     assert most <= 2 * 8 * READY_S
 
 
-def test_a_counter_that_leaps_ahead_is_taken_in_one_step() -> None:
+def test_a_counter_that_jumps_far_ahead_is_handled_in_one_step() -> None:
     state, _, now = lived(PROMPT, every_s=10.0, service_s=30.0)
     leap = seen(2, arrivals=10**12, completions=10**12 - 2, replicas=1)
     advice, after = native(leap, state, PROMPT, now + 1)
@@ -249,7 +249,7 @@ def test_a_counter_that_leaps_ahead_is_taken_in_one_step() -> None:
 
 
 def arrivals_that(wait: bool, *, number: int, setting: NativeCosts = PROMPT) -> NativeState:
-    """A pool that has what it asks for and whose arrivals, one in 10 s, wait or do not."""
+    """A pool that has what it asks for; its arrivals, one in 10 s, wait or do not."""
     advice, state = native(seen(), None, setting, 0.0)
     for arrivals in range(1, number + 1):
         known = seen(
@@ -259,21 +259,21 @@ def arrivals_that(wait: bool, *, number: int, setting: NativeCosts = PROMPT) -> 
     return state
 
 
-def test_waits_are_worth_more_where_more_arrivals_wait_than_may_and_less_where_none_does() -> None:
+def test_waiting_is_worth_more_where_too_many_arrivals_wait_and_less_where_none_does() -> None:
     assert arrivals_that(True, number=10).worth == pytest.approx(1.620, abs=0.001)
     assert arrivals_that(False, number=100).worth == pytest.approx(0.839, abs=0.001)
 
 
-def test_what_waits_are_worth_stays_within_bounds_however_long_all_wait_or_none() -> None:
+def test_the_worth_of_waiting_stays_within_its_limits() -> None:
     assert arrivals_that(True, number=200).worth == 2.0
     assert arrivals_that(False, number=2000).worth == 0.25
 
 
-def test_costs_without_a_share_that_may_wait_are_taken_as_they_are() -> None:
+def test_costs_without_a_late_share_are_used_as_they_are() -> None:
     assert arrivals_that(True, number=50, setting=THRIFTY).worth == 1.0
 
 
-def test_waits_in_a_pool_that_something_else_keeps_small_teach_nothing() -> None:
+def test_waits_in_a_pool_that_another_rule_keeps_small_teach_nothing() -> None:
     _, state = native(seen(30, arrivals=30), None, PROMPT, 0.0)
     assert state.asked >= 30
     for tick in range(1, 50):
@@ -282,7 +282,7 @@ def test_waits_in_a_pool_that_something_else_keeps_small_teach_nothing() -> None
     assert state.worth == 1.0
 
 
-def test_a_burst_counts_as_one_arrival_that_waits() -> None:
+def test_a_burst_counts_as_one_late_arrival() -> None:
     _, state = native(seen(), None, PROMPT, 0.0)
     _, one = native(seen(1, arrivals=1), state, PROMPT, 1.0)
     _, burst = native(seen(50, arrivals=50), state, PROMPT, 1.0)

@@ -1,9 +1,8 @@
-"""Rule `native` through the plan: when it trusts a pool's past, and what it takes from it."""
+"""Rule native through the plan: when it goes by a pool's past, and what it learns from it."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from decimal import Decimal
 from itertools import pairwise
 
@@ -19,50 +18,10 @@ from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
 from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
+from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
 QUEUE_BY_ONE = (ExternalMetric(name="queue", target=AverageValueTarget(milli=1000)),)
-
-
-class Consumer:
-    """A queue with its counters: tasks of one length, worked on as far as there are replicas."""
-
-    def __init__(self, story: Story, service_s: float) -> None:
-        self.story = story
-        self.service_s = service_s
-        self.pending = self.delivered = self.again = 0
-        self._ends: deque[float] = deque()
-
-    @property
-    def depth(self) -> QueueDepth:
-        return QueueDepth(
-            pending=self.pending,
-            in_flight=len(self._ends),
-            delivered=self.delivered + self.again,
-            sequence=self.delivered,
-        )
-
-    def second(self, arriving: int = 0) -> Decision:
-        now = self.story.now
-        while self._ends and self._ends[0] <= now:
-            self._ends.popleft()
-        self.pending += arriving
-        while self.pending and len(self._ends) < self.story.replicas:
-            self.pending -= 1
-            self.delivered += 1
-            self._ends.append(now + self.service_s)
-        return self.story.tick(queue=Fresh(value=self.depth, at=now))
-
-    def live(self, seconds: int, every_s: int) -> Consumer:
-        for second in range(seconds):
-            self.second(1 if second % every_s == 0 else 0)
-        return self
-
-
-def learned(every_s: int = 10, service_s: float = 2.0, **fields: object) -> Consumer:
-    """A pool that has lived for an hour with one short task after the other."""
-    fields = {"window_given": False, **fields}
-    return Consumer(Story(make_pool(**fields)), service_s).live(3600, every_s)  # type: ignore[arg-type]  # a test's own fields of Pool
 
 
 def test_until_enough_tasks_were_done_the_plain_count_stands() -> None:
@@ -70,21 +29,19 @@ def test_until_enough_tasks_were_done_the_plain_count_stands() -> None:
     assert consumer.second(SETTLED_AFTER - 1).demand == SETTLED_AFTER - 1
     for _ in range(5):
         decision = consumer.second()
-        assert Code.LEARNED not in codes(decision)
+        assert not goes_by_its_past(decision)
     decision = consumer.second(1)
     assert decision.demand == 1
     consumer.second()
-    assert Code.LEARNED in codes(consumer.second())
+    assert goes_by_its_past(consumer.second())
 
 
-def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_fewer_than_it_has_tasks() -> (
-    None
-):
+def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_fewer_replicas() -> None:
     consumer = learned(every_s=10, service_s=1.0)
     decision = consumer.second(6)
     assert decision.demand is not None
     assert 1 <= decision.demand < 6
-    reason = next(reason for reason in decision.reasons if reason.code is Code.LEARNED)
+    reason = next(reason for reason in decision.reasons if reason.code in BY_ITS_PAST)
     assert reason.value == decision.demand
     assert reason.numbers["service_s"] == pytest.approx(1.0, abs=0.3)
     assert reason.numbers["ready_s"] == FIRST_READY_S
@@ -119,7 +76,7 @@ def test_a_pool_whose_arrivals_stopped_goes_to_zero_and_no_write_follows() -> No
     assert not any(changes)
 
 
-def test_a_default_window_gives_way_to_what_was_learned_and_a_wish_does_not() -> None:
+def test_a_default_window_gives_way_to_what_was_learned_and_a_configured_one_does_not() -> None:
     def seconds_until_smaller(*, window_given: bool) -> int:
         consumer = learned(
             every_s=20,
@@ -157,7 +114,7 @@ def test_a_message_that_is_delivered_again_and_again_is_no_arrival() -> None:
     assert quiet.demand is not None
 
 
-def test_a_consumer_that_was_made_anew_is_no_burst() -> None:
+def test_a_consumer_that_was_created_again_is_no_burst() -> None:
     consumer = learned(every_s=30, service_s=5.0)
     memory = consumer.story.remembered.native
     assert memory is not None
@@ -170,7 +127,7 @@ def test_a_consumer_that_was_made_anew_is_no_burst() -> None:
 
 
 @pytest.mark.parametrize("delivered", [-1, 2**63, None])
-def test_a_counter_that_cannot_be_leaves_the_plain_count(delivered: int | None) -> None:
+def test_with_an_impossible_counter_the_plain_count_applies(delivered: int | None) -> None:
     consumer = learned(every_s=10, service_s=1.0)
     depth = QueueDepth(pending=6, in_flight=0, delivered=delivered, sequence=5)
     before = consumer.story.remembered.native
@@ -189,7 +146,7 @@ def test_while_nothing_happens_nothing_new_is_remembered() -> None:
     assert consumer.story.remembered.native is first
 
 
-def test_silence_keeps_what_was_learned() -> None:
+def test_an_unknown_queue_keeps_what_was_learned() -> None:
     consumer = learned(every_s=10, service_s=1.0)
     before = consumer.story.remembered.native
     decision = consumer.story.tick(queue=silence(at=consumer.story.now))
@@ -197,7 +154,7 @@ def test_silence_keeps_what_was_learned() -> None:
     assert decision.next == decision.current
 
 
-def test_the_time_to_ready_is_the_pods_median_and_outlives_them() -> None:
+def test_the_time_to_ready_is_the_median_of_the_pods_and_is_remembered() -> None:
     consumer = learned(every_s=10, service_s=1.0)
     now = consumer.story.now
     items = tuple(
@@ -218,7 +175,7 @@ def test_the_time_to_ready_is_the_pods_median_and_outlives_them() -> None:
     assert memory.ready_s == 7.0
 
 
-def test_what_a_task_is_said_to_take_counts_until_it_is_measured() -> None:
+def test_the_configured_task_time_counts_until_it_is_measured() -> None:
     usage = TaskUsage(seconds=120)  # type: ignore[arg-type]  # an int is exact, too
     story = Story(make_pool(usage=usage))
     Consumer(story, 5.0).second()
@@ -249,7 +206,7 @@ def test_a_planner_restarted_from_its_memory_decides_the_same() -> None:
         assert consumer.second(arriving) == restarted.second(arriving)
 
 
-def test_a_step_of_the_clock_moves_what_was_learned_with_it() -> None:
+def test_a_step_of_the_clock_moves_what_was_learned() -> None:
     consumer = learned(every_s=10, service_s=2.0)
     memory = consumer.story.remembered.native
     assert memory is not None
@@ -274,26 +231,28 @@ def spare_reason(decision: Decision) -> int:
     )
 
 
-def test_spares_for_a_share_of_the_arrivals_come_on_top_of_what_the_hpa_wants() -> None:
+def test_spares_for_a_share_of_the_arrivals_come_on_top_of_the_present_work() -> None:
+    """They are a floor over what the work takes, not over what the cooldown keeps."""
     story = Story(make_pool(rule=Rule.HPA, metrics=QUEUE_BY_ONE, warm=Warm(slo=Decimal("0.99"))))
-    consumer = Consumer(story, service_s=2.0).live(3600, every_s=5)
-    decision = consumer.second()
+    consumer = Consumer(story, service_s=2.0).run(3600, every_s=5)
     # 0.2 a second over 9 s are 1.8: no more than 6 at once in 99 of 100 cases
-    assert spare_reason(decision) in {5, 6, 7}
-    assert decision.target == (decision.recommendation or 0) + spare_reason(decision)
-    assert decision.bound is Bound.WARM
-    assert Code.LEARNED not in codes(decision)
+    for arriving, needed in ((0, 0), (3, 3)):
+        decision = consumer.second(arriving)
+        assert spare_reason(decision) in {5, 6, 7}
+        assert decision.target == needed + spare_reason(decision)
+        assert decision.bound is Bound.WARM
+        assert not goes_by_its_past(decision)
 
 
 def test_spares_do_not_come_and_go_with_every_arrival() -> None:
     story = Story(make_pool(rule=Rule.HPA, metrics=QUEUE_BY_ONE, warm=Warm(slo=Decimal("0.99"))))
-    consumer = Consumer(story, service_s=2.0).live(3600, every_s=5)
+    consumer = Consumer(story, service_s=2.0).run(3600, every_s=5)
     sizes = [consumer.second(1 if second % 5 == 0 else 0).next for second in range(600)]
     changes = sum(before != after for before, after in pairwise(sizes))
     assert changes <= 6
 
 
-def test_what_rule_native_keeps_ready_is_not_added_twice() -> None:
+def test_replicas_that_rule_native_keeps_ready_count_as_spares() -> None:
     warm = Warm(slo=Decimal("0.5"))
     alone = learned(every_s=5, service_s=2.0)
     both = learned(every_s=5, service_s=2.0, warm=warm)
@@ -305,7 +264,7 @@ def test_what_rule_native_keeps_ready_is_not_added_twice() -> None:
 
 def test_a_pause_leaves_no_spares() -> None:
     story = Story(make_pool(warm=Warm(slo=Decimal("0.99"))))
-    consumer = Consumer(story, service_s=2.0).live(900, every_s=5)
+    consumer = Consumer(story, service_s=2.0).run(900, every_s=5)
     pause = Pause(scope=Scope(pool=story.pool.key), who="mara", why="")
     story.intents = Intents(pauses=(pause,))
     assert consumer.second().target == 0
@@ -319,11 +278,11 @@ def test_a_first_message_after_a_long_sleep_is_explained_by_its_wake_up() -> Non
     decision = consumer.story.tick(queue=Fresh(value=consumer.depth, at=now), woken_at=now)
     assert (decision.demand, decision.next) == (1, 1)
     assert Code.WOKEN in codes(decision)
-    assert Code.LEARNED not in codes(decision)
+    assert not goes_by_its_past(decision)
 
 
 @pytest.mark.parametrize("setting", NativePreset)
-def test_the_reason_always_adds_up_to_the_number_it_gives(setting: NativePreset) -> None:
+def test_the_numbers_of_each_reason_give_its_value(setting: NativePreset) -> None:
     pool = make_pool(max=60, native=setting, window_given=False)
     consumer, chance = Consumer(Story(pool), service_s=15.0), random.Random(5)
     held = 0
@@ -331,7 +290,7 @@ def test_the_reason_always_adds_up_to_the_number_it_gives(setting: NativePreset)
         [arriving] = chance.choices([0, 1, 4], [0.9, 0.08, 0.02])
         decision, depth = consumer.second(arriving), consumer.depth
         for reason in decision.reasons:
-            if reason.code is not Code.LEARNED:
+            if reason.code not in BY_ITS_PAST:
                 continue
             base, start, keep = (int(reason.numbers[name]) for name in ("base", "start", "keep"))
             assert depth.in_flight <= base <= start <= keep
@@ -345,15 +304,24 @@ def test_the_reason_always_adds_up_to_the_number_it_gives(setting: NativePreset)
     assert (held > 0) == (setting is NativePreset.CALM)
 
 
-def test_spares_on_top_are_no_work_that_is_worth_keeping() -> None:
+def test_configured_spares_are_a_floor_that_counts_what_is_worth_keeping() -> None:
+    """They no longer stand on what the rule keeps ready: that is spare as well."""
+
     def consumer(warm: Warm | None) -> Consumer:
         pool = make_pool(max=60, native=NativePreset.CALM, warm=warm, window_given=False)
         return Consumer(Story(pool), service_s=60.0)
 
     plain, warm, chance = consumer(None), consumer(Warm(replicas=3)), random.Random(3)
-    above = []
+    above, floors = [], 0
     for _ in range(3000):
         [arriving] = chance.choices([0, 1, 4], [0.95, 0.04, 0.01])
         without, with_spares = plain.second(arriving), warm.second(arriving)
         above.append((with_spares.target or 0) - (without.target or 0))
-    assert max(above[1500:]) == 3
+        for reason in with_spares.reasons:
+            if reason.code in BY_ITS_PAST:
+                floor = int(reason.numbers["base"]) + 3
+                recommended = with_spares.recommendation or 0
+                assert with_spares.target == max(recommended, floor)
+                floors += floor > recommended
+    assert 0 < max(above[1500:]) <= 3
+    assert floors > 0

@@ -1,4 +1,4 @@
-"""What a pool has learned of its queue, beside metrics: neither hides the other."""
+"""What rule native has learned of a queue beside the pool's metrics: neither hides the other."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from controller.model.metrics import (
     PodUsage,
     PodUsages,
     ResourceMetric,
+    StatusPhase,
     UtilizationTarget,
 )
-from controller.model.metrics import StatusPhase
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
-from controller.planning.demand.learned import expected_arrivals
+from controller.planning.demand.advice import arrivals_per_s
+from controller.planning.limit.poisson import spares_for_arrivals
 from support.planning import plan
-from controller.planning.limit.poisson import warm_spares
+from unit.planning.consumer import goes_by_its_past, learned
 from unit.planning.story import START, behavior, codes, make_pool
-from unit.planning.test_foresight import learned
 
 CPU = ResourceMetric(resource="cpu", target=UtilizationTarget(percent=60))
-# a replica is hardly ever worth having without a message
+# with these costs a replica without a message is hardly ever worth it
 FRUGAL = NativeCosts(start_wait_cost=0.01, keep_wait_cost=0.01)
 EAGER = NativeCosts(start_wait_cost=90.0, keep_wait_cost=90.0)
 
 
 class Queue:
-    """A pool whose queue counts its deliveries, tick by tick; it obeys every decision."""
+    """A pool whose queue counts its deliveries, tick by tick; every decision takes effect."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -55,7 +55,7 @@ class Queue:
         in_flight: int = 0,
         cpu: Reading[MetricValue] | None = None,
     ) -> Decision:
-        """A queue through which so many tasks went; of CPU a pod uses 1 % of its request."""
+        """A look at the queue after so many tasks were done; a pod uses 1 % of its CPU."""
         self.delivered += done + in_flight
         depth = QueueDepth(
             pending=pending,
@@ -103,7 +103,7 @@ def _serving(number: int) -> MeasuredPod:
 
 
 def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
-    """A pool that has seen enough tasks done to go by its past."""
+    """A pool that has seen enough tasks done for rule native to trust its past."""
     given = {"behavior": behavior(down_window_s=0), "cooldown_s": 20.0, "metrics": (CPU,), **fields}
     queue = Queue(make_pool("research", native=native, **given))
     queue.tick()
@@ -111,21 +111,21 @@ def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
     return queue
 
 
-def test_cpu_that_idle_pods_use_keeps_no_settled_pool_awake() -> None:
+def test_the_cpu_of_idle_pods_does_not_keep_a_settled_pool_awake() -> None:
     queue = settled(FRUGAL)
     decisions = [queue.tick() for _ in range(20)]
-    assert Code.LEARNED in codes(decisions[-1])
+    assert goes_by_its_past(decisions[-1])
     assert queue.replicas == 0
 
 
-def test_work_that_is_likely_is_prepared_for_though_a_metric_is_silent() -> None:
+def test_replicas_for_likely_work_start_while_a_metric_is_unknown() -> None:
     queue = settled(EAGER, done=60)
     queue.replicas = 0
     silent = Absent(why=Why.TIMED_OUT, at=queue.now)
     assert (queue.tick(cpu=silent).next or 0) >= 1
 
 
-def test_a_pool_above_max_whose_cpu_is_silent_is_held_under_either_rule() -> None:
+def test_a_pool_above_max_whose_cpu_is_unknown_is_held_under_either_rule() -> None:
     for rule in Rule:
         queue = Queue(replace(make_pool(max=3, min=1), metrics=(CPU,), rule=rule))
         queue.tick()
@@ -136,17 +136,17 @@ def test_a_pool_above_max_whose_cpu_is_silent_is_held_under_either_rule() -> Non
         assert Code.HELD_UNMEASURED in codes(decision)
 
 
-def test_a_pool_that_goes_by_cpu_alone_says_why_it_does_not_stay_at_zero() -> None:
+def test_a_pool_that_has_only_cpu_as_metric_says_why_it_does_not_stay_at_zero() -> None:
     queue = Queue(make_pool(metrics=(CPU,), rule=Rule.HPA))
     queue.replicas = 0
     decision = queue.tick()
     assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
 
 
-def test_less_than_ten_tasks_done_are_not_gone_by() -> None:
+def test_fewer_than_ten_tasks_done_are_not_trusted() -> None:
     for done, goes_by_it in ((9, False), (10, True)):
         queue = settled(FRUGAL, done=done, metrics=())
-        assert (Code.LEARNED in codes(queue.tick())) == goes_by_it
+        assert goes_by_its_past(queue.tick()) == goes_by_it
 
 
 def test_a_burst_between_two_turns_is_served_at_once() -> None:
@@ -155,24 +155,24 @@ def test_a_burst_between_two_turns_is_served_at_once() -> None:
     queue.now -= 3.9
     decision = queue.tick(pending=12)
     # tasks that take half a minute each, beside nine seconds until a replica is ready
-    assert Code.LEARNED in codes(decision)
+    assert goes_by_its_past(decision)
     assert decision.demand is not None
     assert decision.demand >= 2
 
 
-def test_what_is_worked_on_is_covered() -> None:
+def test_messages_in_flight_are_covered() -> None:
     queue = settled(FRUGAL, metrics=())
     assert (queue.tick(in_flight=7).demand or 0) >= 7
 
 
-def test_spares_count_what_the_rule_keeps_ready_among_them() -> None:
+def test_replicas_that_the_rule_keeps_ready_are_among_the_spares() -> None:
     warm = Warm(slo=Decimal("0.99"))
     consumer = learned(every_s=5, service_s=2.0, warm=warm)
     decision = consumer.second()
     memory = consumer.story.remembered.native
     assert memory is not None
-    arrivals = Decimal(repr(expected_arrivals(memory, consumer.story.now)))
-    most = warm_spares(arrivals * Decimal("1.25"), 0, 1, Decimal("0.99"))
+    arrivals = Decimal(repr(arrivals_per_s(memory.learned, consumer.story.now) * 9.0))
+    most = spares_for_arrivals(arrivals * Decimal("1.25"), Decimal("0.99"))
     assert decision.recommendation is not None
     assert decision.target is not None
     assert decision.recommendation > memory.base

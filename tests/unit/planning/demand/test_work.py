@@ -1,4 +1,4 @@
-"""What the waiting work asks for, and when a number is not believed."""
+"""What the messages of a queue ask for, and which counts are not believed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_absurd_number_is_refused_and_takes_nothing_away(field: str, number: 
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
-def test_a_reading_of_no_time_is_refused(at: float) -> None:
+def test_a_reading_without_a_time_is_refused(at: float) -> None:
     story = Story(make_pool(), replicas=5)
     decision = story.tick(queue=Fresh(value=QueueDepth(pending=9, in_flight=0), at=at))
     assert codes(decision)[0] is Code.QUEUE_UNKNOWN
@@ -62,7 +62,7 @@ def test_a_paused_consumer_is_named_and_its_messages_count() -> None:
     assert decision.next == 3
 
 
-def test_a_wake_up_beside_an_older_zero_is_one_message() -> None:
+def test_a_wake_up_after_a_count_of_zero_is_one_message() -> None:
     story = Story(make_pool())
     decision = story.tick(
         queue=Fresh(value=QueueDepth(pending=0, in_flight=0), at=START - 0.5), woken_at=START
@@ -86,7 +86,7 @@ def test_a_wake_up_wakes_a_pool_whose_queue_cannot_be_read() -> None:
     assert (decision.next, decision.wake, decision.gate) == (1, True, None)
 
 
-def test_a_wake_up_proves_one_message_and_so_no_activation_above_zero() -> None:
+def test_a_wake_up_proves_only_one_message_and_passes_no_activation_above_zero() -> None:
     story = Story(make_pool(activation=1))
     assert story.tick(woken_at=story.now + 1).next == 0
     blind = story.tick(queue=Absent(why=Why.DISCONNECTED, at=START), woken_at=story.now)
@@ -97,5 +97,5 @@ def test_a_wake_up_at_the_moment_of_the_count_may_not_be_in_it() -> None:
     assert Story(make_pool()).tick(woken_at=START).next == 1
 
 
-def test_a_wake_up_at_no_time_is_no_wake_up() -> None:
+def test_a_wake_up_without_a_time_is_no_wake_up() -> None:
     assert Story(make_pool()).tick(woken_at=math.nan).next == 0

@@ -1,4 +1,4 @@
-"""What holds a pool, and that it says so: each hold is asserted by its code."""
+"""What holds a pool at its present size; each hold is asserted by its code."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_silence_never_takes_anything_away(why: Why) -> None:
         decision = story.tick(queue=silence(why, at=story.now - 2))
         assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.HELD_BLIND]
         assert decision.gate is Gate.BLIND
-        assert decision.reasons[-1].numbers == {"why": why, "age_s": 2.0}
+        assert decision.reasons[-1].numbers == {"why": why, "since": story.now - 3}
         assert decision.next == 5
 
 
-def test_a_value_that_has_grown_old_takes_nothing_away() -> None:
+def test_a_stale_value_takes_nothing_away() -> None:
     story = Story(make_pool(behavior=QUICK), replicas=5)
     zero = QueueDepth(pending=0, in_flight=0)
     decision = story.tick(queue=Stale(value=zero, at=START - 30))
@@ -44,7 +44,7 @@ def test_a_value_that_has_grown_old_takes_nothing_away() -> None:
     assert decision.next == 5
 
 
-def test_a_stale_queue_knows_of_the_wake_ups_before_it() -> None:
+def test_a_stale_reading_includes_the_wake_ups_before_it() -> None:
     story = Story(make_pool())
     zero = QueueDepth(pending=0, in_flight=0)
     stale = Stale(value=zero, at=START - 30)
@@ -52,7 +52,7 @@ def test_a_stale_queue_knows_of_the_wake_ups_before_it() -> None:
     assert story.tick(queue=stale, woken_at=START - 29).next == 1
 
 
-def test_a_floor_still_lifts_a_blind_pool() -> None:
+def test_a_floor_still_raises_a_blind_pool() -> None:
     decision = Story(make_pool(min=3), replicas=1).tick(queue=silence())
     assert (decision.next, decision.gate) == (3, None)
     assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.AT_MIN]
@@ -74,7 +74,7 @@ def test_without_its_deployment_nothing_is_written() -> None:
         assert decision.reasons[-1].numbers["why"] == why
 
 
-def test_an_old_view_of_the_deployment_is_shown_and_not_acted_on() -> None:
+def test_a_stale_deployment_is_shown_and_not_written() -> None:
     stale = Stale(value=Workload(replicas=4), at=START - 60)
     decision = Story(make_pool()).tick(9, workload=stale)
     assert (decision.current, decision.next) == (4, None)
@@ -91,7 +91,7 @@ def test_a_deployment_of_an_impossible_size_is_refused(replicas: int) -> None:
 
 
 @pytest.mark.parametrize("work", [0, 9])
-def test_half_a_view_of_the_pods_writes_nothing(work: int) -> None:
+def test_without_a_complete_list_of_its_pods_a_pool_is_not_written(work: int) -> None:
     story = Story(make_pool(cooldown_s=1.0, behavior=QUICK), replicas=5)
     story.ticks(5, pending=5)
     for pods in (silence(Why.VIEW_INCOMPLETE), Stale(value=Pods(ready=5), at=START)):
@@ -100,7 +100,7 @@ def test_half_a_view_of_the_pods_writes_nothing(work: int) -> None:
         assert (decision.next, decision.gate) == (5, Gate.BLIND)
 
 
-def test_unknown_pods_are_no_matter_where_nothing_would_be_written() -> None:
+def test_unknown_pods_do_not_matter_where_nothing_would_be_written() -> None:
     decision = Story(make_pool(), replicas=3).tick(3, pods=silence())
     assert codes(decision) == [Code.QUEUE]
 
@@ -114,7 +114,7 @@ def test_a_lost_memory_takes_nothing_away_for_one_window() -> None:
         decision = story.tick(1)
         assert codes(decision) == [Code.QUEUE, Code.HELD_WARM_UP]
         assert decision.gate is Gate.WARM_UP
-        assert decision.reasons[-1].numbers["remaining_s"] == began + 300 - story.now + 1
+        assert decision.reasons[-1].numbers["until"] == began + 300
         assert decision.next == 6
     assert story.tick(1).next == 1
 
@@ -156,7 +156,7 @@ STUCK = [
     (PodPhase.STARTING, "ImagePullBackOff"),
     (PodPhase.UNSCHEDULED, "Unschedulable"),
 ]
-ON_THEIR_WAY = [
+STARTING = [
     (PodPhase.STARTING, "ContainerCreating"),
     (PodPhase.UNSCHEDULED, ""),
     (PodPhase.RUNNING, "ContainersNotReady"),
@@ -168,7 +168,9 @@ def one_pod(phase: PodPhase, reason: str) -> Fresh[Pods]:
 
 
 @pytest.mark.parametrize(("phase", "reason"), STUCK)
-def test_pods_that_do_not_become_ready_stop_growth_and_say_so(phase: PodPhase, reason: str) -> None:
+def test_pods_that_do_not_become_ready_stop_growth_with_a_reason(
+    phase: PodPhase, reason: str
+) -> None:
     story = Story(make_pool(behavior=QUICK), replicas=3)
     decision = story.tick(9, pods=one_pod(phase, reason))
     assert (decision.target, decision.next, decision.gate) == (9, 3, Gate.NOT_BECOMING_READY)
@@ -177,22 +179,22 @@ def test_pods_that_do_not_become_ready_stop_growth_and_say_so(phase: PodPhase, r
     assert story.tick(1, pods=one_pod(phase, reason)).next == 1
 
 
-@pytest.mark.parametrize(("phase", "reason"), ON_THEIR_WAY)
-def test_pods_on_their_way_stop_nothing(phase: PodPhase, reason: str) -> None:
+@pytest.mark.parametrize(("phase", "reason"), STARTING)
+def test_pods_that_are_starting_stop_nothing(phase: PodPhase, reason: str) -> None:
     story = Story(make_pool(behavior=QUICK), replicas=3)
     assert story.tick(9, pods=one_pod(phase, reason)).next == 9
 
 
-def test_a_window_only_passes_while_something_is_seen() -> None:
+def test_a_window_only_passes_while_the_queue_is_known() -> None:
     story = Story(make_pool(cooldown_s=10.0), replicas=6)
     for _ in range(500):
         story.tick(queue=silence())
     decision = story.tick(1)
     assert codes(decision)[-1] is Code.HELD_WARM_UP
-    assert decision.reasons[-1].numbers["remaining_s"] == 300.0
+    assert decision.reasons[-1].numbers["until"] == story.now - 1 + 300
 
 
-def test_a_cooldown_only_passes_while_something_is_seen() -> None:
+def test_a_cooldown_only_passes_while_the_queue_is_known() -> None:
     story = Story(make_pool(cooldown_s=400.0), replicas=1)
     for _ in range(500):
         story.tick(queue=silence())

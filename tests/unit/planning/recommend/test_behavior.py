@@ -1,4 +1,4 @@
-"""The HPA's arithmetic by itself: rates, bounds and windows."""
+"""The HPA's rates, bounds and windows by themselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from controller.model.fleet import Behavior, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.memory import RecommendationRun, ScaleChange
+from controller.planning.given.moment import Moment
 from controller.planning.recommend.behavior import (
     Limited,
     LimitReason,
@@ -27,7 +28,7 @@ def limited(
     added: int = 0,
     removed: int = 0,
 ) -> Limited:
-    """Policies for the direction of the move; changes made half a minute ago."""
+    """With these policies for the direction of the move, and changes half a minute ago."""
     rules = ScalingRules(stabilization_window_s=0, select_policy=select, policies=policies)
     up = desired > current
     return limit_change(
@@ -38,7 +39,7 @@ def limited(
         behavior=Behavior(scale_up=rules if up else FREE, scale_down=FREE if up else rules),
         added=(ScaleChange(change=added, at=NOW - 30),) if added else (),
         removed=(ScaleChange(change=removed, at=NOW - 30),) if removed else (),
-        now=NOW,
+        moment=Moment(NOW),
     )
 
 
@@ -91,7 +92,7 @@ def test_a_change_one_period_ago_no_longer_counts() -> None:
     assert limited(10, 50, pods(4, 30), added=4).replicas == 14
 
 
-def test_max_and_min_win_over_a_wider_policy() -> None:
+def test_max_and_min_win_over_a_policy_that_allows_more() -> None:
     assert limited(90, 500, pods(50, 60)) == (100, LimitReason.TOO_MANY, None)
     assert limited(10, 0, pods(50, 60)) == (1, LimitReason.TOO_FEW, None)
 
@@ -121,4 +122,4 @@ def test_without_behavior_only_the_way_down_has_a_window() -> None:
         RecommendationRun(replicas=size, first_at=at, last_at=at)
         for size, at in ((9, NOW - 300.5), (7, NOW - 300), (2, NOW - 1))
     )
-    assert stabilize_down(3, history, 300, NOW) == 7
+    assert stabilize_down(3, history, 300, planned_at=NOW, moment=Moment(NOW)) == 7

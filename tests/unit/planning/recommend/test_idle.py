@@ -1,4 +1,4 @@
-"""From zero and back to it: KEDA's part."""
+"""From zero and back to zero: activation and cooldown, KEDA's part."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 from controller.model.decision import Bound, Code
 from controller.model.fleet import SelectPolicy
-from unit.planning.story import Story, behavior, codes, make_pool, percent, pods, silence
+from unit.planning.story import START, Story, behavior, codes, make_pool, percent, pods, silence
 
 
-def test_twenty_tasks_at_zero_take_the_pool_straight_to_its_demand() -> None:
+def test_at_zero_twenty_tasks_take_the_pool_to_its_demand_at_once() -> None:
     decision = Story(make_pool(max=50)).tick(20)
     assert (decision.next, decision.wake) == (20, True)
     assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
@@ -43,7 +43,7 @@ def test_neither_windows_nor_policies_delay_the_first_replica() -> None:
     assert Code.ACTIVATED in codes(decision)
 
 
-def test_policies_still_limit_what_comes_beside_the_first_replica() -> None:
+def test_policies_limit_all_but_the_first_replica() -> None:
     decision = Story(make_pool(behavior=behavior(up=(pods(4, 60),)))).tick(9)
     assert decision.next == 4
     assert codes(decision) == [Code.QUEUE, Code.RATE_LIMITED_UP, Code.ACTIVATED]
@@ -57,19 +57,19 @@ def test_the_last_replica_goes_only_after_the_cooldown_has_passed() -> None:
         decision = story.tick()
         assert codes(decision) == [Code.QUEUE, Code.COOLDOWN]
         assert decision.next == 1
-    assert decision.reasons[-1].numbers == {"remaining_s": 0.0}
+    assert decision.reasons[-1].numbers == {"until": START + 900}
     asleep = story.tick()
     assert codes(asleep) == [Code.QUEUE, Code.ASLEEP]
     assert asleep.next == 0
 
 
-def test_at_zero_and_without_work_there_is_nothing_to_explain() -> None:
+def test_at_zero_without_work_only_the_queue_is_named() -> None:
     story = Story(make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0)), replicas=1)
     story.ticks(30)
     assert codes(story.tick()) == [Code.QUEUE]
 
 
-def test_work_that_does_not_activate_descends_by_behavior_and_then_sleeps() -> None:
+def test_a_pool_whose_work_does_not_activate_shrinks_by_its_behavior_and_then_sleeps() -> None:
     rules = behavior(down_window_s=30, down=(pods(1, 10),))
     story = Story(make_pool(activation=50, target=10, cooldown_s=60.0, behavior=rules), replicas=4)
     sizes = story.ticks(200, pending=40)
@@ -84,7 +84,7 @@ def test_while_inactive_work_cools_down_it_says_so() -> None:
     assert codes(story.tick(40)) == [Code.QUEUE, Code.INACTIVE, Code.COOLDOWN]
 
 
-def test_the_way_to_zero_obeys_the_policies_to_the_last_replica() -> None:
+def test_every_step_to_zero_obeys_the_policies() -> None:
     rules = behavior(down_window_s=0, down=(pods(3, 60),))
     story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=7)
     sizes = story.ticks(200)
@@ -92,7 +92,7 @@ def test_the_way_to_zero_obeys_the_policies_to_the_last_replica() -> None:
     assert sizes[-1] == 0
 
 
-def test_a_direction_that_is_disabled_keeps_the_last_replica_too() -> None:
+def test_a_disabled_direction_keeps_the_last_replica_too() -> None:
     rules = behavior(down_window_s=0, select_down=SelectPolicy.DISABLED)
     story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=1)
     story.ticks(20)
@@ -106,7 +106,7 @@ def test_the_last_replica_does_not_wait_for_the_window() -> None:
     assert story.ticks(20).index(0) == 10
 
 
-def test_with_min_above_zero_the_hpa_part_stands_whatever_the_activation() -> None:
+def test_with_min_above_zero_activation_does_not_matter() -> None:
     story = Story(make_pool(min=1, activation=50, target=10, cooldown_s=5.0), replicas=4)
     story.ticks(600, pending=40)
     assert story.replicas == 4
@@ -121,7 +121,7 @@ def test_a_pool_never_active_waits_for_the_initial_cooldown_from_when_it_first_r
     assert story.ticks(60).index(0) == 51
 
 
-def test_work_during_an_outage_of_the_cluster_keeps_the_pool_awake() -> None:
+def test_work_while_the_deployment_is_unknown_keeps_the_pool_awake() -> None:
     story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=0)), replicas=1)
     story.tick(1)
     for _ in range(100):

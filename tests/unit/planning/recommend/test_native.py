@@ -1,10 +1,10 @@
-"""Windows and rate policies over time: the HPA's part."""
+"""Windows and rate policies over time under rule native: the HPA's part."""
 
 from __future__ import annotations
 
 from controller.model.decision import Bound, Code
 from controller.model.fleet import SelectPolicy
-from unit.planning.story import Story, behavior, codes, make_pool, percent, pods
+from unit.planning.story import START, Story, behavior, codes, make_pool, percent, pods
 
 
 def test_a_lull_shorter_than_the_window_takes_nothing_away() -> None:
@@ -21,12 +21,13 @@ def test_after_the_window_the_pool_follows_at_once() -> None:
     assert sizes[298:301] == [8, 2, 2]
 
 
-def test_the_window_names_how_long_it_still_holds() -> None:
+def test_the_reason_of_a_window_says_until_when_it_holds() -> None:
     story = Story(make_pool(), replicas=8).warmed_up(pending=8)
-    assert story.tick(2).reasons[-1].numbers == {"window_s": 300, "remaining_s": 299.0}
+    # the last tick with eight messages was 300 s after the start
+    assert story.tick(2).reasons[-1].numbers == {"window_s": 300, "until": START + 600}
 
 
-def test_an_upward_window_takes_the_lowest_wish() -> None:
+def test_an_upward_window_takes_the_lowest_recommendation() -> None:
     story = Story(make_pool(behavior=behavior(up_window_s=30)), replicas=2).warmed_up(pending=2)
     decision = story.tick(9)
     assert decision.next == 2
@@ -45,7 +46,7 @@ def test_growth_is_limited_by_the_policy_and_resumes_as_the_period_passes() -> N
     assert sizes[57:60] == [11, 21, 21]
 
 
-def test_shrinking_is_gradual_by_its_policy_down_to_one() -> None:
+def test_a_policy_makes_shrinking_gradual_down_to_one() -> None:
     rules = behavior(down_window_s=0, down=(pods(5, 120),))
     story = Story(make_pool(behavior=rules), replicas=12)
     sizes = story.ticks(400)
@@ -74,7 +75,7 @@ def test_both_directions_count_against_a_policy() -> None:
     rules = behavior(down_window_s=0, up=(pods(4, 60),), down=(pods(3, 60),))
     story = Story(make_pool(behavior=rules), replicas=10)
     assert story.tick(1).next == 7
-    # ten a minute ago: four more than that are allowed, whatever the size is now
+    # there were ten a minute ago: four more than that are allowed, whatever the size is now
     assert story.tick(20).next == 14
 
 
@@ -94,18 +95,18 @@ def test_a_size_below_min_moves_there_at_once() -> None:
     assert codes(decision) == [Code.QUEUE, Code.STABILIZED_UP, Code.AT_MIN]
 
 
-def test_a_size_below_min_goes_on_to_its_demand_in_the_same_tick() -> None:
+def test_a_size_below_min_goes_to_its_demand_in_the_same_tick() -> None:
     assert Story(make_pool(min=3), replicas=1).tick(9).next == 9
 
 
-def test_an_idle_pool_stays_at_min_and_says_why() -> None:
+def test_an_idle_pool_stays_at_min_and_says_so() -> None:
     story = Story(make_pool(min=2), replicas=2).warmed_up()
     decision = story.tick()
     assert codes(decision) == [Code.QUEUE, Code.AT_MIN]
     assert decision.bound is Bound.MIN
 
 
-def test_a_pool_at_its_demand_has_nothing_to_explain() -> None:
+def test_of_a_pool_at_its_demand_only_the_queue_is_named() -> None:
     story = Story(make_pool(), replicas=3).warmed_up(pending=3)
     decision = story.tick(3)
     assert codes(decision) == [Code.QUEUE]
@@ -122,7 +123,7 @@ def test_zero_by_hand_is_left_alone_where_min_is_more() -> None:
     assert story.tick(2).next == 2
 
 
-def test_a_zero_of_our_own_follows_a_min_that_is_raised() -> None:
+def test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised() -> None:
     story = Story(make_pool(cooldown_s=5.0, behavior=behavior(down_window_s=0)), replicas=1)
     story.ticks(20)
     assert (story.replicas, story.remembered.own_zero) == (0, True)

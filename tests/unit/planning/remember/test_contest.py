@@ -1,4 +1,4 @@
-"""Whoever keeps setting a pool back gets their way; nobody else is mistaken for such a one."""
+"""A pool whose sizes another writer keeps replacing is left alone; other changes are no contest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from controller.model.memory import Memory, PoolMemory, SetBack
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.recommend.history import not_ahead
+from controller.planning.remember.clock import not_ahead
 from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
 
@@ -29,7 +29,7 @@ def settled(**fields: object) -> Story:
 
 
 def set_by_hand(story: Story, replicas: int, work: int = 5) -> Decision:
-    """Somebody sets the size, the plan decides, and its decision, if there is one, shows."""
+    """Another writer sets the size; the plan decides, and its decision, if any, is seen."""
     story.replicas = replicas
     decision = story.tick(work)
     story.tick(work)
@@ -44,7 +44,7 @@ def contested(**fields: object) -> Story:
     return story
 
 
-def test_a_pool_that_is_set_back_three_times_stands_down_and_says_so() -> None:
+def test_a_pool_that_is_set_back_three_times_is_left_alone_with_a_reason() -> None:
     story = settled()
     assert [set_by_hand(story, 9).next for _ in range(2)] == [5, 5]
     decision = set_by_hand(story, 9)
@@ -55,12 +55,12 @@ def test_a_pool_that_is_set_back_three_times_stands_down_and_says_so() -> None:
         "ours": 5,
         "theirs": 9,
         "window_s": 600.0,
-        "remaining_s": 600.0,
+        "until": story.now - 2 + 600,
     }
 
 
 @pytest.mark.parametrize("theirs", [2, 9])
-def test_it_ends_when_nobody_has_touched_the_pool_for_ten_minutes(theirs: int) -> None:
+def test_a_contest_ends_ten_minutes_after_the_last_change(theirs: int) -> None:
     story = settled()
     for _ in range(3):
         set_by_hand(story, theirs)
@@ -69,12 +69,12 @@ def test_it_ends_when_nobody_has_touched_the_pool_for_ten_minutes(theirs: int) -
     assert not story.remembered.set_back
 
 
-def test_another_change_by_somebody_else_begins_the_ten_minutes_anew() -> None:
+def test_another_change_starts_the_ten_minutes_again() -> None:
     story = contested()
     story.ticks(500, pending=5)
     decision = set_by_hand(story, 11)
     assert decision.gate is Gate.CONTESTED
-    assert decision.reasons[-1].numbers["remaining_s"] == 600.0
+    assert decision.reasons[-1].numbers["until"] == story.now - 2 + 600
     assert (decision.reasons[-1].numbers["times"], decision.reasons[-1].numbers["theirs"]) == (
         4,
         11,
@@ -82,7 +82,7 @@ def test_another_change_by_somebody_else_begins_the_ten_minutes_anew() -> None:
     assert story.ticks(CONTESTED_S, pending=5).index(5) == CONTESTED_S - 2
 
 
-def test_however_long_the_others_go_on_the_pool_stands_down() -> None:
+def test_the_pool_is_left_alone_for_as_long_as_the_changes_go_on() -> None:
     story = contested()
     for size in (11, 9, 12, 9, 10, 9, 11, 9, 12, 9):
         story.ticks(500, pending=5)
@@ -99,7 +99,7 @@ def limited(replicas: int) -> Tenant:
     )
 
 
-def test_nobody_else_is_given_what_a_contested_pool_has_not_even_at_first() -> None:
+def test_no_other_pool_gets_what_a_contested_pool_has() -> None:
     story, other = settled(), make_pool("browser", behavior=QUICK)
     for _ in range(2):
         set_by_hand(story, 9)
@@ -111,7 +111,7 @@ def test_nobody_else_is_given_what_a_contested_pool_has_not_even_at_first() -> N
         )
         decision = result.decisions[story.pool.key]
         assert (decision.next, decision.gate) == (size, Gate.CONTESTED)
-        assert decision.reasons[-1].numbers["remaining_s"] == 600.0
+        assert decision.reasons[-1].numbers["until"] == story.now + 600
         assert result.decisions[other.key].next == 11 - size
         story.wait(100)
 
@@ -144,7 +144,7 @@ def test_a_contested_pool_neither_grows_nor_shrinks_with_its_work() -> None:
         assert (decision.next, codes(decision)[-1]) == (9, Code.CONTESTED)
 
 
-def test_zero_is_no_fight_where_the_plan_wants_zero_as_well() -> None:
+def test_zero_is_no_contest_where_the_plan_wants_zero_as_well() -> None:
     story = settled(cooldown_s=600.0)
     story.ticks(300)
     for _ in range(5):
@@ -155,7 +155,7 @@ def test_zero_is_no_fight_where_the_plan_wants_zero_as_well() -> None:
         story.ticks(3, pending=1)
 
 
-def test_a_change_to_what_the_plan_wants_anyway_is_no_fight() -> None:
+def test_a_change_to_what_the_plan_wants_is_no_contest() -> None:
     story = settled()
     for size in (7, 4, 6, 8, 3, 9):
         decision = set_by_hand(story, size, work=size)
@@ -167,12 +167,12 @@ def test_while_contested_a_change_to_what_the_plan_wants_does_not_prolong_it() -
     story = contested()
     story.ticks(300, pending=5)
     decision = set_by_hand(story, 5)
-    assert decision.reasons[-1].numbers["remaining_s"] == 298.0
+    assert decision.reasons[-1].numbers["until"] == story.now - 2 + 298
     story.ticks(100, pending=6)
     assert story.ticks(200, pending=6)[-1] == 6
 
 
-def test_zero_by_hand_switches_a_pool_off_and_is_no_fight() -> None:
+def test_zero_by_hand_switches_a_pool_off_and_is_no_contest() -> None:
     story = settled(min=2)
     for _ in range(5):
         decision = set_by_hand(story, 0)
@@ -182,7 +182,7 @@ def test_zero_by_hand_switches_a_pool_off_and_is_no_fight() -> None:
     assert not story.remembered.set_back
 
 
-def test_a_change_while_the_plan_is_blind_is_no_fight() -> None:
+def test_a_change_while_the_plan_is_blind_is_no_contest() -> None:
     story = settled()
     for size in (9, 8, 7, 9, 8):
         story.tick(5)
@@ -192,29 +192,32 @@ def test_a_change_while_the_plan_is_blind_is_no_fight() -> None:
     assert not story.remembered.set_back
 
 
-def test_what_was_never_set_by_the_plan_is_anybodys() -> None:
+def test_a_size_that_the_plan_never_set_is_not_contested() -> None:
     story = Story(make_pool(behavior=QUICK), replicas=5)
-    story.deaf = True
+    story.ignores_writes = True
     for size in (9, 4, 11, 3, 8):
         story.replicas = size
         decision = story.tick(5)
         assert (decision.next, decision.gate) == (5, None)
 
 
-def test_a_late_write_of_our_own_is_no_fight() -> None:
+def test_a_late_write_of_the_plan_is_no_contest() -> None:
     story = settled()
     for _ in range(5):
-        story.deaf = True
+        story.ignores_writes = True
         story.tick(9)
         story.tick(7)
-        story.deaf, story.replicas = False, 9  # the first of the two writes shows after all
+        story.ignores_writes, story.replicas = (
+            False,
+            9,
+        )  # now the first write is seen
         decision = story.tick(5)
         assert (decision.next, decision.gate) == (5, None)
         story.tick(5)
     assert not story.remembered.set_back
 
 
-def test_a_step_by_policy_that_is_set_back_counts_as_any_other() -> None:
+def test_a_step_by_a_policy_that_is_set_back_counts_like_any_other() -> None:
     story = settled(behavior=behavior(down_window_s=0, down=(pods(2, 60),)))
     gates = []
     for _ in range(3):
@@ -225,20 +228,20 @@ def test_a_step_by_policy_that_is_set_back_counts_as_any_other() -> None:
 
 def test_a_controller_that_is_faster_than_a_tick_is_noticed_by_the_generation() -> None:
     story = Story(make_pool(behavior=QUICK), replicas=9)
-    story.deaf = True
+    story.ignores_writes = True
     generation, decisions = 4, []
     for _ in range(4):
         workload = Workload(replicas=9, generation=generation)
         decisions.append(story.tick(5, workload=Fresh(value=workload, at=story.now)))
-        generation += 2  # written, and set back before the next look
+        generation += 2  # written, and replaced before the next look
     assert [decision.gate for decision in decisions] == [None, None, None, Gate.CONTESTED]
     assert decisions[-1].reasons[-1].numbers["ours"] == 5
     assert decisions[-1].reasons[-1].numbers["theirs"] == 9
 
 
-def test_a_rollout_between_two_writes_that_fail_is_no_fight() -> None:
+def test_a_rollout_between_two_writes_that_fail_is_no_contest() -> None:
     story = Story(make_pool(behavior=QUICK), replicas=9)
-    story.deaf = True
+    story.ignores_writes = True
     for generation in range(4, 40):
         workload = Workload(replicas=9, generation=generation)
         decision = story.tick(5, workload=Fresh(value=workload, at=story.now))
@@ -253,9 +256,9 @@ def test_a_restart_remembers_the_contest() -> None:
 
 def test_a_step_of_the_clock_does_not_end_the_contest() -> None:
     story = contested()
-    left_s = story.tick(5).reasons[-1].numbers["remaining_s"]
+    until = story.tick(5).reasons[-1].numbers["until"]
     decision = story.tick(5, clock_step_s=3_600.0)
-    assert decision.reasons[-1].numbers["remaining_s"] == float(left_s) - 1
+    assert decision.reasons[-1].numbers["until"] == float(until) + 3_600
     assert story.ticks(CONTESTED_S, pending=5)[-1] == 5
 
 
@@ -273,20 +276,20 @@ LATE = SetBack(ours=5, theirs=9, at=START + 86_400)
     [PoolMemory(since=START - 50, set_back=(LATE,)), PoolMemory(since=START - 50, replaced=LATE)],
     ids=["set back", "replaced"],
 )
-def test_a_change_from_the_future_is_as_old_as_the_memory_it_ends(memory: PoolMemory) -> None:
+def test_a_change_that_lies_ahead_moves_the_whole_memory_back(memory: PoolMemory) -> None:
     moved = not_ahead(memory, START)
     assert moved.since == START - 86_450
     assert [each.at for each in (moved.replaced, *moved.set_back) if each is not None] == [START]
 
 
-def test_an_idle_pool_that_is_woken_by_hand_goes_back_to_sleep_three_times() -> None:
+def test_an_idle_pool_that_is_woken_by_hand_goes_back_to_zero_three_times() -> None:
     story = settled(cooldown_s=20.0)
     story.ticks(100)
     assert [set_by_hand(story, 1, work=0).gate for _ in range(3)] == [None, None, Gate.CONTESTED]
     assert story.replicas == 1
 
 
-def test_what_a_policy_lets_stand_for_a_while_is_no_agreement() -> None:
+def test_a_size_that_a_policy_keeps_for_a_while_is_still_contested() -> None:
     story = settled(behavior=behavior(down_window_s=0, down=(pods(4, 60),)))
     story.wait(60)
     set_by_hand(story, 9)
@@ -299,7 +302,7 @@ def test_what_a_policy_lets_stand_for_a_while_is_no_agreement() -> None:
     assert story.tick(5).gate is Gate.CONTESTED
 
 
-def test_what_others_change_of_their_own_size_is_no_fight() -> None:
+def test_another_change_to_a_size_of_another_writer_is_no_contest() -> None:
     story = settled()
     for _ in range(2):
         set_by_hand(story, 9)
@@ -307,7 +310,7 @@ def test_what_others_change_of_their_own_size_is_no_fight() -> None:
     assert set_by_hand(story, 4, work=7).gate is None
 
 
-def test_a_size_that_only_a_quota_forbids_is_fought_for_no_longer() -> None:
+def test_a_size_that_only_a_quota_forbids_is_contested_too() -> None:
     story = settled()
     fleet = Fleet(tenants=(limited(5),), pools=(story.pool,))
     gates, size = [], 5
@@ -321,7 +324,7 @@ def test_a_size_that_only_a_quota_forbids_is_fought_for_no_longer() -> None:
     assert gates[4] is Gate.CONTESTED
 
 
-def test_what_was_let_stand_for_longer_than_ten_minutes_is_forgotten() -> None:
+def test_a_change_that_stood_for_more_than_ten_minutes_is_forgotten() -> None:
     story = settled(behavior=behavior(down_window_s=0, down=(pods(4, 900),)))
     for _ in range(5):
         story.replicas = 9
@@ -329,7 +332,7 @@ def test_what_was_let_stand_for_longer_than_ten_minutes_is_forgotten() -> None:
         assert story.replicas == 5
 
 
-def test_a_change_that_an_operators_freeze_lets_stand_is_no_fight() -> None:
+def test_a_change_during_an_operators_freeze_is_no_contest() -> None:
     story = settled()
     frozen = Intents(freezes=(Freeze(scope=Scope()),))
     fleet = Fleet(pools=(story.pool,))

@@ -1,4 +1,4 @@
-"""Formulas over triggers: what they compute, and where a mistake stands."""
+"""Formulas over triggers: what they compute, and the position of a mistake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from controller.notation.formula_check import ONLY_LISTS, SCALARS, WITH_PREDICATE
 from controller.notation.formula_syntax import MAX_CHARACTERS, FormulaError, FormulaFault
-from controller.planning.demand.metrics.formula import compile_formula
+from controller.planning.demand.metrics.formula import compile_formula, composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
@@ -94,7 +94,7 @@ def test_functions(text: str, result: float) -> None:
     assert compute(text) == result
 
 
-def test_what_does_not_decide_is_not_computed() -> None:
+def test_an_operand_that_does_not_decide_is_not_computed() -> None:
     assert compute("queue > 1 || gone > 1 ? 1 : gone") == 1
     assert compute("true ? queue : gone + 1") == 2
     assert compute("queue ?? (gone + 1)") == 2
@@ -151,7 +151,7 @@ def test_nil_equals_only_nil() -> None:
         ("4611686018427387904 * 2", FormulaFault.NOT_A_NUMBER, 20),
     ],
 )
-def test_a_mistake_has_a_kind_and_a_place(text: str, fault: FormulaFault, position: int) -> None:
+def test_a_mistake_has_a_kind_and_a_position(text: str, fault: FormulaFault, position: int) -> None:
     assert fault_of(text) == (fault, position)
 
 
@@ -170,16 +170,16 @@ def test_a_mistake_has_a_kind_and_a_place(text: str, fault: FormulaFault, positi
     ],
     ids=lambda text: text[:6],
 )
-def test_what_would_exhaust_the_stack_is_refused(text: str) -> None:
+def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
     assert fault_of(text)[0] is FormulaFault.TOO_LONG
 
 
-def test_the_triggers_a_formula_speaks_of_are_named_once() -> None:
+def test_each_trigger_of_a_formula_is_listed_once() -> None:
     formula = compile_formula("queue + backlog + queue", TRIGGERS)
     assert formula.names == ("queue", "backlog")
 
 
-def test_a_trigger_without_a_value_is_an_error_not_a_zero() -> None:
+def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
     formula = compile_formula("queue + backlog", TRIGGERS)
     with pytest.raises(FormulaError) as caught:
         formula.compute({"queue": 1.0})
@@ -203,3 +203,22 @@ def test_every_function_that_takes_a_predicate_is_computed(function: str) -> Non
         "sum": "sum([2], {# - 1})",
     }
     assert compute(as_a_number.get(function, f"{answer} ? 1 : 0")) == 1
+
+
+def test_the_composite_metric_is_truncated_to_thousandths() -> None:
+    formula = compile_formula("(a + b) / 3")
+    assert composite_milli(formula, {"a": 1_000, "b": 1_000}) == 666
+    assert composite_milli(formula, {"a": -1_000, "b": -1_000}) == -666
+
+
+def test_a_nil_trigger_takes_its_default_else_the_formula_fails() -> None:
+    values = {"a": None, "b": 2_000}
+    assert composite_milli(compile_formula("(a ?? 5) + b"), values) == 7_000
+    with pytest.raises(FormulaError):
+        composite_milli(compile_formula("a + b"), values)
+
+
+def test_a_composite_metric_beyond_a_quantity_is_an_error() -> None:
+    with pytest.raises(FormulaError) as caught:
+        composite_milli(compile_formula("10 ** 300"), {})
+    assert caught.value.fault is FormulaFault.NOT_A_NUMBER
