@@ -1,4 +1,4 @@
-"""A pool that is blind for long: raised to what its tier asks for, and never lowered."""
+"""A pool that is blind for long is raised to what its tier asks for, and never lowered."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ POOL = make_pool(cooldown_s=5.0, behavior=behavior(down_window_s=0))
 POLICY = BlindPolicy(after_s=600.0, replicas=2)
 
 
-class Dark:
-    """One pool whose queue may go silent; its tier waits ten minutes and then wants two."""
+class BlindPool:
+    """One pool whose queue may be unknown; its tier waits ten minutes and then asks for two."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Dark:
         self.now = START
 
     def tick(self, queue: Reading[QueueDepth] | None = None, step_s: float = 0.0) -> Decision:
-        """Blind by default: since when is for the planner to remember."""
+        """A plan without a queue, unless one is given; the planner remembers since when."""
         self.now += 1 + step_s
         seen = PoolObservation(
             queue=queue or Absent(why=Why.DISCONNECTED, at=self.now),
@@ -72,26 +72,27 @@ class Dark:
 
 
 def long_blind(**fields: object) -> Decision:
-    dark = Dark(**fields)  # type: ignore[arg-type]  # its own keywords
-    dark.ticks(601)
-    return dark.tick()
+    blind = BlindPool(**fields)  # type: ignore[arg-type]  # its own keywords
+    blind.ticks(601)
+    return blind.tick()
 
 
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_after_its_time_a_blind_pool_is_raised_and_not_before(replicas: int) -> None:
-    dark = Dark(replicas)
-    assert dark.ticks(602) == [replicas] * 601 + [2]
+    blind = BlindPool(replicas)
+    assert blind.ticks(602) == [replicas] * 601 + [2]
 
 
-def test_it_says_for_how_long_nothing_was_known() -> None:
-    dark = Dark(1)
-    dark.ticks(601)
-    raised = dark.tick()
+def test_the_reason_says_since_when_nothing_was_known() -> None:
+    blind = BlindPool(1)
+    blind.ticks(601)
+    raised = blind.tick()
     assert codes(raised) == [Code.QUEUE_UNKNOWN, Code.BLIND_FOR_LONG]
     assert (raised.target, raised.bound, raised.gate) == (2, Bound.DEMAND, None)
-    assert raised.reasons[-1].numbers == {"age_s": 601.0, "after_s": 600.0}
-    assert "10 min 1 s, longer than 10 min: at least 2 replicas" in sentence(raised.reasons[-1])
-    after = dark.tick()
+    assert raised.reasons[-1].numbers == {"since": START + 1, "after_s": 600.0}
+    said = sentence(raised.reasons[-1], blind.now)
+    assert "10 min 1 s, longer than 10 min: at least 2 replicas" in said
+    after = blind.tick()
     assert codes(after) == [Code.QUEUE_UNKNOWN, Code.BLIND_FOR_LONG, Code.HELD_BLIND]
     assert (after.next, after.gate) == (2, Gate.BLIND)
 
@@ -105,47 +106,47 @@ def test_without_a_policy_a_blind_pool_is_only_held() -> None:
     assert long_blind(replicas=1, policy=None).next == 1
 
 
-def test_an_old_answer_tells_since_when() -> None:
-    dark = Dark()
-    assert dark.tick(Stale(value=NOTHING, at=START - 599)).next == 0
-    assert dark.tick(Stale(value=NOTHING, at=START - 599)).next == 2
+def test_a_stale_answer_tells_since_when() -> None:
+    blind = BlindPool()
+    assert blind.tick(Stale(value=NOTHING, at=START - 599)).next == 0
+    assert blind.tick(Stale(value=NOTHING, at=START - 599)).next == 2
 
 
-def test_an_old_answer_that_is_then_lost_as_well_is_remembered() -> None:
-    dark = Dark()
-    dark.tick(Stale(value=NOTHING, at=START - 599))
-    assert dark.tick().next == 2
+def test_a_stale_answer_that_is_then_lost_is_remembered() -> None:
+    blind = BlindPool()
+    blind.tick(Stale(value=NOTHING, at=START - 599))
+    assert blind.tick().next == 2
 
 
-def test_a_silence_that_was_found_out_long_ago_is_as_old_as_that() -> None:
-    assert Dark().tick(Absent(why=Why.CONSUMER_MISSING, at=START - 600)).next == 2
+def test_an_absence_that_was_found_out_long_ago_counts_from_then() -> None:
+    assert BlindPool().tick(Absent(why=Why.CONSUMER_MISSING, at=START - 600)).next == 2
 
 
-def test_a_pool_that_looks_at_other_metrics_is_not_blind_because_its_queue_is() -> None:
+def test_a_pool_with_other_metrics_is_not_blind_because_its_queue_is() -> None:
     lag = ExternalMetric(name="lag", target=AverageValueTarget(milli=1_000))
-    dark = Dark(1, pool=replace(POOL, rule=Rule.HPA, metrics=(lag,)))
-    decision = dark.tick(Stale(value=NOTHING, at=START - 9_000))
+    blind = BlindPool(1, pool=replace(POOL, rule=Rule.HPA, metrics=(lag,)))
+    decision = blind.tick(Stale(value=NOTHING, at=START - 9_000))
     assert (decision.next, codes(decision)[-1]) == (1, Code.HELD_UNMEASURED)
 
 
-def test_sight_in_between_begins_the_time_anew() -> None:
-    dark = Dark()
-    dark.ticks(500)
-    dark.counted(0)
-    assert dark.ticks(602) == [0] * 601 + [2]
+def test_a_good_answer_in_between_starts_the_time_again() -> None:
+    blind = BlindPool()
+    blind.ticks(500)
+    blind.counted(0)
+    assert blind.ticks(602) == [0] * 601 + [2]
 
 
-def test_a_newer_old_answer_is_a_sight_in_between() -> None:
-    dark = Dark()
-    dark.ticks(599)
-    assert dark.tick(Stale(value=NOTHING, at=dark.now - 10)).next == 0
-    assert dark.tick(Stale(value=NOTHING, at=dark.now - 10)).next == 0
+def test_a_newer_stale_answer_starts_the_time_again() -> None:
+    blind = BlindPool()
+    blind.ticks(599)
+    assert blind.tick(Stale(value=NOTHING, at=blind.now - 10)).next == 0
+    assert blind.tick(Stale(value=NOTHING, at=blind.now - 10)).next == 0
 
 
-def test_with_sight_the_pool_is_sized_by_its_work_again() -> None:
-    dark = Dark()
-    dark.ticks(700)
-    assert dark.counted(1).next == 1
+def test_after_a_good_answer_the_pool_is_sized_by_its_work_again() -> None:
+    blind = BlindPool()
+    blind.ticks(700)
+    assert blind.counted(1).next == 1
 
 
 def test_a_pools_own_fallback_counts_if_it_is_larger() -> None:
@@ -167,37 +168,37 @@ def test_ceilings_and_a_freeze_still_hold(fields: dict[str, object], expected: i
     assert long_blind(**fields).next == expected
 
 
-def test_a_pool_that_somebody_switched_off_stays_off() -> None:
+def test_a_pool_that_was_switched_off_by_hand_stays_off() -> None:
     decision = long_blind(pool=replace(POOL, min=1))
     assert (decision.next, codes(decision)[-1]) == (0, Code.SCALED_TO_ZERO_BY_HAND)
 
 
-def test_a_step_of_the_clock_is_no_blindness() -> None:
-    dark = Dark()
-    dark.ticks(300)
-    dark.tick(step_s=3_600.0)
-    assert dark.ticks(301) == [0] * 300 + [2]
+def test_a_step_of_the_clock_adds_no_blind_time() -> None:
+    blind = BlindPool()
+    blind.ticks(300)
+    blind.tick(step_s=3_600.0)
+    assert blind.ticks(301) == [0] * 300 + [2]
 
 
 def test_a_clock_that_was_set_back_between_two_runs_does_not_prolong_it() -> None:
-    dark = Dark()
-    dark.counted(0)
-    dark.now += 9_000
-    dark.ticks(300)
-    dark.now -= 86_400
-    assert dark.ticks(602)[-1] == 2
+    blind = BlindPool()
+    blind.counted(0)
+    blind.now += 9_000
+    blind.ticks(300)
+    blind.now -= 86_400
+    assert blind.ticks(602)[-1] == 2
 
 
 def test_a_restart_remembers_since_when() -> None:
-    dark = Dark()
-    dark.ticks(601)
-    dark.memory = msgspec.json.decode(msgspec.json.encode(dark.memory), type=Memory)
-    assert dark.tick().next == 2
+    blind = BlindPool()
+    blind.ticks(601)
+    blind.memory = msgspec.json.decode(msgspec.json.encode(blind.memory), type=Memory)
+    assert blind.tick().next == 2
 
 
 def test_while_it_is_blind_the_memory_stays_as_it_is() -> None:
-    dark = Dark()
-    dark.tick()
-    before = dark.memory
-    dark.tick()
-    assert dark.memory is before
+    blind = BlindPool()
+    blind.tick()
+    before = blind.memory.pools
+    blind.tick()
+    assert blind.memory.pools is before

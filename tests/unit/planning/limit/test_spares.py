@@ -1,9 +1,12 @@
-"""Spares stand on top of what the work needs, never on top of what merely keeps a pool large."""
+"""Spares are a floor over what the present work takes: they stand on nothing else that keeps a pool
+large.
+"""
 
 from __future__ import annotations
 
 import pytest
 
+from controller.model.decision import Bound, Code
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -17,7 +20,7 @@ from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Warm
-from unit.planning.story import Story, behavior, make_pool, pods, silence
+from unit.planning.story import Story, behavior, codes, make_pool, pods, silence
 
 WARM = Warm(replicas=2)
 KEPT = Behavior(
@@ -58,7 +61,7 @@ def test_spares_open_no_way_around_a_policy_on_growth(rule: Rule) -> None:
     assert story.ticks(20, pending=9) == [2] * 20
 
 
-def test_once_the_policy_has_let_the_work_through_the_spares_follow() -> None:
+def test_spares_follow_once_the_policy_has_granted_what_the_work_needs() -> None:
     story = Story(make_pool(warm=WARM, behavior=behavior(up=(pods(4, 15),))), replicas=1)
     assert story.ticks(40, pending=9)[-1] == 11
 
@@ -68,9 +71,38 @@ def test_spares_that_woke_an_idle_pool_are_not_taken_for_work() -> None:
     assert story.ticks(20) == [2] * 20
 
 
-def test_spares_stand_on_what_a_window_keeps() -> None:
+def test_spares_do_not_stand_on_what_a_window_keeps() -> None:
+    """The window keeps 4. The spares are a floor over the work there is: max(4, work + 2)."""
     story = Story(make_pool(warm=WARM), replicas=6).warmed_up(pending=4)
-    assert [story.tick(pending=work).next for work in (4, 0, 3, 0, 4)] == [6] * 5
+    assert [story.tick(pending=work).next for work in (4, 0, 3, 0, 4)] == [6, 4, 5, 4, 6]
+
+
+def test_spares_do_not_stand_on_what_a_cooldown_keeps() -> None:
+    story = Story(make_pool(warm=WARM, cooldown_s=60.0, behavior=behavior(down_window_s=0)))
+    story.tick(pending=1)
+    assert story.replicas == 3
+    assert story.ticks(100) == [2] * 100
+
+
+def test_spares_do_not_stand_on_what_a_policy_keeps() -> None:
+    slow = behavior(down_window_s=0, down=(pods(1, 60),))
+    story = Story(make_pool(warm=WARM, behavior=slow), replicas=9).warmed_up(pending=7)
+    assert story.ticks(1, pending=1) == [8]
+    assert story.ticks(600, pending=1)[-1] == 3
+
+
+@rules
+def test_spares_are_named_also_where_the_recommendation_covers_them(rule: Rule) -> None:
+    story = Story(make_pool(rule=rule, warm=WARM, behavior=KEPT), replicas=6)
+    decision = story.tick(pending=1)
+    assert (decision.next, decision.bound) == (6, Bound.DEMAND)
+    assert Code.WARM_SPARES in codes(decision)
+
+
+def test_without_a_known_demand_spares_stand_on_min_alone() -> None:
+    story = Story(make_pool(min=1, warm=WARM), replicas=2)
+    decision = story.tick(queue=silence())
+    assert (decision.target, decision.bound) == (3, Bound.WARM)
 
 
 def test_a_pin_in_a_young_memory_counts_what_runs() -> None:
@@ -116,6 +148,6 @@ def test_spares_beside_a_tolerated_size_come_once_and_stay(messages: int) -> Non
 def test_a_spare_beside_a_cooldown_comes_once() -> None:
     story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=10)), replicas=0)
     story.tick(pending=1, after_s=1.0)
-    story.replicas = 0  # the message went as it came, and somebody took the replica away
+    story.replicas = 0  # the message is gone, and the replica was removed by hand
     story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=1),))
     assert story.ticks(20) == [1] * 20

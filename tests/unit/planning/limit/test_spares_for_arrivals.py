@@ -1,4 +1,4 @@
-"""Spares for arrivals: how many, and that nobody's real work waits for them."""
+"""Spares for arrivals: how many, and that the work of no pool waits for them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def remembered(rate_per_s: float) -> PoolMemory:
 def decide(
     works: dict[Pool, int], *, room: int | None, rate_per_s: float = 0.2, replicas: int = 1
 ) -> dict[str, Decision]:
-    """What each tenant's pool is given where so much work waits."""
+    """What each tenant's pool gets where so much work waits."""
     pools = {
         each.key: PoolObservation(
             queue=Fresh(value=QueueDepth(pending=waiting, in_flight=0), at=START),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.model.decision import Bound, Code
-from controller.model.fleet import SelectPolicy
+from controller.model.decision import Bound, Code, Decision
+from controller.model.fleet import Rule, SelectPolicy
+from controller.model.observation import Workload
+from controller.model.readings import Fresh
+from controller.planning.given.annotations import FORCE_ACTIVATION
 from unit.planning.story import START, Story, behavior, codes, make_pool, percent, pods, silence
 
 
@@ -127,3 +130,59 @@ def test_work_while_the_deployment_is_unknown_keeps_the_pool_awake() -> None:
     for _ in range(100):
         story.tick(1, workload=silence())
     assert codes(story.tick())[-1] is Code.COOLDOWN
+
+
+FORCED = {FORCE_ACTIVATION: "true"}
+
+
+def annotated(story: Story, annotations: dict[str, str], pending: int = 0) -> Decision:
+    """A tick of a pool whose Deployment has these annotations."""
+    workload = Workload(replicas=story.replicas, annotations=annotations)
+    return story.tick(pending, workload=Fresh(value=workload, at=story.now))
+
+
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize(("minimum", "replicas"), [(0, 1), (2, 2)])
+def test_forced_activation_wakes_a_pool_at_zero_and_min_applies(
+    minimum: int, replicas: int, rule: Rule
+) -> None:
+    decision = annotated(Story(make_pool(min=minimum, rule=rule)), FORCED)
+    assert (decision.next, decision.wake) == (replicas, True)
+    assert Code.ACTIVATION_FORCED in codes(decision)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_forced_activation_wakes_a_pool_that_was_scaled_to_zero_by_hand(rule: Rule) -> None:
+    story = Story(make_pool(min=2, rule=rule), replicas=3).warmed_up(pending=3)
+    story.replicas = 0
+    assert codes(story.tick())[-1] is Code.SCALED_TO_ZERO_BY_HAND
+    decision = annotated(story, FORCED)
+    assert decision.next == 2
+    assert Code.ACTIVATION_FORCED in codes(decision)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_forced_activation_ends_the_rest_below_min(rule: Rule) -> None:
+    story = Story(make_pool(min=3, idle=0, rule=rule))
+    assert story.tick().next == 0
+    assert annotated(story, FORCED).next == 3
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_while_activation_is_forced_no_cooldown_takes_the_last_replica(rule: Rule) -> None:
+    rules = behavior(down_window_s=0)
+    story = Story(make_pool(cooldown_s=5.0, rule=rule, behavior=rules), replicas=1)
+    for _ in range(30):
+        assert annotated(story, FORCED).next == 1
+    assert story.ticks(10)[-1] == 0
+
+
+@pytest.mark.parametrize("value", ["false", "0"])
+def test_a_forced_activation_that_is_off_wakes_nothing(value: str) -> None:
+    assert annotated(Story(make_pool()), {FORCE_ACTIVATION: value}).next == 0
+
+
+def test_work_that_wakes_a_pool_is_named_before_the_forced_activation() -> None:
+    decision = annotated(Story(make_pool()), FORCED, pending=3)
+    assert decision.next == 3
+    assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
