@@ -1,4 +1,4 @@
-"""What a pool is told that a token budget holds back: slowed down, spent, or not known."""
+"""The reasons of a pool that a token budget holds back: paced, spent, or its use is not known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, TaskUsage
 from support.planning import plan
-from tests.support.world import START, TIER, make_pool
+from support.world import START, TIER, make_pool
 
 TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))
 FIRST, SECOND = make_pool("first"), make_pool("second")
@@ -52,7 +52,7 @@ def codes(decision: Decision) -> list[Code]:
     return [reason.code for reason in decision.reasons]
 
 
-def test_a_tenant_that_is_paced_keeps_one_replica_and_nobody_is_told_all_was_spent() -> None:
+def test_a_tenant_that_is_paced_keeps_one_replica_and_its_budget_is_not_called_spent() -> None:
     decisions = decided(90_000, task=TASK)
     assert sorted(decision.target or 0 for decision in decisions) == [0, 1]
     for decision in decisions:
@@ -69,14 +69,14 @@ def test_a_spent_budget_stops_every_pool_and_says_so(task: TaskUsage | None) -> 
         assert Code.BUDGET_SPENT in codes(decision)
 
 
-def test_a_budget_that_is_not_hard_stops_nobody() -> None:
+def test_a_budget_that_is_not_hard_stops_no_pool() -> None:
     assert sum(each.target or 0 for each in decided(200_000, task=TASK, hard=False)) == 1
     assert [each.target for each in decided(200_000, task=None, hard=False)] == [4, 4]
 
 
-def paced(measured: TaskUsage | None) -> int:
-    """How many replicas a pace of 1,000 tokens a minute feeds, by what a task was measured to take
-    where the fleet file says 5,000 tokens in 10 seconds.
+def paced(measured: TaskUsage | None) -> Decision:
+    """How many replicas a pace of 1,000 tokens a minute feeds, by what a task was measured to take;
+    the fleet file says 5,000 tokens in 10 seconds.
     """
     now = START - START % 86_400 + 86_400 - 100 * 60
     budget = Budget(tokens_per_day=1_000_000)
@@ -94,12 +94,12 @@ def paced(measured: TaskUsage | None) -> int:
     )
     fleet = Fleet(tiers=(TIER,), tenants=(tenant,), pools=(pool,))
     decisions, _ = plan(observation, fleet, Intents(), Memory(), now)
-    return decisions.decisions[pool.key].target or 0
+    return decisions.decisions[pool.key]
 
 
-def test_the_pace_feeds_as_many_as_tasks_really_take_once_that_is_measured() -> None:
-    assert paced(None) == 1
-    assert paced(TaskUsage(input_tokens=500, seconds=Decimal(120))) == 4
+def test_the_pace_feeds_as_many_as_measured_tasks_allow() -> None:
+    assert paced(None).target == 1
+    assert paced(TaskUsage(input_tokens=500, seconds=Decimal(120))).target == 4
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,9 @@ def test_the_pace_feeds_as_many_as_tasks_really_take_once_that_is_measured() -> 
     ],
     ids=["tokens below zero", "no time", "no number", "calls below zero"],
 )
-def test_a_measurement_that_cannot_be_is_none(absurd: TaskUsage) -> None:
-    assert paced(absurd) == paced(None)
+def test_a_pool_whose_measured_usage_cannot_be_keeps_its_present_size(absurd: TaskUsage) -> None:
+    """It was ignored before: then the pool grew as if its tasks took what the fleet file says."""
+    decision = paced(absurd)
+    assert (decision.current, decision.target) == (0, 0)
+    assert codes(decision)[-1] is Code.UNSHAREABLE
+    assert decision.reasons[-1].numbers == {"subject": "its tasks' usage"}

@@ -1,4 +1,4 @@
-"""The whole order of a plan: what operators asked for, what is scarce, what is busy, what holds."""
+"""The order of a plan: what operators asked for, what is scarce, what is busy, what is held."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from controller.model.observation import (
     TokenUsage,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Why
+from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import (
     Budget,
     Capacity,
@@ -80,7 +80,7 @@ def seen(
 
 
 class World:
-    """A fleet that has been watched for long, and one tick of it."""
+    """A fleet that has been observed for long, and one plan of it."""
 
     def __init__(self, *pools: Pool, tenants: tuple[Tenant, ...] = (), **fleet: object) -> None:
         owners = tenants or tuple(tenant(name) for name in sorted({each.tenant for each in pools}))
@@ -157,7 +157,7 @@ def test_configured_spares_are_kept_beside_the_work() -> None:
     assert Code.WARM_SPARES in codes(decision)
 
 
-def test_a_frozen_pool_stays_and_the_others_are_given_none_of_its_part() -> None:
+def test_a_frozen_pool_stays_and_other_pools_get_none_of_its_part() -> None:
     world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=10)))
     world.seen = {PoolKey("acme/a"): seen(0, 6), PoolKey("acme/b"): seen(50, 1)}
     world.intents = Intents(freezes=(Freeze(scope=Scope(pool="acme/a"), who="jon"),))
@@ -192,14 +192,14 @@ def test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()
     decisions = world.decide()
     assert (decisions["big"].target, decisions["small"].target) == (9, 1)
     assert (decisions["big"].bound, decisions["small"].bound) == (Bound.CAPACITY, Bound.BASELINE)
-    [said] = [each for each in decisions["small"].reasons if each.code is Code.BASELINE]
-    assert (said.value, said.numbers) == (1, {"row": "replicas", "capacity": 10.0})
-    # nobody grows into room that another still stands in
+    [reason] = [each for each in decisions["small"].reasons if each.code is Code.BASELINE]
+    assert (reason.value, reason.numbers) == (1, {"row": "replicas", "capacity": 10.0})
+    # no pool grows into room that another still takes
     assert (decisions["big"].next, decisions["big"].gate) == (5, Gate.ROOM)
     assert decisions["small"].next == 1
 
 
-def test_busy_replicas_are_not_killed_for_somebody_elses_share() -> None:
+def test_busy_replicas_finish_before_another_pool_gets_their_share() -> None:
     world = World(
         pool("big", "acme"),
         pool("small", "initech"),
@@ -272,7 +272,7 @@ def test_a_budget_that_is_not_hard_warns_and_paces_only() -> None:
 
 
 @pytest.mark.parametrize("usage", [{}, used(0, at=NOON - 601)], ids=["never-read", "too-old"])
-def test_a_silent_ledger_holds_growth_and_nothing_else(
+def test_an_unknown_token_usage_holds_growth_and_nothing_else(
     usage: dict[str, TenantObservation],
 ) -> None:
     world = World(pool("up", usage=USAGE), pool("down", usage=USAGE), tenants=(BUDGETED,))
@@ -320,19 +320,16 @@ def test_a_model_without_price_or_limit_is_no_ceiling() -> None:
 
 def test_a_pool_whose_deployment_is_not_known_keeps_its_part() -> None:
     world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=10)))
-    lost = replace(
-        seen(0, 7),
-        workload=replace_reading(7),
-    )
-    world.seen = {PoolKey("acme/a"): lost, PoolKey("acme/b"): seen(50, 0)}
+    world.seen = {
+        PoolKey("acme/a"): replace(seen(0, 7), workload=lost(7)),
+        PoolKey("acme/b"): seen(50, 0),
+    }
     decisions = world.decide()
     assert decisions["a"].next is None
     assert decisions["b"].target == 3
 
 
-def replace_reading(replicas: int) -> object:
-    from controller.model.readings import Stale
-
+def lost(replicas: int) -> Stale[Workload]:
     return Stale(value=Workload(replicas=replicas), at=NOON - 60, why=Why.DISCONNECTED)
 
 
@@ -359,7 +356,7 @@ def test_a_pod_that_the_scheduler_has_not_seen_yet_is_not_stuck() -> None:
     assert one(world).next == 9
 
 
-def test_replicas_that_just_began_are_not_taken_back_for_sharing() -> None:
+def test_replicas_within_their_minimum_runtime_are_not_taken_back_for_sharing() -> None:
     young = Pods(
         ready=4,
         items=tuple(
@@ -375,7 +372,7 @@ def test_replicas_that_just_began_are_not_taken_back_for_sharing() -> None:
     assert (decision.target, decision.next, decision.gate) == (1, 2, Gate.MINIMUM_RUNTIME)
 
 
-def test_numbers_that_cannot_be_shared_by_change_nothing() -> None:
+def test_numbers_that_cannot_be_calculated_with_change_nothing() -> None:
     world = World(pool("a", weight=Decimal(0)), capacity=Capacity(resources=Resources(replicas=10)))
     world.seen = {PoolKey("acme/a"): seen(50, 4)}
     decision = one(world)
@@ -383,7 +380,7 @@ def test_numbers_that_cannot_be_shared_by_change_nothing() -> None:
     assert Code.UNSHAREABLE in codes(decision)
 
 
-def test_the_rooms_of_nodes_is_the_limit_where_it_is_smaller() -> None:
+def test_the_room_of_the_nodes_is_the_limit_where_it_is_smaller() -> None:
     world = World(pool("a"), capacity=Capacity(resources=Resources(replicas=10)))
     world.seen = {PoolKey("acme/a"): seen(50, 0)}
     world.room = Fresh(value=ClusterRoom(resources=Resources(replicas=4)), at=NOON)

@@ -1,4 +1,4 @@
-"""A tenant's money: what its pools are planned to cost, and the alert that it reaches."""
+"""What a tenant's pools are planned to cost, and the alert that this reaches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from controller.model.readings import Absent, Fresh, Why
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.planning.explain import headline, sentence
 from controller.planning.share.scarcity import is_shared
-from controller.planning.share.spending import Alert, alerts, usd_per_hour
+from controller.planning.share.spending import CostAlert, cost_alerts, cost_terms_of
 from support.planning import plan
 from unit.planning.story import START, make_pool
 
@@ -59,26 +59,26 @@ def decide(fleet: Fleet, **waiting: int) -> dict[str, Decision]:
     return {pool.name: result.decisions[pool.key] for pool in fleet.pools}
 
 
-def told(decision: Decision) -> list[str]:
-    return [sentence(one) for one in decision.reasons if one.code is Code.COST_ALERT]
+def alerts_of(decision: Decision) -> list[str]:
+    return [sentence(one, START) for one in decision.reasons if one.code is Code.COST_ALERT]
 
 
 def test_an_alert_is_reached_by_what_all_pools_of_a_tenant_are_planned_to_cost() -> None:
     world = fleet(paid("a"), paid("b"))
     below = decide(world, a=2, b=2)
-    assert [told(each) for each in below.values()] == [[], []]
+    assert [alerts_of(each) for each in below.values()] == [[], []]
     reached = decide(world, a=2, b=3)
-    said = "the tenant's pools cost 1.2 USD per hour, at or above its alert of 1.2"
-    assert [told(each) for each in reached.values()] == [[said], [said]]
+    alert = "the tenant's pools cost 1.2 USD per hour, at or above its alert of 1.2"
+    assert [alerts_of(each) for each in reached.values()] == [[alert], [alert]]
 
 
 def test_an_alert_changes_no_number_and_hides_no_reason() -> None:
     quiet = decide(fleet(paid("a"), usd_alert=None), a=50)["a"]
     loud = decide(fleet(paid("a")), a=50)["a"]
-    assert told(loud)
+    assert alerts_of(loud)
     kept = [one for one in loud.reasons if one.code is not Code.COST_ALERT]
     assert replace(loud, reasons=tuple(kept)) == quiet
-    assert headline(loud) == headline(quiet)
+    assert headline(loud, START) == headline(quiet, START)
 
 
 def test_only_pools_that_cost_something_carry_the_alert() -> None:
@@ -87,31 +87,35 @@ def test_only_pools_that_cost_something_carry_the_alert() -> None:
         fleet(paid("a"), free, paid("b", model="unpriced"), paid("c", "globex")),
         a=9, free=9, b=9, c=9,
     )  # fmt: skip
-    assert [name for name, each in decisions.items() if told(each)] == ["a"]
+    assert [name for name, each in decisions.items() if alerts_of(each)] == ["a"]
 
 
 def test_costs_are_exact_and_by_tenant() -> None:
     world = fleet(paid("a"), paid("b"), paid("c", "globex"))
     found = {each.pool: each for each in decide(world, a=2, b=3, c=7).values()}
-    assert usd_per_hour(world, found) == {"acme": Fraction("1.2"), "globex": Fraction("1.68")}
-    assert alerts(world, found) == (Alert("acme", Fraction("1.2"), Decimal("1.20")),)
+    terms = cost_terms_of(world)
+    assert cost_alerts(terms, found) == (CostAlert("acme", Fraction("1.2"), Decimal("1.20")),)
+    above = cost_terms_of(fleet(*world.pools, usd_alert="1.21"))
+    assert cost_alerts(above, found) == ()
 
 
-def test_a_pool_that_nobody_can_decide_costs_what_runs() -> None:
+def test_a_pool_without_a_target_costs_what_runs() -> None:
     world = fleet(paid("a"), usd_alert="0.7")
     (pool,) = world.pools
     blind = Decision(
         pool=pool.key, current=3, demand=None, recommendation=None, target=None, next=None
     )
-    assert usd_per_hour(world, {pool.key: blind}) == {"acme": Fraction("0.72")}
+    terms = cost_terms_of(world)
+    [alert] = cost_alerts(terms, {pool.key: blind})
+    assert alert.usd_per_hour == Fraction("0.72")
     unseen = replace(blind, current=None)
-    assert usd_per_hour(world, {pool.key: unseen}) == {"acme": 0}
-    assert usd_per_hour(world, {}) == {}
+    assert cost_alerts(terms, {pool.key: unseen}) == ()
+    assert cost_alerts(terms, {}) == ()
 
 
-def test_a_task_without_a_duration_costs_nothing_that_could_be_said() -> None:
+def test_tasks_without_a_duration_have_no_known_cost() -> None:
     endless = replace(paid("a"), usage=replace(USAGE, seconds=Decimal(0)))
-    assert usd_per_hour(fleet(endless), decide(fleet(endless, usd_alert=None), a=1)) == {}
+    assert alerts_of(decide(fleet(endless, usd_alert="0"), a=1)["a"]) == []
 
 
 @pytest.mark.parametrize(("usd_alert", "shared"), [(None, False), ("1", True)])
