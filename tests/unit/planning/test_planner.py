@@ -1,4 +1,4 @@
-"""The plan as a whole: scoped ticks, other pools' memory, and what planning may not import."""
+"""The plan as a whole: which pools are decided and remembered, and what planning may import."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_pool_that_the_fleet_does_not_have_is_neither_decided_nor_remembered()
     assert after.pools == {}
 
 
-def test_a_decision_carries_the_version_it_was_made_from() -> None:
+def test_a_decision_carries_the_resource_version_it_was_made_from() -> None:
     fleet = Fleet(pools=(make_pool("a"),))
     observation = Observation(pools={PoolKey("acme/a"): seen(3, 0, version="42")})
     result, _ = plan(observation, fleet, Intents(), Memory(), START)

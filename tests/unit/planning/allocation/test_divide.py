@@ -39,13 +39,13 @@ def numbers(*claims: Claim, rows: object = (), **settings: object) -> dict[str, 
     return {pool: allotment.replicas for pool, allotment in result.items()}
 
 
-def test_without_rows_everyone_gets_what_it_wants() -> None:
+def test_without_rows_every_pool_gets_what_it_asks_for() -> None:
     result = allocate([claim("a", 3, min=1, pin=1, warm=2, uses={})])
     assert result["a"].replicas == result["a"].wanted == 6
     assert result["a"].phases == PhaseCounts(baseline=1, floor=1, share=1, warm=3)
 
 
-def test_swapped_bounds_are_noticed() -> None:
+def test_a_ceiling_wins_over_a_floor() -> None:
     """Floors raise, ceilings lower, and a ceiling wins over a floor."""
     capped = (Ceiling(limit=2, bound=Bound.BUDGET, name="budget"), Ceiling(limit=5))
     assert numbers(claim("a", 1, min=4, uses={})) == {"a": 4}
@@ -77,7 +77,7 @@ def test_the_higher_tier_has_all_it_needs_before_the_lower_shares() -> None:
     assert numbers(upper, lower, rows=[places(6)], policy=NO_BASELINE) == {"a": 0, "z": 6}
 
 
-def test_among_equals_who_runs_already_keeps_it() -> None:
+def test_among_equals_the_pool_that_runs_already_is_first() -> None:
     assert numbers(claim("a"), claim("b"), rows=[places(1)]) == {"a": 1, "b": 0}
     assert numbers(claim("a"), claim("b", current=1), rows=[places(1)]) == {"a": 0, "b": 1}
     running = claim("b", current=2, min=2)
@@ -113,7 +113,7 @@ def test_the_baseline_goes_to_the_oldest_waiting_else_by_name() -> None:
     assert allocate(unknown, [places(1)])["a"].phases.baseline == 1
 
 
-def test_a_baseline_that_no_node_takes_goes_to_the_tenants_next_pool() -> None:
+def test_a_baseline_that_fits_on_no_node_goes_to_the_tenants_next_pool() -> None:
     pools = [
         claim("a", tenant="x", current=1, flavors=({"spot": 1},)),
         claim("b", tenant="x", flavors=({"on-demand": 1},)),
@@ -146,13 +146,13 @@ def test_a_baseline_that_a_rate_limit_could_not_feed_is_named() -> None:
     assert [one.replicas for one in result.values()] == [1, 1]
 
 
-def test_no_work_no_baseline() -> None:
+def test_a_tenant_without_work_has_no_baseline() -> None:
     """A pool that is only cooling down does not hold a place against those with work."""
     cooling = claim("a", 2, has_work=False)
     assert numbers(cooling, claim("b", 5, tier=9), rows=[places(5)]) == {"a": 0, "b": 5}
 
 
-def test_a_held_pool_is_counted_as_it_is_and_nobody_else_is_given_its_places() -> None:
+def test_a_held_pool_counts_as_it_is_and_no_other_pool_gets_its_places() -> None:
     held = claim("a", 0, current=4, fixed=True)
     assert numbers(held, claim("b"), rows=[places(6)]) == {"a": 4, "b": 2}
     assert numbers(held, claim("b"), rows=[places(3)]) == {"a": 4, "b": 0}
@@ -172,7 +172,7 @@ def test_held_replicas_stand_on_the_preferred_nodes_first() -> None:
     assert numbers(held, other, rows=rows) == {"a": 3, "b": 1}
 
 
-def test_a_soft_row_takes_a_half_fed_replica_and_not_less() -> None:
+def test_a_soft_row_grants_a_half_fed_replica_and_no_less() -> None:
     for capacity, replicas in ((100, 3), (99, 2), (80, 2)):
         rows = [Row(name="rpm", capacity=capacity, bound=Bound.RATE, soft=HALF_FED)]
         result = allocate([claim("a", uses={"rpm": 40})], rows)["a"]
@@ -231,7 +231,7 @@ def test_the_rule_that_decided_is_named(fields: dict[str, object], bound: Bound)
 
 
 @pytest.mark.parametrize("weight", [0, -1, Fraction(0), Decimal("NaN"), 1.5, float("inf")])
-def test_a_weight_that_is_no_share_is_refused(weight: object) -> None:
+def test_a_weight_that_is_not_above_zero_is_refused(weight: object) -> None:
     with pytest.raises(WeightError, match=r"^a: "):
         numbers(claim("a", weight=weight))
     with pytest.raises(WeightError, match=r"^a: "):
@@ -276,7 +276,7 @@ def test_weights_of_any_size_are_compared_exactly() -> None:
     assert result == {"a": 1, "b": 2, "c": 0}
 
 
-def test_what_is_granted_in_one_leap_is_what_would_be_granted_one_by_one() -> None:
+def test_many_replicas_at_once_are_granted_as_one_by_one() -> None:
     """The last place of 1,000 is the first of a new round, and goes to the larger weight."""
     by_tenant = {"a": 1, "b": 2, "c": 3}
     pools = [claim("a", 999), claim("b", 100), claim("c", 999, min=7)]
@@ -294,7 +294,7 @@ def test_a_large_demand_is_put_in_order_piece_by_piece() -> None:
     assert numbers(*halves, rows=[places(1_100)]) == {"a": 480, "b": 320, "c": 300}
 
 
-def test_what_one_tenant_alone_draws_on_stops_that_tenant_alone() -> None:
+def test_a_row_of_one_tenant_stops_that_tenant_alone() -> None:
     rows = [Row(name="quota", capacity=7, bound=Bound.QUOTA), places(20)]
     uses = {"replicas": 1, "quota": 2}
     own = [claim("a", tenant="x", uses=uses), claim("b", tenant="x", uses=uses)]
@@ -312,7 +312,7 @@ def test_the_first_row_that_refuses_is_the_one_that_is_named() -> None:
     assert {pool: one.limited_by for pool, one in result.items()} == {"a": "memory", "b": "cpu"}
 
 
-def test_uses_that_are_known_from_before_are_not_taken_for_other_rows() -> None:
+def test_uses_known_from_an_earlier_division_are_not_taken_for_other_rows() -> None:
     """The same read-only mappings, first where b's row is large, then where a's is; then softly."""
     pools = [
         claim("a", uses=MappingProxyType({"first": 1})),
