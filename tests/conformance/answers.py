@@ -86,7 +86,8 @@ DIVERGENCES: tuple[Divergence, ...] = (
     ),
     Divergence(
         "HPA and KEDA blindness",
-        "an unreadable queue, Deployment or list of pods never lowers a pool, not even to max",
+        "an unreadable queue never lowers a pool, not even to max; a pool whose Deployment or pods"
+        " cannot be seen is not written at all, not even to min",
         "missing data is no evidence",
     ),
     Divergence(

@@ -56,6 +56,9 @@ from reference.pod_metrics import Startup
 
 FLAGS: Final = "it depends on flags of the controller manager that agentdash does not read"
 OUT_OF_BOUNDS: Final = "its size is out of bounds, where the HPA asks no window and no rate"
+BLIND_OUT_OF_BOUNDS: Final = (
+    "its size is out of bounds and its pods cannot be found (divergence: HPA and KEDA blindness)"
+)
 TO_ZERO: Final = "the step between zero and one is KEDA's (divergence: HPA to and from zero)"
 NO_POLICIES: Final = "the API fills a direction without policies with its defaults"
 NO_METRICS: Final = "a pool without metrics goes by its queue (divergence: HPA without metrics)"
@@ -412,6 +415,9 @@ def _reconcile(inputs: Inputs) -> Stated:
     low, scale = min_of(hpa), scale_of(inputs)
     if low < 1 and 0 in {target["spec_replicas"], wanted}:
         raise NotStatable(TO_ZERO)
+    found = scale is not None and scale.selector is Selector.VALID
+    if not found and not low <= target["spec_replicas"] <= hpa["max_replicas"]:
+        raise NotStatable(BLIND_OUT_OF_BOUNDS)
     behavior = hpa.get("behavior")
     fleet = pool_by_hpa(
         hpa["metrics"], low, hpa["max_replicas"], tolerant(_behavior_entry(behavior), config)
@@ -488,7 +494,9 @@ def _read_reconcile(inputs: Inputs, outcome: Outcome) -> Answer:
         "action": action,
     }
     shown = outcome.numbers(Code.METRIC) or {}
-    if shown.get("metric") == "cpu" and shown.get("per") == "% of requests":
+    scale = scale_of(inputs)
+    found = scale is not None and scale.selector is Selector.VALID
+    if found and shown.get("metric") == "cpu" and shown.get("per") == "% of requests":
         answer["cpu_utilization_percent"] = shown["measured"]
     return answer
 

@@ -76,7 +76,7 @@ def _scaledobject_decision(inputs: Inputs) -> Stated:
         raise NotStatable(BY_HPA if fallback["replicas"] else ZERO_FALLBACK)
     if failed and active:
         raise NotStatable(BY_HPA)
-    if active and current < low and idle is None:
+    if (active or failed) and current < low and idle is None:
         raise NotStatable(BY_HPA)
     cooldown_s = spec["cooldown_s"]
     # as many messages as replicas: the HPA's part asks for the present size; inactive pools have an

@@ -525,9 +525,7 @@ def _budget(inputs: Inputs) -> Stated:
                 "tier": "growth",
                 "budget": {
                     "tokens_per_day": int(budget.tokens_per_day or 0),
-                    "warn": str(
-                        budget.warn if isinstance(budget.warn, Decimal) else _decimal(budget.warn)
-                    ),
+                    "warn": _decimal(budget.warn),
                     "hard": budget.hard,
                     "pacing": budget.pacing.value,
                 },
