@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from controller.model.decision import Plan
+from controller.model.decision import Decision, Plan
+from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory, PoolMemory
@@ -35,9 +37,13 @@ from controller.planning.targets import targets_of, unshared
 
 
 class Planned(NamedTuple):
-    """A plan, the memory to plan with next, and what the next plan need not work out again."""
+    """A plan, the memory to plan with next, and what the next plan need not work out again.
+
+    `changed` are the decisions that were made again; the others are those of the plan before.
+    """
 
     plan: Plan
+    changed: Mapping[PoolKey, Decision]
     memory: Memory
     kept: Kept | None
 
@@ -62,8 +68,9 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     alone: dict[int, Alone] = {}
     results: dict[int, Result] = {}
     overrides, planned_at = Overrides(intents), _planned_at(memory, now)
+    is_ours = kept is not None and memory.pools is kept.memories
     for number in changes.again:
-        pool, seen = terms.pools[terms.sharing.pools[number].key], changes.seen[number]
+        pool, seen = terms.numbered[number], changes.seen[number]
         before = memory.pools.get(pool.pool.key)
         if seen is None:
             continue
@@ -72,8 +79,8 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
             continue
         moment = Moment(now)
         override = overrides.of(pool, workload.annotations, moment)
-        past = _past(before, workload, pool, moment)
-        given = PoolInput(pool, seen, workload, past, override, planned_at)
+        past = _past(before, workload, pool, moment, is_ours=is_ours)
+        given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
         # 1. recommend: each pool for itself; demand, activation, windows, rates, cooldown
         demand = demand_of(given, moment)
         recommendation = recommend(given, demand, moment)
@@ -115,16 +122,24 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
 
 
 def _past(
-    memory: PoolMemory | None, workload: Workload, pool: PoolTerms, moment: Moment
+    memory: PoolMemory | None,
+    workload: Workload,
+    pool: PoolTerms,
+    moment: Moment,
+    *,
+    is_ours: bool,
 ) -> PoolMemory:
-    """The memory to begin with: none of it lies ahead, and the last write is judged."""
+    """The memory to begin with: none of it lies ahead, as none does that `is_ours`, left by the
+    plan before; and the last write is judged.
+    """
     if memory is None:
         memory = begun_memory(workload.replicas, moment.now)
-    memory = not_ahead(memory, moment.now)
+    elif not is_ours:
+        memory = not_ahead(memory, moment.now)
     return confirmed(memory, workload, pool.pool.behavior, moment)
 
 
 def _last_size(result: Result) -> int | None:
-    """The size of a pool whose Deployment is not known, as far as it can be one."""
+    """The last size of a pool whose Deployment is not known, if it can be one."""
     current = result.decision.current
-    return None if current is None else min(max(current, 0), INT32_MAX)
+    return current if current is not None and 0 <= current <= INT32_MAX else None

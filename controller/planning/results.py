@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import inf
-from typing import NamedTuple
+
+import msgspec
 
 from controller.model.decision import Code, Decision, Gate, Plan, Reason
 from controller.model.ids import PoolKey
@@ -31,7 +32,7 @@ from controller.planning.step.room import Grown
 from controller.planning.targets import Targets
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """A pool whose target, or the room for it, is not as in the plan before."""
 
     number: int
@@ -43,15 +44,15 @@ class Pending(NamedTuple):
 
 def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
     """The pools whose steps 4 and 5 have to be worked out."""
-    alone, kept = begun.alone, begun.kept
+    alone, kept, entries = begun.alone, begun.kept, targets.entries
     for number, target in targets.targets.items():
-        one, entry = alone.get(number), targets.entries.get(number)
-        if one is None or entry is None:
-            before = None if kept is None else kept.results[number]
+        one, entry = alone.get(number), entries.get(number)
+        if (one is None or (entries and entry is None)) and kept is not None:
+            before = kept.results[number]
             if before is not None:
                 one, entry = one or before.alone, entry or before.entry
         if one is not None:
-            yield Pending(number, one, entry, target, moves.grown.get(number))
+            yield Pending(number, one, entry, target, moves.grown(number))
     if kept is None:
         return
     for number in moves.moved:
@@ -59,7 +60,7 @@ def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
         if number in targets.targets or before is None:
             continue
         if before.alone is not None and before.target is not None:
-            grown = moves.grown.get(number)
+            grown = moves.grown(number)
             yield Pending(number, before.alone, before.entry, before.target, grown)
 
 
@@ -112,19 +113,23 @@ def unknown_result(
 
 def assembled(
     begun: Begun, targets: Targets, moves: Moves, results: Mapping[int, Result]
-) -> tuple[Plan, Memory, Kept | None]:
-    """The plan, the memory after it, and what the next plan need not work out again."""
+) -> tuple[Plan, dict[PoolKey, Decision], Memory, Kept | None]:
+    """The plan, its decisions that were made again, the memory after it, and what is kept of it."""
     terms, changes, kept, now = begun.terms, begun.changes, begun.kept, begun.now
     pools = terms.sharing.pools
     memories, unsettled = _memories(terms, results, begun.memory)
     after = carried(begun.memory, memories, terms.pools, now)
     decided = {pools[number].key: result.decision for number, result in results.items()}
     if kept is None and (changes.is_partial or targets.is_unshared):
-        alerts = cost_alerts(terms.costs, decided)
-        return Plan(at=now, decisions=_alerted(terms.costs, decided, alerts)), after, None
+        shown = _alerted(terms.costs, decided, cost_alerts(terms.costs, decided))
+        return Plan(at=now, decisions=shown), shown, after, None
     columns, times, decisions = _merged(begun, results, decided)
     alerts, alerted = _with_alerts(terms.costs, decisions, kept)
-    shown = {key: alerted[key] for key in decided} if changes.is_partial else alerted
+    changed = {key: alerted[key] for key in decided} if alerts else decided
+    if kept is not None and alerts != kept.alerts:
+        for alert in {*alerts, *kept.alerts}:
+            costly = terms.costs.pools[alert.tenant]
+            changed.update((key, alerted[key]) for key in costly if key in alerted)
     have, refused = _applied(changes, targets, results, kept)
     if kept is not None and changes.is_partial:
         unsettled = (*set(kept.unsettled).difference(results), *unsettled)
@@ -147,7 +152,8 @@ def assembled(
         alerts=alerts,
         alerted=alerted,
     )
-    return Plan(at=now, decisions=shown), after, keeps
+    shown = changed if changes.is_partial else alerted
+    return Plan(at=now, decisions=shown), changed, after, keeps
 
 
 def _memories(

@@ -41,8 +41,19 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
     sharing = terms.sharing
     scarcity = scarcity_of(sharing, observation, now, None if kept is None else kept.scarcity)
     decided = dict(alone)
-    if kept is not None and scarcity is not kept.scarcity and not changes.is_partial:
+    if (
+        kept is not None
+        and scarcity.tenants is not kept.scarcity.tenants
+        and not changes.is_partial
+    ):
         decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
+    if not (scarcity.rows or scarcity.restrained or scarcity.unreadable):
+        free = {
+            number: Target(one.limits.replicas, one.limits.bound)
+            for number, one in decided.items()
+            if number not in changes.fixed and number not in unknown
+        }
+        return Targets(scarcity, None, {}, free)
     entries = {
         number: entry_of(
             sharing.pools[number],
@@ -148,7 +159,7 @@ def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
     moved = set(compress(numbers, map(ne, division.have, kept.have)))
     moved.update(compress(numbers, map(ne, division.refused_by, kept.refused)))
     moved.update(division.by_baseline.keys() ^ before.division.by_baseline.keys())
-    if scarcity is not kept.scarcity:
+    if scarcity.rows is not kept.scarcity.rows:
         # the reasons of pools that a row limits show its numbers
         moved.update(
             number

@@ -51,8 +51,9 @@ from controller.model.scarcity import (
 from controller.model.schedule import Schedule, WeeklyWindow
 from controller.planning.recommend.behavior import hpa_defaults
 from property.worlds import START, behaviors
+from support.examples import scaled
 
-HURRIED = settings(max_examples=60, deadline=None, phases=[*set(Phase) - {Phase.explain}])
+HURRIED = settings(max_examples=scaled(60), phases=[*set(Phase) - {Phase.explain}])
 """To explain a failure line by line takes longer than to make it small, and each example is a whole
 fleet with its past.
 """

@@ -15,7 +15,6 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.planning.explain import headline, sentence
-from support.planning import plan
 from property.worlds import (
     ABSURD_COUNTS,
     ABSURD_TIMES,
@@ -27,6 +26,7 @@ from property.worlds import (
     sizes,
     steps,
 )
+from support.planning import plan
 
 blind_sources = st.sets(st.sampled_from(["queue", "workload", "pods"]), min_size=1)
 

@@ -23,11 +23,11 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import headline, sentence
-from support.planning import plan
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import CPU, HURRIED, LAG, STEADY, some_sizes
 from property.queues import Load, loads
 from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, any_observation, as_bytes
+from support.planning import plan
 
 T = TypeVar("T")
 work_now = st.lists(loads, min_size=1, max_size=3)

@@ -14,12 +14,12 @@ from controller.model.decision import Code
 from controller.model.fleet import Fleet, Rule
 from controller.model.memory import Memory
 from controller.model.scarcity import Capacity, Resources
-from support.planning import plan
 from property.clusters import Cluster, clusters
 from property.fleets import HURRIED, fleets, intents_for, some_sizes
 from property.ledger import accounts, bounds_of, is_frozen
 from property.queues import Load, Past, loads, pasts
 from property.worlds import as_bytes
+from support.planning import plan
 
 T = TypeVar("T")
 work_now = st.lists(loads, min_size=1, max_size=3)

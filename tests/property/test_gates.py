@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.kube.objects import Refused, deployment_record
+from controller.kube.objects import RefusedObject, deployment_record
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -22,11 +22,16 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.given.annotations import FREEZE
 from controller.planning.explain import headline, sentence
-from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
-from support.planning import plan
+from controller.planning.given.annotations import (
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from property.worlds import START, World, lived, pools, sizes, steps
+from support.planning import plan
 
 HOLDS = {Gate.FREEZE, Gate.BLIND, Gate.WARM_UP, Gate.CONTESTED, Gate.NOT_BECOMING_READY}
 NAMES = (FREEZE, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
@@ -179,7 +184,7 @@ def deployment(replicas: int | None, *, named: bool = True) -> bytes:
 def reading(raw: bytes, now: float) -> Reading[Workload]:
     record = deployment_record(raw)
     found = getattr(record, "found", None)
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedObject):
         return Absent(why=found.why, at=now, detail=found.detail)
     assert isinstance(found, Workload)
     return Fresh(value=found, at=now)

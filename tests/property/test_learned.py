@@ -15,8 +15,9 @@ from property.clusters import Cluster, clusters, of_pools
 from property.fleets import HURRIED, natives
 from property.queues import Load, Past, loads, pasts
 from property.worlds import as_bytes
+from support.examples import scaled
 
-FEWER = settings(HURRIED, max_examples=50)
+FEWER = settings(HURRIED, max_examples=scaled(50))
 """Each example has a long past."""
 work_now = st.lists(loads, min_size=1, max_size=3)
 costs = natives.filter(lambda one: isinstance(one, NativeCosts))

@@ -11,9 +11,9 @@ from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.intents import Intents
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh
-from support.planning import plan
 from controller.planning.remember.contest import CONTEST_WINDOW_S
 from property.worlds import World, pools, sizes
+from support.planning import plan
 
 WRITES_AGAINST_SOMEBODY = 3
 """The first finds the size as it was left, the next two are set back; the fourth is not made."""

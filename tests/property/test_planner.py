@@ -22,9 +22,13 @@ from controller.model.fleet import (
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
-from controller.planning.demand.metrics.external import Tolerance, object_average_value, object_value
-from support.planning import plan
+from controller.planning.demand.metrics.external import (
+    Tolerance,
+    object_average_value,
+    object_value,
+)
 from property.worlds import World, as_bytes, lived, pools, sizes, steps
+from support.planning import plan
 
 messages = st.integers(0, 30)
 # holds end as time passes; what is asserted of moving pools is asserted of these

@@ -110,7 +110,8 @@ class Metered:
             measured_pods=measured_pods,
         )
         observation, before = Observation(pools={self.pool.key: seen}), self.memory
-        result, self.memory, _ = plan(observation, self._terms, Intents(), before, self.now)
+        planned = plan(observation, self._terms, Intents(), before, self.now)
+        result, self.memory = planned.plan, planned.memory
         kept = self._keeping.plan(observation, self._terms, Intents(), before, self.now)
         assert kept == (result.decisions, self.memory), "a planner that keeps decides otherwise"
         decision = result.decisions[self.pool.key]

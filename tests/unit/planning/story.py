@@ -142,7 +142,8 @@ class Story:
         before = self.memory
         if self._terms is None or fleet != self._terms.fleet:
             self._terms = compile_fleet(fleet)
-        result, self.memory, _ = plan(observation, self._terms, self.intents, before, self.now)
+        planned = plan(observation, self._terms, self.intents, before, self.now)
+        result, self.memory = planned.plan, planned.memory
         if self._compared < COMPARED_PLANS:
             self._compared += 1
             kept = self._keeping.plan(observation, self._terms, self.intents, before, self.now)

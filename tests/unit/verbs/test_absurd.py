@@ -1,4 +1,4 @@
-"""Whatever an observation claims, the plan, its counterfactuals and its report only answer."""
+"""The plan, its counterfactuals and its report answer any observation; none of them raises."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.planning.counterfactual import counterfactuals
+from controller.report.plan import encode_report, plan_report, pool_report
 from support.planning import plan
-from controller.report.plan import decode_report, encode_report, plan_report, pool_report
+from support.reports import decode_report
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0
@@ -141,7 +142,7 @@ intents = st.builds(
 
 
 @given(first=observations, second=observations, asked=intents)
-def test_nothing_that_can_be_observed_raises(
+def test_the_planner_never_raises_whatever_was_observed(
     first: Observation, second: Observation, asked: Intents
 ) -> None:
     _, memory = plan(first, FLEET, asked, Memory(), NOW)
@@ -160,7 +161,7 @@ def test_nothing_that_can_be_observed_raises(
             memory=memory,
             now=NOW + 1,
         )
-        reports.append(pool_report(pool, decision, without))
+        reports.append(pool_report(pool, decision, NOW + 1, without))
         assert why_table(NOW, decision, without)
     assert plan_table(NOW, list(decisions.values()))
     report = plan_report(NOW, tuple(reports))

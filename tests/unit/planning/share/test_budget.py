@@ -47,18 +47,17 @@ def test_tokens_reserved_by_running_tasks_count_as_used(
 def test_when_the_budget_will_be_spent() -> None:
     status = budget_status(Budget(tokens_per_day=1_000_000), use(400_000, burn_per_minute=500))
     assert status.exhausted_in == 1200
-    assert not status.before_reset
+    assert status.early is None
     assert status.burn_ratio == Fraction(4, 5)
-    assert not status.alarming
 
 
-def test_an_alarm_needs_both_a_fast_burn_and_an_early_end() -> None:
+def test_an_early_end_is_told_only_where_the_present_burn_leads_to_it() -> None:
     late = use(600, left=1200, burn_per_minute=1)
-    assert budget_status(Budget(tokens_per_day=1000), late).alarming
+    assert budget_status(Budget(tokens_per_day=1000), late).early == 800
     calm = use(570, left=216, burn_per_minute=1)  # 57 % used at 85 % of the day
-    assert not budget_status(Budget(tokens_per_day=1000), calm).alarming
+    assert budget_status(Budget(tokens_per_day=1000), calm).early is None
     recovered = use(600, left=1200, burn_per_minute=0)
-    assert not budget_status(Budget(tokens_per_day=1000), recovered).alarming
+    assert budget_status(Budget(tokens_per_day=1000), recovered).early is None
 
 
 def test_at_the_reset_and_without_a_budget_nothing_is_divided_by_zero() -> None:

@@ -21,12 +21,12 @@ from controller.model.observation import (
     TokenUsage,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.scarcity import Budget, Capacity, Resources, TaskUsage
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import Budget, Resources, TaskUsage
 from controller.planning.allocation.values import ReplicaUses
 from controller.planning.compile import compile_fleet
 from controller.planning.share.claims import requests_of
-from controller.planning.share.scarcity import Scarcity, is_shared, scarcity_of
+from controller.planning.share.scarcity import Scarcity, scarcity_of
 from controller.planning.share.uses import KnownUses
 from support.planning import plan
 from support.world import TIER, make_pool
@@ -152,17 +152,6 @@ def test_an_absurd_size_of_a_pool_that_is_being_written_stops_no_plan(absurd: in
     seen = replace(observed(pool), under_way={pool.key: absurd})
     result, _ = plan(seen, fleet(pool), Intents(), Memory(), NOW)
     assert result.decisions == {}
-
-
-def test_pools_share_what_the_cluster_was_seen_to_limit() -> None:
-    pool = make_pool()
-    free = Fresh(value=ClusterRoom(), at=NOW)
-    alone = fleet(pool)
-    assert not is_shared(alone, Observation())
-    assert not is_shared(alone, observed(pool, capacity=free, quota=Resources()))
-    assert is_shared(alone, observed(pool, capacity=free, quota=Resources(replicas=3)))
-    assert is_shared(alone, observed(pool, capacity=Stale(value=ROOM, at=NOW)))
-    assert is_shared(fleet(pool, capacity=Capacity(resources=Resources(replicas=9))), Observation())
 
 
 BUDGET = Budget(tokens_per_day=1_000_000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision
@@ -14,10 +13,9 @@ from controller.model.ids import pool_key
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Absent, Fresh, Why
+from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.planning.explain import headline, sentence
-from controller.planning.share.scarcity import is_shared
 from controller.planning.share.spending import CostAlert, cost_alerts, cost_terms_of
 from support.planning import plan
 from unit.planning.story import START, make_pool
@@ -116,9 +114,3 @@ def test_a_pool_without_a_target_costs_what_runs() -> None:
 def test_tasks_without_a_duration_have_no_known_cost() -> None:
     endless = replace(paid("a"), usage=replace(USAGE, seconds=Decimal(0)))
     assert alerts_of(decide(fleet(endless, usd_alert="0"), a=1)["a"]) == []
-
-
-@pytest.mark.parametrize(("usd_alert", "shared"), [(None, False), ("1", True)])
-def test_pools_under_an_alert_are_planned_together(usd_alert: str | None, shared: bool) -> None:
-    seen = Observation(capacity=Absent(why=Why.NEVER_READ))
-    assert is_shared(fleet(paid("a"), usd_alert=usd_alert), seen) is shared

@@ -1,0 +1,204 @@
+"""Step 5 of a tick: the snapshot, built from what was seen, decided and written last.
+
+Only the views of pools that changed are built again; the others are the same objects as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from controller.engine.actuate import Write
+from controller.engine.decision_findings import decision_findings, needs_attention
+from controller.engine.findings import Found, findings, pool_findings
+from controller.engine.fleet_findings import cost_findings, file_findings
+from controller.engine.model_findings import model_findings
+from controller.engine.record import Recorder
+from controller.engine.usage_findings import usage_findings
+from controller.model.decision import Decision
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    PoolObservation,
+    RefusedEvents,
+    TenantObservation,
+)
+from controller.model.outcome import Outcome
+from controller.model.readings import Absent, Reading, Why
+from controller.model.settings import Notice
+from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+from controller.planning.share.spending import cost_terms_of
+
+_UNSEEN = PoolObservation()
+
+
+class SnapshotBuilder:
+    """Remembers each pool's latest view and numbers the snapshots of this process."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        name: str,
+        context: str,
+        role: Role,
+        interval_s: float,
+        epoch: float,
+        notices: tuple[Notice, ...] = (),
+    ) -> None:
+        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began, and
+        `notices` what is to be said of the file.
+        """
+        self._fleet = fleet
+        self._costs = cost_terms_of(fleet)
+        self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
+        self._name = name
+        self._context = context
+        self._role = role
+        self._interval_s = interval_s
+        self._epoch = epoch
+        self._file_findings = tuple(file_findings(notices))
+        self._sequence = 0
+        self._pools = {pool.key: pool for pool in fleet.pools}
+        self._seen: dict[PoolKey, PoolObservation] = {}
+        self._decisions: dict[PoolKey, Decision] = {}
+        self._outcomes: dict[PoolKey, Outcome] = {}
+        self._changed: set[PoolKey] = set(self._pools)
+        self._views: dict[PoolKey, PoolView] = {}
+        self._shown: tuple[PoolView, ...] = ()
+        self._of_pools: dict[PoolKey, tuple[Found, ...]] = {}
+        self._attention: dict[PoolKey, Decision] = {}
+        self._unmeasured: frozenset[PoolKey] | None = None
+        self._of_models: tuple[Found, ...] = ()
+        self._tenants: Mapping[str, TenantObservation] = {}
+        self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
+        self._refused = RefusedEvents()
+        self._findings: tuple[Finding, ...] = ()
+        self._ticks = 0
+        self._late = 0
+        self._took_s = 0.0
+
+    def saw(self, observation: Observation) -> None:
+        """Take a tick's view."""
+        seen = self._seen
+        changed = {
+            key: each for key, each in observation.pools.items() if seen.get(key) is not each
+        }
+        if changed:
+            seen.update(changed)
+            self._changed.update(changed)
+        self._tenants, self._capacity = observation.tenants, observation.capacity
+        self._refused = observation.refused_events
+
+    def decided(self, decisions: Mapping[PoolKey, Decision]) -> None:
+        """Take the decisions that were made again."""
+        self._decisions.update(decisions)
+        self._changed.update(decisions)
+
+    def ticked(self, took_s: float) -> None:
+        """The whole fleet was passed over, asking included, in so many seconds."""
+        self._ticks += 1
+        self._took_s = took_s
+
+    def written(self, write: Write) -> None:
+        """Take a write's outcome."""
+        self._outcomes[write.decision.pool] = write.outcome
+        self._changed.add(write.decision.pool)
+
+    def count_late(self, slots: int) -> None:
+        """So many slots were skipped because a tick took too long."""
+        self._late += slots
+
+    def snapshot(
+        self,
+        *,
+        links: Sequence[Link],
+        recorder: Recorder,
+        notices: Iterable[Found],
+        failed_readings: int,
+        now: float,
+    ) -> Snapshot:
+        """The next snapshot."""
+        self._sequence += 1
+        self._renew_views()
+        self._findings = findings(
+            links,
+            self._tenants,
+            self._capacity,
+            notices=(
+                *notices,
+                *usage_findings(self._tenants, self._refused),
+                *self._file_findings,
+                *cost_findings(self._costs, self._decisions),
+                *self._of_models,
+                *decision_findings(self._attention.values(), now),
+                *(found for each in self._of_pools.values() for found in each),
+            ),
+            known=self._findings,
+            now=now,
+        )
+        return Snapshot(
+            epoch=self._epoch,
+            sequence=self._sequence,
+            at=now,
+            interval_s=self._interval_s,
+            fleet=self._name,
+            context=self._context,
+            role=self._role,
+            links=tuple(links),
+            pools=self._shown,
+            events=recorder.events(),
+            findings=self._findings,
+            loop=LoopStats(
+                ticks=self._ticks,
+                late_ticks=self._late,
+                last_tick_s=self._took_s,
+                decisions=recorder.decisions,
+                writes=recorder.written_count,
+                failed_writes=recorder.failed_count,
+                failed_readings=failed_readings,
+            ),
+        )
+
+    def _renew_views(self) -> None:
+        """Build the views of the pools that changed, and what deserves attention of them."""
+        if not self._changed:
+            return
+        for key in self._changed:
+            pool = self._pools.get(key)
+            if pool is None:
+                continue
+            view = self._views[key] = self._view(pool)
+            self._of_pools.pop(key, None)
+            if found := tuple(pool_findings(view)):
+                self._of_pools[key] = found
+            self._attention.pop(key, None)
+            if view.decision is not None and needs_attention(view.decision):
+                self._attention[key] = view.decision
+        self._changed.clear()
+        self._shown = tuple(self._views[pool.key] for pool in self._fleet.pools)
+        unmeasured = frozenset(
+            key for key, view in self._views.items() if view.observation.task_usage is None
+        )
+        if unmeasured != self._unmeasured:
+            self._unmeasured = unmeasured
+            self._of_models = tuple(model_findings(self._fleet, self._seen))
+
+    def _view(self, pool: Pool) -> PoolView:
+        return PoolView(
+            key=pool.key,
+            tenant=pool.tenant,
+            tier=self._tiers.get(pool.tenant, ""),
+            namespace=pool.namespace,
+            deployment=pool.deployment,
+            stream=pool.stream,
+            consumer=pool.consumer,
+            slots=pool.slots,
+            target_per_replica=pool.target,
+            min=pool.min,
+            max=pool.max,
+            observation=self._seen.get(pool.key, _UNSEEN),
+            decision=self._decisions.get(pool.key),
+            outcome=self._outcomes.get(pool.key),
+        )
