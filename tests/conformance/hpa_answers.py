@@ -1,21 +1,10 @@
-"""How agentdash answers the cases of the HPA that speak of pods, and its whole passes."""
+"""Cases of the HPA: their inputs as values, and the answers of the reference HPA."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from controller.planning.hpa import (
-    HpaMemory,
-    Outcome,
-    Scale,
-    Selector,
-    Settings,
-    Spec,
-    reconcile,
-    settle,
-)
-
+from conformance.statement import NOW, Answer, Inputs
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -31,7 +20,6 @@ from controller.model.metrics import (
     ContainerResourceMetric,
     ExternalMetric,
     Figure,
-    MeasuredMetric,
     MeasuredPod,
     MetricSpec,
     MetricValue,
@@ -45,13 +33,43 @@ from controller.model.metrics import (
     ResourceMetric,
     Series,
     StatusPhase,
-    UnknownMetric,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.demand.metrics.external import MetricError, Tolerance
-from controller.planning.demand.metrics.pods import (
+from reference.behavior import (
+    Limited,
+    changed_within,
+    clamp_without_behavior,
+    entry,
+    hpa_defaults,
+    limit_change,
+    longest_period_s,
+    record_change,
+    stabilize,
+    stabilize_down,
+)
+from reference.hpa import (
+    HpaMemory,
+    Outcome,
+    Scale,
+    Selector,
+    Settings,
+    Spec,
+    reconcile,
+    settle,
+)
+from reference.metric_specs import ReadMetric, UnknownMetric
+from reference.metrics import (
+    MetricError,
+    Proposal,
+    Tolerance,
+    external_average_value,
+    external_value,
+    object_average_value,
+    object_value,
+)
+from reference.pod_metrics import (
     Sample,
     Startup,
     figure_samples,
@@ -60,11 +78,8 @@ from controller.planning.demand.metrics.pods import (
     pod_samples,
     pods_average_value,
     resource_utilization,
+    serving_pods,
 )
-from controller.planning.recommend.behavior import hpa_defaults
-
-Inputs = Mapping[str, Any]
-Answer = Mapping[str, Any]
 
 
 def tolerance_of(config: Inputs) -> Tolerance:
@@ -78,7 +93,7 @@ def startup_of(config: Inputs) -> Startup:
     )
 
 
-def pods_of(pods: list[Any], resource: str = "cpu") -> tuple[MeasuredPod, ...]:
+def pods_of(pods: Sequence[Inputs], resource: str = "cpu") -> tuple[MeasuredPod, ...]:
     return tuple(_pod(pod, resource) for pod in pods)
 
 
@@ -88,16 +103,15 @@ def _pod(pod: Inputs, resource: str) -> MeasuredPod:
     if ready is not None:
         status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
         readiness = PodReadiness(status=status, since=pod.get("ready_transition_time") or 0)
-    # a pod always has a container; where no request is named, it asks for nothing
+    # a pod always has a container; where no request is named, it requests nothing
     requests = pod.get(f"{resource}_requests_milli") or {"": None}
-    containers = tuple(_container(name, milli, resource) for name, milli in requests.items())
     return MeasuredPod(
         name=pod["name"],
         phase=StatusPhase(pod.get("phase", "Running")),
         deleting=pod.get("deleting", False),
         started_at=pod.get("start_time"),
         readiness=readiness,
-        containers=containers,
+        containers=tuple(_container(name, milli, resource) for name, milli in requests.items()),
     )
 
 
@@ -134,7 +148,8 @@ def _figures(metric: Inputs) -> PodFigures:
     )
 
 
-def _resource_utilization(inputs: Inputs) -> Answer:
+def resource_utilization_by(inputs: Inputs, startup: Startup) -> Answer:
+    """The answer with these settings for pods that have just started."""
     metric = inputs["metric"]
     resource, container = metric["resource"], metric.get("container") or ""
     try:
@@ -146,11 +161,11 @@ def _resource_utilization(inputs: Inputs) -> Answer:
             resource=resource,
             container=container,
             tolerance=tolerance_of(inputs["config"]),
-            startup=startup_of(inputs["config"]),
+            startup=startup,
             now=inputs["now"],
         )
     except MetricError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "fault": error.fault.value}
     return {
         "replicas": found.replicas,
         "utilization_percent": found.percent,
@@ -158,7 +173,8 @@ def _resource_utilization(inputs: Inputs) -> Answer:
     }
 
 
-def _pods_average_value(inputs: Inputs) -> Answer:
+def pods_average_value_by(inputs: Inputs, startup: Startup) -> Answer:
+    """The answer with these settings for pods that have just started."""
     metric = inputs["metric"]
     resource = metric.get("resource") or ""
     try:
@@ -173,13 +189,19 @@ def _pods_average_value(inputs: Inputs) -> Answer:
             current=inputs["current_replicas"],
             pods=pods_of(inputs["pods"], resource),
             tolerance=tolerance_of(inputs["config"]),
-            startup=startup_of(inputs["config"]),
+            startup=startup,
             now=inputs["now"],
             resource=resource,
         )
     except MetricError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "fault": error.fault.value}
     return {"replicas": found.replicas, "usage_milli": found.usage_milli}
+
+
+def _by_its_own_settings(
+    answer: Callable[[Inputs, Startup], Answer],
+) -> Callable[[Inputs], Answer]:
+    return lambda inputs: answer(inputs, startup_of(inputs["config"]))
 
 
 def _pod_grouping(inputs: Inputs) -> Answer:
@@ -229,23 +251,174 @@ def _requesting(pod: Inputs, resource: str) -> MeasuredPod:
     )
 
 
-def rules_of(rules: Inputs | None, default: ScalingRules) -> ScalingRules:
+def _ready(inputs: Inputs) -> int | None:
+    return serving_pods(pods_of(inputs["pods"]))
+
+
+def _proposed(propose: Callable[[Inputs], Proposal | None]) -> Callable[[Inputs], Answer]:
+    """The answer of a metric; one that proposes nothing is not known, and says why."""
+
+    def answer(inputs: Inputs) -> Answer:
+        try:
+            proposal = propose(inputs)
+        except MetricError as error:
+            return {"known": False, "error": str(error), "fault": error.fault.value}
+        if proposal is None:
+            text = "no metrics returned from external metrics API"
+            return {"known": False, "error": text, "fault": "no_series"}
+        return {"replicas": proposal.replicas, "usage_milli": proposal.usage_milli, "known": True}
+
+    return answer
+
+
+def _external_value(inputs: Inputs) -> Proposal | None:
+    metric = inputs["metric"]
+    return external_value(
+        metric.get("values_milli", ()),
+        metric["target_milli"],
+        inputs["current_replicas"],
+        _ready(inputs),
+        tolerance_of(inputs["config"]),
+    )
+
+
+def _external_average_value(inputs: Inputs) -> Proposal | None:
+    metric = inputs["metric"]
+    return external_average_value(
+        metric.get("values_milli", ()),
+        metric["target_milli"],
+        inputs["status_replicas"],
+        tolerance_of(inputs["config"]),
+    )
+
+
+def _object_value(inputs: Inputs) -> Proposal:
+    metric = inputs["metric"]
+    return object_value(
+        metric["value_milli"],
+        metric["target_milli"],
+        inputs["current_replicas"],
+        _ready(inputs),
+        tolerance_of(inputs["config"]),
+    )
+
+
+def _object_average_value(inputs: Inputs) -> Proposal:
+    metric = inputs["metric"]
+    return object_average_value(
+        metric["value_milli"],
+        metric["target_milli"],
+        inputs["status_replicas"],
+        tolerance_of(inputs["config"]),
+    )
+
+
+def rules_of(rules: Inputs | None) -> ScalingRules:
+    """One direction, with nothing filled in."""
+    rules = rules or {}
+    return ScalingRules(
+        stabilization_window_s=rules.get("stabilization_window_s") or 0,
+        select_policy=SelectPolicy(rules.get("select_policy") or "Max"),
+        policies=tuple(
+            ScalingPolicy(
+                type=PolicyType(policy["type"]), value=policy["value"], period_s=policy["period_s"]
+            )
+            for policy in rules.get("policies") or ()
+        ),
+    )
+
+
+def events_of(events: Sequence[Inputs] | None, now: float = NOW) -> tuple[ScaleChange, ...]:
+    return tuple(
+        ScaleChange(change=event["change"], at=now - event["age_s"]) for event in events or ()
+    )
+
+
+def history_of(given: Sequence[Inputs] | None, now: float = NOW) -> tuple[RecommendationRun, ...]:
+    """The recommendations, oldest first."""
+    aged = sorted(given or (), key=lambda one: -one["age_s"])
+    return tuple(entry(one["replicas"], now - one["age_s"]) for one in aged)
+
+
+def _limited(limited: Limited) -> Answer:
+    return {"replicas": limited.replicas, "reason": limited.reason.value}
+
+
+def _behavior_rate_limit(inputs: Inputs) -> Answer:
+    behavior = inputs["behavior_effective"]
+    return _limited(
+        limit_change(
+            inputs["current_replicas"],
+            inputs["desired_replicas"],
+            low=inputs["min_replicas"],
+            high=inputs["max_replicas"],
+            behavior=Behavior(
+                scale_up=rules_of(behavior["scale_up"]), scale_down=rules_of(behavior["scale_down"])
+            ),
+            added=events_of(inputs.get("scale_up_events")),
+            removed=events_of(inputs.get("scale_down_events")),
+            now=NOW,
+        )
+    )
+
+
+def clamp_by(inputs: Inputs, factor: int, minimum: int) -> Answer:
+    """The answer with this limit on growth without `behavior`."""
+    return _limited(
+        clamp_without_behavior(
+            inputs["current_replicas"],
+            inputs["desired_replicas"],
+            inputs["min_replicas"],
+            inputs["max_replicas"],
+            factor=factor,
+            minimum=minimum,
+        )
+    )
+
+
+def _clamp_without_behavior(inputs: Inputs) -> Answer:
+    return clamp_by(inputs, inputs["scale_up_limit_factor"], inputs["scale_up_limit_minimum"])
+
+
+def _stabilize_with_behavior(inputs: Inputs) -> Answer:
+    windows = Behavior(
+        scale_up=ScalingRules(stabilization_window_s=inputs["scale_up_window_s"]),
+        scale_down=ScalingRules(stabilization_window_s=inputs["scale_down_window_s"]),
+    )
+    log = history_of(inputs["recommendations"])
+    current, desired = inputs["current_replicas"], inputs["desired_replicas"]
+    return {"stabilized_replicas": stabilize(current, desired, log, windows, NOW)}
+
+
+def _stabilize_without_behavior(inputs: Inputs) -> Answer:
+    window_s, desired = inputs["downscale_stabilization_s"], inputs["desired_replicas"]
+    log = history_of(inputs["recommendations"])
+    return {"stabilized_replicas": stabilize_down(desired, log, window_s, NOW)}
+
+
+def _scale_event_log(inputs: Inputs) -> Answer:
+    """Only what still counts is compared: an outdated event is a free slot there, dropped here."""
+    events = events_of(inputs["events"])
+    after = events
+    if inputs["rules"] is not None:  # the HPA keeps no log for a target without `behavior`
+        change = abs(inputs["new_replicas"] - inputs["previous_replicas"])
+        after = record_change(events, change, NOW, longest_period_s(rules_of(inputs["rules"])))
+    return {
+        "change_in_period_before_store": changed_within(events, inputs["query_period_s"], NOW),
+        "events_after_store": sorted(event.change for event in after),
+    }
+
+
+def _written_rules(rules: Inputs | None, default: ScalingRules) -> ScalingRules:
     """One direction as it is written; what is left out is the HPA's default."""
     if rules is None:
         return default
     window_s = rules.get("stabilization_window_s")
-    policies = rules.get("policies")
+    own = rules_of(rules)
     return ScalingRules(
         stabilization_window_s=default.stabilization_window_s if window_s is None else window_s,
-        select_policy=SelectPolicy(rules.get("select_policy") or "Max"),
-        policies=tuple(
-            ScalingPolicy(
-                type=PolicyType(one["type"]), value=one["value"], period_s=one["period_s"]
-            )
-            for one in policies
-        )
-        if policies
-        else default.policies,
+        select_policy=own.select_policy,
+        policies=own.policies or default.policies,
     )
 
 
@@ -254,8 +427,8 @@ def behavior_of(behavior: Inputs | None, downscale_window_s: int) -> Behavior | 
         return None
     default = hpa_defaults(downscale_window_s)
     return Behavior(
-        scale_up=rules_of(behavior.get("scale_up"), default.scale_up),
-        scale_down=rules_of(behavior.get("scale_down"), default.scale_down),
+        scale_up=_written_rules(behavior.get("scale_up"), default.scale_up),
+        scale_down=_written_rules(behavior.get("scale_down"), default.scale_down),
     )
 
 
@@ -271,7 +444,7 @@ def _resource_target(metric: Inputs) -> UtilizationTarget | AverageValueTarget:
     return AverageValueTarget(milli=metric["target_milli"])
 
 
-def metric_of(metric: Inputs) -> MetricSpec:
+def metric_of(metric: Inputs) -> MetricSpec | UnknownMetric:
     name = metric.get("name") or ""
     match metric["source"]:
         case "external":
@@ -312,26 +485,10 @@ def reading_of(metric: Inputs, now: float) -> Reading[MetricValue]:
 
 def memory_of(inputs: Inputs) -> HpaMemory:
     history, now = inputs.get("recommendation_history"), inputs["now"]
-    runs = None
-    if history is not None:
-        aged = sorted(history, key=lambda one: -one["age_s"])
-        runs = tuple(
-            RecommendationRun(
-                replicas=one["replicas"], first_at=now - one["age_s"], last_at=now - one["age_s"]
-            )
-            for one in aged
-        )
     return HpaMemory(
-        recommendations=runs,
-        scaled_up=_events(inputs, "scale_up_events"),
-        scaled_down=_events(inputs, "scale_down_events"),
-    )
-
-
-def _events(inputs: Inputs, key: str) -> tuple[ScaleChange, ...]:
-    return tuple(
-        ScaleChange(change=event["change"], at=inputs["now"] - event["age_s"])
-        for event in inputs.get(key) or ()
+        recommendations=None if history is None else history_of(history, now),
+        scaled_up=events_of(inputs.get("scale_up_events"), now),
+        scaled_down=events_of(inputs.get("scale_down_events"), now),
     )
 
 
@@ -365,31 +522,30 @@ def settings_of(config: Inputs) -> Settings:
     )
 
 
-def _pass(inputs: Inputs, spec: Spec, settings: Settings) -> Outcome:
-    now = inputs["now"]
-    done = reconcile(spec, scale_of(inputs), memory_of(inputs), settings, now)
-    return settle(done, spec, now, written=not inputs["target"].get("update_error"))
-
-
 def min_of(hpa: Inputs) -> int:
     """spec.minReplicas, 1 where it is not said (pkg/apis/autoscaling/v2/defaults.go)."""
     low = hpa.get("min_replicas")
     return 1 if low is None else int(low)
 
 
-def _reconcile(inputs: Inputs) -> Answer:
-    hpa, settings = inputs["hpa"], settings_of(inputs["config"])
+def reconciled(inputs: Inputs, settings: Settings) -> Outcome:
+    """One whole pass by these settings."""
+    hpa, now = inputs["hpa"], inputs["now"]
     spec = Spec(
         min=min_of(hpa),
         max=hpa["max_replicas"],
         metrics=tuple(
-            MeasuredMetric(spec=metric_of(metric), reading=reading_of(metric, inputs["now"]))
-            for metric in hpa["metrics"]
+            ReadMetric(metric_of(metric), reading_of(metric, now)) for metric in hpa["metrics"]
         ),
-        behavior=behavior_of(hpa.get("behavior"), inputs["config"]["downscale_stabilization_s"]),
+        behavior=behavior_of(hpa.get("behavior"), int(settings.downscale_window_s)),
     )
-    outcome = _pass(inputs, spec, settings)
-    again = _pass(inputs, spec, settings)
+    done = reconcile(spec, scale_of(inputs), memory_of(inputs), settings, now)
+    return settle(done, spec, now, written=not inputs["target"].get("update_error"))
+
+
+def _reconcile(inputs: Inputs) -> Answer:
+    settings = settings_of(inputs["config"])
+    outcome, again = reconciled(inputs, settings), reconciled(inputs, settings)
     percents = [one.percent for one in outcome.statuses if one.percent is not None]
     current = inputs["target"]["spec_replicas"]
     return {
@@ -411,10 +567,19 @@ def _reconcile(inputs: Inputs) -> Answer:
 
 
 HPA_ANSWERS: Mapping[str, Callable[[Inputs], Answer]] = {
-    "resource_utilization": _resource_utilization,
-    "resource_average_value": _pods_average_value,
-    "pods_average_value": _pods_average_value,
+    "resource_utilization": _by_its_own_settings(resource_utilization_by),
+    "resource_average_value": _by_its_own_settings(pods_average_value_by),
+    "pods_average_value": _by_its_own_settings(pods_average_value_by),
     "pod_grouping": _pod_grouping,
     "pod_requests": _pod_requests,
+    "external_value": _proposed(_external_value),
+    "external_average_value": _proposed(_external_average_value),
+    "object_value": _proposed(_object_value),
+    "object_average_value": _proposed(_object_average_value),
+    "behavior_rate_limit": _behavior_rate_limit,
+    "clamp_without_behavior": _clamp_without_behavior,
+    "stabilize_with_behavior": _stabilize_with_behavior,
+    "stabilize_without_behavior": _stabilize_without_behavior,
+    "scale_event_log": _scale_event_log,
     "reconcile": _reconcile,
 }

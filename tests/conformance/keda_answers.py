@@ -1,20 +1,10 @@
-"""How agentdash answers the cases of KEDA: its loop, its fallback, its scaling modifiers."""
+"""Cases of KEDA, answered by the reference: its loop, its fallback, its scaling modifiers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from controller.planning.keda import (
-    Condition,
-    LoopView,
-    ScaledObject,
-    decide,
-    mirror_hpa,
-    triggers_activity,
-)
-from controller.planning.modifiers import COMPOSITE, UnnamedTriggerError, composite_milli, pair
-
+from conformance.statement import NOW, Answer, Inputs
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -23,22 +13,28 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.metrics.fallback import (
+from controller.planning.demand.metrics.formula import compile_formula
+from reference.fallback import (
+    FormulaTarget,
     Health,
     HealthStatus,
-    Modifiers,
     Situation,
     supply,
     trigger_is_nil,
 )
-from controller.planning.demand.metrics.formula import compile_formula
+from reference.keda import (
+    DEFAULT_COOLDOWN_S,
+    Condition,
+    LoopView,
+    ScaledObject,
+    decide,
+    mirror_hpa,
+    triggers_activity,
+)
+from reference.modifiers import COMPOSITE, UnnamedTriggerError, composite_milli, pair
 
-Inputs = Mapping[str, Any]
-Answer = Mapping[str, Any]
-NOW = 100_000.0
 
-
-def _fallback(given: Inputs | None) -> Fallback | None:
+def fallback_of(given: Inputs | None) -> Fallback | None:
     if given is None:
         return None
     return Fallback(
@@ -75,11 +71,10 @@ def _scaledobject_decision(inputs: Inputs) -> Answer:
     cooldown_s = given["cooldown_s"]
     spec = ScaledObject(
         min=given["min_replicas"],
-        max=given["max_replicas"],
         idle=given["idle_replicas"],
-        cooldown_s=300 if cooldown_s is None else cooldown_s,
+        cooldown_s=DEFAULT_COOLDOWN_S if cooldown_s is None else cooldown_s,
         initial_cooldown_s=given["initial_cooldown_s"] or 0,
-        fallback=_fallback(given["fallback"]),
+        fallback=fallback_of(given["fallback"]),
     )
     view = LoopView(
         replicas=inputs["current_replicas"],
@@ -93,8 +88,8 @@ def _scaledobject_decision(inputs: Inputs) -> Answer:
     found = decide(spec, view, NOW)
     return {
         "replicas_written": found.write,
-        "pause_replicas_returned": None,  # a round has no such number: the reconciler asks for it
-        # a condition that is left alone is as every case begins
+        "pause_replicas_returned": None,  # the object's reconciler asks for it, not the loop
+        # a condition that stays as it was is the one that every case begins with
         "ready": _shown(found.ready) or {"status": "True"},
         "active": _shown(found.active) or {"status": "Unknown"},
         "paused": _shown(found.paused) or {"status": "False"},
@@ -146,7 +141,7 @@ def _situation(inputs: Inputs) -> Situation:
         others={name: health for name, health in others.items() if health is not None},
         modifiers=None
         if modifiers is None
-        else Modifiers(
+        else FormulaTarget(
             target=str(modifiers["target"]), is_average=modifiers.get("metric_type") != "Value"
         ),
     )
@@ -156,7 +151,7 @@ def _fallback_metric(inputs: Inputs) -> Answer:
     error = inputs.get("scaler_error")
     read = error if error is not None else round(inputs["scaler_value"] * 1000)
     found = supply(
-        read, _fallback(inputs["fallback"]), _health(inputs["health"]), _situation(inputs)
+        read, fallback_of(inputs["fallback"]), _health(inputs["health"]), _situation(inputs)
     )
     health = found.health or _health(inputs["health"])
     return {
@@ -171,7 +166,7 @@ def _fallback_metric(inputs: Inputs) -> Answer:
 
 
 def _modifier_trigger_value(inputs: Inputs) -> Answer:
-    is_nil = trigger_is_nil(_fallback(inputs["fallback"]), inputs["failures"])
+    is_nil = trigger_is_nil(fallback_of(inputs["fallback"]), inputs["failures"])
     return {"value": None if is_nil else inputs["metric_value"]}
 
 

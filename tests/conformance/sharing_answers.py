@@ -1,5 +1,7 @@
-"""How agentdash answers the cases of sharing: one function per kind. A key that no function reads
-is an error, so that nothing a case says is passed over.
+"""Cases of sharing, answered by the reference. A key that is not read is an error, so that nothing
+that a case says is ignored.
+
+`allocate` is answered by the product's own division, stated by pools' names.
 """
 
 from __future__ import annotations
@@ -7,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from math import floor
+from typing import Any, NamedTuple
 
 import pytest
-from controller.planning.native_demand import MeasuredWork, replicas_for
 
+from conformance.statement import Answer
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.limit.poisson import buffered, warm_spares
-from controller.planning.share.budget import TokenUse, budget_ceiling, budget_status
-from controller.planning.share.rates import CallRate, RateLimit, calls_per_minute, rate_cap
-from controller.planning.step.room import Position, step
+from reference.budget import TokenUse, budget_ceiling, budget_status
+from reference.native_demand import MeasuredWork, replicas_for
+from reference.rates import CallRate, RateLimit, calls_per_minute, rate_cap
+from reference.steps import Position, step
+from reference.warm import buffered, warm_spares
 from support.sharing import Ceiling, Claim, Row, SharingPolicy, allocate
 
-Answer = Mapping[str, Any]
 FAIR = {"slots", "cpu", "memory"}
+UNLIMITED = 10**9
 PACING = {"hard_only": "never", "pace": "on_warning", "pace_always": "always"}
 
 
 class Given:
-    """A case's inputs that remembers what was read."""
+    """A case's inputs, which notes what was read of them."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self._left = dict(inputs)
@@ -48,7 +52,7 @@ class Given:
         return Fraction(Decimal(repr(value))) if isinstance(value, float) else value
 
     def finish(self) -> None:
-        assert not self._left, f"nobody read {sorted(self._left)}"
+        assert not self._left, f"not read: {sorted(self._left)}"
 
 
 def _amounts(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _claim(inputs: Mapping[str, Any], *, slots: bool, weights: dict[str, Any]) -
     pool = given.take("id")
     weight = given.number("weight", default=1)
     tenant = given.take("tenant")
-    if tenant is None:  # a pool by itself is its own tenant, and its weight is the tenant's
+    if tenant is None:  # a pool without a tenant is its own, and its weight is the tenant's
         tenant = pool
         weights[pool] = weight
     uses = _amounts(given.take("uses", default={}))
@@ -131,7 +135,22 @@ def _policy(inputs: Mapping[str, Any]) -> SharingPolicy:
     return policy
 
 
-def _allocate(inputs: Mapping[str, Any]) -> Answer:
+class Sharing(NamedTuple):
+    """What is shared, by whom, and how shares are counted."""
+
+    claims: tuple[Claim, ...]
+    rows: tuple[Row, ...]
+    weights: dict[str, Any]
+    policy: SharingPolicy
+
+    def allocated(self, policy: SharingPolicy) -> dict[str, int]:
+        """What each pool gets under this policy."""
+        result = allocate(self.claims, self.rows, self.weights, policy)
+        return {pool: allotment.replicas for pool, allotment in result.items()}
+
+
+def sharing_of(inputs: Mapping[str, Any]) -> Sharing:
+    """A case of `allocate`."""
     given, weights = Given(inputs), dict[str, Any]()
     rows = _rows(given)
     slots = any(row.name == "slots" for row in rows)
@@ -139,17 +158,41 @@ def _allocate(inputs: Mapping[str, Any]) -> Answer:
     _tenants(given, weights)
     policy = _policy(given.take("policy", default={}))
     given.finish()
-    result = allocate(claims, rows, weights, policy)
-    return {"alloc": {pool: allotment.replicas for pool, allotment in result.items()}}
+    return Sharing(tuple(claims), tuple(rows), weights, policy)
+
+
+def _allocate(inputs: Mapping[str, Any]) -> Answer:
+    sharing = sharing_of(inputs)
+    return {"alloc": sharing.allocated(sharing.policy)}
+
+
+class Steps(NamedTuple):
+    """Pools on their way, the places there are, and the weights of tenants."""
+
+    positions: tuple[Position, ...]
+    room: int
+    weights: dict[str, Any]
+
+
+def steps_of(inputs: Mapping[str, Any]) -> Steps:
+    """A case of `step`: every replica takes one unit of each row."""
+    given, weights = Given(inputs), dict[str, Any]()
+    room = min((row.capacity for row in _rows(given)), default=UNLIMITED)
+    positions = _positions(given, weights)
+    given.finish()
+    return Steps(tuple(positions), floor(room), weights)
 
 
 def _step(inputs: Mapping[str, Any]) -> Answer:
-    given = Given(inputs)
-    rows = _rows(given)
+    found = step(*steps_of(inputs))
+    return {"pools": {name: one._asdict() for name, one in found.items()}}
+
+
+def _positions(given: Given, weights: dict[str, Any]) -> list[Position]:
+    """The pools of a step; `weights` gets those of tenants."""
     positions = []
-    weights: dict[str, Any] = {}
-    for inputs_of_pool in given.take("pools"):
-        pool = Given(inputs_of_pool)
+    for inputs in given.take("pools"):
+        pool = Given(inputs)
         name, weight = pool.take("id"), pool.number("weight", default=1)
         tenant = pool.take("tenant", default=name)
         if tenant == name:
@@ -166,26 +209,22 @@ def _step(inputs: Mapping[str, Any]) -> Answer:
                 max_up=pool.take("max_up"),
                 tier=pool.take("tier", default=0),
                 weight=weight,
-                uses={row.name: 1 for row in rows},
             )
         )
         pool.finish()
-    given.finish()
-    steps = step(positions, rows, weights)
-    return {
-        "pools": {
-            name: {
-                "next": one.next,
-                "add": one.add,
-                "remove": one.remove,
-                "drain": one.drain,
-            }
-            for name, one in steps.items()
-        }
-    }
+    return positions
 
 
-def _demand(inputs: Mapping[str, Any]) -> Answer:
+class Demanded(NamedTuple):
+    """Work, the demand before, and how near a new demand must be to be ignored."""
+
+    work: MeasuredWork
+    previous: int | None
+    tolerance: Any
+
+
+def demand_of(inputs: Mapping[str, Any]) -> Demanded:
+    """A case of `demand`."""
     given = Given(inputs)
     work = MeasuredWork(
         rate_per_s=given.number("rate_per_s"),
@@ -201,10 +240,23 @@ def _demand(inputs: Mapping[str, Any]) -> Answer:
     previous = given.take("previous", "previous_demand")
     tolerance = given.number("tolerance", default=Fraction(1, 10))
     given.finish()
-    return {"demand": replicas_for(work, previous, tolerance)}
+    return Demanded(work, previous, tolerance)
 
 
-def _rate_cap(inputs: Mapping[str, Any]) -> Answer:
+def _demand(inputs: Mapping[str, Any]) -> Answer:
+    return {"demand": replicas_for(*demand_of(inputs))}
+
+
+class Rated(NamedTuple):
+    """A key's limits, what one replica draws on them, and the part that feeds one more replica."""
+
+    limit: RateLimit
+    replica: CallRate
+    theta: Any
+
+
+def rated_of(inputs: Mapping[str, Any]) -> Rated:
+    """A case of `rate_cap`."""
     given = Given(inputs)
     limit = RateLimit(
         requests_per_minute=given.number("rpm", default=None),
@@ -225,12 +277,26 @@ def _rate_cap(inputs: Mapping[str, Any]) -> Answer:
         output_tokens=given.number("output_tokens_per_min"),
         slots=slots,
     )
-    cap = rate_cap(limit, replica, given.number("theta", default=Fraction(1, 2)))
+    theta = given.number("theta", default=Fraction(1, 2))
     given.finish()
+    return Rated(limit, replica, theta)
+
+
+def _rate_cap(inputs: Mapping[str, Any]) -> Answer:
+    cap = rate_cap(*rated_of(inputs))
     return {"cap": None, "by": None} if cap is None else {"cap": cap.replicas, "by": cap.by}
 
 
-def _budget(inputs: Mapping[str, Any]) -> Answer:
+class Budgeted(NamedTuple):
+    """A budget, what was used of it, and what one replica uses per minute."""
+
+    budget: Budget
+    use: TokenUse
+    replica_burn: Any
+
+
+def budgeted_of(inputs: Mapping[str, Any]) -> Budgeted:
+    """A case of `budget`."""
     given = Given(inputs)
     mode = given.take("mode", "pacing", default="on_warning")
     budget = Budget(
@@ -240,21 +306,24 @@ def _budget(inputs: Mapping[str, Any]) -> Answer:
         pacing=Pacing(PACING.get(mode, mode)),
         burst=given.number("burst", default=1),
     )
-    status = budget_status(
-        budget,
-        TokenUse(
-            used=given.number("used"),
-            reserved=given.number("reserved"),
-            burn_per_minute=given.number("burn_per_min"),
-            minutes_to_reset=given.number("minutes_to_reset"),
-            period_minutes=given.number("period_minutes", default=1440),
-        ),
+    use = TokenUse(
+        used=given.number("used"),
+        reserved=given.number("reserved"),
+        burn_per_minute=given.number("burn_per_min"),
+        minutes_to_reset=given.number("minutes_to_reset"),
+        period_minutes=given.number("period_minutes", default=1440),
     )
-    ceiling = budget_ceiling(status, given.number("worker_tokens_per_min", default=None))
+    burn = given.number("worker_tokens_per_min", default=None)
     given.finish()
+    return Budgeted(budget, use, burn)
+
+
+def _budget(inputs: Mapping[str, Any]) -> Answer:
+    budget, use, burn = budgeted_of(inputs)
+    status = budget_status(budget, use)
     return {
         "state": status.state.value,
-        "cap": ceiling,
+        "cap": budget_ceiling(status, burn),
         "exhausted_in_min": _as_printed(status.exhausted_in),
         "before_reset": status.before_reset,
         "burn_ratio": _as_printed(status.burn_ratio),

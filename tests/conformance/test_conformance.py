@@ -1,48 +1,130 @@
-"""The HPA and KEDA, case by case. AGENTDASH_CONFORMANCE names another folder of cases."""
+"""The HPA, KEDA and the sharing of what is scarce, case by case.
+
+Each case that can be stated as a fleet, an observation, intents and a memory is answered by the
+planner, where its plan shows what the case asks for. The others are in `BY_REFERENCE`, with the
+reason; they are answered by the reference alone.
+AGENTDASH_CONFORMANCE names another folder of cases.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Final
 
 import pytest
 
+from conformance import hpa_statements, keda_statements, sharing_statements
 from conformance.agreement import agrees
 from conformance.answers import ANSWERS, DIVERGENCES, expected_of
+from conformance.cases import BY_PLAN, CASES_HERE, FOLDER, UNKNOWN_TYPE, Case, counted, load, stated
+from conformance.statement import Answer, NotStatable, planned
+from conformance.statements import STATEMENTS
 
-FOLDER = Path(os.environ.get("AGENTDASH_CONFORMANCE") or Path(__file__).parent / "cases")
+CASES: Final = load(FOLDER)
+EACH: Final = [pytest.param(case, id=case.name) for case in CASES]
+STATABLE: Final = [
+    pytest.param(case, id=case.name) for case in CASES if not isinstance(stated(case), NotStatable)
+]
+
+BY_REFERENCE: Final[Mapping[str, Mapping[str, int]]] = {
+    "allocate": {
+        (
+            "agentdash gives each tenant one replica first, counts whole shares, and reserves none"
+        ): 2,
+    },
+    "clamp_without_behavior": {
+        "its size is out of bounds, where the HPA asks no window and no rate": 1,
+        "the step between zero and one is KEDA's (divergence: HPA to and from zero)": 1,
+    },
+    "demand": {
+        "rule native learns arrivals and task times; it has no such formula": 1,
+    },
+    "fallback_metric": {
+        (
+            "the fleet file's reader refuses it: pools[0].fallback.failureThreshold: must"
+            " be at least 0, not the number -3"
+        ): 1,
+    },
+    "hpa_health_mirror": {
+        "it is a condition of KEDA's object: a plan has reasons instead": 3,
+    },
+    "modifier_pairing": {
+        "it is a check of names, which the fleet file's reader does": 1,
+    },
+    "pod_grouping": {
+        "it is a part of a metric's arithmetic that no decision shows": 3,
+    },
+    "pod_requests": {
+        "it is a part of a metric's arithmetic that no decision shows": 4,
+    },
+    "reconcile": {
+        "the step between zero and one is KEDA's (divergence: HPA to and from zero)": 3,
+    },
+    "resource_utilization": {
+        "it depends on flags of the controller manager that agentdash does not read": 2,
+    },
+    "scale_event_log": {
+        "it is a log that a plan remembers, which no decision shows": 5,
+    },
+    "scaledobject_decision": {
+        "in the same plan the HPA's part acts as well (divergence: KEDA and the HPA as one)": 1,
+        (
+            "the plan writes the paused size, which KEDA leaves to its reconciler "
+            "(divergence: KEDA and the HPA as one)"
+        ): 1,
+    },
+    "triggers_activity": {
+        "it is KEDA's memory of each trigger's activity: a plan looks at all of them": 6,
+    },
+    "warm": {
+        "there are no spares in percent of the size to come": 1,
+    },
+}
+"""For each type the cases of this folder that are not stated, by the reason."""
 
 
-def kind_of(case: dict[str, Any]) -> str:
-    return str(case.get("type") or case.get("kind"))
+def compare(case: Case, answer: Answer, *, wanted: Mapping[str, object]) -> None:
+    for key, value in wanted.items():
+        assert agrees(key, value, answer), f"{key}: {value} expected of {answer}"
 
 
-def load(folder: Path) -> list[Any]:
-    """One parameter for each case of each file."""
-    found = []
-    for file in sorted(folder.glob("*.json")):
-        for case in json.loads(file.read_text("utf-8"))["cases"]:
-            name = case.get("name") or case.get("id")
-            found.append(pytest.param(case, id=f"{file.stem}-{name}"))
-    return found
+@pytest.mark.parametrize("case", EACH)
+def test_the_reference_answers_as_the_original(case: Case) -> None:
+    if case.kind not in ANSWERS:
+        assert case.kind in STATEMENTS, f"{UNKNOWN_TYPE}: {case.kind}"
+        assert not isinstance(stated(case), NotStatable), "neither the planner nor a reference"
+        return
+    answer = ANSWERS[case.kind](case.inputs)
+    compare(case, answer, wanted=expected_of(case.kind, case.expected))
 
 
-CASES = load(FOLDER)
+@pytest.mark.parametrize("case", STATABLE)
+def test_the_plan_answers_as_the_original(case: Case) -> None:
+    given = stated(case)
+    assert not isinstance(given, NotStatable)
+    answer = STATEMENTS[case.kind].read(case.inputs, planned(given))
+    expected = expected_of(case.kind, case.expected)
+    shown = {key: value for key, value in expected.items() if shows(answer, key)}
+    assert shown, f"the plan shows nothing of {sorted(expected)}: {answer}"
+    compare(case, answer, wanted=shown)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_answer_is_the_one_of_the_original(case: dict[str, Any]) -> None:
-    kind = kind_of(case)
-    assert kind in ANSWERS, f"nobody has said how to answer a case of type {kind}"
-    answer = ANSWERS[kind](case.get("inputs", case.get("input")))
-    for key, wanted in expected_of(kind, case.get("expected", case.get("expect"))).items():
-        assert agrees(key, wanted, answer), f"{key}: {wanted} expected of {answer}"
+def shows(answer: Answer, key: str) -> bool:
+    return ("error" if key == "error_contains" else key) in answer
 
 
 def test_there_are_cases() -> None:
     assert CASES, f"no case in {FOLDER}"
+
+
+@pytest.mark.skipif(FOLDER != CASES_HERE, reason="the table is about the cases that are kept here")
+def test_each_case_that_is_not_stated_has_its_reason_in_the_table() -> None:
+    found = {
+        kind: {reason: count for reason, count in reasons.items() if reason != BY_PLAN}
+        for kind, reasons in counted(CASES).items()
+    }
+    assert {kind: reasons for kind, reasons in found.items() if reasons} == BY_REFERENCE
 
 
 def test_every_divergence_says_what_and_why_and_concerns_types_that_are_answered() -> None:
@@ -50,4 +132,31 @@ def test_every_divergence_says_what_and_why_and_concerns_types_that_are_answered
     for divergence in DIVERGENCES:
         assert divergence.what
         assert divergence.why
-        assert {kind for kind, _ in divergence.uncompared} <= ANSWERS.keys()
+        assert {kind for kind, _ in divergence.uncompared} <= STATEMENTS.keys()
+
+
+def test_every_divergence_that_a_reason_names_is_in_the_table() -> None:
+    reasons = [
+        value
+        for module in (hpa_statements, keda_statements, sharing_statements)
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str)
+    ]
+    named = {name for reason in reasons for name in re.findall(r"\(divergence: (.*)\)", reason)}
+    assert named
+    assert named <= {divergence.rule for divergence in DIVERGENCES}
+
+
+def test_a_case_of_an_unknown_type_is_not_left_out() -> None:
+    case = Case(name="held", kind="telepathy", inputs={}, expected={"replicas": 1})
+    assert counted([case]) == {"telepathy": {UNKNOWN_TYPE: 1}}
+    with pytest.raises(AssertionError, match="no statement is written for this type: telepathy"):
+        test_the_reference_answers_as_the_original(case)
+
+
+def test_a_case_that_cannot_be_read_is_not_left_out() -> None:
+    case = Case(name="held", kind="step", inputs={"places": 3}, expected={"pools": {}})
+    [reason] = counted([case])["step"]
+    assert reason.startswith("the runner cannot read this case: ")
+    with pytest.raises(TypeError):
+        test_the_reference_answers_as_the_original(case)

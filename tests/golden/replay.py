@@ -48,7 +48,9 @@ def replayed(fleet: Fleet, ticks: list[Tick]) -> Iterator[str]:
         memory = memory if tick.memory is None else tick.memory
         intents = tick.intents or Intents()
         decided, memory = plan(tick.observation, fleet, intents, memory, tick.now)
-        pools = tuple(pool_report(pool, decided.decisions[pool.key]) for pool in fleet.pools)
+        pools = tuple(
+            pool_report(pool, decided.decisions[pool.key], decided.at) for pool in fleet.pools
+        )
         yield encode_report(plan_report(decided.at, pools))
 
 

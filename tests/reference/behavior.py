@@ -16,6 +16,9 @@ from controller.model.memory import RecommendationRun, ScaleChange
 
 REPLICAS_LIMIT: Final = 2**31 - 1
 
+Log = tuple[RecommendationRun, ...]
+"""An HPA's log of recommendations: one entry for each pass, given at `last_at`."""
+
 
 class LimitReason(StrEnum):
     """What changed a number, as the condition ScalingLimited spells it."""
@@ -47,36 +50,41 @@ def hpa_defaults(downscale_window_s: int = 300) -> Behavior:
     )
 
 
+def entry(replicas: int, at: float) -> RecommendationRun:
+    """One recommendation in the log."""
+    return RecommendationRun(replicas=replicas, first_at=at, last_at=at)
+
+
+def logged(log: Log, replicas: int, now: float, window_s: float) -> Log:
+    """The log with one more recommendation, without those that are older than every window."""
+    return (*(one for one in log if _given_at(one) >= now - window_s), entry(replicas, now))
+
+
 def stabilize(
     current: int,
     desired: int,
-    history: Sequence[RecommendationRun],
+    log: Sequence[RecommendationRun],
     behavior: Behavior,
     now: float,
 ) -> int:
     """The current size, raised to the lowest recommendation of the upward window and lowered to the
     highest of the downward one; `desired` belongs to both (stabilizeRecommendationWithBehaviors).
     """
-    up = down = desired
     up_cutoff = now - behavior.scale_up.stabilization_window_s
     down_cutoff = now - behavior.scale_down.stabilization_window_s
-    for run in history:
-        replicas, last_at = run.replicas, run.last_at
-        if replicas < up and last_at > up_cutoff:
-            up = replicas
-        elif replicas > down and last_at > down_cutoff:
-            down = replicas
-    return min(max(current, up), down)
+    lowest = min([desired, *(one.replicas for one in log if _given_at(one) > up_cutoff)])
+    highest = max([desired, *(one.replicas for one in log if _given_at(one) > down_cutoff)])
+    return min(max(current, lowest), highest)
 
 
 def stabilize_down(
-    desired: int, history: Sequence[RecommendationRun], window_s: float, now: float
+    desired: int, log: Sequence[RecommendationRun], window_s: float, now: float
 ) -> int:
     """Without `behavior` there is one window: the highest recommendation in it, one that is exactly
     as old as the window included (stabilizeRecommendation).
     """
     cutoff = now - window_s
-    return max([desired, *(run.replicas for run in history if run.last_at >= cutoff)])
+    return max([desired, *(one.replicas for one in log if _given_at(one) >= cutoff)])
 
 
 def clamp_without_behavior(
@@ -127,14 +135,12 @@ def limit_change(
 
 def changed_within(events: Sequence[ScaleChange], period_s: float, now: float) -> int:
     """Replicas changed by events strictly newer than one period (getReplicasChangePerPeriod)."""
-    if not events:
-        return 0  # nearly always
     cutoff = now - period_s
     return sum(event.change for event in events if event.at > cutoff)
 
 
 def longest_period_s(rules: ScalingRules) -> int:
-    """How long an event of these rules can count; 0 without policies."""
+    """How long an event can count for these rules; 0 without policies."""
     return max((policy.period_s for policy in rules.policies), default=0)
 
 
@@ -152,6 +158,10 @@ def record_change(
     cutoff = at - keep_s
     kept = tuple(event for event in events if event.at >= cutoff)
     return (*kept, ScaleChange(change=change, at=at))
+
+
+def _given_at(one: RecommendationRun) -> float:
+    return one.first_at if one.last_at is None else one.last_at
 
 
 def _up_limit(

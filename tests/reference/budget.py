@@ -1,7 +1,5 @@
-"""A tenant's tokens per day: where it stands, how fast it may go on, and what that allows.
-
-Pacing throttles before the cap, so that the budget lasts until its reset; the cap itself takes the
-target to zero and lets busy replicas finish. Numbers are exact; times are minutes.
+"""A tenant's tokens per day: where it stands, how fast it may go on, and what that allows the
+tenant's only pool. Numbers are exact; times are minutes.
 """
 
 from __future__ import annotations
@@ -10,11 +8,10 @@ from enum import StrEnum
 from fractions import Fraction
 from math import floor
 
-from controller.model.decision import Bound
 from controller.model.scarcity import Budget, Pacing
 from controller.model.value import Value
 from controller.planning.allocation.exact import exact
-from support.sharing import Amount, AmountError, Row
+from support.sharing import Amount, AmountError
 
 
 class BudgetState(StrEnum):
@@ -26,7 +23,9 @@ class BudgetState(StrEnum):
 
 
 class TokenUse(Value):
-    """What was used of it: settled, `reserved` by running jobs, burnt a minute; and the period."""
+    """What was used of it: settled, `reserved` by running tasks, burnt per minute; and how long the
+    period is and has left.
+    """
 
     used: Amount
     reserved: Amount = 0
@@ -38,31 +37,19 @@ class TokenUse(Value):
 class BudgetStatus(Value):
     """Where a budget stands.
 
-    `gone` is the part of the day's tokens that is used or reserved. `pace` in tokens per minute
-    lasts until the reset; None at the reset itself. `limit` is the pace the tenant is held to, 0 if
-    it is stopped, None if it is not held. `exhausted_in` minutes at today's burn, None if nothing
-    burns, is `early` minutes before the reset, None if it is after it. `burn_ratio`: part used by
-    part of the period gone by.
+    - `pace`: tokens per minute that last until the reset; None at the reset itself.
+    - `limit`: the pace that the tenant is held to; 0 if it is stopped, None if it is not held.
+    - `exhausted_in`: minutes until nothing is left at the present burn, None if nothing burns.
+    - `before_reset`: whether that is before the reset.
+    - `burn_ratio`: the part that is used by the part of the period that has passed.
     """
 
     state: BudgetState
-    rest: Fraction
-    gone: Fraction
     pace: Fraction | None
     limit: Fraction | None
     exhausted_in: Fraction | None
-    early: Fraction | None
+    before_reset: bool
     burn_ratio: Fraction | None
-
-    @property
-    def before_reset(self) -> bool:
-        """Whether it will be empty before its reset."""
-        return self.early is not None
-
-    @property
-    def alarming(self) -> bool:
-        """Ahead of the clock and empty before the reset; a percentage alone alarms nobody."""
-        return self.before_reset and self.burn_ratio is not None and self.burn_ratio > 1
 
 
 def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
@@ -78,61 +65,24 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
     state, positive = _state(budget, tokens, rest), max(rest, Fraction(0))
     pace = positive / minutes if minutes else None
     exhausted_in = positive / burn if burn else None
-    early = None if exhausted_in is None or exhausted_in >= minutes else minutes - exhausted_in
     return BudgetStatus(
         state=state,
-        rest=rest,
-        gone=(tokens - rest) / tokens if tokens else Fraction(1),
         pace=pace,
         limit=_limit(budget, state, pace),
         exhausted_in=exhausted_in,
-        early=early,
+        before_reset=exhausted_in is not None and exhausted_in < minutes,
         burn_ratio=used * period / (tokens * elapsed) if tokens and elapsed > 0 else None,
     )
 
 
 def budget_ceiling(status: BudgetStatus, replica_burn: Amount | None) -> int | None:
-    """Replicas a tenant's only pool may have, each burning so many tokens a minute; None is no
-    limit, also where that burn is not known. A tenant that is paced keeps one.
+    """Replicas that a tenant's only pool may have, each burning so many tokens per minute; None is
+    no limit, also where that burn is not known. A tenant that is paced keeps one.
     """
-    if status.limit is None or (status.state is not BudgetState.HARD and not replica_burn):
+    stopped = status.state == BudgetState.HARD
+    if status.limit is None or (not stopped and not replica_burn):
         return None
-    if status.state is BudgetState.HARD:
-        return 0
-    return max(1, floor(status.limit / _exact(replica_burn or 1)))
-
-
-def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
-    """The same limit as a row over a tenant's pools, of which a replica uses its burn. The first
-    replica passes while the tenant is not stopped, however slow the pace.
-    """
-    if status.limit is None:
-        return None
-    return Row(
-        name=f"budget:{tenant}",
-        capacity=status.limit,
-        bound=Bound.BUDGET,
-        first_passes=status.state is not BudgetState.HARD,
-    )
-
-
-def admits(status: BudgetStatus, expected_tokens: Amount) -> bool:
-    """Whether a new job fits what is left; then only errors in the estimates overshoot."""
-    return status.rest >= _exact(expected_tokens)
-
-
-def latest_throttle(
-    rest: Amount, burn_per_minute: Amount, baseline_burn: Amount, minutes_to_reset: Amount
-) -> Fraction | None:
-    """Minutes until even the baseline alone would overrun, if the burn goes on; None if it never
-    does, 0 if it is too late already.
-    """
-    left, burn, slow = _exact(rest), _exact(burn_per_minute), _exact(baseline_burn)
-    minutes = _exact(minutes_to_reset)
-    if burn <= slow:
-        return None if slow * minutes <= left else Fraction(0)
-    at = (left - slow * minutes) / (burn - slow)
-    return None if at >= minutes else max(at, Fraction(0))
+    return 0 if stopped else max(1, floor(status.limit / _exact(replica_burn or 1)))
 
 
 def _state(budget: Budget, tokens: Fraction, rest: Fraction) -> BudgetState:

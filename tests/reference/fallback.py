@@ -1,4 +1,4 @@
-"""KEDA's fallback: what stands in for a trigger that keeps failing.
+"""KEDA's fallback: the value that stands in for a trigger that keeps failing.
 
 Source: kedacore/keda pkg/fallback/fallback.go.
 """
@@ -36,8 +36,8 @@ class Health(Value):
     status: HealthStatus = HealthStatus.HAPPY
 
 
-class Modifiers(NamedTuple):
-    """What fallback asks of scalingModifiers: the target as it is written, and its type."""
+class FormulaTarget(NamedTuple):
+    """The target of scalingModifiers as it is written, and its type."""
 
     target: str
     is_average: bool = True
@@ -52,11 +52,11 @@ class Situation(NamedTuple):
     replicas: int | None = None
     ready_pods: int | None = None
     others: Mapping[str, Health] = {}
-    modifiers: Modifiers | None = None
+    modifiers: FormulaTarget | None = None
 
 
 class Supplied(NamedTuple):
-    """What the HPA is given for a trigger.
+    """What the HPA gets for a trigger.
 
     `value_milli` is None where `error` says why, or where the formula gets nil (`is_nil`).
     `health` and `exists`, the condition Fallback, are None where no health is tracked.
@@ -70,9 +70,9 @@ class Supplied(NamedTuple):
     exists: bool | None = None
 
 
-def is_valid(fallback: Fallback, modifiers: Modifiers | None = None) -> bool:
-    """Whether a fallback can be used: no negative number, and with modifiers a target that is a
-    positive integer.
+def is_valid(fallback: Fallback, modifiers: FormulaTarget | None = None) -> bool:
+    """Whether a fallback can be used: none of its numbers is negative, and with modifiers their
+    target is a positive integer.
     """
     if modifiers is not None:
         target = modifiers.target
@@ -86,7 +86,7 @@ def supply(
 ) -> Supplied:
     """The value for one trigger; `read` is what it answered in thousandths, or its error.
 
-    Each failure is handed on as it is until there are more than the threshold allows.
+    A failure is passed on as an error until there are more in a row than the threshold.
     """
     if fallback is None or not is_valid(fallback, around.modifiers):
         return Supplied(None, error=read) if isinstance(read, str) else Supplied(read)
@@ -102,8 +102,8 @@ def supply(
 
 
 def trigger_is_nil(fallback: Fallback | None, failures: int | None) -> bool:
-    """Whether a formula sees nil for a trigger: with behavior scalingModifiers, once it has failed
-    more often than the threshold allows.
+    """Whether a formula gets nil for a trigger: with behavior scalingModifiers, once it has failed
+    more often in a row than the threshold.
     """
     return (
         fallback is not None
@@ -134,7 +134,7 @@ def _exists(fallback: Fallback, health: Health, around: Situation) -> bool:
 
 
 def _replicas(fallback: Fallback, current: int | None) -> int | None:
-    """How many replicas the value is to stand for; None where the current ones cannot be read."""
+    """The replicas that the value stands for; None where that takes an unknown present size."""
     if fallback.behavior is FallbackBehavior.STATIC:
         return fallback.replicas
     if current is None:
@@ -149,7 +149,9 @@ def _replicas(fallback: Fallback, current: int | None) -> int | None:
 
 
 def _worth(replicas: int, around: Situation) -> int | None:
-    """The value that makes the HPA want these replicas; None without a pod that could share it."""
+    """The value with which the HPA asks for these replicas; None for a Value target without a ready
+    pod.
+    """
     if around.modifiers is not None:
         target_milli = int(around.modifiers.target) * _MILLI
         is_average = around.modifiers.is_average

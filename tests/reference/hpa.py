@@ -14,26 +14,30 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.fleet import Behavior
-from controller.model.memory import RecommendationRun, ScaleChange
-from controller.model.metrics import MeasuredMetric, MeasuredPod, UnknownMetric
+from controller.model.memory import ScaleChange
+from controller.model.metrics import MeasuredMetric, MeasuredPod
 from controller.model.readings import Absent, Why
 from controller.model.value import Value
 from reference.behavior import (
     Limited,
+    Log,
     clamp_without_behavior,
+    entry,
     limit_change,
+    logged,
     longest_period_s,
     longest_window_s,
     record_change,
     stabilize,
     stabilize_down,
 )
-from reference.history import remember
 from reference.metric_specs import (
     FAILED,
     MetricStatus,
     Proposed,
+    ReadMetric,
     Surroundings,
+    UnknownMetric,
     Unproposed,
     propose_each,
 )
@@ -92,7 +96,7 @@ class Spec(Value):
 
     min: int
     max: int
-    metrics: tuple[MeasuredMetric, ...]
+    metrics: tuple[MeasuredMetric | ReadMetric, ...]
     behavior: Behavior | None = None
 
 
@@ -106,18 +110,23 @@ class Scale(Value):
 
 
 class HpaMemory(Value):
-    """What an HPA remembers. `recommendations` is None where it has just been started."""
+    """What an HPA remembers. `recommendations` has one entry for each pass, None where the HPA
+    has just been started.
+    """
 
-    recommendations: tuple[RecommendationRun, ...] | None = None
+    recommendations: Log | None = None
     scaled_up: tuple[ScaleChange, ...] = ()
     scaled_down: tuple[ScaleChange, ...] = ()
 
 
 class Pass(NamedTuple):
-    """What one pass found. `desired` is None where the target could not be read; it is to be
-    written where it is not `current`. `why` is the HPA's wording of the change; `fault` is the
-    first metric's, also where the others suffice. `proposals` are the metrics' in their order;
-    `raw` is the largest and `stable` what the windows leave of it, where it came so far.
+    """What one pass found.
+
+    - `desired`: None where the target could not be read; it is written where it is not `current`.
+    - `why`: the HPA's wording of the change. `fault`: that of the first metric which proposes
+      nothing, also where the other metrics suffice.
+    - `proposals`: those of the metrics, in their order. `raw` is the largest, and `stable` what the
+      windows make of it; None where the pass ended before.
     """
 
     current: int | None
@@ -151,9 +160,7 @@ class Outcome(NamedTuple):
     statuses: tuple[MetricStatus, ...]
 
 
-_NO_METRIC: Final = MeasuredMetric(
-    spec=UnknownMetric(source=""), reading=Absent(why=Why.NEVER_READ)
-)
+_NO_METRIC: Final = ReadMetric(UnknownMetric(source=""), Absent(why=Why.NEVER_READ))
 
 
 class _Combined(NamedTuple):
@@ -225,8 +232,7 @@ def _seeded(memory: HpaMemory, replicas: int, now: float) -> HpaMemory:
     """A fresh HPA starts from the current size: nothing is taken away for a whole window."""
     if memory.recommendations is not None:
         return memory
-    run = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
-    return replace(memory, recommendations=(run,))
+    return replace(memory, recommendations=(entry(replicas, now),))
 
 
 def _by_metrics(
@@ -276,7 +282,7 @@ def _by_metrics(
 
 
 def _combine(
-    metrics: Sequence[MeasuredMetric], scale: Scale, settings: Settings, now: float
+    metrics: Sequence[MeasuredMetric | ReadMetric], scale: Scale, settings: Settings, now: float
 ) -> _Combined:
     """The largest proposal; with a metric that proposes nothing, only if it takes nothing away."""
     if scale.selector is Selector.AMBIGUOUS:
@@ -342,7 +348,7 @@ def _normalize(
             removed=memory.scaled_down,
             now=now,
         )
-    remembered = replace(memory, recommendations=remember(history, raw, now, window_s))
+    remembered = replace(memory, recommendations=logged(history, raw, now, window_s))
     return stable, limited, remembered
 
 

@@ -1,4 +1,5 @@
-"""What KEDA's own loop does with a ScaledObject: from and to zero or idle, and what it says of it.
+"""What KEDA's own loop does with a ScaledObject: from and to zero or the idle size, and the
+conditions that it sets.
 
 Source: kedacore/keda pkg/scaling/executor/scale_scaledobjects.go (RequestScale, getHPAHealth),
 scale_executor.go (getTriggersActivity), apis/keda/v1alpha1/scaledobject_types.go.
@@ -6,13 +7,9 @@ scale_executor.go (getTriggersActivity), apis/keda/v1alpha1/scaledobject_types.g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
-from controller.model.fleet import Behavior, SelectPolicy
 from controller.model.metrics import ConditionStatus, Fallback
 from controller.model.value import Value
 
@@ -23,21 +20,14 @@ PAUSED_SCALE_OUT: Final = "autoscaling.keda.sh/paused-scale-out"
 FORCE_ACTIVATION: Final = "autoscaling.keda.sh/force-activation"
 
 DEFAULT_COOLDOWN_S: Final = 300
-DEFAULT_MAX: Final = 100
-_HPA_FLOOR: Final = 1
-# at most as many digits as 32 bits need: longer ones cannot be, and Python refuses to read them
-_REPLICAS: Final = re.compile(r"([+-]?)0*([0-9]{1,10})")
-# Go's strconv.ParseBool; anything else that is written counts as yes
+# Go's strconv.ParseBool; KEDA reads any other text as true
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 class ScaledObject(Value):
-    """The part of a ScaledObject that its loop looks at. `min` is None where none is written, which
-    is not the same as 0 for `idle`.
-    """
+    """The part of a ScaledObject that its loop looks at; `min` is None where none is written."""
 
     min: int | None = None
-    max: int | None = None
     idle: int | None = None
     cooldown_s: float = DEFAULT_COOLDOWN_S
     initial_cooldown_s: float = 0.0
@@ -54,7 +44,8 @@ class Condition(NamedTuple):
 
 class LoopView(NamedTuple):
     """What one round of the loop sees. `active`: a trigger or the fallback is active; `failed`: a
-    trigger failed. `created_at` None: long ago; `hpa` None: its ScalingActive is not to be had.
+    trigger failed. `created_at` is None for long ago; `hpa` is None where the HPA's ScalingActive
+    is not known.
     """
 
     replicas: int
@@ -67,10 +58,11 @@ class LoopView(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What one round of the loop decides. `write` is the size to set, None for none; a condition
-    that is None stays as it was.
+    """What one round of the loop decides.
 
-    `refreshes`: the last activity is now, once the write, if there is one, has succeeded.
+    - `write`: the size to set, None for none. `refreshes`: the last activity is now, once the
+      write, if there is one, has succeeded.
+    - `ready`, `active`, `paused`, `hpa_active`: conditions; one that is None stays as it was.
     """
 
     write: int | None = None
@@ -82,11 +74,7 @@ class Round(NamedTuple):
     hpa_active: Condition | None = None
 
 
-class AnnotationError(ValueError):
-    """An annotation whose value cannot be read."""
-
-
-# the words are KEDA's, for people search for them
+# these texts are KEDA's own: people search for them
 _READY: Final = Condition(
     ConditionStatus.TRUE,
     "ScaledObjectReady",
@@ -148,64 +136,15 @@ def is_paused(annotations: Mapping[str, str]) -> bool:
     return PAUSED_REPLICAS in annotations or has_switch(annotations, PAUSED)
 
 
-def paused_replicas(annotations: Mapping[str, str]) -> int | None:
-    """The size to pause at; None for the current one. Raises AnnotationError."""
-    text = annotations.get(PAUSED_REPLICAS)
-    if text is None:
-        return None
-    found = _REPLICAS.fullmatch(text)
-    replicas = int("".join(found.groups())) if found is not None else 2**31
-    if not -(2**31) <= replicas < 2**31:
-        raise AnnotationError(f"{PAUSED_REPLICAS}: {text!r} is not a number of replicas")
-    return replicas
-
-
 def has_switch(annotations: Mapping[str, str], name: str) -> bool:
-    """Whether a switch is on: by any value but a false one, "banana" included."""
+    """Whether a switch is on: any value but a false one turns it on, "banana" included."""
     value = annotations.get(name)
     return value is not None and value not in _FALSE
 
 
-def hpa_behavior(behavior: Behavior, annotations: Mapping[str, str]) -> Behavior:
-    """The HPA's behavior; a direction that is paused is disabled."""
-    up, down = behavior.scale_up, behavior.scale_down
-    if has_switch(annotations, PAUSED_SCALE_OUT):
-        up = replace(up, select_policy=SelectPolicy.DISABLED)
-    if has_switch(annotations, PAUSED_SCALE_IN):
-        down = replace(down, select_policy=SelectPolicy.DISABLED)
-    return Behavior(scale_up=up, scale_down=down)
-
-
-def hpa_bounds(spec: ScaledObject) -> tuple[int, int]:
-    """The minReplicas and maxReplicas of the HPA that a ScaledObject makes."""
-    return max(spec.min or 0, _HPA_FLOOR), DEFAULT_MAX if spec.max is None else spec.max
-
-
-def bounds_are_valid(spec: ScaledObject) -> bool:
-    """What admission asks: min up to max, and idle below min, where a written 0 counts as 1."""
-    low, high = hpa_bounds(spec)
-    if spec.min is None:
-        low = 0
-    return low <= high and (spec.idle is None or spec.idle < low)
-
-
-def is_active(value_milli: int, activation_milli: int = 0) -> bool:
-    """Whether a trigger wakes its object: only strictly above its activation threshold."""
-    return value_milli > activation_milli
-
-
-def object_is_active(
-    active: Collection[str], *, only_resources: bool, failed: bool, fallback: bool
-) -> bool:
-    """Whether an object is active: any trigger or its fallback is, or it has nothing but CPU and
-    memory triggers, none of which failed.
-    """
-    return bool(active) or fallback or (only_resources and not failed)
-
-
 def mirror_hpa(scaling_active: Condition | None) -> Condition | None:
-    """The condition HPAActive for the HPA's ScalingActive; None, so left alone, where that is not
-    to be had. An HPA that rests because its target is at zero is well.
+    """The condition HPAActive for the HPA's ScalingActive; None, so left as it was, where that is
+    not known. An HPA that does nothing because its target is at zero is healthy.
     """
     if scaling_active is None or scaling_active.status is ConditionStatus.UNKNOWN:
         return None

@@ -1,5 +1,4 @@
-"""What one metric of an HPA proposes, whatever its type: the reading goes to its arithmetic, and
-what comes back gets the HPA's name for it.
+"""What one metric of an HPA proposes, whatever its type, under the HPA's name for it.
 
 Source: kubernetes pkg/controller/podautoscaler/horizontal.go (computeReplicasForMetric,
 computeStatusFor...Metric).
@@ -25,11 +24,11 @@ from controller.model.metrics import (
     PodUsages,
     ResourceMetric,
     Series,
-    UnknownMetric,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Fresh, Reading
+from controller.model.value import Value
 from reference.metrics import (
     Fault,
     MetricError,
@@ -49,8 +48,21 @@ from reference.pod_metrics import (
     serving_pods,
 )
 
-# the reason of ScalingActive=False where such a metric proposes nothing
-FAILED: Final[Mapping[type[MetricSpec], str]] = {
+
+class UnknownMetric(Value):
+    """A metric of a type that the HPA does not know. No fleet file can state one."""
+
+    source: str
+
+
+class ReadMetric(NamedTuple):
+    """One metric of an HPA, of a known type or not, and what was read of it."""
+
+    spec: MetricSpec | UnknownMetric
+    reading: Reading[MetricValue]
+
+
+FAILED: Final[Mapping[type, str]] = {
     ExternalMetric: "FailedGetExternalMetric",
     ObjectMetric: "FailedGetObjectMetric",
     PodsMetric: "FailedGetPodsMetric",
@@ -58,10 +70,11 @@ FAILED: Final[Mapping[type[MetricSpec], str]] = {
     ContainerResourceMetric: "FailedGetContainerResourceMetric",
     UnknownMetric: "InvalidMetricSourceType",
 }
+"""The reason of ScalingActive=False where such a metric proposes nothing."""
 
 
 class Surroundings(NamedTuple):
-    """What every metric of one pass shares: the target, its pods, the HPA's settings, the time."""
+    """What all metrics of one pass share: the target, its pods, the HPA's settings, the time."""
 
     current: int
     status_replicas: int
@@ -96,11 +109,9 @@ class Unproposed(NamedTuple):
     text: str
 
 
-def propose(measured: MeasuredMetric, around: Surroundings) -> Proposed:
-    """The replicas one metric asks for. Raises MetricError where it asks for none.
-
-    A reading that is stale or absent asks for none: as an unanswered metric of the HPA it holds
-    what would shrink and lets the other metrics grow.
+def propose(measured: MeasuredMetric | ReadMetric, around: Surroundings) -> Proposed:
+    """The replicas that one metric asks for. Raises MetricError where it asks for none: a stale or
+    absent reading is an unanswered metric.
     """
     spec = measured.spec
     if isinstance(spec, UnknownMetric):
@@ -120,7 +131,7 @@ def propose(measured: MeasuredMetric, around: Surroundings) -> Proposed:
 
 
 def propose_each(
-    metrics: Sequence[MeasuredMetric], around: Surroundings
+    metrics: Sequence[MeasuredMetric | ReadMetric], around: Surroundings
 ) -> tuple[Proposed | Unproposed, ...]:
     """What each metric asks for, or why it asks for nothing, in their order."""
     proposals: list[Proposed | Unproposed] = []

@@ -17,7 +17,7 @@ _QUANTITY_LIMIT: Final = 2**63 - 1
 
 
 class Fault(StrEnum):
-    """Why a metric proposes nothing. Each is another thing to do for the person who reads it."""
+    """Why a metric proposes nothing. Each calls for another action of the person who reads it."""
 
     UNREADABLE = "unreadable"
     NO_SERIES = "no_series"
@@ -38,7 +38,7 @@ class MetricError(ValueError):
 
 
 class Tolerance(NamedTuple):
-    """How far from 1 a ratio may lie without a change; both ends belong to it."""
+    """How far from 1 a ratio may be without a change, both ends included."""
 
     down: float = 0.1
     up: float = 0.1
@@ -49,7 +49,7 @@ class Tolerance(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Replicas a metric asks for, and the usage to show beside its target, in thousandths."""
+    """Replicas that a metric asks for, and the usage to show beside its target, in thousandths."""
 
     replicas: int
     usage_milli: int
@@ -121,7 +121,7 @@ def object_average_value(
 
 
 def _total(values_milli: Sequence[int]) -> int:
-    """The sum, or the most that a quantity can be as soon as it is reached."""
+    """The sum, or the largest quantity as soon as it is reached."""
     total = 0
     for value in values_milli:
         total += value

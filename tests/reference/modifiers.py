@@ -1,4 +1,4 @@
-"""KEDA's scalingModifiers: one composite metric computed from the triggers by a formula.
+"""KEDA's scalingModifiers: one composite metric, computed from the triggers by a formula.
 
 Source: kedacore/keda pkg/scaling/modifiers/formula.go.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from controller.planning.formula import Formula
-
 from controller.notation.formula_syntax import FormulaError, FormulaFault
+from controller.planning.demand.metrics.formula import Formula
 
 COMPOSITE: Final = "composite-metric"
 _MILLI: Final = 1000
@@ -18,7 +17,7 @@ _QUANTITY_LIMIT: Final = 2**63 - 1
 
 
 class UnnamedTriggerError(ValueError):
-    """A trigger that a formula could not speak of, for it has no name."""
+    """A trigger without a name, which no formula can use."""
 
 
 def pair(formula: str, metric: str, trigger: str) -> dict[str, str]:
@@ -35,8 +34,8 @@ def pair(formula: str, metric: str, trigger: str) -> dict[str, str]:
 def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) -> int:
     """The composite metric in thousandths, truncated. A trigger that is None is nil.
 
-    Raises FormulaError: one number that is missing, infinite or beyond a quantity is an error of
-    the whole, never a partial result.
+    Raises FormulaError where the formula has no number for these triggers, or one that is infinite
+    or larger than a quantity.
     """
     result = formula.compute(
         {

@@ -1,4 +1,7 @@
-"""The replicas that arriving and waiting work asks for, from rates and times: the plain formula."""
+"""The replicas that arriving and waiting work asks for, from rates and times: the plain formula.
+
+agentdash does not use it: rule native learns instead. One conformance case states it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from support.sharing import Amount
 
 
 class MeasuredWork(Value):
-    """Work as it is measured: arrivals per second now and as forecast, seconds a task takes (None
-    if not known), messages waiting and in flight.
+    """Work as it is measured: arrivals per second now and as forecast, seconds of a task (None if
+    not known), messages waiting and in flight.
 
     A replica has `slots`, of which the part `occupancy` may be busy. `drain_s` is the time to
     ready: a backlog that is gone by then asks for no new replica.

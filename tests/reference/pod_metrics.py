@@ -67,9 +67,10 @@ class _Usage(NamedTuple):
 
 
 def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
-    """Each pod's use: of one container, or of all. A pod where a figure is missing has no sample.
+    """Each pod's use: of one container, or of all. A pod where a figure is missing has no sample,
+    nor has one whose container has not been measured (kubernetes PR 127193).
 
-    Raises MetricError where nothing was answered, or where a pod has no such container.
+    Raises MetricError where nothing was answered, or where no pod has such a container.
     """
     if not usages.items:
         raise MetricError(Fault.NO_SERIES, "no metrics returned from resource metrics API")
@@ -78,14 +79,16 @@ def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
         figures = tuple(usage.containers.values())
         if container:
             if container not in usage.containers:
-                raise MetricError(
-                    Fault.NO_CONTAINER,
-                    f"container {container} not present in metrics for pod {usage.pod}",
-                )
+                continue
             figures = (usage.containers[container],)
         known = [figure for figure in figures if figure is not None]
         if known and len(known) == len(figures):
             samples[usage.pod] = Sample(sum(known), usage.at, usage.window_s)
+    if container and all(container not in usage.containers for usage in usages.items):
+        raise MetricError(
+            Fault.NO_CONTAINER,
+            f"container {container} not present in metrics for pod {usages.items[0].pod}",
+        )
     return samples
 
 
@@ -304,7 +307,7 @@ def _known(counted: Collection[str], groups: Groups) -> int:
 def _utilization(
     values: Mapping[str, int], requests: Mapping[str, int], target_percent: int
 ) -> _Usage:
-    """GetResourceUtilizationRatio; samples of pods nobody asked about do not count."""
+    """GetResourceUtilizationRatio; samples of unknown pods do not count."""
     known = [pod for pod in values if pod in requests]
     used = sum(values[pod] for pod in known)
     requested = sum(requests[pod] for pod in known)

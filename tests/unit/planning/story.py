@@ -1,8 +1,12 @@
-"""One pool in virtual time: the test says what is seen, the planner decides, the cluster obeys."""
+"""One pool in virtual time: the test says what is observed, the planner decides, and the size that
+it decides is observed next.
+"""
 
 from __future__ import annotations
 
 from math import isfinite
+
+from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision
 from controller.model.fleet import (
@@ -19,9 +23,14 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from support.planning import plan
+from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.kept import Kept
+from controller.planning.planner import plan
+from controller.planning.remember.clock import LARGEST_STEP_S
 
 START = 1_700_000_000.0
+COMPARED_PLANS = 700
+"""Longer than the default windows take; a whole hour would double the time of these tests."""
 
 
 def behavior(
@@ -67,7 +76,11 @@ def codes(decision: Decision) -> list[Code]:
 
 
 class Story:
-    """A pool's history, tick by tick."""
+    """A pool's history, tick by tick.
+
+    While `ignores_writes` no write takes effect. Beside each of the first plans a second planner
+    keeps what it has worked out; it must decide and remember the same.
+    """
 
     def __init__(self, pool: Pool, replicas: int = 0) -> None:
         self.pool = pool
@@ -75,8 +88,11 @@ class Story:
         self.now = START
         self.memory = Memory()
         self.decision: Decision | None = None
-        self.deaf = False
+        self.ignores_writes = False
         self.intents = Intents()
+        self._terms: FleetTerms | None = None
+        self._keeping = KeepingPlanner()
+        self._compared = 0
 
     @property
     def remembered(self) -> PoolMemory:
@@ -103,8 +119,10 @@ class Story:
         clock_step_s: float = 0.0,
         after_s: float = 1.0,
     ) -> Decision:
-        """What is seen, decided and, unless the cluster is deaf, done; then time passes."""
-        self.now += clock_step_s if isfinite(clock_step_s) else 0.0
+        """One plan of what is observed now. Its size is set, and then time passes. The clock itself
+        makes the step that is observed, unless no clock can.
+        """
+        self.now += clock_step_s if abs(clock_step_s) < LARGEST_STEP_S else 0.0
         depth = QueueDepth(pending=pending, in_flight=in_flight, paused=paused)
         seen = PoolObservation(
             queue=queue or Fresh(value=depth, at=self.now),
@@ -113,16 +131,28 @@ class Story:
             woken_at=woken_at,
         )
         observation = Observation(pools={self.pool.key: seen}, clock_step_s=clock_step_s)
-        fleet = Fleet(pools=(self.pool,))
-        result, self.memory = plan(observation, fleet, self.intents, self.memory, self.now)
-        decision = self.decision = result.decisions[self.pool.key]
-        if decision.changes and not self.deaf and decision.next is not None:
+        decision = self.decide(observation, Fleet(pools=(self.pool,)))
+        if decision.changes and not self.ignores_writes and decision.next is not None:
             self.replicas = decision.next
         self.now += after_s
         return decision
 
+    def decide(self, observation: Observation, fleet: Fleet) -> Decision:
+        """The decision of the pool in this fleet, now."""
+        before = self.memory
+        if self._terms is None or fleet != self._terms.fleet:
+            self._terms = compile_fleet(fleet)
+        planned = plan(observation, self._terms, self.intents, before, self.now)
+        result, self.memory = planned.plan, planned.memory
+        if self._compared < COMPARED_PLANS:
+            self._compared += 1
+            kept = self._keeping.plan(observation, self._terms, self.intents, before, self.now)
+            assert kept == (result.decisions, self.memory), "a planner that keeps decides otherwise"
+        decision = self.decision = result.decisions[self.pool.key]
+        return decision
+
     def ticks(self, seconds: int, pending: int = 0, in_flight: int = 0) -> list[int]:
-        """A tick a second with the same work; the sizes the cluster had after each."""
+        """A tick a second with the same work; the sizes of the pool after each."""
         sizes = []
         for _ in range(seconds):
             self.tick(pending, in_flight)
@@ -130,9 +160,57 @@ class Story:
         return sizes
 
     def warmed_up(self, pending: int = 0, in_flight: int = 0) -> Story:
-        """The same pool after it has been watched for a window with this work."""
+        """The same pool after it has been observed for a window with this work."""
         self.ticks(self.pool.behavior.scale_down.stabilization_window_s + 1, pending, in_flight)
         return self
+
+
+class KeepingPlanner:
+    """Plans from plan to plan as the engine does: it hands on what was kept, and a pool of which
+    nothing has changed but the times of its readings is the same object.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Kept | None = None
+        self._memory: Memory | None = None
+        self._seen: dict[str, PoolObservation] = {}
+
+    def plan(
+        self,
+        observation: Observation,
+        terms: FleetTerms,
+        intents: Intents,
+        memory: Memory,
+        now: float,
+    ) -> tuple[dict[str, Decision], Memory]:
+        """The decisions and the memory after them."""
+        if memory == self._memory:
+            memory = self._memory  # the same objects, as the engine hands them on
+        pools = {key: self._known(key, seen) for key, seen in observation.pools.items()}
+        planned = plan(replace(observation, pools=pools), terms, intents, memory, now, self._kept)
+        self._kept, self._memory = planned.kept, planned.memory
+        return planned.plan.decisions, planned.memory
+
+    def _known(self, key: str, seen: PoolObservation) -> PoolObservation:
+        before = self._seen.get(key)
+        if before is not None and _without_times(before) == _without_times(seen):
+            return before
+        self._seen[key] = seen
+        return seen
+
+
+def _without_times(seen: PoolObservation) -> PoolObservation:
+    """The same, with no time at which something was read successfully."""
+    fresh = {
+        name: replace(reading, at=0.0)
+        for name, reading in (
+            ("queue", seen.queue),
+            ("workload", seen.workload),
+            ("pods", seen.pods),
+        )
+        if isinstance(reading, Fresh) and isfinite(reading.at)
+    }
+    return replace(seen, **fresh)
 
 
 def silence(why: Why = Why.TIMED_OUT, at: float = START) -> Absent:

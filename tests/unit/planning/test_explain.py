@@ -1,4 +1,4 @@
-"""Every reason in words."""
+"""Every reason in words, its times as seen from now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.ids import PoolKey
 from controller.planning.explain import WORDINGS, duration, headline, sentence, title
+from unit.planning.story import Story, make_pool
 
+NOW = 1_700_000_000.0
 NUMBERS: dict[str, Number] = {
     "pending": 12,
     "in_flight": 3,
@@ -18,9 +20,9 @@ NUMBERS: dict[str, Number] = {
     "messages": 40,
     "activation": 50,
     "why": "timed_out",
-    "age_s": 75.4,
+    "since": NOW - 75.4,
     "window_s": 300,
-    "remaining_s": 12.25,
+    "until": NOW + 12.25,
     "cooldown_s": 900.0,
     "policy": "Pods 5 in 120 s",
     "period_s": 120,
@@ -37,6 +39,7 @@ NUMBERS: dict[str, Number] = {
     "pace_per_minute": 500.0,
     "used_percent": 82.4,
     "early_s": 11400,
+    "exhausted_at": NOW + 7_500,
     "subject": "acme/research",
     "busy": 4,
     "stuck": 1,
@@ -58,130 +61,160 @@ NUMBERS: dict[str, Number] = {
     "service_s": 41.5,
     "ready_s": 8.2,
     "hold_s": 300.0,
+    "likely": 2,
+    "limit": "quota",
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
-    Code.WOKEN: "a message was published 1 min 15 s ago, before the queue was read:"
-    " 4 replicas or more",
-    Code.QUEUE_UNKNOWN: "the queue's depth is not known (timed out, 1 min 15 s):"
-    " no demand can be given",
-    Code.QUEUE_PAUSED: "the consumer is paused: its messages count, yet none is delivered",
+    Code.WOKEN: "a message was published 1 min 15 s ago, before the queue was read: 4 replicas or"
+    " more",
+    Code.QUEUE_UNKNOWN: "the queue's depth is not known (timed out, 1 min 15 s), so there is no"
+    " demand",
+    Code.QUEUE_PAUSED: "the consumer is paused: its messages count, but none is delivered",
+    Code.LEARNED_NEED: "these messages need 4 replicas: a task takes 42 s, and a new replica is"
+    " ready after 8.2 s",
+    Code.WORTH_STARTING: "4 replicas: 2 for these messages, and 2 more because about 3.25 tasks"
+    " arrive per minute and a new replica is ready only after 8.2 s",
+    Code.WORTH_KEEPING: "4 replicas run and stay: 4 would do now, but at 3.25 tasks per minute it"
+    " costs less to keep up to 5 than to start them again",
+    Code.NOT_WORTH_KEEPING: "down to 4 replicas: at 3.25 tasks per minute, 42 s each, more than"
+    " that are not worth keeping",
+    Code.SURPLUS_HELD: "4 replicas, although only 5 are worth keeping: a surplus replica goes"
+    " after 5 min, in 12 s",
+    Code.REDELIVERED: "2 messages in flight came back after an earlier delivery: for these alone"
+    " no more than 4 replicas",
+    Code.POISON: "2 messages in flight come back again and again and no others wait (8 deliveries"
+    " in 1 min 15 s, none acknowledged): they add no replicas",
+    Code.METRIC: "lag is 15.5, its target is 1 per replica: 4 replicas",
+    Code.METRIC_UNKNOWN: "lag is not known (timed out, 1 min 15 s), so it takes nothing away",
+    Code.FALLBACK: "lag is not known (timed out, 1 min 15 s): its fallback is used instead",
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
-    Code.ACTIVATED: "40 messages, more than the activation of 50: at once 4 replicas",
-    Code.LEARNED: "2 for the work there is, 4 worth starting and 5 worth keeping at"
-    " 3.25 arrivals/min, 42 s a task, 8.2 s to ready,"
-    " and none goes before it was superfluous for 5 min: 4 replicas",
-    Code.REDELIVERED: "2 messages in flight came back after an earlier delivery:"
-    " for such alone no more than 4 replicas",
-    Code.POISON: "nothing new, and 2 messages in flight come back again and again"
-    " (8 deliveries in 1 min 15 s, none acknowledged): they add no replicas",
-    Code.METRIC: "lag is 15.5, its target 1 per replica: 4 replicas",
-    Code.METRIC_UNKNOWN: "lag is not known (timed out, 1 min 15 s): it takes nothing away",
-    Code.FALLBACK: "lag is not known (timed out, 1 min 15 s): its fallback stands in for it",
-    Code.ACTIVATED_BY_METRIC: "lag is 15.5, more than its activation of 50: at once 4 replicas",
+    Code.ACTIVATED: "40 messages, more than the activation of 50: 4 replicas at once",
+    Code.ACTIVATED_BY_METRIC: "lag is 15.5, more than its activation of 50: 4 replicas at once",
+    Code.ACTIVATION_FORCED: "an annotation of the Deployment forces the pool to be active: 4"
+    " replicas",
     Code.COOLDOWN: "idle, but kept at 4 replicas until the cooldown ends in 12 s",
     Code.ASLEEP: "idle for longer than the cooldown of 15 min: to zero",
     Code.RESTING: "idle for longer than the cooldown of 15 min: to its idle size, 4 replicas",
-    Code.STABILIZED_UP: "4 replicas, the lowest wish of the last 5 min; more in 12 s",
-    Code.STABILIZED_DOWN: "4 replicas, the highest wish of the last 5 min; fewer in 12 s",
+    Code.STABILIZED_UP: "4 replicas, the lowest recommendation of the last 5 min; more in 12 s",
+    Code.STABILIZED_DOWN: "4 replicas, the highest recommendation of the last 5 min; fewer in 12 s",
     Code.RATE_LIMITED_UP: "policy Pods 5 in 120 s: no more than 4 replicas now",
     Code.RATE_LIMITED_DOWN: "policy Pods 5 in 120 s: no fewer than 4 replicas now",
-    Code.TOLERATED: "1.05 of the target is within tolerance: stays at 4 replicas",
+    Code.TOLERATED: "1.05 of the target is within the tolerance: it stays at 4 replicas",
     Code.AT_MIN: "at least 2 replicas (min)",
     Code.AT_MAX: "at most 4 replicas (max)",
-    Code.SCALED_TO_ZERO_BY_HAND: "somebody set it to zero although min is 2:"
-    " left alone until it is raised",
-    Code.WORKLOAD_UNKNOWN: "the Deployment is not known (timed out, 1 min 15 s):"
+    Code.SCALED_TO_ZERO_BY_HAND: "it was scaled to zero by hand although min is 2: it stays at"
+    " zero until it is scaled up by hand",
+    Code.WORKLOAD_UNKNOWN: "the Deployment is not known (timed out, 1 min 15 s): nothing is"
+    " written",
+    Code.PODS_UNKNOWN: "the pods are not known (timed out, 1 min 15 s): it stays at 4 replicas,"
     " nothing is written",
-    Code.PODS_UNKNOWN: "the pods are not known (timed out, 1 min 15 s): stays at 4 replicas,"
-    " nothing is written",
-    Code.HELD_BLIND: "held at 4 replicas: the queue is not known (timed out, 1 min 15 s),"
-    " and silence takes nothing away",
-    Code.HELD_UNMEASURED: "held at 4 replicas: lag is not known (timed out, 1 min 15 s),"
-    " and silence takes nothing away",
-    Code.BLIND_FOR_LONG: "its work has not been known for 1 min 15 s, longer than 1 min:"
-    " at least 4 replicas",
-    Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been seen,"
+    Code.HELD_BLIND: "held at 4 replicas: the queue is not known (timed out, 1 min 15 s), and"
+    " missing data takes nothing away",
+    Code.HELD_UNMEASURED: "held at 4 replicas: lag is not known (timed out, 1 min 15 s), and"
+    " missing data takes nothing away",
+    Code.BLIND_FOR_LONG: "its work has not been known for 1 min 15 s, longer than 1 min: at least"
+    " 4 replicas",
+    Code.HELD_WARM_UP: "held at 4 replicas: nothing is taken away before 5 min have been observed,"
     " 12 s to go",
     Code.SCHEDULED: "an open schedule sets min 2 and max 4",
     Code.PAUSED: "paused by mara (OPS-881): nothing new starts",
     Code.KEPT_WHILE_PAUSED: "paused by mara (OPS-881): kept at 4 replicas",
-    Code.KEPT_BY_ANNOTATION: "the Deployment's annotation autoscaling.keda.sh/paused"
-    " keeps it at 4 replicas",
-    Code.NO_SHRINKING: "the Deployment's annotation autoscaling.keda.sh/paused"
-    " lets nothing go: 4 replicas",
-    Code.NO_GROWTH: "the Deployment's annotation autoscaling.keda.sh/paused"
-    " lets nothing be added: 4 replicas",
-    Code.ANNOTATION_UNREADABLE: "the Deployment's annotation autoscaling.keda.sh/paused"
-    " is no number of replicas (many): kept at 4 replicas",
+    Code.PAUSE_UNREADABLE: "the pause by mara asks for 5 replicas, which cannot be: kept at 4"
+    " replicas",
+    Code.KEPT_BY_ANNOTATION: "the Deployment's annotation autoscaling.keda.sh/paused keeps it at 4"
+    " replicas",
+    Code.NO_SHRINKING: "the Deployment's annotation autoscaling.keda.sh/paused lets no replica go:"
+    " 4 replicas",
+    Code.NO_GROWTH: "the Deployment's annotation autoscaling.keda.sh/paused lets no replica be"
+    " added: 4 replicas",
+    Code.ANNOTATION_UNREADABLE: "the Deployment's annotation autoscaling.keda.sh/paused is not a"
+    " number of replicas (many): kept at 4 replicas",
     Code.PINNED: "3 spares pinned by mara (OPS-881): 4 replicas",
-    Code.WARM_SPARES: "3 spares for what may come: 4 replicas",
+    Code.WARM_SPARES: "3 spares for tasks that may arrive: 4 replicas",
     Code.BASELINE: "a tenant with work has at least 4 replicas",
     Code.QUOTA: "the tenant's quota (quota-cpu:acme: 4,000) leaves 4 replicas to this pool",
-    Code.BUDGET: "82.4 % of the day's tokens are used, a pace of 500 tokens/min feeds 4 replicas,"
-    " at the present burn they end 3 h 10 min before the reset",
+    Code.BUDGET: "82.4 % of the day's tokens are used, and a pace of 500 tokens/min feeds 4"
+    " replicas, and at the present burn they are spent in 2 h 5 min, 3 h 10 min before the reset",
     Code.BUDGET_SPENT: "the day's tokens are spent: down to 4 replicas until the reset",
-    Code.USAGE_UNKNOWN: "what is left of the budget is not known:"
-    " no more than 4 replicas until it is",
+    Code.USAGE_UNKNOWN: "what is left of the budget is not known: no more than 4 replicas until it"
+    " is",
+    Code.LIMIT_UNREADABLE: "the quota that was read cannot be one: no more than 4 replicas until"
+    " it can",
+    Code.COST: "the limit in USD per hour (quota-cpu:acme: 4,000) pays for 4 replicas of this pool",
     Code.COST_ALERT: "the tenant's pools cost 41.25 USD per hour, at or above its alert of 40",
-    Code.COST: "USD per hour (quota-cpu:acme: 4,000) pay for 4 replicas of this pool",
     Code.RATE: "the provider's limit (quota-cpu:acme: 4,000) feeds 4 replicas",
-    Code.CAPACITY: "the cluster's quota-cpu:acme (4,000) leave 4 replicas to this pool",
-    Code.UNSHAREABLE: "the numbers of acme/research cannot be shared by: stays at 4 replicas",
-    Code.BUSY: "4 replicas at work finish first: 4 replicas now",
-    Code.ROOM: "others still stand in the room it may have (quota-cpu:acme): 4 replicas now",
+    Code.CAPACITY: "the cluster's quota-cpu:acme (4,000) leaves 4 replicas to this pool",
+    Code.UNSHAREABLE: "acme/research cannot be calculated with, so nothing can be shared: it stays"
+    " at 4 replicas",
+    Code.BUSY: "4 replicas at work finish their tasks first: 4 replicas now",
+    Code.ROOM: "replicas that are leaving still take the room it may have (quota-cpu:acme): 4"
+    " replicas now",
     Code.MINIMUM_RUNTIME: "replicas that just began are not taken back yet: 4 replicas now",
-    Code.FROZEN: "frozen by mara (OPS-881): stays at 4 replicas",
-    Code.CONTESTED: "somebody else keeps setting it back, 3 times, last from 5 to 9:"
-    " left at 4 replicas until nobody has for 5 min, 12 s to go",
-    Code.NOT_BECOMING_READY: "1 pod crash, cannot start or fit nowhere:"
-    " no more than 4 replicas until they are ready",
+    Code.FROZEN: "frozen by mara (OPS-881): it stays at 4 replicas",
+    Code.CONTESTED: "another writer keeps setting it back, 3 times, last from 5 to 9: left at 4"
+    " replicas until that has not happened for 5 min, 12 s to go",
+    Code.NOT_BECOMING_READY: "1 pod crash, cannot start or fit nowhere: no more than 4 replicas"
+    " until they are ready",
 }
 
 
 @pytest.mark.parametrize("code", list(Code))
 def test_every_code_says_its_sentence(code: Code) -> None:
-    assert sentence(Reason(code=code, value=4, numbers=NUMBERS)) == GOLDEN[code]
+    assert sentence(Reason(code=code, value=4, numbers=NUMBERS), NOW) == GOLDEN[code]
     assert title(code) == WORDINGS[code].title
     assert title(code)
 
 
-ODD: list[Number] = [math.nan, math.inf, -math.inf, -1, 2**63, 10**400, 10**5000, 1e300, "{x}", ""]
+ABSURD: list[Number] = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1,
+    2**63,
+    10**400,
+    10**5000,
+    1e300,
+    "{x}",
+    "",
+]
 
 
 @pytest.mark.parametrize("code", list(Code))
-@pytest.mark.parametrize("number", ODD, ids=range(len(ODD)))
-def test_odd_numbers_are_shown_as_unknown_and_never_raise(code: Code, number: Number) -> None:
+@pytest.mark.parametrize("number", ABSURD, ids=range(len(ABSURD)))
+def test_absurd_numbers_are_shown_and_never_raise(code: Code, number: Number) -> None:
     value = number if isinstance(number, int) else None
-    assert sentence(Reason(code=code, value=value, numbers=dict.fromkeys(NUMBERS, number)))
+    assert sentence(Reason(code=code, value=value, numbers=dict.fromkeys(NUMBERS, number)), NOW)
 
 
-def test_a_budget_that_nothing_burns_has_no_end() -> None:
+def test_a_budget_that_nothing_burns_is_never_spent() -> None:
     paced = Reason(
         code=Code.BUDGET, value=4, numbers={"used_percent": 90.0, "pace_per_minute": 12.5}
     )
-    assert sentence(paced) == (
-        "90 % of the day's tokens are used, a pace of 12.5 tokens/min feeds 4 replicas"
+    assert sentence(paced, NOW) == (
+        "90 % of the day's tokens are used, and a pace of 12.5 tokens/min feeds 4 replicas"
     )
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 1e300])
 def test_a_number_that_is_none_is_a_question_mark(number: float) -> None:
-    assert sentence(Reason(code=Code.AT_MAX, numbers={"max": number})) == "at most ? replicas (max)"
+    reason = Reason(code=Code.AT_MAX, numbers={"max": number})
+    assert sentence(reason, NOW) == "at most ? replicas (max)"
 
 
 @pytest.mark.parametrize("code", list(Code))
 def test_missing_numbers_are_shown_as_unknown(code: Code) -> None:
-    assert "{" not in sentence(Reason(code=code))
+    assert "{" not in sentence(Reason(code=code), NOW)
 
 
 def test_one_is_singular() -> None:
-    assert sentence(Reason(code=Code.AT_MAX, numbers={"max": 1})) == "at most 1 replica (max)"
+    reason = Reason(code=Code.AT_MAX, numbers={"max": 1})
+    assert sentence(reason, NOW) == "at most 1 replica (max)"
 
 
-def test_an_age_that_is_not_known_is_left_out() -> None:
+def test_an_unknown_age_is_left_out() -> None:
     reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers={"why": "never_read"})
-    assert sentence(reason) == "the Deployment is not known (never read): nothing is written"
+    assert sentence(reason, NOW) == "the Deployment is not known (never read): nothing is written"
 
 
 def decided(
@@ -226,7 +259,7 @@ def decided(
     ],
 )
 def test_a_headline_is_the_numbers_and_the_last_rule(decision: Decision, line: str) -> None:
-    assert headline(decision) == line
+    assert headline(decision, NOW) == line
 
 
 @pytest.mark.parametrize(
@@ -244,3 +277,43 @@ def test_a_headline_is_the_numbers_and_the_last_rule(decision: Decision, line: s
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("after_s", "since", "until"),
+    [(0.0, "1 min 15 s", "12 s"), (5.0, "1 min 20 s", "7.2 s"), (600.0, "11 min 15 s", "0 s")],
+)
+def test_the_same_reason_is_older_and_ends_sooner_when_it_is_read_later(
+    after_s: float, since: str, until: str
+) -> None:
+    """A reason carries times, so it stays equal while nothing happens; its sentence goes on."""
+    later = NOW + after_s
+    unknown = Reason(code=Code.QUEUE_UNKNOWN, numbers=NUMBERS)
+    assert sentence(unknown, later) == (
+        f"the queue's depth is not known (timed out, {since}), so there is no demand"
+    )
+    cooling = Reason(code=Code.COOLDOWN, value=1, numbers=NUMBERS)
+    assert sentence(cooling, later) == (
+        f"idle, but kept at 1 replica until the cooldown ends in {until}"
+    )
+
+
+def test_a_reason_that_is_read_before_its_time_is_not_negative() -> None:
+    """The clock of a dashboard may be behind the leader's."""
+    unknown = Reason(code=Code.QUEUE_UNKNOWN, numbers={"why": "timed_out", "since": NOW})
+    assert "(timed out, 0 s)" in sentence(unknown, NOW - 3)
+
+
+def test_the_headline_tells_the_times_of_the_last_reason_as_of_now() -> None:
+    decision = decided(1, 0, 1, 1, Code.QUEUE, Code.COOLDOWN)
+    assert headline(decision, NOW + 5).endswith("until the cooldown ends in 7.2 s")
+
+
+def test_times_of_a_story_are_told_as_of_the_tick() -> None:
+    story = Story(make_pool(), replicas=8).warmed_up(pending=8)
+    decision = story.tick(2)
+    at = story.now - 1
+    assert sentence(decision.reasons[-1], at) == (
+        "8 replicas, the highest recommendation of the last 5 min; fewer in 4 min 59 s"
+    )
+    assert sentence(decision.reasons[-1], at + 60).endswith("fewer in 3 min 59 s")

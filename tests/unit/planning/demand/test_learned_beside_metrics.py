@@ -1,0 +1,179 @@
+"""What rule native has learned of a queue beside the pool's metrics: neither hides the other."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Decision, Gate
+from controller.model.fleet import Fleet, NativeCosts, Pool, Rule
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.metrics import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    MetricValue,
+    PodReadiness,
+    PodUsage,
+    PodUsages,
+    ResourceMetric,
+    StatusPhase,
+    UtilizationTarget,
+)
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import Warm
+from controller.planning.demand.advice import arrivals_per_s
+from controller.planning.limit.poisson import spares_for_arrivals
+from support.planning import plan
+from unit.planning.consumer import goes_by_its_past, learned
+from unit.planning.story import START, behavior, codes, make_pool
+
+CPU = ResourceMetric(resource="cpu", target=UtilizationTarget(percent=60))
+# with these costs a replica without a message is hardly ever worth it
+FRUGAL = NativeCosts(start_wait_cost=0.01, keep_wait_cost=0.01)
+EAGER = NativeCosts(start_wait_cost=90.0, keep_wait_cost=90.0)
+
+
+class Queue:
+    """A pool whose queue counts its deliveries, tick by tick; every decision takes effect."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.replicas = 1
+        self.now = START
+        self.memory = Memory()
+        self.delivered = 0
+
+    def tick(
+        self,
+        done: int = 0,
+        *,
+        pending: int = 0,
+        in_flight: int = 0,
+        cpu: Reading[MetricValue] | None = None,
+    ) -> Decision:
+        """A look at the queue after so many tasks were done; a pod uses 1 % of its CPU."""
+        self.delivered += done + in_flight
+        depth = QueueDepth(
+            pending=pending,
+            in_flight=in_flight,
+            delivered=self.delivered,
+            sequence=self.delivered,
+        )
+        seen = PoolObservation(
+            queue=Fresh(value=depth, at=self.now),
+            workload=Fresh(
+                value=Workload(replicas=self.replicas, current=self.replicas), at=self.now
+            ),
+            pods=Fresh(value=Pods(ready=self.replicas), at=self.now),
+            metrics={"cpu": cpu or self._idle()},
+            measured_pods=tuple(_serving(number) for number in range(self.replicas)),
+        )
+        result, self.memory = plan(
+            Observation(pools={self.pool.key: seen}),
+            Fleet(pools=(self.pool,)),
+            Intents(),
+            self.memory,
+            self.now,
+        )
+        decision = result.decisions[self.pool.key]
+        self.replicas = self.replicas if decision.next is None else decision.next
+        self.now += 4.0
+        return decision
+
+    def _idle(self) -> Fresh[MetricValue]:
+        items = tuple(
+            PodUsage(pod=str(number), containers={"agent": 10}, at=self.now, window_s=30.0)
+            for number in range(self.replicas)
+        )
+        return Fresh(value=PodUsages(items=items), at=self.now)
+
+
+def _serving(number: int) -> MeasuredPod:
+    return MeasuredPod(
+        name=str(number),
+        phase=StatusPhase.RUNNING,
+        started_at=START - 900,
+        readiness=PodReadiness(status=ConditionStatus.TRUE, since=START - 800),
+        containers=(ContainerRequest(name="agent", requests_milli={"cpu": 1000}),),
+    )
+
+
+def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
+    """A pool that has seen enough tasks done for rule native to trust its past."""
+    given = {"behavior": behavior(down_window_s=0), "cooldown_s": 20.0, "metrics": (CPU,), **fields}
+    queue = Queue(make_pool("research", native=native, **given))
+    queue.tick()
+    queue.tick(done)
+    return queue
+
+
+def test_the_cpu_of_idle_pods_does_not_keep_a_settled_pool_awake() -> None:
+    queue = settled(FRUGAL)
+    decisions = [queue.tick() for _ in range(20)]
+    assert goes_by_its_past(decisions[-1])
+    assert queue.replicas == 0
+
+
+def test_replicas_for_likely_work_start_while_a_metric_is_unknown() -> None:
+    queue = settled(EAGER, done=60)
+    queue.replicas = 0
+    silent = Absent(why=Why.TIMED_OUT, at=queue.now)
+    assert (queue.tick(cpu=silent).next or 0) >= 1
+
+
+def test_a_pool_above_max_whose_cpu_is_unknown_is_held_under_either_rule() -> None:
+    for rule in Rule:
+        queue = Queue(replace(make_pool(max=3, min=1), metrics=(CPU,), rule=rule))
+        queue.tick()
+        queue.now += 1000.0
+        queue.replicas = 7
+        decision = queue.tick(cpu=Absent(why=Why.REFUSED, at=queue.now))
+        assert (decision.next, decision.gate) == (7, Gate.BLIND)
+        assert Code.HELD_UNMEASURED in codes(decision)
+
+
+def test_a_pool_that_has_only_cpu_as_metric_says_why_it_does_not_stay_at_zero() -> None:
+    queue = Queue(make_pool(metrics=(CPU,), rule=Rule.HPA))
+    queue.replicas = 0
+    decision = queue.tick()
+    assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
+
+
+def test_fewer_than_ten_tasks_done_are_not_trusted() -> None:
+    for done, goes_by_it in ((9, False), (10, True)):
+        queue = settled(FRUGAL, done=done, metrics=())
+        assert goes_by_its_past(queue.tick()) == goes_by_it
+
+
+def test_a_burst_between_two_turns_is_served_at_once() -> None:
+    queue = settled(FRUGAL, metrics=())
+    queue.tick()
+    queue.now -= 3.9
+    decision = queue.tick(pending=12)
+    # tasks that take half a minute each, beside nine seconds until a replica is ready
+    assert goes_by_its_past(decision)
+    assert decision.demand is not None
+    assert decision.demand >= 2
+
+
+def test_messages_in_flight_are_covered() -> None:
+    queue = settled(FRUGAL, metrics=())
+    assert (queue.tick(in_flight=7).demand or 0) >= 7
+
+
+def test_replicas_that_the_rule_keeps_ready_are_among_the_spares() -> None:
+    warm = Warm(slo=Decimal("0.99"))
+    consumer = learned(every_s=5, service_s=2.0, warm=warm)
+    decision = consumer.second()
+    memory = consumer.story.remembered.native
+    assert memory is not None
+    arrivals = Decimal(repr(arrivals_per_s(memory.learned, consumer.story.now) * 9.0))
+    most = spares_for_arrivals(arrivals * Decimal("1.25"), Decimal("0.99"))
+    assert decision.recommendation is not None
+    assert decision.target is not None
+    assert decision.recommendation > memory.base
+    assert decision.recommendation < decision.target <= memory.base + most

@@ -1,0 +1,63 @@
+"""How many arrivals there are at most with a given probability, and spares for them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.planning.limit.poisson import poisson_quantile, spares_for_arrivals
+from reference.warm import poisson_quantile as summed
+from support.sharing import AmountError
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "slo", "spares"),
+    [("5.8", "0.99", 12), ("5.8", "0.9", 9), ("1.8", "0.99", 6), ("2.11", "0.99", 6)],
+)
+def test_spares_cover_the_arrivals_of_one_time_to_ready(
+    arrivals: str, slo: str, spares: int
+) -> None:
+    assert spares_for_arrivals(Decimal(arrivals), Decimal(slo)) == spares
+
+
+def test_without_arrivals_there_are_no_spares() -> None:
+    assert spares_for_arrivals(0, Decimal("0.99")) == 0
+    assert spares_for_arrivals(29, 0) == 0
+
+
+@pytest.mark.parametrize("slo", [1, 2])
+def test_certainty_is_refused_because_it_takes_infinitely_many_spares(slo: int) -> None:
+    with pytest.raises(AmountError):
+        spares_for_arrivals(1, slo)
+
+
+@given(
+    st.fractions(Fraction(1, 1000), 400, max_denominator=1000),
+    st.fractions(Fraction(1, 100), Fraction(999_999, 1_000_000), max_denominator=10**6),
+)
+def test_the_quantile_is_exact(mean: Fraction, probability: Fraction) -> None:
+    assert poisson_quantile(mean, probability) == summed(mean, probability)
+
+
+def test_a_sum_too_close_to_call_is_decided_with_more_digits() -> None:
+    """P(0) of a mean of 1 is 1/e; these two differ from it in the twentieth digit."""
+    below = Fraction("0.36787944117144232159")
+    above = Fraction("0.36787944117144232160")
+    assert poisson_quantile(Fraction(1), below) == 0
+    assert poisson_quantile(Fraction(1), above) == 1
+
+
+def test_a_large_mean_takes_no_longer() -> None:
+    assert poisson_quantile(Fraction(10_000), Fraction(99, 100)) == 10_233
+
+
+@given(st.fractions(0, 50), st.fractions(0, 50), st.fractions(0, Fraction(99, 100)))
+def test_more_arrivals_never_need_fewer_spares(
+    one: Fraction, other: Fraction, slo: Fraction
+) -> None:
+    few, many = sorted((one, other))
+    assert poisson_quantile(few, slo) <= poisson_quantile(many, slo)

@@ -1,0 +1,192 @@
+"""Rule hpa through the plan: what an HPA recommends, with KEDA's steps from and to zero."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Gate
+from controller.model.fleet import Behavior, Rule
+from controller.model.metrics import (
+    AverageValueTarget,
+    ExternalMetric,
+    Figure,
+    MeasuredMetric,
+    MetricValue,
+    ObjectMetric,
+    Series,
+    ValueTarget,
+)
+from controller.model.readings import Fresh
+from reference.behavior import hpa_defaults
+from reference.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
+from unit.planning.metered import (
+    AT_ONCE,
+    LAG,
+    SILENT,
+    Metered,
+    by_hpa,
+    numbers_of,
+    series,
+)
+from unit.planning.story import START, behavior, codes, percent, pods
+
+
+def test_without_metrics_the_queue_by_target_is_the_metric() -> None:
+    decision = Metered(by_hpa(), 2).tick(23)
+    assert (decision.recommendation, decision.demand, decision.next) == (5, 5, 5)
+    assert numbers_of(decision, Code.METRIC) == {
+        "metric": "queue",
+        "measured": 23.0,
+        "target": 5.0,
+        "per": "per replica",
+    }
+
+
+def test_the_largest_proposal_wins_and_each_is_explained() -> None:
+    pool = by_hpa(metrics=(LAG, ObjectMetric(name="jobs", target=ValueTarget(milli=10_000))))
+    figure: Fresh[MetricValue] = Fresh(value=Figure(value_milli=5_000), at=START)
+    decision = Metered(pool, 2).tick(0, lag=series(20, 15), jobs=figure)
+    # 35 of 5 each is 7; the object without a pod that could serve proposes nothing
+    assert decision.recommendation == 7
+    assert codes(decision).count(Code.METRIC) == 1
+    assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "jobs"
+
+
+def test_within_tolerance_the_size_stays_and_says_so() -> None:
+    decision = Metered(by_hpa(), 10).tick(54)
+    assert decision.recommendation == 10
+    assert numbers_of(decision, Code.TOLERATED)["ratio"] == 1.08
+
+
+def test_a_tolerance_of_its_own_replaces_the_metereds() -> None:
+    strict = replace(AT_ONCE, scale_up=replace(AT_ONCE.scale_up, tolerance=Decimal("0.01")))
+    assert Metered(by_hpa(behavior=strict), 10).tick(54).recommendation == 11
+
+
+def test_without_a_behavior_block_growth_is_twice_the_size_or_four() -> None:
+    pool = by_hpa(max=50, behavior=hpa_defaults(), without_behavior=True)
+    metered = Metered(pool, 1)
+    assert [metered.tick(200, after_s=15.0).recommendation for _ in range(4)] == [4, 8, 16, 32]
+    with_block = Metered(replace(pool, without_behavior=False), 1)
+    assert [with_block.tick(200, after_s=15.0).recommendation for _ in range(4)] == [5, 10, 20, 40]
+
+
+def test_an_unknown_metric_blocks_shrinking_and_is_named() -> None:
+    pool = by_hpa(metrics=(LAG, ExternalMetric(name="queue", target=LAG.target)))
+    metered = Metered(pool, 6)
+    decision = metered.tick(5, lag=SILENT)
+    assert (decision.recommendation, decision.next) == (6, 6)
+    assert decision.gate is Gate.BLIND
+    assert numbers_of(decision, Code.HELD_UNMEASURED)["metric"] == "lag"
+    assert metered.tick(60, lag=SILENT).next == 12
+
+
+def test_an_unknown_queue_that_is_no_metric_holds_nothing() -> None:
+    metered = Metered(by_hpa(metrics=(LAG,)), 6)
+    metered.tick(None, lag=series(30))
+    assert metered.tick(None, lag=series(10)).next == 2
+
+
+def test_from_zero_goes_to_min_and_at_least_one_as_keda_does() -> None:
+    decision = Metered(by_hpa(min=0), 0).tick(40)
+    assert (decision.recommendation, decision.wake) == (1, True)
+    assert Code.ACTIVATED in codes(decision)
+
+
+def test_activation_is_strict() -> None:
+    pool = by_hpa(min=0, activation=40)
+    assert Metered(pool, 0).tick(40).next == 0
+    assert Metered(pool, 0).tick(41).next == 1
+
+
+def test_an_idle_pool_shrinks_by_policy_and_then_sleeps() -> None:
+    pool = by_hpa(min=0, cooldown_s=10.0, behavior=behavior(down_window_s=0, down=(pods(3, 5),)))
+    metered = Metered(pool, 8)
+    metered.tick(40)
+    sizes = [metered.tick(0, after_s=6.0).next for _ in range(6)]
+    assert sizes == [5, 2, 0, 0, 0, 0]
+
+
+def test_zero_by_hand_with_a_min_above_zero_is_left_alone() -> None:
+    decision = Metered(by_hpa(min=2), 0).tick(40)
+    assert (decision.next, codes(decision)[-1]) == (0, Code.SCALED_TO_ZERO_BY_HAND)
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+@pytest.mark.parametrize("idle", [0, 1])
+def test_an_idle_pool_rests_below_min_until_it_is_active(rule: Rule, idle: int) -> None:
+    metered = Metered(by_hpa(rule=rule, min=3, idle=idle, cooldown_s=10.0), 3)
+    metered.tick(5)
+    assert metered.tick(0, after_s=20.0).next == 3
+    assert metered.tick(0).next == idle
+    assert metered.tick(0).next == idle
+    assert metered.tick(None).next == idle
+    assert metered.tick(1).next == 3
+
+
+def test_after_a_lost_memory_a_resting_pool_is_not_taken_for_switched_off() -> None:
+    metered = Metered(by_hpa(min=3, idle=0), 0)
+    assert metered.tick(0).next == 0
+    assert metered.tick(1).next == 3
+
+
+def test_a_size_out_of_bounds_is_corrected_at_once() -> None:
+    slow = behavior(up=(pods(1, 60),), down=(pods(1, 60),))
+    decision = Metered(by_hpa(min=4, behavior=slow), 1).tick(0)
+    assert (decision.recommendation, decision.next) == (4, 4)
+    above = Metered(by_hpa(max=4, behavior=slow), 9).tick(0)
+    assert above.recommendation == 4
+
+
+def test_min_is_named_where_it_decides() -> None:
+    metered = Metered(by_hpa(min=2), 3)
+    metered.tick(15)
+    assert metered.tick(0).bound is Bound.MIN
+
+
+policies = st.builds(pods, st.integers(1, 20), st.integers(1, 120)) | st.builds(
+    percent, st.integers(1, 200), st.integers(1, 120)
+)
+behaviors = st.builds(
+    behavior,
+    up_window_s=st.integers(0, 120),
+    down_window_s=st.integers(0, 120),
+    up=st.lists(policies, max_size=2).map(tuple),
+    down=st.lists(policies, max_size=2).map(tuple),
+)
+
+
+@given(
+    behaviors,
+    st.booleans(),
+    st.integers(1, 12),
+    st.lists(st.tuples(st.integers(0, 150), st.floats(1, 90)), min_size=1, max_size=15),
+)
+def test_the_recommendation_is_the_hpas_over_any_history(
+    rules: Behavior, without: bool, replicas: int, history: list[tuple[int, float]]
+) -> None:
+    pool = by_hpa(behavior=hpa_defaults() if without else rules, without_behavior=without)
+    metered = Metered(pool, replicas)
+    spec_behavior = None if without else rules
+    remembered = HpaMemory()
+    for messages, after_s in history:
+        size, now = metered.replicas, metered.now
+        reading: Fresh[MetricValue] = Fresh(value=Series(values_milli=(1000 * messages,)), at=now)
+        metric = MeasuredMetric(
+            spec=ExternalMetric(name="queue", target=AverageValueTarget(milli=5000)),
+            reading=reading,
+        )
+        spec = Spec(min=1, max=20, metrics=(metric,), behavior=spec_behavior)
+        expected = reconcile(
+            spec, Scale(replicas=size, status_replicas=size), remembered, Settings(), now
+        )
+        decision = metered.tick(messages, after_s=after_s)
+        assert decision.recommendation == expected.desired
+        # a gate may hold what the HPA would take: then nothing was written
+        followed = decision.next == expected.desired
+        remembered = settle(expected, spec, now, written=followed).memory
