@@ -1,0 +1,465 @@
+"""The rules of the planner's steps, each with the tests that guard it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from support.mutation import Mutant
+
+PLANNER_RULES: Final = (
+    # demand
+    Mutant(
+        "work in flight counts as work",
+        "planning/demand.py",
+        "messages = depth.pending + depth.in_flight",
+        "messages = depth.pending",
+        ("test_demand_is_the_work_by_the_target_rounded_up(0, 4, 1, 4)",),
+    ),
+    Mutant(
+        "demand is rounded up",
+        "planning/demand.py",
+        "-(-messages // per_replica)",
+        "messages // per_replica",
+        ("test_demand_is_the_work_by_the_target_rounded_up(7, 0, 5, 2)",),
+    ),
+    Mutant(
+        "an implausible number of messages is refused",
+        "planning/demand.py",
+        "0 <= depth.pending < IMPLAUSIBLE_MESSAGES",
+        "depth.pending == depth.pending",
+        ("test_an_absurd_number_is_refused_and_takes_nothing_away('pending', -1)",),
+    ),
+    Mutant(
+        "a wake-up that the reading already counts is not counted again",
+        "planning/demand.py",
+        "woken_at >= at",
+        "woken_at <= at",
+        ("test_a_wake_up_before_the_count_was_asked_for_is_already_counted()",),
+    ),
+    Mutant(
+        "a wake-up counts although there is no reading beside it",
+        "planning/demand.py",
+        "return _woken(seen, now, reasons, counted=False)",
+        "return Work(None, False, False, None)",
+        ("test_a_wake_up_wakes_a_pool_whose_queue_cannot_be_read()",),
+    ),
+    # activation and cooldown
+    Mutant(
+        "only more messages than the activation wake a pool",
+        "planning/activation.py",
+        "work.messages > pool.activation",
+        "work.messages >= pool.activation",
+        ("test_as_many_messages_as_the_activation_do_not_wake(50)",),
+    ),
+    Mutant(
+        "the cooldown starts at the last activity",
+        "planning/activation.py",
+        "return memory.last_active_at + pool.cooldown_s - now",
+        "return memory.since + pool.cooldown_s - now",
+        ("test_every_message_begins_the_cooldown_anew()",),
+    ),
+    Mutant(
+        "a pool that was never active waits for its whole initial cooldown",
+        "planning/activation.py",
+        "memory.since + pool.initial_cooldown_s",
+        "memory.since + pool.initial_cooldown_s / 2",
+        ("test_a_pool_never_active_waits_for_the_initial_cooldown_from_when_it_first_ran()",),
+    ),
+    Mutant(
+        "the last replica stays until the cooldown has passed",
+        "planning/recommend.py",
+        "    elif left_s >= 0:\n",
+        "    elif False:\n",
+        ("test_while_inactive_work_cools_down_it_says_so()",),
+    ),
+    Mutant(
+        "windows and policies do not delay the first replica",
+        "planning/recommend.py",
+        "draft.replicas = max(_by_behavior(draft, draft.work.demand or 0), BOTTOM)",
+        "draft.replicas = _by_behavior(draft, draft.work.demand or 0)",
+        ("test_neither_windows_nor_policies_delay_the_first_replica()",),
+    ),
+    Mutant(
+        "a size of zero set by hand is left alone",
+        "planning/recommend.py",
+        "        and not draft.memory.own_zero\n",
+        "        and draft.memory.own_zero\n",
+        ("test_behavior_history:test_zero_by_hand_is_left_alone_where_min_is_more()",),
+    ),
+    # behavior
+    Mutant(
+        "the downward window keeps its highest recommendation",
+        "planning/behavior.py",
+        "elif replicas > down and last_at > down_cutoff:",
+        "elif replicas > down and last_at > down_cutoff and run is history[-1]:",
+        ("test_a_lull_shorter_than_the_window_takes_nothing_away()",),
+    ),
+    Mutant(
+        "the upward window takes its lowest recommendation",
+        "planning/behavior.py",
+        "return min(max(current, up), down)",
+        "return min(max(current, desired), down)",
+        ("test_an_upward_window_takes_the_lowest_wish()",),
+    ),
+    Mutant(
+        "a change as old as the period no longer counts",
+        "planning/behavior.py",
+        "if event.at > cutoff)",
+        "if event.at >= cutoff)",
+        ("test_a_change_one_period_ago_no_longer_counts()",),
+    ),
+    Mutant(
+        "changes in the other direction give room",
+        "planning/behavior.py",
+        "        + changed_within(removed, policy.period_s, now)\n",
+        "",
+        ("test_changes_of_the_other_direction_give_room()",),
+    ),
+    Mutant(
+        "the policy that allows most decides unless the strictest is asked for",
+        "planning/behavior.py",
+        "(max if most else min)(limits, key=_by_limit)",
+        "(min if most else max)(limits, key=_by_limit)",
+        ("test_the_policy_that_decides_is_named()",),
+    ),
+    Mutant(
+        "a disabled direction does not move",
+        "planning/behavior.py",
+        "    if rules.select_policy is SelectPolicy.DISABLED:\n"
+        "        return current, None\n"
+        "    if not rules.policies:\n"
+        "        return 0, None\n",
+        "    if not rules.policies:\n        return 0, None\n",
+        ("test_a_disabled_direction_stays()",),
+    ),
+    Mutant(
+        "a limit that is already exceeded forces no move in the other direction",
+        "planning/behavior.py",
+        "return max(limit, current), policy",
+        "return limit, policy",
+        ("test_a_limit_that_is_exceeded_already_forces_no_opposite_move()",),
+    ),
+    # what is remembered
+    Mutant(
+        "recommendations are remembered for the window",
+        "planning/recommend.py",
+        "draft.history = remember(history, raw, now, longest_window_s(behavior))",
+        "draft.history = history",
+        ("test_a_lull_shorter_than_the_window_takes_nothing_away()",),
+    ),
+    Mutant(
+        "the memory keeps a low recommendation that can still decide",
+        "planning/history.py",
+        "if run.replicas < lowest or run.replicas > highest:",
+        "if run.replicas > highest:",
+        ("test_what_is_dropped_could_not_have_decided_anything(9)",),
+    ),
+    Mutant(
+        "a write that is not seen yet is not counted",
+        "planning/history.py",
+        "if undone is None and replicas == asked.before and now - asked.at < CONFIRM_WITHIN_S:",
+        "if False:",
+        ("test_a_write_that_is_not_seen_yet_is_not_counted_and_not_asked_for_anew()",),
+    ),
+    Mutant(
+        "a write whose answer was lost is remembered",
+        "planning/history.py",
+        "if replicas == asked.after or replicas in asked.earlier:",
+        "if replicas == asked.after:",
+        ("test_a_write_whose_answer_was_lost_is_not_stepped_twice()",),
+    ),
+    Mutant(
+        "a clock step does not change the age of the last activity",
+        "planning/history.py",
+        "        last_active_at=None if active_at is None else active_at + by_s,\n",
+        "",
+        ("test_a_step_of_the_clock_ages_no_activity()",),
+    ),
+    Mutant(
+        "replicas that were started by hand are kept for one window",
+        "planning/recommend.py",
+        "    draft.memory = seed(draft.memory, draft.current, now)\n",
+        "",
+        ("test_replicas_that_somebody_started_by_hand_are_kept_for_one_window()",),
+    ),
+    Mutant(
+        "the plan uses the memory that it is given",
+        "planning/planner.py",
+        "before = memory.pools.get(pool.key)",
+        "before = None",
+        ("test_a_lull_shorter_than_the_window_takes_nothing_away()",),
+    ),
+    # limits and what operators ask for
+    Mutant(
+        "max is a ceiling",
+        "planning/limit.py",
+        "if draft.bound is Bound.MAX or draft.replicas > draft.max:",
+        "if draft.bound is Bound.MAX:",
+        ("test_a_blind_pool_above_max_is_held()",),
+    ),
+    Mutant(
+        "a pin does not exceed max",
+        "planning/limit.py",
+        "        draft.replicas, draft.bound = min(wanted, draft.max), bound\n",
+        "        draft.replicas, draft.bound = wanted, bound\n",
+        ("test_pinned_spares_stand_on_top_of_the_work_and_ceilings_win()",),
+    ),
+    Mutant(
+        "a pin stands on top of the work, not of replicas that are only kept",
+        "planning/limit.py",
+        "    needed = draft.min\n",
+        "    needed = max(draft.replicas, draft.min)\n",
+        ("test_a_blind_pool_with_spares_does_not_grow_by_them_again_and_again(Rule.NATIVE)",),
+    ),
+    Mutant(
+        "spares do not exceed a policy on growth",
+        "planning/limit.py",
+        "draft.work.counted and draft.recommendation >= draft.stable",
+        "draft.work.counted",
+        ("test_spares_open_no_way_around_a_policy_on_growth(Rule.NATIVE)",),
+    ),
+    Mutant(
+        "a pause stops the pool",
+        "planning/limit.py",
+        "        _pause(draft)\n",
+        "",
+        ("test_a_pause_takes_idle_replicas_and_lets_busy_ones_finish()",),
+    ),
+    Mutant(
+        "a pause with keep leaves that many replicas",
+        "planning/limit.py",
+        "kept = max(pause.keep or 0, 0)",
+        "kept = 0",
+        ("test_a_pause_that_keeps_some_is_floor_and_ceiling_at_once()",),
+    ),
+    Mutant(
+        "an intent ends at its time",
+        "planning/overrides.py",
+        "if each.until is None or now < each.until",
+        "if True",
+        ("test_an_intent_ends_when_its_time_is_over()",),
+    ),
+    Mutant(
+        "an intent for one pool does not concern its tenant's other pools",
+        "planning/overrides.py",
+        "        return scope.pool == pool.key\n",
+        "        return scope.pool.startswith(pool.tenant)\n",
+        ("test_a_frozen_pool_stays_and_the_others_are_given_none_of_its_part()",),
+    ),
+    # schedules
+    Mutant(
+        "a schedule window is open on its days",
+        "planning/schedules.py",
+        "return local.weekday() in window.days and window.from_minute",
+        "return local.weekday() not in window.days and window.from_minute",
+        ("test_an_open_schedule_replaces_min_and_max()",),
+    ),
+    # budgets and money
+    Mutant(
+        "a spent hard budget leaves no replica",
+        "planning/budget.py",
+        "first_passes=status.state is not BudgetState.HARD",
+        "first_passes=True",
+        ("test_an_empty_budget_takes_floors_and_pins_too()",),
+    ),
+    Mutant(
+        "a budget above its warning share is paced",
+        "planning/budget.py",
+        "    if state is BudgetState.WARN:\n        return pace\n",
+        "",
+        ("test_a_daily_budget_paces_and_then_stops(800_000, 1, Bound.BUDGET)",),
+    ),
+    Mutant(
+        "a budget that is not hard never stops a pool",
+        "planning/budget.py",
+        "return BudgetState.HARD if budget.hard else BudgetState.WARN",
+        "return BudgetState.HARD",
+        ("test_a_budget_that_is_not_hard_warns_and_paces_only()",),
+    ),
+    Mutant(
+        "tokens cost money",
+        "planning/cost.py",
+        "+ 60 * tokens * exact(usd_per_token",
+        "+ 0 * tokens * exact(usd_per_token",
+        ("test_money_per_hour_pays_for_so_many_replicas()",),
+    ),
+    # what is scarce
+    Mutant(
+        "an unreadable ledger holds growth",
+        "planning/share.py",
+        "        _hold_growth(draft, scarcity)\n",
+        "        pass\n",
+        ("test_a_silent_ledger_holds_growth_and_nothing_else({})",),
+    ),
+    Mutant(
+        "a ledger that is too old counts as unreadable",
+        "planning/scarcity.py",
+        "or not now - reading.at <= LEDGER_LIMIT_S",
+        "",
+        ("test_a_silent_ledger_holds_growth_and_nothing_else(used(0, at=NOON - 601))",),
+    ),
+    Mutant(
+        "the smaller of two quotas counts",
+        "planning/scarcity.py",
+        "yield name, min(known)",
+        "yield name, max(known)",
+        ("test_the_smaller_of_a_quota_in_the_file_and_the_namespaces_counts()",),
+    ),
+    Mutant(
+        "an unknown amount is no limit",
+        "planning/scarcity.py",
+        "known = [amount for amount in amounts if amount is not None and amount >= 0]",
+        "known = [amount or 0 for amount in amounts]",
+        ("test_the_rooms_of_nodes_is_the_limit_where_it_is_smaller()",),
+    ),
+    # sharing, as the plan asks for it
+    Mutant(
+        "a held pool keeps its share",
+        "planning/share.py",
+        "fixed=stands_still(draft)",
+        "fixed=False",
+        ("test_a_frozen_pool_stays_and_the_others_are_given_none_of_its_part()",),
+    ),
+    Mutant(
+        "a pool whose Deployment is unknown keeps its share",
+        "planning/share.py",
+        "    claims += [_fixed(each, scarcity) for each in standing]\n",
+        "",
+        ("test_a_pool_whose_deployment_is_not_known_keeps_its_part()",),
+    ),
+    Mutant(
+        "a higher tier is served first",
+        "planning/share.py",
+        "tier=scarcity.tiers.get(pool.tenant, 0),\n        demand=draft",
+        "tier=0,\n        demand=draft",
+        ("test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()",),
+    ),
+    Mutant(
+        "a limit that cut a pool is named in its reasons",
+        "planning/share.py",
+        "        draft.because(code, allotment.replicas, **numbers)\n",
+        "        pass\n",
+        ("test_the_smaller_of_a_quota_in_the_file_and_the_namespaces_counts()",),
+    ),
+    # steps
+    Mutant(
+        "busy replicas finish first",
+        "planning/stride.py",
+        "busy=busy_replicas(draft) if goes else 0,",
+        "busy=0,",
+        ("test_busy_replicas_are_not_killed_for_somebody_elses_share()",),
+    ),
+    Mutant(
+        "a replica runs for its minimum runtime",
+        "planning/stride.py",
+        "draft.now - pod.ready_at < runtime_s",
+        "draft.now - pod.ready_at < 0",
+        ("test_replicas_that_just_began_are_not_taken_back_for_sharing()",),
+    ),
+    Mutant(
+        "a pool grows only into room that is free",
+        "planning/stride.py",
+        "scarcity.room if crowded else ()",
+        "()",
+        ("test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()",),
+    ),
+    # gates
+    Mutant(
+        "a frozen pool is not changed",
+        "planning/gates.py",
+        "            _frozen(draft)\n            or _pods_unknown",
+        "            _pods_unknown",
+        ("test_a_frozen_pool_stays_and_the_others_are_given_none_of_its_part()",),
+    ),
+    Mutant(
+        "an unknown queue lowers nothing",
+        "planning/gates.py",
+        "            or _blind(draft)\n",
+        "",
+        ("test_silence_never_takes_anything_away(Why.TIMED_OUT)",),
+    ),
+    Mutant(
+        "nothing is written while the pods are not completely known",
+        "planning/gates.py",
+        "            or _pods_unknown(draft)\n",
+        "",
+        ("test_half_a_view_of_the_pods_writes_nothing(9)",),
+    ),
+    Mutant(
+        "after lost memory nothing is lowered for one window",
+        "planning/gates.py",
+        "            or _warming_up(draft)\n",
+        "",
+        ("test_a_lost_memory_takes_nothing_away_for_one_window()",),
+    ),
+    Mutant(
+        "a pool whose pods do not become ready grows no further",
+        "planning/gates.py",
+        "            or _not_becoming_ready(draft)\n",
+        "",
+        ("test_pods_that_fit_nowhere_stop_growth_but_nothing_else()",),
+    ),
+    Mutant(
+        "a pod that the scheduler has not looked at is not unschedulable",
+        "planning/gates.py",
+        "return pod.reason == UNSCHEDULABLE",
+        "return True",
+        ("test_a_pod_that_the_scheduler_has_not_seen_yet_is_not_stuck()",),
+    ),
+    Mutant(
+        "a Deployment of an impossible size is refused",
+        "planning/planner.py",
+        "isinstance(workload, Fresh) and 0 <= workload.value.replicas <= REPLICAS_LIMIT",
+        "isinstance(workload, Fresh)",
+        ("test_a_deployment_of_an_impossible_size_is_refused(-1)",),
+    ),
+    # rule hpa
+    Mutant(
+        "beside a broken metric the others can only raise the pool",
+        "planning/proposals.py",
+        "counted = first is None and (draft.work.counted or not queue_counts)",
+        "counted = draft.work.counted or not queue_counts",
+        ("test_a_broken_metric_beside_rule_native_lets_the_queue_grow_the_pool_alone()",),
+    ),
+    Mutant(
+        "the largest proposal wins",
+        "planning/proposals.py",
+        "demand=max(wishes, default=None)",
+        "demand=min(wishes, default=None)",
+        ("test_memory_beside_rule_native_is_a_safety_metric()",),
+    ),
+    Mutant(
+        "a tolerance of a pool replaces the cluster's",
+        "planning/proposals.py",
+        "return default if rules.tolerance is None else float(rules.tolerance)",
+        "return default",
+        ("test_a_tolerance_of_its_own_replaces_the_clusters()",),
+    ),
+    Mutant(
+        "without a behavior block the HPA's default limits hold",
+        "planning/recommend_hpa.py",
+        "behavior=None if pool.without_behavior else pool.behavior",
+        "behavior=pool.behavior",
+        ("test_without_a_behavior_block_growth_is_twice_the_size_or_four()",),
+    ),
+    # words
+    Mutant(
+        "a number that is not finite is shown as a question mark",
+        "planning/explain.py",
+        "if not -_ABSURD < number < _ABSURD:  # NaN as well",
+        "if False:",
+        ("test_a_number_that_is_none_is_a_question_mark(math.nan)",),
+    ),
+    Mutant(
+        "the headline shows a target that is not reached yet",
+        "planning/explain.py",
+        "if following == current and following == decision.target:",
+        "if following == current:",
+        (
+            (
+                "test_a_headline_is_the_numbers_and_the_last_rule("
+                "decided(3, 0, 1, 3), 'now 3 → next 3 (target 1, wanted 0)')"
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,178 @@
+"""The rules of sharing and of steps, each with the tests that guard it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from support.mutation import Mutant
+
+SHARING_RULES: Final = (
+    Mutant(
+        "bounds lower what a pool asks for and never raise it",
+        "planning/allocation/bounds.py",
+        "floor=min(floor, limit),\n        need=min(need, limit),\n        want=limit,",
+        "floor=max(floor, limit),\n        need=max(need, limit),\n        want=asked,",
+        ("test_swapped_bounds_are_noticed()",),
+    ),
+    Mutant(
+        "tenants share by their weights",
+        "planning/allocation/contest.py",
+        "level = max(self._drawn[tenant]) * multiply // divide",
+        "level = max(self._drawn[tenant])",
+        ("test_weights_split_a_tier()",),
+    ),
+    Mutant(
+        "pools of a tenant share by their weights",
+        "planning/allocation/order.py",
+        "step = 2 * multiply * size",
+        "step = 2 * size",
+        ("test_pools_split_what_their_tenant_has_by_their_own_weights()",),
+    ),
+    Mutant(
+        "the largest part of any fair row is the tenant's share",
+        "planning/allocation/contest.py",
+        "all(each[other] >= each[row] for each in kinds)",
+        "all(each[other] <= each[row] for each in kinds)",
+        ("test_the_largest_part_of_any_fair_row_is_a_tenants_share()",),
+    ),
+    Mutant(
+        "a soft row takes a replica that it can half feed",
+        "planning/allocation/tariff.py",
+        "return use if soft is None else max(int(soft * use), 1)",
+        "return use",
+        ("test_a_soft_row_takes_a_half_fed_replica_and_not_less()",),
+    ),
+    Mutant(
+        "a soft row refuses no floor",
+        "planning/allocation/allocate.py",
+        "fill(self.filling, pools, self.floors, strict=False)",
+        "fill(self.filling, pools, self.floors, strict=True)",
+        ("test_a_soft_row_refuses_neither_baseline_nor_floors()",),
+    ),
+    Mutant(
+        "among equals a pool that runs keeps its place",
+        "planning/allocation/order.py",
+        "waits = filling.members.current[pool] <= have",
+        "waits = True",
+        ("test_among_equals_who_runs_already_keeps_it()",),
+    ),
+    Mutant(
+        "the highest tier is served first",
+        "planning/allocation/members.py",
+        "sorted(tiers.items(), reverse=True)",
+        "sorted(tiers.items())",
+        ("test_the_higher_tier_has_all_it_needs_before_the_lower_shares()",),
+    ),
+    Mutant(
+        "every tenant with work has a baseline replica",
+        "planning/allocation/allocate.py",
+        "        self.baseline.grant(self.tiers.values(), self.policy.baseline)\n",
+        "",
+        ("test_the_higher_tier_has_all_it_needs_before_the_lower_shares()",),
+    ),
+    Mutant(
+        "a baseline is named only where it decided",
+        "planning/allocation/baseline.py",
+        "return [each for each in self._lacking if each > tier]",
+        "return list(self._lacking)",
+        ("test_a_baseline_that_decides_is_named()",),
+    ),
+    Mutant(
+        "a baseline that passed a soft row names that row",
+        "planning/allocation/baseline.py",
+        "self.lenient[pool] = refused",
+        "pass",
+        ("test_a_baseline_that_a_rate_limit_could_not_feed_is_named()",),
+    ),
+    Mutant(
+        "a held pool keeps the places it has",
+        "planning/allocation/allocate.py",
+        "self.filling.rows.seat(pool, claim.current)",
+        "self.filling.rows.seat(pool, 0)",
+        ("test_a_held_pool_is_counted_as_it_is_and_nobody_else_is_given_its_places()",),
+    ),
+    Mutant(
+        "several grants at once equal the same grants one by one",
+        "planning/allocation/leaping.py",
+        "return all(drawn[row] <= left for row, left in room.items())",
+        "return all(drawn[row] <= left + 9 for row, left in room.items())",
+        ("test_what_is_granted_in_one_leap_is_what_would_be_granted_one_by_one()",),
+    ),
+    Mutant(
+        "large weights are compared exactly",
+        "planning/allocation/exact.py",
+        "scale = 2 * largest * largest",
+        "scale = largest",
+        ("test_weights_of_any_size_are_compared_exactly()",),
+    ),
+    Mutant(
+        "a row of one tenant is not overdrawn",
+        "planning/allocation/alone.py",
+        "room = max(rows.left[row], 0) // use",
+        "room = max(rows.left[row], 0) // use + 1",
+        ("test_what_one_tenant_alone_draws_on_stops_that_tenant_alone()",),
+    ),
+    Mutant(
+        "other rows of a tenant count beside its own",
+        "planning/allocation/alone.py",
+        "everywhere.takes, have[pool] - had)",
+        "everywhere.takes[:1], have[pool] - had)",
+        ("test_what_one_tenant_alone_draws_on_stops_that_tenant_alone()",),
+    ),
+    Mutant(
+        "a row that several tenants use is not one tenant's own",
+        "planning/allocation/alone.py",
+        "if owners.setdefault(use[0], tenant) not in (tenant, _SEVERAL):",
+        "if owners.setdefault(use[0], tenant) == _SEVERAL:",
+        ("test_a_tenant_with_many_pools_has_no_larger_share()",),
+    ),
+    Mutant(
+        "a large demand is served completely, piece by piece",
+        "planning/allocation/order.py",
+        "self._more = horizon is not None",
+        "self._more = False",
+        ("test_a_large_demand_is_put_in_order_piece_by_piece()",),
+    ),
+    Mutant(
+        "every piece of the order ends at the same share for all pools",
+        "planning/allocation/order.py",
+        "high = min(high, offset + (horizon * divide - 1) // multiply + 1)",
+        "high = min(high, have[pool] + AHEAD)",
+        ("test_a_large_demand_is_put_in_order_piece_by_piece()",),
+    ),
+    Mutant(
+        "a refusal names the row that refused first",
+        "planning/allocation/contest.py",
+        "filling.refused_by[pool] = filling.rows.give(pool, strict=self._strict)",
+        "filling.refused_by[pool] = row",
+        ("test_the_first_row_that_refuses_is_the_one_that_is_named()",),
+    ),
+    Mutant(
+        "a table of uses serves only the rows it was made for",
+        "planning/allocation/tariff.py",
+        "return self._names == _names(rows)",
+        "return True",
+        ("test_uses_that_are_known_from_before_are_not_taken_for_other_rows()",),
+    ),
+    Mutant(
+        "idle replicas go first, busy ones stay",
+        "planning/steps.py",
+        "idle = max(position.current - position.busy, 0)",
+        "idle = position.current",
+        ("test_down_takes_the_idle_and_lets_the_busy_finish()",),
+    ),
+    Mutant(
+        "pods that are terminating still take room",
+        "planning/steps.py",
+        "[position.current + position.terminating for",
+        "[position.current for",
+        ("test_up_goes_only_into_room_that_is_free()",),
+    ),
+    Mutant(
+        "tokens that running jobs reserved are not free",
+        "planning/budget.py",
+        "rest = tokens - used - _exact(use.reserved)",
+        "rest = tokens - used",
+        ("test_a_job_is_admitted_only_if_it_fits_what_is_left()",),
+    ),
+)
