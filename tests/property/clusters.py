@@ -26,8 +26,8 @@ from controller.model.metrics import (
     PodUsage,
     PodUsages,
     Series,
+    StatusPhase,
 )
-from controller.model.metrics import StatusPhase
 from controller.model.observation import (
     Observation,
     Pod,
@@ -39,9 +39,13 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage
-from controller.planning.given.annotations import FREEZE
-from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
-from support.planning import plan
+from controller.planning.given.annotations import (
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from property.fleets import (
     CPU,
     LAG,
@@ -54,6 +58,7 @@ from property.fleets import (
 )
 from property.queues import SETTLING, Counted, Load, Past, pasts
 from property.worlds import START, as_bytes
+from support.planning import plan
 
 
 class Sight(NamedTuple):

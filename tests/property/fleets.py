@@ -14,8 +14,10 @@ from controller.model.fleet import (
     Fleet,
     NativeCosts,
     NativePreset,
+    PolicyType,
     Pool,
     Rule,
+    ScalingPolicy,
     ScalingRules,
     Tenant,
     Tier,
@@ -49,10 +51,10 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import Schedule, WeeklyWindow
-from controller.planning.recommend.behavior import hpa_defaults
 from property.worlds import START, behaviors
+from support.examples import scaled
 
-HURRIED = settings(max_examples=60, deadline=None, phases=[*set(Phase) - {Phase.explain}])
+HURRIED = settings(max_examples=scaled(60), phases=[*set(Phase) - {Phase.explain}])
 """To explain a failure line by line takes longer than to make it small, and each example is a whole
 fleet with its past.
 """
@@ -60,6 +62,13 @@ STEADY = Behavior(
     scale_up=ScalingRules(stabilization_window_s=0),
     scale_down=ScalingRules(stabilization_window_s=10),
 )
+_DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
+_FOUR = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
+BY_DEFAULT = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0, policies=(_FOUR, _DOUBLE)),
+    scale_down=ScalingRules(stabilization_window_s=10, policies=(_DOUBLE,)),
+)
+"""What the HPA's API fills in, with a short window."""
 
 TIERS = (
     Tier(name="enterprise", priority=1000),
@@ -181,7 +190,7 @@ of_each = (
     st.builds(among, st.sampled_from([0, 0, 1, 3]), st.integers(0, 12)),
     said(behavior=behaviors),
     said(rule=Rule.HPA),
-    said(rule=Rule.HPA, without_behavior=True, behavior=hpa_defaults(10)),
+    said(rule=Rule.HPA, without_behavior=True, behavior=BY_DEFAULT),
     said(slots=3),
     said(target=4),
     said(activation=5),

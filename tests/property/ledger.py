@@ -16,8 +16,13 @@ from controller.model.ids import PoolKey
 from controller.model.intents import Freeze, Pause, Pin
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Pacing, Resources, TaskUsage
-from controller.planning.given.annotations import FREEZE
-from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
+from controller.planning.given.annotations import (
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from property.clusters import Cluster
 from property.fleets import ALWAYS
 
