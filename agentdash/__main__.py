@@ -1,4 +1,4 @@
-"""`python -m agentdash` is `agentdash`."""
+"""Lets `python -m agentdash` do what `agentdash` does."""
 
 import sys
 

@@ -1,14 +1,16 @@
-"""The command line: arguments → one of the verbs. Nothing heavy is imported before it is known."""
+"""The command line: arguments → one of the verbs. It imports nothing heavy before it knows the
+verb.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentdash import __version__
+from agentdash.output import OutputError, complain, note, tell
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -18,50 +20,87 @@ if TYPE_CHECKING:
 DESCRIPTION: Final = """\
 Scales fleets of AI agents on Kubernetes from JetStream lag, and explains every number.
 
-Without a verb: the dashboard on a fleet, with a controller beside it.
+Without a verb it shows the dashboard of a fleet and runs a controller beside it.
 """
 
 EXAMPLES: Final = """\
 examples:
-  agentdash demo                                 everything on this machine, no cluster needed
+  agentdash demo                                 everything on this machine, without a cluster
   agentdash -f fleet.yaml --read-only            look at a fleet; nothing is written
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
-  agentdash why -f fleet.yaml acme/research      the rules behind one number, and what each costs
+  agentdash why -f fleet.yaml acme/research      the rules behind one number
   agentdash example > fleet.yaml                 a commented fleet file to begin with
-  agentdash schema fleet                         its JSON schema
+  agentdash schema fleet                         the JSON schema of the fleet file
 
 exit codes:
-  0 done, or asked to stop    1 failed            2 wrong usage, fleet file or observations
-  3 cannot begin              4 NATS server too old or without JetStream
+  0  it did what was asked, or was asked to stop
+  1  it failed because of a fault in agentdash
+  2  the command line, the fleet file or the observations are wrong
+  3  something it needs is missing: a server, a kubeconfig, its input or its output
+  4  the NATS server is too old or has no JetStream
+A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without a message.
 """
+
+
+FLEET_HELP: Final = "the fleet file (default fleet.yaml)"
+KUBECONFIG_HELP: Final = "default: $KUBECONFIG, then the cluster that agentdash runs in"
+CONTEXT_HELP: Final = "a kubeconfig context; default: the fleet file's, then the current one"
+ASCII_HELP: Final = "draw the screen with ASCII characters only"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    verb = getattr(options, "run", _run_fleet)
-    code: ExitCode = verb(options)
+    try:
+        options = _parser().parse_args(arguments)
+        verb = getattr(options, "run", _run_fleet)
+        code: ExitCode = verb(options)
+    except OutputError as error:
+        note(str(error))
+        return int(ExitCode.UNREACHABLE)
     return int(code)
 
 
+class _ArgumentParser(argparse.ArgumentParser):
+    """A parser that says when its help cannot be written: argparse itself says nothing."""
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, to standard output unless a file is given. Raises OutputError."""
+        if file is not None:
+            super().print_help(file)
+        else:
+            tell(self.format_help().rstrip("\n"))
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, and end with exit code 2."""
+        complain(f"{self.format_usage()}{self.prog}: error: {message}")
+        raise SystemExit(int(ExitCode.USAGE))
+
+
+class _VersionAction(argparse.Action):
+    """Prints the version and ends."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        """Print it. Raises OutputError."""
+        tell(f"agentdash {__version__}")
+        raise SystemExit(int(ExitCode.OK))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _ArgumentParser(
         prog="agentdash",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"agentdash {__version__}")
+    parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
     parser.add_argument(
-        "-f", "--fleet", type=Path, default=Path("fleet.yaml"), metavar="FILE", help="fleet file"
+        "-f", "--fleet", type=Path, default=Path("fleet.yaml"), metavar="FILE", help=FLEET_HELP
     )
-    parser.add_argument(
-        "--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, then in-cluster"
-    )
-    parser.add_argument("--context", metavar="NAME", help="default: the fleet file's, then current")
+    parser.add_argument("--kubeconfig", metavar="FILE", help=KUBECONFIG_HELP)
+    parser.add_argument("--context", metavar="NAME", help=CONTEXT_HELP)
     parser.add_argument("--read-only", action="store_true", help="observe and plan, write nothing")
-    parser.add_argument("--controller-only", action="store_true", help="no screen: the daemon")
+    parser.add_argument("--controller-only", action="store_true", help="run the daemon, no screen")
     parser.add_argument(
         "--listen",
         type=_address,
@@ -69,13 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
     )
-    parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII on the screen")
+    parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
     _add_plan(verbs.add_parser("plan", help="what would be done, from live state or a file"))
-    _add_why(
-        verbs.add_parser("why", help="why a pool has its number, and what it would be without")
-    )
+    _add_why(verbs.add_parser("why", help="why a pool has its number of replicas"))
     schema = verbs.add_parser("schema", help="print a JSON schema")
     schema.add_argument("of", choices=["fleet", "observation", "plan"])
     schema.set_defaults(run=_run_schema)
@@ -86,42 +123,48 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "A real nats-server, a simulated Kubernetes API over HTTP, real workers and a load of "
-        "calm, bursts and idle spells; the dashboard with its controller on top."
+        "Runs a real nats-server, a simulated Kubernetes API over HTTP, real workers, and a load "
+        "with calm times, bursts and idle times; and the dashboard with its controller."
     )
-    parser.add_argument("--headless", action="store_true", help="no screen, one summary at the end")
+    parser.add_argument("--headless", action="store_true", help="no screen, a summary at the end")
     parser.add_argument(
         "--for",
         dest="for_s",
         type=_duration,
         metavar="DURATION",
-        help="end after so long (60s, 2m)",
+        help="end after this time (60s, 2m)",
     )
     parser.add_argument(
         "--speed",
         type=_speed,
         default=2.0,
         metavar="N",
-        help="compress the cluster's and the workers' times (default 2)",
+        help="how many times faster than real the cluster and the workers are (default 2)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the load and of the start-up times")
     parser.add_argument(
-        "--load-for", type=_duration, metavar="DURATION", help="publish no tasks after so long"
+        "--seed",
+        type=_seed,
+        default=1,
+        metavar="N",
+        help="seed of the random load and start-up times (default 1)",
     )
-    parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII on the screen")
+    parser.add_argument(
+        "--load-for", type=_duration, metavar="DURATION", help="stop publishing after this time"
+    )
+    parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     parser.set_defaults(run=_run_demo)
 
 
 PLAN: Final = """\
-What would be done now for every pool, and why. Nothing is written, nowhere.
+Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
 
-Live, it looks once, with the memory that the controller keeps in NATS and with the pins, pauses and
-freezes in force there; without a memory, windows and cooldowns begin with the look, so nothing is
-taken away. Its exit code is 3 if NATS or Kubernetes is not connected; the plan is then what would
-be done blind.
+Live, it looks once, with the memory, pins, pauses and freezes that are kept in NATS. Without a
+memory, windows and cooldowns begin with this look, so no pool shrinks. If NATS or Kubernetes is not
+connected, the exit code is 3, and the plan is the one for what could be seen.
 
-With --observations it runs the ticks of a file in order, in virtual time, and carries the memory
-over from one to the next: one JSON object a line, as `agentdash schema observation` describes it.
+With --observations it reads ticks from a file, one JSON object on each line, as `agentdash schema
+observation` describes them. It plans them in order, in virtual time, and carries the memory from
+one to the next. It refuses numbers that no cluster has and names that the fleet file does not have.
 """
 
 PLAN_EXAMPLES: Final = """\
@@ -136,8 +179,9 @@ examples:
 """
 
 WHY: Final = """\
-For each pool the rules in the order they were applied, with their numbers, and what the number
-would be without each rule that matters: "without the budget: 7". It sees what `plan` sees.
+Prints for each pool the rules in the order they were applied, with their numbers, and what the
+number would be without each rule that matters: "without the budget: 7". It looks at the same things
+as `agentdash plan`.
 """
 
 WHY_EXAMPLES: Final = """\
@@ -149,14 +193,14 @@ examples:
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     _describe(parser, PLAN, PLAN_EXAMPLES)
-    _add_sight(parser)
+    _add_look(parser)
     parser.set_defaults(run=_run_plan)
 
 
 def _add_why(parser: argparse.ArgumentParser) -> None:
     _describe(parser, WHY, WHY_EXAMPLES)
     parser.add_argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file")
-    _add_sight(parser)
+    _add_look(parser)
     parser.set_defaults(run=_run_why)
 
 
@@ -165,25 +209,28 @@ def _describe(parser: argparse.ArgumentParser, description: str, examples: str) 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
-def _add_sight(parser: argparse.ArgumentParser) -> None:
-    """What is looked at, and how it is told; a fleet named before the verb stays in force."""
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """What to look at, and how to print it. A fleet file named before the verb stays in force."""
     unset = argparse.SUPPRESS
+    parser.add_argument("-f", "--fleet", type=Path, default=unset, metavar="FILE", help=FLEET_HELP)
+    parser.add_argument("--kubeconfig", default=unset, metavar="FILE", help=KUBECONFIG_HELP)
+    parser.add_argument("--context", default=unset, metavar="NAME", help=CONTEXT_HELP)
     parser.add_argument(
-        "-f", "--fleet", type=Path, default=unset, metavar="FILE", help="fleet file"
-    )
-    parser.add_argument("--kubeconfig", default=unset, metavar="FILE", help="as for the dashboard")
-    parser.add_argument("--context", default=unset, metavar="NAME", help="as for the dashboard")
-    parser.add_argument(
-        "--observations", metavar="FILE", help="ticks to run instead of looking live; - is stdin"
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="start without memory, even if there is one"
+        "--observations",
+        metavar="FILE",
+        help="plan the ticks of this file instead of the live fleet; - is standard input",
     )
     parser.add_argument(
-        "--all", dest="every_tick", action="store_true", help="tell every tick, not only the last"
+        "--fresh", action="store_true", help="begin without memory, even if there is one"
     )
     parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="as `agentdash schema plan` describes"
+        "--all", dest="every_tick", action="store_true", help="print every tick, not only the last"
+    )
+    parser.add_argument(
+        "--json",
+        dest="as_json",
+        action="store_true",
+        help="print JSON, as `agentdash schema plan` describes it",
     )
 
 
@@ -193,7 +240,7 @@ def _run_plan(options: argparse.Namespace) -> ExitCode:
         return ExitCode.USAGE
     from agentdash.verbs.answer import show_plan
 
-    return show_plan(settings, _sight(options))
+    return show_plan(settings, _look_options(options))
 
 
 def _run_why(options: argparse.Namespace) -> ExitCode:
@@ -202,10 +249,10 @@ def _run_why(options: argparse.Namespace) -> ExitCode:
         return ExitCode.USAGE
     from agentdash.verbs.answer import show_why
 
-    return show_why(settings, options.pools, _sight(options))
+    return show_why(settings, options.pools, _look_options(options))
 
 
-def _sight(options: argparse.Namespace) -> Options:
+def _look_options(options: argparse.Namespace) -> Options:
     from agentdash.verbs.answer import Options
 
     return Options(
@@ -252,19 +299,22 @@ def _run_schema(options: argparse.Namespace) -> ExitCode:
         from controller.report.plan import plan_schema as schema
     else:
         from controller.report.plan import observation_schema as schema
-    print(json.dumps(schema(), indent=2))
+    tell(json.dumps(schema(), indent=2))
     return ExitCode.OK
 
 
 def _run_example(_: argparse.Namespace) -> ExitCode:
     from importlib.resources import files
 
-    print(files("agentdash").joinpath("fleet.example.yaml").read_text("utf-8"), end="")
+    text = files("agentdash").joinpath("fleet.example.yaml").read_text("utf-8")
+    tell(text.removesuffix("\n"))
     return ExitCode.OK
 
 
 def _load(options: argparse.Namespace) -> Settings | None:
-    """The fleet file with what the command line adds; None once its errors are on stderr."""
+    """The fleet file's settings with what the command line adds; None if the file is wrong, once
+    its errors are on standard error.
+    """
     import msgspec
 
     from controller.config import FleetFileError, load
@@ -272,7 +322,7 @@ def _load(options: argparse.Namespace) -> Settings | None:
     try:
         settings = load(options.fleet)
     except FleetFileError as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         return None
     kubernetes = msgspec.structs.replace(
         settings.kubernetes,
@@ -283,31 +333,48 @@ def _load(options: argparse.Namespace) -> Settings | None:
 
 
 def _address(text: str) -> tuple[str, int]:
+    from controller.notation.decimals import read_whole
+
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    try:
+        number = read_whole(port)
+    except ValueError:
+        number = -1
+    if not colon or not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9464")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return host.strip("[]") or "127.0.0.1", number
 
 
 def _duration(text: str) -> float:
-    import durationpy
+    from controller.notation.decimals import read_decimal
+    from controller.notation.durations import read_duration
 
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else None
-        if seconds is None:
-            seconds = durationpy.from_str(text).total_seconds()
-    except (durationpy.DurationError, ValueError):
-        seconds = None
-    if seconds is None or not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 60s or 2m")
-    return float(seconds)
+    for read in (read_decimal, read_duration):
+        try:
+            seconds = float(read(text))
+        except ValueError:
+            continue
+        if 0 < seconds < 1e9:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 60s or 2m")
 
 
 def _speed(text: str) -> float:
+    from controller.notation.decimals import read_decimal
+
     try:
-        speed = float(text)
+        speed = float(read_decimal(text))
     except ValueError:
         speed = 0.0
     if not 0.1 <= speed <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.1 to 100")
     return speed
+
+
+def _seed(text: str) -> int:
+    from controller.notation.decimals import read_whole
+
+    try:
+        return read_whole(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None

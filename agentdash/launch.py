@@ -15,6 +15,7 @@ import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
+from agentdash.output import tell
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
@@ -87,7 +88,7 @@ async def _run_headless(speed: float, seed: int, load_for_s: float | None, secon
         async with _progress(hub, seconds):
             await _run_controller(world, hub, clock, stopping)
         took = time.monotonic() - began
-    print(_summary(world.report, hub, took))  # noqa: T201 - standard output is the product here
+    tell(_summary(world.report, hub, took))
 
 
 async def _run_controller(

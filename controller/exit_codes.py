@@ -1,4 +1,4 @@
-"""Exit codes are an API: scripts and units decide by them."""
+"""Exit codes. Scripts and service managers decide by them, so they are an API."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a process that ended has to say."""
+    """How a process ended."""
 
     OK = 0
-    """It did what was asked, or was asked to stop."""
+    """It did what it was asked to do, or it was asked to stop."""
     FAILED = 1
-    """It failed in a way that is our fault; the log has the details."""
+    """It failed because of a fault in agentdash; the log has the details."""
     USAGE = 2
-    """The command line, the fleet file or the observations are wrong; every error is named."""
+    """The command line, the fleet file or the observations are wrong; it named every error."""
     UNREACHABLE = 3
-    """What it needs to begin cannot be had: a kubeconfig, a secret, an address to listen on."""
+    """Something that it needs is missing: a kubeconfig, a secret, an address to listen on, a
+    standard input that can be read, a standard output that can be written.
+    """
     UNSUPPORTED = 4
     """The NATS server is too old, or has no JetStream."""

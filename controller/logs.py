@@ -1,4 +1,4 @@
-"""Logs as JSON lines on standard error: a constant message, and fields."""
+"""Logs: JSON lines on standard error. A line has a constant message and fields."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TRACE_LIMIT: Final = 8000
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and whatever `extra` brought."""
+    """One object a line: time, level, logger, message, and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without its line break."""
         moment = datetime.fromtimestamp(record.created, UTC)
         fields: dict[str, object] = {
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_json(level: int = logging.INFO) -> None:
-    """Send every logger's records to standard error as JSON."""
+    """Send the records of all loggers to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     _quiet_libraries()
@@ -47,12 +47,12 @@ def log_json(level: int = logging.INFO) -> None:
 
 
 def log_nowhere() -> None:
-    """For a screen: a line on standard error would be drawn over it."""
+    """Drop all records. A process that draws a screen has to: a log line would be drawn over it."""
     _quiet_libraries()
     logging.basicConfig(level=logging.CRITICAL, handlers=[logging.NullHandler()], force=True)
 
 
 def _quiet_libraries() -> None:
-    # their warnings about every lost connection repeat what our links and findings say once
+    # they warn of every lost connection, which our links and findings report already
     for name in ("nats", "aiohttp", "kubernetes", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -19,7 +19,7 @@ from controller.engine.loop import Engine
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
-from controller.engine.scene import Scene
+from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.supervise import FatalError
 from controller.expose.server import serving
 from controller.kube.cluster import Cluster
@@ -27,8 +27,7 @@ from controller.kube.errors import ConfigError
 from controller.kube.metrics_source import metric_sources
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
-from controller.model.tick import VERSION as TICK_VERSION
-from controller.model.tick import Tick
+from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.planner import plan
 from controller.planning.remember.resume import resumed
 from controller.ports import MetricSource
@@ -203,7 +202,7 @@ async def _run(
                 clock=clock,
                 hub=hub,
                 recorder=recorder,
-                scene=Scene(
+                snapshots=SnapshotBuilder(
                     fleet=fleet,
                     name=name,
                     context=cluster.context,

@@ -1,1 +1,1 @@
-"""The verbs that answer once and end: what would be done, and why."""
+"""The verbs `plan` and `why`, which answer once and end: what would be done, and why."""

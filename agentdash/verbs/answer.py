@@ -1,18 +1,18 @@
-"""`agentdash plan` and `agentdash why`: look once, or read what was seen; decide; say it."""
+"""`agentdash plan` and `agentdash why`: look once, or read recorded ticks; decide; print the
+answer.
+"""
 
 from __future__ import annotations
 
-import io
 import signal
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from agentdash.verbs.names import Strangers, choose, unseen
+from agentdash.output import by_default, complain, note, tell
+from agentdash.verbs.names import UnknownNamesTold, choose, unseen
 from agentdash.verbs.tables import plan_table, why_table
-from agentdash.verbs.ticks import Decided, TicksError, decide, read_ticks
+from agentdash.verbs.ticks import Decided, StandardInputError, TicksError, decide, read_ticks
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
 from controller.model.tick import Tick
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """What both verbs are asked for. Without `observations` (a path, or `-`) they look live."""
+    """The options of both verbs. Without `observations` (a path, or `-`) they look at the live
+    fleet.
+    """
 
     observations: str | None = None
     fresh: bool = False
@@ -33,10 +35,10 @@ class Options(NamedTuple):
 
 
 def show_plan(settings: Settings, options: Options) -> ExitCode:
-    """Print what would be done for every pool that was seen; nothing is written anywhere."""
+    """Print what would be done for every pool that was seen. Nothing is written anywhere."""
     pools = settings.fleet.pools
 
-    def tell(decided: Decided) -> str:
+    def answer(decided: Decided) -> str:
         decisions = decided.plan.decisions
         found = [(pool, decisions[pool.key]) for pool in pools if pool.key in decisions]
         if options.as_json:
@@ -45,18 +47,20 @@ def show_plan(settings: Settings, options: Options) -> ExitCode:
             return encode_report(plan_report(at, reports))
         return plan_table(decided.tick.now, [decision for _, decision in found])
 
-    return _show(settings, pools, options, tell)
+    return _show(settings, pools, options, answer)
 
 
 def show_why(settings: Settings, names: Sequence[str], options: Options) -> ExitCode:
-    """Print for each pool named (`tenant/name`) the rules in order, and what each costs it."""
+    """Print for each named pool (`tenant/name`) the rules in their order, and what it would have
+    without each.
+    """
     pools, problems = choose(settings.fleet, names)
     if problems:
         for problem in problems:
-            _note(problem)
+            note(problem)
         return ExitCode.USAGE
 
-    def tell(decided: Decided) -> str:
+    def answer(decided: Decided) -> str:
         now, decisions = decided.tick.now, decided.plan.decisions
         found = [
             (pool, decisions[pool.key], _without(decided, settings.fleet, pool))
@@ -70,7 +74,7 @@ def show_why(settings: Settings, names: Sequence[str], options: Options) -> Exit
             return encode_report(plan_report(now, reports))
         return "\n\n".join(why_table(now, decision, without) for _, decision, without in found)
 
-    return _show(settings, pools, options, tell)
+    return _show(settings, pools, options, answer)
 
 
 def _without(decided: Decided, fleet: Fleet, pool: Pool) -> tuple[Counterfactual, ...]:
@@ -85,69 +89,55 @@ def _without(decided: Decided, fleet: Fleet, pool: Pool) -> tuple[Counterfactual
 
 
 def _show(
-    settings: Settings, pools: Sequence[Pool], options: Options, tell: Callable[[Decided], str]
+    settings: Settings, pools: Sequence[Pool], options: Options, answer: Callable[[Decided], str]
 ) -> ExitCode:
-    """Decide the ticks and print what `tell` makes of the last one, or of each."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal reads ? for an arrow
+    """Decide the ticks, and print the answer about the last one, or about each."""
     for notice in settings.notices:
-        _note(str(notice))
-    strangers = Strangers(settings.fleet)
-    # as other filters do: an interrupt ends it without a word, so does a reader who has enough
-    with _by_default(signal.SIGINT):
+        note(str(notice))
+    # an interrupt ends the process without a word, as it ends other filters
+    with by_default(signal.SIGINT):
         ticks, code = _ticks(settings, options)
-        decided = decide(settings.fleet, strangers.watch(ticks), fresh=options.fresh)
+        decided = decide(settings.fleet, ticks, fresh=options.fresh)
         try:
-            told = decided if options.every_tick else deque(decided, maxlen=1)
-            with _by_default(signal.SIGPIPE):
-                last = _print(told, tell, gap=not options.as_json)
+            wanted = decided if options.every_tick else deque(decided, maxlen=1)
+            last = _print(wanted, answer, gap=not options.as_json)
         except TicksError as error:
-            _say(str(error), sys.stderr)
+            complain(str(error))
             return ExitCode.USAGE
-    for note in strangers.notes():
-        _note(note)
-    if last is not None and (note := unseen(pools, last.plan.decisions)):
-        _note(note)
+        except StandardInputError as error:
+            note(str(error))
+            return ExitCode.UNREACHABLE
+    if last is not None and (missing := unseen(pools, last.plan.decisions)):
+        note(missing)
     return code
 
 
 def _ticks(settings: Settings, options: Options) -> tuple[Iterable[Tick], ExitCode]:
-    """The ticks of a file, or the one tick of a live look; its code says whether all was there."""
+    """The ticks of a file, or the tick of one live look; the exit code says whether all was
+    there.
+    """
     if options.observations is not None:
-        return read_ticks(options.observations), ExitCode.OK
+        return read_ticks(options.observations, settings.fleet), ExitCode.OK
     from agentdash.verbs.live import look
 
     seen = look(settings, fresh=options.fresh)
-    for note in seen.notes:
-        _note(note)
-    return () if seen.tick is None else (seen.tick,), seen.code
+    for text in seen.notes:
+        note(text)
+    if seen.tick is None:
+        return (), seen.code
+    for fault in UnknownNamesTold(settings.fleet).faults(seen.tick):
+        note(str(fault))
+    return (seen.tick,), seen.code
 
 
-def _print(told: Iterable[Decided], tell: Callable[[Decided], str], *, gap: bool) -> Decided | None:
-    """Print each as it comes, with a blank line in between for people; returns the last."""
+def _print(
+    wanted: Iterable[Decided], answer: Callable[[Decided], str], *, gap: bool
+) -> Decided | None:
+    """Print the answers as they come, with a blank line between two if `gap`; returns the last."""
     last, before = None, ""
-    for last in told:
-        if not (text := tell(last)):
-            continue  # none of the pools asked for was seen
-        _say(f"{before}{text}", sys.stdout)
-        sys.stdout.flush()
+    for last in wanted:
+        if not (text := answer(last)):
+            continue  # the tick has seen none of these pools
+        tell(f"{before}{text}")
         before = "\n" if gap else ""
     return last
-
-
-@contextmanager
-def _by_default(number: signal.Signals) -> Iterator[None]:
-    """While it lasts this signal does what it does to a process that knows nothing of it."""
-    before = signal.signal(number, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
-def _note(text: str) -> None:
-    _say(f"agentdash: {text}", sys.stderr)
-
-
-def _say(text: str, stream: TextIO) -> None:
-    stream.write(f"{text}\n")

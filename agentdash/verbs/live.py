@@ -1,4 +1,4 @@
-"""One look at the live fleet for `plan` and `why`; here alone the clients are loaded."""
+"""One look at the live fleet for `plan` and `why`. Only this module loads the clients."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ from controller.model.tick import Tick
 from controller.wiring import UnsupportedServerError, look_once
 
 
-class Seen(NamedTuple):
-    """What was seen, None where nothing could be; what to say of it, and whether all was there."""
+class LiveLook(NamedTuple):
+    """What one look gave: the tick, None where there was nothing to see, and notes for the person.
+    The exit code says whether everything could be seen.
+    """
 
     tick: Tick | None
     notes: tuple[str, ...]
     code: ExitCode
 
 
-def look(settings: Settings, *, fresh: bool) -> Seen:
-    """Connect, wait for the first sight of both, ask once. What is away is noted, never raised."""
-    log_nowhere()  # what the connections have to say stands in the notes
+def look(settings: Settings, *, fresh: bool) -> LiveLook:
+    """Connect to NATS and Kubernetes, wait for both, and ask once. It never raises: what cannot be
+    reached is in the notes.
+    """
+    log_nowhere()  # the notes say what the connections would log
     try:
-        sight = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
+        found = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
     except UnsupportedServerError as error:
-        return Seen(None, (str(error),), ExitCode.UNSUPPORTED)
+        return LiveLook(None, (str(error),), ExitCode.UNSUPPORTED)
     except FatalError as error:
-        return Seen(None, (str(error),), ExitCode.UNREACHABLE)
-    down = [link for link in sight.links if link.state is not LinkState.CONNECTED]
-    away = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
-    asked = [f"pins, pauses and freezes: {each}" for each in sight.left.intent_problems]
-    notes = (_of_memory(sight.left, sight.tick.now, fresh=fresh), *asked, *away)
-    return Seen(sight.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
+        return LiveLook(None, (str(error),), ExitCode.UNREACHABLE)
+    down = [link for link in found.links if link.state is not LinkState.CONNECTED]
+    unreachable = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
+    intents = [f"pins, pauses and freezes: {each}" for each in found.left.intent_problems]
+    notes = (_of_memory(found.left, found.tick.now, fresh=fresh), *intents, *unreachable)
+    return LiveLook(found.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
 
 
 def _of_memory(left: Left, now: float, *, fresh: bool) -> str:
-    """With whose memory it was planned."""
+    """Which memory the plan is made with."""
     begin = "windows and cooldowns begin with this look"
     if fresh:
         return f"--fresh: planned without memory: {begin}"
@@ -54,7 +58,7 @@ def _of_memory(left: Left, now: float, *, fresh: bool) -> str:
 
 
 def _age(seconds: float) -> str:
-    """In the largest unit of which there are two."""
+    """A time span in the largest unit that it has at least two of."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

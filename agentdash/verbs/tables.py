@@ -1,4 +1,4 @@
-"""What `plan` and `why` answer as tables for people, in plain text."""
+"""The answers of `plan` and `why` as tables for people, in plain text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from textwrap import wrap
 from typing import Final
 
+from agentdash.verbs.sentences import UNKNOWN, headline_of, step_of, without_sentence
 from controller.model.decision import Decision
 from controller.planning.counterfactual import Counterfactual
-from controller.planning.counterfactual import sentence as without_sentence
-from controller.planning.explain import UNKNOWN, headline, sentence, title
 
 _HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY")
 _RIGHT: Final = frozenset({2, 3, 4})
@@ -21,7 +20,7 @@ _GAP: Final = "  "
 
 
 def plan_table(at: float, decisions: Sequence[Decision]) -> str:
-    """A line for each pool, below one that says when, and how many of them would change."""
+    """A line for each pool. The line above them says the time, and how many pools would change."""
     changing = sum(decision.changes for decision in decisions)
     pools = "1 pool" if len(decisions) == 1 else f"{len(decisions):,} pools"
     lines = [f"{moment(at)}  {changing:,} of {pools} would change, nothing is written"]
@@ -32,7 +31,9 @@ def plan_table(at: float, decisions: Sequence[Decision]) -> str:
 
 
 def why_table(at: float, decision: Decision, without: Iterable[Counterfactual]) -> str:
-    """One pool: its numbers, the rules in the order they were applied, and what each costs it."""
+    """One pool: its numbers, the rules in the order they were applied, and what it would have
+    without each rule.
+    """
     numbers = (
         f"target {_count(decision.target)}",
         f"recommended {_count(decision.recommendation)}",
@@ -46,9 +47,10 @@ def why_table(at: float, decision: Decision, without: Iterable[Counterfactual]) 
         _rule("STEP", "INPUT", "REPLICAS"),
     ]
     for reason in decision.reasons:
-        first, *rest = wrap(sentence(reason, at), _INPUT_WIDTH) or [""]
+        title, words = step_of(reason, at)
+        first, *rest = wrap(words, _INPUT_WIDTH) or [""]
         value = "" if reason.value is None else _count(reason.value)
-        lines.append(_rule(title(reason.code), first, value))
+        lines.append(_rule(title, first, value))
         lines += [_rule("", text, "") for text in rest]
     lines.append(_rule("decided", _decided(decision), f"= {_count(decision.next)}"))
     if texts := [f"  {without_sentence(other)}" for other in without]:
@@ -69,14 +71,14 @@ def _row(decision: Decision, at: float) -> tuple[str, ...]:
         _count(decision.target),
         _count(decision.recommendation),
         _count(decision.demand),
-        bound if decision.gate is None else f"{bound} ({_spoken(decision.gate)})",
-        headline(decision, at),
+        bound if decision.gate is None else f"{bound} ({_in_words(decision.gate)})",
+        headline_of(decision, at),
     )
 
 
 def _decided(decision: Decision) -> str:
     bound = f"bound by {decision.bound}"
-    return bound if decision.gate is None else f"{bound}, held by {_spoken(decision.gate)}"
+    return bound if decision.gate is None else f"{bound}, held by {_in_words(decision.gate)}"
 
 
 def _rule(step: str, text: str, replicas: str) -> str:
@@ -85,7 +87,7 @@ def _rule(step: str, text: str, replicas: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the last one runs free."""
+    """Columns as wide as their widest cell; the last column has no fixed width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         _GAP.join(
@@ -104,5 +106,5 @@ def _count(number: int | None) -> str:
     return UNKNOWN if number is None else f"{number:,}"
 
 
-def _spoken(code: str) -> str:
+def _in_words(code: str) -> str:
     return str(code).replace("_", " ")

@@ -1,6 +1,8 @@
-"""Ticks in virtual time: read from a file one by one, decided in order, the memory carried over.
+"""Ticks in virtual time: reads them from a file one by one, decides them in order, and carries the
+memory over.
 
-TicksError         everything that is wrong with a file of observations
+TicksError               everything that is wrong with a file of observations
+StandardInputError       standard input cannot be read
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from agentdash.verbs.names import MAX_NAMES_TOLD, UnknownNamesTold
 from controller.model.decision import Plan
-from controller.model.faults import Fault
+from controller.model.faults import InputFault
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents
 from controller.model.memory import Memory
@@ -21,18 +24,22 @@ from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 
 STDIN: Final = "-"
-LINE_LIMIT: Final = 64 * 2**20
-"""Bytes. A tick of 10,000 pools has a quarter of it."""
-ERRORS_TOLD: Final = 100
-"""As many wrong lines are told; a file of something else has nothing but wrong lines."""
+MAX_LINE_BYTES: Final = 64 * 2**20
+"""A tick of 10,000 pools has a quarter of it."""
+MAX_LINES_TOLD: Final = 100
+"""Wrong lines that are told: a file that holds something else has nothing but wrong lines."""
 
 
 class TicksError(Exception):
-    """Observations that cannot be used: the text is one line for each thing to mend."""
+    """Observations that cannot be used; the text has one line for each thing to correct."""
+
+
+class StandardInputError(Exception):
+    """Standard input cannot be read; the text says why."""
 
 
 class Decided(NamedTuple):
-    """One tick with what was decided, and the memory and intents it was decided from."""
+    """A tick, what was decided, and the memory and intents that it was decided with."""
 
     tick: Tick
     plan: Plan
@@ -40,20 +47,21 @@ class Decided(NamedTuple):
     intents: Intents
 
 
-def read_ticks(source: str) -> Iterator[Tick]:
+def read_ticks(source: str, fleet: Fleet) -> Iterator[Tick]:
     """The ticks of a file, or of standard input for `-`, as they are read.
 
-    From the first wrong line on no more ticks come, yet all lines are checked. Raises TicksError
-    at the end of them, for an unreadable file, and for one without a tick.
+    After the first wrong line no more ticks come, but all lines are checked. Raises at the end of
+    them TicksError; also for a file that cannot be read or has no tick, and for names that the
+    fleet does not have. Raises StandardInputError.
     """
     name = "standard input" if source == STDIN else clean(source)
-    return _checked(_numbered(_lines(source, name), name), name)
+    return _checked(_numbered(_lines(source, name), name), name, fleet)
 
 
 def decide(fleet: Fleet, ticks: Iterable[Tick], *, fresh: bool = False) -> Iterator[Decided]:
-    """Plan each tick at its own time with the memory that the one before left.
+    """Plan each tick at its own time, with the memory that the tick before it left.
 
-    A tick's own memory replaces that, unless `fresh`; its intents are those in force, or none.
+    A tick's own memory replaces that one, unless `fresh`. A tick without intents has none in force.
     """
     memory, kept, terms = Memory(), None, compile_fleet(fleet)
     for tick in ticks:
@@ -65,10 +73,11 @@ def decide(fleet: Fleet, ticks: Iterable[Tick], *, fresh: bool = False) -> Itera
         memory, kept = planned.memory, planned.kept
 
 
-def _checked(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Tick]:
+def _checked(lines: Iterable[tuple[int, bytes]], name: str, fleet: Fleet) -> Iterator[Tick]:
     last: float | None = None
     problems: list[str] = []
     wrong = 0
+    names = UnknownNamesTold(fleet)
     for number, line in lines:
         try:
             tick = decode_tick(line, number)
@@ -76,38 +85,42 @@ def _checked(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Tick]:
                 raise TickError(number, [_backwards(tick.now, last)])
         except TickError as error:
             wrong += 1
-            if wrong <= ERRORS_TOLD:
+            if wrong <= MAX_LINES_TOLD:
                 problems += [f"{name}:{number}: {fault}" for fault in error.faults]
             continue
         last = tick.now
-        if not wrong:
+        problems += [f"{name}:{number}: {fault}" for fault in names.faults(tick)]
+        if not wrong and not names.count:
             yield tick
-    if wrong > ERRORS_TOLD:
-        problems.append(f"{name}: and {wrong - ERRORS_TOLD:,} more lines are wrong")
+    if wrong > MAX_LINES_TOLD:
+        problems.append(f"{name}: and {wrong - MAX_LINES_TOLD:,} more lines are wrong")
+    if names.count > MAX_NAMES_TOLD:
+        more = names.count - MAX_NAMES_TOLD
+        problems.append(f"{name}: and {more:,} more names that the fleet does not have")
     if not problems and last is None:
-        problems.append(f"{name}: has no tick: write one JSON object a line")
+        problems.append(f"{name}: has no tick: write one JSON object on each line")
     if problems:
         raise TicksError("\n".join(problems))
 
 
-def _backwards(now: float, last: float) -> Fault:
-    return Fault("now", f"must not go backwards: {now:.3f} comes after {last:.3f}")
+def _backwards(now: float, last: float) -> InputFault:
+    return InputFault("now", f"must not go backwards: {now:.3f} comes after {last:.3f}")
 
 
 def _numbered(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, with their numbers."""
     for number, line in enumerate(lines, start=1):
-        if len(line) > LINE_LIMIT:
-            raise TicksError(f"{name}:{number}: is longer than {LINE_LIMIT // 2**20} MiB")
+        if len(line) > MAX_LINE_BYTES:
+            raise TicksError(f"{name}:{number}: is longer than {MAX_LINE_BYTES // 2**20} MiB")
         if line.strip():
             yield number, line
 
 
 def _lines(source: str, name: str) -> Iterator[bytes]:
+    if source == STDIN:
+        yield from _lines_of_stdin()
+        return
     try:
-        if source == STDIN:
-            yield from _read(sys.stdin.buffer)
-            return
         with Path(source).expanduser().open("rb") as file:
             yield from _read(file)
     except (OSError, RuntimeError, ValueError) as error:
@@ -116,5 +129,15 @@ def _lines(source: str, name: str) -> Iterator[bytes]:
         raise TicksError(f"{name}: cannot be read: {clean(reason)}") from None
 
 
+def _lines_of_stdin() -> Iterator[bytes]:
+    if sys.stdin is None:
+        raise StandardInputError("standard input cannot be read: it is closed")
+    try:
+        yield from _read(sys.stdin.buffer)
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed by this process
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StandardInputError(f"standard input cannot be read: {clean(reason)}") from None
+
+
 def _read(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.readline(LINE_LIMIT + 1), b"")
+    return iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")

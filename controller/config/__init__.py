@@ -1,4 +1,6 @@
-"""The fleet file: YAML in, settings out, or everything that is wrong with it, line by line."""
+"""Reads the fleet file: YAML in, settings out, or everything that is wrong with it, line by
+line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import msgspec
 from pydantic import ValidationError
 
 from controller.config import document as documents
-from controller.config import messages, pending, references, resolve, windows
+from controller.config import effects, messages, references, resolve, windows
 from controller.config.document import Document
 from controller.config.problems import FleetFileError, Problem
 from controller.config.schema import FleetFile
@@ -18,16 +20,16 @@ from controller.model.text import clean
 
 __all__ = ["FleetFileError", "Problem", "json_schema", "load", "parse"]
 
-SIZE_LIMIT: Final = 16 * 2**20
-"""Bytes. 10,000 pools with most keys have half of it."""
-_TOO_LARGE: Final = f"is larger than {SIZE_LIMIT // 2**20} MiB, the most a fleet file may have"
+MAX_BYTES: Final = 16 * 2**20
+"""10,000 pools with most keys have half as many."""
+_TOO_LARGE: Final = f"is larger than {MAX_BYTES // 2**20} MiB, the most a fleet file may have"
 
 
 def load(path: Path) -> Settings:
-    """The settings that a fleet file holds, to be run; read anew at each call.
+    """The settings of a fleet file, with notices about keys that have no effect yet. The file is
+    read anew at each call.
 
-    Beyond what `parse` gives, its notices say what is without effect. Raises FleetFileError with
-    all that is wrong, an unreadable file included.
+    Raises FleetFileError with all that is wrong, also if the file cannot be read.
     """
     name = clean(path)
     content = _content(path, name)
@@ -38,12 +40,12 @@ def load(path: Path) -> Settings:
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
     document = _document(text, name)
     settings = _settings(document)
-    notices = pending.notices(document, settings.fleet)
+    notices = effects.notices(document, settings.fleet)
     return msgspec.structs.replace(settings, notices=tuple(notices))
 
 
 def parse(text: str, name: str) -> Settings:
-    """The settings that a fleet file's text holds. `name` is what the messages call the file.
+    """The settings of a fleet file's text. `name` is what the messages call the file.
 
     Raises FleetFileError with all that is wrong, in the file's order.
     """
@@ -52,7 +54,7 @@ def parse(text: str, name: str) -> Settings:
 
 def _document(text: str, name: str) -> Document:
     name = clean(name)
-    if len(text) > SIZE_LIMIT:
+    if len(text) > MAX_BYTES:
         raise _whole_file(name, _TOO_LARGE)
     document = documents.read(text, name)
     if document.data is None:
@@ -61,7 +63,11 @@ def _document(text: str, name: str) -> Document:
 
 
 def _settings(document: Document) -> Settings:
-    found = [*document.problems, *references.problems(document)]
+    found = [
+        *document.problems,
+        *references.problems(document),
+        *effects.problems(document),
+    ]
     try:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:
@@ -78,25 +84,25 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **FleetFile.model_json_schema(by_alias=True),
         "title": "agentdash fleet file",
-        "description": "Agent pools: whom they work for, what feeds them and how they scale.",
+        "description": "Pools of agents: their tenants, their queues and how they scale.",
     }
 
 
 def _content(path: Path, name: str) -> bytes:
     try:
         with path.expanduser().open("rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
+            content = file.read(MAX_BYTES + 1)
     except (OSError, RuntimeError, ValueError) as error:
         # RuntimeError: ~ without a home directory; ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise _whole_file(name, f"cannot be read: {reason}") from None
-    if len(content) > SIZE_LIMIT:
+    if len(content) > MAX_BYTES:
         raise _whole_file(name, _TOO_LARGE)
     return content
 
 
 def _whole_file(
-    name: str, message: str, at: documents.Position = documents.START
+    name: str, message: str, at: documents.TextPosition = documents.START
 ) -> FleetFileError:
     problem = Problem(file=name, line=at.line, column=at.column, path="", message=clean(message))
     return FleetFileError([problem])

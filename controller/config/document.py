@@ -1,8 +1,8 @@
-"""YAML as plain data that remembers where everything stands.
+"""Reads YAML as plain data, and remembers the position of every value.
 
-Read from the parser's events rather than with its composer, which recurses in C as deep as the text
-nests and unfolds aliases without a bound. Scalars are typed as YAML 1.2 does: `no`, `on`, `1:30`,
-`010` and dates are text.
+It reads the parser's events and does not use PyYAML's composer, which recurses in C as deep as the
+text nests, and unfolds aliases without a bound. Scalars have the types of YAML 1.2: `no`, `on`,
+`1:30`, `010` and dates are text.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import yaml
 from controller.config.problems import FleetFileError, KeyPath, Problem, spell
 from controller.model.text import clean
 
-DEPTH_LIMIT: Final = 50
-SIZE_LIMIT: Final = 1_000_000
-"""Values after unfolding aliases and merge keys: 10,000 pools with most keys have half of it."""
+MAX_DEPTH: Final = 50
+"""Levels of nesting."""
+MAX_VALUES: Final = 1_000_000
+"""Values, once aliases and merge keys are unfolded. 10,000 pools with most keys have half as
+many.
+"""
 
-# libyaml where PyYAML was built with it: ten times quicker
+# libyaml, if PyYAML was built with it, is ten times as fast
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# YAML 1.2, 5.1: what no YAML text may hold
+# YAML 1.2, 5.1: characters that no YAML text may hold
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -39,50 +42,52 @@ _FLOAT: Final = re.compile(
     r"[-+]?(?:\.[0-9]{1,40}|(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,4})?\Z"
 )
 _MERGE: Final = "<<"
-_KEY: Final = "?"  # stands in a path for a key that is not known, or no text
-_MAY_BE_NAMED: Final = (yaml.ScalarEvent, yaml.CollectionStartEvent)
+_KEY: Final = "?"  # in a path: a key that is not known yet, or is no text
+_MAY_HAVE_ANCHOR: Final = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _PLAIN_TAGS: Final = frozenset(
     {None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 )
 
 
-class Position(msgspec.Struct, frozen=True, gc=False):
-    """A place in the text, counted from 1."""
+class TextPosition(msgspec.Struct, frozen=True, gc=False):
+    """A position in the text; lines and columns count from 1."""
 
     line: int
     column: int
 
 
-START: Final = Position(1, 1)
+START: Final = TextPosition(1, 1)
 
 
-class Node(msgspec.Struct, frozen=True, gc=False):
-    """A value, where it starts, how many values it holds, and its members: for a mapping by key,
-    each with the key's own place. Never cyclic, so left to reference counting.
+class YamlNode(msgspec.Struct, frozen=True, gc=False):
+    """A value, the position where it starts, the number of values in it, and its members. Those of
+    a mapping are by key, each with the key's own position.
+
+    Nodes are never cyclic, so reference counting alone frees them.
     """
 
     value: object
-    at: Position
+    at: TextPosition
     size: int = 1
-    members: Mapping[str, tuple[Position, Node]] | Sequence[Node] = ()
+    members: Mapping[str, tuple[TextPosition, YamlNode]] | Sequence[YamlNode] = ()
 
 
 class Document:
-    """One YAML document: `data` as plain values, and the `problems` found in its form."""
+    """One YAML document: its `data` as plain values, and the `problems` in its form."""
 
-    def __init__(self, name: str, root: Node, problems: list[Problem]) -> None:
+    def __init__(self, name: str, root: YamlNode, problems: list[Problem]) -> None:
         self.name = name
         self.problems = problems
         self._root = root
 
     @property
     def data(self) -> object:
-        """Mappings with text keys, lists, text, numbers, true, false and None."""
+        """Mappings whose keys are text, lists, text, numbers, true, false and None."""
         return self._root.value
 
     def problem(self, path: KeyPath, message: str, *, at_key: bool = False) -> Problem:
-        """A problem at the value of `path`, or at its key; where there is neither, at the nearest
-        value around it.
+        """A problem at the value of `path`, or at its key if `at_key`. Where there is no such
+        value, at the innermost value around it.
         """
         at = self.position(path, at_key=at_key)
         return Problem(
@@ -93,8 +98,8 @@ class Document:
             message=clean(message),
         )
 
-    def position(self, path: KeyPath, *, at_key: bool = False) -> Position:
-        """Where the value of `path` starts, or its key; see `problem`."""
+    def position(self, path: KeyPath, *, at_key: bool = False) -> TextPosition:
+        """The position of the value of `path`, or of its key, chosen as by `problem`."""
         node, key_at = self._root, self._root.at
         for key in path:
             if isinstance(node.members, Mapping) and key in node.members:
@@ -108,16 +113,16 @@ class Document:
 
 
 def read(text: str, name: str, loader: Any = LOADER) -> Document:
-    """The text's one document. `name` is what the messages call the file.
+    """The one document of a text. `name` is what the messages call the file.
 
-    Raises FleetFileError where there is no document to go on with: not YAML, too deep, too large.
+    Raises FleetFileError for what can be read no further: not YAML, too deep, too large.
     """
     text = text.removeprefix("\ufeff")
     if found := _UNPRINTABLE.search(text):
         raise _failure(
             name,
             position_of(text[: found.start()]),
-            f"the character U+{ord(found.group()):04X} may not stand in a YAML file: take it out",
+            f"a YAML file may not have the character U+{ord(found.group()):04X}: take it out",
         )
     composer = _Composer(name, yaml.parse(text, Loader=loader))
     try:
@@ -126,75 +131,76 @@ def read(text: str, name: str, loader: Any = LOADER) -> Document:
         raise _not_yaml(name, text, error) from None
 
 
-def position_of(before: str) -> Position:
-    """The position that follows the text `before`."""
-    return Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+def position_of(before: str) -> TextPosition:
+    """The position right after the text `before`."""
+    return TextPosition(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
 class _Composer:
-    """Builds nodes from the parser's events; recurses at most DEPTH_LIMIT deep."""
+    """Builds nodes from the parser's events. It recurses at most MAX_DEPTH deep."""
 
     def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self._name = name
         self._events = events
         self._path: list[str | int] = []
-        self._anchors: dict[str, Node] = {}
+        self._anchors: dict[str, YamlNode] = {}
         self._problems: list[Problem] = []
 
     def document(self) -> Document:
-        root: Node | None = None
+        root: YamlNode | None = None
         for event in self._events:
             if isinstance(event, yaml.NodeEvent):
                 root = self._node(event)
             elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
                 at = _marked(event.start_mark)
-                raise _failure(self._name, at, "a second document: a fleet file is one document")
-        return Document(self._name, root or Node(None, START), self._problems)
+                message = "a second document begins here: a fleet file is one document"
+                raise _failure(self._name, at, message)
+        return Document(self._name, root or YamlNode(None, START), self._problems)
 
-    def _member(self, key: str | int, event: yaml.Event | None = None) -> Node:
-        """The node that starts with `event`, else with the next one, as the member `key`."""
+    def _member(self, key: str | int, event: yaml.Event | None = None) -> YamlNode:
+        """The node of the member `key`. It starts with `event`, or with the next event if None."""
         self._path.append(key)
         node = self._node(event or next(self._events))
         self._path.pop()
         return node
 
-    def _node(self, event: yaml.Event) -> Node:
+    def _node(self, event: yaml.Event) -> YamlNode:
         at = _marked(event.start_mark)
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(_scalar(event), at)
+            node = YamlNode(_scalar(event), at)
         elif isinstance(event, yaml.AliasEvent):
             return self._aliased(event, at)
-        elif len(self._path) >= DEPTH_LIMIT:
-            raise _failure(self._name, at, f"nests deeper than {DEPTH_LIMIT} levels")
+        elif len(self._path) >= MAX_DEPTH:
+            raise _failure(self._name, at, f"nests deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(at)
         else:
             node = self._mapping(at)
-        if node.size > SIZE_LIMIT:
-            raise _failure(self._name, at, f"holds more than {SIZE_LIMIT:,} values")
-        if isinstance(event, _MAY_BE_NAMED):
+        if node.size > MAX_VALUES:
+            raise _failure(self._name, at, f"holds more than {MAX_VALUES:,} values")
+        if isinstance(event, _MAY_HAVE_ANCHOR):
             if event.tag not in _PLAIN_TAGS:
                 self._report(at, "a YAML tag (!…) is not read here: leave it out")
             if event.anchor is not None:
                 self._anchors[event.anchor] = node
         return node
 
-    def _aliased(self, event: yaml.AliasEvent, at: Position) -> Node:
-        """The anchor's own node, so that what is wrong in it is shown where it is written."""
+    def _aliased(self, event: yaml.AliasEvent, at: TextPosition) -> YamlNode:
+        """The node of the anchor itself, so that a problem in it is shown where it is written."""
         node = self._anchors.get(event.anchor or "")
         if node is None:
             raise _failure(self._name, at, "this alias (*…) has no anchor (&…) before it")
         return node
 
-    def _sequence(self, at: Position) -> Node:
-        items: list[Node] = []
+    def _sequence(self, at: TextPosition) -> YamlNode:
+        items: list[YamlNode] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._member(len(items), event))
-        return Node([item.value for item in items], at, 1 + _sizes(items), items)
+        return YamlNode([item.value for item in items], at, 1 + _sizes(items), items)
 
-    def _mapping(self, at: Position) -> Node:
-        members: dict[str, tuple[Position, Node]] = {}
-        merged: list[Node] = []
+    def _mapping(self, at: TextPosition) -> YamlNode:
+        members: dict[str, tuple[TextPosition, YamlNode]] = {}
+        merged: list[YamlNode] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if _is_merge(event):
                 merged += self._merge_sources(self._member(_MERGE))
@@ -212,18 +218,20 @@ class _Composer:
             else:
                 members[key] = key_at, value
         size = 1 + _sizes(value for _, value in members.values()) + _sizes(merged)
-        if size <= SIZE_LIMIT:
+        if size <= MAX_VALUES:
             _merge(members, merged)
-        return Node({key: value.value for key, (_, value) in members.items()}, at, size, members)
+        return YamlNode(
+            {key: value.value for key, (_, value) in members.items()}, at, size, members
+        )
 
-    def _merge_sources(self, node: Node) -> Sequence[Node]:
+    def _merge_sources(self, node: YamlNode) -> Sequence[YamlNode]:
         sources = [node] if isinstance(node.members, Mapping) else node.members
         if sources and all(isinstance(source.members, Mapping) for source in sources):
             return sources
-        self._report(node.at, "a merge key takes a mapping or a list of them", _MERGE)
+        self._report(node.at, "a merge key takes a mapping, or a list of mappings", _MERGE)
         return ()
 
-    def _report(self, at: Position, message: str, *keys: str) -> None:
+    def _report(self, at: TextPosition, message: str, *keys: str) -> None:
         path = spell((*self._path, *keys))
         problem = Problem(
             file=self._name, line=at.line, column=at.column, path=path, message=message
@@ -231,8 +239,10 @@ class _Composer:
         self._problems.append(problem)
 
 
-def _merge(members: dict[str, tuple[Position, Node]], merged: Iterable[Node]) -> None:
-    """Add what is not written: the first source that has a key counts (yaml.org/type/merge)."""
+def _merge(members: dict[str, tuple[TextPosition, YamlNode]], merged: Iterable[YamlNode]) -> None:
+    """Add the keys that the mapping itself does not have. Of several sources with a key the first
+    counts (yaml.org/type/merge).
+    """
     for source in merged:
         if isinstance(source.members, Mapping):
             for key, member in source.members.items():
@@ -257,15 +267,15 @@ def _scalar(event: yaml.ScalarEvent) -> object:
     return text
 
 
-def _sizes(nodes: Iterable[Node]) -> int:
+def _sizes(nodes: Iterable[YamlNode]) -> int:
     return sum(node.size for node in nodes)
 
 
-def _marked(mark: Any) -> Position:
-    return Position(mark.line + 1, mark.column + 1) if mark else START
+def _marked(mark: Any) -> TextPosition:
+    return TextPosition(mark.line + 1, mark.column + 1) if mark else START
 
 
-def _failure(name: str, at: Position, message: str) -> FleetFileError:
+def _failure(name: str, at: TextPosition, message: str) -> FleetFileError:
     return FleetFileError(
         [Problem(file=name, line=at.line, column=at.column, path="", message=clean(message))]
     )
@@ -274,10 +284,10 @@ def _failure(name: str, at: Position, message: str) -> FleetFileError:
 def _not_yaml(name: str, text: str, error: yaml.MarkedYAMLError) -> FleetFileError:
     at = _marked(error.problem_mark or error.context_mark)
     lines = text.splitlines() or [""]
-    if at.line > len(lines):  # what ends too early ends on the last line
-        at = Position(len(lines), len(lines[-1]) + 1)
+    if at.line > len(lines):  # the text ends too early: on its last line
+        at = TextPosition(len(lines), len(lines[-1]) + 1)
     if lines[at.line - 1][at.column - 1 : at.column] == "\t":
-        return _failure(name, at, "not YAML: a tab; YAML indents with spaces")
+        return _failure(name, at, "not YAML: a tab stands here; YAML indents with spaces")
     context = ""
     if error.context:
         context = f" ({error.context} that starts on line {_marked(error.context_mark).line})"

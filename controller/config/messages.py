@@ -1,9 +1,8 @@
-"""pydantic's errors, said to the person who wrote the file: what is wrong, and what to write."""
+"""pydantic's errors in the words of a fleet file: what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final, get_args, get_origin
 
@@ -11,20 +10,22 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from controller.config.document import Document
-from controller.config.problems import KeyPath, Problem, quote
+from controller.config.problems import KeyPath, Problem
 from controller.config.schema import FleetFile
 from controller.config.schema.connections import SecretEntry
 from controller.config.schema.section import Section, keys_of
+from controller.model.nearest import nearest
+from controller.model.text import quote
 
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem for each error, at the place where it is to be mended."""
+    """One problem for each error, at the place to correct."""
     return [_problem(details, document) for details in error.errors(include_url=False)]
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`; did you mean "x"?` with the nearest known word, or nothing."""
-    near = get_close_matches(word, sorted(known), n=1)
+    """`; did you mean "x"?` with the most similar known word, or an empty text."""
+    near = nearest(word, known)
     return f"; did you mean {quote(near[0])}?" if near else ""
 
 
@@ -58,7 +59,7 @@ def _missing(path: KeyPath) -> str:
 
 
 def _section_at(path: KeyPath) -> type[Section]:
-    """The section that a path leads to, or that the members of a list or mapping there have."""
+    """The section at a path; for a list or mapping of sections, the type of its members."""
     section: type[Section] = FleetFile
     keys = iter(path)
     for key in keys:
@@ -73,7 +74,7 @@ def _section_at(path: KeyPath) -> type[Section]:
 
 
 def _content(annotation: Any) -> tuple[type[Section] | None, bool]:
-    """The section inside a field's type, and whether there are several of it."""
+    """The section inside a field's type, and whether the field holds several of it."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation, False
     for argument in get_args(annotation):
@@ -93,8 +94,8 @@ def _is_private(details: ErrorDetails) -> bool:
 
 
 def _written(details: ErrorDetails) -> str:
-    """What stands in the file, in words; below `nats` and `prometheus` it may be a
-    secret and is not echoed.
+    """The value in the file, in words. Below `nats` and `prometheus` it may be a secret, so
+    messages do not repeat it.
     """
     value, secret = details["input"], _is_private(details)
     match value:
@@ -125,7 +126,7 @@ def _context(details: ErrorDetails) -> dict[str, Any]:
 
 
 def _value_error(details: ErrorDetails) -> str:
-    """What the schema's own checks say; they speak of a value, or of a whole section."""
+    """The message of one of the schema's own checks, of a value or of a whole section."""
     message = str(_context(details).get("error", details["msg"]))
     is_section = isinstance(details["input"], dict | list)
     return message if is_section or _is_private(details) else f"{_written(details)} {message}"

@@ -1,11 +1,10 @@
 """Exact numbers of the fleet file: money, weights and shares, and quantities as Kubernetes writes
-them. Nothing is rounded: what cannot be kept exactly is refused.
+them. Nothing is rounded: a number that cannot be kept exactly is refused.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -13,34 +12,22 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-INT64_MAX: Final = 2**63 - 1
-USD_LIMIT: Final = 1_000_000_000
-WEIGHT_LIMIT: Final = 1_000_000
+from controller.model.limits import INT64_MAX, MILLI
+from controller.notation.decimals import DECIMAL_PATTERN, read_decimal
+from controller.notation.quantity import QUANTITY_PATTERN, QuantityError, exact_quantity
+
+MAX_USD: Final = 1_000_000_000
+"""A thousand million dollars, which no fleet costs in an hour."""
+MAX_WEIGHT: Final = 1_000_000
+"""Weights are shares by comparison: there is no use for larger ones."""
 
 # a float keeps this many digits of what was written, whatever they are
 _FLOAT_DIGITS: Final = 15
-_DECIMAL: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
-_DECIMAL_TEXT: Final = re.compile(_DECIMAL.removesuffix("$") + r"\Z")
-
-_QUANTITY: Final = (
-    r"^[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})"
-    r"([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$"
-)
-_QUANTITY_TEXT: Final = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}))"
-    r"(?:(?P<exponent>[eE][+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?\Z"
-)
-# apimachinery, resource.Quantity: decimal and binary suffixes
-_SUFFIXES: Final = {
-    **{letter: Fraction(1, 1000**power) for power, letter in enumerate("mun", start=1)},
-    **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
-    **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
-    """Reads a decimal number between two limits, which belong to it unless they are open."""
+class DecimalReader:
+    """Reads a decimal number between two limits. A limit itself is allowed unless it is open."""
 
     low: int
     high: int
@@ -60,30 +47,30 @@ class Exact:
 
     @staticmethod
     def _number(written: object) -> Decimal:
+        if isinstance(written, str):
+            return read_decimal(written)
         text = _spelled(written)
-        if isinstance(written, str) and not _DECIMAL_TEXT.match(written):
-            text = None
         if text is None:
             raise ValueError("must be a number, such as 3 or 0.25")
         return Decimal(text)
 
     def schema(self) -> dict[str, Any]:
-        """What it takes, as JSON Schema."""
+        """The values that it takes, as JSON Schema."""
         low = "exclusiveMinimum" if self.open_low else "minimum"
         high = "exclusiveMaximum" if self.open_high else "maximum"
         return {
             "anyOf": [
                 {"type": "number", low: self.low, high: self.high},
-                {"type": "string", "pattern": _DECIMAL},
+                {"type": "string", "pattern": f"^{DECIMAL_PATTERN}$"},
             ]
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class QuantityReader:
     """Reads a Kubernetes quantity as a whole number of units, of which `per_one` make 1.
 
-    `unit` and `example` are for the person whose quantity is none.
+    The messages name `unit` and `example`.
     """
 
     per_one: int
@@ -103,21 +90,23 @@ class Quantity:
         return int(amount)
 
     def _amount(self, written: object) -> Fraction:
-        text = _spelled(written)
-        found = _QUANTITY_TEXT.match(text) if text is not None else None
-        if found is None:
-            raise ValueError(f"must be a quantity, such as {self.example}")
-        number = Fraction(found["number"] + (found["exponent"] or ""))
-        return number * _SUFFIXES[found["suffix"]] if found["suffix"] else number
+        text = written if isinstance(written, str) else _spelled(written)
+        try:
+            return exact_quantity("" if text is None else text)
+        except QuantityError:
+            raise ValueError(f"must be a quantity, such as {self.example}") from None
 
     def schema(self) -> dict[str, Any]:
-        """What it takes, as JSON Schema."""
+        """The values that it takes, as JSON Schema."""
         low = "exclusiveMinimum" if self.open_low else "minimum"
-        return {"anyOf": [{"type": "number", low: 0}, {"type": "string", "pattern": _QUANTITY}]}
+        pattern = f"^{QUANTITY_PATTERN}$"
+        return {"anyOf": [{"type": "number", low: 0}, {"type": "string", "pattern": pattern}]}
 
 
 def _spelled(written: object) -> str | None:
-    """A number as it was written; None for what is none. Raises ValueError where it was cut."""
+    """A number of YAML as it was written; None for any other value. Raises ValueError if digits of
+    it are lost.
+    """
     if isinstance(written, bool):
         return None
     if isinstance(written, float):
@@ -127,39 +116,44 @@ def _spelled(written: object) -> str | None:
         if len(Decimal(text).normalize().as_tuple().digits) > _FLOAT_DIGITS:
             raise ValueError("has more digits than are kept: write fewer, or put it in quotes")
         return text
-    return str(written) if isinstance(written, int | str) else None
+    return str(written) if isinstance(written, int) else None
 
 
-_USD: Final = Exact(0, USD_LIMIT)
-_WEIGHT: Final = Exact(0, WEIGHT_LIMIT, open_low=True)
-_SHARE: Final = Exact(0, 1)
-_PART: Final = Exact(0, 1, open_high=True)
-_FACTOR: Final = Exact(0, 1000)
-_SECONDS: Final = Exact(0, 30 * 86_400, open_low=True)
-_CPU: Final = Quantity(1000, "millicores", '"500m" or 2')
-_MEMORY: Final = Quantity(1, "bytes", '"512Mi" or "16Gi"')
-_METRIC: Final = Quantity(1000, "thousandths", '"30", "500m" or "2k"')
-_TARGET: Final = Quantity(1000, "thousandths", '"30", "500m" or "2k"', open_low=True)
-_TOLERANCE: Final = Quantity(10**9, "billionths", '"0.05" or "50m"')
+_USD: Final = DecimalReader(0, MAX_USD)
+_WEIGHT: Final = DecimalReader(0, MAX_WEIGHT, open_low=True)
+_SHARE: Final = DecimalReader(0, 1)
+_SHARE_BELOW_ONE: Final = DecimalReader(0, 1, open_high=True)
+_FACTOR: Final = DecimalReader(0, 1000)
+_TASK_SECONDS: Final = DecimalReader(0, 30 * 86_400, open_low=True)
+_CORES: Final = QuantityReader(MILLI, "millicores", '"500m" or 2')
+_BYTES: Final = QuantityReader(1, "bytes", '"512Mi" or "16Gi"')
+_METRIC: Final = QuantityReader(MILLI, "thousandths", '"30", "500m" or "2k"')
+_METRIC_TARGET: Final = QuantityReader(MILLI, "thousandths", '"30", "500m" or "2k"', open_low=True)
+_BILLIONTHS: Final = QuantityReader(10**9, "billionths", '"0.05" or "50m"')
 
 
 def _tolerance(written: object) -> Decimal:
-    return Decimal(_TOLERANCE(written)).scaleb(-9).normalize()
+    return Decimal(_BILLIONTHS(written)).scaleb(-9).normalize()
 
 
 Usd = Annotated[Decimal, BeforeValidator(_USD), WithJsonSchema(_USD.schema())]
 Weight = Annotated[Decimal, BeforeValidator(_WEIGHT), WithJsonSchema(_WEIGHT.schema())]
 Share = Annotated[Decimal, BeforeValidator(_SHARE), WithJsonSchema(_SHARE.schema())]
-Part = Annotated[Decimal, BeforeValidator(_PART), WithJsonSchema(_PART.schema())]
-"""A share of less than all."""
+ShareBelowOne = Annotated[
+    Decimal, BeforeValidator(_SHARE_BELOW_ONE), WithJsonSchema(_SHARE_BELOW_ONE.schema())
+]
 Factor = Annotated[Decimal, BeforeValidator(_FACTOR), WithJsonSchema(_FACTOR.schema())]
-Seconds = Annotated[Decimal, BeforeValidator(_SECONDS), WithJsonSchema(_SECONDS.schema())]
-Cpu = Annotated[int, BeforeValidator(_CPU), WithJsonSchema(_CPU.schema())]
+TaskSeconds = Annotated[
+    Decimal, BeforeValidator(_TASK_SECONDS), WithJsonSchema(_TASK_SECONDS.schema())
+]
+Cpu = Annotated[int, BeforeValidator(_CORES), WithJsonSchema(_CORES.schema())]
 """Millicores."""
-Memory = Annotated[int, BeforeValidator(_MEMORY), WithJsonSchema(_MEMORY.schema())]
+Memory = Annotated[int, BeforeValidator(_BYTES), WithJsonSchema(_BYTES.schema())]
 """Bytes."""
-MetricValue = Annotated[int, BeforeValidator(_METRIC), WithJsonSchema(_METRIC.schema())]
+MetricQuantity = Annotated[int, BeforeValidator(_METRIC), WithJsonSchema(_METRIC.schema())]
 """Thousandths of the metric's unit."""
-MetricTarget = Annotated[int, BeforeValidator(_TARGET), WithJsonSchema(_TARGET.schema())]
-"""Thousandths of the metric's unit, more than none."""
-Tolerance = Annotated[Decimal, BeforeValidator(_tolerance), WithJsonSchema(_TOLERANCE.schema())]
+MetricTarget = Annotated[
+    int, BeforeValidator(_METRIC_TARGET), WithJsonSchema(_METRIC_TARGET.schema())
+]
+"""Thousandths of the metric's unit, more than 0."""
+Tolerance = Annotated[Decimal, BeforeValidator(_tolerance), WithJsonSchema(_BILLIONTHS.schema())]

@@ -1,8 +1,8 @@
-"""When the windows of schedules are open, over every calendar there is: 28 years, after which days
-of the week and leap days come again in the same order (until 2100).
+"""When the windows of schedules are open, in every calendar that there can be: over 28 years, after
+which days of the week and leap days repeat in the same order (until 2100).
 
-Days and minutes are bits of integers, so that two windows are compared in a few operations. The
-clock's changes are left aside: what only meets because of one is not found.
+Days and minutes are bits of integers, so that two windows are compared in a few operations. Changes
+of the clock are ignored: windows that meet only because of one are not found.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ _MONDAYS: Final = sum(1 << day for day in range(0, CYCLE_DAYS, len(DAYS)))
 
 
 class Opening(NamedTuple):
-    """The days on which a window opens, counted from FIRST_DAY, and the minutes, counted from that
-    day's midnight, that it is then open in; both as bits.
+    """The days on which a window opens, and the minutes in which it is open from then, both as
+    bits.
+
+    Days count from FIRST_DAY, minutes from the midnight of the day on which it opens.
     """
 
     days: int
@@ -35,7 +37,7 @@ class Opening(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """A minute of a day, counted from FIRST_DAY."""
+    """A minute of a day. Days count from FIRST_DAY."""
 
     day: int
     minute: int
@@ -43,7 +45,7 @@ class Minute(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def opening(window: WeeklyWindow | CronWindow) -> Opening:
-    """When a window is open. Raises CronError."""
+    """The times at which a window is open. Raises CronError."""
     match window:
         case WeeklyWindow(days=days, from_minute=from_minute, until_minute=until_minute):
             length = (until_minute - from_minute - 1) % DAY_MINUTES + 1
@@ -56,7 +58,7 @@ def opening(window: WeeklyWindow | CronWindow) -> Opening:
 
 
 def first_common(one: Opening, other: Opening) -> Minute | None:
-    """The first minute in which both are open; None where they never are."""
+    """The first minute in which both windows are open; None if there is none."""
     found = [
         Minute(_lowest(days), _lowest(minutes))
         for one_days, one_minutes in _parts(one)
@@ -67,7 +69,9 @@ def first_common(one: Opening, other: Opening) -> Minute | None:
 
 
 def _parts(opened: Opening) -> Iterator[tuple[int, int]]:
-    """Days and the minutes of those very days: of a window that runs past midnight several."""
+    """Days, and the minutes of those days. A window that runs past midnight has several such
+    pairs.
+    """
     days, minutes = opened
     while minutes:
         yield days, minutes & _DAY
@@ -76,7 +80,7 @@ def _parts(opened: Opening) -> Iterator[tuple[int, int]]:
 
 
 def _stretched(minutes: int, length: int) -> int:
-    """Each minute made a run of so many."""
+    """The minutes, each extended to a run of this length."""
     run = 1
     while run < length:
         step = min(run, length - run)
@@ -88,7 +92,9 @@ def _stretched(minutes: int, length: int) -> int:
 @lru_cache(maxsize=256)
 def _days(text: str) -> int:
     cron = read_cron(text)
-    return sum(1 << day for day in range(CYCLE_DAYS) if cron.names(FIRST_DAY + timedelta(days=day)))
+    return sum(
+        1 << day for day in range(CYCLE_DAYS) if cron.fires_on(FIRST_DAY + timedelta(days=day))
+    )
 
 
 def _lowest(bits: int) -> int:

@@ -1,7 +1,7 @@
-"""What models cost by the maintained table, for those whose price the fleet file leaves out.
+"""Prices of models from the maintained table, for models whose price the fleet file leaves out.
 
-The table is genai-prices', which is optional: it is imported when the first price is looked up, and
-read from what was installed, never from the network.
+The table is that of genai-prices, which is optional. It is imported when the first price is looked
+up, and it is read from the installed package, never from the network.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from controller.model.scarcity import Price
 
 @lru_cache(maxsize=4096)
 def table_price(model: str) -> Price | None:
-    """What a model costs at present, by the name its provider gives it, or `provider/name`; where
-    long requests cost more, the price of a short one. None for a model that is not in the table,
-    and where there is none.
+    """The present price of a model, by its provider's name for it or by `provider/name`. Where long
+    requests cost more, it is the price of short ones. None if the model is not in the table, or if
+    there is no table.
     """
     try:
         import genai_prices
@@ -36,7 +36,7 @@ def table_price(model: str) -> Price | None:
 
 
 def _price(input_mtok: Any, output_mtok: Any, cache_read_mtok: Any) -> Price | None:
-    """USD per million tokens; what has no price per token, such as a picture, has none here."""
+    """USD per million tokens; None for what has no price per token, such as a picture."""
     per_input, per_output = _base(input_mtok), _base(output_mtok)
     if per_input is None or per_output is None:
         return None
@@ -44,6 +44,6 @@ def _price(input_mtok: Any, output_mtok: Any, cache_read_mtok: Any) -> Price | N
 
 
 def _base(price: Any) -> Decimal | None:
-    """The lowest tier's price, in which a request of usual length is."""
+    """The price of the lowest tier, which a request of usual length belongs to."""
     base = getattr(price, "base", price)
     return base if isinstance(base, Decimal) else None

@@ -1,7 +1,8 @@
-"""What is wrong with a fleet file, as a compiler would say it: one line each, with its position.
+"""What is wrong with a fleet file, as a compiler says it: one line for each problem, with its
+position.
 
 FleetFileError       everything that is wrong with one fleet file
-  Problem            one of it: file, line, column, key path, message
+  Problem            one problem: file, line, column, key path, message
 """
 
 from __future__ import annotations
@@ -10,18 +11,17 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from controller.model.text import clean
+from controller.model.text import quote
 from controller.model.value import Value
 
 KeyPath = tuple[str | int, ...]
 
-ECHO_LIMIT: Final = 60
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
 
 class Problem(Value):
-    """One thing to mend. Lines and columns count from 1; `path` is empty where the whole file is
-    meant, such as an unreadable one.
+    """One thing to correct. Lines and columns count from 1. `path` is empty for a problem of the
+    whole file, such as that it cannot be read.
     """
 
     file: str
@@ -36,8 +36,8 @@ class Problem(Value):
 
 
 class FleetFileError(Exception):
-    """The fleet file cannot be used. `errors` holds all that is wrong, in the file's order; the
-    text is one line for each.
+    """The fleet file cannot be used. `errors` are all its problems, in the file's order; the text
+    has one line for each.
     """
 
     def __init__(self, errors: Iterable[Problem]) -> None:
@@ -46,7 +46,7 @@ class FleetFileError(Exception):
 
 
 def spell(path: KeyPath) -> str:
-    """A key path as people write it: `pools[2].replicas.max`."""
+    """A key path as people write it, such as `pools[2].replicas.max`."""
     spelled = ""
     for key in path:
         if isinstance(key, int):
@@ -54,8 +54,3 @@ def spell(path: KeyPath) -> str:
         else:
             spelled += ("." if spelled else "") + (key if _PLAIN_KEY.match(key) else quote(key))
     return spelled
-
-
-def quote(text: str) -> str:
-    """Text from the file as it may be echoed: harmless, short, in quotes."""
-    return f'"{clean(text, ECHO_LIMIT)}"'

@@ -1,128 +1,127 @@
-"""What no single entry can know: names that must exist, and things that two pools may not share.
+"""Checks that need more than one entry: names that must exist, and things that two pools may not
+share.
 
-Checked on the plain document, so that a wrong value elsewhere in an entry hides nothing.
+They look at the plain document, so that a wrong value elsewhere in an entry hides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from controller.config.document import Document
 from controller.config.messages import did_you_mean
-from controller.config.problems import KeyPath, Problem, quote
+from controller.config.plain import PlainPools, as_list, as_mapping, pools_of
+from controller.config.problems import KeyPath, Problem
 from controller.config.schema.tenants import default_tiers
 from controller.model.metrics import QUEUE
+from controller.model.text import quote
 from controller.notation.formula_check import check
 from controller.notation.formula_syntax import FormulaError
 
 _NODE_CLASSES: Final = "capacity.node_classes"
 _NAMES_SHOWN: Final = 10
 _SUGGESTIONS: Final = 20
-"""Unknown names that are compared with each known one, which takes milliseconds where those are
+"""Unknown names that are compared with all known ones, which takes milliseconds where those are
 thousands.
 """
-_Pools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
-_Named = tuple[KeyPath, object]
-"""Where a name is used, and the name."""
+_NameUsed = tuple[KeyPath, object]
+"""The place where a name is used, and the name."""
 _Claim = tuple[tuple[object, ...], KeyPath]
-"""What only one pool may have, and where it says so."""
+"""Something that only one pool may have, and the place where a pool has it."""
 
 
 def problems(document: Document) -> list[Problem]:
-    """Names of nothing, and what two pools may not have in common."""
-    data = _mapping(document.data)
-    tenants, tiers = _mapping(data.get("tenants")), data.get("tiers")
-    known_tiers = default_tiers() if tiers is None else _mapping(tiers)
-    entries = data.get("pools")
-    pools = [
-        (("pools", index), _mapping(entry))
-        for index, entry in enumerate(entries if isinstance(entries, list) else ())
-    ]
-    models, classes = _mapping(data.get("models")), _mapping(data.get("capacity"))
-    classes = _mapping(classes.get("node_classes"))
+    """Names that do not exist, and things that two pools share and may not."""
+    data = as_mapping(document.data)
+    tenants, tiers = as_mapping(data.get("tenants")), data.get("tiers")
+    known_tiers = default_tiers() if tiers is None else as_mapping(tiers)
+    pools = pools_of(document)
+    models, capacity = as_mapping(data.get("models")), as_mapping(data.get("capacity"))
+    classes = as_mapping(capacity.get("node_classes"))
     return [
-        *_unknown(document, _tiers_named(tenants), "tier", known_tiers, "tiers"),
-        *_unknown(document, _named(pools, "tenant"), "tenant", tenants, "tenants"),
-        *_unknown(document, _named(pools, "model"), "model", models, "models"),
-        *_unknown(document, _classes_named(pools), "node class", classes, _NODE_CLASSES),
+        *_unknown(document, _tiers_used(tenants), "tier", known_tiers, "tiers"),
+        *_unknown(document, _used(pools, "tenant"), "tenant", tenants, "tenants"),
+        *_unknown(document, _used(pools, "model"), "model", models, "models"),
+        *_unknown(document, _classes_used(pools), "node class", classes, _NODE_CLASSES),
         *_unknown_signals(document, pools),
-        *_selected_signals(document, pools),
-        *_queries_to_nobody(document, pools),
-        *_twice(document, _names(pools), "another pool is called"),
-        *_twice(document, _deployments(pools, tenants), "another pool scales the Deployment"),
-        *_twice(document, _consumers(pools), "another pool works for the consumer"),
+        *_selectors_of_signals(document, pools),
+        *_queries_without_server(document, pools),
+        *_shared(document, _names(pools), "another pool is called"),
+        *_shared(document, _deployments(pools, tenants), "another pool scales the Deployment"),
+        *_shared(document, _consumers(pools), "another pool is fed by the consumer"),
     ]
 
 
-def _tiers_named(tenants: Mapping[str, Any]) -> Iterator[_Named]:
+def _tiers_used(tenants: Mapping[str, Any]) -> Iterator[_NameUsed]:
     for name, tenant in tenants.items():
-        yield ("tenants", name, "tier"), _mapping(tenant).get("tier")
+        yield ("tenants", name, "tier"), as_mapping(tenant).get("tier")
 
 
-def _named(pools: _Pools, key: str) -> Iterator[_Named]:
+def _used(pools: PlainPools, key: str) -> Iterator[_NameUsed]:
     for path, pool in pools:
         yield (*path, key), pool.get(key)
 
 
-def _classes_named(pools: _Pools) -> Iterator[_Named]:
+def _classes_used(pools: PlainPools) -> Iterator[_NameUsed]:
     for path, pool in pools:
-        for index, name in enumerate(_list(pool.get("nodes"))):
+        for index, name in enumerate(as_list(pool.get("nodes"))):
             yield (*path, "nodes", index), name
 
 
-def _unknown_signals(document: Document, pools: _Pools) -> Iterator[Problem]:
+def _unknown_signals(document: Document, pools: PlainPools) -> Iterator[Problem]:
     """Names in metrics and formulas that are neither a signal of the pool nor its queue."""
     for path, pool in pools:
-        known = {QUEUE, *_mapping(pool.get("signals"))}
-        yield from _unknown(document, _signals_named(path, pool), "signal", known, "signals")
+        known = {QUEUE, *as_mapping(pool.get("signals"))}
+        yield from _unknown(document, _signals_used(path, pool), "signal", known, "signals")
 
 
-def _signals_named(path: KeyPath, pool: Mapping[str, Any]) -> Iterator[_Named]:
-    for metric_path, metric in _external_metrics(path, pool):
+def _signals_used(path: KeyPath, pool: Mapping[str, Any]) -> Iterator[_NameUsed]:
+    for metric_path, metric in external_metrics(path, pool):
         yield (*metric_path, "name"), metric.get("name")
-    for name in _formula_names(_mapping(pool.get("modifiers")).get("formula")):
+    for name in formula_names(as_mapping(pool.get("modifiers")).get("formula")):
         yield (*path, "modifiers", "formula"), name
 
 
-def _external_metrics(
+def external_metrics(
     path: KeyPath, pool: Mapping[str, Any]
 ) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    for index, metric in enumerate(_list(pool.get("metrics"))):
-        if external := _mapping(_mapping(metric).get("external")):
+    """The `metric` block of each External metric of a pool, with its path."""
+    for index, metric in enumerate(as_list(pool.get("metrics"))):
+        if external := as_mapping(as_mapping(metric).get("external")):
             yield (
                 (*path, "metrics", index, "external", "metric"),
-                _mapping(external.get("metric")),
+                as_mapping(external.get("metric")),
             )
 
 
-def _selected_signals(document: Document, pools: _Pools) -> Iterator[Problem]:
-    """A signal is one number: what is selected of it is said where it is read."""
+def _selectors_of_signals(document: Document, pools: PlainPools) -> Iterator[Problem]:
+    """A signal is one number, so a selector belongs where the signal is read."""
     for pool_path, pool in pools:
-        signals = _mapping(pool.get("signals"))
-        for path, metric in _external_metrics(pool_path, pool):
+        signals = as_mapping(pool.get("signals"))
+        for path, metric in external_metrics(pool_path, pool):
             name = str(metric.get("name"))
             if metric.get("selector") is None or name not in {QUEUE, *signals}:
                 continue
             advice = "take it out"
-            if "external" in _mapping(signals.get(name)):
+            if "external" in as_mapping(signals.get(name)):
                 advice = f"write it under signals.{name}.external"
-            message = f"{name} is one number, there is nothing to select: {advice}"
+            message = f"{name} is one number, so there is nothing to select: {advice}"
             yield document.problem((*path, "selector"), message, at_key=True)
 
 
-def _queries_to_nobody(document: Document, pools: _Pools) -> Iterator[Problem]:
-    if _mapping(document.data).get("prometheus") is not None:
+def _queries_without_server(document: Document, pools: PlainPools) -> Iterator[Problem]:
+    if as_mapping(document.data).get("prometheus") is not None:
         return
     for path, pool in pools:
-        for name, signal in _mapping(pool.get("signals")).items():
-            if _mapping(signal).get("prometheus") is not None:
-                message = "there is no Prometheus to ask: write prometheus: {url: ...}"
+        for name, signal in as_mapping(pool.get("signals")).items():
+            if as_mapping(signal).get("prometheus") is not None:
+                message = "no Prometheus server is named: write prometheus: {url: ...}"
                 yield document.problem((*path, "signals", name, "prometheus"), message, at_key=True)
 
 
-def _formula_names(formula: object) -> Iterable[str]:
-    """The signals a formula speaks of; none where it cannot be read, which is said elsewhere."""
+def formula_names(formula: object) -> Iterable[str]:
+    """The signals that a formula reads; none if it cannot be read, which another check reports."""
     if not isinstance(formula, str):
         return ()
     try:
@@ -132,7 +131,7 @@ def _formula_names(formula: object) -> Iterable[str]:
 
 
 def _unknown(
-    document: Document, names: Iterable[_Named], kind: str, known: Collection[str], where: str
+    document: Document, names: Iterable[_NameUsed], kind: str, known: Collection[str], where: str
 ) -> Iterator[Problem]:
     advice: dict[str, str] = {}
     for path, name in names:
@@ -152,7 +151,7 @@ def _known(known: Collection[str], where: str) -> str:
     return f"; there are: {names}{more}"
 
 
-def _twice(document: Document, claims: Iterable[_Claim], what: str) -> Iterator[Problem]:
+def _shared(document: Document, claims: Iterable[_Claim], what: str) -> Iterator[Problem]:
     first: dict[tuple[object, ...], KeyPath] = {}
     for identity, path in claims:
         if not all(isinstance(part, str) for part in identity):
@@ -164,33 +163,25 @@ def _twice(document: Document, claims: Iterable[_Claim], what: str) -> Iterator[
         first.setdefault(identity, path)
 
 
-def _names(pools: _Pools) -> Iterator[_Claim]:
+def _names(pools: PlainPools) -> Iterator[_Claim]:
     for path, pool in pools:
         yield (pool.get("tenant"), pool.get("name")), (*path, "name")
 
 
-def _deployments(pools: _Pools, tenants: Mapping[str, Any]) -> Iterator[_Claim]:
+def _deployments(pools: PlainPools, tenants: Mapping[str, Any]) -> Iterator[_Claim]:
     names: set[str] = set()
     for path, pool in pools:
         tenant, name, deployment = pool.get("tenant"), pool.get("name"), pool.get("deployment")
-        namespace = _mapping(tenants.get(str(tenant))).get("namespace")
+        namespace = as_mapping(tenants.get(str(tenant))).get("namespace")
         namespace = tenant if namespace is None else namespace
         if deployment is not None:
             yield (namespace, deployment), (*path, "deployment")
-        elif f"{tenant}/{name}" not in names:  # else the complaint about the name is enough
+        elif f"{tenant}/{name}" not in names:  # the problem of a repeated name is enough
             names.add(f"{tenant}/{name}")
             yield (namespace, name), (*path, "name")
 
 
-def _consumers(pools: _Pools) -> Iterator[_Claim]:
+def _consumers(pools: PlainPools) -> Iterator[_Claim]:
     for path, pool in pools:
-        queue = _mapping(pool.get("queue"))
+        queue = as_mapping(pool.get("queue"))
         yield (queue.get("stream"), queue.get("consumer")), (*path, "queue", "consumer")
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""The single values of the fleet file: durations, names, server addresses, selectors."""
+"""Single values of the fleet file: durations, names, server addresses, label selectors."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import durationpy
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from controller.model import ids
 from controller.model.metrics import QUEUE
 from controller.model.text import clean
+from controller.notation.durations import GO_DURATION_PATTERN, read_duration, spell_duration
 
 DAY_S: Final = 86_400.0
-_GO_DURATION: Final = r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
-_DURATION: Final = re.compile(_GO_DURATION.removesuffix("$") + r"\Z")
-_DURATION_LENGTH: Final = 40
 _SCHEMES: Final = frozenset({"nats", "tls", "ws", "wss"})
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z|[0-9a-fA-F:.]+\Z")
 
-# Kubernetes labels: an optional DNS prefix, then a name; values may be empty
+# Kubernetes labels: an optional DNS prefix, then a name; a value may be empty
 _LABEL: Final = r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY: Final = rf"(?:[a-z0-9](?:[-.a-z0-9]{{0,251}}[a-z0-9])?/)?{_LABEL}"
 _LABEL_SET: Final = rf"\(\s*(?:{_LABEL})?(?:\s*,\s*(?:{_LABEL})?)*\s*\)"
@@ -33,17 +30,17 @@ _REQUIREMENT: Final = re.compile(
 )
 
 _SIGNAL_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
-QUERY_LENGTH: Final = 4096
+MAX_QUERY_CHARACTERS: Final = 4096
 RESERVED_SIGNALS: Final = frozenset(
     {QUEUE, "cpu", "memory", "and", "or", "not", "true", "false", "nil"}
 )
-"""The pool's own metrics, and the words of a formula."""
-# as providers call them: gpt-4.1, anthropic/claude-x, llama3:70b
+"""Names that no signal may have: the pool's own metrics, and the words of a formula."""
+# as providers write them: gpt-4.1, anthropic/claude-x, llama3:70b
 _MODEL_NAME: Final = r"[A-Za-z0-9][-A-Za-z0-9._:/@]{0,127}"
 
 
 @dataclass(frozen=True, slots=True)
-class Duration:
+class DurationReader:
     """Reads a duration between two limits: a number of seconds, or Go's spelling."""
 
     low_s: float
@@ -60,34 +57,15 @@ class Duration:
     @staticmethod
     def _seconds(written: object) -> float:
         if isinstance(written, int | float) and not isinstance(written, bool):
-            if math.isfinite(written):
-                return float(written)
-        # durationpy reads more than Go does: d, w, mm (months) and y, and text between the terms
-        elif (
-            isinstance(written, str)
-            and len(written) <= _DURATION_LENGTH
-            and _DURATION.match(written)
-        ):
-            try:
-                return float(durationpy.from_str(written).total_seconds())
-            except durationpy.DurationError:
-                raise ValueError("is too long a duration") from None
-        raise ValueError('must be a duration: a number of seconds, or like "15m", "1h30m", "500ms"')
-
-
-def spell_duration(seconds: float) -> str:
-    """Seconds in Go's spelling: 900 is "15m"."""
-    for size, unit in ((3600, "h"), (60, "m"), (1, "s")):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
+            return float(written) if math.isfinite(written) else read_duration("")
+        return read_duration(written if isinstance(written, str) else "")
 
 
 def _duration_schema(low_s: float, high_s: float) -> dict[str, Any]:
     return {
         "anyOf": [
             {"type": "number", "minimum": low_s, "maximum": high_s},
-            {"type": "string", "pattern": _GO_DURATION},
+            {"type": "string", "pattern": f"^{GO_DURATION_PATTERN}$"},
         ]
     }
 
@@ -105,13 +83,14 @@ def _time_zone(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            'is not a time zone this machine knows: write an IANA name such as "Europe/Berlin"'
+            "is not a time zone that this machine knows: write an IANA name, "
+            'such as "Europe/Berlin"'
         ) from None
     return name
 
 
 def _server(url: str) -> str:
-    """A NATS server's address. What is refused is not echoed: it may hold a password."""
+    """The address of a NATS server. Messages do not repeat it, for it may hold a password."""
     if "@" in url:
         raise ValueError(
             "holds a user or password: take them out and name them in nats.credentials"
@@ -131,7 +110,7 @@ def _server(url: str) -> str:
 
 
 def _label_selector(selector: str) -> str:
-    # commas inside parentheses separate values, the others requirements
+    # a comma inside parentheses separates values, any other separates requirements
     requirements = re.split(r",(?![^()]*\))", selector)
     if not all(_REQUIREMENT.match(requirement) for requirement in requirements):
         raise ValueError('must be a label selector, such as "app=agents,team in (a, b)"')
@@ -165,18 +144,18 @@ def _signal_name(name: str) -> str:
             "must be a name for formulas: at most 63 of a-z, A-Z, 0-9 and _, no digit first"
         )
     if name in RESERVED_SIGNALS:
-        raise ValueError("is a name that means something already: give the signal another")
+        raise ValueError("has a meaning of its own already: give the signal another name")
     return name
 
 
 def _query(text: str) -> str:
-    if not text.strip() or len(text) > QUERY_LENGTH:
-        raise ValueError(f"must be a query of at most {QUERY_LENGTH} characters")
+    if not text.strip() or len(text) > MAX_QUERY_CHARACTERS:
+        raise ValueError(f"must be a query of at most {MAX_QUERY_CHARACTERS} characters")
     return text
 
 
 def _prometheus(url: str) -> str:
-    """A Prometheus server's address. What is refused is not echoed: it may hold a password."""
+    """The address of a Prometheus server. Messages do not repeat it, for it may hold a password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -195,7 +174,7 @@ def _prometheus(url: str) -> str:
 
 def _bucket(name: str) -> str:
     if not re.match(_BUCKET_PATTERN, name):
-        raise ValueError("must be letters, digits, - and _ only, 64 of them at most")
+        raise ValueError("must be letters, digits, - and _ only, at most 64 of them")
     return name
 
 
@@ -203,19 +182,19 @@ _BUCKET_PATTERN: Final = "^[A-Za-z0-9_-]{1,64}$"
 _LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 Interval = Annotated[
-    float, BeforeValidator(Duration(0.1, 300.0)), WithJsonSchema(_duration_schema(0.1, 300.0))
+    float, BeforeValidator(DurationReader(0.1, 300.0)), WithJsonSchema(_duration_schema(0.1, 300.0))
 ]
 Wait = Annotated[
     float,
-    BeforeValidator(Duration(0.0, 30 * DAY_S)),
+    BeforeValidator(DurationReader(0.0, 30 * DAY_S)),
     WithJsonSchema(_duration_schema(0.0, 30 * DAY_S)),
 ]
 WindowLength = Annotated[
     float,
-    BeforeValidator(Duration(1.0, 31 * DAY_S)),
+    BeforeValidator(DurationReader(1.0, 31 * DAY_S)),
     WithJsonSchema(_duration_schema(1.0, 31 * DAY_S)),
 ]
-"""At most a month: whoever wants more names the months in the cron expression."""
+"""At most a month: a longer window can name its months in the cron expression."""
 DnsLabel = Annotated[
     str,
     AfterValidator(ids.dns_label),
@@ -237,7 +216,7 @@ PrometheusUrl = Annotated[
     AfterValidator(_prometheus),
     WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"}),
 ]
-Query = Annotated[str, AfterValidator(_query)]
+PromQuery = Annotated[str, AfterValidator(_query)]
 SignalName = Annotated[
     str,
     AfterValidator(_signal_name),

@@ -1,12 +1,13 @@
-"""Days of the week and times of the day, as schedules write them."""
+"""Days of the week and times of the day, as people write them in schedules."""
 
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
+
+from controller.model.nearest import nearest
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES: Final = 24 * 60
@@ -18,9 +19,9 @@ _END: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 
 
 def days_of_week(written: object) -> tuple[int, ...]:
-    """Days (0 is Monday) in their order, each once, of `mon-fri`, `sat,sun`, or a list of those.
+    """The days (0 is Monday) of `mon-fri`, `sat,sun` or a list of such texts, in order, each once.
 
-    A range may run past Sunday: `fri-mon`. Raises ValueError.
+    A range may run past Sunday, such as `fri-mon`. Raises ValueError.
     """
     parts = written if isinstance(written, list) else [written]
     texts = [part for part in parts if isinstance(part, str)]
@@ -41,7 +42,7 @@ def minute_of_day(written: object) -> int:
 
 
 def end_of_window(written: object) -> int:
-    """The same, or "24:00", the end of the day. Raises ValueError."""
+    """The same for "HH:MM" or "24:00", the end of the day. Raises ValueError."""
     return DAY_MINUTES if written == "24:00" else minute_of_day(written)
 
 
@@ -57,7 +58,7 @@ def _range(item: str) -> set[int]:
 
 def _day(name: str) -> int:
     if name not in DAYS:
-        near = get_close_matches(name.lower()[:20], DAYS, n=1)
+        near = nearest(name.lower()[:20], DAYS)
         raise ValueError(f"{_NOT_DAYS}{f'; did you mean {near[0]}?' if near else ''}")
     return DAYS.index(name)
 

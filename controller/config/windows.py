@@ -1,5 +1,5 @@
-"""Windows of one pool's schedules that contradict each other: open together, they ask for more than
-they allow.
+"""Finds windows of one pool's schedules that contradict each other: both are open at some time, and
+the min of one is more than the max of the other.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from controller.model.schedule import CronWindow, WeeklyWindow
 
 
 def problems(file: FleetFile, document: Document) -> list[Problem]:
-    """Every min that is more than the max of another window which is open at the same time: of
-    open windows the largest min and the smallest max count.
+    """A problem for each min that is more than the max of another window open at the same time: of
+    all open windows the largest min and the smallest max count.
 
-    All calendars are looked at, but not the clock's changes (see `openings`): where windows meet
-    only because of one, min counts for that hour.
+    All calendars are searched, but changes of the clock are ignored (see `openings`). Where windows
+    meet only because of one, min counts for that hour.
     """
     return [
         problem
@@ -40,7 +40,7 @@ def _contradictions(
         least, most = entries[one].min, entries[other].max
         if least is None or most is None or least <= most:
             continue
-        at = _meeting(entries[one].window, entries[other].window)
+        at = _both_open(entries[one].window, entries[other].window)
         if at is None:
             continue
         path = ("pools", pool, "schedules")
@@ -53,16 +53,16 @@ def _contradictions(
 
 
 @lru_cache(maxsize=1024)
-def _meeting(one: WeeklyWindow | CronWindow, other: WeeklyWindow | CronWindow) -> str | None:
-    """The first minute in which both are open, as people say it; None where they never meet."""
+def _both_open(one: WeeklyWindow | CronWindow, other: WeeklyWindow | CronWindow) -> str | None:
+    """The first minute in which both are open, in words; None if there is none."""
     found = first_common(opening(one), opening(other))
     if found is None:
         return None
     every_week = isinstance(one, WeeklyWindow) and isinstance(other, WeeklyWindow)
-    return _said(found, dated=not every_week)
+    return _in_words(found, dated=not every_week)
 
 
-def _said(at: Minute, *, dated: bool) -> str:
+def _in_words(at: Minute, *, dated: bool) -> str:
     day, time = FIRST_DAY + timedelta(days=at.day), f"{at.minute // 60:02}:{at.minute % 60:02}"
     date = f" {day}" if dated else ""
     return f"{DAYS[day.weekday()]}{date} at {time}"

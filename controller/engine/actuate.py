@@ -1,4 +1,4 @@
-"""Step 3 of a tick: what the plan changes is written, bounded in number, each write by itself."""
+"""Step 3 of a tick: what the plan changes is written, a bounded number at once, each separately."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _UnderWay(NamedTuple):
     most: int
 
 
-class Hands:
+class WriteDispatcher:
     """Carries decisions out; a pool has at most one write under way."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Hands:
         tasks: asyncio.TaskGroup,
         on_write: Callable[[Write], None],
     ) -> None:
-        """Without an actuator nothing is written; `on_write` hears of each write that ended."""
+        """Without an actuator nothing is written; `on_write` is told each write that ended."""
         self._pools = pools
         self._actuator = actuator
         self._clock = clock
@@ -110,10 +110,10 @@ class Hands:
             outcome = await actuator.scale(
                 pool, replicas, decision.resource_version, urgent=decision.wake
             )
-        except Exception as error:  # noqa: BLE001  one pool's fault must not stop another's write
+        except Exception as error:  # noqa: BLE001  one pool's error must not stop another's write
             outcome = Outcome(kind=OutcomeKind.FAILED, detail=f"{type(error).__name__}: {error}")
         at = self._clock.now()
         self.backoff.learn(decision.pool, outcome, at)
-        # free before telling: whoever hears of the end may start the next write
+        # free the pool first: `on_write` may start its next write
         self._under_way.pop(decision.pool, None)
         self._on_write(Write(decision=decision, outcome=outcome, at=at))

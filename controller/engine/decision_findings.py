@@ -1,4 +1,4 @@
-"""What deserves attention of what was decided: what goes on until somebody does something."""
+"""Decisions that deserve attention: what goes on until a person does something."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ _WHAT_TO_DO: Final[Mapping[Code, str]] = {
     Code.POISON: (
         "see what these messages have in common; the consumer's max_deliver sets an end to them"
     ),
-    Code.BLIND_FOR_LONG: "it runs on a guess until its queue and metrics can be read again",
+    Code.BLIND_FOR_LONG: "its size is a guess until its queue and metrics can be read again",
     Code.ANNOTATION_UNREADABLE: "set it to a whole number, or remove it to let the pool scale",
+    Code.PAUSE_UNREADABLE: "resume the pool, or pause it again with a whole number of replicas",
+    Code.LIMIT_UNREADABLE: "correct the ResourceQuota or the nodes that it was read from",
 }
 
 
+def needs_attention(decision: Decision) -> bool:
+    """Whether there is a finding for one of its reasons."""
+    return any(reason.code in _WHAT_TO_DO for reason in decision.reasons)
+
+
 def decision_findings(decisions: Iterable[Decision], now: float) -> Iterator[Found]:
-    """One for each reason that calls for somebody, of the kind of its code: what is the matter, and
-    what to do.
+    """One for each reason that needs a person, of the kind of its code: what is wrong, and what to
+    do about it.
     """
     for decision in decisions:
         for reason in decision.reasons:

@@ -29,7 +29,6 @@ Found = tuple[Severity, str, str, str]
 
 
 def findings(
-    pools: Iterable[PoolView],
     links: Iterable[Link],
     tenants: Mapping[str, TenantObservation],
     capacity: Reading[ClusterRoom],
@@ -45,7 +44,6 @@ def findings(
         *notices,
         *_of_nodes(capacity),
         *_of_quotas(tenants),
-        *(each for pool in pools for each in _of_pool(pool)),
     ]
     dated = [
         Finding(
@@ -102,7 +100,8 @@ def _without(kind: str, what: str, reading: Stale[T] | Absent) -> Found:
     return severity, "kubernetes", kind, text
 
 
-def _of_pool(pool: PoolView) -> Iterator[Found]:
+def pool_findings(pool: PoolView) -> Iterator[Found]:
+    """What deserves attention of one pool, but for what was decided of it."""
     seen = pool.observation
     yield from _of_reading(pool, "queue", seen.queue)
     yield from _of_reading(pool, "deployment", seen.workload)

@@ -141,7 +141,10 @@ class Keeper:
         return resumed(left.memory, self._fleet, now)
 
     def _is_unsaved(self) -> bool:
-        return self._writes and self._latest is not None and self._latest is not self._saved
+        if not self._writes or self._latest is None:
+            return False
+        # the time of the last plan alone is no news
+        return self._saved is None or self._latest.pools is not self._saved.pools
 
     async def _save(self) -> None:
         memory, self._decided = self._latest, False

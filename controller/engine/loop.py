@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from controller.engine.actuate import Hands, Write
+from controller.engine.actuate import Write, WriteDispatcher
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
-from controller.engine.scene import Scene
-from controller.model.decision import Decision, Plan
+from controller.engine.snapshots import SnapshotBuilder
+from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
@@ -66,7 +66,7 @@ class Engine:
         clock: Clock,
         hub: Hub,
         recorder: Recorder,
-        scene: Scene,
+        snapshots: SnapshotBuilder,
         interval_s: float,
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
@@ -83,7 +83,7 @@ class Engine:
         self._clock = clock
         self._hub = hub
         self._recorder = recorder
-        self._scene = scene
+        self._snapshots = snapshots
         self._interval_s = interval_s
         self._metrics = metrics
         self._observer = Observer(
@@ -100,7 +100,7 @@ class Engine:
         self._terms = compile_fleet(fleet)
         self._memory = Memory()
         self._kept: Kept | None = None
-        self._decisions: dict[PoolKey, Decision] = {}
+        self._to_write: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -117,7 +117,7 @@ class Engine:
         self._wakes.on_wake(self._woken)
         self._workloads.on_change(self._changed)
         async with asyncio.TaskGroup() as self._tasks:
-            self._hands = Hands(
+            self._writes = WriteDispatcher(
                 pools=self._pools,
                 actuator=self._actuator,
                 clock=self._clock,
@@ -130,9 +130,9 @@ class Engine:
             while not self._stopping.is_set():
                 await self._full_tick()
                 slot, late = next_slot(slot, self._clock.now(), self._interval_s)
-                self._scene.count_late(late)
+                self._snapshots.count_late(late)
                 await self._until(slot)
-            await self._hands.settle(SETTLE_S)
+            await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
         self._publish()
 
@@ -141,7 +141,7 @@ class Engine:
         began = self._clock.now()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
-        self._scene.ticked(self._clock.now() - began)
+        self._snapshots.ticked(self._clock.now() - began)
 
     async def _early_tick(self) -> None:
         """The pools for which something happened that need not wait for the interval."""
@@ -164,16 +164,21 @@ class Engine:
             self._clock.now(),
             self._kept,
         )
-        plan, self._memory, self._kept = planned
-        self._decisions.update(plan.decisions)
+        changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
         # 3 actuate
-        self._hands.begin(plan.decisions.values())
+        for key, decision in changed.items():
+            if decision.changes:
+                self._to_write[key] = decision
+            else:
+                self._to_write.pop(key, None)
+        self._writes.begin(self._to_write.values())
         # 4 record
-        news = self._recorder.decided(plan)
+        news = self._recorder.decided(planned.plan.at, changed.values())
         self._keeper.remember(self._memory, self._tasks, decided=news)
-        self._find_sleepers(plan)
+        self._find_sleepers(changed)
         # 5 publish
-        self._scene.saw(observation)
+        self._snapshots.saw(observation)
+        self._snapshots.decided(changed)
         self._publish_soon()
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
@@ -191,12 +196,12 @@ class Engine:
         if step:
             log.warning("the system's clock was set; following it", extra={"step_s": step})
             self._observer.shift(step)
-            self._hands.backoff.shift(step)
-        return self._observer.see(pools, under_way=self._hands.under_way, clock_step_s=step)
+            self._writes.backoff.shift(step)
+        return self._observer.see(pools, under_way=self._writes.under_way, clock_step_s=step)
 
-    def _find_sleepers(self, plan: Plan) -> None:
-        """Pools at zero, or about to be, with no work known: they want a watch, and then a LIST."""
-        for key, decision in plan.decisions.items():
+    def _find_sleepers(self, changed: Mapping[PoolKey, Decision]) -> None:
+        """Pools at zero, or about to be, without known work: they need a watch, and then a LIST."""
+        for key, decision in changed.items():
             asleep = decision.next == 0 and not self._observer.knows_work(self._pools[key])
             if not asleep:
                 self._asleep.pop(key, None)
@@ -236,7 +241,7 @@ class Engine:
 
     def _written(self, write: Write) -> None:
         self._recorder.written(write)
-        self._scene.written(write)
+        self._snapshots.written(write)
         if write.outcome.kind is OutcomeKind.CONFLICT:
             self._overtaken.add(write.decision.pool)
         if write.decision.wake:
@@ -256,8 +261,7 @@ class Engine:
             self._publication.cancel()
             self._publication = None
         self._hub.publish(
-            self._scene.snapshot(
-                decisions=self._decisions,
+            self._snapshots.snapshot(
                 links=[status.link() for status in self._links],
                 recorder=self._recorder,
                 notices=(*self._keeper.notices(), *self._metric_findings()),

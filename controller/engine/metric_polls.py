@@ -1,5 +1,5 @@
-"""Reads the pools' metrics beside the loop, each source at its own pace, so that no tick ever waits
-for a slow one.
+"""Reads the pools' metrics beside the loop, each source at its own pace: no tick waits for a slow
+one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ READ_S: Final = 3.0
 GRACE_S: Final = 0.5
 """A source that keeps its own deadline answers for each metric; one that does not is cut off."""
 _NAMED: Final = 3
+_NOTHING: Final[dict[str, Reading[MetricValue]]] = {}
 
 
 class MetricPolls:
@@ -46,16 +47,17 @@ class MetricPolls:
         self._clock = clock
         self._interval_s = interval_s
         self._read_s = read_s
-        self._readings: defaultdict[PoolKey, dict[str, Reading[MetricValue]]] = defaultdict(dict)
+        # replaced, never changed in place: an observation may still hold the old one
+        self._readings: dict[PoolKey, dict[str, Reading[MetricValue]]] = {}
+        self._read_at: dict[MetricKey, float] = {}
         self._unread = set(range(len(self._sources)))
         self._first = asyncio.Event()
         if not self._sources:
             self._first.set()
 
     def readings(self, pool: PoolKey) -> dict[str, Reading[MetricValue]]:
-        """What was read last of this pool's metrics, by name."""
-        known = self._readings.get(pool)
-        return {} if known is None else dict(known)
+        """What was read last of the pool's metrics, by name; the same object until that changes."""
+        return self._readings.get(pool, _NOTHING)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
@@ -80,20 +82,24 @@ class MetricPolls:
 
     def shift(self, seconds: float) -> None:
         """Follow a step of the clock."""
-        for readings in self._readings.values():
-            for name, reading in readings.items():
-                readings[name] = msgspec.structs.replace(reading, at=reading.at + seconds)
+        self._readings = {
+            pool: {
+                name: msgspec.structs.replace(reading, at=reading.at + seconds)
+                for name, reading in readings.items()
+            }
+            for pool, readings in self._readings.items()
+        }
 
     def findings(self) -> Iterator[Found]:
-        """One for each source and each kind of trouble with it, however many pools it concerns."""
+        """One for each source and each kind of failure of it, for all pools together."""
         for source in self._sources:
-            troubles: defaultdict[Why, list[tuple[MetricKey, str]]] = defaultdict(list)
+            failures: defaultdict[Why, list[tuple[MetricKey, str]]] = defaultdict(list)
             for key in source.reads:
-                reading = self._readings[key.pool].get(key.name)
+                reading = self.readings(key.pool).get(key.name)
                 if reading is not None and not isinstance(reading, Fresh):
-                    troubles[reading.why].append((key, reading.detail))
-            for why, concerned in troubles.items():
-                yield _trouble(source.name, why, concerned)
+                    failures[reading.why].append((key, reading.detail))
+            for why, concerned in failures.items():
+                yield _failure_of(source.name, why, concerned)
 
     async def _poll(self, index: int, source: MetricSource) -> None:
         interval_s = max(self._interval_s, source.every_s)
@@ -122,20 +128,38 @@ class MetricPolls:
             why=Why.INCOMPLETE, at=self._clock.now(), detail="the source gave no answer for it"
         )
         for key in source.reads:
-            readings = self._readings[key.pool]
-            readings[key.name] = _reading(answers.get(key, missing), readings.get(key.name))
+            readings = self.readings(key.pool)
+            known = readings.get(key.name)
+            answer = answers.get(key, missing)
+            reading = _reading(answer, known, self._read_at.get(key))
+            if isinstance(answer, Fresh):
+                self._read_at[key] = answer.at
+            if reading is not known:
+                self._readings[key.pool] = {**readings, key.name: reading}
 
 
-def _reading(answer: MetricAnswer, known: Reading[MetricValue] | None) -> Reading[MetricValue]:
+def _reading(
+    answer: MetricAnswer, known: Reading[MetricValue] | None, read_at: float | None
+) -> Reading[MetricValue]:
+    """The reading after an answer; `read_at` is when the last good one was given."""
     if isinstance(answer, Fresh) or known is None:
-        return answer
+        # the same value again is the same reading
+        same = (
+            isinstance(known, Fresh) and isinstance(answer, Fresh) and known.value == answer.value
+        )
+        return known if known is not None and same else answer
     if not isinstance(known, Absent):
-        return Stale(value=known.value, at=known.at, why=answer.why, detail=answer.detail)
-    # the same trouble as before is not news: its age counts from when it was found out
-    return msgspec.structs.replace(answer, at=known.at) if known.why is answer.why else answer
+        at = known.at if read_at is None else read_at
+        stale = Stale(value=known.value, at=at, why=answer.why, detail=answer.detail)
+        return known if stale == known else stale
+    # the same failure as before is no news: it has lasted since it was found
+    lasting = msgspec.structs.replace(answer, at=known.at)
+    if lasting == known:
+        return known
+    return lasting if known.why is answer.why else answer
 
 
-def _trouble(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:
+def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:
     names = [f"{key.name} of {key.pool}" for key, _ in concerned[:_NAMED]]
     more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
     detail = concerned[0][1]

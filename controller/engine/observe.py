@@ -8,9 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.engine.metric_polls import MetricPolls
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
+from controller.model.metrics import MetricValue
 from controller.model.observation import (
     Observation,
     PoolObservation,
@@ -19,18 +22,22 @@ from controller.model.observation import (
     TenantObservation,
     TokenUsage,
 )
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.ports import Clock, QueueSource, Supply, UsageSource, WakeSource, Workloads
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
+_NEVER_READ: Final = Absent(why=Why.NEVER_READ)
+_NO_METRICS: Final[dict[str, Reading[MetricValue]]] = {}
 
 
 class Observer:
     """Sees the fleet: depths by asking, Deployments, pods, quotas and nodes from the watches, wakes
     and tokens as they come, metrics as they were polled last.
 
-    `deadline_s` bounds the asking; what has not answered by then is a reading too. Without `usage`
-    nobody's tokens are known, without `metrics` nothing but the queues is measured.
+    A reading, and the observation of a pool or a tenant, is the same object for as long as nothing
+    in it has changed: its time is when it was so first. `deadline_s` bounds the asking; what has
+    not answered by then is a reading too. Without `usage` no tokens are known, without `metrics`
+    nothing but the queues is measured.
     """
 
     def __init__(
@@ -57,7 +64,10 @@ class Observer:
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
+        self._asked_at: dict[PoolKey, float] = {}
         self._woken: dict[PoolKey, float] = {}
+        self._pools: dict[PoolKey, PoolObservation] = {}
+        self._tenants: dict[str, TenantObservation] = {}
         self.failed = 0
 
     def woken(self, pool: PoolKey) -> None:
@@ -75,8 +85,11 @@ class Observer:
             why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
         for pool in pools:
             reading = answers.get(pool.key) or self._without_answer(pool.key, why, detail)
-            self._depths[pool.key] = reading
-            self.failed += not isinstance(reading, Fresh)
+            if isinstance(reading, Fresh):
+                self._asked_at[pool.key] = reading.at
+            else:
+                self.failed += 1
+            self._depths[pool.key] = same_reading(self._depths.get(pool.key), reading)
 
     def see(
         self,
@@ -114,6 +127,11 @@ class Observer:
     def shift(self, seconds: float) -> None:
         """Follow a step of the clock."""
         self._woken = {pool: at + seconds for pool, at in self._woken.items()}
+        self._asked_at = {pool: at + seconds for pool, at in self._asked_at.items()}
+        self._depths = {
+            pool: replace(reading, at=reading.at + seconds)
+            for pool, reading in self._depths.items()
+        }
         if self._metrics is not None:
             self._metrics.shift(seconds)
 
@@ -122,32 +140,59 @@ class Observer:
         woken_at, queue = self._woken.get(pool), self._depths.get(pool)
         if woken_at is None or queue is None or isinstance(queue, Absent):
             return
-        if queue.at > woken_at:
+        if self._asked_at.get(pool, queue.at) > woken_at:
             del self._woken[pool]
 
     def _see(self, pool: Pool) -> PoolObservation:
-        wake, wake_detail = self._wakes.state(pool.key)
-        return PoolObservation(
-            queue=self._depths.get(pool.key) or Absent(why=Why.NEVER_READ),
-            workload=self._workloads.workload(pool),
-            pods=self._workloads.pods(pool),
-            woken_at=self._woken.get(pool.key),
+        key, workloads, usage = pool.key, self._workloads, self._usage
+        queue = self._depths.get(key) or _NEVER_READ
+        workload, pods = workloads.workload(pool), workloads.pods(pool)
+        woken_at = self._woken.get(key)
+        wake, wake_detail = self._wakes.state(key)
+        warnings = workloads.warnings(pool)
+        metrics = _NO_METRICS if self._metrics is None else self._metrics.readings(key)
+        measured_pods = workloads.measured_pods(pool)
+        task_usage = None if usage is None else usage.measured(key)
+        known = self._pools.get(key)
+        if (
+            known is not None
+            and known.queue is queue
+            and known.workload is workload
+            and known.pods is pods
+            and known.woken_at == woken_at
+            and known.wake is wake
+            and known.warnings == warnings
+            and known.metrics is metrics
+            and known.measured_pods == measured_pods
+            and known.task_usage == task_usage
+            and known.wake_detail == wake_detail
+        ):
+            return known
+        found = self._pools[key] = PoolObservation(
+            queue=queue,
+            workload=workload,
+            pods=pods,
+            woken_at=woken_at,
             wake=wake,
             wake_detail=wake_detail,
-            warnings=self._workloads.warnings(pool),
-            metrics={} if self._metrics is None else self._metrics.readings(pool.key),
-            measured_pods=self._workloads.measured_pods(pool),
-            task_usage=None if self._usage is None else self._usage.measured(pool.key),
+            warnings=warnings,
+            metrics=metrics,
+            measured_pods=measured_pods,
+            task_usage=task_usage,
         )
+        return found
 
     def _tenant(
         self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]
     ) -> TenantObservation:
         ours = self._deployments.get(tenant.name, frozenset())
-        return TenantObservation(
-            quota=self._supply.quota(tenant.namespace, ours),
-            usage=usage.get(tenant.name) or Absent(why=Why.NEVER_READ),
-        )
+        quota = self._supply.quota(tenant.namespace, ours)
+        tokens = usage.get(tenant.name) or _NEVER_READ
+        known = self._tenants.get(tenant.name)
+        if known is not None and known.quota == quota and known.usage == tokens:
+            return known
+        found = self._tenants[tenant.name] = TenantObservation(quota=quota, usage=tokens)
+        return found
 
     def _in_flight(self, pool: PoolKey) -> int:
         """As many tasks as were running last."""
@@ -160,7 +205,20 @@ class Observer:
         value = last_known(known) if known is not None else None
         if known is None or value is None:
             return Absent(why=why, at=self._clock.now(), detail=detail)
-        return Stale(value=value, at=known.at, why=why, detail=detail)
+        return Stale(value=value, at=self._asked_at.get(pool, known.at), why=why, detail=detail)
+
+
+def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
+    """The reading that is known already, where the one that was read now says the same."""
+    match known, read:
+        case Fresh(), Fresh() if known.value is read.value or known.value == read.value:
+            return known
+        case Stale(), Stale() if replace(known, at=read.at) == read:
+            return known
+        case Absent(), Absent() if (known.why, known.detail) == (read.why, read.detail):
+            return known
+        case _:
+            return read
 
 
 def _by_tenant(fleet: Fleet) -> dict[str, frozenset[str]]:

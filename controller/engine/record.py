@@ -1,18 +1,19 @@
 """Step 4 of a tick: what was decided and what became of it, as events to show and lines to log.
 
-A line is logged when a decision changed something, calls for somebody or a failure is a new one:
-none in steady state.
+A line is logged when a decision changes something, when something needs attention, and when a
+failure is a new one: none in steady state.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Final
 
 from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings
-from controller.model.decision import Bound, Code, Decision, Plan, Reason
+from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.ids import PoolKey
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import ScaleEvent
@@ -27,7 +28,7 @@ class Recorder:
     """The history of one process: its newest scale events, and counts since it began."""
 
     def __init__(self, *, writes: bool) -> None:
-        """`writes` is False where nothing is written: then what would be done is logged instead."""
+        """Without `writes`, what would be done is logged instead."""
         self._writes = writes
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
@@ -38,13 +39,13 @@ class Recorder:
         self.written_count = 0
         self.failed_count = 0
 
-    def decided(self, plan: Plan) -> bool:
-        """Count the decisions that change something, each once however often it is repeated; True
-        if there was one.
+    def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
+        """Count the decisions that change something, each once however often it is repeated.
+        True if there was one. `decisions` are those that were made again at `at`.
         """
         before = self.decisions
-        for decision in plan.decisions.values():
-            self._sound(decision, plan.at)
+        for decision in decisions:
+            self._log_alarms(decision, at)
             if not decision.changes:
                 self._pending.pop(decision.pool, None)
                 continue
@@ -54,11 +55,11 @@ class Recorder:
             self._pending[decision.pool] = change
             self.decisions += 1
             if not self._writes:
-                log.info("would scale", extra=_fields(decision, plan.at))
+                log.info("would scale", extra=_fields(decision, at))
         return self.decisions > before
 
-    def _sound(self, decision: Decision, at: float) -> None:
-        """Log what calls for somebody, once for as long as it goes on."""
+    def _log_alarms(self, decision: Decision, at: float) -> None:
+        """Log what needs a person's attention, once for as long as it goes on."""
         known = self._alarms.pop(decision.pool, frozenset())
         found = {kind: text for _, _, kind, text in decision_findings((decision,), at)}
         for kind, text in found.items():
@@ -70,8 +71,8 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
-        """Keep what became of a decision. Somebody else being faster is no failure: it is decided
-        anew on the newer number.
+        """Keep what became of a decision. A conflict is no failure: the pool is decided again on
+        the newer number.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)

@@ -1,22 +1,23 @@
-"""Why plain data is not of a type: all that is wrong with it, in words, each at its place."""
+"""Why plain data is not of a type: every fault, in words, with its place."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
-from controller.model.text import clean
+from controller.model.nearest import nearest
+from controller.model.text import ECHO_LIMIT, clean, quote
 
-_ECHO_LIMIT: Final = 60
 
-
-class Fault(NamedTuple):
-    """One thing to mend: a path such as `observation.pools["acme/research"].queue`, and why."""
+class InputFault(NamedTuple):
+    """One thing to correct: a path such as `observation.pools["acme/research"].queue`, and what is
+    wrong there.
+    """
 
     path: str
     message: str
@@ -25,18 +26,20 @@ class Fault(NamedTuple):
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-def faults(plain: Any, kind: Any, path: str = "") -> Iterator[Fault]:
-    """All that keeps what JSON gave from being of that type (of values, unions, dicts and tuples),
-    each at the innermost place; nothing if it is.
+def faults(plain: Any, kind: Any, path: str = "") -> Iterator[InputFault]:
+    """Everything that keeps decoded JSON from being of this type, each fault at the innermost place
+    where it stands; nothing if it is of the type.
+
+    It knows values (structs), unions of them, dicts, tuples and plain types.
     """
     try:
         msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
         inner = list(_faults_within(plain, kind, path))
-        yield from inner or [Fault(path, _in_words(error, plain, kind))]
+        yield from inner or [InputFault(path, _in_words(error, plain, kind))]
 
 
-def _faults_within(plain: Any, kind: Any, path: str) -> Iterator[Fault]:
+def _faults_within(plain: Any, kind: Any, path: str) -> Iterator[InputFault]:
     origin = get_origin(kind)
     if origin in {Union, UnionType}:
         yield from _faults_of_union(plain, get_args(kind), path)
@@ -50,10 +53,10 @@ def _faults_within(plain: Any, kind: Any, path: str) -> Iterator[Fault]:
         yield from _faults_of_struct(plain, kind, path)
 
 
-def _faults_of_union(plain: Any, members: Collection[Any], path: str) -> Iterator[Fault]:
-    tagged = {_tag(member): member for member in members if _tag(member) is not None}
+def _faults_of_union(plain: Any, kinds: Collection[Any], path: str) -> Iterator[InputFault]:
+    tagged = {_tag(kind): kind for kind in kinds if _tag(kind) is not None}
     if not tagged:
-        rest = [member for member in members if member is not NoneType]
+        rest = [kind for kind in kinds if kind is not NoneType]
         if plain is not None and len(rest) == 1:
             yield from faults(plain, rest[0], path)
         return
@@ -63,21 +66,21 @@ def _faults_of_union(plain: Any, members: Collection[Any], path: str) -> Iterato
     if isinstance(tag, str) and tag in tagged:
         yield from faults(plain, tagged[tag], path)
     else:
-        yield Fault(member(path, "type"), f"must be one of {', '.join(map(str, tagged))}")
+        yield InputFault(member(path, "type"), f"must be one of {', '.join(map(str, tagged))}")
 
 
-def _faults_of_struct(plain: Mapping[str, Any], kind: Any, path: str) -> Iterator[Fault]:
+def _faults_of_struct(plain: Mapping[str, Any], kind: Any, path: str) -> Iterator[InputFault]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     known = {*fields, "type"} if _tag(kind) is not None else set(fields)
-    for key in plain.keys() - known:
-        near = get_close_matches(key, sorted(known), n=1)
+    for key in (key for key in plain if key not in known):
+        near = nearest(key, known)
         advice = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        yield Fault(member(path, key), f"unknown key; {advice}")
+        yield InputFault(member(path, key), f"unknown key; {advice}")
     for name, field in fields.items():
         if name in plain:
             yield from faults(plain[name], field.type, member(path, name))
         elif field.required:
-            yield Fault(member(path, name), "is required")
+            yield InputFault(member(path, name), "is required")
 
 
 def _is_struct(kind: Any) -> bool:
@@ -92,11 +95,11 @@ def _tag(kind: Any) -> str | int | None:
 def member(path: str, key: str) -> str:
     """The path of a key below this path."""
     if not key.isidentifier():
-        return f'{path}["{clean(key, _ECHO_LIMIT)}"]'
+        return f"{path}[{quote(key)}]"
     return f"{path}.{key}" if path else key
 
 
-_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "int": "a whole number",
         "float": "a number",
@@ -111,19 +114,44 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
-    """The message of msgspec for one leaf, as its writer would say it."""
+    """The message of msgspec about one plain value, in the words of the person who wrote it."""
     known: Iterable[Any] = ()
     if get_origin(kind) is Literal:
         known = get_args(kind)
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        known = [member.value for member in kind]
+        known = [one.value for one in kind]
     if known:
         return f"must be {_one_of(known)}, not {_echo(plain)}"
-    expected = str(error).partition("Expected `")[2].partition("`")[0]
+    if kind is Decimal and isinstance(plain, str):
+        return not_a_decimal(plain)
+    expected, _, bound = str(error).partition("Expected `")[2].partition("`")
     if not expected:
         return clean(error)
-    words = " or ".join(_WORDS.get(name, name) for name in expected.split(" | "))
-    return f"must be {words}, not {_echo(plain)}"
+    words = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
+    # such as " >= 0", where the type is right and the value is not
+    return f"must be {words}{_bound_in_words(bound)}, not {_echo(plain)}"
+
+
+def not_a_decimal(written: str) -> str:
+    """The message about a text that should be an exact number."""
+    return f"must be a decimal number, such as 1500 or 0.25, not {quote(written)}"
+
+
+_BOUNDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        " >= ": " of at least {}",
+        " <= ": " of at most {}",
+        " of length >= ": " of at least {} items",
+        " of length <= ": " of at most {} items",
+    }
+)
+
+
+def _bound_in_words(bound: str) -> str:
+    for sign, words in _BOUNDS.items():
+        if bound.startswith(sign):
+            return words.format(bound.removeprefix(sign).partition(" - ")[0])
+    return ""
 
 
 def _one_of(values: Iterable[Any]) -> str:
@@ -134,12 +162,12 @@ def _one_of(values: Iterable[Any]) -> str:
 def _echo(plain: Any) -> str:
     match plain:
         case str():
-            return f'"{clean(plain, _ECHO_LIMIT)}"'
+            return quote(plain)
         case dict():
             return "an object"
         case list():
-            return "a list"
+            return f"a list of {len(plain)}"
         case None | bool():
             return {None: "null", True: "true", False: "false"}[plain]
         case _:
-            return clean(plain, _ECHO_LIMIT)
+            return clean(plain, ECHO_LIMIT)

@@ -6,9 +6,8 @@ from controller.model.value import Value
 
 
 class WeeklyWindow(Value, tag="weekly"):
-    """Open on these days (0 is Monday) between two times of the day, in minutes from midnight.
-
-    `until_minute` at or before `from_minute` is on the following day.
+    """A window that opens on these days (0 is Monday), between two times of the day in minutes from
+    midnight. An `until_minute` that is not after `from_minute` is on the following day.
     """
 
     days: tuple[int, ...]
@@ -17,8 +16,8 @@ class WeeklyWindow(Value, tag="weekly"):
 
 
 class CronWindow(Value, tag="cron"):
-    """Open for `for_s` seconds from each moment that the cron expression names in the tenant's time
-    zone; it may be longer than the time between two of them.
+    """A window that is open for `for_s` seconds from each moment that the cron expression names in
+    the tenant's time zone. It may be longer than the time between two such moments.
     """
 
     cron: str
@@ -26,7 +25,9 @@ class CronWindow(Value, tag="cron"):
 
 
 class Schedule(Value):
-    """While its window is open these replace the pool's; None leaves the pool's own."""
+    """A window, and the min and max that the pool has while it is open; None keeps the pool's
+    own.
+    """
 
     window: WeeklyWindow | CronWindow
     min: int | None = None

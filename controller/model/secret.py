@@ -1,4 +1,4 @@
-"""Secrets: named by a file or a variable, opened at one named place, printed as stars."""
+"""Secrets. They are kept in files or environment variables, and are printed as stars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STARS: Final = "********"
 
 
 class Secret:
-    """A secret value. `str`, `repr` and `format` are stars; only `reveal` opens it."""
+    """A secret value. `str`, `repr` and `format` give stars; only `reveal` gives the value."""
 
     __slots__ = ("__value",)
 
@@ -21,7 +21,7 @@ class Secret:
         self.__value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one call that must send it."""
+        """The value itself, for the one call that has to send it."""
         return self.__value
 
     def __repr__(self) -> str:
@@ -37,19 +37,19 @@ class Secret:
 
 
 class SecretUnreadableError(Exception):
-    """The file or the variable that should hold a secret cannot be read; the message names it,
-    never its content.
+    """The file or variable that should hold a secret cannot be read. The message names the file or
+    variable and never shows what is in it.
     """
 
 
 class SecretRef(Value):
-    """Where a secret is kept: exactly one of `file` (a path) and `env` (a variable's name)."""
+    """Where a secret is kept: either `file`, a path, or `env`, the name of a variable."""
 
     file: str | None = None
     env: str | None = None
 
     def read(self) -> Secret:
-        """Read it anew: mounted files turn over. Raises SecretUnreadableError."""
+        """Read the secret anew, because a mounted file may change. Raises SecretUnreadableError."""
         if self.env is not None:
             value = os.environ.get(self.env)
             if value is None:
@@ -64,7 +64,7 @@ class SecretRef(Value):
 
 
 def without_userinfo(url: str) -> str:
-    """The URL as it may be shown: neither user, password, query nor fragment."""
+    """The URL without user, password, query and fragment, as it may be shown."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))

@@ -1,5 +1,5 @@
-"""How to reach what the fleet lives on, as the fleet file says it. Secrets are references, never
-values.
+"""What the fleet file says of the connections, as values. A secret is named by where it is kept,
+and its value is never here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from controller.model.value import Value
 
 
 class NatsCredentials(Value):
-    """Exactly one way to prove who we are, or none."""
+    """How to log in to NATS: exactly one way, or none."""
 
     creds: SecretRef | None = None
     user: str | None = None
@@ -28,7 +28,7 @@ class NatsTls(Value):
 
 
 class NatsSettings(Value):
-    """The servers of one NATS system, and the bucket that holds this fleet's memory and intents."""
+    """The servers of one NATS system, and the bucket with this fleet's memory and intents."""
 
     servers: tuple[str, ...]
     credentials: NatsCredentials = NatsCredentials()
@@ -37,7 +37,9 @@ class NatsSettings(Value):
 
 
 class KubernetesSettings(Value):
-    """One cluster: by kubeconfig and context, else from inside it."""
+    """One cluster, by kubeconfig and context; without either, the cluster that this process is
+    in.
+    """
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -45,21 +47,21 @@ class KubernetesSettings(Value):
 
 
 class PrometheusSettings(Value):
-    """The Prometheus server that signals are read from."""
+    """The Prometheus server from which signals are read."""
 
     url: str
 
 
 class ControllerSettings(Value):
-    """The loop's own numbers."""
+    """The controller's own settings."""
 
     interval_s: float = 1.0
     read_only: bool = False
 
 
 class Notice(Value):
-    """A key of the fleet file that was taken, but is without effect so far; `place` is file, line
-    and column.
+    """A key of the fleet file that is accepted but has no effect, or not yet. `place` is file, line
+    and column; `text` goes on from the path: "is read by workers; …".
     """
 
     place: str
@@ -71,7 +73,7 @@ class Notice(Value):
 
 
 class Settings(Value):
-    """One fleet file: whom to talk to, the fleet, and what to say of the file."""
+    """One fleet file: the connections, the fleet, and the notices about the file."""
 
     nats: NatsSettings
     kubernetes: KubernetesSettings

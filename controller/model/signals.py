@@ -1,4 +1,4 @@
-"""Signals: named values from outside that a pool's metrics and formula may speak of."""
+"""Signals: named values from outside that the metrics and the formula of a pool may read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from controller.model.value import Value
 
 
 class PrometheusQuery(Value, tag="prometheus"):
-    """A PromQL query that comes to one number: a scalar, or a vector of one series."""
+    """A PromQL query whose result is one number: a scalar, or a vector of one series."""
 
     query: str
 
 
 class ExternalSeries(Value, tag="external"):
-    """Series of the external metrics API in the pool's namespace; their sum counts. `selector` is
-    the label selector as text, empty for none.
+    """Series of the external metrics API in the pool's namespace; the signal is their sum.
+    `selector` is the label selector as text, empty for none.
     """
 
     name: str
@@ -26,7 +26,7 @@ SignalSource: TypeAlias = PrometheusQuery | ExternalSeries
 
 
 class Signal(Value):
-    """A value by the name under which metrics, formulas and readings know it."""
+    """A signal's name, which metrics, formulas and readings use, and where it is read."""
 
     name: str
     source: SignalSource

@@ -1,5 +1,5 @@
-"""The one door for text from outside: what passes is harmless on any screen, in any log, at any
-later time.
+"""Cleans text from outside. All of it passes here once, where it enters; after that it is harmless
+on any screen and in any log.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from typing import Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 NAME_LIMIT: Final = 253
+"""Characters of a name: as many as Kubernetes allows."""
 MESSAGE_LIMIT: Final = 1024
+"""Characters of a message."""
+ECHO_LIMIT: Final = 60
+"""Characters of a person's own text that a message about it repeats."""
 
 # Cc control (ESC, C1), Cf format (bidi, zero width, tags), Cs surrogates, Co private, Cn
-# unassigned, Zl/Zp line ends
+# unassigned, Zl and Zp line and paragraph separators
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN: Final = re.compile(r"[ -~]*\Z")
 
 
 def clean(text: object, limit: int = MESSAGE_LIMIT) -> str:
-    """One line of printable text of at most `limit` characters, whatever came in.
+    """Any text, or any object as text, as one printable line of at most `limit` characters.
 
-    Control, escape, bidi, zero-width, private, unassigned and surrogate characters become U+FFFD;
-    line breaks and tabs become one space; what is cut ends in an ellipsis.
+    Control, escape, bidi, zero-width, private, unassigned and surrogate characters become U+FFFD.
+    Each line break or tab becomes a space. A text that is cut ends in an ellipsis.
     """
     raw = text if isinstance(text, str) else str(text)
     if len(raw) > limit:
@@ -37,6 +41,11 @@ def clean_name(text: object) -> str:
     return clean(text, NAME_LIMIT)
 
 
+def quote(text: object) -> str:
+    """The beginning of a person's text, cleaned and in quotes, for a message about it."""
+    return f'"{clean(text, ECHO_LIMIT)}"'
+
+
 def _harmless(character: str) -> str:
     if " " <= character <= "~":
         return character
@@ -48,8 +57,8 @@ def _harmless(character: str) -> str:
 
 
 def _is_filler(character: str) -> bool:
-    """Letters and marks that draw nothing: Hangul fillers, the Khmer inherent vowels, the combining
-    grapheme joiner, variation selectors.
+    """Letters and marks that draw nothing: Hangul fillers, the inherent vowels of Khmer, the
+    combining grapheme joiner and variation selectors.
     """
     code = ord(character)
     return (

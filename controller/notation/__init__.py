@@ -1,1 +1,3 @@
-"""The small languages that people write inside a fleet file: formulas and cron expressions."""
+"""The small languages in which people write values: numbers, quantities, durations, cron
+expressions and formulas.
+"""

@@ -1,9 +1,9 @@
 """Cron expressions: the five fields of Debian's cron, and the moments they name in a time zone.
 
-cronsim reads the fields and matches the days: `L` and `LW` (the last day, the last weekday of a
-month), `5L` and `1#2` (the last Friday, the second Monday) and names such as `MON` or `JAN` too.
-As in Debian's cron a day of the month and a day of the week are alternatives, unless one of them
-begins with a star.
+cronsim reads the fields and matches the days. Beside numbers it knows `L` (the last day of a
+month), `LW` (its last weekday), `5L` (its last Friday), `1#2` (its second Monday) and names such as
+`MON` and `JAN`. As in Debian's cron, where both a day of the month and a day of the week are given,
+either is enough, unless one of them begins with a star.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-LENGTH_LIMIT: Final = 200
+MAX_CRON_CHARACTERS: Final = 200
+"""Characters of one expression."""
 FIELDS: Final = ("minute", "hour", "day-of-month", "month", "day-of-week")
-_TEXT: Final = re.compile(r"[0-9A-Za-z*,/# -]*\Z")
+_ALIEN: Final = re.compile(r"[^0-9A-Za-z*,/# -]")
 _ANY_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001  a day of the calendar, in no time zone
 
 
 class CronError(ValueError):
-    """A cron expression that cannot be read; the text says which field."""
+    """A cron expression that cannot be read; the text says what is wrong with it."""
 
 
 class Cron(NamedTuple):
-    """An expression that has been read: on the days it names, at these minutes from midnight.
+    """An expression that has been read. `minutes` are its times of the day, counted from midnight.
 
-    `every_hour`: its hours begin with a star, so that it goes on when an hour comes twice.
+    `every_hour`: its hour field begins with a star. When the clock is put back and an hour comes
+    twice, such an expression fires in both.
     """
 
     text: str
@@ -38,7 +40,7 @@ class Cron(NamedTuple):
     every_hour: bool
     calendar: CronSim
 
-    def names(self, day: date) -> bool:
+    def fires_on(self, day: date) -> bool:
         """Whether it fires on this day."""
         return day.month in self.calendar.months and self.calendar.match_day(day)
 
@@ -46,14 +48,22 @@ class Cron(NamedTuple):
 @lru_cache(maxsize=4096)
 def read_cron(text: str) -> Cron:
     """The expression that a text holds. Raises CronError."""
+    if len(text) > MAX_CRON_CHARACTERS:
+        raise CronError(
+            f"has {len(text)} characters: {MAX_CRON_CHARACTERS} are the most it may have"
+        )
+    if found := _ALIEN.search(text):
+        raise CronError(f"holds {found.group()!r}, which no field of cron can have")
     fields = text.split()
-    if len(text) > LENGTH_LIMIT or len(fields) != len(FIELDS) or not _TEXT.match(text):
-        raise CronError(f"must be five fields, {' '.join(FIELDS)}, such as 0 18 * * 5")
+    if len(fields) != len(FIELDS):
+        raise CronError(
+            f"must have five fields, {' '.join(FIELDS)}, such as 0 18 * * 5; it has {len(fields)}"
+        )
     try:
         calendar = CronSim(text, _ANY_DAY)
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
-        raise CronError(f"has no {name} that can be: {fields[FIELDS.index(name)]}") from None
+        raise CronError(f"has an impossible {name}: {fields[FIELDS.index(name)]}") from None
     minutes = tuple(
         60 * hour + minute for hour in sorted(calendar.hours) for minute in sorted(calendar.minutes)
     )
@@ -61,18 +71,19 @@ def read_cron(text: str) -> Cron:
 
 
 def last_firing(cron: Cron, zone: ZoneInfo, now: float, reach_s: float) -> float | None:
-    """The latest moment up to `now` (Unix seconds) at which it fires; None where that is `reach_s`
-    seconds ago or more. No more days than those are looked at.
+    """The latest moment up to `now` (Unix seconds) at which the expression fires, or None where
+    that is `reach_s` seconds ago or more. It looks at no older days.
 
-    Times are the zone's wall clock. What it names inside an hour that the clocks skip is the moment
-    they jump, once. Of an hour that comes twice the first counts; an expression whose hours begin
-    with a star fires in both.
+    The expression names times of the zone's wall clock. Where the clock skips such a time, the
+    expression fires once, at the moment the clock jumps. Where a time comes twice, it fires at the
+    first, and at both if its hour field begins with a star.
     """
     local = datetime.fromtimestamp(now, zone)
     wall = local.replace(tzinfo=None, fold=0)
     oldest = datetime.fromtimestamp(now - reach_s, zone).date()
-    # in an hour's second coming all of its first one is over, though the clock shows less
-    seen = wall + _repeated(local)
+    # when an hour comes for the second time, all of its first time is over, though the clock shows
+    # an earlier time than then
+    seen = wall + _put_back(local)
     starts = {seen, wall} if cron.every_hour else {seen}
     found = [
         moment
@@ -92,19 +103,19 @@ def _latest(cron: Cron, zone: ZoneInfo, start: datetime, oldest: date, now: floa
 
 
 def _backwards(cron: Cron, start: datetime, oldest: date) -> Iterator[datetime]:
-    """The times it names on the wall clock, from `start` into the past."""
-    day, most = start.date(), 60 * start.hour + start.minute
+    """The times on the wall clock at which it fires, from `start` into the past."""
+    day, last_minute = start.date(), 60 * start.hour + start.minute
     while day >= oldest:
-        if cron.names(day):
+        if cron.fires_on(day):
             midnight = datetime.combine(day, time())
             for minute in reversed(cron.minutes):
-                if minute <= most:
+                if minute <= last_minute:
                     yield midnight + timedelta(minutes=minute)
-        day, most = day - timedelta(days=1), 24 * 60
+        day, last_minute = day - timedelta(days=1), 24 * 60
 
 
-def _repeated(local: datetime) -> timedelta:
-    """How far the clock was put back before a time that it shows for the second time."""
+def _put_back(local: datetime) -> timedelta:
+    """How far the clock was put back before it showed this time for the second time."""
     first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
     if not local.fold or first is None or second is None:
         return timedelta()
@@ -112,8 +123,10 @@ def _repeated(local: datetime) -> timedelta:
 
 
 def _moments(wall: datetime, zone: ZoneInfo, every_hour: bool) -> tuple[float, ...]:
-    """When the clock shows this time: once or twice; where it is skipped, when the clock jumps."""
-    # PEP 495: with fold 0 by the offset before the change, with fold 1 by the one after it
+    """The moments at which the clock shows this time: one or two. Where the clock skips the time,
+    the moment it jumps.
+    """
+    # PEP 495: fold 0 takes the offset before a change of the clock, fold 1 the one after it
     before = wall.replace(tzinfo=zone).timestamp()
     after = wall.replace(tzinfo=zone, fold=1).timestamp()
     if before < after:

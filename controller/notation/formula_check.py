@@ -1,6 +1,5 @@
-"""What a formula may name and call: checked once, before anything is computed.
-
-Functions are those of expr-lang's builtin/builtin.go that give or take numbers.
+"""Whether a formula names only what exists and calls functions as they are: checked once, before
+anything is computed.
 """
 
 from __future__ import annotations
@@ -8,54 +7,52 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from controller.notation.formula_functions import (
+    MANY_ARGUMENTS,
+    NUMBER_FUNCTIONS,
+    PREDICATE_OPTIONAL,
+    WITH_PREDICATE,
+)
 from controller.notation.formula_syntax import (
     Binary,
-    Call,
     Conditional,
+    Expression,
     FormulaError,
     FormulaFault,
-    Items,
+    FunctionCall,
+    ListLiteral,
     Literal,
     Name,
-    Node,
     Unary,
     parse,
 )
 
 ELEMENT: Final = "#"
-"""The element that a predicate is asked about."""
-VARIADIC: Final = frozenset({"max", "min", "mean", "median"})
-ONLY_LISTS: Final = frozenset({"sum", "len"})
-SCALARS: Final = VARIADIC | ONLY_LISTS | {"abs", "ceil", "floor", "round", "int", "float"}
-"""Functions that give a number of numbers."""
-OF_TRUTHS: Final = frozenset({"count", "all", "any", "none", "one"})
-WITH_PREDICATE: Final = OF_TRUTHS | {"filter", "map", "sum"}
-
-_MANY: Final = 1000
-_PREDICATE_OPTIONAL: Final = frozenset({"count", "sum"})
+"""Inside a predicate: the element of the list that the predicate is computed for."""
+_MAX_ARGUMENTS: Final = 1000
 
 
-class Checked(NamedTuple):
-    """A formula whose names and calls are known; `names` are the signals it speaks of."""
+class CheckedFormula(NamedTuple):
+    """A formula whose names and calls are right; `names` are the signals it reads."""
 
-    tree: Node
+    tree: Expression
     names: tuple[str, ...]
 
 
-def check(text: str, names: Collection[str] | None = None) -> Checked:
-    """Read a formula over these signals, or over whatever it names. Raises FormulaError, also for
-    a name that is none of them.
+def check(text: str, names: Collection[str] | None = None) -> CheckedFormula:
+    """Read a formula over these signals, or over any signals if `names` is None. Raises
+    FormulaError, also for a name that is not among them.
     """
     tree = parse(text)
     found: dict[str, None] = {}
     _check(tree, names, found, inside=False)
-    return Checked(tree, tuple(found))
+    return CheckedFormula(tree, tuple(found))
 
 
 def _check(
-    node: Node, names: Collection[str] | None, found: dict[str, None], *, inside: bool
+    node: Expression, names: Collection[str] | None, found: dict[str, None], *, inside: bool
 ) -> None:
-    """Every name is a signal, `#` stands inside a predicate, every function is known."""
+    """Every name is a signal, `#` stands inside a predicate only, every function exists."""
     match node:
         case Literal():
             return
@@ -67,7 +64,7 @@ def _check(
                 raise FormulaError(FormulaFault.UNKNOWN_NAME, at, f"unknown name {name}")
             else:
                 found[name] = None
-        case Call():
+        case FunctionCall():
             _check_call(node)
             for part in node.arguments:
                 _check(part, names, found, inside=inside)
@@ -82,24 +79,24 @@ def _check(
                 _check(part, names, found, inside=inside)
 
 
-def _check_call(call: Call) -> None:
+def _check_call(call: FunctionCall) -> None:
     name, predicate = call.function, call.predicate
-    if name not in SCALARS and name not in WITH_PREDICATE:
+    if name not in NUMBER_FUNCTIONS and name not in WITH_PREDICATE:
         raise FormulaError(FormulaFault.UNKNOWN_FUNCTION, call.at, f"unknown function {name}")
     if predicate is not None and name not in WITH_PREDICATE:
         raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} takes no predicate")
-    if predicate is None and name in WITH_PREDICATE - _PREDICATE_OPTIONAL:
+    if predicate is None and name in WITH_PREDICATE - PREDICATE_OPTIONAL:
         raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} needs a predicate in braces")
-    most = _MANY if name in VARIADIC else 1
+    most = _MAX_ARGUMENTS if name in MANY_ARGUMENTS else 1
     if not 1 <= len(call.arguments) <= most:
         raise FormulaError(
             FormulaFault.SYNTAX, call.at, f"{name} got {len(call.arguments)} arguments"
         )
 
 
-def _parts(node: Items | Unary | Binary | Conditional) -> tuple[Node, ...]:
+def _parts(node: ListLiteral | Unary | Binary | Conditional) -> tuple[Expression, ...]:
     match node:
-        case Items(_, items):
+        case ListLiteral(_, items):
             return items
         case Unary(_, _, operand):
             return (operand,)

@@ -1,8 +1,10 @@
-"""The grammar of a formula: text to a tree, with a place for every mistake. Nothing runs here.
+"""The grammar of a formula: it makes a tree of a text and says where a mistake stands. It computes
+nothing.
 
-The part of expr-lang that people write in KEDA's scalingModifiers: numbers, names, nil and lists;
-arithmetic, comparisons, logic, ?: and ??; function calls, some of them with a predicate over `#`.
-Precedences are those of expr-lang's parser/operator/operator.go.
+This is the part of expr-lang that people write in KEDA's scalingModifiers: numbers, names, nil and
+lists; arithmetic, comparisons, logic, ?: and ??; function calls, some of them with a predicate over
+`#`. Precedences are those of expr-lang's parser/operator/operator.go. Unlike expr-lang it takes no
+`_` between the digits of a number, as nothing else that people write here does.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-MAX_CHARACTERS: Final = 4096
-# the largest integer of expr-lang; a quantity cannot be larger either
-LARGEST: Final = 2**63 - 1
+from controller.model.limits import INT64_MAX
+
+MAX_FORMULA_CHARACTERS: Final = 4096
+"""Characters of one formula."""
+LARGEST: Final = INT64_MAX
+"""The largest integer of expr-lang."""
 _MAX_DEPTH: Final = 100
 _MAX_OPEN: Final = 200
 
 
 class FormulaFault(StrEnum):
-    """What kind of mistake a formula has."""
+    """The kinds of mistakes that a formula can have."""
 
     SYNTAX = "syntax"
     TOO_LONG = "too_long"
@@ -50,7 +55,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A trigger, or `#`, the element that a predicate is asked about."""
+    """A signal, or `#`, the element of a list that a predicate is computed for."""
 
     at: int
     name: str
@@ -58,32 +63,32 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
-    """A list that is written out."""
+class ListLiteral:
+    """A list that is written out, such as `[queue, 2]`."""
 
     at: int
-    items: tuple[Node, ...]
+    items: tuple[Expression, ...]
     depth: int
 
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """A sign or a negation."""
+    """A sign or a negation, and its operand."""
 
     at: int
     operator: str
-    operand: Node
+    operand: Expression
     depth: int
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Two operands and what stands between them."""
+    """Two operands and the operator between them."""
 
     at: int
     operator: str
-    left: Node
-    right: Node
+    left: Expression
+    right: Expression
     depth: int
 
 
@@ -92,24 +97,24 @@ class Conditional:
     """`when ? then : otherwise`."""
 
     at: int
-    when: Node
-    then: Node
-    otherwise: Node
+    when: Expression
+    then: Expression
+    otherwise: Expression
     depth: int
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A function and its arguments; `predicate` is asked about each element of the first."""
+class FunctionCall:
+    """A function and its arguments; `predicate` is computed for each element of the first."""
 
     at: int
     function: str
-    arguments: tuple[Node, ...]
-    predicate: Node | None
+    arguments: tuple[Expression, ...]
+    predicate: Expression | None
     depth: int
 
 
-Node: TypeAlias = Literal | Name | Items | Unary | Binary | Conditional | Call
+Expression: TypeAlias = Literal | Name | ListLiteral | Unary | Binary | Conditional | FunctionCall
 
 
 class _Kind(StrEnum):
@@ -128,18 +133,19 @@ class _Token(NamedTuple):
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>\s+|//[^\n]*|/\*.*?\*/)
-  | (?P<number>0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
-      |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)
+  | (?P<number>0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+
+      |(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
   | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
   | (?P<sign>\?\?|\*\*|==|!=|<=|>=|&&|\|\||[-+*/%^<>!?:(){}\[\],#])
     """,
     re.VERBOSE | re.DOTALL,
 )
+_GLUED: Final = re.compile(r"[\w$.]{1,20}")  # what may not follow a number without a space
 _WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
 _CONSTANTS: Final = {"true": True, "false": False, "nil": None}
 _UNARY: Final = {"!": 50, "-": 90, "+": 90}
 _COALESCE: Final = "??"
-# the higher binds tighter; powers are read from the right
+# an operator with a higher number binds tighter; powers are read from the right
 _BINARY: Final = {
     "||": 10,
     "&&": 15,
@@ -161,11 +167,13 @@ _BINARY: Final = {
 _FROM_THE_RIGHT: Final = frozenset({"**", "^"})
 
 
-def parse(text: str) -> Node:
-    """The tree of a formula. Raises FormulaError."""
-    if len(text) > MAX_CHARACTERS:
+def parse(text: str) -> Expression:
+    """The tree of the formula that a text holds. Raises FormulaError."""
+    if len(text) > MAX_FORMULA_CHARACTERS:
         raise FormulaError(
-            FormulaFault.TOO_LONG, MAX_CHARACTERS, f"more than {MAX_CHARACTERS} characters"
+            FormulaFault.TOO_LONG,
+            MAX_FORMULA_CHARACTERS,
+            f"more than {MAX_FORMULA_CHARACTERS} characters",
         )
     parser = _Parser(_tokens(text))
     tree = parser.expression()
@@ -186,8 +194,8 @@ def _tokens(text: str) -> list[_Token]:
         elif found.lastgroup is not None and found.lastgroup != "space":
             tokens.append(_Token(_Kind(found.lastgroup), word, at))
         at = found.end()
-        if found.lastgroup == "number" and re.match(r"[A-Za-z0-9_$.]", text[at : at + 1]):
-            raise FormulaError(FormulaFault.SYNTAX, at, f"{word}{text[at]} is not a number")
+        if found.lastgroup == "number" and (more := _GLUED.match(text, at)):
+            raise FormulaError(FormulaFault.SYNTAX, at, f"{word}{more.group()} is not a number")
     tokens.append(_Token(_Kind.END, "", len(text)))
     return tokens
 
@@ -221,13 +229,13 @@ class _Parser:
         return token
 
     def _enter(self) -> None:
-        """One level deeper: each takes stack to read."""
+        """Note one more level of nesting: each level takes some of Python's stack."""
         self._open += 1
         if self._open > _MAX_OPEN:
             raise FormulaError(FormulaFault.TOO_LONG, self._token.at, "nested too deeply")
 
-    def expression(self) -> Node:
-        """An expression with its ?: conditionals, which bind least."""
+    def expression(self) -> Expression:
+        """An expression with its ?: conditionals, which bind weakest."""
         self._enter()
         tree = self._operation(0)
         while (mark := self._accept("?")) is not None:
@@ -239,7 +247,7 @@ class _Parser:
         self._open -= 1
         return tree
 
-    def _operation(self, least: int) -> Node:
+    def _operation(self, least: int) -> Expression:
         self._enter()
         left = self._operand()
         before = ""
@@ -260,7 +268,7 @@ class _Parser:
         self._open -= 1
         return left
 
-    def _operand(self) -> Node:
+    def _operand(self) -> Expression:
         token = self._token
         if token.kind is _Kind.SIGN and token.text in _UNARY:
             self._next += 1
@@ -280,17 +288,17 @@ class _Parser:
             return tree
         if self._accept("[") is not None:
             items = self._until("]")
-            return Items(token.at, items, _deeper(token.at, *items))
+            return ListLiteral(token.at, items, _deeper(token.at, *items))
         found = f"{token.text!r}" if token.text else "the end"
         raise FormulaError(FormulaFault.SYNTAX, token.at, f"a value expected, not {found}")
 
-    def _named(self, token: _Token) -> Node:
+    def _named(self, token: _Token) -> Expression:
         if token.text in _CONSTANTS:
             return Literal(token.at, _CONSTANTS[token.text])
         if self._accept("(") is None:
             return Name(token.at, token.text)
-        arguments: list[Node] = []
-        predicate: Node | None = None
+        arguments: list[Expression] = []
+        predicate: Expression | None = None
         while self._accept(")") is None:
             if arguments:
                 self.expect(_Kind.SIGN, ",")
@@ -302,10 +310,10 @@ class _Parser:
             arguments.append(self.expression())
         parts = arguments if predicate is None else [*arguments, predicate]
         depth = _deeper(token.at, *parts)
-        return Call(token.at, token.text, tuple(arguments), predicate, depth)
+        return FunctionCall(token.at, token.text, tuple(arguments), predicate, depth)
 
-    def _until(self, sign: str) -> tuple[Node, ...]:
-        items: list[Node] = []
+    def _until(self, sign: str) -> tuple[Expression, ...]:
+        items: list[Expression] = []
         while self._accept(sign) is None:
             if items:
                 self.expect(_Kind.SIGN, ",")
@@ -313,8 +321,10 @@ class _Parser:
         return tuple(items)
 
 
-def _deeper(at: int, *parts: Node) -> int:
-    """The height of a tree over these; bounded, for each level of it takes stack to compute."""
+def _deeper(at: int, *parts: Expression) -> int:
+    """The height of a tree over these parts. It is bounded: each level takes some of Python's stack
+    to compute.
+    """
     depth = 1 + max((part.depth for part in parts), default=0)
     if depth > _MAX_DEPTH:
         raise FormulaError(FormulaFault.TOO_LONG, at, "too many operators in a row")
@@ -322,11 +332,9 @@ def _deeper(at: int, *parts: Node) -> int:
 
 
 def _number(token: _Token) -> float:
-    """An integer where it is written as one: only integers have a remainder."""
-    text = token.text.replace("_", "")
+    """The number; an integer where it is written as one, for only integers have a remainder."""
+    text = token.text
     if text[:2].lower() in {"0x", "0o", "0b"}:
-        if not text[2:]:
-            raise FormulaError(FormulaFault.SYNTAX, token.at, f"{token.text} is not a number")
         number: float = int(text, 0)
     else:
         number = int(text) if text.isdecimal() else float(text)

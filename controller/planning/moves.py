@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from controller.model.readings import last_known
 from controller.planning.allocation.values import SharingError
 from controller.planning.begun import Begun
-from controller.planning.kept import Alone, Kept
-from controller.planning.step.room import Grown, Room, Standing, grow, room_of
+from controller.planning.kept import Alone
+from controller.planning.step.room import Grown, Room, Standing, room_of
 from controller.planning.targets import Targets
 
 
 class Moves(NamedTuple):
-    """The room, and what it lets pools have, by number, where it is tight. `moved` are the pools
-    for which that is not as in the plan before.
+    """The room, where there is a limit on it; `moved` are the pools that it does not let grow as in
+    the plan before, by number.
     """
 
     room: Room | None
-    grown: Mapping[int, Grown]
     moved: frozenset[int]
 
+    def grown(self, number: int) -> Grown | None:
+        """What tight room lets a pool have, where that is less than its target."""
+        return None if self.room is None else self.room.grown.get(number)
 
-NO_MOVES: Final = Moves(None, {}, frozenset())
+
+NO_MOVES: Final = Moves(None, frozenset())
 
 
 def moves_of(begun: Begun, targets: Targets) -> Moves:
     """How far the growing pools may go. Raises SharingError for what cannot be shared by."""
-    terms, changes, kept = begun.terms, begun.changes, begun.kept
+    changes, kept, field = begun.changes, begun.kept, begun.terms.sharing.field
     shared, room = targets.shared, targets.scarcity.room
-    if shared is None or not room:
-        return Moves(None, {}, _grown_before(kept))
-    standing: dict[int, Standing | None] = {}
     before = None if kept is None else kept.room
+    if shared is None or not room or isinstance(field, SharingError):
+        return Moves(None, frozenset() if before is None else frozenset(before.grown))
+    standing: dict[int, Standing | None] = {}
     if kept is not None and before is None:
         for number, result in enumerate(kept.results):
             if result is not None and result.alone is not None and result.target is not None:
@@ -48,36 +50,20 @@ def moves_of(begun: Begun, targets: Targets) -> Moves:
             standing[number] = _standing(one, target.replicas)
     for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):
         standing[number] = None if replicas is None else Standing(replicas, replicas, 0)
-    now = room_of(shared, room, standing, before)
-    field = terms.sharing.field
-    if isinstance(field, SharingError) or not now.is_tight:
-        return Moves(now, {}, _grown_before(kept))
-    grown = grow(field, now)
-    moved = {
-        number
-        for number in grown.keys() | _grown_before(kept)
-        if grown.get(number) != _before(kept, number)
-    }
-    return Moves(now, grown, frozenset(moved))
+    after = room_of(field, shared, room, standing, before)
+    if before is None or after.grown is before.grown:
+        return Moves(after, frozenset())
+    return Moves(
+        after,
+        frozenset(
+            number
+            for number in after.grown.keys() | before.grown.keys()
+            if after.grown.get(number) != before.grown.get(number)
+        ),
+    )
 
 
 def _standing(one: Alone, target: int) -> Standing:
     pods = last_known(one.given.seen.pods)
     terminating = 0 if pods is None else max(pods.terminating, 0)
     return Standing(one.given.current, target, terminating)
-
-
-def _grown_before(kept: Kept | None) -> frozenset[int]:
-    """The pools that tight room had limited."""
-    if kept is None or kept.room is None or not kept.room.is_tight:
-        return frozenset()
-    return frozenset(
-        number
-        for number, result in enumerate(kept.results)
-        if result is not None and result.grown is not None
-    )
-
-
-def _before(kept: Kept | None, number: int) -> Grown | None:
-    result = None if kept is None else kept.results[number]
-    return None if result is None else result.grown

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from controller.model.decision import Plan
+from controller.model.decision import Decision, Plan
+from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory, PoolMemory
@@ -35,9 +37,13 @@ from controller.planning.targets import targets_of, unshared
 
 
 class Planned(NamedTuple):
-    """A plan, the memory to plan with next, and what the next plan need not work out again."""
+    """A plan, the memory to plan with next, and what the next plan need not work out again.
+
+    `changed` are the decisions that were made again; the others are those of the plan before.
+    """
 
     plan: Plan
+    changed: Mapping[PoolKey, Decision]
     memory: Memory
     kept: Kept | None
 
@@ -125,6 +131,6 @@ def _past(
 
 
 def _last_size(result: Result) -> int | None:
-    """The size of a pool whose Deployment is not known, as far as it can be one."""
+    """The last size of a pool whose Deployment is not known, if it can be one."""
     current = result.decision.current
-    return None if current is None else min(max(current, 0), INT32_MAX)
+    return current if current is not None and 0 <= current <= INT32_MAX else None

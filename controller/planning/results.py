@@ -51,7 +51,7 @@ def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
             if before is not None:
                 one, entry = one or before.alone, entry or before.entry
         if one is not None:
-            yield Pending(number, one, entry, target, moves.grown.get(number))
+            yield Pending(number, one, entry, target, moves.grown(number))
     if kept is None:
         return
     for number in moves.moved:
@@ -59,7 +59,7 @@ def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
         if number in targets.targets or before is None:
             continue
         if before.alone is not None and before.target is not None:
-            grown = moves.grown.get(number)
+            grown = moves.grown(number)
             yield Pending(number, before.alone, before.entry, before.target, grown)
 
 
@@ -112,19 +112,23 @@ def unknown_result(
 
 def assembled(
     begun: Begun, targets: Targets, moves: Moves, results: Mapping[int, Result]
-) -> tuple[Plan, Memory, Kept | None]:
-    """The plan, the memory after it, and what the next plan need not work out again."""
+) -> tuple[Plan, dict[PoolKey, Decision], Memory, Kept | None]:
+    """The plan, its decisions that were made again, the memory after it, and what is kept of it."""
     terms, changes, kept, now = begun.terms, begun.changes, begun.kept, begun.now
     pools = terms.sharing.pools
     memories, unsettled = _memories(terms, results, begun.memory)
     after = carried(begun.memory, memories, terms.pools, now)
     decided = {pools[number].key: result.decision for number, result in results.items()}
     if kept is None and (changes.is_partial or targets.is_unshared):
-        alerts = cost_alerts(terms.costs, decided)
-        return Plan(at=now, decisions=_alerted(terms.costs, decided, alerts)), after, None
+        shown = _alerted(terms.costs, decided, cost_alerts(terms.costs, decided))
+        return Plan(at=now, decisions=shown), shown, after, None
     columns, times, decisions = _merged(begun, results, decided)
     alerts, alerted = _with_alerts(terms.costs, decisions, kept)
-    shown = {key: alerted[key] for key in decided} if changes.is_partial else alerted
+    changed = {key: alerted[key] for key in decided} if alerts else decided
+    if kept is not None and alerts != kept.alerts:
+        for alert in {*alerts, *kept.alerts}:
+            costly = terms.costs.pools[alert.tenant]
+            changed.update((key, alerted[key]) for key in costly if key in alerted)
     have, refused = _applied(changes, targets, results, kept)
     if kept is not None and changes.is_partial:
         unsettled = (*set(kept.unsettled).difference(results), *unsettled)
@@ -147,7 +151,8 @@ def assembled(
         alerts=alerts,
         alerted=alerted,
     )
-    return Plan(at=now, decisions=shown), after, keeps
+    shown = changed if changes.is_partial else alerted
+    return Plan(at=now, decisions=shown), changed, after, keeps
 
 
 def _memories(

@@ -41,7 +41,11 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
     sharing = terms.sharing
     scarcity = scarcity_of(sharing, observation, now, None if kept is None else kept.scarcity)
     decided = dict(alone)
-    if kept is not None and scarcity is not kept.scarcity and not changes.is_partial:
+    if (
+        kept is not None
+        and scarcity.tenants is not kept.scarcity.tenants
+        and not changes.is_partial
+    ):
         decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
     entries = {
         number: entry_of(
@@ -148,7 +152,7 @@ def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
     moved = set(compress(numbers, map(ne, division.have, kept.have)))
     moved.update(compress(numbers, map(ne, division.refused_by, kept.refused)))
     moved.update(division.by_baseline.keys() ^ before.division.by_baseline.keys())
-    if scarcity is not kept.scarcity:
+    if scarcity.rows is not kept.scarcity.rows:
         # the reasons of pools that a row limits show its numbers
         moved.update(
             number

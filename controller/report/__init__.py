@@ -1,1 +1,1 @@
-"""Exports: what was decided, as data that others build on."""
+"""Exports of what was decided, as data for other programs."""

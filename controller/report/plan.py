@@ -1,4 +1,4 @@
-"""What `plan` and `why` answer as data: the stable, versioned JSON of a tick's decisions."""
+"""The JSON that `plan` and `why` print: a tick's decisions, in a stable and versioned form."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ import msgspec
 
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Pool
-from controller.model.tick import VERSION as TICK_VERSION
-from controller.model.tick import Tick
+from controller.model.limits import INT64_MAX
+from controller.model.tick import TICK_VERSION, Tick
 from controller.model.value import Value
 from controller.planning.counterfactual import Counterfactual
 from controller.planning.explain import sentence
 
-VERSION: Final = 1
-
-_INT64: Final = 2**63
+PLAN_VERSION: Final = 1
 
 
-class Answer(Value, omit_defaults=False):
-    """A value all of whose keys are always written, so that readers need no defaults."""
+class ReportValue(Value, omit_defaults=False):
+    """A value whose keys are all written, always, so that a reader needs no defaults."""
 
 
-class ReasonReport(Answer):
-    """One rule applied: `value` is the replicas after it, `numbers` what it used, the units in
-    their names; null where a number is none. `sentence` says it in English and may change.
+class ReasonReport(ReportValue):
+    """One rule that was applied. `value` is the replicas after it; `numbers` are those it used,
+    with their units in their names, null where there is no number. `sentence` says it in English,
+    and its wording may change.
     """
 
     code: Code
@@ -35,8 +34,8 @@ class ReasonReport(Answer):
     sentence: str
 
 
-class WithoutReport(Answer):
-    """The numbers if the rule `lifted` were not there, and what would decide them then."""
+class WithoutReport(ReportValue):
+    """The numbers without the rule `lifted`, and what would decide them then."""
 
     lifted: Bound
     target: int | None
@@ -45,9 +44,9 @@ class WithoutReport(Answer):
     gate: Gate | None
 
 
-class PoolReport(Answer):
-    """One pool's decision in replicas; null where nobody can know. `gate` is why `next` is not the
-    target. `without` is there in the answers of `why` alone.
+class PoolReport(ReportValue):
+    """One pool's decision, in replicas; null where a number cannot be known. `gate` says why `next`
+    is not the target. Only `why` gives `without`.
     """
 
     pool: str
@@ -62,9 +61,9 @@ class PoolReport(Answer):
     without: tuple[WithoutReport, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-class PlanReport(Answer):
-    """What would be done at `at` (Unix seconds): the pools that were seen, as the fleet file orders
-    them.
+class PlanReport(ReportValue):
+    """What would be done at `at` (Unix seconds), for the pools that were seen, in the order of the
+    fleet file.
     """
 
     version: Literal[1]
@@ -73,8 +72,8 @@ class PlanReport(Answer):
 
 
 def plan_report(at: float, pools: tuple[PoolReport, ...]) -> PlanReport:
-    """The whole answer for one tick."""
-    return PlanReport(version=VERSION, at=at, pools=pools)
+    """The report of one tick."""
+    return PlanReport(version=PLAN_VERSION, at=at, pools=pools)
 
 
 def pool_report(
@@ -83,7 +82,7 @@ def pool_report(
     at: float,
     without: tuple[Counterfactual, ...] | None = None,
 ) -> PoolReport:
-    """One pool's part of it, as of `at`; `without` for an answer that has counterfactuals."""
+    """One pool's part of the report, as of `at`; `without` are its counterfactuals, None for `plan`."""
     return PoolReport(
         pool=pool.key,
         current=_count(decision.current),
@@ -99,18 +98,13 @@ def pool_report(
 
 
 def encode_report(report: PlanReport) -> str:
-    """The answer as one line of JSON, the keys always in the same order."""
+    """The report as one line of JSON, its keys always in the same order."""
     return msgspec.json.encode(report).decode()
-
-
-def decode_report(text: str | bytes) -> PlanReport:
-    """What `encode_report` gave. Raises msgspec.ValidationError for anything else."""
-    return msgspec.json.decode(text, type=PlanReport)
 
 
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of what `plan --json` and `why --json` print."""
-    return _schema(PlanReport, "agentdash plan", VERSION)
+    return _schema(PlanReport, "agentdash plan", PLAN_VERSION)
 
 
 def observation_schema() -> dict[str, Any]:
@@ -128,7 +122,7 @@ def _schema(kind: type, title: str, version: int) -> dict[str, Any]:
 
 
 def _on_one_line(schema: Any) -> Any:
-    """The schema with its descriptions, which are docstrings, as single lines."""
+    """The schema with each description, which is a docstring, on one line."""
     if isinstance(schema, dict):
         return {
             key: " ".join(value.split())
@@ -163,5 +157,5 @@ def _number(number: float | str) -> int | float | str | None:
 
 
 def _count(number: int | None) -> int | None:
-    """A number that every JSON reader can hold; an absurd one is as good as unknown."""
-    return number if number is not None and -_INT64 <= number < _INT64 else None
+    """The number, if a reader of JSON can hold it; an absurd one is reported as unknown."""
+    return number if number is not None and -INT64_MAX - 1 <= number <= INT64_MAX else None

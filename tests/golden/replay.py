@@ -19,10 +19,11 @@ import msgspec
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents
 from controller.model.memory import Memory
-from controller.model.tick import Tick, decode_tick, encode_tick
+from controller.model.tick import Tick, decode_tick
 from support.planning import plan
 from controller.report.plan import encode_report, plan_report, pool_report
 from golden.scenes import Scene, scenes
+from support.ticks import encode_tick
 
 FOLDER = Path(__file__).parent
 

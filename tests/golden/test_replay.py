@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from controller.model.decision import Code
-from controller.report.plan import decode_report
 from golden.replay import FOLDER, names, recorded, replayed
+from support.reports import decode_report
 
 ROOT = Path(__file__).parents[2]
 # prints a digest of every plan of every recording

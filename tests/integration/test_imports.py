@@ -1,4 +1,4 @@
-"""What the import linter cannot see: which libraries a verb really loads."""
+"""Which libraries each verb really loads, which the import linter cannot see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agentdash.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
-# by then it has connected to one server and failed to reach the other
+# after 4 s it has connected to one server and failed to reach the other
 STOP_AFTER = """
 import os, signal, threading
 threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGTERM)).start()

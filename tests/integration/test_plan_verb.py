@@ -102,7 +102,7 @@ async def test_a_live_plan_says_what_would_be_done_and_writes_nothing(live: Live
     assert not ended.loaded & {"textual", "rich"}
 
 
-async def test_a_live_why_names_the_rules_and_what_max_costs(live: Live) -> None:
+async def test_a_live_why_names_the_rules_and_the_number_without_max(live: Live) -> None:
     await live.publish("research", 7)
     ended = await live.run("why", "acme/research")
     assert ended.code == ExitCode.OK, ended.err
@@ -113,7 +113,7 @@ async def test_a_live_why_names_the_rules_and_what_max_costs(live: Live) -> None
     assert not ended.loaded & {"textual", "rich"}
 
 
-async def test_a_server_that_is_away_is_named_and_the_plan_is_blind(live: Live) -> None:
+async def test_a_server_that_cannot_be_reached_is_named_and_the_plan_is_blind(live: Live) -> None:
     live.server.kill()
     ended = await live.run("plan", "--json")
     assert ended.code == ExitCode.UNREACHABLE
@@ -165,13 +165,18 @@ async def test_from_a_file_neither_screen_nor_client_is_loaded(
     assert not ended.loaded & {"textual", "rich", "kubernetes", "nats", "aiohttp"}
 
 
-async def test_a_reader_who_has_enough_ends_it_without_a_word(tmp_path: Path) -> None:
-    fleet, ticks = tmp_path / "fleet.yaml", tmp_path / "ticks.jsonl"
+def offline(folder: Path, ticks: int = 1) -> tuple[str, ...]:
+    """The arguments after `plan` or `why` that make it read a file."""
+    fleet, observations = folder / "fleet.yaml", folder / "ticks.jsonl"
     fleet.write_text(fleet_text("nats://127.0.0.1:9", NAMES), "utf-8")
     line = '{"version": 1, "now": 1, "observation": {"pools": {"acme/research": {}}}}\n'
-    ticks.write_text(line * 5000)
+    observations.write_text(line * ticks)
+    return "-f", str(fleet), "--observations", str(observations), "--all"
+
+
+async def test_a_reader_that_closes_the_pipe_ends_it_without_a_word(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", "plan", "-f", fleet, "--observations", ticks, "--all"),
+        *(sys.executable, "-m", "agentdash", "plan", *offline(tmp_path, ticks=5000)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -181,3 +186,91 @@ async def test_a_reader_who_has_enough_ends_it_without_a_word(tmp_path: Path) ->
     process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # as `head` does
     assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -signal.SIGPIPE
     assert await process.stderr.read() == b""
+
+
+async def redirected(redirection: str, *arguments: str) -> Ended:
+    """A process whose streams a shell has redirected, as in `>&-`."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "agentdash"),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Ended(process.returncode, out.decode(), err.decode().splitlines())
+
+
+FAILURES = {
+    ">&-": "it is closed",
+    ">/dev/full": "No space left on device",
+    "1</dev/null": "Bad file descriptor",
+}
+
+
+@pytest.mark.parametrize("redirection", FAILURES)
+@pytest.mark.parametrize(
+    "verb", ["plan", "plan --json", "why acme/research", "schema fleet", "example", "--help"]
+)
+async def test_an_output_that_cannot_be_written_is_reported_with_exit_code_3(
+    tmp_path: Path, redirection: str, verb: str
+) -> None:
+    arguments = verb.split()
+    if arguments[0] in {"plan", "why"}:
+        arguments += offline(tmp_path)
+    ended = await redirected(redirection, *arguments)
+    assert (ended.code, ended.out) == (ExitCode.UNREACHABLE, "")
+    why = FAILURES[redirection]
+    assert ended.err[-1] == f"agentdash: standard output cannot be written: {why}"
+    assert not any("Traceback" in line or "Exception" in line for line in ended.err)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "why"), [("<&-", "it is closed"), ("0>/dev/null", "Bad file descriptor")]
+)
+async def test_an_input_that_cannot_be_read_is_reported_with_exit_code_3(
+    tmp_path: Path, redirection: str, why: str
+) -> None:
+    _, fleet, *_ = offline(tmp_path)
+    ended = await redirected(redirection, "plan", "-f", fleet, "--observations", "-")
+    assert (ended.code, ended.out) == (ExitCode.UNREACHABLE, "")
+    assert ended.err == [f"agentdash: standard input cannot be read: {why}"]
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+async def test_without_a_standard_error_the_answer_is_complete_and_the_exit_code_right(
+    tmp_path: Path, redirection: str
+) -> None:
+    ended = await redirected(redirection, "plan", *offline(tmp_path), "--json")
+    assert ended.code == ExitCode.OK
+    assert [each["pool"] for each in json.loads(ended.out)["pools"]] == ["acme/research"]
+    ended = await redirected(redirection, "plan", "-f", str(tmp_path / "nowhere.yaml"))
+    assert (ended.code, ended.out) == (ExitCode.USAGE, "")
+
+
+async def test_a_live_look_works_with_closed_streams(live: Live) -> None:
+    arguments = ("plan", "-f", str(live.fleet), "--kubeconfig", str(live.kubeconfig), "--json")
+    ended = await redirected("<&-", *arguments)
+    assert ended.code == ExitCode.OK, ended.err
+    assert len(json.loads(ended.out)["pools"]) == 2
+    ended = await redirected(">&- <&-", *arguments)
+    assert ended.code == ExitCode.UNREACHABLE
+    assert ended.err[-1] == "agentdash: standard output cannot be written: it is closed"
+
+
+async def test_a_live_plan_names_intents_for_pools_that_the_fleet_does_not_have(
+    live: Live,
+) -> None:
+    bucket = await live.client.jetstream().create_key_value(bucket="agentdash")
+    await bucket.put("intent.freeze.acme.reserch", b'{"version": 1, "who": "ann"}')
+    ended = await live.run("plan", "--json")
+    assert ended.code == ExitCode.OK, ended.err
+    assert (
+        "agentdash: intents.freezes[0].scope.pool: the fleet has no pool acme/reserch; "
+        "nearest: acme/research, acme/browser"
+    ) in ended.err
+    assert len(json.loads(ended.out)["pools"]) == 2

@@ -27,9 +27,10 @@ NOTICES = {
     "models.gpt-large.tier",
     "models.gpt-large.limits.burst",
     "tenants.acme.budget.usd_per_workflow",
+    "pools[1].signals.cases",
 }
-NOBODY = "http://127.0.0.1:9"
-"""Where no Prometheus is."""
+NO_PROMETHEUS = "http://127.0.0.1:9"
+"""An address where no Prometheus is."""
 
 
 class Live:
@@ -37,10 +38,10 @@ class Live:
         self.fleet, self.kubeconfig = folder / "fleet.yaml", folder / "kubeconfig"
 
     def write(self, nats_url: str) -> None:
-        """The reference, but for how these servers are reached."""
+        """The reference fleet with the addresses of these servers."""
         fleet: dict[str, Any] = yaml.safe_load(REFERENCE.read_text("utf-8"))
         fleet["nats"] = {"servers": [nats_url]}
-        fleet["prometheus"] = {"url": NOBODY}
+        fleet["prometheus"] = {"url": NO_PROMETHEUS}
         del fleet["kubernetes"]
         self.fleet.write_text(yaml.safe_dump(fleet, sort_keys=False), "utf-8")
 
@@ -85,11 +86,11 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
 
 
 def named(lines: list[str]) -> set[str]:
-    """The keys that are said to be without effect."""
+    """The keys that are named as having no effect."""
     return {key for key in NOTICES if any(f": {key} is read by " in line for line in lines)}
 
 
-async def test_it_is_planned_with_its_signals_unknown_and_nothing_shrinks_for_it(
+async def test_unknown_signals_shrink_no_pool(
     live: Live,
 ) -> None:
     code, out, err = await live.run("plan", "--json")
@@ -111,14 +112,14 @@ async def test_why_explains_a_pool_whose_signal_is_unknown(live: Live) -> None:
     assert "backlog is not known (disconnected" in out
 
 
-async def test_a_controller_runs_it_and_logs_what_is_without_effect(live: Live) -> None:
+async def test_a_controller_runs_it_and_logs_keys_without_effect(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig, "--read-only") as running:
         await until(lambda: len(running.said("without effect")) == len(NOTICES))
         assert {line["key"] for line in running.said("without effect")} == NOTICES
         assert {line["level"] for line in running.said("without effect")} == {"warning"}
 
 
-async def test_a_dashboard_finds_what_is_without_effect_and_what_cannot_be_read(
+async def test_a_dashboard_names_keys_without_effect_and_sources_that_cannot_be_read(
     live: Live,
 ) -> None:
     settings = load(live.fleet)

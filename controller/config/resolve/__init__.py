@@ -1,4 +1,4 @@
-"""A checked fleet file becomes settings: every name resolved, every default filled in."""
+"""Makes settings of a checked fleet file: resolves every name and fills in every default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controller.model.settings import (
 
 
 def settings(file: FleetFile) -> Settings:
-    """The settings of a file whose references have been checked."""
+    """The settings of a file whose names have been checked."""
     tiers = {name: tier(name, entry) for name, entry in file.tiers.items()}
     tenants = {name: tenant(name, entry, tiers[entry.tier]) for name, entry in file.tenants.items()}
     return Settings(

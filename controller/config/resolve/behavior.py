@@ -1,4 +1,4 @@
-"""A pool's `behavior` as values, with the defaults of its rule."""
+"""A pool's `behavior` as values, with the defaults of the pool's rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.model.fleet import (
     SelectPolicy,
 )
 
-# autoscaling/v2, defaults.go: the windows of a direction that names none, and its policies
+# autoscaling/v2, defaults.go: the window and the policies of a direction that has none
 UP_WINDOW_S: Final = 0
 DOWN_WINDOW_S: Final = 300
 _DOUBLE: Final = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
@@ -23,7 +23,7 @@ HPA_DOWN: Final = (_DOUBLE,)
 
 
 def behavior(entry: BehaviorEntry, rule: Rule) -> Behavior:
-    """Both directions. One without policies has no rate limit by rule native, and the HPA's own
+    """Both directions. Without policies a direction has no limit by rule native, and the HPA's own
     default policies by rule hpa.
     """
     by_hpa = rule is Rule.HPA

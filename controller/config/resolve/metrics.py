@@ -1,4 +1,4 @@
-"""A pool's metrics, modifiers and fallback as values."""
+"""A pool's metrics, signals, modifiers and fallback as values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from controller.model.signals import ExternalSeries, PrometheusQuery, Signal, Si
 def metrics(
     entries: Sequence[MetricEntry] | None, rule: Rule, target: int
 ) -> tuple[MetricSpec, ...]:
-    """What is watched; by rule hpa, where nothing is written, `target` messages per replica."""
+    """The metrics. Rule hpa without any goes by the queue, with `target` messages per replica."""
     if entries is None:
         if rule is Rule.HPA:
             return (ExternalMetric(name=QUEUE, target=AverageValueTarget(milli=1000 * target)),)
@@ -49,7 +49,7 @@ def metrics(
 
 
 def modifiers(entry: ModifiersEntry | None) -> Modifiers | None:
-    """The formula and its thresholds."""
+    """The formula with its target and its activation."""
     if entry is None:
         return None
     return Modifiers(
@@ -61,12 +61,12 @@ def modifiers(entry: ModifiersEntry | None) -> Modifiers | None:
 
 
 def signals(entries: Mapping[str, SignalEntry]) -> tuple[Signal, ...]:
-    """The values from outside, in the file's order."""
+    """The signals, in the file's order."""
     return tuple(Signal(name=name, source=_source(entry)) for name, entry in entries.items())
 
 
 def fallback(entry: FallbackEntry | None) -> Fallback | None:
-    """What stands in for a metric that cannot be read."""
+    """The replicas that stand in for a metric that cannot be read."""
     if entry is None:
         return None
     return Fallback(
@@ -144,7 +144,9 @@ def _average(
 
 
 def _selector(entry: MetricSelectorEntry | None) -> str:
-    """The label selector as text, its requirements by label (meta/v1, LabelSelectorAsSelector)."""
+    """The label selector as text, its requirements in the order of their labels (meta/v1,
+    LabelSelectorAsSelector).
+    """
     entry = entry or MetricSelectorEntry()
     requirements = [(label, f"{label}={value}") for label, value in entry.match_labels.items()]
     requirements += [(one.key, _requirement(one)) for one in entry.match_expressions]

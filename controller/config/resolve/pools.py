@@ -23,11 +23,11 @@ PROFILES: Final[Mapping[str, Resources]] = MappingProxyType(
         "compute": Resources(cpu_milli=1000, memory_bytes=2048 * _MIB),
     }
 )
-"""What a replica requests, by its profile."""
+"""What one replica requests, by profile."""
 
 
 def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
-    """A pool of this tenant."""
+    """A pool's value; the tenant is the one that the entry names."""
     rule, target = Rule(entry.rule), entry.target or entry.slots
     return Pool(
         key=pool_key(entry.tenant, entry.name),

@@ -22,7 +22,7 @@ from controller.model.scarcity import (
 
 
 def model(name: str, entry: ModelEntry) -> LlmModel:
-    """A model by its name; without a price it has the maintained table's."""
+    """A model's value. Without a price in the file it has the maintained table's."""
     return LlmModel(
         name=name,
         tier=ModelTier(entry.tier),
@@ -33,7 +33,7 @@ def model(name: str, entry: ModelEntry) -> LlmModel:
 
 
 def capacity(entry: CapacityEntry) -> Capacity:
-    """What the whole fleet may take."""
+    """What the whole fleet may use."""
     return Capacity(
         resources=Resources(
             replicas=entry.replicas, cpu_milli=entry.cpu, memory_bytes=entry.memory

@@ -8,12 +8,12 @@ from controller.model.scarcity import Budget, Pacing, Resources, TokenCount
 
 
 def tier(name: str, entry: TierEntry) -> Tier:
-    """A tier by its name."""
+    """A tier's value."""
     return Tier(name=name, priority=entry.priority, blind=_blind(entry.blind))
 
 
 def tenant(name: str, entry: TenantEntry, its_tier: Tier) -> Tenant:
-    """A tenant by its name; its namespace is called so too, unless it has another."""
+    """A tenant's value. Without a namespace in the file its namespace is called like the tenant."""
     quota = entry.quota
     return Tenant(
         name=name,

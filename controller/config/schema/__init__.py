@@ -1,4 +1,6 @@
-"""The fleet file's shape, as pydantic models: the whole file here, its sections by subject."""
+"""The shape of the fleet file, as pydantic models: the whole file here, its sections in the modules
+beside this one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class FleetFile(Section):
         default=None, description="Where signals of Prometheus are read. Default: none."
     )
     controller: ControllerEntry = Field(
-        default_factory=ControllerEntry, description="The controller's numbers."
+        default_factory=ControllerEntry, description="The controller's settings."
     )
     tiers: dict[DnsLabel, TierEntry] = Field(
         default_factory=default_tiers,
@@ -43,7 +45,7 @@ class FleetFile(Section):
     )
     models: dict[ModelName, ModelEntry] = Field(
         default_factory=dict,
-        description="Language models by name: what their providers allow, and what they cost.",
+        description="Language models by name: their providers' limits, and their prices.",
         json_schema_extra=NO_OTHER_NAMES,
     )
     tenants: dict[DnsLabel, TenantEntry] = Field(
@@ -55,4 +57,6 @@ class FleetFile(Section):
         default_factory=CapacityEntry,
         description="The most the whole fleet may take. Default: no limit but the nodes.",
     )
-    pools: list[PoolEntry] = Field(default_factory=list, description="What is scaled.")
+    pools: list[PoolEntry] = Field(
+        default_factory=list, description="The pools of agents to scale."
+    )

@@ -1,4 +1,4 @@
-"""How agentdash reaches what it works with: NATS, Kubernetes, and the controller's own numbers."""
+"""The connections to NATS, Kubernetes and Prometheus, and the controller's own settings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from controller.config.schema.section import Section
 
 
 class SecretEntry(Section):
-    """Where a secret is kept; never the secret itself."""
+    """Where a secret is kept. The secret itself is never in the file."""
 
-    looks_like = "{file: /path/to/it} or {env: VARIABLE}; a secret is never written here itself"
+    looks_like = "{file: /path/to/it} or {env: VARIABLE}; the secret itself is never written here"
 
     file: FreeText | None = Field(
-        default=None, description="A file that holds it, read at each use."
+        default=None, description="A file that holds it; it is read at each use."
     )
     env: FreeText | None = Field(default=None, description="An environment variable that holds it.")
 
@@ -35,7 +35,7 @@ class SecretEntry(Section):
 
 
 class CredentialsEntry(Section):
-    """Who agentdash is to NATS: one way, or none."""
+    """How agentdash logs in to NATS: one way, or none."""
 
     looks_like = "{file: /path/to/nats.creds} or {user: NAME, password: {env: VARIABLE}}"
 
@@ -63,10 +63,10 @@ class TlsEntry(Section):
     looks_like = "{ca: /path/to/ca.pem}"
 
     ca: FreeText | None = Field(
-        default=None, description="Authorities to trust, a PEM file. Default: the system's."
+        default=None, description="Trusted authorities, a PEM file. Default: the system's."
     )
     cert: FreeText | None = Field(
-        default=None, description="Our certificate, a PEM file; needs key."
+        default=None, description="The client's certificate, a PEM file; needs key."
     )
     key: FreeText | None = Field(
         default=None, description="Its private key, a PEM file; needs cert."
@@ -103,7 +103,7 @@ class NatsEntry(Section):
     @classmethod
     def _one_transport(cls, servers: list[str]) -> list[str]:
         if len({server.startswith("ws") for server in servers}) > 1:
-            raise ValueError("mixes WebSocket and plain addresses: the client takes one kind")
+            raise ValueError("mixes WebSocket and other addresses: give one kind only")
         return servers
 
 
@@ -123,7 +123,7 @@ class KubernetesEntry(Section):
 
 
 class PrometheusEntry(Section):
-    """The Prometheus server that signals are read from."""
+    """The Prometheus server from which signals are read."""
 
     looks_like = "{url: http://prometheus:9090}"
 
@@ -131,7 +131,7 @@ class PrometheusEntry(Section):
 
 
 class ControllerEntry(Section):
-    """The controller's own numbers."""
+    """The controller's own settings."""
 
     looks_like = "interval: 1s"
 
@@ -139,5 +139,6 @@ class ControllerEntry(Section):
         default=1.0, description="Time between two ticks: a duration from 100ms to 5m. Default 1s."
     )
     read_only: bool = Field(
-        default=False, description="Observe and plan, never lead or write. Default false."
+        default=False,
+        description="Observe and plan only; never lead and never write. Default false.",
     )

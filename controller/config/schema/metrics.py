@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.config.numbers import MetricTarget, MetricValue
+from controller.config.numbers import MetricQuantity, MetricTarget
 from controller.config.scalars import FreeText, LabelKey, LabelValue
-from controller.config.schema.section import INT32_MAX, NO_OTHER_NAMES, Replicas, Section
+from controller.config.schema.section import NO_OTHER_NAMES, Replicas, Section
+from controller.model.limits import INT32_MAX
 from controller.notation.formula_check import check
 from controller.notation.formula_syntax import FormulaError
 
@@ -26,16 +27,16 @@ def _formula(text: str) -> str:
 
 
 class RequirementEntry(Section):
-    """meta/v1's LabelSelectorRequirement."""
+    """LabelSelectorRequirement of meta/v1."""
 
     looks_like = "{key: app, operator: In, values: [a, b]}"
 
     key: LabelKey = Field(description="The label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="How the label relates to the values."
+        description="How the label must relate to the values."
     )
     values: list[LabelValue] = Field(
-        default_factory=list, description="For In and NotIn at least one, for the others none."
+        default_factory=list, description="At least one for In and NotIn, none for the others."
     )
 
     @model_validator(mode="after")
@@ -47,7 +48,7 @@ class RequirementEntry(Section):
 
 
 class MetricSelectorEntry(Section):
-    """meta/v1's LabelSelector."""
+    """LabelSelector of meta/v1."""
 
     looks_like = "{matchLabels: {team: globex}}"
 
@@ -63,21 +64,21 @@ class MetricSelectorEntry(Section):
 
 
 class MetricNameEntry(Section):
-    """autoscaling/v2's MetricIdentifier."""
+    """MetricIdentifier of autoscaling/v2."""
 
     looks_like = "{name: queue}"
 
     name: FreeText = Field(
-        description="The metric's name. External: one of the pool's signals, or queue, which is "
-        "its pending + in flight."
+        description="The metric's name. For type External: one of the pool's signals, or queue, "
+        "which is its pending + in flight."
     )
     selector: MetricSelectorEntry | None = Field(
-        default=None, description="Which of its series count. Default: all."
+        default=None, description="Selects among its series; they are added up. Default: all."
     )
 
 
 class TypedEntry(Section):
-    """A section of which `type` says what else it has: one key for each type."""
+    """A section whose `type` says which other key it has."""
 
     key_of_type: ClassVar[Mapping[str, str]] = {}
 
@@ -95,7 +96,7 @@ class TypedEntry(Section):
 
 
 class TargetEntry(TypedEntry):
-    """autoscaling/v2's MetricTarget."""
+    """MetricTarget of autoscaling/v2."""
 
     key_of_type = MappingProxyType(
         {
@@ -112,7 +113,7 @@ class FigureTargetEntry(TargetEntry):
     looks_like = '{type: AverageValue, averageValue: "5"}'
 
     type: Literal["Value", "AverageValue"] = Field(
-        description="Whether the metric itself counts, or the metric per replica."
+        description="Value compares the metric itself, AverageValue the metric per replica."
     )
     value: MetricTarget | None = Field(default=None, description='A quantity: "30", "500m".')
     average_value: MetricTarget | None = Field(
@@ -125,7 +126,9 @@ class PodsTargetEntry(TargetEntry):
 
     looks_like = '{type: AverageValue, averageValue: "5"}'
 
-    type: Literal["AverageValue"] = Field(description="The metric per pod: AverageValue.")
+    type: Literal["AverageValue"] = Field(
+        description="AverageValue, which compares the metric per pod."
+    )
     average_value: MetricTarget | None = Field(
         default=None, alias="averageValue", description='A quantity per pod: "5", "500m".'
     )
@@ -137,10 +140,10 @@ class ResourceTargetEntry(TargetEntry):
     looks_like = "{type: Utilization, averageUtilization: 75}"
 
     type: Literal["Utilization", "AverageValue"] = Field(
-        description="Whether the share of what is requested counts, or the amount."
+        description="Utilization compares the share of the requests, AverageValue the amount."
     )
     average_utilization: Percent | None = Field(
-        default=None, alias="averageUtilization", description="Percent of what the pods request."
+        default=None, alias="averageUtilization", description="Percent of the pods' requests."
     )
     average_value: MetricTarget | None = Field(
         default=None, alias="averageValue", description='A quantity per pod: "500m", "1Gi".'
@@ -148,16 +151,16 @@ class ResourceTargetEntry(TargetEntry):
 
 
 class ExternalEntry(Section):
-    """autoscaling/v2's ExternalMetricSource."""
+    """ExternalMetricSource of autoscaling/v2."""
 
     looks_like = '{metric: {name: queue}, target: {type: AverageValue, averageValue: "5"}}'
 
-    metric: MetricNameEntry = Field(description="What is watched.")
-    target: FigureTargetEntry = Field(description="What it should be.")
+    metric: MetricNameEntry = Field(description="The metric.")
+    target: FigureTargetEntry = Field(description="Its target.")
 
 
 class DescribedObjectEntry(Section):
-    """autoscaling/v2's CrossVersionObjectReference."""
+    """CrossVersionObjectReference of autoscaling/v2."""
 
     looks_like = "{kind: Service, name: web, apiVersion: v1}"
 
@@ -169,47 +172,47 @@ class DescribedObjectEntry(Section):
 
 
 class ObjectEntry(Section):
-    """autoscaling/v2's ObjectMetricSource."""
+    """ObjectMetricSource of autoscaling/v2."""
 
     looks_like = "{describedObject: {...}, metric: {name: ...}, target: {...}}"
 
     described_object: DescribedObjectEntry = Field(
-        alias="describedObject", description="The object that the figure describes."
+        alias="describedObject", description="The object that the metric describes."
     )
-    metric: MetricNameEntry = Field(description="What is watched.")
-    target: FigureTargetEntry = Field(description="What it should be.")
+    metric: MetricNameEntry = Field(description="The metric.")
+    target: FigureTargetEntry = Field(description="Its target.")
 
 
 class PodsEntry(Section):
-    """autoscaling/v2's PodsMetricSource."""
+    """PodsMetricSource of autoscaling/v2."""
 
     looks_like = '{metric: {name: ...}, target: {type: AverageValue, averageValue: "5"}}'
 
-    metric: MetricNameEntry = Field(description="What is watched.")
-    target: PodsTargetEntry = Field(description="What it should be.")
+    metric: MetricNameEntry = Field(description="The metric.")
+    target: PodsTargetEntry = Field(description="Its target.")
 
 
 class ResourceEntry(Section):
-    """autoscaling/v2's ResourceMetricSource."""
+    """ResourceMetricSource of autoscaling/v2."""
 
     looks_like = "{name: cpu, target: {type: Utilization, averageUtilization: 75}}"
 
     name: Literal["cpu", "memory"] = Field(description="cpu or memory.")
-    target: ResourceTargetEntry = Field(description="What its use should be.")
+    target: ResourceTargetEntry = Field(description="The target of its use.")
 
 
 class ContainerResourceEntry(Section):
-    """autoscaling/v2's ContainerResourceMetricSource."""
+    """ContainerResourceMetricSource of autoscaling/v2."""
 
     looks_like = "{name: cpu, container: app, target: {...}}"
 
     name: Literal["cpu", "memory"] = Field(description="cpu or memory.")
     container: FreeText = Field(description="The container's name.")
-    target: ResourceTargetEntry = Field(description="What its use should be.")
+    target: ResourceTargetEntry = Field(description="The target of its use.")
 
 
 class MetricEntry(TypedEntry):
-    """autoscaling/v2's MetricSpec: its type, and the block of that type."""
+    """MetricSpec of autoscaling/v2: a type, and the block of that type."""
 
     looks_like = "{type: External, external: {metric: {name: queue}, target: {...}}}"
     key_of_type = MappingProxyType(
@@ -223,15 +226,15 @@ class MetricEntry(TypedEntry):
     )
 
     type: Literal["External", "Object", "Pods", "Resource", "ContainerResource"] = Field(
-        description="Which of the blocks it has."
+        description="Which of the other keys it has."
     )
     external: ExternalEntry | None = Field(
-        default=None, description="A figure that has nothing to do with Kubernetes objects."
+        default=None, description="A metric that belongs to no Kubernetes object."
     )
     object: ObjectEntry | None = Field(
-        default=None, description="A figure that describes one Kubernetes object."
+        default=None, description="A metric of one Kubernetes object."
     )
-    pods: PodsEntry | None = Field(default=None, description="A figure that each pod has.")
+    pods: PodsEntry | None = Field(default=None, description="A metric that each pod has.")
     resource: ResourceEntry | None = Field(default=None, description="CPU or memory of the pods.")
     container_resource: ContainerResourceEntry | None = Field(
         default=None,
@@ -241,34 +244,34 @@ class MetricEntry(TypedEntry):
 
     @property
     def is_of_pods(self) -> bool:
-        """Whether it is CPU or memory."""
+        """Whether it is of CPU or memory."""
         return self.resource is not None or self.container_resource is not None
 
 
 class ModifiersEntry(Section):
-    """KEDA's scalingModifiers: one number computed from several."""
+    """KEDA's scalingModifiers: a formula that makes one number of several."""
 
     looks_like = '{formula: "queue / 2", target: "5"}'
 
     formula: Annotated[str, Field(min_length=1), AfterValidator(_formula)] = Field(
-        description="A formula over signals, and queue; it replaces the metrics that it names."
+        description="A formula over signals and queue. It replaces the metrics that it names."
     )
-    target: MetricTarget = Field(description="What it should be: a quantity.")
+    target: MetricTarget = Field(description="Its target: a quantity.")
     metric_type: Literal["AverageValue", "Value"] = Field(
         default="AverageValue",
         alias="metricType",
-        description="Whether the number per replica counts, or the number itself. Default "
-        "AverageValue.",
+        description="AverageValue compares the number per replica, Value the number itself. "
+        "Default AverageValue.",
     )
-    activation_target: MetricValue = Field(
+    activation_target: MetricQuantity = Field(
         default=0,
         alias="activationTarget",
-        description="The pool is active while the formula gives strictly more. Default 0.",
+        description="The pool is active while the formula gives more than this. Default 0.",
     )
 
 
 class FallbackEntry(Section):
-    """KEDA's fallback: what counts instead of metrics that cannot be read."""
+    """KEDA's fallback: the replicas that stand in for metrics that cannot be read."""
 
     looks_like = "{failureThreshold: 3, replicas: 4}"
 
@@ -276,9 +279,9 @@ class FallbackEntry(Section):
         alias="failureThreshold",
         ge=0,
         le=INT32_MAX,
-        description="Used once a metric has failed more often than this in a row.",
+        description="The fallback is used once a metric has failed more often than this in a row.",
     )
-    replicas: Replicas = Field(description="Replicas that a failing metric stands for.")
+    replicas: Replicas = Field(description="The replicas that a failing metric asks for.")
     behavior: Literal[
         "static",
         "currentReplicas",
@@ -287,5 +290,6 @@ class FallbackEntry(Section):
         "scalingModifiers",
     ] = Field(
         default="static",
-        description="Whether replicas count, or the current ones. Default static.",
+        description="static: replicas counts; the others: the current number may count. Default "
+        "static.",
     )

@@ -1,4 +1,4 @@
-"""Pools: what feeds them, how small and large they may be, and whose arithmetic decides."""
+"""Pools: the queue of each, its least and most replicas, and the rule that scales it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from controller.config.numbers import Factor, Part, Seconds, Weight
+from controller.config.numbers import Factor, ShareBelowOne, TaskSeconds, Weight
 from controller.config.scalars import (
     DnsLabel,
     DnsSubdomain,
@@ -19,20 +19,20 @@ from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry
 from controller.config.schema.schedules import ScheduleEntry
 from controller.config.schema.section import (
-    INT32_MAX,
+    MAX_REPLICAS,
     NO_OTHER_NAMES,
-    REPLICAS_LIMIT,
-    Count,
     Replicas,
     Section,
     Tasks,
+    WholeCount,
     bounds_in_order,
 )
 from controller.config.schema.signals import SignalEntry
+from controller.model.limits import INT32_MAX
 from controller.model.scarcity import ONE
 
-LIST_LIMIT: Final = 100
-"""Schedules, signals, metrics or node classes of one pool."""
+MAX_ITEMS: Final = 100
+"""Of schedules, of signals, of metrics and of node classes of one pool."""
 
 
 class QueueEntry(Section):
@@ -45,7 +45,7 @@ class QueueEntry(Section):
 
 
 class ReplicasEntry(Section):
-    """How small and how large a pool may be."""
+    """The least and the most replicas of a pool."""
 
     looks_like = "{min: 0, max: 20}"
 
@@ -55,8 +55,8 @@ class ReplicasEntry(Section):
     max: Replicas = Field(description="Never more replicas.")
     idle: Replicas | None = Field(
         default=None,
-        description="Replicas while there is no work, fewer than min. Default: min, or with min 0 "
-        "none.",
+        description="Replicas while there is no work, fewer than min. Default: min, which with 0 "
+        "means none.",
     )
 
     @field_validator("max")
@@ -67,22 +67,24 @@ class ReplicasEntry(Section):
     @field_validator("idle")
     @classmethod
     def _below_min(cls, idle: int, info: ValidationInfo) -> int:
-        # KEDA reads a min of 0 as 1 here
-        least = max(info.data.get("min", REPLICAS_LIMIT), 1)
+        # KEDA takes a min of 0 as 1 here
+        least = max(info.data.get("min", MAX_REPLICAS), 1)
         if idle >= least:
             raise ValueError(f"must be less than min ({least})")
         return idle
 
 
 class WarmEntry(Section):
-    """Spare replicas: a number of them, or how many arrivals should find one."""
+    """Spare replicas: a number of them, or the share of the arrivals that should find one ready."""
 
     looks_like = "{slo: 0.99} or {replicas: 2}"
 
-    slo: Part | None = Field(
+    slo: ShareBelowOne | None = Field(
         default=None, description="Share of the arrivals that find a replica ready, such as 0.99."
     )
-    replicas: Replicas | None = Field(default=None, description="So many on top of the work.")
+    replicas: Replicas | None = Field(
+        default=None, description="This many on top of what the work needs."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -92,7 +94,9 @@ class WarmEntry(Section):
 
 
 class NativeEntry(Section):
-    """What waiting is worth to rule native: a setting by name, or its numbers."""
+    """How rule native weighs waiting tasks against idle replicas: a named setting, or its
+    numbers.
+    """
 
     looks_like = "{setting: prompt}"
 
@@ -101,20 +105,20 @@ class NativeEntry(Section):
     )
     start_wait_cost: Factor | None = Field(
         default=None,
-        description="How many replica-seconds it is worth that one task waits a second less. It "
-        "decides which replicas are started ahead.",
+        description="The replica-seconds that may be spent so that one task waits a second less, "
+        "where a replica would have to be started.",
     )
     keep_wait_cost: Factor | None = Field(
         default=None,
-        description="The same for replicas that run already; at least start_wait_cost.",
+        description="The same for a replica that runs already; at least start_wait_cost.",
     )
     hold: Wait | None = Field(
-        default=None, description="How long a replica is superfluous before it goes. Default 0s."
+        default=None, description="How long a replica is not needed before it goes. Default 0s."
     )
-    late_share: Part | None = Field(
+    late_share: ShareBelowOne | None = Field(
         default=None,
-        description="Share of the arrivals that may wait, such as 0.035: the costs are raised and "
-        "lowered, to at most twice and at least a quarter, to meet it. Default: the costs stand.",
+        description="Share of the arrivals that may wait, such as 0.035. To meet it the two costs "
+        "change, from a quarter to twice what is written. Default: they stay as they are.",
     )
 
     @field_validator("keep_wait_cost")
@@ -129,24 +133,24 @@ class NativeEntry(Section):
     def _one_way(self) -> Self:
         numbers = self.model_fields_set - {"setting"}
         if self.setting is not None and numbers:
-            raise ValueError("give a setting, or the numbers behind one, not both")
+            raise ValueError("give either a setting or the numbers, not both")
         if numbers and not {"start_wait_cost", "keep_wait_cost"} <= numbers:
             raise ValueError("start_wait_cost and keep_wait_cost need each other: give both")
         return self
 
 
 class UsageEntry(Section):
-    """What one task takes, until it is measured."""
+    """What one task uses, as long as it is not measured."""
 
     looks_like = "{input_tokens: 30000, output_tokens: 2000, calls: 12, seconds: 90}"
 
-    input_tokens: Count = Field(default=0, description="Input tokens. Default 0.")
-    cached_input_tokens: Count = Field(
+    input_tokens: WholeCount = Field(default=0, description="Input tokens. Default 0.")
+    cached_input_tokens: WholeCount = Field(
         default=0, description="Input tokens read from the cache. Default 0."
     )
-    output_tokens: Count = Field(default=0, description="Output tokens. Default 0.")
-    calls: Count = Field(default=1, description="Calls of the model. Default 1.")
-    seconds: Seconds = Field(default=ONE, description="Seconds of a slot. Default 1.")
+    output_tokens: WholeCount = Field(default=0, description="Output tokens. Default 0.")
+    calls: WholeCount = Field(default=1, description="Calls of the model. Default 1.")
+    seconds: TaskSeconds = Field(default=ONE, description="Seconds in a slot. Default 1.")
 
 
 class PoolEntry(Section):
@@ -162,9 +166,9 @@ class PoolEntry(Section):
     )
     queue: QueueEntry = Field(description="The consumer whose messages are the pool's work.")
     slots: Tasks = Field(default=1, description="Tasks one replica works on at once. Default 1.")
-    replicas: ReplicasEntry = Field(description="How small and how large the pool may be.")
+    replicas: ReplicasEntry = Field(description="The least and the most replicas of the pool.")
     rule: Literal["native", "hpa"] = Field(
-        default="native", description="Whose arithmetic recommends a number. Default native."
+        default="native", description="The rule that recommends a number. Default native."
     )
     target: Tasks | None = Field(
         default=None,
@@ -174,33 +178,36 @@ class PoolEntry(Section):
         default=0,
         ge=0,
         le=INT32_MAX,
-        description="A pool at zero wakes when pending + in flight is strictly greater. Default 0.",
+        description="A pool at zero wakes when pending + in flight is more than this. Default 0.",
     )
     cooldown: Wait = Field(
         default=900.0,
-        description="Time from the last activity to zero or idle: a duration. Default 15m. "
-        "It guards only that step.",
+        description="Time from the last activity to zero or idle: a duration. It delays only that "
+        "step. Default 15m.",
     )
     initial_cooldown: Wait = Field(
         default=0.0,
-        description="Time a new pool stays up before its cooldown: a duration. Default 0s.",
+        description="Time that a new pool stays up before its cooldown: a duration. Default 0s.",
     )
     minimum_runtime: Wait = Field(
         default=0.0,
-        description="Time before a replica is taken back for others: a duration. Default 0s.",
+        description="Age below which no replica is given up for other pools: a duration. "
+        "Default 0s.",
     )
     weight: Weight = Field(
-        default=ONE, description="Its share inside its tenant, by the others' weights. Default 1."
+        default=ONE,
+        description="Its share inside its tenant, relative to other weights. Default 1.",
     )
-    nodes: Annotated[list[str], Field(min_length=1, max_length=LIST_LIMIT)] | None = Field(
+    nodes: Annotated[list[str], Field(min_length=1, max_length=MAX_ITEMS)] | None = Field(
         default=None,
         description="Node classes it may use, in order of preference. Default: any node.",
     )
     native: NativeEntry = Field(
-        default_factory=NativeEntry, description="What waiting is worth to rule native."
+        default_factory=NativeEntry,
+        description="How rule native weighs waiting tasks against idle replicas.",
     )
     warm: WarmEntry | None = Field(
-        default=None, description="Spare replicas, served last. Default: none."
+        default=None, description="Spare replicas; they are served last. Default: none."
     )
     profile: Literal["lightweight", "standard", "compute"] | None = Field(
         default=None,
@@ -211,30 +218,30 @@ class PoolEntry(Section):
         default=None, description="The name of one of the models. Default: none."
     )
     usage: UsageEntry | None = Field(
-        default=None, description="What one task takes, until it is measured. Default: not known."
+        default=None,
+        description="What one task uses, as long as it is not measured. Default: not known.",
     )
-    schedules: Annotated[list[ScheduleEntry], Field(max_length=LIST_LIMIT)] = Field(
+    schedules: Annotated[list[ScheduleEntry], Field(max_length=MAX_ITEMS)] = Field(
         default_factory=list,
         description="Windows of time with another min and max, in the tenant's time zone.",
     )
-    signals: Annotated[dict[SignalName, SignalEntry], Field(max_length=LIST_LIMIT)] = Field(
+    signals: Annotated[dict[SignalName, SignalEntry], Field(max_length=MAX_ITEMS)] = Field(
         default_factory=dict,
-        description="Values from outside by name, for metrics and the formula to speak of. The "
-        "pool's pending + in flight is always there as queue.",
+        description="Values from outside by name, which metrics and the formula may read. The name "
+        "queue always exists: it is the pool's pending + in flight.",
         json_schema_extra=NO_OTHER_NAMES,
     )
-    metrics: Annotated[list[MetricEntry], Field(min_length=1, max_length=LIST_LIMIT)] | None = (
-        Field(
-            default=None,
-            description="Metrics as autoscaling/v2 spells them; the largest proposal counts. "
-            "Default: none for rule native; External queue with AverageValue target for rule hpa.",
-        )
+    metrics: Annotated[list[MetricEntry], Field(min_length=1, max_length=MAX_ITEMS)] | None = Field(
+        default=None,
+        description="Metrics as autoscaling/v2 spells them; the largest proposal counts. "
+        "Default: none for rule native; External queue with AverageValue target for rule hpa.",
     )
     modifiers: ModifiersEntry | None = Field(
-        default=None, description="One number computed from several metrics. Default: none."
+        default=None, description="A formula that makes one metric of several. Default: none."
     )
     fallback: FallbackEntry | None = Field(
-        default=None, description="What counts while a metric cannot be read. Default: hold."
+        default=None,
+        description="The replicas while a metric cannot be read. Default: they are held.",
     )
     behavior: BehaviorEntry | None = Field(
         default=None,
@@ -254,9 +261,11 @@ class PoolEntry(Section):
     def _can_fall_back(cls, fallback: FallbackEntry, info: ValidationInfo) -> FallbackEntry:
         rule, metrics, modifiers = map(info.data.get, ("rule", "metrics", "modifiers"))
         if rule == "hpa" and metrics and all(each.is_of_pods for each in metrics):
-            raise ValueError("needs a metric other than cpu and memory to stand in for")
+            raise ValueError(
+                "has no effect: there is no metric other than cpu and memory; take it out"
+            )
         if isinstance(modifiers, ModifiersEntry) and modifiers.target % 1000:
-            raise ValueError("needs modifiers with a whole number as their target")
+            raise ValueError("needs modifiers whose target is a whole number")
         if fallback.behavior == "scalingModifiers" and modifiers is None:
-            raise ValueError("with behavior scalingModifiers needs modifiers")
+            raise ValueError("needs modifiers for its behavior scalingModifiers")
         return fallback

@@ -1,4 +1,4 @@
-"""Schedules: windows of the tenant's time in which a pool has another min and max."""
+"""Schedules: windows of the tenant's local time in which a pool has another min and max."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class ScheduleEntry(Section):
     until_minute: UntilTime | None = Field(
         default=None,
         alias="to",
-        description='When it closes, up to "24:00"; not after from: on the following day.',
+        description='When it closes, up to "24:00". Not after from means on the following day.',
     )
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         default=None,
-        description="Instead of days, from and to: when it opens, as five fields of cron: minute "
-        'hour day-of-month month day-of-week, such as "0 18 * * 5".',
+        description="Instead of days, from and to: when it opens, as the five fields of cron, "
+        'minute hour day-of-month month day-of-week, such as "0 18 * * 5".',
     )
     for_s: WindowLength | None = Field(
-        default=None, alias="for", description="How long it is open from then: a duration."
+        default=None, alias="for", description="How long it stays open: a duration."
     )
     min: Replicas | None = Field(
         default=None, description="The pool's min while it is open. Default: the pool's own."
@@ -63,7 +63,7 @@ class ScheduleEntry(Section):
         keys = by_cron if "cron" in given or "for" in given else weekly
         if others := [key for key in given if key not in keys]:
             raise ValueError(
-                f"has {' and '.join(given)}, {' and '.join(others)} too many: {_TWO_WAYS}"
+                f"has {' and '.join(given)}; take {' and '.join(others)} out: {_TWO_WAYS}"
             )
         if missing := [key for key in keys if key not in given]:
             raise ValueError(f"needs {' and '.join(missing)}: {_TWO_WAYS}")
@@ -73,7 +73,7 @@ class ScheduleEntry(Section):
 
     @property
     def window(self) -> WeeklyWindow | CronWindow:
-        """When it is open."""
+        """The window itself."""
         if self.cron is not None and self.for_s is not None:
             return CronWindow(cron=self.cron, for_s=self.for_s)
         if self.days is None or self.from_minute is None or self.until_minute is None:

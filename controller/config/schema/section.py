@@ -1,4 +1,4 @@
-"""What every section of the fleet file has in common."""
+"""What all sections of the fleet file have in common."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-REPLICAS_LIMIT: Final = 100_000
-INT32_MAX: Final = 2**31 - 1
-COUNT_LIMIT: Final = 10**15
+MAX_REPLICAS: Final = 100_000
+"""The most that a fleet file may say of one pool, node class or tenant. Kubernetes itself stops at
+150,000 pods in a cluster, so a larger number is a slip of the keyboard.
+"""
+MAX_COUNT: Final = 10**15
+"""The most of tokens and calls: no tenant has so many in a day."""
 
-# pydantic says by a pattern what names may be, but not that there are no others
+# a pattern in the JSON schema says which names are allowed, but not that others are refused
 NO_OTHER_NAMES: Final[JsonDict] = {"additionalProperties": False}
 
-Replicas = Annotated[int, Field(ge=0, le=REPLICAS_LIMIT)]
-Tasks = Annotated[int, Field(ge=1, le=REPLICAS_LIMIT)]
-Count = Annotated[int, Field(ge=0, le=COUNT_LIMIT)]
-Limit = Annotated[int, Field(ge=1, le=COUNT_LIMIT)]
+Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
+Tasks = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+WholeCount = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
 class Section(BaseModel):
-    """One mapping of the fleet file. A key set to null is a key not set."""
+    """One mapping of the fleet file. A key that is null counts as left out.
+
+    `looks_like` is an example for messages.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -37,12 +43,12 @@ class Section(BaseModel):
 
 
 def keys_of(section: type[Section]) -> frozenset[str]:
-    """The keys a section knows, as the file spells them."""
+    """The keys of a section, as the file spells them."""
     return frozenset(field.alias or name for name, field in section.model_fields.items())
 
 
 def bounds_in_order(most: int | None, least: int | None) -> int | None:
-    """`most` itself, unless it is below `least`. Raises ValueError."""
+    """`most` itself, if it is not below `least`. Raises ValueError."""
     if most is not None and least is not None and most < least:
         raise ValueError(f"must be at least min ({least})")
     return most

@@ -1,4 +1,4 @@
-"""Signals: named values from outside that a pool's metrics and formula may speak of."""
+"""Signals: named values from outside that the metrics and the formula of a pool may read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from controller.config.scalars import FreeText, Query
+from controller.config.scalars import FreeText, PromQuery
 from controller.config.schema.metrics import MetricSelectorEntry
 from controller.config.schema.section import Section
 
@@ -16,21 +16,21 @@ class ExternalSignalEntry(Section):
 
     looks_like = "{name: firestore_active, selector: {matchLabels: {team: globex}}}"
 
-    name: FreeText = Field(description="The metric's name there.")
+    name: FreeText = Field(description="The metric's name in that API.")
     selector: MetricSelectorEntry | None = Field(
-        default=None, description="Which of its series count. Default: all."
+        default=None, description="Selects among its series; they are added up. Default: all."
     )
 
 
 class SignalEntry(Section):
-    """Where one signal is read: one way."""
+    """Where one signal is read: from Prometheus, or from the external metrics API."""
 
     looks_like = '{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
 
-    prometheus: Query | None = Field(
+    prometheus: PromQuery | None = Field(
         default=None,
-        description="A PromQL query that comes to one number, asked of the server that "
-        "prometheus.url names.",
+        description="A PromQL query whose result is one number; the server of prometheus.url "
+        "answers it.",
     )
     external: ExternalSignalEntry | None = Field(
         default=None,

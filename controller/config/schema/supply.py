@@ -1,4 +1,4 @@
-"""What all tenants draw on: the cluster's capacity, and the models with limits and prices."""
+"""What all tenants share: the cluster's capacity, and the models with their limits and prices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from controller.config.numbers import Cpu, Memory, Part, Usd
+from controller.config.numbers import Cpu, Memory, ShareBelowOne, Usd
 from controller.config.scalars import DnsLabel, LabelSelector
 from controller.config.schema.section import (
     NO_OTHER_NAMES,
-    Limit,
+    PositiveCount,
     Replicas,
     Section,
     bounds_in_order,
@@ -19,32 +19,33 @@ from controller.config.schema.section import (
 
 
 class RateLimitsEntry(Section):
-    """What a provider allows one key."""
+    """A provider's limits for one API key."""
 
     looks_like = "{requests_per_minute: 600}"
 
-    requests_per_minute: Limit | None = Field(
+    requests_per_minute: PositiveCount | None = Field(
         default=None, description="Requests per minute. Default: no limit."
     )
-    input_tokens_per_minute: Limit | None = Field(
+    input_tokens_per_minute: PositiveCount | None = Field(
         default=None, description="Input tokens per minute. Default: no limit."
     )
-    output_tokens_per_minute: Limit | None = Field(
+    output_tokens_per_minute: PositiveCount | None = Field(
         default=None, description="Output tokens per minute. Default: no limit."
     )
-    parallel: Limit | None = Field(
+    parallel: PositiveCount | None = Field(
         default=None, description="Requests at the same time. Default: no limit."
     )
-    burst: Limit | None = Field(
-        default=None, description="Requests that may come at once. Default: the provider's."
+    burst: PositiveCount | None = Field(
+        default=None, description="Requests that may come at once. Default: as the provider says."
     )
-    headroom: Part = Field(
-        default=Decimal(0), description="Share of the limits per minute left unused. Default 0."
+    headroom: ShareBelowOne = Field(
+        default=Decimal(0),
+        description="Share of the limits per minute that is left unused. Default 0.",
     )
 
 
 class PriceEntry(Section):
-    """What a model costs, in USD per million tokens."""
+    """The price of a model, in USD per million tokens."""
 
     looks_like = "{input: 2.50, output: 10.00}"
 
@@ -62,31 +63,31 @@ class ModelEntry(Section):
     looks_like = "{tier: standard}"
 
     tier: Literal["nano", "standard", "premium"] = Field(
-        default="standard", description="What it is good for. Default standard."
+        default="standard", description="How capable it is. Default standard."
     )
     limits: RateLimitsEntry | None = Field(
-        default=None, description="What the provider allows. Default: no limits are known."
+        default=None, description="The provider's limits. Default: none is known."
     )
     shared: bool = Field(
         default=True,
-        description="One key for all pools that use it; false: each tenant has the limits for "
-        "itself. Default true.",
+        description="true: all pools that use it share its limits; false: each tenant has the "
+        "limits for itself. Default true.",
     )
     price: PriceEntry | None = Field(
         default=None,
-        description="Its price. Default: as the maintained table has it, by the model's name.",
+        description="Its price. Default: the price of this name in the maintained table.",
     )
 
 
 class NodesEntry(Section):
-    """How few and how many nodes of a class there are."""
+    """The least and the most nodes of a class."""
 
     looks_like = "{min: 1, max: 25}"
 
     min: Replicas = Field(default=0, description="Never fewer nodes. Default 0.")
     max: Replicas | None = Field(
         default=None,
-        description="How many the node autoscaler may make of them. Default: it adds none.",
+        description="The most that the node autoscaler may make. Default: it adds none.",
     )
 
     @field_validator("max")
@@ -101,15 +102,18 @@ class NodeClassEntry(Section):
     looks_like = "{selector: cloud.google.com/gke-spot=true, nodes: {max: 25}}"
 
     selector: LabelSelector | None = Field(
-        default=None, description="Labels of its nodes. Default: every node no other class has."
+        default=None, description="Labels of its nodes. Default: all nodes of no other class."
     )
     nodes: NodesEntry = Field(
-        default_factory=NodesEntry, description="How many there may be. Default: those there are."
+        default_factory=NodesEntry,
+        description="How many there may be. Default: as many as there are.",
     )
 
 
 class CapacityEntry(Section):
-    """The most the whole fleet may take. What the nodes have counts too, if they may be listed."""
+    """The most that the whole fleet may use. The room of the nodes is a limit too, if agentdash may
+    list them.
+    """
 
     looks_like = '{replicas: 100, cpu: "96", memory: 400Gi}'
 
@@ -121,10 +125,10 @@ class CapacityEntry(Section):
         default=None, description='Memory as Kubernetes writes it: "400Gi". Default: no limit.'
     )
     usd_per_hour: Usd | None = Field(
-        default=None, description="The most all replicas may cost. Default: no limit."
+        default=None, description="The most that all replicas may cost. Default: no limit."
     )
     node_classes: dict[DnsLabel, NodeClassEntry] = Field(
         default_factory=dict,
-        description="Kinds of nodes by name, for a pool's nodes to name.",
+        description="Kinds of nodes by name; a pool's nodes names them.",
         json_schema_extra=NO_OTHER_NAMES,
     )

@@ -1,4 +1,4 @@
-"""Tiers and tenants: who is served first, how much each may use and spend."""
+"""Tiers and tenants: which are served first, and how much each may use and spend."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic.config import JsonDict
 
 from controller.config.numbers import Cpu, Factor, Memory, Share, Usd, Weight
 from controller.config.scalars import DnsLabel, TimeZone, Wait
-from controller.config.schema.section import Count, Replicas, Section
+from controller.config.schema.section import Replicas, Section, WholeCount
 from controller.model.scarcity import ONE
 
-# PriorityClass: user-defined values end at one billion
-PRIORITY_LIMIT: Final = 1_000_000_000
+MAX_PRIORITY: Final = 1_000_000_000
+"""The highest that Kubernetes allows a PriorityClass of a user."""
 
 
 class BlindEntry(Section):
-    """What becomes of a pool whose queue cannot be read for a while."""
+    """What happens to a pool whose queue cannot be read for some time."""
 
     looks_like = "hold, or {after: 10m, replicas: 2}"
 
-    after: Wait = Field(description="How long nothing was read: a duration.")
+    after: Wait = Field(description="How long the queue was not read: a duration.")
     replicas: Replicas = Field(
-        description="The pool is then raised to at least so many, never lowered."
+        description="The pool is then raised to at least this many replicas, never lowered."
     )
 
 
@@ -40,20 +40,22 @@ class TierEntry(Section):
     looks_like = "{priority: 500}"
 
     priority: int = Field(
-        ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT, description="The higher is served first."
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="The tier with the higher priority is served first.",
     )
     blind: Annotated[
         BlindEntry | None, BeforeValidator(lambda written: None if written == "hold" else written)
     ] = Field(
         default=None,
-        description="What a pool does while its queue cannot be read: hold its size, or "
-        "{after, replicas}. Default hold.",
+        description="What happens to a pool while its queue cannot be read: hold keeps its size; "
+        "{after, replicas} raises it. Default hold.",
         json_schema_extra=_or_hold,
     )
 
 
 class QuotaEntry(Section):
-    """The most a tenant's pools may take together."""
+    """The most that a tenant's pools may use together."""
 
     looks_like = '{replicas: 20, cpu: "16", memory: 64Gi}'
 
@@ -68,7 +70,7 @@ class QuotaEntry(Section):
 
 
 class TokenCountEntry(Section):
-    """How much a token of each kind counts."""
+    """How much a token of each kind counts against the budget."""
 
     looks_like = "{input: 1, output: 1, cached_input: 0.1}"
 
@@ -80,35 +82,38 @@ class TokenCountEntry(Section):
 
 
 class BudgetEntry(Section):
-    """A tenant's tokens per day, and its money."""
+    """The tokens per day and the money of a tenant."""
 
     looks_like = "{tokens_per_day: 5000000}"
 
-    tokens_per_day: Count | None = Field(
+    tokens_per_day: WholeCount | None = Field(
         default=None, description="Tokens from midnight to midnight, local time. Default: no limit."
     )
     count: TokenCountEntry = Field(
         default_factory=TokenCountEntry,
-        description="How much a token of each kind counts. Default: 1, 1, 0.1.",
+        description="How much a token of each kind counts against them. Default: 1, 1, 0.1.",
     )
     warn: Share = Field(
-        default=Decimal("0.8"), description="Share of the day's tokens to warn at. Default 0.8."
+        default=Decimal("0.8"),
+        description="Share of the day's tokens at which to warn. Default 0.8.",
     )
     hard: bool = Field(
-        default=True, description="At 100 % the target is 0; false: warn only. Default true."
+        default=True, description="true: at 100 % the target is 0; false: warn only. Default true."
     )
     pacing: Literal["never", "on_warning", "always"] = Field(
         default="on_warning",
-        description="When it is slowed down so that the tokens last the day. Default on_warning.",
+        description="When the tenant is slowed down so that its tokens last the day. Default "
+        "on_warning.",
     )
     usd_per_hour: Usd | None = Field(
-        default=None, description="The most its replicas may cost. Default: no limit."
+        default=None, description="The most that its replicas may cost. Default: no limit."
     )
     usd_alert: Usd | None = Field(
-        default=None, description="USD per hour to alert at; at most usd_per_hour. Default: none."
+        default=None,
+        description="USD per hour at which to alert, at most usd_per_hour. Default: none.",
     )
     usd_per_workflow: Usd | None = Field(
-        default=None, description="The most one workflow may cost. Default: no limit."
+        default=None, description="The most that one workflow may cost. Default: no limit."
     )
 
     @field_validator("usd_alert")
@@ -127,18 +132,18 @@ class TenantEntry(Section):
 
     tier: str = Field(description="The name of one of the tiers.")
     namespace: DnsLabel | None = Field(
-        default=None, description="Where its Deployments are. Default: the tenant's name."
+        default=None, description="The namespace of its Deployments. Default: the tenant's name."
     )
     weight: Weight = Field(
-        default=ONE, description="Its share inside its tier, by the others' weights. Default 1."
+        default=ONE, description="Its share inside its tier, relative to other weights. Default 1."
     )
     timezone: TimeZone = Field(
         default="UTC", description="IANA name of its time zone. Default UTC."
     )
     quota: QuotaEntry = Field(
         default_factory=QuotaEntry,
-        description="The most its pools may take together; the namespace's ResourceQuota counts "
-        "too. Default: no limit.",
+        description="The most that its pools may use together; the ResourceQuota of its namespace "
+        "is a limit too. Default: no limit.",
     )
     budget: BudgetEntry = Field(
         default_factory=BudgetEntry, description="Its tokens and its money. Default: no limit."
@@ -146,6 +151,6 @@ class TenantEntry(Section):
 
 
 def default_tiers() -> dict[str, TierEntry]:
-    """The tiers of a fleet file that names none."""
+    """The tiers of a fleet file that has no key `tiers`."""
     priorities = {"enterprise": 1000, "growth": 500, "starter": 100}
     return {name: TierEntry(priority=priority) for name, priority in priorities.items()}

@@ -26,12 +26,14 @@ class Supply(NamedTuple):
       `first_passes`: rows on which one replica may always draw.
     - `fair_units`: (row, divide, multiply) of each fair row: a use of the row divided and
       multiplied by them is its part of the capacity, in one whole unit for all rows.
+    - `shares`: what a replica of each profile adds to its tenant's share, as far as it was asked.
     """
 
     left: list[int]
     soft: frozenset[int]
     first_passes: frozenset[int]
     fair_units: list[tuple[int, int, int]]
+    shares: dict[int, tuple[int, ...]]
 
 
 def supply_of(tariff: Tariff, rows: Sequence[Row]) -> Supply:
@@ -56,6 +58,7 @@ def supply_of(tariff: Tariff, rows: Sequence[Row]) -> Supply:
                 if row.fair and capacities[number] > 0
             },
         ),
+        shares={},
     )
 
 
@@ -132,7 +135,7 @@ class Rows:
         self.passes = set(short & supply.first_passes)
         self.profiles = tariff.on(short)
         self._units = supply.fair_units
-        self._shares: dict[int, tuple[int, ...]] = {}
+        self._shares = supply.shares
         self.fair = len(self._units) or 1
 
     @classmethod

@@ -42,7 +42,8 @@ class Grown(NamedTuple):
 
 class Room(NamedTuple):
     """The rows of physical room, as indexes of a division's rows; what the pools draw on them now,
-    and what they may draw on their way. `standing` is by the pool's number.
+    and what they may draw on their way. `standing` is by the pool's number. `grown` are the growing
+    pools that do not reach their target, where not all fit.
     """
 
     shared: Shared
@@ -50,15 +51,11 @@ class Room(NamedTuple):
     now: dict[int, int]
     most: dict[int, int]
     standing: list[Standing | None]
-
-    @property
-    def is_tight(self) -> bool:
-        """Whether not all pools could stand where they are and where they go at the same time."""
-        left = self.shared.supply.left
-        return any(drawn > left[row] for row, drawn in self.most.items())
+    grown: Mapping[int, Grown]
 
 
 def room_of(
+    field: Field,
     shared: Shared,
     room: Sequence[Row],
     changed: Mapping[int, Standing | None],
@@ -66,8 +63,11 @@ def room_of(
 ) -> Room:
     """The room with these changes to `kept`; without it, `changed` are all pools."""
     if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
-        if not changed and kept.shared is shared:
-            return kept
+        changed = {
+            number: after for number, after in changed.items() if after != kept.standing[number]
+        }
+        if not changed and kept.shared.profile_of == shared.profile_of:
+            return kept._replace(shared=shared)
         rows, standing = kept.rows, list(kept.standing)
         now, most = dict(kept.now), dict(kept.most)
         profile_before = kept.shared.profile_of
@@ -90,10 +90,13 @@ def room_of(
             for row, use in profiles[shared.profile_of[number]].everywhere.takes:
                 now[row] += use * after.now
                 most[row] += use * after.most
-    return Room(shared, rows, now, most, standing)
+    room_now = Room(shared, rows, now, most, standing, {})
+    if all(drawn <= shared.supply.left[row] for row, drawn in most.items()):
+        return room_now
+    return room_now._replace(grown=_grow(field, room_now))
 
 
-def grow(field: Field, room: Room) -> dict[int, Grown]:
+def _grow(field: Field, room: Room) -> dict[int, Grown]:
     """The growing pools that do not reach their target, by number: room goes to the highest tier
     first, there to the tenant, and its pool, that runs least per weight.
     """

@@ -30,7 +30,7 @@ def complaints() -> Complain:
 
 @pytest.fixture
 def fleet() -> Document:
-    """The least that is a fleet with one pool."""
+    """The smallest fleet with one pool."""
     return {
         "version": 1,
         "nats": {"servers": ["nats://127.0.0.1:4222"]},

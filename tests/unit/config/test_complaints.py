@@ -1,4 +1,4 @@
-"""Everything wrong with a fleet file is said at once: where, what, and what to do."""
+"""All problems of a fleet file are reported at once: where, what, and what to do."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def with_pools(*pools: list[str]) -> str:
 
 
 def changed(*keys: str) -> list[str]:
-    """The keys of a correct pool with these instead of its own, first."""
+    """The keys of a correct pool, with these keys first and in place of its own."""
     names = {key.partition(":")[0] for key in keys}
     return [*keys, *(line for line in POOL if line.partition(":")[0] not in names)]
 
 
-def test_all_errors_come_at_once_in_the_files_order(complaints: Complain) -> None:
+def test_all_problems_are_reported_at_once_in_the_files_order(complaints: Complain) -> None:
     text = """\
 version: 1
 nats: {servers: [nats://localhost]}
@@ -58,9 +58,12 @@ pools:
         'fleet.yaml:8:13: pools[0].tenant: no tenant is called "acm"; did you mean "acme"?',
         "fleet.yaml:10:29: pools[0].replicas.max: the number 3 must be at least min (5)",
         'fleet.yaml:11:5: pools[0].colldown: unknown key; did you mean "cooldown"?',
-        "fleet.yaml:12:5: pools[1].replicas: is required. How small and how large the pool may be.",
         (
-            'fleet.yaml:12:58: pools[1].queue.consumer: another pool works for the consumer "S/c" '
+            "fleet.yaml:12:5: pools[1].replicas: is required. The least and the most replicas of "
+            "the pool."
+        ),
+        (
+            'fleet.yaml:12:58: pools[1].queue.consumer: another pool is fed by the consumer "S/c" '
             "already (line 9): give each its own"
         ),
         (
@@ -171,7 +174,7 @@ def test_the_files_top_level(complaints: Complain, text: str, complaint: str) ->
         ("usage: {calls: -1}", "must be at least 0"),
         ("usage: {tokens: 1}", 'usage.tokens: unknown key; did you mean "input_tokens"?'),
         ("native: {setting: fast}", '"prompt", "thrifty" or "calm", not "fast"'),
-        ("native: {setting: calm, hold: 0}", "give a setting, or the numbers behind one, not both"),
+        ("native: {setting: calm, hold: 0}", "give either a setting or the numbers, not both"),
         ("native: {hold: 4m}", "start_wait_cost and keep_wait_cost need each other"),
         (
             "native: {start_wait_cost: 90, keep_wait_cost: 60}",
@@ -211,7 +214,9 @@ def test_a_pools_keys(complaints: Complain, keys: str, complaint: str) -> None:
         (["deployment: a", "name: b"], 'the Deployment "acme/a" already (line 5): give each its'),
     ],
 )
-def test_two_pools_may_not_be_one(complaints: Complain, keys: list[str], complaint: str) -> None:
+def test_two_pools_may_not_have_the_same_name_or_deployment(
+    complaints: Complain, keys: list[str], complaint: str
+) -> None:
     second = changed(*keys, "queue: {stream: S, consumer: d}")
     (line,) = complaints(with_pools(POOL, second))
     assert complaint in line
@@ -220,7 +225,7 @@ def test_two_pools_may_not_be_one(complaints: Complain, keys: list[str], complai
 def test_two_pools_may_not_share_a_consumer(complaints: Complain) -> None:
     (line,) = complaints(with_pools(POOL, changed("name: b")))
     assert line == (
-        'fleet.yaml:11:34: pools[1].queue.consumer: another pool works for the consumer "S/c" '
+        'fleet.yaml:11:34: pools[1].queue.consumer: another pool is fed by the consumer "S/c" '
         "already (line 7): give each its own"
     )
 
@@ -244,7 +249,7 @@ def test_two_tenants_in_one_namespace_may_not_share_a_deployment(complaints: Com
         ("['nats://a b']", "must name a host"),
         ("['nats://h/path']", "must end after the port"),
         ("['ws://h?jwt=x']", "must end after the port"),
-        ("[nats://h, ws://h]", "nats.servers: mixes WebSocket and plain addresses"),
+        ("[nats://h, ws://h]", "nats.servers: mixes WebSocket and other addresses"),
         ("[]", "nats.servers: must not be empty"),
         ("nats://h", "nats.servers: must be a list, not text; write [...]"),
         ("['nats://me:hunter2@h']", "take them out and name them in nats.credentials"),
@@ -256,7 +261,7 @@ def test_server_addresses(complaints: Complain, servers: str, complaint: str) ->
 
 
 @pytest.mark.parametrize("bucket", ["", "a.b", "a b", "a>", "a/b", "ä", "a" * 65])
-def test_a_bucket_is_named_as_nats_names_them(complaints: Complain, bucket: str) -> None:
+def test_a_buckets_name_follows_the_rules_of_nats(complaints: Complain, bucket: str) -> None:
     (line,) = complaints(f'version: 1\nnats: {{servers: [nats://h], bucket: "{bucket}"}}')
     assert "nats.bucket: " in line
     assert "must be letters, digits, - and _ only" in line
@@ -279,7 +284,7 @@ def test_a_bucket_is_named_as_nats_names_them(complaints: Complain, bucket: str)
         ("{tokn: {env: A}}", 'unknown key; did you mean "token"?'),
     ],
 )
-def test_what_is_wrong_with_a_secret_is_said_without_the_secret(
+def test_a_message_about_a_secret_does_not_repeat_the_secret(
     complaints: Complain, credentials: str, complaint: str
 ) -> None:
     (line,) = complaints(f"version: 1\nnats: {{servers: [nats://h], credentials: {credentials}}}")
@@ -297,7 +302,7 @@ def test_certificates_come_in_pairs(complaints: Complain) -> None:
 def test_a_time_zone_must_be_known(complaints: Complain, zone: str) -> None:
     (line,) = complaints(HEAD.replace("growth", f'growth, timezone: "{zone}"'))
     assert line.startswith("fleet.yaml:3:42: tenants.acme.timezone: ")
-    assert "is not a time zone this machine knows" in line
+    assert "is not a time zone that this machine knows" in line
 
 
 def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Path) -> None:
@@ -311,12 +316,14 @@ def test_messages_hold_no_harmful_characters(complaints: Complain, tmp_path: Pat
     assert "\x1b" not in str(caught.value)
 
 
-def test_what_is_echoed_is_short(complaints: Complain) -> None:
+def test_messages_repeat_only_the_beginning_of_a_long_text(complaints: Complain) -> None:
     (line,) = complaints(HEAD + f"kubernetes: {{selector: '{'a b' * 1000}'}}")
     assert len(line) < 300
 
 
-def test_thousands_of_unknown_names_are_all_answered(fleet: dict[str, Any], dump: Dump) -> None:
+def test_each_of_thousands_of_unknown_names_gets_a_message(
+    fleet: dict[str, Any], dump: Dump
+) -> None:
     fleet["tenants"] = {f"tenant-{number:04}-x": {"tier": "growth"} for number in range(1000)}
     fleet["pools"] = [fleet["pools"][0] | {"tenant": f"tenent-{n:04}"} for n in range(1000)]
     with pytest.raises(FleetFileError) as caught:

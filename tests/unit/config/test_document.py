@@ -1,4 +1,4 @@
-"""YAML as plain data with positions, whatever the text holds."""
+"""The YAML reader gives plain data with positions, or says where the text is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 import yaml
 
 from controller.config import FleetFileError
-from controller.config.document import DEPTH_LIMIT, LOADER, SIZE_LIMIT, Document, Position, read
+from controller.config.document import (
+    LOADER,
+    MAX_DEPTH,
+    MAX_VALUES,
+    Document,
+    TextPosition,
+    read,
+)
 
 both_parsers = pytest.mark.parametrize("loader", [LOADER, yaml.SafeLoader])
 
@@ -62,26 +69,28 @@ def test_scalars_are_typed_as_yaml_1_2_does(scalar: str, value: object, loader: 
 @both_parsers
 def test_positions_of_keys_and_values(loader: Any) -> None:
     document = read("a:\n  - b: {ü: 1, c: 2}\n    d:\n", "fleet.yaml", loader)
-    assert document.position(("a",)) == Position(2, 3)
-    assert document.position(("a",), at_key=True) == Position(1, 1)
-    assert document.position(("a", 0, "b", "c")) == Position(2, 18)
-    assert document.position(("a", 0, "b", "c"), at_key=True) == Position(2, 15)
-    assert document.position(("a", 0, "d"), at_key=True) == Position(3, 5)
+    assert document.position(("a",)) == TextPosition(2, 3)
+    assert document.position(("a",), at_key=True) == TextPosition(1, 1)
+    assert document.position(("a", 0, "b", "c")) == TextPosition(2, 18)
+    assert document.position(("a", 0, "b", "c"), at_key=True) == TextPosition(2, 15)
+    assert document.position(("a", 0, "d"), at_key=True) == TextPosition(3, 5)
 
 
 @pytest.mark.parametrize("missing", [("a", "x"), ("a", 3), ("a", "b", "c"), ("a", "b", 0)])
-def test_what_is_missing_is_at_the_nearest_value_around_it(missing: tuple[str | int, ...]) -> None:
+def test_a_missing_value_has_the_position_of_the_innermost_value_around_it(
+    missing: tuple[str | int, ...],
+) -> None:
     document = read("a:\n  b: 1", "fleet.yaml")
-    inner = Position(2, 6) if "b" in missing else Position(2, 3)
+    inner = TextPosition(2, 6) if "b" in missing else TextPosition(2, 3)
     assert document.position(missing) == inner
     assert document.position(missing, at_key=True) == inner
 
 
 @both_parsers
-def test_an_alias_is_its_anchors_value_and_place(loader: Any) -> None:
+def test_an_alias_has_the_value_and_position_of_its_anchor(loader: Any) -> None:
     document = read("a: &x {k: 1}\nb: *x", "fleet.yaml", loader)
     assert document.data == {"a": {"k": 1}, "b": {"k": 1}}
-    assert document.position(("b", "k")) == Position(1, 11)
+    assert document.position(("b", "k")) == TextPosition(1, 11)
 
 
 @both_parsers
@@ -95,7 +104,7 @@ def test_an_alias_is_its_anchors_value_and_place(loader: Any) -> None:
         ("{'<<': 1}", {"<<": 1}),
     ],
 )
-def test_merge_keys_add_what_is_not_written(merge: str, merged: object, loader: Any) -> None:
+def test_merge_keys_add_missing_keys(merge: str, merged: object, loader: Any) -> None:
     text = f"a: &a {{x: 1, y: 1}}\nb: &b {{x: 2, z: 2}}\nc: {merge}"
     read_value = data(text, loader)
     assert isinstance(read_value, dict)
@@ -114,8 +123,8 @@ def test_merge_keys_add_what_is_not_written(merge: str, merged: object, loader: 
         ("null: x", "1:1: a key must be text: put it in quotes"),
         ("a: !!python/object:os.system x", "1:4: a: a YAML tag (!…) is not read here"),
         ("a: !mine {}", "1:4: a: a YAML tag (!…) is not read here: leave it out"),
-        ("a: {<<: 1}", '1:9: a."<<": a merge key takes a mapping or a list of them'),
-        ("a: {<<: [[]]}", '1:9: a."<<": a merge key takes a mapping or a list of them'),
+        ("a: {<<: 1}", '1:9: a."<<": a merge key takes a mapping, or a list of mappings'),
+        ("a: {<<: [[]]}", '1:9: a."<<": a merge key takes a mapping, or a list of mappings'),
     ],
 )
 def test_what_yaml_allows_and_a_fleet_file_does_not(text: str, problem: str, loader: Any) -> None:
@@ -127,33 +136,35 @@ def test_what_yaml_allows_and_a_fleet_file_does_not(text: str, problem: str, loa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a:\n\t- x", "2:1: not YAML: a tab; YAML indents with spaces"),
+        ("a:\n\t- x", "2:1: not YAML: a tab stands here; YAML indents with spaces"),
         ("a: [b\n", "fleet.yaml:1:6: not YAML: "),
         ("a: [b", "check the indentation, colons, brackets and quotes here"),
         ("a: b: c", "1:5: not YAML: mapping values are not allowed"),
         ("a: 'b", "(while scanning a quoted scalar that starts on line 1)"),
         ("a: *b", "1:4: this alias (*…) has no anchor (&…) before it"),
         ("a: &a [*a]", "1:8: this alias (*…) has no anchor (&…) before it"),
-        ("a: 1\n---\nb: 2", "2:1: a second document: a fleet file is one document"),
-        ("a: é\n\x07", "2:1: the character U+0007 may not stand in a YAML file: take it out"),
-        ("a: \ud800", "1:4: the character U+D800 may not stand in a YAML file: take it out"),
-        ("a: \ufeff", "1:4: the character U+FEFF may not stand"),
+        ("a: 1\n---\nb: 2", "2:1: a second document begins here: a fleet file is one document"),
+        ("a: é\n\x07", "2:1: a YAML file may not have the character U+0007: take it out"),
+        ("a: \ud800", "1:4: a YAML file may not have the character U+D800: take it out"),
+        ("a: \ufeff", "1:4: a YAML file may not have the character U+FEFF"),
     ],
 )
-def test_what_is_no_yaml_is_said_with_its_place(text: str, message: str, loader: Any) -> None:
+def test_text_that_is_not_yaml_is_refused_with_its_position(
+    text: str, message: str, loader: Any
+) -> None:
     assert message in failure(text, loader)
 
 
 @both_parsers
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "{<<: "])
 def test_depth_is_bounded(opening: str, loader: Any) -> None:
-    assert f"nests deeper than {DEPTH_LIMIT} levels" in failure(opening * 300_000, loader)
+    assert f"nests deeper than {MAX_DEPTH} levels" in failure(opening * 300_000, loader)
 
 
 def test_aliases_that_unfold_without_end_are_refused_without_unfolding_them() -> None:
     lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 30)]
-    assert failure("\n".join(lines)) == f"fleet.yaml:6:5: holds more than {SIZE_LIMIT:,} values"
+    assert failure("\n".join(lines)) == f"fleet.yaml:6:5: holds more than {MAX_VALUES:,} values"
 
 
 def test_merge_keys_that_unfold_without_end_are_refused() -> None:
@@ -165,4 +176,4 @@ def test_merge_keys_that_unfold_without_end_are_refused() -> None:
 def test_an_empty_text_has_no_data() -> None:
     empty: Document = read("", "fleet.yaml")
     assert empty.data is None
-    assert empty.position(("a",)) == Position(1, 1)
+    assert empty.position(("a",)) == TextPosition(1, 1)

@@ -1,4 +1,4 @@
-"""A fleet file becomes settings: what is written, and the defaults of what is not."""
+"""The settings of a fleet file: its values, and the defaults of keys that are left out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def only_pool(document: object, dump: Dump) -> Pool:
     return pool
 
 
-def test_what_is_left_out_has_its_default(fleet: dict[str, Any], dump: Dump) -> None:
+def test_a_key_that_is_left_out_has_its_default(fleet: dict[str, Any], dump: Dump) -> None:
     assert parse(dump(fleet), "fleet.yaml") == Settings(
         nats=NatsSettings(servers=("nats://127.0.0.1:4222",)),
         kubernetes=KubernetesSettings(),
@@ -82,7 +82,7 @@ def test_what_is_left_out_has_its_default(fleet: dict[str, Any], dump: Dump) -> 
     )
 
 
-def test_what_is_written_is_kept() -> None:
+def test_every_written_value_is_kept() -> None:
     settings = parse(
         """
 version: 1
@@ -191,7 +191,7 @@ def test_null_means_not_set(fleet: dict[str, Any], dump: Dump) -> None:
     assert parse(dump(fleet), "fleet.yaml") == plain
 
 
-def test_a_pool_may_rest_below_its_min(fleet: dict[str, Any], dump: Dump) -> None:
+def test_idle_may_be_less_than_min(fleet: dict[str, Any], dump: Dump) -> None:
     fleet["pools"][0]["replicas"] = {"min": 2, "max": 10, "idle": 1}
     (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
     assert (pool.min, pool.max, pool.idle) == (2, 10, 1)
@@ -244,7 +244,7 @@ def test_the_shipped_example_loads_with_a_tenant_in_each_tier(tmp_path: Path) ->
     assert len(fleet.pools) == 6
 
 
-def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:
     missing = tmp_path / "no.yaml"
     with pytest.raises(FleetFileError) as caught:
         load(missing)
@@ -255,7 +255,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
         load(Path("a\0b"))
 
 
-def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_reported_with_their_position(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_bytes("version: 1\n# ü: ".encode() + b"\xfc\n")
     with pytest.raises(FleetFileError, match=r"fleet\.yaml:2:6: is not UTF-8 here"):

@@ -51,9 +51,7 @@ def pool_with(fleet: dict[str, Any], dump: Dump, **keys: object) -> Pool:
     return pool
 
 
-def test_rule_hpa_watches_the_queue_unless_told_otherwise(
-    fleet: dict[str, Any], dump: Dump
-) -> None:
+def test_rule_hpa_goes_by_the_queue_by_default(fleet: dict[str, Any], dump: Dump) -> None:
     pool = pool_with(fleet, dump, rule="hpa", slots=4)
     assert pool.rule is Rule.HPA
     assert pool.metrics == (ExternalMetric(name="queue", target=AverageValueTarget(milli=4000)),)
@@ -154,7 +152,7 @@ DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
 FOUR = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
 
 
-def test_rule_hpa_without_behavior_is_not_rule_hpa_with_the_default_one(
+def test_rule_hpa_without_behavior_differs_from_rule_hpa_with_the_default_behavior(
     fleet: dict[str, Any], dump: Dump
 ) -> None:
     bare = pool_with(fleet, dump, rule="hpa")
@@ -242,7 +240,7 @@ def resource(name: str, percent: int, kind: str = "Resource") -> str:
 VALUE = "{type: Value, value: 1}"
 FALLBACK = "fallback: {failureThreshold: 1, replicas: 1}"
 BY_MODIFIERS = "fallback: {failureThreshold: 1, replicas: 1, behavior: scalingModifiers}"
-NO_QUERY = "metric.selector: queue is one number, there is nothing to select: take it out"
+NO_QUERY = "metric.selector: queue is one number, so there is nothing to select: take it out"
 NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did you mean "queue"?'
 
 
@@ -253,7 +251,7 @@ NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did yo
         ("metrics: [{type: external}]", '"External", "Object", "Pods", "Resource" or "ContainerRe'),
         ("metrics: [{type: External}]", "metrics[0]: type External takes external"),
         (resource("cpu", 5, kind="Pods"), "metrics[0]: type Pods takes pods, not resource"),
-        (external(VALUE, metric="null"), "external.metric: is required. What is watched."),
+        (external(VALUE, metric="null"), "external.metric: is required. The metric."),
         (external("{type: Value, averageValue: 1}"), "type Value takes value, not averageValue"),
         (external("{type: Value}"), "external.target: type Value takes value"),
         (external("{type: Value, value: 0}"), "value: the number 0 must be more than 0"),
@@ -279,24 +277,24 @@ NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did yo
             f"modifiers: {{formula: {'queue+' * 700}1, target: 1}}",
             "more than 4096 characters (at char",
         ),
-        ("modifiers: {formula: queue}", "modifiers.target: is required. What it should be: a"),
+        ("modifiers: {formula: queue}", "modifiers.target: is required. Its target: a"),
         ("modifiers: {formula: queue, target: -1}", "must be more than 0"),
         ("fallback: {failureThreshold: 3}", "fallback.replicas: is required."),
         ("fallback: {failureThreshold: -1, replicas: 1}", "must be at least 0"),
         ("fallback: {failureThreshold: 1, replicas: 1, behavior: hold}", 'must be "static", "curr'),
-        (BY_MODIFIERS, "pools[0].fallback: with behavior scalingModifiers needs modifiers"),
+        (BY_MODIFIERS, "pools[0].fallback: needs modifiers for its behavior scalingModifiers"),
         (
             f"modifiers: {{formula: queue, target: 1.5}}, {FALLBACK}",
-            "fallback: needs modifiers with a whole number as their target",
+            "fallback: needs modifiers whose target is a whole number",
         ),
         (
             f"{resource('cpu', 5)}, {FALLBACK}",
-            "fallback: needs a metric other than cpu and memory to stand in for",
+            "fallback: has no effect: there is no metric other than cpu and memory",
         ),
         ("behavior: {scaleUp: {tolerance: -1}}", "tolerance: the number -1 must be at least 0"),
     ],
 )
-def test_what_is_wrong_is_said_where_it_stands(
+def test_each_problem_is_reported_at_its_position(
     complaints: Complain, keys: str, complaint: str
 ) -> None:
     (line,) = complaints(f"{POOL}     {keys}}}\n")

@@ -9,17 +9,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.config.numbers import (
     Cpu,
-    Exact,
+    DecimalReader,
     Memory,
+    MetricQuantity,
     MetricTarget,
-    MetricValue,
-    Quantity,
+    QuantityReader,
     Tolerance,
     Usd,
     Weight,
 )
 
-ANY = Exact(-1000, 10**12)
+ANY = DecimalReader(-1000, 10**12)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ ANY = Exact(-1000, 10**12)
         ("-1.5", "-1.5"),
     ],
 )
-def test_decimals_are_what_is_written(written: object, number: str) -> None:
+def test_a_decimal_is_read_exactly(written: object, number: str) -> None:
     assert ANY(written) == Decimal(number)
 
 
@@ -63,7 +63,7 @@ def test_money_is_neither_negative_nor_absurd(written: object) -> None:
         TypeAdapter[Decimal](Usd).validate_python(written)
 
 
-def test_a_weight_is_more_than_nothing() -> None:
+def test_a_weight_is_more_than_0() -> None:
     assert TypeAdapter[Decimal](Weight).validate_python("0.001") == Decimal("0.001")
     with pytest.raises(ValidationError, match="must be more than 0"):
         TypeAdapter[Decimal](Weight).validate_python(0)
@@ -117,10 +117,10 @@ def test_memory_becomes_bytes(written: object, bytes_: int) -> None:
 )
 def test_what_is_no_memory_is_refused(written: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        Quantity(1, "bytes", '"16Gi"')(written)
+        QuantityReader(1, "bytes", '"16Gi"')(written)
 
 
-def test_a_target_is_in_thousandths_and_never_nothing() -> None:
+def test_a_target_is_in_thousandths_and_more_than_0() -> None:
     target = TypeAdapter[int](MetricTarget)
     assert [target.validate_python(one) for one in ("30", 5, "500m", "2k", 0.25)] == [
         *(30_000, 5_000, 500, 2_000_000, 250),
@@ -129,7 +129,7 @@ def test_a_target_is_in_thousandths_and_never_nothing() -> None:
         target.validate_python("0")
     with pytest.raises(ValidationError, match="a whole number of thousandths"):
         target.validate_python("100u")
-    assert TypeAdapter[int](MetricValue).validate_python(0) == 0
+    assert TypeAdapter[int](MetricQuantity).validate_python(0) == 0
 
 
 @pytest.mark.parametrize(("written", "part"), [(0.1, "0.1"), ("50m", "0.05"), ("100u", "0.0001")])

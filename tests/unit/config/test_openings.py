@@ -1,4 +1,4 @@
-"""What is said of windows when the file is read is what happens when it is run."""
+"""The windows that meet by the check of the file also meet when they are run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_first_minute_in_which_two_windows_meet(
 ) -> None:
     found = first_common(opening(one), opening(other))
     meeting = None if found is None else START + 60.0 * (1440 * found.day + found.minute)
-    # what was opened in the year before runs on into the first days; the cycle wraps it round
+    # a window of the year before may still be open in the first days; the cycle wraps it round
     tried = [START + 60.0 * minute for minute in minutes if minute > 2 * 1440]
     both = [now for now in tried if is_open(one, now) and is_open(other, now)]
     if meeting is None:

@@ -1,4 +1,4 @@
-"""Prices of the maintained table, for models that the fleet file gives none."""
+"""Prices from the maintained table, for models whose price the fleet file leaves out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def prices(fleet: dict[str, Any], dump: Dump, models: dict[str, Any]) -> list[Pr
     return [model.price for model in parse(dump(fleet), "fleet.yaml").fleet.models]
 
 
-def test_a_model_without_a_price_has_the_tables(fleet: dict[str, Any], dump: Dump) -> None:
+def test_a_model_without_a_price_has_the_price_of_the_table(
+    fleet: dict[str, Any], dump: Dump
+) -> None:
     (known, own, unknown) = prices(
         fleet,
         dump,
@@ -54,13 +56,13 @@ def test_the_provider_may_stand_before_the_name() -> None:
     assert table_price("anthropic/") is None
 
 
-def test_of_prices_by_length_the_short_requests_counts() -> None:
+def test_where_long_requests_cost_more_the_price_of_short_ones_counts() -> None:
     price = table_price("claude-sonnet-4-5")
     assert price is not None
     assert (price.input, price.output) == (Decimal(3), Decimal(15))
 
 
-def test_what_is_not_priced_by_the_token_has_no_price() -> None:
+def test_a_model_that_is_not_priced_by_tokens_has_no_price() -> None:
     assert table_price("whisper-1") is None
 
 

@@ -1,4 +1,4 @@
-"""Whatever a fleet file holds, it loads, or every complaint says where it stands."""
+"""Any fleet file either loads or is refused with a position for every problem."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def only_complains(text: str) -> None:
     assert problems
     assert all(1 <= problem.line <= lines and problem.column >= 1 for problem in problems)
     assert all(problem.message and clean(problem, 10_000) == str(problem) for problem in problems)
-    # without a key path: the file as a whole, or what stands at its top
+    # a problem without a key path is of the whole file, or of a key at its top
     assert len(whole_file) == len(problems) or all("key must" in str(one) for one in whole_file)
 
 
@@ -161,7 +161,7 @@ def test_the_undamaged_fleet_loads() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_key_in_every_place_is_answered(key: str) -> None:
+def test_any_key_in_any_place_loads_or_is_complained_about(key: str) -> None:
     some: list[object] = [None, 1, "x", [], {}]
     for value in some:
         only_complains(json.dumps(FLEET | {key: value}, indent=1))

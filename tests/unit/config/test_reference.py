@@ -1,4 +1,4 @@
-"""A file with every section there is becomes exactly these values."""
+"""The reference fleet file, which has every section, loads as exactly these values."""
 
 from __future__ import annotations
 
@@ -189,11 +189,12 @@ def test_the_whole_shape_loads_as_these_values() -> None:
     assert settings.prometheus == PrometheusSettings(url="http://prometheus:9090")
 
 
-def test_the_whole_shape_may_be_run_and_what_is_without_effect_is_said() -> None:
+def test_keys_of_the_reference_without_effect_give_notices() -> None:
     assert [notice.path for notice in load(REFERENCE).notices] == [
         "models.gpt-large.tier",
         "models.gpt-large.limits.burst",
         "tenants.acme.budget.usd_per_workflow",
+        "pools[1].signals.cases",
     ]
 
 

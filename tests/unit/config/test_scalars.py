@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from controller.config.scalars import Duration, LabelSelector, ServerUrl, spell_duration
+from controller.config.scalars import DurationReader, LabelSelector, ServerUrl
+from controller.notation.durations import spell_duration
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from controller.config.scalars import Duration, LabelSelector, ServerUrl, spell_
     ],
 )
 def test_durations_are_seconds_or_gos_spelling(written: object, seconds: float) -> None:
-    assert Duration(0.0, 2_592_000.0)(written) == seconds
+    assert DurationReader(0.0, 2_592_000.0)(written) == seconds
 
 
 @pytest.mark.parametrize(
@@ -38,20 +39,20 @@ def test_durations_are_seconds_or_gos_spelling(written: object, seconds: float) 
 )
 def test_what_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
-        Duration(0.0, 1e9)(written)
+        DurationReader(0.0, 1e9)(written)
 
 
 @pytest.mark.parametrize("written", [-1, "99ms", 301, "1h", 10**17, "9" * 30 + "h"])
 def test_a_duration_has_bounds(written: object) -> None:
     with pytest.raises(ValueError, match=r"must be between 100ms and 5m|is too long a duration"):
-        Duration(0.1, 300.0)(written)
+        DurationReader(0.1, 300.0)(written)
 
 
 @pytest.mark.parametrize(
     ("seconds", "spelled"),
     [(0.0, "0s"), (0.1, "100ms"), (1.0, "1s"), (90.0, "90s"), (900.0, "15m"), (5400.0, "90m")],
 )
-def test_durations_are_spelled_shortly(seconds: float, spelled: str) -> None:
+def test_durations_have_a_short_spelling(seconds: float, spelled: str) -> None:
     assert spell_duration(seconds) == spelled
 
 
@@ -73,7 +74,7 @@ def test_server_addresses(url: str) -> None:
         *("agentdash.dev/managed=true", "team in (a, b),app", "team notin (a,),!x/y , z=1"),
     ],
 )
-def test_label_selectors_are_taken_as_kubernetes_does(selector: str) -> None:
+def test_the_label_selectors_of_kubernetes_are_accepted(selector: str) -> None:
     assert TypeAdapter[str](LabelSelector).validate_python(selector) == selector
 
 

@@ -24,7 +24,7 @@ def sections(section: type[Section] = Section) -> Iterator[type[Section]]:
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:  # noqa: PLR0911 - one for each word
-    """Whether a value fits a schema, for the words that ours uses."""
+    """Whether a value fits a schema; it knows the keywords that our schema uses."""
     if "$ref" in schema:
         return fits(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
     if "anyOf" in schema:
@@ -84,7 +84,7 @@ def test_a_file_with_every_section_fits_the_schema() -> None:
     assert fits(yaml.safe_load(text), SCHEMA)
 
 
-def test_the_schema_refuses_what_a_fleet_file_may_not_say() -> None:
+def test_the_schema_refuses_values_that_the_loader_refuses() -> None:
     wrong_values: list[tuple[str, object]] = [
         *(("cooldown", "1d"), ("slots", 0), ("warm", 2), ("name", "A"), ("rule", "keda")),
         *(("weight", "1/3"), ("profile", "large"), ("metrics", [{"type": "external"}])),
@@ -112,7 +112,7 @@ def test_every_key_has_a_description_and_the_schema_is_json() -> None:
     assert bare == []
 
 
-# without effect so far (see controller/config/pending.py), and rarer forms of metrics
+# keys without effect yet (see controller/config/effects.py), and rarer forms of metrics
 LATER = {
     *("burst", "usd_per_workflow"),
     *("container", "containerResource", "describedObject", "kind", "apiVersion", "object", "pods"),
@@ -126,7 +126,7 @@ def test_the_example_shows_every_key_that_is_acted_on() -> None:
     assert {key for key in keys if not re.search(rf"\b{key}\b", text)} <= LATER
 
 
-def test_the_example_may_be_run_without_a_word(tmp_path: Path) -> None:
+def test_the_example_gives_no_notice(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_bytes(
         importlib.resources.files("agentdash").joinpath("fleet.example.yaml").read_bytes()

@@ -1,4 +1,4 @@
-"""Signals: named values from outside, the metrics and formulas that speak of them."""
+"""Signals: named values from outside, and the metrics and formulas that read them."""
 
 from __future__ import annotations
 
@@ -102,12 +102,15 @@ def test_a_formula_is_compared_per_replica_unless_it_says_otherwise(
     [
         (external("backlg"), '"backlg"; did you mean "backlog"?'),
         (external("latency"), 'no signal is called "latency"; there are: backlog, cases, queue'),
-        (external("backlog", "{}"), "selector: backlog is one number, there is nothing to select"),
+        (
+            external("backlog", "{}"),
+            "selector: backlog is one number, so there is nothing to select",
+        ),
         (external("cases", "{matchLabels: {a: b}}"), "write it under signals.cases.external"),
         ("modifiers: {formula: queue + case, target: 1}", 'is called "case"; did you mean "cases"'),
     ],
 )
-def test_what_a_metric_speaks_of_must_be_there(
+def test_metrics_and_formulas_may_read_only_signals_that_exist(
     complaints: Complain, keys: str, complaint: str
 ) -> None:
     (line,) = complaints(pool(keys))
@@ -139,7 +142,7 @@ def test_a_signal_is_known_in_its_own_pool_only(complaints: Complain) -> None:
         ('"any([queue])"', 27, "any needs a predicate in braces"),
     ],
 )
-def test_a_formula_that_cannot_be_read_is_refused_where_it_stands(
+def test_a_formula_that_cannot_be_read_is_refused_at_its_position(
     complaints: Complain, formula: str, column: int, complaint: str
 ) -> None:
     (line,) = complaints(pool(f"modifiers: {{formula: {formula}, target: 1}}"))
@@ -158,15 +161,15 @@ def test_a_formula_that_cannot_be_read_is_refused_where_it_stands(
         ("{backlog: up}", 'must be a mapping, not "up": write {prometheus: "sum(agent_backlog)"}'),
         ("{backlog: {promql: up}}", "signals.backlog.promql: unknown key"),
         ("{backlog: {prometheus: ' '}}", "must be a query of at most 4096 characters"),
-        ("{backlog: {external: {}}}", "external.name: is required. The metric's name there."),
-        ("{queue: {prometheus: up}}", '"queue" is a name that means something already'),
-        ("{memory: {prometheus: up}}", '"memory" is a name that means something already'),
-        ("{not: {prometheus: up}}", '"not" is a name that means something already'),
+        ("{backlog: {external: {}}}", "external.name: is required. The metric's name in that API."),
+        ("{queue: {prometheus: up}}", '"queue" has a meaning of its own already'),
+        ("{memory: {prometheus: up}}", '"memory" has a meaning of its own already'),
+        ("{not: {prometheus: up}}", '"not" has a meaning of its own already'),
         ("{q-depth: {prometheus: up}}", '"q-depth" must be a name for formulas: at most 63'),
         ("{2nd: {prometheus: up}}", '"2nd" must be a name for formulas: at most 63'),
     ],
 )
-def test_what_is_wrong_with_a_signal_is_said(
+def test_each_problem_of_a_signal_is_reported(
     complaints: Complain, signals: str, complaint: str
 ) -> None:
     head = POOL.splitlines()[:6]
@@ -179,7 +182,7 @@ def test_what_is_wrong_with_a_signal_is_said(
 def test_a_query_needs_a_server_to_ask(complaints: Complain) -> None:
     (line,) = complaints(pool("slots: 1").replace("prometheus: {url: http://prometheus:9090}", ""))
     assert line == (
-        "fleet.yaml:7:26: pools[0].signals.backlog.prometheus: there is no Prometheus to ask: "
+        "fleet.yaml:7:26: pools[0].signals.backlog.prometheus: no Prometheus server is named: "
         "write prometheus: {url: ...}"
     )
 
@@ -194,7 +197,7 @@ def test_a_query_needs_a_server_to_ask(complaints: Complain) -> None:
         ("http://ann:hunter2@h", "holds a user or password: take them out"),
     ],
 )
-def test_the_servers_address_is_checked_and_never_echoed(
+def test_the_servers_address_is_checked_and_never_repeated(
     complaints: Complain, url: str, complaint: str
 ) -> None:
     (line,) = complaints(pool("slots: 1").replace("http://prometheus:9090", f'"{url}"'))

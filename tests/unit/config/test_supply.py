@@ -1,4 +1,4 @@
-"""Tiers, tenants, models and capacity: what they may take, and what is wrong with it."""
+"""Tiers, tenants, models and capacity: their values, and the problems they can have."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_a_tier_may_say_how_many_replicas_blind_pools_are_raised_to(
     assert blind == BlindPolicy(after_s=600.0, replicas=2)
 
 
-def test_hold_is_what_a_blind_pool_does_anyway(fleet: dict[str, Any], dump: Dump) -> None:
+def test_a_blind_pool_holds_by_default(fleet: dict[str, Any], dump: Dump) -> None:
     fleet["tiers"] = {"growth": {"priority": 1, "blind": "hold"}}
     assert fleet_of(fleet, dump).tiers[0].blind is None
 
 
-def test_models_are_called_as_their_providers_call_them(fleet: dict[str, Any], dump: Dump) -> None:
+def test_models_may_have_the_names_of_their_providers(fleet: dict[str, Any], dump: Dump) -> None:
     names = ("gpt-4.1", "anthropic/claude-x", "llama3:70b", "Model_1@2026")
     fleet["models"] = {name: {} for name in names}
     fleet["pools"][0]["model"] = "gpt-4.1"
@@ -112,7 +112,7 @@ def test_models_are_called_as_their_providers_call_them(fleet: dict[str, Any], d
         ("capacity: {node_class: {}}", 'unknown key; did you mean "node_classes"?'),
     ],
 )
-def test_what_is_wrong_is_said_where_it_stands(
+def test_each_problem_is_reported_at_its_position(
     complaints: Complain, text: str, complaint: str
 ) -> None:
     (line,) = complaints(HEAD + text)

@@ -48,12 +48,12 @@ def test_days(written: object, days: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "written", ["", "mon-", "-fri", "mon-fri-sun", "mon;fri", "Mon", "weekend", 1, None, [], [1]]
 )
-def test_what_are_no_days_is_refused(written: object) -> None:
+def test_a_text_that_names_no_days_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="must be days: mon-fri"):
         days_of_week(written)
 
 
-def test_a_long_name_of_a_day_is_told_its_short_one() -> None:
+def test_for_a_long_name_of_a_day_the_short_one_is_offered() -> None:
     with pytest.raises(ValueError, match=r"did you mean tue\?"):
         days_of_week("tues")
 
@@ -98,12 +98,22 @@ def test_a_window_is_kept_as_it_is_written(fleet: dict[str, Any], dump: Dump) ->
         ("{min: 3}", "needs days and from and to: a window is days, from and to, or cron and for"),
         ('{cron: "0 18 * * 5", min: 3}', "6:1: pools[0].schedules[0]: needs for: a window is days"),
         ("{for: 62h, min: 3}", "needs cron: a window is"),
-        ('{cron: "0 18 * * 5", for: 1h, days: mon, min: 3}', "has days and cron and for, days too"),
+        (
+            '{cron: "0 18 * * 5", for: 1h, days: mon, min: 3}',
+            "has days and cron and for; take days",
+        ),
         (
             '{cron: "0 18 * * 8", for: 1h, min: 3}',
-            '6:8: pools[0].schedules[0].cron: "0 18 * * 8" has no day-of-week that can be: 8',
+            '6:8: pools[0].schedules[0].cron: "0 18 * * 8" has an impossible day-of-week: 8',
         ),
-        ('{cron: "0 18 *", for: 1h, min: 3}', '"0 18 *" must be five fields, minute hour'),
+        (
+            f'{{cron: "0 18 * * {"5," * 200}5", for: 1h, min: 3}}',
+            "has 410 characters: 200 are the mo",
+        ),
+        ('{cron: "0 ١٨ * * 5", for: 1h, min: 3}', "holds '١', which no field of cron can have"),
+        ('{cron: "0 1_8 * * 5", for: 1h, min: 3}', "holds '_', which no field of cron can have"),
+        ('{days: mon, from: "٠٨:00", to: "09:00", min: 3}', "must be a time of the day, such as"),
+        ('{cron: "0 18 *", for: 1h, min: 3}', '"0 18 *" must have five fields, minute hour'),
         ("{cron: 5, for: 1h, min: 3}", "6:8: pools[0].schedules[0].cron: must be text, not the n"),
         ('{cron: "0 18 * * 5", for: 0, min: 3}', "6:27: pools[0].schedules[0].for: the number 0 "),
         ('{cron: "0 18 * * 5", for: 745h, min: 3}', '"745h" must be between 1s and 744h'),
@@ -113,7 +123,7 @@ def test_a_window_is_kept_as_it_is_written(fleet: dict[str, Any], dump: Dump) ->
         ("mon-fri", 'must be a mapping, not "mon-fri": write {days: mon-fri, from: "08:00"'),
     ],
 )
-def test_what_is_wrong_with_a_window_is_said(
+def test_each_problem_of_a_window_is_reported(
     complaints: Complain, line: str, complaint: str
 ) -> None:
     (found,) = complaints(windows(line))
@@ -163,7 +173,7 @@ def test_windows_that_contradict_each_other_are_refused(
         '{cron: "0 0 * * 0,6", for: 24h, max: 0}',
     ],
 )
-def test_windows_that_agree_or_never_meet_are_taken(complaints: Complain, other: str) -> None:
+def test_windows_that_agree_or_never_meet_are_accepted(complaints: Complain, other: str) -> None:
     assert complaints(windows(WORK, other)) == []
 
 

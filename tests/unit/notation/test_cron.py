@@ -32,21 +32,24 @@ def fired(expression: str, zone: ZoneInfo, now: str, reach_s: float = 400 * DAY_
 @pytest.mark.parametrize(
     ("expression", "complaint"),
     [
-        ("", "must be five fields, minute hour day-of-month month day-of-week"),
-        ("0 18 * *", "must be five fields"),
-        ("0 0 18 * * 5", "must be five fields"),
-        ("@daily", "must be five fields"),
-        ("0 0 * * ٥", "must be five fields"),
-        ("0 18 * * 5" + " " * 200, "must be five fields"),
-        ("60 18 * * 5", "has no minute that can be: 60"),
-        ("0 25 * * 5", "has no hour that can be: 25"),
-        ("0 0 31 2,4 *", "has no day-of-month that can be: 31"),
-        ("0 0 1 0 *", "has no month that can be: 0"),
-        ("0 0 * * 8", "has no day-of-week that can be: 8"),
-        ("0 0 * * 5-1", "has no day-of-week that can be: 5-1"),
-        ("0 0 * * 1#6", "has no day-of-week that can be: 1#6"),
-        ("*/0 0 * * *", r"has no minute that can be: \*/0"),
-        ("0 0 " + "9" * 190 + " * *", "has no day-of-month that can be: 9+"),
+        ("", "must have five fields, minute hour day-of-month month day-of-week, .* it has 0"),
+        ("0 18 * *", "must have five fields, .*; it has 4"),
+        ("0 0 18 * * 5", "must have five fields, .*; it has 6"),
+        ("@daily", "holds '@', which no field of cron can have"),
+        ("0 0 * * ٥", "holds '٥', which no field of cron can have"),
+        ("1_0 0 * * *", "holds '_', which no field of cron can have"),
+        ("0 0 * * +5", r"holds '\+', which no field of cron can have"),
+        ("0 18 * * 5" + " " * 200, "has 210 characters: 200 are the most it may have"),
+        ("0 18 * *" + " 5" * 200, "has 408 characters: 200 are the most it may have"),
+        ("60 18 * * 5", "has an impossible minute: 60"),
+        ("0 25 * * 5", "has an impossible hour: 25"),
+        ("0 0 31 2,4 *", "has an impossible day-of-month: 31"),
+        ("0 0 1 0 *", "has an impossible month: 0"),
+        ("0 0 * * 8", "has an impossible day-of-week: 8"),
+        ("0 0 * * 5-1", "has an impossible day-of-week: 5-1"),
+        ("0 0 * * 1#6", "has an impossible day-of-week: 1#6"),
+        ("*/0 0 * * *", r"has an impossible minute: \*/0"),
+        ("0 0 " + "9" * 190 + " * *", "has an impossible day-of-month: 9+"),
     ],
 )
 def test_what_is_no_expression_is_refused_by_field(expression: str, complaint: str) -> None:
@@ -72,7 +75,7 @@ def test_what_is_no_expression_is_refused_by_field(expression: str, complaint: s
         ("*/20 8-10 * 6-8 1-5", "2026-11-21T00:00-05:00", "2026-08-31T10:40:00-04:00"),
     ],
 )
-def test_the_latest_moment_it_names(expression: str, now: str, moment: str) -> None:
+def test_the_latest_moment_that_an_expression_names(expression: str, now: str, moment: str) -> None:
     assert fired(expression, NEW_YORK, now) == moment
 
 
@@ -87,14 +90,14 @@ def test_the_latest_moment_it_names(expression: str, now: str, moment: str) -> N
         ("15 * * * *", NEW_YORK, "2026-03-08T03:10-04:00", "2026-03-08T03:00:00-04:00"),
         ("0 2 * * *", LORD_HOWE, "2026-10-04T12:00+11:00", "2026-10-04T02:30:00+11:00"),
         ("0 12 30 12 *", APIA, "2011-12-31T06:00+14:00", "2011-12-31T00:00:00+14:00"),
-        # it shows 01:00 to 02:00 twice on the 1st of November 2026: the first counts
+        # New York shows 01:00 to 02:00 twice on the 1st of November 2026: the first counts
         ("30 1 * * *", NEW_YORK, "2026-11-01T01:29-04:00", "2026-10-31T01:30:00-04:00"),
         ("30 1 * * *", NEW_YORK, "2026-11-01T01:30-04:00", "2026-11-01T01:30:00-04:00"),
         ("30 1 * * *", NEW_YORK, "2026-11-01T01:10-05:00", "2026-11-01T01:30:00-04:00"),
         ("30 1 * * *", NEW_YORK, "2026-11-01T01:45-05:00", "2026-11-01T01:30:00-04:00"),
         ("*/15 1 * * *", NEW_YORK, "2026-11-01T01:10-05:00", "2026-11-01T01:45:00-04:00"),
         ("45 1 * * *", LORD_HOWE, "2026-04-05T01:50+10:30", "2026-04-05T01:45:00+11:00"),
-        # what fires every hour fires in both
+        # an expression that fires every hour fires in both
         ("30 * * * *", NEW_YORK, "2026-11-01T01:10-05:00", "2026-11-01T01:30:00-04:00"),
         ("30 * * * *", NEW_YORK, "2026-11-01T01:45-05:00", "2026-11-01T01:30:00-05:00"),
         ("30 * * * *", NEW_YORK, "2026-11-01T02:10-05:00", "2026-11-01T01:30:00-05:00"),
@@ -107,7 +110,7 @@ def test_days_on_which_the_clock_changes(
     assert fired(expression, zone, now) == moment
 
 
-def test_nothing_older_than_it_may_reach_is_found() -> None:
+def test_moments_older_than_the_reach_are_not_found() -> None:
     assert fired("0 0 29 2 *", NEW_YORK, "2026-11-21T12:00-05:00", 30 * DAY_S) is None
     assert fired("0 18 * * 5", NEW_YORK, "2026-11-21T12:00-05:00", 60.0) is None
     assert fired("0 12 * * 6", NEW_YORK, "2026-11-21T12:00:59-05:00", 60.0) is not None
@@ -129,7 +132,7 @@ zones = st.sampled_from([NEW_YORK, BERLIN, LORD_HOWE, ZoneInfo("UTC"), ZoneInfo(
 def test_it_is_the_latest_of_the_moments_that_the_clock_shows(
     fields: tuple[str, ...], zone: ZoneInfo, minute: int
 ) -> None:
-    """Against the plain way: every minute of two days is asked what the clock shows."""
+    """Compared with a plain search: what the clock shows in every minute of two days."""
     cron, now = read_cron(" ".join(fields)), minute * 60.0
     shown = [_shown(now - 60 * ago, zone) for ago in range(2 * 24 * 60)]
     plain = next(
@@ -158,11 +161,11 @@ def _fires(cron: Cron, local: datetime, before: datetime) -> bool:
         times.append(step)
         step += timedelta(minutes=1)
     return any(
-        cron.names(one.date()) and 60 * one.hour + one.minute in cron.minutes for one in times
+        cron.fires_on(one.date()) and 60 * one.hour + one.minute in cron.minutes for one in times
     )
 
 
-def test_days_are_the_calendars() -> None:
+def test_it_fires_on_the_days_of_the_calendar() -> None:
     cron = read_cron("0 0 29 2 *")
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(3 * 365)]
-    assert [day for day in days if cron.names(day)] == [date(2028, 2, 29)]
+    assert [day for day in days if cron.fires_on(day)] == [date(2028, 2, 29)]

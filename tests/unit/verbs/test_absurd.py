@@ -1,4 +1,4 @@
-"""Whatever an observation claims, the plan, its counterfactuals and its report only answer."""
+"""The plan, its counterfactuals and its report answer any observation; none of them raises."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ from controller.model.scarcity import (
 )
 from controller.planning.counterfactual import counterfactuals
 from support.planning import plan
-from controller.report.plan import decode_report, encode_report, plan_report, pool_report
+from controller.report.plan import encode_report, plan_report, pool_report
+from support.reports import decode_report
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0
@@ -141,7 +142,7 @@ intents = st.builds(
 
 
 @given(first=observations, second=observations, asked=intents)
-def test_nothing_that_can_be_observed_raises(
+def test_the_planner_never_raises_whatever_was_observed(
     first: Observation, second: Observation, asked: Intents
 ) -> None:
     _, memory = plan(first, FLEET, asked, Memory(), NOW)

@@ -1,4 +1,4 @@
-"""Keys without effect are named on standard error, beside an answer that is whole."""
+"""Keys without effect are named on standard error; the answer itself is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODELS = "models: {gpt-large: {tier: premium, limits: {parallel: 4, burst: 8}}}\
 
 
 @pytest.mark.parametrize("verb", [("plan",), ("why", "acme/research")])
-def test_each_key_without_effect_is_a_line_of_its_own(
+def test_each_key_without_effect_has_a_line_of_its_own(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     fleet, ticks = write(tmp_path, tick(pools={"acme/research": pool(NOW, 2, pending=8)}))

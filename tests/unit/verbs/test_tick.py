@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from controller.model.intents import Intents, Pause, Scope
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.model.tick import FAULTS_TOLD, Tick, TickError, decode_tick, encode_tick
+from controller.model.tick import MAX_FAULTS_TOLD, Tick, TickError, decode_tick
+from support.ticks import encode_tick
 
 NOW = 1_700_000_000.0
 RESEARCH = pool_key("acme", "research")
@@ -19,6 +21,9 @@ RESEARCH = pool_key("acme", "research")
 
 def line(**fields: Any) -> bytes:
     return json.dumps({"version": 1, "now": NOW, "observation": {}, **fields}).encode()
+
+
+POOL = 'observation.pools["acme/research"]'
 
 
 def seen(**pool: Any) -> bytes:
@@ -107,7 +112,7 @@ def test_the_error_reads_as_one_line_for_each_fault() -> None:
         b"{} {}",
     ],
 )
-def test_what_is_not_json_is_said_to_be_so(content: bytes) -> None:
+def test_a_line_that_is_not_json_is_refused(content: bytes) -> None:
     [complaint] = complaints(content)
     assert complaint.startswith(("is not JSON", "is nested too deeply"))
 
@@ -123,16 +128,38 @@ def test_a_moment_outside_the_calendar_is_refused(now: float) -> None:
     assert complaints(line(now=now)) == ["now: must be Unix seconds, from 1970 to the year 3000"]
 
 
-@pytest.mark.parametrize("used", ["NaN", "sNaN", "Infinity", "1e999999999", "1e-999999999"])
-def test_an_exact_number_that_is_none_is_refused(used: str) -> None:
+def exact(used: Any) -> bytes:
     usage = {"type": "fresh", "at": NOW, "value": {"used": used}}
-    [complaint] = complaints(line(observation={"tenants": {"acme": {"usage": usage}}}))
+    return line(observation={"tenants": {"acme": {"usage": usage}}})
+
+
+@pytest.mark.parametrize("used", ["1e999999999", "1e-999999999", 1e300, 10**50])
+def test_an_exact_number_with_too_many_digits_is_refused(used: Any) -> None:
     path = "observation.tenants.acme.usage.value.used"
-    assert complaint == f"{path}: must be a number of at most 40 digits"
+    assert complaints(exact(used)) == [f"{path}: must be a number of at most 40 digits"]
+
+
+@pytest.mark.parametrize(
+    "used", ["NaN", "sNaN", "Infinity", "٣٤", "1_000", " 100 ", "+5", ".5", "5.", "0x10"]
+)
+def test_an_exact_number_is_an_ascii_decimal(used: str) -> None:
+    path = "observation.tenants.acme.usage.value.used"
+    assert complaints(exact(used)) == [
+        f'{path}: must be a decimal number, such as 1500 or 0.25, not "{used}"'
+    ]
+    [complaint] = complaints(seen(task_usage={"seconds": used}))
+    assert complaint.startswith(f"{POOL}.task_usage.seconds: must be a decimal number")
+
+
+@pytest.mark.parametrize("used", ["1500", "0.25", "1E+5", "-1", 1500, 0.25])
+def test_an_exact_number_may_be_text_or_a_number(used: Any) -> None:
+    usage = decode_tick(exact(used), 1).observation.tenants["acme"].usage
+    assert isinstance(usage, Fresh)
+    assert usage.value.used == Decimal(str(used))
 
 
 @pytest.mark.parametrize("count", [-1, -(2**63), 2**63, 10**30])
-def test_absurd_counts_are_the_planners_to_judge(count: int) -> None:
+def test_absurd_counts_of_messages_are_left_to_the_planner(count: int) -> None:
     queue = {"type": "fresh", "at": NOW, "value": {"pending": count, "in_flight": 0}}
     tick = decode_tick(seen(queue=queue), 1)
     depth = tick.observation.pools[RESEARCH].queue
@@ -140,7 +167,7 @@ def test_absurd_counts_are_the_planners_to_judge(count: int) -> None:
     assert depth.value.pending == count
 
 
-def test_texts_from_outside_are_harmless_once_they_are_in() -> None:
+def test_texts_from_outside_are_cleaned() -> None:
     queue = {"type": "absent", "why": "refused", "detail": "no \x1b[31m\u202eright"}
     content = line(observation={"pools": {"acme/\x1b]0;x\x07": {"queue": queue}}})
     [(key, pool)] = decode_tick(content, 1).observation.pools.items()
@@ -155,13 +182,71 @@ def test_a_hostile_key_is_harmless_in_the_complaint() -> None:
     assert complaint.isprintable()
 
 
-def test_of_very_many_faults_the_first_are_told_and_the_rest_counted() -> None:
-    pools = {f"acme/{number}": 1 for number in range(FAULTS_TOLD + 5)}
+def test_of_very_many_faults_the_first_are_reported_and_the_rest_counted() -> None:
+    pools = {f"acme/{number}": 1 for number in range(MAX_FAULTS_TOLD + 5)}
     found = complaints(line(observation={"pools": pools}))
-    assert len(found) == FAULTS_TOLD + 1
+    assert len(found) == MAX_FAULTS_TOLD + 1
     assert found[-1] == "and 5 more faults"
 
 
-def test_a_number_that_is_none_never_leaves_as_one() -> None:
+def test_a_tick_without_a_time_is_refused() -> None:
     content = encode_tick(Tick(version=1, now=math.nan, observation=Observation()))
     assert complaints(content) == ["now: must be a number, not null"]
+
+
+def test_a_key_that_stands_twice_is_refused_by_its_name() -> None:
+    """A decoder takes the last of two values and says nothing."""
+    twice = '{"pending": 900, "in_flight": 0, "pending": 0}'
+    queue = f'{{"type": "fresh", "at": 1, "value": {twice}}}'
+    pools = f'{{"acme/research": {{"queue": {queue}}}, "acme/research": {{}}}}'
+    content = f'{{"version": 1, "now": 1, "now": 2, "observation": {{"pools": {pools}}}}}'
+    assert complaints(content.encode()) == [
+        "now: stands here twice: keep one",
+        f"{POOL}.queue.value.pending: stands here twice: keep one",
+        f"{POOL}: stands here twice: keep one",
+    ]
+
+
+def test_a_key_that_stands_twice_is_refused_beside_other_faults() -> None:
+    content = b'{"version": 1, "version": 1, "now": "noon", "observation": {}}'
+    assert complaints(content) == [
+        "version: stands here twice: keep one",
+        'now: must be a number, not "noon"',
+    ]
+
+
+def test_the_same_key_may_stand_in_two_objects() -> None:
+    empty: dict[str, Any] = {"metrics": {}}
+    content = line(observation={"pools": {"acme/a": empty, "acme/b": empty}})
+    assert len(decode_tick(content, 1).observation.pools) == 2
+
+
+def test_two_keys_that_are_alike_once_cleaned_are_refused() -> None:
+    pools: dict[str, Any] = {"acme/a\x01": {}, "acme/a\x02": {}}
+    [complaint] = complaints(line(observation={"pools": pools}))
+    assert "two keys here are alike once their unprintable characters are gone" in complaint
+
+
+@pytest.mark.parametrize("kind", ["pauses", "freezes"])
+def test_a_scope_that_names_a_tenant_and_a_pool_is_refused(kind: str) -> None:
+    both = {"scope": {"tenant": "acme", "pool": "acme/research"}}
+    assert complaints(line(intents={kind: [{"scope": {}}, both]})) == [
+        f"intents.{kind}[1].scope: names a tenant and a pool: take one of them out"
+    ]
+
+
+def test_a_number_out_of_its_types_bounds_is_reported_with_the_bound() -> None:
+    native: dict[str, Any] = {
+        "learned": {"at": -1, "arrivals": 2**70, "completions": 0, "moves": [1.0]},
+        "asked_at": 1e31,
+        "pending": 0,
+        "delivered": 0,
+    }
+    memory = {"pools": {"acme/research": {"since": 1, "native": native}}}
+    path = 'memory.pools["acme/research"].native'
+    assert complaints(line(memory=memory)) == [
+        f"{path}.learned.at: must be a number of at least 0.0, not -1",
+        f"{path}.learned.arrivals: must be a whole number of at most {2**63 - 1}, not {2**70}",
+        f"{path}.learned.moves: must be a list of at least 48 items, not a list of 1",
+        f"{path}.asked_at: must be a number of at most 1e+30, not 1e+31",
+    ]

@@ -40,7 +40,7 @@ def test_the_rules_stand_in_order_with_their_numbers_and_the_counterfactual(
     ]
 
 
-def test_several_pools_are_told_once_each_in_the_order_asked(
+def test_several_pools_are_printed_once_each_in_the_given_order(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     names = ("acme/browser", "acme/research", "acme/browser")

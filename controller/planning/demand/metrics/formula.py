@@ -14,25 +14,26 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.limits import INT64_MAX, MILLI
-from controller.notation.formula_check import (
-    ELEMENT,
+from controller.notation.formula_check import ELEMENT, check
+from controller.notation.formula_functions import (
+    MANY_ARGUMENTS,
+    NUMBER_FUNCTIONS,
     ONLY_LISTS,
-    VARIADIC,
-    check,
+    TRUTH_FUNCTIONS,
 )
 from controller.notation.formula_syntax import (
     LARGEST,
     Binary,
-    Call,
     Conditional,
     FormulaError,
     FormulaFault,
-    Items,
     Literal,
     Name,
-    Node,
     Unary,
 )
+from controller.notation.formula_syntax import Expression as Node
+from controller.notation.formula_syntax import FunctionCall as Call
+from controller.notation.formula_syntax import ListLiteral as Items
 
 _Value: TypeAlias = "float | bool | list[_Value] | None"
 _Scope: TypeAlias = Mapping[str, _Value]
@@ -215,15 +216,15 @@ def _equal(left: _Value, right: _Value) -> bool:
 
 
 def _call(call: Call, scope: _Scope) -> _Value:
-    if call.predicate is not None or call.function in _OF_TRUTHS:
+    if call.predicate is not None or call.function in TRUTH_FUNCTIONS:
         return _over_elements(call, scope)
     numbers = _flat(call, [_eval(argument, scope) for argument in call.arguments])
-    if not numbers and call.function not in _OF_NOTHING:
+    if not numbers and call.function not in ONLY_LISTS:
         raise FormulaError(
             FormulaFault.WRONG_TYPE, call.at, f"{call.function} of nothing has no value"
         )
     try:
-        return _SCALARS[call.function](numbers)
+        return NUMBER_FUNCTIONS[call.function](numbers)
     except (OverflowError, ValueError) as error:
         # int, ceil and their like of a number that is infinite or none
         raise FormulaError(
@@ -236,7 +237,7 @@ def _flat(call: Call, arguments: Sequence[_Value]) -> list[float]:
     numbers: list[float] = []
     for argument, node in zip(arguments, call.arguments, strict=True):
         if isinstance(argument, list):
-            if call.function not in _OF_LISTS:
+            if call.function not in MANY_ARGUMENTS | ONLY_LISTS:
                 raise FormulaError(
                     FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes no list"
                 )
@@ -272,7 +273,7 @@ def _over_elements(call: Call, scope: _Scope) -> _Value:
     truths = [_truth(answer, predicate) for answer in answers]
     if call.function == "filter":
         return [item for item, kept in zip(items, truths, strict=True) if kept]
-    return _OF_TRUTHS[call.function](truths)
+    return TRUTH_FUNCTIONS[call.function](truths)
 
 
 def _number(value: _Value, node: Node) -> float:
@@ -301,41 +302,3 @@ def _kind(value: _Value) -> str:
             return "a list"
         case _:
             return "a number"
-
-
-def _rounded(number: float) -> float:
-    """To the nearest integer, half away from zero."""
-    whole = math.floor(abs(number))
-    return math.copysign(whole + (abs(number) - whole >= 0.5), number)
-
-
-def _median(numbers: Sequence[float]) -> float:
-    ordered, half = sorted(numbers), len(numbers) // 2
-    if len(ordered) % 2:
-        return float(ordered[half])
-    return (ordered[half - 1] + ordered[half]) / 2
-
-
-_SCALARS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
-    "abs": lambda numbers: abs(numbers[0]),
-    "ceil": lambda numbers: float(math.ceil(numbers[0])),
-    "floor": lambda numbers: float(math.floor(numbers[0])),
-    "round": lambda numbers: _rounded(numbers[0]),
-    "int": lambda numbers: int(numbers[0]),
-    "float": lambda numbers: float(numbers[0]),
-    "max": max,
-    "min": min,
-    "mean": lambda numbers: sum(numbers) / len(numbers),
-    "median": _median,
-    "sum": sum,
-    "len": len,
-}
-_OF_LISTS: Final = VARIADIC | ONLY_LISTS
-_OF_NOTHING: Final = ONLY_LISTS
-_OF_TRUTHS: Final[Mapping[str, Callable[[Sequence[bool]], _Value]]] = {
-    "count": sum,
-    "all": all,
-    "any": any,
-    "none": lambda truths: not any(truths),
-    "one": lambda truths: sum(truths) == 1,
-}

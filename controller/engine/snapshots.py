@@ -1,12 +1,15 @@
-"""Step 5 of a tick: the snapshot, built from what was seen, decided and written last."""
+"""Step 5 of a tick: the snapshot, built from what was seen, decided and written last.
+
+Only the views of pools that changed are built again; the others are the same objects as before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from controller.engine.actuate import Write
-from controller.engine.decision_findings import decision_findings
-from controller.engine.findings import Found, findings
+from controller.engine.decision_findings import decision_findings, needs_attention
+from controller.engine.findings import Found, findings, pool_findings
 from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.model_findings import model_findings
 from controller.engine.record import Recorder
@@ -27,8 +30,10 @@ from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
 from controller.planning.share.spending import cost_terms_of
 
+_UNSEEN = PoolObservation()
 
-class Scene:
+
+class SnapshotBuilder:
     """Remembers each pool's latest view and numbers the snapshots of this process."""
 
     def __init__(
@@ -53,13 +58,22 @@ class Scene:
         self._role = role
         self._interval_s = interval_s
         self._epoch = epoch
-        self._notices = notices
+        self._file_findings = tuple(file_findings(notices))
         self._sequence = 0
+        self._pools = {pool.key: pool for pool in fleet.pools}
         self._seen: dict[PoolKey, PoolObservation] = {}
-        self._tenants: dict[str, TenantObservation] = {}
+        self._decisions: dict[PoolKey, Decision] = {}
+        self._outcomes: dict[PoolKey, Outcome] = {}
+        self._changed: set[PoolKey] = set(self._pools)
+        self._views: dict[PoolKey, PoolView] = {}
+        self._shown: tuple[PoolView, ...] = ()
+        self._of_pools: dict[PoolKey, tuple[Found, ...]] = {}
+        self._attention: dict[PoolKey, Decision] = {}
+        self._unmeasured: frozenset[PoolKey] | None = None
+        self._of_models: tuple[Found, ...] = ()
+        self._tenants: Mapping[str, TenantObservation] = {}
         self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
         self._refused = RefusedEvents()
-        self._outcomes: dict[PoolKey, Outcome] = {}
         self._findings: tuple[Finding, ...] = ()
         self._ticks = 0
         self._late = 0
@@ -67,9 +81,20 @@ class Scene:
 
     def saw(self, observation: Observation) -> None:
         """Take a tick's view."""
-        self._seen.update(observation.pools)
+        seen = self._seen
+        changed = {
+            key: each for key, each in observation.pools.items() if seen.get(key) is not each
+        }
+        if changed:
+            seen.update(changed)
+            self._changed.update(changed)
         self._tenants, self._capacity = observation.tenants, observation.capacity
         self._refused = observation.refused_events
+
+    def decided(self, decisions: Mapping[PoolKey, Decision]) -> None:
+        """Take the decisions that were made again."""
+        self._decisions.update(decisions)
+        self._changed.update(decisions)
 
     def ticked(self, took_s: float) -> None:
         """The whole fleet was passed over, asking included, in so many seconds."""
@@ -79,6 +104,7 @@ class Scene:
     def written(self, write: Write) -> None:
         """Take a write's outcome."""
         self._outcomes[write.decision.pool] = write.outcome
+        self._changed.add(write.decision.pool)
 
     def count_late(self, slots: int) -> None:
         """So many slots were skipped because a tick took too long."""
@@ -87,7 +113,6 @@ class Scene:
     def snapshot(
         self,
         *,
-        decisions: Mapping[PoolKey, Decision],
         links: Sequence[Link],
         recorder: Recorder,
         notices: Iterable[Found],
@@ -96,19 +121,19 @@ class Scene:
     ) -> Snapshot:
         """The next snapshot."""
         self._sequence += 1
-        pools = tuple(self._view(pool, decisions.get(pool.key)) for pool in self._fleet.pools)
+        self._renew_views()
         self._findings = findings(
-            pools,
             links,
             self._tenants,
             self._capacity,
             notices=(
                 *notices,
                 *usage_findings(self._tenants, self._refused),
-                *file_findings(self._notices),
-                *cost_findings(self._costs, decisions),
-                *model_findings(self._fleet, self._seen),
-                *decision_findings(decisions.values(), now),
+                *self._file_findings,
+                *cost_findings(self._costs, self._decisions),
+                *self._of_models,
+                *decision_findings(self._attention.values(), now),
+                *(found for each in self._of_pools.values() for found in each),
             ),
             known=self._findings,
             now=now,
@@ -122,7 +147,7 @@ class Scene:
             context=self._context,
             role=self._role,
             links=tuple(links),
-            pools=pools,
+            pools=self._shown,
             events=recorder.events(),
             findings=self._findings,
             loop=LoopStats(
@@ -136,7 +161,31 @@ class Scene:
             ),
         )
 
-    def _view(self, pool: Pool, decision: Decision | None) -> PoolView:
+    def _renew_views(self) -> None:
+        """Build the views of the pools that changed, and what deserves attention of them."""
+        if not self._changed:
+            return
+        for key in self._changed:
+            pool = self._pools.get(key)
+            if pool is None:
+                continue
+            view = self._views[key] = self._view(pool)
+            self._of_pools.pop(key, None)
+            if found := tuple(pool_findings(view)):
+                self._of_pools[key] = found
+            self._attention.pop(key, None)
+            if view.decision is not None and needs_attention(view.decision):
+                self._attention[key] = view.decision
+        self._changed.clear()
+        self._shown = tuple(self._views[pool.key] for pool in self._fleet.pools)
+        unmeasured = frozenset(
+            key for key, view in self._views.items() if view.observation.task_usage is None
+        )
+        if unmeasured != self._unmeasured:
+            self._unmeasured = unmeasured
+            self._of_models = tuple(model_findings(self._fleet, self._seen))
+
+    def _view(self, pool: Pool) -> PoolView:
         return PoolView(
             key=pool.key,
             tenant=pool.tenant,
@@ -149,7 +198,7 @@ class Scene:
             target_per_replica=pool.target,
             min=pool.min,
             max=pool.max,
-            observation=self._seen.get(pool.key, PoolObservation()),
-            decision=decision,
+            observation=self._seen.get(pool.key, _UNSEEN),
+            decision=self._decisions.get(pool.key),
             outcome=self._outcomes.get(pool.key),
         )

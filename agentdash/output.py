@@ -1,0 +1,92 @@
+"""What the command line writes: results on standard output, messages on standard error.
+
+OutputError        standard output cannot be written
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from controller.model.text import clean
+
+
+class OutputError(Exception):
+    """Standard output cannot be written; the text says why."""
+
+
+def tell(text: str) -> None:
+    """Write a text and a line break to standard output, at once. Raises OutputError.
+
+    If the reader has closed the pipe, as `head` does, the process ends by SIGPIPE without a word,
+    as other filters do.
+    """
+    stream = sys.stdout
+    if stream is None:
+        raise OutputError("standard output cannot be written: it is closed")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for an arrow
+    try:
+        with by_default(signal.SIGPIPE):
+            _write(stream, text)
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed by this process
+        raise OutputError(f"standard output cannot be written: {_reason(error)}") from error
+
+
+def complain(text: str) -> None:
+    """Write a text and a line break to standard error.
+
+    Where standard error is closed or cannot be written, nothing is left to say it with: the exit
+    code alone tells then.
+    """
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        _write(stream, text)
+    except (OSError, ValueError):
+        return
+
+
+def note(text: str) -> None:
+    """Write a message of agentdash's own to standard error."""
+    complain(f"agentdash: {text}")
+
+
+@contextmanager
+def by_default(number: signal.Signals) -> Iterator[None]:
+    """While the block runs, this signal does what it does to a process that does not handle it."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except OSError:
+        _divert(stream)
+        raise
+
+
+def _divert(stream: TextIO) -> None:
+    """Send what the stream still holds to the null device: at its exit Python flushes the stream
+    again, and would print a traceback of its own.
+    """
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, stream.fileno())
+    finally:
+        os.close(nothing)
+
+
+def _reason(error: Exception) -> str:
+    return clean(error.strerror or error if isinstance(error, OSError) else error)

@@ -1,0 +1,69 @@
+"""Kubernetes quantities, read exactly: "250m" is a quarter, "512Mi" is a number of bytes.
+
+Source: apimachinery, pkg/api/resource/quantity.go. Digits are ASCII and their number is bounded, so
+that no text can make the arithmetic slow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+from controller.model.limits import INT64_MAX
+from controller.model.text import clean
+
+QUANTITY_PATTERN: Final = (
+    r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})"
+    r"([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?"
+)
+"""A quantity, as a regular expression that JSON Schema understands too."""
+
+_QUANTITY: Final = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}))"
+    r"(?:(?P<exponent>[eE][+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?"
+)
+_SUFFIXES: Final = {
+    **{letter: Fraction(1, 1000**power) for power, letter in enumerate("mun", start=1)},
+    **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
+    **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
+}
+_ECHO_LENGTH: Final = 40
+
+
+class QuantityError(ValueError):
+    """A text that is no quantity, or an amount that Kubernetes cannot hold."""
+
+
+@lru_cache(maxsize=1024, typed=True)
+def exact_quantity(written: str | float) -> Fraction:
+    """The exact value of a quantity, which may be negative. Raises QuantityError."""
+    found = _QUANTITY.fullmatch(str(written))
+    if found is None:
+        raise QuantityError(f"{clean(written, _ECHO_LENGTH)!r} is no quantity")
+    value = Fraction(found["number"] + (found["exponent"] or ""))
+    return value * _SUFFIXES[found["suffix"]] if found["suffix"] else value
+
+
+def exact_amount(written: str | float) -> Fraction:
+    """The exact value of a quantity that counts something: from 0 to INT64_MAX whole units, the
+    most that resource.Quantity keeps. Raises QuantityError.
+    """
+    value = exact_quantity(written)
+    if not 0 <= value <= INT64_MAX:
+        raise QuantityError(f"{clean(written, _ECHO_LENGTH)!r} is no amount that can be")
+    return value
+
+
+def rounded_down(value: Fraction, per_one: int = 1) -> int:
+    """Whole units, of which `per_one` make 1, where a part of a unit is of no use: room."""
+    return math.floor(value * per_one)
+
+
+def rounded_up(value: Fraction, per_one: int = 1) -> int:
+    """Whole units, of which `per_one` make 1, where a part of a unit takes a whole one: requests
+    and metrics (Quantity.Value and MilliValue round up).
+    """
+    return math.ceil(value * per_one)

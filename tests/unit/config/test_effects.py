@@ -1,0 +1,247 @@
+"""Keys without effect: refused where they can have none, else named by a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controller.config import load, parse
+
+Complain = Callable[[str], list[str]]
+
+FLEET = """\
+version: 1
+nats: {servers: [nats://h]}
+%s
+tenants: {acme: {tier: growth%s}}
+pools:
+  - {name: a, tenant: acme, queue: {stream: T, consumer: c}, replicas: {max: 5}%s}
+"""
+CPU = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 75}}}"
+QUEUE = "{type: External, external: {metric: {name: queue}, target: {type: Value, value: 5}}}"
+PODS = f"metrics: [{CPU}]"
+SIGNAL = ", signals: {cases: {external: {name: active}}}"
+CASES = QUEUE.replace("queue", "cases")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "fleet.yaml"
+
+
+def notices(path: Path) -> list[str]:
+    return [str(each).removeprefix(f"{path}:") for each in load(path).notices]
+
+
+@pytest.mark.parametrize(
+    ("top", "tenant", "pool", "notice"),
+    [
+        (
+            "models: {m: {tier: nano}}",
+            "",
+            "",
+            "3:14: models.m.tier is read by workers' routers; nothing acts on it yet",
+        ),
+        (
+            "models: {m: {limits: {burst: 2}}}",
+            "",
+            "",
+            "3:23: models.m.limits.burst is read by workers; nothing acts on it yet",
+        ),
+        (
+            "",
+            ", budget: {usd_per_workflow: 1}",
+            "",
+            "4:41: tenants.acme.budget.usd_per_workflow is read by workers; nothing acts on it yet",
+        ),
+    ],
+)
+def test_a_key_that_only_workers_read_gives_a_notice(
+    path: Path, top: str, tenant: str, pool: str, notice: str
+) -> None:
+    path.write_text(FLEET % (top, tenant, pool), "utf-8")
+    assert notices(path) == [notice]
+    assert parse(path.read_text("utf-8"), "fleet.yaml").notices == ()
+
+
+@pytest.mark.parametrize(
+    ("top", "tenant", "pool"),
+    [
+        (
+            "capacity: {replicas: 9}",
+            ", quota: {replicas: 3}, budget: {usd_per_hour: 5, tokens_per_day: 5}",
+            "",
+        ),
+        ("", ", budget: {usd_alert: 5}", ", warm: {replicas: 1}, native: {setting: calm}"),
+        ("", "", f", metrics: [{QUEUE}, {CPU}]"),
+        ("", "", f"{SIGNAL}, metrics: [{CASES}]"),
+        ("", "", f", metrics: [{QUEUE}], modifiers: {{formula: queue / 2, target: 5}}"),
+        ("", "", ', schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]'),
+        ("tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}", "", ""),
+        ("capacity: {node_classes: {spot: {nodes: {max: 9}}}}", "", ", nodes: [spot]"),
+    ],
+)
+def test_keys_with_an_effect_give_no_notice(path: Path, top: str, tenant: str, pool: str) -> None:
+    path.write_text(FLEET % (top, tenant, pool), "utf-8")
+    assert notices(path) == []
+
+
+NO_PRICE = "models.m has no price here or in the maintained table: its cost ceiling does not apply"
+
+
+@pytest.mark.parametrize(
+    ("capacity", "tenant"),
+    [
+        ("capacity: {usd_per_hour: 5}", ""),
+        ("", ", budget: {usd_per_hour: 5}"),
+        ("", ", budget: {usd_alert: 5}"),
+    ],
+)
+def test_a_model_without_a_price_gives_a_notice_if_there_is_a_limit_in_usd(
+    path: Path, capacity: str, tenant: str
+) -> None:
+    top = f"models: {{m: {{}}, n: {{price: {{input: 1, output: 1}}}}}}\n{capacity}"
+    path.write_text(FLEET % (top, tenant, ""), "utf-8")
+    assert notices(path) == [f"3:10: {NO_PRICE}"]
+
+
+def test_without_a_limit_in_usd_a_missing_price_gives_no_notice(path: Path) -> None:
+    path.write_text(FLEET % ("models: {m: {}}", "", ""), "utf-8")
+    assert notices(path) == []
+
+
+LIMITS = "models: {m: {limits: {parallel: 1}}, n: {limits: {parallel: 1}}}"
+UNMEASURED = "until its tasks are measured: write usage to say what a task uses"
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        (", model: m", f"3:14: models.m.limits have no effect on acme/a {UNMEASURED}"),
+        (", model: m, usage: {calls: 2}", None),
+    ],
+)
+def test_limits_of_a_model_need_to_know_what_a_task_uses(
+    path: Path, pool: str, expected: str | None
+) -> None:
+    """It may be measured later, so the limits are no mistake."""
+    path.write_text(FLEET % (LIMITS, "", pool), "utf-8")
+    unused = "3:42: models.n.limits have no effect: no pool uses this model"
+    assert notices(path) == [each for each in (expected, unused) if each is not None]
+
+
+def test_limits_hold_the_pools_whose_usage_is_known(path: Path) -> None:
+    second = (
+        "  - {name: b, tenant: acme, queue: {stream: T, consumer: d}, replicas: {max: 5}, "
+        "model: m, usage: {calls: 2}}\n"
+    )
+    top = "models: {m: {limits: {parallel: 1}}}"
+    path.write_text(FLEET % (top, "", ", model: m") + second, "utf-8")
+    assert notices(path) == []
+
+
+def test_a_signal_that_nothing_reads_is_named(path: Path) -> None:
+    path.write_text(FLEET % ("", "", f"{SIGNAL}, metrics: [{QUEUE}]"), "utf-8")
+    [only] = notices(path)
+    assert only.endswith(
+        "pools[0].signals.cases is read by no metric and no formula of this pool: it has no effect"
+    )
+
+
+@pytest.mark.parametrize(
+    "reader", [f", metrics: [{CASES}]", ", modifiers: {formula: queue + cases, target: 5}"]
+)
+def test_a_signal_that_a_metric_or_a_formula_reads_passes(path: Path, reader: str) -> None:
+    path.write_text(FLEET % ("", "", SIGNAL + reader), "utf-8")
+    assert notices(path) == []
+
+
+def formula(text: str) -> str:
+    """A pool's metric of the signal `cases`, and a formula."""
+    return f"metrics: [{CASES}], modifiers: {{formula: {text}, target: 5}}"
+
+
+BY_HPA = ", rule: hpa"
+NO_NATIVE = "native: has no effect under rule hpa: take it out, or write rule: native"
+NO_ACTIVATION = "activation: has no effect: the queue is no metric of this pool; take it out"
+
+
+@pytest.mark.parametrize(
+    ("pool", "complaint"),
+    [
+        (f"{BY_HPA}, native: {{setting: calm}}", NO_NATIVE),
+        (f"{BY_HPA}, native: {{}}", NO_NATIVE),
+        (f"{BY_HPA}, activation: 5, metrics: [{CPU}]", NO_ACTIVATION),
+        (f"{BY_HPA}, activation: 5{SIGNAL}, metrics: [{CASES}]", NO_ACTIVATION),
+        (f"{BY_HPA}, activation: 5{SIGNAL}, {formula('cases / 2')}", NO_ACTIVATION),
+    ],
+)
+def test_a_key_that_can_have_no_effect_is_refused(
+    complaints: Complain, pool: str, complaint: str
+) -> None:
+    [line] = complaints(FLEET % ("", "", pool))
+    assert line.startswith("fleet.yaml:6:")
+    assert line.endswith(f"pools[0].{complaint}")
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        ", native: {setting: calm}, activation: 5",
+        f", activation: 5, metrics: [{CPU}]",
+        f"{BY_HPA}, native: null",
+        f"{BY_HPA}, activation: 5",
+        f"{BY_HPA}, activation: 5, metrics: [{CPU}, {QUEUE}]",
+        f"{BY_HPA}, activation: 0, metrics: [{CPU}]",
+        f"{BY_HPA}, activation: 5{SIGNAL}, {formula('cases + queue')}",
+    ],
+)
+def test_a_key_that_has_an_effect_passes(complaints: Complain, pool: str) -> None:
+    assert complaints(FLEET % ("", "", pool)) == []
+
+
+NUMBERS = ["٣٤", "３", "1_000", '" 100 "', '"100"', "0x10", "0o17", '"1,5"']
+
+
+@pytest.mark.parametrize("written", NUMBERS)
+@pytest.mark.parametrize(
+    "key", ["slots", "target", "activation", "replicas: {min", "usage: {calls", "warm: {replicas"]
+)
+def test_a_whole_number_is_ascii_digits(complaints: Complain, key: str, written: str) -> None:
+    rest = ", max: 9}" if "min" in key else "}" if "{" in key else ""
+    text = FLEET.replace(", replicas: {max: 5}", "") if "min" in key else FLEET
+    lines = complaints(text % ("", "", f", {key}: {written}{rest}"))
+    assert len(lines) == 1
+    assert "must be a whole number, not" in lines[0]
+
+
+@pytest.mark.parametrize("written", ["٣٤", "1_000", '" 100 "', "100 m", '"1 h"', '"٣m"', "1_0m"])
+@pytest.mark.parametrize(
+    ("key", "complaint"),
+    [
+        ("weight", "must be a number, such as"),
+        ("cooldown", "must be a duration"),
+        ("modifiers: {formula: queue, target", "must be a quantity"),
+        ("native: {keep_wait_cost: 9, start_wait_cost", "must be a number, such as"),
+    ],
+)
+def test_exact_numbers_durations_and_quantities_are_ascii_digits(
+    complaints: Complain, key: str, complaint: str, written: str
+) -> None:
+    rest = "}" if "{" in key else ""
+    [line] = complaints(FLEET % ("", "", f", {key}: {written}{rest}"))
+    assert complaint in line
+
+
+@pytest.mark.parametrize("formula", ["queue / 1_000", "queue + ٣", "queue * 2_0.5"])
+def test_a_formulas_numbers_are_ascii_digits(complaints: Complain, formula: str) -> None:
+    [line] = complaints(FLEET % ("", "", f", modifiers: {{formula: {formula}, target: 5}}"))
+    assert "cannot be read" in line
+
+
+@pytest.mark.parametrize("percent", ["75%", "٧٥", "7_5", '" 75 "'])
+def test_a_percentage_is_ascii_digits(complaints: Complain, percent: str) -> None:
+    [line] = complaints(FLEET % ("", "", f", {PODS.replace('75', percent)}"))
+    assert "averageUtilization: must be a whole number, not" in line
