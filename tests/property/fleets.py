@@ -289,7 +289,7 @@ def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
         st.just(Scope()),
     )
     pins = st.builds(Pin, pool=st.sampled_from(keys), replicas=st.integers(0, 4), until=untils)
-    pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(0, 3)), until=untils)
+    pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(-1, 8)), until=untils)
     freezes = st.builds(Freeze, scope=scopes, until=untils)
     return Intents(
         pins=tuple(draw(st.lists(pins, max_size=2, unique_by=lambda pin: pin.pool))),

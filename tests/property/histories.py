@@ -45,7 +45,7 @@ from controller.planning.planner import Planned
 from controller.planning.planner import plan as plan_terms
 from controller.planning.remember.asks import without_writes
 from property.clusters import PLAIN, Sight, halted_sights, sights
-from property.fleets import CPU, LAG, UNREAD, few_limits, limits, maybe, rooms, usages
+from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
 from property.queues import Counted, Load, loads
 from property.worlds import START
 
@@ -77,13 +77,14 @@ class Blind(NamedTuple):
 
 class Looks(NamedTuple):
     """What else is seen of a pool: annotations, pods that leave, how old its pods are, how many of
-    the new ones are stuck, and what its tasks take.
+    them are stuck, what its tasks take and what its pods request.
     """
 
     pool: int
     sight: Sight
     stuck: int
     pod_age_s: float
+    requests: Resources
 
 
 class ByHand(NamedTuple):
@@ -179,6 +180,7 @@ class _Face:
         self.size, self.generation = size, 1
         self.load, self.counted = Load(0, 0, 0), Counted()
         self.sight, self.stuck, self.pod_age_s = PLAIN, 0, 900.0
+        self.requests = Resources()
         self.blind: dict[str, tuple[bool, float]] = {}
         self.woken_at: float | None = None
 
@@ -290,7 +292,7 @@ class Fleeting:
                 face.blind = dict.fromkeys(change.sources, (change.stale, self.now))
             case Looks():
                 face.sight, face.stuck = change.sight, change.stuck
-                face.pod_age_s = change.pod_age_s
+                face.pod_age_s, face.requests = change.pod_age_s, change.requests
             case ByHand():
                 self._set(pool, change.size, change.writes)
             case Writing(most=None):
@@ -362,6 +364,7 @@ class Fleeting:
             generation=face.generation,
             resource_version=str(face.generation),
             annotations=dict(face.sight.annotations),
+            requests=face.requests,
         )
         share: dict[str, int | None] = {"agent": 1000 * face.load.lag // max(face.size, 1)}
         uses = PodUsages(
@@ -432,6 +435,7 @@ changes = st.one_of(
         sight=st.one_of(sights, halted_sights),
         stuck=st.sampled_from([0, 0, 1]),
         pod_age_s=st.sampled_from([0.0, 3.0, 50.0, 280.0, 900.0]),
+        requests=st.one_of(st.just(Resources()), requests, st.just(Resources(cpu_milli=2**63))),
     ),
     st.builds(
         ByHand,
@@ -462,33 +466,32 @@ changes = st.one_of(
     st.builds(Recall, how=st.sampled_from(["decoded", "decoded", "lost", "follower"])),
 )
 few_changes = st.lists(changes, max_size=3).map(tuple)
-whole_ticks = st.builds(
-    Tick,
-    wait=waits,
-    changes=few_changes,
-    times=st.sampled_from([1, 1, 2, 4]),
-    stranger=st.sampled_from([False] * 7 + [True]),
-    step_s=st.sampled_from([0.0] * 12 + [-90.0, 45.5]),
-    obeyed=st.sampled_from([True, True, True, False]),
-    drops=st.sampled_from([False] * 7 + [True]),
-)
-partial_ticks = st.builds(
-    Tick,
-    wait=waits,
-    changes=few_changes,
-    only=st.frozensets(numbers, max_size=3),
-    stranger=st.sampled_from([False, False, True]),
-    obeyed=st.booleans(),
-)
-unseeing_ticks = st.builds(
-    Tick,
-    wait=waits,
-    changes=few_changes,
-    times=st.sampled_from([1, 2]),
-    unseen=numbers,
-    stranger=st.booleans(),
+
+
+def ticks(
+    *,
+    only: st.SearchStrategy[frozenset[int]] | None = None,
+    unseen: st.SearchStrategy[int] | None = None,
+) -> st.SearchStrategy[Tick]:
+    """Ticks with the whole fleet, with a part of it, or without one of its pools."""
+    is_scoped = only is not None or unseen is not None
+    return st.builds(
+        Tick,
+        wait=waits,
+        changes=few_changes,
+        times=st.sampled_from([1, 1, 2, 4]),
+        only=st.none() if only is None else only,
+        unseen=st.none() if unseen is None else unseen,
+        stranger=st.sampled_from([False] * (1 if is_scoped else 7) + [True]),
+        step_s=st.sampled_from([0.0] * 12 + [-90.0, 45.5]),
+        obeyed=st.sampled_from([True, True, True, False]),
+        drops=st.sampled_from([False] * 7 + [True]),
+    )
+
+
+whole_ticks = ticks()
+scoped_ticks = st.one_of(
+    ticks(), ticks(), ticks(only=st.frozensets(numbers, max_size=3)), ticks(unseen=numbers)
 )
 histories = st.lists(whole_ticks, min_size=2, max_size=12)
-scoped_histories = st.lists(
-    st.one_of(whole_ticks, whole_ticks, partial_ticks, unseeing_ticks), min_size=2, max_size=12
-)
+scoped_histories = st.lists(scoped_ticks, min_size=2, max_size=12)

@@ -53,6 +53,9 @@ def timely_fleets(draw: st.DrawFn, *, scarce: bool = True) -> Fleet:
     tenants = tuple(
         reduce(_with, draw(st.lists(of_tenant, max_size=2)), one) for one in fleet.tenants
     )
+    if scarce and (places := draw(maybe(st.integers(0, 14)))) is not None:
+        resources = replace(fleet.capacity.resources, replicas=places)
+        fleet = replace(fleet, capacity=replace(fleet.capacity, resources=resources))
     if scarce and (alert := draw(maybe(st.just(Decimal(1))))) is not None:
         tenants = tuple(
             replace(one, budget=replace(one.budget, usd_alert=alert)) for one in tenants
@@ -89,7 +92,10 @@ def assert_same(keeping: Planned, anew: Planned) -> None:
 
 
 def live(history: Fleeting, ticks: list[Tick]) -> None:
-    """Plan every tick twice, with what was kept and without, and go on with the first."""
+    """Plan every tick twice, with what was kept and without, and go on with the first. A reader of
+    `changed` alone knows every decision.
+    """
+    known: dict[PoolKey, Decision] = {}
     for tick in ticks:
         step_s = tick.step_s
         for change in tick.changes:
@@ -105,14 +111,23 @@ def live(history: Fleeting, ticks: list[Tick]) -> None:
             kept = history.kept
             if is_whole or kept is None or is_plenty(history, keeping):
                 assert_same(keeping, anew)
+            if not has_alerts(history):
+                assert keeping.plan.decisions.keys() == anew.plan.decisions.keys()
+            known.update(keeping.changed)
+            told = {key: known.get(key) for key in keeping.plan.decisions}
+            assert told == keeping.plan.decisions
             history.go_on(keeping, obeyed=tick.obeyed)
 
 
 def is_plenty(history: Fleeting, planned: Planned) -> bool:
     """Whether nothing is shared: then a part of the fleet is planned as in the whole."""
     kept = planned.kept
-    has_alert = any(one.budget.usd_alert is not None for one in history.fleet.tenants)
-    return kept is not None and not kept.scarcity.rows and not has_alert
+    return kept is not None and not kept.scarcity.rows and not has_alerts(history)
+
+
+def has_alerts(history: Fleeting) -> bool:
+    """Whether what one pool costs may add a reason to others."""
+    return any(one.budget.usd_alert is not None for one in history.fleet.tenants)
 
 
 fleeting_worlds = st.builds(

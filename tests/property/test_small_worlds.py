@@ -22,9 +22,9 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, PoolObservation
 from controller.model.scarcity import Capacity, Resources
-from support.planning import plan
 from property.fleets import TIERS
 from property.worlds import START, healthy
+from support.planning import plan
 
 MOST = 4
 AT_ONCE = Behavior(
