@@ -40,6 +40,8 @@ def moves_of(begun: Begun, targets: Targets) -> Moves:
         for number, result in enumerate(kept.results):
             if result is not None and result.alone is not None and result.target is not None:
                 standing[number] = _standing(result.alone, result.target.replicas)
+            elif result is not None and (current := result.decision.current) is not None:
+                standing[number] = Standing(current, current, 0)
     if changes.has_unseen:
         standing.update((number, None) for number, each in enumerate(changes.seen) if each is None)
     for number, target in targets.targets.items():
