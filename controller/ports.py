@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol, TypeAlias
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.kept import Remembered, Standing
 from controller.model.memory import Memory
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.observation import (
@@ -27,6 +26,7 @@ from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, Snapshot
+from controller.model.stored import SavedMemory, StoredIntents
 
 
 class Clock(Protocol):
@@ -49,7 +49,9 @@ class QueueSource(Protocol):
     """Where a queue's depth comes from."""
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
-        """A reading for each pool asked about; failures are readings too, nothing is raised."""
+        """A reading for each pool asked about. Failures are readings too; nothing is raised. While
+        a queue's numbers stay the same, its readings hold the same QueueDepth object.
+        """
         ...
 
 
@@ -97,7 +99,7 @@ class WakeSource(Protocol):
     """Notices the first message for pools at zero."""
 
     async def watch(self, pools: Collection[Pool]) -> bool:
-        """Watch exactly these pools; True if a watch was added, so a new LIST should follow."""
+        """Watch exactly these pools. True if one is newly watched: read its queue again then."""
         ...
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
@@ -109,88 +111,23 @@ class WakeSource(Protocol):
         ...
 
 
-class NatsError(Exception):
-    """A request that brought no answer; the message says why, in words that may be shown.
-
-    NatsError
-    ├── NatsDisconnectedError  there is no connection; raised at once, nothing was sent
-    ├── NatsTimeoutError       sent, and nothing came back in time
-    ├── NatsRefusedError       our user may not do this
-    └── NatsNoRespondersError  nobody listens on this subject: JetStream is off or not up yet
-    """
-
-
-class NatsDisconnectedError(NatsError):
-    """There is no connection."""
-
-
-class NatsTimeoutError(NatsError):
-    """Nothing came back in time."""
-
-
-class NatsRefusedError(NatsError):
-    """Our user may not do this."""
-
-
-class NatsNoRespondersError(NatsError):
-    """Nobody listens on this subject."""
-
-
-class NatsSubscription(Protocol):
-    """One subscription that has not delivered its message yet."""
-
-    async def end(self) -> None:
-        """End it; nothing happens if it has ended already."""
-        ...
-
-
-class NatsRequests(Protocol):
-    """What sources need of a NATS connection, whichever connection that is at the moment."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether a request would be sent."""
-        ...
-
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
-        """The answer's payload. Raises NatsError, at the latest after `timeout_s`."""
-        ...
-
-    async def subscribe_once(
-        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
-    ) -> NatsSubscription:
-        """Call `on_message` at the first message on this subject, after which the server ends the
-        subscription; `on_refused` with words if our user may not subscribe. It is gone without a
-        call when the connection is lost. Raises NatsDisconnectedError.
-        """
-        ...
-
-    def on_reconnect(self, callback: Callable[[], None]) -> None:
-        """Call back on the event loop with every connection made, the first included."""
-        ...
-
-
 class StoreError(Exception):
-    """What outlives a process cannot be read or written; the message may be shown.
+    """What is kept beyond the end of a process cannot be read or written; the message may be shown.
 
     StoreError
     ├── StoreAwayError       no answer: a write may or may not have happened
-    ├── StoreMissingError    the store was never made
+    ├── StoreMissingError    the store was never created
     ├── StoreUnreadableError what it holds cannot be understood
-    └── StoreConflictError   somebody else has written since we read
+    └── StoreConflictError   another process has written since we read
     """
 
 
 class StoreAwayError(StoreError):
-    """No answer is to be had; `code` is JetStream's, where it gave one."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
+    """There is no answer that can be used: a write may or may not have happened."""
 
 
 class StoreMissingError(StoreError):
-    """The store was never made."""
+    """The store was never created."""
 
 
 class StoreUnreadableError(StoreError):
@@ -198,14 +135,14 @@ class StoreUnreadableError(StoreError):
 
 
 class StoreConflictError(StoreError):
-    """Somebody else has written since we read."""
+    """Another process has written since we read."""
 
 
 class MemoryStore(Protocol):
     """Keeps the planner's memory over restarts."""
 
-    async def load(self) -> Remembered | None:
-        """What was saved last, whole; None if nothing ever was. Raises StoreError."""
+    async def load(self) -> SavedMemory | None:
+        """What was saved last, complete; None if nothing was ever saved. Raises StoreError."""
         ...
 
     async def save(self, memory: Memory, now: float) -> None:
@@ -216,7 +153,7 @@ class MemoryStore(Protocol):
 class IntentStore(Protocol):
     """What operators ask for, followed as it changes."""
 
-    def standing(self) -> Standing:
+    def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
         ...
 
@@ -225,7 +162,7 @@ class IntentStore(Protocol):
         ...
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
-        """Call back on the event loop with what is concerned when intents came, went or changed."""
+        """Call back on the event loop with the scopes whose intents came, went or changed."""
         ...
 
 
@@ -233,13 +170,13 @@ class UsageSource(Protocol):
     """How many tokens tenants have used, kept up to date by their workers' events."""
 
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
-        """Where each tenant with a token budget stands; `in_flight` says how many tasks of a pool
+        """The totals of each tenant with a token budget; `in_flight` says how many tasks of a pool
         are running.
         """
         ...
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
-        """What one task of this pool takes, None until enough of them are known."""
+        """What one task of this pool takes on average; None before enough tasks are known."""
         ...
 
     def refused(self) -> RefusedEvents:

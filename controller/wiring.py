@@ -7,11 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 
-from controller.bus.intents import IntentBoard
-from controller.bus.kv import KeyValue
-from controller.bus.left import Left, read_left
-from controller.bus.memory import MemoryBucket
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
@@ -28,14 +23,19 @@ from controller.kube.metrics_source import metric_sources
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
 from controller.model.tick import TICK_VERSION, Tick
+from controller.nats.bucket import Bucket
+from controller.nats.intents import IntentBucket
+from controller.nats.memory import MemoryBucket
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.stored_state import StoredState, read_stored_state
+from controller.nats.subjects import Subjects
+from controller.nats.usage import TokenUsageSource
+from controller.nats.wake import WakeSubscriptions
 from controller.planning.planner import plan
 from controller.planning.remember.resume import resumed
 from controller.ports import MetricSource
-from controller.sources.jetstream import JetStreamSource
 from controller.sources.prometheus import PrometheusSource
-from controller.sources.subjects import Subjects
-from controller.sources.usage import TokenUsageSource
-from controller.sources.wake import Wake
 
 FIRST_SIGHT_S: Final = 3.0
 """How long the first tick waits for both connections, so that it does not begin blind."""
@@ -96,11 +96,11 @@ async def headless(
 
 
 class Look(NamedTuple):
-    """One look: what a tick would see now, how each connection is, and what was left in NATS."""
+    """One look: what a tick would see now, each connection, and what is stored in NATS."""
 
     tick: Tick
     links: tuple[Link, ...]
-    left: Left
+    stored: StoredState
 
 
 async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> Look:
@@ -117,16 +117,16 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
             _metric_polls(settings, cluster, clock) as metrics,
         ):
             connection = asyncio.Event()
-            session.on_reconnect(connection.set)
+            session.on_connected(connection.set)
             cluster.workloads.measure(pools)
             cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
             await _first_sight(cluster, connection)
-            queues = JetStreamSource(session, clock, timeout_s=LOOK_S)
+            queues = QueueReader(session, clock, timeout_s=LOOK_S)
             usage = TokenUsageSource(session, clock, settings.fleet)
             observer = Observer(
                 fleet=settings.fleet,
                 queues=queues,
-                wakes=Wake(session, Subjects(session, clock, queues.filters)),
+                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
                 supply=cluster.supply,
                 clock=clock,
@@ -134,8 +134,8 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
                 usage=usage,
                 metrics=metrics,
             )
-            kv = KeyValue(session, settings.nats.bucket)
-            left = await read_left(kv, with_memory=not fresh, timeout_s=LOOK_S)
+            bucket = Bucket(session, settings.nats.bucket)
+            stored = await read_stored_state(bucket, with_memory=not fresh, timeout_s=LOOK_S)
             async with usage.reading(), metrics.reading():
                 await asyncio.gather(
                     observer.ask(pools), usage.first_read(LOOK_S), metrics.first_read(LOOK_S)
@@ -147,12 +147,12 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
     memory = None
-    if left.remembered is not None:
-        memory = resumed(left.remembered.memory, settings.fleet, now)
+    if stored.saved_memory is not None:
+        memory = resumed(stored.saved_memory.memory, settings.fleet, now)
     tick = Tick(
-        version=TICK_VERSION, now=now, observation=seen, intents=left.intents, memory=memory
+        version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )
-    return Look(tick, links, left)
+    return Look(tick, links, stored)
 
 
 async def _run(
@@ -173,19 +173,19 @@ async def _run(
             _metric_polls(settings, cluster, clock) as metrics,
         ):
             connection = asyncio.Event()
-            session.on_reconnect(connection.set)
+            session.on_connected(connection.set)
             cluster.workloads.measure(fleet.pools)
             cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
             await _first_sight(cluster, connection)
-            queues = JetStreamSource(session, clock, timeout_s=interval_s)
-            kv = KeyValue(session, settings.nats.bucket)
-            intents = IntentBoard(session, kv, clock)
+            queues = QueueReader(session, clock, timeout_s=interval_s)
+            bucket = Bucket(session, settings.nats.bucket)
+            intents = IntentBucket(session, bucket, clock)
             usage = TokenUsageSource(session, clock, fleet)
             engine = Engine(
                 fleet=fleet,
                 plan=plan,
                 queues=queues,
-                wakes=Wake(session, Subjects(session, clock, queues.filters)),
+                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
                 supply=cluster.supply,
                 usage=usage,
@@ -193,7 +193,7 @@ async def _run(
                 actuator=None if read_only else cluster.actuator,
                 keeper=Keeper(
                     fleet=fleet,
-                    memories=MemoryBucket(kv),
+                    memories=MemoryBucket(bucket),
                     intents=intents,
                     clock=clock,
                     writes=not read_only,
@@ -256,7 +256,7 @@ async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
 
 
 async def _until_stopped(
-    engine: Engine, intents: IntentBoard, session: NatsSession, stopping: asyncio.Event
+    engine: Engine, intents: IntentBucket, session: NatsSession, stopping: asyncio.Event
 ) -> None:
     """Tick until told to stop, or until the server turns out to be one we cannot work with."""
     async with asyncio.TaskGroup() as tasks:

@@ -1,1 +1,1 @@
-"""What `agentdash demo` runs: a message bus, a simulated Kubernetes API and a load."""
+"""What `agentdash demo` runs: a NATS server, a simulated Kubernetes API, workers and a load."""

@@ -1,6 +1,7 @@
-"""The world as a process of its own, kept by whoever holds its standard input open.
+"""The demo's world as a process of its own, which runs while its standard input is open.
 
-Prints one line of JSON when it is ready (or why it is not), and one with its report at the end.
+It prints one line of JSON when it is ready, or why it cannot start, and one with its report at the
+end.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import msgspec
 
 from agentdash.demo.nats_server import NatsServerError
 from agentdash.demo.protocol import Failed, Ready
-from agentdash.demo.world import World
+from agentdash.demo.world import DemoWorld
 
 
-async def keep(world: World) -> None:
+async def keep(world: DemoWorld) -> None:
     """Run the world until standard input ends or SIGTERM comes."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    # whoever started us may die without a word: the kernel then closes our standard input
+    # if the process that started us dies, the kernel closes our standard input
     loop.add_reader(sys.stdin.fileno(), _until_closed, ended)
     async with world.running():
         _say(
@@ -51,12 +52,12 @@ def _say(value: msgspec.Struct) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # nobody is left to hear it; the end goes on all the same
+        # nothing reads the report any more; end all the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> int:
-    """Exit code 0 when it was told to end, 1 when it could not start."""
+    """Exit code 0 after an end that was asked for, 1 if it could not start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
     parser.add_argument("--speed", type=float, default=1.0)
@@ -64,7 +65,9 @@ def main() -> int:
     parser.add_argument("--load-for", type=float, default=None)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    world = World(options.home, speed=options.speed, seed=options.seed, load_for_s=options.load_for)
+    world = DemoWorld(
+        options.home, speed=options.speed, seed=options.seed, load_for_s=options.load_for
+    )
     try:
         asyncio.run(keep(world))
     except NatsServerError as error:

@@ -1,4 +1,4 @@
-"""The load of the demo: for each pool a trickle, bursts and idle spells, repeated every minute."""
+"""The demo's load: for each pool steady tasks, bursts and idle times, repeated every minute."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CYCLE_S: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class PoolLoad:
-    """What comes in for one pool, and how long a task takes there.
+    """The tasks of one pool.
 
-    `steady_per_s` tasks a second at random; `bursts` are (second of the cycle, tasks at once);
-    `idle` is the spell of the cycle in which nothing comes; `service_s` is a task's mean time.
+    `steady_per_s` tasks a second come at random; `bursts` are (second of the cycle, tasks at once);
+    between the two seconds of `idle` nothing comes. `service_s` is the mean time of a task.
     """
 
     tenant: str
@@ -36,17 +36,17 @@ class PoolLoad:
 
     @property
     def subject(self) -> str:
-        """Where this pool's tasks are published."""
+        """The subject of this pool's tasks."""
         return f"tasks.{self.tenant}.{self.name}"
 
     def arrivals(self, seed: int, cycle: int) -> list[float]:
         """The seconds of one cycle at which a task comes, sorted."""
         rng = random.Random(f"{seed} {cycle} {self.consumer}")
         times = [at for at, count in self.bursts for _ in range(count)]
-        times.extend(self._trickle(rng))
+        times.extend(self._steady_arrivals(rng))
         return sorted(at for at in times if not self.idle[0] <= at < self.idle[1])
 
-    def _trickle(self, rng: random.Random) -> Iterator[float]:
+    def _steady_arrivals(self, rng: random.Random) -> Iterator[float]:
         if self.steady_per_s <= 0:
             return
         at = rng.expovariate(self.steady_per_s)

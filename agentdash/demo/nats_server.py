@@ -1,4 +1,4 @@
-"""A real nats-server with JetStream on free loopback ports, and the process that keeps it."""
+"""A real nats-server with JetStream, as a process on free loopback ports."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-READY_S: Final = 10.0
-STOP_S: Final = 3.0
-POLL_S: Final = 0.005
+SERVER_READY_S: Final = 10.0
+SERVER_STOP_S: Final = 3.0
+PORTS_POLL_S: Final = 0.005
 PR_SET_PDEATHSIG: Final = 1
 
 
 class NatsServerError(Exception):
-    """nats-server is not there or did not start; the message says why and what to do."""
+    """nats-server was not found or did not start; the message says why and what to do."""
 
 
 def find_binary() -> Path:
-    """The program: `NATS_SERVER`, else beside this Python, else on the PATH.
+    """The program that NATS_SERVER names, else one beside this Python, else one on the PATH.
 
     Raises NatsServerError.
     """
     named = os.environ.get("NATS_SERVER")
     if named:
         if not os.access(named, os.X_OK):
-            raise NatsServerError(f"NATS_SERVER names {named}, which cannot be run")
+            raise NatsServerError(
+                f"NATS_SERVER names {named}, which is no program that can be run; name another or "
+                "unset it"
+            )
         return Path(named)
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     if os.access(beside, os.X_OK):
@@ -46,7 +49,7 @@ def find_binary() -> Path:
 
 
 class NatsServer:
-    """One nats-server process that keeps all it writes below `home`."""
+    """One nats-server process; all its files lie below `home`."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -56,11 +59,11 @@ class NatsServer:
 
     @property
     def pid(self) -> int | None:
-        """The process's number while it runs."""
+        """The process's number once it was started."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start it and wait until it takes connections. Raises NatsServerError."""
+        """Start it and wait until it accepts connections. Raises NatsServerError."""
         binary = find_binary()
         self._home.mkdir(parents=True, exist_ok=True)
         config = self._home / "nats-server.conf"
@@ -86,20 +89,22 @@ class NatsServer:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(SERVER_READY_S):
                 await self._read_ports()
         except TimeoutError:
             await self.stop()
-            raise NatsServerError(f"nats-server was not ready within {READY_S:.0f} s") from None
+            raise NatsServerError(
+                f"nats-server was not ready within {SERVER_READY_S:.0f} s; is the machine busy?"
+            ) from None
 
     async def stop(self) -> None:
-        """End it, by force if it does not go."""
+        """End it, by force if it does not end in time."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(SERVER_STOP_S):
                 await process.wait()
         except TimeoutError:
             process.kill()
@@ -112,17 +117,17 @@ class NatsServer:
         while True:
             if self._process.returncode is not None:
                 log = (self._home / "nats-server.log").read_text(errors="replace")
-                raise NatsServerError(f"nats-server ended at once:\n{log[-500:]}")
+                raise NatsServerError(f"nats-server ended at its start:\n{log[-500:]}")
             try:
                 written = json.loads(ports.read_text(encoding="utf-8"))
                 self.url, self.monitor_url = written["nats"][0], written["monitoring"][0]
             except (OSError, ValueError, KeyError):
-                # not written yet, or only half of it
-                await asyncio.sleep(POLL_S)
+                # the file is not written yet, or not completely
+                await asyncio.sleep(PORTS_POLL_S)
                 continue
             return
 
 
 def _die_with_parent() -> None:
-    """Before exec: the kernel ends the server when its keeper is gone, even by kill -9."""
+    """Before exec: have the kernel end the server when our process ends, even by kill -9."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Starting the world as a child process, and ending it so that nothing stays behind."""
+"""Starts the demo's world as a child process, and ends it so that nothing is left."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import msgspec
 from agentdash.demo.protocol import Failed, Ready
 from agentdash.demo.report import WorldReport
 
-START_S: Final = 30.0
-STOP_S: Final = 10.0
-LINE_LIMIT: Final = 64 * 2**20
+WORLD_START_S: Final = 30.0
+WORLD_STOP_S: Final = 10.0
+REPORT_LIMIT_BYTES: Final = 64 * 2**20
 
 
 class DemoError(Exception):
@@ -28,7 +28,7 @@ class DemoError(Exception):
 
 @dataclass
 class RunningWorld:
-    """A world that runs; `report` is filled in when it has ended."""
+    """A world that runs; `report` is set when it has ended."""
 
     ready: Ready
     report: WorldReport = field(default_factory=WorldReport)
@@ -38,7 +38,7 @@ class RunningWorld:
 async def running_world(
     *, speed: float, seed: int, load_for_s: float | None
 ) -> AsyncIterator[RunningWorld]:
-    """A world while the block runs. Raises DemoError."""
+    """Run a world while the block runs. Raises DemoError."""
     home = Path(tempfile.mkdtemp(prefix="agentdash-demo-"))
     arguments = ["--speed", str(speed), "--seed", str(seed)]
     if load_for_s is not None:
@@ -53,11 +53,11 @@ async def running_world(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
-        limit=LINE_LIMIT,
+        limit=REPORT_LIMIT_BYTES,
     )
     try:
         world = RunningWorld(await _ready(process))
-        # its warnings are read so that it never waits for a reader; the screen is not theirs
+        # its warnings are read so that it never blocks on a full pipe; they are not shown
         errors = asyncio.create_task(_drain(process), name="demo errors")
         try:
             yield world
@@ -73,15 +73,15 @@ async def running_world(
 
 async def _ready(process: asyncio.subprocess.Process) -> Ready:
     if process.stdout is None or process.stderr is None:
-        raise DemoError("the demo's world has no pipes")
+        raise DemoError("the demo's world was started without pipes")
     try:
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(WORLD_START_S):
             line = await process.stdout.readline()
             if not line:
                 errors = (await process.stderr.read()).decode(errors="replace")
-                raise DemoError(f"the demo's world ended at once:\n{errors[-2000:]}")
+                raise DemoError(f"the demo's world ended at its start:\n{errors[-2000:]}")
     except TimeoutError:
-        raise DemoError(f"the demo's world was not ready within {START_S:.0f} s") from None
+        raise DemoError(f"the demo's world was not ready within {WORLD_START_S:.0f} s") from None
     said = msgspec.json.decode(line, type=Ready | Failed)
     if isinstance(said, Failed):
         raise DemoError(said.error)
@@ -95,12 +95,12 @@ async def _drain(process: asyncio.subprocess.Process) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> WorldReport:
-    """Close its standard input and take its report; an empty one if it gives none in time."""
+    """Close its standard input and read its report; an empty one if it writes none in time."""
     if process.stdin is None or process.stdout is None:
         return WorldReport()
     process.stdin.close()
     try:
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(WORLD_STOP_S):
             line = await process.stdout.readline()
             await process.wait()
     except TimeoutError:

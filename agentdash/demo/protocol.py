@@ -1,4 +1,4 @@
-"""What the demo's world and the process that started it say to each other, one JSON line each."""
+"""What the demo's world tells the process that started it, one JSON line each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """The world runs: where its fleet file and its kubeconfig lie, and what serves them."""
+    """The world runs: its fleet file, its kubeconfig, and its servers."""
 
     fleet: str
     kubeconfig: str
@@ -15,6 +15,6 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """The world could not start, in words for the user."""
+    """The world could not start; `error` tells the user why."""
 
     error: str

@@ -1,4 +1,4 @@
-"""What happened in the demo's world, and how it is summed up."""
+"""What happened in the demo's world, and its summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Waits are seconds from a task's publication to the start of the work on it."""
+    """Counts since the start; `waits_s` are seconds from a task's publication to its start."""
 
     published: int = 0
     done: int = 0
@@ -19,7 +19,7 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def percentile(values: Sequence[float], part: float) -> float | None:
-    """The nearest-rank percentile; None of nothing."""
+    """The nearest-rank percentile; None where there are no values."""
     if not values:
         return None
     ranked = sorted(values)

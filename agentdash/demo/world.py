@@ -1,4 +1,4 @@
-"""The demo's world: a real nats-server, a simulated cluster, real workers, and work for them."""
+"""The demo's world: a real nats-server, a simulated cluster, real workers, and tasks for them."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import LOADS, PoolLoad, run_load
 from agentdash.demo.nats_server import NatsServer
 from agentdash.demo.report import WorldReport
-from agentdash.worker import Agent, Task, Usage, Worker, ensure_usage_stream
+from agentdash.worker import Agent, Task, UsedTokens, Worker, ensure_usage_stream
 
 log = logging.getLogger(__name__)
 
 STREAM: Final = "TASKS"
 ACK_WAIT_S: Final = 30.0
-NODES: Final = 3
+NODE_COUNT: Final = 3
 SLOTS: Final = {"acme-support": 2}
 RECONNECT_S: Final = 0.2
-PUBLISH_S: Final = 2.0
+PUBLISH_TIMEOUT_S: Final = 2.0
 
 
-class World:
-    """Everything around the controller. Enter it with `running`."""
+class DemoWorld:
+    """All that is around the controller. `running` starts and ends it."""
 
     def __init__(self, home: Path, *, speed: float, seed: int, load_for_s: float | None) -> None:
-        """`speed` compresses the cluster's and the workers' times; `home` holds all files."""
+        """`speed` divides the cluster's and the workers' times; all files lie below `home`."""
         self._home = home
         self._speed = speed
         self._seed = seed
@@ -48,25 +48,25 @@ class World:
         self._rng = random.Random(seed)
         self._published = 0
         self._pods_started = 0
-        self._tokens = Usage()
+        self._tokens = UsedTokens()
         self._waits: list[float] = []
         self.nats = NatsServer(home / "nats")
-        self.cluster = KubeSim(speed=speed, seed=seed, nodes=NODES, admin_token="demo")  # noqa: S106  it opens nothing but this simulation
+        self.cluster = KubeSim(speed=speed, seed=seed, nodes=NODE_COUNT, admin_token="demo")  # noqa: S106  it opens nothing but this simulation
         self.fleet_path = home / "fleet.yaml"
         self.kubeconfig_path = home / "kubeconfig"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[World]:
-        """Start all of it; when the block ends, end all of it. Raises NatsServerError."""
+    async def running(self) -> AsyncIterator[DemoWorld]:
+        """Start everything, and end it when the block ends. Raises NatsServerError."""
         async with AsyncExitStack() as stack:
             await self.nats.start()
             stack.push_async_callback(self.nats.stop)
             client = await _connect(self.nats.url)
             stack.push_async_callback(client.close)
-            self._stream = client.jetstream(timeout=PUBLISH_S)
+            self._stream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
             await _prepare_streams(self._stream)
             self.cluster.pod_runner = self
-            # entered after the client, so that its workers end before the connection does
+            # after the client, so that its workers end before the connection
             await stack.enter_async_context(self.cluster)
             await self._prepare_cluster()
             self._write_files()
@@ -86,7 +86,7 @@ class World:
         )
 
     async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:
-        """What a Ready pod is: a worker of its pool (called by the simulated kubelet)."""
+        """Work as a Ready pod: as a worker of its pool (called by the simulated kubelet)."""
         metadata = pod["metadata"]
         load = self._loads.get((metadata["namespace"], metadata["labels"].get("app", "")))
         if load is None:
@@ -107,17 +107,19 @@ class World:
         await worker.run(stopping)
 
     def _agent(self, load: PoolLoad) -> Agent:
-        """An agent that does what agents mostly do: wait for a model, then name the tokens."""
+        """An agent that does what agents mostly do: it waits for a model, then names its tokens."""
 
-        async def work(_: Task) -> Usage:
+        async def work(_: Task) -> UsedTokens:
             await asyncio.sleep(self._rng.gammavariate(4.0, load.service_s / 4.0) / self._speed)
-            return Usage(input=self._rng.randint(2_000, 12_000), output=self._rng.randint(100, 900))
+            return UsedTokens(
+                input=self._rng.randint(2_000, 12_000), output=self._rng.randint(100, 900)
+            )
 
         return work
 
-    def _done(self, task: Task, usage: Usage) -> None:
+    def _done(self, task: Task, usage: UsedTokens) -> None:
         self._waits.append(task.waited_s)
-        self._tokens = Usage(
+        self._tokens = UsedTokens(
             input=self._tokens.input + usage.input, output=self._tokens.output + usage.output
         )
 

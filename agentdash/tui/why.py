@@ -235,7 +235,7 @@ def _finding_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
 
 
 def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    """The age of each reading, and why one is stale or absent."""
+    """Whether each reading is fresh, or how old it is and why there is no newer one."""
     seen = row.view.observation
     lines = [
         _reading("queue", seen.queue, frame, width),
@@ -258,8 +258,9 @@ def _reading(
     width: int,
 ) -> Line:
     word = freshness(reading)
-    text = f"{word} {figures.age(frame.now - reading.at)}" if reading.at else word
+    text = word
     if isinstance(reading, Stale | Absent):
+        text += f" {figures.age(frame.now - reading.at)}" if reading.at else ""
         text += f", {words.as_words(reading.why)}"
         text += f": {reading.detail}" if reading.detail else ""
     tone = _FRESHNESS_TONES[word]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from controller.bus.left import Left
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
@@ -13,6 +12,7 @@ from controller.logs import log_nowhere
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
 from controller.model.tick import Tick
+from controller.nats.stored_state import StoredState
 from controller.wiring import UnsupportedServerError, look_once
 
 
@@ -39,21 +39,21 @@ def look(settings: Settings, *, fresh: bool) -> LiveLook:
         return LiveLook(None, (str(error),), ExitCode.UNREACHABLE)
     down = [link for link in found.links if link.state is not LinkState.CONNECTED]
     unreachable = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
-    intents = [f"pins, pauses and freezes: {each}" for each in found.left.intent_problems]
-    notes = (_of_memory(found.left, found.tick.now, fresh=fresh), *intents, *unreachable)
+    intents = [f"pins, pauses and freezes: {each}" for each in found.stored.intent_problems]
+    notes = (_of_memory(found.stored, found.tick.now, fresh=fresh), *intents, *unreachable)
     return LiveLook(found.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
 
 
-def _of_memory(left: Left, now: float, *, fresh: bool) -> str:
+def _of_memory(stored: StoredState, now: float, *, fresh: bool) -> str:
     """Which memory the plan is made with."""
     begin = "windows and cooldowns begin with this look"
     if fresh:
         return f"--fresh: planned without memory: {begin}"
-    if left.memory_problem:
-        return f"the controller's memory cannot be read ({left.memory_problem}): {begin}"
-    if left.remembered is None:
+    if stored.memory_problem:
+        return f"the controller's memory cannot be read ({stored.memory_problem}): {begin}"
+    if stored.saved_memory is None:
         return f"no controller has left a memory: {begin}"
-    age = _age(max(0.0, now - left.remembered.saved_at))
+    age = _age(max(0.0, now - stored.saved_memory.saved_at))
     return f"planned with the controller's memory of {age} ago"
 
 

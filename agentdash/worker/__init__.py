@@ -1,14 +1,13 @@
 """The runtime agents are built on: pull from JetStream, work, acknowledge, report the tokens."""
 
 from agentdash.worker.runtime import Agent, Task, Worker
-from agentdash.worker.usage import USAGE_STREAM, Usage, ensure_usage_stream, usage_subject
+from agentdash.worker.usage import ensure_usage_stream
+from controller.model.usage_event import UsedTokens
 
 __all__ = [
-    "USAGE_STREAM",
     "Agent",
     "Task",
-    "Usage",
+    "UsedTokens",
     "Worker",
     "ensure_usage_stream",
-    "usage_subject",
 ]

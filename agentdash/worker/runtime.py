@@ -1,4 +1,4 @@
-"""One worker: `slots` tasks at once from a pull consumer, acknowledged only when they are done."""
+"""One worker: `slots` tasks at once from a pull consumer, each acknowledged when it is done."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import Header
 from nats.js.errors import APIError, NoStreamResponseError
 
-from agentdash.worker.usage import Usage, UsageEvent, usage_subject
+from controller.model.usage_event import UsageEvent, UsedTokens, usage_subject
 
 log = logging.getLogger(__name__)
 
 PULL_WAIT_S: Final = 1.0
-"""Short, because a worker that is asked to stop waits for its last pull."""
+"""Short, because a worker that is told to stop waits for its last pull."""
 RETRY_S: Final = 1.0
 HEARTBEATS_PER_ACK_WAIT: Final = 3
 
@@ -35,16 +36,16 @@ class Task:
     waited_s: float
 
 
-Agent = Callable[[Task], Awaitable[Usage]]
+Agent = Callable[[Task], Awaitable[UsedTokens]]
 
 
 class Worker:
     """Pulls tasks and gives them to an agent until it is told to stop.
 
-    A task is acknowledged when the agent returns, after its usage was stored, or refused by the
-    server; while the agent works the delivery is kept alive. When the agent raises, the task is
-    handed back at once. Asked to stop, the worker takes nothing new and finishes what it has;
-    cancelled, it hands that back.
+    While the agent works, JetStream is told so, and does not deliver the task again. When the agent
+    returns, its usage is stored (or the server refuses it), and then the task is acknowledged. When
+    the agent raises, the task is handed back at once. A worker that is told to stop takes no new
+    task and finishes those it has; one that is cancelled hands them back.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class Worker:
         slots: int = 1,
         ack_wait_s: float = 30.0,
         reports_usage: bool = True,
-        on_done: Callable[[Task, Usage], None] | None = None,
+        on_done: Callable[[Task, UsedTokens], None] | None = None,
     ) -> None:
-        """`tenant` and `role` are those of the pool in the fleet file. `reports_usage`: each task's
-        tokens are published for the tenant's budget (see agentdash/worker/usage.py).
+        """`tenant` and `role` are those of the pool in the fleet file. With `reports_usage` each
+        task's tokens are published for the tenant's budget (see agentdash/worker/usage.py).
         """
         self._stream = stream
         self._stream_name = stream_name
@@ -78,7 +79,7 @@ class Worker:
         self._on_done = on_done
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set and what was taken is done."""
+        """Work until `stopping` is set and the tasks that were taken are done."""
         free = asyncio.Semaphore(self._slots)
         subscription = await self._stream.pull_subscribe_bind(self._consumer, self._stream_name)
         try:
@@ -97,9 +98,9 @@ class Worker:
     async def _pull(
         self, subscription: JetStreamContext.PullSubscription, stopping: asyncio.Event
     ) -> Msg | None:
-        """One message to work on; None after a while without one, or when asked to stop.
+        """One message to work on; None if none came in time, and when told to stop.
 
-        A pull is never abandoned: the server may already have delivered to it.
+        A pull is never abandoned, because the server may already have delivered to it.
         """
         try:
             message = (await subscription.fetch(1, timeout=PULL_WAIT_S))[0]
@@ -125,15 +126,15 @@ class Worker:
         alive = asyncio.create_task(self._keep_alive(message))
         began = time.monotonic()
         try:
-            usage = await self._agent(task)
-            await self._report(task, usage, time.monotonic() - began)
+            used = await self._agent(task)
+            await self._report(task, used, time.monotonic() - began)
             await message.ack()
         except asyncio.CancelledError:
             await message.nak()
             raise
         except nats.errors.Error as error:
             # not acknowledged, so JetStream delivers it again
-            log.warning("a task's end could not be reported", extra={"error": str(error)})
+            log.warning("a task could not be acknowledged", extra={"error": str(error)})
             return
         except Exception:
             log.exception("the agent failed; the task is handed back")
@@ -142,32 +143,32 @@ class Worker:
         finally:
             alive.cancel()
         if self._on_done is not None:
-            self._on_done(task, usage)
+            self._on_done(task, used)
 
-    async def _report(self, task: Task, usage: Usage, seconds: float) -> None:
+    async def _report(self, task: Task, used: UsedTokens, seconds: float) -> None:
         if not self._reports_usage:
             return
         event = UsageEvent(
             tenant=self._tenant,
             role=self._role,
             model=self._model,
-            usage=usage,
+            usage=used,
             seconds=seconds,
         )
-        # once for each delivery: work that was done twice used its tokens twice
+        # one number for each delivery: work that is done twice uses its tokens twice
         number = f"{self._stream_name}.{self._consumer}.{task.sequence}.{task.deliveries}"
         try:
             await self._stream.publish(
                 usage_subject(self._tenant, self._role),
                 msgspec.json.encode(event),
-                headers={"Nats-Msg-Id": number},
+                headers={Header.MSG_ID.value: number},
             )
         except (NoStreamResponseError, APIError) as error:
-            # no stream, or one that takes no more: to do the work again would not mend that
+            # no stream, or one that takes no more: doing the work again would not help
             log.warning("the tokens of a task were not counted", extra={"error": str(error)})
 
     async def _keep_alive(self, message: Msg) -> None:
-        """Tell JetStream that the work goes on, often enough that it is not delivered again."""
+        """Tell JetStream often enough that the work goes on: then it does not deliver it again."""
         while True:
             await asyncio.sleep(self._heartbeat_s)
             await message.in_progress()

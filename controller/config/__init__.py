@@ -38,10 +38,7 @@ def load(path: Path) -> Settings:
     except UnicodeDecodeError as error:
         at = documents.position_of(content[: error.start].decode("utf-8"))
         raise _whole_file(name, "is not UTF-8 here: save it as UTF-8", at) from None
-    document = _document(text, name)
-    settings = _settings(document)
-    notices = effects.notices(document, settings.fleet)
-    return msgspec.structs.replace(settings, notices=tuple(notices))
+    return parse(text, name)
 
 
 def parse(text: str, name: str) -> Settings:
@@ -49,7 +46,10 @@ def parse(text: str, name: str) -> Settings:
 
     Raises FleetFileError with all that is wrong, in the file's order.
     """
-    return _settings(_document(text, name))
+    document = _document(text, name)
+    settings = _settings(document)
+    notices = effects.notices(document, settings.fleet)
+    return msgspec.structs.replace(settings, notices=tuple(notices))
 
 
 def _document(text: str, name: str) -> Document:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from controller.engine.backoff import WriteBackoff
+from controller.engine.write_backoff import WriteBackoff
 from controller.model.decision import Decision
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from controller.engine.findings import Found
+from controller.engine.intent_findings import IntentFindings
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
-from controller.model.kept import Standing
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
 from controller.planning.remember.resume import resumed
@@ -49,13 +49,7 @@ class Keeper:
         self._intents = intents
         self._clock = clock
         self._writes = writes
-        self._places = frozenset(
-            [
-                Scope(),
-                *(Scope(tenant=tenant.name) for tenant in fleet.tenants),
-                *(Scope(pool=pool.key) for pool in fleet.pools),
-            ]
-        )
+        self._intent_findings = IntentFindings(fleet)
         self._latest: Memory | None = None
         self._saved: Memory | None = None
         self._saved_at = 0.0
@@ -83,7 +77,7 @@ class Keeper:
 
     def intents(self) -> Intents:
         """The intents to plan with now."""
-        return self._intents.standing().in_force()
+        return self._intents.stored().in_force()
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
         """Call back with what is concerned when intents change."""
@@ -121,7 +115,7 @@ class Keeper:
         if self._unsaved:
             text = f"cannot be saved, so a restart would begin a window anew: {self._unsaved}"
             yield Severity.WARNING, "memory", "save", text
-        yield from _of_intents(self._intents.standing(), self._places, self._clock.now())
+        yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
     async def _load(self, deadline: float) -> Memory:
         try:
@@ -179,30 +173,3 @@ class Keeper:
         windows = (pool.behavior.scale_down.stabilization_window_s for pool in self._fleet.pools)
         self._lost = f"what was remembered cannot be read ({words})"
         self._lost_until = self._clock.now() + max(windows, default=0)
-
-
-def _of_intents(standing: Standing, places: Collection[Scope], now: float) -> Iterator[Found]:
-    if standing.lost_at is not None:
-        known = "those known before stay in force" if standing.read else "none are known"
-        text = f"pins, pauses and freezes cannot be read: {standing.detail}; {known}"
-        yield Severity.WARNING, "intents", "link", text
-    for fault in standing.faults:
-        yield Severity.WARNING, "intents", fault.key, f"{fault.key}: {fault.text}"
-    intents = standing.in_force()
-    for pin in intents.pins:
-        yield from _of_nobody("pin", Scope(pool=pin.pool), pin.until, places, now)
-    for pause in intents.pauses:
-        yield from _of_nobody("pause", pause.scope, pause.until, places, now)
-    for freeze in intents.freezes:
-        yield from _of_nobody("freeze", freeze.scope, freeze.until, places, now)
-
-
-def _of_nobody(
-    what: str, scope: Scope, until: float | None, places: Collection[Scope], now: float
-) -> Iterator[Found]:
-    """An intent in force that nothing in the fleet file answers to, such as one with a typo."""
-    if scope in places or (until is not None and until <= now):
-        return
-    whose = scope.pool or f"tenant {scope.tenant}"
-    text = f"the {what} of {whose} has no effect: the fleet file does not have it"
-    yield Severity.INFO, "intents", f"{what} {whose}", text

@@ -1,1 +1,1 @@
-"""What others may read over HTTP: health and metrics."""
+"""What the daemon answers over HTTP: health and metrics."""

@@ -1,204 +1,248 @@
-"""The controller's own metrics, collected from the latest snapshot: no series outlives its pool."""
+"""The controller's own metrics, made of the latest snapshot: no series outlives its pool."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from controller.expose.exposition import Family, counter, gauge, label_text
 from controller.model.ids import PoolKey
 from controller.model.readings import Fresh, last_known
 from controller.model.snapshot import LinkState, PoolView, Role, Snapshot
 
-POOL_LABELS: Final = ("tenant", "pool")
-QUEUE_LABELS: Final = ("stream", "consumer")
 _ROLES_WITH_LEASE: Final = frozenset({Role.LEADER, Role.FOLLOWER})
+ScaleCounts: TypeAlias = Callable[[], Mapping[tuple[PoolKey, str, str], int]]
+_Rendered: TypeAlias = tuple[Family, Iterable[str]]
 
-ScaleCounts = Callable[[], Mapping[tuple[PoolKey, str, str], int]]
+_SCALE_EVENTS: Final = counter("agent_scale_events", "Changes of spec.replicas that were written.")
+_TICKS: Final = counter("agentdash_ticks", "Passes over the whole fleet.")
+_LATE_TICKS: Final = counter(
+    "agentdash_late_ticks", "Ticks that were skipped because one took longer than the interval."
+)
+_FAILED_WRITES: Final = counter(
+    "agentdash_failed_writes", "Writes to the cluster that were not applied."
+)
+_FAILED_READINGS: Final = counter("agentdash_source_failures", "Readings that failed.")
+_TICK_DURATION: Final = gauge(
+    "agentdash_tick_duration_seconds",
+    "How long the last tick took from observing to publishing.",
+)
+_LEADER: Final = gauge(
+    "agentdash_leader", "1 while this process holds the lease, 0 while another one does."
+)
+_POOL_DEMAND: Final = gauge(
+    "agentdash_pool_demand_replicas", "Replicas that the work asks for, before any limit."
+)
+_POOL_RECOMMENDATION: Final = gauge(
+    "agentdash_pool_recommendation_replicas", "Replicas that the pool's own rule recommends."
+)
+_POOL_TARGET: Final = gauge("agentdash_pool_target_replicas", "Replicas that the pool should have.")
+_POOL_NEXT: Final = gauge(
+    "agentdash_pool_next_replicas", "Replicas that are set now, after steps and gates."
+)
+_POOL_READY: Final = gauge("agentdash_pool_ready_replicas", "Replicas that are ready.")
+_POOL_BOUND: Final = gauge("agentdash_pool_bound", "1 for the rule that decided the pool's target.")
+_POOL_GATE: Final = gauge(
+    "agentdash_pool_gate",
+    "1 for the gate that holds the pool away from its target; no series where none does.",
+)
+_QUEUE_PENDING: Final = gauge("nats_consumer_pending", "Messages that are not delivered yet.")
+_QUEUE_IN_FLIGHT: Final = gauge(
+    "nats_consumer_ack_pending", "Messages that are delivered and not acknowledged yet."
+)
+_QUEUE_BLIND: Final = gauge(
+    "agentdash_queue_reading_blind", "1 where the pool's queue cannot be read now, else 0."
+)
+_QUEUE_AGE: Final = gauge(
+    "agentdash_queue_reading_age_seconds", "Age of the last good reading of the pool's queue."
+)
+_SOURCE_UP: Final = gauge("agentdash_source_up", "1 while the source is connected, else 0.")
+_SOURCE_AGE: Final = gauge("agentdash_source_age_seconds", "Time since the source's last answer.")
+_FINDINGS: Final = gauge(
+    "agentdash_finding",
+    "1 for each thing that deserves attention: a pool, tenant or link, and what of it.",
+)
+_OF_POOLS: Final = (
+    _POOL_DEMAND,
+    _POOL_RECOMMENDATION,
+    _POOL_TARGET,
+    _POOL_NEXT,
+    _POOL_BOUND,
+    _POOL_GATE,
+    _POOL_READY,
+    _QUEUE_PENDING,
+    _QUEUE_IN_FLIGHT,
+    _QUEUE_BLIND,
+)
+"""Families with a line for each pool that stays true as long as the pool's view is the same."""
+_OF_QUEUES: Final = frozenset({_QUEUE_PENDING, _QUEUE_IN_FLIGHT})
+_WORD_LABELS: Final = {_POOL_BOUND: "bound", _POOL_GATE: "gate"}
 
 
-class SnapshotCollector(Collector):
-    """Turns the newest snapshot into metric families when it is asked to."""
+class _PoolLines(NamedTuple):
+    """One pool's values and lines for `_OF_POOLS`, its labels and those of its queue. A value that
+    is None has no line.
+    """
+
+    view: PoolView
+    labels: str
+    queue_labels: str
+    values: tuple[int | str | None, ...]
+    lines: tuple[str, ...]
+
+
+class MetricsPage:
+    """Renders the newest snapshot. A pool's lines are kept until what they say has changed."""
 
     def __init__(self, latest: Callable[[], Snapshot | None], scaled: ScaleCounts) -> None:
         """`scaled` counts written changes by (pool, direction, trigger) since the process began."""
         self._latest = latest
         self._scaled = scaled
+        self._kept: dict[PoolKey, _PoolLines] = {}
 
-    def collect(self) -> Iterator[Metric]:
-        """The families, once for each scrape."""
-        yield from self._scale_events()
+    def text(self, *, openmetrics: bool, names: Collection[str] = ()) -> str:
+        """The families, in one of the two text formats; only those called `names` if any are
+        named. The end that OpenMetrics asks for is left to the caller.
+        """
+        return "".join(
+            family.text(lines, openmetrics=openmetrics)
+            for family, lines in self._families()
+            if not names or family.name in names or family.sample_name in names
+        )
+
+    def _families(self) -> Iterator[_Rendered]:
+        yield self._scale_events()
         snapshot = self._latest()
         if snapshot is None:
             return
-        yield from _loop(snapshot)
-        yield from _pools(snapshot)
-        yield from _queues(snapshot)
-        yield from _links(snapshot)
-        yield _findings(snapshot)
+        yield from _of_loop(snapshot)
+        pools = self._pool_lines(snapshot)
+        for number, family in enumerate(_OF_POOLS):
+            yield family, [each.lines[number] for each in pools]
+        yield _QUEUE_AGE, _queue_ages(pools, snapshot.at)
+        yield from _of_links(snapshot)
+        yield _of_findings(snapshot)
 
-    def _scale_events(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(
-            "agent_scale_events",
-            "Changes of spec.replicas that were written.",
-            labels=(*POOL_LABELS, "direction", "trigger"),
-        )
+    def _scale_events(self) -> _Rendered:
+        lines = []
         for (pool, direction, trigger), count in self._scaled().items():
             tenant, _, name = pool.partition("/")
-            family.add_metric((tenant, name, direction, trigger), count)
-        yield family
+            labels = label_text(tenant=tenant, pool=name, direction=direction, trigger=trigger)
+            lines.append(_SCALE_EVENTS.line(count, labels))
+        return _SCALE_EVENTS, lines
+
+    def _pool_lines(self, snapshot: Snapshot) -> Sequence[_PoolLines]:
+        kept, self._kept = self._kept, {}
+        for view in snapshot.pools:
+            known = kept.get(view.key)
+            if known is None or known.view is not view:
+                known = _lines_of(view, known)
+            self._kept[view.key] = known
+        return list(self._kept.values())
 
 
-def _loop(snapshot: Snapshot) -> Iterator[Metric]:
+def _lines_of(view: PoolView, known: _PoolLines | None) -> _PoolLines:
+    """The lines of a pool; those whose value has not changed are the `known` ones."""
+    if known is None or (known.view.stream, known.view.consumer) != (view.stream, view.consumer):
+        known = _no_lines(view)
+    values = _values(view)
+    if values == known.values:
+        return _PoolLines(view, known.labels, known.queue_labels, values, known.lines)
+    lines = list(known.lines)
+    for number, (value, before) in enumerate(zip(values, known.values, strict=True)):
+        if value != before:
+            lines[number] = _line(_OF_POOLS[number], value, known)
+    return _PoolLines(view, known.labels, known.queue_labels, values, tuple(lines))
+
+
+def _no_lines(view: PoolView) -> _PoolLines:
+    tenant, _, name = view.key.partition("/")
+    return _PoolLines(
+        view=view,
+        labels=label_text(tenant=tenant, pool=name),
+        queue_labels=label_text(stream=view.stream, consumer=view.consumer),
+        values=(None,) * len(_OF_POOLS),
+        lines=("",) * len(_OF_POOLS),
+    )
+
+
+def _values(view: PoolView) -> tuple[int | str | None, ...]:
+    decision, queue = view.decision, view.observation.queue
+    workload, depth = last_known(view.observation.workload), last_known(queue)
+    return (
+        *(
+            (
+                decision.demand,
+                decision.recommendation,
+                decision.target,
+                decision.next,
+                decision.bound.value,
+                None if decision.gate is None else decision.gate.value,
+            )
+            if decision
+            else (None,) * 6
+        ),
+        None if workload is None else workload.ready,
+        None if depth is None else depth.pending,
+        None if depth is None else depth.in_flight,
+        0 if isinstance(queue, Fresh) else 1,
+    )
+
+
+def _line(family: Family, value: int | str | None, of: _PoolLines) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):  # the series of one bound or gate; its label is sorted first
+        return family.line(1, f'{{{_WORD_LABELS[family]}="{value}",{of.labels[1:]}')
+    return family.line(value, of.queue_labels if family in _OF_QUEUES else of.labels)
+
+
+def _queue_ages(pools: Iterable[_PoolLines], now: float) -> Iterator[str]:
+    for each in pools:
+        reading = each.view.observation.queue
+        if last_known(reading) is not None:
+            # the value of a fresh reading was confirmed in the latest tick, however old it is
+            age_s = 0.0 if isinstance(reading, Fresh) else max(0.0, now - reading.at)
+            yield _QUEUE_AGE.line(age_s, each.labels)
+
+
+def _of_loop(snapshot: Snapshot) -> Iterator[_Rendered]:
     stats = snapshot.loop
-    yield CounterMetricFamily(
-        "agentdash_ticks", "Passes over the whole fleet.", value=float(stats.ticks)
-    )
-    yield CounterMetricFamily(
-        "agentdash_late_ticks",
-        "Slots skipped because a tick took longer than the interval.",
-        value=float(stats.late_ticks),
-    )
-    yield CounterMetricFamily(
-        "agentdash_failed_writes",
-        "Writes to the cluster that were not applied.",
-        value=float(stats.failed_writes),
-    )
-    failures = CounterMetricFamily(
-        "agentdash_source_failures", "Readings that failed.", labels=("source",)
-    )
-    failures.add_metric(("nats",), float(stats.failed_readings))
-    yield failures
-    yield GaugeMetricFamily(
-        "agentdash_tick_duration_seconds",
-        "How long the last tick took from seeing to publishing.",
-        value=stats.last_tick_s,
-    )
+    yield _TICKS, [_TICKS.line(stats.ticks)]
+    yield _LATE_TICKS, [_LATE_TICKS.line(stats.late_ticks)]
+    yield _FAILED_WRITES, [_FAILED_WRITES.line(stats.failed_writes)]
+    of_nats = label_text(source="nats")
+    yield _FAILED_READINGS, [_FAILED_READINGS.line(stats.failed_readings, of_nats)]
+    yield _TICK_DURATION, [_TICK_DURATION.line(stats.last_tick_s)]
     if snapshot.role in _ROLES_WITH_LEASE:
-        yield GaugeMetricFamily(
-            "agentdash_leader",
-            "1 while this process holds the lease, 0 while another one does.",
-            value=float(snapshot.role is Role.LEADER),
-        )
+        yield _LEADER, [_LEADER.line(int(snapshot.role is Role.LEADER))]
 
 
-def _pools(snapshot: Snapshot) -> Iterator[Metric]:
-    numbers: tuple[tuple[str, str, Callable[[PoolView], float | None]], ...] = (
-        ("demand", "Replicas the work asks for, before any limit.", _demand),
-        ("recommendation", "Replicas the pool's own rule says.", _recommendation),
-        ("target", "Replicas the pool should have.", _target),
-        ("next", "Replicas set now, after steps and gates.", _next),
-        ("ready", "Replicas that are ready.", _ready),
+def _of_links(snapshot: Snapshot) -> Iterator[_Rendered]:
+    labels = {link.name: label_text(source=link.name) for link in snapshot.links}
+    yield (
+        _SOURCE_UP,
+        [
+            _SOURCE_UP.line(int(link.state is LinkState.CONNECTED), labels[link.name])
+            for link in snapshot.links
+        ],
     )
-    for name, words, value_of in numbers:
-        family = GaugeMetricFamily(f"agentdash_pool_{name}_replicas", words, labels=POOL_LABELS)
-        for pool in snapshot.pools:
-            value = value_of(pool)
-            if value is not None:
-                family.add_metric(_pool_labels(pool), value)
-        yield family
-    bound = GaugeMetricFamily(
-        "agentdash_pool_bound",
-        "1 for the rule that decided the pool's target.",
-        labels=(*POOL_LABELS, "bound"),
+    yield (
+        _SOURCE_AGE,
+        [
+            _SOURCE_AGE.line(max(0.0, snapshot.at - link.last_good_at), labels[link.name])
+            for link in snapshot.links
+            if link.last_good_at is not None
+        ],
     )
-    gate = GaugeMetricFamily(
-        "agentdash_pool_gate",
-        "1 for the gate that holds the pool away from its target; no series where none does.",
-        labels=(*POOL_LABELS, "gate"),
-    )
-    for pool in snapshot.pools:
-        if pool.decision is not None:
-            bound.add_metric((*_pool_labels(pool), pool.decision.bound.value), 1.0)
-            if pool.decision.gate is not None:
-                gate.add_metric((*_pool_labels(pool), pool.decision.gate.value), 1.0)
-    yield from (bound, gate)
 
 
-def _queues(snapshot: Snapshot) -> Iterator[Metric]:
-    pending = GaugeMetricFamily(
-        "nats_consumer_pending", "Messages not delivered yet.", labels=QUEUE_LABELS
-    )
-    in_flight = GaugeMetricFamily(
-        "nats_consumer_ack_pending",
-        "Messages delivered and not acknowledged yet.",
-        labels=QUEUE_LABELS,
-    )
-    age = GaugeMetricFamily(
-        "agentdash_queue_reading_age_seconds",
-        "Age of the last good reading of a pool's queue.",
-        labels=POOL_LABELS,
-    )
-    blind = GaugeMetricFamily(
-        "agentdash_queue_reading_blind",
-        "1 where a pool's queue cannot be read now.",
-        labels=POOL_LABELS,
-    )
-    for pool in snapshot.pools:
-        reading = pool.observation.queue
-        depth = last_known(reading)
-        blind.add_metric(_pool_labels(pool), float(not isinstance(reading, Fresh)))
-        if depth is not None:
-            pending.add_metric((pool.stream, pool.consumer), float(depth.pending))
-            in_flight.add_metric((pool.stream, pool.consumer), float(depth.in_flight))
-            age.add_metric(_pool_labels(pool), max(0.0, snapshot.at - reading.at))
-    yield from (pending, in_flight, age, blind)
-
-
-def _links(snapshot: Snapshot) -> Iterator[Metric]:
-    up = GaugeMetricFamily(
-        "agentdash_source_up", "1 while the source is connected.", labels=("source",)
-    )
-    age = GaugeMetricFamily(
-        "agentdash_source_age_seconds", "Time since the source's last answer.", labels=("source",)
-    )
-    for link in snapshot.links:
-        up.add_metric((link.name,), float(link.state is LinkState.CONNECTED))
-        if link.last_good_at is not None:
-            age.add_metric((link.name,), max(0.0, snapshot.at - link.last_good_at))
-    yield from (up, age)
-
-
-def _findings(snapshot: Snapshot) -> Metric:
-    """What an alert can be made of; a finding that is no more has no series."""
-    family = GaugeMetricFamily(
-        "agentdash_finding",
-        "1 for each thing that deserves attention: a pool, tenant or link, and what of it.",
-        labels=("severity", "subject", "kind"),
-    )
-    # several of one kind are one series: a scrape that says a thing twice is no good
-    for labels in {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}:
-        family.add_metric(labels, 1.0)
-    return family
-
-
-def _pool_labels(pool: PoolView) -> tuple[str, str]:
-    tenant, _, name = pool.key.partition("/")
-    return tenant, name
-
-
-def _number(value: int | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _demand(pool: PoolView) -> float | None:
-    return _number(pool.decision.demand) if pool.decision else None
-
-
-def _recommendation(pool: PoolView) -> float | None:
-    return _number(pool.decision.recommendation) if pool.decision else None
-
-
-def _target(pool: PoolView) -> float | None:
-    return _number(pool.decision.target) if pool.decision else None
-
-
-def _next(pool: PoolView) -> float | None:
-    return _number(pool.decision.next) if pool.decision else None
-
-
-def _ready(pool: PoolView) -> float | None:
-    workload = last_known(pool.observation.workload)
-    return None if workload is None else float(workload.ready)
+def _of_findings(snapshot: Snapshot) -> _Rendered:
+    """A series for each finding there is, for alerts; several findings of one kind and subject are
+    one series, because a scrape may not name a series twice.
+    """
+    subjects = {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}
+    return _FINDINGS, [
+        _FINDINGS.line(1, label_text(severity=severity, subject=subject, kind=kind))
+        for severity, subject, kind in sorted(subjects)
+    ]

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` over HTTP, on an address of the user's choice."""
+"""`/healthz`, `/readyz` and `/metrics` over HTTP, on an address that the user chooses."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.aiohttp import make_aiohttp_handler
+from prometheus_client.exposition import choose_encoder
 
 from controller.expose.health import Health, liveness, readiness
-from controller.expose.metrics import ScaleCounts, SnapshotCollector
+from controller.expose.metrics import MetricsPage, ScaleCounts
 from controller.model.snapshot import Snapshot
 
 SHUTDOWN_S: Final = 1.0
+_OPENMETRICS: Final = "application/openmetrics-text"
 
 
 class ListenError(Exception):
@@ -33,11 +34,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve while the block runs; yields the URL (port 0 takes a free one). Raises ListenError."""
     started_at = now()
-    registry = CollectorRegistry()
-    registry.register(SnapshotCollector(latest, scaled))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
+    scrape = _Scrape(MetricsPage(latest, scaled))
 
     async def healthz(_: web.Request) -> web.Response:
         return _answer(liveness(latest(), started_at, interval_s, now()))
@@ -48,7 +45,7 @@ async def serving(
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", make_aiohttp_handler(registry))
+    app.router.add_get("/metrics", scrape.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
@@ -61,6 +58,32 @@ async def serving(
         yield f"http://{_bracketed(address[0])}:{address[1]}"
     finally:
         await runner.cleanup()
+
+
+class _Scrape:
+    """Answers scrapes: our own metrics, then those of the process, as `prometheus_client` collects
+    them.
+    """
+
+    def __init__(self, page: MetricsPage) -> None:
+        self._page = page
+        self._process = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The page in the format that the scraper prefers; `name[]` chooses families."""
+        encode, content_type = choose_encoder(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        names = request.query.getall("name[]", ())
+        registry = self._process.restricted_registry(names) if names else self._process
+        openmetrics = content_type.startswith(_OPENMETRICS)
+        own = self._page.text(openmetrics=openmetrics, names=names).encode()
+        # the end mark of OpenMetrics comes with the last part
+        body = own + encode(registry)
+        response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+        response.enable_compression()  # in a thread, where the scraper accepts it
+        return response
 
 
 def _answer(health: Health) -> web.Response:

@@ -1,1 +1,1 @@
-"""The official Kubernetes client, lean: reflectors, scale, and the few fields we read."""
+"""The Kubernetes cluster: what is watched of it, and the one write to it."""

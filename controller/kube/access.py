@@ -1,7 +1,8 @@
-"""Where the API server is and how we prove who we are: a kubeconfig, or the cluster around us.
+"""The API server's address and our credentials: from a kubeconfig, or from the pod we run in.
 
-The official loader does the reading (tokens, files, exec plugins, OIDC, client certificates); here
-stands when it is asked again. Nothing of `kubernetes` is imported before `load`.
+The official loader reads them (tokens, files, exec plugins, OIDC, client certificates); this module
+decides when it reads them again. Nothing of `kubernetes` is imported before `load`: that takes half
+a second.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ IN_CLUSTER: Final = "in-cluster"
 
 Configuration: TypeAlias = Any  # kubernetes.aio.client.Configuration, imported late and untyped
 Login: TypeAlias = Callable[[Configuration, bool], Awaitable[str]]
-"""Fill in address and credentials; True: forget what may be kept. Returns the context's name."""
+"""Fills in address and credentials, and returns the context's name. With True, what the loader has
+kept is read anew."""
 
 
 class Access:
     """One cluster's address and our credentials, kept current.
 
-    `context` is the name to show. `generation` grows whenever the credentials were read again.
+    `context` is the name to show. `generation` grows whenever the credentials were read again;
+    `reread_failure` says why that failed last, empty if it did not.
     """
 
     def __init__(self, login: Login, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +50,7 @@ class Access:
         self.configuration: Configuration = None
         self.context = ""
         self.generation = 0
-        self.trouble = ""
+        self.reread_failure = ""
 
     @classmethod
     async def load(cls, settings: KubernetesSettings) -> Access:
@@ -57,22 +60,22 @@ class Access:
         return access
 
     async def keep_current(self) -> None:
-        """Read the credentials again if a minute has passed. If that fails the old ones go on, as
-        in client-go; `trouble` says so until it works again.
+        """Read the credentials again if a minute has passed. If that fails the old ones are used,
+        as in client-go, and `reread_failure` says why.
         """
         if self._monotonic() - self._read_at < REREAD_S:
             return
         async with self._reading:
             if self._monotonic() - self._read_at < REREAD_S:
-                return  # somebody else did, while we waited
+                return  # another request read them while this one waited
             try:
                 await self._read(anew=False)
             except ConfigError as error:
-                self.trouble = error.detail
+                self.reread_failure = error.detail
 
     async def renew(self, refused: int) -> None:
-        """Read everything again after credentials of that generation were refused, unless somebody
-        else just did. Raises ConfigError.
+        """Read everything again after credentials of that generation were refused, unless another
+        request has done so since. Raises ConfigError.
         """
         async with self._reading:
             if self.generation == refused:
@@ -81,26 +84,29 @@ class Access:
     async def _read(self, *, anew: bool) -> None:
         from kubernetes.aio.client import Configuration as OfficialConfiguration
 
-        self._read_at = self._monotonic()  # also if it fails: not again with every request
+        # also if it fails, so that not every request tries again
+        self._read_at = self._monotonic()
         configuration = self.configuration or OfficialConfiguration()
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
                 context = await self._login(configuration, anew)
         except TimeoutError:
             raise ConfigError(
-                f"credentials: no answer within {LOAD_TIMEOUT_S:.0f} s; does the kubeconfig's exec "
-                "plugin wait for input?"
+                f"credentials were not read within {LOAD_TIMEOUT_S:.0f} s; does the kubeconfig's "
+                "exec plugin wait for input?"
             ) from None
         token = configuration.api_key.get("BearerToken")
         if token:
             configuration.api_key["BearerToken"] = token.strip()  # a file ends in a line break
         self.configuration, self.context = configuration, clean_name(context)
         self.generation += 1
-        self.trouble = ""
+        self.reread_failure = ""
 
 
 def _login_for(settings: KubernetesSettings) -> Login:
-    """The order of kubectl: what the fleet file names, KUBECONFIG, ~/.kube/config, the cluster."""
+    """By the first of these that there is, as kubectl does: what the fleet file names, KUBECONFIG,
+    ~/.kube/config, the pod we run in. Raises ConfigError.
+    """
     if settings.kubeconfig is not None:
         return kubeconfig(str(Path(settings.kubeconfig).expanduser()), settings.context)
     paths = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
@@ -109,21 +115,24 @@ def _login_for(settings: KubernetesSettings) -> Login:
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         return in_cluster()
     raise ConfigError(
-        f"no cluster: {paths} does not exist and this is no pod; name a kubeconfig in the fleet "
-        "file (kubernetes.kubeconfig) or in KUBECONFIG"
+        f"no cluster was found: {paths} does not exist, and this process does not run in a pod; "
+        "name a kubeconfig in the fleet file (kubernetes.kubeconfig) or in KUBECONFIG"
     )
 
 
 def kubeconfig(paths: str, context: str | None) -> Login:
-    """By a kubeconfig, or several joined by ':'; without a context, by its current one."""
-    kept: Any = None  # the official loader: it knows when an exec plugin's token ends
+    """A login by a kubeconfig, or by several joined by ':'; None is the current context."""
+    kept: Any = None  # the official loader, which knows when an exec plugin's token expires
 
     async def login(configuration: Configuration, anew: bool) -> str:
         nonlocal kept
         from kubernetes.aio import config
 
         if not _any_exists(paths):
-            raise ConfigError(f"{clean_name(paths)}: no such kubeconfig")
+            raise ConfigError(
+                f"{clean_name(paths)}: there is no such kubeconfig; name another in the fleet file "
+                "(kubernetes.kubeconfig) or in KUBECONFIG"
+            )
         try:
             if kept is not None and not anew:
                 await kept.load_and_set(configuration)
@@ -140,7 +149,7 @@ def kubeconfig(paths: str, context: str | None) -> Login:
             yaml.YAMLError,
             OSError,
             LookupError,
-            TypeError,  # what the loader raises on a file of another shape
+            TypeError,  # what the loader raises where the file is no kubeconfig
             ValueError,
             AttributeError,
         ) as error:
@@ -155,7 +164,7 @@ def _any_exists(paths: str) -> bool:
 
 
 def in_cluster(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -> Login:
-    """By the ServiceAccount of the pod we run in; `account` is the folder it is mounted at."""
+    """A login by the ServiceAccount of the pod we run in, mounted in the folder `account`."""
     token_file, ca_file = str(Path(account) / "token"), str(Path(account) / "ca.crt")
 
     async def login(configuration: Configuration, _anew: bool) -> str:
@@ -176,8 +185,8 @@ def in_cluster(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that HTTP(S)_PROXY and NO_PROXY ask for; never one for this machine itself, as in
-    Go's ProxyFromEnvironment.
+    """The proxy that HTTP(S)_PROXY and NO_PROXY name for this address; none for this machine
+    itself, as in Go's ProxyFromEnvironment.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -196,7 +205,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def trust_new_certificate(context: ssl.SSLContext, configuration: Configuration) -> None:
-    """Let new connections use the client certificate as it is on disk now. Raises ConfigError."""
+    """Make new connections use the client certificate that is on disk now. Raises ConfigError."""
     if not configuration.cert_file:
         return
     try:

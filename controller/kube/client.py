@@ -1,7 +1,7 @@
 """Requests to one API server through the official client, without its generated models.
 
-The official ApiClient brings TLS, proxies, connection pools and authentication; here stand the
-deadlines, the typed errors, and one second try after a 401 with credentials read again.
+The official ApiClient does TLS, proxies, connection pools and authentication. This module adds
+deadlines, typed errors, and one more try after a 401 with credentials that were read again.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from controller.kube.limits import Lane, Pauses
 from controller.kube.link import LinkTracker
 from controller.ports import Clock
 
-CONNECT_S: Final = 3.0
-REQUEST_S: Final = 5.0
-LONGEST_ANSWER: Final = 64 * 2**20
+CONNECT_TIMEOUT_S: Final = 3.0
+REQUEST_TIMEOUT_S: Final = 5.0
+MOST_ANSWER_BYTES: Final = 64 * 2**20
 MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON: Final = "application/json"
 
 Json: TypeAlias = dict[str, Any]
-Query: TypeAlias = Mapping[str, str]
+QueryParameters: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class _Request:
     method: str
     path: str
     kind: str
-    query: Query
+    query: QueryParameters
     deadline: aiohttp.ClientTimeout
     body: Json | None = None
     content_type: str = _JSON
@@ -57,16 +57,16 @@ class _Request:
 class Client:
     """One cluster's API. `requests` counts what was sent, by (method, kind of object).
 
-    Used on one event loop; `close` ends its connections. Making it raises ConfigError when the
-    certificates cannot be read.
+    It belongs to one event loop; `close` ends its connections. Making one raises ConfigError where
+    the certificates cannot be read.
     """
 
     def __init__(self, access: Access, pauses: Pauses, link: LinkTracker) -> None:
         self._access = access
         self._pauses = pauses
         self._link = link
-        # Watches stay open for minutes, four a namespace: in a pool of their own, without
-        # limit, they never keep a write from its connection.
+        # Watches stay open for minutes, four for each namespace. In a pool of their own without a
+        # limit they never take the connection that a write needs.
         self._watches = _api_client(access, connections=0)
         self._calls = _api_client(access, connections=64)
         self.requests: Counter[tuple[str, str]] = Counter()
@@ -77,13 +77,13 @@ class Client:
         return self._access.context
 
     @property
-    def trouble(self) -> str:
-        """Why our credentials could not be read again lately; empty if they could."""
-        return self._access.trouble
+    def reread_failure(self) -> str:
+        """Why our credentials could not be read again last time; empty if they could."""
+        return self._access.reread_failure
 
     def apart(self, clock: Clock) -> Client:
-        """Another client to the same server, whose waits and failures say nothing about this one:
-        for APIs that other servers answer behind it (APIService).
+        """Another client to the same server, with waits and failures of its own: for APIs that
+        other servers answer behind it (APIService).
         """
         return Client(self._access, Pauses(), LinkTracker(clock))
 
@@ -98,13 +98,15 @@ class Client:
         path: str,
         *,
         kind: str,
-        query: Query | None = None,
+        query: QueryParameters | None = None,
         body: Json | None = None,
         content_type: str = _JSON,
-        timeout_s: float = REQUEST_S,
+        timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> bytes:
-        """One request and its whole answer, 2xx only, within `timeout_s`. Raises KubeError."""
-        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_S, timeout_s))
+        """Send one request; returns the body of a 2xx answer. Raises KubeError, at the latest after
+        `timeout_s`.
+        """
+        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         request = _Request(
             method=method,
             path=path,
@@ -114,7 +116,8 @@ class Client:
             content_type=content_type,
             deadline=deadline,
         )
-        # around everything: a second try after a 401, and the credentials read for it, count too
+        # The time-out is around all of it: the second try after a 401 and the credentials read for
+        # it count, too.
         with self._noted():
             async with asyncio.timeout(timeout_s):
                 return await self._whole(request)
@@ -122,22 +125,28 @@ class Client:
     async def _whole(self, request: _Request) -> bytes:
         response = await self._answer(self._calls, request)
         try:
-            if (response.content_length or 0) > LONGEST_ANSWER:
-                raise UnreadableError(f"an answer of {response.content_length} bytes")
+            if (response.content_length or 0) > MOST_ANSWER_BYTES:
+                raise UnreadableError(
+                    f"the answer has {response.content_length} bytes, more than the "
+                    f"{MOST_ANSWER_BYTES} that are read"
+                )
             return await response.read()
         finally:
             response.close()
 
     @asynccontextmanager
     async def lines(
-        self, path: str, *, kind: str, query: Query, silence_s: float
+        self, path: str, *, kind: str, query: QueryParameters, silence_s: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A GET answered line by line for as long as it lasts, with no gap above `silence_s`.
+        """A GET whose answer comes line by line. It fails where no line comes for `silence_s`.
 
         Raises KubeError, also from the iterator.
         """
         deadline = aiohttp.ClientTimeout(
-            total=None, connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=silence_s
+            total=None,
+            connect=CONNECT_TIMEOUT_S,
+            sock_connect=CONNECT_TIMEOUT_S,
+            sock_read=silence_s,
         )
         request = _Request(method="GET", path=path, kind=kind, query=query, deadline=deadline)
         with self._noted():
@@ -158,8 +167,8 @@ class Client:
             yield line
 
     async def _answer(self, api: Any, request: _Request) -> aiohttp.ClientResponse:
-        """The head of a 2xx answer. A 401 reads the credentials again and asks once more: a server
-        that does not know us has done nothing.
+        """The head of a 2xx answer. After a 401 the credentials are read again and the request is
+        sent once more, which is safe: a server that does not know us has done nothing.
         """
         await self._access.keep_current()
         lane = Lane.READ if request.method == "GET" else Lane.WRITE
@@ -195,7 +204,9 @@ class Client:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _obey(self, refusal: ApiError, lane: Lane) -> None:
-        """429 is about requests like this one (API priority and fairness), 503 about the server."""
+        """Wait as the server asks. 429 concerns requests like this one (API priority and fairness),
+        503 the whole server.
+        """
         if refusal.retry_after_s is None:
             return
         if refusal.status == 429:
@@ -205,7 +216,7 @@ class Client:
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """One exchange: its failure typed, its success or silence told to the link."""
+        """Raises the failure of one exchange as a KubeError, and tells the link how it ended."""
         try:
             with _typed_failures():
                 yield
@@ -226,7 +237,7 @@ def _api_client(access: Access, connections: int) -> Any:
     configuration.connection_pool_maxsize = connections  # read once, by the constructor
     configuration.proxy = configuration.proxy or environment_proxy(configuration.host)
     # aiohttp's trust_env would read ~/.netrc in a thread before every request, and refuse our
-    # Authorization header if the host stands in it; the proxy it would find is set above.
+    # Authorization header if the file names the host. The proxy that it would find is set above.
     configuration.client_session_kwargs = {
         "trust_env": False,
         "cookie_jar": aiohttp.DummyCookieJar(),
@@ -242,7 +253,7 @@ def _api_client(access: Access, connections: int) -> Any:
 
 @contextmanager
 def _typed_failures() -> Iterator[None]:
-    """What aiohttp raises as ours, by the one question that counts: had the request left?"""
+    """Raises aiohttp's failures as KubeErrors, which say whether the request was sent."""
     try:
         yield
     except (

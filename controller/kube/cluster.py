@@ -1,4 +1,4 @@
-"""One Kubernetes cluster: everything about it that the engine uses, and the owner of its tasks."""
+"""One Kubernetes cluster: all that the engine uses of it, and the owner of its tasks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ PROBE_TIMEOUT_S: Final = 3.0
 class Cluster:
     """`async with Cluster.connect(settings, clock) as cluster:` gives the ports of one cluster.
 
-    `workloads`, `supply` and `actuator` are those ports; `client` serves whatever else is asked of
-    the API.
+    `workloads`, `supply` and `actuator` are those ports; `client` is for any other request.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class Cluster:
         *,
         may_write: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[Cluster]:
-        """Read the configuration and begin; an API server that is down is no error, only a link
-        that is not up. `may_write` is asked right before each write.
+        """Read the configuration and begin. An API server that is down is no error: the link is
+        not up then. `may_write` is asked immediately before each write.
 
         Raises ConfigError. As in any TaskGroup, what the body raises leaves in an ExceptionGroup.
         """
@@ -92,15 +91,15 @@ class Cluster:
     def link(self) -> Link:
         """How the connection is, and whether our credentials can still be read."""
         link = self._tracker.link()
-        return msgspec.structs.replace(link, detail=link.detail or self.client.trouble)
+        return msgspec.structs.replace(link, detail=link.detail or self.client.reread_failure)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these namespaces."""
         self.workloads.set_namespaces(namespaces)
 
     async def synced(self, timeout_s: float) -> bool:
-        """True as soon as every namespace was seen in full, and the nodes where that is possible;
-        False if that takes longer.
+        """Wait until every namespace was seen in full, and the nodes where we may list them. False
+        if that takes longer than `timeout_s`.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -112,8 +111,8 @@ class Cluster:
 
 
 async def _probe(client: Client, clock: Clock) -> None:
-    """Ask for something small again and again: a quiet watch and a frozen server look alike."""
+    """Ask for something small again and again, because a quiet watch looks like a frozen server."""
     while True:
-        with suppress(KubeError):  # the client has told the link
+        with suppress(KubeError):  # the client tells the link
             await client.call("GET", "/version", kind="version", timeout_s=PROBE_TIMEOUT_S)
         await clock.sleep(random.uniform(*PROBE_EVERY_S))

@@ -1,11 +1,13 @@
-"""What the cluster's own controllers warn about, by pool: bounded, cleaned, the newest first."""
+"""Warnings of the cluster's own controllers, by pool: bounded, cleaned, the newest first."""
 
 from __future__ import annotations
 
+import heapq
+import math
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,91 +19,155 @@ from controller.ports import Clock
 
 KEPT_PER_POOL: Final = 5
 KEPT_POOLS: Final = 4096
-KEPT_S: Final = 3600.0
+WARNING_KEPT_S: Final = 3600.0
 
-# the alphabet of k8s.io/apimachinery/pkg/util/rand: names that controllers made end in it
-_MADE: Final = "[bcdfghjklmnpqrstvwxz2456789]"
-_OWNER: Final = {
+# the alphabet of k8s.io/apimachinery/pkg/util/rand, in which generated names end
+_GENERATED: Final = "[bcdfghjklmnpqrstvwxz2456789]"
+_NAME_PATTERNS: Final = {
     "Deployment": re.compile(r"(?P<deployment>.+)"),
-    "ReplicaSet": re.compile(rf"(?P<deployment>.+)-{_MADE}{{1,10}}"),
-    "Pod": re.compile(rf"(?P<deployment>.+)-{_MADE}{{1,10}}-{_MADE}{{5}}"),
+    "ReplicaSet": re.compile(rf"(?P<deployment>.+)-{_GENERATED}{{1,10}}"),
+    "Pod": re.compile(rf"(?P<deployment>.+)-{_GENERATED}{{1,10}}-{_GENERATED}{{5}}"),
 }
 
 
+class _Newest(NamedTuple):
+    warnings: tuple[ClusterEvent, ...]
+    until: float
+
+
 class WarningView:
-    """The warnings of one namespace. What is older than an hour, or beyond the newest few of a
-    pool, is forgotten.
+    """The warnings of one namespace. Warnings older than an hour, and all but the newest few of a
+    pool, are forgotten.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[str], None] = lambda _name: None) -> None:
+        """`changed` is called with a Deployment's name when its warnings are no longer the same."""
         self._clock = clock
+        self._changed = changed
         self._by_pool: OrderedDict[str, dict[str, ClusterEvent]] = OrderedDict()
+        self._newest: dict[str, _Newest] = {}
+        self._expiries: list[tuple[float, str]] = []  # a heap of the times in `_due`
+        self._due: dict[str, float] = {}
 
     def newest(self, deployment: str) -> tuple[ClusterEvent, ...]:
-        """The Deployment's warnings of the last hour, the newest first."""
-        oldest = self._clock.now() - KEPT_S
-        events = self._by_pool.get(deployment, {}).values()
-        return tuple(
-            sorted((event for event in events if event.at >= oldest), key=lambda event: -event.at)
-        )
+        """The Deployment's warnings of the last hour, the newest first; the same object as long as
+        they are the same.
+        """
+        if deployment not in self._by_pool:
+            return ()
+        known = self._newest.get(deployment)
+        if known is None or known.until < self._clock.now():
+            known = self._newest[deployment] = self._sorted(deployment)
+        return known.warnings
+
+    def note_expired(self) -> None:
+        """Report the Deployments of which a warning has become older than an hour."""
+        if not self._expiries:
+            return
+        now = self._clock.now()
+        while self._expiries and self._expiries[0][0] < now:
+            due, deployment = heapq.heappop(self._expiries)
+            if self._due.get(deployment) != due:
+                continue  # an earlier time took its place
+            del self._due[deployment]
+            known = self._newest.get(deployment)
+            if known is not None and known.until < now:
+                self._note_change(deployment)
+            elif known is not None:
+                self._note_expiry(deployment, known.until)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
-        self._by_pool.clear()
-        for found in objects:
-            self.put(found)
+        present = {self._take(found) for found in objects}
+        for deployment, kept in list(self._by_pool.items()):
+            for name in [name for name in kept if (deployment, name) not in present]:
+                self._remove(deployment, name)
 
     def put(self, found: msgspec.Raw) -> None:
         """One was written, or counted again."""
-        event = _decoded(found)
-        if event is None or event.type != "Warning" or event.involved_object is None:
-            return
-        deployment = _deployment_of(event.involved_object)
-        if deployment is None:
-            return
-        kept = self._by_pool.setdefault(deployment, {})
-        self._by_pool.move_to_end(deployment)
-        kept[event.metadata.name] = _value(event)
-        if len(kept) > KEPT_PER_POOL:
-            del kept[min(kept, key=lambda name: kept[name].at)]
-        if len(self._by_pool) > KEPT_POOLS:
-            self._by_pool.popitem(last=False)
+        self._take(found)
 
     def remove(self, gone: msgspec.Raw) -> None:
-        """One was deleted; the server forgets them after an hour, too."""
+        """One was deleted; the server, too, forgets events after an hour."""
         event = _decoded(gone)
         deployment = _deployment_of(event.involved_object) if event else None
-        if event is None or deployment is None or deployment not in self._by_pool:
-            return
-        self._by_pool[deployment].pop(event.metadata.name, None)
+        if event is not None and deployment is not None and deployment in self._by_pool:
+            self._remove(deployment, event.metadata.name)
+
+    def _take(self, found: msgspec.Raw) -> tuple[str, str] | None:
+        """Keep a warning about a pool; returns the Deployment's name and its own."""
+        event = _decoded(found)
+        if event is None or event.type != "Warning" or event.involved_object is None:
+            return None
+        deployment, name = _deployment_of(event.involved_object), event.metadata.name
+        if deployment is None:
+            return None
+        kept = self._by_pool.setdefault(deployment, {})
+        self._by_pool.move_to_end(deployment)
+        warning = _value(event)
+        if kept.get(name) != warning:
+            kept[name] = warning
+            if len(kept) > KEPT_PER_POOL:
+                del kept[min(kept, key=lambda name: kept[name].at)]
+            self._note_change(deployment)
+        if len(self._by_pool) > KEPT_POOLS:
+            self._forget_pool(next(iter(self._by_pool)))
+        return deployment, name
+
+    def _remove(self, deployment: str, name: str) -> None:
+        if self._by_pool[deployment].pop(name, None) is not None:
+            self._note_change(deployment)
         if not self._by_pool[deployment]:
-            del self._by_pool[deployment]
+            self._forget_pool(deployment)
+
+    def _sorted(self, deployment: str) -> _Newest:
+        oldest = self._clock.now() - WARNING_KEPT_S
+        events = [each for each in self._by_pool[deployment].values() if each.at >= oldest]
+        if not events:
+            return _Newest((), math.inf)
+        events.sort(key=lambda event: -event.at)
+        until = events[-1].at + WARNING_KEPT_S
+        self._note_expiry(deployment, until)
+        return _Newest(tuple(events), until)
+
+    def _note_expiry(self, deployment: str, until: float) -> None:
+        if until < self._due.get(deployment, math.inf):
+            self._due[deployment] = until
+            heapq.heappush(self._expiries, (until, deployment))
+
+    def _forget_pool(self, deployment: str) -> None:
+        if self._by_pool.pop(deployment, None) is not None:
+            self._note_change(deployment)
+
+    def _note_change(self, deployment: str) -> None:
+        self._newest.pop(deployment, None)
+        self._changed(deployment)
 
 
-def _decoded(raw: msgspec.Raw) -> wire.Event | None:
-    """None for an odd one: a warning that cannot be read is no reason to stop reading."""
+def _decoded(raw: msgspec.Raw) -> wire.WireEvent | None:
+    """None for an event that cannot be read: the others are read all the same."""
     try:
         return wire.EVENT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _deployment_of(about: wire.ObjectReference | None) -> str | None:
-    """By name alone: the ReplicaSet or the pod may be gone already."""
-    pattern = _OWNER.get(about.kind) if about else None
+def _deployment_of(about: wire.WireObjectReference | None) -> str | None:
+    """By name alone, because the ReplicaSet or the pod may be gone already."""
+    pattern = _NAME_PATTERNS.get(about.kind) if about else None
     found = pattern.fullmatch(about.name) if about and pattern else None
     return clean_name(found["deployment"]) if found else None
 
 
-def _value(event: wire.Event) -> ClusterEvent:
-    series = event.series or wire.EventSeries()
+def _value(event: wire.WireEvent) -> ClusterEvent:
+    series = event.series or wire.WireEventSeries()
     times = (
         series.last_observed_time,
         event.last_timestamp,
         event.event_time,
         event.metadata.creation_timestamp,
     )
-    about = event.involved_object or wire.ObjectReference()
+    about = event.involved_object or wire.WireObjectReference()
     return ClusterEvent(
         at=next((at for time in times if (at := unix_seconds(time)) is not None), 0.0),
         reason=clean_name(event.reason or ""),

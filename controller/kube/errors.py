@@ -1,13 +1,13 @@
-"""Everything that can go wrong between us and an API server.
+"""All that can go wrong between us and an API server.
 
 KubeError
-├── ConfigError         no way to a cluster could be made out of files and environment
-├── ApiError            the server answered and said no
-├── HeldBackError       not sent: the server had asked us to wait
-├── UnreachableError    not sent: refused, no route, no such name, TLS, proxy
-├── TimedOutError       sent, and no answer in time: it may have been carried out
-├── LostError           sent, and the connection broke: it may have been carried out
-└── UnreadableError     answered, but not with what an API server says
+├── ConfigError         files and environment name no cluster that can be reached
+├── ApiError            the server answered with a refusal
+├── HeldBackError       not sent, because the server had asked us to wait
+├── UnreachableError    not sent: connection refused, no route, unknown name, TLS, proxy
+├── TimedOutError       sent, but not answered in time: it may have been carried out
+├── LostError           sent, but the connection broke: it may have been carried out
+└── UnreadableError     answered, but not as an API server answers
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from controller.model.text import clean
 
 DETAIL_LIMIT: Final = 400
 LONGEST_WAIT_S: Final = 600.0
-"""A server may ask for more; we would rather ask again than sleep for a day over a typing error."""
+"""A server may ask for longer waits. A typing error in its settings must not stop us for a day."""
 
 
 class KubeError(Exception):
-    """Base of all; the message is clean, short and fit to be shown.
+    """The base of all. The message is clean, short and may be shown.
 
-    `retry_after_s` is the server's own wish, if it had one.
+    `retry_after_s` is how long the server asked us to wait, if it did.
     """
 
     why: Why = Why.DISCONNECTED
@@ -38,13 +38,13 @@ class KubeError(Exception):
 
     @property
     def detail(self) -> str:
-        """The message, as shown."""
+        """The message that is shown."""
         return str(self)
 
 
 class ConfigError(KubeError):
-    """Neither a kubeconfig nor a cluster around us says where to go; says which file, what is wrong
-    and what to do.
+    """There is no usable configuration; the message says which file, what is wrong with it and
+    what to do.
     """
 
     why = Why.REFUSED
@@ -53,7 +53,7 @@ class ConfigError(KubeError):
 class ApiError(KubeError):
     """A Status, or any other answer that is not 2xx.
 
-    `status` is the HTTP status, `reason` the machine's word (`Conflict`), `causes` the reasons in
+    `status` is the HTTP status, `reason` the Status' reason (`Conflict`), `causes` the reasons in
     its details (`ResourceVersionTooLarge`).
     """
 
@@ -75,17 +75,17 @@ class ApiError(KubeError):
 
     @property
     def detail(self) -> str:
-        """The server's own sentence."""
+        """The server's own message."""
         return self.message or f"HTTP {self.status}"
 
     @property
     def expired(self) -> bool:
-        """The version or the continue token asked with is compacted away: list anew."""
+        """The version or the continue token of the request is too old: list anew."""
         return self.status == 410 or self.reason in {"Expired", "Gone"}
 
 
 class HeldBackError(KubeError):
-    """The request was not sent, for the server had asked for patience."""
+    """The request was not sent, because the server had asked us to wait."""
 
     def __init__(self, seconds: float) -> None:
         self.retry_after_s = seconds
@@ -93,7 +93,7 @@ class HeldBackError(KubeError):
 
 
 class UnreachableError(KubeError):
-    """The request did not leave."""
+    """The request was not sent."""
 
 
 class TimedOutError(KubeError):
@@ -107,7 +107,7 @@ class LostError(KubeError):
 
 
 class UnreadableError(KubeError):
-    """An answer that is no JSON, or not the JSON that was asked for."""
+    """An answer that is no JSON, or not the object that was asked for."""
 
     why = Why.UNREADABLE
 
@@ -122,8 +122,8 @@ class _Details(msgspec.Struct, rename="camel"):
     retry_after_seconds: float = 0.0
 
 
-class Status(msgspec.Struct):
-    """metav1.Status, as far as we read it."""
+class WireStatus(msgspec.Struct):
+    """The fields of metav1.Status that we read."""
 
     kind: str = ""
     code: int = 0
@@ -132,37 +132,39 @@ class Status(msgspec.Struct):
     details: _Details | None = None
 
 
-_STATUS: Final = msgspec.json.Decoder(Status)
+_STATUS: Final = msgspec.json.Decoder(WireStatus)
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """The typed form of an answer that is not 2xx, whoever gave it: API server, proxy, web page."""
+    """The typed form of an answer that is not 2xx, from the API server, a proxy or a web page."""
     wait = _retry_after(headers)
     try:
-        said = _STATUS.decode(body)
+        found = _STATUS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = re.sub(rb"<[^>]*>", b" ", body[: 4 * DETAIL_LIMIT]).decode("utf-8", "replace")
         return ApiError(status, message=shortened(text), retry_after_s=wait)
-    return status_error(said, status=status, retry_after_s=wait)
+    return status_error(found, status=status, retry_after_s=wait)
 
 
-def status_error(said: Status, *, status: int = 0, retry_after_s: float | None = None) -> ApiError:
+def status_error(
+    found: WireStatus, *, status: int = 0, retry_after_s: float | None = None
+) -> ApiError:
     """The typed form of a Status: an answer's body, or an ERROR line of a watch."""
-    details = said.details or _Details()
+    details = found.details or _Details()
     if retry_after_s is None and details.retry_after_seconds > 0:
         retry_after_s = min(details.retry_after_seconds, LONGEST_WAIT_S)
     return ApiError(
-        status or said.code,
-        reason=clean(said.reason, 64),
-        message=shortened(said.message),
+        status or found.code,
+        reason=clean(found.reason, 64),
+        message=shortened(found.message),
         causes=tuple(clean(cause.reason, 64) for cause in details.causes or ()),
         retry_after_s=retry_after_s,
     )
 
 
 def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """Cleaned, and if too long without its middle: a refusal may quote the whole object and says
-    what is wrong only at its end.
+    """Cleaned text, without its middle if it is too long: a refusal may quote the whole object and
+    say only at its end what is wrong.
     """
     text = " ".join(text.split())
     if len(text) > limit:
@@ -172,11 +174,11 @@ def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """RFC 9110, 10.2.3: seconds or a date; a date is taken relative to the answer's own Date."""
-    wish = headers.get("Retry-After", "").strip()
-    if wish.isascii() and wish.isdigit():
-        return min(float(wish), LONGEST_WAIT_S)
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return min(float(asked), LONGEST_WAIT_S)
     try:
-        until, now = parsedate_to_datetime(wish), parsedate_to_datetime(headers.get("Date", ""))
+        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(headers.get("Date", ""))
         return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
     except (ValueError, TypeError):
         return None

@@ -1,5 +1,5 @@
-"""How much we ask of an API server: writes a second, the urgent first, and silence when it asks for
-silence.
+"""How much we ask of an API server: so many writes a second, urgent ones first, and nothing while
+it asks us to wait.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ WRITE_BURST: Final = 50
 
 
 class Lane(StrEnum):
-    """Requests that an API server limits together, near enough."""
+    """Requests that an API server limits together, approximately."""
 
     READ = "read"
     WRITE = "write"
 
 
 class Pauses:
-    """Until when the server wants to be left alone, by lane. `monotonic` gives seconds."""
+    """Until when nothing is to be sent, by lane. `monotonic` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._until = dict.fromkeys(Lane, float("-inf"))
 
     def hold(self, seconds: float, *lanes: Lane) -> None:
-        """Nothing more on these lanes, on all of them if none is named, for so many seconds."""
+        """Send nothing for so many seconds on these lanes, or on all if none is named."""
         until = self._monotonic() + seconds
         for lane in lanes or Lane:
             self._until[lane] = max(self._until[lane], until)
@@ -43,10 +43,10 @@ class Pauses:
 
 
 class WriteGate:
-    """A leaky bucket whose next drop goes to the urgent first, else to who has waited longest.
+    """A leaky bucket: urgent writes come first, then the one that has waited longest.
 
-    `run` must run beside the writers. A writer that is cancelled gives up its place; at worst the
-    drop meant for it is lost, never handed out twice.
+    `run` must run beside the writers. A writer that is cancelled gives up its place. At worst its
+    turn is lost; no turn is given twice.
     """
 
     def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:
@@ -63,19 +63,19 @@ class WriteGate:
         await turn
 
     async def run(self) -> None:
-        """Hand out turns, for ever."""
+        """Give turns until cancelled."""
         while True:
             await self._asked.wait()
             if self._front() is None:
                 self._asked.clear()
                 continue
             await self._bucket.acquire()
-            queue = self._front()  # asked again: somebody more urgent may have come meanwhile
+            queue = self._front()  # asked again: a more urgent write may have come meanwhile
             if queue is not None:
                 queue.popleft().set_result(None)
 
     def _front(self) -> deque[asyncio.Future[None]] | None:
-        """The queue whose first writer is next; writers that were cancelled are forgotten."""
+        """The queue whose first writer is next; cancelled writers are dropped from it."""
         for queue in (self._urgent, self._bulk):
             while queue and queue[0].done():
                 queue.popleft()

@@ -1,30 +1,44 @@
-"""How the connection to the API server is, told by every exchange with it."""
+"""The state of the connection to the API server, told by every exchange with it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from controller.model.readings import Why
 from controller.model.snapshot import Link, LinkState
 from controller.ports import Clock
 
+CLOCK_STEP_S: Final = 1.0
+"""Unix and monotonic time drift apart by less than this between two looks, unless the clock was
+set."""
+
 
 class LinkTracker:
-    """Any answer proves the link, a refusal too; silence and broken connections disprove it."""
+    """Any answer proves that the link is up, a refusal too; silence and broken connections prove
+    that it is down.
+
+    `is_up` is true while the last exchange brought an answer; otherwise `why` and `detail` say what
+    was wrong with it. `monotonic` gives the seconds by which every age is told, here and in the
+    views; `clock_epoch` grows whenever the wall clock was set to another time.
+    """
 
     def __init__(self, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._state = LinkState.CONNECTING
         self._since = monotonic()
         self._good_at: float | None = None
-        self._detail = ""
+        self._offset = clock.now() - monotonic()
+        self.is_up = False
+        self.detail = ""
         self.why = Why.NEVER_READ
+        self.clock_epoch = 0
 
     def answered(self) -> None:
-        """The server said something."""
-        self._good_at = self._monotonic()
+        """The server answered."""
+        self._good_at = self.monotonic()
         self._enter(LinkState.CONNECTED, "", Why.NEVER_READ)
 
     def silent(self, why: Why, detail: str) -> None:
@@ -33,30 +47,35 @@ class LinkTracker:
 
     def silent_for(self) -> float:
         """Seconds for which nothing answered; 0.0 while the link is up."""
-        if self._state is LinkState.CONNECTED:
+        if self.is_up:
             return 0.0
-        return self._monotonic() - (self._since if self._good_at is None else self._good_at)
-
-    @property
-    def detail(self) -> str:
-        """What was wrong last, if it still is."""
-        return self._detail
+        return self.monotonic() - (self._since if self._good_at is None else self._good_at)
 
     def link(self) -> Link:
-        """The link as the screen shows it; ages are monotonic, so a stepped clock bends none."""
+        """The link as the screen shows it. Ages are monotonic, so a step of the clock changes
+        none.
+        """
         good_at = None if self._good_at is None else self._unix(self._good_at)
         return Link(
             name="kubernetes",
             state=self._state,
             since=self._unix(self._since),
-            detail=self._detail,
+            detail=self.detail,
             last_good_at=good_at,
         )
 
+    def look_at_the_clock(self) -> None:
+        """Begin a new clock epoch if the clock was set to another time since the last look."""
+        offset = self._clock.now() - self.monotonic()
+        if abs(offset - self._offset) > CLOCK_STEP_S:
+            self.clock_epoch += 1
+            self._offset = offset
+
     def _enter(self, state: LinkState, detail: str, why: Why) -> None:
         if state is not self._state:
-            self._state, self._since = state, self._monotonic()
-        self._detail, self.why = detail, why
+            self._state, self._since = state, self.monotonic()
+        self.is_up = state is LinkState.CONNECTED
+        self.detail, self.why = detail, why
 
     def _unix(self, moment: float) -> float:
-        return self._clock.now() - (self._monotonic() - moment)
+        return self._clock.now() - (self.monotonic() - moment)

@@ -1,5 +1,5 @@
-"""Requests to the three metrics APIs, answered in our values: amounts are thousandths, rounded up
-as Quantity.MilliValue does.
+"""Requests to the three metrics APIs, with answers in our values: amounts are in thousandths,
+rounded up as Quantity.MilliValue does.
 
 Paths and meanings: k8s.io/metrics pkg/client, as kubernetes
 pkg/controller/podautoscaler/metrics/client.go uses it.
@@ -18,28 +18,27 @@ from controller.kube import metrics_wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.objects import unix_seconds
-from controller.kube.quantity import at_least, exact
-from controller.kube.wire import Quantity
+from controller.kube.wire import WireQuantity
+from controller.model.limits import MILLI
 from controller.model.metrics import PodFigure
 from controller.model.readings import Why
 from controller.model.text import clean, clean_name
+from controller.notation.quantity import exact_amount, rounded_up
 
 RESOURCE_GROUP: Final = "metrics.k8s.io"
 EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
 CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
-# the newest first; the HPA asks for whichever the adapter prefers
+# the newest first; the HPA uses the one that the adapter prefers
 _CUSTOM_VERSIONS: Final = ("v1beta2", "v1beta1")
 _WINDOW_S: Final = 60.0
-"""Where an adapter names no window (HPA: metricServerDefaultMetricWindow)."""
-_MILLI: Final = 1000
-_MOST_MILLI: Final = 2**63 - 1
+"""The window where an adapter names none (HPA: metricServerDefaultMetricWindow)."""
 
 T = TypeVar("T")
-_Kept = TypeVar("_Kept")
+_Item = TypeVar("_Item")
 
 
 class MissingApiError(KubeError):
-    """Nothing serves this API in the cluster."""
+    """No server of the cluster serves this API."""
 
     why = Why.OBJECT_MISSING
 
@@ -48,19 +47,19 @@ class MissingApiError(KubeError):
 
 
 class NoMetricError(KubeError):
-    """The API answered, but with no value."""
+    """The API answered without a value."""
 
     why = Why.INCOMPLETE
 
 
-class ImplausibleError(UnreadableError):
-    """A number that no amount can be: negative, or beyond what a quantity holds."""
+class ImplausibleMetricError(UnreadableError):
+    """A number that no metric can have: negative, or more than Kubernetes can count."""
 
     why = Why.IMPLAUSIBLE
 
 
 class PodSample(msgspec.Struct, frozen=True):
-    """One pod's use of all resources, by container; `at` is the end of the window."""
+    """What one pod uses of all resources, by container; `at` is the end of the window."""
 
     pod: str
     containers: dict[str, dict[str, int]]
@@ -68,7 +67,7 @@ class PodSample(msgspec.Struct, frozen=True):
     window_s: float
 
 
-class Described(NamedTuple):
+class DescribedObject(NamedTuple):
     """The object that a metric is about; an empty `api_version` is the core group."""
 
     namespace: str
@@ -78,21 +77,21 @@ class Described(NamedTuple):
 
 
 class MetricsApi:
-    """The metrics APIs of one cluster. What discovery said is kept: only plurals and versions.
+    """The metrics APIs of one cluster. Of what discovery says, plurals and versions are kept.
 
-    Everything raises KubeError, at the latest after `timeout_s` for each request.
+    Every method raises KubeError, at the latest after `timeout_s` for each request.
     """
 
     def __init__(self, client: Client, pod_selector: str = "") -> None:
-        """`pod_selector`: labels of the pods to ask about, all if it is empty."""
+        """`pod_selector` chooses the pods to ask about by their labels; empty chooses all."""
         self._client = client
         self._pod_selector = pod_selector
         self._custom_version: str | None = None
         self._plurals: dict[tuple[str, str], str] = {}
 
     async def pod_samples(self, namespace: str, timeout_s: float) -> dict[str, PodSample]:
-        """What the pods of a namespace use; one that cannot be read is left out, as one that was
-        not measured.
+        """What the pods of a namespace use. A pod that cannot be read is left out, as a pod that
+        was not measured is.
         """
         path = f"/apis/{RESOURCE_GROUP}/v1beta1/namespaces/{_part(namespace)}/pods"
         raw = await self._get(path, RESOURCE_GROUP, timeout_s, labelSelector=self._pod_selector)
@@ -101,7 +100,7 @@ class MetricsApi:
     async def external(
         self, namespace: str, metric: str, selector: str, timeout_s: float
     ) -> tuple[int, ...]:
-        """The series of an external metric. Every one must be readable, for their sum counts."""
+        """The series of an external metric. Each must be readable, because their sum counts."""
         path = f"/apis/{EXTERNAL_GROUP}/v1beta1/namespaces/{_part(namespace)}/{_part(metric)}"
         raw = await self._get(path, EXTERNAL_GROUP, timeout_s, labelSelector=selector)
         values = tuple(map(_external_value, _items(raw)))
@@ -112,8 +111,8 @@ class MetricsApi:
     async def pod_figures(
         self, namespace: str, metric: str, selector: str, timeout_s: float
     ) -> dict[str, PodFigure]:
-        """A custom metric of the pods of a namespace; one that cannot be read is left out, as one
-        that has no such metric.
+        """A custom metric of the pods of a namespace. A pod that cannot be read is left out, as a
+        pod without this metric is.
         """
         path = f"{await self._custom(timeout_s)}/namespaces/{_part(namespace)}/pods/*"
         raw = await self._get(
@@ -126,7 +125,7 @@ class MetricsApi:
         return {figure.pod: figure for figure in _each(raw, _pod_figure)}
 
     async def object_figure(
-        self, described: Described, metric: str, selector: str, timeout_s: float
+        self, described: DescribedObject, metric: str, selector: str, timeout_s: float
     ) -> int:
         """A custom metric of one object."""
         path = f"{await self._custom(timeout_s)}/{await self._path(described, timeout_s)}"
@@ -138,10 +137,10 @@ class MetricsApi:
             raise NoMetricError(f"{len(items)} values of {clean_name(metric)}, one is wanted")
         return _amount(_decoded(metrics_wire.METRIC_VALUE, items[0]).value)
 
-    async def _path(self, described: Described, timeout_s: float) -> str:
+    async def _path(self, described: DescribedObject, timeout_s: float) -> str:
         namespace, api_version, kind, name = described
         if kind == "Namespace" and api_version in {"", "v1"}:
-            return f"namespaces/{_part(name)}/metrics"  # it is in none itself
+            return f"namespaces/{_part(name)}/metrics"  # a namespace lies in no namespace
         resource = await self._plural(api_version or "v1", kind, timeout_s)
         return f"namespaces/{_part(namespace)}/{_part(resource)}/{_part(name)}"
 
@@ -161,14 +160,16 @@ class MetricsApi:
         raise NoMetricError(f"{clean_name(api_version)} has no kind {clean_name(kind)}")
 
     async def _custom(self, timeout_s: float) -> str:
-        """The root of the custom metrics API, in a version that we speak."""
+        """The root of the custom metrics API, in a version that we know."""
         if self._custom_version is None:
             raw = await self._get(f"/apis/{CUSTOM_GROUP}", CUSTOM_GROUP, timeout_s)
             served = {each.version for each in _decoded(metrics_wire.GROUP, raw).versions}
-            spoken = [version for version in _CUSTOM_VERSIONS if version in served]
-            if not spoken:
-                raise UnreadableError(f"{CUSTOM_GROUP} is served in no version that is known")
-            self._custom_version = spoken[0]
+            known = [version for version in _CUSTOM_VERSIONS if version in served]
+            if not known:
+                raise UnreadableError(
+                    f"{CUSTOM_GROUP} is served only in versions that are not known here"
+                )
+            self._custom_version = known[0]
         return f"/apis/{CUSTOM_GROUP}/{self._custom_version}"
 
     async def _get(self, path: str, group: str, timeout_s: float, **query: str) -> bytes:
@@ -178,7 +179,7 @@ class MetricsApi:
                 "GET", path, kind=group, query=chosen, timeout_s=timeout_s
             )
         except ApiError as error:
-            # a Status would name its reason; this is the API server's own "no such path"
+            # a 404 without a reason is the API server's own "no such path"
             if error.status == 404 and not error.reason:
                 self._custom_version = None
                 raise MissingApiError(group) from error
@@ -193,14 +194,14 @@ def _items(raw: bytes) -> list[msgspec.Raw]:
     return _decoded(metrics_wire.ITEMS, raw).items
 
 
-def _each(raw: bytes, read: Callable[[msgspec.Raw], _Kept]) -> Iterator[_Kept]:
-    """Those that can be read."""
+def _each(raw: bytes, read: Callable[[msgspec.Raw], _Item]) -> Iterator[_Item]:
+    """The items that can be read."""
     for item in _items(raw):
         try:
-            kept = read(item)
+            found = read(item)
         except UnreadableError:
             continue
-        yield kept
+        yield found
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | bytes) -> T:
@@ -240,14 +241,11 @@ def _external_value(raw: msgspec.Raw) -> int:
     return _amount(_decoded(metrics_wire.EXTERNAL_VALUE, raw).value)
 
 
-def _amount(written: Quantity) -> int:
+def _amount(written: WireQuantity) -> int:
     try:
-        milli = at_least(exact(written), _MILLI)
+        return rounded_up(exact_amount(written), MILLI)
     except ValueError as error:
-        raise ImplausibleError(str(error)) from error
-    if milli > _MOST_MILLI:
-        raise ImplausibleError(f"{clean(written, 40)!r} is no amount that can be")
-    return milli
+        raise ImplausibleMetricError(str(error)) from error
 
 
 def _moment(written: str) -> float:

@@ -1,5 +1,4 @@
-"""Pods as the HPA sees them, kept for the Deployments whose metrics ask about pods and for no
-others.
+"""Pods as the HPA sees them, kept only for Deployments whose metrics ask about pods.
 
 Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go (groupPods,
 calculateRequests).
@@ -15,8 +14,8 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.objects import unix_seconds
-from controller.kube.quantity import at_least, exact
 from controller.model.fleet import Pool
+from controller.model.limits import MILLI
 from controller.model.metrics import (
     ConditionStatus,
     ContainerRequest,
@@ -33,22 +32,16 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.text import clean_name
-
-_MILLI: Final = 1000
-_SIDECAR: Final = "Always"
+from controller.notation.quantity import exact_amount, rounded_up
 
 
-class _Wire(msgspec.Struct, rename="camel"):
-    pass
+class _Requirements(wire.WireObject):
+    """core/v1 ResourceRequirements of any resources."""
+
+    requests: dict[str, wire.WireQuantity] | None = None
 
 
-class _Requirements(_Wire):
-    """core/v1 ResourceRequirements, whatever the resources are called."""
-
-    requests: dict[str, wire.Quantity] | None = None
-
-
-class _Container(_Wire):
+class _Container(wire.WireObject):
     """core/v1 Container."""
 
     name: str
@@ -56,7 +49,7 @@ class _Container(_Wire):
     restart_policy: str | None = None
 
 
-class _Spec(_Wire):
+class _Spec(wire.WireObject):
     """core/v1 PodSpec."""
 
     containers: list[_Container] | None = None
@@ -64,28 +57,28 @@ class _Spec(_Wire):
     resources: _Requirements | None = None
 
 
-class _Status(_Wire):
+class _Status(wire.WireObject):
     """core/v1 PodStatus."""
 
     phase: str | None = None
     start_time: str | None = None
-    conditions: list[wire.Condition] | None = None
+    conditions: list[wire.WireCondition] | None = None
 
 
-class _Pod(_Wire):
+class _Pod(wire.WireObject):
     """core/v1 Pod."""
 
-    metadata: wire.Metadata
+    metadata: wire.WireMetadata
     spec: _Spec | None = None
     status: _Status | None = None
 
 
-_POD: Final = msgspec.json.Decoder(_Pod)
+_POD_DECODER: Final = msgspec.json.Decoder(_Pod)
 
 
 class MeasuredPods:
-    """The pods of these Deployments by name. One that cannot be read leaves its Deployment without
-    any: the HPA's sums would be wrong without it.
+    """The pods of these Deployments by name. If one of them cannot be read its Deployment has none,
+    because the HPA's sums would be wrong without it.
     """
 
     def __init__(self, deployments: Collection[str]) -> None:
@@ -94,12 +87,17 @@ class MeasuredPods:
         }
         self._sorted: dict[str, tuple[MeasuredPod, ...]] = {}
 
-    def put(self, name: str, deployment: str, found: msgspec.Raw) -> None:
-        """One was added or changed."""
+    def put(self, name: str, deployment: str, found: msgspec.Raw) -> bool:
+        """One was added or changed. Whether it is kept and another than before."""
         pods = self._pods.get(deployment)
-        if pods is not None:
-            pods[name] = measured_pod(found)
-            self._sorted.pop(deployment, None)
+        if pods is None:
+            return False
+        pod = measured_pod(found)
+        if name in pods and pods[name] == pod:
+            return False
+        pods[name] = pod
+        self._sorted.pop(deployment, None)
+        return True
 
     def drop(self, name: str, deployment: str) -> None:
         """One is gone, or belongs to another Deployment now."""
@@ -107,7 +105,7 @@ class MeasuredPods:
         self._sorted.pop(deployment, None)
 
     def of(self, deployment: str) -> tuple[MeasuredPod, ...]:
-        """All of one Deployment's, sorted by name."""
+        """All pods of one Deployment, sorted by name; the same object until one of them changes."""
         pods = self._pods.get(deployment)
         if not pods:
             return ()
@@ -131,7 +129,7 @@ def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:
 def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
     """A pod's JSON as the HPA sees it; None where it cannot be read."""
     try:
-        pod = _POD.decode(found)
+        pod = _POD_DECODER.decode(found)
         spec, status = pod.spec or _Spec(), pod.status or _Status()
         init = spec.init_containers or ()
         return MeasuredPod(
@@ -141,7 +139,9 @@ def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
             started_at=unix_seconds(status.start_time),
             readiness=_readiness(status.conditions or ()),
             containers=tuple(map(_request, spec.containers or ())),
-            sidecars=tuple(_request(one) for one in init if one.restart_policy == _SIDECAR),
+            sidecars=tuple(
+                _request(one) for one in init if one.restart_policy == wire.SIDECAR_RESTART_POLICY
+            ),
             requests_milli=_milli(spec.resources),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
@@ -168,7 +168,7 @@ def _phase(phase: str | None) -> StatusPhase:
     return StatusPhase(phase) if phase in set(StatusPhase) else StatusPhase.UNKNOWN
 
 
-def _readiness(conditions: Iterable[wire.Condition]) -> PodReadiness | None:
+def _readiness(conditions: Iterable[wire.WireCondition]) -> PodReadiness | None:
     for condition in conditions:
         since = unix_seconds(condition.last_transition_time)
         if condition.type == "Ready" and since is not None:
@@ -189,6 +189,6 @@ def _request(container: _Container) -> ContainerRequest:
 def _milli(asked: _Requirements | None) -> dict[str, int]:
     requests = (asked.requests if asked is not None else None) or {}
     return {
-        clean_name(resource): at_least(exact(amount), _MILLI)
+        clean_name(resource): rounded_up(exact_amount(amount), MILLI)
         for resource, amount in requests.items()
     }

@@ -1,6 +1,6 @@
-"""Pools' metrics read from the metrics APIs of the cluster, each API a source of its own.
+"""Pools' metrics read from the metrics APIs of the cluster; each API is a source of its own.
 
-Only what a pool speaks of is asked for, and once for all pools that share it.
+Only what a pool's metrics name is asked for, and only once for all pools that share it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from controller.kube.metrics_api import (
     CUSTOM_GROUP,
     EXTERNAL_GROUP,
     RESOURCE_GROUP,
-    Described,
+    DescribedObject,
     MetricsApi,
     PodSample,
 )
@@ -54,11 +54,11 @@ from controller.planning.demand.metrics.names import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
 
 REQUESTS_AT_ONCE: Final = 8
-"""Of one source: its rounds never crowd out what else is asked of the API server."""
+"""Of one source, so that a round never delays other requests to the API server."""
 REQUESTS_PER_SECOND: Final = 10
-"""Of one source: a fleet with very many metrics asks less often."""
+"""Of one source, on average: a fleet with very many metrics asks less often."""
 RESOURCE_EVERY_S: Final = 15.0
-"""metrics-server's own resolution (--metric-resolution): between two scrapes nothing is new."""
+"""metrics-server measures so often (--metric-resolution): asking more often brings nothing new."""
 
 Q = TypeVar("Q", bound=Hashable)
 
@@ -67,10 +67,10 @@ Wanting: TypeAlias = Mapping[MetricKey, Pool]
 """The metrics that one question is for, each with its pool."""
 
 
-class ApiSource(ABC, Generic[Q]):
-    """A `MetricSource` over one API: its questions, and for whom each is asked.
+class ApiMetricSource(ABC, Generic[Q]):
+    """A `MetricSource` over one API: its questions, and the metrics that each is asked for.
 
-    Fresh comes only from a complete answer; a refusal, a silence or an odd number is Absent.
+    Only a complete answer is Fresh; a refusal, a silence or a number that cannot be is Absent.
     """
 
     name: str
@@ -95,7 +95,7 @@ class ApiSource(ABC, Generic[Q]):
         return max(self._least_s, len(self._wanting) / REQUESTS_PER_SECOND)
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
-        """An answer for each metric, of the moment before the first request. Raises nothing."""
+        """An answer for each metric, as of the moment before the first request. Raises nothing."""
         at = self._clock.now()
         gate = asyncio.Semaphore(REQUESTS_AT_ONCE)
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -131,7 +131,7 @@ class ApiSource(ABC, Generic[Q]):
 
     @abstractmethod
     def _questions(self, pool: Pool) -> Iterator[tuple[Q, str]]:
-        """What to ask for this pool, and the name of the reading that it is for."""
+        """What to ask for this pool, each with the name of the reading that the answer is for."""
 
     @abstractmethod
     async def _ask(
@@ -140,8 +140,8 @@ class ApiSource(ABC, Generic[Q]):
         """A value for each. Raises KubeError."""
 
 
-class OfPods(ApiSource[Q]):
-    """A source whose answers are about all pods of a namespace, to be shared out to their pools."""
+class PodMetricSource(ApiMetricSource[Q]):
+    """A source whose answers are about all pods of a namespace, and are divided among pools."""
 
     def __init__(
         self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
@@ -152,16 +152,16 @@ class OfPods(ApiSource[Q]):
     def _of_pods(
         self, pool: Pool, value: Callable[[Sequence[str]], MetricValue]
     ) -> MetricValue | Absent:
-        """What the pool's pods, by name, make of it."""
+        """The value of the pool's pods, whose names `value` is given."""
         reading = self._workloads.pods(pool)
         if isinstance(reading, Fresh):
             return value([pod.name for pod in reading.value.items])
         return Absent(
-            why=Why.VIEW_INCOMPLETE, at=self._clock.now(), detail="its pods are not known"
+            why=Why.VIEW_INCOMPLETE, at=self._clock.now(), detail="the pool's pods are not known"
         )
 
 
-class ResourceSource(OfPods[str]):
+class ResourceSource(PodMetricSource[str]):
     """CPU and memory from metrics.k8s.io, one request for each namespace."""
 
     name = RESOURCE_GROUP
@@ -183,7 +183,7 @@ class ResourceSource(OfPods[str]):
 
 
 def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]) -> PodUsages:
-    """What these pods use of one resource; the API measures all of them together."""
+    """What these pods use of one resource; the API measures all resources together."""
     found = [samples[pod] for pod in pods if pod in samples]
     return PodUsages(
         items=tuple(
@@ -208,8 +208,8 @@ class ExternalQuestion(NamedTuple):
     selector: str
 
 
-class ExternalSource(ApiSource[ExternalQuestion]):
-    """External metrics and signals from external.metrics.k8s.io, so every KEDA scaler, too."""
+class ExternalSource(ApiMetricSource[ExternalQuestion]):
+    """External metrics and signals from external.metrics.k8s.io, where KEDA's scalers answer."""
 
     name = EXTERNAL_GROUP
 
@@ -245,12 +245,12 @@ class PodsQuestion(NamedTuple):
 class ObjectQuestion(NamedTuple):
     """Which figure of the custom metrics API about one object."""
 
-    described: Described
+    described: DescribedObject
     metric: str
     selector: str
 
 
-class CustomSource(OfPods[PodsQuestion | ObjectQuestion]):
+class CustomSource(PodMetricSource[PodsQuestion | ObjectQuestion]):
     """Pods and Object metrics from custom.metrics.k8s.io."""
 
     name = CUSTOM_GROUP
@@ -264,7 +264,7 @@ class CustomSource(OfPods[PodsQuestion | ObjectQuestion]):
                         reading_name(spec),
                     )
                 case ObjectMetric():
-                    described = Described(
+                    described = DescribedObject(
                         pool.namespace, spec.api_version, spec.kind, spec.object_name
                     )
                     yield ObjectQuestion(described, spec.name, spec.selector), reading_name(spec)
@@ -289,8 +289,8 @@ def _figures(figures: Mapping[str, PodFigure], pods: Iterable[str]) -> PodFigure
 async def metric_sources(
     client: Client, workloads: Workloads, pools: Sequence[Pool], clock: Clock, pod_selector: str
 ) -> AsyncIterator[tuple[MetricSource, ...]]:
-    """The sources of these pools' metrics, on connections of their own: the servers that answer
-    behind the API server may be slow or away while all else is well.
+    """The sources of these pools' metrics. They have connections of their own, because the servers
+    that answer behind the API server may be slow or down while the API server itself is well.
     """
     if not any(pool.metrics or pool.signals for pool in pools):
         yield ()

@@ -1,4 +1,4 @@
-"""What the metrics APIs answer, as far as we read it.
+"""The fields of the metrics APIs' answers that we read.
 
 Source: k8s.io/metrics pkg/apis (metrics/v1beta1, external_metrics/v1beta1, custom_metrics/v1beta1
 and v1beta2), and the discovery documents of k8s.io/apimachinery meta/v1.
@@ -10,88 +10,84 @@ from typing import Final
 
 import msgspec
 
-from controller.kube.wire import Metadata, Quantity
+from controller.kube.wire import WireMetadata, WireObject, WireQuantity
 
 
-class _Wire(msgspec.Struct, rename="camel"):
-    pass
-
-
-class Items(_Wire):
-    """A list of any of these; without `items` it is no list at all. They are decoded one by one, so
-    that an odd one spoils no other.
+class WireItems(WireObject):
+    """A list of any of these. Its items are decoded one by one, so that one that cannot be read
+    does not hide the others.
     """
 
     items: list[msgspec.Raw]
 
 
-class ContainerUsage(_Wire):
+class WireContainerUsage(WireObject):
     """metrics.k8s.io ContainerMetrics."""
 
     name: str
-    usage: dict[str, Quantity] = {}
+    usage: dict[str, WireQuantity] = msgspec.field(default_factory=dict)
 
 
-class PodMetrics(_Wire):
+class WirePodMetrics(WireObject):
     """metrics.k8s.io PodMetrics; `window` is a Go duration."""
 
-    metadata: Metadata
+    metadata: WireMetadata
     timestamp: str
     window: str
-    containers: list[ContainerUsage]
+    containers: list[WireContainerUsage]
 
 
-class ExternalValue(_Wire):
+class WireExternalValue(WireObject):
     """external.metrics.k8s.io ExternalMetricValue."""
 
-    value: Quantity
+    value: WireQuantity
 
 
-class DescribedObject(_Wire):
+class WireDescribedObject(WireObject):
     """core/v1 ObjectReference."""
 
     kind: str = ""
     name: str = ""
 
 
-class MetricValue(_Wire):
-    """custom.metrics.k8s.io MetricValue; its two versions spell the window differently."""
+class WireMetricValue(WireObject):
+    """custom.metrics.k8s.io MetricValue; its two versions name the window differently."""
 
-    described_object: DescribedObject
+    described_object: WireDescribedObject
     timestamp: str
-    value: Quantity
+    value: WireQuantity
     window_seconds: int | None = None
     window: int | None = None
 
 
-class GroupVersion(_Wire):
+class WireGroupVersion(WireObject):
     """meta/v1 GroupVersionForDiscovery."""
 
     version: str
 
 
-class Group(_Wire):
+class WireGroup(WireObject):
     """meta/v1 APIGroup."""
 
-    versions: list[GroupVersion]
+    versions: list[WireGroupVersion]
 
 
-class ApiResource(_Wire):
+class WireApiResource(WireObject):
     """meta/v1 APIResource; `name` is the plural, with a slash for a subresource."""
 
     name: str
     kind: str
 
 
-class ResourceList(_Wire):
+class WireResourceList(WireObject):
     """meta/v1 APIResourceList."""
 
-    resources: list[ApiResource]
+    resources: list[WireApiResource]
 
 
-ITEMS: Final = msgspec.json.Decoder(Items)
-POD_METRICS: Final = msgspec.json.Decoder(PodMetrics)
-EXTERNAL_VALUE: Final = msgspec.json.Decoder(ExternalValue)
-METRIC_VALUE: Final = msgspec.json.Decoder(MetricValue)
-GROUP: Final = msgspec.json.Decoder(Group)
-RESOURCE_LIST: Final = msgspec.json.Decoder(ResourceList)
+ITEMS: Final = msgspec.json.Decoder(WireItems)
+POD_METRICS: Final = msgspec.json.Decoder(WirePodMetrics)
+EXTERNAL_VALUE: Final = msgspec.json.Decoder(WireExternalValue)
+METRIC_VALUE: Final = msgspec.json.Decoder(WireMetricValue)
+GROUP: Final = msgspec.json.Decoder(WireGroup)
+RESOURCE_LIST: Final = msgspec.json.Decoder(WireResourceList)

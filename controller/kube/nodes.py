@@ -8,17 +8,20 @@ from typing import Final
 import msgspec
 
 from controller.kube import wire
-from controller.kube.quantity import at_most
+from controller.kube.objects import RefusedObject, object_name
 from controller.kube.selectors import parsed
 from controller.kube.usage import added
+from controller.model.limits import INT64_MAX, MILLI
 from controller.model.observation import ClusterRoom
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
-from controller.model.text import clean_name
+from controller.model.text import clean, clean_name
 from controller.model.value import Value
+from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 
 _KEEPS_AWAY: Final = frozenset({"NoSchedule", "NoExecute"})
-# What Kubernetes and its node autoscalers put on a node that is to be left alone. Taints of people
-# (spot, dedicated, GPU) say nothing here: the pods they are meant for tolerate them.
+# Taints that Kubernetes and its node autoscalers put on a node that takes no pods. Taints that
+# people set (spot, dedicated, GPU) are ignored here: the pods meant for such nodes tolerate them.
 _CLOSED_BY: Final = (
     "node.kubernetes.io/",
     "node.cloudprovider.kubernetes.io/",
@@ -26,39 +29,60 @@ _CLOSED_BY: Final = (
     "ToBeDeletedByClusterAutoscaler",
     "karpenter.sh/disrupted",
 )
-_NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
+_NO_ROOM: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 _UNKNOWN: Final = Resources()
 
 
-class Node(Value):
-    """One node: what it can hold when it is open, and whether it is."""
+class NodeRoom(Value):
+    """One node: what it can hold when it is open, and whether it is. `holds` is None where it was
+    never readable.
+    """
 
     labels: dict[str, str]
-    holds: Resources
+    holds: Resources | None
     is_open: bool
 
 
 class NodeView:
-    """All nodes by name. A node is open when it is Ready, not cordoned, and under no taint of
-    Kubernetes' own; what cannot be read is closed.
+    """All nodes by name. A node is open when it is Ready, not cordoned, and has no taint of
+    Kubernetes itself.
 
-    What other pods take of the nodes (those of other namespaces, DaemonSets) is not known here and
-    not taken off: to see it one would have to watch every pod of the cluster. The scheduler's own
-    word about pods without a node still stops growth.
+    Where a node's amounts are implausible or unreadable, its last good ones count, and `refused`
+    says what is wrong. A node that was never readable is closed.
+
+    What other pods take of the nodes (those of other namespaces, DaemonSets) is not subtracted: it
+    is not known here, because for that every pod of the cluster would have to be watched. Where a
+    pod finds no node, the scheduler says so, and that stops growth.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, NodeRoom] = {}
+        self._refused: dict[str, RefusedObject] = {}
         self._sizes: dict[str, Resources] = {}
-        self._room: tuple[tuple[NodeClass, ...], ClusterRoom] | None = None
+        self._room = ClusterRoom()
+        self._classes: tuple[NodeClass, ...] | None = None  # those of `_room`, while it is true
+
+    @property
+    def refused(self) -> RefusedObject | None:
+        """What is wrong with the first implausible or unreadable node; None if there is none."""
+        return next(iter(self._refused.values()), None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the amounts of any node are known, or there are no nodes."""
+        return not self._nodes or any(node.holds is not None for node in self._nodes.values())
 
     def room(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
-        """What all nodes hold together, and what those of each class do: as many as there are, and
-        as its autoscaler may still add.
+        """What all nodes hold together, and what those of each class hold: the nodes that are
+        there, and those that the class's autoscaler may still add. The same object as long as no
+        node changes that.
         """
-        if self._room is None or self._room[0] != classes:
-            self._room = classes, self._made(classes)
-        return self._room[1]
+        if self._classes is not classes and self._classes != classes:
+            room = self._add_up(classes)
+            if room != self._room:
+                self._room = room
+            self._classes = classes
+        return self._room
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -72,30 +96,37 @@ class NodeView:
 
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
-        if (name := _name(gone)) is not None:
+        if (name := object_name(gone)) is not None:
             self._drop(name)
 
     def _take(self, found: msgspec.Raw) -> str | None:
-        name = _name(found)
-        if name is not None:
-            node = _node(found)
-            if self._nodes.get(name) != node:
-                self._nodes[name] = node
-                self._room = None
+        name = object_name(found)
+        if name is None:
+            return None
+        known = self._nodes.get(name)
+        node, refused = _node(name, found, known)
+        if refused is None:
+            self._refused.pop(name, None)
+        elif refused != self._refused.get(name):
+            self._refused[name] = refused
+        if known != node:
+            self._nodes[name] = node
+            self._classes = None
         return name
 
     def _drop(self, name: str) -> None:
+        self._refused.pop(name, None)
         if self._nodes.pop(name, None) is not None:
-            self._room = None
+            self._classes = None
 
-    def _made(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
-        members: dict[str | None, list[Node]] = {each.name: [] for each in classes}
+    def _add_up(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
+        members: dict[str | None, list[NodeRoom]] = {each.name: [] for each in classes}
         for node in self._nodes.values():
             members.setdefault(class_of(node.labels, classes), []).append(node)
         rooms: dict[str, Resources] = {}
         for each in classes:
             nodes = members[each.name]
-            if sizes := [node.holds for node in nodes if node.holds.cpu_milli]:
+            if sizes := [node.holds for node in nodes if node.holds and node.holds.cpu_milli]:
                 self._sizes[each.name] = _smallest(sizes)
             rooms[each.name] = class_room(nodes, each, self._sizes.get(each.name))
         others = added(list(_open(members.get(None, ()))))
@@ -103,36 +134,51 @@ class NodeView:
         return ClusterRoom(resources=total, classes=rooms)
 
 
+def room_reading(
+    room: Reading[ClusterRoom], refused: RefusedObject | None, *, known: bool
+) -> Reading[ClusterRoom]:
+    """The room as one view of the nodes shows it. A refused node makes the reading stale. Where the
+    amounts of no node are known (`known` False), there is no reading.
+    """
+    if refused is None or not isinstance(room, Fresh):
+        return room
+    if not known:
+        return Absent(why=refused.why, at=room.at, detail=refused.detail)
+    return Stale(value=room.value, at=room.at, why=refused.why, detail=refused.detail)
+
+
 def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None:
-    """The first class whose selector takes a node; one without a selector has what no other has."""
+    """The first class whose selector chooses a node with these labels, else the first class without
+    a selector.
+    """
     chosen = (each.name for each in classes if each.selector and parsed(each.selector)(labels))
     rest = (each.name for each in classes if not each.selector)
     return next(chosen, next(rest, None))
 
 
-def class_room(nodes: Sequence[Node], limits: NodeClass, size: Resources | None) -> Resources:
+def class_room(nodes: Sequence[NodeRoom], limits: NodeClass, size: Resources | None) -> Resources:
     """What the open nodes of a class hold, and those that its autoscaler may still add.
 
-    An added node is taken to be of `size`, the smallest of the class that was seen last. Where none
-    was ever seen and some may come, nobody can say: no amount is a limit then. Without `max_nodes`
-    the class has the nodes that are there, or at least `min_nodes`.
+    An added node counts as one of `size`, the smallest of the class that was seen last. Where none
+    was ever seen and some may be added, the room is not known, so no amount is a limit. Without
+    `max_nodes` the class has the nodes that are there, or at least `min_nodes`.
     """
     most = limits.min_nodes if limits.max_nodes is None else limits.max_nodes
     more = max(0, most - len(nodes))
     if more and size is None:
         return _UNKNOWN
-    return added([*_open(nodes), _times(size or _NOTHING, more)])
+    return added([*_open(nodes), _times(size or _NO_ROOM, more)])
 
 
-def _open(nodes: Iterable[Node]) -> Iterator[Resources]:
-    return (node.holds for node in nodes if node.is_open)
+def _open(nodes: Iterable[NodeRoom]) -> Iterator[Resources]:
+    return (node.holds for node in nodes if node.is_open and node.holds is not None)
 
 
 def _times(size: Resources, nodes: int) -> Resources:
     return Resources(
-        replicas=(size.replicas or 0) * nodes,
-        cpu_milli=(size.cpu_milli or 0) * nodes,
-        memory_bytes=(size.memory_bytes or 0) * nodes,
+        replicas=min(INT64_MAX, (size.replicas or 0) * nodes),
+        cpu_milli=min(INT64_MAX, (size.cpu_milli or 0) * nodes),
+        memory_bytes=min(INT64_MAX, (size.memory_bytes or 0) * nodes),
     )
 
 
@@ -144,37 +190,50 @@ def _smallest(sizes: Sequence[Resources]) -> Resources:
     )
 
 
-def _node(raw: msgspec.Raw) -> Node:
+def _node(
+    name: str, raw: msgspec.Raw, known: NodeRoom | None
+) -> tuple[NodeRoom, RefusedObject | None]:
+    """A node, and what is wrong with it. What cannot be read of it is what was `known` before."""
     try:
         found = wire.NODE.decode(raw)
-        status = found.status or wire.NodeStatus()
-        amounts = status.allocatable or wire.Amounts()
-        holds = Resources(
-            replicas=at_most(amounts.pods or 0),
-            cpu_milli=at_most(amounts.cpu or 0, 1000),
-            memory_bytes=at_most(amounts.memory or 0),
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        return Node(labels={}, holds=_NOTHING, is_open=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        closed = NodeRoom(labels={}, holds=None, is_open=False)
+        return known or closed, _refused(name, Why.UNREADABLE, error)
+    status = found.status or wire.WireNodeStatus()
+    holds, refused = None if known is None else known.holds, None
+    try:
+        holds = _allocatable(status)
+    except ImplausibleAmountError as error:
+        refused = _refused(name, Why.IMPLAUSIBLE, error)
+    except ValueError as error:
+        refused = _refused(name, Why.UNREADABLE, error)
     labels = found.metadata.labels or {}
-    return Node(
+    node = NodeRoom(
         labels={clean_name(key): clean_name(value) for key, value in labels.items()},
         holds=holds,
-        is_open=_is_open(found.spec or wire.NodeSpec(), status),
+        is_open=_is_open(found.spec or wire.WireNodeSpec(), status),
+    )
+    return node, refused
+
+
+def _allocatable(status: wire.WireNodeStatus) -> Resources:
+    """What its pods may take together. Raises ValueError."""
+    amounts = status.allocatable or wire.WireAmounts()
+    return Resources(
+        replicas=rounded_down(exact_amount(amounts.pods or 0)),
+        cpu_milli=rounded_down(exact_amount(amounts.cpu or 0), MILLI),
+        memory_bytes=rounded_down(exact_amount(amounts.memory or 0)),
     )
 
 
-def _is_open(spec: wire.NodeSpec, status: wire.NodeStatus) -> bool:
+def _refused(name: str, why: Why, error: Exception) -> RefusedObject:
+    return RefusedObject(why=why, detail=clean(f"node {name}: {error}"))
+
+
+def _is_open(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> bool:
     ready = any(each.type == "Ready" and each.status == "True" for each in status.conditions or ())
     return ready and not spec.unschedulable and not any(_closes(each) for each in spec.taints or ())
 
 
-def _closes(taint: wire.Taint) -> bool:
+def _closes(taint: wire.WireTaint) -> bool:
     return taint.effect in _KEEPS_AWAY and taint.key.startswith(_CLOSED_BY)
-
-
-def _name(raw: msgspec.Raw) -> str | None:
-    try:
-        return clean_name(wire.IDENTIFIED.decode(raw).metadata.name)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None

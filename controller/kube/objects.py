@@ -1,5 +1,6 @@
-"""Kubernetes objects into our values: the one door for their text, and where an odd object is
-refused by itself.
+"""Kubernetes objects decoded into our values: the only place where their text enters.
+
+An implausible or unreadable object is refused by itself, so that it hides no other.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.requests import requested
+from controller.model.limits import INT32_MAX
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
 
-MOST_REPLICAS: Final = 2**31 - 1
 KEPT_ANNOTATIONS: Final = frozenset(
     {
         "agentdash.dev/freeze",
@@ -29,30 +30,38 @@ KEPT_ANNOTATIONS: Final = frozenset(
         "autoscaling.keda.sh/paused-scale-out",
     }
 )
-"""What a Deployment's annotations may tell an autoscaler."""
-_PLAIN_START: Final = frozenset({"ContainerCreating", "PodInitializing"})
+"""The annotations of a Deployment that tell an autoscaler what to do."""
+_COMMON_WAITS: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
-_A_POD: Final = Resources(replicas=1)
+_ONE_POD: Final = Resources(replicas=1)
 
 
-class Refused(Value):
-    """An object that is there but cannot be believed or read."""
+class RefusedObject(Value):
+    """An object that exists but is implausible or unreadable, and why."""
 
     why: Why
     detail: str
 
 
-class Unnamed(Value):
+class UnnamedObject(Value):
     """An object of which not even the name can be read."""
 
     detail: str
 
 
+class SuspectWorkload(Value):
+    """A Deployment whose `requests` are implausible, and why; the rest of `workload` is good."""
+
+    workload: Workload
+    why: Why
+    detail: str
+
+
 class DeploymentRecord(Value):
-    """One Deployment by name. `None` means it is being deleted: no target any more."""
+    """One Deployment by name. `found` is None while it is being deleted: it is no target then."""
 
     name: str
-    found: Workload | Refused | None
+    found: Workload | SuspectWorkload | RefusedObject | None
 
 
 class PodRecord(Value):
@@ -62,23 +71,31 @@ class PodRecord(Value):
 
     name: str
     deployment: str | None
-    found: Pod | Refused
+    found: Pod | RefusedObject
     takes: Resources | None
 
 
-def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | Unnamed:
-    """A Deployment's JSON as a value; whatever is wrong with it is in the record."""
+def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | UnnamedObject:
+    """A Deployment's JSON as a value; what is wrong with it is in the record."""
     return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
 
 
-def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | Unnamed:
-    """A pod's JSON as a value; whatever is wrong with it is in the record."""
+def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
+    """A pod's JSON as a value; what is wrong with it is in the record."""
     return _record(raw, wire.POD, _pod, _refused_pod)
 
 
+def object_name(raw: msgspec.Raw | bytes) -> str | None:
+    """An object's name, None where it cannot be read."""
+    try:
+        return clean_name(wire.IDENTIFIED.decode(raw).metadata.name)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def counted(pods: Iterable[Pod]) -> Pods:
-    """The pods of one pool. `starting` also counts those that run and are not ready yet; a failed
-    pod is replaced by its ReplicaSet and counts nowhere.
+    """The pods of one pool. `starting` also counts those that run and are not ready yet. A failed
+    pod is not counted, because its ReplicaSet replaces it.
     """
     items = tuple(sorted(pods, key=lambda pod: pod.name))
     phases = [pod.phase for pod in items]
@@ -103,32 +120,32 @@ def unix_seconds(time: str | None) -> float | None:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
-_Wire = TypeVar("_Wire", wire.Deployment, wire.Pod)
-_Kept = TypeVar("_Kept", DeploymentRecord, PodRecord)
+_Wire = TypeVar("_Wire", wire.WireDeployment, wire.WirePod)
+_Record = TypeVar("_Record", DeploymentRecord, PodRecord)
 
 
 def _record(
     raw: msgspec.Raw | bytes,
     decoder: msgspec.json.Decoder[_Wire],
-    accept: Callable[[_Wire], _Kept],
-    refuse: Callable[[wire.Metadata, str], _Kept],
-) -> _Kept | Unnamed:
+    accept: Callable[[_Wire], _Record],
+    refuse: Callable[[wire.WireMetadata, str], _Record],
+) -> _Record | UnnamedObject:
     try:
         return accept(decoder.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        odd = clean(error)
+        fault = clean(error)
     try:
-        return refuse(wire.IDENTIFIED.decode(raw).metadata, odd)
+        return refuse(wire.IDENTIFIED.decode(raw).metadata, fault)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unnamed(detail=odd)
+        return UnnamedObject(detail=fault)
 
 
 # Deployments
 
 
-def _deployment(found: wire.Deployment) -> DeploymentRecord:
-    meta, spec = found.metadata, found.spec or wire.DeploymentSpec()
-    status = found.status or wire.DeploymentStatus()
+def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
+    meta, spec = found.metadata, found.spec or wire.WireDeploymentSpec()
+    status = found.status or wire.WireDeploymentStatus()
     name = clean_name(meta.name)
     if meta.deletion_timestamp is not None:
         return DeploymentRecord(name=name, found=None)
@@ -140,15 +157,9 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
         ("status.updatedReplicas", status.updated_replicas),
         ("status.availableReplicas", status.available_replicas),
     ):
-        if not 0 <= (number or 0) <= MOST_REPLICAS:
-            odd = Refused(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
-            return DeploymentRecord(name=name, found=odd)
-    template = spec.template or wire.PodTemplate()
-    try:
-        requests = requested(template.spec or wire.PodSpec())
-    except ValueError as error:
-        odd = Refused(why=Why.IMPLAUSIBLE, detail=f"spec.template requests: {error}")
-        return DeploymentRecord(name=name, found=odd)
+        if not 0 <= (number or 0) <= INT32_MAX:
+            refused = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
+            return DeploymentRecord(name=name, found=refused)
     workload = Workload(
         replicas=replicas,
         current=status.replicas or 0,
@@ -161,25 +172,31 @@ def _deployment(found: wire.Deployment) -> DeploymentRecord:
         observed_generation=status.observed_generation or 0,
         paused=bool(spec.paused),
         labels={clean_name(key): clean_name(value) for key, value in (meta.labels or {}).items()},
-        message=_trouble(status.conditions or ()),
-        requests=requests,
+        message=_failure(status.conditions or ()),
         annotations={
             key: clean(value)
             for key, value in (meta.annotations or {}).items()
             if key in KEPT_ANNOTATIONS
         },
     )
-    return DeploymentRecord(name=name, found=workload)
+    template = spec.template or wire.WirePodTemplate()
+    try:
+        requests = requested(template.spec or wire.WirePodSpec())
+    except ValueError as error:
+        detail = f"spec.template requests: {error}"
+        suspect = SuspectWorkload(workload=workload, why=Why.IMPLAUSIBLE, detail=detail)
+        return DeploymentRecord(name=name, found=suspect)
+    return DeploymentRecord(name=name, found=msgspec.structs.replace(workload, requests=requests))
 
 
-def _refused_deployment(meta: wire.Metadata, odd: str) -> DeploymentRecord:
+def _refused_deployment(meta: wire.WireMetadata, fault: str) -> DeploymentRecord:
     return DeploymentRecord(
-        name=clean_name(meta.name), found=Refused(why=Why.UNREADABLE, detail=odd)
+        name=clean_name(meta.name), found=RefusedObject(why=Why.UNREADABLE, detail=fault)
     )
 
 
-def _trouble(conditions: Iterable[wire.Condition]) -> str:
-    """What keeps a Deployment from its replicas: a quota first, then a rollout that is stuck."""
+def _failure(conditions: Iterable[wire.WireCondition]) -> str:
+    """Why a Deployment does not get its replicas: a quota first, then a rollout that is stuck."""
     by_type = {condition.type: condition for condition in conditions}
     for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
         condition = by_type.get(kind)
@@ -191,9 +208,9 @@ def _trouble(conditions: Iterable[wire.Condition]) -> str:
 # Pods
 
 
-def _pod(found: wire.Pod) -> PodRecord:
-    meta, spec = found.metadata, found.spec or wire.PodSpec()
-    status = found.status or wire.PodStatus()
+def _pod(found: wire.WirePod) -> PodRecord:
+    meta, spec = found.metadata, found.spec or wire.WirePodSpec()
+    status = found.status or wire.WirePodStatus()
     conditions = {condition.type: condition for condition in status.conditions or ()}
     containers = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
     phase, reason, message = _phase(found, conditions, containers)
@@ -217,25 +234,25 @@ def _pod(found: wire.Pod) -> PodRecord:
     )
 
 
-def _takes(spec: wire.PodSpec) -> Resources:
-    """What a quota counts for the pod; of one whose amounts make no sense only that it is there."""
+def _takes(spec: wire.WirePodSpec) -> Resources:
+    """What a quota counts for the pod; only the pod itself if its amounts are implausible."""
     try:
         return msgspec.structs.replace(requested(spec), replicas=1)
     except ValueError:
-        return _A_POD
+        return _ONE_POD
 
 
-def _refused_pod(meta: wire.Metadata, odd: str) -> PodRecord:
+def _refused_pod(meta: wire.WireMetadata, fault: str) -> PodRecord:
     name = clean_name(meta.name)
     return PodRecord(
         name=name,
         deployment=_deployment_of(meta),
-        found=Refused(why=Why.UNREADABLE, detail=f"pod {name}: {odd}"),
-        takes=_A_POD,
+        found=RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {fault}"),
+        takes=_ONE_POD,
     )
 
 
-def _deployment_of(meta: wire.Metadata) -> str | None:
+def _deployment_of(meta: wire.WireMetadata) -> str | None:
     """A Deployment names its ReplicaSets `<deployment>-<pod-template-hash>` and labels their pods
     with the hash (getNewReplicaSet in the deployment controller).
     """
@@ -247,34 +264,34 @@ def _deployment_of(meta: wire.Metadata) -> str | None:
     return None
 
 
-_Said: TypeAlias = tuple[PodPhase, str | None, str | None]
+_Explained: TypeAlias = tuple[PodPhase, str | None, str | None]
 
 
 def _phase(
-    found: wire.Pod,
-    conditions: dict[str, wire.Condition],
-    containers: list[wire.ContainerStatus],
-) -> _Said:
-    """Phase, reason and message; the first rule that fits."""
-    status = found.status or wire.PodStatus()
+    found: wire.WirePod,
+    conditions: dict[str, wire.WireCondition],
+    containers: list[wire.WireContainerStatus],
+) -> _Explained:
+    """Phase, reason and message by the first rule that fits."""
+    status = found.status or wire.WirePodStatus()
     if found.metadata.deletion_timestamp is not None:
         return PodPhase.TERMINATING, status.reason, status.message
     if status.phase in _ENDED:
         return PodPhase.FAILED, status.reason or status.phase, status.message
     if not (found.spec and found.spec.node_name):
-        scheduled = conditions.get("PodScheduled") or wire.Condition()
+        scheduled = conditions.get("PodScheduled") or wire.WireCondition()
         return PodPhase.UNSCHEDULED, scheduled.reason, scheduled.message
     return _phase_on_node(status, conditions, containers)
 
 
 def _phase_on_node(
-    status: wire.PodStatus,
-    conditions: dict[str, wire.Condition],
-    containers: list[wire.ContainerStatus],
-) -> _Said:
+    status: wire.WirePodStatus,
+    conditions: dict[str, wire.WireCondition],
+    containers: list[wire.WireContainerStatus],
+) -> _Explained:
     if crash := _crash(containers):
         return crash
-    ready = conditions.get("Ready") or wire.Condition()
+    ready = conditions.get("Ready") or wire.WireCondition()
     if ready.status == "True":
         return PodPhase.READY, None, None
     if waiting := _waiting(containers):
@@ -283,10 +300,10 @@ def _phase_on_node(
     return PodPhase.RUNNING if running else PodPhase.STARTING, ready.reason, ready.message
 
 
-def _crash(containers: list[wire.ContainerStatus]) -> _Said | None:
-    """A container that ended badly and waits to be started again, or is about to."""
+def _crash(containers: list[wire.WireContainerStatus]) -> _Explained | None:
+    """The container that failed and is, or soon will be, waiting to be started again."""
     for container in containers:
-        state = container.state or wire.ContainerState()
+        state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated
         if waiting and (waiting.reason == "CrashLoopBackOff" or container.restart_count > 0):
             return PodPhase.CRASHING, waiting.reason, waiting.message
@@ -295,14 +312,14 @@ def _crash(containers: list[wire.ContainerStatus]) -> _Said | None:
     return None
 
 
-def _waiting(containers: list[wire.ContainerStatus]) -> wire.Waiting | None:
-    """The container that waits for something special, else any that waits."""
+def _waiting(containers: list[wire.WireContainerStatus]) -> wire.WireWaiting | None:
+    """The first container with an uncommon reason to wait, else the first that waits."""
     waits = [c.state.waiting for c in containers if c.state and c.state.waiting]
-    special = (wait for wait in waits if wait.reason not in _PLAIN_START)
-    return next(special, waits[0] if waits else None)
+    uncommon = (wait for wait in waits if wait.reason not in _COMMON_WAITS)
+    return next(uncommon, waits[0] if waits else None)
 
 
-def _since(condition: wire.Condition | None) -> float | None:
+def _since(condition: wire.WireCondition | None) -> float | None:
     if condition is None or condition.status != "True":
         return None
     return unix_seconds(condition.last_transition_time)

@@ -1,8 +1,8 @@
-"""Keeps one view of one kind of object true: list it, watch it, begin again.
+"""Keeps one view of one kind of object up to date: list, watch, and begin again.
 
-Modelled on client-go's Reflector: pages with `continue`, watches resumed by resourceVersion, the
-server's bookmarks, and 410 as the sign to list anew. Half a list is no list: the view is replaced
-by a complete one or not at all.
+Modelled on client-go's Reflector: pages with `continue`, watches that resume at a resourceVersion,
+the server's bookmarks, and 410 as the sign to list anew. A list that breaks off is discarded: the
+view is replaced by a complete list only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final, Protocol
 import msgspec
 
 from controller.kube import wire
-from controller.kube.backoff import Backoff
 from controller.kube.client import Client
-from controller.kube.errors import ApiError, KubeError, Status, UnreadableError, status_error
+from controller.kube.errors import ApiError, KubeError, UnreadableError, WireStatus, status_error
 from controller.kube.freshness import Freshness
+from controller.model.backoff import Backoff
 from controller.model.text import clean
 from controller.model.value import Value
 from controller.ports import Clock
@@ -26,20 +26,20 @@ from controller.ports import Clock
 PAGE_SIZE: Final = 500
 LIST_TIMEOUT_S: Final = 15.0
 WATCH_S: Final = (240, 480)
-"""How long one watch is asked to last; the spread keeps them from ending together."""
-SILENCE_S: Final = 90.0
-"""Bookmarks come about every minute (bookmarkFrequency in the API server); silence beyond is a dead
-connection."""
-BACKOFF_BASE_S: Final = 0.5
-BACKOFF_CAP_S: Final = 15.0
+"""How long one watch is asked to last; a random length keeps watches from ending together."""
+WATCH_SILENCE_S: Final = 90.0
+"""Bookmarks come about every minute (bookmarkFrequency in the API server); after a longer silence
+the connection counts as dead."""
+WATCH_RETRY_FIRST_S: Final = 0.5
+WATCH_RETRY_MOST_S: Final = 15.0
 REFUSED_WAIT_S: Final = (15.0, 30.0)
-"""Rights are given by people: no need to ask a server more often that said 401 or 403."""
+"""After 401 or 403: people grant rights, so asking more often brings nothing."""
 STEADY_S: Final = 5.0
-"""A watch that lasted this long was a success, even if nothing happened."""
+"""A watch that lasted this long was a success, even if it brought nothing."""
 
 
-class Resource(Value):
-    """What to reflect: the collection's path, and which of its objects."""
+class WatchTarget(Value):
+    """What to watch: the collection's path, and the selectors that choose some of its objects."""
 
     kind: str
     path: str
@@ -56,8 +56,8 @@ class Resource(Value):
         return {name: value for name, value in chosen.items() if value}
 
 
-class View(Protocol):
-    """Where the objects go; it keeps what it understands and never raises over an odd one."""
+class ObjectView(Protocol):
+    """Keeps the objects. It never raises because of one that it cannot read."""
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -73,38 +73,36 @@ class View(Protocol):
 
 
 class Reflector:
-    """One list-and-watch, for ever. `lists` and `watches` count how often each was begun."""
+    """Lists and watches one kind of object until it is cancelled."""
 
     def __init__(
         self,
         client: Client,
-        resource: Resource,
-        view: View,
+        target: WatchTarget,
+        view: ObjectView,
         freshness: Freshness,
         clock: Clock,
         *,
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
         page_size: int = PAGE_SIZE,
-        silence_s: float = SILENCE_S,
+        silence_s: float = WATCH_SILENCE_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self._target = target
         self._view = view
         self._clock = clock
-        self._dice = dice or random.Random()
-        self._backoff = Backoff(BACKOFF_BASE_S, BACKOFF_CAP_S, self._dice)
+        self._rng = rng or random.Random()
+        self._backoff = Backoff(WATCH_RETRY_FIRST_S, WATCH_RETRY_MOST_S, random=self._rng.random)
         self._page_size = page_size
         self._silence_s = silence_s
         self._monotonic = monotonic
         self._version: str | None = None
         self.freshness = freshness
-        self.lists = 0
-        self.watches = 0
 
     async def run(self) -> None:
-        """Until cancelled: 1. list if there is no version to go on from, 2. watch from there,
-        3. wait as long as the last failure asks for.
+        """Until cancelled: 1. list if there is no version to resume from, 2. watch from that
+        version, 3. wait as long as the last failure requires.
         """
         while True:
             try:
@@ -119,10 +117,9 @@ class Reflector:
     async def _list(self) -> str:
         """Replace the view by a complete list; returns its version.
 
-        A continue token that expires half-way is answered by one list without pages: the token the
-        server offers instead would give an inconsistent one.
+        Where a continue token expires between two pages, the list is read again without pages: the
+        token that the server offers instead would give an inconsistent list.
         """
-        self.lists += 1
         try:
             objects, version = await self._pages(self._page_size)
         except ApiError as error:
@@ -148,35 +145,34 @@ class Reflector:
             if not token:
                 return objects, page.metadata.resource_version
 
-    async def _page(self, size: int, token: str) -> wire.Page:
+    async def _page(self, size: int, token: str) -> wire.WirePage:
         answer = await self._client.call(
             "GET",
-            self._resource.path,
-            kind=self._resource.kind,
-            query=self._resource.query(limit=str(size or ""), **{"continue": token}),
+            self._target.path,
+            kind=self._target.kind,
+            query=self._target.query(limit=str(size or ""), **{"continue": token}),
             timeout_s=LIST_TIMEOUT_S,
         )
         try:
             return wire.PAGE.decode(answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UnreadableError(f"not a list: {clean(error)}") from error
+            raise UnreadableError(f"the answer is no list: {clean(error)}") from error
 
     async def _watch(self, version: str) -> float:
         """Follow the changes since that version until the watch ends; returns the seconds to wait
         before the next. Raises KubeError.
         """
-        self.watches += 1
         began = self._monotonic()
         spoke = False
-        query = self._resource.query(
+        query = self._target.query(
             watch="true",
             resourceVersion=version,
             allowWatchBookmarks="true",
-            timeoutSeconds=str(self._dice.randint(*WATCH_S)),
+            timeoutSeconds=str(self._rng.randint(*WATCH_S)),
         )
         async with self._client.lines(
-            self._resource.path,
-            kind=self._resource.kind,
+            self._target.path,
+            kind=self._target.kind,
             query=query,
             silence_s=self._silence_s,
         ) as lines:
@@ -184,29 +180,33 @@ class Reflector:
             async for line in lines:
                 self._take(line)
                 self.freshness.alive()
-                self._backoff.worked()
+                self._backoff.reset()
                 spoke = True
         self.freshness.interrupted()
         if spoke or self._monotonic() - began >= STEADY_S:
-            self._backoff.worked()
+            self._backoff.reset()
             return 0.0
-        return self._backoff.failed()  # a server that ends every watch at once is not hurried
+        return self._backoff.next_s()  # the server ends every watch at once
 
     def _take(self, line: bytes) -> None:
-        """One line of a watch into the view. Raises KubeError for an ERROR line or nonsense."""
+        """Put one line of a watch into the view. Raises KubeError for an ERROR line and for a line
+        that cannot be read.
+        """
         try:
             change = wire.WATCH_LINE.decode(line)
             if change.type == "ERROR":
-                raise status_error(msgspec.json.decode(change.object, type=Status))
+                raise status_error(msgspec.json.decode(change.object, type=WireStatus))
             version = wire.VERSIONED.decode(change.object).metadata.resource_version
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._begin_anew()
-            raise UnreadableError(f"not a watch's line: {clean(error)}") from error
+            raise UnreadableError(
+                f"a watch brought a line that cannot be read: {clean(error)}"
+            ) from error
         if change.type == "BOOKMARK":
             if _older(version, than=self._version):
-                # a store restored from a backup: its history is not the one we followed
+                # the store was restored from a backup, and its history is another one
                 self._begin_anew()
-                raise UnreadableError(f"versions went back to {clean(version, 40)}")
+                raise UnreadableError(f"the versions went back to {clean(version, 40)}")
         elif change.type == "DELETED":
             self._view.remove(change.object)
         else:
@@ -218,21 +218,21 @@ class Reflector:
         self.freshness.broke(failure.why, failure.detail)
         if isinstance(failure, ApiError):
             if failure.status in {401, 403}:
-                return self._dice.uniform(*REFUSED_WAIT_S)
+                return self._rng.uniform(*REFUSED_WAIT_S)
             if failure.expired and self._version is not None:
                 self._begin_anew()
                 return 0.0
             if failure.status in {400, 500}:
-                self._version = None  # a real server's answer to what is no version at all
-        # with the jitter on top, so that those whom one answer sent away do not return together
-        return self._backoff.failed() + (failure.retry_after_s or 0.0)
+                self._version = None  # so a real server answers a version that is none
+        # The jitter comes on top of what the server asks, so that clients do not return together.
+        return self._backoff.next_s() + (failure.retry_after_s or 0.0)
 
     def _begin_anew(self) -> None:
-        """Something was missed: only a new list can tell what."""
+        """Something was missed, and only a new list can tell what."""
         self._version = None
         self.freshness.missed()
 
 
 def _older(version: str, than: str | None) -> bool:
-    """Versions are opaque; they are compared only where both are numbers."""
+    """Versions are opaque, so they are compared only where both are numbers."""
     return bool(than and version.isdecimal() and than.isdecimal() and int(version) < int(than))

@@ -1,76 +1,76 @@
-"""What one pod requests, as the scheduler and the quota count it."""
+"""What one pod requests, as the scheduler and a ResourceQuota count it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from controller.kube import wire
-from controller.kube.quantity import at_least, exact
+from controller.model.limits import MILLI
 from controller.model.scarcity import Resources
+from controller.notation.quantity import exact_amount, rounded_up
 
-_Amount: TypeAlias = Callable[[wire.Amounts], wire.Quantity | None]
-_SIDECAR: Final = "Always"
+_Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
 
 
-def requested(spec: wire.PodSpec) -> Resources:
-    """A pod's CPU and memory; None where nobody in it says anything. Raises ValueError.
+def requested(spec: wire.WirePodSpec) -> Resources:
+    """A pod's CPU and memory; None where no container says how much. Raises ValueError.
 
-    The sum of the containers and sidecars, or what the hungriest moment of the start asks for, and
-    the overhead of its runtime class (PodRequests in k8s.io/component-helpers). What a LimitRange
-    would add to a template is not in it.
+    It is the sum of the containers and sidecars, or what the pod needs at its start if that is
+    more, and the overhead of its runtime class (PodRequests in k8s.io/component-helpers). What a
+    LimitRange would add to a template is not in it.
     """
     cpu = _of_pod(spec, lambda amounts: amounts.cpu)
     memory = _of_pod(spec, lambda amounts: amounts.memory)
     return Resources(
-        cpu_milli=None if cpu is None else at_least(cpu, 1000),
-        memory_bytes=None if memory is None else at_least(memory),
+        cpu_milli=None if cpu is None else rounded_up(cpu, MILLI),
+        memory_bytes=None if memory is None else rounded_up(memory),
     )
 
 
-def _of_pod(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
-    # requests of the pod as a whole (Kubernetes 1.34) stand for all that its containers ask for
-    whole = spec.resources or wire.ResourceRequirements()
-    asked = _said(whole.requests, amount)
+def _of_pod(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
+    # requests of the pod as a whole (Kubernetes 1.34) replace those of its containers
+    whole = spec.resources or wire.WireResourceRequirements()
+    asked = _stated(whole.requests, amount)
     if asked is None:
         asked = _of_containers(spec, amount)
     if asked is None:
-        asked = _said(whole.limits, amount)
-    overhead = _said(spec.overhead, amount)
+        asked = _stated(whole.limits, amount)
+    overhead = _stated(spec.overhead, amount)
     return overhead if asked is None else asked + (overhead or 0)
 
 
-def _of_containers(spec: wire.PodSpec, amount: _Amount) -> Fraction | None:
+def _of_containers(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
     """Init containers run one after the other, each beside the sidecars started before it; then all
     containers run beside all sidecars.
     """
     sidecars = start = Fraction(0)
-    said = False
+    stated = False
     for container in spec.init_containers or ():
         own = _of_container(container, amount)
-        said = said or own is not None
-        if container.restart_policy == _SIDECAR:
+        stated = stated or own is not None
+        if container.restart_policy == wire.SIDECAR_RESTART_POLICY:
             sidecars += own or 0
             start = max(start, sidecars)
         else:
             start = max(start, sidecars + (own or 0))
     running = [_of_container(container, amount) for container in spec.containers or ()]
-    if not said and all(own is None for own in running):
+    if not stated and all(own is None for own in running):
         return None
     return max(start, sidecars + _sum(running))
 
 
-def _of_container(container: wire.Container, amount: _Amount) -> Fraction | None:
-    """A limit without a request is the request, too (SetDefaults_Pod in core/v1)."""
-    resources = container.resources or wire.ResourceRequirements()
-    asked = _said(resources.requests, amount)
-    return _said(resources.limits, amount) if asked is None else asked
+def _of_container(container: wire.WireContainer, amount: _Amount) -> Fraction | None:
+    """A limit without a request counts as the request (SetDefaults_Pod in core/v1)."""
+    resources = container.resources or wire.WireResourceRequirements()
+    asked = _stated(resources.requests, amount)
+    return _stated(resources.limits, amount) if asked is None else asked
 
 
-def _said(amounts: wire.Amounts | None, amount: _Amount) -> Fraction | None:
+def _stated(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | None:
     written = None if amounts is None else amount(amounts)
-    return None if written is None else exact(written)
+    return None if written is None else exact_amount(written)
 
 
 def _sum(amounts: Iterable[Fraction | None]) -> Fraction:

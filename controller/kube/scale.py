@@ -1,4 +1,4 @@
-"""The only hand on the cluster: spec.replicas of a Deployment, if it still is as we saw it."""
+"""The only write to Deployments: spec.replicas, if the Deployment is still as we saw it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from controller.model.text import clean_name
 
 FIELD_MANAGER: Final = "agentdash"
 WRITE_TIMEOUT_S: Final = 5.0
-LONGEST_QUEUE_S: Final = 5.0
-"""A decision that waited longer for its turn is older than a tick; the next tick decides anew."""
+TURN_TIMEOUT_S: Final = 5.0
+"""A decision that waits longer for its turn is older than a tick; the next tick decides anew."""
 
 _KINDS: Final = {
     400: OutcomeKind.INVALID,
@@ -40,8 +40,8 @@ _KINDS: Final = {
 }
 
 
-class Written(Protocol):
-    """Whoever wants to know at once what a write made of a Deployment."""
+class WriteListener(Protocol):
+    """Is told at once what a write made of a Deployment."""
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
         """The Deployment of that uid now has so many replicas and this version."""
@@ -49,17 +49,17 @@ class Written(Protocol):
 
 
 class ScaleActuator:
-    """The `Actuator` port: one PATCH a call, no retries, every end an Outcome.
+    """The `Actuator` port: one PATCH for each call, no retries; every end is an Outcome.
 
-    `may_write` is asked at the last moment, after the wait for a turn: the right to write has a
-    deadline.
+    `may_write` is asked at the last moment, after the wait for a turn, because the right to write
+    has a deadline.
     """
 
     def __init__(
         self,
         client: Client,
         gate: WriteGate,
-        written: Written,
+        written: WriteListener,
         may_write: Callable[[], bool],
     ) -> None:
         self._client = client
@@ -70,14 +70,14 @@ class ScaleActuator:
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
     ) -> Outcome:
-        """Set spec.replicas if the Deployment still has that version. Raises nothing but
-        cancellation, after which the write may or may not have happened.
+        """Set spec.replicas if the Deployment still has that version. Raises nothing. Where it is
+        cancelled, the write may or may not have happened.
         """
         try:
-            async with asyncio.timeout(LONGEST_QUEUE_S):
+            async with asyncio.timeout(TURN_TIMEOUT_S):
                 await self._gate.enter(urgent=urgent)
         except TimeoutError:
-            detail = f"no turn within {LONGEST_QUEUE_S:.0f} s of our own limit on writes"
+            detail = f"our own limit on writes gave no turn within {TURN_TIMEOUT_S:.0f} s"
             return Outcome(kind=OutcomeKind.THROTTLED, detail=detail)
         if not self._may_write():
             return Outcome(kind=OutcomeKind.READ_ONLY, detail="the right to write had ended")
@@ -106,7 +106,9 @@ class ScaleActuator:
         try:
             scale = wire.SCALE.decode(answer)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            detail = "the answer was 2xx, but no Scale: was it the API server's?"
+            detail = (
+                "the answer was 2xx but no Scale; does a proxy answer in the API server's place?"
+            )
             return Outcome(kind=OutcomeKind.UNKNOWN, detail=detail)
         self._written.applied(
             pool,
@@ -115,12 +117,12 @@ class ScaleActuator:
             clean_name(scale.metadata.resource_version),
         )
         changed = scale.spec.replicas != replicas
-        detail = f"an admission webhook made it {scale.spec.replicas}" if changed else ""
+        detail = f"an admission webhook changed it to {scale.spec.replicas}" if changed else ""
         return Outcome(kind=OutcomeKind.APPLIED, status=200, detail=detail)
 
 
 def outcome(failure: KubeError) -> Outcome:
-    """What a failed write came to: only a request that left and was not answered is UNKNOWN."""
+    """The outcome of a failed write: UNKNOWN only where it was sent and not answered."""
     match failure:
         case ApiError(status=status) if status >= 500:
             kind = OutcomeKind.FAILED

@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 Labels: TypeAlias = Mapping[str, str]
 Matches: TypeAlias = Callable[[Labels], bool]
 
-# commas inside parentheses separate values, the others requirements
+# commas inside parentheses separate values, all others separate requirements
 _SEPARATOR: Final = re.compile(r",(?![^()]*\))")
-_REQUIREMENT: Final = re.compile(
+_REQUIREMENT_SYNTAX: Final = re.compile(
     r"\s*(?P<none>!)?\s*(?P<key>[A-Za-z0-9][-A-Za-z0-9_./]*)"
     r"(?:\s*(?P<equal>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
     r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*"
@@ -21,7 +21,9 @@ _REQUIREMENT: Final = re.compile(
 
 @lru_cache(maxsize=256)
 def parsed(selector: str) -> Matches:
-    """Whether labels meet every requirement; the empty selector takes all. Raises ValueError."""
+    """A test whether labels meet every requirement; the empty selector matches all. Raises
+    ValueError.
+    """
     if not selector.strip():
         return lambda _labels: True
     requirements = tuple(_requirement(each) for each in _SEPARATOR.split(selector))
@@ -29,7 +31,7 @@ def parsed(selector: str) -> Matches:
 
 
 def _requirement(text: str) -> Matches:
-    found = _REQUIREMENT.fullmatch(text)
+    found = _REQUIREMENT_SYNTAX.fullmatch(text)
     if found is None or (found["none"] and (found["equal"] or found["set"])):
         raise ValueError(f"{text!r} is no requirement of a label selector")
     key = found["key"]
@@ -42,6 +44,6 @@ def _requirement(text: str) -> Matches:
     else:
         values = frozenset(value.strip() for value in found["values"].split(","))
     if found["equal"] == "!=" or found["set"] == "notin":
-        # apimachinery, labels.Requirement.Matches: a label that is not there differs, too
+        # apimachinery, labels.Requirement.Matches: a label that is missing differs, too
         return lambda labels: labels.get(key) not in values
     return lambda labels: labels.get(key) in values

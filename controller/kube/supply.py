@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.kube.client import Client
-from controller.kube.freshness import Freshness
+from controller.kube.freshness import Freshness, Trust
 from controller.kube.link import LinkTracker
-from controller.kube.nodes import NodeView
-from controller.kube.reflector import Reflector, Resource
+from controller.kube.nodes import NodeView, room_reading
+from controller.kube.objects import RefusedObject
+from controller.kube.reflector import Reflector, WatchTarget
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Reading
@@ -17,8 +19,20 @@ from controller.model.scarcity import NodeClass, Resources
 from controller.ports import Clock
 
 
+class _KeptRoom(NamedTuple):
+    """A reading, and all that it was made of: it is the latest while they are the same objects."""
+
+    room: ClusterRoom
+    refused: RefusedObject | None
+    trust: Trust
+    reading: Reading[ClusterRoom]
+
+
 class ClusterSupply:
-    """The `Supply` port. Nodes belong to no namespace: one reflector watches them all."""
+    """The `Supply` port. Nodes belong to no namespace: one reflector watches them all.
+
+    Readings are the same objects until something about them changes.
+    """
 
     def __init__(
         self, client: Client, clock: Clock, link: LinkTracker, workloads: ClusterWorkloads
@@ -26,11 +40,13 @@ class ClusterSupply:
         self._workloads = workloads
         self._nodes = NodeView()
         self._answer = asyncio.Event()
+        self._freshness = Freshness(clock, link, on_answer=self._answer.set)
+        self._kept: _KeptRoom | None = None
         self._reflector = Reflector(
             client,
-            Resource(kind="nodes", path="/api/v1/nodes"),
+            WatchTarget(kind="nodes", path="/api/v1/nodes"),
             self._nodes,
-            Freshness(clock, link, on_answer=self._answer.set),
+            self._freshness,
             clock,
         )
 
@@ -42,7 +58,18 @@ class ClusterSupply:
         """What the nodes hold, and those of each class. Absent(REFUSED) without the right to list
         nodes.
         """
-        return self._reflector.freshness.judge(self._nodes.room(tuple(classes)))
+        room, refused = self._nodes.room(tuple(classes)), self._nodes.refused
+        trust, kept = self._freshness.trust(), self._kept
+        if (
+            kept is None
+            or kept.room is not room
+            or kept.refused is not refused
+            or kept.trust is not trust
+        ):
+            judged = self._freshness.judge(room)
+            reading = room_reading(judged, refused, known=self._nodes.is_known)
+            kept = self._kept = _KeptRoom(room, refused, trust, reading)
+        return kept.reading
 
     async def run(self) -> None:
         """Watch the nodes until cancelled."""

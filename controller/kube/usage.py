@@ -1,13 +1,14 @@
-"""What the pods of one namespace take, by whose they are."""
+"""What the pods of one namespace take of its quota, by the Deployment they belong to."""
 
 from __future__ import annotations
 
+from controller.model.limits import INT64_MAX
 from controller.model.scarcity import Resources
 
 
-class PodUsage:
-    """Every pod's share of the namespace; the sums are made when they are asked for, and kept until
-    a pod changes.
+class NamespaceUsage:
+    """What each pod of the namespace takes. A sum is made when it is asked for, and kept until a
+    pod that counts in it changes.
     """
 
     def __init__(self) -> None:
@@ -15,17 +16,22 @@ class PodUsage:
         self._sums: dict[frozenset[str], Resources] = {}
 
     def put(self, pod: str, deployment: str | None, takes: Resources | None) -> None:
-        """This pod takes so much, or nothing any more."""
+        """This pod takes so much; None: nothing any more."""
         if takes is None:
             self.drop(pod)
-        elif self._takes.get(pod) != (deployment, takes):
+            return
+        known = self._takes.get(pod)
+        if known != (deployment, takes):
+            if known is not None:
+                self._forget_sums(known[0])
             self._takes[pod] = deployment, takes
-            self._sums.clear()
+            self._forget_sums(deployment)
 
     def drop(self, pod: str) -> None:
         """This pod is gone."""
-        if self._takes.pop(pod, None) is not None:
-            self._sums.clear()
+        known = self._takes.pop(pod, None)
+        if known is not None:
+            self._forget_sums(known[0])
 
     def keep(self, pods: set[str | None]) -> None:
         """No pods but these are there."""
@@ -40,11 +46,16 @@ class PodUsage:
             known = self._sums[deployments] = added(others)
         return known
 
+    def _forget_sums(self, owner: str | None) -> None:
+        """A pod of this owner changed: the sums in which it counts are no longer true."""
+        for deployments in [each for each in self._sums if owner not in each]:
+            del self._sums[deployments]
+
 
 def added(amounts: list[Resources]) -> Resources:
-    """The sum; what is not said counts as nothing."""
+    """The sum, as far as Kubernetes can count; an amount that is None counts as nothing."""
     return Resources(
-        replicas=sum(each.replicas or 0 for each in amounts),
-        cpu_milli=sum(each.cpu_milli or 0 for each in amounts),
-        memory_bytes=sum(each.memory_bytes or 0 for each in amounts),
+        replicas=min(INT64_MAX, sum(each.replicas or 0 for each in amounts)),
+        cpu_milli=min(INT64_MAX, sum(each.cpu_milli or 0 for each in amounts)),
+        memory_bytes=min(INT64_MAX, sum(each.memory_bytes or 0 for each in amounts)),
     )

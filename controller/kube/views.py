@@ -1,4 +1,4 @@
-"""One namespace's Deployments and pods as values, indexed by what a pool asks for."""
+"""One namespace's Deployments and pods as values, found by what a pool asks for."""
 
 from __future__ import annotations
 
@@ -11,33 +11,41 @@ import msgspec
 from controller.kube.metrics_pods import MeasuredPods
 from controller.kube.objects import (
     PodRecord,
-    Refused,
-    Unnamed,
+    RefusedObject,
+    SuspectWorkload,
+    UnnamedObject,
     counted,
     deployment_record,
     pod_record,
 )
-from controller.kube.usage import PodUsage
+from controller.kube.usage import NamespaceUsage
 from controller.model.observation import Pod, Pods, Workload
 
 Changed: TypeAlias = Callable[[str], None]
 """Called with the name of the Deployment that changed, or whose pods did."""
+_Found: TypeAlias = Workload | SuspectWorkload | RefusedObject
 
 
 class DeploymentView:
     """The Deployments of one namespace by name.
 
-    A write's answer is applied at once (`applied`), and no older event takes it back.
-    An object without a readable name is nobody's and is left out.
+    The answer to our own write is applied at once (`applied`), and an older event does not undo it.
+    A Deployment whose requests are implausible keeps those that were read last; without any it is
+    refused. An object without a readable name is left out.
     """
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, written: Changed = lambda _name: None) -> None:
+        """`changed` is called after an event, `written` after a write of our own."""
         self._changed = changed
-        self._found: dict[str, Workload | Refused] = {}
+        self._notify_written = written
+        self._found: dict[str, _Found] = {}
+        self._believed: dict[str, Workload] = {}
         self._written: dict[str, int] = {}
 
-    def get(self, name: str) -> Workload | Refused | None:
-        """The Deployment, what is wrong with it, or None: there is none to be scaled."""
+    def get(self, name: str) -> _Found | None:
+        """The Deployment, or what is wrong with it; None where there is none that could be
+        scaled.
+        """
         return self._found.get(name)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
@@ -53,12 +61,12 @@ class DeploymentView:
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
         record = deployment_record(gone)
-        if not isinstance(record, Unnamed):
+        if not isinstance(record, UnnamedObject):
             self._drop(record.name)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
-        """A write succeeded: what it made of the object. Versions that cannot be compared are left
-        to the watch.
+        """A write of our own succeeded and left the object so. Versions that cannot be compared are
+        left to the watch.
         """
         known = self._found.get(name)
         if not isinstance(known, Workload) or known.uid != uid:
@@ -71,51 +79,75 @@ class DeploymentView:
         self._found[name] = msgspec.structs.replace(
             known, replicas=replicas, resource_version=version
         )
+        self._notify_written(name)
 
     def _take(self, found: msgspec.Raw) -> str | None:
         record = deployment_record(found)
-        if isinstance(record, Unnamed):
+        if isinstance(record, UnnamedObject):
             return None
+        name = record.name
         if record.found is None:
-            self._drop(record.name)
-        elif not self._outdated(record.name, record.found):
-            self._written.pop(record.name, None)
-            if self._found.get(record.name) != record.found:
-                self._found[record.name] = record.found
-                self._changed(record.name)
-        return record.name
+            self._drop(name)
+        elif not self._is_outdated(name, record.found):
+            self._written.pop(name, None)
+            believed = self._with_known_requests(name, record.found)
+            if self._found.get(name) != believed:
+                self._found[name] = believed
+                self._changed(name)
+        return name
 
-    def _outdated(self, name: str, found: Workload | Refused) -> bool:
-        """Older than what our own write made of it."""
+    def _with_known_requests(self, name: str, found: _Found) -> _Found:
+        if isinstance(found, Workload):
+            self._believed[name] = found
+            return found
+        if isinstance(found, RefusedObject):
+            return found
+        known = self._believed.get(name)
+        if known is None or known.uid != found.workload.uid:
+            return RefusedObject(why=found.why, detail=found.detail)
+        workload = msgspec.structs.replace(found.workload, requests=known.requests)
+        return msgspec.structs.replace(found, workload=workload)
+
+    def _is_outdated(self, name: str, found: _Found) -> bool:
+        """Whether it is older than what our own write made of it."""
         written = self._written.get(name)
-        if written is None or not isinstance(found, Workload):
+        if written is None or isinstance(found, RefusedObject):
             return False
-        return found.resource_version.isdecimal() and int(found.resource_version) < written
+        workload = found.workload if isinstance(found, SuspectWorkload) else found
+        return workload.resource_version.isdecimal() and int(workload.resource_version) < written
 
     def _drop(self, name: str) -> None:
         self._written.pop(name, None)
+        self._believed.pop(name, None)
         if self._found.pop(name, None) is not None:
             self._changed(name)
 
 
-_Namesakes: TypeAlias = dict[str, Pod | Refused]
+_PodsByName: TypeAlias = dict[str, Pod | RefusedObject]
 
 
 class PodView:
-    """The pods of one namespace, counted by Deployment; a count is made anew only when one of its
-    pods changed. `usage` is what all of them take, those without a Deployment too; `measured` are
-    the pods of the Deployments named so, as the HPA sees them.
+    """The pods of one namespace, counted by Deployment; they are counted anew only when one of them
+    changed. `usage` is what all of them take, also those without a Deployment; `measured` are the
+    pods of the Deployments named so, as the HPA sees them.
     """
 
-    def __init__(self, changed: Changed, measured: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        changed: Changed,
+        measured: Collection[str] = (),
+        measured_changed: Changed = lambda _name: None,
+    ) -> None:
+        """`measured_changed` is called where only what the HPA sees of the pods changed."""
         self._changed = changed
-        self.measured = MeasuredPods(measured)
+        self._measured_changed = measured_changed
         self._owner: dict[str, str] = {}
-        self._pods: defaultdict[str, _Namesakes] = defaultdict(dict)
-        self._counted: dict[str, Pods | Refused] = {}
-        self.usage = PodUsage()
+        self._pods: defaultdict[str, _PodsByName] = defaultdict(dict)
+        self._counted: dict[str, Pods | RefusedObject] = {}
+        self.measured = MeasuredPods(measured)
+        self.usage = NamespaceUsage()
 
-    def get(self, deployment: str) -> Pods | Refused:
+    def get(self, deployment: str) -> Pods | RefusedObject:
         """The Deployment's pods, or the one of them that cannot be read."""
         known = self._counted.get(deployment)
         if known is None:
@@ -136,28 +168,32 @@ class PodView:
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
         record = pod_record(gone)
-        if not isinstance(record, Unnamed):
+        if not isinstance(record, UnnamedObject):
             self._drop(record.name)
             self.usage.drop(record.name)
 
     def _take(self, found: msgspec.Raw) -> str | None:
         record = pod_record(found)
-        if isinstance(record, Unnamed):
+        if isinstance(record, UnnamedObject):
             return None
         self.usage.put(record.name, record.deployment, record.takes)
         if self._owner.get(record.name) != record.deployment:
             self._drop(record.name)
         if record.deployment is not None:
-            self._keep(record, record.deployment)
-            self.measured.put(record.name, record.deployment, found)
+            measured = self.measured.put(record.name, record.deployment, found)
+            if not self._keep(record, record.deployment) and measured:
+                self._measured_changed(record.deployment)
         return record.name
 
-    def _keep(self, record: PodRecord, deployment: str) -> None:
+    def _keep(self, record: PodRecord, deployment: str) -> bool:
+        """Whether the pod is another than before."""
         pods = self._pods[deployment]
-        if pods.get(record.name) != record.found:
-            pods[record.name] = record.found
-            self._owner[record.name] = deployment
-            self._touch(deployment)
+        if pods.get(record.name) == record.found:
+            return False
+        pods[record.name] = record.found
+        self._owner[record.name] = deployment
+        self._count_anew(deployment)
+        return True
 
     def _drop(self, name: str) -> None:
         deployment = self._owner.pop(name, None)
@@ -167,15 +203,15 @@ class PodView:
         del self._pods[deployment][name]
         if not self._pods[deployment]:
             del self._pods[deployment]
-        self._touch(deployment)
+        self._count_anew(deployment)
 
-    def _touch(self, deployment: str) -> None:
+    def _count_anew(self, deployment: str) -> None:
         self._counted.pop(deployment, None)
         self._changed(deployment)
 
 
-def _count(pods: _Namesakes) -> Pods | Refused:
+def _count(pods: _PodsByName) -> Pods | RefusedObject:
     for found in pods.values():
-        if isinstance(found, Refused):
+        if isinstance(found, RefusedObject):
             return found
     return counted(pod for pod in pods.values() if isinstance(pod, Pod))

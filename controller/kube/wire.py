@@ -1,6 +1,7 @@
-"""The few fields we read of Kubernetes objects, as they stand in the JSON; all else is skipped.
+"""The few fields of Kubernetes objects that we read, as the JSON has them; the rest is skipped.
 
-Every field may be missing or null, as Go writes them; what none of this fits is refused by itself.
+Every field may be missing or null, as Go writes them. An object that does not fit is refused by
+itself.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-Quantity: TypeAlias = str | int | float
-"""resource.Quantity. The API server writes strings; whoever writes the objects may not."""
+WireQuantity: TypeAlias = str | int | float
+"""resource.Quantity. The API server writes strings; other writers may write numbers."""
+SIDECAR_RESTART_POLICY: Final = "Always"
+"""The restart policy that makes an init container a sidecar."""
 
 
-class _Wire(msgspec.Struct, rename="camel"):
-    pass
+class WireObject(msgspec.Struct, rename="camel"):
+    """An object as Kubernetes writes it: names in camel case, unknown fields skipped."""
 
 
-class OwnerReference(_Wire):
+class WireOwnerReference(WireObject):
     """metav1.OwnerReference."""
 
     kind: str = ""
@@ -25,7 +28,7 @@ class OwnerReference(_Wire):
     controller: bool | None = None
 
 
-class Metadata(_Wire):
+class WireMetadata(WireObject):
     """metav1.ObjectMeta."""
 
     name: str
@@ -35,28 +38,28 @@ class Metadata(_Wire):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
-    owner_references: list[OwnerReference] | None = None
+    owner_references: list[WireOwnerReference] | None = None
 
 
-class Identified(_Wire):
-    """Enough of any object to name it, even if the rest of it is odd."""
+class WireIdentified(WireObject):
+    """What names any object, even if the rest of it cannot be read."""
 
-    metadata: Metadata
-
-
-class Versioned(_Wire):
-    """Enough of a watch line's object to resume after it; a bookmark has nothing else."""
-
-    metadata: VersionMetadata
+    metadata: WireMetadata
 
 
-class VersionMetadata(_Wire):
+class WireVersioned(WireObject):
+    """What is needed to resume a watch after this object; a bookmark has nothing else."""
+
+    metadata: WireVersionMetadata
+
+
+class WireVersionMetadata(WireObject):
     """The version alone."""
 
     resource_version: str
 
 
-class Condition(_Wire):
+class WireCondition(WireObject):
     """A condition of a Deployment, a pod or a node."""
 
     type: str = ""
@@ -66,59 +69,59 @@ class Condition(_Wire):
     last_transition_time: str | None = None
 
 
-class Amounts(_Wire):
-    """core/v1 ResourceList, as far as we count."""
+class WireAmounts(WireObject):
+    """core/v1 ResourceList: the amounts that we count."""
 
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-    pods: Quantity | None = None
+    cpu: WireQuantity | None = None
+    memory: WireQuantity | None = None
+    pods: WireQuantity | None = None
 
 
-class ResourceRequirements(_Wire):
+class WireResourceRequirements(WireObject):
     """core/v1 ResourceRequirements."""
 
-    requests: Amounts | None = None
-    limits: Amounts | None = None
+    requests: WireAmounts | None = None
+    limits: WireAmounts | None = None
 
 
-class Container(_Wire):
+class WireContainer(WireObject):
     """core/v1 Container."""
 
-    resources: ResourceRequirements | None = None
+    resources: WireResourceRequirements | None = None
     restart_policy: str | None = None
 
 
-class PodSpec(_Wire):
+class WirePodSpec(WireObject):
     """core/v1 PodSpec."""
 
     node_name: str | None = None
-    containers: list[Container] | None = None
-    init_containers: list[Container] | None = None
-    resources: ResourceRequirements | None = None
-    overhead: Amounts | None = None
+    containers: list[WireContainer] | None = None
+    init_containers: list[WireContainer] | None = None
+    resources: WireResourceRequirements | None = None
+    overhead: WireAmounts | None = None
 
 
-class PodTemplate(_Wire):
+class WirePodTemplate(WireObject):
     """core/v1 PodTemplateSpec."""
 
-    spec: PodSpec | None = None
+    spec: WirePodSpec | None = None
 
 
-class DeploymentMetadata(Metadata):
-    """metav1.ObjectMeta with what people and other autoscalers wrote on it."""
+class WireDeploymentMetadata(WireMetadata):
+    """metav1.ObjectMeta with its annotations."""
 
     annotations: dict[str, str] | None = None
 
 
-class DeploymentSpec(_Wire):
+class WireDeploymentSpec(WireObject):
     """apps/v1 DeploymentSpec. No `replicas` means one (apps/v1 defaults)."""
 
     replicas: int | None = None
     paused: bool | None = None
-    template: PodTemplate | None = None
+    template: WirePodTemplate | None = None
 
 
-class DeploymentStatus(_Wire):
+class WireDeploymentStatus(WireObject):
     """apps/v1 DeploymentStatus."""
 
     replicas: int | None = None
@@ -126,25 +129,25 @@ class DeploymentStatus(_Wire):
     ready_replicas: int | None = None
     available_replicas: int | None = None
     observed_generation: int | None = None
-    conditions: list[Condition] | None = None
+    conditions: list[WireCondition] | None = None
 
 
-class Deployment(_Wire):
+class WireDeployment(WireObject):
     """apps/v1 Deployment."""
 
-    metadata: DeploymentMetadata
-    spec: DeploymentSpec | None = None
-    status: DeploymentStatus | None = None
+    metadata: WireDeploymentMetadata
+    spec: WireDeploymentSpec | None = None
+    status: WireDeploymentStatus | None = None
 
 
-class Waiting(_Wire):
+class WireWaiting(WireObject):
     """Why a container does not run yet."""
 
     reason: str | None = None
     message: str | None = None
 
 
-class Terminated(_Wire):
+class WireTerminated(WireObject):
     """How a container ended."""
 
     exit_code: int = 0
@@ -152,153 +155,155 @@ class Terminated(_Wire):
     message: str | None = None
 
 
-class ContainerState(_Wire):
+class WireContainerState(WireObject):
     """One of these, or neither while it runs."""
 
-    waiting: Waiting | None = None
-    terminated: Terminated | None = None
+    waiting: WireWaiting | None = None
+    terminated: WireTerminated | None = None
 
 
-class ContainerStatus(_Wire):
+class WireContainerStatus(WireObject):
     """core/v1 ContainerStatus."""
 
     name: str = ""
     restart_count: int = 0
-    state: ContainerState | None = None
+    state: WireContainerState | None = None
 
 
-class PodStatus(_Wire):
+class WirePodStatus(WireObject):
     """core/v1 PodStatus."""
 
     phase: str | None = None
     reason: str | None = None
     message: str | None = None
-    conditions: list[Condition] | None = None
-    init_container_statuses: list[ContainerStatus] | None = None
-    container_statuses: list[ContainerStatus] | None = None
+    conditions: list[WireCondition] | None = None
+    init_container_statuses: list[WireContainerStatus] | None = None
+    container_statuses: list[WireContainerStatus] | None = None
 
 
-class Pod(_Wire):
+class WirePod(WireObject):
     """core/v1 Pod."""
 
-    metadata: Metadata
-    spec: PodSpec | None = None
-    status: PodStatus | None = None
+    metadata: WireMetadata
+    spec: WirePodSpec | None = None
+    status: WirePodStatus | None = None
 
 
-class QuotaSpec(_Wire):
-    """core/v1 ResourceQuotaSpec; of the scopes only whether there are any."""
+class WireQuotaSpec(WireObject):
+    """core/v1 ResourceQuotaSpec; of the scopes it matters only whether there are any."""
 
-    hard: dict[str, Quantity] | None = None
+    hard: dict[str, WireQuantity] | None = None
     scopes: list[str] | None = None
     scope_selector: dict[str, object] | None = None
 
 
-class Quota(_Wire):
+class WireQuota(WireObject):
     """core/v1 ResourceQuota."""
 
-    metadata: Metadata
-    spec: QuotaSpec | None = None
+    metadata: WireMetadata
+    spec: WireQuotaSpec | None = None
 
 
-class Taint(_Wire):
+class WireTaint(WireObject):
     """core/v1 Taint."""
 
     key: str = ""
     effect: str = ""
 
 
-class NodeSpec(_Wire):
+class WireNodeSpec(WireObject):
     """core/v1 NodeSpec."""
 
     unschedulable: bool | None = None
-    taints: list[Taint] | None = None
+    taints: list[WireTaint] | None = None
 
 
-class NodeStatus(_Wire):
+class WireNodeStatus(WireObject):
     """core/v1 NodeStatus."""
 
-    allocatable: Amounts | None = None
-    conditions: list[Condition] | None = None
+    allocatable: WireAmounts | None = None
+    conditions: list[WireCondition] | None = None
 
 
-class Node(_Wire):
+class WireNode(WireObject):
     """core/v1 Node."""
 
-    metadata: Metadata
-    spec: NodeSpec | None = None
-    status: NodeStatus | None = None
+    metadata: WireMetadata
+    spec: WireNodeSpec | None = None
+    status: WireNodeStatus | None = None
 
 
-class ObjectReference(_Wire):
+class WireObjectReference(WireObject):
     """What an event is about."""
 
     kind: str = ""
     name: str = ""
 
 
-class EventSeries(_Wire):
+class WireEventSeries(WireObject):
     """core/v1 EventSeries."""
 
     count: int = 0
     last_observed_time: str | None = None
 
 
-class Event(_Wire):
+class WireEvent(WireObject):
     """core/v1 Event."""
 
-    metadata: Metadata
-    involved_object: ObjectReference | None = None
+    metadata: WireMetadata
+    involved_object: WireObjectReference | None = None
     type: str = ""
     reason: str | None = None
     message: str | None = None
     count: int | None = None
     event_time: str | None = None
     last_timestamp: str | None = None
-    series: EventSeries | None = None
+    series: WireEventSeries | None = None
 
 
-class ScaleSpec(_Wire):
+class WireScaleSpec(WireObject):
     """autoscaling/v1 ScaleSpec; zero is left out by Go."""
 
     replicas: int = 0
 
 
-class Scale(_Wire):
+class WireScale(WireObject):
     """autoscaling/v1 Scale."""
 
-    metadata: Metadata
-    spec: ScaleSpec
+    metadata: WireMetadata
+    spec: WireScaleSpec
 
 
-class ListMeta(_Wire):
+class WireListMeta(WireObject):
     """metav1.ListMeta. Without a version nothing can be watched from here, so it is required."""
 
     resource_version: str
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class Page(_Wire):
-    """One page of a list; its objects are decoded one by one, so that an odd one hides no other."""
+class WirePage(WireObject):
+    """One page of a list. Its objects are decoded one by one, so that one that cannot be read does
+    not hide the others.
+    """
 
-    metadata: ListMeta
+    metadata: WireListMeta
     items: list[msgspec.Raw] | None
 
 
-class WatchLine(_Wire):
+class WireWatchLine(WireObject):
     """metav1.WatchEvent."""
 
     type: str
     object: msgspec.Raw
 
 
-PAGE: Final = msgspec.json.Decoder(Page)
-WATCH_LINE: Final = msgspec.json.Decoder(WatchLine)
-VERSIONED: Final = msgspec.json.Decoder(Versioned)
-IDENTIFIED: Final = msgspec.json.Decoder(Identified)
-DEPLOYMENT: Final = msgspec.json.Decoder(Deployment)
-POD: Final = msgspec.json.Decoder(Pod)
-QUOTA: Final = msgspec.json.Decoder(Quota)
-NODE: Final = msgspec.json.Decoder(Node)
-EVENT: Final = msgspec.json.Decoder(Event)
-SCALE: Final = msgspec.json.Decoder(Scale)
+PAGE: Final = msgspec.json.Decoder(WirePage)
+WATCH_LINE: Final = msgspec.json.Decoder(WireWatchLine)
+VERSIONED: Final = msgspec.json.Decoder(WireVersioned)
+IDENTIFIED: Final = msgspec.json.Decoder(WireIdentified)
+DEPLOYMENT: Final = msgspec.json.Decoder(WireDeployment)
+POD: Final = msgspec.json.Decoder(WirePod)
+QUOTA: Final = msgspec.json.Decoder(WireQuota)
+NODE: Final = msgspec.json.Decoder(WireNode)
+EVENT: Final = msgspec.json.Decoder(WireEvent)
+SCALE: Final = msgspec.json.Decoder(WireScale)

@@ -10,7 +10,7 @@ from controller.model.value import Value
 
 # memory is read back through these bounds, so that the rule may divide and take roots
 _MOST: Final = 1e30
-Amount: TypeAlias = Annotated[float, Meta(ge=0.0, le=_MOST)]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=_MOST)]
 Divisor: TypeAlias = Annotated[float, Meta(ge=1e-9, le=_MOST)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Signed: TypeAlias = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
@@ -26,10 +26,10 @@ class Forecast(Value):
     `demand` and `mean` are what they were when it was made.
     """
 
-    at: Amount
+    at: NotNegative
     anchor: Signed
     scale: Divisor
-    demand: Amount
+    demand: NotNegative
     mean: Signed
 
 
@@ -41,12 +41,12 @@ class ArrivalRate(Value):
     predictions (expectation maximisation, one arrival at a time).
     """
 
-    fast: Amount = 0.0
-    slow: Amount = 0.0
+    fast: NotNegative = 0.0
+    slow: NotNegative = 0.0
     fast_predicted: Divisor = 20.0
-    fast_observed: Amount = 10.0
+    fast_observed: NotNegative = 10.0
     slow_predicted: Divisor = 20.0
-    slow_observed: Amount = 10.0
+    slow_observed: NotNegative = 10.0
 
     @property
     def expected(self) -> float:
@@ -68,20 +68,20 @@ class NativeState(Value):
     - `asked`: the replicas advised last.
     """
 
-    at: Amount
+    at: NotNegative
     arrivals: Count
     completions: Count
-    moves: Annotated[tuple[Amount, ...], Meta(min_length=BINS, max_length=BINS)]
-    demand: Amount = 0.0
+    moves: Annotated[tuple[NotNegative, ...], Meta(min_length=BINS, max_length=BINS)]
+    demand: NotNegative = 0.0
     in_flight: Count = 0
     rate: ArrivalRate = ArrivalRate()
     mean: Signed = 0.0
-    square_error: Amount = 0.0
+    square_error: NotNegative = 0.0
     moved_together: Signed = 1.6
     moved: Divisor = 2.0
-    worked_s: Amount = FIRST_SERVICE_S
+    worked_s: NotNegative = FIRST_SERVICE_S
     worked: Divisor = 1.0
-    wanted_at: Amount = 0.0
+    wanted_at: NotNegative = 0.0
     worth: Divisor = 1.0
     asked: Count = 0
     forecasts: tuple[Forecast, ...] = ()
@@ -102,17 +102,17 @@ class NativeMemory(Value):
     """
 
     learned: NativeState
-    asked_at: Amount
+    asked_at: NotNegative
     pending: Count
     delivered: Count
     sequence: Count | None = None
     served: Count = 0
-    ready_s: Amount | None = None
+    ready_s: NotNegative | None = None
     base: Count = 0
     start: Count = 0
     keep: Count = 0
     in_flight: Count = 0
-    in_flight_at: Amount = 0.0
-    worked_s: Amount = 0.0
-    quiet_since: Amount | None = None
-    surplus_since: Amount | None = None
+    in_flight_at: NotNegative = 0.0
+    worked_s: NotNegative = 0.0
+    quiet_since: NotNegative | None = None
+    surplus_since: NotNegative | None = None

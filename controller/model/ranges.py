@@ -58,7 +58,7 @@ class NumberRange(NamedTuple):
         return f"from {_spelled(self.low)} to {_spelled(self.high)} {self.unit}"
 
 
-REPLICAS: Final = NumberRange(0, INT32_MAX, "replicas")
+REPLICA_COUNT: Final = NumberRange(0, INT32_MAX, "replicas")
 AMOUNT: Final = NumberRange(0, INT64_MAX, "units")
 COUNTER: Final = NumberRange(0, INT64_MAX, "messages")
 TASK_TOKENS: Final = NumberRange(0, 10**9, "tokens")
@@ -86,18 +86,18 @@ def observation_faults(seen: Observation, now: float) -> Iterator[InputFault]:
         yield from _of_room(room.resources, f"{path}.capacity.value.resources")
         for name, resources in room.classes.items():
             yield from _of_room(resources, member(f"{path}.capacity.value.classes", name))
-    yield from _faults(REPLICAS, f"{path}.under_way", seen.under_way)
+    yield from _faults(REPLICA_COUNT, f"{path}.under_way", seen.under_way)
 
 
 def intents_faults(intents: Intents) -> Iterator[InputFault]:
     """The numbers of operators' intents that are out of their range, each at its path."""
     for index, pin in enumerate(intents.pins):
         path = f"intents.pins[{index}]"
-        yield from _fault(REPLICAS, f"{path}.replicas", pin.replicas)
+        yield from _fault(REPLICA_COUNT, f"{path}.replicas", pin.replicas)
         yield from _fault(MOMENT, f"{path}.until", pin.until)
     for index, pause in enumerate(intents.pauses):
         path = f"intents.pauses[{index}]"
-        yield from _fault(REPLICAS, f"{path}.keep", pause.keep)
+        yield from _fault(REPLICA_COUNT, f"{path}.keep", pause.keep)
         yield from _fault(MOMENT, f"{path}.until", pause.until)
     for index, freeze in enumerate(intents.freezes):
         yield from _fault(MOMENT, f"intents.freezes[{index}].until", freeze.until)
@@ -145,7 +145,7 @@ def _of_pool(pool: PoolObservation, path: str) -> Iterator[InputFault]:
 
 
 def _of_requests(requests: Resources, path: str) -> Iterator[InputFault]:
-    yield from _fault(REPLICAS, f"{path}.replicas", requests.replicas)
+    yield from _fault(REPLICA_COUNT, f"{path}.replicas", requests.replicas)
     yield from _fault(REPLICA_CPU, f"{path}.cpu_milli", requests.cpu_milli)
     yield from _fault(REPLICA_MEMORY, f"{path}.memory_bytes", requests.memory_bytes)
 
@@ -187,12 +187,12 @@ def _of_requests_milli(requests: Mapping[str, int], path: str) -> Iterator[Input
 
 def _of_sizes(pool: PoolMemory, path: str) -> Iterator[InputFault]:
     """The replicas that a pool's memory speaks of."""
-    yield from _fault(REPLICAS, f"{path}.ours", pool.ours)
+    yield from _fault(REPLICA_COUNT, f"{path}.ours", pool.ours)
     for at, value in _parts(pool, path):
-        yield from _faults(REPLICAS, at, _numbers(value, *_SIZES[type(value)]))
+        yield from _faults(REPLICA_COUNT, at, _numbers(value, *_SIZES[type(value)]))
     if pool.asked is not None:
         for index, size in enumerate(pool.asked.earlier):
-            yield from _fault(REPLICAS, f"{path}.asked.earlier[{index}]", size)
+            yield from _fault(REPLICA_COUNT, f"{path}.asked.earlier[{index}]", size)
 
 
 def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[InputFault]:

@@ -29,14 +29,18 @@ class Why(StrEnum):
 
 
 class Fresh(Value, Generic[T], tag="fresh"):
-    """A value that a complete answer gave; `at` is when it was asked for, in Unix seconds."""
+    """A value that complete answers gave, the latest one too; `at` is when the first of them was
+    asked for, in Unix seconds. So a value that stays the same keeps its reading.
+    """
 
     value: T
     at: float
 
 
 class Stale(Value, Generic[T], tag="stale"):
-    """The last good value, too old to act on downwards, and why no newer one came."""
+    """The last good value, too old to act on downwards, and why no newer one came; `at` is when it
+    was asked for, in Unix seconds.
+    """
 
     value: T
     at: float

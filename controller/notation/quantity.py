@@ -34,7 +34,11 @@ _ECHO_LENGTH: Final = 40
 
 
 class QuantityError(ValueError):
-    """A text that is no quantity, or an amount that Kubernetes cannot hold."""
+    """A text that is no quantity, or an amount that nothing can have."""
+
+
+class ImplausibleAmountError(QuantityError):
+    """An amount that nothing can have: negative, or more than Kubernetes can count."""
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -42,28 +46,46 @@ def exact_quantity(written: str | float) -> Fraction:
     """The exact value of a quantity, which may be negative. Raises QuantityError."""
     found = _QUANTITY.fullmatch(str(written))
     if found is None:
-        raise QuantityError(f"{clean(written, _ECHO_LENGTH)!r} is no quantity")
+        raise QuantityError(f"{_quoted(written)} is no quantity")
     value = Fraction(found["number"] + (found["exponent"] or ""))
     return value * _SUFFIXES[found["suffix"]] if found["suffix"] else value
 
 
 def exact_amount(written: str | float) -> Fraction:
     """The exact value of a quantity that counts something: from 0 to INT64_MAX whole units, the
-    most that resource.Quantity keeps. Raises QuantityError.
+    most that resource.Quantity keeps. Raises QuantityError, of which ImplausibleAmountError.
     """
-    value = exact_quantity(written)
-    if not 0 <= value <= INT64_MAX:
-        raise QuantityError(f"{clean(written, _ECHO_LENGTH)!r} is no amount that can be")
-    return value
+    amount = exact_quantity(written)
+    if amount < 0:
+        raise ImplausibleAmountError(f"{_quoted(written)} is negative")
+    if amount > INT64_MAX:
+        raise _too_much(_quoted(written))
+    return amount
 
 
-def rounded_down(value: Fraction, per_one: int = 1) -> int:
-    """Whole units, of which `per_one` make 1, where a part of a unit is of no use: room."""
-    return math.floor(value * per_one)
+def rounded_down(amount: Fraction, per_one: int = 1) -> int:
+    """Whole units, of which `per_one` make 1, where a part of a unit is of no use: room.
+    Raises ImplausibleAmountError.
+    """
+    return _countable(math.floor(amount * per_one), amount)
 
 
-def rounded_up(value: Fraction, per_one: int = 1) -> int:
+def rounded_up(amount: Fraction, per_one: int = 1) -> int:
     """Whole units, of which `per_one` make 1, where a part of a unit takes a whole one: requests
-    and metrics (Quantity.Value and MilliValue round up).
+    and metrics (Quantity.Value and MilliValue round up). Raises ImplausibleAmountError.
     """
-    return math.ceil(value * per_one)
+    return _countable(math.ceil(amount * per_one), amount)
+
+
+def _countable(units: int, amount: Fraction) -> int:
+    if units > INT64_MAX:
+        raise _too_much(f"{float(amount):g}")
+    return units
+
+
+def _too_much(shown: str) -> ImplausibleAmountError:
+    return ImplausibleAmountError(f"{shown} is more than Kubernetes can count")
+
+
+def _quoted(written: str | float) -> str:
+    return repr(clean(written, _ECHO_LENGTH))

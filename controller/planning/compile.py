@@ -43,10 +43,13 @@ _TOLERANCE: Final = Tolerance()
 
 
 class FleetTerms(NamedTuple):
-    """A fleet and all that the planner works out of it: by pool, for sharing, and what it costs."""
+    """A fleet and all that the planner works out of it: by pool, for sharing, and what it costs.
+    `numbered` are the pools' terms by the numbers that `sharing` gives the pools.
+    """
 
     fleet: Fleet
     pools: Mapping[PoolKey, PoolTerms]
+    numbered: tuple[PoolTerms, ...]
     sharing: SharingTerms
     costs: CostTerms
 
@@ -55,14 +58,17 @@ def compile_fleet(fleet: Fleet) -> FleetTerms:
     """The terms of a fleet; never raises: what cannot be used is refused where it would be."""
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     zones = {tenant.name: _zone(tenant.timezone) for tenant in fleet.tenants}
+    pools = {
+        pool.key: _pool_terms(pool, tenants.get(pool.tenant), zones.get(pool.tenant, _UTC))
+        for pool in fleet.pools
+    }
+    sharing = sharing_terms_of(fleet)
     return FleetTerms(
-        fleet,
-        {
-            pool.key: _pool_terms(pool, tenants.get(pool.tenant), zones.get(pool.tenant, _UTC))
-            for pool in fleet.pools
-        },
-        sharing_terms_of(fleet),
-        cost_terms_of(fleet),
+        fleet=fleet,
+        pools=pools,
+        numbered=tuple(pools[pool.key] for pool in sharing.pools),
+        sharing=sharing,
+        costs=cost_terms_of(fleet),
     )
 
 

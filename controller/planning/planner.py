@@ -24,7 +24,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.overrides import Overrides
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.given.terms import PoolTerms
-from controller.planning.kept import Alone, Kept, Result
+from controller.planning.kept import Alone, Kept, Result, last_size
 from controller.planning.limit.limit import limit
 from controller.planning.moves import NO_MOVES, moves_of
 from controller.planning.recommend.recommend import recommend
@@ -68,8 +68,9 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     alone: dict[int, Alone] = {}
     results: dict[int, Result] = {}
     overrides, planned_at = Overrides(intents), _planned_at(memory, now)
+    is_ours = kept is not None and memory.pools is kept.memories
     for number in changes.again:
-        pool, seen = terms.pools[terms.sharing.pools[number].key], changes.seen[number]
+        pool, seen = terms.numbered[number], changes.seen[number]
         before = memory.pools.get(pool.pool.key)
         if seen is None:
             continue
@@ -78,8 +79,8 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
             continue
         moment = Moment(now)
         override = overrides.of(pool, workload.annotations, moment)
-        past = _past(before, workload, pool, moment)
-        given = PoolInput(pool, seen, workload, past, override, planned_at)
+        past = _past(before, workload, pool, moment, is_ours=is_ours)
+        given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
         # 1. recommend: each pool for itself; demand, activation, windows, rates, cooldown
         demand = demand_of(given, moment)
         recommendation = recommend(given, demand, moment)
@@ -87,7 +88,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         limits = limit(given, demand, recommendation, moment)
         reasons = demand.reasons + recommendation.reasons + limits.reasons
         alone[number] = Alone(given, demand, limits, reasons, moment.changes_at)
-    unknown = {number: _last_size(result) for number, result in results.items()}
+    unknown = {number: last_size(result) for number, result in results.items()}
     begun = Begun(terms, intents, memory, now, kept, changes, alone, unknown)
     try:
         # 3. share: what several pools draw on is divided = the targets
@@ -121,16 +122,18 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
 
 
 def _past(
-    memory: PoolMemory | None, workload: Workload, pool: PoolTerms, moment: Moment
+    memory: PoolMemory | None,
+    workload: Workload,
+    pool: PoolTerms,
+    moment: Moment,
+    *,
+    is_ours: bool,
 ) -> PoolMemory:
-    """The memory to begin with: none of it lies ahead, and the last write is judged."""
+    """The memory to begin with: none of it lies ahead, as none does that `is_ours`, left by the
+    plan before; and the last write is judged.
+    """
     if memory is None:
         memory = begun_memory(workload.replicas, moment.now)
-    memory = not_ahead(memory, moment.now)
+    elif not is_ours:
+        memory = not_ahead(memory, moment.now)
     return confirmed(memory, workload, pool.pool.behavior, moment)
-
-
-def _last_size(result: Result) -> int | None:
-    """The last size of a pool whose Deployment is not known, if it can be one."""
-    current = result.decision.current
-    return current if current is not None and 0 <= current <= INT32_MAX else None

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import compress
 from math import inf
 from operator import is_not
-from typing import NamedTuple
+
+import msgspec
 
 from controller.model.decision import Code, Decision, Gate, Plan, Reason
 from controller.model.ids import PoolKey
@@ -33,7 +34,7 @@ from controller.planning.step.room import Grown
 from controller.planning.targets import Targets
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """A pool whose target, or the room for it, is not as in the plan before."""
 
     number: int
@@ -45,11 +46,12 @@ class Pending(NamedTuple):
 
 def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
     """The pools whose steps 4 and 5 have to be worked out."""
-    alone, changes, kept = begun.alone, begun.changes, begun.kept
+    alone, kept, entries = begun.alone, begun.kept, targets.entries
+    changes = begun.changes
     for number, target in targets.targets.items():
-        one, entry = alone.get(number), targets.entries.get(number)
-        if one is None or entry is None:
-            before = None if kept is None else kept.results[number]
+        one, entry = alone.get(number), entries.get(number)
+        if (one is None or (entries and entry is None)) and kept is not None:
+            before = kept.results[number]
             if before is not None:
                 one, entry = one or before.alone, entry or before.entry
         if one is not None:

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool
-from controller.model.limits import INT32_MAX
 from controller.model.observation import Observation, PoolObservation
 from controller.planning.allocation.values import SharingError
 from controller.planning.begun import Begun
 from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
-from controller.planning.kept import Alone, Kept, Result
+from controller.planning.kept import Alone, Kept, Result, last_size
 from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
 from controller.planning.share.scarcity import NOTHING_SCARCE, Scarcity, scarcity_of
 from controller.planning.share.share import Shared, share, target_of
@@ -49,6 +48,13 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
         and not changes.is_partial
     ):
         decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
+    if not (scarcity.rows or scarcity.restrained or scarcity.unreadable):
+        free = {
+            number: Target(one.limits.replicas, one.limits.bound)
+            for number, one in decided.items()
+            if number not in changes.fixed and number not in unknown
+        }
+        return Targets(scarcity, None, {}, free)
     entries = {
         number: entry_of(
             sharing.pools[number],
@@ -147,10 +153,8 @@ def _sharer_of(pool: Pool, seen: PoolObservation | None, result: Result) -> Shar
     """The part of a pool whose result is as before; one that is not known keeps what it has."""
     if result.entry is not None:
         return result.entry.sharer
-    current = result.decision.current
-    if current is None or not 0 <= current <= INT32_MAX:
-        return None
-    return fixed_sharer(pool, seen, current)
+    size = last_size(result)
+    return None if size is None else fixed_sharer(pool, seen, size)
 
 
 def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:

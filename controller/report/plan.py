@@ -82,7 +82,7 @@ def pool_report(
     at: float,
     without: tuple[Counterfactual, ...] | None = None,
 ) -> PoolReport:
-    """One pool's part of the report, as of `at`; `without` are its counterfactuals, None for `plan`."""
+    """The pool in the report as of `at`; `without` are counterfactuals, None for `plan`."""
     return PoolReport(
         pool=pool.key,
         current=_count(decision.current),

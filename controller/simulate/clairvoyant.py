@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import World
 
 
@@ -17,7 +17,7 @@ def clairvoyant_replica_s(trace: Trace, world: World) -> float:
     return sum(_pool_replica_s(tasks, world) for tasks in trace.pools.values())
 
 
-def _pool_replica_s(tasks: list[Task], world: World) -> float:
+def _pool_replica_s(tasks: list[TraceTask], world: World) -> float:
     starts = [(task.arrival_s, 1) for task in tasks]
     ends = [(task.arrival_s + task.service_s, -1) for task in tasks]
     replica_s, running, level, since = 0.0, 0, 0, 0.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Policy, PoolRun, VirtualPool, World
 
 
@@ -31,7 +31,7 @@ def run_on_cores(
 
 def _live(
     name: str,
-    tasks: list[Task],
+    tasks: list[TraceTask],
     policy: Callable[[str], Policy],
     world: World,
     end_s: float,

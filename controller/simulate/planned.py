@@ -107,7 +107,7 @@ def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
     )
 
 
-class Planned:
+class PlannerPolicy:
     """One pool of a fleet, sized by `plan()`; it shares with nobody and no operator interferes.
 
     `decision` is the last one.

@@ -25,7 +25,7 @@ class TraceError(ValueError):
     """A trace that cannot be read: the file, the line and what is wrong with it."""
 
 
-class Task(NamedTuple):
+class TraceTask(NamedTuple):
     """One task: when it arrives, and how long it keeps a slot busy (seconds)."""
 
     arrival_s: float
@@ -35,7 +35,7 @@ class Task(NamedTuple):
 class Trace(NamedTuple):
     """Tasks by pool, each pool's sorted by arrival; `end_s` is the last arrival of all pools."""
 
-    pools: dict[str, list[Task]]
+    pools: dict[str, list[TraceTask]]
     end_s: float
 
     @property
@@ -64,7 +64,7 @@ def parse_trace(text: str, pool_by: PoolBy, *, seed: int = 1, name: str = "trace
         raise TraceError(f"{name}: no column {', '.join(sorted(missing))}")
     at, lasts, whose = (header.index(c) for c in ("arrival_s", "service_s", pool_by.value))
     draw = random.Random(seed).expovariate
-    pools: dict[str, list[Task]] = {}
+    pools: dict[str, list[TraceTask]] = {}
     end_s = 0.0
     for row in rows:
         try:
@@ -76,5 +76,5 @@ def parse_trace(text: str, pool_by: PoolBy, *, seed: int = 1, name: str = "trace
         if not end_s <= arrival_s or not service_s >= 0:
             raise TraceError(f"{name}, line {rows.line_num}: out of order, or a negative duration")
         end_s = arrival_s
-        pools.setdefault(pool, []).append(Task(arrival_s, service_s))
+        pools.setdefault(pool, []).append(TraceTask(arrival_s, service_s))
     return Trace(pools, end_s)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 
 NEVER: Final = math.inf
 # a policy that leaves its queue alone for so long after the trace's end will not change its mind
@@ -106,12 +106,12 @@ class VirtualPool:
     A replica is paid for from the decision to start it until it is gone.
     """
 
-    def __init__(self, tasks: list[Task], policy: Policy, world: World) -> None:
+    def __init__(self, tasks: list[TraceTask], policy: Policy, world: World) -> None:
         self._tasks = tasks
         self._policy = policy
         self._slots = world.slots
         self._time_to_ready_s = world.time_to_ready_s
-        self._queue: deque[Task] = deque()
+        self._queue: deque[TraceTask] = deque()
         self._ends: list[tuple[float, int]] = []
         self._starting: deque[tuple[float, int]] = deque()
         self._by_load: list[dict[int, None]] = [{} for _ in range(world.slots + 1)]

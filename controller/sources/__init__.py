@@ -1,1 +1,1 @@
-"""Where readings come from, one file per kind of source."""
+"""Where readings come from that is neither NATS nor the cluster: a Prometheus server."""

@@ -1,9 +1,9 @@
 """One instant query to a Prometheus server: blocking, bounded in time and size, answered with one
-number or with why there is none.
+number or with the reason why there is none.
 
 What counts as an answer is KEDA's rule (pkg/scalers/prometheus_scaler.go): exactly one series. Two
-things are stricter: no series is never 0, whatever KEDA's `ignoreNullValues` says, and an answer
-with warnings is not complete.
+things are stricter: an empty result is never 0, whatever KEDA's `ignoreNullValues` says, and an
+answer with warnings is not complete.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from controller.model.limits import INT64_MAX, MILLI
 from controller.model.readings import Why
 from controller.model.text import clean
-from controller.sources.jsapi import NoAnswerError
+from controller.sources.errors import QueryError
 
 LONGEST_ANSWER: Final = 1 << 20
-"""One number takes some 200 bytes; what is longer than this is not looked into."""
+"""One number takes about 200 bytes; a longer answer than this is not decoded."""
 _CHUNK: Final = 64 * 1024
 _LONGEST_NUMBER: Final = 64
-_MOST_MILLI: Final = 2**63 - 1
-_MILLI: Final = 1000
-_WORDS: Final = 300
-# some versions put mere hints among the warnings (promql/parser/posrange annotations)
+_SHOWN: Final = 300
+# some versions put hints among the warnings (promql/parser/posrange annotations)
 _HINT: Final = "PromQL info:"
 
 
-class _Data(msgspec.Struct):
+class _ReplyData(msgspec.Struct):
     result: Any = None
 
 
@@ -42,7 +41,7 @@ class _Reply(msgspec.Struct):
     """The envelope of the HTTP API (prometheus.io, docs/prometheus/latest/querying/api)."""
 
     status: str = ""
-    data: _Data | None = None
+    data: _ReplyData | None = None
     error: str = ""
     warnings: list[str] | None = None
 
@@ -51,24 +50,24 @@ _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 
 class PrometheusApi:
-    """Asks one server, from as many threads as like to. Nothing is tried twice: the next round is
-    the next try. `url` may hold a user and a password, which no message ever shows.
+    """Asks one server, from any number of threads. Nothing is tried twice, because the next round
+    follows anyway. `url` may hold a user and a password; no message ever shows them.
     """
 
     def __init__(self, url: str) -> None:
         session = _BoundedSession(_host(url))
-        # with read=False a silent server is told from one that is not there
+        # with read=False a silent server can be told from one that is not there
         retry = Retry(total=0, read=False)
         self._client = PrometheusConnect(url=url.rstrip("/"), session=session, retry=retry)
 
     def ask(self, query: str, deadline: float) -> int:
-        """What the query comes to, in thousandths, before `deadline` (time.monotonic). Raises
-        NoAnswerError.
+        """The query's value in thousandths, before `deadline` (time.monotonic). Raises
+        QueryError.
         """
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise NoAnswerError(Why.TIMED_OUT, "too many queries for the time there is")
-        # the server is to give up when we do
+            raise QueryError(Why.TIMED_OUT, "too many queries for the time available")
+        # the server should give up when we do
         params = {"timeout": f"{max(left_s, 0.001):.3f}"}
         return amount(self._client.custom_query(query, params, timeout=left_s))
 
@@ -78,14 +77,14 @@ class PrometheusApi:
 
 
 class _BoundedSession(requests.Session):
-    """Reads answers up to a length and a moment, and gives back only complete ones."""
+    """Reads answers up to a size and a moment, and returns only complete ones."""
 
     def __init__(self, host: str) -> None:
         super().__init__()
         self._host = host
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        """Like requests.Session.request, answered by a _Complete. Raises NoAnswerError."""
+        """Like requests.Session.request, answered with a _CompleteAnswer. Raises QueryError."""
         timeout_s: float = kwargs["timeout"]
         deadline = time.monotonic() + timeout_s
         kwargs |= {"stream": True, "allow_redirects": False}
@@ -93,21 +92,21 @@ class _BoundedSession(requests.Session):
             with super().request(*args, **kwargs) as response:
                 return _complete(response.status_code, _body(response, deadline))
         except requests.Timeout as error:
-            raise NoAnswerError(
+            raise QueryError(
                 Why.TIMED_OUT, f"{self._host} gave no answer within {timeout_s:.1f} s"
             ) from error
         except requests.ConnectionError as error:
-            raise NoAnswerError(
+            raise QueryError(
                 Why.DISCONNECTED, f"no connection to {self._host} ({_cause(error)})"
             ) from error
         except requests.RequestException as error:
-            raise NoAnswerError(
-                Why.UNREADABLE, f"{self._host} broke off its answer ({type(error).__name__})"
+            raise QueryError(
+                Why.UNREADABLE, f"{self._host} ended its answer early ({type(error).__name__})"
             ) from error
 
 
-class _Complete:
-    """A whole and successful answer, as far as prometheus-api-client looks at one."""
+class _CompleteAnswer:
+    """A complete and successful answer, with the parts that prometheus-api-client reads."""
 
     status_code: Final = int(HTTPStatus.OK)
 
@@ -119,22 +118,22 @@ class _Complete:
 
 
 def amount(result: object) -> int:
-    """The number that an instant query comes to, its only series or a scalar, in thousandths.
+    """The value of an instant query, its only series or a scalar, in thousandths.
 
-    Part of a thousandth is one, so that something is never nothing. Raises NoAnswerError.
+    Rounded up, so that a small amount is never 0. Raises QueryError.
     """
     match result:
         case [{"value": [_, str(text)]}] | [int() | float(), str(text)]:
             return _milli(text)
         case []:
-            raise NoAnswerError(Why.INCOMPLETE, "the query finds no series")
+            raise QueryError(Why.INCOMPLETE, "the query finds no series")
         case [{"value": _}, {"value": _}, *_]:
-            raise NoAnswerError(
+            raise QueryError(
                 Why.IMPLAUSIBLE,
                 f"the query finds {len(result)} series and one is wanted: wrap it in sum()",
             )
         case _:
-            raise NoAnswerError(Why.UNREADABLE, "the query's result is no single number")
+            raise QueryError(Why.UNREADABLE, "the query's result is not a single number")
 
 
 def _milli(text: str) -> int:
@@ -142,17 +141,17 @@ def _milli(text: str) -> int:
         # Go writes no more than 24 characters; Decimal would take any number of them
         number = Decimal(text if len(text) <= _LONGEST_NUMBER else "")
     except DecimalException:
-        raise NoAnswerError(Why.UNREADABLE, f"{clean(text, 40)!r} is no number") from None
+        raise QueryError(Why.UNREADABLE, f"{clean(text, 40)!r} is not a number") from None
     if not number.is_finite():
-        raise NoAnswerError(Why.IMPLAUSIBLE, f"the query comes to {clean(text, 40)}")
+        raise QueryError(Why.IMPLAUSIBLE, f"the query's value is {clean(text, 40)}")
     if number < 0:
-        raise NoAnswerError(
+        raise QueryError(
             Why.IMPLAUSIBLE,
-            f"the query comes to {clean(text, 40)}, less than nothing: clamp_min(..., 0) if meant",
+            f"the query's value is {clean(text, 40)}, less than 0: wrap it in clamp_min(..., 0)",
         )
-    if number > _MOST_MILLI // _MILLI:
-        raise NoAnswerError(Why.IMPLAUSIBLE, f"the query comes to {clean(text, 40)}")
-    return int((number * _MILLI).to_integral_value(ROUND_CEILING))
+    if number > INT64_MAX // MILLI:
+        raise QueryError(Why.IMPLAUSIBLE, f"the query's value is {clean(text, 40)}")
+    return int((number * MILLI).to_integral_value(ROUND_CEILING))
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:
@@ -160,47 +159,47 @@ def _body(response: requests.Response, deadline: float) -> bytes:
     for chunk in response.iter_content(_CHUNK):
         body += chunk
         if len(body) > LONGEST_ANSWER:
-            raise NoAnswerError(
-                Why.UNREADABLE, f"an answer of more than {LONGEST_ANSWER // 1024} kB"
-            )
+            raise QueryError(Why.UNREADABLE, f"an answer of more than {LONGEST_ANSWER // 1024} kB")
         if time.monotonic() > deadline:
-            raise NoAnswerError(Why.TIMED_OUT, "the answer did not end in time")
+            raise QueryError(Why.TIMED_OUT, "the answer did not end in time")
     return bytes(body)
 
 
-def _complete(status: int, body: bytes) -> _Complete:
+def _complete(status: int, body: bytes) -> _CompleteAnswer:
     try:
         reply = _REPLY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         reply = None
-    said = f": {clean(reply.error, _WORDS)}" if reply is not None and reply.error else ""
+    said = f": {clean(reply.error, _SHOWN)}" if reply is not None and reply.error else ""
     if status != HTTPStatus.OK:
         why = Why.REFUSED if 400 <= status < 500 else Why.INCOMPLETE
-        raise NoAnswerError(why, f"HTTP {status}{said}")
+        raise QueryError(why, f"HTTP {status}{said}")
     if reply is None:
-        raise NoAnswerError(Why.UNREADABLE, "the answer is not Prometheus's JSON")
+        raise QueryError(Why.UNREADABLE, "the answer is not the JSON of Prometheus")
     if reply.status != "success" or reply.data is None:
-        raise NoAnswerError(Why.INCOMPLETE, f"the answer is no success{said}")
+        raise QueryError(Why.INCOMPLETE, f"the answer is an error{said}")
     warnings = [words for words in reply.warnings or () if not words.startswith(_HINT)]
     if warnings:
-        raise NoAnswerError(
-            Why.INCOMPLETE, f"the answer comes with a warning: {clean(warnings[0], _WORDS)}"
+        raise QueryError(
+            Why.INCOMPLETE, f"the answer comes with a warning: {clean(warnings[0], _SHOWN)}"
         )
-    return _Complete(reply.data.result)
+    return _CompleteAnswer(reply.data.result)
 
 
 def _host(url: str) -> str:
     """Host and port, without a user or password."""
-    return clean(urlsplit(url).netloc.rpartition("@")[2], _WORDS)
+    return clean(urlsplit(url).netloc.rpartition("@")[2], _SHOWN)
 
 
 def _cause(error: BaseException) -> str:
-    """The system's own word, found at the bottom; the library's messages quote the whole URL."""
+    """The system's own message, found at the end of the chain. The library's messages are not
+    used, because they quote the whole URL.
+    """
     bottom: BaseException = error
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:
-            return clean(seen.strerror, _WORDS)
+            return clean(seen.strerror, _SHOWN)
         bottom = seen
         seen = seen.__cause__ or seen.__context__
     return type(bottom).__name__

@@ -16,25 +16,25 @@ from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import PrometheusQuery
 from controller.ports import Clock, MetricAnswer, MetricKey
-from controller.sources.jsapi import NoAnswerError
+from controller.sources.errors import QueryError
 
 if TYPE_CHECKING:
     from controller.sources.promapi import PrometheusApi
 
 THREADS: Final = 4
-"""The client blocks: so many queries are under way at once."""
+"""The client blocks, so this many queries can be under way at once."""
 QUERIES_PER_SECOND: Final = 50
-"""A query costs about a millisecond of a core: a fleet with very many asks less often, so that they
-never take more than a twentieth of one.
+"""A query costs about a millisecond of a core. A fleet with very many queries asks less often, so
+that they never take more than a twentieth of a core.
 """
 
 
 class PrometheusSource:
-    """The `MetricSource` of the pools' Prometheus signals; a query that several pools share is
-    asked once. The client, which is heavy, is loaded with the first round.
+    """The `MetricSource` of the pools' Prometheus signals. A query that several pools share is
+    asked once. The client takes long to load, so it is loaded with the first round.
 
-    Fresh comes only from a complete answer with exactly one number; whatever else comes, or does
-    not, is Absent with why.
+    Fresh comes only from a complete answer with exactly one number. Everything else is Absent, with
+    the reason.
     """
 
     name = "prometheus"
@@ -57,7 +57,7 @@ class PrometheusSource:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, pools: Iterable[Pool], clock: Clock) -> AsyncIterator[Self]:
-        """A source with its threads, which end by themselves when their last query has."""
+        """A source with its threads. They end by themselves when their last query has ended."""
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
         source = cls(url, pools, clock, threads)
         try:
@@ -94,14 +94,14 @@ class PrometheusSource:
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 milli = await running.run_in_executor(self._threads, self._answer, query, deadline)
-        except NoAnswerError as error:
-            return Absent(why=error.why, at=at, detail=error.detail)
+        except QueryError as error:
+            return Absent(why=error.why, at=at, detail=str(error))
         except TimeoutError:
             return Absent(why=Why.TIMED_OUT, at=at, detail="no answer in time")
         return Fresh(value=Series(values_milli=(milli,)), at=at)
 
     def _answer(self, query: str, deadline: float) -> int:
-        """On one of the threads."""
+        """Runs on one of the threads. Raises QueryError."""
         with self._loading:
             if self._api is None:
                 self._api = _connected(self._url)

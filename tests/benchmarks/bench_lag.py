@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from nats.js.api import ConsumerConfig, StorageType
 
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
-from controller.sources.jetstream import JetStreamSource
-from controller.sources.subjects import Subjects
-from controller.sources.wake import Wake
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.subjects import Subjects
+from controller.nats.wake import WakeSubscriptions
 from tests.support.nats_server import RealNats
-from tests.unit.sources.fake_nats import pool
+from tests.unit.nats.fake_nats import pool
 
 pytestmark = pytest.mark.benchmark
 
@@ -61,25 +61,36 @@ async def timed(rounds: int, action: Callable[[], Awaitable[object]]) -> tuple[f
 
 
 async def test_reading_a_thousand_queues(session: NatsSession) -> None:
-    source = JetStreamSource(session, CLOCK, timeout_s=5.0)
+    source = QueueReader(session, CLOCK, timeout_s=5.0)
     js = session.jetstream(timeout_s=5.0)
 
     async def one_by_one() -> None:
         for one in POOLS:
             await js.consumer_info("WORK", one.consumer)
 
+    async def pages_of_nats_py() -> None:
+        for offset in range(0, CONSUMERS, 256):
+            await js.consumers_info("WORK", offset)
+
     ours = await timed(100, lambda: source.read(POOLS))
+    began = time.process_time()
+    for _ in range(100):
+        await source.read(POOLS)
+    each_us = (time.process_time() - began) / 100 / CONSUMERS * 1e6
     theirs = await timed(5, one_by_one)
+    listed = await timed(20, pages_of_nats_py)
     few = await timed(100, lambda: source.read(POOLS[:1]))
     print()
     print(f"read {CONSUMERS} queues: median {ours[0]:.1f} ms, p99 {ours[1]:.1f} ms, target 15 ms")
+    print(f"processor time: {each_us:.2f} µs a queue")
     print(f"one by one, js.consumer_info: median {theirs[0]:.1f} ms = {theirs[0] / ours[0]:.0f} x")
+    print(f"pages, js.consumers_info: median {listed[0]:.1f} ms = {listed[0] / ours[0]:.1f} x")
     print(f"read 1 queue of {CONSUMERS}: median {few[0]:.2f} ms, p99 {few[1]:.2f} ms")
 
 
 async def test_noticing_a_first_message(session: NatsSession) -> None:
-    source = JetStreamSource(session, CLOCK, timeout_s=5.0)
-    wake = Wake(session, Subjects(session, CLOCK, source.filters))
+    source = QueueReader(session, CLOCK, timeout_s=5.0)
+    wake = WakeSubscriptions(session, Subjects(session, CLOCK, source.filters))
     woken = asyncio.Event()
     wake.on_wake(lambda _: woken.set())
     js = session.jetstream(timeout_s=5.0)

@@ -14,16 +14,16 @@ import nats
 import pytest
 
 from agentdash.worker import ensure_usage_stream
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings
-from controller.sources.usage import TokenUsageSource
-from controller.sources.usage_events import USAGE_STREAM
-from controller.sources.usage_feed import StreamFeed
+from controller.model.usage_event import USAGE_STREAM
+from controller.nats.session import NatsSession
+from controller.nats.usage import TokenUsageSource
+from controller.nats.usage_feed import UsageFeed
 from tests.support.measure import report, resident_mb
 from tests.support.nats_server import RealNats
-from tests.unit.sources.usage_world import event, fleet, tenant
+from tests.unit.nats.usage_world import event, fleet, tenant
 
 pytestmark = pytest.mark.benchmark
 
@@ -59,7 +59,7 @@ async def publish_a_day(url: str) -> None:
 
 async def read_only(session: NatsSession) -> float:
     """Seconds to read all messages and drop them."""
-    feed = StreamFeed(
+    feed = UsageFeed(
         session, CLOCK, USAGE_STREAM, since=lambda: CLOCK.now() - 3600, on_message=lambda *_: None
     )
     async with asyncio.TaskGroup() as tasks:

@@ -57,7 +57,7 @@ from controller.model.scarcity import (
     Resources,
     TaskUsage,
 )
-from support.planning import plan
+from controller.planning.planner import plan
 
 START = 1_700_000_000.0
 SIZES = (100, 1_000, 10_000)

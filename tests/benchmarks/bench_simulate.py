@@ -15,7 +15,7 @@ from controller.model.fleet import NativeCosts, NativePreset
 from controller.planning.demand.advice import CALM, PROMPT, THRIFTY
 from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.cores import run_on_cores
-from controller.simulate.planned import Cadence, Planned, hpa_pool, native_pool
+from controller.simulate.planned import Cadence, PlannerPolicy, hpa_pool, native_pool
 from controller.simulate.policies import (
     LAG_SETTINGS,
     SOURCE_SETTINGS,
@@ -38,7 +38,7 @@ PolicyOf = Callable[[str], Policy]
 
 
 def planned(native: NativePreset, slots: int, cooldown_s: float) -> PolicyOf:
-    return lambda name: Planned(native_pool(name, native, slots=slots, cooldown_s=cooldown_s))
+    return lambda name: PlannerPolicy(native_pool(name, native, slots=slots, cooldown_s=cooldown_s))
 
 
 def alone(costs: NativeCosts) -> PolicyOf:
@@ -56,7 +56,7 @@ def policies(slots: int) -> dict[str, PolicyOf]:
         "HPA+KEDA, source": lambda _: HpaKeda(SOURCE_SETTINGS),
         "the same, lag only, 2": lambda _: HpaKeda(LAG_SETTINGS),
         "HPA+KEDA, tuned": lambda _: HpaKeda(TUNED_SETTINGS),
-        "plan, hpa, source": lambda name: Planned(
+        "plan, hpa, source": lambda name: PlannerPolicy(
             hpa_pool(name, SOURCE_SETTINGS, slots=slots), HPA_CADENCE
         ),
     }
@@ -106,7 +106,7 @@ def test_policies(name: str, ready_s: float, slots: int) -> None:
 
 
 def plan_promptly(name: str) -> Policy:
-    return Planned(native_pool(name, NativePreset.PROMPT))
+    return PlannerPolicy(native_pool(name, NativePreset.PROMPT))
 
 
 def test_a_day() -> None:

@@ -1,4 +1,4 @@
-"""A namespace on the real cluster named by AGENTDASH_TEST_KUBECONFIG, removed again at the end."""
+"""A namespace of the real cluster that AGENTDASH_TEST_KUBECONFIG names, removed at the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WallClock:
 
 
 class Admin:
-    """The administrator's hands on one namespace."""
+    """The administrator of one namespace."""
 
     def __init__(self, client: Client, link: LinkTracker, namespace: str, folder: Path) -> None:
         self.client = client
@@ -129,7 +129,7 @@ class Admin:
         )
 
     async def until(self, holds: Callable[[], object], seconds: float = 30.0) -> None:
-        """Return as soon as it holds; fail if it does not in time."""
+        """Return as soon as the condition holds; fail if it does not in time."""
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.02)
@@ -137,7 +137,7 @@ class Admin:
     async def until_shown(
         self, path: str, holds: Callable[[dict[str, Any]], object], seconds: float = 30.0
     ) -> dict[str, Any]:
-        """The object at this path as soon as it is so; fail if it is not in time."""
+        """The object at this path as soon as the condition holds; fail if it does not in time."""
         async with asyncio.timeout(seconds):
             while not holds(found := await self.ask("GET", path)):
                 await asyncio.sleep(0.05)

@@ -49,7 +49,7 @@ async def test_a_message_scales_a_real_deployment_and_a_pod_becomes_ready(
     assert running.said("not scaled") == [], json.dumps(running.lines)
 
 
-async def test_a_burst_stays_within_the_quota_and_beside_the_pods_of_others(
+async def test_a_burst_stays_within_what_the_quota_leaves_beside_pods_of_others(
     admin: Any, tmp_path: Path
 ) -> None:
     kubeconfig = Path(os.environ["AGENTDASH_TEST_KUBECONFIG"])

@@ -1,4 +1,4 @@
-"""A real API server's quotas, nodes and pod templates, as the planner is told of them."""
+"""A real API server's quotas, nodes and pod templates, as the planner sees them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def cores(resources: Resources) -> float:
 
 
 async def quota(admin: Any, name: str, hard: dict[str, str], **spec: Any) -> None:
-    """Made, and known to its controller: what comes before that is counted minutes later."""
+    """Create a quota and wait until its controller knows it; else pods are counted only later."""
     body = {"metadata": {"name": name}, "spec": {"hard": hard, **spec}}
     await admin.ask("POST", admin.core("resourcequotas"), body)
     path = admin.core(f"resourcequotas/{name}")
     await admin.until_shown(path, lambda found: found["status"].get("hard") == hard)
 
 
-async def test_quotas_leave_what_pods_of_others_do_not_hold(admin: Any) -> None:
+async def test_quotas_leave_what_pods_of_others_do_not_use(admin: Any) -> None:
     await quota(admin, "compute", {"requests.cpu": "1", "requests.memory": "1Gi", "pods": "20"})
     await quota(admin, "count", {"count/pods": "9"})
     await quota(admin, "scoped", {"pods": "0"}, scopes=["BestEffort"])
@@ -98,7 +98,7 @@ async def test_the_template_and_its_annotations_are_read_as_they_are_written(adm
 
 
 async def test_what_we_count_is_what_the_quota_counts(admin: Any) -> None:
-    """The server's own sum over a pod with every part that can ask for something."""
+    """The server's own sum for a pod in which every part requests something."""
     await quota(admin, "count", {"requests.cpu": "64", "requests.memory": "64Gi", "pods": "9"})
     resources = [
         {"requests": {"cpu": "300m", "memory": "10Mi"}},
@@ -137,7 +137,7 @@ async def test_what_we_count_is_what_the_quota_counts(admin: Any) -> None:
         )
 
 
-async def test_nodes_make_room_by_class_and_a_cordon_takes_it(admin: Any) -> None:
+async def test_nodes_make_room_by_class_and_a_cordoned_node_makes_none(admin: Any) -> None:
     found = await admin.ask("GET", "/api/v1/nodes")
     name = found["items"][0]["metadata"]["name"]
     mark = admin.namespace
@@ -169,7 +169,7 @@ async def patch(admin: Any, node: str, change: dict[str, Any]) -> None:
     await admin.ask("PATCH", f"/api/v1/nodes/{node}", change, content_type=MERGE)
 
 
-async def test_an_account_of_one_namespace_sees_no_nodes_and_goes_on(admin: Any) -> None:
+async def test_an_account_of_one_namespace_works_without_nodes(admin: Any) -> None:
     await admin.deploy("research", 1)
     read = {
         "apiGroups": ["apps", ""],

@@ -26,17 +26,6 @@ from controller.model.ids import pool_key
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Why
-from controller.planning.recommend.behavior import (
-    Limited,
-    changed_within,
-    clamp_without_behavior,
-    limit_change,
-    longest_period_s,
-    record_change,
-    stabilize,
-    stabilize_down,
-)
-from controller.planning.demand.work import read_work
 from controller.planning.demand.metrics.external import (
     MetricError,
     Proposal,
@@ -47,6 +36,17 @@ from controller.planning.demand.metrics.external import (
     object_value,
 )
 from controller.planning.demand.metrics.pods import serving_pods
+from controller.planning.demand.work import read_work
+from controller.planning.recommend.behavior import (
+    Limited,
+    changed_within,
+    clamp_without_behavior,
+    limit_change,
+    longest_period_s,
+    record_change,
+    stabilize,
+    stabilize_down,
+)
 
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]

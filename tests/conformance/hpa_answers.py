@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from controller.planning.hpa import (
+    HpaMemory,
+    Outcome,
+    Scale,
+    Selector,
+    Settings,
+    Spec,
+    reconcile,
+    settle,
+)
+
 from controller.model.fleet import (
     Behavior,
     PolicyType,
@@ -27,29 +38,18 @@ from controller.model.metrics import (
     ObjectMetric,
     PodFigure,
     PodFigures,
-    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
     PodUsages,
     ResourceMetric,
     Series,
+    StatusPhase,
     UnknownMetric,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.recommend.behavior import hpa_defaults
-from controller.planning.hpa import (
-    HpaMemory,
-    Outcome,
-    Scale,
-    Selector,
-    Settings,
-    Spec,
-    reconcile,
-    settle,
-)
 from controller.planning.demand.metrics.external import MetricError, Tolerance
 from controller.planning.demand.metrics.pods import (
     Sample,
@@ -61,6 +61,7 @@ from controller.planning.demand.metrics.pods import (
     pods_average_value,
     resource_utilization,
 )
+from controller.planning.recommend.behavior import hpa_defaults
 
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]

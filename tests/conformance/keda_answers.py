@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from controller.planning.keda import (
+    Condition,
+    LoopView,
+    ScaledObject,
+    decide,
+    mirror_hpa,
+    triggers_activity,
+)
+from controller.planning.modifiers import COMPOSITE, UnnamedTriggerError, composite_milli, pair
+
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -22,15 +32,6 @@ from controller.planning.demand.metrics.fallback import (
     trigger_is_nil,
 )
 from controller.planning.demand.metrics.formula import compile_formula
-from controller.planning.keda import (
-    Condition,
-    LoopView,
-    ScaledObject,
-    decide,
-    mirror_hpa,
-    triggers_activity,
-)
-from controller.planning.modifiers import COMPOSITE, UnnamedTriggerError, composite_milli, pair
 
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]

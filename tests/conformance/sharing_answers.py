@@ -10,14 +10,14 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from controller.planning.native_demand import MeasuredWork, replicas_for
 
 from controller.model.scarcity import Budget, Pacing
-from support.sharing import Ceiling, Claim, Row, SharingPolicy, allocate
+from controller.planning.limit.poisson import buffered, warm_spares
 from controller.planning.share.budget import TokenUse, budget_ceiling, budget_status
-from controller.planning.native_demand import MeasuredWork, replicas_for
 from controller.planning.share.rates import CallRate, RateLimit, calls_per_minute, rate_cap
 from controller.planning.step.room import Position, step
-from controller.planning.limit.poisson import buffered, warm_spares
+from support.sharing import Ceiling, Claim, Row, SharingPolicy, allocate
 
 Answer = Mapping[str, Any]
 FAIR = {"slots", "cpu", "memory"}

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
+from controller.planning.hpa import Scale, Selector, Settings
 from msgspec.structs import replace
 
 from conformance.answers import DIVERGENCES, expected_of
@@ -27,9 +28,8 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Why
-from controller.planning.recommend.behavior import hpa_defaults
-from controller.planning.hpa import Scale, Selector, Settings
 from controller.planning.demand.metrics.names import reading_name
+from controller.planning.recommend.behavior import hpa_defaults
 from support.planning import plan
 
 LONG_AGO = RecommendationRun(replicas=0, first_at=0.0, last_at=0.0)

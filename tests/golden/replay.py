@@ -20,9 +20,9 @@ from controller.model.fleet import Fleet
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.tick import Tick, decode_tick
-from support.planning import plan
 from controller.report.plan import encode_report, plan_report, pool_report
 from golden.scenes import Scene, scenes
+from support.planning import plan
 from support.ticks import encode_tick
 
 FOLDER = Path(__file__).parent

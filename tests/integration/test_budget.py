@@ -1,4 +1,4 @@
-"""A daily token budget in a running controller: reached, kept over a kill, and said why."""
+"""A daily token budget in a running controller: reached, kept over a kill, and given as reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from nats.aio.msg import Msg
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from agentdash.worker import ensure_usage_stream, usage_subject
+from agentdash.worker import ensure_usage_stream
+from controller.model.usage_event import usage_subject
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -100,7 +101,7 @@ async def test_a_spent_budget_lets_busy_workers_finish_and_starts_no_more(live: 
         await until(lambda: live.replicas == 0)
         running.process.kill()
         await running.process.wait()
-    # a controller that begins anew, beside seven messages, knows what was used
+    # a controller that starts again, with seven messages waiting, knows what was used
     async with daemon(live.fleet, live.kubeconfig) as running:
         await until(lambda: running.said("started"))
         said = await said_by("why", live, f"acme/{POOL}")

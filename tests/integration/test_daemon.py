@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import Fault, KubeSim
+from agentdash.demo.kubesim import ApiFault, KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
 from controller.exit_codes import ExitCode
 from support.live import Daemon, daemon, fleet_text, streams, until
@@ -83,11 +83,10 @@ async def test_in_steady_state_nothing_is_written_and_nothing_is_logged(live: Li
         await live.ready(running)
         await live.publish("research", 3)
         await until(lambda: live.replicas("research") == 3)
-        before = await ticks(running)
+        await running.pass_ticks(1)
         live.sim.requests.clear()
         logged = len(running.lines)
-        while await ticks(running) < before + 5:
-            await asyncio.sleep(0.1)
+        await running.pass_ticks(5)
         assert live.sim.requests.writes() == []
         assert live.sim.requests.count(path_regex=r"/(pods|deployments)", verb="list") == 0
         assert running.lines[logged:] == []
@@ -98,14 +97,13 @@ async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) ->
         await live.ready(running)
         await live.publish("research", 4)
         await until(lambda: running.said("would scale"))
-        while await ticks(running) < 4:
-            await asyncio.sleep(0.1)
+        await running.pass_ticks(4)
         assert live.sim.requests.writes() == []
         assert "agentdash_leader" not in (await running.get("/metrics"))[1]
 
 
 async def test_one_namespace_that_refuses_stops_nobody_else(live: Live) -> None:
-    live.sim.faults.add(Fault(verb="patch", path="/research/scale", status=403))
+    live.sim.faults.add(ApiFault(verb="patch", path="/research/scale", status=403))
     async with daemon(live.fleet, live.kubeconfig) as running:
         await live.ready(running)
         await live.publish("research", 4)
@@ -126,9 +124,7 @@ async def test_a_killed_nats_server_scales_nothing_down_and_is_named(live: Live)
         live.sim.requests.clear()
         while (await running.get("/readyz"))[0] == 200:
             await asyncio.sleep(0.05)
-        before = await ticks(running)
-        while await ticks(running) < before + 4:
-            await asyncio.sleep(0.1)
+        await running.pass_ticks(4)
         status, text = await running.get("/readyz")
         assert (status, text.partition(":")[0]) == (503, "nats")
         assert (await running.get("/healthz"))[0] == 200
@@ -143,7 +139,7 @@ async def test_metrics_name_each_pool_and_queue(live: Live) -> None:
         await live.ready(running)
         await live.publish("research", 3)
         await until(lambda: running.said("scaled"))
-        await asyncio.sleep(1.2)
+        await running.pass_ticks(2)  # the queue is read before its message is counted
         _, text = await running.get("/metrics")
     assert 'agent_scale_events_total{direction="up",pool="research",tenant="acme"' in text
     assert 'nats_consumer_pending{consumer="research",stream="TASKS"} 3.0' in text
@@ -151,12 +147,6 @@ async def test_metrics_name_each_pool_and_queue(live: Live) -> None:
     assert 'agentdash_pool_bound{bound="demand",pool="research",tenant="acme"} 1.0' in text
     assert 'agentdash_source_up{source="nats"} 1.0' in text
     assert "agentdash_leader" not in text
-
-
-async def ticks(running: Daemon) -> int:
-    _, text = await running.get("/metrics")
-    [line] = [row for row in text.splitlines() if row.startswith("agentdash_ticks_total ")]
-    return int(float(line.split()[1]))
 
 
 async def test_a_wrong_fleet_file_ends_with_its_errors_and_code_2(live: Live) -> None:

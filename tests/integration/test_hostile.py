@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim, Trouble
+from agentdash.demo.kubesim import KubeSim, PodTrouble
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats
@@ -73,8 +73,8 @@ async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Pa
             KubeSim(speed=50, lenient_names=True) as sim,
         ):
             sim.write_kubeconfig(kubeconfig)
-            sim.cluster.kubelets.trouble(
-                Trouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
+            sim.cluster.kubelets.add_trouble(
+                PodTrouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
             )
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=2, labels={"team": EVIL})

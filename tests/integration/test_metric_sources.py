@@ -13,8 +13,14 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from agentdash.demo.kubesim import Fault, KubeSim
-from agentdash.demo.kubesim.metrics import Given, ObjectValue, PodValue, Series, Usage
+from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.kubesim.metrics import (
+    Given,
+    GivenObjectValue,
+    GivenPodValue,
+    GivenSeries,
+    GivenUsage,
+)
 from controller.engine.clock import SystemClock
 from controller.engine.metric_polls import MetricPolls
 from controller.kube.cluster import Cluster
@@ -95,12 +101,12 @@ class ClusterRig:
 
     async def fail(self, how: str) -> None:
         faults = {
-            "hang": Fault(path=self._path, hang=True),
-            "half": Fault(path=self._path, cut=True),
-            "garbled": Fault(path=self._path, garble=True),
-            "refused": Fault(path=self._path, status=403),
-            "broken": Fault(path=self._path, status=500),
-            "gone": Fault(path=self._path, status=503),
+            "hang": ApiFault(path=self._path, hang=True),
+            "half": ApiFault(path=self._path, cut=True),
+            "garbled": ApiFault(path=self._path, garble=True),
+            "refused": ApiFault(path=self._path, status=403),
+            "broken": ApiFault(path=self._path, status=500),
+            "gone": ApiFault(path=self._path, status=503),
         }
         self._sim.faults.add(faults[how])
 
@@ -156,19 +162,19 @@ RIGS: dict[str, Make] = {
     "resource": of_cluster(
         metrics.ResourceMetric(resource="cpu", target=TARGET),
         "/metrics.k8s.io/",
-        lambda value: Usage(namespace=NAMESPACE, usage={"agent": {"cpu": value}}),
+        lambda value: GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": value}}),
         0,
     ),
     "external": of_cluster(
         metrics.ExternalMetric(name="active", target=TARGET),
         "/external.metrics.k8s.io/",
-        lambda value: Series(namespace=NAMESPACE, metric="active", value=value),
+        lambda value: GivenSeries(namespace=NAMESPACE, metric="active", value=value),
         1,
     ),
     "pods": of_cluster(
         metrics.PodsMetric(name="sessions", target=TARGET),
         "/custom.metrics.k8s.io/",
-        lambda value: PodValue(namespace=NAMESPACE, metric="sessions", value=value),
+        lambda value: GivenPodValue(namespace=NAMESPACE, metric="sessions", value=value),
         2,
     ),
     "object": of_cluster(
@@ -180,7 +186,7 @@ RIGS: dict[str, Make] = {
             api_version="apps/v1",
         ),
         "/custom.metrics.k8s.io/",
-        lambda value: ObjectValue(
+        lambda value: GivenObjectValue(
             namespace=NAMESPACE,
             resource="deployments.apps",
             name="gate",

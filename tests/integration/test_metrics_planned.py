@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.metrics import ObjectValue, PodValue, Series, Usage
+from agentdash.demo.kubesim.metrics import GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
@@ -85,22 +85,22 @@ def ready(sim: KubeSim, name: str) -> int:
 def give(live: Live) -> dict[str, int]:
     """Set every value; returns what the HPA makes of them."""
     for value in (
-        Usage(
+        GivenUsage(
             namespace=NAMESPACE,
             usage={"agent": {"cpu": "150m", "memory": "250Mi"}},
             # pods whose samples began before they were ready do not count yet (HPA, CPU only)
             window="0s",
         ),
-        PodValue(namespace=NAMESPACE, metric="sessions", value="5"),
-        ObjectValue(
+        GivenPodValue(namespace=NAMESPACE, metric="sessions", value="5"),
+        GivenObjectValue(
             namespace=NAMESPACE,
             resource="deployments.apps",
             name="hits",
             metric="hits",
             value="25",
         ),
-        Series(namespace=NAMESPACE, metric="tasks", value="13", labels={"team": "a"}),
-        Series(namespace=NAMESPACE, metric="tasks", value="100", labels={"team": "b"}),
+        GivenSeries(namespace=NAMESPACE, metric="tasks", value="13", labels={"team": "a"}),
+        GivenSeries(namespace=NAMESPACE, metric="tasks", value="100", labels={"team": "b"}),
     ):
         live.sim.cluster.metrics.set(value)
     # 150m of 200m at 50 %: 1.5 x 2; 250Mi at 100Mi: 2.5 x 2; 5 at 2: 2.5 x 2; 25 at 10: 2.5 x 2

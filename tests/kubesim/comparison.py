@@ -1,4 +1,4 @@
-"""How an answer of the simulator is held to the recorded one: what is equal, and what races."""
+"""How an answer of the simulator is compared with the recorded one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 Json = Any
 HEADERS = ("content-type", "retry-after", "warning", "cache-control")
-# Where the recording's cluster and the simulator's differ by name alone.
+# Where the recording's cluster and the simulator's differ only by a name.
 _WORDS = (
     (re.compile(r"<(uid|hash|suffix)-\d+>"), r"<\1>"),
     (re.compile(r"\bnode-\d+\b"), "<node>"),
     (re.compile(r"\b(kwok|simulated)\b"), "<kind of node>"),
-    # a Scale quoted in an error's text shows how far its controllers are
+    # a Scale in an error's text shows how far its controllers have come
     (re.compile(r'(status\\":\{\\"replicas\\":)\d+'), r"\1<count>"),
 )
 _AGE = re.compile(r"\d+(ms|s)")
 
 
 def neutral(value: Json, key: str = "") -> Json:
-    """A value without the names and ages that differ between two clusters that answer alike."""
+    """A value without the names and ages by which two equal clusters differ."""
     if isinstance(value, dict):
         return {neutral(name): neutral(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -61,7 +61,7 @@ def _short(value: Json) -> str:
 
 
 def envelope(response: Json) -> Json:
-    """Status and the headers that matter."""
+    """The status and the headers that are compared."""
     shown = {name: response["headers"].get(name) for name in HEADERS}
     return {"status": response["status"], "headers": shown}
 
@@ -72,7 +72,7 @@ def equal(wanted: Json, given: Json) -> Iterator[str]:
 
 
 def without(*paths: str) -> Callable[[Json, Json], Iterator[str]]:
-    """Everything is equal but for values at these dotted paths ("*" stands for any index)."""
+    """Everything is equal except values at these dotted paths ("*" is any index)."""
 
     def compare(wanted: Json, given: Json) -> Iterator[str]:
         for path in paths:
@@ -93,9 +93,9 @@ def _drop(value: Json, path: list[str]) -> Json:
 
 
 def by_name(items: str, *names: str) -> Callable[[Json, Json], Iterator[str]]:
-    """Every element given is one of the recorded ones, told apart by `names`, and equal to it.
+    """Every element given is one of the recorded ones, found by `names`, and equal to it.
 
-    The real server lists kinds that a simulation for an autoscaler has no use for.
+    The real server lists kinds that a simulation for an autoscaler does not need.
     """
 
     def compare(wanted: Json, given: Json) -> Iterator[str]:
@@ -150,7 +150,7 @@ def shape(value: Json) -> Json:
 
 
 def same_shape(wanted: Json, given: Json) -> Iterator[str]:
-    """Keys and types are equal, values are this server's own."""
+    """Keys and types are equal; values may differ."""
     yield from differences(shape(wanted), shape(given))
 
 
@@ -164,7 +164,7 @@ def history(wanted: Json, given: Json) -> Iterator[str]:
 
 
 def racing_lines(wanted: Json, given: Json) -> Iterator[str]:
-    """First object, bookmarks and types are equal; statuses race, and so do further changes."""
+    """The first object, bookmarks and types are equal; statuses and later changes need not be."""
     left, right = wanted["lines"], given["lines"]
     yield from without("*.object.status")(left[:1], right[:1])
     kinds = [{line["type"] for line in lines} for lines in (left, right)]
@@ -194,7 +194,7 @@ def _paths(value: Json, path: str = "") -> set[str]:
 
 
 def events_of_controllers(wanted: Json, given: Json) -> Iterator[str]:
-    """The recorded Events are there; the recording's kubelets were silent, ours are not."""
+    """The recorded Events are there, and others may be: the recording's kubelets wrote none."""
 
     def controllers(items: list[Json]) -> list[Json]:
         others = [item for item in items if item["source"].get("component") != "kubelet"]

@@ -11,7 +11,7 @@ import pytest
 
 from agentdash.demo.kubesim import ColdStart, KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, PODS
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)
 DEADLINE_S = 15.0
@@ -21,7 +21,7 @@ CORE = "/api/v1/namespaces/tenant-a"
 
 
 class World:
-    """The simulator under test with what tests do to it again and again."""
+    """The simulator under test, with what many tests do with it."""
 
     def __init__(self, sim: KubeSim, session: aiohttp.ClientSession) -> None:
         self.sim, self.session = sim, session
@@ -30,7 +30,7 @@ class World:
         self.store.subscribe(lambda _change: self._changed.set())
 
     async def until(self, met: Callable[[], object]) -> None:
-        """Wait until a condition on the store holds; looked at after every change."""
+        """Wait until a condition on the store holds; it is checked after every change."""
         async with asyncio.timeout(DEADLINE_S):
             while not met():
                 self._changed.clear()
@@ -50,7 +50,7 @@ class World:
         path = f"{APPS}/deployments/{name}/scale"
         return await self.call("PATCH", path, {"spec": {"replicas": replicas}}, **MERGE)
 
-    def pods(self) -> list[Stored]:
+    def pods(self) -> list[StoredObject]:
         """All pods of tenant-a."""
         return list(self.store.each(PODS, "tenant-a"))
 

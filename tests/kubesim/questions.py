@@ -1,9 +1,9 @@
-"""A fixed list of 114 questions to a Kubernetes API, and words that make two answers comparable.
+"""A fixed list of 114 questions to a Kubernetes API, with stable words for what differs by run.
 
 `ask` returns one list of steps per topic: {"step", "why", "request", "response"}. What differs
 between runs (uid, resourceVersion, time stamps, addresses, names with random suffixes) is replaced
-by stable words. A topic whose prerequisite does not come about ends with a step "unmet"; the others
-go on. The recorded answers are a real Kubernetes 1.36's.
+by stable words. A topic whose precondition is not met ends with a step "unmet"; the others go on.
+The recorded answers come from a real Kubernetes 1.36.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Step = dict[str, Any]
 
 
 class Api:
-    """One connection per request; counts nothing, hides nothing."""
+    """One connection for each request."""
 
     def __init__(self, server: str, token: str | None) -> None:
         self.url, self.token = urllib.parse.urlsplit(server), token
@@ -76,7 +76,7 @@ class Api:
 
 
 class Recorder:
-    """Runs steps against an Api and keeps them by topic."""
+    """Asks an Api the questions and keeps the answers by topic."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -125,7 +125,7 @@ class Recorder:
 
 
 class Stable:
-    """Replaces what differs between runs by words numbered in order of appearance."""
+    """Replaces what differs between runs by numbered words, in order of appearance."""
 
     UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
     TIME = re.compile(r"(?!2006-01-02)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
@@ -215,7 +215,7 @@ def deployment(
 
 
 class UnmetError(Exception):
-    """What the next question builds on did not come about: the topic ends here."""
+    """The precondition of the next question is not met: the topic ends here."""
 
 
 def wait(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
@@ -911,7 +911,7 @@ def events(recorder: Recorder, step: Callable[..., Any]) -> None:
 
 
 def access(recorder: Recorder, step: Callable[..., Any]) -> None:
-    """Who may do what."""
+    """Rights of service accounts."""
     api = recorder.api
     for kind, body in (
         (
@@ -1081,7 +1081,7 @@ def watch(recorder: Recorder, step: Callable[..., Any]) -> None:
 
 
 def pod_life(recorder: Recorder, step: Callable[..., Any]) -> None:
-    """The life of one pod, seen by a watcher."""
+    """The life of one pod, seen by a watch."""
     api, get = recorder.api, recorder.get
     api.call("POST", f"{APPS}/deployments", deployment("idle", "tenant-a", 0))
     start = get(f"{CORE}/pods")["metadata"]["resourceVersion"]
@@ -1191,7 +1191,7 @@ def autoscaling(recorder: Recorder, step: Callable[..., Any]) -> None:
 
 
 def expired(recorder: Recorder, step: Callable[..., Any]) -> None:
-    """Versions that have been forgotten (config maps are served without a watch cache)."""
+    """Versions that were forgotten (config maps are served without a watch cache)."""
     api = recorder.api
     for number in range(3):
         api.call(
@@ -1238,7 +1238,7 @@ def expired(recorder: Recorder, step: Callable[..., Any]) -> None:
 
 
 def deletion(recorder: Recorder, step: Callable[..., Any]) -> None:
-    """Going away."""
+    """Deletions."""
     step(
         "delete-deployment",
         "background propagation",
@@ -1276,7 +1276,7 @@ TOPICS = (
 
 
 def ask(server: str, token: str | None = None) -> dict[str, list[Step]]:
-    """Put every question to the API at `server`; blocks for about twenty seconds."""
+    """Ask the API at `server` every question; blocks for about twenty seconds."""
     recorder = Recorder(Api(server, token))
     stable = Stable()
     answers: dict[str, list[Step]] = {}

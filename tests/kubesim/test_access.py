@@ -15,7 +15,7 @@ SUBJECT = {"kind": "ServiceAccount", "name": "scaler", "namespace": "tenant-a"}
 
 
 async def _account(world: World, *rules: dict[str, Any], everywhere: bool = False) -> str:
-    """A service account with these rules, in its namespace or everywhere: its token."""
+    """The token of a new service account with these rules, in its namespace or everywhere."""
     await world.call("POST", f"{CORE}/serviceaccounts", {"metadata": {"name": "scaler"}})
     kind = "ClusterRole" if everywhere else "Role"
     place = RBAC if everywhere else f"{RBAC}/namespaces/tenant-a"
@@ -43,7 +43,7 @@ async def test_a_role_allows_its_verbs_on_its_resources(world: World) -> None:
     assert 'cannot patch resource "deployments" in API group "apps"' in refused["message"]
 
 
-async def test_names_narrow_a_rule(world: World) -> None:
+async def test_resource_names_narrow_a_rule(world: World) -> None:
     rule = {
         "apiGroups": ["apps"],
         "resources": ["deployments"],
@@ -63,7 +63,7 @@ async def test_a_cluster_role_reaches_every_namespace_and_the_whole_cluster(worl
     assert (await world.call("GET", "/api/v1/nodes/node-0", Authorization=token))[0] == 403
 
 
-async def test_a_token_dies_with_its_account(world: World) -> None:
+async def test_a_token_ends_with_its_account(world: World) -> None:
     token = await _account(world)
     await world.call("DELETE", f"{CORE}/serviceaccounts/scaler")
     status, body = await world.call("GET", f"{CORE}/pods", Authorization=token)
@@ -71,7 +71,7 @@ async def test_a_token_dies_with_its_account(world: World) -> None:
 
 
 @pytest.mark.parametrize(("refuse", "wanted"), [(True, 403), (False, 200)])
-async def test_no_token_is_the_administrator_or_nobody(
+async def test_without_a_token_a_request_is_the_administrators_or_refused(
     start: Start, refuse: bool, wanted: int
 ) -> None:
     world = await start(admin_token="secret", refuse_anonymous=refuse)

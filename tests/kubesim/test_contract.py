@@ -1,4 +1,4 @@
-"""The simulator is asked what a real Kubernetes 1.36 was asked, and gives the recorded answers."""
+"""The simulator answers as a real Kubernetes 1.36 did, whose answers are recorded."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from agentdash.demo.kubesim import ColdStart, KubeSim
 from tests.kubesim import comparison as compare
 from tests.kubesim.questions import TOPICS, ask
 
+pytestmark = pytest.mark.xdist_group("contract")  # all questions are asked once, in 20 s
 RECORDED = Path(__file__).parent.parent / "fixtures" / "kubernetes"
 TOKEN = "contract-admin"
 Step = dict[str, Any]
 Comparison = Callable[[Any, Any], Iterator[str]]
 
-# Answers the simulator does not claim, with the reason. Everything else is held to the recording.
+# Answers that need not be the recorded ones, with the reason. All others must be.
 NOT_CLAIMED: dict[tuple[str, str], str] = {}
 
-# Answers that are compared in another way than value by value, with the reason.
+# Answers that are not compared value by value, with the reason.
 RACING = "controllers are at work while the question is asked"
 COMPARED: dict[tuple[str, str], tuple[Comparison, str]] = {
     ("discovery", "version"): (compare.same_shape, "names its own build"),
@@ -75,7 +76,7 @@ STEPS = _recorded()
 
 
 async def _ask_the_simulator() -> dict[str, list[Step]]:
-    # fast starts, but a second to stop: the recording's pods, too, were still going when asked for
+    # fast starts, but a second to stop, because the recording's pods were still ending, too
     cold_start = ColdStart(median_s=0.2, sigma=0.1, stop_s=1.0)
     sim = KubeSim(
         speed=1.0,
@@ -115,12 +116,12 @@ def test_an_answer_is_the_recorded_one(
     assert _differences(key, answers[key]) == []
 
 
-def test_what_is_not_claimed_does_differ(answers: dict[tuple[str, str], Step]) -> None:
+def test_answers_that_are_exempt_do_differ(answers: dict[tuple[str, str], Step]) -> None:
     for key in NOT_CLAIMED:
         assert key not in answers or _differences(key, answers[key]), f"{key} matches: claim it"
 
 
-def test_every_question_is_recorded_and_every_recording_asked(
+def test_every_question_has_a_recording_and_every_recording_a_question(
     answers: dict[tuple[str, str], Step],
 ) -> None:
     assert answers.keys() == STEPS.keys()
@@ -139,5 +140,5 @@ def test_every_question_is_recorded_and_every_recording_asked(
         ({"a": None}, {}),
     ],
 )
-def test_the_comparison_notices(recorded: object, given: object) -> None:
+def test_the_comparison_finds_a_difference(recorded: object, given: object) -> None:
     assert list(compare.equal(recorded, given))

@@ -1,4 +1,4 @@
-"""Every fault strikes what it is meant for, as often as it is meant to, in Python and over HTTP."""
+"""Every fault concerns the requests that it should, as often as it should."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from agentdash.demo.kubesim import Fault
+from agentdash.demo.kubesim import ApiFault
 from tests.kubesim.conftest import APPS, CORE, MERGE, World
 
 Start = Callable[..., Awaitable[World]]
@@ -17,8 +17,10 @@ SCALE = f"{APPS}/deployments/research/scale"
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 409, 422, 429, 500, 503, 504])
-async def test_a_refusal_strikes_the_next_requests_only(world: World, code: int) -> None:
-    world.sim.faults.add(Fault(verb="patch", path="/scale", status=code, times=2))
+async def test_a_refusal_with_times_concerns_the_next_requests_only(
+    world: World, code: int
+) -> None:
+    world.sim.faults.add(ApiFault(verb="patch", path="/scale", status=code, times=2))
     answers = [await world.scale(1) for _ in range(3)]
     assert [status for status, _ in answers] == [code, code, 200]
     assert answers[0][1]["code"] == code
@@ -26,14 +28,14 @@ async def test_a_refusal_strikes_the_next_requests_only(world: World, code: int)
 
 
 async def test_a_refused_write_was_not_carried_out(world: World) -> None:
-    world.sim.faults.add(Fault(verb="patch", status=500, times=1))
+    world.sim.faults.add(ApiFault(verb="patch", status=500, times=1))
     await world.scale(5)
     _, scale = await world.call("GET", SCALE)
     assert scale["spec"] == {}
 
 
 async def test_a_write_can_be_carried_out_and_its_answer_lost(world: World) -> None:
-    world.sim.faults.add(Fault(verb="patch", status=504, after=True, times=1))
+    world.sim.faults.add(ApiFault(verb="patch", status=504, after=True, times=1))
     status, _ = await world.scale(5)
     _, scale = await world.call("GET", SCALE)
     assert (status, scale["spec"]) == (504, {"replicas": 5})
@@ -41,27 +43,27 @@ async def test_a_write_can_be_carried_out_and_its_answer_lost(world: World) -> N
 
 async def test_retry_after_is_sent_when_asked_for(world: World) -> None:
     for seconds in (7, None):
-        number = world.sim.faults.add(Fault(status=429, retry_after=seconds))
+        number = world.sim.faults.add(ApiFault(status=429, retry_after=seconds))
         async with world.session.get(world.sim.url + SCALE) as response:
             assert response.headers.get("Retry-After") == (None if seconds is None else "7")
         world.sim.faults.remove(number)
 
 
-async def test_a_share_of_requests_is_struck(world: World) -> None:
-    world.sim.faults.add(Fault(path="/configmaps", status=503, share=0.5))
+async def test_a_fault_may_concern_a_share_of_the_requests(world: World) -> None:
+    world.sim.faults.add(ApiFault(path="/configmaps", status=503, share=0.5))
     codes = [(await world.call("GET", f"{CORE}/configmaps"))[0] for _ in range(60)]
     assert 15 <= codes.count(503) <= 45
 
 
-async def test_other_verbs_and_paths_are_left_alone(world: World) -> None:
-    world.sim.faults.add(Fault(verb="list|watch", path="/pods", status=500))
+async def test_a_fault_does_not_concern_other_verbs_and_paths(world: World) -> None:
+    world.sim.faults.add(ApiFault(verb="list|watch", path="/pods", status=500))
     assert (await world.call("GET", f"{CORE}/pods"))[0] == 500
     assert (await world.call("GET", f"{CORE}/configmaps"))[0] == 200
     assert (await world.scale(1))[0] == 200
 
 
 async def test_a_hanging_request_never_answers(world: World) -> None:
-    world.sim.faults.add(Fault(hang=True, times=1))
+    world.sim.faults.add(ApiFault(hang=True, times=1))
     deadline = aiohttp.ClientTimeout(total=0.05)
     with pytest.raises(TimeoutError):
         await world.session.get(world.sim.url + SCALE, timeout=deadline)
@@ -69,7 +71,7 @@ async def test_a_hanging_request_never_answers(world: World) -> None:
 
 
 async def test_latency_comes_before_the_answer(world: World) -> None:
-    world.sim.faults.add(Fault(latency_s=0.05, times=1))
+    world.sim.faults.add(ApiFault(latency_s=0.05, times=1))
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert (await world.call("GET", SCALE))[0] == 200
@@ -77,14 +79,14 @@ async def test_latency_comes_before_the_answer(world: World) -> None:
 
 
 async def test_half_an_answer_is_cut_off(world: World) -> None:
-    world.sim.faults.add(Fault(cut=True, times=1))
+    world.sim.faults.add(ApiFault(cut=True, times=1))
     response = await world.session.get(world.sim.url + SCALE)
     with pytest.raises(aiohttp.ClientPayloadError):
         await response.read()
 
 
 async def test_a_garbled_answer_is_not_json(world: World) -> None:
-    world.sim.faults.add(Fault(garble=True, times=1))
+    world.sim.faults.add(ApiFault(garble=True, times=1))
     async with world.session.get(world.sim.url + SCALE) as response:
         assert response.status == 200
         with pytest.raises(ValueError, match=r"Expecting|decode|Invalid"):
@@ -141,7 +143,7 @@ async def test_requests_are_counted_by_template_and_writes_apart(world: World) -
 
 async def test_a_refused_write_is_counted_as_a_write_too(world: World) -> None:
     world.sim.requests.clear()
-    world.sim.faults.add(Fault(verb="patch", status=409, times=1))
+    world.sim.faults.add(ApiFault(verb="patch", status=409, times=1))
     await world.scale(1)
     assert [request.status for request in world.sim.requests.writes()] == [409]
 

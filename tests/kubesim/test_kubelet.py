@@ -1,4 +1,4 @@
-"""Pods start in phases, run what the demo gives them, and stop within their grace period."""
+"""Pods start phase by phase, run a worker, and stop within their grace period."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import ColdStart, Trouble
+from agentdash.demo.kubesim import ColdStart, PodTrouble
 from agentdash.demo.kubesim.controllers.pods import condition, is_ready
 from agentdash.demo.kubesim.store import Change
 from agentdash.demo.kubesim.tables import pod_phrase
@@ -45,7 +45,7 @@ async def test_a_pod_is_pending_then_creating_then_running_then_ready(world: Wor
     ]
 
 
-def test_cold_starts_have_the_measured_centre_and_tail() -> None:
+def test_cold_starts_have_the_measured_median_and_tail() -> None:
     rng, cold_start = Random(1), ColdStart()
     drawn = statistics.quantiles((cold_start.draw(rng) for _ in range(4000)), n=100)
     assert drawn[49] == pytest.approx(9.0, rel=0.05)
@@ -54,7 +54,7 @@ def test_cold_starts_have_the_measured_centre_and_tail() -> None:
 
 
 class Worker:
-    """A runner that notes what happens to it and stops when it is told, or not at all."""
+    """A worker that notes its calls and stops when it is told, or never."""
 
     def __init__(self, *, obedient: bool = True) -> None:
         self.started: list[str] = []
@@ -96,7 +96,7 @@ async def test_a_worker_that_does_not_stop_is_ended_with_its_grace_period(world:
 
 
 class Crashing:
-    """A runner that fails at once."""
+    """A worker that fails at once."""
 
     async def run(self, _pod: dict[str, Any], _stopping: asyncio.Event) -> None:
         raise RuntimeError("no model")
@@ -117,20 +117,20 @@ async def test_a_worker_that_fails_is_a_crashing_container(
     assert "the worker of pod" in caplog.text
 
 
-async def test_an_image_that_cannot_be_pulled_is_shown_and_heals(world: World) -> None:
+async def test_an_image_that_cannot_be_pulled_is_shown_until_it_can(world: World) -> None:
     kubelets = world.sim.cluster.kubelets
-    kubelets.trouble(Trouble("waiting", name="research-", message="no such image"))
+    kubelets.add_trouble(PodTrouble("waiting", name="research-", message="no such image"))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["ImagePullBackOff"])
     assert world.ready() == 0
-    kubelets.heal()
+    kubelets.end_troubles()
     await world.until(lambda: world.ready() == 1)
 
 
-async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
+async def test_a_trouble_concerns_running_pods_too(world: World) -> None:
     await world.scale(1)
     await world.until(lambda: world.ready() == 1)
-    world.sim.cluster.kubelets.trouble(Trouble("never-ready"))
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("never-ready"))
     await world.until(lambda: world.ready() == 0 and _phrases(world) == ["Running"])
     why = condition(world.pods()[0].object, "Ready")
     assert why is not None
@@ -138,7 +138,7 @@ async def test_trouble_strikes_pods_that_run_already(world: World) -> None:
 
 
 async def test_a_crash_loop_counts_restarts(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(Trouble("crash-loop", exit_code=137))
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("crash-loop", exit_code=137))
     await world.scale(1)
     await world.until(lambda: _phrases(world) == ["CrashLoopBackOff"])
     status = world.pods()[0].object["status"]["containerStatuses"][0]

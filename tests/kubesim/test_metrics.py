@@ -22,7 +22,7 @@ CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/tenant-a"
 
 
 @pytest.mark.parametrize("path", [PODS, EXTERNAL, f"{CUSTOM}/pods/*/sessions"])
-async def test_an_api_is_not_there_before_its_first_value(world: World, path: str) -> None:
+async def test_an_api_is_missing_before_its_first_value(world: World, path: str) -> None:
     async with world.session.get(world.sim.url + path) as answer:
         assert (answer.status, await answer.text()) == (404, "404 page not found\n")
 
@@ -77,6 +77,6 @@ async def test_a_custom_metric_is_of_pods_of_an_object_or_unknown(world: World) 
 
 
 @pytest.mark.parametrize("body", [{}, {"type": "odd"}, {**USAGE, "more": 1}])
-async def test_a_value_that_is_none_is_refused(world: World, body: dict[str, Any]) -> None:
+async def test_a_value_that_cannot_be_read_is_refused(world: World, body: dict[str, Any]) -> None:
     status, found = await world.call("POST", SET, body)
     assert (status, found["reason"]) == (400, "BadRequest")

@@ -1,4 +1,4 @@
-"""Objects keep the API's promises: versions, generations, defaults, deletion in its three ways."""
+"""Objects follow the API's rules: versions, generations, defaults, three ways of deletion."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_unknown_fields_are_warned_of_dropped_or_refused(world: World) -> 
     assert 'strict decoding error: unknown field "spec.replcias"' in refused["message"]
 
 
-async def test_deleting_a_deployment_takes_its_pods_along(world: World) -> None:
+async def test_deleting_a_deployment_deletes_its_pods(world: World) -> None:
     await world.scale(2)
     await world.until(lambda: world.ready() == 2)
     await world.call("DELETE", PATH)
@@ -102,7 +102,7 @@ async def test_orphans_stay(world: World) -> None:
     assert len(world.pods()) == 1
 
 
-async def test_a_namespace_goes_with_everything_in_it(world: World) -> None:
+async def test_deleting_a_namespace_deletes_everything_in_it(world: World) -> None:
     await world.scale(2)
     await world.until(lambda: world.ready() == 2)
     _, closing = await world.call("DELETE", "/api/v1/namespaces/tenant-a")
@@ -126,7 +126,7 @@ async def test_a_pod_names_its_priority_class(world: World) -> None:
     assert pod["spec"]["priority"] == 500
 
 
-async def test_apply_creates_merges_and_yields_to_other_owners(world: World) -> None:
+async def test_apply_creates_merges_and_reports_conflicts(world: World) -> None:
     kind = "application/apply-patch+yaml"
     head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}}
     path = f"{CORE}/configmaps/page?fieldManager=me"
@@ -151,7 +151,7 @@ async def test_apply_creates_merges_and_yields_to_other_owners(world: World) -> 
         "/nothing",
     ],
 )
-async def test_paths_that_lead_nowhere_are_404(world: World, path: str) -> None:
+async def test_unknown_paths_are_404(world: World, path: str) -> None:
     async with world.session.get(world.sim.url + path) as response:
         assert response.status == 404
 
@@ -160,7 +160,7 @@ async def test_paths_that_lead_nowhere_are_404(world: World, path: str) -> None:
     "body",
     [[], "text", {"metadata": []}, {"spec": None}, {"spec": {"template": 3}}, {"kind": "Pod"}],
 )
-async def test_malformed_bodies_are_refused_not_crashed_on(world: World, body: object) -> None:
+async def test_malformed_bodies_are_refused(world: World, body: object) -> None:
     status, answer = await world.call("POST", f"{APPS}/deployments", body)
     assert 400 <= status < 500
     assert answer["kind"] == "Status"

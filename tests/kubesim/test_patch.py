@@ -1,4 +1,4 @@
-"""Patches change what they name and nothing else, lists of named things by their keys."""
+"""Patches change only what they name; lists of named things are merged by their keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from agentdash.demo.kubesim import ApiError, patch
+from agentdash.demo.kubesim import StatusError, patch
 
 POD = {
     "metadata": {"labels": {"a": "1", "b": "2"}, "finalizers": ["x"]},
@@ -96,13 +96,13 @@ def test_strategic_directives_delete_replace_and_order() -> None:
     ],
 )
 def test_what_is_no_patch_is_refused(kind: str, body: bytes, code: int) -> None:
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(StatusError) as refused:
         patch.parse(kind, body)
     assert refused.value.code == code
 
 
 @pytest.mark.parametrize("body", [[{"op": "test", "path": "/a", "value": 1}], {}, [{"op": "?"}]])
 def test_a_json_patch_that_does_not_apply_is_422(body: object) -> None:
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(StatusError) as refused:
         patch.apply(patch.JSON_PATCH, {"a": 2}, body)
     assert refused.value.code == 422 or body == {}

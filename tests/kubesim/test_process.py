@@ -1,4 +1,4 @@
-"""The simulator as a process of its own: says where it listens, and ends when told to."""
+"""The simulator as a process of its own: it prints its address, and ends when it is told to."""
 
 from __future__ import annotations
 

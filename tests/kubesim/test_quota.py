@@ -1,4 +1,4 @@
-"""A ResourceQuota counts pods, refuses what exceeds it, and lets go when there is room."""
+"""A ResourceQuota counts pods, refuses those that exceed it, and admits them when there is room."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _used(world: World) -> dict[str, str]:
     return dict(stored.object["status"].get("used", {}))
 
 
-async def test_pods_beyond_the_quota_fail_with_its_words(start: Start) -> None:
+async def test_pods_beyond_the_quota_fail_with_its_message(start: Start) -> None:
     world = await start(quota={"pods": "2", "requests.cpu": "4"})
     await world.sim.create_deployment("research", "tenant-a", replicas=3)
     await world.until(lambda: world.ready() == 2 and _failure(world))

@@ -1,10 +1,10 @@
-"""Deployments, ReplicaSets and pods follow `spec.replicas`, at a price that grows with the pods."""
+"""Deployments, ReplicaSets and pods follow `spec.replicas`; writes grow linearly with the pods."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agentdash.demo.kubesim import Trouble
+from agentdash.demo.kubesim import PodTrouble
 from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.victims import DELETION_COST
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
@@ -81,8 +81,8 @@ async def test_an_earlier_template_becomes_the_latest_revision(world: World) -> 
     await world.until(lambda: revision() == "3")
 
 
-async def test_a_rollout_that_gets_nowhere_exceeds_its_deadline(world: World) -> None:
-    world.sim.cluster.kubelets.trouble(Trouble("never-ready"))
+async def test_a_rollout_without_progress_exceeds_its_deadline(world: World) -> None:
+    world.sim.cluster.kubelets.add_trouble(PodTrouble("never-ready"))
     body = {"spec": {"replicas": 1, "progressDeadlineSeconds": 20, "paused": False}}
     await world.call("PATCH", f"{APPS}/deployments/research", body, **MERGE)
     kind, image = "application/strategic-merge-patch+json", {"name": "agent", "image": "agent:2"}
@@ -98,7 +98,7 @@ async def test_a_rollout_that_gets_nowhere_exceeds_its_deadline(world: World) ->
     await world.until(lambda: reason() == "ProgressDeadlineExceeded")
 
 
-async def test_controllers_say_what_they_did(world: World) -> None:
+async def test_controllers_write_events(world: World) -> None:
     await world.scale(1)
     await world.until(lambda: world.ready() == 1)
     reasons = {event.object["reason"] for event in world.store.each(EVENTS, "tenant-a")}
@@ -139,7 +139,7 @@ async def test_the_writes_of_a_scale_up_grow_with_the_pods(start: Start) -> None
     assert many <= 4.5 * few
 
 
-async def test_a_thousand_pods_are_listed_from_bytes_made_once(start: Start) -> None:
+async def test_a_thousand_pods_are_listed_from_bytes_that_are_made_once(start: Start) -> None:
     world = await start(nodes=20)
     await world.sim.create_deployment("research", "tenant-a", cpu="10m", memory="16Mi")
     await world.scale(1000)

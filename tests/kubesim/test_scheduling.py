@@ -1,4 +1,4 @@
-"""Pods are placed by room, selector and cordon; what does not fit says why and waits."""
+"""Pods are placed by room, selector and cordon; those that fit nowhere wait and say why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _words(world: World) -> set[str]:
     return {each["message"] for each in found if each is not None and "message" in each}
 
 
-async def test_a_full_cluster_leaves_the_rest_unscheduled_with_a_reason(start: Start) -> None:
+async def test_pods_that_fit_nowhere_stay_unscheduled_with_a_reason(start: Start) -> None:
     world = await start(nodes=2, node_cpu="1")
     await world.sim.create_deployment("research", "tenant-a", replicas=5, cpu="500m")
     await world.until(lambda: world.ready() == 4 and _words(world))
@@ -35,7 +35,7 @@ async def test_a_full_cluster_leaves_the_rest_unscheduled_with_a_reason(start: S
     assert "FailedScheduling" in reasons
 
 
-async def test_a_new_node_takes_what_waited(start: Start) -> None:
+async def test_a_new_node_takes_the_waiting_pods(start: Start) -> None:
     world = await start(nodes=1, node_cpu="1")
     await world.sim.create_deployment("research", "tenant-a", replicas=3, cpu="500m")
     await world.until(lambda: world.ready() == 2)
@@ -44,7 +44,7 @@ async def test_a_new_node_takes_what_waited(start: Start) -> None:
     assert "node-9" in _placed(world)
 
 
-async def test_room_that_comes_free_is_used_at_once(start: Start) -> None:
+async def test_room_that_becomes_free_is_used_at_once(start: Start) -> None:
     world = await start(nodes=1, node_cpu="1")
     await world.sim.create_deployment("research", "tenant-a", replicas=2, cpu="500m")
     await world.until(lambda: world.ready() == 2)
@@ -77,7 +77,7 @@ async def test_a_node_selector_is_obeyed(start: Start) -> None:
     assert "3 node(s) didn't match Pod's node affinity/selector" in _words(world).pop()
 
 
-async def test_a_node_that_goes_takes_its_pods_along(start: Start) -> None:
+async def test_a_removed_node_takes_its_pods_with_it(start: Start) -> None:
     world = await start(nodes=2)
     await world.sim.create_deployment("research", "tenant-a", replicas=6)
     await world.until(lambda: world.ready() == 6)

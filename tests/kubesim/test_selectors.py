@@ -1,10 +1,10 @@
-"""Label and field selectors mean what they mean to the real parser."""
+"""Label and field selectors mean the same as to the real parser."""
 
 from __future__ import annotations
 
 import pytest
 
-from agentdash.demo.kubesim import ApiError
+from agentdash.demo.kubesim import StatusError
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, PODS
 from agentdash.demo.kubesim.selectors import as_query, matches, parse_fields, parse_labels
@@ -41,7 +41,7 @@ def test_a_label_selector_matches(text: str, wanted: bool) -> None:
 
 @pytest.mark.parametrize("text", ["a in (b", "a in b", "a b", "=b", "a,,b", "a,", "a>b", "a in"])
 def test_a_broken_label_selector_is_refused(text: str) -> None:
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(StatusError) as refused:
         parse_labels(text)
     assert refused.value.code == 400
 
@@ -66,7 +66,7 @@ def test_field_selectors_know_their_resource() -> None:
         ("spec.nodeName=", False),
     ):
         assert all(clause.matches(pod) for clause in parse_fields(PODS, text)) is wanted
-    with pytest.raises(ApiError, match="is not a known field selector"):
+    with pytest.raises(StatusError, match="is not a known field selector"):
         parse_fields(DEPLOYMENTS, "spec.replicas=1")
 
 
@@ -83,5 +83,11 @@ def test_quantities_are_written_canonically() -> None:
     assert canonical("requests.cpu", 2250) == "2250m"
     assert canonical("requests.memory", milli("4096Mi")) == "4Gi"
     assert canonical("memory", 1500_000) == "1500"
+
+
+@pytest.mark.parametrize(
+    "text", ["many", "", "Infinity", "NaN", "1_000", " 1", "1K", "1e3Mi", "\u0663", "1e9999", "0x1"]
+)
+def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="regular expression"):
-        milli("many")
+        milli(text)

@@ -1,4 +1,4 @@
-"""The order in which a ReplicaSet gives up pods is the real controller's."""
+"""A ReplicaSet deletes pods in the order of the real controller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.victims import DELETION_COST, in_victim_order
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -23,8 +23,8 @@ def pod(
     cost: str = "",
     restarts: int = 0,
     age_s: float = 2000.0,
-) -> Stored:
-    """A pod that became Ready `ready_s` seconds ago (None: it is not)."""
+) -> StoredObject:
+    """A pod that became Ready `ready_s` seconds ago (None: it is not Ready)."""
     conditions: list[dict[str, Any]] = []
     if ready_s is not None:
         since = stamp(NOW - timedelta(seconds=ready_s))
@@ -44,10 +44,10 @@ def pod(
             "containerStatuses": [{"restartCount": restarts}],
         },
     }
-    return Stored(PODS, item, 1, None)
+    return StoredObject(PODS, item, 1, None)
 
 
-def order(*pods: Stored) -> list[str]:
+def order(*pods: StoredObject) -> list[str]:
     """Names in victim order, whatever the order they came in."""
     shuffled = list(pods)
     random.Random(1).shuffle(shuffled)
@@ -77,7 +77,7 @@ def test_the_pod_that_became_ready_last_goes_first_by_powers_of_two() -> None:
     assert order(pod("b", ready_s=1000), pod("a", ready_s=1050)) == ["a", "b"]
 
 
-def test_restarts_then_youth_decide_among_equals() -> None:
+def test_among_equals_restarts_decide_then_age() -> None:
     assert order(pod("calm"), pod("restless", restarts=3)) == ["restless", "calm"]
     assert order(pod("old", age_s=90_000), pod("new", age_s=10)) == ["new", "old"]
 

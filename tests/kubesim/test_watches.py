@@ -139,11 +139,11 @@ async def test_a_watch_ends_silently_at_its_timeout_after_a_bookmark(world: Worl
     assert int(line["object"]["metadata"]["resourceVersion"]) >= int(version)
 
 
-async def test_dropped_watches_are_torn_or_end_cleanly(world: World) -> None:
-    torn = await _watch(world, f"{CORE}/pods", resourceVersion=await _version(world))
+async def test_dropped_watches_break_or_end_cleanly(world: World) -> None:
+    broken = await _watch(world, f"{CORE}/pods", resourceVersion=await _version(world))
     assert world.sim.faults.drop_watches() == 1
     with pytest.raises(aiohttp.ClientPayloadError):
-        await torn.rest()
+        await broken.rest()
     clean = await _watch(world, f"{CORE}/pods", resourceVersion=await _version(world))
     assert world.sim.faults.drop_watches(clean=True) == 1
     assert await clean.rest() == []

@@ -275,9 +275,7 @@ class Fleeting:
             at = nextafter(at, inf)
         return at - self.now
 
-    def _at_pool(
-        self, pool: Pool, change: Work | Again | Blind | Looks | ByHand | Writing
-    ) -> None:
+    def _at_pool(self, pool: Pool, change: Work | Again | Blind | Looks | ByHand | Writing) -> None:
         face = self._faces[pool.key]
         match change:
             case Work():

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from support.sharing import Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
@@ -28,6 +27,8 @@ from property.sharing_worlds import (
     weights_for,
 )
 from property.worlds import as_bytes
+from support.examples import scaled
+from support.sharing import Claim, Row, SharingPolicy, allocate
 
 Fleet = tuple[list[Claim], list[Row], Weights, SharingPolicy]
 OneRow = tuple[list[Claim], Row]
@@ -195,7 +196,7 @@ def test_a_result_that_runs_is_kept(world: OneRow, data: st.DataObject) -> None:
     assert shared(running, row, by_tenant) == have
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets())
 def test_what_is_handed_out_settles_within_one_more_tick(fleet: Fleet) -> None:
     claims, rows, tenant_weights, policy = fleet
@@ -221,7 +222,7 @@ def test_one_place_more_takes_from_nobody(world: OneRow, data: st.DataObject) ->
     assert sum(gains) <= 1
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_more_weight_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -234,7 +235,7 @@ def test_more_weight_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> N
     assert shared(alone, rows, after, policy)[pool.pool] >= fewer
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_a_higher_tier_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -247,7 +248,7 @@ def test_a_higher_tier_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) ->
     assert shared(raised, rows, {}, plain)[pool.pool] >= fewer
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_more_demand_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
     claims, rows, _, policy = fleet
@@ -312,7 +313,7 @@ def _divisions(capacity: int, most: list[int]) -> list[list[int]]:
     ]
 
 
-@settings(UNHURRIED, max_examples=50)
+@settings(UNHURRIED, max_examples=scaled(50))
 @given(st.data())
 def test_no_division_at_all_leaves_the_least_served_better_off(data: st.DataObject) -> None:
     demands = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.scarcity import Budget, Pacing
-from support.sharing import Claim, allocate
 from controller.planning.share.budget import (
     BudgetState,
     TokenUse,
@@ -20,6 +19,7 @@ from controller.planning.share.budget import (
     budget_status,
 )
 from property.sharing_worlds import UNHURRIED
+from support.sharing import Claim, allocate
 
 UNLIMITED = 10**9
 budgets = st.builds(

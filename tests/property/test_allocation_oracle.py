@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
@@ -22,6 +21,8 @@ from property.sharing_worlds import (
     shared,
     weights_for,
 )
+from support.examples import scaled
+from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
 
 
 def assert_named(result: Mapping[str, Allotment], oracle: Oracle) -> None:
@@ -31,7 +32,7 @@ def assert_named(result: Mapping[str, Allotment], oracle: Oracle) -> None:
             assert result[pool].limited_by == row
 
 
-@settings(UNHURRIED, max_examples=300)
+@settings(UNHURRIED, max_examples=scaled(300))
 @given(fleets())
 def test_any_fleet_is_shared_as_the_rule_is_written(
     fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy],
@@ -41,7 +42,7 @@ def test_any_fleet_is_shared_as_the_rule_is_written(
     assert_named(result, oracle)
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(st.data())
 def test_one_row_is_shared_as_the_rule_is_written(data: st.DataObject) -> None:
     claims, row = data.draw(equal_pods(shared_tenants=True))
@@ -85,7 +86,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
     return claims, rows, draw(weights_for(claims))
 
 
-@settings(UNHURRIED, max_examples=150)
+@settings(UNHURRIED, max_examples=scaled(150))
 @given(crowds())
 def test_a_crowd_is_shared_as_the_rule_is_written(
     crowd: tuple[list[Claim], list[Row], dict[str, Amount]],

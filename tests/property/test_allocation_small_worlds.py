@@ -7,8 +7,8 @@ from itertools import combinations_with_replacement, product
 
 import pytest
 
-from support.sharing import Allotment, Claim, Row, allocate
 from property.sharing_worlds import TIERS, bounds
+from support.sharing import Allotment, Claim, Row, allocate
 
 KINDS = tuple(product(TIERS, (0, 1, 3), (0, 1)))
 CAPACITIES = range(7)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from support.sharing import Row
 from controller.planning.step.room import Position, step
 from property.sharing_worlds import UNHURRIED
+from support.sharing import Row
 
 
 @st.composite

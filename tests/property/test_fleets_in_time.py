@@ -73,7 +73,9 @@ def test_no_order_of_pools_tenants_intents_or_keys_matters(
     size=st.integers(1, 10),
     noise=st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=30),
 )
-def test_noise_inside_the_tolerance_changes_no_size(fleet: Fleet, size: int, noise: list[int]) -> None:
+def test_noise_inside_the_tolerance_changes_no_size(
+    fleet: Fleet, size: int, noise: list[int]
+) -> None:
     """Rule hpa: ten messages a replica, one more or less in every ten."""
     pools = tuple(
         replace(pool, rule=Rule.HPA, target=10, min=1, max=max(size, 12), idle=None, schedules=())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.kube.objects import Refused, deployment_record
+from controller.kube.objects import RefusedObject, deployment_record
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -184,7 +184,7 @@ def deployment(replicas: int | None, *, named: bool = True) -> bytes:
 def reading(raw: bytes, now: float) -> Reading[Workload]:
     record = deployment_record(raw)
     found = getattr(record, "found", None)
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedObject):
         return Absent(why=found.why, at=now, detail=found.detail)
     assert isinstance(found, Workload)
     return Fresh(value=found, at=now)
@@ -197,7 +197,9 @@ def asked(pool: Pool, raw: bytes, work: int) -> Decision:
 
 
 @given(pool=pools(), work=st.integers(0, 30), named=st.booleans())
-def test_a_deployment_without_a_number_of_replicas_has_one(pool: Pool, work: int, named: bool) -> None:
+def test_a_deployment_without_a_number_of_replicas_has_one(
+    pool: Pool, work: int, named: bool
+) -> None:
     one = asked(pool, deployment(1), work)
     assert asked(pool, deployment(None, named=named), work) == one
     assert one.current == 1
@@ -211,7 +213,9 @@ def test_zero_by_hand_is_left_alone_as_the_api_server_shows_it(pool: Pool, work:
 
 
 @given(pool=pools(), work=st.integers(0, 30), replicas=odd_replicas)
-def test_a_number_of_replicas_that_is_impossible_is_refused(pool: Pool, work: int, replicas: int) -> None:
+def test_a_number_of_replicas_that_is_impossible_is_refused(
+    pool: Pool, work: int, replicas: int
+) -> None:
     decision = asked(pool, deployment(replicas), work)
     assert (decision.next, decision.gate) == (None, Gate.BLIND)
     assert decision.reasons[-1].code is Code.WORKLOAD_UNKNOWN

@@ -4,6 +4,7 @@ broken metric never shrinks anything.
 
 from __future__ import annotations
 
+from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,21 +24,20 @@ from controller.model.metrics import (
     MeasuredMetric,
     MeasuredPod,
     ObjectMetric,
-    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
     PodUsages,
     ResourceMetric,
     Series,
+    StatusPhase,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Why
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.metrics.formula import compile_formula
-from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from controller.planning.demand.metrics.external import MetricError, Tolerance
+from controller.planning.demand.metrics.formula import compile_formula
 from controller.planning.demand.metrics.pods import (
     Sample,
     Startup,

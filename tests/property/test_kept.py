@@ -130,9 +130,7 @@ def has_alerts(history: Fleeting) -> bool:
     return any(one.budget.usd_alert is not None for one in history.fleet.tenants)
 
 
-fleeting_worlds = st.builds(
-    fleeting, fleet=timely_fleets(), sizes=some_sizes, counts=st.booleans()
-)
+fleeting_worlds = st.builds(fleeting, fleet=timely_fleets(), sizes=some_sizes, counts=st.booleans())
 plentiful_worlds = st.builds(
     fleeting, fleet=timely_fleets(scarce=False), sizes=some_sizes, counts=st.booleans()
 )

@@ -42,7 +42,9 @@ def demands(cluster: Cluster, work: list[Load]) -> list[int]:
 
 @FEWER
 @given(cluster=clusters(counts=True, most=3), work=work_now)
-def test_a_pool_whose_tasks_were_seen_done_is_sized_by_what_was_learned(cluster: Cluster, work: list[Load]) -> None:
+def test_a_pool_whose_tasks_were_seen_done_is_sized_by_what_was_learned(
+    cluster: Cluster, work: list[Load]
+) -> None:
     """Otherwise the properties of such pools would be shown of none."""
     for pool in cluster.fleet.pools:
         learned = cluster.memory.pools[pool.key].native
@@ -143,7 +145,9 @@ def test_a_message_that_is_only_delivered_again_is_no_arrival(
 
 @FEWER
 @given(cluster=clusters(counts=True, scarce=False, most=3), work=work_now)
-def test_a_consumer_that_was_created_again_teaches_nothing(cluster: Cluster, work: list[Load]) -> None:
+def test_a_consumer_that_was_created_again_teaches_nothing(
+    cluster: Cluster, work: list[Load]
+) -> None:
     before = cluster.memory
     _, after = cluster.ask(cluster.seen([load._replace(anew=True, through=40) for load in work]))
     for pool in cluster.fleet.pools:

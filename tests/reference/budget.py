@@ -13,8 +13,8 @@ from math import floor
 from controller.model.decision import Bound
 from controller.model.scarcity import Budget, Pacing
 from controller.model.value import Value
-from support.sharing import Amount, AmountError, Row
 from controller.planning.allocation.exact import exact
+from support.sharing import Amount, AmountError, Row
 
 
 class BudgetState(StrEnum):

@@ -7,8 +7,8 @@ from fractions import Fraction
 from math import floor
 
 from controller.model.decision import Bound
-from support.sharing import Amount, Ceiling, Row
 from controller.planning.allocation.exact import exact
+from support.sharing import Amount, Ceiling, Row
 
 FLEET_ROW = "usd"
 

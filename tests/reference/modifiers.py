@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from controller.notation.formula_syntax import FormulaError, FormulaFault
 from controller.planning.formula import Formula
+
+from controller.notation.formula_syntax import FormulaError, FormulaFault
 
 COMPOSITE: Final = "composite-metric"
 _MILLI: Final = 1000

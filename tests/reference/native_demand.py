@@ -6,8 +6,8 @@ from fractions import Fraction
 from math import ceil
 
 from controller.model.value import Value
-from support.sharing import Amount
 from controller.planning.allocation.exact import exact
+from support.sharing import Amount
 
 
 class MeasuredWork(Value):

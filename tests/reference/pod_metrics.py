@@ -15,8 +15,8 @@ from controller.model.metrics import (
     ContainerRequest,
     MeasuredPod,
     PodFigures,
-    StatusPhase,
     PodUsages,
+    StatusPhase,
 )
 from reference.behavior import REPLICAS_LIMIT
 from reference.metrics import Fault, MetricError, Proposal, Tolerance

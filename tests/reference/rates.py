@@ -8,8 +8,8 @@ from typing import Final
 
 from controller.model.decision import Bound
 from controller.model.value import Value
-from support.sharing import HALF_FED, Amount, AmountError, Row
 from controller.planning.allocation.exact import exact
+from support.sharing import HALF_FED, Amount, AmountError, Row
 
 GROWTH_PER_MINUTE: Final = 1.05
 CALM: Final = 0.01

@@ -7,8 +7,8 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
-from support.sharing import Amount, AmountError
 from controller.planning.allocation.exact import exact
+from support.sharing import Amount, AmountError
 
 NEAR: Final = 1e-9
 """Closer to the wanted probability than this, floating point does not decide."""

@@ -9,24 +9,24 @@ import pytest
 
 from controller.model.fleet import NativePreset
 from controller.simulate.cores import run_on_cores
-from controller.simulate.planned import Planned, native_pool
-from controller.simulate.trace import Task, Trace
+from controller.simulate.planned import PlannerPolicy, native_pool
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import World, run
 
 WORLD = World(1, 19.0)
 
 
-def planned(name: str, *, native: NativePreset) -> Planned:
-    return Planned(native_pool(name, native))
+def planned(name: str, *, native: NativePreset) -> PlannerPolicy:
+    return PlannerPolicy(native_pool(name, native))
 
 
-def refuses(name: str) -> Planned:
+def refuses(name: str) -> PlannerPolicy:
     raise LookupError(name)
 
 
 def test_every_pool_lives_as_it_does_on_one_core() -> None:
     pools = {
-        name: [Task(every_s * number, 20.0) for number in range(30)]
+        name: [TraceTask(every_s * number, 20.0) for number in range(30)]
         for name, every_s in (("b", 9.0), ("a", 31.0), ("c", 70.0))
     }
     trace = Trace(pools, 3000.0)
@@ -37,7 +37,7 @@ def test_every_pool_lives_as_it_does_on_one_core() -> None:
 
 
 def test_beside_another_thread_it_gives_the_same() -> None:
-    trace = Trace({"only": [Task(1.0, 1.0)]}, 10.0)
+    trace = Trace({"only": [TraceTask(1.0, 1.0)]}, 10.0)
     policy = partial(planned, native=NativePreset.THRIFTY)
     done = threading.Event()
     beside = threading.Thread(target=done.wait)
@@ -51,4 +51,4 @@ def test_beside_another_thread_it_gives_the_same() -> None:
 
 def test_what_goes_wrong_in_a_pool_is_raised() -> None:
     with pytest.raises(LookupError, match="only"):
-        run_on_cores(Trace({"only": [Task(1.0, 1.0)]}, 10.0), refuses, WORLD, 1)
+        run_on_cores(Trace({"only": [TraceTask(1.0, 1.0)]}, 10.0), refuses, WORLD, 1)

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from controller.model.decision import Gate
 from controller.model.fleet import Behavior, NativePreset, Pool, ScalingRules
-from controller.simulate.planned import EVERY_SECOND, Cadence, Planned, hpa_pool, native_pool
+from controller.simulate.planned import EVERY_SECOND, Cadence, PlannerPolicy, hpa_pool, native_pool
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
 from controller.simulate.score import reversals
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Action, Answer, PoolRun, Seen, World, run
+from support.examples import scaled
 
 HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 BY_SOURCE = replace(
@@ -31,25 +32,25 @@ BY_SOURCE = replace(
 
 
 def live(
-    tasks: list[Task],
+    tasks: list[TraceTask],
     pool: Pool,
     *,
     end_s: float = 0.0,
     cadence: Cadence = EVERY_SECOND,
 ) -> PoolRun:
     trace = Trace({"pool": sorted(tasks)}, end_s)
-    return run(trace, lambda _: Planned(pool, cadence), World(1, 19.0))["pool"]
+    return run(trace, lambda _: PlannerPolicy(pool, cadence), World(1, 19.0))["pool"]
 
 
 def test_the_first_message_wakes_an_empty_pool_at_the_next_tick() -> None:
-    lived = live([Task(10.5, 60.0)], native_pool("pool", NativePreset.PROMPT), end_s=2000.0)
+    lived = live([TraceTask(10.5, 60.0)], native_pool("pool", NativePreset.PROMPT), end_s=2000.0)
     assert lived.actions[0] == Action(11.0, 0, 1)
     assert lived.waits_s == [19.5]
 
 
 def test_a_pool_that_is_idle_for_its_cooldown_sleeps_again() -> None:
     pool = native_pool("pool", NativePreset.PROMPT, cooldown_s=900.0)
-    lived = live([Task(10.0, 60.0)], pool, end_s=2000.0)
+    lived = live([TraceTask(10.0, 60.0)], pool, end_s=2000.0)
     (woke, slept) = lived.actions
     assert (woke.after, slept.after) == (1, 0)
     last_seen_active_s, look_s = 88.0, 5.0
@@ -57,14 +58,14 @@ def test_a_pool_that_is_idle_for_its_cooldown_sleeps_again() -> None:
 
 
 def test_a_burst_of_twenty_gets_ten_at_once_and_ten_a_minute_later() -> None:
-    lived = live([Task(10.0, 500.0)] * 20, BY_SOURCE)
+    lived = live([TraceTask(10.0, 500.0)] * 20, BY_SOURCE)
     assert lived.actions[:2] == [Action(10.0, 0, 10), Action(70.0, 10, 20)]
     assert sorted(lived.waits_s) == [19.0] * 10 + [79.0] * 10
 
 
 def test_after_a_burst_the_way_back_is_gradual() -> None:
     pool = hpa_pool("pool", SOURCE_SETTINGS)
-    lived = live([Task(10.0, 300.0)] * 20, pool, end_s=3000.0, cadence=HPA_CADENCE)
+    lived = live([TraceTask(10.0, 300.0)] * 20, pool, end_s=3000.0, cadence=HPA_CADENCE)
     back = [action for action in lived.actions if action.after < action.before]
     assert [action.before for action in back] == [20, 15, 10, 5, 1]
     window_s, period_s, all_work_until_s = 300.0, 120.0, 349.0
@@ -76,7 +77,7 @@ def test_after_a_burst_the_way_back_is_gradual() -> None:
 
 def test_a_steady_load_settles_and_does_not_flap() -> None:
     # two to four messages at any time, for two hours
-    tasks = [Task(20.0 * number + number * number % 17, 60.0) for number in range(360)]
+    tasks = [TraceTask(20.0 * number + number * number % 17, 60.0) for number in range(360)]
     for pool, cadence in (
         (hpa_pool("pool", SOURCE_SETTINGS), HPA_CADENCE),
         (native_pool("pool", NativePreset.CALM), EVERY_SECOND),
@@ -87,7 +88,7 @@ def test_a_steady_load_settles_and_does_not_flap() -> None:
         assert len(later) <= 6  # of 320 arrivals
 
 
-class Watched(Planned):
+class Watched(PlannerPolicy):
     """Fails where the plan would take a replica that works."""
 
     def look(self, seen: Seen, now: float) -> Answer:
@@ -106,14 +107,14 @@ arrivals = st.lists(
 
 
 @given(arrivals, st.sampled_from([*NativePreset, "hpa"]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=scaled(40))
 def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
     steps: list[tuple[float, float]], rule: NativePreset | str
 ) -> None:
     tasks, at = [], 0.0
     for gap_s, service_s in steps:
         at += gap_s
-        tasks.append(Task(at, service_s))
+        tasks.append(TraceTask(at, service_s))
     pool, cadence = (
         (native_pool("pool", rule), EVERY_SECOND)
         if isinstance(rule, NativePreset)
@@ -150,7 +151,7 @@ def test_work_spread_over_more_replicas_than_it_fills_is_no_contest() -> None:
             scale_down=ScalingRules(stabilization_window_s=0),
         ),
     )
-    planned = Planned(pool, HPA_CADENCE)
+    planned = PlannerPolicy(pool, HPA_CADENCE)
     replicas, asked = 4, []
     for tick in range(12):
         # by turns twenty messages wait, or four are left, one on each of four replicas
@@ -164,7 +165,7 @@ def test_work_spread_over_more_replicas_than_it_fills_is_no_contest() -> None:
 
 
 def test_what_rule_native_has_not_learned_yet_makes_it_look_again_at_the_next_tick() -> None:
-    planned = Planned(native_pool("pool", NativePreset.PROMPT))
+    planned = PlannerPolicy(native_pool("pool", NativePreset.PROMPT))
     planned.look(shown(pending=0, in_flight=2, done=0, replicas=2, busy=2), 0.0)
     looks_at = [
         planned.look(shown(pending=1, in_flight=2, done=done, replicas=2, busy=2), now).look_at
@@ -176,7 +177,7 @@ def test_what_rule_native_has_not_learned_yet_makes_it_look_again_at_the_next_ti
 
 @pytest.mark.parametrize("every_s", [20.0, 45.0, 150.0])
 def test_rule_hpa_moves_a_pool_as_an_hpa_behind_keda_does(every_s: float) -> None:
-    tasks = [Task(every_s * number + number * number % 13, 90.0) for number in range(100)]
+    tasks = [TraceTask(every_s * number + number * number % 13, 90.0) for number in range(100)]
     planned = live(
         tasks, hpa_pool("pool", SOURCE_SETTINGS), end_s=100 * every_s, cadence=HPA_CADENCE
     )

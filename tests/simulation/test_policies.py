@@ -12,42 +12,47 @@ from controller.simulate.policies import (
     Native,
 )
 from controller.simulate.score import Score, score
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Action, World, run
 
 
-def actions(settings: HpaKedaSettings, tasks: list[Task], *, end_s: float = 3000.0) -> list[Action]:
+def actions(
+    settings: HpaKedaSettings, tasks: list[TraceTask], *, end_s: float = 3000.0
+) -> list[Action]:
     trace = Trace({"pool": tasks}, end_s)
     return run(trace, lambda _: HpaKeda(settings), World(1, 19.0))["pool"].actions
 
 
 def test_keda_takes_the_first_step_at_its_poll_and_the_last_after_its_cooldown() -> None:
     # noticed at 30; started at 49; done at 59, seen active last at 30; 900 s later is not yet over
-    assert actions(SOURCE_SETTINGS, [Task(10.0, 10.0)]) == [Action(30.0, 0, 1), Action(960.0, 1, 0)]
+    assert actions(SOURCE_SETTINGS, [TraceTask(10.0, 10.0)]) == [
+        Action(30.0, 0, 1),
+        Action(960.0, 1, 0),
+    ]
 
 
 def test_the_hpa_waits_for_its_window_and_adds_no_more_than_its_policy_allows() -> None:
-    burst = [Task(10.0, 500.0)] * 20
+    burst = [TraceTask(10.0, 500.0)] * 20
     # KEDA wakes the pool at 30; the size found then counts for 30 s; 10 pods in 60 s
     ups = actions(SOURCE_SETTINGS, burst, end_s=200.0)[:3]
     assert ups == [Action(30.0, 0, 1), Action(60.0, 1, 11), Action(120.0, 11, 20)]
 
 
 def test_a_target_below_one_message_keeps_spares() -> None:
-    tasks = [Task(100.0, 300.0)] * 8
+    tasks = [TraceTask(100.0, 300.0)] * 8
     ups = [action for action in actions(TUNED_SETTINGS, tasks) if action.after > action.before]
     assert ups == [Action(100.0, 0, 10)]
 
 
 def test_native_wakes_at_the_next_tick_and_lets_the_last_replica_go_by_itself() -> None:
-    trace = Trace({"pool": [Task(10.5, 10.0)]}, 5000.0)
+    trace = Trace({"pool": [TraceTask(10.5, 10.0)]}, 5000.0)
     lived = run(trace, lambda _: Native(THRIFTY), World(1, 19.0))["pool"]
     assert lived.waits_s == [19.5]
     assert [(action.before, action.after) for action in lived.actions] == [(0, 1), (1, 0)]
 
 
 def test_who_wants_promptness_waits_less_and_pays_more() -> None:
-    tasks = [Task(30.0 * number + (number * number) % 23, 40.0) for number in range(400)]
+    tasks = [TraceTask(30.0 * number + (number * number) % 23, 40.0) for number in range(400)]
     trace = Trace({"pool": sorted(tasks)}, 12_000.0)
 
     def lived(costs: NativeCosts) -> Score:

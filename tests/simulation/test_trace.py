@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.simulate.trace import PoolBy, Task, TraceError, parse_trace, read_trace
+from controller.simulate.trace import PoolBy, TraceError, TraceTask, parse_trace, read_trace
 
 HEADER = "arrival_s,tenant,role,input_tokens,output_tokens,service_s\n"
 TEXT = HEADER + "1.5,acme,writer,10,2,3.25\n2,acme,coder,,,4\n2,beta,writer,,,5\n"
@@ -15,8 +15,8 @@ TEXT = HEADER + "1.5,acme,writer,10,2,3.25\n2,acme,coder,,,4\n2,beta,writer,,,5\
 
 def test_tasks_are_sorted_into_pools_by_role_or_tenant() -> None:
     assert parse_trace(TEXT, PoolBy.ROLE).pools == {
-        "writer": [Task(1.5, 3.25), Task(2.0, 5.0)],
-        "coder": [Task(2.0, 4.0)],
+        "writer": [TraceTask(1.5, 3.25), TraceTask(2.0, 5.0)],
+        "coder": [TraceTask(2.0, 4.0)],
     }
     by_tenant = parse_trace(TEXT, PoolBy.TENANT)
     assert [*by_tenant.pools] == ["acme", "beta"]

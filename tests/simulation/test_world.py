@@ -10,7 +10,7 @@ from controller.planning.demand.advice import PROMPT
 from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Native, Static
 from controller.simulate.score import percentile, reversals, score
-from controller.simulate.trace import Task, Trace
+from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, Seen, World, run
 
 
@@ -40,12 +40,12 @@ class Script:
         return Answer(replicas, next((at for at, _ in self._steps if at > now), NEVER))
 
 
-def live(tasks: list[Task], policy: Policy, *, end_s: float = 0.0, slots: int = 1) -> PoolRun:
+def live(tasks: list[TraceTask], policy: Policy, *, end_s: float = 0.0, slots: int = 1) -> PoolRun:
     return run(Trace({"pool": tasks}, end_s), lambda _: policy, World(slots, 19.0))["pool"]
 
 
 def test_one_task_waits_for_one_cold_start_and_pays_from_the_decision_until_it_is_gone() -> None:
-    lived = live([Task(100.0, 60.0)], Follow(), end_s=1000.0)
+    lived = live([TraceTask(100.0, 60.0)], Follow(), end_s=1000.0)
     assert lived.waits_s == [19.0]
     assert lived.replica_s == 19.0 + 60.0
     assert lived.busy_s == 60.0
@@ -53,13 +53,15 @@ def test_one_task_waits_for_one_cold_start_and_pays_from_the_decision_until_it_i
 
 
 def test_a_burst_is_served_as_replicas_become_ready_and_in_order_of_arrival() -> None:
-    lived = live([Task(float(at), 5.0) for at in range(3)], Script((0.5, 1), (30.0, 0)))
+    lived = live([TraceTask(float(at), 5.0) for at in range(3)], Script((0.5, 1), (30.0, 0)))
     assert lived.waits_s == [19.5, 23.5, 27.5]
 
 
 def test_a_busy_replica_is_never_taken() -> None:
     lived = live(
-        [Task(1.0, 100.0), Task(2.0, 10.0)], Script((0.0, 2), (25.0, 0), (200.0, 0)), end_s=200.0
+        [TraceTask(1.0, 100.0), TraceTask(2.0, 10.0)],
+        Script((0.0, 2), (25.0, 0), (200.0, 0)),
+        end_s=200.0,
     )
     assert lived.actions == [Action(0.0, 0, 2), Action(200.0, 2, 0)]
     assert lived.busy_s == 110.0
@@ -67,18 +69,18 @@ def test_a_busy_replica_is_never_taken() -> None:
 
 
 def test_an_idle_replica_goes_while_another_works() -> None:
-    lived = live([Task(20.0, 100.0)], Script((0.0, 3), (30.0, 0), (150.0, 0)), end_s=150.0)
+    lived = live([TraceTask(20.0, 100.0)], Script((0.0, 3), (30.0, 0), (150.0, 0)), end_s=150.0)
     assert lived.actions == [Action(0.0, 0, 3), Action(30.0, 3, 1), Action(150.0, 1, 0)]
 
 
 def test_a_starting_replica_goes_before_a_ready_one() -> None:
-    lived = live([Task(30.0, 1.0)], Script((0.0, 1), (20.0, 2), (25.0, 1)), end_s=60.0)
+    lived = live([TraceTask(30.0, 1.0)], Script((0.0, 1), (20.0, 2), (25.0, 1)), end_s=60.0)
     assert lived.waits_s == [0.0]
     assert lived.replica_s == 60.0 + 5.0
 
 
 def test_a_message_goes_to_the_fullest_replica_so_that_others_run_empty() -> None:
-    tasks = [Task(20.0, 50.0), Task(21.0, 50.0), Task(22.0, 50.0)]
+    tasks = [TraceTask(20.0, 50.0), TraceTask(21.0, 50.0), TraceTask(22.0, 50.0)]
     script = Script((0.0, 2), (30.0, 0))
     lived = live(tasks, script, slots=4)
     assert script.seen[1].busy == 1
@@ -87,7 +89,7 @@ def test_a_message_goes_to_the_fullest_replica_so_that_others_run_empty() -> Non
 
 def test_what_a_policy_sees_adds_up() -> None:
     script = Script((0.0, 2), (5.0, 2), (50.0, 2))
-    live([Task(1.0, 100.0), Task(2.0, 100.0), Task(3.0, 1.0)], script, end_s=60.0)
+    live([TraceTask(1.0, 100.0), TraceTask(2.0, 100.0), TraceTask(3.0, 1.0)], script, end_s=60.0)
     assert script.seen[1] == Seen(3, 0, 3, 0, 2, 0, 2, 0, 1, 19.0)
     assert script.seen[2] == Seen(1, 2, 3, 0, 2, 2, 0, 2, 1, 19.0)
 
@@ -96,7 +98,7 @@ def test_a_policy_looks_only_at_its_ticks() -> None:
     class Ticking(Follow):
         interval_s = 10.0
 
-    assert live([Task(101.0, 1.0)], Ticking()).actions[0] == Action(110.0, 0, 1)
+    assert live([TraceTask(101.0, 1.0)], Ticking()).actions[0] == Action(110.0, 0, 1)
 
 
 def test_a_policy_that_leaves_its_queue_alone_is_given_up_and_its_tasks_counted() -> None:
@@ -104,7 +106,7 @@ def test_a_policy_that_leaves_its_queue_alone_is_given_up_and_its_tasks_counted(
         def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - the protocol's
             return Answer(0, now + 30.0)
 
-    lived = live([Task(1.0, 1.0), Task(2.0, 1.0)], Asleep(), end_s=100.0)
+    lived = live([TraceTask(1.0, 1.0), TraceTask(2.0, 1.0)], Asleep(), end_s=100.0)
     assert (lived.waits_s, lived.unserved, lived.replica_s) == ([], 2, 0.0)
 
 
@@ -137,14 +139,14 @@ def test_the_score_adds_the_pools_up() -> None:
 
 
 def test_the_clairvoyant_keeps_a_replica_over_a_gap_shorter_than_a_start_and_no_longer() -> None:
-    tasks = [Task(100.0, 10.0), Task(120.0, 10.0), Task(500.0, 10.0)]
+    tasks = [TraceTask(100.0, 10.0), TraceTask(120.0, 10.0), TraceTask(500.0, 10.0)]
     # 19 to start, 10 of work, 10 of gap kept, 10 of work; then 19 to start again and 10 of work
     bound_s = clairvoyant_replica_s(Trace({"pool": tasks}, 500.0), World(1, 19.0))
     assert bound_s == pytest.approx(19 + 10 + 10 + 10 + 19 + 10)
 
 
 def test_the_clairvoyant_counts_slots_and_pools() -> None:
-    tasks = [Task(100.0, 10.0), Task(100.0, 10.0), Task(100.0, 10.0)]
+    tasks = [TraceTask(100.0, 10.0), TraceTask(100.0, 10.0), TraceTask(100.0, 10.0)]
     both = Trace({"one": tasks, "other": tasks[:1]}, 100.0)
     assert clairvoyant_replica_s(both, World(2, 19.0)) == pytest.approx(3 * 29.0)
 
@@ -152,10 +154,10 @@ def test_the_clairvoyant_counts_slots_and_pools() -> None:
 def workload() -> Trace:
     """Two hours of two pools: bursts, lulls, short and long tasks."""
     tasks = [
-        Task(60.0 * number + 3.0 * (number * number % 7), 2.0 + (number * 37 % 101))
+        TraceTask(60.0 * number + 3.0 * (number * number % 7), 2.0 + (number * 37 % 101))
         for number in range(120)
     ]
-    busy = [Task(7.0 * number, 1.0 + number % 13) for number in range(1000)]
+    busy = [TraceTask(7.0 * number, 1.0 + number % 13) for number in range(1000)]
     return Trace({"agents": sorted(tasks), "web": busy}, 7200.0)
 
 
@@ -190,7 +192,7 @@ def test_nobody_without_waits_pays_less_than_the_clairvoyant(slots: int) -> None
     early = workload()
     trace = Trace(
         {
-            name: [Task(task.arrival_s + 20.0, task.service_s) for task in tasks]
+            name: [TraceTask(task.arrival_s + 20.0, task.service_s) for task in tasks]
             for name, tasks in early.pools.items()
         },
         7220.0,

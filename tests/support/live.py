@@ -36,13 +36,14 @@ def fleet_text(
     minimum: int = 0,
     maximum: int = 10,
     cooldown: str = "2s",
+    interval: str = "200ms",
 ) -> str:
     pools = "".join(
         POOL.format(name=name, minimum=minimum, maximum=maximum, cooldown=cooldown)
         for name in names
     )
     return (
-        f"version: 1\nnats: {{servers: ['{nats_url}']}}\n"
+        f"version: 1\nnats: {{servers: ['{nats_url}']}}\ncontroller: {{interval: {interval}}}\n"
         f"tenants:\n  acme: {{tier: growth, namespace: {namespace}}}\npools:\n{pools}"
     )
 
@@ -94,6 +95,19 @@ class Daemon:
     async def get(self, path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
             return answer.status, await answer.text()
+
+    async def ticks(self) -> int:
+        """How many ticks it has counted so far."""
+        _, text = await self.get("/metrics")
+        [line] = [row for row in text.splitlines() if row.startswith("agentdash_ticks_total ")]
+        return int(float(line.split()[1]))
+
+    async def pass_ticks(self, count: int) -> None:
+        """Wait until so many more ticks have ended."""
+        enough = await self.ticks() + count
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.ticks() < enough:
+                await asyncio.sleep(0.02)
 
     async def listen(self) -> None:
         assert self.process.stderr is not None

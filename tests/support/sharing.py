@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from operator import attrgetter
 
 import msgspec
@@ -11,6 +12,7 @@ from controller.model.decision import Bound
 from controller.model.value import Value
 from controller.planning.allocation.divide import divide
 from controller.planning.allocation.field import field_of
+from controller.planning.allocation.owners import owners_of
 from controller.planning.allocation.rows import GRANTED, Rows, Wanted, supply_of
 from controller.planning.allocation.tariff import Tariff
 from controller.planning.allocation.values import (
@@ -138,7 +140,8 @@ def allocate(
     accounts = rows_for(
         [(pool.pool, ReplicaUses(pool.uses, pool.flavors)) for pool in pools], ordered, asks.wants
     )
-    division = divide(field, asks, accounts, policy or SharingPolicy())
+    owners = owners_of(field, accounts.tariff, accounts.profile_of)
+    division = divide(field, asks, accounts, owners, policy or SharingPolicy())
     phases = division.phases
     assert phases is not None
     result = {}
@@ -157,7 +160,7 @@ def allocate(
         else:
             bound, name = (Bound.WARM if pool.warm else Bound.PIN), ""
         steps = [column[number] for column in phases] + [have]
-        counts = [after - before for before, after in zip(steps, steps[1:], strict=False)]
+        counts = [after - before for before, after in pairwise(steps)]
         result[pool.pool] = Allotment(
             replicas=have,
             wanted=asked,

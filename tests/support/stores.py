@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from controller.model.intents import Intents, Scope
-from controller.model.kept import Remembered, Standing
 from controller.model.memory import Memory
+from controller.model.stored import SavedMemory, StoredIntents
 from controller.ports import StoreError
 
 
@@ -15,12 +15,12 @@ class FakeMemories:
     """What was saved, and when; `error` is raised by all, `gate` holds a save until it is set."""
 
     def __init__(self) -> None:
-        self.kept: Remembered | None = None
+        self.kept: SavedMemory | None = None
         self.error: StoreError | None = None
         self.gate: asyncio.Event | None = None
         self.saves: list[float] = []
 
-    async def load(self) -> Remembered | None:
+    async def load(self) -> SavedMemory | None:
         if self.error is not None:
             raise self.error
         return self.kept
@@ -31,17 +31,17 @@ class FakeMemories:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
-        self.kept = Remembered(memory=memory, saved_at=now)
+        self.kept = SavedMemory(memory=memory, saved_at=now)
 
 
 class FakeIntents:
     """Intents that a test sets."""
 
     def __init__(self) -> None:
-        self.now = Standing(read=True)
+        self.now = StoredIntents(read=True)
         self._callback: Callable[[Collection[Scope]], None] = lambda _: None
 
-    def standing(self) -> Standing:
+    def stored(self) -> StoredIntents:
         return self.now
 
     async def first_read(self) -> None:
@@ -52,5 +52,5 @@ class FakeIntents:
 
     def set(self, intents: Intents, *concerned: Scope) -> None:
         """Operators ask for this now; who follows is told what it concerns."""
-        self.now = Standing(intents=intents, read=True)
+        self.now = StoredIntents(intents=intents, read=True)
         self._callback(concerned)

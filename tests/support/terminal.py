@@ -80,6 +80,8 @@ async def in_terminal(*arguments: str) -> AsyncIterator[Terminal]:
     """`agentdash` in a terminal; killed at the end if it is still there."""
     with terminal_pair() as (master, slave):
         settings = termios.tcgetattr(slave)
+        # the size is the terminal's own, not what a parent process says of its own
+        inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -89,7 +91,7 @@ async def in_terminal(*arguments: str) -> AsyncIterator[Terminal]:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            env={**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
         )
         terminal = Terminal(process, master)
         loop = asyncio.get_running_loop()

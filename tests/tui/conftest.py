@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
@@ -20,14 +18,6 @@ SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 def pytest_configure(config: pytest.Config) -> None:
     """Syrupy warns about files outside a folder for each module; ours are in one folder."""
     config.addinivalue_line("filterwarnings", r"ignore:\s*Can not relate snapshot:UserWarning")
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish() -> Generator[None, object, object]:
-    """The report on pictures that differ prints the environment: hide it from the report."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("TEXTUAL_")}
-    with mock.patch.dict(os.environ, kept, clear=True):
-        return (yield)
 
 
 class FlatScreenshots(SVGImageExtension):

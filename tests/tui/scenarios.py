@@ -223,9 +223,11 @@ def blind_pool() -> PoolView:
         demand=6,
         gate=Gate.BLIND,
         reasons=(
-            Reason(code=Code.QUEUE_UNKNOWN, numbers={"why": "consumer_missing", "age_s": 38.0}),
+            Reason(code=Code.QUEUE_UNKNOWN, numbers={"why": "consumer_missing", "since": NOW - 38}),
             Reason(
-                code=Code.HELD_BLIND, value=6, numbers={"why": "consumer_missing", "age_s": 38.0}
+                code=Code.HELD_BLIND,
+                value=6,
+                numbers={"why": "consumer_missing", "since": NOW - 38},
             ),
         ),
     )
@@ -292,7 +294,7 @@ def write_refused() -> PoolView:
 
 def pools() -> tuple[PoolView, ...]:
     slower = Reason(
-        code=Code.STABILIZED_DOWN, value=52, numbers={"window_s": 300.0, "remaining_s": 212.0}
+        code=Code.STABILIZED_DOWN, value=52, numbers={"window_s": 300.0, "until": NOW + 212}
     )
     return (
         pool(
@@ -423,7 +425,7 @@ def events() -> tuple[ScaleEvent, ...]:
             reason=Reason(
                 code=Code.STABILIZED_DOWN,
                 value=52,
-                numbers={"window_s": 300.0, "remaining_s": 212.0},
+                numbers={"window_s": 300.0, "until": NOW + 212},
             ),
         ),
         event(

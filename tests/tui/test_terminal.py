@@ -124,5 +124,12 @@ def test_the_dashboard_loads_neither_kubernetes_nor_nats_nor_the_engine() -> Non
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    forbidden = ("kubernetes", "nats", "aiohttp", "pydantic", "controller.engine", "controller.bus")
+    forbidden = (
+        "kubernetes",
+        "nats",
+        "aiohttp",
+        "pydantic",
+        "controller.engine",
+        "controller.nats",
+    )
     assert not [name for name in loaded if name.startswith(forbidden)]

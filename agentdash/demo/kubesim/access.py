@@ -1,4 +1,4 @@
-"""Who is asking and what they may do: tokens of service accounts, and RBAC."""
+"""Users and their rights: tokens of service accounts, and RBAC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.errors import forbidden, unauthorized
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -19,16 +20,15 @@ from agentdash.demo.kubesim.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from agentdash.demo.kubesim.store import Store, Stored
+from agentdash.demo.kubesim.store import Store, StoredObject
 
-Object = dict[str, Any]
 _AUDIENCE = "https://kubernetes.default.svc"
 _LONGEST_TOKEN_S = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The one who asks; for a service account, its namespace and name as well."""
+    """The user of a request; of a service account also its namespace and name."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class User:
 
     @property
     def is_admin(self) -> bool:
-        """Whether RBAC is not asked at all."""
+        """Whether everything is allowed without asking RBAC."""
         return "system:masters" in self.groups
 
 
@@ -45,8 +45,8 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request is about: verb, resource, place and name."""
+class AccessRequest:
+    """What a request wants to do: verb, resource, namespace and name."""
 
     verb: str
     group: str
@@ -55,11 +55,11 @@ class Asked:
     name: str = ""
 
 
-class Access:
+class AccessControl:
     """Authentication and authorisation.
 
-    Requests without a token are the administrator's unless `refuse_anonymous`: kubectl sends no
-    token over plain HTTP.
+    A request without a token has the administrator's rights unless `refuse_anonymous`, because
+    kubectl sends no token over plain HTTP.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Access:
         self._issued: dict[str, tuple[User, str, datetime]] = {}
 
     def authenticate(self, header: str) -> User:
-        """The user of an Authorization header; raises ApiError 401 for an unknown token."""
+        """The user of an Authorization header; raises StatusError 401 for an unknown token."""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return self._tokenless
@@ -88,7 +88,7 @@ class Access:
             raise unauthorized()
         return user
 
-    def issue(self, account: Stored, request: Object) -> Object:
+    def issue(self, account: StoredObject, request: Object) -> Object:
         """Answer a TokenRequest for a service account."""
         namespace, name = account.key
         spec = request.get("spec") or {}
@@ -119,8 +119,8 @@ class Access:
             "status": {"token": token, "expirationTimestamp": stamp(until)},
         }
 
-    def require(self, user: User, asked: Asked, resource: Resource) -> None:
-        """Raise ApiError 403 with user, verb and resource unless some role allows it."""
+    def require(self, user: User, asked: AccessRequest, resource: Resource) -> None:
+        """Raise StatusError 403 with user, verb and resource unless some role allows it."""
         if self.allowed_by(user, asked) is not None:
             return
         place = f' in the namespace "{asked.namespace}"' if asked.namespace else ""
@@ -131,8 +131,8 @@ class Access:
         )
         raise forbidden(resource, asked.name, why)
 
-    def allowed_by(self, user: User, asked: Asked) -> str | None:
-        """The reason a request is allowed, in RBAC's words, or None."""
+    def allowed_by(self, user: User, asked: AccessRequest) -> str | None:
+        """Why a request is allowed, in RBAC's words; None if it is not."""
         if user.is_admin:
             return ""
         for words, rules in self._granted(user, asked.namespace):
@@ -145,7 +145,7 @@ class Access:
         attributes = (request.get("spec") or {}).get("resourceAttributes") or {}
         sub = attributes.get("subresource")
         resource = attributes.get("resource", "")
-        asked = Asked(
+        asked = AccessRequest(
             verb=attributes.get("verb", ""),
             group=attributes.get("group", ""),
             resource=f"{resource}/{sub}" if sub else resource,
@@ -165,7 +165,7 @@ class Access:
         }
 
     def _granted(self, user: User, namespace: str) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-        """Every binding that names the user, with its role's rules."""
+        """Every binding that names the user: why it allows, and its role's rules."""
         places = [(CLUSTER_ROLE_BINDINGS, "")]
         if namespace:
             places.append((ROLE_BINDINGS, namespace))
@@ -203,7 +203,7 @@ def _subject(binding: Object, user: User) -> str | None:
     return None
 
 
-def _covers(rule: Mapping[str, Any], asked: Asked) -> bool:
+def _covers(rule: Mapping[str, Any], asked: AccessRequest) -> bool:
     resources = rule.get("resources") or ()
     _, _, sub = asked.resource.partition("/")
     names = rule.get("resourceNames") or ()

@@ -1,13 +1,13 @@
-"""What stands between a valid object and the store: namespaces, priorities and quotas."""
+"""Admission: what a valid object must pass before it is stored (namespace, priority, quotas)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import Any
 
 from agentdash.demo.kubesim import defaults
-from agentdash.demo.kubesim.errors import ApiError, Cause, details_of, forbidden, not_found
+from agentdash.demo.kubesim.errors import Cause, StatusError, details_of, forbidden, not_found
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.resources import (
     NAMESPACES,
@@ -17,19 +17,17 @@ from agentdash.demo.kubesim.resources import (
     Resource,
 )
 from agentdash.demo.kubesim.store import Store
-from agentdash.demo.kubesim.usage import Amounts, Usage, quota_amounts
-
-Object = dict[str, Any]
+from agentdash.demo.kubesim.usage import Amounts, PodTotals, quota_amounts
 
 
 class Admission:
-    """The admission plug-ins that matter to an autoscaler."""
+    """The admission plug-ins that an autoscaler notices."""
 
-    def __init__(self, store: Store, usage: Usage, rng: random.Random) -> None:
+    def __init__(self, store: Store, usage: PodTotals, rng: random.Random) -> None:
         self._store, self._usage, self._rng = store, usage, rng
 
     def admit(self, resource: Resource, item: Object) -> None:
-        """Complete a new object, or raise ApiError 404 (namespace) or 403 (closing, quota)."""
+        """Complete a new object, or raise StatusError 404 (namespace) or 403 (closing, quota)."""
         metadata = item["metadata"]
         if resource.namespaced:
             self._check_namespace(resource, metadata["namespace"], metadata["name"])
@@ -50,7 +48,7 @@ class Admission:
             words = f"namespace {namespace} is being terminated"
             cause = Cause("NamespaceTerminating", words, "metadata.namespace")
             details = {**details_of(resource, name), "causes": [cause.as_json()]}
-            raise ApiError(403, "Forbidden", refusal.message, details)
+            raise StatusError(403, "Forbidden", refusal.message, details)
 
     def _priority(self, pod: Object) -> int:
         name = pod["spec"].get("priorityClassName")
@@ -89,7 +87,9 @@ class Admission:
 
 
 def _unstated(hard: Amounts, pod: Object) -> str:
-    """Compute resources a quota counts and a container does not state, as the real words go."""
+    """The resources that a quota counts and a container does not state, as the real message lists
+    them.
+    """
     shown = []
     for name in sorted(hard):
         what, _, resource = name.rpartition(".")

@@ -1,4 +1,6 @@
-"""One request as the API understands it: path taken apart, verb named, form of answer agreed."""
+"""One request as the API understands it: what its path names, its verb, and the form of answer that
+the client accepts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from agentdash.demo.kubesim.errors import ApiError, bad_request
+from agentdash.demo.kubesim.errors import StatusError, bad_request
 from agentdash.demo.kubesim.resources import BY_PATH, Resource
 
 Form = Literal["object", "table", "metadata"]
@@ -19,8 +21,8 @@ _NO_CACHE = {"Cache-Control": "no-cache, private"}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a path names. No resource: the path is not one of an object."""
+class CallTarget:
+    """What a path names. `resource` is None where the path is not one of an object."""
 
     resource: Resource | None = None
     namespace: str = ""
@@ -29,8 +31,8 @@ class Target:
     template: str = ""
 
 
-def locate(path: str) -> Target:
-    """Take a raw path apart: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
+def locate(path: str) -> CallTarget:
+    """What a raw path names: /api/v1/... or /apis/GROUP/VERSION/..., namespaced or not."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest, prefix = "", parts[1], parts[2:], f"/api/{parts[1]}"
@@ -38,23 +40,23 @@ def locate(path: str) -> Target:
         group, version, rest = parts[1], parts[2], parts[3:]
         prefix = f"/apis/{group}/{version}"
     else:
-        return Target(template=path)
+        return CallTarget(template=path)
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and (group, version, rest[2]) in BY_PATH:
         namespace, rest, prefix = rest[1], rest[2:], f"{prefix}/namespaces/{{namespace}}"
     resource = BY_PATH.get((group, version, rest[0]))
     if resource is None or len(rest) > 3:
-        return Target(template=path)
+        return CallTarget(template=path)
     if namespace and not resource.namespaced:
-        return Target(template=path)
+        return CallTarget(template=path)
     name = rest[1] if len(rest) > 1 else ""
     sub = rest[2] if len(rest) > 2 else ""
     template = f"{prefix}/{rest[0]}" + ("/{name}" if name else "") + (f"/{sub}" if sub else "")
-    return Target(resource, namespace, name, sub, template)
+    return CallTarget(resource, namespace, name, sub, template)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request."""
 
     method: str
@@ -62,11 +64,11 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    target: Target
+    target: CallTarget
 
     @property
     def verb(self) -> str:
-        """The verb RBAC knows: get, list, watch, create, update, patch, delete..."""
+        """The verb as RBAC names it: get, list, watch, create, update, patch, delete..."""
         if self.method in {"GET", "HEAD"}:
             if self.target.resource is None or self.target.name:
                 return "watch" if self.is_watch and self.target.resource else "get"
@@ -85,7 +87,7 @@ class Call:
         return self.query.get(name, "").lower() in {"1", "true", "t"}
 
     def number(self, name: str, default: int) -> int:
-        """A whole number of the query; raises ApiError 400."""
+        """A whole number of the query; raises StatusError 400."""
         text = self.query.get(name) or str(default)
         try:
             return int(text)
@@ -95,13 +97,13 @@ class Call:
 
     @property
     def manager(self) -> str:
-        """The field manager: as given, or the client's name, or unknown."""
+        """The field manager: the one given, else the client's name, else unknown."""
         agent = self.headers.get("User-Agent", "")
         return self.query.get("fieldManager") or agent.partition("/")[0] or "unknown"
 
     @property
     def form(self) -> Form:
-        """The first form of answer the client accepts; raises ApiError 406."""
+        """The form of answer that the client prefers; raises StatusError 406."""
         accept = self.headers.get("Accept") or "*/*"
         for choice in accept.split(","):
             kind, *parameters = (part.strip() for part in choice.split(";"))
@@ -115,13 +117,13 @@ class Call:
             if "as" not in wanted:
                 return "object"
         words = "only the following media types are accepted: application/json"
-        raise ApiError(406, "NotAcceptable", words, {})
+        raise StatusError(406, "NotAcceptable", words, {})
 
     def decoded(self) -> Any:
-        """The body as JSON values, None when it is empty; raises ApiError 400 or 415."""
+        """The body as JSON values, None when it is empty; raises StatusError 400 or 415."""
         kind = self.headers.get("Content-Type", JSON).partition(";")[0].strip()
         if self.body and kind not in {JSON, "application/yaml"}:
-            raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+            raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         try:
             return msgspec.json.decode(self.body) if self.body else None
         except msgspec.DecodeError as error:
@@ -130,7 +132,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A complete answer."""
 
     status: int
@@ -139,27 +141,29 @@ class Answer:
     headers: Mapping[str, str] | None = None
 
 
-def answer(status: int, body: Mapping[str, Any] | bytes, warnings: tuple[str, ...] = ()) -> Answer:
+def answer(
+    status: int, body: Mapping[str, Any] | bytes, warnings: tuple[str, ...] = ()
+) -> HttpAnswer:
     """A JSON answer, with the Warning headers of a lenient decoder."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     headers = dict(_NO_CACHE)
     if warnings:
         quoted = (msgspec.json.encode(text).decode() for text in warnings)
         headers["Warning"] = ", ".join(f"299 - {text}" for text in quoted)
-    return Answer(status, raw, JSON, headers)
+    return HttpAnswer(status, raw, JSON, headers)
 
 
-def text_answer(status: int, text: str) -> Answer:
-    """A plain text answer, as health checks and unknown paths get."""
-    return Answer(status, text.encode(), "text/plain; charset=utf-8", dict(_NO_CACHE))
+def text_answer(status: int, text: str) -> HttpAnswer:
+    """A plain text answer, for health checks and unknown paths."""
+    return HttpAnswer(status, text.encode(), "text/plain; charset=utf-8", dict(_NO_CACHE))
 
 
-def refusal(error: ApiError) -> Answer:
-    """An ApiError as the answer it is."""
+def refusal(error: StatusError) -> HttpAnswer:
+    """The answer that a StatusError stands for."""
     if error.plain:
         return text_answer(error.code, error.message)
     made = answer(error.code, error.status())
     if error.retry_after is None:
         return made
     headers = {**(made.headers or {}), "Retry-After": str(error.retry_after)}
-    return Answer(made.status, made.body, made.content_type, headers)
+    return HttpAnswer(made.status, made.body, made.content_type, headers)

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-TURN_S = 0.002  # how long a controller may work before the server has its turn
+TURN_S = 0.002  # how long a controller may work before the server gets a turn
 
 
 def stamp(moment: datetime | None = None) -> str:
@@ -22,12 +22,12 @@ def micro_stamp() -> str:
 
 
 def parse_stamp(text: str) -> datetime:
-    """The moment a stamp names; raises ValueError for anything else."""
+    """The moment of a stamp; raises ValueError for any other text."""
     return datetime.fromisoformat(text)
 
 
 def age(text: str | None) -> str:
-    """The age kubectl prints for a creation stamp (apimachinery duration.HumanDuration)."""
+    """The age that kubectl prints for a creation stamp (apimachinery duration.HumanDuration)."""
     if not text:
         return "<unknown>"
     seconds = max(0, int((datetime.now(UTC) - parse_stamp(text)).total_seconds()))
@@ -46,7 +46,7 @@ def age(text: str | None) -> str:
 
 
 class Timers:
-    """Calls due later, run by one task that sleeps until the earliest; idle costs nothing.
+    """Calls that are due later. One task runs them and sleeps until the earliest.
 
     Delays are given in simulated seconds and divided by `speed`.
     """

@@ -1,4 +1,4 @@
-"""The cluster without HTTP: a store, the API's rules and every controller, run as owned tasks."""
+"""The cluster without HTTP: a store, the API's rules and every controller as a task."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from agentdash.demo.kubesim.clock import Timers
-from agentdash.demo.kubesim.controllers.autoscaling import Autoscalers
-from agentdash.demo.kubesim.controllers.deployment import Deployments
-from agentdash.demo.kubesim.controllers.disruption import Disruption
-from agentdash.demo.kubesim.controllers.events import Recorder
-from agentdash.demo.kubesim.controllers.garbage import Garbage
+from agentdash.demo.kubesim.controllers.autoscaling import AutoscalerController
+from agentdash.demo.kubesim.controllers.deployment import DeploymentController
+from agentdash.demo.kubesim.controllers.disruption import DisruptionController
+from agentdash.demo.kubesim.controllers.events import EventRecorder
+from agentdash.demo.kubesim.controllers.garbage import GarbageCollector
 from agentdash.demo.kubesim.controllers.kubelet import ColdStart, Kubelets
-from agentdash.demo.kubesim.controllers.nodes import Nodes, register
-from agentdash.demo.kubesim.controllers.quota import Quotas
-from agentdash.demo.kubesim.controllers.replicaset import ReplicaSets
+from agentdash.demo.kubesim.controllers.nodes import NodeController, register
+from agentdash.demo.kubesim.controllers.quota import QuotaController
+from agentdash.demo.kubesim.controllers.replicaset import ReplicaSetController
 from agentdash.demo.kubesim.controllers.scheduler import Scheduler
-from agentdash.demo.kubesim.metrics import Metrics
+from agentdash.demo.kubesim.metrics import GivenMetrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PRIORITY_CLASSES
 from agentdash.demo.kubesim.store import Store
@@ -33,9 +33,9 @@ _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical":
 class ClusterOptions:
     """How large and how fast the simulated cluster is; `speed` divides every delay.
 
-    `compact_every_s` forgets history older than one to two such intervals (real seconds).
-    `first_version` None starts from the clock in microseconds, faster than any run writes, so that
-    a client of an earlier run is told 410.
+    With `compact_every_s`, history older than one to two such intervals (real seconds) is
+    forgotten. Without `first_version`, versions start at the clock's microseconds. No run writes
+    faster than that, so a client of an earlier run is answered 410.
     """
 
     speed: float = 1.0
@@ -51,7 +51,7 @@ class ClusterOptions:
     first_version: int | None = None
 
 
-class Cluster:
+class SimCluster:
     """Store and controllers; `async with` runs them."""
 
     def __init__(self, options: ClusterOptions | None = None) -> None:
@@ -60,9 +60,9 @@ class Cluster:
         rng = random.Random(options.seed)
         self.store = Store(first_version=first, history=options.history)
         self.registry = Registry(self.store, rng, lenient=options.lenient_names)
-        self.metrics = Metrics(self.store)
+        self.metrics = GivenMetrics(self.store)
         self.timers = Timers(options.speed)
-        recorder = Recorder(self.registry)
+        recorder = EventRecorder(self.registry)
         self.kubelets = Kubelets(
             self.registry,
             recorder,
@@ -71,19 +71,19 @@ class Cluster:
             options.cold_start,
         )
         self._queues = (
-            Deployments(self.registry, recorder, self.timers).queue,
-            ReplicaSets(self.registry, recorder, self.timers).queue,
+            DeploymentController(self.registry, recorder, self.timers).queue,
+            ReplicaSetController(self.registry, recorder, self.timers).queue,
             Scheduler(self.registry, recorder).queue,
-            Quotas(self.registry).queue,
-            Disruption(self.registry).queue,
-            Garbage(self.registry).queue,
-            Autoscalers(self.registry).queue,
-            Nodes(self.registry).queue,
+            QuotaController(self.registry).queue,
+            DisruptionController(self.registry).queue,
+            GarbageCollector(self.registry).queue,
+            AutoscalerController(self.registry).queue,
+            NodeController(self.registry).queue,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start the controllers and make what every cluster begins with."""
+        """Start the controllers and create what every new cluster has."""
         for queue in self._queues:
             self._start(queue.run(), "controller")
         self._start(self.timers.run(), "timers")
@@ -98,7 +98,7 @@ class Cluster:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop everything; a controller's crash comes out here."""
+        """Stop everything; raises what crashed a controller."""
         await self.kubelets.aclose()
         for task in self._tasks:
             task.cancel()
@@ -108,7 +108,7 @@ class Cluster:
             raise ExceptionGroup("controllers crashed", crashes)
 
     def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
-        """Add a Ready node of the size all nodes have."""
+        """Add a Ready node of the size that all nodes have."""
         options = self.options
         register(
             self.registry,
@@ -120,7 +120,7 @@ class Cluster:
         )
 
     def remove_node(self, name: str) -> None:
-        """Take a node away at once; its pods go with it. Raises ApiError 404."""
+        """Remove a node and its pods at once. Raises StatusError 404."""
         self.registry.delete(NODES, "", name)
 
     def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:

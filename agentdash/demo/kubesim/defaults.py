@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import (
     AUTOSCALERS,
     DEPLOYMENTS,
@@ -18,18 +19,17 @@ from agentdash.demo.kubesim.resources import (
     Resource,
 )
 
-Object = dict[str, Any]
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # apimachinery util/rand: no vowels, no 0 1 3
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def suffix(rng: random.Random) -> str:
-    """The five letters behind a generated name."""
+    """The five letters at the end of a generated name."""
     return "".join(rng.choices(SUFFIX_LETTERS, k=5))
 
 
 def fill_in(resource: Resource, item: Object) -> Object:
-    """The object with its kind's defaults; the argument may be changed."""
+    """The object with the defaults of its kind. The argument may be changed."""
     fill = _FILLERS.get(resource)
     if fill is not None:
         fill(item)
@@ -115,7 +115,7 @@ def qos_class(spec: Mapping[str, Any]) -> str:
 
 
 def admit_pod(item: Object, rng: random.Random, priority: int) -> None:
-    """What admission adds to a pod: account, token volume, tolerations, priority."""
+    """Add what admission adds to a pod: account, token volume, tolerations, priority."""
     spec = item["spec"]
     account = spec.get("serviceAccountName") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account
@@ -192,6 +192,6 @@ _FILLERS: Mapping[Resource, Callable[[Object], None]] = {
 
 
 def empty_status(resource: Resource) -> Object | None:
-    """The status an object of this kind has before its controller saw it."""
+    """The status of an object of this kind before its controller has seen it."""
     zero = resource.zero.get("status")
     return None if zero is None else copy.deepcopy(zero)

@@ -1,16 +1,15 @@
-"""Discovery: groups and resources in the old form, one by one, and in the aggregated form."""
+"""Discovery of groups and resources, in the old form (one by one) and in the aggregated form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import RESOURCES, Resource, Subresource
 
-Object = dict[str, Any]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-VERSION: Mapping[str, str] = {
+VERSION_INFO: Mapping[str, str] = {
     "major": "1",
     "minor": "36",
     "emulationMajor": "1",
@@ -51,7 +50,7 @@ def document(path: str, accept: str, host: str) -> tuple[Object, str] | None:
     found: Object | None = None
     match parts:
         case ["version"]:
-            found = dict(VERSION)
+            found = dict(VERSION_INFO)
         case ["api"]:
             address = [{"clientCIDR": "0.0.0.0/0", "serverAddress": host}]
             found = {"kind": "APIVersions", "versions": ["v1"]}

@@ -1,6 +1,6 @@
-"""The API's refusals: an exception that is a Kubernetes Status, and a constructor for each.
+"""The API's refusals: an exception that carries a Kubernetes Status, and a constructor for each.
 
-ApiError
+StatusError
 ├── 400 bad_request      404 not_found, no_such_path      409 already_exists, conflict
 ├── 401 unauthorized     410 expired                      415 unsupported_media_type
 ├── 403 forbidden        422 invalid                      429 too_many_requests
@@ -18,7 +18,7 @@ from agentdash.demo.kubesim.resources import Resource
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One field's fault inside an Invalid answer."""
+    """What is wrong with one field, in an Invalid answer."""
 
     reason: str
     message: str
@@ -31,7 +31,7 @@ class Cause:
 
 
 def invalid_value(field: str, shown: str, why: str) -> Cause:
-    """`Invalid value`: `shown` is the value as Go prints it, quotes included."""
+    """`Invalid value`; `shown` is the value as Go prints it, with quotes."""
     return Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
 
 
@@ -40,7 +40,7 @@ def required_value(field: str, why: str = "") -> Cause:
     return Cause("FieldValueRequired", "Required value" + (f": {why}" if why else ""), field)
 
 
-class ApiError(Exception):
+class StatusError(Exception):
     """An answer other than success, with the Status the real server sends."""
 
     def __init__(
@@ -60,7 +60,7 @@ class ApiError(Exception):
         self.continue_token, self.plain = continue_token, plain
 
     def status(self) -> dict[str, Any]:
-        """The body: kind Status, keys that have nothing to say left out."""
+        """The body: a Status without empty keys."""
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -76,7 +76,7 @@ class ApiError(Exception):
 
 
 def success(details: Mapping[str, Any] | None = None, code: int | None = None) -> dict[str, Any]:
-    """The Status of a deletion or an eviction that went well."""
+    """The Status of a deletion or an eviction that succeeded."""
     body: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -91,36 +91,36 @@ def success(details: Mapping[str, Any] | None = None, code: int | None = None) -
 
 
 def details_of(resource: Resource, name: str = "", subresource: str = "") -> dict[str, str]:
-    """`details`: name, group and kind; the kind of a resource is its plural here."""
+    """`details` with name, group and kind, which is the resource's plural here."""
     kind = f"{resource.plural}/{subresource}" if subresource else resource.plural
     shown = {"name": name, "group": resource.group, "kind": kind}
     return {key: value for key, value in shown.items() if value}
 
 
-def not_found(resource: Resource, name: str) -> ApiError:
+def not_found(resource: Resource, name: str) -> StatusError:
     """404 for an object."""
     message = f'{resource.qualified} "{name}" not found'
-    return ApiError(404, "NotFound", message, details_of(resource, name))
+    return StatusError(404, "NotFound", message, details_of(resource, name))
 
 
-def no_such_path() -> ApiError:
-    """404 outside every group: plain text, not a Status."""
-    return ApiError(404, "", "404 page not found\n", plain=True)
+def no_such_path() -> StatusError:
+    """404 for a path of no group: plain text, not a Status."""
+    return StatusError(404, "", "404 page not found\n", plain=True)
 
 
-def method_not_allowed() -> ApiError:
-    """405 for a verb a resource does not have."""
+def method_not_allowed() -> StatusError:
+    """405 for a verb that a resource does not have."""
     message = "the server does not allow this method on the requested resource"
-    return ApiError(405, "MethodNotAllowed", message, {})
+    return StatusError(405, "MethodNotAllowed", message, {})
 
 
-def already_exists(resource: Resource, name: str) -> ApiError:
+def already_exists(resource: Resource, name: str) -> StatusError:
     """409 for a second creation."""
     message = f'{resource.qualified} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, details_of(resource, name))
+    return StatusError(409, "AlreadyExists", message, details_of(resource, name))
 
 
-def conflict(resource: Resource, name: str, why: str = "", subresource: str = "") -> ApiError:
+def conflict(resource: Resource, name: str, why: str = "", subresource: str = "") -> StatusError:
     """409 for a stale version, or `why` where another precondition failed."""
     why = why or (
         "the object has been modified; please apply your changes to the latest version "
@@ -131,10 +131,10 @@ def conflict(resource: Resource, name: str, why: str = "", subresource: str = ""
         group = f".{resource.group}" if resource.group else ""
         qualified = f"{resource.plural}/{subresource}{group}"
     message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
-    return ApiError(409, "Conflict", message, details_of(resource, name, subresource))
+    return StatusError(409, "Conflict", message, details_of(resource, name, subresource))
 
 
-def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
+def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> StatusError:
     """422 with every cause; several are listed in brackets, as the real server does."""
     shown = [f"{cause.field}: {cause.message}" for cause in causes]
     text = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
@@ -142,43 +142,43 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiErr
     details: dict[str, Any] = {"name": name, "group": group, "kind": kind}
     details = {key: value for key, value in details.items() if value}
     details["causes"] = [cause.as_json() for cause in causes]
-    return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
 
 
-def bad_request(message: str) -> ApiError:
-    """400 with the parser's words."""
-    return ApiError(400, "BadRequest", message)
+def bad_request(message: str) -> StatusError:
+    """400 with the parser's message."""
+    return StatusError(400, "BadRequest", message)
 
 
-def unauthorized() -> ApiError:
-    """401 for a token nobody issued, or one that ran out."""
-    return ApiError(401, "Unauthorized", "Unauthorized")
+def unauthorized() -> StatusError:
+    """401 for a token that was not issued, or that has expired."""
+    return StatusError(401, "Unauthorized", "Unauthorized")
 
 
-def forbidden(resource: Resource, name: str, why: str) -> ApiError:
+def forbidden(resource: Resource, name: str, why: str) -> StatusError:
     """403 for one object or, with no name, for the collection."""
     shown = f'{resource.qualified} "{name}"' if name else resource.qualified
-    return ApiError(403, "Forbidden", f"{shown} is forbidden: {why}", details_of(resource, name))
+    return StatusError(403, "Forbidden", f"{shown} is forbidden: {why}", details_of(resource, name))
 
 
-def unsupported_media_type() -> ApiError:
+def unsupported_media_type() -> StatusError:
     """415 for a patch of an unknown kind."""
-    return ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 
-def rejected_patch() -> ApiError:
+def rejected_patch() -> StatusError:
     """422 for a JSON patch whose test failed or whose path does not exist."""
     message = "the server rejected our request due to an error in our request"
-    return ApiError(422, "Invalid", message, {})
+    return StatusError(422, "Invalid", message, {})
 
 
-def expired(message: str, continue_token: str = "") -> ApiError:
-    """410: the version asked for is no longer kept."""
-    return ApiError(410, "Expired", message, continue_token=continue_token)
+def expired(message: str, continue_token: str = "") -> StatusError:
+    """410 for a version that is no longer kept."""
+    return StatusError(410, "Expired", message, continue_token=continue_token)
 
 
-def too_large_version(asked: int, current: int) -> ApiError:
-    """504: a version that has not come about yet."""
+def too_large_version(asked: int, current: int) -> StatusError:
+    """504 for a version that does not exist yet."""
     details = {
         "causes": [
             Cause("ResourceVersionTooLarge", "Too large resource version").as_json(),
@@ -186,9 +186,9 @@ def too_large_version(asked: int, current: int) -> ApiError:
         "retryAfterSeconds": 1,
     }
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
-    return ApiError(504, "Timeout", message, details, retry_after=1)
+    return StatusError(504, "Timeout", message, details, retry_after=1)
 
 
-def internal(message: str) -> ApiError:
-    """500 without a reason: the real server's answer where it had none for the caller."""
-    return ApiError(500, "", message)
+def internal(message: str) -> StatusError:
+    """500 without a reason, which the real server answers where it has none."""
+    return StatusError(500, "", message)

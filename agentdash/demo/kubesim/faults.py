@@ -1,4 +1,6 @@
-"""Faults by switch: slow, refused, hanging, cut or garbled answers, dropped watches, no history."""
+"""Faults that can be switched on: slow, refused, hanging, cut or garbled answers, dropped watches,
+forgotten history.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentdash.demo.kubesim.errors import ApiError
+from agentdash.demo.kubesim.errors import StatusError
 
-_WORDS: dict[int, tuple[str, str]] = {
+_STATUS_WORDS: dict[int, tuple[str, str]] = {
     400: ("BadRequest", "the request is invalid"),
     401: ("Unauthorized", "Unauthorized"),
     403: ("Forbidden", "forbidden by the simulation"),
@@ -28,13 +30,13 @@ _WORDS: dict[int, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens to matching requests: `verb` and `path` are expressions (verb whole, path
-    searched, query included).
+class ApiFault:
+    """What happens to matching requests. `verb` is an expression for the whole verb, `path` one
+    that is searched in the path and its query.
 
-    A delay of `latency_s` comes first; then one of `status`, `hang`, `cut` (half the body, then
-    the connection ends) or `garble` (not JSON). With `after`, the request is carried out before it
-    fails; cut and garbled answers always are.
+    First comes a delay of `latency_s`, then one of `status`, `hang`, `cut` (half the body, then
+    the connection ends) and `garble` (no JSON). With `after`, the request is carried out before it
+    fails; requests whose answers are cut or garbled always are.
     """
 
     verb: str = ".*"
@@ -50,20 +52,20 @@ class Fault:
     times: int | None = None
 
     def concerns(self, verb: str, path: str) -> bool:
-        """Whether a request matches, its share aside."""
+        """Whether a request matches, apart from `share`."""
         return bool(re.fullmatch(self.verb, verb) and re.search(self.path, path))
 
-    def error(self) -> ApiError:
+    def error(self) -> StatusError:
         """The refusal, as a Status."""
-        reason, words = _WORDS.get(self.status, ("", f"simulated status {self.status}"))
+        reason, words = _STATUS_WORDS.get(self.status, ("", f"simulated status {self.status}"))
         details = None
         if self.retry_after is not None:
             details = {"retryAfterSeconds": self.retry_after}
-        return ApiError(self.status, reason, words, details, retry_after=self.retry_after)
+        return StatusError(self.status, reason, words, details, retry_after=self.retry_after)
 
 
-class Faults:
-    """The switchboard. Watches and history are reached through the two callbacks."""
+class ApiFaults:
+    """The faults that are on. `drop` ends watches, `expire` forgets history."""
 
     def __init__(
         self,
@@ -73,14 +75,14 @@ class Faults:
         expire: Callable[[], None],
     ) -> None:
         self._rng, self._drop, self._expire = rng, drop, expire
-        self._active: dict[int, Fault] = {}
+        self._active: dict[int, ApiFault] = {}
         self._left: dict[int, int] = {}
         self._next_id = 1
         self._drop_every_s: float | None = None
         self._changed = asyncio.Event()
 
-    def add(self, fault: Fault) -> int:
-        """Switch a fault on; the number returned switches it off again."""
+    def add(self, fault: ApiFault) -> int:
+        """Switch a fault on; returns the number by which it is switched off."""
         number, self._next_id = self._next_id, self._next_id + 1
         self._active[number] = fault
         if fault.times is not None:
@@ -99,38 +101,38 @@ class Faults:
         self.drop_watches_every(None)
 
     @property
-    def active(self) -> dict[int, Fault]:
+    def active(self) -> dict[int, ApiFault]:
         """Faults that are on, by number."""
         return dict(self._active)
 
-    def take(self, verb: str, path: str) -> list[Fault]:
-        """The faults that strike this request; limited ones are used up."""
-        struck = []
+    def take(self, verb: str, path: str) -> list[ApiFault]:
+        """The faults that this request meets; each counts as used once."""
+        met = []
         for number, fault in list(self._active.items()):
             if not fault.concerns(verb, path) or self._rng.random() >= fault.share:
                 continue
-            struck.append(fault)
+            met.append(fault)
             if number in self._left:
                 self._left[number] -= 1
                 if self._left[number] <= 0:
                     self.remove(number)
-        return struck
+        return met
 
     def drop_watches(self, *, clean: bool = False) -> int:
-        """End every watch now: torn off, or cleanly. Returns how many there were."""
+        """End every watch now, cleanly or by a broken connection. Returns how many there were."""
         return self._drop(clean)
 
     def drop_watches_every(self, seconds: float | None) -> None:
-        """Tear every watch off each so many (real) seconds; None stops that."""
+        """Break every watch's connection each so many (real) seconds; None stops that."""
         self._drop_every_s = seconds
         self._changed.set()
 
     def expire_history(self) -> None:
-        """Forget all history: a watch or page resumed from before now gets 410."""
+        """Forget all history: a watch or page that resumes from before now gets 410."""
         self._expire()
 
     async def run(self) -> None:
-        """Drop watches at the interval set, until cancelled."""
+        """Drop watches at the interval that is set, until cancelled."""
         while True:
             self._changed.clear()
             try:

@@ -1,37 +1,39 @@
-"""From a call to its answer: authentication, authorisation, and the handler for its verb."""
+"""Makes the answer to a request: authentication, authorisation, and the handler for its verb."""
 
 from __future__ import annotations
 
 import msgspec
 
 from agentdash.demo.kubesim import discovery, lists, scale
-from agentdash.demo.kubesim.access import Access, Asked, User
-from agentdash.demo.kubesim.calls import Answer, Call, answer, text_answer
+from agentdash.demo.kubesim.access import AccessControl, AccessRequest, User
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer, text_answer
 from agentdash.demo.kubesim.errors import (
-    ApiError,
+    StatusError,
     bad_request,
     method_not_allowed,
     no_such_path,
 )
-from agentdash.demo.kubesim.metrics import Metrics
+from agentdash.demo.kubesim.metrics import GivenMetrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import ACCESS_REVIEWS, Resource
-from agentdash.demo.kubesim.writes import Writes, write_of
+from agentdash.demo.kubesim.writes import WriteHandlers, write_of
 
 _HEALTH = ("/livez", "/readyz", "/healthz")
 _READING = ("GET", "HEAD")
 
 
 class Handlers:
-    """Everything but watches, which are streams."""
+    """All requests but watches, which are streams."""
 
-    def __init__(self, registry: Registry, access: Access, metrics: Metrics, host: str) -> None:
+    def __init__(
+        self, registry: Registry, access: AccessControl, metrics: GivenMetrics, host: str
+    ) -> None:
         self._registry, self._access, self._host = registry, access, host
         self._metrics = metrics
-        self._writes = Writes(registry, access)
+        self._writes = WriteHandlers(registry, access)
 
-    def admit(self, call: Call) -> User:
-        """Who asks, once it is known that they may; raises ApiError 401, 403, 404 or 405."""
+    def admit(self, call: ApiCall) -> User:
+        """The user, if the request is allowed; raises StatusError 401, 403, 404 or 405."""
         user = self._access.authenticate(call.headers.get("Authorization", ""))
         resource, target = call.target.resource, call.target
         if resource is None:
@@ -43,7 +45,7 @@ class Handlers:
         if target.subresource and sub is None:
             raise no_such_path()
         if resource is not ACCESS_REVIEWS:
-            asked = Asked(
+            asked = AccessRequest(
                 verb=call.verb,
                 group=resource.group,
                 resource=f"{resource.plural}/{sub.name}" if sub else resource.plural,
@@ -54,19 +56,19 @@ class Handlers:
         if call.verb not in (sub.verbs if sub else resource.verbs):
             raise method_not_allowed()
         if not target.namespace and resource.namespaced and (target.name or call.method == "POST"):
-            # objects of a namespace are only reached through it
+            # objects of a namespace have no path without it
             raise no_such_path()
         return user
 
-    def _admit_path(self, call: Call, user: User) -> None:
+    def _admit_path(self, call: ApiCall, user: User) -> None:
         public = call.path in {*_HEALTH, "/version"}
         if public or user.is_admin or "system:authenticated" in user.groups:
             return
         words = f'forbidden: User "{user.name}" cannot {call.method.lower()} path "{call.path}"'
-        raise ApiError(403, "Forbidden", words, {})
+        raise StatusError(403, "Forbidden", words, {})
 
-    async def serve(self, call: Call, user: User) -> Answer:
-        """The answer; raises ApiError."""
+    async def serve(self, call: ApiCall, user: User) -> HttpAnswer:
+        """The answer; raises StatusError."""
         resource = call.target.resource
         if resource is None:
             if self._metrics.concerns(call):
@@ -82,10 +84,10 @@ class Handlers:
         try:
             return self._write(call, resource, user)
         except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
-            # a body whose parts are not of the kinds the API's types have
+            # a part of the body is of another type than the API's
             raise bad_request(f"the object provided is malformed: {error!r}") from error
 
-    def _write(self, call: Call, resource: Resource, user: User) -> Answer:
+    def _write(self, call: ApiCall, resource: Resource, user: User) -> HttpAnswer:
         match call.verb:
             case "create" if call.target.subresource:
                 return self._writes.post_subresource(call, resource)
@@ -101,7 +103,7 @@ class Handlers:
                 return self._writes.delete_all(call, resource)
         raise method_not_allowed()
 
-    def _serve_path(self, call: Call) -> Answer:
+    def _serve_path(self, call: ApiCall) -> HttpAnswer:
         if call.method not in _READING:
             raise no_such_path()
         if call.path.startswith(_HEALTH):
@@ -113,4 +115,4 @@ class Handlers:
         made = answer(200, document)
         if content_type != discovery.AGGREGATED:
             return made
-        return Answer(200, made.body, content_type, {"Cache-Control": "public"})
+        return HttpAnswer(200, made.body, content_type, {"Cache-Control": "public"})

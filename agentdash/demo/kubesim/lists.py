@@ -1,4 +1,4 @@
-"""Lists: selectors, pages, versions, and the three forms an answer can have."""
+"""Lists: selectors, pages, versions, and the three forms of an answer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import binascii
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from agentdash.demo.kubesim import tables, views
-from agentdash.demo.kubesim.calls import Answer, Call, answer
-from agentdash.demo.kubesim.errors import ApiError, bad_request, expired, too_large_version
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
+from agentdash.demo.kubesim.errors import StatusError, bad_request, expired, too_large_version
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import Resource, stored_as
 from agentdash.demo.kubesim.selectors import matches, parse_fields, parse_labels
-from agentdash.demo.kubesim.store import Key, Shelf, Store, Stored
+from agentdash.demo.kubesim.store import Key, ObjectCollection, Store, StoredObject
 
-Object = dict[str, Any]
-_FRESH_WAIT_S = 3.0  # how long the real watch cache waits for a version that was asked for
+_FRESH_WAIT_S = 3.0  # how long the real watch cache waits for the version of a request
 _TOO_OLD_PAGE = (
     "The provided continue parameter is too old to display a consistent list result. You can "
     "start a new list without the continue parameter, or use the continue token in this response "
@@ -30,18 +29,18 @@ _TOO_OLD_PAGE = (
 _ANY_VERSION = -1
 
 
-class Filter:
+class ObjectFilter:
     """The selectors of one request."""
 
-    def __init__(self, call: Call, resource: Resource) -> None:
+    def __init__(self, call: ApiCall, resource: Resource) -> None:
         self._labels = parse_labels(call.query.get("labelSelector", ""))
         self._fields = parse_fields(resource, call.query.get("fieldSelector", ""))
         self.namespace = call.target.namespace
         self._name = call.target.name
         self.selects = bool(self._labels or self._fields or self._name)
 
-    def passes(self, stored: Stored) -> bool:
-        """Whether an object is asked for."""
+    def passes(self, stored: StoredObject) -> bool:
+        """Whether an object is selected."""
         if self.namespace and stored.key[0] != self.namespace:
             return False
         if self._name and stored.key[1] != self._name:
@@ -52,20 +51,20 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A continue token: go on after `start`, as of `version` (-1: as of now)."""
+class ContinueToken:
+    """A continue token: the list goes on after `start`, as of `version` (-1: as of now)."""
 
     version: int
     start: Key
 
     def encode(self) -> str:
-        """The token clients hand back."""
+        """The token as clients send it."""
         raw = {"v": "meta.k8s.io/v1", "rv": self.version, "start": "\0".join(self.start)}
         return base64.urlsafe_b64encode(msgspec.json.encode(raw)).decode().rstrip("=")
 
     @classmethod
-    def decode(cls, token: str) -> Page:
-        """Read a token; raises ApiError 400 in the words of Go's decoders."""
+    def decode(cls, token: str) -> ContinueToken:
+        """Read a token; raises StatusError 400 in the words of Go's decoders."""
         raw = b""
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -83,31 +82,31 @@ class Page:
             raise _bad_token("unknown token") from error
 
 
-def _bad_token(why: str) -> ApiError:
+def _bad_token(why: str) -> StatusError:
     return bad_request(f"invalid continue token: continue key is not valid: {why}")
 
 
 async def wait_for_version(store: Store, version: int) -> None:
-    """Wait, as the real server does, for a version that was asked for; raises ApiError 504."""
+    """Wait for a version, as long as the real server does; raises StatusError 504."""
     if version > store.version and not await store.wait_for(version, _FRESH_WAIT_S):
         raise too_large_version(version, store.version)
 
 
-async def list_objects(store: Store, call: Call, resource: Resource) -> Answer:
-    """Answer a list; raises ApiError 400, 410 or 504."""
-    wanted, form = Filter(call, resource), call.form
-    shelf = store.shelf(stored_as(resource))
-    objects, keys, version, start = await _view(store, shelf, call, wanted.namespace)
+async def list_objects(store: Store, call: ApiCall, resource: Resource) -> HttpAnswer:
+    """Answer a list; raises StatusError 400, 410 or 504."""
+    wanted, form = ObjectFilter(call, resource), call.form
+    collection = store.collection(stored_as(resource))
+    objects, keys, version, start = await _view(store, collection, call, wanted.namespace)
     first = bisect_right(keys, start) if start else 0
     limit = call.number("limit", 0)
-    found: list[Stored] = []
+    found: list[StoredObject] = []
     metadata: Object = {"resourceVersion": str(version)}
     for position in range(first, len(keys)):
         stored = objects[keys[position]]
         if wanted.passes(stored):
             found.append(stored)
         if limit and len(found) == limit and position + 1 < len(keys):
-            metadata["continue"] = Page(version, keys[position]).encode()
+            metadata["continue"] = ContinueToken(version, keys[position]).encode()
             if not wanted.selects:
                 metadata["remainingItemCount"] = len(keys) - position - 1
             break
@@ -115,34 +114,36 @@ async def list_objects(store: Store, call: Call, resource: Resource) -> Answer:
 
 
 async def _view(
-    store: Store, shelf: Shelf, call: Call, namespace: str
-) -> tuple[Mapping[Key, Stored], list[Key], int, Key | None]:
-    """Objects and keys to list from, the version they stand for, and the key to go on after."""
+    store: Store, collection: ObjectCollection, call: ApiCall, namespace: str
+) -> tuple[Mapping[Key, StoredObject], list[Key], int, Key | None]:
+    """Objects and keys to list from, their version, and the key after which the page begins."""
     version = _version(call.query.get("resourceVersion", ""))
     token = call.query.get("continue", "")
     if token:
-        page = Page.decode(token)
+        page = ContinueToken.decode(token)
         if version:
             words = "specifying resource version is not allowed when using continue"
             raise bad_request(words)
         if page.version == _ANY_VERSION:
-            return shelf.objects, shelf.span(namespace), store.version, page.start
-        if page.version < shelf.floor:
-            raise expired(_TOO_OLD_PAGE, Page(_ANY_VERSION, page.start).encode())
-        return *_snapshot(shelf, page.version, namespace), page.version, page.start
+            return collection.objects, collection.span(namespace), store.version, page.start
+        if page.version < collection.floor:
+            raise expired(_TOO_OLD_PAGE, ContinueToken(_ANY_VERSION, page.start).encode())
+        return *_snapshot(collection, page.version, namespace), page.version, page.start
     await wait_for_version(store, version)
     if version and call.query.get("resourceVersionMatch") == "Exact":
-        if version < shelf.floor:
-            words = f"The provided resource version is too old: {version} ({shelf.floor})"
+        if version < collection.floor:
+            words = f"The provided resource version is too old: {version} ({collection.floor})"
             raise expired(words)
-        return *_snapshot(shelf, version, namespace), version, None
-    return shelf.objects, shelf.span(namespace), store.version, None
+        return *_snapshot(collection, version, namespace), version, None
+    return collection.objects, collection.span(namespace), store.version, None
 
 
-def _snapshot(shelf: Shelf, version: int, namespace: str) -> tuple[Mapping[Key, Stored], list[Key]]:
-    if not shelf.changes or shelf.changes[-1].version <= version:
-        return shelf.objects, shelf.span(namespace)
-    objects = shelf.at(version)
+def _snapshot(
+    collection: ObjectCollection, version: int, namespace: str
+) -> tuple[Mapping[Key, StoredObject], list[Key]]:
+    if not collection.changes or collection.changes[-1].version <= version:
+        return collection.objects, collection.span(namespace)
+    objects = collection.at(version)
     keys = sorted(objects)
     if namespace:
         keys = keys[bisect_left(keys, (namespace, "")) : bisect_left(keys, (namespace + "\0", ""))]
@@ -157,8 +158,8 @@ def _version(text: str) -> int:
 
 
 def _render(
-    resource: Resource, found: list[Stored], metadata: Object, form: str, include: str
-) -> Answer:
+    resource: Resource, found: list[StoredObject], metadata: Object, form: str, include: str
+) -> HttpAnswer:
     if form == "object":
         head = {
             "kind": f"{resource.kind}List",
@@ -181,8 +182,10 @@ def _render(
     )
 
 
-def one_object(resource: Resource, stored: Stored, call: Call, status: int = 200) -> Answer:
-    """A single object in the form the client asked for."""
+def one_object(
+    resource: Resource, stored: StoredObject, call: ApiCall, status: int = 200
+) -> HttpAnswer:
+    """A single object in the form that the client prefers."""
     form = call.form
     if form == "object":
         return answer(status, views.full_bytes(resource, stored))

@@ -1,32 +1,32 @@
-"""The three metrics APIs, as metrics-server and the adapters of KEDA and Prometheus serve them: the
-values are set by hand. An API is not installed before its first value is.
+"""The three metrics APIs, as metrics-server and the adapters of KEDA and Prometheus serve them. The
+values are set by the test; an API is installed with its first value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 
-from agentdash.demo.kubesim.access import Access, Asked, User
-from agentdash.demo.kubesim.calls import Answer, Call, answer
+from agentdash.demo.kubesim.access import AccessControl, AccessRequest, User
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.clock import stamp
-from agentdash.demo.kubesim.errors import ApiError, method_not_allowed, no_such_path
+from agentdash.demo.kubesim.errors import StatusError, method_not_allowed, no_such_path
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import PODS
 from agentdash.demo.kubesim.selectors import matches, parse_labels
 from agentdash.demo.kubesim.store import Store
 
-Object = dict[str, Any]
 RESOURCE = "metrics.k8s.io"
 EXTERNAL = "external.metrics.k8s.io"
 CUSTOM = "custom.metrics.k8s.io"
 VERSIONS: Mapping[str, str] = {RESOURCE: "v1beta1", EXTERNAL: "v1beta1", CUSTOM: "v1beta2"}
 
 
-class Usage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields=True):
+class GivenUsage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields=True):
     """What each running pod that the selector chooses uses, by container and resource."""
 
     namespace: str
@@ -35,7 +35,7 @@ class Usage(msgspec.Struct, tag_field="type", tag="usage", forbid_unknown_fields
     window: str = "15s"
 
 
-class Series(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fields=True):
+class GivenSeries(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fields=True):
     """One series of an external metric; a series of the same labels is replaced."""
 
     namespace: str
@@ -44,7 +44,7 @@ class Series(msgspec.Struct, tag_field="type", tag="external", forbid_unknown_fi
     labels: dict[str, str] = {}
 
 
-class PodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fields=True):
+class GivenPodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fields=True):
     """A custom metric of each running pod that the selector chooses."""
 
     namespace: str
@@ -53,9 +53,9 @@ class PodValue(msgspec.Struct, tag_field="type", tag="pods", forbid_unknown_fiel
     selector: str = ""
 
 
-class ObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown_fields=True):
-    """A custom metric of one object; `resource` is its plural with its group
-    (`deployments.apps`), `namespaces` for a namespace, which lies in none.
+class GivenObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown_fields=True):
+    """A custom metric of one object. `resource` is its plural with its group
+    (`deployments.apps`), or `namespaces`.
     """
 
     namespace: str
@@ -66,18 +66,18 @@ class ObjectValue(msgspec.Struct, tag_field="type", tag="object", forbid_unknown
     kind: str = ""
 
 
-T = TypeVar("T", Usage, Series, PodValue, ObjectValue)
-Given: TypeAlias = Usage | Series | PodValue | ObjectValue
-_GROUPS: Mapping[type[Given], str] = {
-    Usage: RESOURCE,
-    Series: EXTERNAL,
-    PodValue: CUSTOM,
-    ObjectValue: CUSTOM,
+T = TypeVar("T", GivenUsage, GivenSeries, GivenPodValue, GivenObjectValue)
+Given: TypeAlias = GivenUsage | GivenSeries | GivenPodValue | GivenObjectValue
+_GROUP_OF: Mapping[type[Given], str] = {
+    GivenUsage: RESOURCE,
+    GivenSeries: EXTERNAL,
+    GivenPodValue: CUSTOM,
+    GivenObjectValue: CUSTOM,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _MetricPath:
     """What a path below one of the APIs asks for. The resource is `pods` of metrics.k8s.io, an
     external metric, or `PLURAL/METRIC` of the object `name` (`*` for all pods).
     """
@@ -89,12 +89,12 @@ class _Place:
 
     @property
     def verb(self) -> str:
-        """As RBAC has it: only one object's metric is a get."""
+        """RBAC's verb: the metric of one object is a get, all others are lists."""
         return "get" if self.name not in {"", "*"} else "list"
 
 
-class Metrics:
-    """The values, and the answers made of them at the moment they are asked for."""
+class GivenMetrics:
+    """The values that were set, and answers made of them at the moment of the request."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -102,38 +102,40 @@ class Metrics:
         self._installed: set[str] = set()
 
     def set(self, given: Given) -> None:
-        """Set one value in the place of the one that spoke of the same."""
-        self._installed.add(_GROUPS[type(given)])
+        """Set one value; it replaces an earlier one of the same metric."""
+        self._installed.add(_GROUP_OF[type(given)])
         self._given[_subject(given)] = given
 
     def clear(self) -> None:
         """Forget all values; the APIs stay installed."""
         self._given.clear()
 
-    def concerns(self, call: Call) -> bool:
+    def concerns(self, call: ApiCall) -> bool:
         """Whether the path is one of an installed API."""
         parts = call.path.split("/")
         return len(parts) > 2 and parts[1] == "apis" and parts[2] in self._installed
 
-    def admit(self, call: Call, user: User, access: Access) -> None:
-        """Raise ApiError 403 unless the user may read this; discovery is for all."""
-        place = _place(call.path)
+    def admit(self, call: ApiCall, user: User, access: AccessControl) -> None:
+        """Raise StatusError 403 unless the user may read this; all may read discovery."""
+        place = _metric_path(call.path)
         if place is None:
             return
-        asked = Asked(place.verb, place.group, place.resource, place.namespace, place.name)
+        asked = AccessRequest(place.verb, place.group, place.resource, place.namespace, place.name)
         if access.allowed_by(user, asked) is None:
             words = (
                 f"{asked.resource}.{asked.group} is forbidden: "
                 f'User "{user.name}" cannot {asked.verb} resource "{asked.resource}" in API group '
                 f'"{asked.group}" in the namespace "{asked.namespace}"'
             )
-            raise ApiError(403, "Forbidden", words, {"group": asked.group, "kind": asked.resource})
+            raise StatusError(
+                403, "Forbidden", words, {"group": asked.group, "kind": asked.resource}
+            )
 
-    def serve(self, call: Call) -> Answer:
-        """Answer a GET; raises ApiError."""
+    def serve(self, call: ApiCall) -> HttpAnswer:
+        """Answer a GET; raises StatusError."""
         if call.method != "GET":
             raise method_not_allowed()
-        place = _place(call.path)
+        place = _metric_path(call.path)
         if place is None:
             return answer(200, _discovered(call.path))
         read, kind = {
@@ -144,12 +146,12 @@ class Metrics:
         items = list(read(place, call.query.get("labelSelector", "")))
         if not items and place.group == CUSTOM:
             words = f"the server could not find the metric {place.resource}"
-            raise ApiError(404, "NotFound", words, {})
+            raise StatusError(404, "NotFound", words, {})
         version = f"{place.group}/{VERSIONS[place.group]}"
         return answer(200, {"kind": kind, "apiVersion": version, "metadata": {}, "items": items})
 
-    def _usages(self, place: _Place, labels: str) -> Iterator[Object]:
-        for given in self._of(Usage, place.namespace):
+    def _usages(self, place: _MetricPath, labels: str) -> Iterator[Object]:
+        for given in self._of(GivenUsage, place.namespace):
             containers = [
                 {"name": container, "usage": used} for container, used in given.usage.items()
             ]
@@ -161,9 +163,9 @@ class Metrics:
                     "containers": containers,
                 }
 
-    def _series(self, place: _Place, labels: str) -> Iterator[Object]:
+    def _series(self, place: _MetricPath, labels: str) -> Iterator[Object]:
         selector = parse_labels(labels)
-        for given in self._of(Series, place.namespace):
+        for given in self._of(GivenSeries, place.namespace):
             chosen = all(clause.matches(given.labels) for clause in selector)
             if given.metric == place.resource and chosen:
                 yield {
@@ -173,15 +175,15 @@ class Metrics:
                     "value": given.value,
                 }
 
-    def _values(self, place: _Place, labels: str) -> Iterator[Object]:
+    def _values(self, place: _MetricPath, labels: str) -> Iterator[Object]:
         resource, _, metric = place.resource.partition("/")
         if place.name == "*":
-            for each in self._of(PodValue, place.namespace):
+            for each in self._of(GivenPodValue, place.namespace):
                 if each.metric == metric:
                     for name in self._running(place.namespace, each.selector, labels):
                         yield _value(place.namespace, "Pod", name, metric, each.value)
             return
-        for given in self._of(ObjectValue, place.namespace):
+        for given in self._of(GivenObjectValue, place.namespace):
             if (given.resource, given.name, given.metric) == (resource, place.name, metric):
                 yield _value(place.namespace, given.kind, given.name, metric, given.value)
 
@@ -191,7 +193,7 @@ class Metrics:
                 yield given
 
     def _running(self, namespace: str, *selectors: str) -> Iterator[str]:
-        """The names of the pods that run and that all the selectors choose."""
+        """The names of the running pods that all the selectors choose."""
         chosen = [parse_labels(selector) for selector in selectors]
         for pod in self._store.each(PODS, namespace):
             running = pod.object["status"].get("phase") == "Running"
@@ -210,29 +212,29 @@ def _value(namespace: str, kind: str, name: str, metric: str, value: str) -> Obj
 
 def _subject(given: Given) -> tuple[object, ...]:
     match given:
-        case Usage():
+        case GivenUsage():
             return RESOURCE, given.namespace, given.selector
-        case Series():
+        case GivenSeries():
             return EXTERNAL, given.namespace, given.metric, *sorted(given.labels.items())
-        case PodValue():
+        case GivenPodValue():
             return CUSTOM, given.namespace, "pods", given.selector, given.metric
-        case ObjectValue():
+        case GivenObjectValue():
             return CUSTOM, given.namespace, given.resource, given.name, given.metric
 
 
-def _place(path: str) -> _Place | None:
-    """What a path asks for, None for one of discovery; raises ApiError 404."""
+def _metric_path(path: str) -> _MetricPath | None:
+    """What a path asks for; None for a path of discovery. Raises StatusError 404."""
     match [unquote(part) for part in path.strip("/").split("/")]:
         case ["apis", _] | ["apis", _, _]:
             return None
         case ["apis", "metrics.k8s.io", "v1beta1", "namespaces", namespace, "pods"]:
-            return _Place(RESOURCE, namespace, "pods")
+            return _MetricPath(RESOURCE, namespace, "pods")
         case ["apis", "external.metrics.k8s.io", "v1beta1", "namespaces", namespace, metric]:
-            return _Place(EXTERNAL, namespace, metric)
+            return _MetricPath(EXTERNAL, namespace, metric)
         case ["apis", "custom.metrics.k8s.io", "v1beta2", "namespaces", name, "metrics", metric]:
-            return _Place(CUSTOM, name, f"namespaces/{metric}", name)
+            return _MetricPath(CUSTOM, name, f"namespaces/{metric}", name)
         case ["apis", "custom.metrics.k8s.io", "v1beta2", "namespaces", namespace, kind, name, it]:
-            return _Place(CUSTOM, namespace, f"{kind}/{it}", name)
+            return _MetricPath(CUSTOM, namespace, f"{kind}/{it}", name)
     raise no_such_path()
 
 

@@ -10,16 +10,16 @@ import msgspec
 import yaml
 
 from agentdash.demo.kubesim.errors import bad_request, rejected_patch, unsupported_media_type
+from agentdash.demo.kubesim.objects import Object
 
-Object = dict[str, Any]
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 KINDS = (JSON_PATCH, MERGE, STRATEGIC, APPLY)
 
-# Where strategic merge treats a list as a map, and by which key (patchMergeKey in the API types).
-# The field's name decides; the few names with two meanings are told apart by their elements.
+# The lists that strategic merge treats as maps, and their keys (patchMergeKey in the API types).
+# A list is known by its field's name; where a name has two meanings, its elements decide.
 _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "conditions": ("type",),
     "containers": ("name",),
@@ -43,7 +43,7 @@ _DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimiti
 
 
 def parse(content_type: str, body: bytes) -> Any:
-    """The patch as JSON values; raises ApiError 415 for its type, 400 for its text."""
+    """The patch as JSON values; raises StatusError 415 for its type, 400 for its text."""
     kind = content_type.partition(";")[0].strip()
     if kind not in KINDS:
         raise unsupported_media_type()
@@ -59,7 +59,7 @@ def parse(content_type: str, body: bytes) -> Any:
 
 
 def _go_words(body: bytes, error: msgspec.DecodeError) -> str:
-    """What Go's decoder says of the same text, for the beginnings people get wrong."""
+    """What Go's decoder says of the same text, for common mistakes at its beginning."""
     text = body.decode(errors="replace").lstrip()
     if not text:
         return "unexpected end of JSON input"
@@ -73,7 +73,9 @@ def _go_words(body: bytes, error: msgspec.DecodeError) -> str:
 
 
 def apply(content_type: str, target: Object, patch: Any) -> Object:
-    """`target` with the patch applied; the target is left alone. Raises ApiError 400 or 422."""
+    """`target` with the patch applied; the target itself is not changed. Raises StatusError 400 or
+    422.
+    """
     kind = content_type.partition(";")[0].strip()
     if kind == JSON_PATCH:
         return _json_patch(target, patch)

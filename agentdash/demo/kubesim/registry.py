@@ -1,4 +1,4 @@
-"""Create, replace and delete with the API server's rules, whoever asks: HTTP or controllers."""
+"""Create, replace and delete by the API server's rules, for HTTP and for controllers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from agentdash.demo.kubesim import defaults, validation
 from agentdash.demo.kubesim.admission import Admission
@@ -21,7 +20,8 @@ from agentdash.demo.kubesim.errors import (
     invalid_value,
     not_found,
 )
-from agentdash.demo.kubesim.owners import Owners
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.owners import OwnerIndex
 from agentdash.demo.kubesim.resources import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
@@ -34,10 +34,9 @@ from agentdash.demo.kubesim.resources import (
     Resource,
     stored_as,
 )
-from agentdash.demo.kubesim.store import Manager, Store, Stored
-from agentdash.demo.kubesim.usage import Usage, is_terminal
+from agentdash.demo.kubesim.store import FieldManager, Store, StoredObject
+from agentdash.demo.kubesim.usage import PodTotals, is_terminal
 
-Object = dict[str, Any]
 FOREGROUND = "foregroundDeletion"
 SCALABLE = (DEPLOYMENTS, REPLICA_SETS)
 _VERSION_REQUIRED = (LEASES, DISRUPTION_BUDGETS)
@@ -45,8 +44,8 @@ _OWNED_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGr
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """How a write is to be done: not at all (dry run), and in whose name."""
+class WriteOptions:
+    """The options of a write: whether it is a dry run, and its field manager."""
 
     dry_run: bool = False
     manager: str = "kubesim"
@@ -55,7 +54,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Deletion:
+class DeleteOptions:
     """The options of a DELETE; `grace_s` None means the object's own grace period."""
 
     grace_s: int | None = None
@@ -66,29 +65,29 @@ class Deletion:
 
 
 class Registry:
-    """The only way into the store."""
+    """The only writer of the store."""
 
     def __init__(self, store: Store, rng: random.Random, *, lenient: bool) -> None:
         self.store, self.rng, self.lenient = store, rng, lenient
-        self.usage = Usage(store)
-        self.owners = Owners(store)
+        self.usage = PodTotals(store)
+        self.owners = OwnerIndex(store)
         self._admission = Admission(store, self.usage, rng)
 
-    def read(self, resource: Resource, namespace: str, name: str) -> Stored:
-        """The present version; raises ApiError 404."""
+    def read(self, resource: Resource, namespace: str, name: str) -> StoredObject:
+        """The present version; raises StatusError 404."""
         stored = self.store.get(stored_as(resource), namespace, name)
         if stored is None:
             raise not_found(resource, name)
         return stored
 
     def create(
-        self, resource: Resource, namespace: str, item: Object, write: Write | None = None
-    ) -> Stored:
-        """Store a new object (its dictionary is taken over), completed and checked.
+        self, resource: Resource, namespace: str, item: Object, write: WriteOptions | None = None
+    ) -> StoredObject:
+        """Complete, check and store a new object. Its dictionary is taken over.
 
-        Raises ApiError 400, 403, 404 (namespace), 409 or 422.
+        Raises StatusError 400, 403, 404 (namespace), 409 or 422.
         """
-        write = write or Write()
+        write = write or WriteOptions()
         item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
         metadata = item["metadata"] = dict(item.get("metadata") or {})
         if resource.namespaced:
@@ -116,26 +115,26 @@ class Registry:
         self._admission.admit(kept, item)
         manager = self._manager(kept, write)
         if write.dry_run:
-            return Stored(kept, item, 0, manager)
+            return StoredObject(kept, item, 0, manager)
         return self.store.create(kept, item, manager)
 
     def _fill_in(self, resource: Resource, item: Object) -> None:
         try:
             defaults.fill_in(resource, item)
         except (KeyError, TypeError, AttributeError) as error:
-            # a body without the parts every object of its kind has
+            # a part that every object of its kind has is missing
             raise validation.unreadable(resource, f"missing or misplaced field: {error}") from error
         if resource.zero.get("status") is not None and "status" not in item:
             item["status"] = defaults.empty_status(resource)
 
     def replace(
-        self, resource: Resource, old: Stored, item: Object, write: Write | None = None
-    ) -> Stored:
-        """Put `item` in the place of `old` with an update's rules; a status write keeps the rest.
+        self, resource: Resource, old: StoredObject, item: Object, write: WriteOptions | None = None
+    ) -> StoredObject:
+        """Replace `old` by `item`, by the rules of an update; a status write keeps the rest.
 
-        Raises ApiError 400, 409 or 422.
+        Raises StatusError 400, 409 or 422.
         """
-        write = write or Write()
+        write = write or WriteOptions()
         item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
         metadata = item["metadata"] = dict(item.get("metadata") or {})
         self._check_update(resource, old, metadata)
@@ -161,11 +160,11 @@ class Registry:
             manager = self._manager(old.resource, write)
         if write.dry_run:
             metadata["resourceVersion"] = str(old.version)
-            return Stored(old.resource, item, old.version, manager)
+            return StoredObject(old.resource, item, old.version, manager)
         stored = self.store.update(old, item, manager)
         return self._finish_deletion(stored)
 
-    def _check_update(self, resource: Resource, old: Stored, metadata: Object) -> None:
+    def _check_update(self, resource: Resource, old: StoredObject, metadata: Object) -> None:
         name = old.key[1]
         if metadata.get("name", name) != name:
             raise bad_request(
@@ -185,23 +184,23 @@ class Registry:
         if version and version != str(old.version):
             raise conflict(resource, name)
 
-    def _manager(self, resource: Resource, write: Write) -> Manager | None:
+    def _manager(self, resource: Resource, write: WriteOptions) -> FieldManager | None:
         if resource not in SCALABLE:
             return None
-        return Manager(write.manager, write.operation, write.subresource)
+        return FieldManager(write.manager, write.operation, write.subresource)
 
-    def set_status(self, old: Stored, status: Object) -> Stored:
-        """A controller's write of a status: no validation, no version check, no copy."""
+    def set_status(self, old: StoredObject, status: Object) -> StoredObject:
+        """Write a status for a controller: without validation, version check or copy."""
         return self.store.update(old, old.object | {"status": status})
 
-    def write_event(self, item: Object) -> Stored:
-        """A component's Event: complete already, and about things whose names were checked."""
+    def write_event(self, item: Object) -> StoredObject:
+        """Write an Event for a component. It is complete, and the names in it were checked."""
         uid = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         metadata = item["metadata"] | {"uid": uid, "creationTimestamp": stamp()}
         return self.store.create(EVENTS, item | {"metadata": metadata})
 
-    def change(self, old: Stored, edit: Callable[[Object], None]) -> Stored:
-        """A controller's write of anything else: `edit` changes a copy; generation is kept up."""
+    def change(self, old: StoredObject, edit: Callable[[Object], None]) -> StoredObject:
+        """Write anything else for a controller: `edit` changes a copy."""
         item = copy.deepcopy(old.object)
         edit(item)
         if old.resource.generations and item.get("spec") != old.object.get("spec"):
@@ -209,13 +208,13 @@ class Registry:
         return self._finish_deletion(self.store.update(old, item))
 
     def delete(
-        self, resource: Resource, namespace: str, name: str, deletion: Deletion | None = None
-    ) -> tuple[Stored, bool]:
-        """Begin or complete a deletion: the last version, and whether it is gone.
+        self, resource: Resource, namespace: str, name: str, deletion: DeleteOptions | None = None
+    ) -> tuple[StoredObject, bool]:
+        """Begin or complete a deletion; returns the last version, and whether the object is gone.
 
-        Raises ApiError 404 or 409.
+        Raises StatusError 404 or 409.
         """
-        deletion = deletion or Deletion()
+        deletion = deletion or DeleteOptions()
         stored = self.read(resource, namespace, name)
         self._check_deletion(resource, stored, deletion)
         if deletion.dry_run:
@@ -240,7 +239,9 @@ class Registry:
             item = item | {"status": {"phase": "Terminating"}}
         return self.store.update(stored, item), False
 
-    def _check_deletion(self, resource: Resource, stored: Stored, deletion: Deletion) -> None:
+    def _check_deletion(
+        self, resource: Resource, stored: StoredObject, deletion: DeleteOptions
+    ) -> None:
         group = f".{resource.group}" if resource.group and resource is not EVENTS_V1 else ""
         if deletion.uid and deletion.uid != stored.uid:
             name = stored.key[1]
@@ -256,13 +257,15 @@ class Registry:
         if deletion.version and deletion.version != str(stored.version):
             raise conflict(resource, stored.key[1])
 
-    def _delete_pod(self, stored: Stored, deletion: Deletion) -> tuple[Stored, bool]:
+    def _delete_pod(
+        self, stored: StoredObject, deletion: DeleteOptions
+    ) -> tuple[StoredObject, bool]:
         pod, metadata = stored.object, stored.object["metadata"]
         grace = deletion.grace_s
         if grace is None:
             grace = int(pod["spec"].get("terminationGracePeriodSeconds", 30))
         if not pod["spec"].get("nodeName") or is_terminal(pod):
-            grace = 0  # nothing runs, so nothing needs time to stop
+            grace = 0  # nothing runs that needs time to stop
         if grace == 0 and not metadata.get("finalizers"):
             if metadata.get("deletionGracePeriodSeconds"):
                 zero = metadata | {"deletionGracePeriodSeconds": 0}
@@ -278,7 +281,7 @@ class Registry:
             marked = _next_generation(PODS, marked)
         return self.store.update(stored, pod | {"metadata": marked}), False
 
-    def _orphan(self, owner: Stored) -> None:
+    def _orphan(self, owner: StoredObject) -> None:
         for dependent in self.owners.dependents(owner.uid):
             kept = [
                 reference
@@ -288,8 +291,8 @@ class Registry:
             metadata = dependent.object["metadata"] | {"ownerReferences": kept or None}
             self.store.update(dependent, dependent.object | {"metadata": metadata})
 
-    def _finish_deletion(self, stored: Stored) -> Stored:
-        """Remove an object that only waited for its finalizers."""
+    def _finish_deletion(self, stored: StoredObject) -> StoredObject:
+        """Remove an object that waited only for its finalizers."""
         metadata = stored.object["metadata"]
         waits = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
         if "deletionTimestamp" in metadata and not waits and stored.resource is not NAMESPACES:

@@ -1,4 +1,4 @@
-"""The log of requests: what was asked, how it ended, and whether it wrote."""
+"""The log of requests: what each asked for, and its status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
-_KEPT = 100_000
+_KEPT_REQUESTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Request:
 
     @property
     def is_write(self) -> bool:
-        """Whether it asked for a change (refused ones included)."""
+        """Whether it asked for a change, refused ones included."""
         return self.verb in _WRITES
 
 
@@ -31,10 +31,10 @@ class RequestLog:
     """The latest 100,000 requests, oldest first."""
 
     def __init__(self) -> None:
-        self._requests: deque[Request] = deque(maxlen=_KEPT)
+        self._requests: deque[Request] = deque(maxlen=_KEPT_REQUESTS)
 
     def add(self, request: Request) -> None:
-        """Remember a request that has been answered (watches: when they began)."""
+        """Add a request that was answered; a watch is added when it begins."""
         self._requests.append(request)
 
     def __iter__(self) -> Iterator[Request]:
@@ -55,7 +55,7 @@ class RequestLog:
         verb: str | None = None,
         status: int | None = None,
     ) -> int:
-        """How many requests match everything given; the expression is searched in the path."""
+        """How many requests match all that is given; the expression is searched in the path."""
         pattern = re.compile(path_regex)
         return sum(
             method in {None, request.method}

@@ -1,4 +1,4 @@
-"""The kinds this API serves: names, verbs, short names and hashes as a 1.36 server lists them."""
+"""The kinds that this API serves, with names, verbs, short names and hashes of a 1.36 server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """One collection. `zero` is the Go zero value's body, which bookmarks carry."""
+    """One kind of object. `zero` is the body of Go's zero value, which bookmarks carry."""
 
     group: str
     version: str
@@ -225,7 +225,7 @@ PRIORITY_CLASSES = Resource(
 )
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", zero={"spec": {}})
 
-# In the order the real server lists groups; resources by name within a group.
+# In the order of the real server: by group, then by name.
 RESOURCES: tuple[Resource, ...] = (
     CONFIG_MAPS,
     EVENTS,
@@ -253,5 +253,5 @@ BY_PATH: Mapping[tuple[str, str, str], Resource] = {
 
 
 def stored_as(resource: Resource) -> Resource:
-    """The resource whose objects these are: events.k8s.io/v1 is a view on core events."""
+    """The resource under which these objects are stored: events.k8s.io/v1 shows core events."""
     return EVENTS if resource is EVENTS_V1 else resource

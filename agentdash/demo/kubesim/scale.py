@@ -1,29 +1,26 @@
-"""The scale subresource: an autoscaling/v1 Scale seen through a Deployment or ReplicaSet."""
+"""The scale subresource of Deployments and ReplicaSets: an autoscaling/v1 Scale."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
 from agentdash.demo.kubesim import patch, schema
-from agentdash.demo.kubesim.calls import Answer, Call, answer
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.errors import (
-    ApiError,
+    StatusError,
     bad_request,
     conflict,
     invalid,
     invalid_value,
 )
-from agentdash.demo.kubesim.registry import Registry, Write
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.registry import Registry, WriteOptions
 from agentdash.demo.kubesim.resources import Resource
 from agentdash.demo.kubesim.selectors import as_query
-from agentdash.demo.kubesim.store import Stored
-
-Object = dict[str, Any]
+from agentdash.demo.kubesim.store import StoredObject
 
 
-def scale_of(stored: Stored) -> Object:
+def scale_of(stored: StoredObject) -> Object:
     """The Scale of an object; zero replicas are left out of the spec, as Go does."""
     item = stored.object
     names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -40,8 +37,8 @@ def scale_of(stored: Stored) -> Object:
     }
 
 
-def serve(registry: Registry, call: Call, resource: Resource, write: Write) -> Answer:
-    """GET, PUT or PATCH of a scale; raises ApiError 400, 404, 409, 415 or 422."""
+def serve(registry: Registry, call: ApiCall, resource: Resource, write: WriteOptions) -> HttpAnswer:
+    """GET, PUT or PATCH of a scale; raises StatusError 400, 404, 409, 415 or 422."""
     target = call.target
     if call.method == "GET":
         stored = registry.read(resource, target.namespace, target.name)
@@ -61,7 +58,7 @@ def serve(registry: Registry, call: Call, resource: Resource, write: Write) -> A
     return answer(200, scale_of(changed), unknown_warnings(call, checked))
 
 
-def _checked(call: Call, stored: Stored, scaled: Object) -> schema.Checked:
+def _checked(call: ApiCall, stored: StoredObject, scaled: Object) -> schema.CheckedBody:
     checked = schema.check("Scale", scaled)
     fault = checked.wrong_type or unknown_fault(call, checked)
     if fault:
@@ -70,8 +67,12 @@ def _checked(call: Call, stored: Stored, scaled: Object) -> schema.Checked:
 
 
 def _replace(
-    registry: Registry, resource: Resource, stored: Stored, scaled: Object, write: Write
-) -> Stored:
+    registry: Registry,
+    resource: Resource,
+    stored: StoredObject,
+    scaled: Object,
+    write: WriteOptions,
+) -> StoredObject:
     metadata, name = scaled.get("metadata") or {}, stored.key[1]
     uid, version = metadata.get("uid"), metadata.get("resourceVersion")
     if uid and uid != stored.uid:
@@ -88,22 +89,22 @@ def _replace(
     return registry.replace(resource, stored, item, write)
 
 
-def unknown_fault(call: Call, checked: schema.Checked) -> str:
-    """What fieldValidation=Strict says of unknown fields; nothing otherwise."""
+def unknown_fault(call: ApiCall, checked: schema.CheckedBody) -> str:
+    """The fault that fieldValidation=Strict finds in unknown fields; empty without it."""
     if call.query.get("fieldValidation") != "Strict" or not checked.unknown:
         return ""
     named = ", ".join(f'unknown field "{path}"' for path in checked.unknown)
     return f"strict decoding error: {named}"
 
 
-def unknown_warnings(call: Call, checked: schema.Checked) -> tuple[str, ...]:
-    """The Warning texts for unknown fields, unless they are to be ignored."""
+def unknown_warnings(call: ApiCall, checked: schema.CheckedBody) -> tuple[str, ...]:
+    """The Warning texts for unknown fields; none with fieldValidation=Ignore."""
     if call.query.get("fieldValidation") == "Ignore":
         return ()
     return tuple(f'unknown field "{path}"' for path in checked.unknown)
 
 
-def undecodable(call: Call, item: Object, kind: str, fault: str) -> ApiError:
+def undecodable(call: ApiCall, item: Object, kind: str, fault: str) -> StatusError:
     """The refusal of a body: 400 for a whole object, 422 with the patched one for a patch."""
     if call.method != "PATCH":
         version = str(item.get("apiVersion", "")).rpartition("/")[2] or "v1"
@@ -121,7 +122,7 @@ def _sorted(item: Object) -> Object:
     return {key: item[key] for key in sorted(item)}
 
 
-def _with_managers(stored: Stored, scaled: Object) -> Object:
+def _with_managers(stored: StoredObject, scaled: Object) -> Object:
     """The Scale with its managedFields, which error texts show."""
     if stored.manager is None:
         return scaled

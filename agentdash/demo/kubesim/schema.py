@@ -1,7 +1,7 @@
-"""Known fields and types of the bodies people write by hand: unknown ones are named and dropped.
+"""Known fields and types of request bodies: unknown fields are named and dropped.
 
-Deployments, ReplicaSets, Pods and Scales are described as deep as their containers; a kind without
-a description keeps every field.
+Deployments, ReplicaSets, Pods and Scales are described down to their containers. A kind without a
+description keeps every field.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-Object = dict[str, Any]
-ANY: Final = "any"
+from agentdash.demo.kubesim.objects import Object
+
+ANY_TYPE: Final = "any"
 INT32: Final = "int32"
 INT64: Final = "int64"
 STRING: Final = "string"
@@ -21,7 +22,7 @@ _LIMITS = {INT32: 2**31, INT64: 2**63}
 
 
 def _fields(names: str, **described: Any) -> dict[str, Any]:
-    return dict.fromkeys(names.split(), ANY) | described
+    return dict.fromkeys(names.split(), ANY_TYPE) | described
 
 
 _METADATA = _fields(
@@ -37,7 +38,7 @@ _CONTAINER = _fields(
     name=STRING,
     image=STRING,
     resources=_fields("claims limits requests"),
-    securityContext=ANY,
+    securityContext=ANY_TYPE,
 )
 _POD_SPEC = _fields(
     "affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
@@ -55,7 +56,7 @@ _POD_SPEC = _fields(
 _TEMPLATE = {"metadata": _METADATA, "spec": _POD_SPEC}
 
 
-def _kind(spec: Mapping[str, Any], status: Shape = ANY) -> dict[str, Any]:
+def _kind(spec: Mapping[str, Any], status: Shape = ANY_TYPE) -> dict[str, Any]:
     head = {"apiVersion": STRING, "kind": STRING, "metadata": _METADATA}
     return head | {"spec": spec, "status": status}
 
@@ -81,7 +82,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedBody:
     """A body without its unknown fields, their paths, and the first wrong type in Go's words."""
 
     body: Object
@@ -89,15 +90,15 @@ class Checked:
     wrong_type: str
 
 
-def check(kind: str, body: Object) -> Checked:
-    """Hold a body to what is known of its kind."""
+def check(kind: str, body: Object) -> CheckedBody:
+    """Check a body against the description of its kind."""
     schema = SCHEMAS.get(kind)
     if schema is None:
-        return Checked(body, (), "")
+        return CheckedBody(body, (), "")
     unknown = tuple(_unknown(schema, body, ""))
     pruned = _prune(schema, body) if unknown else body
     wrong = next(_wrong_types(schema, body, "", kind), "")
-    return Checked(pruned, unknown, wrong)
+    return CheckedBody(pruned, unknown, wrong)
 
 
 def _unknown(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -122,7 +123,7 @@ def _prune(shape: Any, value: Any) -> Any:
 
 
 def _wrong_types(shape: Any, value: Any, path: str, owner: str) -> Iterator[str]:
-    if value is None or shape == ANY:
+    if value is None or shape == ANY_TYPE:
         return
     if isinstance(shape, Mapping) and isinstance(value, dict):
         for key, inner in value.items():

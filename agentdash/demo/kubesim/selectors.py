@@ -1,4 +1,4 @@
-"""Label and field selectors, with the words the real parser uses when it refuses one."""
+"""Label and field selectors, refused with the messages of the real parser."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentdash.demo.kubesim.errors import ApiError, bad_request
+from agentdash.demo.kubesim.errors import StatusError, bad_request
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import EVENTS, EVENTS_V1, NAMESPACES, NODES, PODS, Resource
 
-Object = dict[str, Any]
-_TOKEN = re.compile(r"\s*(==|!=|[!=(),<>]|[^\s!=(),<>]+)")
+_SELECTOR_TOKEN = re.compile(r"\s*(==|!=|[!=(),<>]|[^\s!=(),<>]+)")
 _SYMBOLS = ("==", "!=", "=", "!", "(", ")", ",", "<", ">")
 
 
@@ -45,7 +45,7 @@ Selector = tuple[Requirement, ...]
 
 
 def parse_labels(text: str) -> Selector:
-    """A label selector in the query form; raises ApiError 400 with the parser's words."""
+    """A label selector in the query form; raises StatusError 400 with the parser's message."""
     tokens = [*_tokens(text), ""]
     requirements: list[Requirement] = []
     while tokens[0]:
@@ -60,10 +60,10 @@ def parse_labels(text: str) -> Selector:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    return (found[1] for found in _TOKEN.finditer(text))
+    return (found[1] for found in _SELECTOR_TOKEN.finditer(text))
 
 
-def _unparsable(found: str, expected: str) -> ApiError:
+def _unparsable(found: str, expected: str) -> StatusError:
     return bad_request(f"unable to parse requirement: found '{found}', expected: {expected}")
 
 
@@ -130,7 +130,7 @@ def _pairs(selector: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def as_query(selector: Mapping[str, Any] | None) -> str:
-    """A `LabelSelector` object in the query form, keys in order, as scale.status has it."""
+    """A `LabelSelector` object in the query form with sorted keys, as scale.status shows it."""
     shown = []
     for requirement in sorted(from_spec(selector), key=lambda item: item.key):
         key, values = requirement.key, requirement.values
@@ -219,7 +219,7 @@ class FieldClause:
 
 
 def parse_fields(resource: Resource, text: str) -> tuple[FieldClause, ...]:
-    """A field selector for a resource; raises ApiError 400 for a field it does not select by."""
+    """A field selector for a resource; raises StatusError 400, also for an unknown field."""
     known = {**_EVERYWHERE, **_FIELDS.get(resource, {})}
     clauses = []
     for part in filter(None, text.split(",")):

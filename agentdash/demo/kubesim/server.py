@@ -1,4 +1,4 @@
-"""HTTP: aiohttp requests in, answers and watch streams out, faults in between."""
+"""HTTP: takes aiohttp requests, applies faults, and sends answers and watch streams."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from agentdash.demo.kubesim.admin import PREFIX, Admin
-from agentdash.demo.kubesim.calls import Answer, Call, locate, refusal
-from agentdash.demo.kubesim.errors import ApiError
-from agentdash.demo.kubesim.faults import Fault, Faults
+from agentdash.demo.kubesim.admin import ADMIN_PREFIX, Admin
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, locate, refusal
+from agentdash.demo.kubesim.errors import StatusError
+from agentdash.demo.kubesim.faults import ApiFault, ApiFaults
 from agentdash.demo.kubesim.handlers import Handlers
 from agentdash.demo.kubesim.requests import Request, RequestLog
 from agentdash.demo.kubesim.store import Store
 from agentdash.demo.kubesim.watches import Watch
 
 _GARBLED = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
-_STREAM = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+_STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 
 
 class Server:
-    """The request handler of the simulator's one port."""
+    """The request handler of the simulator's port."""
 
     def __init__(
         self,
         store: Store,
         handlers: Handlers,
         admin: Admin,
-        faults: Faults,
+        faults: ApiFaults,
         log: RequestLog,
         *,
         rng: random.Random,
@@ -48,7 +48,7 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        call = Call(
+        call = ApiCall(
             method=request.method,
             path=request.path,
             query=request.query,
@@ -56,10 +56,10 @@ class Server:
             body=await request.read() if request.body_exists else b"",
             target=locate(request.rel_url.raw_path),
         )
-        if call.path.startswith(PREFIX):
+        if call.path.startswith(ADMIN_PREFIX):
             return _response(self._administer(call))
         faults = self._faults.take(call.verb, request.path_qs)
-        early = await _strike(faults, after=False)
+        early = await _apply_faults(faults, after=False)
         if early is not None:
             return self._finish(call, early)
         try:
@@ -68,37 +68,37 @@ class Server:
                 watch = Watch(self._store, call, call.target.resource, self._rng, self._history)
                 return await self._stream(request, call, watch)
             made = await self._handlers.serve(call, user)
-        except ApiError as error:
+        except StatusError as error:
             made = refusal(error)
-        late = await _strike(faults, after=True)
+        late = await _apply_faults(faults, after=True)
         if late is not None:
             return self._finish(call, late)
         if any(fault.garble for fault in faults):
-            made = Answer(made.status, _GARBLED, made.content_type, made.headers)
+            made = HttpAnswer(made.status, _GARBLED, made.content_type, made.headers)
         if any(fault.cut for fault in faults):
             self._remember(call, made.status)
             return await _cut(request, made)
         return self._finish(call, made)
 
-    def _administer(self, call: Call) -> Answer:
+    def _administer(self, call: ApiCall) -> HttpAnswer:
         try:
             return self._admin.serve(call)
-        except ApiError as error:
+        except StatusError as error:
             return refusal(error)
 
-    def _finish(self, call: Call, made: Answer) -> web.Response:
+    def _finish(self, call: ApiCall, made: HttpAnswer) -> web.Response:
         self._remember(call, made.status)
         return _response(made)
 
-    def _remember(self, call: Call, status: int) -> None:
+    def _remember(self, call: ApiCall, status: int) -> None:
         template = call.target.template
         self._log.add(Request(call.method, call.path, template, call.verb, status))
 
     async def _stream(
-        self, request: web.BaseRequest, call: Call, watch: Watch
+        self, request: web.BaseRequest, call: ApiCall, watch: Watch
     ) -> web.StreamResponse:
         self._remember(call, 200)
-        response = web.StreamResponse(headers=_STREAM)
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
         self._watches.add(watch)
         try:
             await response.prepare(request)
@@ -107,13 +107,13 @@ class Server:
                     await response.write(chunk)
         finally:
             self._watches.discard(watch)
-        if watch.torn and request.transport is not None:
+        if watch.broken and request.transport is not None:
             request.transport.abort()
         return response
 
 
-async def _strike(faults: list[Fault], *, after: bool) -> Answer | None:
-    """Delay, hang or refuse as the faults say; None lets the request go on."""
+async def _apply_faults(faults: list[ApiFault], *, after: bool) -> HttpAnswer | None:
+    """Delay, hang or refuse as the faults require; None if the request goes on."""
     for fault in faults:
         if fault.after != after:
             continue
@@ -126,13 +126,13 @@ async def _strike(faults: list[Fault], *, after: bool) -> Answer | None:
     return None
 
 
-def _response(made: Answer) -> web.Response:
+def _response(made: HttpAnswer) -> web.Response:
     headers = {"Content-Type": made.content_type, **(made.headers or {})}
     return web.Response(status=made.status, body=made.body, headers=headers)
 
 
-async def _cut(request: web.BaseRequest, made: Answer) -> web.StreamResponse:
-    """Announce the whole answer, send half of it, and tear the connection."""
+async def _cut(request: web.BaseRequest, made: HttpAnswer) -> web.StreamResponse:
+    """Announce the whole answer, send half of it, and break the connection."""
     response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
     response.content_length = len(made.body)
     await response.prepare(request)

@@ -1,4 +1,4 @@
-"""The simulator as one object: a cluster, its API on a local port, and the switches."""
+"""The simulator as one object: a cluster, its API on a local port, and its switches."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 import random
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import yaml
 from aiohttp import web
 
-from agentdash.demo.kubesim.access import Access
+from agentdash.demo.kubesim.access import AccessControl
 from agentdash.demo.kubesim.admin import Admin
-from agentdash.demo.kubesim.cluster import Cluster, ClusterOptions
+from agentdash.demo.kubesim.cluster import ClusterOptions, SimCluster
 from agentdash.demo.kubesim.controllers.kubelet import ColdStart, PodRunner
-from agentdash.demo.kubesim.faults import Faults
+from agentdash.demo.kubesim.faults import ApiFaults
 from agentdash.demo.kubesim.handlers import Handlers
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.requests import RequestLog
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, NAMESPACES, RESOURCE_QUOTAS
 from agentdash.demo.kubesim.server import Server
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
-Object = dict[str, Any]
-_HOST = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _SHUTDOWN_S = 1.0
 
 
@@ -31,10 +31,10 @@ class KubeSim:
     """A simulated Kubernetes 1.36 on 127.0.0.1; `async with` serves it.
 
     `speed` divides every delay of the cluster (cold starts, grace periods, back-offs); time stamps
-    and the time-outs clients ask for are real. `admin_token` is the administrator's; requests
-    without a token are the administrator's too (kubectl sends none over plain HTTP) unless
-    `refuse_anonymous`. `lenient_names` lets names, labels, annotations and event texts be
-    anything. `history` is the number of changes kept per resource for watches that resume.
+    and the time-outs that clients ask for are real. `admin_token` is the administrator's. A request
+    without a token has the administrator's rights, too, unless `refuse_anonymous` (kubectl sends
+    none over plain HTTP). With `lenient_names`, names, labels, annotations and event texts may be
+    any text. `history` is the number of changes kept for each resource, for watches that resume.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class KubeSim:
         compact_every_s: float | None = None,
         first_version: int | None = None,
     ) -> None:
-        self.cluster = Cluster(
+        self.cluster = SimCluster(
             ClusterOptions(
                 speed=speed,
                 seed=seed,
@@ -73,7 +73,7 @@ class KubeSim:
         self.requests = RequestLog()
         self._refuse_anonymous = refuse_anonymous
         self._port, self._token, self._seed, self._history = port, admin_token, seed, history
-        self.faults = Faults(
+        self.faults = ApiFaults(
             random.Random(seed + 2), drop=self._drop_watches, expire=self.cluster.store.compact
         )
         self._server: Server | None = None
@@ -82,7 +82,7 @@ class KubeSim:
     @property
     def url(self) -> str:
         """The server's address, once it runs."""
-        return f"http://{_HOST}:{self._port}"
+        return f"http://{_LOOPBACK}:{self._port}"
 
     @property
     def pod_runner(self) -> PodRunner | None:
@@ -99,12 +99,12 @@ class KubeSim:
             await stack.enter_async_context(self.cluster)
             faults = asyncio.create_task(self.faults.run(), name="kubesim faults")
             stack.push_async_callback(_cancel, faults)
-            access = Access(
+            access = AccessControl(
                 self.cluster.store, self._token, refuse_anonymous=self._refuse_anonymous
             )
             self._server = server = Server(
                 self.cluster.store,
-                Handlers(self.cluster.registry, access, self.cluster.metrics, _HOST),
+                Handlers(self.cluster.registry, access, self.cluster.metrics, _LOOPBACK),
                 Admin(self.cluster, self.faults, self.requests),
                 self.faults,
                 self.requests,
@@ -117,20 +117,20 @@ class KubeSim:
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, _HOST, self._port)
+            site = web.TCPSite(runner, _LOOPBACK, self._port)
             await site.start()
             self._port = int(runner.addresses[0][1])
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End every watch, stop serving, stop the cluster; its crashes come out here."""
+        """End every watch, stop serving and stop the cluster; raises what crashed in it."""
         self._drop_watches(True)
         if self._stack is not None:
             await self._stack.aclose()
 
     def kubeconfig(self) -> Object:
-        """A kubeconfig that reaches this server, with the admin token if there is one."""
+        """A kubeconfig for this server, with the admin token if there is one."""
         name = "kubesim"
         user: Object = {"token": self._token} if self._token is not None else {}
         return {
@@ -143,7 +143,7 @@ class KubeSim:
         }
 
     def write_kubeconfig(self, path: Path | str) -> None:
-        """Write the kubeconfig, readable by its owner alone."""
+        """Write the kubeconfig, which only its owner may read."""
         target = Path(path)
         target.touch(mode=0o600)
         target.write_text(yaml.safe_dump(self.kubeconfig()), encoding="utf-8")
@@ -153,7 +153,7 @@ class KubeSim:
     ) -> None:
         """Add a namespace and, with `quota` (hard amounts), its ResourceQuota `tenant`.
 
-        Raises ApiError as the API would answer.
+        Raises StatusError as the API would answer.
         """
         registry = self.cluster.registry
         metadata: Object = {"name": name} | ({"labels": dict(labels)} if labels else {})
@@ -174,10 +174,10 @@ class KubeSim:
         image: str = "registry.example/agent:1",
         grace_s: int = 30,
         spec: Object | None = None,
-    ) -> Stored:
+    ) -> StoredObject:
         """Add a Deployment of one container with equal requests and limits.
 
-        `spec` adds to the pod spec (nodeSelector, priorityClassName). Raises ApiError.
+        `spec` adds to the pod spec (nodeSelector, priorityClassName). Raises StatusError.
         """
         amounts = {"cpu": cpu, "memory": memory}
         resources = {"requests": amounts, "limits": dict(amounts)}

@@ -1,7 +1,7 @@
-"""Objects, their versions and a bounded history: what etcd and the watch cache are for the API.
+"""Objects, their versions and a bounded history: the part of etcd and the watch cache.
 
-Stored objects are never changed in place: an update puts a new dictionary in the old one's
-place, so parts may be shared and encoded bytes kept. Listeners are called synchronously.
+Stored objects are never changed in place: an update replaces the dictionary, so parts may be shared
+and encoded bytes kept. Listeners are called synchronously.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import Resource
 
-Object = dict[str, Any]
 Key = tuple[str, str]  # namespace ("" for cluster scope) and name
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 _encode = msgspec.json.Encoder().encode
@@ -39,21 +39,21 @@ _METADATA_ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manager:
-    """Who last set `spec.replicas`, for conflicts of server-side apply."""
+class FieldManager:
+    """The field manager that last set `spec.replicas`, for conflicts of server-side apply."""
 
     name: str
     operation: str
     subresource: str = ""
 
 
-class Stored:
-    """One version of one object, with its JSON made at most once."""
+class StoredObject:
+    """One version of one object; its JSON is made at most once."""
 
     __slots__ = ("_item", "key", "manager", "object", "resource", "version")
 
     def __init__(
-        self, resource: Resource, item: Object, version: int, manager: Manager | None
+        self, resource: Resource, item: Object, version: int, manager: FieldManager | None
     ) -> None:
         self.resource, self.object, self.version, self.manager = resource, item, version, manager
         metadata = item["metadata"]
@@ -61,13 +61,13 @@ class Stored:
         self._item: bytes | None = None
 
     def item(self) -> bytes:
-        """The object as it stands in a list: without kind and apiVersion."""
+        """The object as lists show it: without kind and apiVersion."""
         if self._item is None:
             self._item = _encode(self.object)
         return self._item
 
     def full(self) -> bytes:
-        """The object as GET and watch send it."""
+        """The object as GET and watches show it."""
         return head_of(self.resource) + self.item()[1:]
 
     @property
@@ -86,17 +86,17 @@ class Change:
     """One write: the version after it and the one before (the same object for DELETED)."""
 
     type: ChangeType
-    new: Stored
-    old: Stored | None
+    new: StoredObject
+    old: StoredObject | None
 
     @property
     def version(self) -> int:
-        """The resourceVersion this write made."""
+        """The resourceVersion of this write."""
         return self.new.version
 
 
 class Watcher:
-    """A reader's queue of changes of one resource; `closed` when it fell behind or was dropped."""
+    """The changes that one watch has still to send; `closed` when it fell behind or was dropped."""
 
     def __init__(self, limit: int) -> None:
         self.changes: deque[Change] = deque()
@@ -105,23 +105,23 @@ class Watcher:
         self._limit = limit
 
     def put(self, change: Change) -> None:
-        """Queue a change; a reader `limit` changes behind is given up, as the real server does."""
+        """Queue a change. Like the real server, end a watch that is `limit` changes behind."""
         self.changes.append(change)
         if len(self.changes) > self._limit:
             self.close()
         self.woken.set()
 
     def close(self) -> None:
-        """End the watch now; what is queued is lost, as with a connection."""
+        """End the watch now; queued changes are lost, as with a broken connection."""
         self.closed = True
         self.woken.set()
 
 
-class Shelf:
-    """One resource's objects, ordered keys and recent changes."""
+class ObjectCollection:
+    """One resource's objects, their keys in order, and recent changes."""
 
     def __init__(self, history: int, floor: int) -> None:
-        self.objects: dict[Key, Stored] = {}
+        self.objects: dict[Key, StoredObject] = {}
         self.keys: list[Key] = []
         self.changes: deque[Change] = deque()
         self.watchers: set[Watcher] = set()
@@ -129,7 +129,7 @@ class Shelf:
         self._history = history
 
     def record(self, change: Change) -> None:
-        """Keep the change for watches that resume, forgetting the oldest beyond the limit."""
+        """Keep the change for watches that resume, and forget the oldest one beyond the limit."""
         self.changes.append(change)
         if len(self.changes) > self._history:
             self.floor = self.changes.popleft().version
@@ -137,7 +137,7 @@ class Shelf:
             watcher.put(change)
 
     def forget_until(self, version: int) -> None:
-        """Compaction: changes up to `version` are gone."""
+        """Forget changes up to `version`, as compaction does."""
         while self.changes and self.changes[0].version <= version:
             self.changes.popleft()
         self.floor = max(self.floor, version)
@@ -149,8 +149,8 @@ class Shelf:
         start = bisect_left(self.keys, (namespace, ""))
         return self.keys[start : bisect_left(self.keys, (namespace + "\0", ""))]
 
-    def at(self, version: int) -> dict[Key, Stored]:
-        """The objects as they were at `version`: later changes undone."""
+    def at(self, version: int) -> dict[Key, StoredObject]:
+        """The objects as they were at `version`."""
         objects = dict(self.objects)
         for change in reversed(self.changes):
             if change.version <= version:
@@ -163,66 +163,70 @@ class Shelf:
 
 
 class Store:
-    """Every object of the cluster under one counter of versions."""
+    """Every object of the cluster; all resources share one counter of versions."""
 
     def __init__(self, *, first_version: int, history: int) -> None:
         self.version = first_version
         self._history = history
         self._first = first_version
-        self._shelves: dict[Resource, Shelf] = {}
+        self._collections: dict[Resource, ObjectCollection] = {}
         self._listeners: list[Callable[[Change], None]] = []
         self._progress = asyncio.Event()
 
-    def shelf(self, resource: Resource) -> Shelf:
-        """The resource's shelf, made when first asked for."""
-        if resource not in self._shelves:
-            self._shelves[resource] = Shelf(self._history, self._first)
-        return self._shelves[resource]
+    def collection(self, resource: Resource) -> ObjectCollection:
+        """The resource's objects; the collection is made when it is first asked for."""
+        if resource not in self._collections:
+            self._collections[resource] = ObjectCollection(self._history, self._first)
+        return self._collections[resource]
 
     def subscribe(self, listener: Callable[[Change], None]) -> None:
         """Call `listener` after every write, in order."""
         self._listeners.append(listener)
 
-    def get(self, resource: Resource, namespace: str, name: str) -> Stored | None:
+    def get(self, resource: Resource, namespace: str, name: str) -> StoredObject | None:
         """The object's present version, if it exists."""
-        return self.shelf(resource).objects.get((namespace, name))
+        return self.collection(resource).objects.get((namespace, name))
 
-    def each(self, resource: Resource, namespace: str = "") -> Iterator[Stored]:
+    def each(self, resource: Resource, namespace: str = "") -> Iterator[StoredObject]:
         """Present objects of a namespace ("" for all) in key order."""
-        shelf = self.shelf(resource)
-        return (shelf.objects[key] for key in list(shelf.span(namespace)))
+        collection = self.collection(resource)
+        return (collection.objects[key] for key in list(collection.span(namespace)))
 
-    def create(self, resource: Resource, item: Object, manager: Manager | None = None) -> Stored:
+    def create(
+        self, resource: Resource, item: Object, manager: FieldManager | None = None
+    ) -> StoredObject:
         """Add a complete object; the caller has made sure that its key is free."""
         stored = self._next(resource, item, manager)
-        shelf = self.shelf(resource)
-        shelf.objects[stored.key] = stored
-        insort(shelf.keys, stored.key)
+        collection = self.collection(resource)
+        collection.objects[stored.key] = stored
+        insort(collection.keys, stored.key)
         self._publish(Change("ADDED", stored, None))
         return stored
 
-    def update(self, old: Stored, item: Object, manager: Manager | None = None) -> Stored:
-        """Replace `old`, which must be the present version. No difference: no new version."""
-        if _same(old.object, item):
+    def update(
+        self, old: StoredObject, item: Object, manager: FieldManager | None = None
+    ) -> StoredObject:
+        """Replace `old`, which must be the present version; an equal object is no new version."""
+        if _is_same(old.object, item):
             return old
         stored = self._next(old.resource, item, manager or old.manager)
-        self.shelf(old.resource).objects[old.key] = stored
+        self.collection(old.resource).objects[old.key] = stored
         self._publish(Change("MODIFIED", stored, old))
         return stored
 
-    def delete(self, old: Stored) -> Stored:
+    def delete(self, old: StoredObject) -> StoredObject:
         """Remove `old`, which must be the present version."""
         stored = self._next(old.resource, old.object, old.manager)
-        shelf = self.shelf(old.resource)
-        del shelf.objects[old.key]
-        del shelf.keys[bisect_left(shelf.keys, old.key)]
+        collection = self.collection(old.resource)
+        del collection.objects[old.key]
+        del collection.keys[bisect_left(collection.keys, old.key)]
         self._publish(Change("DELETED", stored, old))
         return stored
 
     def compact(self, version: int | None = None) -> None:
         """Forget history up to `version` (now by default): older watches and pages get 410."""
-        for shelf in self._shelves.values():
-            shelf.forget_until(self.version if version is None else version)
+        for collection in self._collections.values():
+            collection.forget_until(self.version if version is None else version)
 
     async def wait_for(self, version: int, timeout_s: float) -> bool:
         """Wait until `version` exists; False when it did not within the time."""
@@ -235,21 +239,21 @@ class Store:
             return False
         return True
 
-    def _next(self, resource: Resource, item: Object, manager: Manager | None) -> Stored:
+    def _next(self, resource: Resource, item: Object, manager: FieldManager | None) -> StoredObject:
         self.version += 1
         metadata = item["metadata"] | {"resourceVersion": str(self.version)}
         ordered = {key: metadata[key] for key in _METADATA_ORDER if metadata.get(key) is not None}
-        return Stored(resource, item | {"metadata": ordered}, self.version, manager)
+        return StoredObject(resource, item | {"metadata": ordered}, self.version, manager)
 
     def _publish(self, change: Change) -> None:
         self._progress.set()
-        self.shelf(change.new.resource).record(change)
+        self.collection(change.new.resource).record(change)
         for listener in self._listeners:
             listener(change)
 
 
-def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Equal but for the version, which a writer may leave out."""
+def _is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether they are equal apart from the version, which a writer may leave out."""
     if old.keys() != new.keys():
         return False
     if any(old[key] is not new[key] and old[key] != new[key] for key in old if key != "metadata"):

@@ -1,4 +1,4 @@
-"""Tables: the columns and cells `kubectl get` prints (kubernetes pkg/printers/internalversion)."""
+"""Tables: columns and cells that `kubectl get` prints (kubernetes pkg/printers/internalversion)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from agentdash.demo.kubesim import resources as kinds
 from agentdash.demo.kubesim.clock import age
 from agentdash.demo.kubesim.controllers.pods import condition, restarts
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import Resource
 from agentdash.demo.kubesim.selectors import as_query
 
-Object = dict[str, Any]
 _NAME_WORDS = (
     "Name must be unique within a namespace. Is required when creating resources, although some "
     "resources may allow a client to request the generation of an appropriate name "
@@ -65,7 +65,7 @@ def _column(name: str, words: str = "", *, wide: bool = False, kind: str = "stri
     }
 
 
-_NAME, _AGE = _column("Name", _NAME_WORDS), _column("Age", _AGE_WORDS)
+_NAME_COLUMN, _AGE_COLUMN = _column("Name", _NAME_WORDS), _column("Age", _AGE_WORDS)
 
 
 def _age(item: Object) -> str:
@@ -90,7 +90,7 @@ def _pod(item: Object) -> list[Any]:
 
 
 def pod_phrase(item: Object) -> str:
-    """The Status column: a container's reason before the phase, Terminating before both."""
+    """The Status column: Terminating, else a container's reason, else the phase."""
     status = item["status"]
     if "deletionTimestamp" in item["metadata"]:
         return "Terminating"
@@ -193,12 +193,12 @@ def _named(*read: Callable[[Object], Any]) -> Callable[[Object], list[Any]]:
 
 
 Layout = tuple[Sequence[Object], Callable[[Object], list[Any]]]
-_PLAIN: Layout = ((_NAME, _AGE), _named())
-_ROLE = _column("Role", "The role that is granted.")
+_PLAIN_LAYOUT: Layout = ((_NAME_COLUMN, _AGE_COLUMN), _named())
+_ROLE_COLUMN = _column("Role", "The role that is granted.")
 _LAYOUTS: Mapping[Resource, Layout] = {
     kinds.PODS: (
         (
-            _NAME,
+            _NAME_COLUMN,
             _column("Ready", "The aggregate readiness state of this pod for accepting traffic."),
             _column("Status", "The aggregate status of the containers in this pod."),
             _column(
@@ -206,7 +206,7 @@ _LAYOUTS: Mapping[Resource, Layout] = {
                 "The number of times the containers in this pod have been restarted and when the "
                 "last container in this pod has restarted.",
             ),
-            _AGE,
+            _AGE_COLUMN,
             _column(
                 "IP",
                 "podIP address allocated to the pod. Routable at least within the cluster. Empty "
@@ -221,7 +221,7 @@ _LAYOUTS: Mapping[Resource, Layout] = {
     ),
     kinds.DEPLOYMENTS: (
         (
-            _NAME,
+            _NAME_COLUMN,
             _column("Ready", "Number of the pod with ready state"),
             _column(
                 "Up-to-date",
@@ -233,7 +233,7 @@ _LAYOUTS: Mapping[Resource, Layout] = {
                 "Total number of available non-terminating pods (ready for at least "
                 "minReadySeconds) targeted by this deployment.",
             ),
-            _AGE,
+            _AGE_COLUMN,
             _column("Containers", "Names of each container in the template.", wide=True),
             _column("Images", "Images referenced by each container in the template.", wide=True),
             _column("Selector", _SELECTOR_WORDS, wide=True),
@@ -242,18 +242,18 @@ _LAYOUTS: Mapping[Resource, Layout] = {
     ),
     kinds.REPLICA_SETS: (
         (
-            _NAME,
+            _NAME_COLUMN,
             *(_column(name, kind="integer") for name in ("Desired", "Current", "Ready")),
-            _AGE,
+            _AGE_COLUMN,
         ),
         _replica_set,
     ),
     kinds.NODES: (
-        (_NAME, _column("Status"), _column("Roles"), _AGE, _column("Version")),
+        (_NAME_COLUMN, _column("Status"), _column("Roles"), _AGE_COLUMN, _column("Version")),
         _node,
     ),
     kinds.NAMESPACES: (
-        (_NAME, _column("Status"), _AGE),
+        (_NAME_COLUMN, _column("Status"), _AGE_COLUMN),
         _named(lambda item: item["status"]["phase"]),
     ),
     kinds.EVENTS: (
@@ -263,53 +263,56 @@ _LAYOUTS: Mapping[Resource, Layout] = {
         ),
         _event,
     ),
-    kinds.RESOURCE_QUOTAS: ((_NAME, _column("Request"), _column("Limit"), _AGE), _quota),
+    kinds.RESOURCE_QUOTAS: (
+        (_NAME_COLUMN, _column("Request"), _column("Limit"), _AGE_COLUMN),
+        _quota,
+    ),
     kinds.SERVICE_ACCOUNTS: (
-        (_NAME, _column("Secrets"), _AGE),
+        (_NAME_COLUMN, _column("Secrets"), _AGE_COLUMN),
         _named(lambda item: len(item.get("secrets") or ())),
     ),
     kinds.CONFIG_MAPS: (
-        (_NAME, _column("Data"), _AGE),
+        (_NAME_COLUMN, _column("Data"), _AGE_COLUMN),
         _named(lambda item: len(item.get("data") or {})),
     ),
     kinds.LEASES: (
-        (_NAME, _column("Holder"), _AGE),
+        (_NAME_COLUMN, _column("Holder"), _AGE_COLUMN),
         _named(lambda item: (item.get("spec") or {}).get("holderIdentity", "")),
     ),
     kinds.PRIORITY_CLASSES: (
-        (_NAME, _column("Value"), _column("Global-Default"), _AGE),
+        (_NAME_COLUMN, _column("Value"), _column("Global-Default"), _AGE_COLUMN),
         _named(lambda item: item["value"], lambda item: bool(item.get("globalDefault"))),
     ),
     kinds.DISRUPTION_BUDGETS: (
         (
-            _NAME,
+            _NAME_COLUMN,
             *(_column(name) for name in ("Min Available", "Max Unavailable")),
             _column("Allowed Disruptions"),
-            _AGE,
+            _AGE_COLUMN,
         ),
         _budget,
     ),
     kinds.AUTOSCALERS: (
         (
-            _NAME,
+            _NAME_COLUMN,
             *(_column(name) for name in ("Reference", "Targets", "MinPods", "MaxPods", "Replicas")),
-            _AGE,
+            _AGE_COLUMN,
         ),
         _autoscaler,
     ),
-    kinds.ROLE_BINDINGS: ((_NAME, _ROLE, _AGE), _binding),
-    kinds.CLUSTER_ROLE_BINDINGS: ((_NAME, _ROLE, _AGE), _binding),
+    kinds.ROLE_BINDINGS: ((_NAME_COLUMN, _ROLE_COLUMN, _AGE_COLUMN), _binding),
+    kinds.CLUSTER_ROLE_BINDINGS: ((_NAME_COLUMN, _ROLE_COLUMN, _AGE_COLUMN), _binding),
 }
 
 
 def columns(resource: Resource) -> list[Object]:
     """The column definitions of a resource's table."""
-    return list(_LAYOUTS.get(resource, _PLAIN)[0])
+    return list(_LAYOUTS.get(resource, _PLAIN_LAYOUT)[0])
 
 
 def row(resource: Resource, item: Object, include: str = "Metadata") -> Object:
-    """One row: cells, and of the object what `includeObject` asks for."""
-    cells = _LAYOUTS.get(resource, _PLAIN)[1](item)
+    """One row: its cells, and as much of the object as `includeObject` asks for."""
+    cells = _LAYOUTS.get(resource, _PLAIN_LAYOUT)[1](item)
     shown: Object | None = partial(item)
     if include == "None":
         shown = None

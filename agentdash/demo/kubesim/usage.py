@@ -1,4 +1,4 @@
-"""What pods take up, by namespace (for quotas) and by node (for scheduling), kept up to date."""
+"""What pods use, by namespace (for quotas) and by node (for the scheduler), kept up to date."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from agentdash.demo.kubesim.quantities import requests_of
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Change, Key, Store, Stored
+from agentdash.demo.kubesim.store import Change, Key, Store, StoredObject
 
 Amounts = dict[str, int]  # resource name -> thousandths
 _TERMINAL = ("Succeeded", "Failed")
-_POD = 1000  # one pod, in thousandths
+_POD_MILLI = 1000  # one pod, in thousandths
 
 
 def is_terminal(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has run to its end and takes up nothing more."""
+    """Whether the pod has run to its end and uses nothing any more."""
     return pod.get("status", {}).get("phase") in _TERMINAL
 
 
@@ -24,8 +24,8 @@ def quota_amounts(spec: Mapping[str, Any]) -> Amounts:
     """What one pod counts for in a ResourceQuota: pods, requests.*, limits.*."""
     requests, limits = requests_of(spec), requests_of(spec, "limits")
     return {
-        "pods": _POD,
-        "count/pods": _POD,
+        "pods": _POD_MILLI,
+        "count/pods": _POD_MILLI,
         **requests,
         **{f"requests.{name}": amount for name, amount in requests.items()},
         **{f"limits.{name}": amount for name, amount in limits.items()},
@@ -33,12 +33,12 @@ def quota_amounts(spec: Mapping[str, Any]) -> Amounts:
 
 
 def node_amounts(spec: Mapping[str, Any]) -> Amounts:
-    """What one pod takes from its node's allocatable resources."""
-    return {"pods": _POD, **requests_of(spec)}
+    """What one pod uses of its node's allocatable resources."""
+    return {"pods": _POD_MILLI, **requests_of(spec)}
 
 
-class Usage:
-    """Sums over present pods; each change costs the size of one pod."""
+class PodTotals:
+    """Sums over all pods, updated with each change of a pod."""
 
     def __init__(self, store: Store) -> None:
         self.by_namespace: defaultdict[str, Amounts] = defaultdict(dict)
@@ -59,17 +59,17 @@ class Usage:
         if after is not None:
             self._add(change.new, after, 1)
 
-    def _add(self, pod: Stored, node: str, sign: int) -> None:
+    def _add(self, pod: StoredObject, node: str, sign: int) -> None:
         spec = pod.object["spec"]
-        # the namespace's sum does not depend on the node, but both move with the same changes
+        # the namespace's sum does not depend on the node, but the same changes change both
         _sum(self.by_namespace[pod.key[0]], quota_amounts(spec), sign)
         if node:
             _sum(self.by_node[node], node_amounts(spec), sign)
             (self.pods_on[node].add if sign > 0 else self.pods_on[node].discard)(pod.key)
 
 
-def _place(pod: Stored | None) -> str | None:
-    """The node a pod takes room on, "" for none yet, None where it takes up nothing."""
+def _place(pod: StoredObject | None) -> str | None:
+    """The node whose room a pod uses, "" for none yet; None where it uses nothing."""
     if pod is None or is_terminal(pod.object):
         return None
     return str(pod.object["spec"].get("nodeName", ""))

@@ -1,4 +1,4 @@
-"""What the API server refuses in a body, cause by cause (kubernetes pkg/apis/*/validation)."""
+"""What the API server refuses in a body, with every cause (kubernetes pkg/apis/*/validation)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from agentdash.demo.kubesim.errors import (
-    ApiError,
     Cause,
+    StatusError,
     bad_request,
     invalid,
     invalid_value,
     required_value,
 )
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.quantities import milli
 from agentdash.demo.kubesim.resources import (
     AUTOSCALERS,
@@ -35,35 +36,34 @@ from agentdash.demo.kubesim.resources import (
     Resource,
 )
 
-Object = dict[str, Any]
-_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_VALUE = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
-_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_SYNTAX = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN_SYNTAX = rf"{_LABEL_SYNTAX}(\.{_LABEL_SYNTAX})*"
+_VALUE_SYNTAX = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
+_QUALIFIED_SYNTAX = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _SUBDOMAIN_WORDS = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    f"for validation is '{_SUBDOMAIN}')"
+    f"for validation is '{_SUBDOMAIN_SYNTAX}')"
 )
 _LABEL_WORDS = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
-    f"used for validation is '{_LABEL}')"
+    f"used for validation is '{_LABEL_SYNTAX}')"
 )
 _VALUE_WORDS = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
-    f"'my_value',  or '12345', regex used for validation is '{_VALUE}')"
+    f"'my_value',  or '12345', regex used for validation is '{_VALUE_SYNTAX}')"
 )
 _KEY_WORDS = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
     "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
-    f"for validation is '{_QUALIFIED}')"
+    f"for validation is '{_QUALIFIED_SYNTAX}')"
 )
 _PATH_NAMED = (ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _ANNOTATIONS_LIMIT = 256 * 1024
-# time.Parse walks the layout piece by piece and names the first one that does not fit.
+# time.Parse compares piece by piece and names the first one that does not fit.
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
 _MICRO_PIECES = (
     *(
@@ -83,9 +83,10 @@ def quoted(value: object) -> str:
 def validate(
     resource: Resource, item: Object, *, old: Object | None = None, lenient: bool = False
 ) -> None:
-    """Raise ApiError 422 with every cause found, 400 for a time that cannot be read.
+    """Raise StatusError 422 with every cause found, 400 for a time that cannot be read.
 
-    `lenient` skips names, labels, annotations and texts, so that hostile ones can be stored.
+    With `lenient`, names, labels, annotations and texts are not checked, so that hostile ones can
+    be stored.
     """
     _times(resource, item)
     rules = _RULES.get(resource)
@@ -106,7 +107,7 @@ def validate(
 def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
     generated = metadata.get("generateName")
     if generated:
-        # the API checks the prefix as it will be used: with a letter behind a final dash
+        # the API checks the prefix as it will be used, with a letter after a final dash
         words = _name_fault(resource, re.sub("-$", "-a", generated))
         if words:
             yield invalid_value("metadata.generateName", quoted(generated), words)
@@ -124,9 +125,9 @@ def _name_fault(resource: Resource, name: str) -> str:
     if resource in _PATH_NAMED:
         return "may not contain '/' or '%'" if re.search("[/%]", name) else ""
     if resource is NAMESPACES:
-        limit, pattern, words = 63, _LABEL, _LABEL_WORDS
+        limit, pattern, words = 63, _LABEL_SYNTAX, _LABEL_WORDS
     else:
-        limit, pattern, words = 253, _SUBDOMAIN, _SUBDOMAIN_WORDS
+        limit, pattern, words = 253, _SUBDOMAIN_SYNTAX, _SUBDOMAIN_WORDS
     if len(name) > limit:
         return f"must be no more than {limit} characters"
     return "" if re.fullmatch(pattern, name) else words
@@ -137,14 +138,14 @@ def _texts(metadata: Object) -> Iterator[Cause]:
     for field, texts in (("metadata.labels", labels), ("metadata.annotations", annotations)):
         for key in texts:
             prefix, slash, name = key.rpartition("/")
-            if not re.fullmatch(_QUALIFIED, name) or len(name) > 63:
+            if not re.fullmatch(_QUALIFIED_SYNTAX, name) or len(name) > 63:
                 yield invalid_value(field, quoted(key), _KEY_WORDS)
-            elif slash and not re.fullmatch(_SUBDOMAIN, prefix):
+            elif slash and not re.fullmatch(_SUBDOMAIN_SYNTAX, prefix):
                 yield invalid_value(field, quoted(key), f"prefix part {_SUBDOMAIN_WORDS}")
     for value in labels.values():
         if len(value) > 63:
             yield invalid_value("metadata.labels", quoted(value), "must be no more than 63 bytes")
-        elif not re.fullmatch(_VALUE, value):
+        elif not re.fullmatch(_VALUE_SYNTAX, value):
             yield invalid_value("metadata.labels", quoted(value), _VALUE_WORDS)
     if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         why = f"may not be more than {_ANNOTATIONS_LIMIT} bytes"
@@ -234,7 +235,7 @@ def _times(resource: Resource, item: Object) -> None:
             raise unreadable(resource, fault)
 
 
-def unreadable(resource: Resource, why: str) -> ApiError:
+def unreadable(resource: Resource, why: str) -> StatusError:
     """400 for a body that is not an object of this kind."""
     kind = resource.kind
     return bad_request(
@@ -254,7 +255,7 @@ def _micro_time_fault(text: str) -> str:
 
 
 def _early(resource: Resource, item: Object) -> Iterator[Cause]:
-    """Causes the real server finds in an Event before it looks at the metadata."""
+    """Causes that the real server finds in an Event before it checks the metadata."""
     if resource not in {EVENTS, EVENTS_V1}:
         return
     space = (item.get("involvedObject") or {}).get("namespace", "")

@@ -1,4 +1,4 @@
-"""One stored object, two addresses: core/v1 Events as events.k8s.io/v1 shows and takes them."""
+"""Events under both of their addresses: stored as core/v1, also shown as events.k8s.io/v1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import EVENTS_V1, Resource
-from agentdash.demo.kubesim.store import Stored, head_of
+from agentdash.demo.kubesim.store import StoredObject, head_of
 
-Object = dict[str, Any]
 _RENAMED = {
     "involvedObject": "regarding",
     "message": "note",
@@ -31,7 +31,7 @@ _ALWAYS_THERE: tuple[tuple[str, Any], ...] = (
 
 
 def incoming(resource: Resource, item: Object) -> Object:
-    """A body as it is stored: an Event becomes a core Event with every field core shows."""
+    """A body as it is stored: an Event becomes a core Event with all fields of one."""
     if resource is EVENTS_V1:
         item = {_BACK.get(key, key): value for key, value in item.items()}
     if resource.plural == "events":
@@ -48,15 +48,15 @@ def shown(resource: Resource, item: Object) -> Object:
     return {_RENAMED.get(key, key): value for key, value in item.items()}
 
 
-def item_bytes(resource: Resource, stored: Stored) -> bytes:
-    """The object as a list of `resource` holds it."""
+def item_bytes(resource: Resource, stored: StoredObject) -> bytes:
+    """The object as a list of `resource` shows it."""
     if resource is stored.resource:
         return stored.item()
     return msgspec.json.encode(shown(resource, stored.object))
 
 
-def full_bytes(resource: Resource, stored: Stored) -> bytes:
-    """The object as GET and watch of `resource` send it."""
+def full_bytes(resource: Resource, stored: StoredObject) -> bytes:
+    """The object as GET and watches of `resource` show it."""
     if resource is stored.resource:
         return stored.full()
     return head_of(resource) + item_bytes(resource, stored)[1:]

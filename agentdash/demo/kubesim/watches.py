@@ -1,43 +1,44 @@
-"""Watches: replay from a version, changes as they come, bookmarks, and an end in time."""
+"""Watches: changes since a version, further changes as they come, bookmarks, and a time limit."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any
 
 import msgspec
 
 from agentdash.demo.kubesim import tables, views
-from agentdash.demo.kubesim.calls import Call
+from agentdash.demo.kubesim.calls import ApiCall
 from agentdash.demo.kubesim.errors import (
-    ApiError,
     Cause,
+    StatusError,
     expired,
     internal,
     invalid,
 )
-from agentdash.demo.kubesim.lists import Filter
+from agentdash.demo.kubesim.lists import ObjectFilter
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.resources import Resource, stored_as
-from agentdash.demo.kubesim.store import Change, Store, Stored, Watcher
+from agentdash.demo.kubesim.store import Change, Store, StoredObject, Watcher
 
-Object = dict[str, Any]
 _BOOKMARK_EVERY_S = 60.0
 _BOOKMARK_BEFORE_END_S = 2.0
-_SHORTEST_DEFAULT_S = 1800.0  # without timeoutSeconds: half an hour to an hour, by chance
+_SHORTEST_DEFAULT_S = (
+    1800.0  # without timeoutSeconds, a watch lasts half an hour to an hour, at random
+)
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
 class Watch:
-    """One watch: the lines it sends, and switches to end it early."""
+    """One watch: its lines, and a switch that ends it early."""
 
     def __init__(
-        self, store: Store, call: Call, resource: Resource, rng: random.Random, limit: int
+        self, store: Store, call: ApiCall, resource: Resource, rng: random.Random, limit: int
     ) -> None:
-        """Check the query; raises ApiError 400, 422 or (for a bad version) 500."""
+        """Check the query; raises StatusError 400, 422 or (for a bad version) 500."""
         self._store, self._resource = store, resource
-        self._filter, self._form = Filter(call, resource), call.form
+        self._filter, self._form = ObjectFilter(call, resource), call.form
         self._include = call.query.get("includeObject", "Metadata")
         self._bookmarks = call.flag("allowWatchBookmarks")
         self._initial = call.flag("sendInitialEvents")
@@ -52,25 +53,25 @@ class Watch:
         given = call.number("timeoutSeconds", 0)
         self.timeout_s = given or _SHORTEST_DEFAULT_S * (1 + rng.random())
         self._watcher = Watcher(limit)
-        self.torn = False
+        self.broken = False
         self._columns_sent = False
 
     def end(self, *, clean: bool) -> None:
-        """End the watch now; not clean: the connection is torn."""
-        self.torn = self.torn or not clean
+        """End the watch now; unless `clean`, by breaking the connection."""
+        self.broken = self.broken or not clean
         self._watcher.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Lines, several at a time where several are due."""
+        """The lines, several at once where several are due."""
         loop = asyncio.get_running_loop()
-        shelf = self._store.shelf(stored_as(self._resource))
+        collection = self._store.collection(stored_as(self._resource))
         end = loop.time() + self.timeout_s
         next_bookmark = self._first_bookmark(loop.time(), end)
-        shelf.watchers.add(self._watcher)
+        collection.watchers.add(self._watcher)
         try:
             try:
                 first = b"".join(self._beginning())
-            except ApiError as error:
+            except StatusError as error:
                 yield _line("ERROR", msgspec.json.encode(error.status()))
                 return
             if first:
@@ -90,7 +91,7 @@ class Watch:
                 if lines:
                     yield lines
         finally:
-            shelf.watchers.discard(self._watcher)
+            collection.watchers.discard(self._watcher)
 
     def _first_bookmark(self, now: float, end: float) -> float:
         if not self._bookmarks:
@@ -101,7 +102,7 @@ class Watch:
 
     def _beginning(self) -> Iterator[bytes]:
         kept = stored_as(self._resource)
-        shelf = self._store.shelf(kept)
+        collection = self._store.collection(kept)
         if self._since is None or self._initial:
             now = self._store.version
             if self._since is None or self._since <= now:
@@ -112,11 +113,11 @@ class Watch:
             if self._initial and self._bookmarks:
                 yield self._bookmark({"annotations": _INITIAL_END})
             return
-        if self._since < shelf.floor:
+        if self._since < collection.floor:
             if kept.watch_cached:
-                raise expired(f"too old resource version: {self._since} ({shelf.floor})")
+                raise expired(f"too old resource version: {self._since} ({collection.floor})")
             raise expired("The resourceVersion for the provided watch is too old.")
-        for change in list(shelf.changes):
+        for change in list(collection.changes):
             yield from self._lines_of(change)
 
     def _due_lines(self) -> Iterator[bytes]:
@@ -124,7 +125,9 @@ class Watch:
             yield from self._lines_of(self._watcher.changes.popleft())
 
     def _lines_of(self, change: Change) -> Iterator[bytes]:
-        """The line a change makes; entering or leaving the selection is ADDED or DELETED."""
+        """The line of a change. An object that enters the selection is ADDED, one that leaves it is
+        DELETED.
+        """
         if self._since is None or change.version <= self._since:
             return
         after = self._filter.passes(change.new)
@@ -138,10 +141,10 @@ class Watch:
         elif before and change.old is not None:
             gone = change.old.object["metadata"] | {"resourceVersion": str(change.version)}
             item = change.old.object | {"metadata": gone}
-            left = Stored(change.old.resource, item, change.version, None)
+            left = StoredObject(change.old.resource, item, change.version, None)
             yield _line("DELETED", self._render(left))
 
-    def _render(self, stored: Stored) -> bytes:
+    def _render(self, stored: StoredObject) -> bytes:
         if self._form == "object":
             return views.full_bytes(self._resource, stored)
         if self._form == "metadata":
@@ -170,7 +173,7 @@ def _line(kind: str, item: bytes) -> bytes:
 
 
 def _since(text: str) -> int | None:
-    """The version to resume after; None (also for 0) means from the present objects on."""
+    """The version to resume after; None (also for 0) begins with the present objects."""
     if text in {"", "0"}:
         return None
     if not text.isdigit():

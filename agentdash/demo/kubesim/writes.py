@@ -1,16 +1,16 @@
-"""Writes: create, replace, patch, apply, delete, and the subresources that are not views."""
+"""Writes: create, replace, patch, apply, delete, and the subresources eviction and token."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agentdash.demo.kubesim import lists, patch, schema, validation, views
-from agentdash.demo.kubesim.access import Access, User
-from agentdash.demo.kubesim.calls import Answer, Call, answer
+from agentdash.demo.kubesim.access import AccessControl, User
+from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, answer
 from agentdash.demo.kubesim.controllers.disruption import evict
 from agentdash.demo.kubesim.errors import (
-    ApiError,
     Cause,
+    StatusError,
     bad_request,
     details_of,
     invalid,
@@ -18,7 +18,8 @@ from agentdash.demo.kubesim.errors import (
     required_value,
     success,
 )
-from agentdash.demo.kubesim.registry import Deletion, Registry, Write
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.registry import DeleteOptions, Registry, WriteOptions
 from agentdash.demo.kubesim.resources import (
     ACCESS_REVIEWS,
     CLUSTER_ROLE_BINDINGS,
@@ -35,9 +36,8 @@ from agentdash.demo.kubesim.resources import (
     stored_as,
 )
 from agentdash.demo.kubesim.scale import undecodable, unknown_fault, unknown_warnings
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
-Object = dict[str, Any]
 _RETURNED_WHEN_DELETED = (PODS, RESOURCE_QUOTAS, SERVICE_ACCOUNTS)
 _MADE_BY_PUT = (
     LEASES,
@@ -50,10 +50,10 @@ _MADE_BY_PUT = (
 )
 
 
-def write_of(call: Call) -> Write:
-    """How a request wants its write done."""
+def write_of(call: ApiCall) -> WriteOptions:
+    """The options of a request's write."""
     applied = call.headers.get("Content-Type", "").startswith(patch.APPLY)
-    return Write(
+    return WriteOptions(
         dry_run="All" in call.query.get("dryRun", ""),
         manager=call.manager,
         operation="Apply" if applied else "Update",
@@ -61,20 +61,22 @@ def write_of(call: Call) -> Write:
     )
 
 
-class Writes:
+class WriteHandlers:
     """The handlers of POST, PUT, PATCH and DELETE."""
 
-    def __init__(self, registry: Registry, access: Access) -> None:
+    def __init__(self, registry: Registry, access: AccessControl) -> None:
         self._registry, self._access = registry, access
 
-    def create(self, call: Call, resource: Resource, user: User) -> Answer:
-        """POST to a collection; raises ApiError."""
+    def create(self, call: ApiCall, resource: Resource, user: User) -> HttpAnswer:
+        """POST to a collection; raises StatusError."""
         item = _body(call, resource)
         if resource is ACCESS_REVIEWS:
             return answer(201, self._access.review(user, item))
         return self._create(call, resource, item, write_of(call))
 
-    def _create(self, call: Call, resource: Resource, item: Object, write: Write) -> Answer:
+    def _create(
+        self, call: ApiCall, resource: Resource, item: Object, write: WriteOptions
+    ) -> HttpAnswer:
         checked = schema.check(resource.kind, item)
         fault = checked.wrong_type or unknown_fault(call, checked)
         if fault:
@@ -86,10 +88,10 @@ class Writes:
         if not warnings:
             return made
         warned = answer(201, made.body, warnings)
-        return Answer(201, made.body, made.content_type, warned.headers)
+        return HttpAnswer(201, made.body, made.content_type, warned.headers)
 
-    def replace(self, call: Call, resource: Resource) -> Answer:
-        """PUT of an object or its status; raises ApiError."""
+    def replace(self, call: ApiCall, resource: Resource) -> HttpAnswer:
+        """PUT of an object or its status; raises StatusError."""
         item, target = _body(call, resource), call.target
         key = (target.namespace, target.name)
         stored = self._registry.store.get(stored_as(resource), *key)
@@ -99,7 +101,9 @@ class Writes:
         stored = self._registry.read(resource, *key)
         return self._replace(call, resource, stored, item)
 
-    def _replace(self, call: Call, resource: Resource, stored: Stored, item: Object) -> Answer:
+    def _replace(
+        self, call: ApiCall, resource: Resource, stored: StoredObject, item: Object
+    ) -> HttpAnswer:
         checked = schema.check(resource.kind, item)
         fault = checked.wrong_type or unknown_fault(call, checked)
         if fault:
@@ -108,10 +112,10 @@ class Writes:
         changed = self._registry.replace(resource, stored, body, write_of(call))
         made = lists.one_object(resource, changed, call)
         warned = answer(200, b"", unknown_warnings(call, checked))
-        return Answer(200, made.body, made.content_type, warned.headers)
+        return HttpAnswer(200, made.body, made.content_type, warned.headers)
 
-    def patch(self, call: Call, resource: Resource) -> Answer:
-        """PATCH of an object or its status, applies included; raises ApiError."""
+    def patch(self, call: ApiCall, resource: Resource) -> HttpAnswer:
+        """PATCH of an object or its status, applies included; raises StatusError."""
         kind = call.headers.get("Content-Type", "")
         wanted, target = patch.parse(kind, call.body), call.target
         if kind.startswith(patch.APPLY):
@@ -121,8 +125,8 @@ class Writes:
         base = head | views.shown(resource, stored.object)
         return self._replace(call, resource, stored, patch.apply(kind, base, wanted))
 
-    def _apply(self, call: Call, resource: Resource, wanted: Any) -> Answer:
-        """Server-side apply: a merge by keys; fields are owned only as far as `spec.replicas`."""
+    def _apply(self, call: ApiCall, resource: Resource, wanted: Any) -> HttpAnswer:
+        """Server-side apply: a merge by keys. Ownership is kept only of `spec.replicas`."""
         if not isinstance(wanted, dict):
             raise bad_request("the body of an apply must be an object")
         if not call.query.get("fieldManager"):
@@ -140,8 +144,8 @@ class Writes:
         merged = patch.strategic(head | views.shown(resource, stored.object), wanted)
         return self._replace(call, resource, stored, merged)
 
-    def delete(self, call: Call, resource: Resource) -> Answer:
-        """DELETE of one object; raises ApiError."""
+    def delete(self, call: ApiCall, resource: Resource) -> HttpAnswer:
+        """DELETE of one object; raises StatusError."""
         target, deletion = call.target, _deletion(call, call.decoded())
         stored, gone = self._registry.delete(resource, target.namespace, target.name, deletion)
         if not gone or resource in _RETURNED_WHEN_DELETED:
@@ -149,9 +153,9 @@ class Writes:
         details = details_of(resource, stored.key[1])
         return answer(200, success({**details, "uid": stored.uid}))
 
-    def delete_all(self, call: Call, resource: Resource) -> Answer:
-        """DELETE of everything in a collection that the selectors choose."""
-        wanted, deletion = lists.Filter(call, resource), _deletion(call, call.decoded())
+    def delete_all(self, call: ApiCall, resource: Resource) -> HttpAnswer:
+        """DELETE of all objects of a collection that the selectors choose."""
+        wanted, deletion = lists.ObjectFilter(call, resource), _deletion(call, call.decoded())
         kept = stored_as(resource)
         found = [
             stored
@@ -170,8 +174,8 @@ class Writes:
             },
         )
 
-    def post_subresource(self, call: Call, resource: Resource) -> Answer:
-        """POST of an Eviction or a TokenRequest; raises ApiError."""
+    def post_subresource(self, call: ApiCall, resource: Resource) -> HttpAnswer:
+        """POST of an Eviction or a TokenRequest; raises StatusError."""
         target = call.target
         stored = self._registry.read(resource, target.namespace, target.name)
         body = call.decoded() or {}
@@ -183,7 +187,7 @@ class Writes:
         return answer(201, success(code=201))
 
 
-def _body(call: Call, resource: Resource) -> Object:
+def _body(call: ApiCall, resource: Resource) -> Object:
     item = call.decoded()
     if not isinstance(item, dict):
         raise bad_request(f"the body of the request was not a {resource.kind}")
@@ -196,13 +200,13 @@ def _body(call: Call, resource: Resource) -> Object:
     return item
 
 
-def _deletion(call: Call, body: Any) -> Deletion:
+def _deletion(call: ApiCall, body: Any) -> DeleteOptions:
     options = body if isinstance(body, dict) else {}
     conditions = options.get("preconditions") or {}
     grace = options.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
     orphan = options.get("orphanDependents", call.flag("orphanDependents"))
     policy = options.get("propagationPolicy") or call.query.get("propagationPolicy")
-    return Deletion(
+    return DeleteOptions(
         grace_s=None if grace is None else int(grace),
         propagation=policy or ("Orphan" if orphan else "Background"),
         uid=conditions.get("uid") or "",
@@ -212,8 +216,8 @@ def _deletion(call: Call, body: Any) -> Deletion:
 
 
 def _owned_by_another(
-    resource: Resource, stored: Stored, wanted: Object, write: Write
-) -> ApiError | None:
+    resource: Resource, stored: StoredObject, wanted: Object, write: WriteOptions
+) -> StatusError | None:
     manager = stored.manager
     replicas = (wanted.get("spec") or {}).get("replicas")
     if manager is None or replicas is None or replicas == stored.object["spec"]["replicas"]:
@@ -224,4 +228,4 @@ def _owned_by_another(
     words = f'conflict with "{manager.name}"{through} using {resource.group_version}'
     cause = Cause("FieldManagerConflict", words, ".spec.replicas")
     message = f"Apply failed with 1 conflict: {words}: .spec.replicas"
-    return ApiError(409, "Conflict", message, {"causes": [cause.as_json()]})
+    return StatusError(409, "Conflict", message, {"causes": [cause.as_json()]})

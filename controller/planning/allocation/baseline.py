@@ -100,7 +100,7 @@ def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
         account = accounts.get(refused_by[pool])
         if account is not None and have < needs[pool]:
             floor = floors[pool]
-            need, use = rows.need(pool, refused_by[pool]), rows.use(pool, refused_by[pool])
+            use, need = rows.most(pool, refused_by[pool])
             account.lack(tier_of[pool], use * (needs[pool] - max(have, floor)), need)
             account.lack(_ABOVE_ALL, use * (floor - have), need)
     pools = [pool for pool in pools if accounts[refused_by[pool]].above(tier_of[pool])]
@@ -122,7 +122,7 @@ def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
         pool
         for pool in pools
         if accounts[refused_by[pool]].leaves_nothing(
-            tier_of[pool], rows.use(pool, refused_by[pool]), rows.left[refused_by[pool]]
+            tier_of[pool], rows.most(pool, refused_by[pool])[0], rows.left[refused_by[pool]]
         )
     }
 

@@ -59,8 +59,8 @@ class Contest:
         ]
         heapify(self._heap)
 
-    def run(self, units: int | None) -> None:
-        """Hand out until nobody is left, or `units` are gone."""
+    def run(self, units: int | None) -> bool:
+        """Hand out until nobody is left, or `units` are gone. True where somebody is left."""
         filling, heap, give = self._filling, self._heap, self._giver()
         have, refused_by = filling.have, filling.refused_by
         pool_at, tenant_at = filling.field.pool_at, filling.field.tenant_at
@@ -84,13 +84,14 @@ class Contest:
             else:
                 refused_by[pool] = refused
                 if self._nobody_fits(refused):
-                    return
+                    return False
             if ahead and refused_by[pool_at[ahead[-1] % pools_in_all]] == GRANTED:
                 heapreplace(heap, self._entry(tenant, ahead[-1]))
             elif (key := order.head()) is not None:
                 heapreplace(heap, self._entry(tenant, key))
             else:
                 heappop(heap)
+        return bool(heap)
 
     def _entry(self, tenant: int, key: int) -> int:
         """A tenant is as entitled to the next replica as the pool that would be given it."""
@@ -101,7 +102,8 @@ class Contest:
 
     def _order(self, tenant: int, parts: dict[int, tuple[int, ...]]) -> Order:
         pools = self._pools_of[tenant]
-        self._drawn[tenant] = self._count(self._drawn[tenant], pools, parts)
+        self._drawn[tenant], shares = self._filling.measure(tenant, pools, self._above)
+        parts.update(shares)
         order = Order(self._filling, pools, self._goal, self._above)
         order.head()
         return order
@@ -124,29 +126,6 @@ class Contest:
             return GRANTED
 
         return give
-
-    def _count(
-        self, drawn: list[int], pools: Sequence[int], parts: dict[int, tuple[int, ...]]
-    ) -> list[int]:
-        """What a tenant has of the fair rows, and what each pool's replica adds; of the rows only
-        those that can come to be its largest part.
-        """
-        rows = self._filling.rows
-        shares = {pool: rows.share(rows.profile_of[pool]) for pool in pools}
-        if len(drawn) == 1:
-            parts.update(shares)
-            return drawn
-        kinds = {tuple(drawn), *shares.values()}
-        matter: list[int] = []
-        for row in range(len(drawn)):
-            if not any(all(each[other] >= each[row] for each in kinds) for other in matter):
-                matter = [
-                    other for other in matter if any(each[other] > each[row] for each in kinds)
-                ]
-                matter.append(row)
-        for pool, share in shares.items():
-            parts[pool] = tuple([share[row] for row in matter])
-        return [drawn[row] for row in matter]
 
     def _nobody_fits(self, row: int) -> bool:
         """Whether everybody who is left needs more of a row than there is; then all are refused."""

@@ -8,6 +8,7 @@ from controller.planning.allocation.baseline import Baseline, owed
 from controller.planning.allocation.field import Field
 from controller.planning.allocation.fill import fill
 from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.owners import Owners
 from controller.planning.allocation.rows import GRANTED, Rows
 from controller.planning.allocation.values import Asks, Division, Phases, SharingPolicy
 
@@ -15,7 +16,11 @@ DEFAULT_POLICY: Final = SharingPolicy()
 
 
 def divide(
-    field: Field, asks: Asks, rows: Rows, policy: SharingPolicy = DEFAULT_POLICY
+    field: Field,
+    asks: Asks,
+    rows: Rows,
+    owners: Owners,
+    policy: SharingPolicy = DEFAULT_POLICY,
 ) -> Division:
     """What each pool gets of these rows, which are drawn on.
 
@@ -24,7 +29,7 @@ def divide(
     pool with the least per weight; among equals the pool that runs already, then the larger weight,
     then the first by number.
     """
-    filling = Filling(field, asks.current, rows)
+    filling = Filling(field, asks.current, rows, owners)
     for pool in sorted(asks.fixed):
         # a pool that a gate holds has what it has, so that no other pool is given that
         filling.have[pool] = asks.current[pool]

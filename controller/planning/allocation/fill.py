@@ -5,12 +5,16 @@ at once where it fits, then who meets no full row, then a leap, and the rest uni
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from controller.planning.allocation.alone import fill_alone
+from controller.planning.allocation.advancing import advance
 from controller.planning.allocation.contest import Contest
 from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.leaping import leap
 from controller.planning.allocation.rows import GRANTED
+
+PATIENCE: Final = 64
+"""So many replicas are handed out one by one before it is worth looking ahead again."""
 
 
 def fill(
@@ -41,31 +45,37 @@ def fill(
             for pool in wanting:
                 have[pool] = goal[pool]
             return
-        wanting = _settle(filling, wanting, goal, full, strict=strict)
+        wanting = _settle(filling, wanting, goal, full)
         leap(filling, wanting, goal, above, strict=strict)
         wanting = [pool for pool in wanting if have[pool] < goal[pool]]
-        wanting = fill_alone(filling, wanting, goal, above, full=full, strict=strict)
+        most = PATIENCE
+        while wanting:
+            before = sum(have)
+            wanting = advance(filling, wanting, goal, above, full=full, strict=strict)
+            if sum(have) - before < most:
+                most *= 2
+            if not Contest(filling, wanting, goal, above, strict=strict).run(most):
+                return
+            wanting = [
+                pool for pool in wanting if have[pool] < goal[pool] and refused_by[pool] == GRANTED
+            ]
+        return
     Contest(filling, wanting, goal, above, strict=strict).run(units)
 
 
 def _settle(
-    filling: Filling, wanting: Sequence[int], goal: Sequence[int], full: set[int], *, strict: bool
+    filling: Filling, wanting: Sequence[int], goal: Sequence[int], full: set[int]
 ) -> list[int]:
     """Give the tenants that no full row can refuse all they want; the pools of the others are left.
 
     A tenant is settled as a whole, for what one of its pools has counts against the next.
     """
     rows, have, tenant_of = filling.rows, filling.have, filling.field.tenant_of
-    profiles, profile_of = rows.profiles, rows.profile_of
-    rivals: set[int] = set()
-    for pool in wanting:
-        tenant = tenant_of[pool]
-        if tenant not in rivals:
-            profile = profiles[profile_of[pool]]
-            for draw in (profile.everywhere, *profile.flavors):
-                for row, _ in draw.strict if strict else draw.lenient:
-                    if row in full:
-                        rivals.add(tenant)
+    rivals = {
+        tenant
+        for tenant in {tenant_of[pool] for pool in wanting}
+        if not full.isdisjoint(filling.owners.rows_of[tenant])
+    }
     left = []
     for pool in wanting:
         if tenant_of[pool] in rivals:

@@ -11,9 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 from controller.planning.allocation.field import Field
+from controller.planning.allocation.owners import Owners
 from controller.planning.allocation.rows import GRANTED, Rows
+
+Measured: TypeAlias = tuple[list[int], dict[int, tuple[int, ...]]]
+"""What a tenant has of each fair row, and what a replica of each pool adds."""
 
 
 class Filling:
@@ -21,10 +26,11 @@ class Filling:
     `current` is what each pool runs.
     """
 
-    __slots__ = ("current", "field", "have", "refused_by", "rows")
+    __slots__ = ("current", "field", "have", "owners", "refused_by", "rows")
 
-    def __init__(self, field: Field, current: Sequence[int], rows: Rows) -> None:
+    def __init__(self, field: Field, current: Sequence[int], rows: Rows, owners: Owners) -> None:
         self.field = field
+        self.owners = owners
         self.current = current
         self.rows = rows
         self.have = [0] * len(field.tenant_of)
@@ -60,6 +66,27 @@ class Filling:
                 for number, part in enumerate(rows.share(rows.profile_of[pool])):
                     total[number] += part * counted
         return total
+
+    def measure(self, tenant: int, pools: Sequence[int], above: Sequence[int] | None) -> Measured:
+        """What a tenant has of the fair rows, and what a replica of each of these pools adds; of
+        the rows only those that can come to be the tenant's largest part.
+        """
+        rows, drawn = self.rows, self.drawn(tenant, above)
+        shares = {pool: rows.share(rows.profile_of[pool]) for pool in pools}
+        if len(drawn) == 1:
+            return drawn, shares
+        kinds = {tuple(drawn), *shares.values()}
+        matter: list[int] = []
+        for row in range(len(drawn)):
+            if not any(all(each[other] >= each[row] for each in kinds) for other in matter):
+                matter = [
+                    other for other in matter if any(each[other] > each[row] for each in kinds)
+                ]
+                matter.append(row)
+        return (
+            [drawn[row] for row in matter],
+            {pool: tuple([share[row] for row in matter]) for pool, share in shares.items()},
+        )
 
     def level(self, tenant: int, drawn: Sequence[int]) -> int:
         """The largest of a tenant's parts of the fair rows, by its weight; comparable exactly."""

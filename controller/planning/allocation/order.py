@@ -33,10 +33,10 @@ def _key(filling: Filling, pool: int, have: int, offset: int) -> int:
 class Order:
     """The next replicas of some pools by key: `ahead`, sorted, the very next one last.
 
-    A pool's key modulo the number of all pools is its rank.
+    `goes_on` where more come after these. A pool's key modulo the number of all pools is its rank.
     """
 
-    __slots__ = ("_above", "_filling", "_goal", "_more", "_pools", "ahead")
+    __slots__ = ("_above", "_filling", "_goal", "_pools", "ahead", "goes_on")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Order:
     ) -> None:
         self._filling, self._pools, self._goal, self._above = filling, pools, goal, above
         self.ahead: list[int] = []
-        self._more = True
+        self.goes_on = True
 
     def head(self) -> int | None:
         """The key of the next replica of a pool that no row has refused; None if there is none."""
@@ -61,7 +61,7 @@ class Order:
                 if refused_by[pool_at[ahead[-1] % len(pool_at)]] == GRANTED:
                     return ahead[-1]
                 ahead.pop()
-            if not self._more:
+            if not self.goes_on:
                 return None
             self._look_ahead()
 
@@ -82,7 +82,7 @@ class Order:
             keys.append(self._keys(pool, high, offset))
         self.ahead.extend(chain.from_iterable(keys))
         self.ahead.sort(reverse=True)
-        self._more = horizon is not None
+        self.goes_on = horizon is not None
 
     def _horizon(self, pools: Sequence[int]) -> int | None:
         """The level up to which it is worth looking; None if that is everything."""

@@ -5,7 +5,7 @@ Only the rows that cannot give every pool all it wants are kept: the others neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 from operator import le
@@ -19,7 +19,7 @@ GRANTED: Final = -1
 """What `Rows.give` answers when no row refused."""
 
 
-class Supply(NamedTuple):
+class RowSupply(NamedTuple):
     """What rows have in all, in the units of a tariff: it stays the same as long as both do.
 
     - `left`: units of each row. `soft`: rows that may give their last replica too little.
@@ -36,13 +36,13 @@ class Supply(NamedTuple):
     shares: dict[int, tuple[int, ...]]
 
 
-def supply_of(tariff: Tariff, rows: Sequence[Row]) -> Supply:
+def supply_of(tariff: Tariff, rows: Sequence[Row]) -> RowSupply:
     """The supply of these rows. Raises SharingError for a capacity that cannot be one."""
     capacities = [
         exact(row.capacity, row.name) * scale
         for row, scale in zip(rows, tariff.scales, strict=True)
     ]
-    return Supply(
+    return RowSupply(
         # what is too small for any use is like nothing, but a soft row of part 0 takes any rest
         left=[
             -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
@@ -112,24 +112,24 @@ class Rows:
     __slots__ = (
         "_shares",
         "_soft",
-        "_tariff",
         "_units",
         "fair",
         "left",
         "passes",
         "profile_of",
         "profiles",
+        "tariff",
     )
 
     def __init__(
         self,
-        supply: Supply,
+        supply: RowSupply,
         tariff: Tariff,
         profile_of: Sequence[int],
         short: frozenset[int],
     ) -> None:
         """The rows with all they have; `short` are those that may refuse."""
-        self._tariff, self.profile_of = tariff, profile_of
+        self.tariff, self.profile_of = tariff, profile_of
         self.left = list(supply.left)
         self._soft = supply.soft
         self.passes = set(short & supply.first_passes)
@@ -140,7 +140,7 @@ class Rows:
 
     @classmethod
     def of_room(
-        cls, supply: Supply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
+        cls, supply: RowSupply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
     ) -> Rows:
         """These rows alone, on any class of nodes."""
         made = cls(supply, tariff, profile_of, frozenset())
@@ -153,7 +153,7 @@ class Rows:
         """
         found = self._shares.get(number)
         if found is None:
-            uses = dict(self._tariff.profiles[number].everywhere.takes)
+            uses = dict(self.tariff.profiles[number].everywhere.takes)
             parts = [uses.get(row, 0) // divide * by for row, divide, by in self._units]
             found = self._shares[number] = tuple(parts) or (1,)
         return found
@@ -163,15 +163,9 @@ class Rows:
         found = self._shares.get(number)
         return max(self.share(number) if found is None else found)
 
-    def use(self, pool: int, row: int) -> int:
-        """What one replica of a pool takes of a row at the most."""
-        everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([_of(draw.takes, row) for draw in (everywhere, *flavors)])
-
-    def need(self, pool: int, row: int) -> int:
-        """What must be left of a row for one replica more of a pool."""
-        everywhere, flavors = self.profiles[self.profile_of[pool]]
-        return max([_of(draw.strict, row) for draw in (everywhere, *flavors)])
+    def most(self, pool: int, row: int) -> tuple[int, int]:
+        """What one replica of a pool takes of a row at the most, and what must be left for it."""
+        return self.tariff.most(self.profile_of[pool], row)
 
     def give(self, pool: int, *, strict: bool) -> int:
         """Take one replica's use from every row, or name the row that refuses: its index."""
@@ -222,17 +216,6 @@ class Rows:
             self.take(flavor.takes, fitting)
             replicas -= fitting
 
-    def seat_all(self, replicas: Iterable[int]) -> None:
-        """Seat so many replicas of each pool; those with classes of nodes in the pools' order."""
-        together: dict[int, int] = {}
-        for pool, (number, count) in enumerate(zip(self.profile_of, replicas, strict=True)):
-            if self.profiles[number].flavors:
-                self.seat(pool, count)
-            else:
-                together[number] = together.get(number, 0) + count
-        for number, count in together.items():
-            self.take(self.profiles[number].everywhere.takes, count)
-
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
         """Take so many replicas of each profile (by index) if no row would refuse any of them; else
         take nothing, and answer the rows that could not give so many on any class of nodes.
@@ -262,7 +245,7 @@ class Rows:
         return set()
 
 
-def _of(uses: Uses, row: int) -> int:
+def use_of(uses: Uses, row: int) -> int:
     """What is used of a row."""
     for number, use in uses:
         if number == row:

@@ -41,7 +41,7 @@ class Profile(NamedTuple):
     flavors: tuple[Draw, ...] = ()
 
 
-NOTHING: Final = Draw((), (), ())
+NO_DRAW: Final = Draw((), (), ())
 
 
 class Tariff:
@@ -60,6 +60,7 @@ class Tariff:
         "_idle",
         "_index",
         "_known",
+        "_most",
         "_on_asked",
         "_times_asked",
         "kinds",
@@ -84,6 +85,7 @@ class Tariff:
         self._found: dict[tuple[Uses, ...], int] = {}
         self._common_uses: dict[int, int] = {}
         self._idle: list[Profile] = []
+        self._most: dict[int, dict[int, tuple[int, int]]] = {}
         self._everywhere: tuple[frozenset[int], list[Profile]] = frozenset(), []
         self._all = frozenset(self._index.values())
         self._asked: frozenset[int] = frozenset()
@@ -113,7 +115,7 @@ class Tariff:
             everywhere, *flavors = [_draw(each, self.softs) for each in whole]
             profile = Profile(everywhere, tuple(flavors))
             self.profiles.append(profile)
-            self._idle.append(Profile(NOTHING))
+            self._idle.append(Profile(NO_DRAW))
             if self._on_asked is not self._idle and self._on_asked is not self.profiles:
                 self._on_asked.append(_part(profile, self._asked))
             common = self._common_uses
@@ -145,6 +147,18 @@ class Tariff:
         for profile in self.profiles[len(profiles) :]:
             profiles.append(Profile(_only(profile.everywhere, rows)))
         return profiles
+
+    def most(self, profile: int, row: int) -> tuple[int, int]:
+        """What a replica of a profile takes of a row at the most, and what must be left for it."""
+        found = self._most.get(profile)
+        if found is None:
+            everywhere, flavors = self.profiles[profile]
+            found = self._most[profile] = {}
+            for draw in (everywhere, *flavors):
+                for (number, use), (_, need) in zip(draw.takes, draw.strict, strict=True):
+                    most_use, most_need = found.get(number, (0, 0))
+                    found[number] = max(use, most_use), max(need, most_need)
+        return found.get(row, (0, 0))
 
     def common_use(self, row: int) -> int:
         """The greatest part in which all uses of a row are whole, those by class of nodes aside."""
@@ -223,7 +237,7 @@ def _part(profile: Profile, rows: frozenset[int]) -> Profile:
 def _only(draw: Draw, rows: frozenset[int]) -> Draw:
     takes = tuple([use for use in draw.takes if use[0] in rows])
     if not takes:
-        return NOTHING
+        return NO_DRAW
     if draw.strict is draw.takes:
         return Draw(takes, takes, takes)
     return Draw(

@@ -13,21 +13,18 @@ from controller.planning.given.terms import PoolTerms
 class PoolInput(msgspec.Struct, frozen=True, gc=False):
     """A pool whose Deployment is known: what was seen of it and what holds for it now.
 
-    `memory` takes account of what became of the last write. `planned_at` is the time of the plan
-    before this one: what has ended since counts until then.
+    `current` are the replicas that its spec asks for now. `memory` takes account of what became of
+    the last write. `planned_at` is the time of the plan before this one: what has ended since
+    counts until then.
     """
 
     terms: PoolTerms
     seen: PoolObservation
     workload: Workload
+    current: int
     memory: PoolMemory
     override: Override
     planned_at: float
-
-    @property
-    def current(self) -> int:
-        """The replicas that its spec asks for now."""
-        return self.workload.replicas
 
     @property
     def status_replicas(self) -> int:

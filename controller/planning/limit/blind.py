@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import NamedTuple
+
+import msgspec
 
 from controller.model.decision import Code, Reason
 from controller.model.readings import Fresh, Stale
@@ -13,7 +14,7 @@ from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.recommendation import Recommendation, because
 
 
-class Lifted(NamedTuple):
+class Lifted(msgspec.Struct, frozen=True, gc=False):
     """The size after long blindness, and since when the pool's work has not been known.
 
     `is_raised`: the policy for blindness decided the size.

@@ -26,7 +26,7 @@ def is_held(
     override, current = given.override, given.current
     if (
         override.freeze is not None
-        or any(halt.holds for halt in override.halts)
+        or (override.halts and any(halt.holds for halt in override.halts))
         or not isinstance(given.seen.pods, Fresh)
     ):
         return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Number, Reason
@@ -17,14 +18,14 @@ from controller.planning.given.pool_input import PoolInput
 from controller.planning.limit.blind import lift_blind
 from controller.planning.limit.held import is_held
 from controller.planning.limit.limits import Limits
-from controller.planning.limit.spares import spare_base, spares_of
+from controller.planning.limit.spares import NO_SPARES, spare_base, spares_of
 from controller.planning.recommend.recommendation import Recommendation, because
 from controller.planning.remember.contest import confirm_override, stands_down
 
 _PAUSE: Final = "pause"
 
 
-class _Size(NamedTuple):
+class _Size(msgspec.Struct, frozen=True, gc=False):
     """A size on its way through the limits; the fields are those of `Limits`."""
 
     replicas: int
@@ -125,7 +126,7 @@ def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Re
     recommended, least, most = size.replicas, size.min, given.override.bounds.max
     base = spare_base(demand, recommended, least)
     spares = spares_of(given, demand, base)
-    if not any(spares):
+    if spares is NO_SPARES:
         return size
     replicas, bound, wanted = recommended, size.bound, base
     for count, kind in ((spares.configured, Bound.WARM), (spares.pinned, Bound.PIN)):
@@ -214,19 +215,19 @@ def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reas
     least = max(size.min, floor)
     # pinned replicas are a floor above the pool's own min, not above the present size
     pinned = max(size.min + size.pinned - least, 0)
-    size = size._replace(min=least, pinned=pinned)
+    size = replace(size, min=least, pinned=pinned)
     # what a window holds for now would go later
     if size.replicas > floor or min(size.replicas, size.unheld) >= floor:
         return size
     because(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
     unheld = max(size.unheld, floor)
-    return size._replace(replicas=floor, bound=Bound.PAUSE, unheld=unheld)
+    return replace(size, replicas=floor, bound=Bound.PAUSE, unheld=unheld)
 
 
 def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reason]) -> _Size:
     ceiling = Ceiling(limit=current, bound=Bound.PAUSE, name=_PAUSE)
-    size = size._replace(ceilings=(*size.ceilings, ceiling))
+    size = replace(size, ceilings=(*size.ceilings, ceiling))
     if size.replicas <= current:
         return size
     because(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
-    return size._replace(replicas=current, bound=Bound.PAUSE)
+    return replace(size, replicas=current, bound=Bound.PAUSE)

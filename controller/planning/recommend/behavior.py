@@ -55,14 +55,18 @@ def stabilize(
     up = down = desired
     up_window_s = behavior.scale_up.stabilization_window_s
     down_window_s = behavior.scale_down.stabilization_window_s
+    now, until = moment.now, math.inf
     for run in history:
         replicas = run.replicas
-        last_at = planned_at if run.last_at is None else run.last_at
         if replicas < up:
-            if not moment.reached(last_at + up_window_s):
-                up = replicas
-        elif replicas > down and not moment.reached(last_at + down_window_s):
-            down = replicas
+            end = (planned_at if run.last_at is None else run.last_at) + up_window_s
+            if end > now:
+                up, until = replicas, min(until, end)
+        elif replicas > down:
+            end = (planned_at if run.last_at is None else run.last_at) + down_window_s
+            if end > now:
+                down, until = replicas, min(until, end)
+    moment.note(until)
     return min(max(current, up), down)
 
 

@@ -71,9 +71,7 @@ def _last_given(
     history: History, planned_at: float, *, at_most: int | None = None, at_least: int = 0
 ) -> float | None:
     """When a recommendation in this range was given last."""
-    times = [
-        planned_at if run.last_at is None else run.last_at
-        for run in history
-        if run.replicas >= at_least and (at_most is None or run.replicas <= at_most)
-    ]
-    return max(times, default=None)
+    for run in reversed(history):
+        if run.replicas >= at_least and (at_most is None or run.replicas <= at_most):
+            return planned_at if run.last_at is None else run.last_at
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec.structs import replace
 
 from controller.model.memory import PoolMemory, RecommendationRun
@@ -47,20 +49,29 @@ def remember(
         last = history[-1]
         if last.last_at is not None:
             last = RecommendationRun(replicas=replicas, first_at=last.first_at)
-        earlier = history[:-1]
-        kept = [run for run in earlier if not _is_over(run, window_s, moment)]
-        if len(kept) == len(earlier):
-            return history if last is history[-1] else (*earlier, last)
+        if len(history) == 1 or not _is_over(history[0], window_s, moment):
+            # each run ended before the next, so the others are not over either
+            return history if last is history[-1] else (*history[:-1], last)
+        kept = [run for run in history[:-1] if not _is_over(run, window_s, moment)]
         return (*kept, last)
     kept = [RecommendationRun(replicas=replicas, first_at=now)]
     lowest = highest = replicas
+    oldest_end = inf
     for run in reversed(ended(history, planned_at)):
-        if _is_over(run, window_s, moment):
+        end = inf if run.last_at is None else run.last_at + window_s
+        if end <= now:
             break
-        if run.replicas < lowest or run.replicas > highest:
-            kept.append(run)
-            lowest, highest = min(lowest, run.replicas), max(highest, run.replicas)
-    return tuple(reversed(kept))
+        if run.replicas < lowest:
+            lowest = run.replicas
+        elif run.replicas > highest:
+            highest = run.replicas
+        else:
+            continue
+        kept.append(run)
+        oldest_end = min(oldest_end, end)
+    moment.note(oldest_end)
+    kept.reverse()
+    return tuple(kept)
 
 
 def ended(history: History, planned_at: float) -> History:

@@ -56,18 +56,6 @@ class BudgetStatus(Value):
     early: Fraction | None
     burn_ratio: Fraction | None
 
-    @property
-    def before_reset(self) -> bool:
-        """Whether it will be empty before its reset."""
-        return self.early is not None
-
-    @property
-    def alarming(self) -> bool:
-        """Used faster than the time passes, and empty before the reset: a percentage alone is no
-        reason for an alarm.
-        """
-        return self.before_reset and self.burn_ratio is not None and self.burn_ratio > 1
-
 
 def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
     """State, pace and outlook. Raises AmountError for what is negative or not exact, and for a

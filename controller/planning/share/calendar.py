@@ -18,10 +18,6 @@ class Day(NamedTuple):
         """How long it is."""
         return (self.end - self.start) / 60
 
-    def minutes_left(self, now: float) -> float:
-        """Until the next one begins."""
-        return (self.end - now) / 60
-
 
 def local_day(now: float, zone: ZoneInfo) -> Day:
     """The day that `now` belongs to: days follow each other without gap or overlap.

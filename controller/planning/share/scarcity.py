@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from controller.model.decision import Bound
-from controller.model.fleet import Fleet, Tenant
+from controller.model.fleet import Tenant
 from controller.model.limits import CPU, INT64_MAX, MEMORY
 from controller.model.observation import (
     ClusterRoom,
@@ -36,7 +36,7 @@ from controller.planning.share.uses import REPLICAS
 
 LEDGER_LIMIT_S: Final = 600.0
 """A tenant with a hard budget grows no further once its ledger is older than this."""
-MOST_TOKENS: Final = 10**15
+IMPLAUSIBLE_TOKENS: Final = 10**15
 """No tenant uses so many tokens in a day: such a number is an error of the source."""
 _MINUTE_S: Final = 60
 _UNSEEN: Final = TenantObservation()
@@ -119,24 +119,6 @@ def scarcity_of(
     if same and kept is not None and len(tenants) == len(kept.tenants):
         return kept._replace(capacity=observation.capacity, tenants=tenants)
     return _assembled(terms, observation.capacity, tenants)
-
-
-def is_shared(fleet: Fleet, observation: Observation) -> bool:
-    """Whether pools draw on anything together: then one pool's number matters to the others."""
-    tenants = observation.tenants.values()
-    return (
-        fleet.capacity != Capacity()
-        or last_known(observation.capacity) not in (None, _NO_ROOM)
-        or any(last_known(tenant.quota) not in (None, _NO_LIMIT) for tenant in tenants)
-        or any(model.limits is not None for model in fleet.models)
-        or any(
-            tenant.quota != _NO_LIMIT
-            or tenant.budget.tokens_per_day is not None
-            or tenant.budget.usd_per_hour is not None
-            or tenant.budget.usd_alert is not None
-            for tenant in fleet.tenants
-        )
-    )
 
 
 def _alike(found: TenantScarcity, before: TenantScarcity) -> bool:
@@ -269,7 +251,7 @@ def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | N
     if moment.passed(reading.at + LEDGER_LIMIT_S):
         return None
     usage = reading.value
-    plausible = all(each.is_finite() and 0 <= each < MOST_TOKENS for each in _numbers(usage))
+    plausible = all(each.is_finite() and 0 <= each < IMPLAUSIBLE_TOKENS for each in _numbers(usage))
     return usage if plausible else None
 
 

@@ -9,7 +9,8 @@ from controller.model.decision import Bound, Code, Number, Reason
 from controller.model.fleet import Pool
 from controller.planning.allocation.divide import divide, without_refusals
 from controller.planning.allocation.field import Field
-from controller.planning.allocation.rows import GRANTED, Rows, Supply, Wanted, supply_of
+from controller.planning.allocation.owners import Owners, owners_of, same_rows
+from controller.planning.allocation.rows import GRANTED, Rows, RowSupply, Wanted, supply_of
 from controller.planning.allocation.tariff import Tariff, kinds_of
 from controller.planning.allocation.values import Asks, Division, ReplicaUses, Row, SharingError
 from controller.planning.share.budget import BudgetState
@@ -39,7 +40,8 @@ class _Parts(NamedTuple):
     uses: list[ReplicaUses]
     tariff: Tariff
     profile_of: list[int]
-    supply: Supply
+    supply: RowSupply
+    owners: Owners
     wanted: Wanted
     asks: Asks
 
@@ -56,7 +58,8 @@ class Shared(NamedTuple):
     uses: list[ReplicaUses]
     tariff: Tariff
     profile_of: list[int]
-    supply: Supply
+    supply: RowSupply
+    owners: Owners
     wanted: Wanted
     asks: Asks
     division: Division
@@ -138,17 +141,18 @@ def _anew(
         for pool, sharer in zip(terms.pools, sharers, strict=True)
     ]
     tariff = Tariff(zip((pool.key for pool in terms.pools), uses, strict=True), rows)
+    profile_of = [
+        tariff.profile_of(pool.key, each) or 0 for pool, each in zip(terms.pools, uses, strict=True)
+    ]
     parts = _Parts(
         rows=rows,
         sharers=sharers,
         known=known,
         uses=uses,
         tariff=tariff,
-        profile_of=[
-            tariff.profile_of(pool.key, each) or 0
-            for pool, each in zip(terms.pools, uses, strict=True)
-        ],
+        profile_of=profile_of,
         supply=supply_of(tariff, rows),
+        owners=owners_of(field, tariff, profile_of),
         wanted=Wanted(len(rows)),
         asks=_asks(sharers),
     )
@@ -172,6 +176,7 @@ def _again(
     sharers, uses, profile_of = list(kept.sharers), list(kept.uses), list(kept.profile_of)
     wanted, profiles = kept.wanted.copy(), len(tariff.profiles)
     asks, fixed = _copied(kept.asks), set(kept.asks.fixed)
+    owners: Owners | None = kept.owners
     for number, sharer in changed.items():
         pool, before = terms.pools[number], sharers[number]
         if before is not None:
@@ -181,6 +186,8 @@ def _again(
         profile = tariff.profile_of(pool.key, uses[number])
         if profile is None:
             return None
+        if not same_rows(tariff, profile_of[number], profile):
+            owners = None
         profile_of[number] = profile
         if sharer is not None:
             wanted.add(tariff, profile, sharer.claim.want)
@@ -196,6 +203,7 @@ def _again(
         tariff=tariff,
         profile_of=profile_of,
         supply=supply,
+        owners=owners or owners_of(field, tariff, profile_of),
         wanted=wanted,
         asks=asks._replace(fixed=frozenset(fixed)),
     )
@@ -207,7 +215,7 @@ def _divided(field: Field, parts: _Parts) -> Shared:
     if not short:
         return Shared(*parts, division=without_refusals(parts.asks))
     accounts = Rows(parts.supply, parts.tariff, parts.profile_of, short)
-    return Shared(*parts, division=divide(field, parts.asks, accounts))
+    return Shared(*parts, division=divide(field, parts.asks, accounts, parts.owners))
 
 
 def _uses(terms: SharingTerms, known: KnownUses, pool: Pool, sharer: Sharer) -> ReplicaUses:

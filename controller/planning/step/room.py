@@ -110,7 +110,7 @@ def _grow(field: Field, room: Room) -> dict[int, Grown]:
     accounts = Rows.of_room(shared.supply, shared.tariff, shared.profile_of, room.rows)
     for row, drawn in room.now.items():
         accounts.left[row] -= drawn
-    filling = Filling(field, current, accounts)
+    filling = Filling(field, current, accounts, shared.owners._replace(known={}))
     filling.have = list(current)
     found: dict[int, Grown] = {}
     for _, numbers in sorted(growing.items(), reverse=True):

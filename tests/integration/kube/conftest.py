@@ -1,4 +1,4 @@
-"""A very small API server to break on purpose: each of its answers can be replaced."""
+"""A very small API server for faults: each of its answers can be replaced."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StubApi:
     subresource.
 
     `once[kind]` and `always[kind]` replace answers; kinds are `list deployments`, `watch pods`,
-    `scale`, `version` and so on, also with ` in <namespace>` behind.
+    `scale`, `version` and so on, also followed by ` in <namespace>`.
     """
 
     def __init__(self) -> None:
@@ -247,7 +247,7 @@ class StubApi:
 
 
 class QuickClock:
-    """Real time for `now`; a sleep only lets others run and is written down."""
+    """Real time for `now`; a sleep only lets other tasks run, and is noted."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -301,7 +301,7 @@ class Kit:
         )
 
     async def until(self, holds: Callable[[], object], seconds: float = 5.0) -> None:
-        """Return as soon as it holds; fail if it does not in time."""
+        """Return as soon as the condition holds; fail if it does not in time."""
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Who we are and where we go: tokens that turn over, kubeconfigs that are wrong, redirects."""
+"""Credentials and addresses: renewed tokens, wrong kubeconfigs, redirects, proxies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ current-context: a
 
 
 def only(token: str, api: Any, kit: Any) -> None:
-    """From now on the server knows this token alone."""
+    """From now on the server accepts only this token."""
 
     async def check(request: web.Request) -> Any:
         if request.headers.get("Authorization") != f"Bearer {token}":
@@ -48,7 +48,7 @@ def only(token: str, api: Any, kit: Any) -> None:
     api.always["version"] = check
 
 
-async def test_a_token_file_that_turns_over_needs_no_restart(
+async def test_a_renewed_token_file_needs_no_restart(
     api: Any, kit: Any, quick: Any, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -71,7 +71,7 @@ async def test_a_token_file_that_turns_over_needs_no_restart(
         assert api.count("list deployments") == 1, "the watch resumed with the new token"
 
 
-async def test_one_401_is_answered_by_one_second_try(api: Any, kit: Any, quick: Any) -> None:
+async def test_after_a_401_the_request_is_sent_once_more(api: Any, kit: Any, quick: Any) -> None:
     api.once["version"].append(kit.status(401, "Unauthorized", "Unauthorized"))
     access = await Access.load(kit.settings(api.url))
     client = Client(access, Pauses(), LinkTracker(quick))
@@ -95,7 +95,7 @@ async def test_many_401_at_once_read_the_credentials_once(api: Any, kit: Any, qu
 
 
 class Login:
-    """A login by hand that counts how it was asked."""
+    """A login by hand that counts its calls."""
 
     def __init__(self) -> None:
         self.asked: list[bool] = []
@@ -119,13 +119,13 @@ async def test_credentials_are_read_again_each_minute_and_kept_if_that_fails() -
     login.error = ConfigError("token file is gone")
     await access.keep_current()
     assert access.configuration.api_key["BearerToken"] == "Bearer 1"
-    assert access.trouble == "token file is gone"
+    assert access.reread_failure == "token file is gone"
     await access.keep_current()
     assert len(login.asked) == 2, "not again with every request"
     now += REREAD_S
     login.error = None
     await access.keep_current()
-    assert (access.trouble, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
+    assert (access.reread_failure, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
 
 
 async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: Any) -> None:
@@ -147,7 +147,7 @@ async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: 
     await client.close()
 
 
-async def test_inside_a_cluster_the_service_account_speaks(
+async def test_in_a_pod_the_service_account_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
@@ -203,7 +203,7 @@ async def test_no_kubeconfig_and_no_cluster_says_what_to_do(
         await Access.load(KubernetesSettings())
 
 
-async def test_broken_certificates_are_a_matter_of_configuration(
+async def test_broken_certificates_are_an_error_of_configuration(
     tmp_path: Path, quick: Any
 ) -> None:
     authority = tmp_path / "ca.crt"
@@ -259,7 +259,7 @@ async def test_a_redirect_to_another_host_does_not_carry_our_token(
     await runner.cleanup()
 
 
-async def test_a_cut_answer_is_lost_and_not_half_an_answer(api: Any, kit: Any, quick: Any) -> None:
+async def test_an_answer_that_breaks_off_is_lost(api: Any, kit: Any, quick: Any) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -275,7 +275,7 @@ async def test_a_cut_answer_is_lost_and_not_half_an_answer(api: Any, kit: Any, q
     await client.close()
 
 
-def test_proxies_are_those_of_the_environment_and_never_for_this_machine(
+def test_the_environments_proxies_are_used_but_not_for_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
@@ -292,7 +292,7 @@ def test_importing_the_package_does_not_load_the_official_client() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_a_second_try_does_not_get_a_second_deadline(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any) -> None:
     class Slow(Login):
         async def __call__(self, configuration: Any, anew: bool) -> str:
             if self.asked:
@@ -310,7 +310,7 @@ async def test_a_second_try_does_not_get_a_second_deadline(api: Any, kit: Any, q
     await client.close()
 
 
-async def test_a_netrc_entry_for_the_server_does_not_get_in_the_way(
+async def test_a_netrc_entry_for_the_server_is_ignored(
     api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"

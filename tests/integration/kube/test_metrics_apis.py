@@ -1,4 +1,4 @@
-"""The metrics APIs, asked through the client: who is asked for what, and whose figure is whose."""
+"""The metrics APIs through the client: what is asked for, and which pool gets which figure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from agentdash.demo.kubesim import Fault, KubeSim
-from agentdash.demo.kubesim.metrics import Given, ObjectValue, PodValue, Series, Usage
+from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.kubesim.metrics import (
+    Given,
+    GivenObjectValue,
+    GivenPodValue,
+    GivenSeries,
+    GivenUsage,
+)
 from agentdash.demo.kubesim.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, SERVICE_ACCOUNTS
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
@@ -26,7 +32,7 @@ from controller.model.metrics import (
     ConditionStatus,
     MeasuredPod,
     MetricSpec,
-    PodPhase,
+    StatusPhase,
     UtilizationTarget,
     ValueTarget,
 )
@@ -113,13 +119,13 @@ async def test_one_request_measures_all_pools_of_a_namespace(tmp_path: Path) -> 
     async with world(tmp_path, research, etl) as here:
         used = {"agent": {"cpu": "100500u", "memory": "100Mi"}, "proxy": {"cpu": "11350n"}}
         here.given(
-            Usage(namespace=NAMESPACE, selector="app=research", usage=used),
-            Usage(namespace=NAMESPACE, selector="app=etl", usage={"agent": {"cpu": "1"}}),
+            GivenUsage(namespace=NAMESPACE, selector="app=research", usage=used),
+            GivenUsage(namespace=NAMESPACE, selector="app=etl", usage={"agent": {"cpu": "1"}}),
         )
         found = await here.read()
         assert here.asked("metrics.k8s.io") == 1
         cpu = value(found["acme/research cpu"])
-        # Quantity.MilliValue rounds up, and so does the HPA
+        # Quantity.MilliValue rounds up, as the HPA does
         assert [each.containers for each in cpu.items] == [{"agent": 101, "proxy": 1}] * 2
         assert all(each.pod.startswith("research-") for each in cpu.items)
         assert {each.window_s for each in cpu.items} == {15.0}
@@ -139,7 +145,7 @@ async def test_metrics_server_is_not_asked_more_often_than_it_measures(tmp_path:
 
 async def test_the_watched_labels_choose_the_pods_that_are_measured(tmp_path: Path) -> None:
     async with world(tmp_path, pool("research", CPU), selector="agentdash=yes") as here:
-        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
         await here.sim.create_deployment("stranger", NAMESPACE, replicas=1)
         assert len(value((await here.read())["acme/research cpu"]).items) == 2
 
@@ -150,7 +156,7 @@ async def test_pods_are_kept_as_the_hpa_sees_them_where_metrics_ask_about_them(
     measured, plain = pool("research", CPU), pool("plain")
     async with world(tmp_path, measured, plain) as here:
         pods = here.cluster.workloads.measured_pods(measured)
-        assert [pod.phase for pod in pods] == [PodPhase.RUNNING] * 2
+        assert [pod.phase for pod in pods] == [StatusPhase.RUNNING] * 2
         first = pods[0]
         assert isinstance(first, MeasuredPod)
         assert first.readiness is not None
@@ -173,7 +179,9 @@ async def test_the_series_of_an_external_metric_are_those_that_the_selector_choo
     async with world(tmp_path, fed) as here:
         for team, amount in (("a", "3"), ("b", "1500m"), ("c", "1k")):
             here.given(
-                Series(namespace=NAMESPACE, metric="active", value=amount, labels={"team": team})
+                GivenSeries(
+                    namespace=NAMESPACE, metric="active", value=amount, labels={"team": team}
+                )
             )
         found = await here.read()
         assert set(found) == {"acme/research active{team in (a,b)}", "acme/research cases"}
@@ -181,12 +189,14 @@ async def test_the_series_of_an_external_metric_are_those_that_the_selector_choo
         assert value(found["acme/research cases"]).values_milli == (1_000_000,)
 
 
-async def test_one_odd_series_leaves_no_sum(tmp_path: Path) -> None:
+async def test_one_series_that_cannot_be_read_leaves_no_sum(tmp_path: Path) -> None:
     fed = pool("research", metrics.ExternalMetric(name="active", target=ONE))
     async with world(tmp_path, fed) as here:
         for team, amount in (("a", "3"), ("b", "many")):
             here.given(
-                Series(namespace=NAMESPACE, metric="active", value=amount, labels={"team": team})
+                GivenSeries(
+                    namespace=NAMESPACE, metric="active", value=amount, labels={"team": team}
+                )
             )
         assert trouble((await here.read())["acme/research active"]) == (
             Why.IMPLAUSIBLE,
@@ -197,23 +207,23 @@ async def test_one_odd_series_leaves_no_sum(tmp_path: Path) -> None:
 async def test_without_a_series_there_is_no_sum(tmp_path: Path) -> None:
     fed = pool("research", metrics.ExternalMetric(name="active", target=ONE))
     async with world(tmp_path, fed) as here:
-        here.given(Series(namespace=NAMESPACE, metric="other", value="3"))
+        here.given(GivenSeries(namespace=NAMESPACE, metric="other", value="3"))
         assert trouble((await here.read())["acme/research active"]) == (
             Why.INCOMPLETE,
             "there is no series of active",
         )
 
 
-async def test_figures_of_pods_that_are_not_known_are_nobodys(tmp_path: Path) -> None:
+async def test_figures_of_unknown_pods_belong_to_no_pool(tmp_path: Path) -> None:
     fed = pool("research", CPU)
     async with world(tmp_path, fed) as here:
-        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
         assert here.cluster.workloads.measured_pods(fed)
         here.cluster.set_namespaces(frozenset())
         assert trouble((await here.read())["acme/research cpu"])[0] is Why.VIEW_INCOMPLETE
 
 
-async def test_pods_seen_in_part_are_not_counted(api: Any, kit: Any) -> None:
+async def test_pods_that_are_known_in_part_are_not_counted(api: Any, kit: Any) -> None:
     fed, clock = pool("research", CPU), SystemClock()
     api.pod(NAMESPACE, "a", "research")
     async with Cluster.connect(kit.settings(api.url), clock) as cluster:
@@ -226,11 +236,13 @@ async def test_pods_seen_in_part_are_not_counted(api: Any, kit: Any) -> None:
         await kit.until(lambda: not cluster.workloads.measured_pods(fed))
 
 
-async def test_pods_share_a_custom_metric_out_to_their_pools(tmp_path: Path) -> None:
+async def test_each_pool_gets_the_figures_of_its_own_pods(tmp_path: Path) -> None:
     spec = metrics.PodsMetric(name="sessions", target=ONE)
     async with world(tmp_path, pool("research", spec), pool("etl", spec)) as here:
         here.given(
-            PodValue(namespace=NAMESPACE, metric="sessions", value="7", selector="app=research")
+            GivenPodValue(
+                namespace=NAMESPACE, metric="sessions", value="7", selector="app=research"
+            )
         )
         found = await here.read()
         mine = value(found["acme/research sessions"]).items
@@ -250,14 +262,14 @@ async def test_an_object_is_found_by_its_kind_and_a_namespace_by_its_name(tmp_pa
     odd = metrics.ObjectMetric(name="hits", target=ONE, kind="Gadget", object_name="gate")
     async with world(tmp_path, pool("research", gate, space, odd)) as here:
         here.given(
-            ObjectValue(
+            GivenObjectValue(
                 namespace=NAMESPACE,
                 resource="deployments.apps",
                 name="gate",
                 metric="hits",
                 value="2500m",
             ),
-            ObjectValue(
+            GivenObjectValue(
                 namespace="shared", resource="namespaces", name="shared", metric="load", value="4"
             ),
         )
@@ -270,7 +282,7 @@ async def test_an_object_is_found_by_its_kind_and_a_namespace_by_its_name(tmp_pa
         )
 
 
-async def test_an_api_that_nobody_installed_is_named(tmp_path: Path) -> None:
+async def test_an_api_that_is_not_installed_is_named(tmp_path: Path) -> None:
     fed = pool(
         "research",
         CPU,
@@ -284,19 +296,19 @@ async def test_an_api_that_nobody_installed_is_named(tmp_path: Path) -> None:
             "active": (Why.OBJECT_MISSING, "the API external.metrics.k8s.io is not installed"),
             "sessions": (Why.OBJECT_MISSING, "the API custom.metrics.k8s.io is not installed"),
         }
-        here.given(PodValue(namespace=NAMESPACE, metric="sessions", value="1"))
+        here.given(GivenPodValue(namespace=NAMESPACE, metric="sessions", value="1"))
         assert value((await here.read())["acme/research sessions"]).items
 
 
-async def test_a_slow_metrics_api_says_nothing_of_the_cluster(tmp_path: Path) -> None:
+async def test_a_slow_metrics_api_leaves_the_clusters_link_up(tmp_path: Path) -> None:
     async with world(tmp_path, pool("research", CPU)) as here:
-        here.sim.faults.add(Fault(path="/metrics.k8s.io/", hang=True))
+        here.sim.faults.add(ApiFault(path="/metrics.k8s.io/", hang=True))
         [source] = [source for source in here.sources if source.reads]
         [answer] = (await source.read(0.2)).values()
         assert trouble(answer)[0] is Why.TIMED_OUT
         assert here.cluster.link().state is LinkState.CONNECTED
         here.sim.faults.clear()
-        here.sim.faults.add(Fault(path="/metrics.k8s.io/", status=503, retry_after=60))
+        here.sim.faults.add(ApiFault(path="/metrics.k8s.io/", status=503, retry_after=60))
         [answer] = (await source.read(1.0)).values()
         assert trouble(answer)[0] is Why.VIEW_INCOMPLETE
         [answer] = (await source.read(1.0)).values()
@@ -311,9 +323,9 @@ async def test_pools_without_such_metrics_ask_nothing(tmp_path: Path) -> None:
         assert here.asked("metrics.k8s.io") == 0
 
 
-async def test_an_account_without_the_right_is_told_which(tmp_path: Path) -> None:
+async def test_an_account_without_the_right_is_told_which_one(tmp_path: Path) -> None:
     async with world(tmp_path, pool("research", CPU)) as here:
-        here.given(Usage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
+        here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
         token = await account(here.sim, ["pods", "deployments", "nodes", "events"])
         config = here.sim.kubeconfig()
         config["users"][0]["user"] = {"token": token}
@@ -331,7 +343,7 @@ async def test_an_account_without_the_right_is_told_which(tmp_path: Path) -> Non
 
 
 async def account(sim: KubeSim, resources: list[str]) -> str:
-    """A token of a service account that may read these of the cluster's own."""
+    """A token of a service account that may read these resources of the cluster."""
     create = sim.cluster.registry.create
     create(SERVICE_ACCOUNTS, NAMESPACE, {"metadata": {"name": "reader"}})
     rule = {"apiGroups": ["", "apps"], "resources": resources, "verbs": ["get", "list", "watch"]}
@@ -349,7 +361,7 @@ async def account(sim: KubeSim, resources: list[str]) -> str:
 
 
 @pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])
-async def test_the_newest_custom_metrics_version_that_is_known_is_spoken(
+async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
     served: list[str], api: Any, kit: Any
 ) -> None:
     spec = metrics.ObjectMetric(name="load", target=ONE, kind="Namespace", object_name="shared")
@@ -414,7 +426,7 @@ async def test_a_list_without_its_items_is_no_list(odd: bytes, api: Any, kit: An
 
 
 def body(found: object) -> Any:
-    """A handler that answers with exactly this."""
+    """A handler that answers exactly this."""
     raw = found if isinstance(found, bytes) else msgspec.json.encode(found)
 
     async def answer(_request: web.Request) -> web.StreamResponse:

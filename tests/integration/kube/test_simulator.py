@@ -1,4 +1,4 @@
-"""The demo's simulated API, spoken to over HTTP like any other: a fleet lives, faults strike."""
+"""The cluster through the demo's simulated API over HTTP: a fleet scales, and faults happen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import Fault, KubeSim
+from agentdash.demo.kubesim import ApiFault, KubeSim
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
@@ -55,7 +55,7 @@ def ready(reading: Reading[Pods]) -> int:
 
 
 async def scaled(cluster: Cluster, pool: Pool, replicas: int) -> OutcomeKind:
-    """Decides anew on a conflict, as each tick does: a status, too, moves an object's version."""
+    """Write again after a conflict, as the next tick does: a status changes the version, too."""
     while True:
         seen = workload(cluster.workloads.workload(pool))
         done = await cluster.actuator.scale(pool, replicas, seen.resource_version, urgent=True)
@@ -83,7 +83,7 @@ async def test_a_dropped_watch_misses_nothing(
 ) -> None:
     pool = kit.pool("late")
     lists = cluster.client.requests["GET", "deployments"]
-    await kit.until(lambda: sim.faults.drop_watches() == 9)  # as soon as all are there
+    await kit.until(lambda: sim.faults.drop_watches() == 9)  # as soon as all exist
     await sim.create_deployment("late", "tenant-a", replicas=2)
     if expire:
         sim.faults.expire_history()
@@ -93,12 +93,12 @@ async def test_a_dropped_watch_misses_nothing(
     await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Fresh))
 
 
-async def test_a_write_whose_answer_is_cut_is_unknown_and_the_view_finds_out(
+async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_it(
     cluster: Cluster, sim: KubeSim, kit: Any
 ) -> None:
     pool = kit.pool()
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
-    sim.faults.add(Fault(verb="patch", cut=True, times=1))
+    sim.faults.add(ApiFault(verb="patch", cut=True, times=1))
     assert await scaled(cluster, pool, 3) is OutcomeKind.UNKNOWN
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
 
@@ -106,15 +106,15 @@ async def test_a_write_whose_answer_is_cut_is_unknown_and_the_view_finds_out(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
-        (Fault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
-        (Fault(verb="patch", status=409), OutcomeKind.CONFLICT),
-        (Fault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
-        (Fault(verb="patch", status=500), OutcomeKind.FAILED),
+        (ApiFault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
+        (ApiFault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
+        (ApiFault(verb="patch", status=409), OutcomeKind.CONFLICT),
+        (ApiFault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
+        (ApiFault(verb="patch", status=500), OutcomeKind.FAILED),
     ],
 )
 async def test_each_fault_has_its_outcome(
-    cluster: Cluster, sim: KubeSim, kit: Any, fault: Fault, kind: OutcomeKind
+    cluster: Cluster, sim: KubeSim, kit: Any, fault: ApiFault, kind: OutcomeKind
 ) -> None:
     sim.faults.add(fault)
     seen = workload(cluster.workloads.workload(kit.pool()))
@@ -123,10 +123,10 @@ async def test_each_fault_has_its_outcome(
     assert done.retry_after_s == (7.0 if fault.retry_after else None)
 
 
-async def test_a_wall_around_one_tenant_leaves_the_other_alone(
+async def test_faults_in_one_namespace_do_not_affect_another(
     cluster: Cluster, sim: KubeSim, kit: Any
 ) -> None:
-    sim.faults.add(Fault(path="/namespaces/tenant-a/", status=403))
+    sim.faults.add(ApiFault(path="/namespaces/tenant-a/", status=403))
     sim.faults.drop_watches()
     sim.faults.expire_history()
     there = kit.pool(namespace="tenant-b")

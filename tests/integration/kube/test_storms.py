@@ -1,4 +1,4 @@
-"""A server that is away for minutes is asked seldom, at scattered times, and found again soon."""
+"""A server that is down for minutes is asked seldom, at random times, and soon found again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.kube.client import Client
 from controller.kube.freshness import Freshness
 from controller.kube.limits import Pauses
 from controller.kube.link import LinkTracker
-from controller.kube.reflector import BACKOFF_CAP_S, REFUSED_WAIT_S, Reflector, Resource
+from controller.kube.reflector import REFUSED_WAIT_S, WATCH_RETRY_MOST_S, Reflector, WatchTarget
 from controller.kube.views import DeploymentView
 from controller.model.readings import Fresh
 
@@ -22,7 +22,7 @@ AWAY_S = 300.0
 
 
 class StoryClock:
-    """Sleeping is instant and moves the time; at `until` somebody does something."""
+    """A clock whose sleeps take no time but move it."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -50,14 +50,14 @@ class StoryClock:
 async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[Client, Reflector]:
     link = LinkTracker(clock, clock.monotonic)
     client = Client(await Access.load(kit.settings(api.url)), Pauses(clock.monotonic), link)
-    freshness = Freshness(clock, link, monotonic=clock.monotonic)
+    freshness = Freshness(clock, link)
     return client, Reflector(
         client,
-        Resource(kind="deployments", path=PATH),
+        WatchTarget(kind="deployments", path=PATH),
         DeploymentView(lambda _name: None),
         freshness,
         clock,
-        dice=random.Random(seed),
+        rng=random.Random(seed),
         monotonic=clock.monotonic,
     )
 
@@ -74,7 +74,9 @@ async def story(api: Any, kit: Any, seed: int) -> tuple[StoryClock, int]:
 
 
 @pytest.mark.parametrize("fault", ["away", "500", "dropping", "empty watch", "503 for 20 s"])
-async def test_five_minutes_of_trouble_are_not_a_storm(api: Any, kit: Any, fault: str) -> None:
+async def test_five_minutes_without_a_server_bring_few_requests(
+    api: Any, kit: Any, fault: str
+) -> None:
     bound = 90
     match fault:
         case "away":
@@ -92,11 +94,11 @@ async def test_five_minutes_of_trouble_are_not_a_storm(api: Any, kit: Any, fault
     (clock, requests), (other, _) = [await story(api, kit, seed) for seed in (1, 2)]
     assert 8 <= requests <= bound
     assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
-    longest = BACKOFF_CAP_S + (20.0 if fault.startswith("503") else 0.0)
+    longest = WATCH_RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
     assert max(clock.slept) <= longest, "found again within the cap"
 
 
-async def test_a_refusal_is_not_pressed(api: Any, kit: Any) -> None:
+async def test_after_a_refusal_the_server_is_asked_less_often(api: Any, kit: Any) -> None:
     api.always["list deployments"] = kit.status(403, "Forbidden", "no")
     clock, requests = await story(api, kit, 1)
     least, most = REFUSED_WAIT_S
@@ -104,12 +106,12 @@ async def test_a_refusal_is_not_pressed(api: Any, kit: Any) -> None:
     assert all(least <= seconds <= most for seconds in clock.slept)
 
 
-async def test_a_server_that_comes_back_is_believed_again(api: Any, kit: Any) -> None:
+async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any, kit: Any) -> None:
     clock = StoryClock()
     api.once["list deployments"].extend([kit.status(500, "InternalError", "no")] * 12)
     client, reflector = await reflecting(api, kit, clock, 3)
     task = asyncio.create_task(reflector.run())
     await kit.until(lambda: isinstance(reflector.freshness.judge(0), Fresh))
-    assert clock.passed <= 12 * BACKOFF_CAP_S
+    assert clock.passed <= 12 * WATCH_RETRY_MOST_S
     task.cancel()
     await client.close()

@@ -1,4 +1,4 @@
-"""What the cluster allows, through refusals, gaps and outages: never a zero that nobody said."""
+"""What the cluster allows, during refusals, gaps and outages: never a zero that is not known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cores(cluster: Cluster) -> int | None:
     return None if known is None else (known.resources.cpu_milli or 0) // 1000
 
 
-async def test_quotas_and_nodes_are_there_at_first_sight_and_followed(
+async def test_quotas_and_nodes_are_known_after_the_first_list_and_followed(
     api: Any, kit: Any, quick: Any
 ) -> None:
     api.quota("tenant-a", pods="10")
@@ -57,7 +57,7 @@ async def test_quotas_and_nodes_are_there_at_first_sight_and_followed(
         assert api.count(f"list {kind}") == 1, "watched, never polled"
 
 
-async def test_pods_of_others_have_their_part_of_the_quota(api: Any, kit: Any, quick: Any) -> None:
+async def test_pods_of_others_use_their_part_of_the_quota(api: Any, kit: Any, quick: Any) -> None:
     api.quota("tenant-a", pods="10")
     api.pod("tenant-a", "r-1", "research")
     api.pod("tenant-a", "w-1", "web")
@@ -72,7 +72,7 @@ async def test_pods_of_others_have_their_part_of_the_quota(api: Any, kit: Any, q
         assert replicas(cluster) == 8, "our own pods are what the quota is for"
 
 
-async def test_without_the_right_there_is_no_limit_and_everything_else_goes_on(
+async def test_without_the_right_to_list_there_is_no_limit_and_the_rest_goes_on(
     api: Any, kit: Any, quick: Any
 ) -> None:
     api.deployment("tenant-a", "research", 2)
@@ -92,7 +92,7 @@ async def test_without_the_right_there_is_no_limit_and_everything_else_goes_on(
     assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
 
 
-async def test_half_a_list_is_no_limit(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_list_that_breaks_off_sets_no_limit(api: Any, kit: Any, quick: Any) -> None:
     for number in range(600):
         api.node(f"n-{number:03}")
     api.once["list nodes"].append(
@@ -111,9 +111,7 @@ async def test_half_a_list_is_no_limit(api: Any, kit: Any, quick: Any) -> None:
         await kit.until(lambda: cores(cluster) == 2400)
 
 
-async def test_what_was_known_and_is_lost_is_known_as_it_was(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_a_limit_that_is_lost_stays_as_it_was_last(api: Any, kit: Any, quick: Any) -> None:
     api.quota("tenant-a", pods="7")
     api.node("n-0")
     expired = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
@@ -132,7 +130,7 @@ async def test_what_was_known_and_is_lost_is_known_as_it_was(
         assert (replicas(cluster), cores(cluster)) == (7, 4)
 
 
-async def test_an_unwatched_namespace_has_no_quota_that_is_known(
+async def test_the_quota_of_an_unwatched_namespace_is_unknown(
     api: Any, kit: Any, quick: Any
 ) -> None:
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:

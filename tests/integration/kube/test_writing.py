@@ -1,4 +1,4 @@
-"""Every end of a write: what the server says, what it does not say, and how hard we press."""
+"""Every outcome of a write: answers, missing answers, and our own limits."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ async def test_no_answer_in_time_is_unknown(
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
 
 
-async def test_two_hundred_and_no_scale_is_unknown(api: Any, kit: Any, quick: Any) -> None:
+async def test_an_answer_2xx_without_a_scale_is_unknown(api: Any, kit: Any, quick: Any) -> None:
     api.always["scale"] = kit.lines("<html>welcome</html>")
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
 
 
-async def test_nobody_listening_is_unreachable(kit: Any, quick: Any) -> None:
+async def test_a_port_where_nothing_listens_is_unreachable(kit: Any, quick: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -118,7 +118,7 @@ async def test_our_write_is_in_the_next_view_and_an_older_event_does_not_undo_it
         assert again.kind is OutcomeKind.APPLIED, "the new version is good for the next write"
 
 
-async def test_a_stale_version_loses(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_write_with_an_old_version_is_a_conflict(api: Any, kit: Any, quick: Any) -> None:
     api.deployment("tenant-a", "research", 1)
     stale = str(api.version)
     api.deployment("tenant-a", "research", 6)
@@ -128,7 +128,7 @@ async def test_a_stale_version_loses(api: Any, kit: Any, quick: Any) -> None:
     assert api.objects["deployments", "tenant-a", "research"]["spec"]["replicas"] == 6
 
 
-async def test_one_write_that_fails_is_one(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_write_that_fails_is_sent_once(api: Any, kit: Any, quick: Any) -> None:
     for number in range(20):
         api.deployment("tenant-a", f"pool-{number}")
     versions = {
@@ -144,7 +144,9 @@ async def test_one_write_that_fails_is_one(api: Any, kit: Any, quick: Any) -> No
     assert kinds[7] is OutcomeKind.GONE
 
 
-async def test_a_server_that_asks_for_patience_gets_it(api: Any, kit: Any, quick: Any) -> None:
+async def test_nothing_is_sent_while_the_server_asks_us_to_wait(
+    api: Any, kit: Any, quick: Any
+) -> None:
     api.once["scale"].append(kit.status(429, "TooManyRequests", "slow down", retry_after=1))
     api.deployment("tenant-a", "research", 1)
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
@@ -171,7 +173,7 @@ async def test_a_server_that_asks_for_patience_gets_it(api: Any, kit: Any, quick
     assert sent[1] - sent[0] >= 1.0
 
 
-async def test_an_unavailable_server_is_left_alone_by_reads_and_writes(
+async def test_an_unavailable_server_gets_neither_reads_nor_writes(
     api: Any, kit: Any, quick: Any
 ) -> None:
     api.once["scale"].append(kit.status(503, "ServiceUnavailable", "starting", retry_after=30))
@@ -216,7 +218,7 @@ async def test_urgent_writes_leave_before_the_bulk(api: Any, kit: Any, quick: An
 async def test_a_backlog_beyond_our_own_limit_is_left_to_the_next_tick(
     api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "LONGEST_QUEUE_S", 0.1)
+    monkeypatch.setattr(scale, "TURN_TIMEOUT_S", 0.1)
     api.always["scale"] = kit.status(409, "Conflict", "no")
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         results = await asyncio.gather(*(write(cluster, kit.pool(f"p{n}")) for n in range(60)))
@@ -225,7 +227,7 @@ async def test_a_backlog_beyond_our_own_limit_is_left_to_the_next_tick(
     assert 50 <= api.count("scale") <= 53
 
 
-async def test_a_webhook_that_changes_the_number_is_told(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_webhook_that_changes_the_number_is_named(api: Any, kit: Any, quick: Any) -> None:
     api.deployment("tenant-a", "research", 1)
 
     async def halve(request: Any) -> Any:
@@ -236,4 +238,7 @@ async def test_a_webhook_that_changes_the_number_is_told(api: Any, kit: Any, qui
     api.always["scale"] = halve
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         result = await write(cluster, kit.pool(), 8)
-    assert (result.kind, result.detail) == (OutcomeKind.APPLIED, "an admission webhook made it 4")
+    assert (result.kind, result.detail) == (
+        OutcomeKind.APPLIED,
+        "an admission webhook changed it to 4",
+    )

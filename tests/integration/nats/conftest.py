@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.bus.session import NatsSession, Pace
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
+from controller.nats.session import NatsSession, SessionTiming
 from tests.support.nats_server import RealNats
 
-CALM = Pace(retry_first_s=0.01, retry_most_s=0.05)
+CALM = SessionTiming(retry_first_s=0.01, retry_most_s=0.05)
 """Finds a server soon, and bears with one that is busy."""
 
 NERVOUS = msgspec.structs.replace(CALM, connect_s=1.0, ping_every_s=0.1, ping_timeout_s=0.2)
@@ -56,10 +56,12 @@ async def session_to() -> AsyncIterator[Callable[..., Awaitable[NatsSession]]]:
     """Start a session; it is stopped with the test, and must leave no task behind."""
     async with AsyncExitStack() as stack:
 
-        async def start(*servers: str, pace: Pace = CALM, **settings: Any) -> NatsSession:
-            return await stack.enter_async_context(
-                NatsSession(NatsSettings(servers=servers, **settings), SystemClock(), pace=pace)
-            )
+        async def start(
+            *servers: str, timing: SessionTiming = CALM, **settings: Any
+        ) -> NatsSession:
+            wanted = NatsSettings(servers=servers, **settings)
+            session = NatsSession(wanted, SystemClock(), timing=timing)
+            return await stack.enter_async_context(session)
 
         yield start
     left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from controller.bus.intents import IntentBoard
-from controller.bus.kv import KeyValue
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 from controller.model.memory import Ask, Memory, PoolMemory, RecommendationRun, ScaleChange
+from controller.nats.bucket import Bucket
+from controller.nats.intents import IntentBucket
+from controller.nats.session import NatsSession
 
 BUCKET = "agentdash"
 NOW = 1_700_000_000.0
 
 
-def bucket(session: NatsSession) -> KeyValue:
-    return KeyValue(session, BUCKET)
+def bucket(session: NatsSession) -> Bucket:
+    return Bucket(session, BUCKET)
 
 
 def pool_memory(replicas: int = 3) -> PoolMemory:
@@ -42,8 +42,8 @@ def memory(pools: int = 2, replicas: int = 3) -> Memory:
 class Followed:
     """A board that follows a bucket, and what it called back with."""
 
-    def __init__(self, session: NatsSession, kv: KeyValue) -> None:
-        self.board = IntentBoard(session, kv, SystemClock())
+    def __init__(self, session: NatsSession, kv: Bucket) -> None:
+        self.board = IntentBucket(session, kv, SystemClock())
         self.concerned: list[Scope] = []
         self.board.on_change(self._changed)
 
@@ -52,7 +52,7 @@ class Followed:
 
 
 @asynccontextmanager
-async def following(session: NatsSession, kv: KeyValue) -> AsyncIterator[Followed]:
+async def following(session: NatsSession, kv: Bucket) -> AsyncIterator[Followed]:
     followed = Followed(session, kv)
     running = asyncio.create_task(followed.board.run())
     try:

@@ -1,4 +1,4 @@
-"""Every way to prove who we are, right and wrong, against the real server; no secret is told."""
+"""Every kind of credentials, right and wrong, against the real server; no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials, NatsTls
 from controller.model.snapshot import LinkState
-from controller.ports import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
+from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.operator_mode import Operator
 from tests.support.nats_server import RealNats
@@ -120,13 +120,13 @@ async def test_nkey(
     seeds = [nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER) for _ in range(2)]
     public = nkeys.from_seed(bytearray(seeds[0])).public_key.decode()
     with RealNats(directory, f"authorization {{ users: [{{ nkey: {public} }}] }}") as server:
-        right, stranger = (
+        right, unknown = (
             NatsCredentials(nkey=secret(f"seed{number}", seed.decode()))
             for number, seed in enumerate(seeds)
         )
         garbled = NatsCredentials(nkey=secret("garbled", CANARY))
         await _works(connect, server, credentials=right)
-        await _is_refused(session_to, until, server, REFUSED, credentials=stranger)
+        await _is_refused(session_to, until, server, REFUSED, credentials=unknown)
         words = "the nkey seed is not an nkey seed"
         await _is_refused(session_to, until, server, words, credentials=garbled)
 
@@ -145,7 +145,7 @@ async def test_creds_file(
         await _is_refused(session_to, until, server, words, credentials=garbled)
 
 
-async def test_a_secret_is_read_anew_for_each_connection(
+async def test_a_secret_is_read_again_for_each_connection(
     directory: Path, session_to: Connect, until: Until, secret: Write
 ) -> None:
     with RealNats(directory, f"authorization {{ token: {CANARY} }}") as server:
@@ -219,6 +219,8 @@ async def test_a_request_we_may_not_send_is_refused_and_not_merely_late(
         for _ in range(2):
             with pytest.raises(NatsRefusedError, match="may not publish to "):
                 await session.request("$JS.API.CONSUMER.LIST.WORK", b"", 30.0)
+            with pytest.raises(NatsRefusedError, match="may not publish to "):
+                await session.jetstream(timeout_s=30.0).stream_info("WORK")
         free = NatsCredentials(user="free", password=secret("free", "free"))
         other = await connect(server.url, credentials=free)
         await other._client.subscribe("silent")
@@ -228,7 +230,7 @@ async def test_a_request_we_may_not_send_is_refused_and_not_merely_late(
         assert session.connected
 
 
-async def test_a_subject_we_may_not_hear_is_said(
+async def test_a_subject_that_we_may_not_subscribe_to_is_named(
     directory: Path, connect: Connect, until: Until, secret: Write
 ) -> None:
     with RealNats(directory, PERMISSIONS) as server:

@@ -1,22 +1,25 @@
-"""Operators' intents on a real nats-server: followed as they change, kept while nobody can read."""
+"""Operators' intents on a real nats-server: followed as they change, and kept in force while they
+cannot be read.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
 
-from controller.bus import watch as watch_module
-from controller.bus.intent_codec import Kind
-from controller.bus.intent_desk import IntentConflictError, IntentDesk
-from controller.bus.intents import read_intents
-from controller.bus.watch import _Order
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.nats import bucket_watch
+from controller.nats.follower import _Reading
+from controller.nats.intent_codec import IntentKind
+from controller.nats.intents import read_intents
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.integration.nats.kept import bucket, following
+from tests.support.intent_desk import IntentConflictError, IntentDesk, delete
 from tests.support.nats_server import RealNats
 
 RESEARCH = Scope(pool="acme/research")
@@ -25,7 +28,7 @@ PAUSE = Pause(scope=Scope(tenant="acme"), keep=1, who="ben", why="cost", until=2
 FREEZE = Freeze(scope=Scope(), who="eve", why="incident")
 
 
-async def test_what_stands_and_each_change_is_seen(
+async def test_stored_intents_and_each_change_are_seen(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -34,20 +37,20 @@ async def test_what_stands_and_each_change_is_seen(
     await desk.put(PIN, replaces=None)
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        assert seen.board.standing().in_force() == Intents(pins=(PIN,))
+        assert seen.board.stored().in_force() == Intents(pins=(PIN,))
         await desk.put(FREEZE, replaces=None)
         pause = await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().in_force().pauses)
-        assert seen.board.standing().in_force() == Intents(
+        await until(lambda: seen.board.stored().in_force().pauses)
+        assert seen.board.stored().in_force() == Intents(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
-        await desk.withdraw(Kind.PAUSE, PAUSE.scope, replaces=pause)
-        await until(lambda: not seen.board.standing().in_force().pauses)
+        await desk.withdraw(IntentKind.PAUSE, PAUSE.scope, replaces=pause)
+        await until(lambda: not seen.board.stored().in_force().pauses)
     assert seen.concerned == [RESEARCH, Scope(), PAUSE.scope, PAUSE.scope]
-    assert await read_intents(kv) == seen.board.standing()
+    assert await read_intents(kv) == seen.board.stored()
 
 
-async def test_without_a_bucket_nothing_is_asked_for_and_none_is_made(
+async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -55,12 +58,12 @@ async def test_without_a_bucket_nothing_is_asked_for_and_none_is_made(
     assert (await read_intents(kv)).in_force() == Intents()
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        assert seen.board.standing().read
-        assert seen.board.standing().lost_at is None
+        assert seen.board.stored().read
+        assert seen.board.stored().lost_at is None
         streams = await session.request("$JS.API.STREAM.NAMES", b"", 5.0)
         assert b"KV_" not in streams
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
 
 
 async def test_intents_that_cannot_be_read_stay_even_past_their_end(
@@ -71,57 +74,57 @@ async def test_intents_that_cannot_be_read_stay_even_past_their_end(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await IntentDesk(kv).put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().intents.pauses)
+        await until(lambda: seen.board.stored().intents.pauses)
         server.kill()
-        await until(lambda: seen.board.standing().lost_at)
-        [pause] = seen.board.standing().in_force().pauses
+        await until(lambda: seen.board.stored().lost_at)
+        [pause] = seen.board.stored().in_force().pauses
         assert pause.until is None
         server.start()
-        await until(lambda: seen.board.standing().lost_at is None)
-        assert seen.board.standing().in_force().pauses == (PAUSE,)
+        await until(lambda: seen.board.stored().lost_at is None)
+        assert seen.board.stored().in_force().pauses == (PAUSE,)
 
 
 async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_back(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     kv = bucket(session)
     desk = IntentDesk(bucket(await connect(server.url)))
     async with following(session, kv) as seen:
         pin = await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
         assert session._client is not None
         await session._client.close()
-        await desk.withdraw(Kind.PIN, RESEARCH, replaces=pin)
+        await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
         await desk.put(FREEZE, replaces=None)
-        await until(lambda: seen.board.standing().intents == Intents(freezes=(FREEZE,)))
+        await until(lambda: seen.board.stored().intents == Intents(freezes=(FREEZE,)))
 
 
-async def test_a_gap_in_what_is_delivered_begins_anew_with_all_there_is(
+async def test_after_a_lost_message_all_intents_are_read_again(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, drop = _Order.take, asyncio.Event()
+    arrived, drop = _Reading.arrived, asyncio.Event()
 
-    def deaf(order: _Order, message: Msg | None) -> None:
+    def losing(reading: _Reading, message: Msg | None) -> None:
         if drop.is_set():
             drop.clear()
         else:
-            take(order, message)
+            arrived(reading, message)
 
-    monkeypatch.setattr(_Order, "take", deaf)
+    monkeypatch.setattr(_Reading, "arrived", losing)
     session = await connect(server.url)
     kv = bucket(session)
     desk = IntentDesk(kv)
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
         drop.set()
         await desk.put(FREEZE, replaces=None)
         await until(lambda: not drop.is_set())
         await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.standing().intents.pauses)
-        assert seen.board.standing().intents == Intents(
+        await until(lambda: seen.board.stored().intents.pauses)
+        assert seen.board.stored().intents == Intents(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
 
@@ -129,8 +132,7 @@ async def test_a_gap_in_what_is_delivered_begins_anew_with_all_there_is(
 async def test_a_silent_consumer_is_replaced(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module, "HEARTBEAT_S", 0.1)
-    monkeypatch.setattr(watch_module, "SILENCE_S", 0.3)
+    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
     session = await connect(server.url)
     kv = bucket(session)
     await kv.create()
@@ -140,34 +142,34 @@ async def test_a_silent_consumer_is_replaced(
         answer = await session.request(names, b"", 5.0)
         name = answer.partition(b'"consumers":["')[2].partition(b'"')[0].decode()
         await session.request(f"$JS.API.CONSUMER.DELETE.{kv.stream}.{name}", b"", 5.0)
-        await until(lambda: seen.board.standing().lost_at)
-        await until(lambda: seen.board.standing().lost_at is None)
+        await until(lambda: seen.board.stored().lost_at)
+        await until(lambda: seen.board.stored().lost_at is None)
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.standing().intents.pins)
+        await until(lambda: seen.board.stored().intents.pins)
 
 
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module, "HEARTBEAT_S", 0.1)
-    orders: list[_Order] = []
-    take = _Order.take
+    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
+    readings: list[_Reading] = []
+    arrived = _Reading.arrived
 
-    def skipping(order: _Order, message: Msg | None) -> None:
-        orders.append(order)
-        take(order, message)
-        if len(set(orders)) < 3:
-            order._delivered += 1
+    def skipping(reading: _Reading, message: Msg | None) -> None:
+        readings.append(reading)
+        arrived(reading, message)
+        if len(set(readings)) < 3:
+            reading._taken += 1
 
-    monkeypatch.setattr(_Order, "take", skipping)
+    monkeypatch.setattr(_Reading, "arrived", skipping)
     session = await connect(server.url)
     kv = bucket(session)
     await kv.create()
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        await until(lambda: len(set(orders)) == 3)
+        await until(lambda: len(set(readings)) == 3)
         answer = await session.request(f"$JS.API.CONSUMER.NAMES.{kv.stream}", b"", 5.0)
-        assert answer.count(b"agentdash-") == 1
+        assert json.loads(answer)["total"] == 1
 
 
 async def test_a_bucket_that_went_back_in_time_is_not_believed(
@@ -187,13 +189,13 @@ async def test_a_bucket_that_went_back_in_time_is_not_believed(
         async with following(session, kv) as seen:
             await seen.board.first_read()
             await desk.put(FREEZE, replaces=None)
-            await until(lambda: seen.board.standing().intents.freezes)
+            await until(lambda: seen.board.stored().intents.freezes)
             server.stop()
             shutil.rmtree(store)
             older.rename(store)
             server.start()
-            await until(lambda: "went back in time" in seen.board.standing().detail)
-            standing = seen.board.standing()
+            await until(lambda: "went back in time" in seen.board.stored().detail)
+            standing = seen.board.stored()
             assert "its last revision is 1, 2 was seen before" in standing.detail
             assert standing.in_force() == Intents(pins=(PIN,), freezes=(FREEZE,))
     finally:
@@ -239,11 +241,11 @@ async def test_a_pin_that_is_overwritten_with_nonsense_stays_as_it_was(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         revision = await kv.put("intent.pin.acme.research", b"?", expected=revision)
-        await until(lambda: seen.board.standing().faults)
-        assert seen.board.standing().intents == Intents(pins=(PIN,))
-        await kv.delete("intent.pin.acme.research", expected=revision)
-        await until(lambda: not seen.board.standing().faults)
-        assert seen.board.standing().intents == Intents()
+        await until(lambda: seen.board.stored().faults)
+        assert seen.board.stored().intents == Intents(pins=(PIN,))
+        await delete(kv, "intent.pin.acme.research", expected=revision)
+        await until(lambda: not seen.board.stored().faults)
+        assert seen.board.stored().intents == Intents()
 
 
 async def test_the_second_of_two_operators_is_told_who_and_when(
@@ -253,15 +255,15 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
     first = await desk.put(PIN, replaces=None)
     with pytest.raises(IntentConflictError) as caught:
         await desk.put(Pin(pool="acme/research", replicas=5, who="ben"), replaces=None)
-    stored = await desk.read(Kind.PIN, RESEARCH)
+    stored = await desk.read(IntentKind.PIN, RESEARCH)
     assert stored is not None
     assert (caught.value.by, caught.value.at) == ("ann", stored.at)
     assert (caught.value.intent, caught.value.revision) == (PIN, first)
-    await desk.withdraw(Kind.PIN, RESEARCH, replaces=first, who="eve", why="done")
+    await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=first, who="eve", why="done")
     with pytest.raises(IntentConflictError, match="changed meanwhile by eve") as caught:
         await desk.put(PIN, replaces=first)
     assert caught.value.intent is None
-    assert await desk.read(Kind.PIN, RESEARCH) is None
+    assert await desk.read(IntentKind.PIN, RESEARCH) is None
     await desk.put(PIN, replaces=caught.value.revision)
 
 
@@ -269,7 +271,7 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
     "pool",
     ["a.*/x", ">/x", "a b/x", "a\n/x", "../x", "acme", "a/b/c", f"{'a' * 64}/x", "/x", "A/x"],
 )
-async def test_names_cannot_escape_their_place(
+async def test_names_cannot_leave_their_place_in_the_key(
     pool: str, server: RealNats, connect: Connect
 ) -> None:
     desk = IntentDesk(bucket(await connect(server.url)))

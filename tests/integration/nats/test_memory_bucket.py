@@ -1,21 +1,21 @@
-"""The planner's memory on a real nats-server: whole or not at all, whoever is cut short."""
+"""The planner's memory on a real nats-server: a save is complete or has no effect."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from controller.bus import memory as memory_module
-from controller.bus.kv import Entry, KeyValue
-from controller.bus.memory import HEAD, PARTS, MemoryBucket
 from controller.model.memory import Memory
+from controller.nats import memory as memory_module
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.memory import HEAD, PARTS, VERSION, MemoryBucket
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory
 from tests.support.nats_server import RealNats
 
 
-async def parts(kv: KeyValue) -> list[str]:
+async def parts(kv: Bucket) -> list[str]:
     return [entry.key for entry in await kv.entries(PARTS) if not entry.deleted]
 
 
@@ -72,7 +72,7 @@ async def test_a_save_that_is_cut_short_leaves_the_one_before(
         assert loaded is not None
         assert loaded.memory == memory(5, replicas=1)
     await store.save(memory(3, replicas=2), NOW + 2)
-    assert len(await parts(kv)) == 3, "what the others left is gone"
+    assert len(await parts(kv)) == 3, "the parts of the interrupted saves are gone"
 
 
 async def test_a_load_while_others_save_finds_one_of_them_whole(
@@ -109,10 +109,14 @@ async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_ti
 HEADS = {
     "not-json": (b"{", "cannot be understood"),
     "not-utf8": (b'{"version": "\xff"}', "cannot be understood"),
-    "another-shape": (b'{"version": 1, "surprise": 1}', "cannot be understood"),
-    "newer": (b'{"version": 2, "pools": {}}', "format 2, this program reads 1"),
+    "another-shape": (b'{"version": %d, "surprise": 1}' % VERSION, "cannot be understood"),
+    "older": (b'{"version": 1, "saved_at": 1}', f"format 1, this program reads {VERSION}"),
+    "newer": (b'{"version": 99, "pools": {}}', f"format 99, this program reads {VERSION}"),
     "no-version": (b"{}", "cannot be understood"),
-    "parts-of-nothing": (b'{"version": 1, "saved_at": 1, "parts": [999]}', "are missing"),
+    "parts-of-nothing": (
+        b'{"version": %d, "saved_at": 1, "parts": [999]}' % VERSION,
+        "are missing",
+    ),
 }
 
 
@@ -136,7 +140,7 @@ async def test_a_part_that_cannot_be_read_loses_all_of_it(
     revision = await kv.put(
         f"{PARTS}.a.0", b'{"acme/research": {"since": "yesterday"}}', expected=0
     )
-    head = msgspec.json.encode({"version": 1, "saved_at": NOW, "parts": [revision]})
+    head = msgspec.json.encode({"version": VERSION, "saved_at": NOW, "parts": [revision]})
     await kv.put(HEAD, head, expected=0)
     with pytest.raises(StoreUnreadableError, match="a part of it"):
         await MemoryBucket(kv).load()
@@ -152,11 +156,11 @@ async def test_a_server_that_is_away_is_not_an_empty_memory(
         await store.load()
 
 
-class Dying(KeyValue):
-    """A bucket whose process ends after so many writes."""
+class Dying(Bucket):
+    """A bucket whose process ends after `writes` writes."""
 
-    def __init__(self, kv: KeyValue, writes: int) -> None:
-        super().__init__(kv._session, kv.bucket)
+    def __init__(self, kv: Bucket, writes: int) -> None:
+        super().__init__(kv._session, kv.name)
         self._writes = writes
 
     async def put(self, key: str, value: bytes, *, expected: int) -> int:
@@ -166,14 +170,14 @@ class Dying(KeyValue):
         return await super().put(key, value, expected=expected)
 
 
-class Interrupted(KeyValue):
-    """A bucket in which somebody saves between the first reads of its parts."""
+class Interrupted(Bucket):
+    """A bucket in which another process saves between the first reads of its parts."""
 
-    def __init__(self, kv: KeyValue, other: MemoryBucket) -> None:
-        super().__init__(kv._session, kv.bucket)
+    def __init__(self, kv: Bucket, other: MemoryBucket) -> None:
+        super().__init__(kv._session, kv.name)
         self._other: MemoryBucket | None = other
 
-    async def at_revision(self, revision: int) -> Entry | None:
+    async def at_revision(self, revision: int) -> BucketEntry | None:
         found = await super().at_revision(revision)
         if self._other is not None:
             other, self._other = self._other, None

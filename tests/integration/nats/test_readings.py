@@ -12,30 +12,30 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StorageType, StreamSource
 
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
-from controller.sources.jetstream import JetStreamSource
-from controller.sources.subjects import Subjects
-from controller.sources.wake import Wake
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.subjects import Subjects
+from controller.nats.wake import WakeSubscriptions
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
-from tests.unit.sources.fake_nats import pool
+from tests.unit.nats.fake_nats import pool
 
 
-class Eyes:
+class Readers:
     """A session with what reads and listens over it."""
 
     def __init__(self, session: NatsSession, timeout_s: float = 5.0) -> None:
         clock = SystemClock()
         self.session = session
-        self.source = JetStreamSource(session, clock, timeout_s=timeout_s)
+        self.source = QueueReader(session, clock, timeout_s=timeout_s)
         subjects = Subjects(session, clock, self.source.filters)
-        self.wake = Wake(session, subjects)
+        self.wake = WakeSubscriptions(session, subjects)
         self.woken: list[str] = []
         self.wake.on_wake(self.woken.append)
 
@@ -52,8 +52,8 @@ class Eyes:
 
 
 @pytest.fixture
-async def eyes(server: RealNats, connect: Connect) -> Eyes:
-    return Eyes(await connect(server.url))
+async def readers(server: RealNats, connect: Connect) -> Readers:
+    return Readers(await connect(server.url))
 
 
 async def work(
@@ -72,7 +72,7 @@ async def work(
 
 
 async def many(session: NatsSession, names: list[str]) -> JetStreamContext:
-    """`work` with so many consumers that the server's default limit of 1,000 is in the way."""
+    """`work` with so many consumers that the server's default limit of 1,000 does not suffice."""
     js = await work(session, max_consumers=len(names), storage=StorageType.MEMORY)
     kept = ConsumerConfig(mem_storage=True)
     await asyncio.gather(
@@ -96,39 +96,39 @@ async def subscriptions(server: RealNats, prefix: str = "work.") -> list[str]:
     return [subject for subject in listed if subject.startswith(prefix)]
 
 
-async def test_pending_and_in_flight_are_told_apart(eyes: Eyes) -> None:
-    js = await work(eyes.session, "a", "b")
+async def test_pending_and_in_flight_are_told_apart(readers: Readers) -> None:
+    js = await work(readers.session, "a", "b")
     for _ in range(5):
         await js.publish("work.a", b"task")
     pull = await js.pull_subscribe_bind("a", "WORK")
     await pull.fetch(2)
-    first, second = await eyes.read(pool("a"), pool("b"))
+    first, second = await readers.read(pool("a"), pool("b"))
     assert first.value == QueueDepth(pending=3, in_flight=2, delivered=2, sequence=2)
     assert second.value == QueueDepth(pending=0, in_flight=0, delivered=0, sequence=0)
     assert isinstance(second, Fresh)
 
 
 @pytest.mark.parametrize("consumers", [257, 1001])
-async def test_every_page_is_read(eyes: Eyes, consumers: int) -> None:
+async def test_every_page_is_read(readers: Readers, consumers: int) -> None:
     names = [f"c{number:04}" for number in range(consumers)]
-    js = await many(eyes.session, names)
+    js = await many(readers.session, names)
     await js.publish(f"work.{names[-1]}", b"task")
-    readings = await eyes.read(*(pool(name) for name in names))
+    readings = await readers.read(*(pool(name) for name in names))
     assert all(isinstance(reading, Fresh) for reading in readings)
     assert [reading.value.pending for reading in readings] == [0] * (consumers - 1) + [1]
 
 
-async def test_gone_is_said_and_touches_no_other(eyes: Eyes) -> None:
-    js = await work(eyes.session, "a", "b")
-    await work(eyes.session, "c", stream="OTHER")
+async def test_gone_is_said_and_touches_no_other(readers: Readers) -> None:
+    js = await work(readers.session, "a", "b")
+    await work(readers.session, "c", stream="OTHER")
     pools = pool("a"), pool("b"), pool("c", stream="OTHER"), pool("d", stream="NEVER")
-    assert [type(one) for one in await eyes.read(*pools)] == [Fresh, Fresh, Fresh, Absent]
+    assert [type(one) for one in await readers.read(*pools)] == [Fresh, Fresh, Fresh, Absent]
     await js.delete_consumer("WORK", "b")
-    readings = await eyes.read(*pools)
+    readings = await readers.read(*pools)
     assert [type(one) for one in readings] == [Fresh, Absent, Fresh, Absent]
     assert (readings[1].why, readings[3].why) == (Why.CONSUMER_MISSING, Why.STREAM_MISSING)
     await js.delete_stream("WORK")
-    readings = await eyes.read(*pools)
+    readings = await readers.read(*pools)
     assert [type(one) for one in readings] == [Absent, Absent, Fresh, Absent]
     assert readings[0].why is Why.STREAM_MISSING
 
@@ -136,36 +136,36 @@ async def test_gone_is_said_and_touches_no_other(eyes: Eyes) -> None:
 async def test_a_frozen_server_gives_the_last_value_and_its_age_within_the_deadline(
     server: RealNats, connect: Connect
 ) -> None:
-    eyes = Eyes(await connect(server.url), timeout_s=0.1)
-    js = await work(eyes.session, "a")
+    readers = Readers(await connect(server.url), timeout_s=0.1)
+    js = await work(readers.session, "a")
     await js.publish("work.a", b"task")
-    (before,) = await eyes.read(pool("a"))
+    (before,) = await readers.read(pool("a"))
     server.freeze()
     loop = asyncio.get_running_loop()
     started = loop.time()
-    (frozen,) = await eyes.read(pool("a"))
+    (frozen,) = await readers.read(pool("a"))
     assert loop.time() - started < 0.5
     assert isinstance(frozen, Stale)
     assert (frozen.value, frozen.at, frozen.why) == (before.value, before.at, Why.TIMED_OUT)
 
 
-async def test_kill_and_restart(eyes: Eyes, server: RealNats, until: Until) -> None:
-    await work(eyes.session, "a")
-    assert await eyes.watch(pool("a")) is True
+async def test_kill_and_restart(readers: Readers, server: RealNats, until: Until) -> None:
+    await work(readers.session, "a")
+    assert await readers.watch(pool("a")) is True
     server.kill()
-    await until(lambda: not eyes.session.connected)
-    (down,) = await eyes.read(pool("a"))
+    await until(lambda: not readers.session.connected)
+    (down,) = await readers.read(pool("a"))
     assert isinstance(down, Stale)
     assert down.why is Why.DISCONNECTED
-    assert eyes.wake.state(pool("a").key)[0] is WakeWatch.POLLED
+    assert readers.wake.state(pool("a").key)[0] is WakeWatch.POLLED
     server.start()
-    await until(lambda: eyes.session.connected)
-    (up,) = await eyes.read(pool("a"))
+    await until(lambda: readers.session.connected)
+    (up,) = await readers.read(pool("a"))
     assert isinstance(up, Fresh)
-    assert await eyes.watch(pool("a")) is True, "a lost watch is made again"
-    await eyes.session.jetstream().publish("work.a", b"task")
-    await until(lambda: eyes.woken)
-    assert eyes.woken == ["acme/a"]
+    assert await readers.watch(pool("a")) is True, "a lost watch is made again"
+    await readers.session.jetstream().publish("work.a", b"task")
+    await until(lambda: readers.woken)
+    assert readers.woken == ["acme/a"]
 
 
 async def test_a_user_without_rights_is_refused_and_wakes_are_polled(
@@ -177,11 +177,11 @@ async def test_a_user_without_rights_is_refused_and_wakes_are_polled(
           publish: { allow: ["$JS.API.CONSUMER.*.WORK", "$JS.API.STREAM.INFO.WORK"] }
           subscribe: { allow: ["_INBOX.>"] } } } ] } }"""
 
-    async def as_user(name: str) -> Eyes:
+    async def as_user(name: str) -> Readers:
         path = directory / name
         path.write_text(name, encoding="utf-8")
         credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-        return Eyes(await connect(server.url, credentials=credentials))
+        return Readers(await connect(server.url, credentials=credentials))
 
     with RealNats(directory, config) as server:
         free, half = await as_user("free"), await as_user("half")
@@ -202,63 +202,67 @@ async def test_a_user_without_rights_is_refused_and_wakes_are_polled(
 
 
 async def test_the_first_message_wakes_once_and_nothing_stays_on_the_server(
-    eyes: Eyes, server: RealNats, until: Until
+    readers: Readers, server: RealNats, until: Until
 ) -> None:
-    js = await work(eyes.session, "a")
+    js = await work(readers.session, "a")
     for number in range(1, 21):
-        assert await eyes.watch(pool("a")) is True
-        assert eyes.wake.state(pool("a").key) == (WakeWatch.ARMED, "")
+        assert await readers.watch(pool("a")) is True
+        assert readers.wake.state(pool("a").key) == (WakeWatch.ARMED, "")
         assert await subscriptions(server) == ["work.a"]
         for _ in range(3):
             await js.publish("work.a", b"task")
-        await until(lambda number=number: len(eyes.woken) == number)
+        await until(lambda number=number: len(readers.woken) == number)
     assert await subscriptions(server) == []
-    assert eyes.woken == ["acme/a"] * 20
+    assert readers.woken == ["acme/a"] * 20
 
 
-async def test_a_pool_no_longer_watched_leaves_the_server(eyes: Eyes, server: RealNats) -> None:
-    await work(eyes.session, "a", "b")
-    await eyes.watch(pool("a"), pool("b"))
-    await eyes.watch(pool("b"))
+async def test_a_pool_no_longer_watched_leaves_the_server(
+    readers: Readers, server: RealNats
+) -> None:
+    await work(readers.session, "a", "b")
+    await readers.watch(pool("a"), pool("b"))
+    await readers.watch(pool("b"))
     assert await subscriptions(server) == ["work.b"]
 
 
-async def test_two_thousand_pools_that_wake_at_once_are_all_woken(eyes: Eyes, until: Until) -> None:
+async def test_two_thousand_pools_that_wake_at_once_are_all_woken(
+    readers: Readers, until: Until
+) -> None:
     names = [f"c{number:04}" for number in range(2000)]
-    await many(eyes.session, names)
-    await eyes.watch(*(pool(name) for name in names))
-    client = eyes.session._client
+    await many(readers.session, names)
+    await readers.watch(*(pool(name) for name in names))
+    client = readers.session._client
     assert client is not None
     for name in names:
         await client.publish(f"work.{name}", bytes(1000))
         await client.publish(f"work.{name}", bytes(1000))
-    await until(lambda: len(eyes.woken) >= 2000)
-    readings = await eyes.read(*(pool(name) for name in names))
+    await until(lambda: len(readers.woken) >= 2000)
+    readings = await readers.read(*(pool(name) for name in names))
     assert [reading.value.pending for reading in readings] == [2] * 2000
-    assert sorted(eyes.woken) == [f"acme/{name}" for name in names]
+    assert sorted(readers.woken) == [f"acme/{name}" for name in names]
 
 
-async def test_a_mirror_is_polled_and_a_paused_consumer_is_seen(eyes: Eyes) -> None:
-    js = await work(eyes.session, "a")
+async def test_a_mirror_is_polled_and_a_paused_consumer_is_seen(readers: Readers) -> None:
+    js = await work(readers.session, "a")
     await js.add_stream(name="COPY", mirror=StreamSource(name="WORK"))
     await js.add_consumer(
         "COPY",
         ConsumerConfig(durable_name="m", pause_until="2199-01-01T00:00:00Z"),
     )
     mirrored = pool("m", stream="COPY")
-    await eyes.watch(mirrored)
-    assert eyes.wake.state(mirrored.key) == (
+    await readers.watch(mirrored)
+    assert readers.wake.state(mirrored.key) == (
         WakeWatch.POLLED,
         "stream COPY is a mirror: its messages are not published to it",
     )
-    (reading,) = await eyes.read(mirrored)
+    (reading,) = await readers.read(mirrored)
     assert reading.value == QueueDepth(pending=0, in_flight=0, paused=True, delivered=0, sequence=0)
 
 
 async def test_without_jetstream_the_reading_says_so(directory: Path, connect: Connect) -> None:
     with RealNats(directory, jetstream=False) as server:
-        eyes = Eyes(await connect(server.url))
-        (reading,) = await eyes.read(pool("a"))
+        readers = Readers(await connect(server.url))
+        (reading,) = await readers.read(pool("a"))
         assert isinstance(reading, Absent)
         assert reading.why is Why.REFUSED
-        assert "nobody answers" in reading.detail
+        assert "nothing listens" in reading.detail

@@ -11,7 +11,7 @@ import pytest
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
-from controller.ports import (
+from controller.nats.errors import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsTimeoutError,
@@ -47,7 +47,7 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
 ) -> None:
     session = await connect(server.url)
     made: list[bool] = []
-    session.on_reconnect(lambda: made.append(session.connected))
+    session.on_connected(lambda: made.append(session.connected))
     silent = await _silent_subject(session)
     waiting = asyncio.create_task(session.request(silent, b"", 30.0))
     await asyncio.sleep(0)
@@ -61,10 +61,23 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
     assert b"streams" in await session.request("$JS.API.INFO", b"", 5.0)
 
 
+async def test_a_killed_server_fails_what_nats_py_waits_for_at_once(
+    server: RealNats, connect: Connect
+) -> None:
+    session = await connect(server.url)
+    silent = await _silent_subject(session)
+    waiting = asyncio.create_task(session.jetstream(timeout_s=30.0).publish(silent, b""))
+    await asyncio.sleep(0)
+    server.kill()
+    async with asyncio.timeout(5.0):
+        with pytest.raises(NatsDisconnectedError):
+            await waiting
+
+
 async def test_a_frozen_server_is_a_dead_server(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     server.freeze()
     with pytest.raises(NatsTimeoutError):
         await session.request("$JS.API.INFO", b"", 0.05)
@@ -77,11 +90,11 @@ async def test_a_frozen_server_is_a_dead_server(
 async def test_stopping_is_quick_even_when_the_server_is_frozen(
     server: RealNats, connect: Connect
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     server.freeze()
     for _ in range(16):  # more than the socket takes: a polite close waits for the reader
         with pytest.raises(NatsTimeoutError):
-            await session.request("nobody", bytes(1_000_000), 0.001)
+            await session.request("lonely", bytes(1_000_000), 0.001)
     started = time.monotonic()
     await session.stop()
     assert time.monotonic() - started < 1.0
@@ -109,22 +122,24 @@ async def test_a_client_closed_under_the_session_is_replaced(
     assert session._client is not first
     assert first._closed_cb is not None
     await first._closed_cb()
-    assert session.connected, "what a former client says late is not about this connection"
+    assert session.connected, "a late report of a former client is not about this connection"
 
 
 async def test_a_reading_task_that_died_is_noticed(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, pace=NERVOUS)
+    session = await connect(server.url, timing=NERVOUS)
     first = session._client
     assert first is not None
     first._reading_task.cancel()
     await until(lambda: session._client is not first and session.connected)
 
 
-async def test_nobody_listening_is_told_from_silence(server: RealNats, connect: Connect) -> None:
+async def test_a_subject_without_listeners_is_told_from_silence(
+    server: RealNats, connect: Connect
+) -> None:
     session = await connect(server.url)
-    with pytest.raises(NatsNoRespondersError, match="nobody answers on lonely"):
+    with pytest.raises(NatsNoRespondersError, match="nothing listens on lonely"):
         await session.request("lonely", b"", 5.0)
     with pytest.raises(NatsTimeoutError):
         await session.request(await _silent_subject(session), b"", 0.02)
@@ -140,7 +155,7 @@ async def test_a_server_without_jetstream_says_so(
 
 
 @pytest.mark.parametrize("version", ["2.9.10", "1.4.1", "0.0.0-dev", "", None, "nonsense"])
-async def test_a_server_too_old_is_refused_before_it_hears_our_password(
+async def test_a_server_too_old_is_refused_before_our_password_is_sent(
     version: str | None, session_to: Connect, until: Until
 ) -> None:
     info = '{"max_payload":1048576' + (f',"version":"{version}"' if version is not None else "")
@@ -150,14 +165,14 @@ async def test_a_server_too_old_is_refused_before_it_hears_our_password(
         assert "agentdash needs 2.10 or newer" in str(session.unsupported)
         assert session.link().state is LinkState.DISCONNECTED
         assert "agentdash needs 2.10 or newer" in session.link().detail
-    assert fake.heard == b""
+    assert fake.received == b""
 
 
 @pytest.mark.parametrize("version", ["2.10.0", "2.12.0-RC.1", "3.0.0", "v2.15.1"])
 async def test_a_newer_server_is_greeted(version: str, session_to: Connect, until: Until) -> None:
     async with Greeter(f'INFO {{"version":"{version}","max_payload":1048576}}\r\n') as fake:
         session = await session_to(fake.url)
-        await until(lambda: fake.heard.startswith(b"CONNECT"))
+        await until(lambda: fake.received.startswith(b"CONNECT"))
         assert session.unsupported is None
 
 
@@ -169,13 +184,13 @@ async def test_tls_asked_for_and_not_offered_sends_nothing(
         for url, settings in ((plain, {"tls": NatsTls()}), (plain.replace("nats", "tls"), {})):
             session = await session_to(url, **settings)
             await until(lambda session=session: "the server offers none" in session.link().detail)
-    assert fake.heard == b""
+    assert fake.received == b""
 
 
 @pytest.mark.parametrize(
     "greeting", ["INFO {nonsense\r\n", "HTTP/1.1 400\r\n", "INFO " + "x" * 99999]
 )
-async def test_whatever_is_no_nats_server_is_a_state_of_the_link(
+async def test_a_server_that_is_not_nats_is_a_state_of_the_link(
     greeting: str, session_to: Connect, until: Until
 ) -> None:
     async with Greeter(greeting) as fake:
@@ -186,16 +201,16 @@ async def test_whatever_is_no_nats_server_is_a_state_of_the_link(
 
 
 class Greeter:
-    """Says one thing to everybody who comes, and keeps what it hears."""
+    """Sends one greeting to every connection, and keeps what it receives."""
 
     def __init__(self, greeting: str) -> None:
         self._greeting = greeting.encode()
-        self._guests: list[asyncio.Transport] = []
-        self.heard = b""
+        self._transports: list[asyncio.Transport] = []
+        self.received = b""
 
     @property
     def greeted(self) -> int:
-        return len(self._guests)
+        return len(self._transports)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -206,12 +221,12 @@ class Greeter:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for guest in self._guests:
-            guest.abort()
+        for transport in self._transports:
+            transport.abort()
 
-    def greet(self, guest: asyncio.Transport) -> None:
-        self._guests.append(guest)
-        guest.write(self._greeting)
+    def greet(self, transport: asyncio.Transport) -> None:
+        self._transports.append(transport)
+        transport.write(self._greeting)
 
 
 class _Greeting(asyncio.Protocol):
@@ -223,10 +238,10 @@ class _Greeting(asyncio.Protocol):
         self._greeter.greet(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._greeter.heard += data
+        self._greeter.received += data
 
 
 async def _silent_subject(session: object) -> str:
-    """Somebody listens there and never answers."""
+    """A subscription exists there and never answers."""
     await session._client.subscribe("silent")  # type: ignore[attr-defined]  # the client behind it
     return "silent"

@@ -1,4 +1,4 @@
-"""The token ledger on the real server: rebuilt, followed, and never wrong without saying so."""
+"""The token ledger on the real server: rebuilt, followed, and stale whenever it may be wrong."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from controller.bus.session import NatsSession
 from controller.engine.clock import SystemClock
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
-from controller.sources.usage import TokenUsageSource
-from controller.sources.usage_events import SUBJECT_PREFIX, USAGE_STREAM
+from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
+from controller.nats.session import NatsSession
+from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.support.nats_server import RealNats
-from tests.unit.sources.usage_world import event, fleet, tenant
+from tests.unit.nats.usage_world import event, fleet, tenant
 
 PATIENCE_S = 10.0
 
 
 async def make_stream(session: NatsSession, **more: object) -> JetStreamContext:
     js = session.jetstream(timeout_s=5.0)
-    subjects = [f"{SUBJECT_PREFIX}.>"]
+    subjects = [f"{USAGE_SUBJECT_PREFIX}.>"]
     await js.add_stream(StreamConfig(name=USAGE_STREAM, subjects=subjects, **more))
     return js
 
@@ -39,7 +39,7 @@ async def publish(js: JetStreamContext, *events: tuple[str, bytes]) -> None:
 
 
 class Ledger:
-    """A source that reads, and where its tenants stand now."""
+    """A source that reads, and the totals of its tenants."""
 
     def __init__(self, source: TokenUsageSource) -> None:
         self.source = source
@@ -135,7 +135,7 @@ async def test_a_server_killed_and_started_again_counts_nothing_twice_and_forget
 async def test_a_frozen_server_makes_the_totals_stale(
     server: RealNats, session_to: Connect, until: Until
 ) -> None:
-    session = await session_to(server.url, pace=NERVOUS)
+    session = await session_to(server.url, timing=NERVOUS)
     await until(lambda: session.connected)
     js = await make_stream(session)
     await publish(js, event(input=10))
@@ -164,7 +164,7 @@ async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
             event(input=2**63),
             event(input=10**400),
             event(input=1.5),
-            event("nobody", input=1),
+            event("unknown", input=1),
             (good, b"\xff\x00garbage"),
             (good, b"[" * 100_000),
             (good, b"{}"),
@@ -177,10 +177,10 @@ async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
         assert tokens.is_fresh()
 
 
-async def test_a_stream_taken_away_is_missed_and_one_made_anew_adds_to_what_was_used(
+async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.sources.usage_feed.RETRY_S", 0.02)
+    monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)
     session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, *[event(input=10) for _ in range(5)])
@@ -193,10 +193,10 @@ async def test_a_stream_taken_away_is_missed_and_one_made_anew_adds_to_what_was_
         assert tokens.is_fresh()
 
 
-async def test_a_consumer_taken_away_is_made_again_where_it_was(
+async def test_a_deleted_consumer_is_created_again_where_it_was(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.sources.usage_feed.RETRY_S", 0.02)
+    monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)
     session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, event(input=10))
@@ -245,7 +245,7 @@ async def test_a_silent_stream_is_asked_for_nothing(
 async def test_a_user_who_may_not_read_the_stream_is_told_what_it_lacks(
     directory: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setattr("controller.sources.usage_feed.SILENCE_S", 0.1)
+    monkeypatch.setattr("controller.nats.follower.HEARTBEATS_MISSED", 0.02)
     config = f"""accounts {{ A {{ jetstream: enabled, users: [
       {{ user: free, password: free }}
       {{ user: half, password: half, permissions: {{ publish: {{ deny: ["{missing}"] }} }} }}

@@ -1,4 +1,4 @@
-"""Workers built on our runtime and the ledger: what the one tells, the other counts."""
+"""Workers built on our runtime, and the ledger that counts what they report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from agentdash.worker import USAGE_STREAM, Task, Usage, Worker, ensure_usage_stream
-from controller.bus.session import NatsSession
+from agentdash.worker import Task, UsedTokens, Worker, ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
-from controller.sources.usage import TokenUsageSource
+from controller.model.usage_event import USAGE_STREAM
+from controller.nats.session import NatsSession
+from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
-from tests.unit.sources.usage_world import fleet, tenant
+from tests.unit.nats.usage_world import fleet, tenant
 
 
 async def tasks(session: NatsSession, number: int) -> JetStreamContext:
@@ -28,8 +29,8 @@ async def tasks(session: NatsSession, number: int) -> JetStreamContext:
     return js
 
 
-async def agent(_: Task) -> Usage:
-    return Usage(input=100, output=20, cached_input=50, calls=2)
+async def agent(_: Task) -> UsedTokens:
+    return UsedTokens(input=100, output=20, cached_input=50, calls=2)
 
 
 @asynccontextmanager
@@ -82,7 +83,7 @@ async def test_what_workers_use_is_counted_and_measured(
     await all_acknowledged(js)
 
 
-async def test_work_is_done_where_nobody_keeps_what_it_used(
+async def test_work_is_done_where_no_stream_keeps_what_it_used(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)
@@ -94,7 +95,7 @@ async def test_work_is_done_where_nobody_keeps_what_it_used(
     assert {task.deliveries for task in done} == {1}
 
 
-async def test_a_full_stream_of_events_holds_no_work_up(
+async def test_a_full_stream_of_events_delays_no_work(
     server: RealNats, connect: Connect, until: Until
 ) -> None:
     session = await connect(server.url)

@@ -10,10 +10,11 @@ import pytest
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from support.live import Daemon, daemon, streams, until
+from support.live import daemon, streams, until
 from support.nats_server import RealNats
 from support.prometheus_server import RealPrometheus
 
+pytestmark = pytest.mark.xdist_group("prometheus")
 NAMESPACE = "tenant-acme"
 FLEET = """\
 version: 1
@@ -86,16 +87,8 @@ async def test_a_signal_grows_and_shrinks_its_pool_and_its_silence_does_neither(
         live.prometheus.exporter.backlog.remove("e2e")
         while 'gate="blind"' not in (await running.get("/metrics"))[1]:
             await asyncio.sleep(0.05)
-        before = await ticks(running)
-        while await ticks(running) < before + 5:
-            await asyncio.sleep(0.05)
+        await running.pass_ticks(5)
         assert live.replicas() == 7
 
         live.backlog(10)
         await until(lambda: live.replicas() == 2)
-
-
-async def ticks(running: Daemon) -> float:
-    _, text = await running.get("/metrics")
-    [line] = [each for each in text.splitlines() if each.startswith("agentdash_ticks_total")]
-    return float(line.split()[-1])

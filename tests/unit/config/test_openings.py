@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controller.config.openings import FIRST_DAY, first_common, opening
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
+from controller.planning.given.moment import Moment
 from controller.planning.given.schedules import bounds_now
 
 START = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp()
@@ -37,7 +38,9 @@ windows = weekly | by_cron
 
 
 def is_open(window: WeeklyWindow | CronWindow, now: float) -> bool:
-    return bounds_now(0, 9, [Schedule(window=window, min=1)], ZoneInfo("UTC"), now).scheduled
+    return bounds_now(
+        0, 9, [Schedule(window=window, min=1)], ZoneInfo("UTC"), Moment(now)
+    ).scheduled
 
 
 @given(one=windows, other=windows, minutes=st.lists(st.integers(0, 90 * 1440), max_size=20))

@@ -14,6 +14,7 @@ from controller.config import FleetFileError, parse
 from controller.config.schema import FleetFile
 from controller.config.schema.section import Section, keys_of
 from controller.model.text import clean
+from support.examples import scaled
 
 
 def sections(section: type[Section] = Section) -> Iterator[type[Section]]:
@@ -150,7 +151,7 @@ def damaged_fleets(draw: st.DrawFn) -> Any:
         container = container[step]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(300))
 @given(damaged_fleets())
 def test_one_wrong_value_never_raises_anything_else(fleet: Any) -> None:
     only_complains(json.dumps(fleet, indent=1, ensure_ascii=False))

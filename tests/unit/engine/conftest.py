@@ -10,11 +10,11 @@ from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
 from controller.engine.loop import Engine
 from controller.engine.record import Recorder
-from controller.engine.scene import Scene
+from controller.engine.snapshots import SnapshotBuilder
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Role, Snapshot
-from support.planning import plan
+from controller.planning.planner import plan
 from support.stores import FakeIntents, FakeMemories
 from support.world import (
     START,
@@ -62,7 +62,7 @@ class Harness:
             clock=self.clock,
             hub=self.hub,
             recorder=self.recorder,
-            scene=Scene(
+            snapshots=SnapshotBuilder(
                 fleet=fleet,
                 name="fleet.yaml",
                 context="test",

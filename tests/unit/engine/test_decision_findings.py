@@ -8,13 +8,13 @@ import pytest
 
 from controller.engine.decision_findings import decision_findings
 from controller.engine.record import Recorder
-from controller.model.decision import Code, Decision, Number, Plan, Reason
+from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.snapshot import Severity
 from support.world import START, make_pool
 from unit.engine.conftest import Harness
 
 RESEARCH = make_pool("research", minimum=1)
-POISONED: dict[str, Number] = {"redelivered": 4, "deliveries": 12, "age_s": 90.0}
+POISONED: dict[str, Number] = {"redelivered": 4, "deliveries": 12, "since": START - 90}
 
 
 def decision(*reasons: Reason) -> Decision:
@@ -41,19 +41,21 @@ def decision(*reasons: Reason) -> Decision:
                     "ours": 5,
                     "theirs": 2,
                     "window_s": 600.0,
-                    "remaining_s": 60.0,
+                    "until": START + 60,
                 },
             ),
-            "somebody else keeps setting it back, 3 times, last from 5 to 2",
+            "another writer keeps setting it back, 3 times, last from 5 to 2: left at 2 replicas",
             "take away its other autoscaler",
         ),
         (
             Reason(code=Code.POISON, value=2, numbers=POISONED),
-            "nothing new, and 4 messages in flight come back again and again",
+            "4 messages in flight come back again and again and no others wait",
             "max_deliver",
         ),
         (
-            Reason(code=Code.BLIND_FOR_LONG, value=2, numbers={"age_s": 900.0, "after_s": 600.0}),
+            Reason(
+                code=Code.BLIND_FOR_LONG, value=2, numbers={"since": START - 900, "after_s": 600.0}
+            ),
             "its work has not been known for 15 min, longer than 10 min",
             "until its queue and metrics can be read again",
         ),
@@ -63,7 +65,7 @@ def decision(*reasons: Reason) -> Decision:
                 value=2,
                 numbers={"annotation": "autoscaling.keda.sh/paused-replicas", "text": "two"},
             ),
-            "the Deployment's annotation autoscaling.keda.sh/paused-replicas is no number",
+            "the Deployment's annotation autoscaling.keda.sh/paused-replicas is not a number",
             "set it to a whole number, or remove it",
         ),
     ],
@@ -71,7 +73,7 @@ def decision(*reasons: Reason) -> Decision:
 def test_what_goes_on_until_somebody_acts_is_a_warning_with_what_to_do(
     reason: Reason, what: str, advice: str
 ) -> None:
-    [(severity, subject, kind, text)] = decision_findings([decision(reason)])
+    [(severity, subject, kind, text)] = decision_findings([decision(reason)], START)
     assert (severity, subject, kind) == (Severity.WARNING, RESEARCH.key, reason.code)
     assert text.startswith(what)
     assert advice in text
@@ -79,7 +81,7 @@ def test_what_goes_on_until_somebody_acts_is_a_warning_with_what_to_do(
 
 def test_a_decision_like_any_other_calls_for_nobody() -> None:
     usual = [Reason(code=code) for code in (Code.QUEUE, Code.AT_MAX, Code.REDELIVERED)]
-    assert list(decision_findings([decision(*usual)])) == []
+    assert list(decision_findings([decision(*usual)], START)) == []
 
 
 async def test_a_contested_pool_is_among_the_findings_until_the_contest_ends() -> None:
@@ -107,7 +109,7 @@ def test_what_calls_for_somebody_is_logged_once_for_as_long_as_it_goes_on(
     history = [poisoned, poisoned, decision(), poisoned]
     with caplog.at_level(logging.WARNING):
         for each in history:
-            recorder.decided(Plan(at=START, decisions={RESEARCH.key: each}))
+            recorder.decided(START, [each])
     lines = [record for record in caplog.records if record.message == "needs attention"]
     assert [line.__dict__["kind"] for line in lines] == [Code.POISON, Code.POISON]
     assert lines[0].__dict__["pool"] == RESEARCH.key

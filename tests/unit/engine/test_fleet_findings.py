@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.record import Recorder
-from controller.engine.scene import Scene
+from controller.engine.snapshots import SnapshotBuilder
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.ids import PoolKey
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.model.settings import Notice
 from controller.model.snapshot import Role, Severity
+from controller.planning.share.spending import cost_terms_of
 from support.world import START, make_pool
 
 NOTICE = Notice(place="fleet.yaml:12:5", path="models.gpt.tier", text="is read by workers")
@@ -47,14 +48,17 @@ def spending(target: int) -> tuple[Fleet, dict[PoolKey, Decision]]:
 
 
 def test_a_tenant_at_its_alert_is_a_warning() -> None:
-    assert list(cost_findings(*spending(1499))) == []
+    fleet, below = spending(1499)
+    _, at_its_alert = spending(1500)
+    terms = cost_terms_of(fleet)
+    assert list(cost_findings(terms, below)) == []
     text = "planned at 1,500.00 USD per hour, at or above its alert of 1,500"
-    assert list(cost_findings(*spending(1500))) == [(Severity.WARNING, "acme", "cost", text)]
+    assert list(cost_findings(terms, at_its_alert)) == [(Severity.WARNING, "acme", "cost", text)]
 
 
 def test_they_are_among_a_snapshots_findings_and_those_of_models_with_them() -> None:
     fleet, decisions = spending(1500)
-    scene = Scene(
+    builder = SnapshotBuilder(
         fleet=fleet,
         name="fleet.yaml",
         context="test",
@@ -63,8 +67,8 @@ def test_they_are_among_a_snapshots_findings_and_those_of_models_with_them() -> 
         epoch=START,
         notices=(NOTICE,),
     )
-    snapshot = scene.snapshot(
-        decisions=decisions,
+    builder.decided(decisions)
+    snapshot = builder.snapshot(
         links=(),
         recorder=Recorder(writes=False),
         notices=(),

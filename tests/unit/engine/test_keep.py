@@ -11,9 +11,9 @@ from controller.engine.keep import SAVE_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
-from controller.model.kept import IntentFault, Remembered, Standing
 from controller.model.snapshot import Severity
-from controller.planning.recommend.history import follow_clock
+from controller.model.stored import IntentFault, SavedMemory, StoredIntents
+from controller.planning.remember.clock import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
@@ -37,7 +37,7 @@ async def reasons(world: Harness) -> set[Code]:
     return {reason.code for reason in view.decision.reasons}
 
 
-async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
+async def left_by_a_quiet_fleet(ended_s_ago: float) -> SavedMemory:
     """What a process leaves that saw four replicas idle for 60 s."""
     before = Harness(POOL, replicas=4)
     before.queue(POOL, pending=4)
@@ -48,8 +48,8 @@ async def left_by_a_quiet_fleet(ended_s_ago: float) -> Remembered:
     kept = before.memories.kept
     assert kept is not None
     assert before.cluster.writes == []
-    shift = START - ended_s_ago - kept.saved_at
-    return Remembered(memory=follow_clock(kept.memory, shift), saved_at=START - ended_s_ago)
+    shift = START - ended_s_ago - before.clock.now()
+    return SavedMemory(memory=follow_clock(kept.memory, shift), saved_at=kept.saved_at + shift)
 
 
 async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
@@ -120,7 +120,7 @@ async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
     world = Harness(POOL, replicas=1)
     world.queue(POOL, pending=5)
 
-    async def never() -> Remembered | None:
+    async def never() -> SavedMemory | None:
         return await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(world.memories, "load", never)
@@ -130,19 +130,18 @@ async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
         assert world.cluster.writes == [(POOL.key, 5, False)]
 
 
-async def test_memory_is_saved_when_a_decision_changed_and_else_every_15_s() -> None:
+async def test_memory_is_saved_when_it_changes_and_never_while_nothing_does() -> None:
     world = Harness(POOL, OTHER, replicas=1)
     world.queue(POOL, pending=1)
     async with world.running():
-        await world.clock.advance(60.0)
-        assert [at - START for at in world.memories.saves] == [15.0, 30.0, 45.0, 60.0]
+        await world.clock.advance(600.0)
+        assert [at - START for at in world.memories.saves] == [SAVE_EVERY_S]
         world.queue(POOL, pending=5)
         await world.clock.advance(2.0)
-        assert world.memories.saves[4:] == [START + 61.0]
+        assert world.memories.saves[1:] == [START + 601.0]
         kept = world.memories.kept
         assert kept is not None
         assert kept.memory.pools[POOL.key].asked is not None
-        assert SAVE_EVERY_S == 15.0
 
 
 async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:
@@ -254,7 +253,7 @@ async def test_a_freeze_stops_writes_from_the_moment_it_is_seen(scope: Scope) ->
 async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> None:
     world = Harness(OTHER, replicas=4)
     pin = Pin(pool=OTHER.key, replicas=3, until=START + 60)
-    world.intents.now = Standing(
+    world.intents.now = StoredIntents(
         intents=Intents(pins=(pin,)), read=True, lost_at=START + 5, detail="no answer"
     )
     async with world.running():
@@ -270,7 +269,7 @@ async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> 
 async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() -> None:
     world = Harness(OTHER, replicas=1)
     pause = Pause(scope=Scope(), keep=5, until=START - 60)
-    world.intents.now = Standing(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
+    world.intents.now = StoredIntents(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
     async with world.running():
         await world.clock.advance(10.0)
         assert world.cluster.writes == []
@@ -279,7 +278,7 @@ async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() ->
 async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
     world = Harness(OTHER, replicas=1)
     fault = IntentFault(key="intent.freeze", text="what is written there cannot be read")
-    world.intents.now = Standing(read=True, faults=(fault,))
+    world.intents.now = StoredIntents(read=True, faults=(fault,))
     async with world.running():
         [finding] = [
             each for each in (await world.snapshot()).findings if each.subject == "intents"
@@ -288,17 +287,30 @@ async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
     assert finding.text == "intent.freeze: what is written there cannot be read"
 
 
-async def test_an_intent_for_nobody_is_named_while_it_is_in_force() -> None:
+async def test_an_intent_for_a_name_that_the_fleet_does_not_have_is_a_warning() -> None:
     world = Harness(OTHER, replicas=1)
     typo = Pin(pool="acme/browzer", replicas=2)
-    stranger = Pause(scope=Scope(tenant="globex"))
+    stranger = Pause(scope=Scope(tenant="acmee"))
     ended = Freeze(scope=Scope(pool="acme/gone"), until=START - 1)
+    ends = Freeze(scope=Scope(pool="acme/broser"), until=START + 60)
     good = Freeze(scope=Scope(tenant="acme"))
-    world.intents.now = Standing(
-        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, good)), read=True
+    world.intents.now = StoredIntents(
+        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, ends, good)), read=True
     )
     async with world.running():
-        assert await findings(world, "intents") == [
-            "the pin of acme/browzer has no effect: the fleet file does not have it",
-            "the pause of tenant globex has no effect: the fleet file does not have it",
+        found = [each for each in (await world.snapshot()).findings if each.subject == "intents"]
+        assert [finding.text for finding in found] == [
+            (
+                "the pin of acme/browzer has no effect: the fleet has no pool acme/browzer;"
+                " nearest: acme/browser"
+            ),
+            "the pause of tenant acmee has no effect: the fleet has no tenant acmee; nearest: acme",
+            (
+                "the freeze of acme/broser protects nothing: the fleet has no pool acme/broser;"
+                " nearest: acme/browser"
+            ),
         ]
+        assert {finding.severity for finding in found} == {Severity.WARNING}
+        await world.clock.advance(61.0)
+        kinds = {each.kind for each in (await world.snapshot()).findings}
+        assert kinds == {"pin acme/browzer", "pause tenant acmee"}

@@ -4,10 +4,10 @@ import asyncio
 import threading
 import time
 
-from controller.engine.backoff import LONGEST_S, WriteBackoff
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError
+from controller.engine.write_backoff import WRITE_RETRY_MOST_S, WriteBackoff
 from controller.model.ids import PoolKey
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import Role, Snapshot
@@ -49,7 +49,7 @@ def test_backoff_doubles_to_its_cap_and_forgets_on_success() -> None:
     for _ in range(8):
         backoff.learn(POOL, failed, 0.0)
         waits.append(next(second for second in range(1, 100) if not backoff.holds(POOL, second)))
-    assert waits == [1, 2, 4, 8, 16, 32, LONGEST_S, LONGEST_S]
+    assert waits == [1, 2, 4, 8, 16, 32, WRITE_RETRY_MOST_S, WRITE_RETRY_MOST_S]
     backoff.learn(POOL, Outcome(kind=OutcomeKind.APPLIED), 0.0)
     assert not backoff.holds(POOL, 0.0)
 

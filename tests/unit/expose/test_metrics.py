@@ -1,43 +1,71 @@
-"""The series that an operator's alerts stand on."""
+"""The series that an operator's alerts stand on, in both text formats."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from controller.expose.metrics import SnapshotCollector
-from controller.model.decision import Decision, Gate
-from controller.model.observation import PoolObservation
-from controller.model.snapshot import Finding, PoolView, Role, Severity, Snapshot
+from controller.expose.metrics import MetricsPage
+from controller.expose.server import serving
+from controller.model.decision import Bound, Decision, Gate
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import PoolObservation, QueueDepth, Workload
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.snapshot import (
+    Finding,
+    Link,
+    LinkState,
+    LoopStats,
+    PoolView,
+    Role,
+    Severity,
+    Snapshot,
+)
 from support.world import START, make_pool
 
 POOL = make_pool("research")
+SCALED = {(POOL.key, "up", "queue"): 3}
 
 
-def scraped(
-    gate: Gate | None = None, findings: Sequence[Finding] = (), role: Role = Role.ACTIVE
-) -> list[str]:
-    """The lines that a scrape of a fleet of one pool answers."""
-    view = PoolView(
-        key=POOL.key,
-        tenant=POOL.tenant,
+def view_of(
+    pool: Pool = POOL, gate: Gate | None = None, queue: Reading[QueueDepth] | None = None
+) -> PoolView:
+    observation = PoolObservation(
+        queue=queue or Absent(why=Why.NEVER_READ),
+        workload=Fresh(value=Workload(replicas=2, ready=1), at=START),
+    )
+    return PoolView(
+        key=pool.key,
+        tenant=pool.tenant,
         tier="growth",
-        namespace=POOL.namespace,
-        deployment=POOL.deployment,
-        stream=POOL.stream,
-        consumer=POOL.consumer,
-        slots=POOL.slots,
-        target_per_replica=POOL.target,
-        min=POOL.min,
-        max=POOL.max,
-        observation=PoolObservation(),
+        namespace=pool.namespace,
+        deployment=pool.deployment,
+        stream=pool.stream,
+        consumer=pool.consumer,
+        slots=pool.slots,
+        target_per_replica=pool.target,
+        min=pool.min,
+        max=pool.max,
+        observation=observation,
         decision=Decision(
-            pool=POOL.key, current=2, demand=5, recommendation=5, target=5, next=2, gate=gate
+            pool=pool.key, current=2, demand=5, recommendation=5, target=5, next=2, gate=gate
         ),
     )
-    snapshot = Snapshot(
+
+
+def snapshot_of(
+    *pools: PoolView, findings: Sequence[Finding] = (), role: Role = Role.LEADER
+) -> Snapshot:
+    return Snapshot(
         epoch=START,
         sequence=1,
         at=START,
@@ -45,12 +73,41 @@ def scraped(
         fleet="fleet.yaml",
         context="test",
         role=role,
-        pools=(view,),
+        links=(Link(name="nats", state=LinkState.CONNECTED, since=START, last_good_at=START - 2),),
+        pools=pools,
         findings=tuple(findings),
+        loop=LoopStats(ticks=7),
     )
-    registry = CollectorRegistry()
-    registry.register(SnapshotCollector(lambda: snapshot, dict))
-    return generate_latest(registry).decode().splitlines()
+
+
+class Shown:
+    """A page whose snapshot a test sets."""
+
+    def __init__(
+        self, *pools: PoolView, findings: Sequence[Finding] = (), role: Role = Role.LEADER
+    ) -> None:
+        self.snapshot: Snapshot | None = snapshot_of(*pools, findings=findings, role=role)
+        self.page = MetricsPage(lambda: self.snapshot, lambda: SCALED)
+
+    def lines(self) -> list[str]:
+        return self.page.text(openmetrics=False).splitlines()
+
+    def samples(self, *, openmetrics: bool) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """What a scraper reads, by name and labels; no series may come twice."""
+        text = self.page.text(openmetrics=openmetrics)
+        families: Iterable[Any]
+        families = parse_openmetrics(text + "# EOF\n") if openmetrics else parse_plain(text)
+        read = [sample for family in families for sample in family.samples]
+        found = {(each.name, tuple(sorted(each.labels.items()))): each.value for each in read}
+        assert len(found) == len(read)
+        return found
+
+
+def scraped(
+    gate: Gate | None = None, findings: Sequence[Finding] = (), role: Role = Role.LEADER
+) -> list[str]:
+    """The lines that a scrape of a fleet of one pool answers."""
+    return Shown(view_of(gate=gate), findings=findings, role=role).lines()
 
 
 @pytest.mark.parametrize("gate", Gate)
@@ -84,3 +141,119 @@ def test_without_a_lease_there_is_no_metric_of_a_leader(role: Role) -> None:
 @pytest.mark.parametrize(("role", "value"), [(Role.LEADER, "1.0"), (Role.FOLLOWER, "0.0")])
 def test_with_a_lease_the_metric_says_which_process_holds_it(role: Role, value: str) -> None:
     assert f"agentdash_leader {value}" in scraped(role=role)
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_a_scraper_reads_every_number_of_a_pool(openmetrics: bool) -> None:
+    depth = Stale(value=QueueDepth(pending=12, in_flight=3), at=START - 30)
+    found = Shown(view_of(queue=depth)).samples(openmetrics=openmetrics)
+    labels = (("pool", "research"), ("tenant", "acme"))
+    queue = (("consumer", POOL.consumer), ("stream", POOL.stream))
+    assert {
+        name: found["agentdash_pool_" + name + "_replicas", labels]
+        for name in ("demand", "recommendation", "target", "next", "ready")
+    } == {
+        "demand": 5,
+        "recommendation": 5,
+        "target": 5,
+        "next": 2,
+        "ready": 1,
+    }
+    assert found["nats_consumer_pending", queue] == 12
+    assert found["nats_consumer_ack_pending", queue] == 3
+    assert found["agentdash_queue_reading_blind", labels] == 1
+    assert found["agentdash_queue_reading_age_seconds", labels] == 30
+    assert found["agentdash_pool_bound", (("bound", Bound.DEMAND), *labels)] == 1
+    assert (
+        found[
+            "agent_scale_events_total",
+            (("direction", "up"), ("pool", "research"), ("tenant", "acme"), ("trigger", "queue")),
+        ]
+        == 3
+    )
+    assert found["agentdash_ticks_total", ()] == 7
+    assert found["agentdash_source_up", (("source", "nats"),)] == 1
+    assert found["agentdash_source_age_seconds", (("source", "nats"),)] == 2
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_hostile_names_stay_inside_their_quotes(openmetrics: bool) -> None:
+    evil = 'a"b\\c\nd'
+    view = msgspec.structs.replace(
+        view_of(queue=Fresh(value=QueueDepth(pending=1, in_flight=0), at=START)), consumer=evil
+    )
+    found = Shown(view).samples(openmetrics=openmetrics)
+    assert found["nats_consumer_pending", (("consumer", evil), ("stream", POOL.stream))] == 1
+
+
+def test_numbers_that_are_no_numbers_are_spelled_as_the_formats_do() -> None:
+    odd = view_of(queue=Stale(value=QueueDepth(pending=1, in_flight=0), at=float("-inf")))
+    line = 'agentdash_queue_reading_age_seconds{pool="research",tenant="acme"} +Inf'
+    assert line in Shown(odd).lines()
+
+
+def test_a_changed_pool_changes_its_lines_and_a_gone_pool_has_none() -> None:
+    other = view_of(make_pool("etl"))
+    depth = QueueDepth(pending=1, in_flight=0)
+    shown = Shown(view_of(queue=Fresh(value=depth, at=START)), other)
+    before = shown.samples(openmetrics=False)
+    deeper = msgspec.structs.replace(depth, pending=9)
+    shown.snapshot = snapshot_of(view_of(queue=Fresh(value=deeper, at=START)), other)
+    after = shown.samples(openmetrics=False)
+    queue = (("consumer", POOL.consumer), ("stream", POOL.stream))
+    assert before["nats_consumer_pending", queue] == 1
+    assert {key for key in after if after[key] != before.get(key)} == {
+        ("nats_consumer_pending", queue)
+    }
+    shown.snapshot = snapshot_of(other)
+    assert not [line for line in shown.lines() if 'pool="research"' in line and "scale" not in line]
+
+
+def test_a_pool_that_did_not_change_keeps_its_lines() -> None:
+    view = view_of()
+    shown = Shown(view)
+    shown.lines()
+    lines = shown.page._kept[POOL.key].lines
+    shown.snapshot = snapshot_of(msgspec.structs.replace(view))
+    shown.lines()
+    assert shown.page._kept[POOL.key].lines is lines
+
+
+def test_before_the_first_tick_there_are_only_counts_of_writes() -> None:
+    shown = Shown()
+    shown.snapshot = None
+    names = {name for name, _ in shown.samples(openmetrics=False)}
+    assert names == {"agent_scale_events_total"}
+
+
+async def test_a_scrape_answers_in_the_format_that_is_asked_for() -> None:
+    counts: dict[tuple[PoolKey, str, str], int] = {}
+    snapshot = snapshot_of(view_of())
+    async with (
+        serving(
+            "127.0.0.1",
+            0,
+            latest=lambda: snapshot,
+            scaled=lambda: counts,
+            now=lambda: START,
+            interval_s=1.0,
+        ) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.get(f"{url}/metrics") as answer:
+            assert answer.content_type == "text/plain"
+            assert answer.headers["Content-Encoding"] == "deflate"
+            plain = {family.name for family in parse_plain(await answer.text())}
+        wish = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": ""}
+        async with http.get(f"{url}/metrics", headers=wish) as answer:
+            assert answer.content_type == "application/openmetrics-text"
+            text = await answer.text()
+            assert text.endswith("# EOF\n")
+            assert {family.name for family in parse_openmetrics(text)} >= {"agentdash_leader"}
+        chosen = [("name[]", "agentdash_leader"), ("name[]", "process_open_fds")]
+        async with http.get(f"{url}/metrics", params=chosen) as answer:
+            named = {family.name for family in parse_plain(await answer.text())}
+        async with http.get(f"{url}/readyz") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+    assert plain >= {"agentdash_pool_target_replicas", "python_info", "python_gc_objects_collected"}
+    assert named == {"agentdash_leader", "process_open_fds"}

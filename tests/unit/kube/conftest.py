@@ -12,7 +12,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
 
 
 class HandClock:
-    """Stands until it is moved; `now` is Unix seconds, `monotonic` the same since zero."""
+    """A clock that a test moves; `now` is in Unix seconds, `monotonic` counts from zero."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self.wall = now

@@ -1,4 +1,4 @@
-"""The cluster's warnings by pool: whose they are, how many are kept, and that they are harmless."""
+"""The cluster's warnings by pool: which pool each belongs to, how many are kept, clean text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.cluster_events import KEPT_PER_POOL, KEPT_S, WarningView
+from controller.kube.cluster_events import KEPT_PER_POOL, WARNING_KEPT_S, WarningView
 
 
 def event(
@@ -44,7 +44,7 @@ def view(clock: Any) -> WarningView:
         ("Pod", "research-85fcf8dd4d-bcdfg"),
     ],
 )
-def test_a_warning_about_any_of_a_pools_objects_is_the_pools(
+def test_a_warning_about_any_object_of_a_pool_belongs_to_the_pool(
     view: WarningView, kind: str, name: str
 ) -> None:
     view.put(event(kind=kind, about=name))
@@ -60,7 +60,9 @@ def test_a_warning_about_any_of_a_pools_objects_is_the_pools(
 @pytest.mark.parametrize(
     ("kind", "name"), [("Node", "research"), ("Pod", "research-0"), ("ReplicaSet", "research")]
 )
-def test_other_objects_are_nobodys(view: WarningView, kind: str, name: str) -> None:
+def test_a_warning_about_another_object_belongs_to_no_pool(
+    view: WarningView, kind: str, name: str
+) -> None:
     view.put(event(kind=kind, about=name))
     assert view.newest("research") == ()
 
@@ -68,7 +70,7 @@ def test_other_objects_are_nobodys(view: WarningView, kind: str, name: str) -> N
 def test_the_recorded_warnings_find_their_pools(
     view: WarningView, clock: Any, recorded: Any
 ) -> None:
-    clock.wall = 0.0  # the recorded times are words
+    clock.wall = 0.0  # the recorded times are text
     for step in ("events-failed-create", "events-failed-scheduling"):
         for found in json.loads(recorded.body("limits", step))["items"]:
             text = json.dumps(found).replace("<hash-1>", "85fcf8dd4d").replace("<hash-3>", "bcd")
@@ -93,11 +95,12 @@ def test_a_repeated_warning_is_counted_not_kept_twice(view: WarningView) -> None
 
 def test_an_hour_later_it_is_forgotten(view: WarningView, clock: Any) -> None:
     view.put(event())
-    clock.advance(KEPT_S + 1)
+    assert len(view.newest("research")) == 1
+    clock.advance(WARNING_KEPT_S + 1)
     assert view.newest("research") == ()
 
 
-def test_deleted_and_relisted_warnings_go(view: WarningView) -> None:
+def test_deleted_warnings_and_those_missing_in_a_new_list_are_forgotten(view: WarningView) -> None:
     view.put(event("a"))
     view.put(event("b"))
     view.remove(event("a"))
@@ -115,7 +118,7 @@ def test_normal_and_odd_events_are_skipped(view: WarningView) -> None:
     assert view.newest("research") == ()
 
 
-def test_words_from_the_cluster_are_harmless(view: WarningView) -> None:
+def test_text_from_the_cluster_is_cleaned(view: WarningView) -> None:
     view.put(event(message="\x1b]0;owned\x07 \u202e", reason="\x1b[2J"))
     (found,) = view.newest("research")
     assert not {"\x1b", "\x07", "\u202e"} & set(found.message + found.reason)

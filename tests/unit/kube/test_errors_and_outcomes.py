@@ -17,20 +17,20 @@ from controller.kube.errors import (
     HeldBackError,
     KubeError,
     LostError,
-    Status,
     TimedOutError,
     UnreachableError,
     UnreadableError,
+    WireStatus,
     api_error,
     shortened,
     status_error,
 )
-from controller.kube.objects import Unnamed, deployment_record, pod_record
+from controller.kube.objects import UnnamedObject, deployment_record, pod_record
 from controller.kube.scale import outcome
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Why
 
-REFUSALS = {  # (file, step) → what the write would have come to, and the machine's reason
+REFUSALS = {  # (file, step) → the outcome of such a write, and the Status' reason
     ("access", "bad-token"): (OutcomeKind.UNAUTHORIZED, "Unauthorized"),
     ("access", "forbidden-list"): (OutcomeKind.FORBIDDEN, "Forbidden"),
     ("access", "forbidden-scale"): (OutcomeKind.FORBIDDEN, "Forbidden"),
@@ -99,7 +99,7 @@ def test_every_recorded_refusal_is_typed_and_short(recorded: Any) -> None:
     assert seen >= len(REFUSALS)
 
 
-def test_every_recorded_object_we_read_is_understood(recorded: Any) -> None:
+def test_every_recorded_object_that_we_read_can_be_read(recorded: Any) -> None:
     deployments = pods = scales = 0
     for file, step in recorded.steps():
         answer = step.get("response") or {"status": 0}
@@ -118,10 +118,13 @@ def test_every_recorded_object_we_read_is_understood(recorded: Any) -> None:
             raw = json.dumps(item).encode()
             match item.get("kind"), "spec" in item:
                 case "Deployment", True:
-                    assert not isinstance(deployment_record(raw), Unnamed), (file, step["step"])
+                    assert not isinstance(deployment_record(raw), UnnamedObject), (
+                        file,
+                        step["step"],
+                    )
                     deployments += 1
                 case "Pod", True:
-                    assert not isinstance(pod_record(raw), Unnamed), (file, step["step"])
+                    assert not isinstance(pod_record(raw), UnnamedObject), (file, step["step"])
                     pods += 1
                 case "Scale", _:
                     assert wire.SCALE.decode(raw).metadata.resource_version
@@ -129,7 +132,7 @@ def test_every_recorded_object_we_read_is_understood(recorded: Any) -> None:
     assert (deployments > 10, pods > 10, scales > 3) == (True, True, True)
 
 
-def test_every_recorded_watch_line_is_understood(recorded: Any) -> None:
+def test_every_recorded_watch_line_can_be_read(recorded: Any) -> None:
     kinds = set()
     for _, step in recorded.steps():
         for line in (step.get("response") or {}).get("lines", ()):
@@ -148,8 +151,8 @@ def test_an_expired_version_inside_a_watch_says_list_anew(recorded: Any) -> None
     assert error.status == 410
 
 
-def json_status(raw: msgspec.Raw) -> Status:
-    return msgspec.json.decode(raw, type=Status)
+def json_status(raw: msgspec.Raw) -> WireStatus:
+    return msgspec.json.decode(raw, type=WireStatus)
 
 
 def test_an_expired_continue_token_says_list_anew(recorded: Any) -> None:
@@ -162,7 +165,7 @@ def test_a_version_not_reached_yet_asks_for_a_second(recorded: Any) -> None:
     assert error.causes == ("ResourceVersionTooLarge",)
 
 
-def test_a_blocked_eviction_names_no_time(recorded: Any) -> None:
+def test_a_blocked_eviction_names_no_retry_time(recorded: Any) -> None:
     error = typed(recorded.answer("pods", "evict-blocked"))
     assert (error.retry_after_s, error.causes) == (None, ("DisruptionBudget",))
 
@@ -200,7 +203,7 @@ def test_a_web_page_instead_of_a_status() -> None:
         ({"Retry-After": "Sat, 21 Nov 2026 10:00:30 GMT"}, None),
     ],
 )
-def test_the_servers_wish_to_be_left_alone(wish: dict[str, str], seconds: float | None) -> None:
+def test_how_long_the_server_asks_us_to_wait(wish: dict[str, str], seconds: float | None) -> None:
     assert api_error(429, wish, b"{}").retry_after_s == seconds
 
 
@@ -217,7 +220,7 @@ def test_the_servers_wish_to_be_left_alone(wish: dict[str, str], seconds: float 
         (ApiError(302, "", "elsewhere"), OutcomeKind.INVALID),
     ],
 )
-def test_only_a_request_that_left_unanswered_is_unknown(
+def test_only_a_request_that_was_sent_and_not_answered_is_unknown(
     failure: KubeError, kind: OutcomeKind
 ) -> None:
     result = outcome(failure)
@@ -225,7 +228,7 @@ def test_only_a_request_that_left_unanswered_is_unknown(
     assert result.retry_after_s == failure.retry_after_s
 
 
-def test_why_a_view_is_blind() -> None:
+def test_each_failure_says_why_a_view_is_blind() -> None:
     assert ApiError(403).why is Why.REFUSED
     assert ApiError(401).why is Why.REFUSED
     assert ApiError(500).why is Why.VIEW_INCOMPLETE

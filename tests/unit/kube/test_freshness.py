@@ -1,4 +1,4 @@
-"""What a view is worth: silence, gaps and refusals never look like the truth."""
+"""How far a view may be trusted: after silence, gaps and refusals its readings are not fresh."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.kube.freshness import GRACE_S, Freshness
+from controller.kube.freshness import WATCH_GRACE_S, Freshness
 from controller.kube.link import LinkTracker
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.snapshot import LinkState
@@ -19,7 +19,7 @@ def link(clock: Any) -> LinkTracker:
 
 @pytest.fixture
 def view(clock: Any, link: LinkTracker) -> Freshness:
-    return Freshness(clock, link, monotonic=clock.monotonic)
+    return Freshness(clock, link)
 
 
 def listed(view: Freshness, link: LinkTracker) -> None:
@@ -40,7 +40,7 @@ def test_a_first_list_that_fails_says_why(view: Freshness, why: Why) -> None:
     assert (reading.why, reading.detail) == (why, "words")
 
 
-def test_half_a_first_list_is_an_incomplete_view(view: Freshness) -> None:
+def test_a_first_list_that_breaks_off_is_an_incomplete_view(view: Freshness) -> None:
     view.missed()
     view.broke(Why.DISCONNECTED, "page 2")
     reading = view.judge(3)
@@ -48,21 +48,22 @@ def test_half_a_first_list_is_an_incomplete_view(view: Freshness) -> None:
     assert reading.why is Why.VIEW_INCOMPLETE
 
 
-def test_an_open_watch_vouches_for_now(view: Freshness, link: LinkTracker, clock: Any) -> None:
+def test_with_an_open_watch_a_reading_is_of_now(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
     listed(view, link)
     clock.advance(60)
     link.answered()
     assert view.judge(3) == Fresh(value=3, at=1_000_060.0)
-    assert view.seen_at == 1_000_000.0
 
 
-def test_a_watch_that_is_taken_up_again_is_fresh_for_a_while(
+def test_while_a_watch_is_opened_again_its_view_is_fresh_for_the_grace(
     view: Freshness, link: LinkTracker, clock: Any
 ) -> None:
     listed(view, link)
     clock.advance(60)
     view.broke(Why.DISCONNECTED, "reset")
-    clock.advance(GRACE_S)
+    clock.advance(WATCH_GRACE_S)
     assert view.judge(3) == Fresh(value=3, at=1_000_000.0)
     clock.advance(0.1)
     stale = view.judge(3)
@@ -101,7 +102,7 @@ def test_a_server_that_answers_nothing_makes_an_open_watch_stale(
     clock.advance(5)
     link.silent(Why.TIMED_OUT, "no answer in time")
     assert isinstance(view.judge(3), Fresh)
-    clock.advance(GRACE_S)
+    clock.advance(WATCH_GRACE_S)
     stale = view.judge(3)
     assert isinstance(stale, Stale)
     assert (stale.why, stale.at) == (Why.TIMED_OUT, 1_000_000.0)
@@ -109,15 +110,13 @@ def test_a_server_that_answers_nothing_makes_an_open_watch_stale(
     assert isinstance(view.judge(3), Fresh)
 
 
-def test_a_stepped_clock_neither_ages_nor_rejuvenates(
-    view: Freshness, link: LinkTracker, clock: Any
-) -> None:
+def test_a_step_of_the_clock_changes_no_age(view: Freshness, link: LinkTracker, clock: Any) -> None:
     listed(view, link)
     view.broke(Why.DISCONNECTED, "reset")
     clock.wall += 3600
     assert view.judge(3) == Fresh(value=3, at=1_003_600.0)
     clock.wall -= 7200
-    clock.advance(GRACE_S + 1)
+    clock.advance(WATCH_GRACE_S + 1)
     assert isinstance(view.judge(3), Stale)
 
 

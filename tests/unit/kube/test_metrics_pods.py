@@ -1,4 +1,4 @@
-"""Pods as the HPA sees them, and for whom they are kept."""
+"""Pods as the HPA sees them, and the Deployments for which they are kept."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from controller.model.metrics import (
     MeasuredPod,
     MetricSpec,
     Modifiers,
-    PodPhase,
     PodReadiness,
+    StatusPhase,
     TargetType,
     UtilizationTarget,
     ValueTarget,
@@ -46,7 +46,7 @@ def read(**parts: Any) -> MeasuredPod:
 def test_phase_start_and_readiness_are_those_of_its_status() -> None:
     assert read(status=status(conditions=[READY])) == MeasuredPod(
         name="a",
-        phase=PodPhase.RUNNING,
+        phase=StatusPhase.RUNNING,
         started_at=AT,
         readiness=PodReadiness(status=ConditionStatus.TRUE, since=AT + 10),
     )
@@ -55,18 +55,18 @@ def test_phase_start_and_readiness_are_those_of_its_status() -> None:
 @pytest.mark.parametrize(
     ("parts", "phase", "deleting"),
     [
-        ({}, PodPhase.UNKNOWN, False),
-        ({"status": status(phase="Pending")}, PodPhase.PENDING, False),
-        ({"status": status(phase="Odd")}, PodPhase.UNKNOWN, False),
+        ({}, StatusPhase.UNKNOWN, False),
+        ({"status": status(phase="Pending")}, StatusPhase.PENDING, False),
+        ({"status": status(phase="Odd")}, StatusPhase.UNKNOWN, False),
         (
             {"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}},
-            PodPhase.UNKNOWN,
+            StatusPhase.UNKNOWN,
             True,
         ),
     ],
 )
-def test_a_pod_on_its_way_in_or_out_is_told_apart(
-    parts: dict[str, Any], phase: PodPhase, deleting: bool
+def test_pods_that_start_and_pods_that_end_are_distinguished(
+    parts: dict[str, Any], phase: StatusPhase, deleting: bool
 ) -> None:
     pod = read(**parts)
     assert (pod.phase, pod.deleting, pod.started_at, pod.readiness) == (
@@ -92,7 +92,7 @@ def test_readiness_needs_a_condition_with_a_time(
     assert read(status=status(conditions=[condition])).readiness == readiness
 
 
-def test_requests_are_those_of_containers_sidecars_and_the_pod_as_a_whole() -> None:
+def test_requests_are_read_of_containers_sidecars_and_the_whole_pod() -> None:
     asks = {"resources": {"requests": {"cpu": "100500u", "memory": "1Ki"}}}
     spec = {
         "containers": [{"name": "agent", **asks}, {"name": "bare"}],

@@ -1,4 +1,4 @@
-"""The room of nodes: who counts, which class they are of, and what an autoscaler may still add."""
+"""The room of nodes: which count, their classes, and what an autoscaler may still add."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.nodes import NodeView
+from controller.kube.nodes import NodeView, room_reading
 from controller.kube.selectors import parsed
+from controller.model.limits import INT64_MAX
+from controller.model.observation import ClusterRoom
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 
 GI = 2**30
@@ -41,7 +44,7 @@ def spot(name: str, **more: Any) -> msgspec.Raw:
 
 
 def cpus(view: NodeView, *classes: NodeClass) -> dict[str, int | None]:
-    """Cores in all (as "") and by class."""
+    """Cores in all (under "") and by class."""
     room = view.room(classes)
     named = {"": room.resources, **room.classes}
     return {
@@ -71,6 +74,8 @@ def test_open_nodes_add_up() -> None:
         node("b", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoExecute"}]),
         node("b", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]),
         node("b", cpu="lots"),
+        node("b", cpu="-1"),
+        node("b", cpu=str(2**63)),
         node("b", cpu=[]),
     ],
 )
@@ -85,7 +90,7 @@ def test_a_node_that_takes_no_pods_makes_no_room(closed: msgspec.Raw) -> None:
         {"key": "node.kubernetes.io/memory-pressure", "effect": "PreferNoSchedule"},
     ],
 )
-def test_a_taint_of_people_or_a_mere_wish_closes_no_node(taint: dict[str, str]) -> None:
+def test_a_taint_that_people_set_or_that_only_prefers_closes_no_node(taint: dict[str, str]) -> None:
     assert cpus(seen(node("a", taints=[taint]))) == {"": 4}
 
 
@@ -106,7 +111,7 @@ def test_nodes_come_go_and_change() -> None:
     assert cpus(view) == {"": 4}
 
 
-def test_each_node_is_of_the_first_class_that_takes_it_and_the_rest_of_the_class_without_one() -> (
+def test_a_node_belongs_to_the_first_class_that_selects_it_else_to_the_one_without_a_selector() -> (
     None
 ):
     fixed = NodeClass(name="spot", selector="spot=true")
@@ -116,43 +121,43 @@ def test_each_node_is_of_the_first_class_that_takes_it_and_the_rest_of_the_class
     assert cpus(view, large, fixed) == {"": 12, "large": 4, "spot": 4}
 
 
-def test_a_class_that_may_grow_is_not_taken_as_full() -> None:
+def test_nodes_that_may_still_be_added_count() -> None:
     assert cpus(seen(node("a"), spot("b")), SPOT, REST) == {"": 20, "spot": 16, "rest": 4}
 
 
-def test_an_added_node_is_taken_to_be_the_smallest_of_its_class() -> None:
+def test_an_added_node_counts_as_the_smallest_of_its_class() -> None:
     assert cpus(seen(spot("a", cpu="8"), spot("b", cpu="2")), SPOT) == {"": 14, "spot": 14}
 
 
-def test_closed_nodes_are_nodes_that_the_autoscaler_cannot_add_again() -> None:
+def test_a_closed_node_counts_towards_max_nodes() -> None:
     view = seen(spot("a"), spot("b", unschedulable=True), spot("c", ready="False"))
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
 
 
-def test_a_closed_node_still_tells_how_large_its_class_is() -> None:
+def test_a_closed_node_still_shows_the_size_of_its_class() -> None:
     view = seen(spot("a", unschedulable=True))
     assert cpus(view, SPOT) == {"": 12, "spot": 12}
 
 
-def test_nodes_beyond_the_most_are_room_all_the_same() -> None:
+def test_nodes_beyond_max_nodes_are_room_too() -> None:
     view = seen(*(spot(f"n{number}") for number in range(6)))
     assert cpus(view, SPOT) == {"": 24, "spot": 24}
 
 
-def test_a_class_scaled_to_zero_is_as_large_as_its_nodes_were() -> None:
+def test_a_class_without_nodes_has_the_size_of_its_last_ones() -> None:
     view = seen(spot("a", cpu="2"))
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
     view.remove(spot("a"))
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
 
 
-def test_a_class_that_may_grow_and_was_never_seen_sets_no_limit() -> None:
+def test_a_class_that_may_grow_and_never_had_a_node_sets_no_limit() -> None:
     view = seen(node("a"))
     assert cpus(view, SPOT, REST) == {"": None, "spot": None, "rest": 4}
     assert view.room((SPOT, REST)).classes["spot"] == Resources()
 
 
-def test_a_class_without_a_most_is_what_is_there_or_at_least_its_least() -> None:
+def test_a_class_without_max_nodes_has_its_nodes_or_at_least_min_nodes() -> None:
     least = NodeClass(name="spot", selector="spot=true", min_nodes=3)
     assert cpus(seen(spot("a")), NodeClass(name="spot", selector="spot=true")) == {
         "": 4,
@@ -165,7 +170,7 @@ def test_a_class_without_a_most_is_what_is_there_or_at_least_its_least() -> None
     }
 
 
-def test_a_class_of_very_many_nodes_is_reckoned_at_once() -> None:
+def test_a_class_of_very_many_nodes_is_computed_at_once() -> None:
     many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
     assert cpus(seen(spot("a")), many)["spot"] == 4 * 2**31
 
@@ -177,6 +182,70 @@ def test_the_room_is_made_anew_only_when_a_node_changed() -> None:
     assert view.room((SPOT,)) is before
     view.put(spot("a", cpu="3"))
     assert view.room((SPOT,)) != before
+
+
+ODD_AMOUNTS = [("-1", Why.IMPLAUSIBLE), (str(2**63), Why.IMPLAUSIBLE), ("x", Why.UNREADABLE)]
+
+
+def reading_of(view: NodeView) -> Reading[ClusterRoom]:
+    return room_reading(Fresh(value=view.room(()), at=9.0), view.refused, known=view.is_known)
+
+
+@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+def test_a_node_whose_amounts_cannot_be_believed_keeps_the_last_good_ones(
+    odd: str, why: Why
+) -> None:
+    view = seen(node("a"), node("b"))
+    assert isinstance(reading_of(view), Fresh)
+    view.put(node("b", cpu=odd))
+    reading = reading_of(view)
+    assert isinstance(reading, Stale)
+    assert (reading.value.resources.cpu_milli, reading.why, reading.at) == (8000, why, 9.0)
+    assert reading.detail.startswith(f"node b: '{odd}' is ")
+    view.put(node("b", cpu=odd, unschedulable=True))
+    assert cpus(view) == {"": 4}, "what can be read of it counts"
+    view.put(node("b", cpu="2"))
+    assert cpus(view) == {"": 6}
+    assert isinstance(reading_of(view), Fresh)
+
+
+def test_a_node_that_becomes_unreadable_stays_as_it_was() -> None:
+    view = seen(node("a"), node("b", cpu="2"))
+    view.put(node("b", cpu=[]))
+    reading = reading_of(view)
+    assert isinstance(reading, Stale)
+    assert (reading.value.resources.cpu_milli, reading.why) == (6000, Why.UNREADABLE)
+    view.remove(node("b"))
+    assert isinstance(reading_of(view), Fresh)
+
+
+@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why) -> None:
+    reading = reading_of(seen(node("a", cpu=odd)))
+    assert isinstance(reading, Absent)
+    assert (reading.why, reading.at) == (why, 9.0)
+
+
+def test_a_reading_that_is_stale_already_stays_as_it_is() -> None:
+    view = seen(node("a"), node("b", cpu="-1"))
+    lost = Stale(value=view.room(()), at=1.0, why=Why.DISCONNECTED)
+    assert room_reading(lost, view.refused, known=True) is lost
+
+
+def test_the_same_fault_again_is_the_same_object() -> None:
+    view = seen(node("a"), node("b", cpu="-1"))
+    refused, room = view.refused, view.room(())
+    view.put(node("b", cpu="-1", labels={"heartbeat": "2"}))
+    assert view.refused is refused
+    assert view.room(()) is room
+
+
+def test_room_stays_within_what_kubernetes_can_count() -> None:
+    many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
+    room = seen(spot("a"), node("b", cpu=str(INT64_MAX // 1000))).room((many,))
+    assert room.classes["spot"].memory_bytes == INT64_MAX
+    assert room.resources.memory_bytes == INT64_MAX
+    assert room.resources.cpu_milli == INT64_MAX
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kubernetes objects into values: nothing odd passes, and nothing odd hides its neighbours."""
+"""Kubernetes objects as values: one that cannot be believed is refused, and hides no other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controller.kube.objects import (
-    Refused,
-    Unnamed,
+    RefusedObject,
+    SuspectWorkload,
+    UnnamedObject,
     counted,
     deployment_record,
     pod_record,
@@ -47,14 +48,14 @@ def pod(*, meta: dict[str, Any] | None = None, node: str = "node-0", **status: A
 
 def phase_of(raw: bytes) -> tuple[PodPhase, str, str]:
     record = pod_record(raw)
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Pod)
     return record.found.phase, record.found.reason, record.found.message
 
 
 def workload_of(raw: bytes) -> Workload:
     record = deployment_record(raw)
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Workload)
     return record.found
 
@@ -81,29 +82,29 @@ def test_zero_replicas_stay_zero() -> None:
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_an_absurd_number_of_replicas_is_refused(part: str, replicas: int) -> None:
     record = deployment_record(deployment(**{part: {"replicas": replicas}}))
-    assert not isinstance(record, Unnamed)
-    assert isinstance(record.found, Refused)
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.IMPLAUSIBLE
     assert str(replicas) in record.found.detail
 
 
 def test_replicas_of_another_type_are_refused_by_name() -> None:
     record = deployment_record(deployment(spec={"replicas": "ten"}))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.name == "research"
-    assert isinstance(record.found, Refused)
+    assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.UNREADABLE
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
-def test_what_has_no_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
-    assert isinstance(deployment_record(raw), Unnamed)
-    assert isinstance(pod_record(raw), Unnamed)
+def test_an_object_without_a_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
+    assert isinstance(deployment_record(raw), UnnamedObject)
+    assert isinstance(pod_record(raw), UnnamedObject)
 
 
 def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
     record = deployment_record(deployment(metadata={"deletionTimestamp": WHEN}))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.found is None
 
 
@@ -115,13 +116,33 @@ def test_what_the_template_requests_is_what_a_replica_takes() -> None:
     assert workload_of(deployment()).requests == Resources()
 
 
-def test_requests_that_make_no_sense_refuse_their_deployment() -> None:
-    template = {"spec": {"containers": [{"resources": {"requests": {"cpu": "-1"}}}]}}
+@pytest.mark.parametrize("cpu", ["-1", "lots", "9223372036854775.808", str(2**63)])
+def test_requests_that_cannot_be_believed_make_their_deployment_suspect(cpu: str) -> None:
+    template = {"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}}
     record = deployment_record(deployment(spec={"template": template}))
-    assert not isinstance(record, Unnamed)
-    assert isinstance(record.found, Refused)
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, SuspectWorkload)
     assert record.found.why is Why.IMPLAUSIBLE
-    assert "requests" in record.found.detail
+    assert record.found.detail.startswith("spec.template requests: ")
+    assert record.found.workload.replicas == 3
+    assert record.found.workload.requests == Resources()
+
+
+def test_requests_that_only_together_are_too_much_are_suspect() -> None:
+    half = {"resources": {"requests": {"memory": str(2**62)}}}
+    record = deployment_record(
+        deployment(spec={"template": {"spec": {"containers": [half, half]}}})
+    )
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, SuspectWorkload)
+
+
+def test_a_pod_whose_requests_cannot_be_believed_counts_as_one_pod() -> None:
+    found = json.loads(pod(phase="Pending"))
+    found["spec"]["containers"] = [{"resources": {"requests": {"cpu": str(2**63)}}}]
+    record = pod_record(json.dumps(found).encode())
+    assert not isinstance(record, UnnamedObject)
+    assert record.takes == Resources(replicas=1)
 
 
 def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
@@ -142,7 +163,7 @@ def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
     assert workload_of(deployment()).annotations == {}
 
 
-def test_a_quota_speaks_before_a_stuck_rollout() -> None:
+def test_the_message_names_a_quota_before_a_stuck_rollout() -> None:
     stuck = condition("Progressing", "False", message="deadline exceeded")
     quota = condition("ReplicaFailure", "True", message="exceeded quota: tenant")
     assert workload_of(deployment(status={"conditions": [stuck]})).message == "deadline exceeded"
@@ -150,7 +171,7 @@ def test_a_quota_speaks_before_a_stuck_rollout() -> None:
     assert both.message == "exceeded quota: tenant"
 
 
-def test_a_condition_that_is_well_says_nothing() -> None:
+def test_a_condition_without_a_failure_gives_no_message() -> None:
     well = [
         condition("ReplicaFailure", "False", message="old"),
         condition("Progressing", "True", message="fine"),
@@ -158,7 +179,7 @@ def test_a_condition_that_is_well_says_nothing() -> None:
     assert workload_of(deployment(status={"conditions": well})).message == ""
 
 
-def test_text_from_outside_is_harmless() -> None:
+def test_text_from_outside_is_cleaned() -> None:
     evil = "\x1b[31m\u202e[@click=app.quit]"
     found = workload_of(
         deployment(
@@ -173,7 +194,7 @@ def test_text_from_outside_is_harmless() -> None:
     starting = pod(phase="Pending", containerStatuses=waiting(evil, evil))
     assert "\x1b" not in "".join(phase_of(starting)[1:])
     named = pod_record(pod(meta={"name": evil}, phase="Pending"))
-    assert not isinstance(named, Unnamed)
+    assert not isinstance(named, UnnamedObject)
     assert "\x1b" not in named.name
 
 
@@ -185,7 +206,7 @@ def test_the_recorded_deployment_hit_by_a_quota_says_so(recorded: Any) -> None:
     )
 
 
-def test_the_recorded_giant_is_unscheduled_in_the_schedulers_words(recorded: Any) -> None:
+def test_the_recorded_pod_that_fits_nowhere_has_the_schedulers_message(recorded: Any) -> None:
     (raw,) = json.loads(recorded.body("limits", "pod-unschedulable"))["items"]
     phase, reason, message = phase_of(json.dumps(raw).encode())
     assert (phase, reason) == (PodPhase.UNSCHEDULED, "Unschedulable")
@@ -205,7 +226,7 @@ def test_the_recorded_life_of_a_pod(recorded: Any) -> None:
     ]
 
 
-def test_no_node_yet_is_unscheduled_without_words() -> None:
+def test_a_pod_without_a_node_yet_is_unscheduled_without_a_message() -> None:
     assert phase_of(pod(node="", phase="Pending")) == (PodPhase.UNSCHEDULED, "", "")
 
 
@@ -215,7 +236,7 @@ def test_a_container_that_waits_is_starting_and_says_why(reason: str) -> None:
     assert phase_of(found) == (PodPhase.STARTING, reason, "because")
 
 
-def test_the_container_with_the_special_reason_speaks() -> None:
+def test_the_container_with_the_uncommon_reason_gives_the_message() -> None:
     statuses = waiting("ContainerCreating") + waiting("ImagePullBackOff", "no such image")
     found = pod(phase="Pending", containerStatuses=statuses)
     assert phase_of(found) == (PodPhase.STARTING, "ImagePullBackOff", "no such image")
@@ -248,7 +269,7 @@ def test_restarts_in_the_past_do_not_make_a_ready_pod_crash() -> None:
     running = {"name": "a", "restartCount": 3, "state": {"running": {}}}
     ready = condition("Ready", "True")
     record = pod_record(pod(phase="Running", conditions=[ready], containerStatuses=[running]))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert isinstance(record.found, Pod)
     assert (record.found.phase, record.found.restarts) == (PodPhase.READY, 3)
     assert record.found.ready_at == unix_seconds(WHEN)
@@ -276,7 +297,7 @@ def test_failed_and_deleted_pods() -> None:
 
 def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
     record = pod_record(pod(phase="Pending"))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment == "research"
 
 
@@ -292,15 +313,15 @@ def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
 )
 def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
     record = pod_record(pod(meta=meta, phase="Pending"))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment is None
 
 
-def test_an_odd_pod_is_refused_under_its_own_pool() -> None:
+def test_a_pod_that_cannot_be_read_is_refused_in_its_own_pool() -> None:
     record = pod_record(pod(phase=3))
-    assert not isinstance(record, Unnamed)
+    assert not isinstance(record, UnnamedObject)
     assert record.deployment == "research"
-    assert isinstance(record.found, Refused)
+    assert isinstance(record.found, RefusedObject)
 
 
 def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:
@@ -322,7 +343,7 @@ def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:
     assert [pod.name for pod in pods.items] == ["p5", "p6", "p7", "p8", "p9"]
 
 
-def test_times_that_are_none() -> None:
+def test_text_that_is_no_time_is_none() -> None:
     assert unix_seconds("<time>") is None
     assert unix_seconds(None) is None
     assert unix_seconds("1970-01-01T00:01:00.5Z") == 60.5

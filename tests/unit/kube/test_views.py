@@ -1,4 +1,4 @@
-"""What the views keep: every pool for itself, and our own writes at once."""
+"""What the views keep: each pool by itself, and our own writes at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
-from controller.kube.objects import Refused
+from controller.kube.objects import RefusedObject, SuspectWorkload
 from controller.kube.views import DeploymentView, PodView
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
@@ -54,14 +55,14 @@ class Changes(list[str]):
         return taken
 
 
-def test_an_odd_deployment_hides_no_other() -> None:
+def test_a_deployment_that_cannot_be_read_hides_no_other() -> None:
     changes = Changes()
     view = DeploymentView(changes.append)
     view.replace([raw({}), deployment("bad", -5), deployment("text", "x"), deployment("good", 4)])
     bad, text = view.get("bad"), view.get("text")
-    assert isinstance(bad, Refused)
+    assert isinstance(bad, RefusedObject)
     assert bad.why is Why.IMPLAUSIBLE
-    assert isinstance(text, Refused)
+    assert isinstance(text, RefusedObject)
     assert replicas(view, "good") == 4
     assert changes == ["bad", "text", "good"]
 
@@ -91,6 +92,61 @@ def test_a_deployment_marked_for_deletion_is_gone() -> None:
     assert view.get("a") is None
 
 
+def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> msgspec.Raw:
+    containers = [{"resources": {"requests": {"cpu": cpu}}}]
+    return raw(
+        {
+            "metadata": {"name": "a", "uid": uid, "resourceVersion": version},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": containers}}},
+        }
+    )
+
+
+@pytest.mark.parametrize("odd", ["-1", "lots", str(2**63)])
+def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
+    changes = Changes()
+    view = DeploymentView(changes.append)
+    view.put(asking("250m"))
+    view.put(asking(odd, replicas=7, version="11"))
+    found = view.get("a")
+    assert isinstance(found, SuspectWorkload)
+    assert (found.workload.replicas, found.workload.requests.cpu_milli) == (7, 250)
+    view.put(asking(odd, replicas=6, version="12"))
+    found = view.get("a")
+    assert isinstance(found, SuspectWorkload)
+    assert (found.workload.replicas, found.workload.requests.cpu_milli) == (6, 250)
+    view.put(asking("1", version="13"))
+    assert replicas(view, "a") == 8
+    assert changes == ["a"] * 4
+
+
+def test_requests_that_were_never_readable_refuse_their_deployment() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("-1"))
+    found = view.get("a")
+    assert isinstance(found, RefusedObject)
+    assert found.why is Why.IMPLAUSIBLE
+
+
+def test_a_new_deployment_does_not_inherit_the_requests_of_its_namesake() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("250m"))
+    view.put(asking("-1", uid="another"))
+    assert isinstance(view.get("a"), RefusedObject)
+    view.put(asking("250m"))
+    view.remove(asking("250m"))
+    view.put(asking("-1"))
+    assert isinstance(view.get("a"), RefusedObject)
+
+
+def test_an_older_suspect_event_does_not_undo_our_write() -> None:
+    view = DeploymentView(Changes().append)
+    view.put(asking("250m", replicas=1, version="10"))
+    view.applied("a", "u", 5, "20")
+    view.put(asking("-1", replicas=1, version="15"))
+    assert replicas(view, "a") == 5
+
+
 def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
     view = DeploymentView(Changes().append)
     view.put(deployment("a", 1, "10"))
@@ -105,7 +161,7 @@ def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
     assert replicas(view, "a") == 2
 
 
-def test_once_the_watch_has_caught_up_it_alone_decides() -> None:
+def test_once_the_watch_has_caught_up_only_the_watch_counts() -> None:
     view = DeploymentView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "uid-a", 5, "20")
@@ -114,7 +170,7 @@ def test_once_the_watch_has_caught_up_it_alone_decides() -> None:
     assert replicas(view, "a") == 2
 
 
-def test_a_write_the_watch_already_overtook_changes_nothing() -> None:
+def test_a_write_that_the_watch_has_overtaken_changes_nothing() -> None:
     view = DeploymentView(Changes().append)
     view.put(deployment("a", 7, "30"))
     view.applied("a", "uid-a", 5, "20")
@@ -172,11 +228,11 @@ def test_a_count_is_made_anew_only_for_the_pool_that_changed() -> None:
     assert view.get("research") is same
 
 
-def test_an_odd_pod_blinds_its_own_pool_only() -> None:
+def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
     odd = view.get("research")
-    assert isinstance(odd, Refused)
+    assert isinstance(odd, RefusedObject)
     assert "r-1" in odd.detail
     assert pods(view, "browser").starting == 1
     view.put(pod("r-1"))

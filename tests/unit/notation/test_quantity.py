@@ -8,6 +8,7 @@ import pytest
 
 from controller.model.limits import INT64_MAX
 from controller.notation.quantity import (
+    ImplausibleAmountError,
     QuantityError,
     exact_amount,
     exact_quantity,
@@ -70,9 +71,20 @@ def test_what_is_no_quantity_is_refused(written: str | float) -> None:
 
 def test_an_amount_is_from_zero_to_what_kubernetes_counts() -> None:
     assert exact_amount(str(INT64_MAX)) == INT64_MAX
-    for written in ("-1", "-1n", str(INT64_MAX + 1), "8Ei", "1e99"):
-        with pytest.raises(QuantityError, match="is no amount that can be"):
+    for written in ("-1", "-1n"):
+        with pytest.raises(ImplausibleAmountError, match="is negative"):
             exact_amount(written)
+    for written in (str(INT64_MAX + 1), "8Ei", "1e99"):
+        with pytest.raises(ImplausibleAmountError, match="is more than Kubernetes can count"):
+            exact_amount(written)
+
+
+def test_an_amount_may_be_too_much_in_smaller_units() -> None:
+    amount = exact_amount(str(INT64_MAX // 1000 + 1))
+    assert rounded_down(amount) == INT64_MAX // 1000 + 1
+    for rounded in (rounded_down, rounded_up):
+        with pytest.raises(ImplausibleAmountError, match="is more than Kubernetes can count"):
+            rounded(amount, 1000)
 
 
 def test_room_is_rounded_down_and_what_is_asked_for_is_rounded_up() -> None:

@@ -12,10 +12,15 @@ from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Resources, Warm
-from controller.planning.given.annotations import FREEZE
 from controller.planning.counterfactual import counterfactuals
 from controller.planning.explain import sentence
-from controller.planning.given.annotations import PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT
+from controller.planning.given.annotations import (
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 

@@ -9,7 +9,6 @@ import pytest
 
 from controller.model.decision import Bound
 from controller.model.scarcity import Budget, Pacing
-from support.sharing import AmountError, Claim, allocate
 from controller.planning.share.budget import (
     BudgetState,
     TokenUse,
@@ -20,6 +19,7 @@ from controller.planning.share.budget import (
     latest_throttle,
 )
 from controller.planning.share.cost import cost_ceiling, cost_row, replica_usd_per_hour
+from support.sharing import AmountError, Claim, allocate
 
 DAY = 1440
 

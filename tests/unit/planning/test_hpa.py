@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from controller.planning.hpa import (
+    Action,
+    HpaMemory,
+    Pass,
+    Scale,
+    Selector,
+    Settings,
+    Spec,
+    reconcile,
+    settle,
+)
 from msgspec.structs import replace
 
 from controller.model.fleet import (
@@ -27,31 +38,20 @@ from controller.model.metrics import (
     ObjectMetric,
     PodFigure,
     PodFigures,
-    StatusPhase,
     PodReadiness,
     PodsMetric,
     PodUsage,
     PodUsages,
     ResourceMetric,
     Series,
+    StatusPhase,
     UnknownMetric,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.planning.recommend.behavior import hpa_defaults
-from controller.planning.hpa import (
-    Action,
-    HpaMemory,
-    Pass,
-    Scale,
-    Selector,
-    Settings,
-    Spec,
-    reconcile,
-    settle,
-)
 from controller.planning.demand.metrics.external import Fault
+from controller.planning.recommend.behavior import hpa_defaults
 
 NOW = 100_000.0
 NONE: tuple[RecommendationRun, ...] = ()

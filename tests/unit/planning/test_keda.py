@@ -3,27 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from controller.model.fleet import Behavior, ScalingRules, SelectPolicy
-from controller.model.metrics import (
-    AverageValueTarget,
-    ConditionStatus,
-    Fallback,
-    FallbackBehavior,
-    ValueTarget,
-)
-from controller.notation.formula_syntax import FormulaError, FormulaFault
-from controller.planning.demand.metrics.fallback import (
-    Health,
-    HealthStatus,
-    Modifiers,
-    Situation,
-    Supplied,
-    is_valid,
-    supply,
-    trigger_is_nil,
-)
-from controller.planning.demand.metrics.formula import compile_formula
 from controller.planning.keda import (
     FORCE_ACTIVATION,
     PAUSED,
@@ -47,6 +26,27 @@ from controller.planning.keda import (
     triggers_activity,
 )
 from controller.planning.modifiers import UnnamedTriggerError, composite_milli, pair
+
+from controller.model.fleet import Behavior, ScalingRules, SelectPolicy
+from controller.model.metrics import (
+    AverageValueTarget,
+    ConditionStatus,
+    Fallback,
+    FallbackBehavior,
+    ValueTarget,
+)
+from controller.notation.formula_syntax import FormulaError, FormulaFault
+from controller.planning.demand.metrics.fallback import (
+    Health,
+    HealthStatus,
+    Modifiers,
+    Situation,
+    Supplied,
+    is_valid,
+    supply,
+    trigger_is_nil,
+)
+from controller.planning.demand.metrics.formula import compile_formula
 
 NOW = 100_000.0
 ZERO = ScaledObject()

@@ -19,15 +19,15 @@ from controller.model.metrics import (
     PodUsage,
     PodUsages,
     ResourceMetric,
+    StatusPhase,
     UtilizationTarget,
 )
-from controller.model.metrics import StatusPhase
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
 from controller.planning.demand.learned import expected_arrivals
-from support.planning import plan
 from controller.planning.limit.poisson import warm_spares
+from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 from unit.planning.test_foresight import learned
 

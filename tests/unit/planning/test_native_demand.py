@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-
 from controller.planning.native_demand import MeasuredWork, replicas_for
 
 HALF = Fraction(1, 2)

@@ -11,10 +11,10 @@ from controller.model.metrics import (
     ContainerRequest,
     MeasuredPod,
     PodFigures,
-    StatusPhase,
     PodReadiness,
     PodUsage,
     PodUsages,
+    StatusPhase,
 )
 from controller.planning.demand.metrics.external import Fault, MetricError, Proposal, Tolerance
 from controller.planning.demand.metrics.pods import (

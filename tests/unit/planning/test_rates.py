@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import pytest
 
-from support.sharing import HALF_FED, AmountError, Claim, allocate
 from controller.planning.share.rates import (
     CallRate,
     LearnedLimit,
@@ -17,6 +16,7 @@ from controller.planning.share.rates import (
     rate_rows,
     rate_uses,
 )
+from support.sharing import HALF_FED, AmountError, Claim, allocate
 
 
 @pytest.mark.parametrize(("seconds", "replicas"), [(1, 1), (2, 2), (10, 10)])

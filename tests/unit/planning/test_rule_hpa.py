@@ -8,6 +8,7 @@ import math
 from decimal import Decimal
 
 import pytest
+from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -30,21 +31,20 @@ from controller.model.metrics import (
     MetricValue,
     Modifiers,
     ObjectMetric,
-    StatusPhase,
     PodReadiness,
     PodUsage,
     PodUsages,
     ResourceMetric,
     Series,
+    StatusPhase,
     TargetType,
     UtilizationTarget,
     ValueTarget,
 )
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.recommend.behavior import hpa_defaults
-from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from controller.planning.demand.metrics.names import reading_name
+from controller.planning.recommend.behavior import hpa_defaults
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool, percent, pods
 

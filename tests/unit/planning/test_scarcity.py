@@ -22,9 +22,9 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Capacity, Resources
-from support.sharing import Claim, allocate
-from support.planning import plan
 from controller.planning.share.scarcity import Scarcity, is_shared
+from support.planning import plan
+from support.sharing import Claim, allocate
 from support.world import TIER, make_pool
 
 NOW = 1_700_000_000.0

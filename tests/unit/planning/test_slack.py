@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from controller.planning.slack import Slack
 from hypothesis import event, given, settings
 from hypothesis import strategies as some
 from msgspec.structs import replace
@@ -26,7 +27,6 @@ from controller.model.readings import Absent, Fresh, Why
 from controller.model.scarcity import Capacity, LlmModel, Price, Resources, TaskUsage
 from controller.model.schedule import CronWindow, Schedule
 from support.planning import plan
-from controller.planning.slack import Slack
 from support.world import TIER, make_pool
 
 NOW = 1_700_000_000.0

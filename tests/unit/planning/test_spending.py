@@ -17,9 +17,9 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.planning.explain import headline, sentence
-from support.planning import plan
 from controller.planning.share.scarcity import is_shared
 from controller.planning.share.spending import Alert, alerts, usd_per_hour
+from support.planning import plan
 from unit.planning.story import START, make_pool
 
 MODEL = LlmModel(name="gpt", price=Price(input=Decimal("2.50"), output=Decimal("10.00")))

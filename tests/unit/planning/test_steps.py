@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controller.model.decision import Gate
-from support.sharing import AmountError, Row
 from controller.planning.step.room import Position, Step, step
+from support.sharing import AmountError, Row
 
 
 def position(current: int, target: int, pool: str = "a", **fields: object) -> Position:

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import pool_key
 from controller.model.scarcity import LlmModel, RateLimits, Resources, TaskUsage
-from support.sharing import Row, SharingError
 from controller.planning.share.uses import terms_of
+from support.sharing import Row, SharingError
 
 CALM = ScalingRules(stabilization_window_s=0)
 TENANT = Tenant(name="acme", tier=Tier(name="growth", priority=500), namespace="acme")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.sharing import AmountError
 from controller.planning.limit.poisson import _by_digits, buffered, poisson_quantile, warm_spares
+from support.sharing import AmountError
 
 
 @pytest.mark.parametrize(

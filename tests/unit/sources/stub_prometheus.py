@@ -90,7 +90,7 @@ async def half(request: web.Request) -> web.StreamResponse:
 
 
 async def dribble(request: web.Request) -> web.StreamResponse:
-    """Send a byte now and then, for ever."""
+    """Send a byte now and then, without an end."""
     response = web.StreamResponse()
     await response.prepare(request)
     while True:

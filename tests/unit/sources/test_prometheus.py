@@ -19,7 +19,7 @@ from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
 from controller.ports import MetricAnswer, MetricKey
-from controller.sources.jsapi import NoAnswerError
+from controller.sources.errors import QueryError
 from controller.sources.promapi import PrometheusApi
 from controller.sources.prometheus import PrometheusSource
 from support.world import START, VirtualClock, make_pool
@@ -91,41 +91,49 @@ async def test_a_complete_answer_is_a_value_in_exact_thousandths(
 @pytest.mark.parametrize(
     ("body", "why", "words"),
     [
-        (b"<html><body>Log in</body></html>", Why.UNREADABLE, "not Prometheus's JSON"),
-        (b'{"status":"success","data":{"resultType":"vec', Why.UNREADABLE, "not Prometheus's JSON"),
-        (b"", Why.UNREADABLE, "not Prometheus's JSON"),
-        (b"\xff\xfe", Why.UNREADABLE, "not Prometheus's JSON"),
-        (None, Why.UNREADABLE, "not Prometheus's JSON"),
-        ([], Why.UNREADABLE, "not Prometheus's JSON"),
-        ({"status": 1}, Why.UNREADABLE, "not Prometheus's JSON"),
-        ({}, Why.INCOMPLETE, "no success"),
-        ({"status": "success"}, Why.INCOMPLETE, "no success"),
+        (b"<html><body>Log in</body></html>", Why.UNREADABLE, "not the JSON of Prometheus"),
+        (
+            b'{"status":"success","data":{"resultType":"vec',
+            Why.UNREADABLE,
+            "not the JSON of Prometheus",
+        ),
+        (b"", Why.UNREADABLE, "not the JSON of Prometheus"),
+        (b"\xff\xfe", Why.UNREADABLE, "not the JSON of Prometheus"),
+        (None, Why.UNREADABLE, "not the JSON of Prometheus"),
+        ([], Why.UNREADABLE, "not the JSON of Prometheus"),
+        ({"status": 1}, Why.UNREADABLE, "not the JSON of Prometheus"),
+        ({}, Why.INCOMPLETE, "the answer is an error"),
+        ({"status": "success"}, Why.INCOMPLETE, "the answer is an error"),
         (
             {"status": "error", "error": "busy \x1b[2J"},
             Why.INCOMPLETE,
-            "no success: busy \ufffd[2J",
+            "the answer is an error: busy \ufffd[2J",
         ),
         (vector("5") | {"warnings": ["one store is away"]}, Why.INCOMPLETE, "one store is away"),
         (vector(), Why.INCOMPLETE, "finds no series"),
         (vector("1", "2", "3"), Why.IMPLAUSIBLE, "finds 3 series and one is wanted"),
-        (result("vector", [{"metric": {}}]), Why.UNREADABLE, "no single number"),
-        (result("vector", [{"value": [1]}]), Why.UNREADABLE, "no single number"),
-        (result("vector", [{"value": [1, 2]}]), Why.UNREADABLE, "no single number"),
-        (result("vector", None), Why.UNREADABLE, "no single number"),
-        (result("matrix", [{"values": [[1, "2"]]}]), Why.UNREADABLE, "no single number"),
-        (result("string", [1, "many"]), Why.UNREADABLE, "'many' is no number"),
-        (vector(""), Why.UNREADABLE, "'' is no number"),
-        (vector("0" * 100), Why.UNREADABLE, "is no number"),
-        (vector("NaN"), Why.IMPLAUSIBLE, "comes to NaN"),
-        (vector("+Inf"), Why.IMPLAUSIBLE, "comes to +Inf"),
-        (vector("-Inf"), Why.IMPLAUSIBLE, "comes to -Inf"),
-        (vector("-1"), Why.IMPLAUSIBLE, "comes to -1, less than nothing"),
-        (vector("9223372036854775808"), Why.IMPLAUSIBLE, "comes to 9223372036854775808"),
-        (vector("1e999999999"), Why.IMPLAUSIBLE, "comes to 1e999999999"),
+        (result("vector", [{"metric": {}}]), Why.UNREADABLE, "not a single number"),
+        (result("vector", [{"value": [1]}]), Why.UNREADABLE, "not a single number"),
+        (result("vector", [{"value": [1, 2]}]), Why.UNREADABLE, "not a single number"),
+        (result("vector", None), Why.UNREADABLE, "not a single number"),
+        (result("matrix", [{"values": [[1, "2"]]}]), Why.UNREADABLE, "not a single number"),
+        (result("string", [1, "many"]), Why.UNREADABLE, "'many' is not a number"),
+        (vector(""), Why.UNREADABLE, "'' is not a number"),
+        (vector("0" * 100), Why.UNREADABLE, "is not a number"),
+        (vector("NaN"), Why.IMPLAUSIBLE, "the query's value is NaN"),
+        (vector("+Inf"), Why.IMPLAUSIBLE, "the query's value is +Inf"),
+        (vector("-Inf"), Why.IMPLAUSIBLE, "the query's value is -Inf"),
+        (vector("-1"), Why.IMPLAUSIBLE, "the query's value is -1, less than 0"),
+        (
+            vector("9223372036854775808"),
+            Why.IMPLAUSIBLE,
+            "the query's value is 9223372036854775808",
+        ),
+        (vector("1e999999999"), Why.IMPLAUSIBLE, "the query's value is 1e999999999"),
         (b" " * 10_000_000 + b"{}", Why.UNREADABLE, "more than 1024 kB"),
     ],
 )
-async def test_whatever_else_is_answered_is_no_value_and_says_why(
+async def test_every_other_answer_is_no_value_and_has_a_reason(
     server: StubPrometheus, body: object, why: Why, words: str
 ) -> None:
     server.body = body
@@ -163,7 +171,7 @@ async def test_an_answer_that_does_not_end_frees_its_thread(
     server.handler = handler
     api = PrometheusApi(server.url)
     async with asyncio.timeout(3.0):
-        with pytest.raises(NoAnswerError) as caught:
+        with pytest.raises(QueryError) as caught:
             await asyncio.to_thread(api.ask, "up", time.monotonic() + 0.3)
     assert caught.value.why is why
     api.close()
@@ -178,7 +186,7 @@ async def test_a_redirect_is_not_followed(server: StubPrometheus) -> None:
     assert refused(await answer(server)) == (Why.INCOMPLETE, "HTTP 302")
 
 
-async def test_nobody_there_says_where_and_why(server: StubPrometheus) -> None:
+async def test_a_server_that_is_not_there_is_named_with_the_reason(server: StubPrometheus) -> None:
     url = server.url
     await server.stop()
     why, detail = refused((await ask(url))[KEY])

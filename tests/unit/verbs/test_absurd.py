@@ -36,8 +36,8 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.planning.counterfactual import counterfactuals
-from support.planning import plan
 from controller.report.plan import encode_report, plan_report, pool_report
+from support.planning import plan
 from support.reports import decode_report
 from unit.planning.story import make_pool
 
@@ -161,7 +161,7 @@ def test_the_planner_never_raises_whatever_was_observed(
             memory=memory,
             now=NOW + 1,
         )
-        reports.append(pool_report(pool, decision, without))
+        reports.append(pool_report(pool, decision, NOW + 1, without))
         assert why_table(NOW, decision, without)
     assert plan_table(NOW, list(decisions.values()))
     report = plan_report(NOW, tuple(reports))

@@ -325,7 +325,7 @@ def test_a_number_that_a_json_reader_cannot_hold_is_null() -> None:
         next=1,
         reasons=(reason,),
     )
-    report = pool_report(subject, decision)
+    report = pool_report(subject, decision, NOW)
     assert (report.current, report.demand, report.target) == (None, -(2**63), 1)
     assert report.reasons[0].value is None
     assert report.reasons[0].numbers == {

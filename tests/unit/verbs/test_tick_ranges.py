@@ -12,7 +12,7 @@ from controller.config import parse
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.tick import Tick, TickError, decode_tick
-from controller.planning.planner import plan
+from support.planning import plan
 from unit.verbs.worlds import NOW, fresh
 
 FLEET = """\

@@ -1,1 +1,1 @@
-"""The loops around the API: what kube-controller-manager, kube-scheduler and the kubelets do."""
+"""What kube-controller-manager, kube-scheduler and the kubelets do."""

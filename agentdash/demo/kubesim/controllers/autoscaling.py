@@ -1,22 +1,22 @@
-"""HorizontalPodAutoscalers in a cluster without a metrics API: they say so and never scale."""
+"""HorizontalPodAutoscalers of a cluster without a metrics API: their status says so, and they never
+scale.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
-Object = dict[str, Any]
 _UNABLE = "the HPA was unable to compute the replica count:"
 _MISSING = "the server could not find the requested resource"
 
 
-class Autoscalers:
-    """Reads the target, finds no metric, and never scales."""
+class AutoscalerController:
+    """The HPA controller of such a cluster: it reads the target and finds no metric."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -36,12 +36,12 @@ class Autoscalers:
                     self.queue.add(found.key)
 
     def sync(self, key: Key) -> None:
-        """Write the status an autoscaler has in a cluster without a metrics API."""
+        """Write the status of one autoscaler."""
         found = self._registry.store.get(AUTOSCALERS, *key)
         if found is not None:
             self._registry.set_status(found, self._status(found))
 
-    def _status(self, found: Stored) -> Object:
+    def _status(self, found: StoredObject) -> Object:
         reference = found.object["spec"]["scaleTargetRef"]
         resource = DEPLOYMENTS if reference["kind"] == "Deployment" else REPLICA_SETS
         target = self._registry.store.get(resource, found.key[0], reference["name"])
@@ -66,7 +66,7 @@ class Autoscalers:
         return {"currentReplicas": replicas, **status} if replicas else status
 
 
-def _activity(found: Stored, replicas: int) -> tuple[str, str]:
+def _activity(found: StoredObject, replicas: int) -> tuple[str, str]:
     if replicas == 0:
         words = "scaling is disabled since the replica count of the target is zero"
         return "ScalingDisabled", words

@@ -1,10 +1,9 @@
-"""Deployments: one ReplicaSet per template, rolled over within surge and unavailability."""
+"""Deployments: a ReplicaSet for each template, and rollouts within maxSurge and maxUnavailable."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 from agentdash.demo.kubesim.clock import Timers
 from agentdash.demo.kubesim.controllers.deployment_status import (
@@ -13,7 +12,7 @@ from agentdash.demo.kubesim.controllers.deployment_status import (
     status_of,
     total,
 )
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.rollout import (
     HASH_LABEL,
     new_set_size,
@@ -22,25 +21,25 @@ from agentdash.demo.kubesim.controllers.rollout import (
     template_hash,
 )
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.owners import controller_of
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, REPLICA_SETS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
-Object = dict[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
-_DESIRED = "deployment.kubernetes.io/desired-replicas"
-_MOST = "deployment.kubernetes.io/max-replicas"
+_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
+_MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SOURCE = {"component": "deployment-controller"}
+_EVENT_SOURCE_DEPLOYMENT = {"component": "deployment-controller"}
 
 
-class Deployments:
+class DeploymentController:
     """The Deployment controller."""
 
-    def __init__(self, registry: Registry, recorder: Recorder, timers: Timers) -> None:
+    def __init__(self, registry: Registry, recorder: EventRecorder, timers: Timers) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
-        self._marks: dict[str, Object] = {}  # by uid: what progress is measured by
+        self._marks: dict[str, Object] = {}  # by uid, the counts whose change is progress
         self._overdue: set[str] = set()
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
         registry.store.subscribe(self._on_change)
@@ -57,7 +56,7 @@ class Deployments:
                 self.queue.add((change.new.key[0], owner["name"]))
 
     def sync(self, key: Key) -> None:
-        """One step of the rollout, then the status; changes made here come back as new work."""
+        """Do one step of the rollout, then write the status; changes made here are new work."""
         stored = self._registry.store.get(DEPLOYMENTS, *key)
         if stored is None:
             return
@@ -80,8 +79,8 @@ class Deployments:
             status = status_of(present.object, new, sets, overdue=overdue)
             self._watch_progress(self._registry.set_status(present, status))
 
-    def _watch_progress(self, stored: Stored) -> None:
-        """Begin the progress deadline anew whenever a count of the status moves."""
+    def _watch_progress(self, stored: StoredObject) -> None:
+        """Start the progress deadline again whenever a count of the status changes."""
         status = stored.object["status"]
         marks = {name: count for name, count in status.items() if name.endswith("Replicas")}
         marks["generation"] = stored.object["metadata"]["generation"]
@@ -98,15 +97,15 @@ class Deployments:
         deadline = stored.object["spec"].get("progressDeadlineSeconds", 600)
         self._timers.after(float(deadline), deadline_passed)
 
-    def _current(self, stored: Stored, sets: Sequence[Stored]) -> Stored | None:
-        """The ReplicaSet made from the present template."""
+    def _current(self, stored: StoredObject, sets: Sequence[StoredObject]) -> StoredObject | None:
+        """The ReplicaSet of the present template."""
         wanted = template_hash(stored.object["spec"]["template"])
         for found in sets:
             if found.object["metadata"]["labels"][HASH_LABEL] == wanted:
                 return found
         return None
 
-    def _make_set(self, stored: Stored, sets: Sequence[Stored]) -> Stored:
+    def _make_set(self, stored: StoredObject, sets: Sequence[StoredObject]) -> StoredObject:
         item = stored.object
         revision = 1 + max((_revision(found) for found in sets), default=0)
         everything = sum(found.object["spec"]["replicas"] for found in sets)
@@ -139,8 +138,10 @@ class Deployments:
         self._registry.set_status(stored, created(stored.object, name))
         return made
 
-    def _renew(self, stored: Stored, new: Stored, sets: Sequence[Stored]) -> Stored:
-        """An earlier template is back: its ReplicaSet becomes the latest revision."""
+    def _renew(
+        self, stored: StoredObject, new: StoredObject, sets: Sequence[StoredObject]
+    ) -> StoredObject:
+        """Make the ReplicaSet of an earlier template, which is back, the latest revision."""
         latest = max(_revision(found) for found in sets)
         if _revision(new) < latest:
             latest += 1
@@ -149,7 +150,7 @@ class Deployments:
             return stored
         return self._registry.change(stored, lambda item: _mark(item, latest))
 
-    def _roll(self, stored: Stored, new: Stored, old: Sequence[Stored]) -> None:
+    def _roll(self, stored: StoredObject, new: StoredObject, old: Sequence[StoredObject]) -> None:
         item = stored.object
         if item["spec"].get("paused"):
             if not any(found.object["spec"]["replicas"] for found in old):
@@ -157,7 +158,7 @@ class Deployments:
             return
         sets = [new, *old]
         recreate = item["spec"]["strategy"]["type"] == "Recreate"
-        # Recreate waits for the old pods themselves, a rolling update only for the numbers
+        # Recreate waits until the old pods are gone, a rolling update only for their numbers
         everything = (
             total(old, "replicas") + total(old, "terminatingReplicas") + _wanted([new])
             if recreate
@@ -170,7 +171,7 @@ class Deployments:
         else:
             self._forget_old(stored, old)
 
-    def _shrink(self, stored: Stored, new: Stored, old: Sequence[Stored]) -> None:
+    def _shrink(self, stored: StoredObject, new: StoredObject, old: Sequence[StoredObject]) -> None:
         item, present = stored.object, self._registry.read(REPLICA_SETS, *new.key)
         unavailable = _wanted([present]) - total([present], "availableReplicas")
         room = old_sets_cut(item, _wanted([present, *old]), _wanted([present]), unavailable)
@@ -185,7 +186,7 @@ class Deployments:
             room, spare = room - unhealthy - healthy, spare - healthy
             self._scale(stored, found, wanted - unhealthy - healthy)
 
-    def _scale(self, stored: Stored, found: Stored, size: int) -> None:
+    def _scale(self, stored: StoredObject, found: StoredObject, size: int) -> None:
         before = found.object["spec"]["replicas"]
         notes = _sizes(stored.object)
         known = found.object["metadata"].get("annotations") or {}
@@ -200,12 +201,12 @@ class Deployments:
         if before != size:
             self._say_scaled(stored, found.key[1], before, size)
 
-    def _say_scaled(self, stored: Stored, name: str, before: int, after: int) -> None:
+    def _say_scaled(self, stored: StoredObject, name: str, before: int, after: int) -> None:
         way = "up" if after > before else "down"
         words = f"Scaled {way} replica set {name} from {before} to {after}"
-        self._recorder.legacy(stored, "ScalingReplicaSet", words, source=_SOURCE)
+        self._recorder.legacy(stored, "ScalingReplicaSet", words, source=_EVENT_SOURCE_DEPLOYMENT)
 
-    def _forget_old(self, stored: Stored, old: Sequence[Stored]) -> None:
+    def _forget_old(self, stored: StoredObject, old: Sequence[StoredObject]) -> None:
         kept = stored.object["spec"].get("revisionHistoryLimit", 10)
         idle = sorted((found for found in old if not total([found], "replicas")), key=_revision)
         for found in idle[: max(0, len(idle) - kept)]:
@@ -216,27 +217,27 @@ def _mark(item: Object, revision: int) -> None:
     item["metadata"].setdefault("annotations", {})[REVISION] = str(revision)
 
 
-def _wanted(sets: Sequence[Stored]) -> int:
+def _wanted(sets: Sequence[StoredObject]) -> int:
     return sum(int(found.object["spec"]["replicas"]) for found in sets)
 
 
-def _revision(found: Stored) -> int:
+def _revision(found: StoredObject) -> int:
     return int((found.object["metadata"].get("annotations") or {}).get(REVISION, 0))
 
 
 def _sizes(item: Object) -> dict[str, str]:
-    """The annotations that tell a ReplicaSet how large its Deployment is meant to be."""
+    """The annotations that tell a ReplicaSet how large its Deployment should be."""
     surge, _ = resolve(item)
     inherited = {
         key: value
         for key, value in (item["metadata"].get("annotations") or {}).items()
-        if key not in {REVISION, _DESIRED, _MOST, _LAST_APPLIED}
+        if key not in {REVISION, _DESIRED_REPLICAS, _MAX_REPLICAS, _LAST_APPLIED}
     }
     replicas = item["spec"]["replicas"]
-    return inherited | {_DESIRED: str(replicas), _MOST: str(replicas + surge)}
+    return inherited | {_DESIRED_REPLICAS: str(replicas), _MAX_REPLICAS: str(replicas + surge)}
 
 
-def _reference(stored: Stored) -> Object:
+def _reference(stored: StoredObject) -> Object:
     return {
         "apiVersion": stored.resource.group_version,
         "kind": stored.resource.kind,

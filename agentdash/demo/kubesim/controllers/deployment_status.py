@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import condition
 from agentdash.demo.kubesim.controllers.rollout import resolve
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.store import StoredObject
 
-Object = dict[str, Any]
 _COMPLETE = "NewReplicaSetAvailable"
 
 
-def total(sets: Sequence[Stored], name: str) -> int:
-    """A count of the sets' statuses added up."""
+def total(sets: Sequence[StoredObject], name: str) -> int:
+    """The sum of one count over the sets' statuses."""
     return sum(int(found.object["status"].get(name, 0)) for found in sets)
 
 
-def status_of(deployment: Object, new: Stored, sets: Sequence[Stored], *, overdue: bool) -> Object:
-    """The status with counts and conditions; counts of zero are left out, as Go does.
+def status_of(
+    deployment: Object, new: StoredObject, sets: Sequence[StoredObject], *, overdue: bool
+) -> Object:
+    """Counts and conditions; counts of zero are left out, as Go does.
 
     `overdue` says that the progress deadline passed without progress.
     """
@@ -50,7 +51,7 @@ def is_complete(deployment: Object) -> bool:
 
 
 def created(deployment: Object, name: str) -> Object:
-    """The status just after a new ReplicaSet was made."""
+    """The status immediately after a new ReplicaSet was created."""
     conditions = list(deployment["status"].get("conditions") or ())
     words = f'Created new replica set "{name}"'
     conditions = _set(conditions, "Progressing", "True", "NewReplicaSetCreated", words)
@@ -58,7 +59,7 @@ def created(deployment: Object, name: str) -> Object:
 
 
 def _set(conditions: list[Object], kind: str, value: str, reason: str, words: str) -> list[Object]:
-    """The conditions with one set; same status and reason: nothing changes."""
+    """The conditions with one of them set, unless its status and reason are the same already."""
     known = next((found for found in conditions if found["type"] == kind), None)
     if known and known["status"] == value and known["reason"] == reason:
         return conditions
@@ -85,12 +86,12 @@ def _with_available(conditions: list[Object], item: Object, available: int) -> l
 
 
 def _with_progress(
-    conditions: list[Object], item: Object, status: Object, new: Stored, *, overdue: bool
+    conditions: list[Object], item: Object, status: Object, new: StoredObject, *, overdue: bool
 ) -> list[Object]:
     before, wanted = item["status"], item["spec"]["replicas"]
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
     if is_complete(item) and replicas == updated:
-        return conditions  # a rollout that is over; scaling does not start another one
+        return conditions  # the rollout is over, and scaling does not start another one
     name = new.key[1]
     if replicas == updated == status.get("availableReplicas", 0) == wanted:
         words = f'ReplicaSet "{name}" has successfully progressed.'
@@ -101,7 +102,7 @@ def _with_progress(
     )
     fewer_old = replicas - updated < before.get("replicas", 0) - before.get("updatedReplicas", 0)
     if grown or fewer_old:
-        # taken out first, so that the time of the last progress is written anew
+        # removed first, so that the time of the last progress is written anew
         others = [found for found in conditions if found["type"] != "Progressing"]
         words = f'ReplicaSet "{name}" is progressing.'
         return _set(others, "Progressing", "True", "ReplicaSetUpdated", words)
@@ -111,7 +112,9 @@ def _with_progress(
     return conditions
 
 
-def _with_failure(conditions: list[Object], new: Stored, sets: Sequence[Stored]) -> list[Object]:
+def _with_failure(
+    conditions: list[Object], new: StoredObject, sets: Sequence[StoredObject]
+) -> list[Object]:
     for found in (new, *sets):
         failure = condition(found.object, "ReplicaFailure")
         if failure is not None:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import is_ready, is_terminating
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
-from agentdash.demo.kubesim.errors import ApiError, Cause
-from agentdash.demo.kubesim.registry import Deletion, Registry
+from agentdash.demo.kubesim.errors import Cause, StatusError
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.registry import DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import DISRUPTION_BUDGETS, PODS
 from agentdash.demo.kubesim.selectors import from_spec, matches
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import is_terminal
 
-Object = dict[str, Any]
 _BLOCKED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
-class Disruption:
+class DisruptionController:
     """The disruption controller."""
 
     def __init__(self, registry: Registry) -> None:
@@ -86,8 +85,8 @@ def _condition(budget: Object, allowed: int) -> Object:
     }
 
 
-def evict(registry: Registry, pod: Stored, deletion: Deletion) -> None:
-    """Delete a pod if every budget that selects it allows that; raises ApiError 429."""
+def evict(registry: Registry, pod: StoredObject, deletion: DeleteOptions) -> None:
+    """Delete a pod if the budget that selects it allows it; raises StatusError 429 or 500."""
     budgets = [
         budget
         for budget in registry.store.each(DISRUPTION_BUDGETS, pod.key[0])
@@ -95,7 +94,7 @@ def evict(registry: Registry, pod: Stored, deletion: Deletion) -> None:
     ]
     if len(budgets) > 1:
         words = "This pod has more than one PodDisruptionBudget, which the eviction subresource "
-        raise ApiError(500, "InternalError", words + "does not support.")
+        raise StatusError(500, "InternalError", words + "does not support.")
     if budgets and is_ready(pod.object) and not is_terminating(pod.object):
         status = budgets[0].object["status"]
         if status["disruptionsAllowed"] < 1:
@@ -104,7 +103,7 @@ def evict(registry: Registry, pod: Stored, deletion: Deletion) -> None:
                 f"healthy pods and has {status['currentHealthy']} currently"
             )
             causes = [Cause("DisruptionBudget", words).as_json()]
-            raise ApiError(429, "TooManyRequests", _BLOCKED, {"causes": causes})
+            raise StatusError(429, "TooManyRequests", _BLOCKED, {"causes": causes})
         if not deletion.dry_run:
             taken = status | {"disruptionsAllowed": status["disruptionsAllowed"] - 1}
             registry.set_status(budgets[0], taken)

@@ -1,23 +1,23 @@
-"""Events as the components write them: counted when they repeat, combined when too many."""
+"""Events as the components write them: repeated ones counted, too many similar ones combined."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from typing import Any
 
 from agentdash.demo.kubesim.clock import micro_stamp, stamp
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import EVENTS, NAMESPACES
-from agentdash.demo.kubesim.store import Key, Stored
+from agentdash.demo.kubesim.store import Key, StoredObject
 
-Object = dict[str, Any]
-_KEPT = 10_000  # the real server forgets events after an hour; this also bounds a busy demo
-_REMEMBERED = 4096
-_SIMILAR = 10  # client-go tools/record: beyond ten similar ones, further ones are combined
+# the real server forgets events after an hour; a number also bounds a busy demo
+_KEPT_EVENTS = 10_000
+_KEPT_GROUPS = 4096
+_SIMILAR = 10  # client-go tools/record: after ten similar events, further ones are combined
 
 
-class Recorder:
+class EventRecorder:
     """Writes Events about objects, in the old form (count) and in the new one (series)."""
 
     def __init__(self, registry: Registry) -> None:
@@ -28,7 +28,13 @@ class Recorder:
         self._last_ns = 0
 
     def legacy(
-        self, about: Stored, reason: str, message: str, *, source: Object, type_: str = "Normal"
+        self,
+        about: StoredObject,
+        reason: str,
+        message: str,
+        *,
+        source: Object,
+        type_: str = "Normal",
     ) -> None:
         """An Event of a controller or kubelet; `source` is {"component": ..., "host": ...}."""
         group = (about.uid, reason, type_, source["component"])
@@ -57,7 +63,7 @@ class Recorder:
 
     def current(
         self,
-        about: Stored,
+        about: StoredObject,
         reason: str,
         message: str,
         *,
@@ -86,17 +92,17 @@ class Recorder:
         }
         self._write(key, about, reason, message, body)
 
-    def _find(self, key: tuple[str, ...]) -> Stored | None:
+    def _find(self, key: tuple[str, ...]) -> StoredObject | None:
         where = self._known.get(key)
         return None if where is None else self._registry.store.get(EVENTS, *where)
 
     def _write(
-        self, key: tuple[str, ...], about: Stored, reason: str, message: str, body: Object
+        self, key: tuple[str, ...], about: StoredObject, reason: str, message: str, body: Object
     ) -> None:
         namespace = about.key[0] or "default"
         if self._registry.store.get(NAMESPACES, "", namespace) is None:
-            return  # the namespace went away together with what happened in it
-        # names end in the time in nanoseconds; two events never share one
+            return  # the namespace is gone
+        # a name ends in the time in nanoseconds, which no two events may share
         self._last_ns = max(self._last_ns + 1, time.time_ns())
         involved = {
             "kind": about.resource.kind,
@@ -118,10 +124,10 @@ class Recorder:
         written = self._registry.write_event(item)
         self._known[key] = written.key
         for memory in (self._known, self._similar):
-            while len(memory) > _REMEMBERED:
+            while len(memory) > _KEPT_GROUPS:
                 memory.popitem(last=False)
         self._written.append(written.key)
-        while len(self._written) > _KEPT:
+        while len(self._written) > _KEPT_EVENTS:
             oldest = self._registry.store.get(EVENTS, *self._written.popleft())
             if oldest is not None:
                 self._registry.store.delete(oldest)

@@ -1,9 +1,11 @@
-"""What goes when something goes: an owner's dependents, a namespace's contents, a node's pods."""
+"""Deletes what belongs to a deleted object: an owner's dependents, a namespace's objects, a node's
+pods.
+"""
 
 from __future__ import annotations
 
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
-from agentdash.demo.kubesim.registry import FOREGROUND, Deletion, Registry
+from agentdash.demo.kubesim.registry import FOREGROUND, DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import (
     CONFIG_MAPS,
     EVENTS_V1,
@@ -14,13 +16,13 @@ from agentdash.demo.kubesim.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
 _ROOT_CA = "kube-root-ca.crt"
 
 
-class Garbage:
-    """Garbage collection, the namespace controller and pod collection in one queue."""
+class GarbageCollector:
+    """The garbage collector, the namespace controller and the pod collector in one queue."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -39,8 +41,8 @@ class Garbage:
         if change.type == "DELETED":
             self._wake_owners(new)
 
-    def _wake_owners(self, gone: Stored) -> None:
-        """An owner that waits for its dependents may be able to go now, and so may a namespace."""
+    def _wake_owners(self, gone: StoredObject) -> None:
+        """Look at what may have waited for this deletion: its owners, and its namespace."""
         for reference in gone.object["metadata"].get("ownerReferences") or ():
             for resource in RESOURCES:
                 if resource.kind == reference["kind"]:
@@ -54,14 +56,14 @@ class Garbage:
         return found is not None and found.object["status"]["phase"] == "Terminating"
 
     def sync(self, work: tuple[Resource, Key, str]) -> None:
-        """Look at one object that changed or went away."""
+        """Handle one object that changed or was deleted."""
         resource, key, uid = work
         stored = self._registry.store.get(resource, *key)
         if resource is NAMESPACES and stored is not None:
             self._tend_namespace(stored)
         elif resource is NODES and stored is None:
             for pod in sorted(self._registry.usage.pods_on[key[1]]):
-                self._registry.delete(PODS, *pod, Deletion(grace_s=0))
+                self._registry.delete(PODS, *pod, DeleteOptions(grace_s=0))
         elif stored is None or stored.uid != uid:
             self._delete_dependents(uid, "Background")
         elif FOREGROUND in _finalizers(stored):
@@ -73,18 +75,18 @@ class Garbage:
         for dependent in self._registry.owners.dependents(uid):
             if "deletionTimestamp" not in dependent.object["metadata"]:
                 how = "Background" if dependent.resource is PODS else propagation
-                deletion = Deletion(propagation=how)
+                deletion = DeleteOptions(propagation=how)
                 self._registry.delete(dependent.resource, *dependent.key, deletion)
 
-    def _release(self, stored: Stored) -> None:
+    def _release(self, stored: StoredObject) -> None:
         kept = [name for name in _finalizers(stored) if name != FOREGROUND]
         metadata = stored.object["metadata"] | {"finalizers": kept or None}
         released = self._registry.store.update(stored, stored.object | {"metadata": metadata})
         if not kept:
             self._registry.store.delete(released)
 
-    def _tend_namespace(self, stored: Stored) -> None:
-        """A new namespace gets its account and root certificate; a closing one is emptied."""
+    def _tend_namespace(self, stored: StoredObject) -> None:
+        """Give a new namespace its account and root certificate; empty a deleted one."""
         name = stored.key[1]
         if stored.object["status"]["phase"] != "Terminating":
             for resource, item in (
@@ -109,5 +111,5 @@ class Garbage:
             self._registry.store.delete(stored)
 
 
-def _finalizers(stored: Stored) -> list[str]:
+def _finalizers(stored: StoredObject) -> list[str]:
     return list(stored.object["metadata"].get("finalizers") or ())

@@ -1,4 +1,6 @@
-"""The kubelets of all nodes: pods start in phases, run a worker if there is one, stop in time."""
+"""The kubelets of all nodes: they start pods phase by phase, run a worker in each, and stop them in
+time.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +11,51 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from agentdash.demo.kubesim.clock import Timers
 from agentdash.demo.kubesim.controllers import pod_status
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import is_terminating
-from agentdash.demo.kubesim.registry import Deletion, Registry
+from agentdash.demo.kubesim.objects import Object
+from agentdash.demo.kubesim.registry import DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import PODS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import is_terminal
 
-Object = dict[str, Any]
 _log = logging.getLogger(__name__)
-_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 10.0, 300.0
+# how long a real kubelet waits before it restarts a crashed container (CrashLoopBackOff)
+CRASH_LOOP_FIRST_S, CRASH_LOOP_MOST_S = 10.0, 300.0
 
 
 class PodRunner(Protocol):
-    """What runs in a Ready pod: returns when it is done or soon after `stopping` is set."""
+    """What runs in a Ready pod. It returns when it is done, or soon after `stopping` is set."""
 
     async def run(self, pod: Object, stopping: asyncio.Event) -> None:
-        """Work as this pod until told to stop; an exception is a crash of the container."""
+        """Work as this pod until `stopping` is set; an exception crashes the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """Times in simulated seconds: log-normal from scheduled to Ready, and how long a stop takes.
+    """Times in simulated seconds: from scheduled to Ready (log-normal), and for a stop.
 
-    The default's tail (95th percentile twice the median, 99th three times) is that of measured
-    cluster cold starts.
+    The default has the tail of measured cold starts: the 95th percentile is twice the median, the
+    99th three times.
     """
 
     median_s: float = 9.0
     sigma: float = 0.45
-    pull_share: float = 0.5  # of the time goes by before the container runs
-    stop_s: float = 1.0  # without a runner; never longer than the grace period
+    pull_share: float = 0.5  # of that time, until the container runs
+    stop_s: float = 1.0  # where no worker runs; never longer than the grace period
 
     def draw(self, rng: random.Random) -> float:
-        """One pod's time to Ready."""
+        """The time to Ready of one pod."""
         return self.median_s * math.exp(rng.gauss(0.0, self.sigma))
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What goes wrong with the pods whose names match; expressions match from the beginning."""
+class PodTrouble:
+    """What goes wrong with some pods: those whose namespace and name match from the beginning."""
 
     kind: Literal["waiting", "never-ready", "crash-loop"]
     namespace: str = ".*"
@@ -62,12 +65,12 @@ class Trouble:
     exit_code: int = 1
 
     def concerns(self, key: Key) -> bool:
-        """Whether the pod at this key is troubled."""
+        """Whether it concerns the pod with this key."""
         return bool(re.match(self.namespace, key[0]) and re.match(self.name, key[1]))
 
 
 @dataclass(slots=True)
-class Life:
+class PodLife:
     """One pod on its node."""
 
     key: Key
@@ -79,36 +82,36 @@ class Life:
 
 
 class Kubelets:
-    """Every node's kubelet; steps are timer calls, only runners are tasks."""
+    """Every node's kubelet. Its steps are timer calls; only workers are tasks."""
 
     def __init__(
         self,
         registry: Registry,
-        recorder: Recorder,
+        recorder: EventRecorder,
         timers: Timers,
         rng: random.Random,
         cold_start: ColdStart,
     ) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
         self._rng, self.cold_start = rng, cold_start
-        self._lives: dict[str, Life] = {}
+        self._lives: dict[str, PodLife] = {}
         self._addresses = 0
-        self._troubles: list[Trouble] = []
+        self._troubles: list[PodTrouble] = []
         self.runner: PodRunner | None = None
         registry.store.subscribe(self._on_change)
 
-    def trouble(self, trouble: Trouble) -> None:
-        """Let pods go wrong from now on, those that exist included."""
+    def add_trouble(self, trouble: PodTrouble) -> None:
+        """Let pods go wrong from now on, those that exist already included."""
         self._troubles.append(trouble)
         self._restart_all(trouble.concerns)
 
-    def heal(self) -> None:
-        """End every trouble; pods that suffered start anew."""
+    def end_troubles(self) -> None:
+        """End every trouble; the pods concerned start again."""
         troubled, self._troubles = self._troubles, []
         self._restart_all(lambda key: any(trouble.concerns(key) for trouble in troubled))
 
     async def aclose(self) -> None:
-        """Cancel the runners and wait for them."""
+        """Cancel the workers and wait for them."""
         tasks = [life.task for life in self._lives.values() if life.task is not None]
         self._lives.clear()
         for task in tasks:
@@ -136,21 +139,23 @@ class Kubelets:
         elif is_terminating(pod.object) and not life.stopping.is_set():
             self._stop(pod, life)
 
-    def _abandon(self, life: Life) -> None:
+    def _abandon(self, life: PodLife) -> None:
         self._lives.pop(life.uid, None)
         life.stopping.set()
         if life.task is not None:
             life.task.cancel()
 
-    def _begin(self, pod: Stored) -> None:
+    def _begin(self, pod: StoredObject) -> None:
         self._addresses += 1
         number = self._addresses
         address = f"10.{64 + number // 65536 % 64}.{number // 256 % 256}.{number % 256}"
-        life = self._lives[pod.uid] = Life(pod.key, pod.uid, address)
-        # a step of its own: whoever watches sees the pod scheduled before it is being created
+        life = self._lives[pod.uid] = PodLife(pod.key, pod.uid, address)
+        # a step of its own, so that a watch shows the pod scheduled before it is being created
         self._later(0.0, life, self._create_containers)
 
-    def _later(self, delay_s: float, life: Life, step: Callable[[Stored, Life], None]) -> None:
+    def _later(
+        self, delay_s: float, life: PodLife, step: Callable[[StoredObject, PodLife], None]
+    ) -> None:
         def due() -> None:
             pod = self._present(life.uid)
             if pod is not None and self._lives.get(life.uid) is life:
@@ -158,20 +163,20 @@ class Kubelets:
 
         self._timers.after(delay_s, due)
 
-    def _present(self, uid: str) -> Stored | None:
+    def _present(self, uid: str) -> StoredObject | None:
         life = self._lives.get(uid)
         pod = self._registry.store.get(PODS, *life.key) if life is not None else None
         return pod if pod is not None and pod.uid == uid else None
 
-    def _troubled(self, life: Life, kind: str) -> Trouble | None:
+    def _troubled(self, life: PodLife, kind: str) -> PodTrouble | None:
         found = (each for each in self._troubles if each.kind == kind and each.concerns(life.key))
         return next(found, None)
 
-    def _say(self, pod: Stored, reason: str, message: str, type_: str = "Normal") -> None:
+    def _say(self, pod: StoredObject, reason: str, message: str, type_: str = "Normal") -> None:
         source = {"component": "kubelet", "host": pod.object["spec"]["nodeName"]}
         self._recorder.legacy(pod, reason, message, source=source, type_=type_)
 
-    def _create_containers(self, pod: Stored, life: Life) -> None:
+    def _create_containers(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         images = [container["image"] for container in pod.object["spec"]["containers"]]
@@ -189,7 +194,7 @@ class Kubelets:
         self._later(pull, life, self._start_containers)
         self._later(whole, life, self._become_ready)
 
-    def _start_containers(self, pod: Stored, life: Life) -> None:
+    def _start_containers(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         status = pod_status.running(pod.object, life.address, ready=False)
@@ -200,7 +205,7 @@ class Kubelets:
             self._say(pod, "Created", f"Container created: {container['name']}")
             self._say(pod, "Started", f"Container started: {container['name']}")
 
-    def _become_ready(self, pod: Stored, life: Life) -> None:
+    def _become_ready(self, pod: StoredObject, life: PodLife) -> None:
         crash = self._troubled(life, "crash-loop")
         if crash is not None and not life.stopping.is_set():
             self._crash(pod, life, crash.exit_code)
@@ -210,7 +215,7 @@ class Kubelets:
             if self.runner is not None:
                 self._run(ready, life, self.runner)
 
-    def _run(self, pod: Stored, life: Life, runner: PodRunner) -> None:
+    def _run(self, pod: StoredObject, life: PodLife, runner: PodRunner) -> None:
         item = {"kind": "Pod", "apiVersion": "v1", **pod.object}
         task = asyncio.get_running_loop().create_task(
             _as_coroutine(runner, item, life.stopping), name=f"pod {pod.key[0]}/{pod.key[1]}"
@@ -218,7 +223,7 @@ class Kubelets:
         life.task = task
         task.add_done_callback(lambda done: self._on_runner_done(done, life))
 
-    def _on_runner_done(self, task: asyncio.Task[None], life: Life) -> None:
+    def _on_runner_done(self, task: asyncio.Task[None], life: PodLife) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -233,24 +238,24 @@ class Kubelets:
         else:
             self._crash(pod, life, 1 if error is not None else 0)
 
-    def _crash(self, pod: Stored, life: Life, exit_code: int) -> None:
+    def _crash(self, pod: StoredObject, life: PodLife, exit_code: int) -> None:
         life.restarts += 1
         status = pod_status.crashed(pod.object, exit_code, life.restarts)
         pod = self._registry.set_status(pod, status)
         first = pod.object["spec"]["containers"][0]["name"]
         words = f"Back-off restarting failed container {first} in pod {pod.key[1]}"
         self._say(pod, "BackOff", words, "Warning")
-        delay = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** (life.restarts - 1))
+        delay = min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
         self._later(delay, life, self._restart)
 
-    def _restart(self, pod: Stored, life: Life) -> None:
+    def _restart(self, pod: StoredObject, life: PodLife) -> None:
         if life.stopping.is_set():
             return
         status = pod_status.running(pod.object, life.address, ready=False)
         self._registry.set_status(pod, status)
         self._later(1.0, life, self._become_ready)
 
-    def _stop(self, pod: Stored, life: Life) -> None:
+    def _stop(self, pod: StoredObject, life: PodLife) -> None:
         life.stopping.set()
         for container in pod.object["spec"]["containers"]:
             self._say(pod, "Killing", f"Stopping container {container['name']}")
@@ -259,9 +264,9 @@ class Kubelets:
             grace = min(grace, self.cold_start.stop_s)
         self._later(grace, life, self._finish)
 
-    def _finish(self, pod: Stored, life: Life) -> None:
-        """The containers have stopped, or their time is over: the pod goes."""
-        self._registry.delete(PODS, *life.key, Deletion(grace_s=0, uid=pod.uid))
+    def _finish(self, pod: StoredObject, life: PodLife) -> None:
+        """Remove the pod: its containers have stopped, or their time is over."""
+        self._registry.delete(PODS, *life.key, DeleteOptions(grace_s=0, uid=pod.uid))
 
 
 async def _as_coroutine(runner: PodRunner, pod: Object, stopping: asyncio.Event) -> None:

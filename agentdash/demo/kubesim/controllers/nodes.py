@@ -1,26 +1,23 @@
-"""Nodes as their kubelets report them, and the taint that follows a cordon."""
+"""Nodes as their kubelets report them, and the taint of a cordoned node."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.quantities import canonical, milli
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NODES
-from agentdash.demo.kubesim.store import Change, Stored
+from agentdash.demo.kubesim.store import Change, StoredObject
 
-Object = dict[str, Any]
 _CORDONED = "node.kubernetes.io/unschedulable"
-_VERSION = "v1.36.3"
+_KUBELET_VERSION = "v1.36.3"
 _GIB = 1024**3 * 1000
 
 
 def register(
     registry: Registry, name: str, *, cpu: str, memory: str, pods: str, labels: dict[str, str]
-) -> Stored:
-    """Add a Ready node with these allocatable amounts; capacity is a little more, as on a cloud."""
+) -> StoredObject:
+    """Add a Ready node with these allocatable amounts; its capacity is a little more."""
     now = stamp()
     whole_cpus = -(-milli(cpu) // 1000) * 1000
     capacity = canonical("memory", -(-milli(memory) * 6 // 5 // (4 * _GIB)) * 4 * _GIB)
@@ -70,7 +67,7 @@ def register(
                 ),
                 "",
             ),
-            "kubeletVersion": _VERSION,
+            "kubeletVersion": _KUBELET_VERSION,
             "operatingSystem": "linux",
             "architecture": "amd64",
         },
@@ -78,8 +75,8 @@ def register(
     return registry.set_status(node, status)
 
 
-class Nodes:
-    """The part of the node controller that keeps taint and cordon together."""
+class NodeController:
+    """The part of the node controller that taints cordoned nodes."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -91,7 +88,7 @@ class Nodes:
             self.queue.add(change.new.key[1])
 
     def sync(self, name: str) -> None:
-        """Add or remove the taint of a cordoned node."""
+        """Add the taint to a cordoned node, or remove it from one that is not."""
         node = self._registry.store.get(NODES, "", name)
         if node is None:
             return

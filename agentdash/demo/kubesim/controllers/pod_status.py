@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.pods import condition
+from agentdash.demo.kubesim.objects import Object
 
-Object = dict[str, Any]
 _KUBELETS = ("Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready")
 
 
 def creating(pod: Object, reason: str = "ContainerCreating", message: str = "") -> Object:
-    """Scheduled, its containers not started: images are being pulled, or cannot be."""
+    """The pod is scheduled; its images are being pulled, or `reason` says why they are not."""
     waiting = {"reason": reason} | ({"message": message} if message else {})
     return _status(pod, "Pending", started=False, ready=False, state={"waiting": waiting})
 
 
 def running(pod: Object, address: str, *, ready: bool) -> Object:
-    """Its containers run; ready or not yet."""
+    """The containers run."""
     now = stamp()
     state = {"running": {"startedAt": _started_at(pod) or now}}
     return _status(pod, "Running", started=True, ready=ready, state=state, address=address)
 
 
 def crashed(pod: Object, exit_code: int, restarts: int) -> Object:
-    """Its container ended and waits to be started again."""
+    """The container has ended and waits to be started again."""
     ended = {
         "exitCode": exit_code,
         "reason": "Error" if exit_code else "Completed",

@@ -25,7 +25,7 @@ def is_ready(pod: Pod) -> bool:
 
 
 def is_terminating(pod: Pod) -> bool:
-    """Whether somebody has deleted it and it has not gone yet."""
+    """Whether it is deleted but not gone yet."""
     return "deletionTimestamp" in pod["metadata"]
 
 

@@ -9,7 +9,7 @@ from agentdash.demo.kubesim.resources import PODS, RESOURCE_QUOTAS
 from agentdash.demo.kubesim.store import Change
 
 
-class Quotas:
+class QuotaController:
     """The quota controller, by namespace."""
 
     def __init__(self, registry: Registry) -> None:

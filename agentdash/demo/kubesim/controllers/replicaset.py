@@ -1,4 +1,4 @@
-"""ReplicaSets: as many pods as asked for, victims in the real order, quota failures reported."""
+"""ReplicaSets: they create and delete pods, in the real order, and report what a quota refuses."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from agentdash.demo.kubesim.clock import Timers, stamp
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import is_active, is_ready, is_terminating
 from agentdash.demo.kubesim.controllers.victims import in_victim_order
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
-from agentdash.demo.kubesim.errors import ApiError
+from agentdash.demo.kubesim.errors import StatusError
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.owners import controller_of
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import PODS, REPLICA_SETS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
-Object = dict[str, Any]
-_SOURCE = {"component": "replicaset-controller"}
-_BATCH = 50  # pods made or deleted before others have their turn
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 60.0
+_EVENT_SOURCE_REPLICA_SET = {"component": "replicaset-controller"}
+_BATCH = 50  # pods created or deleted before other work gets a turn
+_CREATE_RETRY_FIRST_S, _CREATE_RETRY_MOST_S = 0.5, 60.0
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts over one ReplicaSet's pods, kept change by change: a status costs O(1)."""
+class PodCounts:
+    """Counts of one ReplicaSet's pods, updated with each change, so that a status costs O(1)."""
 
     active: int = 0
     ready: int = 0
     terminating: int = 0
 
     def add(self, pod: Object, sign: int) -> None:
-        """Count a pod in (+1) or out (-1)."""
+        """Add a pod to the counts (+1) or take it out (-1)."""
         if is_active(pod):
             self.active += sign
             self.ready += sign * is_ready(pod)
@@ -43,27 +42,27 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Backoff:
-    """How long a ReplicaSet that was refused a pod waits before it asks again."""
+class CreateRetry:
+    """When a ReplicaSet that was refused a pod tries again (the workqueue's rate limiter)."""
 
     failures: int = 0
     error: str = ""
     waiting: bool = field(default=False)
 
     def next_delay_s(self) -> float:
-        """The delay after one more failure: doubled each time, up to a minute."""
+        """Count one more failure; returns the delay, doubled each time up to a minute."""
         self.failures += 1
-        doubled: float = _FIRST_RETRY_S * 2.0 ** min(self.failures - 1, 10)
-        return min(_LONGEST_RETRY_S, doubled)
+        doubled: float = _CREATE_RETRY_FIRST_S * 2.0 ** min(self.failures - 1, 10)
+        return min(_CREATE_RETRY_MOST_S, doubled)
 
 
-class ReplicaSets:
+class ReplicaSetController:
     """The ReplicaSet controller."""
 
-    def __init__(self, registry: Registry, recorder: Recorder, timers: Timers) -> None:
+    def __init__(self, registry: Registry, recorder: EventRecorder, timers: Timers) -> None:
         self._registry, self._recorder, self._timers = registry, recorder, timers
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
-        self._backoffs: defaultdict[str, Backoff] = defaultdict(Backoff)
+        self._tallies: defaultdict[str, PodCounts] = defaultdict(PodCounts)
+        self._backoffs: defaultdict[str, CreateRetry] = defaultdict(CreateRetry)
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
         registry.store.subscribe(self._on_change)
 
@@ -87,11 +86,11 @@ class ReplicaSets:
         if change.type != "DELETED":
             tally.add(change.new.object, 1)
         else:
-            # room has come free: ask again at once
+            # there is room again: try at once
             self._backoffs[uid].waiting = False
 
     def sync(self, key: Key) -> None:
-        """Make or delete pods, then write the status; half-done work queues itself again."""
+        """Create or delete pods, then write the status. Work that is left is queued again."""
         stored = self._registry.store.get(REPLICA_SETS, *key)
         if stored is None:
             return
@@ -110,39 +109,45 @@ class ReplicaSets:
         if present is not None:
             self._registry.set_status(present, self._status(present, tally, backoff.error))
 
-    def _create(self, owner: Stored, count: int, backoff: Backoff) -> None:
+    def _create(self, owner: StoredObject, count: int, backoff: CreateRetry) -> None:
         backoff.error = ""
         for _ in range(count):
             try:
                 pod = self._registry.create(PODS, owner.key[0], _pod_of(owner))
-            except ApiError as refusal:
+            except StatusError as refusal:
                 backoff.error = refusal.message
                 words = f"Error creating: {refusal.message}"
-                self._recorder.legacy(owner, "FailedCreate", words, source=_SOURCE, type_="Warning")
+                self._recorder.legacy(
+                    owner, "FailedCreate", words, source=_EVENT_SOURCE_REPLICA_SET, type_="Warning"
+                )
                 backoff.waiting = True
                 self._timers.after(backoff.next_delay_s(), self._retry(owner, backoff))
                 return
             words = f"Created pod: {pod.key[1]}"
-            self._recorder.legacy(owner, "SuccessfulCreate", words, source=_SOURCE)
+            self._recorder.legacy(
+                owner, "SuccessfulCreate", words, source=_EVENT_SOURCE_REPLICA_SET
+            )
         backoff.failures = 0
 
-    def _retry(self, owner: Stored, backoff: Backoff) -> Callable[[], None]:
+    def _retry(self, owner: StoredObject, backoff: CreateRetry) -> Callable[[], None]:
         def again() -> None:
             backoff.waiting = False
             self.queue.add(owner.key)
 
         return again
 
-    def _delete(self, owner: Stored, count: int) -> None:
+    def _delete(self, owner: StoredObject, count: int) -> None:
         if not count:
             return
         pods = self._registry.owners.dependents(owner.uid, PODS)
         for pod in in_victim_order(pod for pod in pods if is_active(pod.object))[:count]:
             self._registry.delete(PODS, *pod.key)
             words = f"Deleted pod: {pod.key[1]}"
-            self._recorder.legacy(owner, "SuccessfulDelete", words, source=_SOURCE)
+            self._recorder.legacy(
+                owner, "SuccessfulDelete", words, source=_EVENT_SOURCE_REPLICA_SET
+            )
 
-    def _status(self, stored: Stored, tally: Tally, error: str) -> Object:
+    def _status(self, stored: StoredObject, tally: PodCounts, error: str) -> Object:
         counts = {
             "fullyLabeledReplicas": tally.active,
             "readyReplicas": tally.ready,
@@ -158,7 +163,7 @@ class ReplicaSets:
 
 
 def _failure(before: Object, error: str) -> Object:
-    """The ReplicaFailure condition; the first refusal's words stay until it is over."""
+    """The ReplicaFailure condition. It keeps the first refusal's message until pods are created."""
     for known in before.get("conditions") or ():
         return dict(known)
     return {
@@ -170,8 +175,8 @@ def _failure(before: Object, error: str) -> Object:
     }
 
 
-def _pod_of(owner: Stored) -> Object:
-    """A new pod from the template; its lists are copied because admission adds to them."""
+def _pod_of(owner: StoredObject) -> Object:
+    """A new pod of the template. Its lists are copied, because admission adds to them."""
     template = owner.object["spec"]["template"]
     metadata = dict(template.get("metadata") or {})
     metadata.pop("name", None)

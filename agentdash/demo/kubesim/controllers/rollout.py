@@ -1,4 +1,6 @@
-"""Arithmetic of a Deployment's rollout: hashes, surge, and who may grow or shrink by how much."""
+"""Arithmetic of a Deployment's rollout: hashes, surge, and how far each ReplicaSet may grow or
+shrink.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
 
 
 def template_hash(template: Mapping[str, Any]) -> str:
-    """The hash in a ReplicaSet's name: FNV-1a, digits spelled in letters that make no words.
+    """The hash in a ReplicaSet's name: FNV-1a, with its digits as letters that form no words.
 
-    The real one hashes Go's print of the struct, so values differ; form and stability do not.
+    The real server hashes what Go prints of the struct, so the values differ; the form is the same.
     """
     return _spelled(msgspec.json.encode(template, order="sorted"))
 
@@ -41,7 +43,7 @@ def resolve(deployment: Mapping[str, Any]) -> tuple[int, int]:
     surge = _scaled(rolling["maxSurge"], replicas, round_up=True)
     unavailable = _scaled(rolling["maxUnavailable"], replicas, round_up=False)
     if surge == 0 and unavailable == 0:
-        unavailable = 1  # otherwise nothing could ever move
+        unavailable = 1  # otherwise no pod could be replaced
     return surge, min(unavailable, replicas)
 
 
@@ -53,7 +55,7 @@ def _scaled(value: int | str, whole: int, *, round_up: bool) -> int:
 
 
 def new_set_size(deployment: Mapping[str, Any], new: int, everything: int) -> int:
-    """The new ReplicaSet's size: up to the wanted count within the surge."""
+    """The new ReplicaSet's size: as many as are wanted, within the surge."""
     wanted = int(deployment["spec"]["replicas"])
     if deployment["spec"]["strategy"]["type"] == "Recreate":
         return wanted if everything == new else new
@@ -65,7 +67,7 @@ def new_set_size(deployment: Mapping[str, Any], new: int, everything: int) -> in
 def old_sets_cut(
     deployment: Mapping[str, Any], everything: int, new: int, new_unavailable: int
 ) -> int:
-    """How many old pods may go now without too few being available."""
+    """How many old pods may be deleted now so that enough stay available."""
     if deployment["spec"]["strategy"]["type"] == "Recreate":
         return everything - new
     _, unavailable = resolve(deployment)

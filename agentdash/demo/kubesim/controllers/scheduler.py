@@ -1,4 +1,6 @@
-"""The scheduler: fits pods to nodes by requests, selector and cordon, or says why it cannot."""
+"""The scheduler: it puts pods on nodes by requests, selector, taints and cordon, or says why none
+fits.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentdash.demo.kubesim.clock import stamp
-from agentdash.demo.kubesim.controllers.events import Recorder
+from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.pods import condition, is_terminating
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
+from agentdash.demo.kubesim.objects import Object
 from agentdash.demo.kubesim.quantities import milli
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import NODES, PODS
-from agentdash.demo.kubesim.store import Change, Key, Stored
+from agentdash.demo.kubesim.store import Change, Key, StoredObject
 from agentdash.demo.kubesim.usage import Amounts, is_terminal, node_amounts
 
-Object = dict[str, Any]
-_NAME = "default-scheduler"
-_RETRY: Key = ("", "")  # stands for "try everything that waits again"
+_SCHEDULER = "default-scheduler"
+_RETRY_ALL: Key = ("", "")  # not a pod: "try every pod that waits again"
 _HELPLESS = "Preemption is not helpful for scheduling."
 _NO_VICTIMS = "No preemption victims found for incoming pod."
 
@@ -26,10 +28,10 @@ _NO_VICTIMS = "No preemption victims found for incoming pod."
 class Scheduler:
     """Binds pending pods; it never preempts.
 
-    What does not fit waits until a node changes or room comes free.
+    A pod that fits nowhere waits until a node changes or a pod leaves its node.
     """
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+    def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
         self._registry, self._recorder = registry, recorder
         self._waiting: dict[Key, None] = {}
         self.queue: WorkQueue[Key] = WorkQueue(self.sync)
@@ -49,11 +51,11 @@ class Scheduler:
 
     def _retry(self) -> None:
         if self._waiting:
-            self.queue.add(_RETRY)
+            self.queue.add(_RETRY_ALL)
 
     def sync(self, key: Key) -> None:
-        """Bind one pod, or go through all that wait, most important first."""
-        if key != _RETRY:
+        """Bind one pod, or try all that wait, those of the highest priority first."""
+        if key != _RETRY_ALL:
             self._schedule(key)
             return
         waiting = [
@@ -64,7 +66,7 @@ class Scheduler:
         waiting.sort(key=lambda pod: (-pod.object["spec"].get("priority", 0), pod.version))
         hopeless: set[str] = set()
         for pod in waiting:
-            # pods alike fail alike: the first of them answers for the rest
+            # where one pod fits nowhere, no pod with the same requests and selector does
             alike = str((node_amounts(pod.object["spec"]), pod.object["spec"].get("nodeSelector")))
             if alike not in hopeless and not self._schedule(pod.key):
                 hopeless.add(alike)
@@ -97,16 +99,16 @@ class Scheduler:
         self._explain(pod, len(nodes), reasons, full)
         return False
 
-    def _bind(self, pod: Stored, node: str) -> None:
+    def _bind(self, pod: StoredObject, node: str) -> None:
         self._waiting.pop(pod.key, None)
         item = pod.object | {"spec": pod.object["spec"] | {"nodeName": node}}
         conditions = [_scheduled("True")]
         item["status"] = item["status"] | {"conditions": conditions}
         bound = self._registry.store.update(pod, item)
         words = f"Successfully assigned {pod.key[0]}/{pod.key[1]} to {node}"
-        self._recorder.current(bound, "Scheduled", words, action="Binding", controller=_NAME)
+        self._recorder.current(bound, "Scheduled", words, action="Binding", controller=_SCHEDULER)
 
-    def _explain(self, pod: Stored, nodes: int, reasons: Counter[str], full: int) -> None:
+    def _explain(self, pod: StoredObject, nodes: int, reasons: Counter[str], full: int) -> None:
         words = _words(nodes, reasons, full)
         known = condition(pod.object, "PodScheduled")
         if known is not None and known.get("message") == words:
@@ -123,7 +125,7 @@ class Scheduler:
             "FailedScheduling",
             words,
             action="Scheduling",
-            controller=_NAME,
+            controller=_SCHEDULER,
             type_="Warning",
         )
 
@@ -148,13 +150,13 @@ def _scheduled(value: str) -> Object:
     }
 
 
-def _allocatable(node: Stored) -> Amounts:
+def _allocatable(node: StoredObject) -> Amounts:
     amounts = node.object.get("status", {}).get("allocatable") or {}
     return {name: milli(amount) for name, amount in amounts.items()}
 
 
 def _unfit(node: Object, pod: Object) -> list[str]:
-    """Reasons that no amount of room would change."""
+    """Why the pod may not run on the node, however much room it has."""
     if node.get("spec", {}).get("unschedulable"):
         return ["node(s) were unschedulable"]
     tolerations = pod["spec"].get("tolerations") or ()
@@ -192,7 +194,7 @@ def _lacking(asked: Amounts, used: Amounts, allocatable: Amounts) -> list[str]:
 
 
 def _share(used: Amounts, allocatable: Amounts) -> float:
-    """How full a node is: the mean of cpu, memory and pods, for LeastAllocated."""
+    """How full a node is, for LeastAllocated: the mean of cpu, memory and pods."""
     shares = [
         used.get(name, 0) / allocatable[name]
         for name in ("cpu", "memory", "pods")

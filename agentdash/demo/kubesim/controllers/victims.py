@@ -1,4 +1,4 @@
-"""Which pods a ReplicaSet deletes first (kubernetes pkg/controller ActivePodsWithRanks.Less)."""
+"""The order in which a ReplicaSet deletes pods (pkg/controller ActivePodsWithRanks.Less)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from typing import Any
 
 from agentdash.demo.kubesim.clock import parse_stamp
 from agentdash.demo.kubesim.controllers.pods import condition, is_ready, restarts
-from agentdash.demo.kubesim.store import Stored
+from agentdash.demo.kubesim.store import StoredObject
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 SortKey = tuple[Any, ...]
 
 
-def in_victim_order(pods: Iterable[Stored], now: datetime | None = None) -> list[Stored]:
-    """The pods, the one to delete first at the front."""
+def in_victim_order(
+    pods: Iterable[StoredObject], now: datetime | None = None
+) -> list[StoredObject]:
+    """The pods in the order in which they would be deleted."""
     candidates = list(pods)
     moment = now or datetime.now(UTC)
     neighbours = Counter(pod.object["spec"].get("nodeName", "") for pod in candidates)
     return sorted(candidates, key=lambda pod: _key(pod, neighbours, moment))
 
 
-def _key(pod: Stored, neighbours: Mapping[str, int], now: datetime) -> SortKey:
+def _key(pod: StoredObject, neighbours: Mapping[str, int], now: datetime) -> SortKey:
     item = pod.object
     node = item["spec"].get("nodeName", "")
     ready = is_ready(item)
@@ -54,7 +56,7 @@ def deletion_cost(pod: Mapping[str, Any]) -> int:
 
 
 def _age_class(text: str | None, now: datetime) -> int:
-    """Ages on a logarithmic scale (LogarithmicScaleDown): a newer class goes first."""
+    """The age on a logarithmic scale (LogarithmicScaleDown): younger classes are deleted first."""
     if text is None:
         return -1
     nanoseconds = (now - parse_stamp(text)).total_seconds() * 1e9

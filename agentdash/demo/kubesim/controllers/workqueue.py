@@ -1,4 +1,4 @@
-"""A queue of keys without duplicates, and the task that works it off; idle costs nothing."""
+"""A queue of keys without duplicates, and the task that handles them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """Keys in order of arrival; a key that is queued already is not queued again."""
+    """Keys in order of arrival; a key that is queued is not queued twice."""
 
     def __init__(self, work: Callable[[K], None]) -> None:
         self._work = work
@@ -21,16 +21,16 @@ class WorkQueue(Generic[K]):
         self.handled = 0
 
     def add(self, key: K) -> None:
-        """Have `work(key)` called soon."""
+        """Call `work(key)` soon."""
         self._keys.setdefault(key)
         self._filled.set()
 
     async def run(self) -> None:
-        """Work off keys until cancelled."""
+        """Handle keys until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._filled.wait()
-            # one turn first, so that writes that belong together become one piece of work
+            # wait one turn, so that writes that belong together are handled together
             await asyncio.sleep(0)
             turn_ends = loop.time() + TURN_S
             while self._keys and loop.time() < turn_ends:

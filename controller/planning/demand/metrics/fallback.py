@@ -27,7 +27,7 @@ class StandIn(NamedTuple):
     is_nil: bool = False
 
 
-NOTHING: StandIn = StandIn()
+NO_STAND_IN: StandIn = StandIn()
 
 
 def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
@@ -56,7 +56,7 @@ def stand_in(
     A stand-in of no replicas is none, unlike KEDA's: silence takes nothing away.
     """
     if failures <= fallback.failure_threshold:
-        return NOTHING
+        return NO_STAND_IN
     if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
         return StandIn(is_nil=True)
     replicas = _replicas(fallback, current)

@@ -37,7 +37,7 @@ from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.metrics.external import MetricFault
 from controller.planning.demand.metrics.fallback import (
-    NOTHING,
+    NO_STAND_IN,
     StandIn,
     is_usable,
     stand_in,
@@ -235,7 +235,7 @@ class _Measuring:
         """What stands in for a metric without a value; its failure is counted."""
         fallback = self._pool.fallback
         if fallback is None or not is_usable(fallback, modifiers):
-            return NOTHING
+            return NO_STAND_IN
         failures = self._failures_before.get(name, 0) + 1
         self._failures[name] = min(failures, fallback.failure_threshold + 1)
         return stand_in(

@@ -1,1 +1,0 @@
-"""The NATS session that never dies quietly."""

@@ -1,0 +1,76 @@
+"""What deserves attention of operators' intents: that they cannot be read, and those in force for a
+pool or tenant that the fleet does not have. A freeze with a misspelt name protects nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from controller.engine.findings import Found
+from controller.model.fleet import Fleet
+from controller.model.intents import Intents, Scope
+from controller.model.snapshot import Severity
+from controller.model.stored import StoredIntents
+from controller.model.text import clean_name
+from controller.model.unknown_names import NameKind, UnknownName, sentence
+from controller.planning.demand.metrics.names import reading_name
+
+
+class _WithoutEffect(NamedTuple):
+    """An intent for a name that the fleet does not have: `what` it is, until when, and for whom."""
+
+    what: str
+    until: float | None
+    subject: str
+    problem: str
+
+
+class IntentFindings:
+    """Looks for unknown names once each time the intents change: with each of them, all the names
+    of the fleet are compared.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._pools = frozenset(pool.key for pool in fleet.pools)
+        self._tenants = frozenset(tenant.name for tenant in fleet.tenants)
+        self._intents = Intents()
+        self._without_effect: list[_WithoutEffect] = []
+
+    def found(self, stored: StoredIntents, now: float) -> Iterator[Found]:
+        """The findings as of `now` (Unix seconds)."""
+        if stored.lost_at is not None:
+            known = "those known before stay in force" if stored.read else "none are known"
+            text = f"pins, pauses and freezes cannot be read: {stored.detail}; {known}"
+            yield Severity.WARNING, "intents", "link", text
+        for fault in stored.faults:
+            yield Severity.WARNING, "intents", fault.key, f"{fault.key}: {fault.text}"
+        if stored.intents is not self._intents:
+            self._intents = stored.intents
+            self._without_effect = list(self._look(stored.intents))
+        # of intents that cannot be read any longer none ends
+        ended_by = now if stored.lost_at is None else stored.lost_at
+        for each in self._without_effect:
+            if each.until is None or each.until > ended_by:
+                effect = "protects nothing" if each.what == "freeze" else "has no effect"
+                text = f"the {each.what} of {each.subject} {effect}: {each.problem}"
+                yield Severity.WARNING, "intents", f"{each.what} {each.subject}", text
+
+    def _look(self, intents: Intents) -> Iterator[_WithoutEffect]:
+        scopes = [
+            *(("pin", Scope(pool=pin.pool), pin.until) for pin in intents.pins),
+            *(("pause", pause.scope, pause.until) for pause in intents.pauses),
+            *(("freeze", freeze.scope, freeze.until) for freeze in intents.freezes),
+        ]
+        for what, scope, until in scopes:
+            if scope.pool is not None and scope.pool not in self._pools:
+                unknown = UnknownName("", NameKind.POOL, scope.pool)
+            elif scope.tenant is not None and scope.tenant not in self._tenants:
+                unknown = UnknownName("", NameKind.TENANT, scope.tenant)
+            else:
+                continue
+            name = clean_name(unknown.name)
+            subject = f"tenant {name}" if unknown.kind is NameKind.TENANT else name
+            problem = sentence(unknown, self._fleet, reading_name)
+            yield _WithoutEffect(what, until, subject, problem)

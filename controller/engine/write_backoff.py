@@ -1,0 +1,48 @@
+"""When a failed write to a pool is tried again: later each time, for each pool by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.model.backoff import Backoff, no_jitter
+from controller.model.ids import PoolKey
+from controller.model.outcome import Outcome, OutcomeKind
+
+WRITE_RETRY_FIRST_S: Final = 1.0
+WRITE_RETRY_MOST_S: Final = 60.0
+
+# After a conflict the next tick decides on the new number at once: another writer was faster, and
+# the API server is well.
+_NO_WAIT: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
+
+
+class WriteBackoff:
+    """For each pool, the time from which the next write may be tried (Unix seconds).
+
+    The waits have no jitter: one process writes, so no others could come back at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._backoffs: dict[PoolKey, Backoff] = {}
+        self._until: dict[PoolKey, float] = {}
+
+    def learn(self, pool: PoolKey, outcome: Outcome, now: float) -> None:
+        """Take an outcome into account; the server's Retry-After counts where it is longer."""
+        if outcome.kind in _NO_WAIT:
+            self._backoffs.pop(pool, None)
+            self._until.pop(pool, None)
+            return
+        backoff = self._backoffs.get(pool)
+        if backoff is None:
+            backoff = self._backoffs[pool] = Backoff(
+                WRITE_RETRY_FIRST_S, WRITE_RETRY_MOST_S, random=no_jitter
+            )
+        self._until[pool] = now + max(backoff.next_s(), outcome.retry_after_s or 0.0)
+
+    def holds(self, pool: PoolKey, now: float) -> bool:
+        """Whether it is too early to write for this pool."""
+        return now < self._until.get(pool, 0.0)
+
+    def shift(self, seconds: float) -> None:
+        """Follow a step of the clock."""
+        self._until = {pool: until + seconds for pool, until in self._until.items()}

@@ -1,0 +1,60 @@
+"""What the store keeps when the process ends: the planner's memory, and what operators ask for."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from controller.model.intents import Freeze, Intents, Pause, Pin
+from controller.model.memory import Memory
+from controller.model.value import Value
+
+_Dated = TypeVar("_Dated", Pin, Pause, Freeze)
+
+
+class SavedMemory(Value):
+    """A memory and when it was saved (Unix seconds, by the clock of the process that saved it)."""
+
+    memory: Memory
+    saved_at: float
+
+
+class IntentFault(Value):
+    """An intent that cannot be read: its key, and a sentence about what is done instead."""
+
+    key: str
+    text: str
+
+
+class StoredIntents(Value):
+    """What operators ask for, as far as it is known.
+
+    `read` is False until the intents were read once. `lost_at` (Unix seconds) is when they became
+    unreadable, and `detail` says why; it is None while they can be read.
+    """
+
+    intents: Intents = Intents()
+    faults: tuple[IntentFault, ...] = ()
+    read: bool = False
+    lost_at: float | None = None
+    detail: str = ""
+
+    def in_force(self) -> Intents:
+        """The intents to plan with. While they cannot be read none of them ends, because an
+        operator may have prolonged it meanwhile.
+        """
+        if self.lost_at is None:
+            return self.intents
+        return Intents(
+            pins=_prolonged(self.intents.pins, self.lost_at),
+            pauses=_prolonged(self.intents.pauses, self.lost_at),
+            freezes=_prolonged(self.intents.freezes, self.lost_at),
+        )
+
+
+def _prolonged(intents: tuple[_Dated, ...], lost_at: float) -> tuple[_Dated, ...]:
+    return tuple(
+        replace(each, until=None) if each.until is not None and each.until > lost_at else each
+        for each in intents
+    )

@@ -1,0 +1,53 @@
+"""What a worker publishes about the tokens that one task used, and what the controller reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+USAGE_STREAM: Final = "AGENTDASH_USAGE"
+"""The stream that keeps usage events."""
+USAGE_SUBJECT_PREFIX: Final = "agentdash.usage"
+"""Events are published to `agentdash.usage.TENANT.ROLE`. The NATS server decides who may publish
+for a tenant.
+"""
+MOST_TOKENS_OF_A_TASK: Final = 10**9
+"""No task uses more tokens of one kind; a larger number is a fault."""
+MOST_CALLS: Final = 10**6
+LONGEST_TASK_S: Final = 7 * 86_400.0
+
+TokenNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS_OF_A_TASK)]
+CallNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_CALLS)]
+ReportedSeconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_TASK_S)]
+
+
+class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The tokens that one task used, by kind, and in how many calls of a model.
+
+    The limits of the fields are checked where an event is decoded.
+    """
+
+    input: TokenNumber = 0
+    cached_input: TokenNumber = 0
+    output: TokenNumber = 0
+    calls: CallNumber = 1
+
+
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One task that is done. `role` is the name of the pool; `seconds` is how long the task
+    occupied its slot. Fields of later versions are ignored.
+    """
+
+    tenant: str
+    role: str
+    usage: UsedTokens
+    model: str = ""
+    seconds: ReportedSeconds | None = None
+
+
+def usage_subject(tenant: str, role: str) -> str:
+    """Where the workers of one role of a tenant publish. Each has a subject of its own, so that the
+    NATS server can restrict a worker to its own tenant.
+    """
+    return f"{USAGE_SUBJECT_PREFIX}.{tenant}.{role}"

@@ -1,0 +1,194 @@
+"""One key-value bucket, read from the stream's leader and written by compare-and-set.
+
+Wire format: NATS ADR-8 (JetStream based key-value stores).
+
+It stands on nats-py's JetStreamContext. nats-py's KeyValue is not used: its `get` may be answered
+by a replica that is behind, gives no time of the write, and takes the marker that the server leaves
+for an expired key for a value; its `delete` returns no revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from nats.js.api import DiscardPolicy, Header, RawStreamMsg, StreamConfig
+from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
+from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KV_PURGE
+
+from controller.model.text import clean
+from controller.model.value import Value
+from controller.nats.errors import (
+    JetStreamError,
+    MessageMissingError,
+    NatsError,
+    NatsNoRespondersError,
+    RevisionConflictError,
+    StreamExistsError,
+    StreamMissingError,
+    UnreadableAnswerError,
+)
+from controller.nats.jetstream import ANSWER_S, stream_info, typed_errors
+from controller.nats.session import NatsSession
+from controller.ports import StoreAwayError, StoreConflictError, StoreMissingError
+
+_DELETED: Final = frozenset({KV_DEL, KV_PURGE})
+
+
+class BucketEntry(Value):
+    """A key's latest value and its revision, written at `at` (Unix seconds by the server's clock).
+
+    Of a deleted key it is the marker, and `value` is what its deleter left there.
+    """
+
+    key: str
+    value: bytes
+    revision: int
+    at: float
+    deleted: bool = False
+
+
+class Bucket:
+    """A bucket that the first write to it creates, unless it exists already: then it is used as its
+    owner made it.
+
+    Nothing is read from replicas or mirrors, because what they answer may be old. Every method
+    raises StoreAwayError when there is no answer, after which a write may or may not have happened,
+    and StoreMissingError when there is no such bucket.
+    """
+
+    def __init__(self, session: NatsSession, name: str) -> None:
+        self._session = session
+        self.name = name
+        self.stream: str = KV_STREAM_TEMPLATE.format(bucket=name)
+        self.highest = 0
+        """The highest revision seen so far, of whichever key."""
+
+    def subject(self, key: str) -> str:
+        """Where a key's values are published."""
+        return f"{KV_PRE_TEMPLATE.format(bucket=self.name)}{key}"
+
+    async def get(self, key: str) -> BucketEntry | None:
+        """The key's latest value or its marker; None if it never had a value."""
+        return await self._message(subject=self.subject(key))
+
+    async def at_revision(self, revision: int) -> BucketEntry | None:
+        """What was written with this revision, if it has not been replaced since."""
+        return await self._message(revision=revision)
+
+    async def entries(self, prefix: str) -> list[BucketEntry]:
+        """The latest value or marker of each key below `prefix`."""
+        with self._store_errors():
+            pattern = self.subject(f"{prefix}.>")
+            info = await stream_info(self._session, self.stream, ANSWER_S, subjects=pattern)
+        subjects = info.state.subjects
+        if len(subjects) < info.total:
+            raise StoreAwayError(f"{self} has more keys than one answer holds")
+        found = [await self._message(subject=subject) for subject in sorted(subjects)]
+        return [entry for entry in found if entry is not None]
+
+    async def put(self, key: str, value: bytes, *, expected: int) -> int:
+        """Write if the key's latest revision is `expected` (0: it never had a value); returns the
+        new revision. Raises StoreConflictError.
+        """
+        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
+        try:
+            return await self._publish(key, value, headers)
+        except StoreMissingError:
+            await self.create()
+            return await self._publish(key, value, headers)
+
+    async def purge(self, prefix: str, *, before: int) -> None:
+        """Forget what was written below `prefix` before this revision."""
+        with self._store_errors(), typed_errors():
+            pattern = self.subject(f"{prefix}.>")
+            await self._session.jetstream().purge_stream(self.stream, seq=before, subject=pattern)
+
+    async def create(self) -> None:
+        """Create the bucket; nothing happens if it exists, however it is configured."""
+        config = StreamConfig(
+            name=self.stream,
+            subjects=[self.subject(">")],
+            max_msgs_per_subject=1,
+            discard=DiscardPolicy.NEW,
+            allow_rollup_hdrs=True,
+            deny_delete=True,
+            allow_direct=True,
+        )
+        try:
+            with typed_errors():
+                await self._session.jetstream().add_stream(config)
+        except StreamExistsError:
+            return
+        except JetStreamError as error:
+            raise StoreAwayError(f"{self} cannot be created: {error}") from error
+        except NatsError as error:
+            raise StoreAwayError(str(error)) from error
+
+    def saw(self, revision: int) -> None:
+        """Remember the highest revision seen."""
+        self.highest = max(self.highest, revision)
+
+    def __str__(self) -> str:
+        return f"bucket {self.name}"
+
+    async def _publish(self, key: str, value: bytes, headers: Mapping[str, str]) -> int:
+        with self._store_errors():
+            jetstream = self._session.jetstream()
+            try:
+                with typed_errors():
+                    ack = await jetstream.publish(self.subject(key), value, headers=dict(headers))
+            except RevisionConflictError:
+                raise StoreConflictError(f"{clean(key)} was changed by another writer") from None
+            except NatsNoRespondersError as error:
+                raise StoreMissingError(f"there is no {self}") from error
+        if ack.stream != self.stream:
+            raise StoreAwayError(
+                f"stream {clean(ack.stream)} takes what is meant for {self.stream}"
+            )
+        self.saw(ack.seq)
+        return ack.seq
+
+    async def _message(
+        self, *, subject: str | None = None, revision: int | None = None
+    ) -> BucketEntry | None:
+        with self._store_errors():
+            jetstream = self._session.jetstream()
+            try:
+                with typed_errors():
+                    # direct=False: from the leader
+                    found = await jetstream.get_msg(self.stream, revision, subject, direct=False)
+                    entry = self._entry(found)
+            except MessageMissingError:
+                return None
+        self.saw(entry.revision)
+        return entry
+
+    def _entry(self, message: RawStreamMsg) -> BucketEntry:
+        if message.subject is None or message.seq is None or message.time is None:
+            raise UnreadableAnswerError("a message without subject, number or time")
+        return BucketEntry(
+            key=message.subject.removeprefix(self.subject("")),
+            value=message.data or b"",
+            revision=message.seq,
+            at=message.time.timestamp(),
+            deleted=is_marker(message.headers or {}),
+        )
+
+    @contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        """Turns NatsError into StoreError."""
+        try:
+            yield
+        except StreamMissingError as error:
+            raise StoreMissingError(f"there is no {self}") from error
+        except JetStreamError as error:
+            raise StoreAwayError(f"{self}: {error}") from error
+        except NatsError as error:
+            raise StoreAwayError(str(error)) from error
+
+
+def is_marker(headers: Mapping[str, str]) -> bool:
+    """Whether these are the headers of the marker that a deleted or expired key leaves behind."""
+    return headers.get(KV_OP) in _DELETED or KV_MARKER_REASON in headers

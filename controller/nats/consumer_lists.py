@@ -1,0 +1,164 @@
+"""The consumers of one stream, read by one chain of CONSUMER.LIST pages, or one by one where that
+is quicker.
+
+One chain for a stream instead of one request for a consumer: 1,000 consumers take 7 to 15 ms, one
+by one 250 to 340 ms (tests/benchmarks/bench_lag.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple, TypeAlias
+
+from controller.model.readings import Why
+from controller.model.text import clean
+from controller.nats.consumers import ConsumerState, consumer_page, consumer_state
+from controller.nats.errors import (
+    ConsumerMissingError,
+    NatsError,
+    NatsTimeoutError,
+    UnreadableAnswerError,
+)
+from controller.nats.jetstream import Requests
+from controller.ports import Clock
+
+CONSUMERS_AT_ONCE: Final = 128
+CHAINS: Final = 3
+"""How often a list that changed while it was read is read again."""
+
+ONE_COSTS: Final = 6
+"""One CONSUMER.INFO costs about as much as this many consumers of a list (measured, one stream)."""
+
+AVOID_LIST_S: Final = 30.0
+"""How long a stream is asked consumer by consumer after its list did not come. In a cluster the
+list waits 4 s for a consumer without a leader, and the stream's other consumers should not wait
+with it.
+"""
+
+Answer: TypeAlias = ConsumerState | NatsError
+
+
+class _Chain(NamedTuple):
+    """A stream's consumers as all pages together give them. The consumers in `silent` exist and did
+    not answer.
+    """
+
+    found: dict[str, ConsumerState]
+    silent: Collection[str]
+    pages: int
+
+
+class StreamConsumers:
+    """Asks about the consumers of one stream, and remembers what makes the next asking quick.
+
+    `avoid_list_until` (the clock's seconds): until then the list is not asked for.
+    """
+
+    def __init__(self, nats: Requests, clock: Clock, stream: str, timeout_s: float) -> None:
+        self.name = stream
+        self.avoid_list_until = 0.0
+        self._nats = nats
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._total = 0
+
+    async def ask(self, wanted: AbstractSet[str], deadline: float) -> Mapping[str, Answer]:
+        """An answer for each consumer wanted, perhaps for others too, at the latest at `deadline`
+        (the event loop's time). Never raises.
+        """
+        try:
+            if not self._is_one_by_one_quicker(len(wanted)):
+                answers = await self._list_in_half_the_time(wanted, deadline)
+                if answers is not None:
+                    return answers
+            return await self._each(wanted, deadline)
+        except NatsError as error:
+            return dict.fromkeys(wanted, error)
+
+    def _is_one_by_one_quicker(self, wanted: int) -> bool:
+        if self._clock.now() < self.avoid_list_until:
+            return True
+        self.avoid_list_until = 0.0
+        return wanted * ONE_COSTS < self._total
+
+    async def _list_in_half_the_time(
+        self, wanted: AbstractSet[str], deadline: float
+    ) -> Mapping[str, Answer] | None:
+        """The list's answers; None if it did not come, and there is time left to ask each. Raises
+        NatsError.
+        """
+        halfway = deadline - _left(deadline) / 2
+        try:
+            async with asyncio.timeout_at(halfway):
+                chain = await self._settled_chain(halfway)
+        except (NatsError, TimeoutError) as error:
+            if isinstance(error, NatsError) and error.why is not Why.TIMED_OUT:
+                raise
+            self.avoid_list_until = self._clock.now() + AVOID_LIST_S
+            return None
+        unlisted = wanted - chain.found.keys()
+        if not unlisted:
+            return chain.found
+        # between two pages a consumer may have moved to the page before: it is asked for by itself
+        doubtful = [name for name in unlisted if chain.pages > 1 or name in chain.silent]
+        answers: dict[str, Answer] = dict(chain.found)
+        for name in unlisted:
+            answers[name] = ConsumerMissingError(
+                clean(f"stream {self.name} has no consumer {name}")
+            )
+        return answers | await self._each(doubtful, deadline)
+
+    async def _settled_chain(self, deadline: float) -> _Chain:
+        for _ in range(CHAINS):
+            chain = await self._chain(deadline)
+            if chain is not None:
+                self._total = len(chain.found) + len(chain.silent)
+                return chain
+        raise UnreadableAnswerError("consumers came and went while they were listed")
+
+    async def _chain(self, deadline: float) -> _Chain | None:
+        """All pages. None if they do not fit together, because consumers came or went between two
+        of them.
+        """
+        found: dict[str, ConsumerState] = {}
+        silent: set[str] = set()
+        offset = pages = 0
+        total = None
+        while True:
+            page = await consumer_page(self._nats, self.name, offset, _left(deadline))
+            pages += 1
+            if total is not None and page.total != total:
+                return None
+            total = page.total
+            missing = page.silent
+            silent |= missing
+            found.update({consumer.name: consumer for consumer in page.consumers})
+            offset += len(page.consumers) + len(missing)
+            if len(found) + len(silent) != offset:
+                return None
+            if offset == total:
+                return _Chain(found=found, silent=silent, pages=pages)
+            if not page.consumers and not missing:
+                raise UnreadableAnswerError(f"{offset} of {total} consumers were listed")
+
+    async def _each(self, consumers: Collection[str], deadline: float) -> dict[str, Answer]:
+        """CONSUMER.INFO for each of these. One that does not answer leaves the others theirs."""
+        gate = asyncio.Semaphore(CONSUMERS_AT_ONCE)
+
+        async def ask(consumer: str) -> Answer:
+            try:
+                async with asyncio.timeout_at(deadline), gate:
+                    return await consumer_state(self._nats, self.name, consumer, _left(deadline))
+            except NatsError as error:
+                return error
+            except TimeoutError:
+                return NatsTimeoutError(f"no answer within {self._timeout_s:g} s")
+
+        names = list(consumers)
+        return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - asyncio.get_running_loop().time())

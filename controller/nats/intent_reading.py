@@ -1,0 +1,74 @@
+"""What the entries of a bucket ask for together, and what is done where one cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+from controller.model.intents import Freeze, Intents, Pause, Pin
+from controller.model.stored import IntentFault, StoredIntents
+from controller.model.text import clean
+from controller.nats.bucket import BucketEntry
+from controller.nats.intent_codec import Intent, IntentKey, IntentKind, decode_intent, parse_key
+
+KEY_SHOWN: Final = 160
+
+
+def read_entry(
+    entry: BucketEntry,
+    last: Intent | None,
+    read: MutableMapping[str, Intent],
+    faults: MutableMapping[str, str],
+) -> None:
+    """Add to `read` what an entry asks for and to `faults` what is wrong with it. `last` is the
+    intent that this key held before.
+    """
+    intent, fault = _interpret(entry, last)
+    if intent is not None:
+        read[entry.key] = intent
+    if fault:
+        faults[entry.key] = fault
+
+
+def collect(read: Mapping[str, Intent], faults: Mapping[str, str]) -> StoredIntents:
+    """All of them, in the order of the keys."""
+    values = [read[key] for key in sorted(read)]
+    return StoredIntents(
+        intents=Intents(
+            pins=tuple(each for each in values if isinstance(each, Pin)),
+            pauses=tuple(each for each in values if isinstance(each, Pause)),
+            freezes=tuple(each for each in values if isinstance(each, Freeze)),
+        ),
+        faults=tuple(
+            IntentFault(key=clean(key, KEY_SHOWN), text=text)
+            for key, text in sorted(faults.items())
+        ),
+        read=True,
+    )
+
+
+def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, str]:
+    """The intent that an entry stands for, and what is wrong with it; empty if nothing is.
+
+    An entry that cannot be read leaves things as they are: a freeze freezes, a pause freezes too
+    (work is neither stopped nor started on a guess), and a pin keeps its last value.
+    """
+    try:
+        key = parse_key(entry.key)
+    except ValueError as error:
+        return None, f"is ignored: the key {error}"
+    try:
+        return decode_intent(key, entry.value), ""
+    except ValueError as error:
+        return _replacement(key, last, str(error))
+
+
+def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent | None, str]:
+    match key.kind:
+        case IntentKind.PIN if isinstance(last, Pin):
+            return last, f"{why}; the pin of {last.replicas} before it stays"
+        case IntentKind.PIN:
+            return None, f"{why}; nothing is pinned"
+        case IntentKind.PAUSE | IntentKind.FREEZE:
+            held = Freeze(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            return held, f"{why}; it freezes until it is corrected or deleted"

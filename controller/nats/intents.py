@@ -1,0 +1,117 @@
+"""What operators ask for, read from the bucket and followed as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from msgspec.structs import replace
+
+from controller.model.intents import Scope
+from controller.model.stored import StoredIntents
+from controller.model.text import clean
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.bucket_watch import BucketWatch
+from controller.nats.intent_codec import PREFIX, Intent, key_of
+from controller.nats.intent_reading import collect, read_entry
+from controller.nats.session import NatsSession
+from controller.ports import Clock, StoreMissingError
+
+log = logging.getLogger(__name__)
+
+
+class IntentBucket:
+    """The intents in the bucket, kept up to date while `run` runs.
+
+    While the bucket cannot be read, the last known intents stay in force and none of them ends.
+    """
+
+    def __init__(self, session: NatsSession, bucket: Bucket, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = BucketWatch(session, bucket, PREFIX, self, clock)
+        self._read: dict[str, Intent] = {}
+        self._faults: dict[str, str] = {}
+        self._first = asyncio.Event()
+        self._is_loss_logged = False
+        self._callbacks: list[Callable[[Collection[Scope]], None]] = []
+        self._stored = StoredIntents(lost_at=clock.now(), detail="not read yet")
+
+    async def run(self) -> None:
+        """Follow them until cancelled."""
+        await self._watch.run()
+
+    def stored(self) -> StoredIntents:
+        """The intents as far as they are known now."""
+        return self._stored
+
+    async def first_read(self) -> None:
+        """Return once they were read for the first time."""
+        await self._first.wait()
+
+    def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
+        """Call back with the scopes whose intents came, went or changed."""
+        self._callbacks.append(callback)
+
+    def found(self, entries: Mapping[str, BucketEntry]) -> None:
+        """These are all the keys there are."""
+        before = self._read
+        self._read = {key: intent for key, intent in before.items() if key in entries}
+        self._faults = {}
+        for entry in entries.values():
+            self._take(entry)
+        if self._is_loss_logged:
+            log.info("operators' intents can be read again")
+        self._is_loss_logged = False
+        self._first.set()
+        self._publish(before)
+
+    def changed(self, entry: BucketEntry) -> None:
+        """One intent came, went or changed."""
+        before = dict(self._read)
+        self._take(entry)
+        self._publish(before)
+
+    def lost(self, reason: str) -> None:
+        """Changes are not seen from now on."""
+        if not self._is_loss_logged:
+            log.warning("operators' intents cannot be read: %s", reason)
+        self._is_loss_logged = True
+        lost_at = self._stored.lost_at
+        if lost_at is None:
+            lost_at = self._clock.now()
+        self._stored = replace(self._stored, lost_at=lost_at, detail=clean(reason))
+
+    def _take(self, entry: BucketEntry) -> None:
+        self._faults.pop(entry.key, None)
+        last = self._read.pop(entry.key, None)
+        if not entry.deleted:
+            read_entry(entry, last, self._read, self._faults)
+
+    def _publish(self, before: Mapping[str, Intent]) -> None:
+        after = self._read
+        self._stored = collect(after, self._faults)
+        concerned = {
+            key_of(intent).scope: None
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key)
+            for intent in (before.get(key), after.get(key))
+            if intent is not None
+        }
+        if concerned:
+            for callback in self._callbacks:
+                callback(list(concerned))
+
+
+async def read_intents(bucket: Bucket) -> StoredIntents:
+    """The intents in the bucket now, read once without following them. Raises StoreError."""
+    try:
+        entries = await bucket.entries(PREFIX)
+    except StoreMissingError:
+        return StoredIntents(read=True)
+    read: dict[str, Intent] = {}
+    faults: dict[str, str] = {}
+    for entry in entries:
+        if not entry.deleted:
+            read_entry(entry, None, read, faults)
+    return collect(read, faults)

@@ -1,0 +1,187 @@
+"""JetStream's answers, as values or as one tree of errors.
+
+Wire format: the JetStream API reference (ADR-1) and nats-server's jetstream_api.go.
+
+What nats-py's JetStreamContext does as we need it is called there, within `typed_errors`. Three
+reads are decoded here instead: CONSUMER.LIST and CONSUMER.INFO (see consumers.py) and STREAM.INFO,
+because nats-py's StreamInfo drops the times of the first and last message and the number of
+subjects in all, and does not check that numbers are numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from nats import errors
+from nats.js.api import DEFAULT_PREFIX
+from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
+
+from controller.model.jetstream import ErrorCode
+from controller.model.text import clean
+from controller.nats.errors import (
+    ConsumerMissingError,
+    JetStreamDisabledError,
+    JetStreamError,
+    MessageMissingError,
+    NatsDisconnectedError,
+    NatsNoRespondersError,
+    RevisionConflictError,
+    StreamExistsError,
+    StreamMissingError,
+    UnreadableAnswerError,
+    describe,
+)
+
+API: Final = DEFAULT_PREFIX
+ANSWER_S: Final = 2.0
+"""How long an answer may take, where a reading has no deadline of its own."""
+
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""A page of 256 consumers takes about 150 kB. A larger answer than this is not decoded."""
+
+_ERRORS: Final[Mapping[int, type[JetStreamError]]] = MappingProxyType(
+    {
+        ErrorCode.STREAM_NOT_FOUND: StreamMissingError,
+        ErrorCode.STREAM_NAME_IN_USE: StreamExistsError,
+        ErrorCode.CONSUMER_NOT_FOUND: ConsumerMissingError,
+        ErrorCode.MESSAGE_NOT_FOUND: MessageMissingError,
+        ErrorCode.NOT_ENABLED: JetStreamDisabledError,
+        ErrorCode.NOT_ENABLED_FOR_ACCOUNT: JetStreamDisabledError,
+        ErrorCode.WRONG_LAST_SEQUENCE: RevisionConflictError,
+        ErrorCode.WRONG_LAST_SEQUENCE_CONSTANT: RevisionConflictError,
+    }
+)
+
+
+class ErrorDetail(msgspec.Struct):
+    """JetStream's own error, as every answer may hold it."""
+
+    err_code: int = 0
+    description: str = ""
+
+
+class JetStreamAnswer(msgspec.Struct):
+    """The part that all answers share."""
+
+    error: ErrorDetail | None = None
+
+
+class Configured(msgspec.Struct):
+    """A part of a configuration of which we only read whether it is there."""
+
+
+class StreamConfiguration(msgspec.Struct):
+    """Where a stream's messages come from."""
+
+    subjects: list[str] | None = None
+    mirror: Configured | None = None
+    sources: list[Configured] | None = None
+    subject_transform: Configured | None = None
+
+
+class StreamContents(msgspec.Struct):
+    """Which messages a stream holds. Both times are in the year 1 if there never was a message.
+    `subjects` is filled only if subjects were asked for.
+    """
+
+    messages: int
+    first_seq: int
+    last_seq: int
+    first_ts: datetime
+    last_ts: datetime
+    subjects: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class StreamInfo(JetStreamAnswer, kw_only=True):
+    """A stream. `created` tells it from another stream by the same name; `total` is how many
+    subjects match those asked for, of which one answer may hold only a part.
+    """
+
+    created: datetime
+    config: StreamConfiguration
+    state: StreamContents
+    total: int = 0
+
+
+class Requests(Protocol):
+    """The part of a session that the reads here need."""
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The answer's payload. Raises NatsError."""
+        ...
+
+
+AnswerT = TypeVar("AnswerT", bound=JetStreamAnswer)
+
+_STREAM_INFO: Final = msgspec.json.Decoder(StreamInfo)
+_ERROR: Final = msgspec.json.Decoder(JetStreamAnswer)
+
+
+async def stream_info(
+    nats: Requests, stream: str, timeout_s: float, *, subjects: str | None = None
+) -> StreamInfo:
+    """A stream as it is now, with its subjects that match the pattern `subjects`. Raises
+    NatsError.
+    """
+    payload = b"" if subjects is None else msgspec.json.encode({"subjects_filter": subjects})
+    return await ask(nats, f"STREAM.INFO.{stream}", payload, _STREAM_INFO, timeout_s)
+
+
+async def ask(
+    nats: Requests,
+    verb: str,
+    payload: bytes,
+    decoder: msgspec.json.Decoder[AnswerT],
+    timeout_s: float,
+) -> AnswerT:
+    """Ask JetStream's API and decode the answer. Raises NatsError."""
+    answer = await nats.request(f"{API}.{verb}", payload, timeout_s)
+    if len(answer) > MOST_BYTES:
+        raise UnreadableAnswerError(f"an answer of {len(answer)} bytes")
+    try:
+        value = decoder.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # an error's answer lacks what the value must have
+        _raise_error(_error_in(answer))
+        raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error}")) from None
+    _raise_error(value.error)
+    return value
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Calls of nats-py's JetStreamContext within this block raise only NatsError."""
+    try:
+        yield
+    except (ServiceUnavailableError, NoStreamResponseError) as error:
+        if isinstance(error, APIError) and error.err_code is not None:
+            raise _typed(error.err_code, error.description or "") from error
+        raise NatsNoRespondersError("nothing listens on this subject") from error
+    except APIError as error:
+        raise _typed(error.err_code or 0, error.description or "") from error
+    except errors.Error as error:
+        raise NatsDisconnectedError(describe(error)) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # nats-py takes answers apart without looking at their types
+        raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error!r}")) from error
+
+
+def _error_in(answer: bytes) -> ErrorDetail | None:
+    try:
+        return _ERROR.decode(answer).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _raise_error(error: ErrorDetail | None) -> None:
+    if error is not None:
+        raise _typed(error.err_code, error.description)
+
+
+def _typed(code: int, description: str) -> JetStreamError:
+    return _ERRORS.get(code, JetStreamError)(clean(f"{description} ({code})"))

@@ -1,0 +1,343 @@
+"""The NATS session: it is connected, or its link says why not and it tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Self
+
+from msgspec.structs import replace
+from nats import errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from controller.model.backoff import Backoff
+from controller.model.secret import without_userinfo
+from controller.model.settings import NatsSettings
+from controller.model.snapshot import Link, LinkState
+from controller.model.value import Value
+from controller.nats.client import GreetingError, StrictClient, UnsupportedVersionError
+from controller.nats.connection import Connection, DeliverySubscription, OneMessageSubscription
+from controller.nats.credentials import CredentialsError, identity
+from controller.nats.errors import (
+    JetStreamError,
+    NatsDisconnectedError,
+    NatsError,
+    NatsNoRespondersError,
+    describe,
+)
+from controller.nats.jetstream import ANSWER_S, typed_errors
+from controller.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+class SessionTiming(Value):
+    """How long a session waits for what, in seconds."""
+
+    connect_s: float = 2.0
+    ping_every_s: float = 2.0
+    ping_timeout_s: float = 2.0
+    retry_first_s: float = 0.1
+    retry_most_s: float = 2.0
+
+
+_OURS: Final = (UnsupportedVersionError, GreetingError, CredentialsError)
+_STOPPED: Final = "stopped"
+_NEVER_S: Final = 3600
+"""The interval of nats-py's own ping. Ours notices more kinds of death, and one ping is enough."""
+
+
+class NatsSession:
+    """One connection after the other to the servers of one NATS system.
+
+    `run` keeps it up until cancelled; `start` and `stop` do the same without a task group. A server
+    that is away, frozen, full or too old, or that refuses us, is a state of the link and not an
+    error. Each connection is made with secrets and certificates that are read again. What waited
+    on a lost connection fails at once. Its subscriptions are gone: `on_connected` is where to make
+    them again.
+    """
+
+    def __init__(
+        self,
+        settings: NatsSettings,
+        clock: Clock,
+        *,
+        name: str = "agentdash",
+        timing: SessionTiming | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._name = name
+        self._timing = timing or SessionTiming()
+        servers = list(settings.servers)
+        random.shuffle(servers)
+        self._servers = deque(servers)
+        self._client: StrictClient | None = None
+        self._connection: Connection | None = None
+        self._ended = asyncio.Event()
+        self._last_error = ""
+        self._on_connected: list[Callable[[], None]] = []
+        self._link = Link(name="nats", state=LinkState.CONNECTING, since=clock.now())
+        self._last_good_at: float | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.unsupported: UnsupportedVersionError | None = None
+        """Set while the server that greeted us last is one we cannot work with."""
+
+    async def start(self) -> None:
+        """Begin connecting in the background; returns at once."""
+        self._task = asyncio.create_task(self.run(), name="nats-session")
+
+    async def stop(self) -> None:
+        """Disconnect and end, within a second. Raises what ended `run` before, if anything did."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        backoff = Backoff(self._timing.retry_first_s, self._timing.retry_most_s)
+        while not is_cancelled():
+            client = await self._connect()
+            if client is not None and await self._serve(client):
+                backoff.reset()
+            await self._clock.sleep(backoff.next_s())
+        raise asyncio.CancelledError
+
+    @property
+    def connected(self) -> bool:
+        """Whether a request would be sent."""
+        return self._connection is not None
+
+    def link(self) -> Link:
+        """The connection's state now, with the last error as text."""
+        return replace(self._link, last_good_at=self._last_good_at)
+
+    def on_connected(self, callback: Callable[[], None]) -> None:
+        """Call back on the event loop with every connection made, the first included."""
+        self._on_connected.append(callback)
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The answer's payload. Raises NatsError, at the latest after `timeout_s`."""
+        answer = await self._open_connection().request(subject, payload, timeout_s)
+        self._last_good_at = self._clock.now()
+        return answer.data
+
+    async def subscribe_once(
+        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
+    ) -> OneMessageSubscription:
+        """Call `on_message` at the first message on this subject, after which the server ends the
+        subscription; `on_refused` with a reason if our user may not subscribe. When the connection
+        is lost the subscription is gone, without a call. Raises NatsDisconnectedError.
+        """
+        return await self._open_connection().subscribe_once(subject, on_message, on_refused)
+
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
+        """A subject of this connection for a consumer to deliver to. `on_message` gets every
+        message that comes there, and None once when the connection is lost. Raises
+        NatsDisconnectedError.
+        """
+        return await self._open_connection().deliver_to(on_message)
+
+    async def send(self, subject: str, payload: bytes, reply: str) -> None:
+        """Publish without waiting. Answers go to `reply`, the subject of a delivery subscription.
+        Raises NatsDisconnectedError.
+        """
+        await self._open_connection().send(subject, payload, reply)
+
+    def jetstream(self, timeout_s: float = ANSWER_S) -> JetStreamContext:
+        """nats-py's JetStream on the present connection; ask again after `on_connected`. Call it
+        within `jetstream.typed_errors`. Raises NatsDisconnectedError.
+        """
+        self._open_connection()
+        if self._client is None:
+            raise NatsDisconnectedError("not connected yet")
+        return self._client.jetstream(timeout=timeout_s)
+
+    def _open_connection(self) -> Connection:
+        if self._connection is None:
+            raise NatsDisconnectedError(self._link.detail or "not connected yet")
+        return self._connection
+
+    async def _connect(self) -> StrictClient | None:
+        """Try each server once."""
+        for _ in range(len(self._servers)):
+            if is_cancelled():
+                break
+            url = self._servers[0]
+            self._servers.rotate(-1)
+            problem = await self._attempt(url)
+            self.unsupported = problem if isinstance(problem, UnsupportedVersionError) else None
+            if problem is None:
+                return self._client
+            self._change_link(
+                LinkState.DISCONNECTED, f"{without_userinfo(url)}: {self._reason(problem)}"
+            )
+        return None
+
+    async def _attempt(self, url: str) -> Exception | None:
+        """Connect `_client` to this server; returns what went wrong, if anything did."""
+        tls = self._settings.tls
+        client = self._client = StrictClient(
+            require_tls=self._requires_tls(url),
+            has_certificate=tls is not None and tls.cert is not None,
+        )
+        self._last_error = ""
+        usable = False
+        try:
+            await self._open(client, url)
+            usable = client.is_connected
+        except (*_OURS, OSError, errors.Error, ValueError) as error:
+            return error  # ValueError: a greeting longer than the buffer
+        finally:
+            if not usable:
+                await client.discard()
+        return None if usable else errors.UnexpectedEOF()
+
+    def _reason(self, problem: Exception) -> str:
+        if isinstance(problem, _OURS):
+            return str(problem)
+        if isinstance(problem, errors.NoServersError | errors.UnexpectedEOF) and self._last_error:
+            return self._last_error  # nats-py tells the cause to the error callback only
+        return describe(problem)
+
+    async def _open(self, client: StrictClient, url: str) -> None:
+        async def on_error(error: Exception) -> None:
+            if client is self._client:  # a client that was given up may still report errors
+                await self._on_error(error)
+
+        async def on_closed() -> None:
+            if client is self._client:
+                self._drop(self._last_error or "the connection was lost")
+                self._ended.set()
+
+        options = await asyncio.to_thread(identity, self._settings)
+        self._ended.clear()
+        async with asyncio.timeout(2 * self._timing.connect_s):
+            await client.connect(
+                servers=[url],
+                name=self._name,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=self._timing.connect_s,  # type: ignore[arg-type]  # seconds, any number
+                ping_interval=_NEVER_S,
+                pending_size=0,  # nothing is buffered: what cannot be sent now fails now
+                error_cb=on_error,
+                closed_cb=on_closed,
+                **options,
+            )
+
+    def _requires_tls(self, url: str) -> bool:
+        if url.startswith(("ws://", "wss://")):
+            return False
+        return self._settings.tls is not None or url.startswith("tls://")
+
+    async def _serve(self, client: StrictClient) -> bool:
+        """Use this connection until it is lost; returns whether it has answered a ping."""
+        connection = Connection(client)
+        has_answered = False
+        reason = "the connection was lost"
+        try:
+            await connection.open()
+            self._connection = connection
+            self._last_good_at = self._clock.now()
+            where = client.connected_url.geturl() if client.connected_url else ""
+            self._change_link(LinkState.CONNECTED, without_userinfo(where))
+            for callback in self._on_connected:
+                callback()
+            await self._check_jetstream()
+            while not (client.is_closed or is_cancelled()):
+                if await self._ended_within(self._timing.ping_every_s):
+                    break
+                if not await self._answers(client):
+                    self._last_error = f"no answer to a ping for {self._timing.ping_timeout_s:g} s"
+                    break
+                has_answered = True
+        except (errors.Error, OSError) as error:
+            reason = describe(error)
+        finally:
+            self._drop(_STOPPED if is_cancelled() else self._last_error or reason)
+            await client.discard()
+        return has_answered
+
+    async def _ended_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _answers(self, client: StrictClient) -> bool:
+        """Whether a ping is answered. It is not when the server is frozen, and not when nats-py's
+        reading task has died.
+        """
+        try:
+            async with asyncio.timeout(self._timing.ping_timeout_s):
+                await client.rtt()
+        except (TimeoutError, OSError, errors.Error):
+            return False
+        self._last_good_at = self._clock.now()
+        return True
+
+    async def _check_jetstream(self) -> None:
+        """Report at once that there is no JetStream. If our user may not ask, the readings say so
+        later.
+        """
+        try:
+            with typed_errors():
+                await self.jetstream(self._timing.connect_s).account_info()
+        except NatsNoRespondersError:
+            problem = "JetStream is not enabled on this server, or not up yet"
+        except JetStreamError as error:
+            problem = str(error)
+        except NatsError:
+            return
+        else:
+            return
+        self._change_link(LinkState.CONNECTED, f"{self._link.detail}: {problem}")
+
+    async def _on_error(self, error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            if self._connection is not None:
+                await self._connection.refused(str(error))
+            return
+        self._last_error = describe(error)
+
+    def _drop(self, reason: str) -> None:
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        self._change_link(LinkState.DISCONNECTED, reason)
+        connection.lost(reason)
+
+    def _change_link(self, state: LinkState, detail: str) -> None:
+        if (state, detail) == (self._link.state, self._link.detail):
+            return
+        since = self._link.since if state is self._link.state else self._clock.now()
+        self._link = Link(name="nats", state=state, since=since, detail=detail)
+        expected = state is LinkState.CONNECTED or detail == _STOPPED
+        log.log(logging.INFO if expected else logging.WARNING, "nats %s: %s", state.value, detail)
+
+
+def is_cancelled() -> bool:
+    """Whether the present task was told to end. nats-py swallows some cancellations, and so does
+    asyncio.wait_for before Python 3.12.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

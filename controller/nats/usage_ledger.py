@@ -1,0 +1,153 @@
+"""The arithmetic of the token ledger: what each tenant used in its day, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from math import exp, log
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.ids import PoolKey, pool_key
+from controller.model.observation import TokenUsage
+from controller.model.scarcity import TaskUsage, TokenCount
+from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.nats.usage_tasks import MeasuredTasks
+from controller.nats.usage_tokens import Tokens
+from controller.planning.share.calendar import Day, local_day
+
+BURN_HALF_LIFE_S: Final = 600.0
+"""Tokens are reported when a task ends, and tasks take up to half an hour: with a shorter half-life
+the end of each long task would look like a burst.
+"""
+LOOK_BACK_S: Final = 3600.0
+"""Events are read at least this far back, even if the day has only begun: for the burn rate and the
+tasks.
+"""
+
+_THOUSANDTH: Final = Decimal("0.001")
+
+
+class BurnRate:
+    """Tokens per minute: a decaying average, which each half-life halves."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._at = 0.0
+
+    def add(self, tokens: float, at: float) -> None:
+        """Add tokens that were used at `at` (Unix seconds)."""
+        self._sum = self._left(at) + tokens
+        self._at = max(self._at, at)
+
+    def per_minute(self, now: float) -> Decimal:
+        """The rate at `now`."""
+        rate = self._left(now) * 60 * log(2) / BURN_HALF_LIFE_S
+        return Decimal(rate).quantize(_THOUSANDTH)
+
+    def _left(self, at: float) -> float:
+        return self._sum * exp(-log(2) * max(0.0, at - self._at) / BURN_HALF_LIFE_S)
+
+
+class TokenAccount:
+    """One tenant's tokens, by days of the tenant's time zone."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.count = tenant.budget.count
+        self._zone = ZoneInfo(tenant.timezone)
+        self._days: dict[float, Tokens] = {}
+        self._latest: Day | None = None
+        self._burn = BurnRate()
+
+    def day(self, at: float) -> Day:
+        """The day that this moment belongs to."""
+        day = self._latest
+        if day is None or not day.start <= at < day.end:
+            day = self._latest = local_day(at, self._zone)
+        return day
+
+    def take(self, used: UsedTokens, at: float) -> None:
+        """One task's tokens were reported at `at`."""
+        day = self.day(at)
+        if day.start not in self._days:
+            # the day before is kept: the engine's clock may be set back across midnight
+            yesterday = local_day(day.start - 1, self._zone).start
+            self._days = {start: each for start, each in self._days.items() if start >= yesterday}
+        self._days[day.start] = self._days.get(day.start, Tokens()).plus(used)
+        self._burn.add(float(Tokens().plus(used).counted(self.count)), at)
+
+    def used(self, now: float) -> Decimal:
+        """Counted since the last reset."""
+        return self._days.get(self.day(now).start, Tokens()).counted(self.count)
+
+    def burn_per_minute(self, now: float) -> Decimal:
+        """The recent rate."""
+        return self._burn.per_minute(now)
+
+
+class UsageLedger:
+    """The accounts of all tenants, filled from events, each of which is given once."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.tenants = frozenset(tenant.name for tenant in fleet.tenants)
+        self._accounts = {
+            tenant.name: TokenAccount(tenant)
+            for tenant in fleet.tenants
+            if tenant.budget.tokens_per_day is not None
+        }
+        self._pools: dict[str, list[Pool]] = {name: [] for name in self._accounts}
+        for pool in fleet.pools:
+            if pool.tenant in self._pools:
+                self._pools[pool.tenant].append(pool)
+        counts = {tenant.name: tenant.budget.count for tenant in fleet.tenants}
+        self._tasks = {
+            pool.key: MeasuredTasks(counts.get(pool.tenant, TokenCount()), pool.usage)
+            for pool in fleet.pools
+        }
+
+    @property
+    def budgeted(self) -> Iterable[str]:
+        """The tenants that have a budget of tokens."""
+        return self._accounts.keys()
+
+    def since(self, now: float) -> float:
+        """Events from before this moment have no influence on what is known at `now`."""
+        starts = (account.day(now).start for account in self._accounts.values())
+        return min(now - LOOK_BACK_S, *starts)
+
+    def period_start(self, tenant: str, now: float) -> float:
+        """When this tenant's budget was reset last."""
+        return self._accounts[tenant].day(now).start
+
+    def take(self, event: UsageEvent, at: float) -> None:
+        """Count one event that was stored at `at` (Unix seconds)."""
+        account = self._accounts.get(event.tenant)
+        if account is not None:
+            account.take(event.usage, at)
+        tasks = self._tasks.get(pool_key(event.tenant, event.role))
+        if tasks is not None:
+            tasks.take(event)
+
+    def usage(self, tenant: str, now: float, in_flight: Callable[[PoolKey], int]) -> TokenUsage:
+        """A tenant's totals. Tokens are reserved for each task `in_flight` of a pool, because what
+        a task used is reported only when it ends.
+        """
+        account = self._accounts[tenant]
+        reserved = sum(
+            (
+                max(0, in_flight(pool.key)) * self._tasks[pool.key].expected()
+                for pool in self._pools[tenant]
+            ),
+            Decimal(0),
+        )
+        return TokenUsage(
+            used=account.used(now),
+            reserved=reserved,
+            burn_per_minute=account.burn_per_minute(now),
+        )
+
+    def measured(self, pool: PoolKey) -> TaskUsage | None:
+        """What one task of this pool takes on average; None before enough tasks are known."""
+        tasks = self._tasks.get(pool)
+        return None if tasks is None else tasks.mean()

@@ -1,0 +1,165 @@
+"""Notices the first message for a pool at zero, by a subscription to the subject it is published
+on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
+from controller.model.observation import WakeWatch
+from controller.nats.connection import OneMessageSubscription
+from controller.nats.errors import NatsDisconnectedError
+from controller.nats.session import NatsSession
+from controller.nats.subjects import Subjects, WakeSubjects
+
+MOST_SUBJECTS: Final = 10_000
+"""The most subscriptions at a time; further pools are polled."""
+
+_NOT_CONNECTED: Final = "not connected to NATS"
+
+
+@dataclass(eq=False)
+class _SubjectWatch:
+    """One subscription and the pools that wait for it."""
+
+    subject: str
+    pools: set[PoolKey]
+    subscription: OneMessageSubscription | None = None
+
+
+class WakeSubscriptions:
+    """One core subscription for each subject that pools at zero wait on. The server ends it at the
+    first message.
+
+    A call says that a message was published on the subject. JetStream may still have refused it (a
+    duplicate, a full stream), and core NATS delivers at most once: the queue's depth stays the
+    truth, and a wake only shortens the wait for it. Neither subject nor payload is looked at.
+    """
+
+    def __init__(
+        self, nats: NatsSession, subjects: Subjects, *, most_subjects: int = MOST_SUBJECTS
+    ) -> None:
+        self._nats = nats
+        self._subjects = subjects
+        self._most_subjects = most_subjects
+        self._callbacks: list[Callable[[PoolKey], None]] = []
+        self._watches: dict[str, _SubjectWatch] = {}
+        self._armed: dict[PoolKey, tuple[str, ...]] = {}
+        self._polled: dict[PoolKey, str] = {}
+        self._refused: dict[str, str] = {}
+        nats.on_connected(self._forget_connection)
+
+    def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
+        """Call back on the event loop, once for each time a pool is watched."""
+        self._callbacks.append(callback)
+
+    def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
+        """How this pool is watched, and why it is only polled."""
+        if pool in self._polled:
+            return WakeWatch.POLLED, self._polled[pool]
+        if pool not in self._armed:
+            return WakeWatch.OFF, ""
+        if not self._nats.connected:
+            return WakeWatch.POLLED, _NOT_CONNECTED
+        return WakeWatch.ARMED, ""
+
+    async def watch(self, pools: Collection[Pool]) -> bool:
+        """Watch exactly these pools; one call at a time. True if a pool is newly watched: a depth
+        that was read before does not say that nothing was published since.
+        """
+        wanted = {pool.key: pool for pool in pools}
+        for key in self._armed.keys() - wanted.keys():
+            self._disarm(key)
+        self._polled = {key: why for key, why in self._polled.items() if key in wanted}
+        if not self._nats.connected:
+            self._polled.update(dict.fromkeys(wanted, _NOT_CONNECTED))
+            return False
+        await self._subjects.learn({pool.stream for pool in pools})
+        is_new = False
+        try:
+            for pool in wanted.values():
+                is_new |= await self._arm(pool)
+            await self._end_unused()
+        except NatsDisconnectedError:
+            self._forget_connection()
+            self._polled.update(dict.fromkeys(wanted, _NOT_CONNECTED))
+        return is_new
+
+    async def _arm(self, pool: Pool) -> bool:
+        found = self._subjects.of(pool.stream, pool.consumer)
+        if found.subjects and self._armed.get(pool.key) == found.subjects:
+            return False
+        found = self._allowed(found)
+        if found.polled_because:
+            self._disarm(pool.key)
+            self._polled[pool.key] = found.polled_because
+            return False
+        self._polled.pop(pool.key, None)
+        self._disarm(pool.key)
+        self._armed[pool.key] = found.subjects
+        for subject in found.subjects:
+            await self._subscribe(subject, pool.key)
+        return True
+
+    def _allowed(self, found: WakeSubjects) -> WakeSubjects:
+        """These subjects, unless our user may not subscribe to one or there are too many."""
+        for subject in found.subjects:
+            if subject in self._refused:
+                return WakeSubjects(polled_because=self._refused[subject])
+        new = sum(subject not in self._watches for subject in found.subjects)
+        if new and len(self._watches) + new > self._most_subjects:
+            reason = f"{self._most_subjects} subjects are watched already"
+            return WakeSubjects(polled_because=reason)
+        return found
+
+    async def _subscribe(self, subject: str, pool: PoolKey) -> None:
+        watch = self._watches.get(subject)
+        if watch is not None:
+            watch.pools.add(pool)
+            return
+        watch = self._watches[subject] = _SubjectWatch(subject=subject, pools={pool})
+        watch.subscription = await self._nats.subscribe_once(
+            subject, partial(self._on_message, watch), partial(self._on_refused, watch)
+        )
+
+    def _on_message(self, watch: _SubjectWatch) -> None:
+        if self._watches.get(watch.subject) is not watch:
+            return
+        del self._watches[watch.subject]
+        for pool in tuple(watch.pools):
+            self._disarm(pool)
+            for callback in self._callbacks:
+                callback(pool)
+
+    def _on_refused(self, watch: _SubjectWatch, why: str) -> None:
+        self._refused[watch.subject] = why
+        if self._watches.get(watch.subject) is not watch:
+            return
+        del self._watches[watch.subject]
+        for pool in tuple(watch.pools):
+            self._disarm(pool)
+            self._polled[pool] = why
+
+    def _disarm(self, pool: PoolKey) -> None:
+        for subject in self._armed.pop(pool, ()):
+            watch = self._watches.get(subject)
+            if watch is not None:
+                watch.pools.discard(pool)
+
+    async def _end_unused(self) -> None:
+        """End the subscriptions that no pool waits for any more."""
+        for watch in [watch for watch in self._watches.values() if not watch.pools]:
+            del self._watches[watch.subject]
+            if watch.subscription is not None:
+                await watch.subscription.end()
+
+    def _forget_connection(self) -> None:
+        """Subscriptions end with their connection, and a new one may allow other subjects."""
+        self._watches.clear()
+        self._armed.clear()
+        self._refused.clear()

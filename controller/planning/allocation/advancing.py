@@ -1,0 +1,142 @@
+"""Granting at once what progressive filling would grant anyway, before a row refuses that several
+tenants draw on.
+
+Until then each tenant goes its own way, and how far it is at any moment is known beforehand. So the
+last moment is looked for at which everything still fits, and filling goes on from there, replica by
+replica. This changes how long sharing takes and nothing else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from controller.planning.allocation.filling import Filling
+from controller.planning.allocation.prospect import Prospect, prospect_of
+from controller.planning.allocation.rows import GRANTED
+
+PRECISION_BITS: Final = 16
+"""The moment is found to this many binary digits; what is missing is handed out one by one."""
+
+
+def advance(
+    filling: Filling,
+    wanting: Sequence[int],
+    goal: Sequence[int],
+    above: Sequence[int] | None,
+    *,
+    full: set[int],
+    strict: bool,
+) -> list[int]:
+    """Grant these pools what they would be given before any row that several tenants draw on
+    refuses one. `full` are the rows that may refuse. Answers the pools that still want more.
+    """
+    rows, owners = filling.rows, filling.owners
+    tenant_of = filling.field.tenant_of
+    pools_of: dict[int, list[int]] = {}
+    for pool in wanting:
+        pools_of.setdefault(tenant_of[pool], []).append(pool)
+    rivals: list[tuple[list[int], list[int], list[int]]] = []
+    others: list[int] = []
+    for tenant, pools in pools_of.items():
+        drawn_on = owners.rows_of[tenant] & full
+        own = [row for row in drawn_on if owners.owner_of[row] == tenant]
+        shared = [row for row in drawn_on if owners.owner_of[row] != tenant]
+        if not owners.simple[tenant] or not rows.passes.isdisjoint(drawn_on):
+            others.extend(pools)
+        elif shared:
+            rivals.append((pools, own, shared))
+        else:
+            alone = prospect_of(filling, pools, goal, above, own=own, shared=(), strict=strict)
+            _take(filling, alone, len(alone.due))
+    contested = {row for _, _, shared in rivals for row in shared}
+    room = _room(filling, wanting, others, goal, contested)
+    if min(room.values(), default=-1) >= 0:
+        prospects = [
+            prospect_of(filling, pools, goal, above, own=own, shared=shared, strict=strict)
+            for pools, own, shared in rivals
+        ]
+        moment = _last_moment(prospects, room)
+        for prospect in prospects:
+            _take(filling, prospect, bisect_right(prospect.due, moment))
+    return _unfinished(filling, wanting, goal)
+
+
+def _unfinished(filling: Filling, pools: Sequence[int], goal: Sequence[int]) -> list[int]:
+    have, refused_by = filling.have, filling.refused_by
+    return [pool for pool in pools if have[pool] < goal[pool] and refused_by[pool] == GRANTED]
+
+
+def _room(
+    filling: Filling,
+    wanting: Sequence[int],
+    others: Sequence[int],
+    goal: Sequence[int],
+    full: set[int],
+) -> dict[int, int]:
+    """What of each row may be drawn without any pool being refused: what is left, without the
+    largest use of one replica, and without all that the other pools could want.
+    """
+    rows = filling.rows
+    largest = dict.fromkeys(full, 0)
+    for number in {rows.profile_of[pool] for pool in wanting}:
+        for row, use in rows.profiles[number].everywhere.takes:
+            if row in largest and use > largest[row]:
+                largest[row] = use
+    room = {row: rows.left[row] - largest[row] for row in full}
+    for pool in others:
+        profile, wanted = rows.profiles[rows.profile_of[pool]], goal[pool] - filling.have[pool]
+        for draw in (profile.everywhere, *profile.flavors):
+            for row, use in draw.takes:
+                if row in room:
+                    room[row] -= use * wanted
+    return room
+
+
+def _last_moment(prospects: Sequence[Prospect], room: Mapping[int, int]) -> int:
+    """About the last moment up to which everything fits, never after it; -1 if there is none."""
+    columns: dict[int, list[tuple[list[int], list[int]]]] = {}
+    for prospect in prospects:
+        for row, drawn in prospect.drawn.items():
+            columns.setdefault(row, []).append((prospect.due, drawn))
+
+    def fits(moment: int) -> bool:
+        for row, column in columns.items():
+            total, most = 0, room[row]
+            for due, drawn in column:
+                total += drawn[bisect_right(due, moment)]
+                if total > most:
+                    return False
+        return True
+
+    high = max(prospect.due[-1] for prospect in prospects)
+    # what comes after the events that are known may come before the last of them
+    high = min([high, *(each.due[-1] - 1 for each in prospects if each.goes_on)])
+    if fits(high):
+        return high
+    low = min(prospect.due[0] for prospect in prospects) - 1
+    if not fits(low):
+        return -1
+    while high - low > max(1, low >> PRECISION_BITS):
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _take(filling: Filling, prospect: Prospect, events: int) -> None:
+    """Let so many of these events happen."""
+    rows, have = filling.rows, filling.have
+    given = prospect.pools[:events]
+    for pool, refused in zip(given, prospect.refused_by, strict=False):
+        if refused != GRANTED:
+            filling.refused_by[pool] = refused
+    for pool, count in Counter(given).items():
+        gained = count - (filling.refused_by[pool] != GRANTED)
+        if gained:
+            have[pool] += gained
+            rows.take(rows.profiles[rows.profile_of[pool]].everywhere.takes, gained)

@@ -1,0 +1,58 @@
+"""Which tenants draw on which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from controller.planning.allocation.field import Field
+from controller.planning.allocation.tariff import Draw, Tariff
+
+SEVERAL: Final = -1
+NOBODY: Final = -2
+
+
+class Owners(NamedTuple):
+    """Who draws on what, by tenant or by row.
+
+    - `rows_of`: the rows that a tenant's pools draw on. `simple`: whether they draw the same
+      wherever they run.
+    - `owner_of`: the only tenant that draws on a row, or `SEVERAL`, or `NOBODY`.
+    - `known`: what the division before has worked out of a tenant, with what that depends on.
+    """
+
+    rows_of: list[frozenset[int]]
+    owner_of: list[int]
+    simple: list[bool]
+    known: dict[int, tuple[object, Any]]
+
+
+def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners:
+    """The owners where each pool has this profile."""
+    rows_of: list[frozenset[int]] = []
+    owner_of, simple = [NOBODY] * len(tariff.scales), []
+    for tenant, pools in enumerate(field.pools_of):
+        rows: set[int] = set()
+        flavored = False
+        for profile in {profile_of[pool] for pool in pools}:
+            everywhere, flavors = tariff.profiles[profile]
+            flavored = flavored or bool(flavors)
+            for draw in (everywhere, *flavors):
+                rows.update(_rows_of(draw))
+        for row in rows:
+            owner_of[row] = tenant if owner_of[row] == NOBODY else SEVERAL
+        rows_of.append(frozenset(rows))
+        simple.append(not flavored)
+    return Owners(rows_of, owner_of, simple, {})
+
+
+def same_rows(tariff: Tariff, one: int, other: int) -> bool:
+    """Whether two profiles draw on the same rows, wherever a replica runs."""
+    if one == other:
+        return True
+    (first, flavors), (second, others) = tariff.profiles[one], tariff.profiles[other]
+    return not flavors and not others and _rows_of(first) == _rows_of(second)
+
+
+def _rows_of(draw: Draw) -> list[int]:
+    return [row for row, _ in draw.takes]

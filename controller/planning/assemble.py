@@ -1,1 +1,0 @@
-"""The results of a plan, and what is kept of it."""

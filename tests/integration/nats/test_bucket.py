@@ -1,0 +1,164 @@
+"""A bucket on a real nats-server: created by the first write, written by compare-and-set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nats
+import pytest
+
+from controller.ports import StoreAwayError, StoreConflictError, StoreMissingError
+from tests.integration.nats.conftest import Connect
+from tests.integration.nats.kept import BUCKET, bucket
+from tests.support.intent_desk import delete
+from tests.support.nats_server import RealNats
+
+
+async def test_reading_makes_no_bucket_and_the_first_write_does(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    with pytest.raises(StoreMissingError, match="there is no bucket agentdash"):
+        await kv.get("a")
+    with pytest.raises(StoreMissingError):
+        await kv.entries("a")
+    assert await kv.put("a", b"1", expected=0) == 1
+    entry = await kv.get("a")
+    assert entry is not None
+    assert (entry.key, entry.value, entry.revision, entry.deleted) == ("a", b"1", 1, False)
+
+
+async def test_a_stale_write_loses(server: RealNats, connect: Connect) -> None:
+    kv = bucket(await connect(server.url))
+    first = await kv.put("a", b"1", expected=0)
+    second = await kv.put("a", b"2", expected=first)
+    for stale in (0, first, second + 1):
+        with pytest.raises(StoreConflictError):
+            await kv.put("a", b"x", expected=stale)
+        with pytest.raises(StoreConflictError):
+            await delete(kv, "a", expected=stale)
+    entry = await kv.get("a")
+    assert entry is not None
+    assert entry.value == b"2"
+
+
+async def test_a_deleted_key_leaves_a_marker_with_its_note(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    revision = await kv.put("a", b"1", expected=0)
+    await delete(kv, "a", expected=revision, note=b"why")
+    entry = await kv.get("a")
+    assert entry is not None
+    assert (entry.deleted, entry.value) == (True, b"why")
+    assert await kv.put("a", b"2", expected=entry.revision) == entry.revision + 1
+
+
+async def test_only_the_latest_value_is_kept_and_revisions_find_nothing_else(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    first = await kv.put("a", b"1", expected=0)
+    second = await kv.put("a", b"2", expected=first)
+    assert await kv.at_revision(first) is None
+    found = await kv.at_revision(second)
+    assert found is not None
+    assert found.value == b"2"
+    assert await kv.get("never") is None
+    assert kv.highest == second
+
+
+async def test_the_keys_below_a_prefix_are_found_and_purged_up_to_a_revision(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    for key in ("a.1", "a.2.x", "ab", "b.1"):
+        await kv.put(key, key.encode(), expected=0)
+    last = await kv.put("a.3", b"", expected=0)
+    assert [entry.key for entry in await kv.entries("a")] == ["a.1", "a.2.x", "a.3"]
+    await kv.purge("a", before=last)
+    assert [entry.key for entry in await kv.entries("a")] == ["a.3"]
+    assert await kv.get("b.1") is not None
+
+
+async def test_other_tools_see_it_as_the_key_value_bucket_it_is(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    revision = await kv.put("a.b", b"1", expected=0)
+    client = await nats.connect(server.url)
+    try:
+        theirs = await client.jetstream().key_value(BUCKET)
+        assert (await theirs.get("a.b")).value == b"1"
+        await theirs.delete("a.b")
+        entry = await kv.get("a.b")
+        assert entry is not None
+        assert entry.deleted
+        assert entry.revision > revision
+    finally:
+        await client.close()
+
+
+async def test_a_bucket_that_its_owner_made_is_used_as_it_is(
+    server: RealNats, connect: Connect
+) -> None:
+    client = await nats.connect(server.url)
+    try:
+        await client.jetstream().create_key_value(bucket=BUCKET, history=5)
+        kv = bucket(await connect(server.url))
+        await kv.create()
+        await kv.put("a", b"1", expected=0)
+        status = await (await client.jetstream().key_value(BUCKET)).status()
+        assert status.history == 5
+    finally:
+        await client.close()
+
+
+async def test_a_stream_that_takes_the_buckets_subjects_is_named(
+    server: RealNats, connect: Connect
+) -> None:
+    client = await nats.connect(server.url)
+    try:
+        await client.jetstream().add_stream(name="GREEDY", subjects=["$KV.>"])
+        kv = bucket(await connect(server.url))
+        with pytest.raises(StoreAwayError, match="stream GREEDY takes what is meant"):
+            await kv.put("a", b"1", expected=0)
+    finally:
+        await client.close()
+
+
+async def test_a_server_that_is_gone_is_an_answer_in_words(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await kv.put("a", b"1", expected=0)
+    server.kill()
+    with pytest.raises(StoreAwayError):
+        await kv.get("a")
+    with pytest.raises(StoreAwayError):
+        await kv.put("a", b"2", expected=1)
+
+
+READER = """
+authorization {
+  users: [{
+    user: reader, password: secret, permissions: {
+      subscribe: ["_INBOX.>"]
+      publish: ["$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"]
+    }
+  }, {user: owner, password: secret}]
+}
+"""
+
+
+async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(
+    directory: Path, connect: Connect
+) -> None:
+    with RealNats(directory, READER) as server:
+        where = server.url.removeprefix("nats://")
+        owner = bucket(await connect(f"nats://owner:secret@{where}"))
+        await owner.put("a.b", b"1", expected=0)
+        reader = bucket(await connect(f"nats://reader:secret@{where}"))
+        assert [entry.value for entry in await reader.entries("a")] == [b"1"]
+        with pytest.raises(StoreAwayError, match=r"(?i)may not publish to \$KV\.agentdash\.a\.b"):
+            await reader.put("a.b", b"2", expected=1)

@@ -1,0 +1,105 @@
+"""The permissions that the README lists are enough for everything that the controller does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from controller.engine.clock import SystemClock
+from controller.model.fleet import Pool
+from controller.model.intents import Pin
+from controller.model.observation import WakeWatch
+from controller.model.readings import Fresh
+from controller.model.secret import SecretRef
+from controller.model.settings import NatsCredentials
+from controller.nats.memory import MemoryBucket
+from controller.nats.queues import QueueReader
+from controller.nats.session import NatsSession
+from controller.nats.stored_state import read_stored_state
+from controller.nats.subjects import Subjects
+from controller.nats.usage import TokenUsageSource
+from controller.nats.wake import WakeSubscriptions
+from tests.integration.nats.conftest import Connect, Until
+from tests.integration.nats.kept import NOW, bucket, following, memory
+from tests.support.intent_desk import IntentDesk
+from tests.support.nats_server import RealNats
+from tests.unit.nats.fake_nats import pool
+from tests.unit.nats.usage_world import event, fleet, tenant
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def subjects_of_the_readme() -> list[str]:
+    """What the table after "The NATS user needs" allows to publish."""
+    text = (
+        README.read_text("utf-8").partition("The NATS user needs")[2].partition("\n\nA tenant")[0]
+    )
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    found = [subject for row in rows for subject in re.findall(r"`(\$[^`]+)`", row)]
+    assert len(found) > 10, "the table has moved"
+    return found
+
+
+def config() -> str:
+    allowed = json.dumps(subjects_of_the_readme())
+    return f"""accounts {{ A {{ jetstream: enabled, users: [
+      {{ user: free, password: free }}
+      {{ user: half, password: half, permissions: {{
+          publish: {{ allow: {allowed} }}
+          subscribe: {{ allow: ["_INBOX.>", "work.>"] }} }} }} ] }} }}"""
+
+
+async def sees(session: NatsSession, one: Pool) -> bool:
+    queues = QueueReader(session, SystemClock(), timeout_s=5.0)
+    assert isinstance((await queues.read([one]))[one.key], Fresh)
+    wakes = WakeSubscriptions(session, Subjects(session, SystemClock(), queues.filters))
+    await wakes.watch([one])
+    return wakes.state(one.key) == (WakeWatch.ARMED, "")
+
+
+async def test_a_user_with_the_rights_of_the_readme_lacks_none(
+    directory: Path, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def as_user(name: str) -> NatsSession:
+        path = directory / name
+        path.write_text(name, encoding="utf-8")
+        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
+        return await connect(server.url, credentials=credentials)
+
+    caplog.set_level(logging.DEBUG)
+    with RealNats(directory, config()) as server:
+        free, half = await as_user("free"), await as_user("half")
+        js = free.jetstream(timeout_s=5.0)
+        await js.add_stream(name="WORK", subjects=["work.>"])
+        await js.add_consumer("WORK", durable_name="a", filter_subject="work.a")
+        await js.add_stream(name="AGENTDASH_USAGE", subjects=["agentdash.usage.>"])
+        assert await sees(half, pool("a"))
+
+        await MemoryBucket(bucket(half)).save(memory(), NOW)
+        await MemoryBucket(bucket(half)).save(memory(replicas=4), NOW)
+        stored = await read_stored_state(bucket(half), with_memory=True, timeout_s=5.0)
+        assert stored.saved_memory is not None
+        assert (stored.memory_problem, stored.intent_problems) == ("", ())
+
+        async with following(half, bucket(half)) as seen:
+            await seen.board.first_read()
+            desk = IntentDesk(bucket(free))
+            await desk.put(Pin(pool="acme/a", replicas=1), replaces=None)
+            await until(lambda: seen.board.stored().intents.pins)
+            [consumer] = await js.consumers_info("KV_agentdash")
+            assert consumer.name.startswith("agentdash-")
+
+        source = TokenUsageSource(half, SystemClock(), fleet(tenant()))
+        async with source.reading():
+            await js.publish(*event(input=5))
+            await until(lambda: used(source) == 5)
+    assert "may not" not in caplog.text
+
+
+def used(source: TokenUsageSource) -> object:
+    reading = source.read(lambda _: 0)["acme"]
+    return reading.value.used if isinstance(reading, Fresh) else None

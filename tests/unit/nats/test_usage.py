@@ -1,0 +1,190 @@
+"""Whether the token totals are fresh, stale or absent, and what plan() makes of midnight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from nats.aio.msg import Msg
+
+from controller.model.decision import Code, Decision
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import (
+    Observation,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    TenantObservation,
+    TokenUsage,
+    Workload,
+)
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.usage_event import USAGE_STREAM
+from controller.nats.usage import TokenUsageSource
+from support.planning import plan
+from tests.support.world import VirtualClock, make_pool, settle
+from tests.unit.nats.fake_stream import Server, status
+from tests.unit.nats.usage_world import NEW_YORK, event, fleet, tenant
+
+EVENING = datetime(2026, 10, 31, 23, 30, tzinfo=ZoneInfo(NEW_YORK)).timestamp()
+POOL = make_pool("research")
+
+
+def idle(_: PoolKey) -> int:
+    """No task of any pool is running."""
+    return 0
+
+
+class World:
+    """A source on a server that a test plays, and a clock that the test moves."""
+
+    def __init__(self, tenants: Fleet) -> None:
+        self.fleet = tenants
+        self.clock = VirtualClock(EVENING)
+        self.server = Server()
+        self.source = TokenUsageSource(self.server, self.clock, tenants)
+        self._number = 0
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[World]:
+        async with self.source.reading():
+            await settle()
+            yield self
+
+    async def uses(self, tokens: int, *, at: float | None = None) -> None:
+        """A worker of acme reports what a task used, now or `at`."""
+        self._number += 1
+        stored = int((at or self.clock.now()) * 1e9)
+        subject, data = event(input=tokens)
+        reply = f"$JS.ACK.{USAGE_STREAM}.c.1.{self._number}.{self._number}.{stored}.0"
+        message = Msg(_client=None, subject=subject, reply=reply, data=data)  # type: ignore[arg-type]
+        await self.server.delivers(message)
+
+    async def passes(self, seconds: float) -> None:
+        """Only heartbeats come for `seconds`."""
+        await self.clock.advance(seconds)
+        await self.server.delivers(status("100"))
+
+    def of(self, name: str = "acme") -> Reading[TokenUsage]:
+        return self.source.read(idle)[name]
+
+    def decided(self, replicas: int, pending: int) -> Decision:
+        """What plan() makes of it for a pool with work waiting."""
+        now = self.clock.now()
+        seen = PoolObservation(
+            queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=now),
+            workload=Fresh(value=Workload(replicas=replicas, ready=replicas), at=now),
+            pods=Fresh(value=Pods(ready=replicas), at=now),
+        )
+        observation = Observation(
+            pools={POOL.key: seen}, tenants={"acme": TenantObservation(usage=self.of())}
+        )
+        decisions, _ = plan(observation, self.fleet, Intents(), Memory(), now)
+        return decisions.decisions[POOL.key]
+
+
+def new_york(pool: Pool = POOL) -> Fleet:
+    return fleet(tenant(timezone=NEW_YORK, tokens_per_day=10_000), pools=(pool,))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with World(new_york()).reading() as running:
+        yield running
+
+
+async def test_a_spent_tenant_starts_again_at_midnight_in_its_time_zone(world: World) -> None:
+    await world.uses(12_000)
+    spent = world.decided(replicas=3, pending=4)
+    assert spent.target == 0
+    assert Code.BUDGET_SPENT in [reason.code for reason in spent.reasons]
+    await world.passes(30 * 60 - 1)
+    assert world.decided(replicas=0, pending=4).target == 0
+    await world.passes(1)
+    assert world.decided(replicas=0, pending=4).target == 4
+
+
+async def test_the_day_in_which_an_hour_comes_twice_has_twenty_five_hours(world: World) -> None:
+    await world.passes(30 * 60)
+    await world.uses(12_000)
+    await world.passes(25 * 3600 - 1)
+    assert world.decided(replicas=0, pending=4).target == 0
+    await world.passes(1)
+    assert world.decided(replicas=0, pending=4).target == 4
+
+
+async def test_an_event_from_a_server_whose_clock_is_ahead_counts_today(world: World) -> None:
+    await world.uses(12_000, at=EVENING + 3600)
+    assert world.decided(replicas=0, pending=4).target == 0
+    await world.passes(1800)
+    assert world.decided(replicas=0, pending=4).target == 4
+
+
+async def test_nothing_is_known_before_the_stream_was_read() -> None:
+    world = World(new_york())
+    world.server.pending = 7
+    assert world.of() == Absent(
+        why=Why.NEVER_READ, at=EVENING, detail="0 usage events are still to be read"
+    )
+    async with world.reading():
+        reading = world.of()
+        assert isinstance(reading, Absent)
+        assert reading.detail == "7 usage events are still to be read"
+        blind = world.decided(replicas=1, pending=4)
+        assert blind.target == 1
+        assert Code.USAGE_UNKNOWN in [reason.code for reason in blind.reasons]
+        await world.uses(5)
+        assert isinstance(world.of(), Fresh)
+
+
+async def test_a_lost_connection_leaves_the_last_totals_with_their_age(world: World) -> None:
+    await world.uses(700)
+    await world.clock.advance(60)
+    world.server.connected = False
+    reading = world.of()
+    assert isinstance(reading, Stale)
+    assert (reading.why, reading.at, reading.value.used) == (Why.DISCONNECTED, EVENING, 700)
+
+
+async def test_a_budget_is_trusted_for_ten_minutes_of_silence_and_no_longer(
+    world: World,
+) -> None:
+    await world.uses(700)
+    world.server.connected = False
+    await world.clock.advance(600)
+    assert world.decided(replicas=1, pending=4).target == 4
+    await world.clock.advance(1)
+    assert world.decided(replicas=1, pending=4).target == 1
+
+
+async def test_a_feed_that_falls_silent_is_not_fresh(world: World) -> None:
+    await world.passes(1)
+    assert isinstance(world.of(), Fresh)
+    await world.clock.advance(13)
+    reading = world.of()
+    assert isinstance(reading, Stale)
+    assert reading.why is Why.TIMED_OUT
+
+
+async def test_without_a_budget_of_tokens_nothing_is_read() -> None:
+    world = World(fleet(tenant(tokens_per_day=None), pools=(POOL,)))
+    async with world.reading():
+        await world.source.first_read(5.0)
+        assert world.source.read(idle) == {}
+        assert world.server.asked == []
+
+
+async def test_an_error_in_the_block_is_not_hidden_by_the_reading() -> None:
+    world = World(new_york())
+    with pytest.raises(ExceptionGroup) as caught:
+        async with world.reading():
+            raise LookupError
+    assert caught.group_contains(LookupError)
+    assert not asyncio.all_tasks() - {asyncio.current_task()}

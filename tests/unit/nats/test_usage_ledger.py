@@ -1,0 +1,227 @@
+"""The ledger's arithmetic: days of the tenant's own clock, weights, reservations, burn."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.fleet import Fleet
+from controller.model.ids import PoolKey, pool_key
+from controller.model.scarcity import TaskUsage, TokenCount
+from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.nats.usage_ledger import (
+    BURN_HALF_LIFE_S,
+    LOOK_BACK_S,
+    UsageLedger,
+)
+from controller.nats.usage_tasks import MEASURED_FROM, TASKS_KEPT
+from tests.unit.nats.fake_nats import pool
+from tests.unit.nats.usage_world import NEW_YORK, fleet, tenant
+
+RESEARCH = pool_key("acme", "research")
+HOUR = 3600.0
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+
+
+def in_new_york(*when: int, fold: int = 0) -> float:
+    year, month, day, hour, minute = (*when, 0, 0)[:5]
+    moment = datetime(year, month, day, hour, minute, fold=fold, tzinfo=ZoneInfo(NEW_YORK))
+    return moment.timestamp()
+
+
+def done(
+    tokens: int = 0, *, role: str = "research", seconds: float | None = None, **kinds: int
+) -> UsageEvent:
+    return UsageEvent(
+        tenant="acme", role=role, seconds=seconds, usage=UsedTokens(**({"input": tokens} | kinds))
+    )
+
+
+def ledger_of(tenants: Fleet | None = None) -> UsageLedger:
+    return UsageLedger(tenants or fleet(tenant()))
+
+
+def idle(_: PoolKey) -> int:
+    """No task of any pool is running."""
+    return 0
+
+
+def used(ledger: UsageLedger, now: float) -> Decimal:
+    return ledger.usage("acme", now, idle).used
+
+
+def reserved(ledger: UsageLedger, in_flight: int) -> Decimal:
+    return ledger.usage("acme", NOON, lambda _: in_flight).reserved
+
+
+def test_each_kind_of_token_weighs_what_the_budget_says() -> None:
+    count = TokenCount(input=Decimal(1), output=Decimal(4), cached_input=Decimal("0.1"))
+    ledger = ledger_of(fleet(tenant(count=count)))
+    ledger.take(done(input=100, output=10, cached_input=5), NOON)
+    assert used(ledger, NOON) == Decimal("140.5")
+
+
+def test_weighed_tenths_add_up_exactly() -> None:
+    ledger = ledger_of()
+    for _ in range(1000):
+        ledger.take(done(cached_input=1), NOON)
+    assert used(ledger, NOON) == 100
+
+
+def test_a_budget_is_reset_at_midnight_where_the_tenant_is() -> None:
+    ledger = ledger_of(fleet(tenant(timezone=NEW_YORK)))
+    midnight = in_new_york(2026, 11, 21)
+    ledger.take(done(70), midnight - 1)
+    assert used(ledger, midnight - 0.5) == 70
+    assert used(ledger, midnight) == 0
+    ledger.take(done(5), midnight)
+    assert used(ledger, midnight + 23 * HOUR) == 5
+    assert datetime.fromtimestamp(midnight, UTC).hour == 5
+
+
+def test_a_clock_set_back_over_midnight_finds_the_day_as_it_was() -> None:
+    ledger = ledger_of(fleet(tenant(timezone=NEW_YORK)))
+    midnight = in_new_york(2026, 11, 21)
+    ledger.take(done(70), midnight - 60)
+    ledger.take(done(5), midnight + 1)
+    assert used(ledger, midnight - 1) == 70
+
+
+@pytest.mark.parametrize(
+    ("month", "day", "hours"),
+    [(3, 8, 23), (11, 1, 25)],
+    ids=["an hour is left out", "an hour comes twice"],
+)
+def test_a_day_whose_clocks_change_is_one_day(month: int, day: int, hours: int) -> None:
+    ledger = ledger_of(fleet(tenant(timezone=NEW_YORK)))
+    start, end = in_new_york(2026, month, day), in_new_york(2026, month, day + 1)
+    assert end - start == hours * HOUR
+    for quarter in range(hours * 4):
+        ledger.take(done(1), start + quarter * 900)
+    assert used(ledger, end - 1) == hours * 4
+    assert used(ledger, end) == 0
+
+
+def test_reading_begins_with_the_earliest_day_that_still_runs() -> None:
+    ledger = ledger_of(fleet(tenant(), tenant("globex", timezone=NEW_YORK)))
+    assert ledger.since(NOON) == datetime(2026, 11, 20, tzinfo=UTC).timestamp()
+    early = datetime(2026, 11, 20, 3, tzinfo=UTC).timestamp()
+    assert ledger.since(early) == in_new_york(2026, 11, 19)
+
+
+def test_reading_begins_an_hour_back_where_the_day_is_younger() -> None:
+    ledger = ledger_of()
+    minute_past = datetime(2026, 11, 20, 0, 1, tzinfo=UTC).timestamp()
+    assert ledger.since(minute_past) == minute_past - LOOK_BACK_S
+    ledger.take(done(10), minute_past - 100)
+    assert used(ledger, minute_past) == 0
+    assert ledger.usage("acme", minute_past, idle).burn_per_minute > 0
+
+
+def test_the_burn_rate_halves_in_each_half_life() -> None:
+    ledger = ledger_of()
+    ledger.take(done(10_000), NOON)
+    first = ledger.usage("acme", NOON, idle).burn_per_minute
+    later = ledger.usage("acme", NOON + BURN_HALF_LIFE_S, idle).burn_per_minute
+    assert float(later) == pytest.approx(float(first) / 2, rel=1e-3)
+
+
+def test_a_steady_use_of_tokens_is_the_burn_rate() -> None:
+    ledger = ledger_of()
+    for minute in range(240):
+        ledger.take(done(500), NOON + minute * 60)
+    burn = float(ledger.usage("acme", NOON + 240 * 60 - 30, idle).burn_per_minute)
+    assert burn == pytest.approx(500, rel=0.01)
+
+
+def test_a_running_task_is_expected_to_use_the_95th_percentile() -> None:
+    ledger = ledger_of()
+    for tokens in range(1, 101):
+        ledger.take(done(tokens), NOON)
+    assert reserved(ledger, 1) == 95
+    assert reserved(ledger, 4) == 4 * 95
+    assert reserved(ledger, 0) == 0
+
+
+def test_only_the_latest_tasks_count() -> None:
+    ledger = ledger_of()
+    for _ in range(TASKS_KEPT // 5):
+        ledger.take(done(1_000_000), NOON)
+    for _ in range(TASKS_KEPT):
+        ledger.take(done(10), NOON)
+    assert reserved(ledger, 1) == 10
+
+
+def test_the_assumed_task_is_reserved_until_enough_tasks_were_measured() -> None:
+    assumed = TaskUsage(input_tokens=500, output_tokens=100, cached_input_tokens=1000)
+    knows = replace(pool("research"), usage=assumed)
+    ledger = ledger_of(fleet(tenant(), pools=(knows,)))
+    assert reserved(ledger, 2) == 2 * 700
+    for _ in range(MEASURED_FROM):
+        ledger.take(done(10), NOON)
+    assert reserved(ledger, 2) == 20
+
+
+def test_a_task_larger_than_assumed_counts_while_few_are_known() -> None:
+    ledger = ledger_of()
+    assert reserved(ledger, 3) == 0
+    ledger.take(done(9000), NOON)
+    ledger.take(done(10), NOON)
+    assert reserved(ledger, 3) == 27_000
+
+
+def test_the_mean_of_the_tasks_is_given_once_enough_are_known() -> None:
+    ledger = ledger_of()
+    for seconds in range(1, MEASURED_FROM + 1):
+        assert ledger.measured(RESEARCH) is None
+        ledger.take(done(input=100, output=20, calls=3, seconds=float(seconds)), NOON)
+    assert ledger.measured(RESEARCH) == TaskUsage(
+        input_tokens=100, output_tokens=20, calls=3, seconds=Decimal(3)
+    )
+
+
+def test_the_mean_does_not_move_while_tasks_are_alike() -> None:
+    ledger, seen = ledger_of(), set()
+    for number in range(400):
+        ledger.take(done(input=10_000 + number % 7, seconds=6.5 + number % 5 / 100), NOON)
+        seen.add(ledger.measured(RESEARCH))
+    assert seen == {None, TaskUsage(input_tokens=10_000, seconds=Decimal("6.5"))}
+
+
+def test_tasks_that_do_not_say_how_long_they_took_measure_nothing() -> None:
+    ledger = ledger_of()
+    for _ in range(50):
+        ledger.take(done(100), NOON)
+    assert ledger.measured(RESEARCH) is None
+
+
+def test_roles_that_are_not_pools_count_against_the_budget_too() -> None:
+    ledger = ledger_of()
+    ledger.take(done(100, role="by-hand"), NOON)
+    assert used(ledger, NOON) == 100
+    assert ledger.measured(pool_key("acme", "by-hand")) is None
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 3 * 86_400)), max_size=40),
+    now=st.integers(0, 3 * 86_400),
+)
+def test_the_sum_is_that_of_the_day_in_any_order_of_events(
+    events: list[tuple[int, int]], now: int
+) -> None:
+    start = datetime(2026, 10, 31, tzinfo=UTC).timestamp()
+    zone = fleet(tenant(timezone=NEW_YORK))
+    ledger, oracle = ledger_of(zone), 0
+    moment = start + now
+    begin = ledger.period_start("acme", moment)
+    for tokens, offset in sorted(events, key=lambda each: each[1]):
+        if start + offset <= moment:
+            ledger.take(done(tokens), start + offset)
+            oracle += tokens if start + offset >= begin else 0
+    assert used(ledger, moment) == oracle

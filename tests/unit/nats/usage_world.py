@@ -1,0 +1,46 @@
+"""A fleet with token budgets, and the events its workers would publish."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from controller.model.fleet import Fleet, Pool, Tenant, Tier
+from controller.model.scarcity import Budget, TaskUsage, TokenCount
+from controller.model.usage_event import usage_subject
+from tests.unit.nats.fake_nats import pool
+
+TIER = Tier(name="growth", priority=500)
+NEW_YORK = "America/New_York"
+
+
+def tenant(name: str = "acme", *, timezone: str = "UTC", **budget: Any) -> Tenant:
+    return Tenant(
+        name=name,
+        tier=TIER,
+        namespace=f"tenant-{name}",
+        timezone=timezone,
+        budget=Budget(**({"tokens_per_day": 1_000_000} | budget)),
+    )
+
+
+def fleet(*tenants: Tenant, pools: tuple[Pool, ...] = ()) -> Fleet:
+    return Fleet(
+        tiers=(TIER,),
+        tenants=tenants,
+        pools=pools or tuple(pool("research", tenant=each.name) for each in tenants),
+    )
+
+
+def event(
+    tenant: str = "acme", role: str = "research", *, seconds: float | None = None, **usage: Any
+) -> tuple[str, bytes]:
+    """Where one is published, and what."""
+    body: dict[str, Any] = {"tenant": tenant, "role": role, "model": "m", "usage": usage}
+    if seconds is not None:
+        body["seconds"] = seconds
+    return usage_subject(tenant, role), json.dumps(body).encode()
+
+
+__all__ = ["NEW_YORK", "Decimal", "TaskUsage", "TokenCount", "event", "fleet", "tenant"]
