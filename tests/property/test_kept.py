@@ -16,7 +16,7 @@ from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.planning.planner import Planned
-from property.fleets import HURRIED, TIERS, fleets, maybe, said, some_sizes
+from property.fleets import HURRIED, fleets, maybe, said, some_sizes
 from property.histories import Fleeting, Tick, histories, scoped_histories
 from support.examples import scaled
 

@@ -18,7 +18,7 @@ from property.worlds import World, pools, sizes
 from support.planning import plan
 
 MOST_WRITES_AGAINST = 3
-"""The first replaces the size that was found, the next two are replaced in turn; there is no fourth."""
+"""The first replaces the size that was found, the next two are replaced in turn."""
 INTERVAL_S = 5
 CONTEST_TICKS = int(CONTEST_WINDOW_S) // INTERVAL_S
 UNLIMITED = Behavior(
