@@ -17,7 +17,7 @@ from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.prospect import Prospect, prospect_of
 from controller.planning.allocation.rows import GRANTED
 
-PRECISION_BITS: Final = 16
+MOMENT_BITS: Final = 16
 """The moment is found to this many binary digits; what is missing is handed out one by one."""
 
 
@@ -119,7 +119,7 @@ def _last_moment(prospects: Sequence[Prospect], room: Mapping[int, int]) -> int:
     low = min(prospect.due[0] for prospect in prospects) - 1
     if not fits(low):
         return -1
-    while high - low > max(1, low >> PRECISION_BITS):
+    while high - low > max(1, low >> MOMENT_BITS):
         middle = (low + high) // 2
         if fits(middle):
             low = middle

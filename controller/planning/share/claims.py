@@ -112,12 +112,14 @@ def entry_of(
             reasons = (*reasons, Reason(code=code, value=replicas, numbers=numbers))
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
     if scarcity.rows and (subject := _unusable_numbers(requests, usage)):
-        # a pool whose use of the rows is not known keeps what it has
+        # a pool whose use of the rows is not known keeps what it has, as far as its ceilings let it
         fixed, requests, usage = True, pool.requests, pool.usage
         if replicas != current and not limits.held:
-            replicas = current
             numbers = {"subject": subject}
             reasons = (*reasons, Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers))
+            replicas, bound, spent = _under_ceilings(current, limits, bound, ceilings)
+            reasons += spent
+            current = replicas
     claim = _claim(limits, ceilings, current=current, works=bool(messages), fixed=fixed)
     return Entry(Sharer(claim, requests, usage), replicas, bound, reasons)
 
@@ -169,6 +171,21 @@ def _claim(
         has_spares=limits.spares > limits.pinned,
         ceiling=lowest,
     )
+
+
+def _under_ceilings(
+    replicas: int, limits: Limits, bound: Bound, ceilings: tuple[Ceiling, ...]
+) -> tuple[int, Bound, tuple[Reason, ...]]:
+    """The size under max and all ceilings, the bound, and the reason of a spent budget, for which
+    no row speaks.
+    """
+    reasons: tuple[Reason, ...] = ()
+    for ceiling in (Ceiling(limit=max(limits.max, limits.min)), *ceilings):
+        if ceiling.limit < replicas:
+            replicas, bound = ceiling.limit, ceiling.bound
+            if bound is Bound.BUDGET:
+                reasons = (Reason(code=Code.BUDGET_SPENT, value=replicas),)
+    return replicas, bound, reasons
 
 
 def _restraints(

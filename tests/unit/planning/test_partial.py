@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as some
 from msgspec.structs import replace
@@ -179,10 +178,6 @@ def test_a_partial_plan_without_anything_kept_decides_only_those_pools() -> None
     assert planned.plan.decisions[A.key].gate is not Gate.ROOM
 
 
-@pytest.mark.xfail(
-    reason="suspected planner bug: tight room decides pools that a partial plan did not observe",
-    strict=True,
-)
 def test_pools_that_were_not_observed_get_no_decision_and_keep_their_memory() -> None:
     """Room for two; the other pool is about to grow by two when this one asks for one."""
     one, other = make_pool("p0", tenant="t0", maximum=8), make_pool("p1", tenant="t1", maximum=8)

@@ -92,7 +92,7 @@ def test_a_size_below_min_moves_there_at_once() -> None:
     rules = behavior(up_window_s=300, up=(pods(1, 60),))
     decision = Story(make_pool(min=6, behavior=rules), replicas=2).tick()
     assert (decision.target, decision.next, decision.bound) == (6, 6, Bound.MIN)
-    assert codes(decision) == [Code.QUEUE, Code.STABILIZED_UP, Code.AT_MIN]
+    assert codes(decision) == [Code.QUEUE, Code.AT_MIN]
 
 
 def test_a_size_below_min_goes_to_its_demand_in_the_same_tick() -> None:

@@ -118,13 +118,6 @@ def test_a_restart_after_a_long_quiet_time_begins_no_window_again() -> None:
     assert decision.reasons[-1].numbers["until"] == story.now - 1 + 300
 
 
-SUSPECTED = (
-    "suspected planner bug: resumed() takes the end of a cooldown that ended without any effect for"
-    " the end of the process"
-)
-
-
-@pytest.mark.xfail(reason=SUSPECTED, strict=True)
 def test_a_restart_forgets_nothing_of_a_pool_that_is_inactive_above_zero() -> None:
     story = Story(a_pool(min=1, activation=50, target=10, cooldown_s=60.0), replicas=4)
     story.ticks(1_000, pending=40)
@@ -133,7 +126,6 @@ def test_a_restart_forgets_nothing_of_a_pool_that_is_inactive_above_zero() -> No
     assert story.memory.pools == before
 
 
-@pytest.mark.xfail(reason=SUSPECTED, strict=True)
 def test_a_restart_does_not_delay_an_idle_pool_that_shrinks_by_its_policy() -> None:
     slow = behavior(down_window_s=60, down=(pods(1, 30),))
     story = Story(a_pool(cooldown_s=60.0, behavior=slow), replicas=18)

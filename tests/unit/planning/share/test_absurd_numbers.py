@@ -199,13 +199,6 @@ def test_the_other_limits_hold_beside_one_that_cannot_be() -> None:
     assert sum(each.target or 0 for each in decisions) == 6
 
 
-SUSPECTED = (
-    "suspected planner bug: a pool whose observed use cannot be is kept at its size even against"
-    " ceilings that do not depend on that use"
-)
-
-
-@pytest.mark.xfail(reason=SUSPECTED, strict=True)
 @pytest.mark.parametrize(
     "absurd", [{"requests": REQUESTED[0]}, {"usage": MEASURED[0]}], ids=["requests", "usage"]
 )
@@ -215,7 +208,6 @@ def test_a_pause_stops_a_pool_also_where_its_use_cannot_be(absurd: dict[str, obj
     assert decision.target == 0
 
 
-@pytest.mark.xfail(reason=SUSPECTED, strict=True)
 @pytest.mark.parametrize(
     "absurd", [{"requests": REQUESTED[0]}, {"usage": MEASURED[0]}], ids=["requests", "usage"]
 )
