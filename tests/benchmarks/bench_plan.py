@@ -3,10 +3,17 @@
 Three kinds of fleet, ten replicas wanted per pool: plenty, where nothing is declared scarce;
 scarce, where six of ten fit and the cluster's CPU and memory, quotas, budgets, money and eight
 models' rate limits are all in force; and learned, where nothing is scarce and the queues count
-their deliveries, so that the rule goes by what it has learned of each pool. Two kinds of tick:
-steady, where nothing changes but that tasks come and go; and moving, where every queue differs from
-the tick before and every pool from its target. The bound is what this machine needs, in the same
-run, merely to make the values that a plan answers with.
+their deliveries, so that every pool's rule goes by what it has learned.
+
+Plans are made every second of virtual time, as an engine makes them: what was kept of the plan
+before is handed in, a pool's observation is the same object until something about it changes, and
+only a tenant's usage of tokens is read anew each time. Before that comes a past that fills every
+window and brings the pools to their targets. Nothing changed: each plan sees what the last one saw.
+1 % changed: pools take turns in which their queue has changed, and in which what was decided for
+them last has been written. All changed: every pool has its turn at every plan.
+
+The bound is what this machine needs, in the same run, merely to find which observations are other
+objects and to make the decisions of those pools.
 """
 
 from __future__ import annotations
@@ -16,13 +23,15 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from itertools import pairwise
+from itertools import compress, cycle, pairwise
+from operator import is_not
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Plan, Reason
 from controller.model.fleet import (
@@ -57,19 +66,21 @@ from controller.model.scarcity import (
     Resources,
     TaskUsage,
 )
-from controller.planning.planner import plan
+from controller.planning.compile import compile_fleet
+from controller.planning.kept import Kept
+from controller.planning.planner import Planned, plan
 
 START = 1_700_000_000.0
-SIZES = (100, 1_000, 10_000)
+SIZES = (1_000, 10_000)
 DOUBLINGS = (1_000, 2_000, 4_000, 8_000)
-TARGET_MS_PER_POOL = 0.015
 TARGET_SLOPE = 1.1
 TARGET_BLOCKS_PER_POOL = 20
 TARGET_MEMORY_BYTES_PER_POOL = 600
-INTERVAL_S = 15.0
-WARM_UP, TICKS = 25, 11
+INTERVAL_S = 1.0
+PAST_S = 15.0
+PAST, TO_TARGETS, TURNS, TICKS = 25, 60, 110, 21
 POOLS_PER_TENANT = 20
-DONE_PER_TICK = 12
+DONE_PER_TURN = 12
 TIERS = tuple(Tier(name=f"tier-{priority}", priority=priority) for priority in (1000, 500, 100))
 BEHAVIOR = Behavior(
     scale_up=ScalingRules(
@@ -91,14 +102,49 @@ class Kind(StrEnum):
     LEARNED = "learned"
 
 
+class Case(NamedTuple):
+    """A kind of fleet and the share of its pools that change from plan to plan; the milliseconds
+    that a plan of 1,000 and of 10,000 pools may take.
+    """
+
+    kind: Kind
+    changed: float
+    target_ms: tuple[float, float] | None
+
+    @property
+    def name(self) -> str:
+        changes = {0.0: "nothing changed", 1.0: "all changed"}
+        return f"{self.kind}, {changes.get(self.changed, f'{self.changed:.0%} changed')}"
+
+    def target(self, size: int) -> str:
+        if self.target_ms is None or size not in SIZES:
+            return "no target"
+        return f"target {self.target_ms[SIZES.index(size)]:g} ms"
+
+
+CASES = (
+    Case(Kind.PLENTY, 0.0, (1.0, 8.0)),
+    Case(Kind.SCARCE, 0.0, (1.0, 8.0)),
+    Case(Kind.LEARNED, 0.0, None),
+    Case(Kind.PLENTY, 0.01, None),
+    Case(Kind.SCARCE, 0.01, (3.0, 30.0)),
+    Case(Kind.LEARNED, 0.01, (4.0, 40.0)),
+    Case(Kind.PLENTY, 1.0, (11.0, 130.0)),
+    Case(Kind.SCARCE, 1.0, (20.0, 220.0)),
+    Case(Kind.LEARNED, 1.0, None),
+)
+
+
 class Figures(NamedTuple):
-    """One kind of tick: milliseconds of one core for each, memory blocks that the last one left
-    allocated in its answer, the memory as JSON, and the replicas of all targets.
+    """One case: milliseconds of one core for each plan, memory blocks that the last one left
+    allocated in its answer, the memory as JSON, how often the memory was another object, and the
+    replicas of all targets.
     """
 
     times_ms: list[float]
     blocks: int
     memory_bytes: int
+    memories: int
     targets: int
 
 
@@ -170,85 +216,142 @@ def _model(number: int, size: int) -> LlmModel:
 
 
 class World:
-    """A fleet, the size of every pool, and what is seen of them at each tick."""
+    """A fleet, the size of every pool, what is seen of each, and what the last plan left."""
 
     def __init__(self, size: int, kind: Kind) -> None:
         self.kind = kind
         self.fleet = fleet_of(size, kind)
-        self.sizes = {pool.key: 5 for pool in self.fleet.pools}
-
-    def seen(self, tick: int, *, moving: bool) -> Observation:
-        now = START + INTERVAL_S * tick
-        pools: dict[PoolKey, PoolObservation] = {}
-        for number, pool in enumerate(self.fleet.pools):
-            size = self.sizes[pool.key]
-            messages = 1 + (tick * 7 + number) % 19 if moving else 1 + number * 7 % 19
-            running = min(messages // 2, size)
-            pools[pool.key] = PoolObservation(
-                queue=Fresh(value=self._depth(tick, messages, running), at=now),
-                workload=Fresh(value=Workload(replicas=size, resource_version="1"), at=now),
-                pods=Fresh(value=Pods(ready=size), at=now),
-            )
-        tenants = {
-            tenant.name: TenantObservation(
-                usage=Fresh(
-                    value=TokenUsage(
-                        used=Decimal(100_000_000 + 2_000_000 * (number % 120)),
-                        burn_per_minute=Decimal(250_000),
-                    ),
-                    at=now,
-                )
+        self.terms = compile_fleet(self.fleet)
+        self.keys = [pool.key for pool in self.fleet.pools]
+        self.now, self.turn = START, 0
+        self.sizes = dict.fromkeys(self.keys, 5)
+        self.done = dict.fromkeys(self.keys, 0)
+        self.usage = {
+            tenant.name: TokenUsage(
+                used=Decimal(100_000_000 + 2_000_000 * (number % 120)),
+                burn_per_minute=Decimal(250_000),
             )
             for number, tenant in enumerate(self.fleet.tenants)
         }
-        return Observation(pools=pools, tenants=tenants)
+        self.pools: dict[PoolKey, PoolObservation] = {}
+        self.change(range(size))
+        self.memory = Memory()
+        self.kept: Kept | None = None
+        self.answer = Plan(at=START)
 
-    def _depth(self, tick: int, messages: int, running: int) -> QueueDepth:
-        delivered = None
-        if self.kind is Kind.LEARNED:
-            delivered = DONE_PER_TICK * (tick + WARM_UP) + running
-        return QueueDepth(
-            pending=messages - running,
-            in_flight=running,
-            delivered=delivered,
-            sequence=delivered,
-        )
+    def change(self, numbers: Iterable[int]) -> None:
+        """These pools have their turn: other messages, tasks that are done, the size written."""
+        self.turn += 1
+        for number in numbers:
+            key = self.keys[number]
+            size = self.sizes[key]
+            messages = 1 + (self.turn * 7 + number) % 19
+            running = min(messages // 2, size)
+            self.done[key] += DONE_PER_TURN
+            delivered = self.done[key] + running if self.kind is Kind.LEARNED else None
+            depth = QueueDepth(
+                pending=messages - running,
+                in_flight=running,
+                delivered=delivered,
+                sequence=delivered,
+            )
+            self.pools[key] = PoolObservation(
+                queue=Fresh(value=depth, at=self.now),
+                workload=Fresh(value=Workload(replicas=size, resource_version="1"), at=self.now),
+                pods=Fresh(value=Pods(ready=size), at=self.now),
+            )
 
-    def follow(self, answer: Plan) -> None:
-        for key, decision in answer.decisions.items():
+    def observation(self) -> Observation:
+        tenants = {
+            name: TenantObservation(usage=Fresh(value=usage, at=self.now))
+            for name, usage in self.usage.items()
+        }
+        return Observation(pools=dict(self.pools), tenants=tenants)
+
+    def plan(self, seen: Observation) -> Planned:
+        return plan(seen, self.terms, Intents(), self.memory, self.now, self.kept)
+
+    def go_on(self, planned: Planned) -> None:
+        self.answer, self.memory, self.kept = planned.plan, planned.memory, planned.kept
+        for key, decision in planned.changed.items():
             if decision.next is not None:
                 self.sizes[key] = decision.next
 
+    def live(self, ticks: int, numbers: Sequence[int], step_s: float) -> None:
+        """So many plans in which these pools change."""
+        for _ in range(ticks):
+            self.now += step_s
+            self.change(numbers)
+            self.go_on(self.plan(self.observation()))
 
-def measure(size: int, kind: Kind, *, moving: bool, ticks: int = TICKS) -> Figures:
-    """Plan some ticks, after those that fill the windows and bring the pools to their targets."""
-    world, times, blocks, targets = World(size, kind), [], 0, 0
-    answer, memory = Plan(at=START), Memory()
-    for tick in range(-WARM_UP, ticks):
-        observation, now = world.seen(tick, moving=moving), START + INTERVAL_S * tick
+    def come_to_targets(self) -> None:
+        """Large steps in which only writes happen, until there are none."""
+        for _ in range(TO_TARGETS):
+            self.now += 4 * PAST_S
+            self.go_on(self.plan(self.observation()))
+            behind = [
+                number for number, key in enumerate(self.keys) if self.answer.decisions[key].changes
+            ]
+            if not behind:
+                return
+            self.write(behind)
+
+    def write(self, numbers: Iterable[int]) -> None:
+        """The decisions for these pools are written; their queues stay as they are."""
+        for number in numbers:
+            key = self.keys[number]
+            size = self.sizes[key]
+            self.pools[key] = replace(
+                self.pools[key],
+                workload=Fresh(value=Workload(replicas=size, resource_version="1"), at=self.now),
+                pods=Fresh(value=Pods(ready=size), at=self.now),
+            )
+
+
+def measure(size: int, case: Case, ticks: int = TICKS) -> Figures:
+    """Plan some ticks, after a past that fills the windows and brings the pools to targets."""
+    world, everything = World(size, case.kind), range(size)
+    world.live(PAST, everything, PAST_S)
+    world.come_to_targets()
+    share = max(round(case.changed * size), 1) if case.changed else 0
+    turns = cycle([everything[first : first + share] for first in range(0, size, share or size)])
+    for _ in range(TURNS if 0.0 < case.changed < 1.0 else 2):
+        world.live(1, next(turns) if share else (), INTERVAL_S)
+    times: list[float] = []
+    blocks = memories = 0
+    for _ in range(ticks):
+        world.now += INTERVAL_S
+        if share:
+            world.change(next(turns))
+        seen = world.observation()
         gc.collect()
-        previous = answer, memory
+        previous = world.answer, world.memory, world.kept
         before = sys.getallocatedblocks()
         began = time.process_time()
-        answer, memory = plan(observation, world.fleet, Intents(), memory, now)
-        took_ms = (time.process_time() - began) * 1000
+        planned = world.plan(seen)
+        times.append((time.process_time() - began) * 1000)
         blocks = sys.getallocatedblocks() - before
+        memories += planned.memory.pools is not world.memory.pools
+        world.go_on(planned)
         del previous  # until here it stays, so that what is new is counted in full
-        targets = sum(decision.target or 0 for decision in answer.decisions.values())
-        if tick >= 0:
-            times.append(took_ms)
-        if tick < 0 or moving:
-            world.follow(answer)
-    return Figures(times, blocks, len(msgspec.json.encode(memory)), targets)
+    targets = sum(decision.target or 0 for decision in world.answer.decisions.values())
+    return Figures(times, blocks, len(msgspec.json.encode(world.memory)), memories, targets)
 
 
-def bound(size: int) -> float:
-    """Milliseconds to make one decision with two reasons for every pool, and nothing else."""
+def bound(size: int, changed: float) -> float:
+    """Milliseconds to find which of the observations are other objects, and to make a decision with
+    two reasons for each pool that changed.
+    """
     keys = [pool.key for pool in fleet_of(size, Kind.PLENTY).pools]
+    before = [PoolObservation() for _ in keys]
+    after = list(before)
+    for number in range(round(size * changed)):
+        after[number] = PoolObservation()
 
     def make() -> None:
         decisions = {}
-        for number, key in enumerate(keys):
+        for number in compress(range(size), map(is_not, after, before)):
+            key = keys[number]
             reasons = (
                 Reason(code=Code.QUEUE, value=number, numbers={"pending": number, "in_flight": 2}),
                 Reason(code=Code.CAPACITY, value=number, numbers={"row": "cpu", "capacity": 9.0}),
@@ -274,32 +377,34 @@ def _timed(work: Callable[[], None]) -> float:
 
 
 def report(size: int) -> None:
-    least_ms, target_ms = bound(size), TARGET_MS_PER_POOL * size
-    for kind in Kind:
-        for moving in (False, True):
-            figures = measure(size, kind, moving=moving)
-            print(
-                f"plan {size:>6,} pools, {kind}, {'moving' if moving else 'steady'}:"
-                f" median {statistics.median(figures.times_ms):7.2f} ms,"
-                f" worst {max(figures.times_ms):7.2f} ms"
-                f" (target {target_ms:g} ms, bound {least_ms:.2f} ms);"
-                f" {figures.targets:,} replicas;"
-                f" {figures.blocks / size:5.1f} blocks a pool (target {TARGET_BLOCKS_PER_POOL});"
-                f" memory {figures.memory_bytes / size:4.0f} B a pool"
-                f" (target {TARGET_MEMORY_BYTES_PER_POOL})"
-            )
+    for case in CASES:
+        figures = measure(size, case)
+        print(
+            f"plan {size:>6,} pools, {case.name}:"
+            f" median {statistics.median(figures.times_ms):7.2f} ms,"
+            f" least {min(figures.times_ms):7.2f} ms, most {max(figures.times_ms):7.2f} ms"
+            f" ({case.target(size)}, bound {bound(size, case.changed):.2f} ms);"
+            f" {figures.targets:,} replicas;"
+            f" {figures.blocks / size:5.1f} blocks a pool (target {TARGET_BLOCKS_PER_POOL});"
+            f" memory {figures.memory_bytes / size:4.0f} B a pool"
+            f" (target {TARGET_MEMORY_BYTES_PER_POOL}),"
+            f" another one after {figures.memories} of {len(figures.times_ms)} plans",
+            flush=True,
+        )
 
 
 def slopes(sizes: Sequence[int] = DOUBLINGS) -> None:
-    """How much more than twice the time twice the pools take."""
+    """How much more than twice the time twice the pools take, where all of them change."""
     for kind in Kind:
-        taken = {size: min(measure(size, kind, moving=True, ticks=7).times_ms) for size in sizes}
-        least = {size: bound(size) for size in sizes}
+        case = Case(kind, 1.0, None)
+        taken = {size: min(measure(size, case, ticks=7).times_ms) for size in sizes}
+        least = {size: bound(size, case.changed) for size in sizes}
         for size, twice in pairwise(sizes):
             print(
-                f"slope {size:,} to {twice:,} pools, {kind}:"
+                f"slope {size:,} to {twice:,} pools, {case.name}:"
                 f" {taken[twice] / taken[size] / 2:.2f}"
-                f" (target {TARGET_SLOPE}, bound {least[twice] / least[size] / 2:.2f})"
+                f" (target {TARGET_SLOPE}, bound {least[twice] / least[size] / 2:.2f})",
+                flush=True,
             )
 
 

@@ -75,29 +75,26 @@ class Sight(NamedTuple):
 
 
 PLAIN = Sight()
-sights = st.sampled_from(
-    [
-        PLAIN,
-        Sight(terminating=2),
-        Sight(ready_for_s=2.0, ready_after_s=40.0),
-        Sight(usage=TaskUsage(input_tokens=3000, output_tokens=900, seconds=Decimal(20))),
-    ]
+SIGHTS = (
+    PLAIN,
+    Sight(terminating=2),
+    Sight(ready_for_s=2.0, ready_after_s=40.0),
+    Sight(usage=TaskUsage(input_tokens=3000, output_tokens=900, seconds=Decimal(20))),
 )
-halted_sights = st.sampled_from(
-    [PLAIN]
-    + [
-        Sight(annotations={name: value})
-        for name, value in (
-            (PAUSED, "true"),
-            (PAUSED_REPLICAS, "2"),
-            (PAUSED_REPLICAS, "many"),
-            (PAUSED_SCALE_IN, "true"),
-            (PAUSED_SCALE_OUT, "true"),
-            (FREEZE, "OPS-881"),
-            (FORCE_ACTIVATION, "true"),
-        )
-    ]
+HALTED_SIGHTS = tuple(
+    Sight(annotations={name: value})
+    for name, value in (
+        (PAUSED, "true"),
+        (PAUSED_REPLICAS, "2"),
+        (PAUSED_REPLICAS, "many"),
+        (PAUSED_SCALE_IN, "true"),
+        (PAUSED_SCALE_OUT, "true"),
+        (FREEZE, "OPS-881"),
+        (FORCE_ACTIVATION, "true"),
+    )
 )
+sights = st.sampled_from(SIGHTS)
+halted_sights = st.sampled_from([PLAIN, *HALTED_SIGHTS])
 
 
 class Cluster:

@@ -5,7 +5,9 @@ what stays the same object, as an engine hands it over.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from math import inf, nextafter
+from random import Random
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -44,7 +46,7 @@ from controller.planning.kept import Kept
 from controller.planning.planner import Planned
 from controller.planning.planner import plan as plan_terms
 from controller.planning.remember.asks import without_writes
-from property.clusters import PLAIN, Sight, halted_sights, sights
+from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight, halted_sights, sights
 from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
 from property.queues import Counted, Load, loads
 from property.worlds import START
@@ -493,3 +495,63 @@ scoped_ticks = st.one_of(
 )
 histories = st.lists(whole_ticks, min_size=2, max_size=12)
 scoped_histories = st.lists(scoped_ticks, min_size=2, max_size=12)
+
+
+def any_change(choose: Random, fleet: Fleet) -> Change:
+    """One change of a large fleet, without Hypothesis."""
+    pool, tenant = choose.randrange(len(fleet.pools)), choose.randrange(len(fleet.tenants))
+    kind = choose.choice([Work] * 8 + [Again, Blind, Looks, ByHand, Writing, Asked, Spent, Quota])
+    if kind is Again:
+        return Again(pool, later=choose.random() < 0.5)
+    if kind is Blind:
+        sources = choose.sample(SOURCES, choose.choice([0, 0, 1, 2]))
+        return Blind(pool, frozenset(sources), stale=choose.random() < 0.5)
+    if kind is Looks:
+        return Looks(
+            pool,
+            choose.choice([*SIGHTS, *HALTED_SIGHTS]),
+            stuck=choose.choice([0, 0, 1]),
+            pod_age_s=choose.choice([0.0, 3.0, 50.0, 280.0, 900.0]),
+            requests=choose.choice([Resources(), Resources(cpu_milli=700)]),
+        )
+    if kind is ByHand:
+        return ByHand(pool, choose.randrange(9), writes=choose.choice([1, 1, 2]))
+    if kind is Writing:
+        return Writing(pool, choose.choice([None, None, choose.randrange(9)]))
+    if kind is Asked:
+        return Asked(
+            kind=choose.choice(["pin", "pause", "freeze"]),
+            number=choose.randrange(4),
+            pool=pool,
+            place=choose.choice(["pool"] * 9 + ["tenant"]),
+            replicas=choose.choice([None, 0, 1, 4]),
+            for_s=choose.choice([None, 1.5, 6.0, 45.0]),
+            gone=choose.random() < 0.5,
+        )
+    if kind is Spent:
+        usage = TokenUsage(used=Decimal(choose.randrange(1_200_000)), burn_per_minute=Decimal(700))
+        return Spent(tenant, choose.choice([usage, usage, None]), ago_s=0.0, stale=False)
+    if kind is Quota:
+        return Quota(tenant, Resources(replicas=choose.randrange(8, 24)), stale=False)
+    load = Load(
+        pending=choose.randrange(9),
+        in_flight=choose.choice([0, 1, 4]),
+        lag=choose.randrange(12),
+        through=choose.choice([0, 3, 12]),
+    )
+    return Work(pool, load, woken=choose.random() < 0.1)
+
+
+def any_tick(choose: Random, fleet: Fleet) -> Tick:
+    """One tick of a large fleet: most are a second after the last, and see few changes."""
+    waits = [1.0] * 20 + ["before", "at", "after", 0.0, 7.5, 61.0, 700.0]
+    return Tick(
+        wait=choose.choice(waits),
+        changes=tuple(any_change(choose, fleet) for _ in range(choose.choice([0, 0, 1, 2, 3, 12]))),
+        only=frozenset(choose.sample(range(len(fleet.pools)), 3))
+        if choose.random() < 0.1
+        else None,
+        step_s=choose.choice([0.0] * 60 + [-90.0]),
+        obeyed=choose.random() < 0.9,
+        drops=choose.random() < 0.02,
+    )

@@ -6,20 +6,66 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import reduce
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Decision
-from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
+from controller.model.fleet import (
+    Behavior,
+    BlindPolicy,
+    Fleet,
+    PolicyType,
+    Pool,
+    Rule,
+    ScalingPolicy,
+    ScalingRules,
+    Tenant,
+    Tier,
+)
 from controller.model.ids import PoolKey
+from controller.model.metrics import AverageValueTarget, ExternalMetric
+from controller.model.observation import ClusterRoom
+from controller.model.scarcity import (
+    Budget,
+    Capacity,
+    LlmModel,
+    Price,
+    RateLimits,
+    Resources,
+    TaskUsage,
+    Warm,
+)
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.planning.planner import Planned
-from property.fleets import HURRIED, fleets, maybe, said, some_sizes
-from property.histories import Fleeting, Tick, histories, scoped_histories
+from property.fleets import (
+    CLASSES,
+    HURRIED,
+    LAG,
+    MODEL,
+    TIERS,
+    fleets,
+    maybe,
+    member,
+    said,
+    some_sizes,
+)
+from property.histories import Fleeting, Nodes, Tick, any_tick, histories, scoped_histories
 from support.examples import scaled
 
+LAGGING = ExternalMetric(name=LAG, target=AverageValueTarget(milli=2000))
+SLOW = Behavior(
+    scale_up=ScalingRules(
+        stabilization_window_s=3,
+        policies=(ScalingPolicy(type=PolicyType.PODS, value=2, period_s=5),),
+    ),
+    scale_down=ScalingRules(
+        stabilization_window_s=30,
+        policies=(ScalingPolicy(type=PolicyType.PERCENT, value=50, period_s=15),),
+    ),
+)
 MANY = settings(HURRIED, max_examples=scaled(400))
 BLIND_TIER = Tier(name="growth", priority=500, blind=BlindPolicy(after_s=20.0, replicas=3))
 windows = st.sampled_from(
@@ -128,6 +174,76 @@ def is_plenty(history: Fleeting, planned: Planned) -> bool:
 def has_alerts(history: Fleeting) -> bool:
     """Whether what one pool costs may add a reason to others."""
     return any(one.budget.usd_alert is not None for one in history.fleet.tenants)
+
+
+def large_fleet(choose: Random) -> Fleet:
+    """60 pools of 12 tenants, where everything is scarce."""
+    fields: list[dict[str, object]] = [
+        {"min": 1, "max": 4},
+        {"rule": Rule.HPA},
+        {"rule": Rule.HPA, "metrics": (LAGGING,)},
+        {"metrics": (LAGGING,)},
+        {"slots": 3},
+        {"activation": 2},
+        {"cooldown_s": 40.0},
+        {"warm": Warm(replicas=1)},
+        {"warm": Warm(slo=Decimal("0.9"))},
+        {"requests": Resources(cpu_milli=500)},
+        {"requests": Resources(cpu_milli=1500, memory_bytes=2**29)},
+        {"nodes": CLASSES[:1]},
+        {"nodes": CLASSES},
+        {"weight": Decimal(2)},
+        {"minimum_runtime_s": 12.0},
+        {"schedules": (Schedule(window=CronWindow(cron="*/3 * * * *", for_s=90.5), min=2),)},
+        {"behavior": SLOW},
+    ]
+    usage = TaskUsage(input_tokens=800, output_tokens=200, seconds=Decimal(60))
+    tenants = tuple(
+        Tenant(
+            name=f"t{number}",
+            tier=TIERS[number % 3],
+            namespace=f"t{number}",
+            timezone=choose.choice(["UTC", "Asia/Kathmandu"]),
+            quota=Resources(replicas=choose.choice([None, 9, 20])),
+            budget=Budget(
+                tokens_per_day=choose.choice([None, 1_000_000]),
+                hard=choose.random() < 0.5,
+                usd_per_hour=choose.choice([None, Decimal(20)]),
+                usd_alert=choose.choice([None, Decimal(1)]),
+            ),
+        )
+        for number in range(12)
+    )
+    pools = tuple(
+        member(
+            f"t{number % 12}",
+            f"p{number}",
+            [{"model": MODEL, "usage": usage}, *choose.sample(fields, choose.randrange(4))],
+        )
+        for number in range(60)
+    )
+    model = LlmModel(
+        name=MODEL,
+        limits=RateLimits(requests_per_minute=120),
+        price=Price(input=Decimal("2.5"), output=Decimal(10)),
+    )
+    capacity = Capacity(
+        resources=Resources(replicas=130, cpu_milli=90_000), usd_per_hour=Decimal(400)
+    )
+    return Fleet(tenants=tenants, pools=pools, models=(model,), capacity=capacity)
+
+
+def live_at_random(seed: int, ticks: int) -> None:
+    choose = Random(seed)
+    history = Fleeting(large_fleet(choose), [0, 3, 1, 6])
+    room = ClusterRoom(classes={CLASSES[0]: Resources(replicas=9)})
+    history.apply(Nodes(room=room, stale=False))
+    for _ in range(ticks):
+        live(history, [any_tick(choose, history.fleet)])
+
+
+def test_a_large_scarce_fleet_is_planned_the_same_for_400_ticks() -> None:
+    live_at_random(seed=8, ticks=400)
 
 
 fleeting_worlds = st.builds(fleeting, fleet=timely_fleets(), sizes=some_sizes, counts=st.booleans())

@@ -11,7 +11,7 @@ import msgspec
 from controller.model.decision import Bound
 from controller.model.value import Value
 from controller.planning.allocation.divide import divide
-from controller.planning.allocation.field import field_of
+from controller.planning.allocation.field import Field, field_of
 from controller.planning.allocation.owners import owners_of
 from controller.planning.allocation.rows import GRANTED, Rows, Wanted, supply_of
 from controller.planning.allocation.tariff import Tariff
@@ -116,27 +116,7 @@ def allocate(
         counts = (pool.demand, pool.min, pool.pin, pool.warm, pool.current)
         if min((*counts, *(ceiling.limit for ceiling in pool.ceilings))) < 0:
             raise AmountError(pool.pool, "replicas cannot be below zero")
-    field = field_of(
-        [pool.pool for pool in pools],
-        tenants=[pool.tenant for pool in pools],
-        tiers=[pool.tier for pool in pools],
-        weights=[pool.weight for pool in pools],
-        tenant_weights=tenant_weights or {},
-    )
-    each = [bounds(pool) for pool in pools]
-    asks = Asks(
-        floors=[one[0] for one in each],
-        needs=[one[1] for one in each],
-        wants=[one[2] for one in each],
-        current=[pool.current for pool in pools],
-        works=[pool.works for pool in pools],
-        fixed=frozenset(number for number, pool in enumerate(pools) if pool.fixed),
-        waiting_since={
-            number: pool.waiting_since
-            for number, pool in enumerate(pools)
-            if pool.waiting_since is not None
-        },
-    )
+    field, asks = columns(pools, tenant_weights or {})
     accounts = rows_for(
         [(pool.pool, ReplicaUses(pool.uses, pool.flavors)) for pool in pools], ordered, asks.wants
     )
@@ -145,7 +125,8 @@ def allocate(
     phases = division.phases
     assert phases is not None
     result = {}
-    for number, (pool, (_, _, _, asked, lowest)) in enumerate(zip(pools, each, strict=True)):
+    for number, pool in enumerate(pools):
+        _, _, _, asked, lowest = bounds(pool)
         have, refused = division.have[number], division.refused_by[number]
         if number in division.by_baseline:
             bound, name = Bound.BASELINE, ordered[division.by_baseline[number]].name
@@ -175,6 +156,32 @@ def allocate(
             ),
         )
     return result
+
+
+def columns(pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> tuple[Field, Asks]:
+    """The pools' names, tenants, tiers and weights, and what they ask for."""
+    field = field_of(
+        [pool.pool for pool in pools],
+        tenants=[pool.tenant for pool in pools],
+        tiers=[pool.tier for pool in pools],
+        weights=[pool.weight for pool in pools],
+        tenant_weights=tenant_weights,
+    )
+    each = [bounds(pool) for pool in pools]
+    asks = Asks(
+        floors=[one[0] for one in each],
+        needs=[one[1] for one in each],
+        wants=[one[2] for one in each],
+        current=[pool.current for pool in pools],
+        works=[pool.works for pool in pools],
+        fixed=frozenset(number for number, pool in enumerate(pools) if pool.fixed),
+        waiting_since={
+            number: pool.waiting_since
+            for number, pool in enumerate(pools)
+            if pool.waiting_since is not None
+        },
+    )
+    return field, asks
 
 
 def rows_for(
