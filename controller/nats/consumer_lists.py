@@ -37,6 +37,11 @@ list waits 4 s for a consumer without a leader, and the stream's other consumers
 with it.
 """
 
+ONE_BY_ONE_MOST: Final = 1_000
+"""More consumers than this cannot be asked one by one in the time there is (0.3 s for 1,000), so
+their list is given all of it.
+"""
+
 Answer: TypeAlias = ConsumerState | NatsError
 
 
@@ -69,6 +74,8 @@ class StreamConsumers:
         (the event loop's time). Never raises.
         """
         try:
+            if len(wanted) > ONE_BY_ONE_MOST and self._clock.now() >= self.avoid_list_until:
+                return await self._list_in_all_the_time(wanted, deadline)
             if not self._is_one_by_one_quicker(len(wanted)):
                 answers = await self._list_in_half_the_time(wanted, deadline)
                 if answers is not None:
@@ -89,15 +96,34 @@ class StreamConsumers:
         """The list's answers; None if it did not come, and there is time left to ask each. Raises
         NatsError.
         """
-        halfway = deadline - _left(deadline) / 2
         try:
-            async with asyncio.timeout_at(halfway):
-                chain = await self._settled_chain(halfway)
+            return await self._list(wanted, deadline - _left(deadline) / 2, deadline)
         except (NatsError, TimeoutError) as error:
             if isinstance(error, NatsError) and error.why is not Why.TIMED_OUT:
                 raise
             self.avoid_list_until = self._clock.now() + AVOID_LIST_S
             return None
+
+    async def _list_in_all_the_time(
+        self, wanted: AbstractSet[str], deadline: float
+    ) -> Mapping[str, Answer]:
+        """The list's answers. Where it does not come, the next asking is one by one: at least some
+        of the consumers answer then, if it was one of them that the list waited for.
+        """
+        try:
+            return await self._list(wanted, deadline, deadline)
+        except (NatsError, TimeoutError) as error:
+            late = isinstance(error, TimeoutError) or error.why is Why.TIMED_OUT
+            if late:
+                self.avoid_list_until = self._clock.now() + self._timeout_s
+            return dict.fromkeys(wanted, self._late() if isinstance(error, TimeoutError) else error)
+
+    async def _list(
+        self, wanted: AbstractSet[str], listed_by: float, deadline: float
+    ) -> Mapping[str, Answer]:
+        """The answers of a list, if it is there by `listed_by`. Raises NatsError, TimeoutError."""
+        async with asyncio.timeout_at(listed_by):
+            chain = await self._settled_chain(listed_by)
         unlisted = wanted - chain.found.keys()
         if not unlisted:
             return chain.found
@@ -154,10 +180,13 @@ class StreamConsumers:
             except NatsError as error:
                 return error
             except TimeoutError:
-                return NatsTimeoutError(f"no answer within {self._timeout_s:g} s")
+                return self._late()
 
         names = list(consumers)
         return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+
+    def _late(self) -> NatsError:
+        return NatsTimeoutError(f"no answer within {self._timeout_s:g} s")
 
 
 def _left(deadline: float) -> float:

@@ -13,6 +13,7 @@ import msgspec
 from controller.model.decision import Decision, Reason
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
+from controller.model.limits import INT32_MAX
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
 from controller.planning.compile import FleetTerms
@@ -54,6 +55,12 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     entry: Entry | None = None
     target: Target | None = None
     grown: Grown | None = None
+
+
+def last_size(result: Result) -> int | None:
+    """The last size of a pool whose Deployment is not known, if it can be one."""
+    current = result.decision.current
+    return current if current is not None and 0 <= current <= INT32_MAX else None
 
 
 class Kept(NamedTuple):

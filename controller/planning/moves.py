@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from controller.model.readings import last_known
 from controller.planning.allocation.values import SharingError
 from controller.planning.begun import Begun
-from controller.planning.kept import Alone
+from controller.planning.kept import Alone, last_size
 from controller.planning.step.room import Grown, Room, Standing, room_of
 from controller.planning.targets import Targets
 
@@ -40,6 +40,8 @@ def moves_of(begun: Begun, targets: Targets) -> Moves:
         for number, result in enumerate(kept.results):
             if result is not None and result.alone is not None and result.target is not None:
                 standing[number] = _standing(result.alone, result.target.replicas)
+            elif result is not None and (size := last_size(result)) is not None:
+                standing[number] = Standing(size, size, 0)
     if changes.has_unseen:
         standing.update((number, None) for number, each in enumerate(changes.seen) if each is None)
     for number, target in targets.targets.items():

@@ -24,7 +24,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.overrides import Overrides
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.given.terms import PoolTerms
-from controller.planning.kept import Alone, Kept, Result
+from controller.planning.kept import Alone, Kept, Result, last_size
 from controller.planning.limit.limit import limit
 from controller.planning.moves import NO_MOVES, moves_of
 from controller.planning.recommend.recommend import recommend
@@ -88,7 +88,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         limits = limit(given, demand, recommendation, moment)
         reasons = demand.reasons + recommendation.reasons + limits.reasons
         alone[number] = Alone(given, demand, limits, reasons, moment.changes_at)
-    unknown = {number: _last_size(result) for number, result in results.items()}
+    unknown = {number: last_size(result) for number, result in results.items()}
     begun = Begun(terms, intents, memory, now, kept, changes, alone, unknown)
     try:
         # 3. share: what several pools draw on is divided = the targets
@@ -137,9 +137,3 @@ def _past(
     elif not is_ours:
         memory = not_ahead(memory, moment.now)
     return confirmed(memory, workload, pool.pool.behavior, moment)
-
-
-def _last_size(result: Result) -> int | None:
-    """The last size of a pool whose Deployment is not known, if it can be one."""
-    current = result.decision.current
-    return current if current is not None and 0 <= current <= INT32_MAX else None

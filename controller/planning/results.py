@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import compress
 from math import inf
+from operator import is_not
 
 import msgspec
 
@@ -45,6 +47,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
     """The pools whose steps 4 and 5 have to be worked out."""
     alone, kept, entries = begun.alone, begun.kept, targets.entries
+    changes = begun.changes
     for number, target in targets.targets.items():
         one, entry = alone.get(number), entries.get(number)
         if (one is None or (entries and entry is None)) and kept is not None:
@@ -57,11 +60,20 @@ def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
         return
     for number in moves.moved:
         before = kept.results[number]
-        if number in targets.targets or before is None:
+        if number in targets.targets or number in begun.unknown or before is None:
+            continue
+        if not _is_decided(changes, number):
             continue
         if before.alone is not None and before.target is not None:
             grown = moves.grown(number)
             yield Pending(number, before.alone, before.entry, before.target, grown)
+
+
+def _is_decided(changes: Changes, number: int) -> bool:
+    """Whether a pool is observed and is not being written."""
+    if changes.is_partial:
+        return number in changes.again
+    return changes.seen[number] is not None and number not in changes.fixed
 
 
 def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Result:
@@ -132,7 +144,10 @@ def assembled(
             changed.update((key, alerted[key]) for key in costly if key in alerted)
     have, refused = _applied(changes, targets, results, kept)
     if kept is not None and changes.is_partial:
-        unsettled = (*set(kept.unsettled).difference(results), *unsettled)
+        others = {*kept.unsettled, *_replaced(begun, kept), *moves.moved}
+        if targets.scarcity.is_other_than(kept.scarcity):
+            others.update(range(len(pools)))
+        unsettled = (*others.difference(results), *unsettled)
     keeps = Kept(
         terms=terms,
         intents=begun.intents if kept is None or not changes.is_partial else kept.intents,
@@ -169,6 +184,16 @@ def _memories(
             changed[key] = result.memory
             numbers.append(number)
     return changed, tuple(numbers)
+
+
+def _replaced(begun: Begun, kept: Kept) -> Iterator[int]:
+    """The pools whose memory is not the one that the plan before left."""
+    now, before = begun.memory.pools, kept.memories
+    if now is before:
+        return iter(())
+    number_of = begun.terms.sharing.number_of
+    differ = map(is_not, map(now.get, number_of), map(before.get, number_of))
+    return compress(range(len(number_of)), differ)
 
 
 def _merged(

@@ -8,12 +8,13 @@ from operator import ne
 from typing import NamedTuple
 
 from controller.model.decision import Code, Number, Reason
-from controller.model.observation import Observation
+from controller.model.fleet import Pool
+from controller.model.observation import Observation, PoolObservation
 from controller.planning.allocation.values import SharingError
 from controller.planning.begun import Begun
 from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
-from controller.planning.kept import Alone, Kept
+from controller.planning.kept import Alone, Kept, Result, last_size
 from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
 from controller.planning.share.scarcity import NOTHING_SCARCE, Scarcity, scarcity_of
 from controller.planning.share.share import Shared, share, target_of
@@ -78,7 +79,8 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
         entry = entries.get(number)
         if entry is None and kept is not None and (result := kept.results[number]) is not None:
             entry = result.entry
-        if entry is not None and number not in changes.fixed and number not in unknown:
+        is_decided = changes.seen[number] is not None and number not in changes.fixed
+        if entry is not None and is_decided and number not in unknown:
             targets[number] = target_of(number, entry, sharing.pools[number], shared, scarcity)
     return Targets(scarcity, shared, entries, targets)
 
@@ -138,13 +140,21 @@ def _sharers(begun: Begun, entries: Mapping[int, Entry]) -> dict[int, Sharer | N
         return found
     if kept.shared is None:
         rest = {
-            number: result.entry.sharer
+            number: _sharer_of(pools[number], seen[number], result)
             for number, result in enumerate(kept.results)
-            if result is not None and result.entry is not None
+            if result is not None
         }
         return {**rest, **found}
     sharers = kept.shared.sharers
     return {number: sharer for number, sharer in found.items() if sharer != sharers[number]}
+
+
+def _sharer_of(pool: Pool, seen: PoolObservation | None, result: Result) -> Sharer | None:
+    """The part of a pool whose result is as before; one that is not known keeps what it has."""
+    if result.entry is not None:
+        return result.entry.sharer
+    size = last_size(result)
+    return None if size is None else fixed_sharer(pool, seen, size)
 
 
 def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
@@ -153,13 +163,14 @@ def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
     before = kept.shared
     if shared is None or before is None:
         return set() if shared is before else set(numbers)
-    if shared is before and shared.division.have is kept.have:
+    same_rows = scarcity.rows is kept.scarcity.rows
+    if shared is before and shared.division.have is kept.have and same_rows:
         return set()
     division = shared.division
     moved = set(compress(numbers, map(ne, division.have, kept.have)))
     moved.update(compress(numbers, map(ne, division.refused_by, kept.refused)))
     moved.update(division.by_baseline.keys() ^ before.division.by_baseline.keys())
-    if scarcity.rows is not kept.scarcity.rows:
+    if not same_rows:
         # the reasons of pools that a row limits show its numbers
         moved.update(
             number

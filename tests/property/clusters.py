@@ -1,4 +1,4 @@
-"""A cluster that obeys every decision in virtual time, with a past of its own, and with what else
+"""A cluster that follows every decision in virtual time, with a past of its own, and with what else
 can be seen of its Deployments and pods.
 """
 
@@ -40,6 +40,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage
 from controller.planning.given.annotations import (
+    FORCE_ACTIVATION,
     FREEZE,
     PAUSED,
     PAUSED_REPLICAS,
@@ -93,15 +94,16 @@ halted_sights = st.sampled_from(
             (PAUSED_SCALE_IN, "true"),
             (PAUSED_SCALE_OUT, "true"),
             (FREEZE, "OPS-881"),
+            (FORCE_ACTIVATION, "true"),
         )
     ]
 )
 
 
 class Cluster:
-    """A fleet whose Deployments obey every decision at once, in virtual time. Where `counts`, its
-    queues count their deliveries, and pools go by their past; `step_s` is how far the clock has
-    jumped since the last look.
+    """A fleet whose Deployments follow every decision at once, in virtual time. Where `counts`, its
+    queues count their deliveries, and pools are sized by what was learned; `step_s` is how far the
+    clock has jumped since the last plan.
     """
 
     def __init__(
@@ -134,13 +136,13 @@ class Cluster:
         return "\n".join([*(as_bytes(one).decode() for one in said), own])
 
     def twin(self) -> Cluster:
-        """Another one that is the same until either moves on."""
+        """A copy that goes on by itself."""
         other = copy(self)
         other.replicas, other.counted = dict(self.replicas), dict(self.counted)
         return other
 
     def resize(self, sizes: Sequence[int]) -> None:
-        """Somebody else sets every pool's size."""
+        """Another writer sets every pool's size."""
         for number, pool in enumerate(self.fleet.pools):
             self.replicas[pool.key] = sizes[number % len(sizes)]
 
@@ -157,11 +159,11 @@ class Cluster:
         )
 
     def ask(self, seen: Observation) -> tuple[Plan, Memory]:
-        """What would be decided and remembered; nothing moves."""
+        """What would be decided and remembered; nothing is written."""
         return plan(seen, self.fleet, self.intents, self.memory, self.now)
 
     def tick(self, work: Sequence[Load]) -> Plan:
-        """Decide, remember and obey."""
+        """Decide, remember and write."""
         decided, self.memory = self.ask(self.seen(work))
         self.obey(decided)
         self.step_s = 0.0
@@ -249,8 +251,8 @@ def clusters(
     most: int = 6,
     counts: bool | None = None,
 ) -> Cluster:
-    """A fleet after a past of its own, and after somebody set sizes by hand. With `counts` its
-    pools go by what they have learned; None is either.
+    """A fleet after a past of its own, and after sizes were set by hand. With `counts` its pools
+    are sized by what was learned; None is either.
     """
     fleet = draw(fleets(scarce=scarce, measured=measured, most=most))
     intents = draw(intents_for(fleet)) if overridden else Intents()

@@ -14,8 +14,10 @@ from controller.model.fleet import (
     Fleet,
     NativeCosts,
     NativePreset,
+    PolicyType,
     Pool,
     Rule,
+    ScalingPolicy,
     ScalingRules,
     Tenant,
     Tier,
@@ -49,7 +51,6 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import Schedule, WeeklyWindow
-from controller.planning.recommend.behavior import hpa_defaults
 from property.worlds import START, behaviors
 from support.examples import scaled
 
@@ -61,6 +62,13 @@ STEADY = Behavior(
     scale_up=ScalingRules(stabilization_window_s=0),
     scale_down=ScalingRules(stabilization_window_s=10),
 )
+_DOUBLE = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
+_FOUR = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
+BY_DEFAULT = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0, policies=(_FOUR, _DOUBLE)),
+    scale_down=ScalingRules(stabilization_window_s=10, policies=(_DOUBLE,)),
+)
+"""What the HPA's API fills in, with a short window."""
 
 TIERS = (
     Tier(name="enterprise", priority=1000),
@@ -182,7 +190,7 @@ of_each = (
     st.builds(among, st.sampled_from([0, 0, 1, 3]), st.integers(0, 12)),
     said(behavior=behaviors),
     said(rule=Rule.HPA),
-    said(rule=Rule.HPA, without_behavior=True, behavior=hpa_defaults(10)),
+    said(rule=Rule.HPA, without_behavior=True, behavior=BY_DEFAULT),
     said(slots=3),
     said(target=4),
     said(activation=5),
@@ -281,7 +289,7 @@ def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
         st.just(Scope()),
     )
     pins = st.builds(Pin, pool=st.sampled_from(keys), replicas=st.integers(0, 4), until=untils)
-    pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(0, 3)), until=untils)
+    pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(-1, 8)), until=untils)
     freezes = st.builds(Freeze, scope=scopes, until=untils)
     return Intents(
         pins=tuple(draw(st.lists(pins, max_size=2, unique_by=lambda pin: pin.pool))),

@@ -1,5 +1,5 @@
-"""What a fleet may use, added up a second time from its own words: in fractions, without the
-planner's help.
+"""What a fleet may use, added up a second time from its own numbers: in fractions, without the
+planner.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
     low, high = scheduled(pool)
     pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
     if pause is not None:
-        return _halted(cluster, pool, Bounds(pause.keep or 0, pause.keep or 0))
+        size = cluster.replicas[pool.key]
+        kept = size if pause.keep is not None and pause.keep < 0 else min(pause.keep or 0, high)
+        return _halted(cluster, pool, Bounds(kept, kept))
     pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
     rests_below = pool.idle is not None or (low == 0 and not pins)
     return _halted(cluster, pool, Bounds(0 if rests_below else min(low + pins, high), high))

@@ -13,15 +13,13 @@ from controller.model.scarcity import Budget, Pacing
 from controller.planning.share.budget import (
     BudgetState,
     TokenUse,
-    admits,
-    budget_ceiling,
     budget_row,
     budget_status,
 )
 from property.sharing_worlds import UNHURRIED
 from support.sharing import Claim, allocate
 
-UNLIMITED = 10**9
+MOST = 40
 budgets = st.builds(
     Budget,
     tokens_per_day=st.integers(0, 10_000),
@@ -45,9 +43,12 @@ token_uses = st.builds(
 burns = st.one_of(st.integers(1, 40), st.fractions(Fraction(1, 3), 20, max_denominator=9))
 
 
-def ceiling(budget: Budget, use: TokenUse, burn: int | Fraction) -> int:
-    limit = budget_ceiling(budget_status(budget, use), burn)
-    return UNLIMITED if limit is None else limit
+def allowed(budget: Budget, use: TokenUse, burn: int | Fraction, demand: int = MOST) -> int:
+    """The replicas of a tenant's only pool, each of which burns so many tokens a minute."""
+    row = budget_row("acme", budget_status(budget, use))
+    drawn = {} if row is None else {row.name: burn}
+    claim = Claim(pool="acme/research", tenant="acme", demand=demand, uses=drawn)
+    return allocate([claim], [] if row is None else [row])["acme/research"].replicas
 
 
 @UNHURRIED
@@ -55,9 +56,9 @@ def ceiling(budget: Budget, use: TokenUse, burn: int | Fraction) -> int:
 def test_more_used_never_allows_more(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
 ) -> None:
-    before = ceiling(budget, use, burn)
-    assert ceiling(budget, replace(use, used=int(use.used) + more), burn) <= before
-    assert ceiling(budget, replace(use, reserved=int(use.reserved) + more), burn) <= before
+    before = allowed(budget, use, burn)
+    assert allowed(budget, replace(use, used=int(use.used) + more), burn) <= before
+    assert allowed(budget, replace(use, reserved=int(use.reserved) + more), burn) <= before
 
 
 @UNHURRIED
@@ -66,46 +67,29 @@ def test_a_larger_budget_never_allows_less(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
 ) -> None:
     larger = replace(budget, tokens_per_day=(budget.tokens_per_day or 0) + more)
-    assert ceiling(larger, use, burn) >= ceiling(budget, use, burn)
+    assert allowed(larger, use, burn) >= allowed(budget, use, burn)
 
 
 @UNHURRIED
 @given(hard_budgets, token_uses, burns)
-def test_an_empty_budget_is_zero_and_any_other_keeps_one(
+def test_an_empty_budget_allows_none_and_any_other_allows_one(
     budget: Budget, use: TokenUse, burn: int | Fraction
 ) -> None:
     status = budget_status(budget, use)
     empty = int(use.used) + int(use.reserved) >= (budget.tokens_per_day or 0)
     assert (status.state is BudgetState.HARD) == empty
-    assert (ceiling(budget, use, burn) == 0) == empty
+    assert (allowed(budget, use, burn) == 0) == empty
 
 
 @UNHURRIED
-@given(budgets, token_uses, burns, st.integers(0, 30))
-def test_a_row_over_one_pool_allows_what_the_ceiling_does(
+@given(budgets, token_uses, burns, st.integers(0, MOST))
+def test_a_budget_allows_as_many_replicas_as_its_pace_feeds(
     budget: Budget, use: TokenUse, burn: int | Fraction, demand: int
 ) -> None:
     status = budget_status(budget, use)
-    row = budget_row("acme", status)
-    drawn = {} if row is None else {row.name: burn}
-    claim = Claim(pool="acme/research", tenant="acme", demand=demand, uses=drawn)
-    result = allocate([claim], [] if row is None else [row])
-    assert result["acme/research"].replicas == min(demand, ceiling(budget, use, burn))
-
-
-@UNHURRIED
-@given(
-    st.integers(0, 2_000),
-    st.lists(st.tuples(st.integers(1, 300), st.integers(0, 400)), max_size=20),
-)
-def test_admitted_work_overshoots_by_no_more_than_its_estimates_were_wrong(
-    tokens: int, jobs: list[tuple[int, int]]
-) -> None:
-    budget, reserved, actual, wrong = Budget(tokens_per_day=tokens), 0, 0, 0
-    for expected, really in jobs:
-        status = budget_status(budget, TokenUse(used=0, reserved=reserved))
-        if admits(status, expected):
-            reserved += expected
-            actual += really
-            wrong += max(really - expected, 0)
-    assert actual <= tokens + wrong
+    fed = demand
+    if status.limit is not None:
+        fed = int(status.limit / burn)
+    if status.state is not BudgetState.HARD:
+        fed = max(fed, 1)
+    assert allowed(budget, use, burn, demand) == min(demand, fed)

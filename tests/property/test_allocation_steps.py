@@ -2,97 +2,214 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.planning.step.room import Position, step
+from controller.model.decision import Gate
+from controller.model.fleet import Fleet, Tenant
+from controller.model.intents import Intents
+from controller.model.memory import PoolMemory
+from controller.model.observation import (
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Workload,
+)
+from controller.model.readings import Fresh
+from controller.model.scarcity import Capacity, Resources
+from controller.planning.allocation.values import SharingError
+from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.given.moment import Moment
+from controller.planning.given.overrides import Overrides
+from controller.planning.given.pool_input import PoolInput
+from controller.planning.share.claims import fixed_sharer
+from controller.planning.share.scarcity import scarcity_of
+from controller.planning.share.share import share
+from controller.planning.step.idle_first import shrink
+from controller.planning.step.next import Next
+from controller.planning.step.room import Room, Standing, room_of
+from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED
-from support.sharing import Row
+from property.worlds import START
+
+RUNTIME_S = 60.0
+
+
+class Position(NamedTuple):
+    """One pool: where it is and where it should be, in replicas. `busy` replicas work, `young` ones
+    have not had their minimum runtime; `terminating` ones are leaving beside `current`.
+    """
+
+    current: int
+    target: int
+    busy: int = 0
+    young: int = 0
+    terminating: int = 0
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.current, self.target, self.terminating)
+
+
+class Places(NamedTuple):
+    """Pools that share so many places."""
+
+    terms: FleetTerms
+    positions: list[Position]
+
+    def room(self, kept: Room | None = None, changed: dict[int, Position] | None = None) -> Room:
+        """How far the growing pools may go; beginning from `kept`, where only some changed."""
+        sharing, found = self.terms.sharing, dict(enumerate(self.positions))
+        scarcity = scarcity_of(sharing, Observation(), START, None)
+        sharers = {
+            number: fixed_sharer(pool, None, found[number].current)
+            for number, pool in enumerate(sharing.pools)
+        }
+        shared = share(sharing, scarcity, sharers, None if kept is None else kept.shared)
+        assert shared is not None
+        assert not isinstance(sharing.field, SharingError)
+        standing = {
+            number: each.standing
+            for number, each in (found if changed is None else changed).items()
+        }
+        return room_of(sharing.field, shared, scarcity.room, standing, kept)
+
+    def following(self) -> list[Next]:
+        """One step of each pool."""
+        room = self.room()
+        return [self._next(number, each, room) for number, each in enumerate(self.positions)]
+
+    def _next(self, number: int, position: Position, room: Room) -> Next:
+        if position.target < position.current:
+            # sharing takes replicas back: the recommendation is more than the target
+            given_input = self._input(number, position)
+            return shrink(given_input, position.target, position.current, Moment(START))
+        grown = room.grown.get(number)
+        return Next(position.target) if grown is None else Next(grown.replicas, Gate.ROOM)
+
+    def _input(self, number: int, position: Position) -> PoolInput:
+        terms = self.terms.pools[self.terms.sharing.pools[number].key]
+        ready_at = [START - (1.0 if each < position.young else RUNTIME_S) for each in range(8)]
+        pods = tuple(
+            Pod(name=str(each), phase=PodPhase.READY, ready_at=ready_at[each])
+            for each in range(position.current)
+        )
+        workload = Workload(replicas=position.current)
+        seen = PoolObservation(
+            queue=Fresh(value=QueueDepth(pending=0, in_flight=position.busy), at=START),
+            workload=Fresh(value=workload, at=START),
+            pods=Fresh(value=Pods(items=pods), at=START),
+        )
+        override = Overrides(Intents()).of(terms, {}, Moment(START))
+        memory = PoolMemory(since=0.0)
+        return PoolInput(terms, seen, workload, position.current, memory, override, START)
 
 
 @st.composite
-def fleets(draw: st.DrawFn) -> tuple[list[Position], Row]:
-    positions = []
-    for number in range(draw(st.integers(0, 5))):
-        current = draw(st.integers(0, 8))
-        positions.append(
-            Position(
-                pool=f"p{number}",
-                tenant=f"t{draw(st.integers(0, 2))}",
-                tier=draw(st.sampled_from([1000, 500])),
-                current=current,
-                target=draw(st.integers(0, 8)),
-                busy=draw(st.integers(0, current)),
-                terminating=draw(st.integers(0, 2)),
-                too_young=draw(st.sampled_from([0, 0, 1, 3])),
-                max_up=draw(st.sampled_from([None, 0, 2])),
-                uses={"replicas": 1},
-            )
-        )
-    return positions, Row(name="replicas", capacity=draw(st.integers(0, 40)))
+def positions(draw: st.DrawFn) -> Position:
+    current = draw(st.integers(0, 8))
+    return Position(
+        current=current,
+        target=draw(st.integers(0, 8)),
+        busy=draw(st.integers(0, current)),
+        young=draw(st.integers(0, current)),
+        terminating=draw(st.integers(0, 2)),
+    )
+
+
+@st.composite
+def places(draw: st.DrawFn) -> Places:
+    pools = tuple(
+        member(f"t{draw(st.integers(0, 2))}", f"p{number}", [{"minimum_runtime_s": RUNTIME_S}])
+        for number in range(draw(st.integers(1, 5)))
+    )
+    tenants = tuple(
+        Tenant(name=name, tier=draw(st.sampled_from(TIERS[:2])), namespace=name)
+        for name in ("t0", "t1", "t2")
+    )
+    capacity = Capacity(resources=Resources(replicas=draw(st.integers(0, 40))))
+    terms = compile_fleet(Fleet(pools=pools, tenants=tenants, capacity=capacity))
+    return Places(terms, [draw(positions()) for _ in pools])
+
+
+def room_in(world: Places) -> int:
+    return world.terms.fleet.capacity.resources.replicas or 0
 
 
 @UNHURRIED
-@given(fleets())
-def test_nothing_is_added_where_there_is_no_room(fleet: tuple[list[Position], Row]) -> None:
-    positions, room = fleet
-    steps = step(positions, [room])
-    standing = sum(position.current + position.terminating for position in positions)
-    added = sum(one.add for one in steps.values())
-    assert added <= max(int(room.capacity) - standing, 0)
+@given(places())
+def test_nothing_is_added_where_there_is_no_room(world: Places) -> None:
+    standing = sum(each.current + each.terminating for each in world.positions)
+    steps = zip(world.positions, world.following(), strict=True)
+    added = sum(max(following.replicas - each.current, 0) for each, following in steps)
+    assert added <= max(room_in(world) - standing, 0)
 
 
 @UNHURRIED
-@given(fleets())
-def test_no_busy_or_too_young_replica_is_removed(fleet: tuple[list[Position], Row]) -> None:
-    positions, room = fleet
-    steps = step(positions, [room])
-    for position in positions:
-        one = steps[position.pool]
-        idle = position.current - position.busy
-        assert one.remove <= max(idle - position.too_young, 0)
-        assert one.drain <= position.busy
-        assert one.next == position.current + one.add - one.remove
+@given(places())
+def test_all_room_that_is_free_is_given_to_pools_that_grow(world: Places) -> None:
+    standing = sum(each.current + each.terminating for each in world.positions)
+    missing = sum(max(each.target - each.current, 0) for each in world.positions)
+    steps = zip(world.positions, world.following(), strict=True)
+    added = sum(max(following.replicas - each.current, 0) for each, following in steps)
+    assert added == min(missing, max(room_in(world) - standing, 0))
 
 
 @UNHURRIED
-@given(fleets())
-def test_no_step_leads_away_from_the_target_or_past_it(fleet: tuple[list[Position], Row]) -> None:
-    positions, room = fleet
-    steps = step(positions, [room])
-    for position in positions:
-        low, high = sorted((position.current, position.target))
-        assert low <= steps[position.pool].next <= high
+@given(places())
+def test_no_busy_or_too_young_replica_is_removed(world: Places) -> None:
+    for each, following in zip(world.positions, world.following(), strict=True):
+        idle = each.current - each.busy
+        assert each.current - following.replicas <= max(idle - each.young, 0)
 
 
 @UNHURRIED
-@given(fleets())
-def test_once_the_work_ends_every_pool_arrives(fleet: tuple[list[Position], Row]) -> None:
-    positions, _ = fleet
-    room = Row(name="replicas", capacity=sum(position.target for position in positions))
+@given(places())
+def test_no_step_leads_away_from_the_target_or_past_it(world: Places) -> None:
+    for each, following in zip(world.positions, world.following(), strict=True):
+        low, high = sorted((each.current, each.target))
+        assert low <= following.replicas <= high
+
+
+@UNHURRIED
+@given(places())
+def test_once_the_work_ends_every_pool_reaches_its_target(world: Places) -> None:
+    wanted = sum(each.target for each in world.positions)
+    fleet = replace(world.terms.fleet, capacity=Capacity(resources=Resources(replicas=wanted)))
+    world = world._replace(terms=compile_fleet(fleet))
     for _ in range(12):
-        positions = [
-            replace(
-                position,
-                current=one.next,
-                busy=0,
-                too_young=0,
-                terminating=one.remove,
-                max_up=None if position.max_up == 0 else position.max_up,
+        moved = [
+            Position(
+                following.replicas,
+                each.target,
+                terminating=max(each.current - following.replicas, 0),
             )
-            for position, one in zip(positions, step(positions, [room]).values(), strict=True)
+            for each, following in zip(world.positions, world.following(), strict=True)
         ]
-    assert all(position.current == position.target for position in positions)
+        world = world._replace(positions=moved)
+    assert all(each.current == each.target for each in world.positions)
 
 
 @UNHURRIED
-@given(fleets())
-def test_a_step_that_stops_short_says_why(fleet: tuple[list[Position], Row]) -> None:
-    positions, room = fleet
-    steps = step(positions, [room])
-    for position in positions:
-        one = steps[position.pool]
-        held_back = position.max_up is not None and one.add == position.max_up
-        assert (one.next == position.target or held_back) or one.gate is not None
-        assert one.gate is None or one.next != position.target
+@given(places())
+def test_a_step_that_stops_short_says_why(world: Places) -> None:
+    for each, following in zip(world.positions, world.following(), strict=True):
+        assert (following.gate is None) == (following.replicas == each.target)
+
+
+@UNHURRIED
+@given(places(), st.dictionaries(st.integers(0, 4), positions(), max_size=3))
+def test_room_that_is_kept_is_as_room_worked_out_anew(
+    world: Places, changes: dict[int, Position]
+) -> None:
+    changed = {number: each for number, each in changes.items() if number < len(world.positions)}
+    later = [changed.get(number, each) for number, each in enumerate(world.positions)]
+    again = world._replace(positions=later)
+    kept, anew = again.room(world.room(), changed), again.room()
+    assert (kept.now, kept.most, kept.grown) == (anew.now, anew.most, anew.grown)

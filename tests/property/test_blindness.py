@@ -1,4 +1,4 @@
-"""Whatever is not seen, or seen wrongly, takes nothing away."""
+"""What is not known of a pool, or is impossible, takes nothing away."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ blind_sources = st.sets(st.sampled_from(["queue", "workload", "pods"]), min_size
     blind=blind_sources,
     data=st.data(),
 )
-def test_any_source_that_is_blind_stops_going_down(
+def test_any_silent_source_keeps_a_pool_from_shrinking(
     pool: Pool,
     replicas: int,
     history: list[tuple[float, int]],
@@ -71,7 +71,7 @@ def test_any_source_that_is_blind_stops_going_down(
     history=steps,
     messages=st.integers(0, 30),
 )
-def test_a_blind_neighbour_changes_nothing_for_who_sees(
+def test_a_blind_pool_changes_nothing_for_a_pool_that_is_known(
     first: Pool,
     second: Pool,
     replicas: tuple[int, int],
@@ -96,7 +96,7 @@ def test_a_blind_neighbour_changes_nothing_for_who_sees(
     field=st.sampled_from(["pending", "in_flight", "at"]),
     data=st.data(),
 )
-def test_absurd_numbers_are_refused_by_name(
+def test_an_impossible_number_is_refused_with_a_reason(
     pool: Pool, replicas: int, history: list[tuple[float, int]], field: str, data: st.DataObject
 ) -> None:
     world = lived(pool, replicas, history)
@@ -121,7 +121,7 @@ def test_absurd_numbers_are_refused_by_name(
     replicas=st.one_of(st.integers(max_value=-1), st.integers(min_value=2**31)),
     messages=st.integers(0, 30),
 )
-def test_a_size_that_cannot_be_is_refused_and_the_others_go_on(
+def test_an_impossible_size_is_refused_and_the_other_pools_are_planned(
     odd: Pool, other: Pool, replicas: int, messages: int
 ) -> None:
     world = World({odd: 1, other: 1})
@@ -153,7 +153,7 @@ def test_zero_by_hand_is_left_alone_where_min_is_more(
     seen=st.lists(any_observation, min_size=1, max_size=4),
     step_s=st.one_of(st.just(0.0), st.floats(-4000, 4000), st.sampled_from(ABSURD_TIMES)),
 )
-def test_no_observation_at_all_makes_the_planner_raise(
+def test_no_observation_makes_the_planner_raise(
     pool: Pool,
     replicas: int,
     history: list[tuple[float, int]],
@@ -166,9 +166,9 @@ def test_no_observation_at_all_makes_the_planner_raise(
         observation = Observation(pools={pool.key: sight}, clock_step_s=step_s)
         result, memory = plan(observation, Fleet(pools=(pool,)), Intents(), memory, world.now)
         decision = result.decisions[pool.key]
-        assert headline(decision)
+        assert headline(decision, world.now)
         for reason in decision.reasons:
-            assert sentence(reason)
+            assert sentence(reason, world.now)
         if decision.next is not None:
             assert 0 <= decision.next < 2**31
         remembered = memory.pools.get(pool.key)

@@ -1,4 +1,4 @@
-"""Whatever is not seen of a fleet, or seen wrongly, takes nothing away, from nobody."""
+"""What is not known of a fleet, or is impossible, takes nothing away from any pool."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import headline, sentence
 from property.clusters import Cluster, clusters, of_pools
-from property.fleets import CPU, HURRIED, LAG, STEADY, some_sizes
+from property.fleets import CLASSES, CPU, HURRIED, LAG, STEADY, some_sizes
+from property.ledger import bounds_of, scheduled
 from property.queues import Load, loads
-from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, any_observation, as_bytes
+from property.worlds import ABSURD_COUNTS, ABSURD_TIMES, START, any_observation, as_bytes
 from support.planning import plan
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def sources_of(pool: Pool) -> set[str]:
     how=st.tuples(whys, st.booleans()),
     sizes=some_sizes,
 )
-def test_no_source_that_is_silent_takes_anything_away(
+def test_a_silent_source_takes_nothing_away(
     cluster: Cluster,
     work: list[Load],
     spots: dict[int, set[str]],
@@ -115,7 +116,7 @@ def test_no_source_that_is_silent_takes_anything_away(
 
 @HURRIED
 @given(cluster=clusters(scarce=False), work=work_now, spots=blind_spots, why=whys)
-def test_who_sees_decides_as_if_nobody_were_blind(
+def test_pools_that_are_known_are_decided_as_if_no_pool_were_blind(
     cluster: Cluster, work: list[Load], spots: dict[int, set[str]], why: Why
 ) -> None:
     """Where nothing is shared; where something is, a blind pool keeps its part of it."""
@@ -136,7 +137,7 @@ def test_who_sees_decides_as_if_nobody_were_blind(
 def test_a_metric_that_is_fresh_still_adds_what_it_asks_for(
     cluster: Cluster, work: list[Load], why: Why
 ) -> None:
-    """One eye is blind: the pool has at least what it would have if it had only the other."""
+    """Without its metrics a pool has at least what it would have with its queue alone."""
     seen = cluster.seen(work)
     gone_at = Absent(why=why, at=cluster.now)
     lag_gone = {key: {"metrics": {LAG: gone_at, CPU: gone_at}} for key in seen.pools}
@@ -174,7 +175,7 @@ ABSURD = [Decimal(each) for each in ("NaN", "Infinity", "-1", "-Infinity", 2**63
     number=st.sampled_from(ABSURD),
     at=st.sampled_from(ABSURD_TIMES),
 )
-def test_an_absurd_ledger_is_as_good_as_none(
+def test_an_impossible_ledger_is_like_no_ledger(
     cluster: Cluster, work: list[Load], field: str, number: Decimal, at: float
 ) -> None:
     def tenants(usage: Reading[TokenUsage]) -> dict[str, TenantObservation]:
@@ -189,28 +190,49 @@ def test_an_absurd_ledger_is_as_good_as_none(
     assert as_bytes(absurd) == as_bytes(cluster.ask(cluster.seen(work)))
 
 
+def with_limits(cluster: Cluster, resources: Resources, where: str) -> Cluster:
+    """The same cluster, whose nodes or whose tenants' quotas are said to have room for so much."""
+    other = cluster.twin()
+    if where == "quota":
+        quota = Fresh(value=resources, at=other.now)
+        names = [tenant.name for tenant in other.fleet.tenants]
+        other.tenants = {name: TenantObservation(quota=quota) for name in names}
+        return other
+    room = ClusterRoom(resources=resources)
+    if where == "class":
+        room = ClusterRoom(classes={CLASSES[0]: resources})
+    other.room = Fresh(value=room, at=other.now)
+    return other
+
+
 @HURRIED
-@given(cluster=clusters(), work=work_now, negative=st.sampled_from([-1, -(2**63)]))
-def test_room_that_cannot_be_is_as_good_as_unsaid(
-    cluster: Cluster, work: list[Load], negative: int
+@given(
+    cluster=clusters(scarce=False),
+    work=work_now,
+    number=st.sampled_from([-1, -(2**63), 2**63, 10**30]),
+    where=st.sampled_from(["quota", "nodes", "class"]),
+)
+def test_an_impossible_limit_lowers_no_pool_and_lets_none_grow(
+    cluster: Cluster, work: list[Load], number: int, where: str
 ) -> None:
-    nothing = Resources(replicas=negative, cpu_milli=negative, memory_bytes=negative)
-    unsaid = Resources()
-
-    def ask(resources: Resources) -> bytes:
-        cluster.room = Fresh(value=ClusterRoom(resources=resources), at=cluster.now)
-        cluster.tenants = {
-            tenant.name: TenantObservation(quota=Fresh(value=resources, at=cluster.now))
-            for tenant in cluster.fleet.tenants
-        }
-        return as_bytes(cluster.ask(cluster.seen(work)))
-
-    assert ask(nothing) == ask(unsaid)
+    usual, _ = with_limits(cluster, Resources(), where).ask(cluster.seen(work))
+    strange = with_limits(cluster, Resources(replicas=number, cpu_milli=number), where)
+    decisions = strange.ask(strange.seen(work))[0].decisions
+    for pool in cluster.fleet.pools:
+        decision, without = decisions[pool.key], usual.decisions[pool.key]
+        assert decision.target is not None
+        current = cluster.replicas[pool.key]
+        floor = max(bounds_of(cluster, pool).floor, scheduled(pool).floor)
+        assert min(current, without.target or 0) <= decision.target
+        if decision.target > current:
+            assert decision.target <= floor
+        if decision.target != without.target:
+            assert Code.LIMIT_UNREADABLE in {reason.code for reason in decision.reasons}
 
 
 @HURRIED
 @given(cluster=clusters(), work=work_now, number=st.sampled_from([-(2**63), 2**63, 10**30]))
-def test_an_absurd_metric_takes_nothing_away(
+def test_an_impossible_metric_takes_nothing_away(
     cluster: Cluster, work: list[Load], number: int
 ) -> None:
     seen = cluster.seen(work)
@@ -235,7 +257,7 @@ def test_an_absurd_metric_takes_nothing_away(
     work=work_now,
     size=st.one_of(st.integers(max_value=-1), st.integers(min_value=2**31)),
 )
-def test_a_size_that_cannot_be_is_refused_and_all_others_go_on(
+def test_an_impossible_size_is_refused_and_all_other_pools_are_planned(
     cluster: Cluster, work: list[Load], size: int
 ) -> None:
     odd = cluster.fleet.pools[0].key
@@ -256,7 +278,7 @@ def test_a_size_that_cannot_be_is_refused_and_all_others_go_on(
     count=st.sampled_from(ABSURD_COUNTS),
     step_s=st.one_of(st.just(0.0), st.floats(-4000, 4000), st.sampled_from(ABSURD_TIMES)),
 )
-def test_nothing_that_can_be_observed_makes_a_plan_raise(
+def test_no_observation_of_a_fleet_makes_a_plan_raise(
     cluster: Cluster, sights: list[PoolObservation], count: int, step_s: float
 ) -> None:
     seen = cluster.seen([Load(3, 1, 2)])
@@ -269,6 +291,6 @@ def test_nothing_that_can_be_observed_makes_a_plan_raise(
     )
     decided, _ = cluster.ask(view)
     for decision in decided.decisions.values():
-        assert headline(decision)
-        assert all(sentence(reason) for reason in decision.reasons)
+        assert headline(decision, START)
+        assert all(sentence(reason, START) for reason in decision.reasons)
         assert decision.next is None or 0 <= decision.next < 2**31

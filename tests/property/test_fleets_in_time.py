@@ -1,4 +1,4 @@
-"""What holds of every fleet over time: restarts, order, noise, and room that falls free."""
+"""What holds of every fleet over time: restarts, order, noise, and room that becomes free."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_order_of_pools_tenants_intents_or_keys_matters(
         ),
         replace(fleet, pools=tuple(shuffled(fleet.pools)), tenants=tuple(shuffled(fleet.tenants))),
         replace(intents, pins=tuple(shuffled(intents.pins))),
-        Memory(pools=dict(shuffled(cluster.memory.pools.items()))),
+        replace(cluster.memory, pools=dict(shuffled(cluster.memory.pools.items()))),
         cluster.now,
     )
     assert as_bytes(other) == as_bytes(cluster.ask(seen))
@@ -73,7 +73,9 @@ def test_no_order_of_pools_tenants_intents_or_keys_matters(
     size=st.integers(1, 10),
     noise=st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=30),
 )
-def test_noise_inside_the_tolerance_moves_nobody(fleet: Fleet, size: int, noise: list[int]) -> None:
+def test_noise_inside_the_tolerance_changes_no_size(
+    fleet: Fleet, size: int, noise: list[int]
+) -> None:
     """Rule hpa: ten messages a replica, one more or less in every ten."""
     pools = tuple(
         replace(pool, rule=Rule.HPA, target=10, min=1, max=max(size, 12), idle=None, schedules=())
@@ -94,7 +96,7 @@ def test_noise_inside_the_tolerance_moves_nobody(fleet: Fleet, size: int, noise:
     rule=st.sampled_from(Rule),
     noise=st.lists(st.integers(0, 14), min_size=20, max_size=50),
 )
-def test_within_one_window_nobody_turns_round_twice(
+def test_within_one_window_no_pool_changes_direction_twice(
     fleet: Fleet, sizes: list[int], rule: Rule, noise: list[int]
 ) -> None:
     pools = tuple(replace(pool, rule=rule, min=max(pool.min, 1), idle=None) for pool in fleet.pools)
@@ -114,16 +116,16 @@ def test_within_one_window_nobody_turns_round_twice(
         window_s = pool.behavior.scale_down.stabilization_window_s
         times = turns[pool.key]
         for first, third in zip(times, times[2:], strict=False):
-            # down needs a whole window without a higher wish
+            # a pool shrinks only after a whole window without a higher recommendation
             assert third - first >= window_s
 
 
 @HURRIED
 @given(fleet=fleets(measured=False), sizes=some_sizes, work=work_now, data=st.data())
-def test_floors_are_there_within_two_ticks_of_the_room_falling_free(
+def test_floors_are_reached_within_two_ticks_after_room_becomes_free(
     fleet: Fleet, sizes: list[int], work: list[Load], data: st.DataObject
 ) -> None:
-    """The replicas of others that stood in the room were busy, and are idle from now on."""
+    """Busy replicas of other pools had taken the room, and are idle from now on."""
     places = data.draw(st.integers(1, 24))
     capacity = Capacity(resources=Resources(replicas=places))
     cluster = Cluster(replace(fleet, capacity=capacity), sizes, data.draw(intents_for(fleet)))

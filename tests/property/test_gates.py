@@ -1,4 +1,4 @@
-"""A hold holds: whatever is asked for by whom, nothing is written that a gate forbids."""
+"""Whatever is asked for, nothing is written that a gate forbids."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from support.planning import plan
 HOLDS = {Gate.FREEZE, Gate.BLIND, Gate.WARM_UP, Gate.CONTESTED, Gate.NOT_BECOMING_READY}
 NAMES = (FREEZE, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 
-everybody = Scope()
+the_fleet = Scope()
 any_intents = st.builds(
     Intents,
     pins=st.lists(st.builds(Pin, pool=st.just("acme/research"), replicas=sizes), max_size=1).map(
         tuple
     ),
     pauses=st.lists(
-        st.builds(Pause, scope=st.just(everybody), keep=st.none() | sizes), max_size=1
+        st.builds(Pause, scope=st.just(the_fleet), keep=st.none() | sizes), max_size=1
     ).map(tuple),
-    freezes=st.lists(st.builds(Freeze, scope=st.just(everybody)), max_size=1).map(tuple),
+    freezes=st.lists(st.builds(Freeze, scope=st.just(the_fleet)), max_size=1).map(tuple),
 )
 values = st.one_of(
     st.sampled_from(["true", "false", "", "0", "3", "-1", "+7", "x", "9" * 5_000]), st.text()
@@ -84,10 +84,10 @@ def readings(draw: st.DrawFn, values: st.SearchStrategy[object]) -> Reading[obje
 
 @st.composite
 def decided(draw: st.DrawFn) -> Decision:
-    """A decision on any pool with any past, whatever is asked of it and however little is seen."""
+    """A decision on any pool with any past, whatever is asked for and whatever is not known."""
     pool = draw(pools())
     world = lived(pool, draw(sizes), draw(steps))
-    current = draw(sizes)  # anybody may have set it since
+    current = draw(sizes)  # another writer may have set it since
     seen = PoolObservation(
         queue=draw(readings(depths)),  # type: ignore[arg-type]  # of the right kind
         workload=Fresh(
@@ -104,7 +104,7 @@ def decided(draw: st.DrawFn) -> Decision:
 
 
 @given(decision=decided())
-def test_a_hold_changes_nothing_and_a_step_stays_on_its_way(decision: Decision) -> None:
+def test_a_gate_changes_nothing_and_a_step_lies_between_size_and_target(decision: Decision) -> None:
     current, target, following = decision.current, decision.target, decision.next
     assert current is not None
     assert target is not None
@@ -117,9 +117,9 @@ def test_a_hold_changes_nothing_and_a_step_stays_on_its_way(decision: Decision) 
 
 
 @given(decision=decided())
-def test_whatever_is_decided_can_be_said(decision: Decision) -> None:
-    assert headline(decision)
-    assert all(sentence(reason) for reason in decision.reasons)
+def test_every_decision_can_be_put_into_words(decision: Decision) -> None:
+    assert headline(decision, START)
+    assert all(sentence(reason, START) for reason in decision.reasons)
     if decision.next != decision.demand:
         assert decision.reasons
 
@@ -131,7 +131,7 @@ def test_whatever_is_decided_can_be_said(decision: Decision) -> None:
     name=st.sampled_from([PAUSED, FREEZE]),
     text=st.text().filter(lambda text: text not in {"0", "f", "F", "false", "FALSE", "False"}),
 )
-def test_any_word_but_a_no_keeps_a_deployment_as_it_is(
+def test_any_value_of_a_switch_but_a_false_one_keeps_a_deployment_as_it_is(
     pool: Pool, replicas: int, work: int, name: str, text: str
 ) -> None:
     world = World({pool: replicas})
@@ -147,7 +147,7 @@ def test_any_word_but_a_no_keeps_a_deployment_as_it_is(
     work=st.lists(st.integers(0, 40), min_size=10, max_size=40),
     phase=st.sampled_from([PodPhase.CRASHING, PodPhase.STARTING]),
 )
-def test_where_every_new_pod_fails_growth_ends_with_the_first_of_them(
+def test_where_every_new_pod_fails_growth_ends_with_the_first_one(
     pool: Pool, replicas: int, work: list[int], phase: PodPhase
 ) -> None:
     world, sound = World({pool: replicas}), replicas
@@ -197,21 +197,25 @@ def asked(pool: Pool, raw: bytes, work: int) -> Decision:
 
 
 @given(pool=pools(), work=st.integers(0, 30), named=st.booleans())
-def test_no_replicas_at_all_are_one(pool: Pool, work: int, named: bool) -> None:
+def test_a_deployment_without_a_number_of_replicas_has_one(
+    pool: Pool, work: int, named: bool
+) -> None:
     one = asked(pool, deployment(1), work)
     assert asked(pool, deployment(None, named=named), work) == one
     assert one.current == 1
 
 
 @given(pool=pools(), work=st.integers(0, 30))
-def test_zero_by_hand_is_left_alone_as_the_cluster_shows_it(pool: Pool, work: int) -> None:
+def test_zero_by_hand_is_left_alone_as_the_api_server_shows_it(pool: Pool, work: int) -> None:
     decision = asked(replace(pool, min=max(pool.min, 1)), deployment(0), work)
     assert (decision.current, decision.next) == (0, 0)
     assert decision.reasons[-1].code is Code.SCALED_TO_ZERO_BY_HAND
 
 
 @given(pool=pools(), work=st.integers(0, 30), replicas=odd_replicas)
-def test_a_number_that_no_cluster_has_is_refused(pool: Pool, work: int, replicas: int) -> None:
+def test_a_number_of_replicas_that_is_impossible_is_refused(
+    pool: Pool, work: int, replicas: int
+) -> None:
     decision = asked(pool, deployment(replicas), work)
     assert (decision.next, decision.gate) == (None, Gate.BLIND)
     assert decision.reasons[-1].code is Code.WORKLOAD_UNKNOWN

@@ -4,25 +4,33 @@ broken metric never shrinks anything.
 
 from __future__ import annotations
 
-from controller.planning.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
+from typing import NamedTuple
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from controller.model.decision import Decision
 from controller.model.fleet import (
     Behavior,
+    Fleet,
     PolicyType,
+    Pool,
+    Rule,
     ScalingPolicy,
     ScalingRules,
     SelectPolicy,
 )
-from controller.model.memory import RecommendationRun, ScaleChange
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
     ContainerRequest,
     ExternalMetric,
-    MeasuredMetric,
     MeasuredPod,
+    MetricSpec,
+    MetricValue,
     ObjectMetric,
     PodReadiness,
     PodsMetric,
@@ -34,19 +42,30 @@ from controller.model.metrics import (
     UtilizationTarget,
     ValueTarget,
 )
-from controller.model.readings import Absent, Fresh, Why
+from controller.model.observation import (
+    Observation,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Workload,
+)
+from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.metrics.external import MetricError, Tolerance
 from controller.planning.demand.metrics.formula import compile_formula
 from controller.planning.demand.metrics.pods import (
     Sample,
-    Startup,
     group_pods,
     pods_average_value,
     resource_utilization,
 )
+from controller.planning.given.moment import Moment
+from property.fleets import BY_DEFAULT, member
+from property.worlds import as_bytes
+from support.planning import plan
 
 NOW = 100_000.0
+LONG_AGO = 1_000.0
 SIZES = st.integers(0, 60)
 AGES = st.floats(0, 900)
 
@@ -85,8 +104,16 @@ def targets(draw: st.DrawFn) -> tuple[MeasuredPod, ...]:
     )
 
 
+class Measured(NamedTuple):
+    """A metric, the name of its reading, and what was read."""
+
+    spec: MetricSpec
+    name: str
+    reading: Reading[MetricValue]
+
+
 @st.composite
-def metrics(draw: st.DrawFn) -> MeasuredMetric:
+def metrics(draw: st.DrawFn) -> Measured:
     milli = draw(st.integers(1, 10_000))
     external = ExternalMetric(
         name="q",
@@ -112,36 +139,59 @@ def metrics(draw: st.DrawFn) -> MeasuredMetric:
         max_size=8,
         unique_by=lambda one: one.pod,
     )
-    reading = draw(
+    reading: Reading[MetricValue] = draw(
         st.one_of(
             values.map(lambda found: Fresh(value=Series(values_milli=tuple(found)), at=NOW)),
             usages.map(lambda found: Fresh(value=PodUsages(items=tuple(found)), at=NOW)),
             st.just(Absent(why=Why.TIMED_OUT)),
         )
     )
-    spec = draw(
-        st.sampled_from(
-            [
-                external,
-                resource,
-                ObjectMetric(name="o", target=ValueTarget(milli=milli)),
-                PodsMetric(name="p", target=AverageValueTarget(milli=milli)),
-            ]
-        )
-    )
-    return MeasuredMetric(spec=spec, reading=reading)
+    named: list[tuple[MetricSpec, str]] = [
+        (external, "q"),
+        (resource, "cpu"),
+        (ObjectMetric(name="o", target=ValueTarget(milli=milli)), "o"),
+        (PodsMetric(name="p", target=AverageValueTarget(milli=milli)), "p"),
+    ]
+    spec, name = draw(st.sampled_from(named))
+    return Measured(spec, name, reading)
+
+
+class Pass(NamedTuple):
+    """One plan of a pool of rule hpa."""
+
+    pool: Pool
+    seen: PoolObservation
+    memory: PoolMemory
+
+    def decision(self) -> Decision:
+        key = self.pool.key
+        memory = Memory(pools={key: self.memory}, planned_at=NOW - 15.0)
+        observation = Observation(pools={key: self.seen})
+        decided, _ = plan(observation, Fleet(pools=(self.pool,)), Intents(), memory, NOW)
+        return decided.decisions[key]
 
 
 @st.composite
-def passes(draw: st.DrawFn) -> tuple[Spec, Scale, HpaMemory]:
+def passes(draw: st.DrawFn) -> Pass:
     low = draw(st.integers(0, 20))
-    spec = Spec(
-        min=low,
-        max=draw(st.integers(max(low, 1), 60)),
-        metrics=tuple(draw(st.lists(metrics(), max_size=3))),
-        behavior=draw(behaviors),
+    behavior = draw(behaviors)
+    found = draw(st.lists(metrics(), max_size=3, unique_by=lambda one: one.name))
+    fields = {
+        "rule": Rule.HPA,
+        "min": low,
+        "max": draw(st.integers(max(low, 1), 60)),
+        "behavior": behavior or BY_DEFAULT,
+        "without_behavior": behavior is None,
+        "metrics": tuple(one.spec for one in found),
+    }
+    size = draw(SIZES)
+    seen = PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=draw(st.integers(0, 9)), in_flight=0), at=NOW),
+        workload=Fresh(value=Workload(replicas=size, current=draw(SIZES)), at=NOW),
+        pods=Fresh(value=Pods(), at=NOW),
+        metrics={one.name: one.reading for one in found},
+        measured_pods=draw(targets()),
     )
-    scale = Scale(replicas=draw(SIZES), status_replicas=draw(SIZES), pods=draw(targets()))
     ages = sorted(draw(st.lists(AGES, max_size=4)), reverse=True)
     history = tuple(
         RecommendationRun(replicas=draw(SIZES), first_at=NOW - age, last_at=NOW - age)
@@ -151,51 +201,39 @@ def passes(draw: st.DrawFn) -> tuple[Spec, Scale, HpaMemory]:
         st.builds(ScaleChange, change=st.integers(1, 20), at=AGES.map(lambda age: NOW - age)),
         max_size=3,
     ).map(tuple)
-    memory = HpaMemory(
-        recommendations=draw(st.sampled_from([None, history])),
+    memory = PoolMemory(
+        since=LONG_AGO,
+        last_active_at=draw(st.sampled_from([None, LONG_AGO, NOW - 1.0])),
+        recommendations=draw(st.sampled_from([(), history])),
         scaled_up=draw(events),
         scaled_down=draw(events),
     )
-    return spec, scale, memory
-
-
-@given(passes(), st.booleans())
-def test_a_pass_writes_only_sizes_within_the_bounds(
-    given_pass: tuple[Spec, Scale, HpaMemory], written: bool
-) -> None:
-    spec, scale, memory = given_pass
-    done = reconcile(spec, scale, memory, Settings(), NOW)
-    assert done.desired is not None
-    if done.writes:
-        assert spec.min <= done.desired <= spec.max
-    settled = settle(done, spec, NOW, written=written)
-    assert settled.desired == (done.desired if written else scale.replicas)
+    return Pass(member("acme", "research", [fields]), seen, memory)
 
 
 @given(passes())
-def test_a_pass_is_a_function_of_what_it_is_given(
-    given_pass: tuple[Spec, Scale, HpaMemory],
-) -> None:
-    spec, scale, memory = given_pass
-    once = reconcile(spec, scale, memory, Settings(), NOW)
-    assert once == reconcile(spec, scale, memory, Settings(), NOW)
+def test_a_pass_sets_only_sizes_within_the_bounds(one: Pass) -> None:
+    """Zero is the size of an idle pool."""
+    decision = one.decision()
+    assert decision.next is not None
+    if decision.changes:
+        assert one.pool.min <= decision.next <= one.pool.max
 
 
 @given(passes())
-def test_a_broken_metric_never_shrinks_a_size_within_its_bounds(
-    given_pass: tuple[Spec, Scale, HpaMemory],
-) -> None:
-    spec, scale, memory = given_pass
-    broken = MeasuredMetric(
-        spec=ExternalMetric(name="x", target=ValueTarget(milli=1)),
-        reading=Absent(why=Why.TIMED_OUT),
-    )
-    with_it = Spec(
-        min=spec.min, max=spec.max, metrics=(*spec.metrics, broken), behavior=spec.behavior
-    )
-    done = reconcile(with_it, scale, memory, Settings(), NOW)
-    assert done.desired is not None
-    assert done.desired >= min(scale.replicas, spec.max)
+def test_a_pass_is_a_function_of_what_it_is_given(one: Pass) -> None:
+    assert as_bytes(one.decision()) == as_bytes(one.decision())
+
+
+@given(passes())
+def test_a_broken_metric_never_shrinks_a_size_within_its_bounds(one: Pass) -> None:
+    broken = ExternalMetric(name="x", target=ValueTarget(milli=1))
+    metrics = {**one.seen.metrics, "x": Absent(why=Why.TIMED_OUT)}
+    pool = replace(one.pool, metrics=(*one.pool.metrics, broken))
+    decision = Pass(pool, replace(one.seen, metrics=metrics), one.memory).decision()
+    assert decision.next is not None
+    assert decision.current is not None
+    assert decision.next >= min(decision.current, pool.max)
 
 
 pod_values = st.dictionaries(st.integers(0, 8).map(str), st.integers(0, 10**6), max_size=9)
@@ -206,7 +244,7 @@ def test_every_pod_is_in_exactly_one_group(
     pods: tuple[MeasuredPod, ...], values: dict[str, int], resource: str
 ) -> None:
     samples = {pod: Sample(value, NOW, 60) for pod, value in values.items()}
-    groups = group_pods(pods, samples, resource, Startup(), NOW)
+    groups = group_pods(pods, samples, resource, Moment(NOW))
     named = [groups.unready, groups.missing, groups.ignored]
     assert groups.ready + sum(map(len, named)) == len(pods)
     assert len(frozenset().union(*named)) == sum(map(len, named))
@@ -218,7 +256,7 @@ def test_every_pod_is_in_exactly_one_group(
     st.integers(1, 300),
     st.integers(1, 20),
 )
-def test_a_pod_that_nobody_knows_changes_nothing(
+def test_the_sample_of_an_unknown_pod_changes_nothing(
     pods: tuple[MeasuredPod, ...], values: dict[str, int], target_percent: int, current: int
 ) -> None:
     known = {pod.name for pod in pods}
@@ -233,7 +271,7 @@ def test_a_pod_that_nobody_knows_changes_nothing(
 def answer(
     pods: tuple[MeasuredPod, ...], values: dict[str, int], target: int, current: int
 ) -> object:
-    """What both kinds of resource targets propose; nothing where they cannot."""
+    """What both kinds of resource targets propose; None where they cannot."""
     samples = {pod: Sample(value, NOW, 60) for pod, value in values.items()}
     try:
         used = resource_utilization(
@@ -243,8 +281,7 @@ def answer(
             pods=pods,
             resource="cpu",
             tolerance=Tolerance(),
-            startup=Startup(),
-            now=NOW,
+            moment=Moment(NOW),
         )
         average = pods_average_value(
             samples,
@@ -252,8 +289,7 @@ def answer(
             current=current,
             pods=pods,
             tolerance=Tolerance(),
-            startup=Startup(),
-            now=NOW,
+            moment=Moment(NOW),
             resource="cpu",
         )
     except MetricError:
@@ -293,8 +329,7 @@ def test_more_use_never_means_fewer_replicas(
             pods=pods,
             resource="cpu",
             tolerance=Tolerance(),
-            startup=Startup(),
-            now=NOW,
+            moment=Moment(NOW),
         ).replicas
 
     busier = list(uses)

@@ -1,4 +1,4 @@
-"""What holds of pools that go by their past, whatever their queues went through."""
+"""What holds of pools that are sized by what was learned, whatever happened in their queues."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ from controller.planning.demand.advice import NativeInput, native
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import HURRIED, natives
 from property.queues import Load, Past, loads, pasts
-from property.worlds import as_bytes
+from property.worlds import as_bytes, moved
 from support.examples import scaled
 
 FEWER = settings(HURRIED, max_examples=scaled(50))
 """Each example has a long past."""
+LEARNED = {
+    Code.LEARNED_NEED,
+    Code.WORTH_STARTING,
+    Code.WORTH_KEEPING,
+    Code.NOT_WORTH_KEEPING,
+    Code.SURPLUS_HELD,
+}
 work_now = st.lists(loads, min_size=1, max_size=3)
 costs = natives.filter(lambda one: isinstance(one, NativeCosts))
 
 
 def demands(cluster: Cluster, work: list[Load]) -> list[int]:
-    """What each pool that goes by its past is sized for."""
+    """The demand of each pool that is sized by what was learned."""
     result, _ = cluster.ask(cluster.seen(work))
     return [
         decision.demand or 0
         for decision in result.decisions.values()
-        if any(reason.code is Code.LEARNED for reason in decision.reasons)
+        if any(reason.code in LEARNED for reason in decision.reasons)
     ]
 
 
 @FEWER
 @given(cluster=clusters(counts=True, most=3), work=work_now)
-def test_a_pool_that_was_seen_at_work_goes_by_its_past(cluster: Cluster, work: list[Load]) -> None:
-    """Else all that is said of learned pools would be said of none."""
+def test_a_pool_whose_tasks_were_seen_done_is_sized_by_what_was_learned(
+    cluster: Cluster, work: list[Load]
+) -> None:
+    """Otherwise the properties of such pools would be shown of none."""
     for pool in cluster.fleet.pools:
         learned = cluster.memory.pools[pool.key].native
         uses = pool.rule is Rule.NATIVE or (pool.warm is not None and pool.warm.slo is not None)
@@ -92,20 +101,20 @@ def test_more_arrivals_that_wait_never_ask_for_less(
 def test_a_step_of_the_clock_changes_no_decision(
     cluster: Cluster, future: Past, step_s: float
 ) -> None:
-    """Ages stay true, in windows, in cooldowns and in what was learned."""
+    """Beside the times that reasons name: ages stay true, in windows, in cooldowns and in what was
+    learned.
+    """
     stepped = cluster.twin()
     stepped.now, stepped.step_s = cluster.now + step_s, step_s
     for wait_s, work in future:
         usual, other = cluster.tick(work), stepped.tick(work)
-        assert [as_bytes(one) for one in other.decisions.values()] == [
-            as_bytes(one) for one in usual.decisions.values()
-        ]
+        assert {key: moved(one, -step_s) for key, one in other.decisions.items()} == usual.decisions
         cluster.now, stepped.now = cluster.now + wait_s, stepped.now + wait_s
 
 
 @FEWER
 @given(cluster=clusters(counts=True, scarce=False, most=3), work=work_now, again=st.integers(1, 50))
-def test_what_is_only_delivered_again_is_no_arrival(
+def test_a_message_that_is_only_delivered_again_is_no_arrival(
     cluster: Cluster, work: list[Load], again: int
 ) -> None:
     work = [load._replace(anew=False, again=0) for load in work]
@@ -136,7 +145,9 @@ def test_what_is_only_delivered_again_is_no_arrival(
 
 @FEWER
 @given(cluster=clusters(counts=True, scarce=False, most=3), work=work_now)
-def test_a_consumer_that_was_made_anew_teaches_nothing(cluster: Cluster, work: list[Load]) -> None:
+def test_a_consumer_that_was_created_again_teaches_nothing(
+    cluster: Cluster, work: list[Load]
+) -> None:
     before = cluster.memory
     _, after = cluster.ask(cluster.seen([load._replace(anew=True, through=40) for load in work]))
     for pool in cluster.fleet.pools:

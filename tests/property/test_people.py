@@ -1,4 +1,6 @@
-"""Whoever else sets a pool's size: nobody is fought for long, and nobody is taken for an enemy."""
+"""Other writers of a pool's size: the plan soon stops replacing their sizes, and takes none for a
+contest that is none.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from controller.planning.remember.contest import CONTEST_WINDOW_S
 from property.worlds import World, pools, sizes
 from support.planning import plan
 
-WRITES_AGAINST_SOMEBODY = 3
-"""The first finds the size as it was left, the next two are set back; the fourth is not made."""
+MOST_WRITES_AGAINST = 3
+"""The first replaces the size that was found, the next two are replaced in turn."""
 INTERVAL_S = 5
 CONTEST_TICKS = int(CONTEST_WINDOW_S) // INTERVAL_S
 UNLIMITED = Behavior(
@@ -27,7 +29,7 @@ messages = st.integers(0, 30)
 
 
 class Life:
-    """A pool in virtual time that obeys, as its Deployment does, and what the plan wrote."""
+    """A pool in virtual time whose Deployment follows every write, and what the plan decided."""
 
     def __init__(self, pool: Pool, replicas: int) -> None:
         self.pool = pool
@@ -71,7 +73,7 @@ class Life:
     theirs=sizes,
     patience=st.integers(1, 12),
 )
-def test_whoever_insists_is_written_against_a_few_times_and_then_left_alone(
+def test_a_writer_that_goes_on_is_written_against_a_few_times_and_then_left_alone(
     pool: Pool, replicas: int, work: int, theirs: int, patience: int
 ) -> None:
     life, since = Life(pool, replicas), 0
@@ -87,12 +89,12 @@ def test_whoever_insists_is_written_against_a_few_times_and_then_left_alone(
             assert not decision.changes
             assert decision.reasons[-1].code is Code.CONTESTED
     against = sum(each.changes and each.current == theirs for each in life.decisions)
-    assert against <= WRITES_AGAINST_SOMEBODY
+    assert against <= MOST_WRITES_AGAINST
 
 
 @settings(deadline=None)
 @given(pool=pools(), replicas=sizes, work=messages, theirs=sizes)
-def test_once_they_are_gone_the_pool_comes_to_what_it_would_be_without_them(
+def test_once_the_other_writer_stops_the_pool_comes_to_the_size_it_would_have_without_it(
     pool: Pool, replicas: int, work: int, theirs: int
 ) -> None:
     pool = replace(pool, min=0, behavior=UNLIMITED)  # so that no path leads elsewhere
@@ -113,7 +115,7 @@ def test_once_they_are_gone_the_pool_comes_to_what_it_would_be_without_them(
     work=messages,
     theirs=st.lists(sizes, min_size=3, max_size=5),
 )
-def test_whoever_changes_a_size_now_and_then_is_no_enemy(
+def test_a_writer_that_changes_a_size_now_and_then_is_no_contest(
     pool: Pool, replicas: int, work: int, theirs: list[int]
 ) -> None:
     life = Life(pool, replicas)
@@ -126,7 +128,7 @@ def test_whoever_changes_a_size_now_and_then_is_no_enemy(
 
 @settings(deadline=None)
 @given(pool=pools(), replicas=sizes, days=st.lists(messages, min_size=20, max_size=120))
-def test_the_plan_alone_never_fights_itself(pool: Pool, replicas: int, days: list[int]) -> None:
+def test_the_plan_alone_is_no_contest(pool: Pool, replicas: int, days: list[int]) -> None:
     life = Life(pool, replicas)
     for work in days:
         assert life.tick(work).gate is not Gate.CONTESTED

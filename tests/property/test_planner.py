@@ -27,11 +27,10 @@ from controller.planning.demand.metrics.external import (
     object_average_value,
     object_value,
 )
-from property.worlds import World, as_bytes, lived, pools, sizes, steps
+from property.worlds import World, as_bytes, lived, moved, pools, sizes, steps
 from support.planning import plan
 
 messages = st.integers(0, 30)
-# holds end as time passes; what is asserted of moving pools is asserted of these
 STEADY = Behavior(
     scale_up=ScalingRules(stabilization_window_s=0),
     scale_down=ScalingRules(stabilization_window_s=10),
@@ -97,11 +96,8 @@ def test_no_order_of_pools_or_keys_matters(
     answers = set()
     for order in itertools.islice(itertools.permutations(fleet), 6):
         observation = Observation(pools={pool.key: seen[pool.key] for pool in reversed(order)})
-        memory = (
-            Memory(pools={pool.key: world.memory.pools[pool.key] for pool in order})
-            if (world.memory.pools)
-            else Memory()
-        )
+        remembered = {pool.key: world.memory.pools[pool.key] for pool in order if history}
+        memory = replace(world.memory, pools=remembered)
         result = plan(observation, Fleet(pools=order), Intents(), memory, world.now)
         answers.add(as_bytes(result))
     assert len(answers) == 1
@@ -145,14 +141,17 @@ def test_a_step_of_the_clock_decides_the_same(
     later: list[tuple[float, int]],
     step_s: int,
 ) -> None:
+    """Beside the times that its reasons name."""
     steady, stepped = lived(pool, replicas, history), lived(pool, replicas, history)
     stepped.now += step_s
-    observation = Observation(pools={}, clock_step_s=float(step_s))
     fleet = Fleet(pools=(pool,))
-    _, stepped.memory = plan(observation, fleet, Intents(), stepped.memory, stepped.now)
+    for world, moves_s in ((steady, 0.0), (stepped, float(step_s))):
+        observation = Observation(pools={}, clock_step_s=moves_s)
+        _, world.memory = plan(observation, fleet, Intents(), world.memory, world.now)
     for wait_s, work in later:
         expected, answer = steady.tick(work), stepped.tick(work)
-        assert answer.decisions == expected.decisions
+        [decision], [usual] = answer.decisions.values(), expected.decisions.values()
+        assert moved(decision, -step_s) == usual
         steady.now += wait_s
         stepped.now += wait_s
 

@@ -1,4 +1,4 @@
-"""Small worlds for the planner: strategies for pools, readings good and bad, and histories."""
+"""Small worlds for the planner: strategies for pools, for good and bad readings, and histories."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from controller.model.decision import Plan
+from controller.model.decision import Decision, Plan, Reason
 from controller.model.fleet import (
     Behavior,
     Fleet,
@@ -78,7 +79,7 @@ times = st.floats(START - 100, START + 100)
 
 
 def readings(values: st.SearchStrategy[object]) -> st.SearchStrategy[Reading[object]]:
-    """Any reading at all: fresh, old or absent, at any time, however absurd."""
+    """Any reading: fresh, stale or absent, at any time, also at impossible ones."""
     at = st.one_of(times, st.sampled_from(ABSURD_TIMES), st.just(0.0))
     whys = st.sampled_from(Why)
     return st.one_of(
@@ -115,7 +116,7 @@ def healthy(pool: Pool, replicas: int, messages: int, now: float) -> PoolObserva
 
 
 class World:
-    """Pools that obey every decision, in virtual time."""
+    """Pools whose Deployments follow every decision, in virtual time."""
 
     def __init__(self, replicas: Mapping[Pool, int]) -> None:
         self.pools = tuple(replicas)
@@ -130,11 +131,11 @@ class World:
         }
 
     def ask(self, seen: Mapping[PoolKey, PoolObservation]) -> Plan:
-        """What would be decided; nothing moves."""
+        """What would be decided; nothing is written."""
         return self._plan(seen)[0]
 
     def tick(self, messages: int) -> Plan:
-        """Decide, remember and obey."""
+        """Decide, remember and write."""
         result, self.memory = self._plan(self.seen(messages))
         for key, decision in result.decisions.items():
             if decision.next is not None:
@@ -153,6 +154,21 @@ def lived(pool: Pool, replicas: int, history: list[tuple[float, int]]) -> World:
         world.tick(messages)
         world.now += wait_s
     return world
+
+
+def moved(decision: Decision, by_s: float) -> Decision:
+    """The decision with every time that its reasons name moved, as when the clock is set."""
+    return replace(decision, reasons=tuple(_moved(reason, by_s) for reason in decision.reasons))
+
+
+def _moved(reason: Reason, by_s: float) -> Reason:
+    numbers = {
+        name: number + by_s
+        if isinstance(number, float) and (name in {"since", "until"} or name.endswith("_at"))
+        else number
+        for name, number in reason.numbers.items()
+    }
+    return replace(reason, numbers=numbers)
 
 
 def as_bytes(value: object) -> bytes:

@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 POOL = """\
   - name: {name}
     tenant: acme
-    queue: {{stream: TASKS, consumer: {name}}}
+    queue: {{stream: {stream}, consumer: {name}}}
     replicas: {{min: {minimum}, max: {maximum}}}
     cooldown: {cooldown}
     behavior: {{scaleDown: {{stabilizationWindowSeconds: 1}}}}
@@ -37,10 +37,17 @@ def fleet_text(
     maximum: int = 10,
     cooldown: str = "2s",
     interval: str = "200ms",
+    per_stream: int | None = None,
 ) -> str:
     pools = "".join(
-        POOL.format(name=name, minimum=minimum, maximum=maximum, cooldown=cooldown)
-        for name in names
+        POOL.format(
+            name=name,
+            stream=stream_of(number, per_stream),
+            minimum=minimum,
+            maximum=maximum,
+            cooldown=cooldown,
+        )
+        for number, name in enumerate(names)
     )
     return (
         f"version: 1\nnats: {{servers: ['{nats_url}']}}\ncontroller: {{interval: {interval}}}\n"
@@ -48,24 +55,34 @@ def fleet_text(
     )
 
 
+def stream_of(number: int, per_stream: int | None) -> str:
+    return "TASKS" if per_stream is None else f"TASKS-{number // per_stream}"
+
+
 @asynccontextmanager
-async def streams(nats_url: str, names: list[str]) -> AsyncIterator[Client]:
-    """A connection to a server that has stream TASKS and a consumer for each name."""
+async def streams(
+    nats_url: str, names: list[str], per_stream: int | None = None
+) -> AsyncIterator[Client]:
+    """A connection to a server that has a consumer for each name, so many in a stream; all in
+    stream TASKS unless given.
+    """
 
     async def quiet(_: Exception) -> None:
         """The tests look at what the product says, not at what this client does."""
 
     client = await nats.connect(nats_url, error_cb=quiet, max_reconnect_attempts=-1)
     stream = client.jetstream()
-    await stream.add_stream(
-        StreamConfig(name="TASKS", subjects=["tasks.>"], max_consumers=len(names) + 10)
-    )
-    for name in names:
+    for name in dict.fromkeys(stream_of(number, per_stream) for number in range(len(names))):
+        subjects = [f"{name.lower()}.>"]
+        await stream.add_stream(
+            StreamConfig(name=name, subjects=subjects, max_consumers=len(names) + 10)
+        )
+    for number, name in enumerate(names):
         await stream.add_consumer(
-            "TASKS",
+            stream_of(number, per_stream),
             ConsumerConfig(
                 durable_name=name,
-                filter_subject=f"tasks.{name}",
+                filter_subject=f"{stream_of(number, per_stream).lower()}.{name}",
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=300,
             ),

@@ -39,9 +39,9 @@ def processor_s(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes)."""
+    """Resident memory of a process in MiB."""
     fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Simulator:

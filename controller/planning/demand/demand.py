@@ -209,8 +209,11 @@ def _by_hpa(
     low, high = max(given.override.bounds.min, 1), given.override.bounds.max
     current = given.workload.replicas
     if not low <= current <= high or not measured.metrics:
-        counted = unusable is None
-        work = Work(work.messages, counted, work.woken, work.demand)
+        counted, demand = unusable is None, work.demand
+        by_metrics = measured.active or given.override.forced
+        if current == 0 and counted and not by_metrics and is_active(given.terms, work):
+            demand = needed = 0  # its queue is none of its metrics, and those ask for nothing
+        work = Work(work.messages, counted, work.woken, demand)
         return _Combined(work, needed if counted else None, None, unusable)
     found = propose_all(measured.metrics, _around(given, moment), measured.unusable, reasons)
     counted = found.unusable is None

@@ -54,7 +54,8 @@ def bounds_now(
 def _is_open(schedule: Schedule, zone: ZoneInfo, moment: Moment) -> bool:
     match schedule.window:
         case WeeklyWindow() as window:
-            return _is_open_weekly(window, zone, moment.now)
+            # the time of day is rounded to microseconds, so only a whole minute is never early
+            return _is_open_weekly(window, zone, moment.now // _MINUTE_S * _MINUTE_S)
         case CronWindow() as window:
             opened_at = _opened_at(window, zone, int(moment.now // _MINUTE_S))
             return opened_at is not None and not moment.reached(opened_at + window.for_s)

@@ -38,7 +38,7 @@ def lift_blind(
     replicas = recommendation.replicas
     if demand.work.counted:
         return Lifted(replicas, None)
-    since = _blind_since(given, demand, moment.now)
+    since = _blind_since(given, demand, moment)
     policy = given.override.blind
     if policy is None or recommendation.left_alone or not moment.passed(since + policy.after_s):
         return Lifted(replicas, since)
@@ -50,14 +50,16 @@ def lift_blind(
     return Lifted(least, since, is_raised=True)
 
 
-def _blind_since(given: PoolInput, demand: Demand, now: float) -> float:
+def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
     """When the work was last known: by the last good answer, else as it is remembered, else when it
     was found to be unknown.
     """
     queue, known = given.seen.queue, given.memory.blind_since
     by_queue = demand.unusable is None and not isinstance(queue, Fresh)
-    if by_queue and isinstance(queue, Stale) and isfinite(queue.at) and queue.at <= now:
+    if by_queue and isinstance(queue, Stale) and isfinite(queue.at) and moment.reached(queue.at):
         return queue.at
     if known is not None:
         return known
-    return queue.at if by_queue and 0 < queue.at <= now else now
+    if by_queue and queue.at > 0 and moment.reached(queue.at):
+        return queue.at
+    return moment.now

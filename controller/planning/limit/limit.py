@@ -212,7 +212,10 @@ def _kept_at(size: _Size, replicas: int) -> _Size:
 
 
 def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reason]) -> _Size:
-    size = replace(size, min=max(size.min, floor))
+    least = max(size.min, floor)
+    # pinned replicas are a floor above the pool's own min, not above the present size
+    pinned = max(size.min + size.pinned - least, 0)
+    size = replace(size, min=least, pinned=pinned)
     # what a window holds for now would go later
     if size.replicas > floor or min(size.replicas, size.unheld) >= floor:
         return size

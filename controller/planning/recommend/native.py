@@ -14,7 +14,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.behavior import limit_change, longest_window_s, stabilize
 from controller.planning.recommend.explained import explain_limit, explain_window
-from controller.planning.recommend.history import remember, seeded
+from controller.planning.recommend.history import History, remember, seeded
 from controller.planning.recommend.idle import (
     BOTTOM,
     cooldown_until,
@@ -106,6 +106,12 @@ def _running(given: PoolInput, demand: Demand, rest: int | None, moment: Moment)
     return made(given, last, reasons, memory=memory, minimum=minimum)
 
 
+def _earlier(history: History, raw: int) -> History:
+    """The recommendations before this one: a run that goes on is no other recommendation."""
+    goes_on = bool(history) and history[-1].last_at is None and history[-1].replicas == raw
+    return history[:-1] if goes_on else history
+
+
 def _by_behavior(
     given: PoolInput,
     demand: Demand,
@@ -126,12 +132,12 @@ def _by_behavior(
     stable = stabilize(
         current,
         wanted,
-        memory.recommendations,
+        _earlier(memory.recommendations, raw),
         behavior,
         planned_at=given.planned_at,
         moment=moment,
     )
-    if stable != wanted:
+    if max(stable, low) != wanted:
         explain_window(
             given,
             memory,

@@ -83,6 +83,17 @@ class Scarcity(NamedTuple):
     restrained: frozenset[str]
     unreadable: str
 
+    def is_other_than(self, before: Scarcity) -> bool:
+        """Whether a pool may be limited in another way than before."""
+        return (
+            self.rows is not before.rows
+            or self.unreadable != before.unreadable
+            or any(
+                self.tenants.get(name) != before.tenants.get(name)
+                for name in self.restrained | before.restrained
+            )
+        )
+
 
 NOTHING_SCARCE: Final = Scarcity(Absent(why=Why.NEVER_READ), {}, (), (), {}, frozenset(), "")
 
@@ -165,7 +176,7 @@ def _room(capacity: Capacity, cluster: ClusterRoom) -> Iterator[Row]:
 def _of_tenant(
     tenant: Tenant, seen: TenantObservation, now: float, before: TenantScarcity | None
 ) -> TenantScarcity:
-    if before is not None and _still_holds(before, seen, now):
+    if before is not None and _still_holds(tenant, before, seen, now):
         return before if before.seen is seen else before._replace(seen=seen)
     moment = Moment(now)
     quota = last_known(seen.quota) or _NO_LIMIT
@@ -192,13 +203,17 @@ def _of_tenant(
     return TenantScarcity(seen, found, budget, is_blind, unreadable, moment.changes_at)
 
 
-def _still_holds(before: TenantScarcity, seen: TenantObservation, now: float) -> bool:
+def _still_holds(
+    tenant: Tenant, before: TenantScarcity, seen: TenantObservation, now: float
+) -> bool:
     """Whether nothing has changed for the tenant but the time at which it was read."""
     if now >= before.changes_at:
         return False
     known = before.seen
     if seen is known:
         return True
+    if before.budget is None and tenant.budget.tokens_per_day is not None:
+        return False  # the ledger was too old, and a later reading with the same numbers is not
     return (
         (seen.quota is known.quota or seen.quota == known.quota)
         and type(seen.usage) is type(known.usage)

@@ -10,7 +10,7 @@ import pytest
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.consumer_lists import AVOID_LIST_S
+from controller.nats.consumer_lists import AVOID_LIST_S, ONE_BY_ONE_MOST
 from controller.nats.errors import (
     NatsDisconnectedError,
     NatsNoRespondersError,
@@ -310,6 +310,25 @@ async def test_one_consumer_whose_list_hangs_leaves_the_others_their_readings() 
     assert nats.asked.count(LIST) == 1, "the second reading asks one by one at once"
     clock.time += AVOID_LIST_S
     await jetstream.read([pool("well"), pool("sick")])
+    assert nats.asked.count(LIST) == 2
+
+
+async def test_a_long_list_has_all_the_time_and_is_left_out_once_after_it_hung() -> None:
+    names = [f"c{n:04}" for n in range(ONE_BY_ONE_MOST + 1)]
+
+    def answer(subject: str, _: dict[str, Any]) -> Answer | None:
+        return None if subject == LIST else info(subject.rpartition(".")[2], 1)
+
+    jetstream, nats, clock = source(answer, timeout_s=0.5)
+    pools = [pool(name) for name in names]
+    readings = await jetstream.read(pools)
+    assert {reading.why for reading in readings.values()} == {Why.TIMED_OUT}  # type: ignore[union-attr]  # absent
+    assert nats.asked == [LIST], "nothing is asked one by one beside a list that still may come"
+    readings = await jetstream.read(pools)
+    assert nats.asked.count(LIST) == 1
+    assert any(isinstance(reading, Fresh) for reading in readings.values())
+    clock.time += 0.5
+    await jetstream.read(pools)
     assert nats.asked.count(LIST) == 2
 
 

@@ -1,0 +1,495 @@
+"""Histories of a whole fleet for a planner that keeps results: what changes from tick to tick, and
+what stays the same object, as an engine hands it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, nextafter
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey, pool_key
+from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.memory import Memory
+from controller.model.metrics import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    PodReadiness,
+    PodUsage,
+    PodUsages,
+    Series,
+    StatusPhase,
+)
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    TenantObservation,
+    TokenUsage,
+    Workload,
+)
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.scarcity import Resources
+from controller.planning.compile import compile_fleet
+from controller.planning.kept import Kept
+from controller.planning.planner import Planned
+from controller.planning.planner import plan as plan_terms
+from controller.planning.remember.asks import without_writes
+from property.clusters import PLAIN, Sight, halted_sights, sights
+from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
+from property.queues import Counted, Load, loads
+from property.worlds import START
+
+SOURCES = ("queue", "workload", "pods", "metrics")
+
+
+class Work(NamedTuple):
+    """Another load in this pool's queue; `woken`: a message was published since."""
+
+    pool: int
+    load: Load
+    woken: bool = False
+
+
+class Again(NamedTuple):
+    """This pool is seen as before, in another object; where `later`, the readings are new ones."""
+
+    pool: int
+    later: bool
+
+
+class Blind(NamedTuple):
+    """These sources of a pool fall silent, or all are heard again where there are none."""
+
+    pool: int
+    sources: frozenset[str]
+    stale: bool
+
+
+class Looks(NamedTuple):
+    """What else is seen of a pool: annotations, pods that leave, how old its pods are, how many of
+    them are stuck, what its tasks take and what its pods request.
+    """
+
+    pool: int
+    sight: Sight
+    stuck: int
+    pod_age_s: float
+    requests: Resources
+
+
+class ByHand(NamedTuple):
+    """Another writer sets a pool's size, with so many writes."""
+
+    pool: int
+    size: int
+    writes: int
+
+
+class Writing(NamedTuple):
+    """A pool is being written until the write is said to have ended (`most` is None)."""
+
+    pool: int
+    most: int | None
+
+
+class Asked(NamedTuple):
+    """An operator's pin, pause or freeze, which ends after so many seconds; `place` is a pool, the
+    tenant of a pool, or the fleet. The one of the same kind and number is replaced, and removed
+    where there is nothing to put in its place.
+    """
+
+    kind: str
+    number: int
+    pool: int
+    place: str
+    replicas: int | None
+    for_s: float | None
+    gone: bool
+
+
+class Spent(NamedTuple):
+    """A tenant's use of tokens, as known so many seconds ago; None where nothing is known."""
+
+    tenant: int
+    usage: TokenUsage | None
+    ago_s: float
+    stale: bool
+
+
+class Quota(NamedTuple):
+    """What a tenant's namespace leaves it; None where nothing is known."""
+
+    tenant: int
+    quota: Resources | None
+    stale: bool
+
+
+class Nodes(NamedTuple):
+    """What the nodes can hold; None where nothing is known."""
+
+    room: ClusterRoom | None
+    stale: bool
+
+
+class Recall(NamedTuple):
+    """The memory is decoded anew, is lost, or comes from a process that writes nothing."""
+
+    how: str
+
+
+Change: TypeAlias = (
+    Work | Again | Blind | Looks | ByHand | Writing | Asked | Spent | Quota | Nodes | Recall
+)
+
+
+class Tick(NamedTuple):
+    """What happens before a plan, and how it is made.
+
+    `wait`: seconds that pass first; or "before", "at" or "after" the next time at which something
+    kept may no longer hold. `times`: so many plans in a row, with the same wait between them.
+    `only`: the pools that are observed, None for all. `unseen`: a pool that is in no observation.
+    `stranger`: a pool is observed that the fleet does not have. `obeyed`: the decisions are
+    written. `drops`: nothing is kept from the plan before.
+    """
+
+    wait: float | str
+    changes: tuple[Change, ...] = ()
+    times: int = 1
+    only: frozenset[int] | None = None
+    unseen: int | None = None
+    stranger: bool = False
+    step_s: float = 0.0
+    obeyed: bool = True
+    drops: bool = False
+
+
+class _Face:
+    """What is seen of one pool, apart from the time at which it is read."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.generation = size, 1
+        self.load, self.counted = Load(0, 0, 0), Counted()
+        self.sight, self.stuck, self.pod_age_s = PLAIN, 0, 900.0
+        self.requests = Resources()
+        self.blind: dict[str, tuple[bool, float]] = {}
+        self.woken_at: float | None = None
+
+
+class Fleeting:
+    """A fleet in virtual time. Each pool's observation stays the same object until something
+    changes for it, as in an engine. `memory` and `kept` are those of the plan before.
+    """
+
+    def __init__(self, fleet: Fleet, sizes: Sequence[int] = (0,), *, counts: bool = True) -> None:
+        self.fleet, self.terms, self.counts = fleet, compile_fleet(fleet), counts
+        self.now = START
+        self.memory = Memory()
+        self.kept: Kept | None = None
+        self.intents = Intents()
+        self.tenants: dict[str, TenantObservation] = {}
+        self.room: Reading[ClusterRoom] = UNREAD
+        self.under_way: dict[PoolKey, int] = {}
+        self._asked: dict[tuple[str, int], Pin | Pause | Freeze] = {}
+        self._faces = {
+            pool.key: _Face(sizes[number % len(sizes)]) for number, pool in enumerate(fleet.pools)
+        }
+        self._seen: dict[PoolKey, PoolObservation] = {}
+        for pool in fleet.pools:
+            self._look(pool)
+
+    def pass_time(self, wait: float | str) -> None:
+        self.now += wait if isinstance(wait, float) else self._until_next(wait)
+
+    def apply(self, change: Change) -> None:
+        match change:
+            case Work() | Again() | Blind() | Looks() | ByHand() | Writing():
+                self._at_pool(self.fleet.pools[change.pool % len(self.fleet.pools)], change)
+            case Asked():
+                self._ask(change)
+            case Spent():
+                usage = self._read(change.usage, self.now - change.ago_s, stale=change.stale)
+                self._of_tenant(change.tenant, usage=usage)
+            case Quota():
+                quota = self._read(change.quota, self.now, stale=change.stale)
+                self._of_tenant(change.tenant, quota=quota)
+            case Nodes():
+                self.room = self._read(change.room, self.now, stale=change.stale)
+            case Recall(how="decoded"):
+                self.memory = msgspec.json.decode(msgspec.json.encode(self.memory), type=Memory)
+            case Recall(how="lost"):
+                self.memory = Memory()
+            case Recall():
+                self.memory = without_writes(self.memory)
+
+    def observation(self, tick: Tick = Tick(1.0), step_s: float = 0.0) -> Observation:  # noqa: B008
+        keys = [pool.key for pool in self.fleet.pools]
+        if tick.only is not None:
+            keys = [key for number, key in enumerate(keys) if number in tick.only]
+        if tick.unseen is not None and len(keys) > 1:
+            del keys[tick.unseen % len(keys)]
+        pools = {key: self._seen[key] for key in keys}
+        if tick.stranger:
+            pools[pool_key("nobody", "unknown")] = PoolObservation()
+        return Observation(
+            pools=pools,
+            tenants=self.tenants,
+            capacity=self.room,
+            clock_step_s=step_s,
+            under_way=dict(self.under_way),
+        )
+
+    def plan(self, seen: Observation, *, keeps: bool) -> Planned:
+        kept = self.kept if keeps else None
+        return plan_terms(seen, self.terms, self.intents, self.memory, self.now, kept)
+
+    def go_on(self, planned: Planned, *, obeyed: bool) -> None:
+        """Remember and keep; write what was decided. What is written is seen at the next tick."""
+        self.memory, self.kept = planned.memory, planned.kept
+        if not obeyed:
+            return
+        for pool in self.fleet.pools:
+            decision = planned.plan.decisions.get(pool.key)
+            if decision is not None and decision.next is not None and decision.changes:
+                self._set(pool, decision.next, 1)
+
+    def _until_next(self, when: str) -> float:
+        """Seconds until the next time at which something that is kept may no longer hold."""
+        kept = self.kept
+        if kept is None:
+            return 1.0
+        noted = [*kept.times, *(each.changes_at for each in kept.scarcity.tenants.values())]
+        at = min((each for each in noted if self.now < each < inf), default=self.now + 1.0)
+        if when == "before":
+            at = max(nextafter(at, 0.0), self.now)
+        elif when == "after":
+            at = nextafter(at, inf)
+        return at - self.now
+
+    def _at_pool(self, pool: Pool, change: Work | Again | Blind | Looks | ByHand | Writing) -> None:
+        face = self._faces[pool.key]
+        match change:
+            case Work():
+                face.load, face.counted = change.load, face.counted.after(change.load)
+                face.woken_at = self.now if change.woken else None
+            case Again(later=False):
+                seen = self._seen[pool.key]
+                copied = msgspec.json.decode(msgspec.json.encode(seen), type=PoolObservation)
+                self._seen[pool.key] = copied
+                return
+            case Blind():
+                face.blind = dict.fromkeys(change.sources, (change.stale, self.now))
+            case Looks():
+                face.sight, face.stuck = change.sight, change.stuck
+                face.pod_age_s, face.requests = change.pod_age_s, change.requests
+            case ByHand():
+                self._set(pool, change.size, change.writes)
+            case Writing(most=None):
+                self.under_way.pop(pool.key, None)
+                return
+            case Writing():
+                self.under_way[pool.key] = change.most or 0
+                return
+        self._look(pool)
+
+    def _set(self, pool: Pool, size: int, writes: int) -> None:
+        face = self._faces[pool.key]
+        face.size, face.generation = size, face.generation + writes
+        self._look(pool)
+
+    def _ask(self, change: Asked) -> None:
+        pool = self.fleet.pools[change.pool % len(self.fleet.pools)]
+        until = None if change.for_s is None else self.now + change.for_s
+        scope = {"pool": Scope(pool=pool.key), "tenant": Scope(tenant=pool.tenant)}.get(
+            change.place, Scope()
+        )
+        name = change.kind, change.number
+        if change.gone:
+            self._asked.pop(name, None)
+        elif change.kind == "pin":
+            self._asked[name] = Pin(pool=pool.key, replicas=change.replicas or 0, until=until)
+        elif change.kind == "pause":
+            self._asked[name] = Pause(scope=scope, keep=change.replicas, until=until)
+        else:
+            self._asked[name] = Freeze(scope=scope, until=until)
+        asked = self._asked.values()
+        self.intents = Intents(
+            pins=tuple(each for each in asked if isinstance(each, Pin)),
+            pauses=tuple(each for each in asked if isinstance(each, Pause)),
+            freezes=tuple(each for each in asked if isinstance(each, Freeze)),
+        )
+
+    def _of_tenant(self, number: int, **fields: object) -> None:
+        name = self.fleet.tenants[number % len(self.fleet.tenants)].name
+        known = self.tenants.get(name, TenantObservation())
+        self.tenants = {**self.tenants, name: replace(known, **fields)}
+
+    def _read(self, value: object, at: float, *, stale: bool) -> Reading[object]:
+        if value is None:
+            return Absent(why=Why.TIMED_OUT, at=at)
+        return Stale(value=value, at=at) if stale else Fresh(value=value, at=at)
+
+    def _look(self, pool: Pool) -> None:
+        """Read everything of the pool anew."""
+        face, now = self._faces[pool.key], self.now
+        depth = face.counted.depth(face.load)
+        if not self.counts:
+            depth = replace(depth, delivered=None, sequence=None)
+        ready = max(face.size - face.stuck, 0)
+        created_at = now - face.pod_age_s
+        after_s = min(face.sight.ready_after_s, face.pod_age_s)
+        items = tuple(
+            Pod(
+                name=str(number),
+                phase=PodPhase.READY if number < ready else PodPhase.CRASHING,
+                created_at=created_at,
+                ready_at=created_at + after_s if number < ready else None,
+            )
+            for number in range(face.size)
+        )
+        workload = Workload(
+            replicas=face.size,
+            current=face.size,
+            generation=face.generation,
+            resource_version=str(face.generation),
+            annotations=dict(face.sight.annotations),
+            requests=face.requests,
+        )
+        share: dict[str, int | None] = {"agent": 1000 * face.load.lag // max(face.size, 1)}
+        uses = PodUsages(
+            items=tuple(
+                PodUsage(pod=str(number), containers=share, at=now, window_s=30.0)
+                for number in range(face.size)
+            )
+        )
+        seen = PoolObservation(
+            queue=Fresh(value=depth, at=now),
+            workload=Fresh(value=workload, at=now),
+            pods=Fresh(
+                value=Pods(ready=ready, terminating=face.sight.terminating, items=items), at=now
+            ),
+            metrics={
+                LAG: Fresh(value=Series(values_milli=(1000 * face.load.lag,)), at=now),
+                CPU: Fresh(value=uses, at=now),
+            },
+            measured_pods=tuple(_measured(each) for each in items),
+            task_usage=face.sight.usage,
+            woken_at=face.woken_at,
+        )
+        for source, (stale, at) in face.blind.items():
+            seen = replace(seen, **{source: _silent(getattr(seen, source), at, stale=stale)})
+        self._seen[pool.key] = seen
+
+
+def _silent(found: object, at: float, *, stale: bool) -> object:
+    if isinstance(found, dict):
+        return {name: _silent(each, at, stale=stale) for name, each in found.items()}
+    if stale and isinstance(found, Fresh):
+        return Stale(value=found.value, at=at)
+    return Absent(why=Why.TIMED_OUT, at=at)
+
+
+def _measured(pod: Pod) -> MeasuredPod:
+    is_ready = pod.ready_at is not None
+    since = pod.created_at if pod.ready_at is None else pod.ready_at
+    status = ConditionStatus.TRUE if is_ready else ConditionStatus.FALSE
+    return MeasuredPod(
+        name=pod.name,
+        phase=StatusPhase.RUNNING,
+        started_at=pod.created_at,
+        readiness=PodReadiness(status=status, since=since),
+        containers=(ContainerRequest(name="agent", requests_milli={CPU: 1000}),),
+    )
+
+
+numbers = st.integers(0, 5)
+waits = st.one_of(
+    st.sampled_from(["before", "at", "after", "at"]),
+    st.sampled_from([0.0, 0.001, 1.0, 1.0, 1.0, 2.5, 5.0, 10.0, 31.0, 61.0]),
+    st.sampled_from([300.0, 601.0, 901.0, 3600.0, 30_000.0]),
+)
+changes = st.one_of(
+    st.builds(Work, pool=numbers, load=loads, woken=st.sampled_from([False, False, True])),
+    st.builds(Work, pool=numbers, load=loads),
+    st.builds(Again, pool=numbers, later=st.booleans()),
+    st.builds(
+        Blind,
+        pool=numbers,
+        sources=st.frozensets(st.sampled_from(SOURCES), max_size=2),
+        stale=st.booleans(),
+    ),
+    st.builds(
+        Looks,
+        pool=numbers,
+        sight=st.one_of(sights, halted_sights),
+        stuck=st.sampled_from([0, 0, 1]),
+        pod_age_s=st.sampled_from([0.0, 3.0, 50.0, 280.0, 900.0]),
+        requests=st.one_of(st.just(Resources()), requests, st.just(Resources(cpu_milli=2**63))),
+    ),
+    st.builds(
+        ByHand,
+        pool=numbers,
+        size=st.integers(0, 9),
+        writes=st.sampled_from([1, 1, 2]),
+    ),
+    st.builds(Writing, pool=numbers, most=st.one_of(st.none(), st.integers(0, 9))),
+    st.builds(
+        Asked,
+        kind=st.sampled_from(["pin", "pause", "freeze"]),
+        number=st.integers(0, 1),
+        pool=numbers,
+        place=st.sampled_from(["pool", "pool", "tenant", "fleet"]),
+        replicas=maybe(st.integers(0, 4)),
+        for_s=st.sampled_from([None, 0.0, 1.0, 1.5, 6.0, 45.0, -1.0]),
+        gone=st.sampled_from([False, False, True]),
+    ),
+    st.builds(
+        Spent,
+        tenant=numbers,
+        usage=maybe(usages),
+        ago_s=st.sampled_from([0.0, 0.0, 30.0, 590.0, 700.0]),
+        stale=st.booleans(),
+    ),
+    st.builds(Quota, tenant=numbers, quota=maybe(limits), stale=st.booleans()),
+    st.builds(Nodes, room=maybe(rooms), stale=st.booleans()),
+    st.builds(Recall, how=st.sampled_from(["decoded", "decoded", "lost", "follower"])),
+)
+few_changes = st.lists(changes, max_size=3).map(tuple)
+
+
+def ticks(
+    *,
+    only: st.SearchStrategy[frozenset[int]] | None = None,
+    unseen: st.SearchStrategy[int] | None = None,
+) -> st.SearchStrategy[Tick]:
+    """Ticks with the whole fleet, with a part of it, or without one of its pools."""
+    is_scoped = only is not None or unseen is not None
+    return st.builds(
+        Tick,
+        wait=waits,
+        changes=few_changes,
+        times=st.sampled_from([1, 1, 2, 4]),
+        only=st.none() if only is None else only,
+        unseen=st.none() if unseen is None else unseen,
+        stranger=st.sampled_from([False] * (1 if is_scoped else 7) + [True]),
+        step_s=st.sampled_from([0.0] * 12 + [-90.0, 45.5]),
+        obeyed=st.sampled_from([True, True, True, False]),
+        drops=st.sampled_from([False] * 7 + [True]),
+    )
+
+
+whole_ticks = ticks()
+scoped_ticks = st.one_of(
+    ticks(), ticks(), ticks(only=st.frozensets(numbers, max_size=3)), ticks(unseen=numbers)
+)
+histories = st.lists(whole_ticks, min_size=2, max_size=12)
+scoped_histories = st.lists(scoped_ticks, min_size=2, max_size=12)
