@@ -63,7 +63,7 @@ def test_within_tolerance_the_size_stays_and_says_so() -> None:
     assert numbers_of(decision, Code.TOLERATED)["ratio"] == 1.08
 
 
-def test_a_tolerance_of_its_own_replaces_the_metereds() -> None:
+def test_a_tolerance_of_its_own_replaces_the_default() -> None:
     strict = replace(AT_ONCE, scale_up=replace(AT_ONCE.scale_up, tolerance=Decimal("0.01")))
     assert Metered(by_hpa(behavior=strict), 10).tick(54).recommendation == 11
 
