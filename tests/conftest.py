@@ -13,12 +13,13 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.examples import CI_EXAMPLES, THOROUGH_EXAMPLES
+# what their assertions compare is shown as in a test
+pytest.register_assert_rewrite("support", "tests.support", "property", "tui.terminal")
 
 # No deadline and no health check of speed: a test is not wrong because the machine is busy.
 settings.register_profile(
     "default",
-    max_examples=CI_EXAMPLES,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -26,9 +27,7 @@ settings.register_profile(
 settings.register_profile(
     "ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True
 )
-settings.register_profile(
-    "thorough", settings.get_profile("default"), max_examples=THOROUGH_EXAMPLES
-)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 
 SLOWEST_FIRST = ("kubesim", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")
