@@ -13,12 +13,13 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.examples import CI_EXAMPLES, THOROUGH_EXAMPLES
+# what their assertions compare is shown as in a test
+pytest.register_assert_rewrite("support", "tests.support", "property", "tui.terminal")
 
 # No deadline and no health check of speed: a test is not wrong because the machine is busy.
 settings.register_profile(
     "default",
-    max_examples=CI_EXAMPLES,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -26,11 +27,8 @@ settings.register_profile(
 settings.register_profile(
     "ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True
 )
-settings.register_profile(
-    "thorough", settings.get_profile("default"), max_examples=THOROUGH_EXAMPLES
-)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 
-TESTS = Path(__file__).parent
 SLOWEST_FIRST = ("kubesim", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")
 """With one of these, either few tests run or their results must stay in one process."""
@@ -60,26 +58,34 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """No workers where a few tests are asked for: they end before the workers have started.
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """No workers for a few tests, which end before workers have started; else three for two cores.
 
-    None is xdist's own number, one worker for each core.
+    A third of the time tests wait for other processes. `-n auto` by hand is one for each core.
     """
-    options, arguments = config.option, config.invocation_params.args
-    if any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
-        return None
-    narrowed = any(getattr(options, name, None) for name in NARROWING_OPTIONS)
+    cores = yield
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or any(
+        argument.startswith(("-n", "--numprocesses"))
+        for argument in config.invocation_params.args
+        if isinstance(argument, str)
+    ):
+        return cores
+    narrowed = any(getattr(config.option, name, None) for name in NARROWING_OPTIONS)
     folders = all(Path(argument).is_dir() for argument in config.args)
-    return 0 if narrowed or not folders or options.capture == "no" else None
+    if narrowed or not folders or config.option.capture == "no":
+        return 0
+    return cores + cores // 2
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Select the mutants or all others; begin with the folders whose single tests take longest, so
-    that no worker is left alone with one at the end.
+    """Select the mutants or all others, and put the random order of tests into an order of folders.
+
+    The folders whose single tests take longest come first, so that no worker is left alone with one
+    at the end. A folder's tests stay together: some share a server that takes seconds to start.
     """
     wanted = bool(config.getoption("--mutants"))
     selected, others = [], []
@@ -90,12 +96,13 @@ def pytest_collection_modifyitems(
         config.hook.pytest_deselected(items=others)
         items[:] = selected
     yield
-    items.sort(key=_slowest_folders_first)
+    items.sort(key=_by_folder)
 
 
-def _slowest_folders_first(item: pytest.Item) -> int:
-    folder = item.path.relative_to(TESTS).parts[0]
-    return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+def _by_folder(item: pytest.Item) -> tuple[int, str]:
+    folder = item.nodeid.partition("::")[0].rpartition("/")[0]
+    rank = {f"tests/{name}": place for place, name in enumerate(SLOWEST_FIRST)}
+    return rank.get("/".join(folder.split("/")[:2]), len(rank)), folder
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

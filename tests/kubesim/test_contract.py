@@ -14,7 +14,6 @@ from agentdash.demo.kubesim import ColdStart, KubeSim
 from tests.kubesim import comparison as compare
 from tests.kubesim.questions import TOPICS, ask
 
-pytestmark = pytest.mark.xdist_group("contract")  # all questions are asked once, in 20 s
 RECORDED = Path(__file__).parent.parent / "fixtures" / "kubernetes"
 TOKEN = "contract-admin"
 Step = dict[str, Any]

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from hypothesis import settings
-
-CI_EXAMPLES: Final = 50
-THOROUGH_EXAMPLES: Final = 1000
 
 
 def scaled(examples: int) -> int:

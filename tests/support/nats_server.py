@@ -12,13 +12,15 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.support.ports import free_port
+
 READY_S = 10.0
 
 
 class RealNats:
     """One nats-server process. `config` is added to its configuration file.
 
-    The ports of the first start are kept, so a restart is found where the server was before.
+    A restart is found where the server was before.
     """
 
     def __init__(
@@ -29,8 +31,8 @@ class RealNats:
         self._jetstream = jetstream
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
-        self._listen = "127.0.0.1:-1"
-        self._http = "127.0.0.1:-1"
+        self._listen = f"127.0.0.1:{free_port()}"
+        self._http = f"127.0.0.1:{free_port()}"
         self.url = ""
         self.monitor = ""
 
@@ -44,8 +46,6 @@ class RealNats:
             )
         ports = self._ports(self._process)
         self.url, self.monitor = ports["nats"][0], ports["monitoring"][0]
-        self._listen = self.url.partition("//")[2]
-        self._http = self.monitor.partition("//")[2]
         return self
 
     def stop(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from support.ports import free_port
 
 PATIENCE_S = 30.0
 BINARY = shutil.which("prometheus")
@@ -49,9 +50,7 @@ class RealPrometheus:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._awaited = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = int(free.getsockname()[1])
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:

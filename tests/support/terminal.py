@@ -100,7 +100,7 @@ async def in_terminal(*arguments: str) -> AsyncIterator[Terminal]:
             yield terminal
             await asyncio.wait_for(process.wait(), 20)
             terminal.read()
-            assert termios.tcgetattr(slave) == settings
+            assert (process.returncode, termios.tcgetattr(slave)) == (0, settings), terminal.text
         finally:
             loop.remove_reader(master)
             os.close(slave)

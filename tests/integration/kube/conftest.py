@@ -17,6 +17,7 @@ from aiohttp import web
 from controller.model.fleet import Behavior, Pool, ScalingRules
 from controller.model.ids import PoolKey
 from controller.model.settings import KubernetesSettings
+from support.ports import free_port
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RULES = ScalingRules(stabilization_window_s=0)
@@ -79,7 +80,7 @@ class StubApi:
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._transports: set[asyncio.BaseTransport] = set()
-        self._port = 0
+        self._port = free_port()
 
     async def start(self) -> None:
         app = web.Application()
@@ -88,7 +89,6 @@ class StubApi:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
-        self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:

@@ -14,7 +14,6 @@ from support.live import daemon, streams, until
 from support.nats_server import RealNats
 from support.prometheus_server import RealPrometheus
 
-pytestmark = pytest.mark.xdist_group("prometheus")
 NAMESPACE = "tenant-acme"
 FLEET = """\
 version: 1

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
-import pytest
 
 from controller.engine.clock import SystemClock
 from controller.engine.metric_polls import MetricPolls
@@ -19,7 +18,6 @@ from controller.sources.prometheus import PrometheusSource
 from support.prometheus_server import RealPrometheus
 from support.world import make_pool
 
-pytestmark = pytest.mark.xdist_group("prometheus")
 READ_S = 0.5
 
 

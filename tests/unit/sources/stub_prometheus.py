@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.ports import free_port
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -39,7 +41,7 @@ class StubPrometheus:
         self.headers: list[dict[str, str]] = []
         self.url = ""
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = free_port()
 
     async def start(self) -> None:
         app = web.Application()
@@ -49,7 +51,6 @@ class StubPrometheus:
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     @property
