@@ -497,7 +497,7 @@ histories = st.lists(whole_ticks, min_size=2, max_size=12)
 scoped_histories = st.lists(scoped_ticks, min_size=2, max_size=12)
 
 
-def any_change(choose: Random, fleet: Fleet) -> Change:
+def any_change(choose: Random, fleet: Fleet) -> Change:  # noqa: PLR0911 - one for each kind
     """One change of a large fleet, without Hypothesis."""
     pool, tenant = choose.randrange(len(fleet.pools)), choose.randrange(len(fleet.tenants))
     kind = choose.choice([Work] * 8 + [Again, Blind, Looks, ByHand, Writing, Asked, Spent, Quota])

@@ -100,17 +100,22 @@ def test_within_one_window_no_pool_changes_direction_twice(
     fleet: Fleet, sizes: list[int], rule: Rule, noise: list[int]
 ) -> None:
     pools = tuple(replace(pool, rule=rule, min=max(pool.min, 1), idle=None) for pool in fleet.pools)
+    # spares come and go with the work, without a window: of those pools, what the work gets
+    spared = {pool.key for pool in pools if pool.warm is not None}
     cluster = Cluster(replace(fleet, pools=pools), sizes)
     turns: dict[str, list[float]] = {pool.key: [] for pool in pools}
     last = dict.fromkeys(turns, 0)
+    before = dict(cluster.replicas)
     for number in range(len(noise)):
-        before = dict(cluster.replicas)
-        cluster.tick([Load(noise[number - shift], 0, 0) for shift in range(3)])
-        for key, size in cluster.replicas.items():
+        decisions = cluster.tick(
+            [Load(noise[number - shift], 0, 0) for shift in range(3)]
+        ).decisions
+        for key, replicas in cluster.replicas.items():
+            size = decisions[key].recommendation or 0 if key in spared else replicas
             move = size - before[key]
             if move * last[key] < 0:
                 turns[key].append(cluster.now)
-            last[key] = move or last[key]
+            last[key], before[key] = move or last[key], size
         cluster.now += 1
     for pool in pools:
         window_s = pool.behavior.scale_down.stabilization_window_s

@@ -4,6 +4,7 @@ history.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import reduce
 from random import Random
@@ -137,7 +138,7 @@ def assert_same(keeping: Planned, anew: Planned) -> None:
     assert keeping.plan.at == anew.plan.at
 
 
-def live(history: Fleeting, ticks: list[Tick]) -> None:
+def live(history: Fleeting, ticks: Iterable[Tick]) -> None:
     """Plan every tick twice, with what was kept and without, and go on with the first. A reader of
     `changed` alone knows every decision.
     """
@@ -238,8 +239,7 @@ def live_at_random(seed: int, ticks: int) -> None:
     history = Fleeting(large_fleet(choose), [0, 3, 1, 6])
     room = ClusterRoom(classes={CLASSES[0]: Resources(replicas=9)})
     history.apply(Nodes(room=room, stale=False))
-    for _ in range(ticks):
-        live(history, [any_tick(choose, history.fleet)])
+    live(history, (any_tick(choose, history.fleet) for _ in range(ticks)))
 
 
 def test_a_large_scarce_fleet_is_planned_the_same_for_400_ticks() -> None:

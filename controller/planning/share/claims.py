@@ -114,9 +114,10 @@ def entry_of(
     if scarcity.rows and (subject := _unusable_numbers(requests, usage)):
         # a pool whose use of the rows is not known keeps what it has, as far as its ceilings let it
         fixed, requests, usage = True, pool.requests, pool.usage
-        if replicas != current and not limits.held:
-            numbers = {"subject": subject}
-            reasons = (*reasons, Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers))
+        if not limits.held:
+            if replicas != current:
+                numbers = {"subject": subject}
+                reasons = (*reasons, Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers))
             replicas, bound, spent = _under_ceilings(current, limits, bound, ceilings)
             reasons += spent
             current = replicas
