@@ -56,7 +56,7 @@ class QueueSource(Protocol):
 
 
 class MetricKey(NamedTuple):
-    """One metric or signal of one pool, under the name that planning/measured.py gives it."""
+    """One metric or signal of one pool; its name is of planning/demand/metrics/names.py."""
 
     pool: PoolKey
     name: str

@@ -120,8 +120,8 @@ class WakeWatch(StrEnum):
 
 class PoolObservation(Value):
     """What was seen of one pool. `woken_at`: at least one message was published since then (Unix
-    seconds). `metrics` are what was read of its metrics and signals, under the names that
-    planning/measured.py gives them; `measured_pods` its pods as the HPA sees them. `task_usage` is
+    seconds). `metrics` are what was read of its metrics and signals, under the names of
+    planning/demand/metrics/names.py; `measured_pods` its pods as the HPA sees them. `task_usage` is
     what one task was measured to take, None until enough are known.
     """
 

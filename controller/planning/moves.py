@@ -8,7 +8,7 @@ from controller.model.readings import last_known
 from controller.planning.allocation.values import SharingError
 from controller.planning.begun import Begun
 from controller.planning.kept import Alone, last_size
-from controller.planning.step.room import Grown, Room, Standing, room_of
+from controller.planning.step.room import Grown, Occupancy, Room, room_of
 from controller.planning.targets import Targets
 
 
@@ -35,24 +35,24 @@ def moves_of(begun: Begun, targets: Targets) -> Moves:
     before = None if kept is None else kept.room
     if shared is None or not room or isinstance(field, SharingError):
         return Moves(None, frozenset() if before is None else frozenset(before.grown))
-    standing: dict[int, Standing | None] = {}
+    occupancy: dict[int, Occupancy | None] = {}
     if kept is not None and before is None:
         for number, result in enumerate(kept.results):
             if result is not None and result.alone is not None and result.target is not None:
-                standing[number] = _standing(result.alone, result.target.replicas)
+                occupancy[number] = _occupancy(result.alone, result.target.replicas)
             elif result is not None and (size := last_size(result)) is not None:
-                standing[number] = Standing(size, size, 0)
+                occupancy[number] = Occupancy(size, size, 0)
     if changes.has_unseen:
-        standing.update((number, None) for number, each in enumerate(changes.seen) if each is None)
+        occupancy.update((number, None) for number, each in enumerate(changes.seen) if each is None)
     for number, target in targets.targets.items():
         one = begun.alone.get(number)
         if one is None and kept is not None and (result := kept.results[number]) is not None:
             one = result.alone
         if one is not None:
-            standing[number] = _standing(one, target.replicas)
+            occupancy[number] = _occupancy(one, target.replicas)
     for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):
-        standing[number] = None if replicas is None else Standing(replicas, replicas, 0)
-    after = room_of(field, shared, room, standing, before)
+        occupancy[number] = None if replicas is None else Occupancy(replicas, replicas, 0)
+    after = room_of(field, shared, room, occupancy, before)
     if before is None or after.grown is before.grown:
         return Moves(after, frozenset())
     return Moves(
@@ -65,7 +65,7 @@ def moves_of(begun: Begun, targets: Targets) -> Moves:
     )
 
 
-def _standing(one: Alone, target: int) -> Standing:
+def _occupancy(one: Alone, target: int) -> Occupancy:
     pods = last_known(one.given.seen.pods)
     terminating = 0 if pods is None else max(pods.terminating, 0)
-    return Standing(one.given.current, target, terminating)
+    return Occupancy(one.given.current, target, terminating)

@@ -33,7 +33,7 @@ from controller.planning.share.scarcity import scarcity_of
 from controller.planning.share.share import share
 from controller.planning.step.idle_first import shrink
 from controller.planning.step.next import Next
-from controller.planning.step.room import Room, Standing, room_of
+from controller.planning.step.room import Occupancy, Room, room_of
 from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED
 from property.worlds import START
@@ -53,8 +53,8 @@ class Position(NamedTuple):
     terminating: int = 0
 
     @property
-    def standing(self) -> Standing:
-        return Standing(self.current, self.target, self.terminating)
+    def occupancy(self) -> Occupancy:
+        return Occupancy(self.current, self.target, self.terminating)
 
 
 class Places(NamedTuple):
@@ -74,11 +74,11 @@ class Places(NamedTuple):
         shared = share(sharing, scarcity, sharers, None if kept is None else kept.shared)
         assert shared is not None
         assert not isinstance(sharing.field, SharingError)
-        standing = {
-            number: each.standing
+        occupancy = {
+            number: each.occupancy
             for number, each in (found if changed is None else changed).items()
         }
-        return room_of(sharing.field, shared, scarcity.room, standing, kept)
+        return room_of(sharing.field, shared, scarcity.room, occupancy, kept)
 
     def following(self) -> list[Next]:
         """One step of each pool."""
@@ -145,20 +145,20 @@ def room_in(world: Places) -> int:
 @UNHURRIED
 @given(places())
 def test_nothing_is_added_where_there_is_no_room(world: Places) -> None:
-    standing = sum(each.current + each.terminating for each in world.positions)
+    occupancy = sum(each.current + each.terminating for each in world.positions)
     steps = zip(world.positions, world.following(), strict=True)
     added = sum(max(following.replicas - each.current, 0) for each, following in steps)
-    assert added <= max(room_in(world) - standing, 0)
+    assert added <= max(room_in(world) - occupancy, 0)
 
 
 @UNHURRIED
 @given(places())
 def test_all_room_that_is_free_is_given_to_pools_that_grow(world: Places) -> None:
-    standing = sum(each.current + each.terminating for each in world.positions)
+    occupancy = sum(each.current + each.terminating for each in world.positions)
     missing = sum(max(each.target - each.current, 0) for each in world.positions)
     steps = zip(world.positions, world.following(), strict=True)
     added = sum(max(following.replicas - each.current, 0) for each, following in steps)
-    assert added == min(missing, max(room_in(world) - standing, 0))
+    assert added == min(missing, max(room_in(world) - occupancy, 0))
 
 
 @UNHURRIED

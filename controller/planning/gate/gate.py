@@ -123,7 +123,7 @@ def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment
     current = given.current
     if target.replicas > current:
         return None
-    if target.replicas == current <= min(limits.unheld, limits.replicas):
+    if target.replicas == current <= min(limits.unstabilized, limits.replicas):
         return None
     until = warm_until(given.terms, limits.memory)
     if moment.reached(until):

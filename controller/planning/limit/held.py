@@ -17,11 +17,11 @@ def is_held(
     moment: Moment,
     *,
     replicas: int,
-    unheld: int,
+    unstabilized: int,
 ) -> bool:
     """Whether a freeze, a pause that keeps the size, blindness or a young memory holds the pool.
 
-    `replicas` is its size before sharing, `unheld` the same without windows and policies.
+    `replicas` is its size before sharing, `unstabilized` the same without windows and policies.
     """
     override, current = given.override, given.current
     if (
@@ -33,5 +33,6 @@ def is_held(
     if replicas > current:
         return False
     return not demand.work.counted or (
-        min(unheld, replicas) < current and not moment.reached(warm_until(given.terms, memory))
+        min(unstabilized, replicas) < current
+        and not moment.reached(warm_until(given.terms, memory))
     )

@@ -31,7 +31,7 @@ class _Size(msgspec.Struct, frozen=True, gc=False):
     replicas: int
     bound: Bound
     min: int
-    unheld: int
+    unstabilized: int
     pinned: int = 0
     spares: int = 0
     ceilings: tuple[Ceiling, ...] = ()
@@ -57,7 +57,9 @@ def limit(
     size = _paused(given, size, reasons)
     for halt in given.override.halts:
         size = _halted(given, halt, size, reasons)
-    held = is_held(given, demand, memory, moment, replicas=size.replicas, unheld=size.unheld)
+    held = is_held(
+        given, demand, memory, moment, replicas=size.replicas, unstabilized=size.unstabilized
+    )
     if size.replicas != given.current and memory.replaced is not None and not held:
         memory = confirm_override(memory, moment)
     return Limits(
@@ -69,7 +71,7 @@ def limit(
         pinned=size.pinned,
         spares=size.spares,
         ceilings=size.ceilings,
-        unheld=size.unheld,
+        unstabilized=size.unstabilized,
         is_moving=recommended != unstabilized,
         left_alone=False,
         held=held or stands_down(memory, moment),
@@ -91,7 +93,7 @@ def _left_alone(
         pinned=0,
         spares=0,
         ceilings=(),
-        unheld=given.current,
+        unstabilized=given.current,
         is_moving=False,
         left_alone=True,
         held=True,
@@ -144,12 +146,12 @@ def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Re
         if replicas < wanted:
             replicas, bound = wanted, Bound.WARM
         _explain_spares(given, Bound.WARM, room, replicas, reasons)
-    unheld_base = spare_base(demand, size.unheld, least)
+    unstabilized_base = spare_base(demand, size.unstabilized, least)
     return _Size(
         replicas=replicas,
         bound=bound,
         min=least,
-        unheld=max(size.unheld, min(unheld_base + wanted - base, most)),
+        unstabilized=max(size.unstabilized, min(unstabilized_base + wanted - base, most)),
         pinned=spares.configured + spares.pinned,
         spares=max(wanted - max(recommended, least), 0),
     )
@@ -217,11 +219,11 @@ def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reas
     pinned = max(size.min + size.pinned - least, 0)
     size = replace(size, min=least, pinned=pinned)
     # what a window holds for now would go later
-    if size.replicas > floor or min(size.replicas, size.unheld) >= floor:
+    if size.replicas > floor or min(size.replicas, size.unstabilized) >= floor:
         return size
     because(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
-    unheld = max(size.unheld, floor)
-    return replace(size, replicas=floor, bound=Bound.PAUSE, unheld=unheld)
+    unstabilized = max(size.unstabilized, floor)
+    return replace(size, replicas=floor, bound=Bound.PAUSE, unstabilized=unstabilized)
 
 
 def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reason]) -> _Size:

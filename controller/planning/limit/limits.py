@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     - `min`, `max`: the bounds in force. `pinned`: replicas above min that are a floor as well.
       `spares`: replicas asked for on top of the recommendation, those that are pinned included.
     - `ceilings`: the limits besides max.
-    - `unheld`: the size that it would come to without windows and rate policies.
+    - `unstabilized`: the size that it would come to without windows and rate policies.
     - `is_moving`: a window or a policy keeps the recommendation, for now, from what it will be.
     - `left_alone`: no limit and no gate applies.
     - `held`: a gate will keep it from shrinking, so it takes part in sharing as it is.
@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     pinned: int
     spares: int
     ceilings: tuple[Ceiling, ...]
-    unheld: int
+    unstabilized: int
     is_moving: bool
     left_alone: bool
     held: bool

@@ -15,7 +15,7 @@ from controller.planning.allocation.values import Row
 from controller.planning.share.share import Shared
 
 
-class Standing(NamedTuple):
+class Occupancy(NamedTuple):
     """How many replicas of a pool are there, how many should be, and how many are leaving."""
 
     current: int
@@ -42,15 +42,15 @@ class Grown(NamedTuple):
 
 class Room(NamedTuple):
     """The rows of physical room, as indexes of a division's rows; what the pools draw on them now,
-    and what they may draw on their way. `standing` is by the pool's number. `grown` are the growing
-    pools that do not reach their target, where not all fit.
+    and what they may draw on their way. `occupancy` is by the pool's number. `grown` are the
+    growing pools that do not reach their target, where not all fit.
     """
 
     shared: Shared
     rows: frozenset[int]
     now: dict[int, int]
     most: dict[int, int]
-    standing: list[Standing | None]
+    occupancy: list[Occupancy | None]
     grown: Mapping[int, Grown]
 
 
@@ -58,39 +58,39 @@ def room_of(
     field: Field,
     shared: Shared,
     room: Sequence[Row],
-    changed: Mapping[int, Standing | None],
+    changed: Mapping[int, Occupancy | None],
     kept: Room | None,
 ) -> Room:
     """The room with these changes to `kept`; without it, `changed` are all pools."""
     if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
         changed = {
-            number: after for number, after in changed.items() if after != kept.standing[number]
+            number: after for number, after in changed.items() if after != kept.occupancy[number]
         }
         if not changed and kept.shared.profile_of == shared.profile_of:
             return kept._replace(shared=shared)
-        rows, standing = kept.rows, list(kept.standing)
+        rows, occupancy = kept.rows, list(kept.occupancy)
         now, most = dict(kept.now), dict(kept.most)
         profile_before = kept.shared.profile_of
     else:
         names = {row.name for row in room}
         rows = frozenset(number for number, row in enumerate(shared.rows) if row.name in names)
-        changed = {**dict(enumerate(kept.standing)), **changed} if kept is not None else changed
-        standing = [None] * len(shared.profile_of)
+        changed = {**dict(enumerate(kept.occupancy)), **changed} if kept is not None else changed
+        occupancy = [None] * len(shared.profile_of)
         now, most = dict.fromkeys(rows, 0), dict.fromkeys(rows, 0)
         profile_before = shared.profile_of
     profiles = shared.tariff.everywhere_on(rows)
     for number, after in changed.items():
-        before = standing[number]
+        before = occupancy[number]
         if before is not None:
             for row, use in profiles[profile_before[number]].everywhere.takes:
                 now[row] -= use * before.now
                 most[row] -= use * before.most
-        standing[number] = after
+        occupancy[number] = after
         if after is not None:
             for row, use in profiles[shared.profile_of[number]].everywhere.takes:
                 now[row] += use * after.now
                 most[row] += use * after.most
-    room_now = Room(shared, rows, now, most, standing, {})
+    room_now = Room(shared, rows, now, most, occupancy, {})
     if all(drawn <= shared.supply.left[row] for row, drawn in most.items()):
         return room_now
     return room_now._replace(grown=_grow(field, room_now))
@@ -101,10 +101,10 @@ def _grow(field: Field, room: Room) -> dict[int, Grown]:
     first, there to the tenant, and its pool, that runs least per weight.
     """
     shared = room.shared
-    current = [0 if each is None else each.current for each in room.standing]
-    goals = [0 if each is None else max(each.target, each.current) for each in room.standing]
+    current = [0 if each is None else each.current for each in room.occupancy]
+    goals = [0 if each is None else max(each.target, each.current) for each in room.occupancy]
     growing: dict[int, list[int]] = {}
-    for number, each in enumerate(room.standing):
+    for number, each in enumerate(room.occupancy):
         if each is not None and each.target > each.current:
             growing.setdefault(field.tier_of[number], []).append(number)
     accounts = Rows.of_room(shared.supply, shared.tariff, shared.profile_of, room.rows)
