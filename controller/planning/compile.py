@@ -28,7 +28,7 @@ from controller.planning.demand.advice import CALM, PROMPT, THRIFTY
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.metrics.external import Tolerance
 from controller.planning.demand.metrics.formula import Formula, compile_formula
-from controller.planning.given.overrides import Override
+from controller.planning.given.override import Override
 from controller.planning.given.schedules import ScheduledBounds
 from controller.planning.given.terms import PoolTerms
 from controller.planning.share.sharing_terms import SharingTerms, sharing_terms_of

@@ -1,46 +1,28 @@
-"""What holds for each pool apart from its rule: its schedule, its tier's policy for blindness, and
-what operators asked for, by an intent or by an annotation of the Deployment.
+"""Looks up what holds for a pool now: its schedule, and what operators asked for by an intent or by
+an annotation of the Deployment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from controller.model.fleet import BlindPolicy, Pool
+from controller.model.fleet import Pool
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.planning.given.annotations import (
     FORCE_ACTIVATION,
-    Halt,
     is_on,
     read_freeze,
     read_halts,
 )
 from controller.planning.given.moment import Moment
-from controller.planning.given.schedules import ScheduledBounds, bounds_now
-
-if TYPE_CHECKING:
-    from controller.planning.given.terms import PoolTerms
+from controller.planning.given.override import Override
+from controller.planning.given.schedules import bounds_now
+from controller.planning.given.terms import PoolTerms
 
 _Scoped = TypeVar("_Scoped", Pause, Freeze)
 _Numbered = tuple[int, _Scoped]
-
-
-class Override(msgspec.Struct, frozen=True, gc=False):
-    """One pool's bounds now, its pin, pause and freeze, and what its annotations ask: `halts` are
-    KEDA's pauses, `forced` its forced activation. `blind` is its tier's policy for blindness.
-    """
-
-    bounds: ScheduledBounds
-    pin: Pin | None = None
-    pause: Pause | None = None
-    freeze: Freeze | None = None
-    halts: tuple[Halt, ...] = ()
-    forced: bool = False
-    blind: BlindPolicy | None = None
 
 
 class Overrides:

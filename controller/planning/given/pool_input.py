@@ -6,7 +6,7 @@ import msgspec
 
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation, Workload
-from controller.planning.given.overrides import Override
+from controller.planning.given.override import Override
 from controller.planning.given.terms import PoolTerms
 
 

@@ -11,7 +11,7 @@ from controller.model.metrics import MetricSpec
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.metrics.external import Tolerance
 from controller.planning.demand.metrics.formula import Formula
-from controller.planning.given.overrides import Override
+from controller.planning.given.override import Override
 
 
 class PoolTerms(msgspec.Struct, frozen=True, gc=False):
