@@ -24,6 +24,8 @@ class Glyphs:
     stale: str = "~"
     unknown: str = "?"
     none: str = "-"
+    bars: str = "▁▂▃▄▅▆▇█"
+    gap: str = "·"
 
 
 UNICODE: Final = Glyphs(
@@ -49,4 +51,6 @@ ASCII: Final = Glyphs(
     top_right="+",
     bottom_left="+",
     bottom_right="+",
+    bars="_.:-=+*#",
+    gap=" ",
 )

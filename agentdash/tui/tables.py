@@ -7,6 +7,7 @@ from typing import Final
 from agentdash.tui import figures, words
 from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.lines import Span, Tone
+from agentdash.tui.sparkline import sparkline
 from agentdash.tui.view import Frame, PoolRow, PoolState
 from controller.model.observation import Pod, PodPhase, WakeWatch
 from controller.model.outcome import OutcomeKind
@@ -21,6 +22,7 @@ _PHASE_TONES: Final = {
     PodPhase.TERMINATING: Tone.DIM,
     PodPhase.READY: Tone.OK,
 }
+_RECENT_CELLS: Final = 15
 _SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
@@ -122,6 +124,11 @@ def _why(row: PoolRow, frame: Frame) -> Span:
     return Span(words.last_sentence(decision, frame.at), Tone.PLAIN)
 
 
+def _recent(row: PoolRow, frame: Frame) -> Span:
+    """The messages that waited, a minute to a cell."""
+    return Span(sparkline(row.history.recent.pending, _RECENT_CELLS, frame.glyphs), Tone.BUSY)
+
+
 def _known(value: float | None) -> SortValue | None:
     return None if value is None else (value,)
 
@@ -185,8 +192,9 @@ _IN_FLIGHT_COLUMN: Final = Column[PoolRow](
     letter="F",
     descending=True,
 )
-_RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=7, right=True)
-_WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=8)
+_RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=10, right=True)
+_WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=11)
+_RECENT_COLUMN: Final = Column[PoolRow]("LAST 15 MIN", _RECENT_CELLS, _recent, rank=5)
 _WHY_COLUMN: Final = Column[PoolRow]("WHY", 30, _why, rank=9, widest=200)
 
 POOL_COLUMNS_SHORT: Final = (
@@ -199,6 +207,7 @@ POOL_COLUMNS_SHORT: Final = (
     _PRESSURE_COLUMN,
     _BOUND_COLUMN,
     _TIER_COLUMN,
+    _RECENT_COLUMN,
 )
 POOL_COLUMNS: Final = (
     _POOL_COLUMN,
@@ -213,6 +222,7 @@ POOL_COLUMNS: Final = (
     _RANGE_COLUMN,
     _PRESSURE_COLUMN,
     _BOUND_COLUMN,
+    _RECENT_COLUMN,
     _WAKE_COLUMN,
     _WHY_COLUMN,
 )

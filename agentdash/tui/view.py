@@ -12,12 +12,14 @@ from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
 from controller.model.decision import Bound, Decision
+from controller.model.history import History
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import HARMLESS
 from controller.model.readings import Absent, Fresh, Reading, Stale, last_known
 from controller.model.snapshot import Link, LinkState, PoolView, Snapshot
 
 STALE_INTERVALS: Final = 2.0
+NO_HISTORY: Final = History()
 
 
 class PoolState(Enum):
@@ -66,7 +68,7 @@ class PoolRow:
 
     A number that is not known is None. `queue_is_old` and `workload_is_old` are True if only the
     last known values can be shown. `trend` is 1 if the queue has grown since the snapshot before,
-    -1 if it has shrunk, else 0.
+    -1 if it has shrunk, else 0. `history` is what was recorded of it.
     """
 
     key: str
@@ -79,6 +81,7 @@ class PoolRow:
     pods: Pods | None
     pressure: float | None
     trend: int
+    history: History = NO_HISTORY
 
     @property
     def ready(self) -> int | None:
@@ -123,19 +126,27 @@ def pool_rows(snapshot: Snapshot, shown: tuple[PoolRow, ...] = ()) -> tuple[Pool
     `shown` are the rows of the snapshot before. A pool that has not changed is the same `PoolView`
     object in both snapshots; its row is used again. If no row changes, the result is `shown`.
     """
-    earlier: Sequence[PoolRow | None] = shown
+    earlier: Sequence[PoolRow | None] = shown or [None] * len(snapshot.pools)
     if [row.key for row in shown] != [view.key for view in snapshot.pools]:
         by_key = {row.key: row for row in shown}
         earlier = [by_key.get(view.key) for view in snapshot.pools]
-    rows = tuple(map(pool_row, snapshot.pools, earlier))
+    histories = snapshot.histories
+    rows = tuple(
+        pool_row(view, before, histories.get(view.key, NO_HISTORY))
+        for view, before in zip(snapshot.pools, earlier, strict=True)
+    )
     unchanged = len(rows) == len(shown) and all(map(is_, rows, shown))
     return shown if unchanged else rows
 
 
-def pool_row(view: PoolView, before: PoolRow | None = None) -> PoolRow:
+def pool_row(
+    view: PoolView, before: PoolRow | None = None, history: History = NO_HISTORY
+) -> PoolRow:
     """The row of one pool; `before` is its row in the snapshot before."""
     if before is not None and before.view is view:
-        return replace(before, trend=0) if before.trend else before
+        if before.trend or before.history is not history:
+            return replace(before, trend=0, history=history)
+        return before
     seen = view.observation
     queue, workload = last_known(seen.queue), last_known(seen.workload)
     return PoolRow(
@@ -149,6 +160,7 @@ def pool_row(view: PoolView, before: PoolRow | None = None) -> PoolRow:
         pods=last_known(seen.pods),
         pressure=pressure_of(view),
         trend=_trend(queue, None if before is None else before.queue),
+        history=history,
     )
 
 

@@ -11,6 +11,7 @@ from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings, needs_attention
 from controller.engine.findings import Found, findings, pool_findings
 from controller.engine.fleet_findings import cost_findings, file_findings
+from controller.engine.history import HistoryRecorder
 from controller.engine.model_findings import model_findings
 from controller.engine.record import Recorder
 from controller.engine.usage_findings import usage_findings
@@ -61,6 +62,7 @@ class SnapshotBuilder:
         self._file_findings = tuple(file_findings(notices))
         self._sequence = 0
         self._pools = {pool.key: pool for pool in fleet.pools}
+        self._history = HistoryRecorder(self._pools)
         self._seen: dict[PoolKey, PoolObservation] = {}
         self._decisions: dict[PoolKey, Decision] = {}
         self._outcomes: dict[PoolKey, Outcome] = {}
@@ -150,6 +152,7 @@ class SnapshotBuilder:
             pools=self._shown,
             events=recorder.events(),
             findings=self._findings,
+            histories=self._history.pass_time(now),
             loop=LoopStats(
                 ticks=self._ticks,
                 late_ticks=self._late,
@@ -170,6 +173,7 @@ class SnapshotBuilder:
             if pool is None:
                 continue
             view = self._views[key] = self._view(pool)
+            self._history.saw(view)
             self._of_pools.pop(key, None)
             if found := tuple(pool_findings(view)):
                 self._of_pools[key] = found

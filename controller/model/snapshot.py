@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from controller.model.decision import Decision, Reason
+from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
 from controller.model.outcome import Outcome
@@ -118,7 +120,8 @@ class LoopStats(Value):
 class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
-    `sequence` numbers the snapshots of that process.
+    `sequence` numbers the snapshots of that process. `histories` are of its time, by pool; they are
+    the same object until they change.
     """
 
     epoch: float
@@ -132,4 +135,5 @@ class Snapshot(Value):
     pools: tuple[PoolView, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
+    histories: Mapping[PoolKey, History] = {}
     loop: LoopStats = LoopStats()
