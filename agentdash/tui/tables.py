@@ -126,7 +126,7 @@ def _why(row: PoolRow, frame: Frame) -> Span:
 
 def _recent(row: PoolRow, frame: Frame) -> Span:
     """The messages that waited, a minute to a cell."""
-    return Span(sparkline(row.history.recent.pending, _RECENT_CELLS, frame.glyphs), Tone.BUSY)
+    return Span(sparkline(row.history.recent.pending, _RECENT_CELLS, frame.glyphs), Tone.DIM)
 
 
 def _known(value: float | None) -> SortValue | None:

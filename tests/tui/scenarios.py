@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sin
 
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
+from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import (
     ClusterEvent,
@@ -19,7 +21,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.outcome import Outcome, OutcomeKind
-from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.readings import Absent, Fresh, Stale, Why, last_known
 from controller.model.snapshot import (
     Finding,
     Link,
@@ -476,6 +478,38 @@ def findings() -> tuple[Finding, ...]:
     )
 
 
+def histories(views: tuple[PoolView, ...]) -> dict[PoolKey, History]:
+    """Queues that came up to where they are, a gap in one, and replicas that followed."""
+    return {view.key: _history(number, view) for number, view in enumerate(views)}
+
+
+def _history(number: int, view: PoolView) -> History:
+    queue, workload = last_known(view.observation.queue), last_known(view.observation.workload)
+    pending = NOT_KNOWN if queue is None else queue.pending
+    ready = NOT_KNOWN if workload is None else workload.ready
+    target = NOT_KNOWN
+    if view.decision is not None and view.decision.target is not None:
+        target = view.decision.target
+    waves = [sin((slot + 7 * number) / 9) ** 2 for slot in range(96)]
+    waited = [round(wave * max(pending, 0)) for wave in waves[:59]]
+    if number == 2:
+        waited[20:30] = [NOT_KNOWN] * 10
+    if pending == NOT_KNOWN:
+        waited[-20:] = [NOT_KNOWN] * 20
+    grown = [round(max(ready, 0) * slot / 59) for slot in range(59)]
+    wanted = [round(max(target, 0) * min(slot + 8, 59) / 59) for slot in range(59)]
+    return History(
+        recent=Timeline(
+            pending=(*waited, pending), ready=(*grown, ready), target=(*wanted, target)
+        ),
+        day=Timeline(
+            pending=tuple(round(3 * wave * max(pending, 0)) for wave in waves),
+            ready=tuple(round(2 * wave * max(ready, 0)) for wave in waves),
+            target=tuple(round(2 * wave * max(target, 0)) for wave in waves),
+        ),
+    )
+
+
 def mixed_fleet(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
     """Nine pools, one for each kind of trouble that a pool can have."""
     return Snapshot(
@@ -490,6 +524,7 @@ def mixed_fleet(sequence: int = 4821, *, at: float = NOW - 0.4) -> Snapshot:
         pools=pools(),
         events=events(),
         findings=findings(),
+        histories=histories(pools()),
         loop=LoopStats(
             ticks=4821,
             late_ticks=2,

@@ -30,10 +30,15 @@ def test_the_most_important_columns_fit_a_screen_of_eighty_cells() -> None:
     assert titles == ["POOL", "STATE", "READY", "NOW→NEXT", "WANT", "PENDING", "PRESS", "BOUND"]
 
 
-def test_a_wide_screen_shows_every_column() -> None:
+def test_a_wide_screen_shows_every_column_but_the_two_least_important() -> None:
     placed = place_columns(POOL_COLUMNS, 156)
-    assert len(placed) == len(POOL_COLUMNS)
+    titles = [each.column.title for each in placed]
+    assert [each.title for each in POOL_COLUMNS if each.title not in titles] == ["MIN/MAX", "WAKE"]
     assert sum(each.width for each in placed) + len(placed) - 1 == 156
+
+
+def test_the_last_15_minutes_are_shown_from_120_cells_on() -> None:
+    assert "LAST 15 MIN" in [each.column.title for each in place_columns(POOL_COLUMNS, 116)]
 
 
 def test_the_greatest_pressure_comes_first_and_an_unknown_one_last() -> None:

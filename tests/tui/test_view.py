@@ -188,10 +188,22 @@ def test_the_row_of_an_unchanged_pool_is_used_again() -> None:
 
 
 def test_without_any_change_the_rows_are_the_same_object() -> None:
-    shown = pool_rows(scenarios.mixed_fleet(1))
-    same = replace(scenarios.mixed_fleet(2), pools=tuple(row.view for row in shown))
+    first = scenarios.mixed_fleet(1)
+    shown = pool_rows(first)
+    same = replace(first, sequence=2, pools=tuple(row.view for row in shown))
     assert pool_rows(same, shown) is shown
     assert totals(shown, shown, Totals(pools=7)) == Totals(pools=7)
+
+
+def test_a_pool_whose_history_goes_on_gets_a_new_row_and_the_others_keep_theirs() -> None:
+    first = scenarios.mixed_fleet(1)
+    shown = pool_rows(first)
+    histories = {**first.histories, shown[3].key: History()}
+    after = pool_rows(replace(first, sequence=2, histories=histories), shown)
+    assert [row is other for row, other in zip(after, shown, strict=True)] == [
+        number != 3 for number in range(len(shown))
+    ]
+    assert after[3].history == History()
 
 
 def test_an_unchanged_pool_loses_its_trend() -> None:

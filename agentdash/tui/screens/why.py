@@ -1,4 +1,6 @@
-"""Why a pool has its number: the rules of the decision, the readings, and pods not ready."""
+"""Why a pool has its number: the rules of the decision, the readings, how the pool went, and its
+pods that are not ready.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from agentdash.tui.actions import KeyScope
+from agentdash.tui.history_chart import history_lines
 from agentdash.tui.lines import Span, Tone, line
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import POD_COLUMNS
@@ -29,6 +32,7 @@ class WhyScreen(ViewScreen):
         self.decision = Panel(id="decision")
         self.now = Panel(id="now")
         self.readings = Panel(id="readings")
+        self.history = Panel(id="history")
         self.pods: LiveTable[Pod] = LiveTable(
             TableSpec(
                 "pods that are not ready",
@@ -44,6 +48,7 @@ class WhyScreen(ViewScreen):
         yield self.decision
         yield self.now
         yield self.readings
+        yield self.history
         yield self.pods
 
     @property
@@ -52,7 +57,7 @@ class WhyScreen(ViewScreen):
         return self.pool
 
     def draw_body(self, frame: Frame) -> None:
-        """Fill the four panels."""
+        """Fill the panels."""
         row = frame.row(self.pool)
         if row is None:
             self._draw_gone(frame)
@@ -66,7 +71,8 @@ class WhyScreen(ViewScreen):
             title=(Span("pool", Tone.TITLE),),
             glyphs=glyphs,
         )
-        for panel, name in ((self.now, "now"), (self.readings, "readings")):
+        named = ((self.now, "now"), (self.readings, "readings"), (self.history, "history"))
+        for panel, name in named:
             title = (Span(name, Tone.TITLE),)
             panel.show_titled(lambda *_: (), title=title, glyphs=glyphs)
         self.pods.set_rows((), frame)
@@ -87,6 +93,11 @@ class WhyScreen(ViewScreen):
         self.readings.show_titled(
             lambda width, _: reading_lines(row, frame, width),
             title=(Span("readings", Tone.TITLE),),
+            glyphs=frame.glyphs,
+        )
+        self.history.show_titled(
+            lambda width, height: history_lines(row.history, frame, width, height),
+            title=(Span("last 15 minutes and 24 hours", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
         no_rows = line(Span(" every pod is ready", Tone.OK))

