@@ -23,6 +23,7 @@ from agentdash.tui.view import (
 )
 from agentdash.tui.view_state import ViewState
 from controller.model.decision import Bound, Gate
+from controller.model.history import History
 from controller.model.observation import PodPhase, Workload
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
