@@ -57,6 +57,14 @@ def test_the_largest_proposal_wins_and_each_is_explained() -> None:
     assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "jobs"
 
 
+def test_of_two_metrics_the_larger_proposal_wins() -> None:
+    pool = by_hpa(metrics=(LAG, replace(LAG, name="backlog")))
+    for lag, backlog in ((35, 10), (10, 35)):
+        decision = Metered(pool, 2).tick(0, lag=series(lag), backlog=series(backlog))
+        assert decision.recommendation == 7
+        assert codes(decision).count(Code.METRIC) == 2
+
+
 def test_within_tolerance_the_size_stays_and_says_so() -> None:
     decision = Metered(by_hpa(), 10).tick(54)
     assert decision.recommendation == 10
