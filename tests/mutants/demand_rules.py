@@ -263,6 +263,20 @@ DEMAND_RULES: Final = (
         ("test_a_pod_without_the_container_is_a_missing_sample(Rule.HPA)",),
     ),
     Mutant(
+        "a fallback stands in only after more failures than its threshold",
+        "planning/demand/metrics/fallback.py",
+        "    if failures <= fallback.failure_threshold:\n",
+        "    if failures < fallback.failure_threshold:\n",
+        ("test_a_fallback_stands_in_after_more_failures_than_its_threshold()",),
+    ),
+    Mutant(
+        "a container counts by its own request",
+        "planning/demand/metrics/pods.py",
+        "        asking = tuple(one for one in asking if one.name == container)\n",
+        "        pass\n",
+        ("test_a_named_container_counts_its_own_request()",),
+    ),
+    Mutant(
         "a container that no pod has leaves the metric unknown",
         "planning/demand/metrics/pods.py",
         "    if not is_known:\n",

@@ -69,6 +69,20 @@ GATE_RULES: Final = (
             ),
         ),
     ),
+    Mutant(
+        "an impossible number of messages in flight makes no replica busy",
+        "planning/step/idle_first.py",
+        "if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:",
+        "if depth is None:",
+        ("test_busy_replicas_are_those_that_the_messages_in_flight_fill(10**12, 1, 0)",),
+    ),
+    Mutant(
+        "terminating pods below zero make no room",
+        "planning/moves.py",
+        "terminating = 0 if pods is None else max(pods.terminating, 0)",
+        "terminating = 0 if pods is None else pods.terminating",
+        ("test_a_count_of_terminating_pods_below_zero_makes_no_room()",),
+    ),
     # gates
     Mutant(
         "a frozen pool is not changed",
@@ -242,6 +256,13 @@ GATE_RULES: Final = (
             ),
         ),
     ),
+    Mutant(
+        "an idle pool that was begun to be taken to zero says nothing of a gap",
+        "planning/remember/resume.py",
+        "    if any(at >= cooled for at in changes):\n        return None\n",
+        "",
+        ("test_a_restart_does_not_delay_an_idle_pool_that_shrinks_by_its_policy()",),
+    ),
     # contests
     Mutant(
         "three changes by others are a contest",
@@ -263,6 +284,27 @@ GATE_RULES: Final = (
         "    if undone is not None:\n",
         "    if False:\n",
         ("test_a_controller_that_is_faster_than_a_tick_is_noticed_by_the_generation()",),
+    ),
+    Mutant(
+        "a change to what the plan wants does not prolong a contest",
+        "planning/gate/gate.py",
+        "    if memory.replaced is not None and not limits.is_moving:\n",
+        "    if False:\n",
+        ("test_while_contested_a_change_to_what_the_plan_wants_does_not_prolong_it()",),
+    ),
+    Mutant(
+        "a size that a policy only keeps for a while is not what the plan wants",
+        "planning/gate/gate.py",
+        "    if memory.replaced is not None and not limits.is_moving:\n",
+        "    if memory.replaced is not None:\n",
+        ("test_a_size_that_a_policy_keeps_for_a_while_is_still_contested()",),
+    ),
+    Mutant(
+        "a contest that is over is forgotten",
+        "planning/remember/contest.py",
+        "    if memory.set_back and moment.reached(quiet_until(memory)):\n",
+        "    if False:\n",
+        ("test_a_contest_ends_ten_minutes_after_the_last_change(9)",),
     ),
     # words
     Mutant(

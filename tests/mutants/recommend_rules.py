@@ -79,6 +79,25 @@ RECOMMEND_RULES: Final = (
         "",
         ("test_forced_activation_wakes_a_pool_that_was_scaled_to_zero_by_hand(Rule.NATIVE)",),
     ),
+    Mutant(
+        "an operator's pause is a ceiling to an annotation that keeps a number",
+        "planning/limit/limit.py",
+        "kept = current if halt.keep is None else min(halt.keep, by_operator)",
+        "kept = current if halt.keep is None else halt.keep",
+        (
+            (
+                "test_an_operators_pause_wins_except_over_a_hold_at_the_present_size("
+                "{PAUSED_REPLICAS: '2'}, 0)"
+            ),
+        ),
+    ),
+    Mutant(
+        "a pool that must not shrink still obeys max",
+        "planning/limit/limit.py",
+        "floor = min(current, given.override.bounds.max, by_operator)",
+        "floor = min(current, by_operator)",
+        ("test_a_pool_that_must_not_shrink_still_obeys_max()",),
+    ),
     # schedules
     Mutant(
         "a schedule window is open on its days",
@@ -124,6 +143,27 @@ RECOMMEND_RULES: Final = (
         (
             "unit.planning.recommend.test_native:test_zero_by_hand_is_left_alone_where_min_is_more()",
         ),
+    ),
+    Mutant(
+        "an activity that goes on lasted until the last plan",
+        "planning/recommend/idle.py",
+        "        return max(given.planned_at, memory.active_since) + pool.cooldown_s\n",
+        "        return memory.active_since + pool.cooldown_s\n",
+        ("test_every_message_starts_the_cooldown_again()",),
+    ),
+    Mutant(
+        "while a schedule is open its min holds for an idle pool",
+        "planning/recommend/idle.py",
+        " or bounds.scheduled:\n",
+        ":\n",
+        ("test_a_min_that_a_schedule_sets_holds_for_an_idle_pool(Rule.NATIVE)",),
+    ),
+    Mutant(
+        "a pool that the plan itself took to zero is not switched off",
+        "planning/remember/asks.py",
+        "asked=None, own_zero=replicas == 0, ours=replicas",
+        "asked=None, own_zero=False, ours=replicas",
+        ("test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised()",),
     ),
     # windows and policies
     Mutant(

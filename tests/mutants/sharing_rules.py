@@ -23,6 +23,13 @@ SHARING_RULES: Final = (
         ("test_a_spent_budget_stops_every_pool_and_says_so(None)",),
     ),
     Mutant(
+        "a tenant that is paced keeps one replica",
+        "planning/share/budget.py",
+        "first_passes=status.state is not BudgetState.HARD",
+        "first_passes=False",
+        ("test_a_tenant_that_is_paced_keeps_one_replica_and_its_budget_is_not_called_spent()",),
+    ),
+    Mutant(
         "a budget above its warning share is paced",
         "planning/share/budget.py",
         "    if state is BudgetState.WARN:\n        return pace\n",
@@ -63,6 +70,18 @@ SHARING_RULES: Final = (
         "(*reasons[:-1], _reason(alert), *reasons[-1:])",
         "(*reasons, _reason(alert))",
         ("test_an_alert_changes_no_number_and_hides_no_reason()",),
+    ),
+    Mutant(
+        "a budget that stops a pool is named where the pool's use is not known",
+        "planning/share/claims.py",
+        "            if bound is Bound.BUDGET:\n",
+        "            if False:\n",
+        (
+            (
+                "test_a_spent_budget_stops_a_pool_also_where_its_use_cannot_be("
+                "{'requests': REQUESTED[0]})"
+            ),
+        ),
     ),
     # what is scarce
     Mutant(
@@ -133,6 +152,13 @@ SHARING_RULES: Final = (
         "fixed, requests, usage = limits.held, ",
         "fixed, requests, usage = False, ",
         ("test_a_frozen_pool_stays_and_other_pools_get_none_of_its_part()",),
+    ),
+    Mutant(
+        "a pool that stands down keeps its share",
+        "planning/limit/limit.py",
+        "held=held or stands_down(memory, moment)",
+        "held=held",
+        ("test_no_other_pool_gets_what_a_contested_pool_has()",),
     ),
     Mutant(
         "requests that cannot be keep the pool's size",
