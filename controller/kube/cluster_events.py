@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -40,14 +39,10 @@ class WarningView:
     pool, are forgotten.
     """
 
-    def __init__(self, clock: Clock, changed: Callable[[str], None] = lambda _name: None) -> None:
-        """`changed` is called with a Deployment's name when its warnings are no longer the same."""
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._changed = changed
         self._by_pool: OrderedDict[str, dict[str, ClusterEvent]] = OrderedDict()
         self._newest: dict[str, _Newest] = {}
-        self._expiries: list[tuple[float, str]] = []  # a heap of the times in `_due`
-        self._due: dict[str, float] = {}
 
     def newest(self, deployment: str) -> tuple[ClusterEvent, ...]:
         """The Deployment's warnings of the last hour, the newest first; the same object as long as
@@ -59,22 +54,6 @@ class WarningView:
         if known is None or known.until < self._clock.now():
             known = self._newest[deployment] = self._sorted(deployment)
         return known.warnings
-
-    def note_expired(self) -> None:
-        """Report the Deployments of which a warning has become older than an hour."""
-        if not self._expiries:
-            return
-        now = self._clock.now()
-        while self._expiries and self._expiries[0][0] < now:
-            due, deployment = heapq.heappop(self._expiries)
-            if self._due.get(deployment) != due:
-                continue  # an earlier time took its place
-            del self._due[deployment]
-            known = self._newest.get(deployment)
-            if known is not None and known.until < now:
-                self._note_change(deployment)
-            elif known is not None:
-                self._note_expiry(deployment, known.until)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -109,14 +88,14 @@ class WarningView:
             kept[name] = warning
             if len(kept) > KEPT_PER_POOL:
                 del kept[min(kept, key=lambda name: kept[name].at)]
-            self._note_change(deployment)
+            self._newest.pop(deployment, None)
         if len(self._by_pool) > KEPT_POOLS:
             self._forget_pool(next(iter(self._by_pool)))
         return deployment, name
 
     def _remove(self, deployment: str, name: str) -> None:
         if self._by_pool[deployment].pop(name, None) is not None:
-            self._note_change(deployment)
+            self._newest.pop(deployment, None)
         if not self._by_pool[deployment]:
             self._forget_pool(deployment)
 
@@ -126,22 +105,11 @@ class WarningView:
         if not events:
             return _Newest((), math.inf)
         events.sort(key=lambda event: -event.at)
-        until = events[-1].at + WARNING_KEPT_S
-        self._note_expiry(deployment, until)
-        return _Newest(tuple(events), until)
-
-    def _note_expiry(self, deployment: str, until: float) -> None:
-        if until < self._due.get(deployment, math.inf):
-            self._due[deployment] = until
-            heapq.heappush(self._expiries, (until, deployment))
+        return _Newest(tuple(events), events[-1].at + WARNING_KEPT_S)
 
     def _forget_pool(self, deployment: str) -> None:
-        if self._by_pool.pop(deployment, None) is not None:
-            self._note_change(deployment)
-
-    def _note_change(self, deployment: str) -> None:
+        self._by_pool.pop(deployment, None)
         self._newest.pop(deployment, None)
-        self._changed(deployment)
 
 
 def _decoded(raw: msgspec.Raw) -> wire.WireEvent | None:

@@ -11,13 +11,13 @@ from controller.model.snapshot import Link, LinkState
 from controller.ports import Clock
 
 CLOCK_STEP_S: Final = 1.0
-"""Unix and monotonic time drift apart by less than this between two looks, unless the clock was
+"""Unix and monotonic time drift apart by less than this between two exchanges, unless the clock was
 set."""
 
 
 class LinkTracker:
     """Any answer proves that the link is up, a refusal too; silence and broken connections prove
-    that it is down.
+    that it is down. Each exchange also shows whether the clock was set.
 
     `is_up` is true while the last exchange brought an answer; otherwise `why` and `detail` say what
     was wrong with it. `monotonic` gives the seconds by which every age is told, here and in the
@@ -64,18 +64,18 @@ class LinkTracker:
             last_good_at=good_at,
         )
 
-    def look_at_the_clock(self) -> None:
-        """Begin a new clock epoch if the clock was set to another time since the last look."""
-        offset = self._clock.now() - self.monotonic()
-        if abs(offset - self._offset) > CLOCK_STEP_S:
-            self.clock_epoch += 1
-            self._offset = offset
-
     def _enter(self, state: LinkState, detail: str, why: Why) -> None:
+        self._look_at_the_clock()
         if state is not self._state:
             self._state, self._since = state, self.monotonic()
         self.is_up = state is LinkState.CONNECTED
         self.detail, self.why = detail, why
+
+    def _look_at_the_clock(self) -> None:
+        offset = self._clock.now() - self.monotonic()
+        if abs(offset - self._offset) > CLOCK_STEP_S:
+            self.clock_epoch += 1
+            self._offset = offset
 
     def _unix(self, moment: float) -> float:
         return self._clock.now() - (self.monotonic() - moment)

@@ -87,17 +87,15 @@ class MeasuredPods:
         }
         self._sorted: dict[str, tuple[MeasuredPod, ...]] = {}
 
-    def put(self, name: str, deployment: str, found: msgspec.Raw) -> bool:
-        """One was added or changed. Whether it is kept and another than before."""
+    def put(self, name: str, deployment: str, found: msgspec.Raw) -> None:
+        """One was added or changed."""
         pods = self._pods.get(deployment)
         if pods is None:
-            return False
+            return
         pod = measured_pod(found)
-        if name in pods and pods[name] == pod:
-            return False
-        pods[name] = pod
-        self._sorted.pop(deployment, None)
-        return True
+        if name not in pods or pods[name] != pod:
+            pods[name] = pod
+            self._sorted.pop(deployment, None)
 
     def drop(self, name: str, deployment: str) -> None:
         """One is gone, or belongs to another Deployment now."""

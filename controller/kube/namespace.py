@@ -47,8 +47,7 @@ class _KeptQuota(NamedTuple):
 class NamespaceWorkloads:
     """One namespace. Each kind of object is kept up to date by its own reflector.
 
-    A reading is the same object until something about it changes; `drain_changed` names the
-    Deployments of which something changed.
+    A reading is the same object until something about it changes.
     """
 
     def __init__(
@@ -75,29 +74,29 @@ class NamespaceWorkloads:
             )
 
         def deployment_changed(deployment: str) -> None:
-            self._note_workload(deployment)
+            self._workloads.forget(deployment)
             changed(namespace, deployment)
 
+        def written(deployment: str) -> None:
+            self._workloads.forget(deployment)
+
         def pods_changed(deployment: str) -> None:
-            self._note_pods(deployment)
+            self._pods.forget(deployment)
             changed(namespace, deployment)
 
         self._name = namespace
-        self._changed: set[str] = set()
-        self.deployments = DeploymentView(deployment_changed, self._note_workload)
-        self.pod_view = PodView(pods_changed, measured, self._changed.add)
+        self.deployments = DeploymentView(deployment_changed, written)
+        self.pod_view = PodView(pods_changed, measured)
         self.quotas = QuotaView()
-        self.warnings = WarningView(clock, self._changed.add)
+        self.warnings = WarningView(clock)
         self.deployments_reflector = reflect(
             "deployments", self.deployments, label_selector=selector
         )
         self.pods_reflector = reflect("pods", self.pod_view, label_selector=selector)
         self.quotas_reflector = reflect("resourcequotas", self.quotas)
         self.warnings_reflector = reflect("events", self.warnings, field_selector="type=Warning")
-        self._workloads = KeptReadings(
-            self.deployments_reflector.freshness, self._make_workload, self._changed.add
-        )
-        self._pods = KeptReadings(self.pods_reflector.freshness, self._make_pods, self._changed.add)
+        self._workloads = KeptReadings(self.deployments_reflector.freshness, self._make_workload)
+        self._pods = KeptReadings(self.pods_reflector.freshness, self._make_pods)
         self._kept_quotas: dict[frozenset[str], _KeptQuota] = {}
 
     @property
@@ -147,21 +146,6 @@ class NamespaceWorkloads:
         )
         return reading
 
-    def drain_changed(self) -> frozenset[str]:
-        """The Deployments of which a reading or a warning has changed since the last call."""
-        self._workloads.settle()
-        self._pods.settle()
-        self.warnings.note_expired()
-        if not self._changed:
-            return frozenset()
-        changed = frozenset(self._changed)
-        self._changed.clear()
-        return changed
-
-    def asked(self) -> frozenset[str]:
-        """The Deployments that were asked about."""
-        return frozenset(self._workloads.keys() | self._pods.keys())
-
     async def run(self) -> None:
         """Reflect until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -169,14 +153,6 @@ class NamespaceWorkloads:
             group.create_task(self.pods_reflector.run())
             group.create_task(self.quotas_reflector.run())
             group.create_task(self.warnings_reflector.run())
-
-    def _note_workload(self, deployment: str) -> None:
-        self._changed.add(deployment)
-        self._workloads.forget(deployment)
-
-    def _note_pods(self, deployment: str) -> None:
-        self._changed.add(deployment)
-        self._pods.forget(deployment)
 
     def _make_workload(self, deployment: str) -> Reading[Workload]:
         reading = self.deployments_reflector.freshness.judge(self.deployments.get(deployment))

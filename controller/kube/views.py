@@ -132,15 +132,8 @@ class PodView:
     pods of the Deployments named so, as the HPA sees them.
     """
 
-    def __init__(
-        self,
-        changed: Changed,
-        measured: Collection[str] = (),
-        measured_changed: Changed = lambda _name: None,
-    ) -> None:
-        """`measured_changed` is called where only what the HPA sees of the pods changed."""
+    def __init__(self, changed: Changed, measured: Collection[str] = ()) -> None:
         self._changed = changed
-        self._measured_changed = measured_changed
         self._owner: dict[str, str] = {}
         self._pods: defaultdict[str, _PodsByName] = defaultdict(dict)
         self._counted: dict[str, Pods | RefusedObject] = {}
@@ -180,20 +173,16 @@ class PodView:
         if self._owner.get(record.name) != record.deployment:
             self._drop(record.name)
         if record.deployment is not None:
-            measured = self.measured.put(record.name, record.deployment, found)
-            if not self._keep(record, record.deployment) and measured:
-                self._measured_changed(record.deployment)
+            self.measured.put(record.name, record.deployment, found)
+            self._keep(record, record.deployment)
         return record.name
 
-    def _keep(self, record: PodRecord, deployment: str) -> bool:
-        """Whether the pod is another than before."""
+    def _keep(self, record: PodRecord, deployment: str) -> None:
         pods = self._pods[deployment]
-        if pods.get(record.name) == record.found:
-            return False
-        pods[record.name] = record.found
-        self._owner[record.name] = deployment
-        self._count_anew(deployment)
-        return True
+        if pods.get(record.name) != record.found:
+            pods[record.name] = record.found
+            self._owner[record.name] = deployment
+            self._count_anew(deployment)
 
     def _drop(self, name: str) -> None:
         deployment = self._owner.pop(name, None)

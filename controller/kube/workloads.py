@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from controller.kube.client import Client
@@ -46,8 +45,6 @@ class ClusterWorkloads:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
         self._unwatched: dict[str, Absent] = {}
-        self._asked_unwatched: defaultdict[str, set[str]] = defaultdict(set)
-        self._changed: set[tuple[str, str]] = set()
 
     def measure(self, pools: Iterable[Pool]) -> None:
         """Keep the pods of these pools as the HPA sees them, where their metrics ask about pods;
@@ -58,8 +55,7 @@ class ClusterWorkloads:
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these. What is known of those that stay is kept."""
         for gone in self._namespaces.keys() - namespaces:
-            known = self._namespaces.pop(gone)
-            self._changed.update((gone, name) for name in known.asked() | known.drain_changed())
+            del self._namespaces[gone]
             self._running.pop(gone).cancel()
         for name in sorted(namespaces - self._namespaces.keys()):
             added = NamespaceWorkloads(
@@ -75,18 +71,21 @@ class ClusterWorkloads:
             self._namespaces[name] = added
             self._running[name] = self._tasks.create_task(added.run(), name=f"kube {name}")
             self._unwatched.pop(name, None)
-            self._changed.update((name, asked) for asked in self._asked_unwatched.pop(name, ()))
         self._progress.set()
 
     def workload(self, pool: Pool) -> Reading[Workload]:
         """The pool's Deployment; Absent(OBJECT_MISSING) if a complete view has none."""
         namespace = self._namespaces.get(pool.namespace)
-        return self._unknown(pool) if namespace is None else namespace.workload(pool.deployment)
+        if namespace is None:
+            return self._not_watched(pool.namespace)
+        return namespace.workload(pool.deployment)
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         """The pool's pods; Fresh(Pods()) if a complete view has none."""
         namespace = self._namespaces.get(pool.namespace)
-        return self._unknown(pool) if namespace is None else namespace.pods(pool.deployment)
+        if namespace is None:
+            return self._not_watched(pool.namespace)
+        return namespace.pods(pool.deployment)
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
         """The pool's pods as the HPA sees them; none while the view of them is not complete, and
@@ -104,20 +103,6 @@ class ClusterWorkloads:
         """What the namespace's quotas leave to these Deployments together."""
         watched = self._namespaces.get(namespace)
         return self._not_watched(namespace) if watched is None else watched.quota(deployments)
-
-    def drain_changed(self) -> frozenset[tuple[str, str]]:
-        """The (namespace, Deployment's name) pairs for which `workload`, `pods`, `measured_pods` or
-        `warnings` may return something else than before the last call.
-
-        For every other pool they return the same objects as before. What has become stale by
-        silence is included. This costs a pass over the namespaces, not over the pools.
-        """
-        self._link.look_at_the_clock()
-        for name, namespace in self._namespaces.items():
-            if names := namespace.drain_changed():
-                self._changed.update((name, deployment) for deployment in names)
-        changed, self._changed = frozenset(self._changed), set()
-        return changed
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:
         """Call back with (namespace, Deployment's name) when one of them or its pods changed."""
@@ -140,10 +125,6 @@ class ClusterWorkloads:
     def _notify(self, namespace: str, deployment: str) -> None:
         for callback in self._callbacks:
             callback(namespace, deployment)
-
-    def _unknown(self, pool: Pool) -> Absent:
-        self._asked_unwatched[pool.namespace].add(pool.deployment)
-        return self._not_watched(pool.namespace)
 
     def _not_watched(self, namespace: str) -> Absent:
         known = self._unwatched.get(namespace)

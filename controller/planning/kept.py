@@ -25,7 +25,7 @@ from controller.planning.share.scarcity import Scarcity
 from controller.planning.share.share import Shared
 from controller.planning.share.spending import CostAlert
 from controller.planning.share.target import Target
-from controller.planning.step.room import Grown, Room
+from controller.planning.step.room import Room
 
 
 class Alone(msgspec.Struct, frozen=True, gc=False):
@@ -44,8 +44,8 @@ class Alone(msgspec.Struct, frozen=True, gc=False):
 class Result(msgspec.Struct, frozen=True, gc=False):
     """What was decided of one pool, for as long as it holds.
 
-    `alone`, `entry` and `target` are None where the Deployment is not known. `grown` is what tight
-    room let the pool have. `memory` is its memory after the plan.
+    `alone`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
+    memory after the plan.
     """
 
     decision: Decision
@@ -54,7 +54,6 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     alone: Alone | None = None
     entry: Entry | None = None
     target: Target | None = None
-    grown: Grown | None = None
 
 
 def last_size(result: Result) -> int | None:

@@ -94,7 +94,7 @@ def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Re
         reasons=each.alone.reasons + target.reasons + following.reasons + held.reasons,
     )
     memory = after_plan(given, demand, held, moment.now)
-    return Result(decision, memory, moment.changes_at, each.alone, each.entry, target, each.grown)
+    return Result(decision, memory, moment.changes_at, each.alone, each.entry, target)
 
 
 def unknown_result(

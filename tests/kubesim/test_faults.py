@@ -11,6 +11,7 @@ import pytest
 
 from agentdash.demo.kubesim import ApiFault
 from tests.kubesim.conftest import APPS, CORE, MERGE, World
+from tests.support import requests_seen
 
 Start = Callable[..., Awaitable[World]]
 SCALE = f"{APPS}/deployments/research/scale"
@@ -130,8 +131,9 @@ async def test_requests_are_counted_by_template_and_writes_apart(world: World) -
     await world.call("GET", SCALE)
     await world.call("GET", f"{APPS}/deployments/nothing")
     assert len(world.sim.requests.writes()) == 1
-    assert world.sim.requests.count(method="PATCH", path_regex="/scale$", status=200) == 1
-    assert world.sim.requests.count(status=404) == 1
+    log = world.sim.requests
+    assert requests_seen.count(log, method="PATCH", path_regex="/scale$", status=200) == 1
+    assert requests_seen.count(log, status=404) == 1
     _, shown = await world.call("GET", "/_sim/requests")
     assert (shown["total"], shown["writes"]) == (3, 1)
     template = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from mutants.learned_rules import LEARNED_RULES
-from mutants.planner_rules import PLANNER_RULES
+from mutants.demand_rules import DEMAND_RULES
+from mutants.gate_rules import GATE_RULES
+from mutants.kept_rules import KEPT_RULES
+from mutants.recommend_rules import RECOMMEND_RULES
 from mutants.sharing_rules import SHARING_RULES
 from support.mutation import NOTICED, UNNOTICED, Mutant, Mutants
 
 pytestmark = pytest.mark.mutants
-RULES = (*PLANNER_RULES, *LEARNED_RULES, *SHARING_RULES)
+RULES = (*DEMAND_RULES, *RECOMMEND_RULES, *SHARING_RULES, *GATE_RULES, *KEPT_RULES)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +53,15 @@ def test_every_rule_is_named_once() -> None:
 @pytest.mark.parametrize(
     ("change", "fate"),
     [
-        ({"without": PLANNER_RULES[0].text}, UNNOTICED),
-        ({"text": "no such text"}, "its text stands 0 times in controller/planning"),
+        ({"without": RULES[0].text}, UNNOTICED),
+        ({"text": "no such text"}, "its text stands 0 times in controller/planning/demand/work.py"),
         ({"place": "", "text": "return "}, "not once: 'return '"),
         ({"tests": ("test_that_is_nowhere()",)}, "0 modules define test_that_is_nowhere"),
-        ({"tests": (f"{PLANNER_RULES[0].tests[0].partition('(')[0]}()",)}, "TypeError"),
+        ({"tests": (f"{RULES[0].tests[0].partition('(')[0]}()",)}, "TypeError"),
     ],
     ids=["nothing removed", "no text", "many texts", "no test", "wrong call"],
 )
 def test_what_is_not_noticed_is_told(
     change: dict[str, object], fate: str, mutants: Mutants
 ) -> None:
-    assert fate in mutants.fate(PLANNER_RULES[0]._replace(**change))  # type: ignore[arg-type]
+    assert fate in mutants.fate(RULES[0]._replace(**change))  # type: ignore[arg-type]

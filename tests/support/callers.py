@@ -2,7 +2,9 @@
 
 A name at the top level of a module is reached when code that runs refers to it: the roots, and
 statements at the top level that define nothing, run; and what a reached definition names is reached
-in turn. A method is called when its name stands anywhere in the product's code.
+in turn. A method is called when its name stands in the product's code outside functions of the same
+name: a method that only passes a call on to its namesake calls nothing by itself. Types are not
+looked at, so of two methods with one name one may be uncalled and not be found.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class Product:
         return {name for name in self.definitions.keys() - reached if _is_public(name.name)}
 
     def uncalled_methods(self) -> set[str]:
-        """Public methods, as `module:Class.method`, whose name stands nowhere else.
+        """Public methods, as `module:Class.method`, whose name stands only in its namesakes.
 
         Classes with a base from outside the product are left out: that base calls their methods.
         """
@@ -192,13 +194,20 @@ def _defined(statement: ast.stmt) -> list[str]:
     return []
 
 
-def _words(tree: ast.Module) -> Iterator[str | None]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Attribute(attr=word) | ast.Name(id=word) | ast.keyword(arg=word):
-                yield word
-            case ast.Constant(value=str(word)):
-                yield word
+def _words(node: ast.AST, within: frozenset[str] = frozenset()) -> Iterator[str | None]:
+    """The names and strings of this piece, outside functions of the same name."""
+    word: str | None = None
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            within |= {name}
+        case ast.Attribute(attr=word) | ast.Name(id=word) | ast.keyword(arg=word):
+            pass
+        case ast.Constant(value=str(word)):
+            pass
+    if word not in within:
+        yield word
+    for child in ast.iter_child_nodes(node):
+        yield from _words(child, within)
 
 
 def _is_public(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,24 +45,6 @@ class RequestLog:
     def writes(self) -> list[Request]:
         """Requests that asked for a change."""
         return [request for request in self._requests if request.is_write]
-
-    def count(
-        self,
-        *,
-        method: str | None = None,
-        path_regex: str = "",
-        verb: str | None = None,
-        status: int | None = None,
-    ) -> int:
-        """How many requests match all that is given; the expression is searched in the path."""
-        pattern = re.compile(path_regex)
-        return sum(
-            method in {None, request.method}
-            and verb in {None, request.verb}
-            and status in {None, request.status}
-            and pattern.search(request.path) is not None
-            for request in self._requests
-        )
 
     def by_template(self) -> Counter[tuple[str, str, int]]:
         """Counts by method, path template and status."""

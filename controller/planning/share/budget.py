@@ -26,14 +26,13 @@ class BudgetState(StrEnum):
 
 class TokenUse(Value):
     """What was used of it: settled, `reserved` by running tasks, burnt per minute; and how long the
-    period is and has left.
+    period still lasts.
     """
 
     used: Amount
     reserved: Amount = 0
     burn_per_minute: Amount = 0
     minutes_to_reset: Amount = 1440
-    period_minutes: Amount = 1440
 
 
 class BudgetStatus(Value):
@@ -44,17 +43,14 @@ class BudgetStatus(Value):
     - `limit`: the pace that the tenant is held to; 0 if it is stopped, None if it is not held.
     - `exhausted_in`: minutes until nothing is left at the present burn, None if nothing burns.
     - `early`: by how many minutes that is before the reset, None if it is not.
-    - `burn_ratio`: the part that is used by the part of the period that has passed.
     """
 
     state: BudgetState
-    rest: Fraction
     gone: Fraction
     pace: Fraction | None
     limit: Fraction | None
     exhausted_in: Fraction | None
     early: Fraction | None
-    burn_ratio: Fraction | None
 
 
 def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
@@ -65,21 +61,18 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
         raise AmountError("budget", "it says nothing of tokens")
     tokens, used = _exact(budget.tokens_per_day), _exact(use.used)
     rest = tokens - used - _exact(use.reserved)
-    minutes, period = _exact(use.minutes_to_reset), _exact(use.period_minutes)
-    burn, elapsed = _exact(use.burn_per_minute), period - minutes
+    minutes, burn = _exact(use.minutes_to_reset), _exact(use.burn_per_minute)
     state, positive = _state(budget, tokens, rest), max(rest, Fraction(0))
     pace = positive / minutes if minutes else None
     exhausted_in = positive / burn if burn else None
     early = None if exhausted_in is None or exhausted_in >= minutes else minutes - exhausted_in
     return BudgetStatus(
         state=state,
-        rest=rest,
         gone=(tokens - rest) / tokens if tokens else Fraction(1),
         pace=pace,
         limit=_limit(budget, state, pace),
         exhausted_in=exhausted_in,
         early=early,
-        burn_ratio=used * period / (tokens * elapsed) if tokens and elapsed > 0 else None,
     )
 
 

@@ -13,11 +13,6 @@ class Day(NamedTuple):
     start: float
     end: float
 
-    @property
-    def minutes(self) -> float:
-        """How long it is."""
-        return (self.end - self.start) / 60
-
 
 def local_day(now: float, zone: ZoneInfo) -> Day:
     """The day that `now` belongs to: days follow each other without gap or overlap.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from fractions import Fraction
 from math import ceil, isfinite
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -238,7 +237,6 @@ def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetNow:
             reserved=usage.reserved,
             burn_per_minute=usage.burn_per_minute,
             minutes_to_reset=minutes,
-            period_minutes=Fraction(round(day.end - day.start), _MINUTE_S),
         ),
     )
     return BudgetNow(status, day.end - _MINUTE_S * minutes)

@@ -63,14 +63,17 @@ def room_of(
 ) -> Room:
     """The room with these changes to `kept`; without it, `changed` are all pools."""
     if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
+        profile_before = kept.shared.profile_of
         changed = {
-            number: after for number, after in changed.items() if after != kept.occupancy[number]
+            number: after
+            for number, after in changed.items()
+            if after != kept.occupancy[number]
+            or profile_before[number] != shared.profile_of[number]
         }
-        if not changed and kept.shared.profile_of == shared.profile_of:
+        if not changed:
             return kept._replace(shared=shared)
         rows, occupancy = kept.rows, list(kept.occupancy)
         now, most = dict(kept.now), dict(kept.most)
-        profile_before = kept.shared.profile_of
     else:
         names = {row.name for row in room}
         rows = frozenset(number for number, row in enumerate(shared.rows) if row.name in names)

@@ -41,6 +41,7 @@ from controller.model.settings import KubernetesSettings
 from controller.model.signals import ExternalSeries, Signal
 from controller.model.snapshot import LinkState
 from controller.ports import MetricAnswer, MetricSource
+from support import requests_seen
 from support.world import make_pool
 
 NAMESPACE = "tenant-acme"
@@ -69,7 +70,7 @@ class World:
         return {f"{key.pool} {key.name}": each for one in answers for key, each in one.items()}
 
     def asked(self, group: str) -> int:
-        return self.sim.requests.count(path_regex=f"/{group}/")
+        return requests_seen.count(self.sim.requests, path_regex=f"/{group}/")
 
 
 @asynccontextmanager

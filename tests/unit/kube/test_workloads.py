@@ -1,6 +1,4 @@
-"""What is returned for a pool is the same object until something about it changes, and what changed
-is named.
-"""
+"""What is returned for a pool is the same object until something about it changes."""
 
 from __future__ import annotations
 
@@ -36,7 +34,6 @@ from support.world import make_fleet, make_pool
 
 RESEARCH = make_pool("research")
 NAMESPACE = RESEARCH.namespace
-HERE = (NAMESPACE, "research")
 OURS = frozenset({"research"})
 
 
@@ -71,7 +68,6 @@ class Watched:
         for reflector in (here.deployments_reflector, here.pods_reflector, here.quotas_reflector):
             reflector.freshness.completed()
             reflector.freshness.alive()
-        self.workloads.drain_changed()
 
     def deployment(
         self, replicas: int = 8, cpu: str = "250m", version: str = "10", name: str = "research"
@@ -141,9 +137,6 @@ class Watched:
             known.quota(NAMESPACE, OURS),
         )
 
-    def changed(self) -> set[tuple[str, str]]:
-        return set(self.workloads.drain_changed())
-
 
 def raw(found: dict[str, Any]) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(found).encode())
@@ -168,7 +161,6 @@ async def test_an_unchanged_pool_returns_the_same_objects(watched: Watched) -> N
     watched.quota(pods="10")
     watched.warning()
     before = watched.seen()
-    watched.changed()
     watched.clock.advance(600)
     watched.link.answered()
     watched.deployment()  # a relist brings the same again
@@ -178,7 +170,6 @@ async def test_an_unchanged_pool_returns_the_same_objects(watched: Watched) -> N
     watched.namespace.deployments_reflector.freshness.completed()
     watched.namespace.warnings.replace([watched.warning_event(600)])
     assert same(before, watched.seen()) == [True] * 5
-    assert watched.changed() == set()
 
 
 async def test_what_is_missing_is_the_same_object_and_keeps_its_time(watched: Watched) -> None:
@@ -204,11 +195,9 @@ async def test_an_event_changes_the_readings_of_its_own_object_only(watched: Wat
     watched.pod()
     watched.quota(pods="10")
     before, others = watched.seen(), watched.seen(other)
-    watched.changed()
     watched.deployment(replicas=9, version="11")
     assert same(before, watched.seen()) == [False, True, True, True, True]
     assert same(others, watched.seen(other)) == [True] * 5
-    assert watched.changed() == {HERE}
     before = watched.seen()
     watched.pod("research-bcd-2")
     assert same(before, watched.seen()) == [True, False, True, True, True]
@@ -216,10 +205,8 @@ async def test_an_event_changes_the_readings_of_its_own_object_only(watched: Wat
     watched.warning()
     assert same(before, watched.seen()) == [True, True, True, False, True]
     before = watched.seen()
-    assert watched.changed() == {HERE}
     watched.pod("web-1", "web")
     assert same(before, watched.seen()) == [True, True, True, True, False], "it uses the quota"
-    assert watched.changed() == {(NAMESPACE, "web")}
 
 
 async def test_a_write_of_our_own_is_a_change_that_wakes_nothing(watched: Watched) -> None:
@@ -227,10 +214,9 @@ async def test_a_write_of_our_own_is_a_change_that_wakes_nothing(watched: Watche
     watched.deployment()
     woken: list[tuple[str, str]] = []
     watched.workloads.on_change(lambda *names: woken.append(names))
-    watched.seen()
-    watched.changed()
+    before = watched.seen()
     watched.workloads.applied(RESEARCH, "u", 9, "20")
-    assert watched.changed() == {HERE}
+    assert same(before, watched.seen()) == [False, True, True, True, True]
     assert woken == []
     reading = watched.workloads.workload(RESEARCH)
     assert isinstance(reading, Fresh)
@@ -246,49 +232,38 @@ async def test_what_only_the_hpa_sees_of_a_pod_is_a_change(watched: Watched) -> 
     watched.pod()
     before = watched.seen()
     assert len(watched.workloads.measured_pods(RESEARCH)) == 1
-    watched.changed()
     watched.pod(resources={"requests": {"example.com/gpu": "1"}})
     assert same(before, watched.seen()) == [True, True, False, True, True]
-    assert watched.changed() == {HERE}
 
 
-async def test_a_warning_expires_and_is_named_then(watched: Watched) -> None:
+async def test_warnings_are_the_same_object_until_the_oldest_expires(watched: Watched) -> None:
     watched.watch()
     watched.warning(seconds_ago=600.0, name="old")
     watched.warning(name="new")
-    assert len(watched.workloads.warnings(RESEARCH)) == 2
-    watched.changed()
+    both = watched.workloads.warnings(RESEARCH)
+    assert len(both) == 2
     watched.clock.advance(2999)
-    watched.link.answered()
-    assert watched.changed() == set()
+    assert watched.workloads.warnings(RESEARCH) is both
     watched.clock.advance(2)
-    assert watched.changed() == {HERE}
     assert len(watched.workloads.warnings(RESEARCH)) == 1
     watched.clock.advance(600)
-    assert watched.changed() == {HERE}
     assert watched.workloads.warnings(RESEARCH) == ()
 
 
-async def test_silence_makes_stale_in_time_and_names_every_pool_asked_about(
-    watched: Watched,
-) -> None:
+async def test_silence_makes_stale_in_time(watched: Watched) -> None:
     watched.watch()
     watched.deployment()
     fresh = watched.seen()
-    watched.changed()
     watched.link.silent(Why.TIMED_OUT, "no answer in time")
     watched.clock.advance(WATCH_GRACE_S)
     assert same(fresh, watched.seen()) == [True] * 5
     watched.clock.advance(0.1)
-    assert watched.changed() == {HERE}
     stale = watched.workloads.workload(RESEARCH)
     assert isinstance(stale, Stale)
     assert (stale.why, stale.at) == (Why.TIMED_OUT, 1_000_000.0)
     watched.clock.advance(100)
     assert watched.workloads.workload(RESEARCH) is stale
-    watched.changed()
     watched.link.answered()
-    assert watched.changed() == {HERE}
     assert isinstance(watched.workloads.workload(RESEARCH), Fresh)
 
 
@@ -296,50 +271,29 @@ async def test_a_watch_that_is_down_is_stale_after_the_grace(watched: Watched) -
     watched.watch()
     watched.deployment()
     fresh = watched.workloads.workload(RESEARCH)
-    watched.changed()
     watched.namespace.deployments_reflector.freshness.broke(Why.DISCONNECTED, "reset")
     watched.clock.advance(WATCH_GRACE_S)
     assert watched.workloads.workload(RESEARCH) is fresh
-    assert watched.changed() == set()
     watched.clock.advance(0.1)
-    assert watched.changed() == {HERE}
     assert isinstance(watched.workloads.workload(RESEARCH), Stale)
 
 
-async def test_readings_that_silence_changed_between_two_drains_are_named(
-    watched: Watched,
-) -> None:
+async def test_a_namespace_that_goes_takes_its_readings_with_it(watched: Watched) -> None:
     watched.watch()
     watched.deployment()
-    watched.seen()
-    watched.changed()
-    watched.link.silent(Why.TIMED_OUT, "")
-    watched.clock.advance(WATCH_GRACE_S + 1)
-    assert isinstance(watched.workloads.workload(RESEARCH), Stale), "asked before the drain"
-    assert watched.changed() == {HERE}
-
-
-async def test_a_namespace_that_comes_or_goes_names_the_pools_asked_about(
-    watched: Watched,
-) -> None:
-    watched.seen()
-    assert watched.changed() == set()
-    watched.workloads.set_namespaces(frozenset({NAMESPACE}))
-    assert watched.changed() == {HERE}
-    watched.watch()
-    watched.seen()
+    assert isinstance(watched.workloads.workload(RESEARCH), Fresh)
     watched.workloads.set_namespaces(frozenset())
-    assert watched.changed() == {HERE}
-    assert watched.changed() == set()
+    gone = watched.workloads.workload(RESEARCH)
+    assert isinstance(gone, Absent)
+    assert gone.why is Why.NEVER_READ
 
 
 async def test_a_clock_that_was_set_makes_every_reading_anew(watched: Watched) -> None:
     watched.watch()
     watched.deployment()
     before = watched.workloads.workload(RESEARCH)
-    watched.changed()
     watched.clock.wall += 3600
-    assert watched.changed() == {HERE}
+    watched.link.answered()
     after = watched.workloads.workload(RESEARCH)
     assert isinstance(before, Fresh)
     assert isinstance(after, Fresh)

@@ -50,7 +50,6 @@ _ORDER: Final[Mapping[str, Callable[[float, float], bool]]] = {
 class Formula(NamedTuple):
     """A formula that has been read; `names` are the metrics it uses, each once."""
 
-    text: str
     names: tuple[str, ...]
     tree: Node
 
@@ -68,7 +67,7 @@ def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
     name that is none of them.
     """
     checked = check(text, names)
-    return Formula(text=text, names=checked.names, tree=checked.tree)
+    return Formula(names=checked.names, tree=checked.tree)
 
 
 def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) -> int:

@@ -193,10 +193,18 @@ def test_a_row_whose_first_passes_lets_one_replica_through() -> None:
 
 
 def test_the_largest_part_of_any_fair_row_is_a_tenants_share() -> None:
-    """Dominant resource fairness: 9 CPU and 18 GB, (1, 4) and (3, 1) a task give 3 and 2."""
+    """Dominant resource fairness: of 9 CPU and 18 GB, (1, 4) and (3, 1) a task give 3 and 2."""
+    for times in (1, 3, 30):
+        cpu, memory = (
+            Row(name=name, capacity=capacity * times, fair=True)
+            for name, capacity in (("cpu", 9), ("memory", 18))
+        )
+        pools = [
+            claim("a", 4 * times, uses={"cpu": 1, "memory": 4}),
+            claim("b", 4 * times, uses={"cpu": 3, "memory": 1}),
+        ]
+        assert numbers(*pools, rows=[cpu, memory]) == {"a": 3 * times, "b": 2 * times}
     rows = [Row(name="cpu", capacity=9, fair=True), Row(name="memory", capacity=18, fair=True)]
-    pools = [claim("a", uses={"cpu": 1, "memory": 4}), claim("b", uses={"cpu": 3, "memory": 1})]
-    assert numbers(*pools, rows=rows) == {"a": 3, "b": 2}
     without = [claim("a", uses={"cpu": 1}), claim("b", uses={"cpu": 1, "memory": 1})]
     assert numbers(*without, rows=rows) == {"a": 5, "b": 4}
 
@@ -292,6 +300,13 @@ def test_a_large_demand_is_put_in_order_piece_by_piece() -> None:
     assert numbers(*own, rows=[places(800)]) == {"a": 600, "b": 200}
     halves = [claim("a", 900, tenant="x", weight=Fraction(3, 2)), own[1], claim("c", 300)]
     assert numbers(*halves, rows=[places(1_100)]) == {"a": 480, "b": 320, "c": 300}
+
+
+def test_a_large_demand_on_classes_of_nodes_is_served_completely() -> None:
+    nodes = ({"spot": 1}, {"on-demand": 1})
+    pools = [claim(name, 600, uses={}, flavors=nodes) for name in "ab"]
+    rows = [Row(name="spot", capacity=700), Row(name="on-demand", capacity=300)]
+    assert numbers(*pools, rows=rows) == {"a": 500, "b": 500}
 
 
 def test_a_row_of_one_tenant_stops_that_tenant_alone() -> None:

@@ -151,9 +151,13 @@ def test_fewer_than_ten_tasks_done_are_not_trusted() -> None:
 
 def test_a_burst_between_two_turns_is_served_at_once() -> None:
     queue = settled(FRUGAL, metrics=())
-    queue.tick()
+    queue.tick(done=1)
+    asked_at = queue.now - 4.0
     queue.now -= 3.9
     decision = queue.tick(pending=12)
+    memory = queue.memory.pools[queue.pool.key].native
+    assert memory is not None
+    assert memory.asked_at == asked_at, "it is not the rule's turn"
     # tasks that take half a minute each, beside nine seconds until a replica is ready
     assert goes_by_its_past(decision)
     assert decision.demand is not None

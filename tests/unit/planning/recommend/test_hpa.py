@@ -22,6 +22,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Fresh
+from controller.model.schedule import Schedule, WeeklyWindow
 from reference.behavior import hpa_defaults
 from reference.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
 from unit.planning.metered import (
@@ -55,6 +56,14 @@ def test_the_largest_proposal_wins_and_each_is_explained() -> None:
     assert decision.recommendation == 7
     assert codes(decision).count(Code.METRIC) == 1
     assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "jobs"
+
+
+def test_of_two_metrics_the_larger_proposal_wins() -> None:
+    pool = by_hpa(metrics=(LAG, replace(LAG, name="backlog")))
+    for lag, backlog in ((35, 10), (10, 35)):
+        decision = Metered(pool, 2).tick(0, lag=series(lag), backlog=series(backlog))
+        assert decision.recommendation == 7
+        assert codes(decision).count(Code.METRIC) == 2
 
 
 def test_within_tolerance_the_size_stays_and_says_so() -> None:
@@ -127,6 +136,16 @@ def test_an_idle_pool_rests_below_min_until_it_is_active(rule: Rule, idle: int) 
     assert metered.tick(0).next == idle
     assert metered.tick(None).next == idle
     assert metered.tick(1).next == 3
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_a_min_that_a_schedule_sets_holds_for_an_idle_pool(rule: Rule) -> None:
+    """The window is open for 100 s after START, 22:13:20 on a Tuesday."""
+    evening = WeeklyWindow(days=(1,), from_minute=22 * 60, until_minute=22 * 60 + 15)
+    schedules = (Schedule(window=evening, min=3),)
+    metered = Metered(by_hpa(rule=rule, idle=0, cooldown_s=10.0, schedules=schedules), 3)
+    metered.tick(5)
+    assert [metered.tick(0, after_s=30.0).next for _ in range(5)] == [3, 3, 3, 3, 0]
 
 
 def test_after_a_lost_memory_a_resting_pool_is_not_taken_for_switched_off() -> None:

@@ -18,12 +18,13 @@ def ages(decision: Decision, now: float) -> dict[str, Number]:
     }
 
 
-def test_a_step_of_the_clock_changes_no_age() -> None:
+@pytest.mark.parametrize("step_s", [3_600.0, -3_600.0])
+def test_a_step_of_the_clock_changes_no_age(step_s: float) -> None:
     steady, stepped = (Story(make_pool(cooldown_s=60.0), replicas=5) for _ in range(2))
     for second in range(900):
         work = 5 if second < 320 else 0
         plain = steady.tick(work)
-        moved = stepped.tick(work, clock_step_s=3_600.0 if second in {200, 350, 610} else 0.0)
+        moved = stepped.tick(work, clock_step_s=step_s if second in {200, 350, 610} else 0.0)
         assert (moved.next, codes(moved)) == (plain.next, codes(plain))
         assert ages(moved, stepped.now) == ages(plain, steady.now)
     assert steady.replicas == 0

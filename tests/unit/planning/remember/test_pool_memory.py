@@ -30,6 +30,14 @@ def test_a_step_of_the_clock_ages_no_activity() -> None:
     assert (decision.next, codes(decision)[-1]) == (1, Code.COOLDOWN)
 
 
+def test_a_step_of_the_clock_ages_no_activity_that_has_ended() -> None:
+    story = Story(make_pool(cooldown_s=60.0, behavior=AT_ONCE), replicas=1)
+    story.ticks(100, pending=1)
+    story.ticks(10)
+    decision = story.tick(clock_step_s=3_600.0)
+    assert (decision.next, codes(decision)[-1]) == (1, Code.COOLDOWN)
+
+
 def test_replicas_that_were_started_by_hand_are_kept_for_one_window() -> None:
     story = Story(make_pool(behavior=behavior(down_window_s=60)), replicas=0)
     story.ticks(400)

@@ -149,6 +149,22 @@ def test_absurd_requests_of_one_pool_lower_no_other_pool(requests: Resources) ->
         assert other.target == expected
 
 
+@pytest.mark.parametrize("requests", REQUESTED)
+def test_absurd_requests_of_a_pool_that_is_being_written_hold_no_other_pool(
+    requests: Resources,
+) -> None:
+    observation = Observation(
+        pools={
+            RESEARCH.key: seen(20, requests, None),
+            BROWSER.key: seen(20, REQUESTS, None),
+        },
+        capacity=Fresh(value=ClusterRoom(resources=ROOM), at=START),
+        under_way={RESEARCH.key: 8},
+    )
+    result, _ = plan(observation, Fleet(pools=(RESEARCH, BROWSER)), Intents(), Memory(), START)
+    assert result.decisions[BROWSER.key].next == 20
+
+
 NEGATIVE = Resources(cpu_milli=-1)
 LARGER = Resources(cpu_milli=ABSURD)
 OBSERVED = [

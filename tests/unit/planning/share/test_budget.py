@@ -18,8 +18,6 @@ from controller.planning.share.budget import (
 from controller.planning.share.cost import cost_row, replica_usd_per_hour
 from support.sharing import AmountError, Claim, allocate
 
-DAY = 1440
-
 
 def use(used: int, left: int = 720, **fields: int) -> TokenUse:
     return TokenUse(used=used, minutes_to_reset=left, **fields)
@@ -48,7 +46,6 @@ def test_when_the_budget_will_be_spent() -> None:
     status = budget_status(Budget(tokens_per_day=1_000_000), use(400_000, burn_per_minute=500))
     assert status.exhausted_in == 1200
     assert status.early is None
-    assert status.burn_ratio == Fraction(4, 5)
 
 
 def test_an_early_end_is_told_only_where_the_present_burn_leads_to_it() -> None:
@@ -65,9 +62,7 @@ def test_at_the_reset_and_without_a_budget_nothing_is_divided_by_zero() -> None:
     assert at_reset.pace is None
     assert budget_row("acme", at_reset) is None
     nothing = budget_status(Budget(tokens_per_day=0), use(0))
-    assert (nothing.state, nothing.burn_ratio) == (BudgetState.HARD, None)
-    just_begun = budget_status(Budget(tokens_per_day=10), use(0, left=DAY))
-    assert just_begun.burn_ratio is None
+    assert (nothing.state, nothing.gone) == (BudgetState.HARD, 1)
 
 
 @pytest.mark.parametrize("amount", [-1, 0.5, Decimal("NaN")])

@@ -137,6 +137,20 @@ def test_an_intent_ends_when_its_time_is_over() -> None:
     assert one(world).next == 3
 
 
+def test_a_pin_ends_when_its_time_is_over() -> None:
+    world = World(pool("a"))
+    world.seen = {PoolKey("acme/a"): seen(3, 1)}
+    world.intents = Intents(pins=(Pin(pool="acme/a", replicas=2, until=NOON),))
+    assert one(world).next == 3
+
+
+def test_a_pause_stops_a_pool_where_a_row_is_shared() -> None:
+    world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=9)))
+    world.seen = {PoolKey("acme/a"): seen(5, 5), PoolKey("acme/b"): seen(5, 5)}
+    world.intents = Intents(pauses=(Pause(scope=Scope(pool="acme/a")),))
+    assert {name: each.target for name, each in world.decide().items()} == {"a": 0, "b": 5}
+
+
 def test_pinned_spares_stand_on_top_of_the_work_and_ceilings_win() -> None:
     world = World(pool("a", low=1, high=6), pool("b", low=1, high=20))
     world.seen = {PoolKey("acme/a"): seen(4, 4), PoolKey("acme/b"): seen(4, 4)}

@@ -93,6 +93,8 @@ def test_replicas_that_terminate_still_take_room(terminating: int, following: in
 def test_a_count_of_terminating_pods_below_zero_makes_no_room() -> None:
     decision = Fleetlet(replicas=9).pool("a", 2, 20, terminating=-5).decide()["a"]
     assert decision.next == 9
+    decisions = Fleetlet(replicas=5).pool("a", 5, 2, terminating=-5).pool("b", 0, 3).decide()
+    assert decisions["b"].next == 0
 
 
 def test_a_replica_that_goes_leaves_no_room_in_the_same_plan() -> None:
