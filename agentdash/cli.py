@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
     _add_plan(verbs.add_parser("plan", help="what would be done, from live state or a file"))
     _add_why(verbs.add_parser("why", help="why a pool has its number of replicas"))
+    _add_attach(verbs.add_parser("attach", help="the dashboard of a controller elsewhere"))
     schema = verbs.add_parser("schema", help="print a JSON schema")
     schema.add_argument("of", choices=["fleet", "observation", "plan"])
     schema.set_defaults(run=_run_schema)
@@ -178,6 +179,12 @@ examples:
     agentdash plan -f fleet.yaml --observations - --json
 """
 
+ATTACH_EXAMPLES: Final = """\
+examples:
+  agentdash attach -f fleet.yaml
+  agentdash attach --nats nats://nats.example:4222
+"""
+
 WHY: Final = """\
 Prints for each pool the rules in the order they were applied, with their numbers, and what the
 number would be without each rule that matters: "without the budget: 7". It looks at the same things
@@ -189,6 +196,40 @@ examples:
   agentdash why -f fleet.yaml acme/research
   agentdash why -f fleet.yaml acme/research acme/browser --observations ticks.jsonl --json
 """
+
+
+ATTACH: Final = """\
+Shows what a running controller publishes in NATS, on any machine that reaches the NATS servers. It
+needs no Kubernetes, decides nothing and writes nothing.
+
+The servers are those of the fleet file, or of --nats.
+"""
+
+
+def _add_attach(parser: argparse.ArgumentParser) -> None:
+    _describe(parser, ATTACH, ATTACH_EXAMPLES)
+    unset = argparse.SUPPRESS
+    parser.add_argument("-f", "--fleet", type=Path, default=unset, metavar="FILE", help=FLEET_HELP)
+    parser.add_argument("--nats", metavar="URL", help="a NATS server, instead of a fleet file")
+    parser.add_argument(
+        "--bucket", default="agentdash", metavar="NAME", help="the fleet's bucket, beside --nats"
+    )
+    parser.add_argument("--ascii", action="store_true", default=unset, help=ASCII_HELP)
+    parser.set_defaults(run=_run_attach)
+
+
+def _run_attach(options: argparse.Namespace) -> ExitCode:
+    from controller.model.settings import NatsSettings
+
+    nats = NatsSettings(servers=(options.nats or "",), bucket=options.bucket)
+    if options.nats is None:
+        settings = _load(options)
+        if settings is None:
+            return ExitCode.USAGE
+        nats = settings.nats
+    from agentdash.launch import show_attached
+
+    return show_attached(nats, ascii_only=options.ascii)
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

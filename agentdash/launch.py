@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ import msgspec
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
 from agentdash.output import tell
+from controller.attach import Attachment, find_writer
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
@@ -24,24 +25,43 @@ from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 
 if TYPE_CHECKING:
-    from controller.model.settings import Settings
+    from controller.model.settings import NatsSettings, Settings
 
 ENGINE_STOP_S: Final = 15.0
 HEADLESS_DEMO_S: Final = 60.0
 PROGRESS_S: Final = 10.0
+ANSWERS_WITHIN_S: Final = 0.7
+"""A controller that writes answers within a few ms of the connection to NATS."""
 
 
 def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bool) -> ExitCode:
-    """Run the dashboard on a fleet, with the controller in a thread of its own."""
+    """Run the dashboard on a fleet, with the controller in a thread of its own. Where a controller
+    of the fleet writes already, show what that one publishes: two must not write beside each other.
+    """
     clock, hub = SystemClock(), Hub()
+    attachment = Attachment(settings.nats, hub, clock)
 
     async def engine(stopping: asyncio.Event) -> None:
+        if not read_only and await find_writer(settings.nats, clock, ANSWERS_WITHIN_S):
+            await attachment.run(stopping)
+            return
         # imported here, so that the first paint does not wait for the Kubernetes client
         from controller.wiring import embedded
 
         await embedded(settings, hub, clock, name=name, read_only=read_only, stopping=stopping)
 
-    return _run_with_dashboard(engine, hub, clock, ascii_only=ascii_only, for_s=None)
+    return _run_with_dashboard(
+        engine, hub, clock, ascii_only=ascii_only, problem=attachment.problem
+    )
+
+
+def show_attached(settings: NatsSettings, *, ascii_only: bool) -> ExitCode:
+    """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
+    clock, hub = SystemClock(), Hub()
+    attachment = Attachment(settings, hub, clock)
+    return _run_with_dashboard(
+        attachment.run, hub, clock, ascii_only=ascii_only, problem=attachment.problem
+    )
 
 
 def show_demo(
@@ -136,8 +156,15 @@ def _print_to_stderr(text: str) -> None:
 
 
 def _run_with_dashboard(
-    engine: Main, hub: Hub, clock: SystemClock, *, ascii_only: bool, for_s: float | None
+    engine: Main,
+    hub: Hub,
+    clock: SystemClock,
+    *,
+    ascii_only: bool,
+    for_s: float | None = None,
+    problem: Callable[[], str | None] = lambda: None,
 ) -> ExitCode:
+    """`problem` says why there is nothing to show, where the engine itself runs."""
     from agentdash.tui.app import run_dashboard
 
     log_nowhere()
@@ -147,7 +174,7 @@ def _run_with_dashboard(
             hub,
             clock=clock.now,
             on_ready=thread.start,
-            engine_error=thread.problem,
+            engine_error=lambda: thread.problem() or problem(),
             ascii_only=ascii_only,
             for_s=for_s,
         )

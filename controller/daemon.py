@@ -7,11 +7,12 @@ import logging
 import signal
 import sys
 
+from controller.attach import UnsupportedServerError
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.expose.server import ListenError
 from controller.model.settings import Settings
-from controller.wiring import UnsupportedServerError, headless
+from controller.wiring import headless
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from socket import gethostname
 from typing import Final, NamedTuple
 
+from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
@@ -28,6 +31,7 @@ from controller.nats.intents import IntentBucket
 from controller.nats.memory import MemoryBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_publisher import SnapshotPublisher
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
@@ -42,10 +46,6 @@ FIRST_SIGHT_S: Final = 3.0
 VERSION_CHECK_S: Final = 1.0
 LOOK_S: Final = 5.0
 """How long a single look waits for the queues: there is no next tick to hope for."""
-
-
-class UnsupportedServerError(FatalError):
-    """The NATS server cannot be worked with; the message says which and what is needed."""
 
 
 async def embedded(
@@ -209,15 +209,23 @@ async def _run(
                     role=Role.READ_ONLY if read_only else Role.ACTIVE,
                     interval_s=interval_s,
                     epoch=clock.now(),
+                    process=f"{gethostname()}/{os.getpid()}",
                     notices=settings.notices,
                 ),
                 interval_s=interval_s,
             )
+            publisher = SnapshotPublisher(session, settings.nats.bucket, clock)
+            unsubscribe = hub.subscribe(publisher.offer)
             async with usage.reading(), metrics.reading():
                 await asyncio.gather(
                     usage.first_read(FIRST_SIGHT_S), metrics.first_read(FIRST_SIGHT_S)
                 )
-                await _until_stopped(engine, intents, session, stopping)
+                try:
+                    await _until_stopped(
+                        engine, (intents.run(), publisher.run()), session, stopping
+                    )
+                finally:
+                    unsubscribe()
             refusal = session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
@@ -256,11 +264,16 @@ async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
 
 
 async def _until_stopped(
-    engine: Engine, intents: IntentBucket, session: NatsSession, stopping: asyncio.Event
+    engine: Engine,
+    beside: Iterable[Coroutine[object, object, None]],
+    session: NatsSession,
+    stopping: asyncio.Event,
 ) -> None:
-    """Tick until told to stop, or until the server turns out to be one we cannot work with."""
+    """Tick until told to stop, or until the server turns out to be one we cannot work with. What
+    runs `beside` the engine ends with it.
+    """
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(intents.run(), name="intents")
+        others = [tasks.create_task(each) for each in beside]
         running = tasks.create_task(engine.run(), name="engine")
         while not stopping.is_set() and not running.done() and session.unsupported is None:
             try:
@@ -270,4 +283,5 @@ async def _until_stopped(
                 continue
         engine.stop()
         await asyncio.wait({running})
-        following.cancel()
+        for each in others:
+            each.cancel()

@@ -30,11 +30,17 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     if snapshot is None:
         return left_and_right((" ", Span(TITLE, Tone.TITLE)), right, width)
     role = ROLE_LABELS[snapshot.role]
+    access, word, writes = role.access, role.word, snapshot.role.writes
+    if snapshot.attached:
+        word = f"{role.word} on {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
+        access, writes = "attached", False
     name = cut(snapshot.context or snapshot.fleet or TITLE, 24, frame.glyphs.ellipsis)
-    tone = Tone.OK if snapshot.role.writes else Tone.WARN
+    tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
-    left += [" ", Span(f"[{role.access}]", tone), f" {role.word}"]
+    left += [" ", Span(f"[{access}]", tone), f" {word}"]
     if width >= WIDE:
+        if snapshot.attached:
+            left.append(f" since {figures.time_of_day(snapshot.epoch)[:5]}")
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
     parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in snapshot.links)]
     if width >= WIDE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
@@ -13,7 +14,7 @@ from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
-from controller.wiring import UnsupportedServerError, look_once
+from controller.wiring import look_once
 
 
 class LiveLook(NamedTuple):

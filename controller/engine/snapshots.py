@@ -46,10 +46,11 @@ class SnapshotBuilder:
         role: Role,
         interval_s: float,
         epoch: float,
+        process: str = "",
         notices: tuple[Notice, ...] = (),
     ) -> None:
-        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began, and
-        `notices` what is to be said of the file.
+        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began,
+        `process` what it is called, and `notices` what is to be said of the file.
         """
         self._fleet = fleet
         self._costs = cost_terms_of(fleet)
@@ -59,6 +60,7 @@ class SnapshotBuilder:
         self._role = role
         self._interval_s = interval_s
         self._epoch = epoch
+        self._process = process
         self._file_findings = tuple(file_findings(notices))
         self._sequence = 0
         self._pools = {pool.key: pool for pool in fleet.pools}
@@ -152,6 +154,7 @@ class SnapshotBuilder:
             pools=self._shown,
             events=recorder.events(),
             findings=self._findings,
+            process=self._process,
             histories=self._history.pass_time(now),
             loop=LoopStats(
                 ticks=self._ticks,

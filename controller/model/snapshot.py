@@ -120,8 +120,9 @@ class LoopStats(Value):
 class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
-    `sequence` numbers the snapshots of that process. `histories` are of its time, by pool; they are
-    the same object until they change.
+    `sequence` numbers the snapshots of that process; `process` names it, as `host/4711`.
+    `attached`: another process decided it than the one that shows it.
+    `histories` are of its time, by pool; they are the same object until they change.
     """
 
     epoch: float
@@ -135,5 +136,7 @@ class Snapshot(Value):
     pools: tuple[PoolView, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
+    process: str = ""
+    attached: bool = False
     histories: Mapping[PoolKey, History] = {}
     loop: LoopStats = LoopStats()

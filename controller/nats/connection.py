@@ -66,7 +66,7 @@ class OneMessageSubscription:
 
 
 class DeliverySubscription:
-    """A subscription to a subject of our own, where JetStream delivers a consumer's messages."""
+    """A subscription whose every message is handed on, until it ends or its connection does."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DeliverySubscription:
 
     @property
     def subject(self) -> str:
-        """The subject to deliver to."""
+        """The subject it listens on."""
         return self._subscription.subject
 
     def lost(self) -> None:
@@ -172,12 +172,17 @@ class Connection:
 
     async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
         """See `NatsSession.deliver_to`. Raises NatsDisconnectedError."""
+        # not below the inbox of the answers, because delivered messages keep their own subject
+        return await self.subscribe(f"{self._inbox}.{next(self._number)}.delivery", on_message)
+
+    async def subscribe(
+        self, subject: str, on_message: Callable[[Msg | None], None]
+    ) -> DeliverySubscription:
+        """See `NatsSession.subscribe`. Raises NatsDisconnectedError."""
 
         async def take(message: Msg) -> None:
             on_message(message)
 
-        # not below the inbox of the answers, because delivered messages keep their own subject
-        subject = f"{self._inbox}.{next(self._number)}.delivery"
         try:
             subscription = await self._client.subscribe(subject, cb=take)
         except errors.Error as error:
@@ -186,7 +191,7 @@ class Connection:
         self._deliveries.add(delivery)
         return delivery
 
-    async def send(self, subject: str, payload: bytes, reply: str) -> None:
+    async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
         """See `NatsSession.send`. Raises NatsDisconnectedError."""
         try:
             await self._client.publish(subject, payload, reply=reply)

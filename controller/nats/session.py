@@ -153,9 +153,26 @@ class NatsSession:
         """
         return await self._open_connection().deliver_to(on_message)
 
-    async def send(self, subject: str, payload: bytes, reply: str) -> None:
-        """Publish without waiting. Answers go to `reply`, the subject of a delivery subscription.
-        Raises NatsDisconnectedError.
+    async def subscribe(
+        self, subject: str, on_message: Callable[[Msg | None], None]
+    ) -> DeliverySubscription:
+        """Call `on_message` with every message on this subject, and with None once when the
+        connection is lost. Without the right to subscribe, none come. Raises
+        NatsDisconnectedError.
+        """
+        return await self._open_connection().subscribe(subject, on_message)
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes. Raises NatsDisconnectedError."""
+        self._open_connection()
+        if self._client is None:
+            raise NatsDisconnectedError("not connected yet")
+        return self._client.max_payload
+
+    async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Publish without waiting. Answers, if any are wanted, go to `reply`, a subject that we
+        listen on. Raises NatsDisconnectedError.
         """
         await self._open_connection().send(subject, payload, reply)
 

@@ -1,0 +1,224 @@
+"""Snapshots from a controller to dashboards elsewhere, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from msgspec.structs import replace
+
+from controller.attach import Attachment, find_writer
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.model.secret import SecretRef
+from controller.model.settings import NatsCredentials, NatsSettings
+from controller.model.snapshot import Role, Snapshot
+from controller.nats.session import NatsSession
+from controller.nats.snapshot_publisher import SnapshotPublisher
+from controller.nats.snapshot_reader import SnapshotReader
+from tests.integration.nats.conftest import Connect, Until
+from tests.support.nats_server import RealNats
+from tui import scenarios
+
+BUCKET = "agentdash"
+SMALL_MESSAGES = "max_payload: 1024\n"
+
+
+class Controller:
+    """A controller's publisher and the snapshot it is at."""
+
+    def __init__(self, session: NatsSession, snapshot: Snapshot) -> None:
+        self.publisher = SnapshotPublisher(session, BUCKET, SystemClock())
+        self.snapshot = snapshot
+        self.publisher.offer(snapshot)
+
+    def tick(self, **changes: object) -> Snapshot:
+        self.snapshot = replace(self.snapshot, sequence=self.snapshot.sequence + 1, **changes)
+        self.publisher.offer(self.snapshot)
+        return self.snapshot
+
+
+@asynccontextmanager
+async def running(
+    *parts: SnapshotPublisher | SnapshotReader,
+) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(part.run()) for part in parts]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def reader_on(session: NatsSession) -> tuple[SnapshotReader, list[Snapshot]]:
+    seen: list[Snapshot] = []
+    return SnapshotReader(session, BUCKET, seen.append), seen
+
+
+@pytest.fixture
+def small(directory: Path) -> RealNats:
+    return RealNats(directory, SMALL_MESSAGES)
+
+
+async def test_a_dashboard_gets_the_snapshot_there_is_and_then_every_change(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    reader, seen = reader_on(await connect(server.url))
+    async with running(controller.publisher, reader):
+        await until(lambda: seen)
+        assert seen == [controller.snapshot]
+        for number in range(5):
+            views = list(controller.snapshot.pools)
+            views[number] = replace(views[number], max=99)
+            after = controller.tick(pools=tuple(views))
+            await until(lambda after=after: seen[-1] == after)
+        assert len(seen) == 6
+
+
+async def test_a_snapshot_larger_than_a_message_comes_in_parts(
+    small: RealNats, connect: Connect, until: Until
+) -> None:
+    with small as server:
+        controller = Controller(await connect(server.url), scenarios.many_pools(200))
+        reader, seen = reader_on(await connect(server.url))
+        async with running(controller.publisher, reader):
+            await until(lambda: seen)
+            assert seen[-1] == controller.snapshot
+
+
+async def test_without_a_dashboard_nothing_is_published(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    spy = await nats.connect(server.url)
+    messages = []
+
+    async def take(message: object) -> None:
+        messages.append(message)
+
+    await spy.subscribe(f"{BUCKET}.snapshots", cb=take)
+    await spy.flush()
+    async with running(controller.publisher):
+        for _ in range(20):
+            controller.tick()
+            await asyncio.sleep(0)
+        await spy.flush()
+        assert messages == []
+        reader, seen = reader_on(await connect(server.url))
+        async with running(reader):
+            await until(lambda: seen)
+        assert messages
+    await spy.close()
+
+
+async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    reader, seen = reader_on(await connect(server.url))
+    forger = await nats.connect(server.url)
+    async with running(controller.publisher, reader):
+        await until(lambda: seen)
+        await forger.publish(f"{BUCKET}.snapshots", b"AGD1 and something that is no snapshot")
+        await forger.flush()
+        after = controller.tick(fleet="another")
+        await until(lambda: seen[-1] == after)
+    await forger.close()
+
+
+async def test_a_server_that_comes_back_brings_the_snapshots_back(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    sessions = [await connect(server.url), await connect(server.url)]
+    controller = Controller(sessions[0], scenarios.mixed_fleet())
+    reader, seen = reader_on(sessions[1])
+    async with running(controller.publisher, reader):
+        await until(lambda: seen)
+        server.kill()
+        await until(lambda: not any(session.connected for session in sessions))
+        server.start()
+        await until(lambda: all(session.connected for session in sessions))
+        after = controller.tick(fleet="after the restart")
+        await until(lambda: seen[-1] == after)
+
+
+async def test_an_older_process_is_ignored(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    now = scenarios.mixed_fleet()
+    before = replace(now, epoch=now.epoch - 900, sequence=99_999, fleet="older")
+    newer = Controller(await connect(server.url), now)
+    reader, seen = reader_on(await connect(server.url))
+    async with running(newer.publisher, reader):
+        await until(lambda: seen)
+        older = Controller(await connect(server.url), before)
+        async with running(older.publisher):
+            older.tick()
+            after = newer.tick()
+            await until(lambda: seen[-1] == after)
+    assert "older" not in {snapshot.fleet for snapshot in seen}
+
+
+async def test_who_attaches_needs_two_subjects_and_no_other_right(
+    directory: Path, connect: Connect, until: Until
+) -> None:
+    rights = """accounts { A { jetstream: enabled, users: [
+      { user: controller, password: controller }
+      { user: laptop, password: laptop, permissions: {
+          publish: { allow: ["agentdash.watchers"] }
+          subscribe: { allow: ["agentdash.snapshots"] } } } ] } }"""
+
+    async def as_user(name: str) -> NatsSession:
+        path = directory / name
+        path.write_text(name, encoding="utf-8")
+        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
+        return await connect(server.url, credentials=credentials)
+
+    with RealNats(directory, rights) as server:
+        controller = Controller(await as_user("controller"), scenarios.mixed_fleet())
+        reader, seen = reader_on(await as_user("laptop"))
+        async with running(controller.publisher, reader):
+            await until(lambda: seen)
+            after = controller.tick(fleet="seen with two rights")
+            await until(lambda: seen[-1] == after)
+
+
+async def test_a_writer_is_found_and_one_that_only_reads_is_not(
+    server: RealNats, connect: Connect
+) -> None:
+    settings, clock = NatsSettings(servers=(server.url,)), SystemClock()
+    assert await find_writer(settings, clock, 0.3) is None
+    writer = replace(scenarios.mixed_fleet(), process="host/1", role=Role.ACTIVE)
+    controller = Controller(await connect(server.url), writer)
+    async with running(controller.publisher):
+        assert await find_writer(settings, clock, 5.0) == "host/1"
+        controller.tick(role=Role.READ_ONLY)
+        assert await find_writer(settings, clock, 0.3) is None
+
+
+async def test_an_attached_dashboard_says_whose_snapshots_it_shows_and_why_there_are_none(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    hub, stopping = Hub(), asyncio.Event()
+    attachment = Attachment(NatsSettings(servers=(server.url,)), hub, SystemClock())
+    task = asyncio.create_task(attachment.run(stopping))
+    await until(attachment.problem)
+    assert "no controller answers at " in (attachment.problem() or "")
+    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    async with running(controller.publisher):
+        await until(lambda: hub.latest() is not None and attachment.problem() is None)
+        latest = hub.latest()
+        assert latest is not None
+        assert latest.attached
+        assert replace(latest, attached=False) == controller.snapshot
+        server.kill()
+        await until(attachment.problem)
+        assert "not connected to NATS" in (attachment.problem() or "")
+    stopping.set()
+    await task

@@ -1,0 +1,154 @@
+"""Snapshots as changes and as messages: what comes out is what went in, whatever is lost."""
+
+from __future__ import annotations
+
+import zlib
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.model.history import History, Timeline
+from controller.model.snapshot import Snapshot
+from controller.nats.snapshot_changes import (
+    MissedSnapshotError,
+    SnapshotChange,
+    changed,
+    difference,
+    whole,
+)
+from controller.nats.snapshot_frames import Assembly, FrameError, frames, read_part
+from tui import scenarios
+
+LEAST_PAYLOAD = 400
+
+
+def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
+    """A tick later: some pools changed, came or went, and some events and histories are new."""
+    pools = list(before.pools)
+    for place in choose.sample(range(len(pools)), min(2, len(pools))):
+        pools[place] = replace(pools[place], max=choose.randrange(100))
+    if choose.random() < 0.2 and len(pools) > 1:
+        pools.pop(choose.randrange(len(pools)))
+    if choose.random() < 0.2:
+        choose.shuffle(pools)
+    events = before.events
+    if choose.random() < 0.5:
+        event = replace(scenarios.events()[0], at=before.at + 1)
+        events = (event, *events)[: choose.choice([3, 6, 9])]
+    histories = before.histories
+    if choose.random() < 0.5 and pools:
+        timeline = Timeline(pending=(choose.randrange(9),), ready=(1,), target=(1,))
+        histories = {**histories, choose.choice(pools).key: History(recent=timeline)}
+    return replace(
+        before,
+        sequence=before.sequence + 1,
+        at=before.at + 1,
+        pools=tuple(pools),
+        events=events,
+        histories=histories,
+    )
+
+
+def over_the_wire(change: SnapshotChange, payload: int = LEAST_PAYLOAD) -> SnapshotChange | None:
+    assembly, result = Assembly(), None
+    for message in frames(change, payload):
+        assert len(message) <= payload
+        result = assembly.add(read_part(message))
+    return result
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), payload=st.integers(LEAST_PAYLOAD, 100_000))
+def test_a_follower_of_the_changes_sees_every_snapshot(seed: int, payload: int) -> None:
+    choose = Random(seed)
+    snapshot = scenarios.mixed_fleet()
+    first = over_the_wire(whole(snapshot), payload)
+    assert first is not None
+    follower = changed(None, first)
+    for _ in range(12):
+        before, snapshot = snapshot, next_snapshot(snapshot, choose)
+        change = over_the_wire(difference(before, snapshot), payload)
+        assert change is not None
+        follower = changed(follower, change)
+        assert follower.pools == snapshot.pools
+        assert follower.events == snapshot.events
+        assert {key: follower.histories[key] for key in snapshot.histories} == snapshot.histories
+        assert replace(follower, histories=snapshot.histories) == snapshot
+
+
+def test_a_quiet_tick_of_1000_pools_is_small() -> None:
+    before = replace(scenarios.many_pools(1000, 1), findings=())
+    after = replace(before, sequence=2, at=before.at + 1)
+    assert sum(map(len, frames(difference(before, after), 2**20))) < 400
+
+
+def test_a_change_of_a_snapshot_that_is_not_there_is_refused() -> None:
+    first = scenarios.mixed_fleet()
+    second, third = replace(first, sequence=4822), replace(first, sequence=4823)
+    with pytest.raises(MissedSnapshotError, match="4822"):
+        changed(first, difference(second, third))
+    with pytest.raises(MissedSnapshotError):
+        changed(None, difference(first, second))
+
+
+def test_the_next_process_begins_with_a_whole_snapshot() -> None:
+    first = scenarios.mixed_fleet()
+    restarted = replace(first, epoch=first.epoch + 60, sequence=1)
+    assert difference(first, restarted).base is None
+    assert changed(first, difference(first, restarted)) == restarted
+
+
+def test_a_part_that_is_lost_spoils_its_change_and_no_other() -> None:
+    messages = frames(whole(scenarios.mixed_fleet()), LEAST_PAYLOAD)
+    assert len(messages) > 3
+    assembly = Assembly()
+    assembly.add(read_part(messages[0]))
+    with pytest.raises(FrameError, match="part 2 without the one before it"):
+        assembly.add(read_part(messages[2]))
+    results = [assembly.add(read_part(message)) for message in messages]
+    assert [result is not None for result in results] == [False] * (len(messages) - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"AGD1",
+        b"HTTP/1.1 200 OK and so on, long enough for a header",
+        b"AGD1" + b"\xff" * 40,
+    ],
+)
+def test_what_is_no_part_is_refused(message: bytes) -> None:
+    with pytest.raises(FrameError):
+        read_part(message)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not compressed",
+        zlib.compress(b"\xc1"),
+        zlib.compress(msgspec.msgpack.encode({"head": 1})),
+        zlib.compress(b"\x91" * 100_000),
+        zlib.compress(msgspec.msgpack.encode(whole(scenarios.mixed_fleet())))[:-9],
+    ],
+    ids=["plain", "no msgpack", "another shape", "nested", "cut"],
+)
+def test_what_is_no_snapshot_is_refused(content: bytes) -> None:
+    head = frames(whole(scenarios.mixed_fleet()), 2**20)[0]
+    part = read_part(head)._replace(data=content)
+    with pytest.raises(FrameError):
+        Assembly().add(part)
+
+
+def test_a_snapshot_that_grows_without_end_when_it_is_unpacked_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controller.nats.snapshot_frames.MOST_SNAPSHOT_BYTES", 10_000)
+    part = read_part(frames(whole(scenarios.mixed_fleet()), 2**20)[0])
+    with pytest.raises(FrameError, match="of more than 10,000 bytes"):
+        Assembly().add(part._replace(data=zlib.compress(bytes(10**6))))
