@@ -1,6 +1,6 @@
-"""Readings that stay the same objects while nothing about them changes.
+"""A cache of readings, so that a reading stays the same object until it changes.
 
-The planner skips a pool whose readings are the same objects as at the tick before.
+The planner skips a pool whose readings are the same objects as at the previous tick.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 class KeptReadings(Generic[K, T]):
-    """Readings of one view by key, each made once and kept until its object changes (`forget`) or
-    the view may be trusted otherwise than before.
+    """The readings of one view by key. Each is made once and kept until its object changes
+    (`forget`) or the view's trust changes.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class KeptReadings(Generic[K, T]):
         make: Callable[[K], Reading[T]],
         dropped: Callable[[K], None] = lambda _key: None,
     ) -> None:
-        """`dropped` is called with each key whose reading is no longer the latest."""
+        """`dropped` is called with each key whose reading is dropped."""
         self._freshness = freshness
         self._make = make
         self._dropped = dropped
@@ -43,22 +43,22 @@ class KeptReadings(Generic[K, T]):
         return reading
 
     def forget(self, key: K) -> None:
-        """The object changed: make its reading anew."""
+        """Drop the reading of an object that changed."""
         if self._readings.pop(key, None) is not None:
             self._dropped(key)
 
     def keys(self) -> set[K]:
-        """The keys that were asked for since they changed last."""
+        """The keys with a kept reading."""
         return set(self._readings)
 
     def clear(self) -> None:
-        """Any object may have changed: make every reading anew."""
+        """Drop all readings."""
         readings, self._readings = self._readings, {}
         for key in readings:
             self._dropped(key)
 
     def settle(self) -> None:
-        """Drop every reading if the view may be trusted otherwise than when they were made."""
+        """Drop all readings if the view's trust has changed since they were made."""
         trust = self._freshness.trust()
         if trust is not self._trust:
             self._trust = trust
