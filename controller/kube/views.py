@@ -43,7 +43,7 @@ class DeploymentView:
         self._written: dict[str, int] = {}
 
     def get(self, name: str) -> _Found | None:
-        """The Deployment, or what is wrong with it; None if there is none or it is being deleted."""
+        """The Deployment, or its fault; None if there is none, or it is being deleted."""
         return self._found.get(name)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
