@@ -1,3 +1,3 @@
-"""The brain and its hands: sees a fleet, decides for all of it at once, and acts. Knows nothing of
-any face.
+"""The controller: observes a fleet, decides for all of it at once, and writes the changes. It does
+not depend on any user interface.
 """

@@ -1,4 +1,4 @@
-"""The controller without a screen: run until told, log JSON lines, serve health and metrics."""
+"""The daemon: runs the controller without a screen, logs JSON lines, serves health and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 
 
 def run_daemon(settings: Settings, *, name: str, read_only: bool, host: str, port: int) -> ExitCode:
-    """Run until SIGTERM or SIGINT; what cannot begin says why on standard error."""
+    """Run until SIGTERM or SIGINT. If it cannot start, write the reason to standard error and
+    return the exit code for it.
+    """
     try:
         asyncio.run(_run(settings, name, read_only=read_only, host=host, port=port))
     except UnsupportedServerError as error:

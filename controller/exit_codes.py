@@ -1,4 +1,4 @@
-"""Exit codes. Scripts and service managers decide by them, so they are an API."""
+"""Exit codes. Scripts and service managers rely on them, so they are an API."""
 
 from __future__ import annotations
 

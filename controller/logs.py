@@ -1,4 +1,4 @@
-"""Logs: JSON lines on standard error. A line has a constant message and fields."""
+"""Logging as JSON lines on standard error. Each line has a constant message and fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRACE_LIMIT: Final = 8000
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and the fields given as `extra`."""
+    """Formats a record as one JSON object: time, level, logger, message, and the `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its line break."""
@@ -47,12 +47,12 @@ def log_json(level: int = logging.INFO) -> None:
 
 
 def log_nowhere() -> None:
-    """Drop all records. A process that draws a screen has to: a log line would be drawn over it."""
+    """Drop all records, for a process that draws a screen: log lines would overwrite it."""
     _quiet_libraries()
     logging.basicConfig(level=logging.CRITICAL, handlers=[logging.NullHandler()], force=True)
 
 
 def _quiet_libraries() -> None:
-    # they warn of every lost connection, which our links and findings report already
+    # they warn of each lost connection, which links and findings report already
     for name in ("nats", "aiohttp", "kubernetes", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

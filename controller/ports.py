@@ -1,5 +1,5 @@
-"""The seams: what the engine needs of the world, each a small Protocol with a real fake in the
-tests.
+"""The interfaces of everything that the engine needs from outside. Each is a small Protocol with a
+working fake in the tests.
 """
 
 from __future__ import annotations
@@ -30,66 +30,62 @@ from controller.model.stored import SavedMemory, StoredIntents
 
 
 class Clock(Protocol):
-    """The engine's one clock: Unix seconds that never run backwards by themselves."""
+    """The engine's only clock: Unix seconds that go back only in `follow_step`."""
 
     def now(self) -> float:
         """Unix seconds."""
         ...
 
     def follow_step(self) -> float:
-        """Follow a step of the system's clock once; returns its seconds, 0.0 if there was none."""
+        """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds of this clock."""
+        """Return after `seconds` of this clock."""
         ...
 
 
 class QueueSource(Protocol):
-    """Where a queue's depth comes from."""
+    """Reads the depths of queues."""
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
-        """A reading for each pool asked about. Failures are readings too; nothing is raised. While
-        a queue's numbers stay the same, its readings hold the same QueueDepth object.
+        """A reading for each of these pools; a failure is a reading too, and nothing is raised.
+        While a queue's numbers stay the same, its readings have the same QueueDepth object.
         """
         ...
 
 
 class MetricKey(NamedTuple):
-    """One metric or signal of one pool; its name is of planning/demand/metrics/names.py."""
+    """One metric or signal of one pool, with a name of planning/demand/metrics/names.py."""
 
     pool: PoolKey
     name: str
 
 
 MetricAnswer: TypeAlias = Fresh[MetricValue] | Absent
-"""What a source has to say of one metric: a value from a complete answer, or why there is none."""
+"""A source's answer about one metric: a value from a complete answer, or why there is none."""
 
 
 class MetricSource(Protocol):
-    """Where pools' metrics and signals are read from: a Prometheus server, an API of the cluster.
-
-    `name` is what people call it, `reads` are the metrics it answers for, and it is not worth
-    asking more often than every `every_s` seconds.
-    """
+    """A source of pools' metrics and signals: a Prometheus server, or an API of the cluster."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The source's name in findings."""
         ...
 
     @property
     def reads(self) -> Collection[MetricKey]:
-        """The metrics it answers for."""
+        """The metrics that `read` answers."""
         ...
 
     @property
     def every_s(self) -> float:
-        """The least time between two rounds."""
+        """The least time between two calls of `read`, in seconds."""
         ...
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
-        """An answer for each of `reads` within so many seconds; failures are answers too, nothing
+        """An answer for each of `reads` within `timeout_s`; a failure is an answer too, and nothing
         is raised.
         """
         ...
@@ -99,11 +95,13 @@ class WakeSource(Protocol):
     """Notices the first message for pools at zero."""
 
     async def watch(self, pools: Collection[Pool]) -> bool:
-        """Watch exactly these pools. True if one is newly watched: read its queue again then."""
+        """Watch exactly these pools. True if one of them was not watched before; then its queue
+        has to be read again.
+        """
         ...
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
-        """How this pool is watched, and why it is only polled."""
+        """How this pool is watched, and if it is only polled, why."""
         ...
 
     def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
@@ -112,7 +110,7 @@ class WakeSource(Protocol):
 
 
 class StoreError(Exception):
-    """What is kept beyond the end of a process cannot be read or written; the message may be shown.
+    """Stored data cannot be read or written; the message may be shown to users.
 
     StoreError
     ├── StoreAwayError       no answer: a write may or may not have happened
@@ -123,7 +121,7 @@ class StoreError(Exception):
 
 
 class StoreAwayError(StoreError):
-    """There is no answer that can be used: a write may or may not have happened."""
+    """There is no usable answer: a write may or may not have happened."""
 
 
 class StoreMissingError(StoreError):
@@ -139,26 +137,28 @@ class StoreConflictError(StoreError):
 
 
 class MemoryStore(Protocol):
-    """Keeps the planner's memory over restarts."""
+    """Stores the planner's memory beyond restarts."""
 
     async def load(self) -> SavedMemory | None:
-        """What was saved last, complete; None if nothing was ever saved. Raises StoreError."""
+        """The last saved memory, complete; None if none was ever saved. Raises StoreError."""
         ...
 
     async def save(self, memory: Memory, now: float) -> None:
-        """Replace what was saved, all of it or nothing. Raises StoreError."""
+        """Replace the saved memory, as a whole or not at all; `now` is Unix seconds. Raises
+        StoreError.
+        """
         ...
 
 
 class IntentStore(Protocol):
-    """What operators ask for, followed as it changes."""
+    """Operators' intents, kept up to date as they change."""
 
     def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
         ...
 
     async def first_read(self) -> None:
-        """Return once they were read for the first time."""
+        """Return when the intents have been read for the first time."""
         ...
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
@@ -167,16 +167,16 @@ class IntentStore(Protocol):
 
 
 class UsageSource(Protocol):
-    """How many tokens tenants have used, kept up to date by their workers' events."""
+    """The tenants' token usage, kept up to date by their workers' events."""
 
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
-        """The totals of each tenant with a token budget; `in_flight` says how many tasks of a pool
-        are running.
+        """The token usage of each tenant with a token budget, by name; `in_flight` gives the number
+        of a pool's running tasks.
         """
         ...
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
-        """What one task of this pool takes on average; None before enough tasks are known."""
+        """The average usage of one task of this pool; None before enough tasks are known."""
         ...
 
     def refused(self) -> RefusedEvents:
@@ -185,7 +185,7 @@ class UsageSource(Protocol):
 
 
 class Workloads(Protocol):
-    """The cluster as last seen, kept up to date by watches."""
+    """The pools' Deployments and pods, kept up to date by watches."""
 
     def workload(self, pool: Pool) -> Reading[Workload]:
         """The pool's Deployment."""
@@ -196,57 +196,61 @@ class Workloads(Protocol):
         ...
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
-        """The pool's pods as the HPA sees them; none while they are not known for sure, and for
-        pools whose metrics do not ask about pods.
+        """The pool's pods as the HPA sees them; empty while their list is not complete, and for
+        pools without a metric that needs pods.
         """
         ...
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
-        """What the cluster's own controllers warned of lately about the pool's objects."""
+        """The recent Kubernetes warning events about the pool's objects."""
         ...
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:
-        """Call back with (namespace, Deployment's name) when one of them or its pods changed."""
+        """Call back with (namespace, Deployment's name) when a Deployment or its pods change."""
         ...
 
 
 class Supply(Protocol):
-    """What the cluster itself allows, kept up to date by watches."""
+    """The cluster's own limits, kept up to date by watches."""
 
     def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the namespace's quotas leave to these Deployments together."""
+        """What the namespace's ResourceQuotas leave for these Deployments together."""
         ...
 
     def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
-        """What the nodes hold, and those of each class."""
+        """What all nodes can hold, and the nodes of each of these classes."""
         ...
 
 
 class Actuator(Protocol):
-    """The only hand on the cluster."""
+    """Writes to the cluster; nothing else does."""
 
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
     ) -> Outcome:
-        """Set spec.replicas if the Deployment still has that version. Answers never raise."""
+        """Set spec.replicas if the Deployment still has `resource_version`. An `urgent` write goes
+        before others. Every answer is an outcome; a failure does not raise.
+        """
         ...
 
 
 class LinkStatus(Protocol):
-    """A connection that can say how it is."""
+    """A connection that reports its state."""
 
     def link(self) -> Link:
-        """Its state now."""
+        """The connection's state now."""
         ...
 
 
 class Feed(Protocol):
-    """Snapshots for whoever watches: the latest wins, the publisher never waits."""
+    """Passes snapshots to subscribers; only the latest is kept, and the publisher never waits."""
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot, if there was one."""
+        """The newest snapshot; None before the first."""
         ...
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
+        """Call back with each snapshot, on the publisher's thread; returns a function that ends
+        the subscription.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Settings → object graph: the one place that knows every class."""
+"""Builds all objects of the controller from the settings: the only place that knows every class."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from controller.ports import MetricSource
 from controller.sources.prometheus import PrometheusSource
 
 FIRST_SIGHT_S: Final = 3.0
-"""How long the first tick waits for both connections, so that it does not begin blind."""
+"""How long the first tick waits for both connections, so that its readings are not all absent."""
 VERSION_CHECK_S: Final = 1.0
 LOOK_S: Final = 5.0
-"""How long a single look waits for the queues: there is no next tick to hope for."""
+"""How long `look_once` waits for the queues, longer than a tick, because no other tick follows."""
 
 
 async def embedded(
@@ -57,10 +57,12 @@ async def embedded(
     read_only: bool,
     stopping: asyncio.Event,
 ) -> None:
-    """A controller for a face beside it: publishes to the hub until `stopping`.
+    """Run a controller that publishes to the hub for a user interface in the same process, until
+    `stopping` is set.
 
-    A read-only one is never given a hand to write with. Servers that are away are shown as such;
-    raises FatalError for what no waiting can mend (no kubeconfig, no such context, NATS too old).
+    With `read_only` it has no actuator. A server that cannot be reached is shown by its link.
+    Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
+    too old).
     """
     recorder = Recorder(writes=not read_only)
     await _run(settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping)
@@ -76,9 +78,10 @@ async def headless(
     stopping: asyncio.Event,
     on_serving: Callable[[str], None],
 ) -> None:
-    """A controller that serves health and metrics; `on_serving` is told the URL.
+    """Run a controller that serves health and metrics on `host` and `port`, until `stopping` is
+    set. `on_serving` is called with the URL.
 
-    Raises ListenError, and FatalError as `embedded` does.
+    Raises ListenError if it cannot listen, and FatalError as `embedded` does.
     """
     clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
     async with serving(
@@ -96,7 +99,7 @@ async def headless(
 
 
 class Look(NamedTuple):
-    """One look: what a tick would see now, each connection, and what is stored in NATS."""
+    """The result of `look_once`: the inputs of a tick, the connections, and what NATS stores."""
 
     tick: Tick
     links: tuple[Link, ...]
@@ -104,10 +107,10 @@ class Look(NamedTuple):
 
 
 async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> Look:
-    """One look at the live fleet, with the controller's memory unless `fresh`, and the intents.
+    """Observe the live fleet once, and read the intents and, unless `fresh`, the saved memory.
 
-    Nothing is there to write with, nothing is subscribed to and no bucket is made. Servers that are
-    away leave absent readings; raises FatalError as `embedded` does.
+    It writes nothing, subscribes to nothing and creates no bucket. A server that cannot be reached
+    gives absent readings. Raises FatalError as `embedded` does.
     """
     pools = settings.fleet.pools
     try:
@@ -229,7 +232,7 @@ async def _run(
             refusal = session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
-    # raised out here, because a task group would wrap it
+    # raised outside of the task group, which would wrap it in an ExceptionGroup
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
 
@@ -238,7 +241,7 @@ async def _run(
 async def _metric_polls(
     settings: Settings, cluster: Cluster, clock: SystemClock
 ) -> AsyncIterator[MetricPolls]:
-    """Everything that pools' metrics are read from; nothing is asked that no pool speaks of."""
+    """Poll the sources of the pools' metrics; sources that no pool needs are not asked."""
     pools = settings.fleet.pools
     async with AsyncExitStack() as stack:
         of_cluster = metric_sources(
@@ -252,7 +255,9 @@ async def _metric_polls(
 
 
 async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
-    """Wait a moment for both; who is missing then is shown by its link, and the loop goes on."""
+    """Wait for both connections for a limited time. The loop then starts in any case; a missing
+    connection is shown by its link.
+    """
     listed = asyncio.create_task(cluster.synced(FIRST_SIGHT_S))
     met = asyncio.create_task(connection.wait())
     try:
@@ -269,8 +274,8 @@ async def _until_stopped(
     session: NatsSession,
     stopping: asyncio.Event,
 ) -> None:
-    """Tick until told to stop, or until the server turns out to be one we cannot work with. What
-    runs `beside` the engine ends with it.
+    """Tick until `stopping` is set, or until the NATS server turns out to be unsupported. What runs
+    `beside` the engine ends with it.
     """
     async with asyncio.TaskGroup() as tasks:
         others = [tasks.create_task(each) for each in beside]

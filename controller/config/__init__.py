@@ -1,6 +1,4 @@
-"""Reads the fleet file: YAML in, settings out, or everything that is wrong with it, line by
-line.
-"""
+"""Reads the fleet file: from YAML to settings, or to a list of all its problems."""
 
 from __future__ import annotations
 
@@ -26,10 +24,10 @@ _TOO_LARGE: Final = f"is larger than {MAX_BYTES // 2**20} MiB, the most a fleet 
 
 
 def load(path: Path) -> Settings:
-    """The settings of a fleet file, with notices about keys that have no effect yet. The file is
-    read anew at each call.
+    """The settings of a fleet file, with notices about keys that have no effect yet. Each call
+    reads the file again.
 
-    Raises FleetFileError with all that is wrong, also if the file cannot be read.
+    Raises FleetFileError with all problems, also if the file cannot be read.
     """
     name = clean(path)
     content = _content(path, name)
@@ -42,9 +40,9 @@ def load(path: Path) -> Settings:
 
 
 def parse(text: str, name: str) -> Settings:
-    """The settings of a fleet file's text. `name` is what the messages call the file.
+    """The settings of a fleet file's text. `name` is the file's name in messages.
 
-    Raises FleetFileError with all that is wrong, in the file's order.
+    Raises FleetFileError with all problems, in the file's order.
     """
     document = _document(text, name)
     settings = _settings(document)

@@ -113,9 +113,9 @@ class Document:
 
 
 def read(text: str, name: str, loader: Any = LOADER) -> Document:
-    """The one document of a text. `name` is what the messages call the file.
+    """Read a text that has one YAML document. `name` is the file's name in messages.
 
-    Raises FleetFileError for what can be read no further: not YAML, too deep, too large.
+    Raises FleetFileError for a text that is not YAML, is nested too deeply, or is too large.
     """
     text = text.removeprefix("\ufeff")
     if found := _UNPRINTABLE.search(text):
@@ -284,7 +284,7 @@ def _failure(name: str, at: TextPosition, message: str) -> FleetFileError:
 def _not_yaml(name: str, text: str, error: yaml.MarkedYAMLError) -> FleetFileError:
     at = _marked(error.problem_mark or error.context_mark)
     lines = text.splitlines() or [""]
-    if at.line > len(lines):  # the text ends too early: on its last line
+    if at.line > len(lines):  # the text ends too early: show its last line
         at = TextPosition(len(lines), len(lines[-1]) + 1)
     if lines[at.line - 1][at.column - 1 : at.column] == "\t":
         return _failure(name, at, "not YAML: a tab stands here; YAML indents with spaces")

@@ -52,12 +52,14 @@ def problems(document: Document) -> Iterator[Problem]:
 
 
 def _is_set(activation: object) -> bool:
-    """Whether it is more than its default, which says what holds anyway."""
+    """Whether the value is above its default, which applies anyway."""
     return activation is not None and activation != 0
 
 
 def _reads_queue(path: KeyPath, pool: Mapping[str, Any]) -> bool:
-    """Whether a pool of rule hpa goes by its queue: without metrics it does."""
+    """Whether a pool of rule hpa uses its queue: without metrics, or if one names the queue, or if
+    the formula does.
+    """
     if pool.get("metrics") is None:
         return True
     metrics = (metric.get("name") for _, metric in external_metrics(path, pool))
@@ -80,7 +82,7 @@ def notices(document: Document, fleet: Fleet) -> Iterator[Notice]:
 
 
 def _limits_without_usage(document: Document, fleet: Fleet) -> Iterator[Notice]:
-    """Limits of a model hold a pool only once it is known what a task of the pool uses."""
+    """Limits of a model apply to a pool only if the usage of its tasks is known."""
     users: defaultdict[str, list[Pool]] = defaultdict(list)
     for pool in fleet.pools:
         if pool.model is not None:
@@ -130,7 +132,7 @@ def _limits_usd(fleet: Fleet) -> bool:
 
 
 def _matches(data: Any, pattern: KeyPath, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """The paths of the values that the pattern leads to and that are not null."""
+    """The paths of the values that match the pattern and are not null."""
     if not pattern:
         if data is not None:
             yield path

@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of a fleet file: what is wrong, and what to write instead."""
+"""Turns pydantic's errors into messages about the fleet file: the fault, and what to write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from controller.model.text import quote
 
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem for each error, at the place to correct."""
+    """One problem for each error, with the position to correct."""
     return [_problem(details, document) for details in error.errors(include_url=False)]
 
 

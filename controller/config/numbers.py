@@ -1,5 +1,5 @@
-"""Exact numbers of the fleet file: money, weights and shares, and quantities as Kubernetes writes
-them. Nothing is rounded: a number that cannot be kept exactly is refused.
+"""Exact numbers of the fleet file: money, weights, shares, and Kubernetes quantities. Nothing is
+rounded: a number that cannot be represented exactly is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from controller.notation.decimals import DECIMAL_PATTERN, read_decimal
 from controller.notation.quantity import QUANTITY_PATTERN, QuantityError, exact_quantity
 
 MAX_USD: Final = 1_000_000_000
-"""A thousand million dollars, which no fleet costs in an hour."""
+"""The largest amount in USD; no fleet costs so much in an hour."""
 MAX_WEIGHT: Final = 1_000_000
-"""Weights are shares by comparison: there is no use for larger ones."""
+"""The largest weight; only the ratios of weights matter."""
 
 # a float keeps this many digits of what was written, whatever they are
 _FLOAT_DIGITS: Final = 15

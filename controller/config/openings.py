@@ -1,8 +1,8 @@
-"""When the windows of schedules are open, in every calendar that there can be: over 28 years, after
-which days of the week and leap days repeat in the same order (until 2100).
+"""When the windows of schedules are open, over 28 years. After that, days of the week and leap days
+repeat in the same order (until 2100), so all calendars are covered.
 
 Days and minutes are bits of integers, so that two windows are compared in a few operations. Changes
-of the clock are ignored: windows that meet only because of one are not found.
+of the clock are ignored: windows that overlap only because of one are not found.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The plain document of a fleet file, read without trusting its types: checks that look at more
-than one entry go on where a value is wrong.
+"""Access to the plain document of a fleet file without assuming correct types, so that checks over
+several entries also work if some values are wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PlainPools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
 
 
 def pools_of(document: Document) -> PlainPools:
-    """The pools; an empty mapping for each that is none."""
+    """The pools with their paths; an empty mapping for each entry that is not a mapping."""
     entries = as_list(as_mapping(document.data).get("pools"))
     return [(("pools", index), as_mapping(entry)) for index, entry in enumerate(entries)]
 

@@ -15,9 +15,9 @@ from controller.model.scarcity import Price
 
 @lru_cache(maxsize=4096)
 def table_price(model: str) -> Price | None:
-    """The present price of a model, by its provider's name for it or by `provider/name`. Where long
+    """The present price of a model, by the provider's name for it or by `provider/name`. If long
     requests cost more, it is the price of short ones. None if the model is not in the table, or if
-    there is no table.
+    the table is not installed.
     """
     try:
         import genai_prices
@@ -36,7 +36,7 @@ def table_price(model: str) -> Price | None:
 
 
 def _price(input_mtok: Any, output_mtok: Any, cache_read_mtok: Any) -> Price | None:
-    """USD per million tokens; None for what has no price per token, such as a picture."""
+    """USD per million tokens; None for an item without a price per token, such as a picture."""
     per_input, per_output = _base(input_mtok), _base(output_mtok)
     if per_input is None or per_output is None:
         return None
@@ -44,6 +44,6 @@ def _price(input_mtok: Any, output_mtok: Any, cache_read_mtok: Any) -> Price | N
 
 
 def _base(price: Any) -> Decimal | None:
-    """The price of the lowest tier, which a request of usual length belongs to."""
+    """The price of the lowest tier, which applies to requests of usual length."""
     base = getattr(price, "base", price)
     return base if isinstance(base, Decimal) else None

@@ -1,7 +1,6 @@
-"""What is wrong with a fleet file, as a compiler says it: one line for each problem, with its
-position.
+"""Problems of a fleet file, in the format of a compiler: one line for each, with its position.
 
-FleetFileError       everything that is wrong with one fleet file
+FleetFileError       all problems of one fleet file
   Problem            one problem: file, line, column, key path, message
 """
 
@@ -20,8 +19,8 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
 
 class Problem(Value):
-    """One thing to correct. Lines and columns count from 1. `path` is empty for a problem of the
-    whole file, such as that it cannot be read.
+    """One problem to correct. Lines and columns count from 1. `path` is empty for a problem of the
+    whole file, for example if it cannot be read.
     """
 
     file: str

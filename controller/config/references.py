@@ -1,7 +1,6 @@
-"""Checks that need more than one entry: names that must exist, and things that two pools may not
-share.
+"""Checks over several entries: names that must exist, and values that two pools must not share.
 
-They look at the plain document, so that a wrong value elsewhere in an entry hides nothing.
+They use the plain document, so that a wrong value elsewhere in an entry hides no problem.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from controller.notation.formula_syntax import FormulaError
 _NODE_CLASSES: Final = "capacity.node_classes"
 _NAMES_SHOWN: Final = 10
 _SUGGESTIONS: Final = 20
-"""Unknown names that are compared with all known ones, which takes milliseconds where those are
-thousands.
+"""The most unknown names for which a similar known name is searched; each search takes milliseconds
+if there are thousands of known names.
 """
 _NameUsed = tuple[KeyPath, object]
 """The place where a name is used, and the name."""
 _Claim = tuple[tuple[object, ...], KeyPath]
-"""Something that only one pool may have, and the place where a pool has it."""
+"""A value that only one pool may have, and the place where a pool has it."""
 
 
 def problems(document: Document) -> list[Problem]:
-    """Names that do not exist, and things that two pools share and may not."""
+    """Problems of names that do not exist, and of values that two pools must not share."""
     data = as_mapping(document.data)
     tenants, tiers = as_mapping(data.get("tenants")), data.get("tiers")
     known_tiers = default_tiers() if tiers is None else as_mapping(tiers)
@@ -70,7 +69,7 @@ def _classes_used(pools: PlainPools) -> Iterator[_NameUsed]:
 
 
 def _unknown_signals(document: Document, pools: PlainPools) -> Iterator[Problem]:
-    """Names in metrics and formulas that are neither a signal of the pool nor its queue."""
+    """Problems of names in metrics and formulas that are neither a signal nor the queue."""
     for path, pool in pools:
         known = {QUEUE, *as_mapping(pool.get("signals"))}
         yield from _unknown(document, _signals_used(path, pool), "signal", known, "signals")
@@ -96,7 +95,7 @@ def external_metrics(
 
 
 def _selectors_of_signals(document: Document, pools: PlainPools) -> Iterator[Problem]:
-    """A signal is one number, so a selector belongs where the signal is read."""
+    """Problems of selectors at signals: a signal is one number, so its source has the selector."""
     for pool_path, pool in pools:
         signals = as_mapping(pool.get("signals"))
         for path, metric in external_metrics(pool_path, pool):

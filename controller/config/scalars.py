@@ -34,7 +34,7 @@ MAX_QUERY_CHARACTERS: Final = 4096
 RESERVED_SIGNALS: Final = frozenset(
     {QUEUE, "cpu", "memory", "and", "or", "not", "true", "false", "nil"}
 )
-"""Names that no signal may have: the pool's own metrics, and the words of a formula."""
+"""Names that a signal must not have: the pool's own metrics, and the words of a formula."""
 # as providers write them: gpt-4.1, anthropic/claude-x, llama3:70b
 _MODEL_NAME: Final = r"[A-Za-z0-9][-A-Za-z0-9._:/@]{0,127}"
 
@@ -90,7 +90,7 @@ def _time_zone(name: str) -> str:
 
 
 def _server(url: str) -> str:
-    """The address of a NATS server. Messages do not repeat it, for it may hold a password."""
+    """The address of a NATS server. Messages do not repeat it, because it may have a password."""
     if "@" in url:
         raise ValueError(
             "holds a user or password: take them out and name them in nats.credentials"
@@ -155,7 +155,7 @@ def _query(text: str) -> str:
 
 
 def _prometheus(url: str) -> str:
-    """The address of a Prometheus server. Messages do not repeat it, for it may hold a password."""
+    """The address of a Prometheus server. Messages do not repeat it, as it may have a password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -1,5 +1,5 @@
-"""Finds windows of one pool's schedules that contradict each other: both are open at some time, and
-the min of one is more than the max of the other.
+"""Finds schedules of one pool that contradict each other: their windows are open at the same time,
+and the min of one is above the max of the other.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from controller.model.schedule import CronWindow, WeeklyWindow
 
 
 def problems(file: FleetFile, document: Document) -> list[Problem]:
-    """A problem for each min that is more than the max of another window open at the same time: of
-    all open windows the largest min and the smallest max count.
+    """A problem for each min above the max of another window that is open at the same time, because
+    the largest min and the smallest max of all open windows apply.
 
     All calendars are searched, but changes of the clock are ignored (see `openings`). Where windows
     meet only because of one, min counts for that hour.
@@ -54,7 +54,7 @@ def _contradictions(
 
 @lru_cache(maxsize=1024)
 def _both_open(one: WeeklyWindow | CronWindow, other: WeeklyWindow | CronWindow) -> str | None:
-    """The first minute in which both are open, in words; None if there is none."""
+    """The first minute in which both are open, as text; None if there is none."""
     found = first_common(opening(one), opening(other))
     if found is None:
         return None

@@ -1,1 +1,1 @@
-"""The loop: observe, plan, actuate, record, publish."""
+"""The control loop: observe, plan, actuate, record, publish."""

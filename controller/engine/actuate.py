@@ -1,4 +1,4 @@
-"""Step 3 of a tick: what the plan changes is written, a bounded number at once, each separately."""
+"""Step 3 of a tick: write the plan's changes to the cluster, each in a task of its own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from controller.model.value import Value
 from controller.ports import Actuator, Clock
 
 IN_FLIGHT_LIMIT: Final = 50
-"""Writes under way at once: the client's burst. What does not fit is decided anew by the next tick,
-on newer numbers, instead of waiting in a queue with an old one."""
+"""The most writes at the same time, equal to the client's burst. Further changes do not wait in a
+queue with an old number: they are tried again at the next tick, with newer decisions."""
 
 
 class Write(Value):
-    """One write that ended: what was decided, and what became of it at `at` (Unix seconds)."""
+    """A write that ended at `at` (Unix seconds): the decision behind it and its outcome."""
 
     decision: Decision
     outcome: Outcome
@@ -33,7 +33,7 @@ class _UnderWay(NamedTuple):
 
 
 class WriteDispatcher:
-    """Carries decisions out; a pool has at most one write under way."""
+    """Writes decisions to the cluster; each pool has at most one write under way."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class WriteDispatcher:
         tasks: asyncio.TaskGroup,
         on_write: Callable[[Write], None],
     ) -> None:
-        """Without an actuator nothing is written; `on_write` is told each write that ended."""
+        """Without an actuator nothing is written; `on_write` is called for each write that ends."""
         self._pools = pools
         self._actuator = actuator
         self._clock = clock
@@ -55,13 +55,13 @@ class WriteDispatcher:
 
     @property
     def under_way(self) -> dict[PoolKey, int]:
-        """Pools whose write has not ended, and the most replicas they may have then: nothing is
-        decided for them until it has.
+        """The pools whose write has not ended, with the most replicas each may have after it. They
+        are not decided until the write has ended.
         """
         return {pool: write.most for pool, write in self._under_way.items()}
 
     def begin(self, decisions: Iterable[Decision]) -> list[asyncio.Task[None]]:
-        """Start the writes that may start now, wakes first; returns their tasks."""
+        """Start the writes that may start now, wake-ups first; returns their tasks."""
         if self._actuator is None:
             return []
         now = self._clock.now()
@@ -79,7 +79,7 @@ class WriteDispatcher:
         return [self._start(self._actuator, decision) for decision in due[:room]]
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait until every write under way has ended, at most so long; cancel what has not."""
+        """Wait up to `timeout_s` for the writes under way, then cancel the rest."""
         tasks = {write.task for write in self._under_way.values()}
         if not tasks:
             return
@@ -97,7 +97,7 @@ class WriteDispatcher:
         return task
 
     def _free(self, pool: PoolKey, ended: asyncio.Task[None]) -> None:
-        """Unless the pool's next write has begun already."""
+        """Note that the pool's write has ended, unless its next one has begun already."""
         write = self._under_way.get(pool)
         if write is not None and write.task is ended:
             del self._under_way[pool]

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Final
 
 STEP_S: Final = 2.0
-"""A wall clock further away than this has been stepped; nearer, it is only being slewed."""
+"""A difference above this is a step of the wall clock; a smaller one is gradual slewing by NTP."""
 
 
 class SystemClock:
-    """Unix seconds that never run backwards by themselves.
+    """Unix seconds that go back only in `follow_step`.
 
-    When the system's clock has stepped by more than 2 s, `follow_step` follows it once and says how
-    far, so that remembered times can be shifted by as much and ages stay true.
+    When the system's clock has stepped by more than `STEP_S`, `follow_step` takes over the new time
+    once and returns the difference. The caller adds it to all remembered times, so that ages stay
+    correct.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class SystemClock:
         return self._offset + self._monotonic()
 
     def follow_step(self) -> float:
-        """Follow a step of the system's clock once; returns its seconds, 0.0 if there was none."""
+        """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""
         step = self._wall() - self.now()
         if abs(step) <= STEP_S:
             return 0.0
@@ -40,5 +41,5 @@ class SystemClock:
         return step
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Return after `seconds`; a negative number counts as 0."""
         await asyncio.sleep(max(0.0, seconds))

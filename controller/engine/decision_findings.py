@@ -1,4 +1,4 @@
-"""Decisions that deserve attention: what goes on until a person does something."""
+"""Findings about decisions: conditions that last until a person acts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from controller.model.snapshot import Severity
 from controller.planning.explain import sentence
 
 _WHAT_TO_DO: Final[Mapping[Code, str]] = {
-    Code.CONTESTED: "take away its other autoscaler, or freeze the pool while somebody works on it",
+    Code.CONTESTED: "remove its other autoscaler, or freeze the pool while somebody works on it",
     Code.POISON: (
-        "see what these messages have in common; the consumer's max_deliver sets an end to them"
+        "see what these messages have in common; max_deliver of the consumer limits deliveries"
     ),
     Code.BLIND_FOR_LONG: "its size is a guess until its queue and metrics can be read again",
     Code.ANNOTATION_UNREADABLE: "set it to a whole number, or remove it to let the pool scale",
@@ -23,13 +23,13 @@ _WHAT_TO_DO: Final[Mapping[Code, str]] = {
 
 
 def needs_attention(decision: Decision) -> bool:
-    """Whether there is a finding for one of its reasons."""
+    """Whether `decision_findings` has a finding for this decision."""
     return any(reason.code in _WHAT_TO_DO for reason in decision.reasons)
 
 
 def decision_findings(decisions: Iterable[Decision], now: float) -> Iterator[Found]:
-    """One for each reason that needs a person, of the kind of its code: what is wrong, and what to
-    do about it.
+    """One finding for each reason that needs a person: what is wrong, and what to do about it. Its
+    kind is the reason's code.
     """
     for decision in decisions:
         for reason in decision.reasons:

@@ -1,4 +1,4 @@
-"""What deserves somebody's attention, worst first: pure, from what was seen and decided."""
+"""Findings: conditions that need a person's attention, worst first. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from controller.planning.gate.gate import NOT_STARTING
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
-# nothing but the connection is wrong then, and its own finding says so
+# the cause is the connection, and the connection has its own finding
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
 _NAMED: Final = 3
 
 Found = tuple[Severity, str, str, str]
-"""Severity, subject, kind and text of what deserves attention, before it is dated."""
+"""Severity, subject, kind and text of a finding that has no time yet."""
 
 
 def findings(
@@ -37,7 +37,11 @@ def findings(
     known: Iterable[Finding],
     now: float,
 ) -> tuple[Finding, ...]:
-    """All findings and `notices`, worst first; one that was there before keeps its `since`."""
+    """All findings, `notices` included, worst first.
+
+    One with the subject and kind of a `known` finding keeps its `since`; the others get `now` (Unix
+    seconds).
+    """
     since = {(finding.subject, finding.kind): finding.since for finding in known}
     found = [
         *_of_links(links),
@@ -59,7 +63,7 @@ def findings(
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few of these names, and how many more there are."""
+    """The first three names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -76,7 +80,7 @@ def _of_nodes(capacity: Reading[ClusterRoom]) -> Iterator[Found]:
 
 
 def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[Found]:
-    """One for all tenants that lack the same: a Role that misses a line misses it everywhere."""
+    """One finding for all tenants with the same problem; a missing RBAC rule affects all alike."""
     readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
     for key, kind in (("quotas", Absent), ("quotas stale", Stale)):
         lost = {name: each for name, each in readings.items() if isinstance(each, kind)}
@@ -90,7 +94,7 @@ def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
 
 
 def _without(kind: str, what: str, reading: Stale[T] | Absent) -> Found:
-    """What follows where the cluster's own limits cannot be read: never that anything is held."""
+    """The finding when a limit of the cluster cannot be read: it never stops a pool."""
     detail = f": {reading.detail}" if reading.detail else ""
     if isinstance(reading, Stale):
         text = f"{what} stale ({_words(reading)}); what was known last still limits{detail}"
@@ -101,7 +105,7 @@ def _without(kind: str, what: str, reading: Stale[T] | Absent) -> Found:
 
 
 def pool_findings(pool: PoolView) -> Iterator[Found]:
-    """What deserves attention of one pool, but for what was decided of it."""
+    """The findings about one pool's readings and its last write; decisions have their own."""
     seen = pool.observation
     yield from _of_reading(pool, "queue", seen.queue)
     yield from _of_reading(pool, "deployment", seen.workload)
@@ -138,7 +142,7 @@ def _of_pods(pool: PoolView, pods: Pods) -> Iterator[Found]:
 
 
 def _is_stuck(pod: Pod) -> bool:
-    """Whether it says why it does not run, and the reason is none that passes by itself."""
+    """Whether the pod gives a reason for not running, and one that does not pass by itself."""
     if pod.phase is PodPhase.STARTING:
         return pod.reason in NOT_STARTING
     return pod.phase in _STUCK and bool(pod.reason or pod.message)

@@ -1,4 +1,4 @@
-"""What deserves attention of the fleet itself: keys without effect, money near its limit."""
+"""Findings about the fleet as a whole: keys without effect, and costs at a tenant's alert."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FLEET_FILE: Final = "fleet file"
 
 
 def file_findings(notices: Iterable[Notice]) -> Iterator[Found]:
-    """One for each key that was taken without effect."""
+    """One finding for each key of the fleet file that has no effect."""
     for notice in notices:
         yield Severity.INFO, FLEET_FILE, notice.path, str(notice)
 
 
 def cost_findings(costs: CostTerms, decisions: Mapping[PoolKey, Decision]) -> Iterator[Found]:
-    """One for each tenant whose pools are planned to cost its alert or more."""
+    """One finding for each tenant whose pools are planned to cost its alert or more (USD/h)."""
     for alert in cost_alerts(costs, decisions):
         text = (
             f"planned at {float(alert.usd_per_hour):,.2f} USD per hour, at or above its alert of "

@@ -1,4 +1,4 @@
-"""Where snapshots are handed on: the latest wins, and the publisher never waits."""
+"""Passes snapshots to subscribers; only the latest is kept, and the publisher never waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Hub:
-    """The newest snapshot and who wants to hear of it; safe between threads."""
+    """The newest snapshot and its subscribers; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,24 +21,26 @@ class Hub:
         self._next_id = 0
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Make this the latest and tell the subscribers; one that fails is dropped and named."""
+        """Store the snapshot and call the subscribers; one that raises is logged and removed."""
         with self._lock:
             self._latest = snapshot
             subscribers = list(self._subscribers.items())
         for number, callback in subscribers:
             try:
                 callback(snapshot)
-            except Exception:  # a watcher's fault must not reach the loop
-                log.exception("a watcher failed and gets no more snapshots")
+            except Exception:  # an error in a subscriber must not stop the loop
+                log.exception("a subscriber failed and gets no more snapshots")
                 self._drop(number)
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot, if there was one."""
+        """The newest snapshot; None before the first."""
         with self._lock:
             return self._latest
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
+        """Call back with each snapshot, on the publisher's thread; returns a function that ends
+        the subscription.
+        """
         with self._lock:
             number = self._next_id
             self._next_id += 1

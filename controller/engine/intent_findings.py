@@ -1,5 +1,5 @@
-"""What deserves attention of operators' intents: that they cannot be read, and those in force for a
-pool or tenant that the fleet does not have. A freeze with a misspelt name protects nothing.
+"""Findings about operators' intents: they cannot be read, or name a pool or tenant that the fleet
+does not have. A freeze with a misspelt name protects nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from controller.planning.demand.metrics.names import reading_name
 
 
 class _WithoutEffect(NamedTuple):
-    """An intent for a name that the fleet does not have: `what` it is, until when, and for whom."""
+    """An intent for an unknown name.
+
+    `what` is pin, pause or freeze; `until` is Unix seconds, None without an end; `subject` is the
+    name it was set for; `problem` says which name is unknown, as a sentence.
+    """
 
     what: str
     until: float | None
@@ -27,8 +31,8 @@ class _WithoutEffect(NamedTuple):
 
 
 class IntentFindings:
-    """Looks for unknown names once each time the intents change: with each of them, all the names
-    of the fleet are compared.
+    """Finds intents with unknown names; searches only when the intents have changed, because each
+    unknown name is compared with all names of the fleet.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -49,7 +53,7 @@ class IntentFindings:
         if stored.intents is not self._intents:
             self._intents = stored.intents
             self._without_effect = list(self._look(stored.intents))
-        # of intents that cannot be read any longer none ends
+        # while intents cannot be read, those in force do not expire
         ended_by = now if stored.lost_at is None else stored.lost_at
         for each in self._without_effect:
             if each.until is None or each.until > ended_by:

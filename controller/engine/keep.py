@@ -1,4 +1,7 @@
-"""What outlives the process: memory, loaded once and saved beside the ticks, and intents."""
+"""What is stored in NATS beyond the process: the planner's memory and operators' intents.
+
+Memory is loaded once at the start and saved in a task beside the ticks.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ from controller.ports import Clock, IntentStore, MemoryStore, StoreConflictError
 log = logging.getLogger(__name__)
 
 RECALL_S: Final = 3.0
-"""How long the first tick waits for what the process before has left."""
+"""How long the first tick waits for the stored memory and intents."""
 SAVE_EVERY_S: Final = 15.0
-"""Without a decision that changes something, memory is saved no more often than this."""
+"""The least time between saves while no decision changes a replica count."""
 SAVE_GAP_S: Final = 1.0
 IDLE_SHARE: Final = 20
-"""After a save, as many times its duration pass before the next: a large fleet's memory takes a
-while, and most of the time is for other things."""
+"""The pause after a save, as a multiple of the save's duration: saving a large fleet's memory takes
+at most about 1/20 of the time."""
 SAVE_AGAIN_S: Final = 5.0
 SAVE_LIMIT_S: Final = 10.0
 FINISH_S: Final = 2.0
 
 
 class Keeper:
-    """Memory and intents of one engine. What cannot be read or written is a finding."""
+    """Loads and saves one engine's memory, and reads its intents. A failure is a finding."""
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class Keeper:
         clock: Clock,
         writes: bool,
     ) -> None:
-        """With `writes` False nothing is ever saved."""
+        """If `writes` is False, nothing is saved."""
         self._fleet = fleet
         self._memories = memories
         self._intents = intents
@@ -61,8 +64,8 @@ class Keeper:
         self._lost_until = 0.0
 
     async def recall(self) -> Memory:
-        """What the process before has left; an empty memory if there is none to be had in time.
-        The intents were read by then too, if that can be.
+        """The memory of the previous process; an empty one if there is none, or if it cannot be
+        read within `RECALL_S`. Waits for the first read of intents too, within the same time.
         """
         deadline = asyncio.get_running_loop().time() + RECALL_S
         memory = await self._load(deadline)
@@ -72,21 +75,22 @@ class Keeper:
                 async with asyncio.timeout_at(deadline):
                     await self._intents.first_read()
             except TimeoutError:
-                log.warning("operators' intents are not known yet; beginning without")
+                log.warning("operators' intents are not read yet; starting without them")
         return memory
 
     def intents(self) -> Intents:
-        """The intents to plan with now."""
+        """The intents in force now."""
         return self._intents.stored().in_force()
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
-        """Call back with what is concerned when intents change."""
+        """Call back with the changed scopes when intents change."""
         self._intents.on_change(callback)
 
     def remember(self, memory: Memory, tasks: asyncio.TaskGroup, *, decided: bool) -> None:
-        """Take what a tick left; it is saved in one of these tasks when it is time, soon if the
-        tick has `decided` to change something. Never waits; while one save runs only the latest
-        memory is kept for the next.
+        """Take the memory after a tick, and start a save in `tasks` if one is due.
+
+        A save is due after `SAVE_EVERY_S`, or at once if the tick has `decided` to change a replica
+        count. Never waits. Saves do not overlap: while one runs, only the latest memory is kept.
         """
         self._latest = memory
         self._decided = self._decided or decided
@@ -97,7 +101,7 @@ class Keeper:
             self._saving = tasks.create_task(self._save(), name="save memory")
 
     async def finish(self) -> None:
-        """Save what is not saved yet, within 2 s."""
+        """Save the latest memory if it is not saved yet, within `FINISH_S`."""
         try:
             async with asyncio.timeout(FINISH_S):
                 if self._saving is not None:
@@ -105,15 +109,15 @@ class Keeper:
                 if self._is_unsaved():
                     await self._save()
         except TimeoutError:
-            log.warning("memory was not saved in time; the next process begins a window anew")
+            log.warning("memory was not saved in time; a restart begins a new stabilization window")
 
     def notices(self) -> Iterator[Found]:
-        """What somebody should know of it."""
+        """Findings about memory that was lost or cannot be saved, and about intents."""
         if self._lost and self._clock.now() < self._lost_until:
-            text = f"{self._lost}: nothing is taken away before a whole window has been seen"
+            text = f"{self._lost}: no pool scales down before a whole window has been observed"
             yield Severity.WARNING, "memory", "lost", text
         if self._unsaved:
-            text = f"cannot be saved, so a restart would begin a window anew: {self._unsaved}"
+            text = f"cannot be saved, so a restart would begin new windows: {self._unsaved}"
             yield Severity.WARNING, "memory", "save", text
         yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
@@ -137,7 +141,7 @@ class Keeper:
     def _is_unsaved(self) -> bool:
         if not self._writes or self._latest is None:
             return False
-        # the time of the last plan alone is no news
+        # the time of the last plan alone is not worth a save
         return self._saved is None or self._latest.pools is not self._saved.pools
 
     async def _save(self) -> None:
@@ -169,7 +173,7 @@ class Keeper:
         self._unsaved, self._not_before, self._decided = words, not_before, True
 
     def _forget(self, words: str) -> None:
-        log.warning("memory cannot be read, so a window begins anew: %s", words)
+        log.warning("memory cannot be read, so new windows begin: %s", words)
         windows = (pool.behavior.scale_down.stabilization_window_s for pool in self._fleet.pools)
-        self._lost = f"what was remembered cannot be read ({words})"
+        self._lost = f"the stored memory cannot be read ({words})"
         self._lost_until = self._clock.now() + max(windows, default=0)

@@ -1,4 +1,4 @@
-"""The loop: one tick is observe, plan, actuate, record, publish, in this order."""
+"""The control loop: each tick observes, plans, actuates, records and publishes, in this order."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ from controller.ports import (
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 5.0
-"""How long a stop waits for writes under way."""
+"""How long `stop` waits for writes that have begun."""
 COALESCE_S: Final = 0.02
-"""Snapshots nearer to each other than this are one: a burst of writes is shown once."""
+"""All changes within this time are published in one snapshot, for example a burst of writes."""
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
 
 
 class Engine:
-    """One fleet's loop: until `stop`, whatever fails is a reading, an outcome or a finding."""
+    """The control loop of one fleet. It runs until `stop`: a failure of a source, a write or a
+    store becomes a reading, an outcome or a finding, and the loop goes on.
+    """
 
     def __init__(
         self,
@@ -71,7 +73,9 @@ class Engine:
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
     ) -> None:
-        """Without an actuator the engine plans and writes nothing."""
+        """Without an actuator the engine only plans and never writes. `interval_s` is the time
+        between full ticks, and the time limit of their readings.
+        """
         self._fleet = fleet
         self._pools = {pool.key: pool for pool in fleet.pools}
         self._plan = plan
@@ -109,11 +113,13 @@ class Engine:
         self._publication: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
-        """Ask the loop to end: no new tick begins, writes under way are given a few seconds."""
+        """Ask the loop to end: no new tick begins, and writes get `SETTLE_S` to finish."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Tick until `stop`. A slot that begins while a tick still runs is skipped and counted."""
+        """Tick every interval until `stop`. A slot that is past when a tick ends is skipped and
+        counted as late.
+        """
         self._wakes.on_wake(self._woken)
         self._workloads.on_change(self._changed)
         async with asyncio.TaskGroup() as self._tasks:
@@ -137,21 +143,23 @@ class Engine:
         self._publish()
 
     async def _full_tick(self) -> None:
-        """The whole fleet, with its queues asked."""
+        """Read the queues of the whole fleet, then tick for all pools."""
         began = self._clock.now()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
         self._snapshots.ticked(self._clock.now() - began)
 
     async def _early_tick(self) -> None:
-        """The pools for which something happened that need not wait for the interval."""
+        """Tick between two slots, for the pools that are due only."""
         due, self._due = self._due, {}
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
         self._tick([self._pools[key] for key in sorted(due)])
 
     def _tick(self, pools: Collection[Pool]) -> None:
-        """One pass over these pools, on what is known now; never waits, so its view is one."""
+        """Decide and actuate these pools with the readings known now. Never awaits, so the whole
+        tick sees one instant.
+        """
         # 1 observe
         observation = self._observe(pools)
         # 2 plan
@@ -182,25 +190,31 @@ class Engine:
         self._publish_soon()
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
-        """Subscribe for the pools at zero first: only a LIST asked after that certifies a zero."""
+        """Read the queues of these pools, after subscribing for the pools at zero.
+
+        The order matters: a message that arrives between a LIST and the subscription would be
+        missed by both.
+        """
         async with self._watching:
             try:
                 async with asyncio.timeout(self._interval_s):
                     await self._wakes.watch(self._asleep.values())
             except TimeoutError:
-                log.warning("subscribing for pools at zero timed out; until then they are polled")
+                log.warning("subscribing for pools at zero timed out; they are polled meanwhile")
         await self._observer.ask(list(pools))
 
     def _observe(self, pools: Collection[Pool]) -> Observation:
         step = self._clock.follow_step()
         if step:
-            log.warning("the system's clock was set; following it", extra={"step_s": step})
+            log.warning("the system clock was stepped; all times follow it", extra={"step_s": step})
             self._observer.shift(step)
             self._writes.backoff.shift(step)
         return self._observer.see(pools, under_way=self._writes.under_way, clock_step_s=step)
 
     def _find_sleepers(self, changed: Mapping[PoolKey, Decision]) -> None:
-        """Pools at zero, or about to be, without known work: they need a watch, and then a LIST."""
+        """Find pools at zero, or about to be, without known work, and give each an early tick: it
+        subscribes to their wake-ups, then reads their queues.
+        """
         for key, decision in changed.items():
             asleep = decision.next == 0 and not self._observer.knows_work(self._pools[key])
             if not asleep:
@@ -210,21 +224,21 @@ class Engine:
                 self._soon(key, ask=True)
 
     def _woken(self, key: PoolKey) -> None:
-        """A first message for a pool at zero: evidence enough to act on at once."""
+        """A first message came for a pool at zero: decide the pool at once."""
         pool = self._pools.get(key)
         if pool is not None:
             self._observer.woken(key)
-            # above an activation threshold the number counts, not only that there is one
+            # with an activation threshold, one message is not enough: read how many there are
             self._soon(key, ask=pool.activation > 0)
 
     def _asked(self, scopes: Collection[Scope]) -> None:
-        """Operators asked for something else: the pools it concerns are decided at once."""
+        """Operators' intents changed: decide the pools in these scopes at once."""
         for key, pool in self._pools.items():
             if any(concerns(scope, pool) for scope in scopes):
                 self._soon(key, ask=False)
 
     def _changed(self, namespace: str, deployment: str) -> None:
-        """The cluster moved: where it was faster than our write, decide again on the new number."""
+        """A Deployment changed: if our last write to it met a conflict, decide its pool again."""
         for key in list(self._overtaken):
             pool = self._pools[key]
             if (pool.namespace, pool.deployment) == (namespace, deployment):
@@ -232,7 +246,9 @@ class Engine:
                 self._soon(key, ask=False)
 
     def _soon(self, key: PoolKey, *, ask: bool) -> None:
-        """Give this pool a tick of its own now; all of the same moment share one."""
+        """Put the pool into an early tick; all pools due at the same moment share one. With `ask`
+        its queue is read first.
+        """
         if self._stopping.is_set():
             return
         if not self._due:
@@ -245,7 +261,7 @@ class Engine:
         if write.outcome.kind is OutcomeKind.CONFLICT:
             self._overtaken.add(write.decision.pool)
         if write.decision.wake:
-            # the first message is served; how many there are now decides the rest
+            # the first replica is on its way; the queue's length decides about more
             self._soon(write.decision.pool, ask=True)
         elif self._observer.is_woken(write.decision.pool):
             self._soon(write.decision.pool, ask=False)
@@ -285,7 +301,7 @@ class Engine:
 
 
 def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
-    """The first slot after `slot` that is not past at `now`, and how many were skipped for it."""
+    """The first slot after `slot` that is not past at `now`, and how many slots were skipped."""
     following = slot + interval_s
     if now <= following:
         return following, 0

@@ -1,5 +1,5 @@
-"""Reads the pools' metrics beside the loop, each source at its own pace: no tick waits for a slow
-one.
+"""Polls the pools' metrics in tasks beside the loop, one per source: a tick never waits for a slow
+source.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from controller.model.snapshot import Severity
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource
 
 READ_S: Final = 3.0
-"""How long a round may take, as KEDA waits for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""
+"""Time limit of one round; KEDA's limit for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""
 GRACE_S: Final = 0.5
-"""A source that keeps its own deadline answers for each metric; one that does not is cut off."""
+"""Extra time before a round is cancelled. A source that keeps its own time limit can say for each
+metric what failed; a cancelled one cannot."""
 _NAMED: Final = 3
 _NOTHING: Final[dict[str, Reading[MetricValue]]] = {}
 
 
 class MetricPolls:
-    """The last reading of every metric that a source answers for.
+    """The last reading of every metric that a source can read.
 
-    A metric that cannot be read is Stale with the last good value, or Absent before there was one.
-    A source is asked every `interval_s`, or as seldom as it says itself, and never twice at a time;
-    it has `read_s` for a round.
+    A metric that cannot be read is Stale with the last good value, or Absent if there never was
+    one. Each source is polled every `interval_s`, or every `every_s` of its own if that is longer;
+    its rounds never overlap, and each may take `read_s`.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class MetricPolls:
             self._first.set()
 
     def readings(self, pool: PoolKey) -> dict[str, Reading[MetricValue]]:
-        """What was read last of the pool's metrics, by name; the same object until that changes."""
+        """The last readings of the pool's metrics, by name; the same object until one changes."""
         return self._readings.get(pool, _NOTHING)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
-        """Ask the sources while the block runs."""
+        """Poll the sources while the block runs."""
         if not self._sources:
             yield self
             return
@@ -75,13 +76,13 @@ class MetricPolls:
                 poll.cancel()
 
     async def first_read(self, timeout_s: float) -> None:
-        """Return once every source was asked, or after so long."""
+        """Return when every source has ended its first round, or after `timeout_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._first.wait()
 
     def shift(self, seconds: float) -> None:
-        """Follow a step of the clock."""
+        """Add a step of the clock to the times of all readings."""
         self._readings = {
             pool: {
                 name: msgspec.structs.replace(reading, at=reading.at + seconds)
@@ -91,7 +92,7 @@ class MetricPolls:
         }
 
     def findings(self) -> Iterator[Found]:
-        """One for each source and each kind of failure of it, for all pools together."""
+        """One finding for each source and kind of failure, with all its pools together."""
         for source in self._sources:
             failures: defaultdict[Why, list[tuple[MetricKey, str]]] = defaultdict(list)
             for key in source.reads:
@@ -141,9 +142,8 @@ class MetricPolls:
 def _reading(
     answer: MetricAnswer, known: Reading[MetricValue] | None, read_at: float | None
 ) -> Reading[MetricValue]:
-    """The reading after an answer; `read_at` is when the last good one was given."""
+    """The reading after an answer; `read_at` is the time of the last good one."""
     if isinstance(answer, Fresh) or known is None:
-        # the same value again is the same reading
         same = (
             isinstance(known, Fresh) and isinstance(answer, Fresh) and known.value == answer.value
         )
@@ -152,7 +152,7 @@ def _reading(
         at = known.at if read_at is None else read_at
         stale = Stale(value=known.value, at=at, why=answer.why, detail=answer.detail)
         return known if stale == known else stale
-    # the same failure as before is no news: it has lasted since it was found
+    # the same failure goes on: keep the time at which it began
     lasting = msgspec.structs.replace(answer, at=known.at)
     if lasting == known:
         return known
@@ -165,5 +165,5 @@ def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -
     detail = concerned[0][1]
     said = f": {detail}" if detail else ""
     words = why.value.replace("_", " ")
-    text = f"{', '.join(names)}{more} cannot be read ({words}) and let no pool shrink{said}"
+    text = f"{', '.join(names)}{more} cannot be read ({words}) and prevent scale-down{said}"
     return Severity.WARNING, source, why.value, text

@@ -1,4 +1,4 @@
-"""What deserves attention of models: ceilings that do not apply because a number is not known."""
+"""Findings about models: ceilings that do not apply because a number is not known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNSEEN: Final = PoolObservation()
 
 
 class _Ceiling(NamedTuple):
-    """Whose ceiling it is, its kind of finding and its name."""
+    """The subject and kind of the finding about a ceiling, and the ceiling's name."""
 
     subject: str
     kind: str
@@ -28,8 +28,10 @@ class _Ceiling(NamedTuple):
 
 
 def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Iterator[Found]:
-    """One for each model in use without limits, and one for each ceiling that does not hold pools
-    whose tasks nobody has declared or measured. A missing price is the fleet file's own finding.
+    """One finding for each model in use without limits, and one for each ceiling that does not
+    apply to some pools because the token usage of their tasks is neither declared nor measured.
+
+    A missing price is a finding of the fleet file instead.
     """
     models = {model.name: model for model in fleet.models}
     budgets = {tenant.name: tenant.budget for tenant in fleet.tenants}
@@ -48,14 +50,14 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
     for name, pools in unlimited.items():
         path = f"models.{name}.limits"
         text = (
-            f"models.{name} has no limits, so none holds {listed(pools)}; say `limits: {{}}` where "
-            "the provider sets none"
+            f"models.{name} has no limits, so no rate limit applies to {listed(pools)}; write "
+            "`limits: {}` if the provider sets none"
         )
         yield Severity.INFO, FLEET_FILE, path, text
     for ceiling, pools in unmeasured.items():
         text = (
-            f"{ceiling.name} does not hold {listed(pools)}: what a task takes is not measured yet; "
-            "their key `usage` says it until then"
+            f"{ceiling.name} does not apply to {listed(pools)}: the tokens per task are not "
+            "measured yet; until then their key `usage` can state them"
         )
         yield Severity.INFO, ceiling.subject, ceiling.kind, text
 
@@ -63,7 +65,7 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
 def _ceilings(
     capacity: Capacity, tenant: str, budget: Budget, model: LlmModel
 ) -> Iterator[_Ceiling]:
-    """Those that would hold a pool if it were known what its tasks take."""
+    """The ceilings that would apply to a pool if the token usage of its tasks were known."""
     if model.limits is not None and model.limits != _NO_LIMITS:
         yield _Ceiling(FLEET_FILE, f"models.{model.name} unmeasured", f"the limit of {model.name}")
     if budget.tokens_per_day is not None:

@@ -1,4 +1,4 @@
-"""Step 1 of a tick: everything that can be seen, under a deadline, failures included."""
+"""Step 1 of a tick: collect readings of everything, with a deadline; a failure is a reading too."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ _NO_METRICS: Final[dict[str, Reading[MetricValue]]] = {}
 
 
 class Observer:
-    """Sees the fleet: depths by asking, Deployments, pods, quotas and nodes from the watches, wakes
-    and tokens as they come, metrics as they were polled last.
+    """Builds the observation of the fleet from all its sources.
 
-    A reading, and the observation of a pool or a tenant, is the same object for as long as nothing
-    in it has changed: its time is when it was so first. `deadline_s` bounds the asking; what has
-    not answered by then is a reading too. Without `usage` no tokens are known, without `metrics`
-    nothing but the queues is measured.
+    Queue depths are read by `ask`. Deployments, pods, quotas and nodes come from watches, wake-ups
+    and token usage from NATS, metrics from the latest polls.
+
+    A reading, and the observation of a pool or a tenant, stays the same object while its content
+    does not change; its time says since when the content is so. `deadline_s` limits `ask`: a queue
+    without an answer by then has the reading Stale or Absent. Without `usage` no tokens are known,
+    without `metrics` only queues are measured.
     """
 
     def __init__(
@@ -71,11 +73,11 @@ class Observer:
         self.failed = 0
 
     def woken(self, pool: PoolKey) -> None:
-        """A first message was published for this pool just now."""
+        """Note that a first message was published for this pool now."""
         self._woken[pool] = self._clock.now()
 
     async def ask(self, pools: Sequence[Pool]) -> None:
-        """Read the queues of these pools and keep the readings; returns by the deadline."""
+        """Read the queues of these pools and keep the readings; returns within `deadline_s`."""
         answers: Mapping[PoolKey, Reading[QueueDepth]] = {}
         why, detail = Why.INCOMPLETE, "the source gave no reading for this pool"
         try:
@@ -98,9 +100,11 @@ class Observer:
         under_way: Mapping[PoolKey, int] = _NOTHING,
         clock_step_s: float = 0.0,
     ) -> Observation:
-        """What is known at this instant of these pools, and of all that they share with the others;
-        never waits, so it is one view. `under_way`: the pools that are being written, and the most
-        replicas they may have then.
+        """The observation of these pools, of all tenants and of the cluster's capacity.
+
+        Never awaits, so all its parts are of the same instant. `under_way` are the pools whose
+        write has not ended, with the most replicas each may have after it. `clock_step_s` is the
+        step of the clock since the last observation, in seconds.
         """
         for pool in pools:
             if pool.key not in under_way:
@@ -116,16 +120,16 @@ class Observer:
         )
 
     def knows_work(self, pool: Pool) -> bool:
-        """Whether the last reading says that more than the pool's activation is waiting."""
+        """Whether the last reading is fresh and its total exceeds the pool's activation."""
         depth = self._depths.get(pool.key)
         return isinstance(depth, Fresh) and depth.value.total > pool.activation
 
     def is_woken(self, pool: PoolKey) -> bool:
-        """Whether a wake has come that no LIST has counted yet."""
+        """Whether a wake-up came after the last LIST, so its message is not in a reading yet."""
         return pool in self._woken
 
     def shift(self, seconds: float) -> None:
-        """Follow a step of the clock."""
+        """Add a step of the clock to all remembered times."""
         self._woken = {pool: at + seconds for pool, at in self._woken.items()}
         self._asked_at = {pool: at + seconds for pool, at in self._asked_at.items()}
         self._depths = {
@@ -136,7 +140,7 @@ class Observer:
             self._metrics.shift(seconds)
 
     def _settle_wake(self, pool: PoolKey) -> None:
-        """A LIST asked after the wake counts the message itself."""
+        """Forget a wake-up once a later LIST has counted its message."""
         woken_at, queue = self._woken.get(pool), self._depths.get(pool)
         if woken_at is None or queue is None or isinstance(queue, Absent):
             return
@@ -195,7 +199,7 @@ class Observer:
         return found
 
     def _in_flight(self, pool: PoolKey) -> int:
-        """As many tasks as were running last."""
+        """The pool's running tasks by its last known reading; 0 if there is none."""
         known = self._depths.get(pool)
         depth = None if known is None else last_known(known)
         return 0 if depth is None else depth.in_flight
@@ -209,7 +213,7 @@ class Observer:
 
 
 def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
-    """The reading that is known already, where the one that was read now says the same."""
+    """The known reading if the new one has the same content, else the new one."""
     match known, read:
         case Fresh(), Fresh() if known.value is read.value or known.value == read.value:
             return known
@@ -222,7 +226,7 @@ def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
 
 
 def _by_tenant(fleet: Fleet) -> dict[str, frozenset[str]]:
-    """Each tenant's Deployments."""
+    """The names of each tenant's Deployments."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for pool in fleet.pools:
         found[pool.tenant].add(pool.deployment)

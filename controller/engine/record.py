@@ -1,7 +1,7 @@
-"""Step 4 of a tick: what was decided and what became of it, as events to show and lines to log.
+"""Step 4 of a tick: record decisions and the outcomes of writes, as scale events and log lines.
 
-A line is logged when a decision changes something, when something needs attention, and when a
-failure is a new one: none in steady state.
+A line is logged when a replica count changes, when a person has to act, and when a write fails in a
+new way. In steady state nothing is logged.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ EVENTS_KEPT: Final = 200
 
 
 class Recorder:
-    """The history of one process: its newest scale events, and counts since it began."""
+    """The newest `EVENTS_KEPT` scale events, and counts since the process began."""
 
     def __init__(self, *, writes: bool) -> None:
-        """Without `writes`, what would be done is logged instead."""
+        """If `writes` is False, log the changes that would have been written."""
         self._writes = writes
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
@@ -40,8 +40,9 @@ class Recorder:
         self.failed_count = 0
 
     def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
-        """Count the decisions that change something, each once however often it is repeated.
-        True if there was one. `decisions` are those that were made again at `at`.
+        """Count the decisions that change a replica count; a repeated one counts once.
+
+        `decisions` are those made again at `at` (Unix seconds). True if one was counted.
         """
         before = self.decisions
         for decision in decisions:
@@ -59,7 +60,7 @@ class Recorder:
         return self.decisions > before
 
     def _log_alarms(self, decision: Decision, at: float) -> None:
-        """Log what needs a person's attention, once for as long as it goes on."""
+        """Log each reason for which a person has to act, once while it lasts."""
         known = self._alarms.pop(decision.pool, frozenset())
         found = {kind: text for _, _, kind, text in decision_findings((decision,), at)}
         for kind, text in found.items():
@@ -71,8 +72,8 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
-        """Keep what became of a decision. A conflict is no failure: the pool is decided again on
-        the newer number.
+        """Record a write that ended. A conflict does not count as a failure: the pool is decided
+        again with the newer replica count.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
@@ -93,12 +94,12 @@ class Recorder:
             log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))
 
     def events(self) -> tuple[ScaleEvent, ...]:
-        """The newest first."""
+        """The events that are kept, newest first."""
         return tuple(self._events)
 
 
 def deciding(decision: Decision) -> Reason:
-    """The reason that stands for the decision: the last that changed its number."""
+    """The reason to show for the decision: the last one whose value is `decision.next`."""
     reasons = decision.reasons or (Reason(code=Code.QUEUE, value=decision.demand),)
     for reason in reversed(reasons):
         if reason.value == decision.next:
@@ -107,12 +108,12 @@ def deciding(decision: Decision) -> Reason:
 
 
 def direction(decision: Decision) -> str:
-    """`up` or `down`."""
+    """`up` if the decision adds replicas, else `down`; unknown counts as 0."""
     return "up" if (decision.next or 0) > (decision.current or 0) else "down"
 
 
 def trigger(decision: Decision) -> str:
-    """What moved the pool: `wake` for a first message, else the bound."""
+    """What caused the change: `wake` for a pool's first message, else the name of the bound."""
     return "wake" if decision.wake and decision.bound is Bound.DEMAND else decision.bound.value
 
 

@@ -1,6 +1,6 @@
-"""Step 5 of a tick: the snapshot, built from what was seen, decided and written last.
+"""Step 5 of a tick: build the snapshot from the latest observations, decisions and outcomes.
 
-Only the views of pools that changed are built again; the others are the same objects as before.
+Only the views of changed pools are rebuilt; the others stay the same objects.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNSEEN = PoolObservation()
 
 
 class SnapshotBuilder:
-    """Remembers each pool's latest view and numbers the snapshots of this process."""
+    """Keeps each pool's latest view, and numbers the snapshots of this process."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class SnapshotBuilder:
         process: str = "",
         notices: tuple[Notice, ...] = (),
     ) -> None:
-        """`name` is the fleet file's, `context` the cluster's, `epoch` when this process began,
-        `process` what it is called, and `notices` what is to be said of the file.
+        """`name` is the fleet file's name, `context` the kubeconfig context, `epoch` the start of
+        this process (Unix seconds), `process` its name, and `notices` are about keys of the file.
         """
         self._fleet = fleet
         self._costs = cost_terms_of(fleet)
@@ -84,7 +84,7 @@ class SnapshotBuilder:
         self._took_s = 0.0
 
     def saw(self, observation: Observation) -> None:
-        """Take a tick's view."""
+        """Take a tick's observation, of all pools or of some."""
         seen = self._seen
         changed = {
             key: each for key, each in observation.pools.items() if seen.get(key) is not each
@@ -96,12 +96,12 @@ class SnapshotBuilder:
         self._refused = observation.refused_events
 
     def decided(self, decisions: Mapping[PoolKey, Decision]) -> None:
-        """Take the decisions that were made again."""
+        """Take the decisions that a tick made again."""
         self._decisions.update(decisions)
         self._changed.update(decisions)
 
     def ticked(self, took_s: float) -> None:
-        """The whole fleet was passed over, asking included, in so many seconds."""
+        """Count a full tick, which took this long with the reading of the queues."""
         self._ticks += 1
         self._took_s = took_s
 
@@ -111,7 +111,7 @@ class SnapshotBuilder:
         self._changed.add(write.decision.pool)
 
     def count_late(self, slots: int) -> None:
-        """So many slots were skipped because a tick took too long."""
+        """Count the slots that were skipped because a tick took too long."""
         self._late += slots
 
     def snapshot(
@@ -123,7 +123,7 @@ class SnapshotBuilder:
         failed_readings: int,
         now: float,
     ) -> Snapshot:
-        """The next snapshot."""
+        """The next snapshot, as of `now` (Unix seconds)."""
         self._sequence += 1
         self._renew_views()
         self._findings = findings(
@@ -168,7 +168,7 @@ class SnapshotBuilder:
         )
 
     def _renew_views(self) -> None:
-        """Build the views of the pools that changed, and what deserves attention of them."""
+        """Rebuild the views and findings of the pools that changed."""
         if not self._changed:
             return
         for key in self._changed:

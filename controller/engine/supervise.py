@@ -1,5 +1,5 @@
-"""An engine in a thread and an event loop of its own: a face beside it can neither slow it nor end
-it.
+"""Runs an engine in its own thread and event loop, so that a user interface in the same process can
+neither delay nor stop it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class FatalError(Exception):
-    """What no restart can mend; the message is for the user."""
+    """A failure that a restart cannot fix; the message is for the user."""
 
 
 class EngineThread:
-    """Runs `main(stopping)` until stopped; when it fails, says why and starts it again.
+    """Runs `main(stopping)` until `stop`; when it fails, notes why and starts it again.
 
-    It waits longer each time. A FatalError is not tried again.
+    The wait before a restart doubles from `FIRST_RESTART_S` to `LONGEST_RESTART_S`. After a
+    FatalError it is not started again.
     """
 
     def __init__(self, main: Main, *, name: str = "engine") -> None:
@@ -38,11 +39,13 @@ class EngineThread:
         self._fatal: str | None = None
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread; returns at once."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask it to end and wait; True if it has ended within the time."""
+        """Ask the engine to end; True if it has ended. Waits up to `timeout_s` for its loop to
+        start, then up to `timeout_s` for its thread to end.
+        """
         if not self._thread.is_alive():
             return True
         self._ready.wait(timeout_s)
@@ -50,17 +53,17 @@ class EngineThread:
             try:
                 self._loop.call_soon_threadsafe(self._stopping.set)
             except RuntimeError:
-                # the loop has closed between the two lines: it has ended by itself
+                # the loop closed after the check above: the engine has ended by itself
                 log.debug("the engine's loop was already closed")
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def problem(self) -> str | None:
-        """Why it is not running, in words for the user; None while it runs."""
+        """Why the engine is not running, as a text for the user; None while it runs."""
         return self._problem
 
     def fatal(self) -> str | None:
-        """Why it will not be started again, if that is so."""
+        """Why the engine will not be started again; None if it may still run."""
         return self._fatal
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""What deserves attention about the tokens that tenants use: pure, from what was seen."""
+"""Findings about the tenants' token usage. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from controller.model.observation import RefusedEvents, TenantObservation, Token
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.snapshot import Severity
 
-# tenants without a budget are never read, and a lost connection has its own finding
+# usage of tenants without a budget is not read, and a lost connection has its own finding
 _ELSEWHERE: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED})
 
 
 def usage_findings(
     tenants: Mapping[str, TenantObservation], refused: RefusedEvents
 ) -> Iterator[Found]:
-    """One for all tenants whose ledger is silent for the same reason, one for events that were not
-    counted.
+    """One finding for all tenants whose usage cannot be read for the same reason, and one for usage
+    events that were not counted.
     """
     silent: defaultdict[Why, dict[str, Stale[TokenUsage] | Absent]] = defaultdict(dict)
     for name, seen in tenants.items():

@@ -1,4 +1,4 @@
-"""When a failed write to a pool is tried again: later each time, for each pool by itself."""
+"""When a failed write is tried again: exponential backoff, separately for each pool."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from controller.model.outcome import Outcome, OutcomeKind
 WRITE_RETRY_FIRST_S: Final = 1.0
 WRITE_RETRY_MOST_S: Final = 60.0
 
-# After a conflict the next tick decides on the new number at once: another writer was faster, and
-# the API server is well.
+# After a conflict the pool is decided again at once: another writer was faster, and the API server
+# works.
 _NO_WAIT: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
 
 
 class WriteBackoff:
     """For each pool, the time from which the next write may be tried (Unix seconds).
 
-    The waits have no jitter: one process writes, so no others could come back at the same time.
+    The waits have no jitter: only one process writes, so no others retry at the same moment.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,9 @@ class WriteBackoff:
         self._until: dict[PoolKey, float] = {}
 
     def learn(self, pool: PoolKey, outcome: Outcome, now: float) -> None:
-        """Take an outcome into account; the server's Retry-After counts where it is longer."""
+        """Set the pool's wait after an outcome: the backoff or the server's Retry-After, whichever
+        is longer. A write that was applied, in conflict or not sent (read-only) ends the wait.
+        """
         if outcome.kind in _NO_WAIT:
             self._backoffs.pop(pool, None)
             self._until.pop(pool, None)
@@ -44,5 +46,5 @@ class WriteBackoff:
         return now < self._until.get(pool, 0.0)
 
     def shift(self, seconds: float) -> None:
-        """Follow a step of the clock."""
+        """Add a step of the clock to all remembered times."""
         self._until = {pool: until + seconds for pool, until in self._until.items()}

@@ -1,1 +1,1 @@
-"""What the daemon answers over HTTP: health and metrics."""
+"""The daemon's HTTP endpoints: health and metrics."""

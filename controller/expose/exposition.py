@@ -1,7 +1,7 @@
-"""Prometheus' text formats: families of samples as lines.
+"""Renders metrics in the two text formats of Prometheus.
 
-`prometheus_client` renders about 8 µs a sample, which is most of a second for the samples of 10,000
-pools, on the event loop. Here the line of a sample is a string that its owner may keep.
+`prometheus_client` takes about 8 µs per sample, which is most of a second for 10,000 pools, on the
+event loop. Here a sample's line is a string, which the caller can cache.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 class Family(NamedTuple):
-    """The samples of one name; `words` say what it is. A counter's `name` is without `_total`,
-    which its `sample_name` has.
+    """A metric family; `words` is its help text. A counter's `sample_name` ends in `_total`, its
+    `name` does not.
     """
 
     name: str
@@ -24,33 +24,33 @@ class Family(NamedTuple):
     sample_name: str
 
     def line(self, value: float, labels: str = "") -> str:
-        """One sample; `labels` as `label_text` makes them."""
+        """The line of one sample; `labels` is made by `label_text`."""
         return f"{self.sample_name}{labels} {_number(value)}\n"
 
     def text(self, lines: Iterable[str], *, openmetrics: bool) -> str:
-        """The whole family. OpenMetrics calls a counter by its name without `_total`."""
+        """The whole family. In OpenMetrics a counter's name in HELP and TYPE has no `_total`."""
         name = self.name if openmetrics else self.sample_name
         return f"# HELP {name} {self.words}\n# TYPE {name} {self.kind}\n{''.join(lines)}"
 
 
 def gauge(name: str, words: str) -> Family:
-    """A family of numbers that rise and fall."""
+    """A gauge: numbers that may rise and fall."""
     return Family(name, words, "gauge", name)
 
 
 def counter(name: str, words: str) -> Family:
-    """A family of numbers that only grow while the process runs."""
+    """A counter: numbers that only grow while the process runs."""
     return Family(name, words, "counter", f"{name}_total")
 
 
 def label_text(**labels: str) -> str:
-    """Labels as a sample has them, sorted by name."""
+    """The labels of a sample as text, sorted by name."""
     pairs = (f'{name}="{labels[name].translate(_ESCAPES)}"' for name in sorted(labels))
     return f"{{{','.join(pairs)}}}"
 
 
 def _number(value: float) -> str:
-    """A number as both formats take it."""
+    """A number as text, valid in both formats."""
     if isinstance(value, int):
         return f"{value}.0"
     if math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Whether this process lives and whether it can see: pure, from the latest snapshot and its age."""
+"""Liveness and readiness of this process, from the latest snapshot and its age. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ INTERVALS_OF_PATIENCE: Final = 5
 
 
 class Health(Value):
-    """`ok`, or why not: one line for each cause."""
+    """The result of a check: `ok`, or the causes, one line for each."""
 
     ok: bool
     causes: tuple[str, ...] = ()
 
 
 def liveness(snapshot: Snapshot | None, started_at: float, interval_s: float, now: float) -> Health:
-    """Alive while the loop publishes. A loop that publishes nothing for several intervals hangs,
-    and only a restart helps.
+    """Alive while the loop publishes snapshots. A loop without one for several intervals hangs, and
+    only a restart helps. Times are Unix seconds.
     """
     patience_s = max(LEAST_PATIENCE_S, INTERVALS_OF_PATIENCE * interval_s)
     last = started_at if snapshot is None else snapshot.at
@@ -30,7 +30,7 @@ def liveness(snapshot: Snapshot | None, started_at: float, interval_s: float, no
 
 
 def readiness(snapshot: Snapshot | None) -> Health:
-    """Ready once a tick has been published and while every connection is up."""
+    """Ready after the first published tick, while all connections are up."""
     if snapshot is None or snapshot.loop.ticks == 0:
         return Health(ok=False, causes=("no tick yet",))
     causes = tuple(

@@ -1,4 +1,4 @@
-"""The controller's own metrics, made of the latest snapshot: no series outlives its pool."""
+"""The controller's own metrics, from the latest snapshot: the series of a removed pool end."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ _OF_POOLS: Final = (
     _QUEUE_IN_FLIGHT,
     _QUEUE_BLIND,
 )
-"""Families with a line for each pool that stays true as long as the pool's view is the same."""
+"""Families with a line for each pool, which depends only on the pool's view."""
 _OF_QUEUES: Final = frozenset({_QUEUE_PENDING, _QUEUE_IN_FLIGHT})
 _WORD_LABELS: Final = {_POOL_BOUND: "bound", _POOL_GATE: "gate"}
 
 
 class _PoolLines(NamedTuple):
-    """One pool's values and lines for `_OF_POOLS`, its labels and those of its queue. A value that
-    is None has no line.
+    """One pool's values and lines, in the order of `_OF_POOLS`, with its labels and those of its
+    queue. A value of None has an empty line.
     """
 
     view: PoolView
@@ -92,7 +92,7 @@ class _PoolLines(NamedTuple):
 
 
 class MetricsPage:
-    """Renders the newest snapshot. A pool's lines are kept until what they say has changed."""
+    """Renders the newest snapshot. A pool's lines are cached until their values change."""
 
     def __init__(self, latest: Callable[[], Snapshot | None], scaled: ScaleCounts) -> None:
         """`scaled` counts written changes by (pool, direction, trigger) since the process began."""
@@ -101,8 +101,8 @@ class MetricsPage:
         self._kept: dict[PoolKey, _PoolLines] = {}
 
     def text(self, *, openmetrics: bool, names: Collection[str] = ()) -> str:
-        """The families, in one of the two text formats; only those called `names` if any are
-        named. The end that OpenMetrics asks for is left to the caller.
+        """The families as text; only those in `names`, if it is not empty. The caller adds the end
+        mark that OpenMetrics requires.
         """
         return "".join(
             family.text(lines, openmetrics=openmetrics)
@@ -142,7 +142,7 @@ class MetricsPage:
 
 
 def _lines_of(view: PoolView, known: _PoolLines | None) -> _PoolLines:
-    """The lines of a pool; those whose value has not changed are the `known` ones."""
+    """The lines of a pool; lines with unchanged values are taken from `known`."""
     if known is None or (known.view.stream, known.view.consumer) != (view.stream, view.consumer):
         known = _no_lines(view)
     values = _values(view)
@@ -192,7 +192,7 @@ def _values(view: PoolView) -> tuple[int | str | None, ...]:
 def _line(family: Family, value: int | str | None, of: _PoolLines) -> str:
     if value is None:
         return ""
-    if isinstance(value, str):  # the series of one bound or gate; its label is sorted first
+    if isinstance(value, str):  # `bound` or `gate`, the first label in sorted order
         return family.line(1, f'{{{_WORD_LABELS[family]}="{value}",{of.labels[1:]}')
     return family.line(value, of.queue_labels if family in _OF_QUEUES else of.labels)
 
@@ -201,7 +201,7 @@ def _queue_ages(pools: Iterable[_PoolLines], now: float) -> Iterator[str]:
     for each in pools:
         reading = each.view.observation.queue
         if last_known(reading) is not None:
-            # the value of a fresh reading was confirmed in the latest tick, however old it is
+            # a fresh reading was confirmed in the latest tick, even if its `at` is older
             age_s = 0.0 if isinstance(reading, Fresh) else max(0.0, now - reading.at)
             yield _QUEUE_AGE.line(age_s, each.labels)
 
@@ -238,8 +238,8 @@ def _of_links(snapshot: Snapshot) -> Iterator[_Rendered]:
 
 
 def _of_findings(snapshot: Snapshot) -> _Rendered:
-    """A series for each finding there is, for alerts; several findings of one kind and subject are
-    one series, because a scrape may not name a series twice.
+    """A series for each finding, for alerts. Findings with the same severity, subject and kind are
+    one series, because a scrape must not have a series twice.
     """
     subjects = {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}
     return _FINDINGS, [

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` over HTTP, on an address that the user chooses."""
+"""Serves `/healthz`, `/readyz` and `/metrics` over HTTP, on an address that the user chooses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; the message says which and why."""
+    """Listening on the address failed; the message has the address and the reason."""
 
 
 @asynccontextmanager
@@ -32,7 +32,7 @@ async def serving(
     now: Callable[[], float],
     interval_s: float,
 ) -> AsyncIterator[str]:
-    """Serve while the block runs; yields the URL (port 0 takes a free one). Raises ListenError."""
+    """Serve while the block runs; yields the URL. Port 0 takes a free port. Raises ListenError."""
     started_at = now()
     scrape = _Scrape(MetricsPage(latest, scaled))
 
@@ -61,9 +61,7 @@ async def serving(
 
 
 class _Scrape:
-    """Answers scrapes: our own metrics, then those of the process, as `prometheus_client` collects
-    them.
-    """
+    """Answers scrapes: our own metrics, then those of the process from `prometheus_client`."""
 
     def __init__(self, page: MetricsPage) -> None:
         self._page = page
@@ -73,16 +71,18 @@ class _Scrape:
         GCCollector(registry=self._process)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The page in the format that the scraper prefers; `name[]` chooses families."""
+        """The metrics in the format that the scraper prefers; `name[]` in the query selects
+        families.
+        """
         encode, content_type = choose_encoder(",".join(request.headers.getall(hdrs.ACCEPT, ())))
         names = request.query.getall("name[]", ())
         registry = self._process.restricted_registry(names) if names else self._process
         openmetrics = content_type.startswith(_OPENMETRICS)
         own = self._page.text(openmetrics=openmetrics, names=names).encode()
-        # the end mark of OpenMetrics comes with the last part
+        # the second part has the end mark of OpenMetrics
         body = own + encode(registry)
         response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
-        response.enable_compression()  # in a thread, where the scraper accepts it
+        response.enable_compression()  # if the scraper accepts it; large bodies in a thread
         return response
 
 

@@ -1,1 +1,1 @@
-"""The Kubernetes cluster: what is watched of it, and the one write to it."""
+"""The Kubernetes cluster: watches, metrics APIs, and the only write, which sets spec.replicas."""

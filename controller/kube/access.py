@@ -31,15 +31,15 @@ IN_CLUSTER: Final = "in-cluster"
 
 Configuration: TypeAlias = Any  # kubernetes.aio.client.Configuration, imported late and untyped
 Login: TypeAlias = Callable[[Configuration, bool], Awaitable[str]]
-"""Fills in address and credentials, and returns the context's name. With True, what the loader has
-kept is read anew."""
+"""Fills in address and credentials, and returns the context's name. With True, everything is read
+again, also what the loader has cached."""
 
 
 class Access:
     """One cluster's address and our credentials, kept current.
 
-    `context` is the name to show. `generation` grows whenever the credentials were read again;
-    `reread_failure` says why that failed last, empty if it did not.
+    `context` is the name to show. `generation` grows each time the credentials are read;
+    `reread_failure` is why the last reading failed, empty if it did not.
     """
 
     def __init__(self, login: Login, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -84,7 +84,7 @@ class Access:
     async def _read(self, *, anew: bool) -> None:
         from kubernetes.aio.client import Configuration as OfficialConfiguration
 
-        # also if it fails, so that not every request tries again
+        # set even if reading fails, so that not every request tries again
         self._read_at = self._monotonic()
         configuration = self.configuration or OfficialConfiguration()
         try:
@@ -104,8 +104,8 @@ class Access:
 
 
 def _login_for(settings: KubernetesSettings) -> Login:
-    """By the first of these that there is, as kubectl does: what the fleet file names, KUBECONFIG,
-    ~/.kube/config, the pod we run in. Raises ConfigError.
+    """The login by the first of these that exists, as in kubectl: the fleet file's settings,
+    KUBECONFIG, ~/.kube/config, the pod we run in. Raises ConfigError.
     """
     if settings.kubeconfig is not None:
         return kubeconfig(str(Path(settings.kubeconfig).expanduser()), settings.context)
@@ -185,8 +185,8 @@ def in_cluster(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that HTTP(S)_PROXY and NO_PROXY name for this address; none for this machine
-    itself, as in Go's ProxyFromEnvironment.
+    """The proxy for this address by HTTP(S)_PROXY and NO_PROXY; None for loopback addresses, as in
+    Go's ProxyFromEnvironment.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

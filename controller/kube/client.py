@@ -82,8 +82,8 @@ class Client:
         return self._access.reread_failure
 
     def apart(self, clock: Clock) -> Client:
-        """Another client to the same server, with waits and failures of its own: for APIs that
-        other servers answer behind it (APIService).
+        """Another client for the same server, with its own pauses and link. It is for APIs that
+        other servers behind the API server answer (APIService).
         """
         return Client(self._access, Pauses(), LinkTracker(clock))
 
@@ -116,8 +116,7 @@ class Client:
             content_type=content_type,
             deadline=deadline,
         )
-        # The time-out is around all of it: the second try after a 401 and the credentials read for
-        # it count, too.
+        # The time-out includes the second try after a 401 and reading the credentials for it.
         with self._noted():
             async with asyncio.timeout(timeout_s):
                 return await self._whole(request)
@@ -138,7 +137,7 @@ class Client:
     async def lines(
         self, path: str, *, kind: str, query: QueryParameters, silence_s: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A GET whose answer comes line by line. It fails where no line comes for `silence_s`.
+        """A GET whose answer comes line by line. It fails if no line comes for `silence_s`.
 
         Raises KubeError, also from the iterator.
         """
@@ -168,7 +167,7 @@ class Client:
 
     async def _answer(self, api: Any, request: _Request) -> aiohttp.ClientResponse:
         """The head of a 2xx answer. After a 401 the credentials are read again and the request is
-        sent once more, which is safe: a server that does not know us has done nothing.
+        sent once more. That is safe, because the server has not carried out the first one.
         """
         await self._access.keep_current()
         lane = Lane.READ if request.method == "GET" else Lane.WRITE
@@ -204,8 +203,8 @@ class Client:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _obey(self, refusal: ApiError, lane: Lane) -> None:
-        """Wait as the server asks. 429 concerns requests like this one (API priority and fairness),
-        503 the whole server.
+        """Pause as the server asks: after 429 requests of this lane (API priority and fairness),
+        after 503 all requests.
         """
         if refusal.retry_after_s is None:
             return
@@ -216,7 +215,7 @@ class Client:
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Raises the failure of one exchange as a KubeError, and tells the link how it ended."""
+        """Raise failures of one exchange as KubeErrors, and report its end to the link."""
         try:
             with _typed_failures():
                 yield
@@ -253,7 +252,7 @@ def _api_client(access: Access, connections: int) -> Any:
 
 @contextmanager
 def _typed_failures() -> Iterator[None]:
-    """Raises aiohttp's failures as KubeErrors, which say whether the request was sent."""
+    """Raise aiohttp's failures as KubeErrors, which say whether the request was sent."""
     try:
         yield
     except (

@@ -1,4 +1,4 @@
-"""One Kubernetes cluster: all that the engine uses of it, and the owner of its tasks."""
+"""One Kubernetes cluster: its ports for the engine, and the tasks that keep them up to date."""
 
 from __future__ import annotations
 
@@ -55,10 +55,11 @@ class Cluster:
         *,
         may_write: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[Cluster]:
-        """Read the configuration and begin. An API server that is down is no error: the link is
-        not up then. `may_write` is asked immediately before each write.
+        """Read the configuration and start the tasks. An API server that is down is not an error:
+        the link shows it. `may_write` is called immediately before each write.
 
-        Raises ConfigError. As in any TaskGroup, what the body raises leaves in an ExceptionGroup.
+        Raises ConfigError. As in any TaskGroup, an error of the body is raised in an
+        ExceptionGroup.
         """
         access = await Access.load(settings)
         tracker = LinkTracker(clock)
@@ -89,7 +90,7 @@ class Cluster:
         return self.client.context
 
     def link(self) -> Link:
-        """How the connection is, and whether our credentials can still be read."""
+        """The connection's state, with a note if the credentials could not be read again."""
         link = self._tracker.link()
         return msgspec.structs.replace(link, detail=link.detail or self.client.reread_failure)
 
@@ -98,8 +99,8 @@ class Cluster:
         self.workloads.set_namespaces(namespaces)
 
     async def synced(self, timeout_s: float) -> bool:
-        """Wait until every namespace was seen in full, and the nodes where we may list them. False
-        if that takes longer than `timeout_s`.
+        """Wait until each namespace is listed in full, and the nodes if we may list them. False if
+        that takes longer than `timeout_s`.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -111,7 +112,7 @@ class Cluster:
 
 
 async def _probe(client: Client, clock: Clock) -> None:
-    """Ask for something small again and again, because a quiet watch looks like a frozen server."""
+    """Send a small request every few seconds, because a quiet watch looks like a dead server."""
     while True:
         with suppress(KubeError):  # the client tells the link
             await client.call("GET", "/version", kind="version", timeout_s=PROBE_TIMEOUT_S)

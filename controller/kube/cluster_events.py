@@ -1,4 +1,4 @@
-"""Warnings of the cluster's own controllers, by pool: bounded, cleaned, the newest first."""
+"""Kubernetes warning events by Deployment: limited in number and age, cleaned, newest first."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class _Newest(NamedTuple):
 
 
 class WarningView:
-    """The warnings of one namespace. Warnings older than an hour, and all but the newest few of a
-    pool, are forgotten.
+    """The warnings of one namespace. Only the newest `KEPT_PER_POOL` of a Deployment are kept, for
+    `WARNING_KEPT_S`.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,8 +45,8 @@ class WarningView:
         self._newest: dict[str, _Newest] = {}
 
     def newest(self, deployment: str) -> tuple[ClusterEvent, ...]:
-        """The Deployment's warnings of the last hour, the newest first; the same object as long as
-        they are the same.
+        """The Deployment's warnings of the last hour, newest first; the same object until they
+        change.
         """
         if deployment not in self._by_pool:
             return ()
@@ -63,11 +63,11 @@ class WarningView:
                 self._remove(deployment, name)
 
     def put(self, found: msgspec.Raw) -> None:
-        """One was written, or counted again."""
+        """One was added, or its count changed."""
         self._take(found)
 
     def remove(self, gone: msgspec.Raw) -> None:
-        """One was deleted; the server, too, forgets events after an hour."""
+        """One was deleted; the server deletes events after an hour by default."""
         event = _decoded(gone)
         deployment = _deployment_of(event.involved_object) if event else None
         if event is not None and deployment is not None and deployment in self._by_pool:
@@ -113,7 +113,7 @@ class WarningView:
 
 
 def _decoded(raw: msgspec.Raw) -> wire.WireEvent | None:
-    """None for an event that cannot be read: the others are read all the same."""
+    """The event; None if it cannot be read."""
     try:
         return wire.EVENT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -121,7 +121,9 @@ def _decoded(raw: msgspec.Raw) -> wire.WireEvent | None:
 
 
 def _deployment_of(about: wire.WireObjectReference | None) -> str | None:
-    """By name alone, because the ReplicaSet or the pod may be gone already."""
+    """The Deployment's name, derived from the object's name only, because the ReplicaSet or the pod
+    may be gone already.
+    """
     pattern = _NAME_PATTERNS.get(about.kind) if about else None
     found = pattern.fullmatch(about.name) if about and pattern else None
     return clean_name(found["deployment"]) if found else None

@@ -1,7 +1,7 @@
-"""All that can go wrong between us and an API server.
+"""The errors of requests to an API server.
 
 KubeError
-├── ConfigError         files and environment name no cluster that can be reached
+├── ConfigError         files and environment give no usable configuration
 ├── ApiError            the server answered with a refusal
 ├── HeldBackError       not sent, because the server had asked us to wait
 ├── UnreachableError    not sent: connection refused, no route, unknown name, TLS, proxy
@@ -24,11 +24,12 @@ from controller.model.text import clean
 
 DETAIL_LIMIT: Final = 400
 LONGEST_WAIT_S: Final = 600.0
-"""A server may ask for longer waits. A typing error in its settings must not stop us for a day."""
+"""The longest wait that is obeyed: a typing error in a server's settings must not stop us for a
+day."""
 
 
 class KubeError(Exception):
-    """The base of all. The message is clean, short and may be shown.
+    """The base class. The message is clean, short and may be shown.
 
     `retry_after_s` is how long the server asked us to wait, if it did.
     """
@@ -80,7 +81,7 @@ class ApiError(KubeError):
 
     @property
     def expired(self) -> bool:
-        """The version or the continue token of the request is too old: list anew."""
+        """Whether the request's version or continue token is too old: a new list is needed."""
         return self.status == 410 or self.reason in {"Expired", "Gone"}
 
 
@@ -136,7 +137,7 @@ _STATUS: Final = msgspec.json.Decoder(WireStatus)
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """The typed form of an answer that is not 2xx, from the API server, a proxy or a web page."""
+    """The error for an answer that is not 2xx, from the API server, a proxy or a web server."""
     wait = _retry_after(headers)
     try:
         found = _STATUS.decode(body)
@@ -149,7 +150,7 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 def status_error(
     found: WireStatus, *, status: int = 0, retry_after_s: float | None = None
 ) -> ApiError:
-    """The typed form of a Status: an answer's body, or an ERROR line of a watch."""
+    """The error for a Status, from an answer's body or an ERROR line of a watch."""
     details = found.details or _Details()
     if retry_after_s is None and details.retry_after_seconds > 0:
         retry_after_s = min(details.retry_after_seconds, LONGEST_WAIT_S)
@@ -163,8 +164,8 @@ def status_error(
 
 
 def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """Cleaned text, without its middle if it is too long: a refusal may quote the whole object and
-    say only at its end what is wrong.
+    """The cleaned text, without its middle if it is too long, because a refusal may quote the whole
+    object before it says what is wrong.
     """
     text = " ".join(text.split())
     if len(text) > limit:

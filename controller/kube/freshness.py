@@ -1,4 +1,4 @@
-"""How far a view of the cluster may be trusted, and the readings that follow from it."""
+"""Whether a view of the cluster is up to date, and the readings that follow from that."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WATCH_GRACE_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trust:
-    """How far a view may be trusted for a stretch of time: one object for the whole stretch.
+    """Whether a view is up to date. It stays the same object until that changes.
 
-    `why` is None while the view is fresh; else `at` is when it was last known to be true, or, if it
-    was never `listed`, when the reason was found out (Unix seconds).
+    `why` is None while the view is fresh. Else `at` (Unix seconds) is when the view was last known
+    to be right, or, if it was never `listed`, when the reason was found.
     """
 
     listed: bool
@@ -32,11 +32,11 @@ class Trust:
 
 
 class Freshness:
-    """One view: when it last proved to be true, and since when and why it no longer does.
+    """Tracks one view: when it was last confirmed, and if it no longer is, since when and why.
 
-    The rules, first match wins: never listed in full → Absent; known to have missed something →
-    Stale(VIEW_INCOMPLETE); watch or link down for longer than the grace → Stale; else Fresh.
-    Ages are monotonic; they become Unix seconds only in what is returned.
+    The first rule that matches applies: never listed in full → Absent; known to have missed changes
+    → Stale(VIEW_INCOMPLETE); watch or link down for longer than `grace_s` → Stale; else Fresh.
+    Ages are monotonic; only returned times are Unix seconds.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class Freshness:
 
     @property
     def listed(self) -> bool:
-        """A complete list was read at least once."""
+        """Whether a complete list was read at least once."""
         return self._listed
 
     @property
     def answered(self) -> bool:
-        """A complete list was read, or it is known why there is none."""
+        """Whether a complete list was read, or it is known why there is none."""
         return self._listed or self._why is not Why.NEVER_READ
 
     def completed(self) -> None:
-        """A complete list was read."""
+        """Note that a complete list was read."""
         self._listed, self._missed = True, False
         self._seen = self._down_since = self._monotonic()
         self._why, self._detail = Why.NEVER_READ, ""
@@ -81,32 +81,32 @@ class Freshness:
         self._on_answer()
 
     def alive(self) -> None:
-        """The watch was opened, or brought a line."""
+        """Note that the watch was opened, or had a line."""
         self._open = True
         self._seen = self._monotonic()
         self._why, self._detail = Why.NEVER_READ, ""
 
     def interrupted(self) -> None:
-        """The watch ended normally and is about to be opened again."""
+        """Note that the watch ended normally and will be opened again."""
         if self._open:
             self._open, self._down_since = False, self._monotonic()
             self._settled = False
 
     def missed(self) -> None:
-        """Changes were missed, or a list broke off: no complete view until the next list."""
+        """Note that changes were missed, or a list broke off: the next list must be complete."""
         self._missed = True
         self._settled = False
 
     def broke(self, why: Why, detail: str) -> None:
-        """The list or the watch failed."""
+        """Note that the list or the watch failed."""
         self.interrupted()
         self._why, self._detail = why, detail
         self._settled = False
         self._on_answer()
 
     def trust(self) -> Trust:
-        """How far the view may be trusted now; the same object while nothing about that changes.
-        While the view is fresh this costs a few comparisons.
+        """Whether the view is up to date now; the same object until that changes. While the view is
+        fresh this costs a few comparisons.
         """
         link, known = self._link, self._trust
         if self._settled and link.is_up and known.clock_epoch == link.clock_epoch:
@@ -123,8 +123,8 @@ class Freshness:
         return self._trust
 
     def judge(self, value: T) -> Reading[T]:
-        """The value as a reading, as far as the view may be trusted. Of a fresh view `at` is now,
-        or when the watch last brought a line if it is being opened again.
+        """The value as a reading, by the rules of this class. For a fresh view `at` is now, or the
+        time of the watch's last line if the watch is being opened again.
         """
         trust = self.trust()
         if trust.why is None:
@@ -150,5 +150,5 @@ class Freshness:
         return Trust(True, None, "", 0.0, epoch)
 
     def _seen_at(self) -> float:
-        """When the view last proved to be true, in Unix seconds."""
+        """When the view was last confirmed, in Unix seconds."""
         return self._clock.now() - (self._monotonic() - self._seen)

@@ -1,6 +1,6 @@
-"""Readings that stay the same objects while nothing about them changes.
+"""A cache of readings, so that a reading stays the same object until it changes.
 
-The planner skips a pool whose readings are the same objects as at the tick before.
+The planner skips a pool whose readings are the same objects as at the previous tick.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 class KeptReadings(Generic[K, T]):
-    """Readings of one view by key, each made once and kept until its object changes (`forget`) or
-    the view may be trusted otherwise than before.
+    """The readings of one view by key. Each is made once and kept until its object changes
+    (`forget`) or the view's trust changes.
     """
 
     def __init__(self, freshness: Freshness, make: Callable[[K], Reading[T]]) -> None:

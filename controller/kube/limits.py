@@ -1,5 +1,5 @@
-"""How much we ask of an API server: so many writes a second, urgent ones first, and nothing while
-it asks us to wait.
+"""Limits on our requests to an API server: a rate limit for writes, with urgent ones first, and
+pauses while the server asks us to wait.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ WRITE_BURST: Final = 50
 
 
 class Lane(StrEnum):
-    """Requests that an API server limits together, approximately."""
+    """Requests that an API server throttles together, approximately."""
 
     READ = "read"
     WRITE = "write"
 
 
 class Pauses:
-    """Until when nothing is to be sent, by lane. `monotonic` gives seconds."""
+    """The times until which no requests are sent, by lane. `monotonic` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._until = dict.fromkeys(Lane, float("-inf"))
 
     def hold(self, seconds: float, *lanes: Lane) -> None:
-        """Send nothing for so many seconds on these lanes, or on all if none is named."""
+        """Send nothing on these lanes for so many seconds; without lanes, on all of them."""
         until = self._monotonic() + seconds
         for lane in lanes or Lane:
             self._until[lane] = max(self._until[lane], until)
@@ -43,10 +43,10 @@ class Pauses:
 
 
 class WriteGate:
-    """A leaky bucket: urgent writes come first, then the one that has waited longest.
+    """A leaky bucket for writes: urgent writes come first, then the one that has waited longest.
 
-    `run` must run beside the writers. A writer that is cancelled gives up its place. At worst its
-    turn is lost; no turn is given twice.
+    `run` must run beside the writers. A cancelled writer leaves the queue. At worst its turn is
+    lost; a turn is never given twice.
     """
 
     def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:

@@ -1,4 +1,4 @@
-"""The state of the connection to the API server, told by every exchange with it."""
+"""The state of the connection to the API server, updated by each exchange with it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LinkTracker:
     """Any answer proves that the link is up, a refusal too; silence and broken connections prove
     that it is down. Each exchange also shows whether the clock was set.
 
-    `is_up` is true while the last exchange brought an answer; otherwise `why` and `detail` say what
-    was wrong with it. `monotonic` gives the seconds by which every age is told, here and in the
-    views; `clock_epoch` grows whenever the wall clock was set to another time.
+    `is_up` is true if the last exchange had an answer; otherwise `why` and `detail` say what was
+    wrong. `monotonic` gives the seconds for all ages, here and in the views. `clock_epoch` grows
+    each time the wall clock is set.
     """
 
     def __init__(self, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -37,24 +37,22 @@ class LinkTracker:
         self.clock_epoch = 0
 
     def answered(self) -> None:
-        """The server answered."""
+        """Note that the server answered."""
         self._good_at = self.monotonic()
         self._enter(LinkState.CONNECTED, "", Why.NEVER_READ)
 
     def silent(self, why: Why, detail: str) -> None:
-        """A request got no answer."""
+        """Note that a request got no answer."""
         self._enter(LinkState.DISCONNECTED, detail, why)
 
     def silent_for(self) -> float:
-        """Seconds for which nothing answered; 0.0 while the link is up."""
+        """The seconds since the last answer; 0.0 while the link is up."""
         if self.is_up:
             return 0.0
         return self.monotonic() - (self._since if self._good_at is None else self._good_at)
 
     def link(self) -> Link:
-        """The link as the screen shows it. Ages are monotonic, so a step of the clock changes
-        none.
-        """
+        """The link as a value. Ages are monotonic, so a step of the clock does not change them."""
         good_at = None if self._good_at is None else self._unix(self._good_at)
         return Link(
             name="kubernetes",

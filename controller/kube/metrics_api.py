@@ -1,5 +1,5 @@
-"""Requests to the three metrics APIs, with answers in our values: amounts are in thousandths,
-rounded up as Quantity.MilliValue does.
+"""Requests to the three metrics APIs. Amounts in answers become thousandths, rounded up as in
+Quantity.MilliValue.
 
 Paths and meanings: k8s.io/metrics pkg/client, as kubernetes
 pkg/controller/podautoscaler/metrics/client.go uses it.
@@ -28,10 +28,10 @@ from controller.notation.quantity import exact_amount, rounded_up
 RESOURCE_GROUP: Final = "metrics.k8s.io"
 EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
 CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
-# the newest first; the HPA uses the one that the adapter prefers
+# newest first; the HPA instead uses the version that the adapter prefers
 _CUSTOM_VERSIONS: Final = ("v1beta2", "v1beta1")
 _WINDOW_S: Final = 60.0
-"""The window where an adapter names none (HPA: metricServerDefaultMetricWindow)."""
+"""The window if an adapter gives none (HPA: metricServerDefaultMetricWindow)."""
 
 T = TypeVar("T")
 _Item = TypeVar("_Item")
@@ -53,13 +53,15 @@ class NoMetricError(KubeError):
 
 
 class ImplausibleMetricError(UnreadableError):
-    """A number that no metric can have: negative, or more than Kubernetes can count."""
+    """A number that a metric cannot have: negative, or above int64."""
 
     why = Why.IMPLAUSIBLE
 
 
 class PodSample(msgspec.Struct, frozen=True):
-    """What one pod uses of all resources, by container; `at` is the end of the window."""
+    """The use of one pod, by container and resource, in thousandths; `at` is the end of the window
+    (Unix seconds).
+    """
 
     pod: str
     containers: dict[str, dict[str, int]]
@@ -77,21 +79,21 @@ class DescribedObject(NamedTuple):
 
 
 class MetricsApi:
-    """The metrics APIs of one cluster. Of what discovery says, plurals and versions are kept.
+    """The metrics APIs of one cluster. Plurals and versions from discovery are cached.
 
-    Every method raises KubeError, at the latest after `timeout_s` for each request.
+    Every method may raise KubeError, at the latest after `timeout_s` for each request.
     """
 
     def __init__(self, client: Client, pod_selector: str = "") -> None:
-        """`pod_selector` chooses the pods to ask about by their labels; empty chooses all."""
+        """`pod_selector` is a label selector for the pods to request; empty for all pods."""
         self._client = client
         self._pod_selector = pod_selector
         self._custom_version: str | None = None
         self._plurals: dict[tuple[str, str], str] = {}
 
     async def pod_samples(self, namespace: str, timeout_s: float) -> dict[str, PodSample]:
-        """What the pods of a namespace use. A pod that cannot be read is left out, as a pod that
-        was not measured is.
+        """The resource use of the pods of a namespace, by pod. An unreadable pod is left out, like
+        one that was not measured.
         """
         path = f"/apis/{RESOURCE_GROUP}/v1beta1/namespaces/{_part(namespace)}/pods"
         raw = await self._get(path, RESOURCE_GROUP, timeout_s, labelSelector=self._pod_selector)
@@ -100,7 +102,9 @@ class MetricsApi:
     async def external(
         self, namespace: str, metric: str, selector: str, timeout_s: float
     ) -> tuple[int, ...]:
-        """The series of an external metric. Each must be readable, because their sum counts."""
+        """The series of an external metric, in thousandths. If one cannot be read, it raises,
+        because the sum counts.
+        """
         path = f"/apis/{EXTERNAL_GROUP}/v1beta1/namespaces/{_part(namespace)}/{_part(metric)}"
         raw = await self._get(path, EXTERNAL_GROUP, timeout_s, labelSelector=selector)
         values = tuple(map(_external_value, _items(raw)))
@@ -111,8 +115,8 @@ class MetricsApi:
     async def pod_figures(
         self, namespace: str, metric: str, selector: str, timeout_s: float
     ) -> dict[str, PodFigure]:
-        """A custom metric of the pods of a namespace. A pod that cannot be read is left out, as a
-        pod without this metric is.
+        """A custom metric of the pods of a namespace, by pod. An unreadable pod is left out, like
+        one without this metric.
         """
         path = f"{await self._custom(timeout_s)}/namespaces/{_part(namespace)}/pods/*"
         raw = await self._get(
@@ -127,7 +131,7 @@ class MetricsApi:
     async def object_figure(
         self, described: DescribedObject, metric: str, selector: str, timeout_s: float
     ) -> int:
-        """A custom metric of one object."""
+        """A custom metric of one object, in thousandths."""
         path = f"{await self._custom(timeout_s)}/{await self._path(described, timeout_s)}"
         raw = await self._get(
             f"{path}/{_part(metric)}", CUSTOM_GROUP, timeout_s, metricLabelSelector=selector
@@ -140,7 +144,7 @@ class MetricsApi:
     async def _path(self, described: DescribedObject, timeout_s: float) -> str:
         namespace, api_version, kind, name = described
         if kind == "Namespace" and api_version in {"", "v1"}:
-            return f"namespaces/{_part(name)}/metrics"  # a namespace lies in no namespace
+            return f"namespaces/{_part(name)}/metrics"  # a namespace is not in a namespace
         resource = await self._plural(api_version or "v1", kind, timeout_s)
         return f"namespaces/{_part(namespace)}/{_part(resource)}/{_part(name)}"
 
@@ -160,7 +164,7 @@ class MetricsApi:
         raise NoMetricError(f"{clean_name(api_version)} has no kind {clean_name(kind)}")
 
     async def _custom(self, timeout_s: float) -> str:
-        """The root of the custom metrics API, in a version that we know."""
+        """The path of the custom metrics API in the newest version that we support."""
         if self._custom_version is None:
             raw = await self._get(f"/apis/{CUSTOM_GROUP}", CUSTOM_GROUP, timeout_s)
             served = {each.version for each in _decoded(metrics_wire.GROUP, raw).versions}

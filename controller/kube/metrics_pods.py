@@ -1,4 +1,4 @@
-"""Pods as the HPA sees them, kept only for Deployments whose metrics ask about pods.
+"""Pods as the HPA sees them, kept only for Deployments with a metric that needs pods.
 
 Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go (groupPods,
 calculateRequests).
@@ -77,8 +77,8 @@ _POD_DECODER: Final = msgspec.json.Decoder(_Pod)
 
 
 class MeasuredPods:
-    """The pods of these Deployments by name. If one of them cannot be read its Deployment has none,
-    because the HPA's sums would be wrong without it.
+    """The pods of these Deployments by name. If one cannot be read, `of` returns none for its
+    Deployment, because the HPA's sums would be wrong without it.
     """
 
     def __init__(self, deployments: Collection[str]) -> None:
@@ -98,7 +98,7 @@ class MeasuredPods:
             self._sorted.pop(deployment, None)
 
     def drop(self, name: str, deployment: str) -> None:
-        """One is gone, or belongs to another Deployment now."""
+        """Remove a pod that is gone, or that belongs to another Deployment now."""
         self._pods.get(deployment, {}).pop(name, None)
         self._sorted.pop(deployment, None)
 
@@ -116,7 +116,7 @@ class MeasuredPods:
 
 
 def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:
-    """By namespace, the Deployments whose pods the metrics of their pools ask about."""
+    """By namespace, the Deployments whose pools have a metric that needs pods."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for pool in pools:
         if _asks_about_pods(pool):
@@ -125,7 +125,7 @@ def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:
 
 
 def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
-    """A pod's JSON as the HPA sees it; None where it cannot be read."""
+    """A pod from JSON, as the HPA sees it; None if it cannot be read."""
     try:
         pod = _POD_DECODER.decode(found)
         spec, status = pod.spec or _Spec(), pod.status or _Status()
@@ -156,7 +156,7 @@ def _is_of_pods(spec: MetricSpec) -> bool:
         case ResourceMetric() | ContainerResourceMetric() | PodsMetric():
             return True
         case ExternalMetric(target=ValueTarget()) | ObjectMetric(target=ValueTarget()):
-            # the ratio is taken times the pods that are Running and Ready
+            # HPA: the usage ratio is multiplied by the number of pods that are Running and Ready
             return True
         case _:
             return False

@@ -1,6 +1,6 @@
-"""Pools' metrics read from the metrics APIs of the cluster; each API is a source of its own.
+"""Sources of pools' metrics: the three metrics APIs of the cluster, one source for each.
 
-Only what a pool's metrics name is asked for, and only once for all pools that share it.
+Only metrics that a pool uses are requested, and only once for all pools that share one.
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ from controller.planning.demand.metrics.names import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
 
 REQUESTS_AT_ONCE: Final = 8
-"""Of one source, so that a round never delays other requests to the API server."""
+"""The limit for one source, so that a round does not delay other requests to the API server."""
 REQUESTS_PER_SECOND: Final = 10
-"""Of one source, on average: a fleet with very many metrics asks less often."""
+"""The average limit for one source: a fleet with very many metrics is read less often."""
 RESOURCE_EVERY_S: Final = 15.0
-"""metrics-server measures so often (--metric-resolution): asking more often brings nothing new."""
+"""The default of metrics-server's --metric-resolution: more frequent reads give nothing new."""
 
 Q = TypeVar("Q", bound=Hashable)
 
 
 Wanting: TypeAlias = Mapping[MetricKey, Pool]
-"""The metrics that one question is for, each with its pool."""
+"""The metrics that one request is for, each with its pool."""
 
 
 class ApiMetricSource(ABC, Generic[Q]):
-    """A `MetricSource` over one API: its questions, and the metrics that each is asked for.
+    """A `MetricSource` for one API. A question is one request, for the metrics of any pools.
 
-    Only a complete answer is Fresh; a refusal, a silence or a number that cannot be is Absent.
+    Only a complete answer is Fresh; a refusal, a time-out or an implausible number is Absent.
     """
 
     name: str
@@ -86,16 +86,16 @@ class ApiMetricSource(ABC, Generic[Q]):
 
     @property
     def reads(self) -> Collection[MetricKey]:
-        """The metrics it answers for."""
+        """The metrics that `read` answers."""
         return tuple(key for wanting in self._wanting.values() for key in wanting)
 
     @property
     def every_s(self) -> float:
-        """The least time between two rounds."""
+        """The least time between two rounds, in seconds."""
         return max(self._least_s, len(self._wanting) / REQUESTS_PER_SECOND)
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
-        """An answer for each metric, as of the moment before the first request. Raises nothing."""
+        """An answer for each metric, dated before the first request. Raises nothing."""
         at = self._clock.now()
         gate = asyncio.Semaphore(REQUESTS_AT_ONCE)
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -131,17 +131,17 @@ class ApiMetricSource(ABC, Generic[Q]):
 
     @abstractmethod
     def _questions(self, pool: Pool) -> Iterator[tuple[Q, str]]:
-        """What to ask for this pool, each with the name of the reading that the answer is for."""
+        """The questions for this pool, each with the name of the reading that it answers."""
 
     @abstractmethod
     async def _ask(
         self, question: Q, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        """A value for each. Raises KubeError."""
+        """A value for each of these metrics, or why it has none. Raises KubeError."""
 
 
 class PodMetricSource(ApiMetricSource[Q]):
-    """A source whose answers are about all pods of a namespace, and are divided among pools."""
+    """A source whose answers have all pods of a namespace, from which each pool gets its own."""
 
     def __init__(
         self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
@@ -152,7 +152,7 @@ class PodMetricSource(ApiMetricSource[Q]):
     def _of_pods(
         self, pool: Pool, value: Callable[[Sequence[str]], MetricValue]
     ) -> MetricValue | Absent:
-        """The value of the pool's pods, whose names `value` is given."""
+        """`value` of the names of the pool's pods; Absent if they are not known."""
         reading = self._workloads.pods(pool)
         if isinstance(reading, Fresh):
             return value([pod.name for pod in reading.value.items])
@@ -183,7 +183,7 @@ class ResourceSource(PodMetricSource[str]):
 
 
 def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]) -> PodUsages:
-    """What these pods use of one resource; the API measures all resources together."""
+    """The use of one resource by these pods; an answer of the API has all resources."""
     found = [samples[pod] for pod in pods if pod in samples]
     return PodUsages(
         items=tuple(
@@ -201,7 +201,7 @@ def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]
 
 
 class ExternalQuestion(NamedTuple):
-    """Which series of the external metrics API."""
+    """A request for the series of one external metric."""
 
     namespace: str
     metric: str
@@ -209,7 +209,7 @@ class ExternalQuestion(NamedTuple):
 
 
 class ExternalSource(ApiMetricSource[ExternalQuestion]):
-    """External metrics and signals from external.metrics.k8s.io, where KEDA's scalers answer."""
+    """External metrics and signals from external.metrics.k8s.io, which KEDA's scalers serve."""
 
     name = EXTERNAL_GROUP
 
@@ -235,7 +235,7 @@ class ExternalSource(ApiMetricSource[ExternalQuestion]):
 
 
 class PodsQuestion(NamedTuple):
-    """Which figures of the custom metrics API about the pods of a namespace."""
+    """A request for one custom metric of all pods of a namespace."""
 
     namespace: str
     metric: str
@@ -243,7 +243,7 @@ class PodsQuestion(NamedTuple):
 
 
 class ObjectQuestion(NamedTuple):
-    """Which figure of the custom metrics API about one object."""
+    """A request for one custom metric of one object."""
 
     described: DescribedObject
     metric: str
@@ -289,8 +289,8 @@ def _figures(figures: Mapping[str, PodFigure], pods: Iterable[str]) -> PodFigure
 async def metric_sources(
     client: Client, workloads: Workloads, pools: Sequence[Pool], clock: Clock, pod_selector: str
 ) -> AsyncIterator[tuple[MetricSource, ...]]:
-    """The sources of these pools' metrics. They have connections of their own, because the servers
-    that answer behind the API server may be slow or down while the API server itself is well.
+    """The sources of these pools' metrics. They have their own connections, because the servers
+    behind the API server may be slow or down while the API server itself works.
     """
     if not any(pool.metrics or pool.signals for pool in pools):
         yield ()

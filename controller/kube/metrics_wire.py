@@ -1,4 +1,4 @@
-"""The fields of the metrics APIs' answers that we read.
+"""The fields that we read of answers of the metrics APIs.
 
 Source: k8s.io/metrics pkg/apis (metrics/v1beta1, external_metrics/v1beta1, custom_metrics/v1beta1
 and v1beta2), and the discovery documents of k8s.io/apimachinery meta/v1.
@@ -14,8 +14,8 @@ from controller.kube.wire import WireMetadata, WireObject, WireQuantity
 
 
 class WireItems(WireObject):
-    """A list of any of these. Its items are decoded one by one, so that one that cannot be read
-    does not hide the others.
+    """A list of any of these. Its items are decoded one by one, so that an unreadable one does not
+    hide the others.
     """
 
     items: list[msgspec.Raw]

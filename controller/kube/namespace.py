@@ -1,4 +1,4 @@
-"""One namespace as last seen: Deployments, pods, quotas and warnings, and readings of them."""
+"""The readings of one namespace: Deployments, pods, quotas and warnings, kept by watches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PATHS: Final = {
 
 
 class _KeptQuota(NamedTuple):
-    """A reading, and all that it was made of: it is the latest while they are the same objects."""
+    """A reading with its inputs: it is up to date while they are the same objects."""
 
     hard: Resources
     refused: RefusedObject | None
@@ -101,7 +101,7 @@ class NamespaceWorkloads:
 
     @property
     def seen(self) -> bool:
-        """Deployments and pods were each listed in full; quotas too, unless they cannot be."""
+        """Whether Deployments and pods were listed in full, and quotas too unless that failed."""
         return (
             self.deployments_reflector.freshness.listed
             and self.pods_reflector.freshness.listed
@@ -117,15 +117,15 @@ class NamespaceWorkloads:
         return self._pods.get(deployment)
 
     def measured_pods(self, deployment: str) -> tuple[MeasuredPod, ...]:
-        """The Deployment's pods as the HPA sees them; none while the view of them is not complete,
+        """The Deployment's pods as the HPA sees them; empty while the view of them is not complete,
         and for Deployments that are not measured.
         """
         known = self.pod_view.measured.of(deployment)
         return known if known and isinstance(self.pods(deployment), Fresh) else ()
 
     def quota(self, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the quotas leave to these Deployments together; the same object as long as it is
-        made of the same.
+        """What the quotas leave for these Deployments together; the same object until its inputs
+        change.
         """
         quotas, pods = self.quotas_reflector.freshness, self.pods_reflector.freshness
         hard, refused = self.quotas.hard, self.quotas.refused
@@ -179,7 +179,9 @@ class NamespaceWorkloads:
         return _with_value(reading, found)
 
     def _missing(self, deployment: str, reading: Fresh[S] | Stale[S]) -> Absent:
-        """A view that is no longer true cannot say that a Deployment is missing."""
+        """The reading for a Deployment that the view does not have. A stale view cannot prove that
+        it is missing.
+        """
         if isinstance(reading, Stale):
             return Absent(why=reading.why, at=reading.at, detail=reading.detail)
         missing = f"no Deployment {deployment} in namespace {self._name}"
@@ -187,7 +189,7 @@ class NamespaceWorkloads:
 
 
 def _with_value(reading: Fresh[S] | Stale[S], value: T) -> Reading[T]:
-    """The same reading of another value."""
+    """The reading with another value."""
     if isinstance(reading, Stale):
         return Stale(value=value, at=reading.at, why=reading.why, detail=reading.detail)
     return Fresh(value=value, at=reading.at)

@@ -1,4 +1,4 @@
-"""The cluster's nodes, and the room they make."""
+"""The cluster's nodes, and the room that they have for pods."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ _UNKNOWN: Final = Resources()
 
 
 class NodeRoom(Value):
-    """One node: what it can hold when it is open, and whether it is. `holds` is None where it was
-    never readable.
-    """
+    """One node: what it can hold (None if that was never readable), and whether it takes pods."""
 
     labels: dict[str, str]
     holds: Resources | None
@@ -47,12 +45,12 @@ class NodeView:
     """All nodes by name. A node is open when it is Ready, not cordoned, and has no taint of
     Kubernetes itself.
 
-    Where a node's amounts are implausible or unreadable, its last good ones count, and `refused`
-    says what is wrong. A node that was never readable is closed.
+    If a node's amounts are implausible or unreadable, its last good ones count, and `refused` says
+    what is wrong. A node that was never readable counts as closed.
 
-    What other pods take of the nodes (those of other namespaces, DaemonSets) is not subtracted: it
-    is not known here, because for that every pod of the cluster would have to be watched. Where a
-    pod finds no node, the scheduler says so, and that stops growth.
+    The use by other pods (of other namespaces, of DaemonSets) is not subtracted: it is not known,
+    because that would need a watch on all pods of the cluster. If a pod fits on no node, the
+    scheduler reports it, and the pool stops growing.
     """
 
     def __init__(self) -> None:
@@ -60,7 +58,7 @@ class NodeView:
         self._refused: dict[str, RefusedObject] = {}
         self._sizes: dict[str, Resources] = {}
         self._room = ClusterRoom()
-        self._classes: tuple[NodeClass, ...] | None = None  # those of `_room`, while it is true
+        self._classes: tuple[NodeClass, ...] | None = None  # those of `_room` while it is valid
 
     @property
     def refused(self) -> RefusedObject | None:
@@ -73,9 +71,8 @@ class NodeView:
         return not self._nodes or any(node.holds is not None for node in self._nodes.values())
 
     def room(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
-        """What all nodes hold together, and what those of each class hold: the nodes that are
-        there, and those that the class's autoscaler may still add. The same object as long as no
-        node changes that.
+        """What all nodes together can hold, and those of each class: the existing nodes, and those
+        that the class's autoscaler may still add. The same object while this does not change.
         """
         if self._classes is not classes and self._classes != classes:
             room = self._add_up(classes)
@@ -137,8 +134,8 @@ class NodeView:
 def room_reading(
     room: Reading[ClusterRoom], refused: RefusedObject | None, *, known: bool
 ) -> Reading[ClusterRoom]:
-    """The room as one view of the nodes shows it. A refused node makes the reading stale. Where the
-    amounts of no node are known (`known` False), there is no reading.
+    """The reading of the room after refused nodes: Stale if a node was refused, Absent if then the
+    amounts of no node are `known`, else unchanged.
     """
     if refused is None or not isinstance(room, Fresh):
         return room
@@ -148,8 +145,8 @@ def room_reading(
 
 
 def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None:
-    """The first class whose selector chooses a node with these labels, else the first class without
-    a selector.
+    """The name of the first class whose selector matches these labels, else of the first class
+    without a selector; None if there is none.
     """
     chosen = (each.name for each in classes if each.selector and parsed(each.selector)(labels))
     rest = (each.name for each in classes if not each.selector)
@@ -157,11 +154,11 @@ def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None
 
 
 def class_room(nodes: Sequence[NodeRoom], limits: NodeClass, size: Resources | None) -> Resources:
-    """What the open nodes of a class hold, and those that its autoscaler may still add.
+    """What the open nodes of a class hold, plus the nodes that its autoscaler may still add.
 
-    An added node counts as one of `size`, the smallest of the class that was seen last. Where none
-    was ever seen and some may be added, the room is not known, so no amount is a limit. Without
-    `max_nodes` the class has the nodes that are there, or at least `min_nodes`.
+    An added node counts with `size`, the smallest node of the class when it last had nodes. If none
+    was ever seen and some may be added, the room is not known, so there is no limit. Without
+    `max_nodes` the class has its existing nodes, or at least `min_nodes`.
     """
     most = limits.min_nodes if limits.max_nodes is None else limits.max_nodes
     more = max(0, most - len(nodes))
@@ -193,7 +190,7 @@ def _smallest(sizes: Sequence[Resources]) -> Resources:
 def _node(
     name: str, raw: msgspec.Raw, known: NodeRoom | None
 ) -> tuple[NodeRoom, RefusedObject | None]:
-    """A node, and what is wrong with it. What cannot be read of it is what was `known` before."""
+    """A node, and what is wrong with it. Unreadable parts are taken from the `known` node."""
     try:
         found = wire.NODE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -217,7 +214,7 @@ def _node(
 
 
 def _allocatable(status: wire.WireNodeStatus) -> Resources:
-    """What its pods may take together. Raises ValueError."""
+    """status.allocatable: what its pods may use together. Raises ValueError."""
     amounts = status.allocatable or wire.WireAmounts()
     return Resources(
         replicas=rounded_down(exact_amount(amounts.pods or 0)),

@@ -1,6 +1,6 @@
-"""Kubernetes objects decoded into our values: the only place where their text enters.
+"""Decodes Deployments and pods into our values, and cleans their texts.
 
-An implausible or unreadable object is refused by itself, so that it hides no other.
+An implausible or unreadable object is refused alone, so that it does not hide the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEPT_ANNOTATIONS: Final = frozenset(
         "autoscaling.keda.sh/paused-scale-out",
     }
 )
-"""The annotations of a Deployment that tell an autoscaler what to do."""
+"""The annotations of a Deployment that control autoscalers."""
 _COMMON_WAITS: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
 _ONE_POD: Final = Resources(replicas=1)
@@ -44,13 +44,13 @@ class RefusedObject(Value):
 
 
 class UnnamedObject(Value):
-    """An object of which not even the name can be read."""
+    """An object whose name cannot be read."""
 
     detail: str
 
 
 class SuspectWorkload(Value):
-    """A Deployment whose `requests` are implausible, and why; the rest of `workload` is good."""
+    """A Deployment with implausible `requests`, and why; the rest of `workload` is valid."""
 
     workload: Workload
     why: Why
@@ -58,15 +58,15 @@ class SuspectWorkload(Value):
 
 
 class DeploymentRecord(Value):
-    """One Deployment by name. `found` is None while it is being deleted: it is no target then."""
+    """One Deployment by name. `found` is None while it is being deleted, as it cannot be scaled."""
 
     name: str
     found: Workload | SuspectWorkload | RefusedObject | None
 
 
 class PodRecord(Value):
-    """One pod by name, the Deployment it belongs to, if any, and what it takes of a quota: nothing
-    once it has run to its end.
+    """One pod by name, its Deployment if it has one, and what it uses of a quota (`takes`, None
+    after it has ended).
     """
 
     name: str
@@ -76,17 +76,17 @@ class PodRecord(Value):
 
 
 def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | UnnamedObject:
-    """A Deployment's JSON as a value; what is wrong with it is in the record."""
+    """A Deployment from JSON; its faults are in the record."""
     return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
 
 
 def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
-    """A pod's JSON as a value; what is wrong with it is in the record."""
+    """A pod from JSON; its faults are in the record."""
     return _record(raw, wire.POD, _pod, _refused_pod)
 
 
 def object_name(raw: msgspec.Raw | bytes) -> str | None:
-    """An object's name, None where it cannot be read."""
+    """An object's name; None if it cannot be read."""
     try:
         return clean_name(wire.IDENTIFIED.decode(raw).metadata.name)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -110,7 +110,7 @@ def counted(pods: Iterable[Pod]) -> Pods:
 
 
 def unix_seconds(time: str | None) -> float | None:
-    """An RFC 3339 time, or None if there is none or it is not one."""
+    """An RFC 3339 time in Unix seconds; None if there is none or it cannot be read."""
     if not time:
         return None
     try:
@@ -196,7 +196,9 @@ def _refused_deployment(meta: wire.WireMetadata, fault: str) -> DeploymentRecord
 
 
 def _failure(conditions: Iterable[wire.WireCondition]) -> str:
-    """Why a Deployment does not get its replicas: a quota first, then a rollout that is stuck."""
+    """Why a Deployment does not get its replicas: ReplicaFailure (a quota), else a stuck rollout;
+    empty if neither is so.
+    """
     by_type = {condition.type: condition for condition in conditions}
     for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
         condition = by_type.get(kind)
@@ -301,7 +303,9 @@ def _phase_on_node(
 
 
 def _crash(containers: list[wire.WireContainerStatus]) -> _Explained | None:
-    """The container that failed and is, or soon will be, waiting to be started again."""
+    """Phase, reason and message if a container has failed and is waiting, or soon will be, for a
+    restart.
+    """
     for container in containers:
         state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated

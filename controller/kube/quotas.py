@@ -1,4 +1,4 @@
-"""The ResourceQuotas of one namespace, and what they leave to some of its Deployments."""
+"""The ResourceQuotas of one namespace, and what they leave for some of its Deployments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.model.scarcity import Resources
 from controller.model.text import clean
 from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 
-# core/v1 ResourceName: the names that a quota may give to the same amount
+# core/v1 ResourceName: different names for the same amount in a quota
 _REPLICA_NAMES: Final = ("pods", "count/pods")
 _CPU_NAMES: Final = ("requests.cpu", CPU)
 _MEMORY_NAMES: Final = ("requests.memory", MEMORY)
@@ -23,12 +23,12 @@ _NO_LIMIT: Final = Resources()
 
 
 class QuotaView:
-    """The quotas of one namespace. Each of them binds, so the least of each amount is what they
-    allow together. Quotas of `limits.*` and of other kinds of objects are left out: they do not
-    limit replicas by what these request.
+    """The quotas of one namespace. All of them apply, so the least of each amount counts. Quotas of
+    `limits.*` and of other kinds of objects are ignored, because they do not limit replicas by
+    their requests.
 
-    Where a quota or one of its amounts is implausible or unreadable, the last good amounts bind,
-    and `refused` says what is wrong.
+    If a quota or one of its amounts is implausible or unreadable, its last good amounts apply, and
+    `refused` says what is wrong.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class QuotaView:
 
     @property
     def hard(self) -> Resources:
-        """What they allow in the whole namespace; None for what they do not limit. The same object
-        as long as it is the same.
+        """What the quotas allow in the whole namespace; None for an amount without a limit. The
+        same object until it changes.
         """
         return self._hard
 
@@ -99,16 +99,16 @@ class QuotaView:
 def quota_reading(
     hard: Reading[Resources], refused: RefusedObject | None, of_others: Reading[Resources]
 ) -> Reading[Resources]:
-    """What the quotas leave to the Deployments we scale, as two views of the namespace show it.
+    """What the quotas leave for the Deployments that we scale: `hard` less the use of other pods.
 
-    The pods of others count as they are now. A quota admits a pod only where there is room beside
-    all that are there, so what is left is never less than what our own pods hold already. (The
-    quota's own status.used would be a third view, ahead of the pods' or behind it, and our own new
-    pods would be taken for others'.) Pods that were never seen, or that the fleet's selector leaves
+    Other pods count with their present requests. A quota admits a pod only if it fits beside all
+    existing pods, so the result is never less than what our own pods use already. (status.used of
+    the quota is not used: it may be ahead of our view of the pods or behind it, and then our own
+    new pods would count as others.) Pods that were never seen, or that the fleet's selector leaves
     out, are not subtracted.
 
-    A refused quota makes the reading stale: the amounts that were known last still bind. Without
-    any known amount there is no reading.
+    A refused quota makes the reading Stale, and its last known amounts still apply. Without any
+    known amount the reading is Absent.
     """
     if isinstance(hard, Absent):
         return hard
@@ -123,7 +123,7 @@ def quota_reading(
 def _beside(
     hard: Fresh[Resources] | Stale[Resources], of_others: Reading[Resources]
 ) -> Fresh[Resources] | Stale[Resources]:
-    """What is left beside the pods of others."""
+    """What is left of `hard` after the use of other pods."""
     value, at = hard.value, hard.at
     if value == _NO_LIMIT:
         return hard
@@ -137,7 +137,7 @@ def _beside(
 
 
 class _Faults:
-    """What is wrong with one quota: the first fault that is noted counts."""
+    """The faults of one quota; only the first is kept."""
 
     def __init__(self) -> None:
         self._first: Exception | None = None
@@ -148,7 +148,7 @@ class _Faults:
             self._first, self._where = error, where
 
     def refusal(self, quota: str) -> RefusedObject | None:
-        """None where nothing is wrong."""
+        """The refusal for the first fault; None without faults."""
         if self._first is None:
             return None
         implausible = isinstance(self._first, ImplausibleAmountError)
@@ -160,11 +160,11 @@ class _Faults:
 
 
 def _amounts(quota: wire.WireQuota, known: Resources, faults: _Faults) -> Resources:
-    """What the quota allows; an implausible or unreadable amount is replaced by the last good."""
+    """What the quota allows; the last good amount replaces an implausible or unreadable one."""
     spec = quota.spec or wire.WireQuotaSpec()
     if spec.scopes or spec.scope_selector is not None:
-        # It binds only pods of one class (a priority, with or without a deadline, best effort). As
-        # a limit of the whole namespace it would hold back pods that it is not meant for.
+        # It applies only to some pods (of a priority class, with or without a deadline, best
+        # effort). As a limit of the whole namespace it would restrict other pods too.
         return _NO_LIMIT
     hard = spec.hard or {}
 
@@ -187,7 +187,7 @@ def _amounts(quota: wire.WireQuota, known: Resources, faults: _Faults) -> Resour
 
 
 def _left(hard: Resources, taken: Resources) -> Resources:
-    """What a quota leaves beside what others have taken already."""
+    """What a quota leaves after the use of others, not below 0."""
     return Resources(
         replicas=_minus(hard.replicas, taken.replicas),
         cpu_milli=_minus(hard.cpu_milli, taken.cpu_milli),
@@ -204,5 +204,5 @@ def _minus(limit: int | None, taken: int | None) -> int | None:
 
 
 def _name(raw: msgspec.Raw) -> str:
-    """Its name; quotas of which not even the name can be read share the empty one."""
+    """The quota's name; an empty one for all quotas without a readable name."""
     return object_name(raw) or ""

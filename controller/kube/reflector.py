@@ -1,8 +1,8 @@
-"""Keeps one view of one kind of object up to date: list, watch, and begin again.
+"""Keeps a view of one kind of object up to date by list and watch.
 
 Modelled on client-go's Reflector: pages with `continue`, watches that resume at a resourceVersion,
-the server's bookmarks, and 410 as the sign to list anew. A list that breaks off is discarded: the
-view is replaced by a complete list only.
+bookmarks, and a new list after 410. An incomplete list is discarded: only a complete list replaces
+the view.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from controller.ports import Clock
 PAGE_SIZE: Final = 500
 LIST_TIMEOUT_S: Final = 15.0
 WATCH_S: Final = (240, 480)
-"""How long one watch is asked to last; a random length keeps watches from ending together."""
+"""The range of timeoutSeconds of a watch; it is random so that watches do not end together."""
 WATCH_SILENCE_S: Final = 90.0
-"""Bookmarks come about every minute (bookmarkFrequency in the API server); after a longer silence
-the connection counts as dead."""
+"""Bookmarks come about every minute (bookmarkFrequency in the API server). Without a line for this
+long, the connection counts as dead."""
 WATCH_RETRY_FIRST_S: Final = 0.5
 WATCH_RETRY_MOST_S: Final = 15.0
 REFUSED_WAIT_S: Final = (15.0, 30.0)
-"""After 401 or 403: people grant rights, so asking more often brings nothing."""
+"""The wait after 401 or 403: rights are granted by people, so trying more often does not help."""
 STEADY_S: Final = 5.0
-"""A watch that lasted this long was a success, even if it brought nothing."""
+"""A watch that lasted this long counts as a success, even without a line."""
 
 
 class WatchTarget(Value):
@@ -57,7 +57,7 @@ class WatchTarget(Value):
 
 
 class ObjectView(Protocol):
-    """Keeps the objects. It never raises because of one that it cannot read."""
+    """Keeps the objects. It does not raise for an object that it cannot read."""
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -101,7 +101,7 @@ class Reflector:
         self.freshness = freshness
 
     async def run(self) -> None:
-        """Until cancelled: 1. list if there is no version to resume from, 2. watch from that
+        """Repeat until cancelled: 1. list if there is no version to resume from, 2. watch from that
         version, 3. wait as long as the last failure requires.
         """
         while True:
@@ -115,10 +115,10 @@ class Reflector:
                 await self._clock.sleep(wait)
 
     async def _list(self) -> str:
-        """Replace the view by a complete list; returns its version.
+        """Replace the view with a complete list; returns its version.
 
-        Where a continue token expires between two pages, the list is read again without pages: the
-        token that the server offers instead would give an inconsistent list.
+        If a continue token expires between two pages, the list is read again without pages, because
+        the token that the server offers instead would give an inconsistent list.
         """
         try:
             objects, version = await self._pages(self._page_size)
@@ -204,7 +204,7 @@ class Reflector:
             ) from error
         if change.type == "BOOKMARK":
             if _older(version, than=self._version):
-                # the store was restored from a backup, and its history is another one
+                # the server's store was restored from a backup, so its history has changed
                 self._begin_anew()
                 raise UnreadableError(f"the versions went back to {clean(version, 40)}")
         elif change.type == "DELETED":
@@ -223,16 +223,16 @@ class Reflector:
                 self._begin_anew()
                 return 0.0
             if failure.status in {400, 500}:
-                self._version = None  # so a real server answers a version that is none
-        # The jitter comes on top of what the server asks, so that clients do not return together.
+                self._version = None  # API servers answer so to an invalid version
+        # The jitter is added to the server's wait, so that clients do not return together.
         return self._backoff.next_s() + (failure.retry_after_s or 0.0)
 
     def _begin_anew(self) -> None:
-        """Something was missed, and only a new list can tell what."""
+        """Require a new list, because changes were missed."""
         self._version = None
         self.freshness.missed()
 
 
 def _older(version: str, than: str | None) -> bool:
-    """Versions are opaque, so they are compared only where both are numbers."""
+    """Whether a version is older; versions are opaque, so only numbers are compared."""
     return bool(than and version.isdecimal() and than.isdecimal() and int(version) < int(than))

@@ -15,11 +15,11 @@ _Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
 
 
 def requested(spec: wire.WirePodSpec) -> Resources:
-    """A pod's CPU and memory; None where no container says how much. Raises ValueError.
+    """A pod's requests of CPU and memory; None for a resource that no container requests.
 
-    It is the sum of the containers and sidecars, or what the pod needs at its start if that is
-    more, and the overhead of its runtime class (PodRequests in k8s.io/component-helpers). What a
-    LimitRange would add to a template is not in it.
+    It is the sum over containers and sidecars, or the need of the init containers if that is more,
+    plus the overhead of the runtime class (PodRequests in k8s.io/component-helpers). Defaults that
+    a LimitRange would add are not included. Raises ValueError for an amount that cannot be read.
     """
     cpu = _of_pod(spec, lambda amounts: amounts.cpu)
     memory = _of_pod(spec, lambda amounts: amounts.memory)
@@ -42,7 +42,9 @@ def _of_pod(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
 
 
 def _of_containers(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
-    """Init containers run one after the other, each beside the sidecars started before it; then all
+    """The containers' requests: the larger of the need at start and the need while running.
+
+    At start, init containers run one after the other, each beside the sidecars before it. Then all
     containers run beside all sidecars.
     """
     sidecars = start = Fraction(0)

@@ -1,4 +1,4 @@
-"""The only write to Deployments: spec.replicas, if the Deployment is still as we saw it."""
+"""The only write to Deployments: sets spec.replicas if the Deployment has not changed since."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from controller.model.text import clean_name
 FIELD_MANAGER: Final = "agentdash"
 WRITE_TIMEOUT_S: Final = 5.0
 TURN_TIMEOUT_S: Final = 5.0
-"""A decision that waits longer for its turn is older than a tick; the next tick decides anew."""
+"""The longest wait for a turn: after it the decision is outdated, and the next tick decides again.
+"""
 
 _KINDS: Final = {
     400: OutcomeKind.INVALID,
@@ -41,18 +42,18 @@ _KINDS: Final = {
 
 
 class WriteListener(Protocol):
-    """Is told at once what a write made of a Deployment."""
+    """Receives the result of each applied write at once."""
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """The Deployment of that uid now has so many replicas and this version."""
+        """The pool's Deployment with this uid now has so many replicas and this version."""
         ...
 
 
 class ScaleActuator:
-    """The `Actuator` port: one PATCH for each call, no retries; every end is an Outcome.
+    """The `Actuator` port: one PATCH for each call, without retries; each result is an Outcome.
 
-    `may_write` is asked at the last moment, after the wait for a turn, because the right to write
-    has a deadline.
+    `may_write` is called directly before the write, after the wait for a turn, because the right to
+    write may end.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class ScaleActuator:
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
     ) -> Outcome:
-        """Set spec.replicas if the Deployment still has that version. Raises nothing. Where it is
-        cancelled, the write may or may not have happened.
+        """Set spec.replicas if the Deployment still has `resource_version`. Raises nothing. If it
+        is cancelled, the write may or may not have happened.
         """
         try:
             async with asyncio.timeout(TURN_TIMEOUT_S):
@@ -122,7 +123,7 @@ class ScaleActuator:
 
 
 def outcome(failure: KubeError) -> Outcome:
-    """The outcome of a failed write: UNKNOWN only where it was sent and not answered."""
+    """The outcome of a failed write: UNKNOWN only if it was sent and has no readable answer."""
     match failure:
         case ApiError(status=status) if status >= 500:
             kind = OutcomeKind.FAILED

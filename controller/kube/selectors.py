@@ -21,8 +21,8 @@ _REQUIREMENT_SYNTAX: Final = re.compile(
 
 @lru_cache(maxsize=256)
 def parsed(selector: str) -> Matches:
-    """A test whether labels meet every requirement; the empty selector matches all. Raises
-    ValueError.
+    """A function that tells whether labels meet all requirements; the empty selector matches all.
+    Raises ValueError for a text that is not a selector.
     """
     if not selector.strip():
         return lambda _labels: True
@@ -44,6 +44,6 @@ def _requirement(text: str) -> Matches:
     else:
         values = frozenset(value.strip() for value in found["values"].split(","))
     if found["equal"] == "!=" or found["set"] == "notin":
-        # apimachinery, labels.Requirement.Matches: a label that is missing differs, too
+        # apimachinery, labels.Requirement.Matches: a missing label counts as different
         return lambda labels: labels.get(key) not in values
     return lambda labels: labels.get(key) in values

@@ -1,4 +1,4 @@
-"""What the cluster itself allows: the room of its nodes, and the quotas of its namespaces."""
+"""The cluster's own limits: the room of its nodes, and the quotas of its namespaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from controller.ports import Clock
 
 
 class _KeptRoom(NamedTuple):
-    """A reading, and all that it was made of: it is the latest while they are the same objects."""
+    """A reading with its inputs: it is up to date while they are the same objects."""
 
     room: ClusterRoom
     refused: RefusedObject | None
@@ -29,9 +29,9 @@ class _KeptRoom(NamedTuple):
 
 
 class ClusterSupply:
-    """The `Supply` port. Nodes belong to no namespace: one reflector watches them all.
+    """The `Supply` port. One reflector watches all nodes.
 
-    Readings are the same objects until something about them changes.
+    A reading stays the same object until it changes.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class ClusterSupply:
         )
 
     def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the namespace's quotas leave to these Deployments together."""
+        """What the namespace's quotas leave for these Deployments together."""
         return self._workloads.quota(namespace, deployments)
 
     def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
-        """What the nodes hold, and those of each class. Absent(REFUSED) without the right to list
-        nodes.
+        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
+        list nodes.
         """
         room, refused = self._nodes.room(tuple(classes)), self._nodes.refused
         trust, kept = self._freshness.trust(), self._kept

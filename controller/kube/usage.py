@@ -1,4 +1,4 @@
-"""What the pods of one namespace take of its quota, by the Deployment they belong to."""
+"""What the pods of one namespace use of its quota, by Deployment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from controller.model.scarcity import Resources
 
 
 class NamespaceUsage:
-    """What each pod of the namespace takes. A sum is made when it is asked for, and kept until a
+    """The quota usage of each pod of the namespace. A sum is computed on demand, and kept until a
     pod that counts in it changes.
     """
 
@@ -16,7 +16,7 @@ class NamespaceUsage:
         self._sums: dict[frozenset[str], Resources] = {}
 
     def put(self, pod: str, deployment: str | None, takes: Resources | None) -> None:
-        """This pod takes so much; None: nothing any more."""
+        """Set the pod's usage; None if it uses nothing any more."""
         if takes is None:
             self.drop(pod)
             return
@@ -28,18 +28,18 @@ class NamespaceUsage:
             self._forget_sums(deployment)
 
     def drop(self, pod: str) -> None:
-        """This pod is gone."""
+        """Remove the pod."""
         known = self._takes.pop(pod, None)
         if known is not None:
             self._forget_sums(known[0])
 
     def keep(self, pods: set[str | None]) -> None:
-        """No pods but these are there."""
+        """Remove all pods except these."""
         for name in self._takes.keys() - pods:
             self.drop(name)
 
     def of_others(self, deployments: frozenset[str]) -> Resources:
-        """What all pods take together that belong to none of these Deployments."""
+        """The total usage of the pods that belong to none of these Deployments."""
         known = self._sums.get(deployments)
         if known is None:
             others = [takes for owner, takes in self._takes.values() if owner not in deployments]
@@ -47,13 +47,13 @@ class NamespaceUsage:
         return known
 
     def _forget_sums(self, owner: str | None) -> None:
-        """A pod of this owner changed: the sums in which it counts are no longer true."""
+        """Drop the sums that include the pods of this owner."""
         for deployments in [each for each in self._sums if owner not in each]:
             del self._sums[deployments]
 
 
 def added(amounts: list[Resources]) -> Resources:
-    """The sum, as far as Kubernetes can count; an amount that is None counts as nothing."""
+    """The sum, capped at int64; an amount that is None counts as 0."""
     return Resources(
         replicas=min(INT64_MAX, sum(each.replicas or 0 for each in amounts)),
         cpu_milli=min(INT64_MAX, sum(each.cpu_milli or 0 for each in amounts)),

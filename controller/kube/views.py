@@ -1,4 +1,4 @@
-"""One namespace's Deployments and pods as values, found by what a pool asks for."""
+"""The views of one namespace's Deployments and pods, by the Deployment's name."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _Found: TypeAlias = Workload | SuspectWorkload | RefusedObject
 class DeploymentView:
     """The Deployments of one namespace by name.
 
-    The answer to our own write is applied at once (`applied`), and an older event does not undo it.
-    A Deployment whose requests are implausible keeps those that were read last; without any it is
-    refused. An object without a readable name is left out.
+    The answer to our own write is taken over at once (`applied`), and an older event does not undo
+    it. A Deployment with implausible requests keeps the last good ones; if it has none, it is
+    refused. An object without a readable name is ignored.
     """
 
     def __init__(self, changed: Changed, written: Changed = lambda _name: None) -> None:
@@ -43,9 +43,7 @@ class DeploymentView:
         self._written: dict[str, int] = {}
 
     def get(self, name: str) -> _Found | None:
-        """The Deployment, or what is wrong with it; None where there is none that could be
-        scaled.
-        """
+        """The Deployment, or its fault; None if there is none, or it is being deleted."""
         return self._found.get(name)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
@@ -65,8 +63,8 @@ class DeploymentView:
             self._drop(record.name)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
-        """A write of our own succeeded and left the object so. Versions that cannot be compared are
-        left to the watch.
+        """Take over the result of our own write. If its version cannot be compared with the known
+        one, it is ignored, and the watch reports it later.
         """
         known = self._found.get(name)
         if not isinstance(known, Workload) or known.uid != uid:
@@ -109,7 +107,7 @@ class DeploymentView:
         return msgspec.structs.replace(found, workload=workload)
 
     def _is_outdated(self, name: str, found: _Found) -> bool:
-        """Whether it is older than what our own write made of it."""
+        """Whether this state of the Deployment is older than our own last write to it."""
         written = self._written.get(name)
         if written is None or isinstance(found, RefusedObject):
             return False
@@ -127,9 +125,10 @@ _PodsByName: TypeAlias = dict[str, Pod | RefusedObject]
 
 
 class PodView:
-    """The pods of one namespace, counted by Deployment; they are counted anew only when one of them
-    changed. `usage` is what all of them take, also those without a Deployment; `measured` are the
-    pods of the Deployments named so, as the HPA sees them.
+    """The pods of one namespace by Deployment; they are counted again only when one changes.
+
+    `usage` is the quota usage of all pods, also of those without a Deployment. `measured` has the
+    pods of the measured Deployments as the HPA sees them.
     """
 
     def __init__(self, changed: Changed, measured: Collection[str] = ()) -> None:

@@ -1,7 +1,6 @@
-"""The few fields of Kubernetes objects that we read, as the JSON has them; the rest is skipped.
+"""The fields of Kubernetes objects that we read; other fields are skipped.
 
-Every field may be missing or null, as Go writes them. An object that does not fit is refused by
-itself.
+A field may be missing or null, as Go writes it. An object that does not fit is refused alone.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ class WireMetadata(WireObject):
 
 
 class WireIdentified(WireObject):
-    """What names any object, even if the rest of it cannot be read."""
+    """The metadata of any object, even if the rest cannot be read."""
 
     metadata: WireMetadata
 
 
 class WireVersioned(WireObject):
-    """What is needed to resume a watch after this object; a bookmark has nothing else."""
+    """The version from which a watch can resume after this object; a bookmark has nothing else."""
 
     metadata: WireVersionMetadata
 
@@ -156,7 +155,7 @@ class WireTerminated(WireObject):
 
 
 class WireContainerState(WireObject):
-    """One of these, or neither while it runs."""
+    """core/v1 ContainerState: one of these, or neither while the container runs."""
 
     waiting: WireWaiting | None = None
     terminated: WireTerminated | None = None
@@ -234,7 +233,7 @@ class WireNode(WireObject):
 
 
 class WireObjectReference(WireObject):
-    """What an event is about."""
+    """core/v1 ObjectReference: the object that an event is about."""
 
     kind: str = ""
     name: str = ""
@@ -275,15 +274,15 @@ class WireScale(WireObject):
 
 
 class WireListMeta(WireObject):
-    """metav1.ListMeta. Without a version nothing can be watched from here, so it is required."""
+    """metav1.ListMeta. The version is required, because a watch begins from it."""
 
     resource_version: str
     continue_: str = msgspec.field(name="continue", default="")
 
 
 class WirePage(WireObject):
-    """One page of a list. Its objects are decoded one by one, so that one that cannot be read does
-    not hide the others.
+    """One page of a list. Its objects are decoded one by one, so that an unreadable one does not
+    hide the others.
     """
 
     metadata: WireListMeta

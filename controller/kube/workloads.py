@@ -1,4 +1,4 @@
-"""The fleet's namespaces as last seen, as one port."""
+"""The readings of all namespaces of the fleet, as one port."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ClusterWorkloads:
     """The `Workloads` port. The namespaces may change at any time; a refusal in one of them does
     not affect the others.
 
-    What is returned for a pool is the same object until something about it changes, and takes a few
-    dictionary look-ups. `at` of a fresh reading is therefore when it last changed, not when it was
-    last seen to be true.
+    A reading stays the same object until it changes, and getting it costs a few dictionary
+    look-ups. So `at` of a fresh reading is the time of its last change, not of its last
+    confirmation.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class ClusterWorkloads:
         self._unwatched: dict[str, Absent] = {}
 
     def measure(self, pools: Iterable[Pool]) -> None:
-        """Keep the pods of these pools as the HPA sees them, where their metrics ask about pods;
-        holds for the namespaces that are set from now on.
+        """Keep the pods of these pools as the HPA sees them, if their metrics need pods. It applies
+        to namespaces that are set later.
         """
         self._measured = measured_deployments(pools)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
-        """Watch exactly these. What is known of those that stay is kept."""
+        """Watch exactly these namespaces. Views of namespaces that stay are kept."""
         for gone in self._namespaces.keys() - namespaces:
             del self._namespaces[gone]
             self._running.pop(gone).cancel()
@@ -88,7 +88,7 @@ class ClusterWorkloads:
         return namespace.pods(pool.deployment)
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
-        """The pool's pods as the HPA sees them; none while the view of them is not complete, and
+        """The pool's pods as the HPA sees them; empty while the view of them is not complete, and
         for pools that are not measured.
         """
         namespace = self._namespaces.get(pool.namespace)
@@ -100,16 +100,16 @@ class ClusterWorkloads:
         return () if namespace is None else namespace.warnings.newest(pool.deployment)
 
     def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the namespace's quotas leave to these Deployments together."""
+        """What the namespace's quotas leave for these Deployments together."""
         watched = self._namespaces.get(namespace)
         return self._not_watched(namespace) if watched is None else watched.quota(deployments)
 
     def on_change(self, callback: Callable[[str, str], None]) -> None:
-        """Call back with (namespace, Deployment's name) when one of them or its pods changed."""
+        """Call back with (namespace, Deployment's name) when a Deployment or its pods change."""
         self._callbacks.append(callback)
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """Our own write to the pool's Deployment succeeded: use its answer before the watch brings
+        """Take over the answer to our own write to the pool's Deployment, before the watch reports
         the change.
         """
         namespace = self._namespaces.get(pool.namespace)
@@ -117,7 +117,7 @@ class ClusterWorkloads:
             namespace.deployments.applied(pool.deployment, uid, replicas, version)
 
     async def wait_seen(self) -> None:
-        """Return when every namespace was seen in full at least once."""
+        """Return when every namespace was listed in full at least once."""
         while not all(watched.seen for watched in self._namespaces.values()):
             self._progress.clear()
             await self._progress.wait()

@@ -1,3 +1,1 @@
-"""Frozen values that every floor above may speak of: no behaviour beyond what a value knows of
-itself.
-"""
+"""Frozen values that all other packages may use. They have no behaviour beyond their own data."""

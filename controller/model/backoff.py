@@ -1,4 +1,4 @@
-"""How long to wait before a failing call is tried again."""
+"""Exponential backoff: how long to wait before a failed call is tried again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 _MOST_DOUBLINGS: Final = 32
-"""Doubled so often, every first wait has passed every cap; more would overflow a float."""
+"""A limit on the exponent against float overflow; every wait has reached its cap before."""
 
 
 class Backoff:

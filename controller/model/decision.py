@@ -1,5 +1,5 @@
-"""What was decided and why: numbers, the rule that bound them, and reasons as codes. The sentences
-for them are in planning/explain.py.
+"""Decisions: the numbers, the rule that limits them, and the reasons as codes with numbers. The
+sentences for the codes are in planning/explain.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Number: TypeAlias = int | float | str
 
 
 class Bound(StrEnum):
-    """The one rule that decided a target."""
+    """The rule that decided a target."""
 
     DEMAND = "demand"
     MIN = "min"
@@ -48,7 +48,7 @@ class Gate(StrEnum):
 
 
 class Code(StrEnum):
-    """One step of a decision. Each has one sentence in planning/explain.py."""
+    """A rule that was applied in a decision. Each has one sentence in planning/explain.py."""
 
     QUEUE = "queue"
     WOKEN = "woken"
@@ -115,10 +115,11 @@ class Code(StrEnum):
 
 
 class Reason(Value):
-    """One rule applied: the number after it, and the numbers that it used, units in their names.
+    """One applied rule: `value` is the replicas after it, `numbers` are those that it used, with
+    units in their names.
 
-    `since`, `until` and names that end in `_at` are Unix seconds: so a reason stays equal while
-    nothing happens.
+    Times (`since`, `until` and names that end in `_at`) are absolute, in Unix seconds. So a reason
+    stays equal while nothing happens.
     """
 
     code: Code
@@ -127,10 +128,13 @@ class Reason(Value):
 
 
 class Decision(Value):
-    """A pool's numbers; `demand`, `recommendation` and `target` are None where nobody can know.
+    """The decision about one pool; all numbers are replicas.
 
-    `current` is spec.replicas as seen, None if the Deployment was not. `next` is what to set now;
-    where it equals `current` nothing is written. `wake` asks for the write to go before bulk.
+    - `current`: the observed spec.replicas; None if the Deployment is not known.
+    - `demand`, `recommendation`, `target`: None if they cannot be known.
+    - `next`: the size to set now; nothing is written if it is None or equals `current`. `gate` is
+      why it differs from the target.
+    - `wake`: it starts the first replica for waiting work, so it is written before other changes.
     """
 
     pool: PoolKey
@@ -147,12 +151,12 @@ class Decision(Value):
 
     @property
     def changes(self) -> bool:
-        """Whether there is something to write."""
+        """Whether `next` has to be written."""
         return self.next is not None and self.current is not None and self.next != self.current
 
 
 class Plan(Value):
-    """One tick's decisions."""
+    """The decisions of one tick, made at `at` (Unix seconds)."""
 
     at: float
     decisions: dict[PoolKey, Decision] = msgspec.field(default_factory=dict)

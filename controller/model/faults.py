@@ -1,4 +1,4 @@
-"""Why plain data is not of a type: every fault, in words, with its place."""
+"""Finds every fault that keeps plain data from being of a type, as a message with its path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from controller.model.text import ECHO_LIMIT, clean, quote
 
 
 class InputFault(NamedTuple):
-    """One thing to correct: a path such as `observation.pools["acme/research"].queue`, and what is
-    wrong there.
+    """One fault to correct: its path, such as `observation.pools["acme/research"].queue`, and a
+    message.
     """
 
     path: str
@@ -27,10 +27,10 @@ class InputFault(NamedTuple):
 
 
 def faults(plain: Any, kind: Any, path: str = "") -> Iterator[InputFault]:
-    """Everything that keeps decoded JSON from being of this type, each fault at the innermost place
-    where it stands; nothing if it is of the type.
+    """The faults that keep decoded JSON from being of this type, each with its innermost path; none
+    if it is of the type.
 
-    It knows values (structs), unions of them, dicts, tuples and plain types.
+    `kind` may be a value (struct), a union, a dict, a tuple or a plain type.
     """
     try:
         msgspec.convert(plain, kind)
@@ -114,7 +114,7 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
-    """The message of msgspec about one plain value, in the words of the person who wrote it."""
+    """The message of msgspec about one plain value, in plain words and JSON's terms."""
     known: Iterable[Any] = ()
     if get_origin(kind) is Literal:
         known = get_args(kind)
@@ -128,12 +128,12 @@ def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
     if not expected:
         return clean(error)
     words = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
-    # such as " >= 0", where the type is right and the value is not
+    # `bound` is for example " >= 0", if the type is right and the value is not
     return f"must be {words}{_bound_in_words(bound)}, not {_echo(plain)}"
 
 
 def not_a_decimal(written: str) -> str:
-    """The message about a text that should be an exact number."""
+    """The message for a text that is not a decimal number."""
     return f"must be a decimal number, such as 1500 or 0.25, not {quote(written)}"
 
 

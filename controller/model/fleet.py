@@ -1,6 +1,4 @@
-"""The fleet as the planner sees it: every name resolved, every default filled in, every duration in
-seconds.
-"""
+"""The fleet as the planner sees it: names resolved, defaults filled in, durations in seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from controller.model.value import Value
 
 
 class Rule(StrEnum):
-    """Whose arithmetic recommends: our own, or exactly the HPA's."""
+    """The rule that recommends sizes: agentdash's own, or exactly that of the HPA."""
 
     NATIVE = "native"
     HPA = "hpa"
@@ -46,7 +44,7 @@ class SelectPolicy(StrEnum):
 
 
 class ScalingPolicy(Value):
-    """At most `value` pods, or percent, of change within `period_s` seconds."""
+    """A rate limit: at most `value` pods, or percent, of change within `period_s` seconds."""
 
     type: PolicyType
     value: int
@@ -54,8 +52,10 @@ class ScalingPolicy(Value):
 
 
 class ScalingRules(Value):
-    """One direction of a `behavior` block. No policies means no rate limit; `tolerance` is how far
-    from 1 a metric's ratio to its target may lie without a change, None where it is the cluster's.
+    """One direction of a `behavior` block (autoscaling/v2 HPAScalingRules).
+
+    Without policies there is no rate limit. `tolerance` is how far from 1 a metric's ratio to its
+    target may be without a change; None for the cluster's default.
     """
 
     stabilization_window_s: int
@@ -65,14 +65,14 @@ class ScalingRules(Value):
 
 
 class Behavior(Value):
-    """Both directions, defaults filled in for the pool's rule."""
+    """Both directions of a `behavior` block, with the defaults of the pool's rule filled in."""
 
     scale_up: ScalingRules
     scale_down: ScalingRules
 
 
 class NativePreset(StrEnum):
-    """Rule native by name: how much waiting is worth against idle replicas."""
+    """Named settings of rule native: the value of less waiting compared with idle replicas."""
 
     PROMPT = "prompt"
     THRIFTY = "thrifty"
@@ -80,10 +80,13 @@ class NativePreset(StrEnum):
 
 
 class NativeCosts(Value):
-    """Rule native by numbers: how many replica-seconds it is worth that one task waits a second
-    less, for a replica that would be started and for one that runs; and how long a replica is
-    superfluous before it goes. With `late_share`, the share of arrivals that may wait,
-    both costs are where the rule begins: it learns how much more or less they must be.
+    """Settings of rule native as numbers.
+
+    - `start_wait_cost`, `keep_wait_cost`: the replica-seconds that one second less waiting of one
+      task is worth, for a replica to start and for one that runs.
+    - `hold_s`: how long a replica must be surplus before it is removed.
+    - `late_share`: the share of arrivals that may wait. With it the two costs are only the start:
+      the rule learns a factor for both.
     """
 
     start_wait_cost: float
@@ -93,14 +96,16 @@ class NativeCosts(Value):
 
 
 class BlindPolicy(Value):
-    """After `after_s` of blindness a pool is raised to at least `replicas`, never lowered."""
+    """If a pool's work is not known for `after_s`, the pool is raised to at least `replicas`."""
 
     after_s: float
     replicas: int
 
 
 class Tier(Value):
-    """A rank of tenants: the higher priority is served first. Without `blind` blind pools hold."""
+    """A rank of tenants: a higher priority is served first. Without `blind`, a pool whose work is
+    not known keeps its size.
+    """
 
     name: str
     priority: int
@@ -122,12 +127,17 @@ class Tenant(Value):
 class Pool(Value):
     """One kind of agent of one tenant: a Deployment fed by a queue.
 
-    `weight` is its share inside its tenant; `requests` what a replica takes where its profile says
-    so (None: what its pods request); `nodes` the node classes it may use, in order of preference.
-    `without_behavior`: rule hpa where no `behavior` block is written, which the HPA treats by other
-    rules than the default block that `behavior` then holds. `window_given`: the window downwards is
-    somebody's wish; a mere default gives way to what rule native has learned. `metrics` are all
-    that rule hpa looks at; beside rule native they stand next to its own demand.
+    - `slots`: tasks at a time per replica. `target`: messages per replica. `activation`: the pool
+      becomes active above this number of messages. `idle`: its size while idle if `min` is above 0,
+      None for `min` (KEDA's idleReplicaCount).
+    - `weight`: its share inside its tenant.
+    - `requests`: those of a replica by the fleet file; None for those of its pods. `nodes`: the
+      node classes that it may use, in order of preference.
+    - `without_behavior`: with rule hpa, no `behavior` block is written. The HPA then uses other
+      rules than with the default block, which `behavior` has.
+    - `window_given`: the window for scale-down is written in the fleet file. A default window is
+      ignored once rule native has learned enough.
+    - `metrics`: with rule hpa the only input; with rule native used beside its own demand.
     """
 
     key: PoolKey
@@ -165,7 +175,7 @@ class Pool(Value):
 
 
 class Fleet(Value):
-    """Everything one agentdash manages, in the fleet file's order."""
+    """Everything that one agentdash manages, in the order of the fleet file."""
 
     tiers: tuple[Tier, ...] = ()
     tenants: tuple[Tenant, ...] = ()

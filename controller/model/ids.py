@@ -1,4 +1,4 @@
-"""Checks of names. A pool is called `tenant/name` everywhere."""
+"""Checks of names, and the key `tenant/name` of a pool."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ PoolKey = NewType("PoolKey", str)
 DNS_LABEL_LENGTH: Final = 63
 _DNS_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
 _DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?\Z")
-# without what JetStream refuses in the name of a stream or consumer (ADR-6), and without what would
-# split a subject into more tokens
+# without the characters that JetStream refuses in names of streams and consumers (ADR-6), and
+# without those that would split a subject into more tokens
 _NATS_NAME: Final = re.compile(r"[^\s.*>/\\\x00-\x1f\x7f]{1,255}\Z")
 
 
 def pool_key(tenant: str, name: str) -> PoolKey:
-    """`tenant/name`, which names a pool everywhere."""
+    """`tenant/name`, the name of a pool everywhere in the product."""
     return PoolKey(f"{tenant}/{name}")
 
 
 def dns_label(name: str) -> str:
-    """The name itself, if it is a DNS label. Raises ValueError."""
+    """Return the name if it is a DNS label (RFC 1123), else raise ValueError."""
     if len(name) > DNS_LABEL_LENGTH or not _DNS_LABEL.match(name):
         raise ValueError("must be a DNS label: at most 63 of a-z, 0-9 and -, no - at either end")
     return name
 
 
 def dns_subdomain(name: str) -> str:
-    """The name itself, if a Deployment may have it. Raises ValueError."""
+    """Return the name if a Deployment may have it (DNS subdomain), else raise ValueError."""
     if len(name) > 253 or not _DNS_SUBDOMAIN.match(name):
         raise ValueError(
             "must be a DNS subdomain: at most 253 of a-z, 0-9, - and ., no - or . at either end"
@@ -37,7 +37,7 @@ def dns_subdomain(name: str) -> str:
 
 
 def nats_name(name: str) -> str:
-    """The name itself, if a stream or consumer of JetStream may have it. Raises ValueError."""
+    """Return the name if a JetStream stream or consumer may have it, else raise ValueError."""
     if not _NATS_NAME.match(name):
         raise ValueError("must be 1 to 255 characters without spaces, '.', '*', '>', '/' and '\\'")
     return name

@@ -1,5 +1,5 @@
-"""What operators asked for. Kept apart from the fleet file: an intent has a person, a reason and an
-end.
+"""Operators' intents. They are not in the fleet file, because an intent has an author, a reason and
+an end.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from controller.model.value import Value
 
 
 class Scope(Value):
-    """What an intent concerns: one pool (`tenant/name`), one tenant, or with neither the fleet."""
+    """The pools that an intent is for: one pool (`tenant/name`), one tenant's, or all if neither is
+    given.
+    """
 
     tenant: str | None = None
     pool: str | None = None
 
 
 class Pin(Value):
-    """Spare replicas kept ready on top of min and of what the work needs; ceilings win."""
+    """Spare replicas on top of min and of what the work needs, but never above a ceiling."""
 
     pool: str
     replicas: int
@@ -25,7 +27,7 @@ class Pin(Value):
 
 
 class Pause(Value):
-    """The work stops: target 0, busy replicas finish first. `keep` replicas are kept instead."""
+    """Stop the work: the target is 0, or `keep` replicas if given. Busy replicas finish first."""
 
     scope: Scope
     keep: int | None = None
@@ -35,7 +37,7 @@ class Pause(Value):
 
 
 class Freeze(Value):
-    """Hands off: nothing is written."""
+    """Write nothing to the pools."""
 
     scope: Scope
     until: float | None = None
@@ -44,7 +46,7 @@ class Freeze(Value):
 
 
 class Intents(Value):
-    """The intents in force; `until` is in Unix seconds."""
+    """The intents in force. `until` is in Unix seconds, None without an end."""
 
     pins: tuple[Pin, ...] = ()
     pauses: tuple[Pause, ...] = ()

@@ -1,6 +1,6 @@
-"""The numbers by which JetStream names its errors, as far as any part of the product reads them.
+"""The JetStream error codes that the product uses.
 
-Other words of the wire format (headers, status codes, the prefix of the API) come from nats-py.
+Other constants of the wire format (headers, status codes, the prefix of the API) are in nats-py.
 """
 
 from __future__ import annotations

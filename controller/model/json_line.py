@@ -1,4 +1,4 @@
-"""Reads a line of JSON strictly: as plain data with clean texts, and no key twice.
+"""Reads a line of JSON strictly: texts are cleaned, and repeated keys are faults.
 
 NotJsonError       the line is not JSON
 """
@@ -23,9 +23,8 @@ class NotJsonError(ValueError):
 
 
 def read_json_line(line: bytes) -> tuple[Any, list[InputFault]]:
-    """The plain data of one line, every text in it cleaned, and a fault for each key that stands
-    twice in one object: of two values the decoder would silently take the last. Raises
-    NotJsonError.
+    """The plain data of one line with all its texts cleaned, and a fault for each repeated key in
+    an object, because the decoder would silently take its last value. Raises NotJsonError.
     """
     try:
         plain = msgspec.json.decode(line)
@@ -38,15 +37,13 @@ def read_json_line(line: bytes) -> tuple[Any, list[InputFault]]:
 
 
 class _Members(tuple[tuple[str, Any], ...]):
-    """The members of an object in their order, a key as often as it is written."""
+    """The members of an object in their order, with repeated keys."""
 
     __slots__ = ()
 
 
 def _repeated_keys(line: bytes) -> Iterator[InputFault]:
-    """The keys that stand twice. Lines without any, which nearly all are, are read without building
-    anything.
-    """
+    """The repeated keys. For a line without any, the usual case, no objects are built."""
     is_repeated = False
 
     def note(pairs: list[tuple[str, Any]]) -> None:
@@ -72,9 +69,7 @@ def _repeated_within(plain: Any, path: str) -> Iterator[InputFault]:
 
 
 def _cleaned(plain: Any, path: str, found: list[InputFault]) -> Any:
-    """The same data with its texts and keys cleaned; adds a fault where cleaning makes two keys
-    one.
-    """
+    """The data with texts and keys cleaned. Adds a fault to `found` if two keys become equal."""
     match plain:
         case str():
             return clean(plain)

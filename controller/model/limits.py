@@ -1,4 +1,4 @@
-"""Numbers that Kubernetes fixes for every field of their kind. Each has its one home here."""
+"""Limits and units of the Kubernetes API. Each is defined only here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 INT32_MAX: Final = 2**31 - 1
 """The most replicas that `spec.replicas` can hold."""
 INT64_MAX: Final = 2**63 - 1
-"""The largest quantity, in whatever unit it is counted."""
+"""The largest quantity, in any unit."""
 MILLI: Final = 1000
-"""Thousandths in one unit: Kubernetes counts metrics and CPU in them."""
+"""Thousandths in one unit: Kubernetes states metrics and CPU in thousandths."""
 CPU: Final = "cpu"
 MEMORY: Final = "memory"

@@ -1,4 +1,4 @@
-"""What the planner carries from tick to tick. Round-trips through JSON without loss."""
+"""The planner's memory from tick to tick. It can be written as JSON and read back without loss."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from controller.model.value import Value
 
 
 class RecommendationRun(Value):
-    """The same raw recommendation, given from `first_at` to `last_at` (Unix seconds).
+    """One raw recommendation that stayed the same from `first_at` to `last_at` (Unix seconds).
 
-    `last_at` is None for the newest run while its recommendation is still given: so a pool whose
-    recommendation does not change keeps the same memory, however often it is planned.
+    `last_at` is None for the newest run while its recommendation is still the current one. So the
+    memory of a pool with an unchanged recommendation stays the same at every plan.
     """
 
     replicas: int
@@ -22,17 +22,18 @@ class RecommendationRun(Value):
 
 
 class ScaleChange(Value):
-    """A change that was written and seen: replicas added or removed (always positive), and when."""
+    """A confirmed change: the replicas added or removed (above 0), and when (Unix seconds)."""
 
     change: int
     at: float
 
 
 class Ask(Value):
-    """A write that was asked for and is not confirmed yet by what the cluster shows.
+    """A write that was requested at `at` and is not confirmed by an observation yet.
 
-    `earlier` are other sizes asked for from the same `before`: each may still turn out to have been
-    applied, its answer lost. `generation` is the Deployment's when it was last asked.
+    `before` and `after` are sizes in replicas. `earlier` are other sizes requested from the same
+    `before`: each may still appear as applied, if its answer was lost. `generation` is the
+    Deployment's at the last request.
     """
 
     before: int
@@ -43,7 +44,7 @@ class Ask(Value):
 
 
 class SetBack(Value):
-    """A size that the plan had set (`ours`) and that another writer replaced (by `theirs`)."""
+    """A size that the plan had set (`ours`) and that another writer replaced with `theirs`."""
 
     ours: int
     theirs: int
@@ -51,8 +52,8 @@ class SetBack(Value):
 
 
 class Repeats(Value):
-    """Since when a queue has held nothing but the same redelivered messages in flight, and how
-    many; with the consumer's counters at that time.
+    """The number of redelivered messages in flight, and since when the queue has had nothing else
+    (Unix seconds); with the consumer's counters at that time.
     """
 
     messages: int
@@ -64,15 +65,16 @@ class Repeats(Value):
 class PoolMemory(Value):
     """What is remembered of one pool. Times are Unix seconds.
 
-    - `since`: when this memory began. Nothing is taken away before one downward window has passed.
+    - `since`: when this memory began. The pool does not scale down before one downward window has
+      passed.
     - `active_since`: since when the pool has been active, None while it is not; `last_active_at`:
       when it was active last before that.
     - `recommendations`: what the rule asked for, oldest first.
     - `scaled_up`, `scaled_down`: confirmed changes, for the rate policies.
     - `asked`: a write that is not confirmed yet. `own_zero`: the plan itself scaled to zero.
-    - `ours`: the size that the plan set, while it stands. `replaced`: what another writer made of
-      it, while the plan accepts that. `set_back`: those changes that the plan wanted to undo, the
-      newest last.
+    - `ours`: the size that the plan set, until another writer replaces it. `replaced`: the last
+      such change, until the plan agrees or disagrees with it. `set_back`: the changes with which it
+      disagreed, the newest last.
     - `blind_since`: when the pool's work was last known, None while it is known.
     - `repeats`: the messages in flight, while they are nothing but redeliveries.
     - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
@@ -98,8 +100,8 @@ class PoolMemory(Value):
 
 
 class Memory(Value):
-    """The memory of every pool; `planned_at` (Unix seconds) is when the whole fleet was planned
-    last, None where it never was: what is still so counts until then.
+    """The memory of all pools. `planned_at` (Unix seconds) is the time of the last plan, None
+    before the first; everything open-ended in memory was still true then.
     """
 
     pools: dict[PoolKey, PoolMemory] = msgspec.field(default_factory=dict)

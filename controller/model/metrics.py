@@ -1,4 +1,4 @@
-"""Metrics as autoscaling/v2 spells them: what is watched against which target, and what was read.
+"""Metrics in the terms of autoscaling/v2: what is compared with which target, and what was read.
 
 Quantities are integers in thousandths of the metric's unit; times are Unix seconds.
 """
@@ -15,26 +15,26 @@ from controller.model.value import Value
 
 
 class ValueTarget(Value, tag="Value"):
-    """The metric itself should be this; more than 0."""
+    """The target for the metric's value, in thousandths; above 0."""
 
     milli: int
 
 
 class AverageValueTarget(Value, tag="AverageValue"):
-    """The metric divided by the replicas should be this; more than 0."""
+    """The target for the metric's value per replica, in thousandths; above 0."""
 
     milli: int
 
 
 class UtilizationTarget(Value, tag="Utilization"):
-    """The use should be this part of what the pods request, in whole percent; more than 0."""
+    """The target for the use as a percentage of the pods' requests; above 0."""
 
     percent: int
 
 
 class ExternalMetric(Value, tag="External"):
-    """Series that have nothing to do with Kubernetes objects; their sum counts. `selector` is the
-    label selector as text, empty for none.
+    """Series that belong to no Kubernetes object; the metric is their sum. `selector` is the label
+    selector as text, empty for none.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ExternalMetric(Value, tag="External"):
 
 
 class ObjectMetric(Value, tag="Object"):
-    """One figure that describes one Kubernetes object; an empty `api_version` is the core group."""
+    """One value that describes one Kubernetes object; an empty `api_version` is the core group."""
 
     name: str
     target: ValueTarget | AverageValueTarget
@@ -54,7 +54,7 @@ class ObjectMetric(Value, tag="Object"):
 
 
 class PodsMetric(Value, tag="Pods"):
-    """A figure that each pod of the target has."""
+    """A value that each pod of the target has; the metric is their average."""
 
     name: str
     target: AverageValueTarget
@@ -62,7 +62,7 @@ class PodsMetric(Value, tag="Pods"):
 
 
 class ResourceMetric(Value, tag="Resource"):
-    """CPU or memory of the target's pods, all their containers together."""
+    """CPU or memory of the target's pods, summed over all containers of a pod."""
 
     resource: str
     target: UtilizationTarget | AverageValueTarget
@@ -82,19 +82,20 @@ MetricSpec: TypeAlias = (
 
 
 QUEUE: Final = "queue"
-"""The External metric that every pool has: its messages pending and in flight."""
+"""The name of the External metric that every pool has: its messages pending and in flight."""
 
 
 class TargetType(StrEnum):
-    """Whether a metric is compared per replica, or as a whole, as autoscaling/v2 spells it."""
+    """Whether a metric is compared per replica or as a whole (autoscaling/v2 MetricTargetType)."""
 
     AVERAGE_VALUE = "AverageValue"
     VALUE = "Value"
 
 
 class Modifiers(Value):
-    """KEDA's scalingModifiers: a formula whose value replaces the metrics that it names. The target
-    is more than 0; the pool is active while the value is strictly above `activation_milli`.
+    """KEDA's scalingModifiers: a formula whose value replaces the metrics that it names.
+
+    `target_milli` is above 0. The pool is active while the value is above `activation_milli`.
     """
 
     formula: str
@@ -104,14 +105,14 @@ class Modifiers(Value):
 
     @property
     def target(self) -> AverageValueTarget | ValueTarget:
-        """What the formula's value should be, as an External metric's target."""
+        """The target for the formula's value, as the target of an External metric."""
         if self.metric_type is TargetType.VALUE:
             return ValueTarget(milli=self.target_milli)
         return AverageValueTarget(milli=self.target_milli)
 
 
 class FallbackBehavior(StrEnum):
-    """Which number of replicas a failing metric stands for, as KEDA spells it."""
+    """The number of replicas to use for a failing metric (KEDA's spec.fallback.behavior)."""
 
     STATIC = "static"
     CURRENT = "currentReplicas"
@@ -121,7 +122,7 @@ class FallbackBehavior(StrEnum):
 
 
 class Fallback(Value):
-    """KEDA's fallback: used once a metric failed more than `failure_threshold` times in a row."""
+    """KEDA's fallback, used after a metric failed more than `failure_threshold` times in a row."""
 
     failure_threshold: int
     replicas: int
@@ -129,19 +130,19 @@ class Fallback(Value):
 
 
 class Series(Value, tag="series"):
-    """What the external metrics API answered: the value of each series."""
+    """An answer of the external metrics API: the value of each series."""
 
     values_milli: tuple[int, ...]
 
 
 class Figure(Value, tag="figure"):
-    """What the custom metrics API answered about one object."""
+    """An answer of the custom metrics API about one object."""
 
     value_milli: int
 
 
 class PodFigure(Value):
-    """What the custom metrics API answered about one pod. `at` is the end of the window."""
+    """One pod in an answer of the custom metrics API. `at` is the end of the window."""
 
     pod: str
     value_milli: int
@@ -150,14 +151,14 @@ class PodFigure(Value):
 
 
 class PodFigures(Value, tag="pod_figures"):
-    """What the custom metrics API answered about the target's pods."""
+    """An answer of the custom metrics API about the target's pods."""
 
     items: tuple[PodFigure, ...]
 
 
 class PodUsage(Value):
-    """What the resource metrics API answered about one pod: each container's use, None where the
-    resource is missing. `at` is the end of the window.
+    """One pod in an answer of the resource metrics API: the use of each container in thousandths,
+    None if the resource is missing. `at` is the end of the window.
     """
 
     pod: str
@@ -167,7 +168,7 @@ class PodUsage(Value):
 
 
 class PodUsages(Value, tag="pod_usages"):
-    """What the resource metrics API answered about one resource of the target's pods."""
+    """An answer of the resource metrics API about one resource of the target's pods."""
 
     items: tuple[PodUsage, ...]
 
@@ -176,7 +177,7 @@ MetricValue: TypeAlias = Series | Figure | PodFigures | PodUsages
 
 
 class MeasuredMetric(Value):
-    """One metric of a pool and what was last read of it."""
+    """One metric of a pool and its last reading."""
 
     spec: MetricSpec
     reading: Reading[MetricValue]
@@ -201,15 +202,15 @@ class ConditionStatus(StrEnum):
 
 
 class PodReadiness(Value):
-    """The Ready condition of a pod and since when it is so."""
+    """The Ready condition of a pod, and since when it has this status (lastTransitionTime)."""
 
     status: ConditionStatus
     since: float
 
 
 class ContainerRequest(Value):
-    """What one container asks for, by resource. An init container counts only if it is
-    restartable.
+    """The requests of one container by resource, in thousandths. Of init containers only
+    restartable ones (sidecars) are listed.
     """
 
     name: str
@@ -217,8 +218,10 @@ class ContainerRequest(Value):
 
 
 class MeasuredPod(Value):
-    """One pod of the target as the HPA sees it. `sidecars` are its restartable init containers;
-    `requests_milli` is what the pod as a whole asks for, by resource.
+    """One pod of the target as the HPA sees it.
+
+    `sidecars` are its restartable init containers; `requests_milli` are the requests of the pod as
+    a whole, by resource.
     """
 
     name: str
@@ -232,7 +235,7 @@ class MeasuredPod(Value):
 
     @property
     def is_serving(self) -> bool:
-        """Running and Ready, whether it is being deleted or not."""
+        """Whether the pod is Running and Ready, even if it is being deleted."""
         return (
             self.phase is StatusPhase.RUNNING
             and self.readiness is not None

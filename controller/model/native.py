@@ -1,4 +1,4 @@
-"""What rule `native` remembers of one pool, as values."""
+"""The memory of rule `native` about one pool, as values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from controller.model.value import Value
 
-# memory is read back through these bounds, so that the rule may divide and take roots
+# Stored memory is checked against these bounds, so that the rule can divide and take roots safely.
 _MOST: Final = 1e30
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=_MOST)]
 Divisor: TypeAlias = Annotated[float, Meta(ge=1e-9, le=_MOST)]
@@ -16,14 +16,15 @@ Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Signed: TypeAlias = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
 
 BINS: Final = 48
-"""How many sizes of a move are told apart."""
+"""The number of bins in the histogram of demand changes."""
 FIRST_SERVICE_S: Final = 30.0
-"""How long a task is assumed to take before one was seen done."""
+"""The assumed duration of a task until one has finished."""
 
 
 class Forecast(Value):
-    """The forecast made at `at` for one time to ready later: `anchor` slots, give or take `scale`.
-    `demand` and `mean` are what they were when it was made.
+    """A forecast of the demand one time to ready after `at`: `anchor` slots, with error `scale`.
+
+    `demand` and `mean` (slots) are those at `at`.
     """
 
     at: NotNegative
@@ -34,11 +35,12 @@ class Forecast(Value):
 
 
 class ArrivalRate(Value):
-    """Two running means of the arrivals (1/s), a fast and a slow one, and how well each predicted.
+    """Two running means of the arrival rate (1/s), a fast and a slow one, and how well each
+    predicts.
 
-    `…_predicted` are the arrivals that each would have predicted alone, `…_observed` those that
-    were attributed to it: every arrival is divided between the two in proportion to their
-    predictions (expectation maximisation, one arrival at a time).
+    `…_predicted` are the arrivals that each mean alone would have predicted, `…_observed` those
+    attributed to it. Each arrival is divided between the two in proportion to their predictions
+    (expectation maximisation, one arrival at a time).
     """
 
     fast: NotNegative = 0.0
@@ -50,21 +52,22 @@ class ArrivalRate(Value):
 
     @property
     def expected(self) -> float:
-        """Arrivals a second from now on."""
+        """The expected arrivals per second from now on."""
         fast = self.fast * self.fast_observed / self.fast_predicted
         return fast + self.slow * self.slow_observed / self.slow_predicted
 
 
 class NativeState(Value):
-    """What rule native has learned of one pool. Times are the caller's seconds.
+    """What rule native has learned about one pool. Times are seconds of the caller's clock.
 
-    - `arrivals`, `completions`: the counters as last seen. `demand`: the slots needed then.
-    - `mean`, `square_error`: of the demand in slots, and of its forecasts.
-    - `moved_together` by `moved`: how much of a deviation from the mean lasts one time to ready.
-    - `moves`: how many arrivals found the demand moved by how far.
-    - `worked_s` by `worked`: the mean seconds of a task.
+    - `at`: the time of the last update.
+    - `arrivals`, `completions`: the counters then. `demand`: the slots needed then.
+    - `mean`: the mean demand in slots. `square_error`: the mean square error of its forecasts.
+    - `moved_together / moved`: the part of a deviation from the mean that lasts one time to ready.
+    - `moves`: a histogram: the number of arrivals by the change of demand that they found.
+    - `worked_s / worked`: the mean seconds of a task.
     - `wanted_at`: when all replicas were last worth keeping.
-    - `worth`: the factor on the setting's costs, learned from the arrivals that had to wait.
+    - `worth`: the factor on the configured costs, learned from the arrivals that had to wait.
     - `asked`: the replicas advised last.
     """
 
@@ -88,17 +91,18 @@ class NativeState(Value):
 
 
 class NativeMemory(Value):
-    """One pool's past for rule native: `learned`, and the queue as it was when the rule learned.
+    """The memory of rule native about one pool: `learned`, and the queue when the rule learned.
 
-    - `asked_at`: when it learned last. `quiet_since`: since when the queue has been the same, None
-      where that is `asked_at`.
-    - `delivered`, `sequence`: the consumer's and the stream's number of the last delivery.
+    - `asked_at`: when it learned last. `quiet_since`: since when the queue is unchanged; None means
+      since `asked_at`.
+    - `pending`: messages waiting at `asked_at`. `delivered`, `sequence`: the consumer's and the
+      stream's number of the last delivery then.
     - `in_flight`: messages in flight since `in_flight_at`; `worked_s`: the seconds of work from
-      `asked_at` until then.
-    - `served`: tasks seen done, counted as far as it takes to trust them.
-    - `ready_s`: the measured time to ready, None before one was measured.
-    - `base`, `start`, `keep`: the advice of `asked_at`.
-    - `surplus_since`: since when more replicas run than are worth keeping, None while fewer do.
+      `asked_at` to `in_flight_at`.
+    - `served`: finished tasks, counted only up to the number from which they are trusted.
+    - `ready_s`: the measured time to ready; None before one was measured.
+    - `base`, `start`, `keep`: the advice given at `asked_at`, in replicas.
+    - `surplus_since`: since when more replicas run than are worth keeping; None without surplus.
     """
 
     learned: NativeState

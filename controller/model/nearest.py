@@ -1,4 +1,4 @@
-"""Known names that resemble a misspelt one."""
+"""Finds known names that are similar to a misspelt one."""
 
 from __future__ import annotations
 

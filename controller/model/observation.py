@@ -1,4 +1,4 @@
-"""All that one tick has seen, as one value: the planner's only view of the world."""
+"""Everything that one tick has observed, as one value: the planner's only view of the world."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from controller.model.value import Value
 
 
 class QueueDepth(Value):
-    """One JetStream consumer: `pending` not delivered yet, `in_flight` delivered and not
-    acknowledged.
+    """The state of one JetStream consumer, in messages.
 
-    `delivered` is how many deliveries there were since it was created, `sequence` the number in the
-    stream of the last message delivered: one that is only delivered again does not move it.
+    - `pending`: not delivered yet (num_pending). `in_flight`: delivered and not acknowledged
+      (num_ack_pending).
+    - `delivered`: the number of deliveries since the consumer was created. `sequence`: the stream's
+      sequence of the last message delivered; a redelivery does not change it.
     """
 
     pending: int
@@ -37,10 +38,10 @@ class QueueDepth(Value):
 
 
 class Workload(Value):
-    """One Deployment: `replicas` is what its spec asks for, the counts after it are its status.
+    """One Deployment: `replicas` is spec.replicas, the counts after it are from its status.
 
-    `requests` is what its template asks for one replica, as the scheduler counts it (None where it
-    says nothing); `annotations` are those of its annotations that tell an autoscaler what to do.
+    `requests` are those of one replica by the pod template, as the scheduler counts them (None for
+    a resource without a request). `annotations` are only those that control autoscalers.
     """
 
     replicas: int
@@ -60,7 +61,7 @@ class Workload(Value):
 
 
 class PodPhase(StrEnum):
-    """Where a pod is on its way, finer than status.phase."""
+    """The state of a pod, with more detail than status.phase."""
 
     UNSCHEDULED = "unscheduled"
     STARTING = "starting"
@@ -72,8 +73,8 @@ class PodPhase(StrEnum):
 
 
 class Pod(Value):
-    """One pod; times are Unix seconds, `message` is the scheduler's or the container's own word for
-    why it waits.
+    """One pod; times are Unix seconds. `reason` and `message` are from the scheduler or a container
+    and say why the pod waits.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Pod(Value):
 
 
 class Pods(Value):
-    """The pods of one pool, counted; `items` are sorted by name."""
+    """The pods of one pool: how many are in which state, and `items`, sorted by name."""
 
     ready: int = 0
     starting: int = 0
@@ -99,8 +100,8 @@ class Pods(Value):
 
 
 class ClusterEvent(Value):
-    """A warning of the cluster's own controllers about a pool's objects; `at` in Unix seconds,
-    `count` how often it came.
+    """A Kubernetes warning event about a pool's objects. `at` is in Unix seconds, `count` is how
+    often the event occurred.
     """
 
     at: float
@@ -111,7 +112,10 @@ class ClusterEvent(Value):
 
 
 class WakeWatch(StrEnum):
-    """How a pool at zero would notice its first message."""
+    """How the first message for a pool at zero is noticed.
+
+    OFF: it is not watched. ARMED: by a subscription. POLLED: only by reading the queue.
+    """
 
     OFF = "off"
     ARMED = "armed"
@@ -119,10 +123,12 @@ class WakeWatch(StrEnum):
 
 
 class PoolObservation(Value):
-    """What was seen of one pool. `woken_at`: at least one message was published since then (Unix
-    seconds). `metrics` are what was read of its metrics and signals, under the names of
-    planning/demand/metrics/names.py; `measured_pods` its pods as the HPA sees them. `task_usage` is
-    what one task was measured to take, None until enough are known.
+    """The observation of one pool.
+
+    - `woken_at`: at this time (Unix seconds) at least one message was published.
+    - `metrics`: the readings of its metrics and signals, with names of
+      planning/demand/metrics/names.py. `measured_pods`: its pods as the HPA sees them.
+    - `task_usage`: the measured usage of one task; None until enough tasks are known.
     """
 
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
@@ -138,9 +144,10 @@ class PoolObservation(Value):
 
 
 class TokenUsage(Value):
-    """A tenant's tokens since its last reset, counted as its budget counts them.
+    """A tenant's tokens since the last reset, with the weights of its budget.
 
-    `reserved` is what running tasks are expected to use still; `burn_per_minute` the recent pace.
+    `reserved` are the tokens that running tasks are still expected to use; `burn_per_minute` is the
+    recent rate.
     """
 
     used: Decimal
@@ -149,15 +156,15 @@ class TokenUsage(Value):
 
 
 class RefusedEvents(Value):
-    """Usage events that were not counted since this process began, and why the last was not."""
+    """The number of usage events not counted since this process began, and the last one's fault."""
 
     count: int = 0
     last: str = ""
 
 
 class TenantObservation(Value):
-    """What was seen of one tenant. `quota` is what the ResourceQuotas of its namespace leave to all
-    of its pools together.
+    """The observation of one tenant. `quota` is what the ResourceQuotas of its namespace leave for
+    all its pools together.
     """
 
     usage: Reading[TokenUsage] = Absent(why=Why.NEVER_READ)
@@ -165,16 +172,18 @@ class TenantObservation(Value):
 
 
 class ClusterRoom(Value):
-    """What the nodes can hold in all, and those of each class; None where nobody can say."""
+    """What all nodes can hold for the fleet, and the nodes of each class; None if not known."""
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
 
 
 class Observation(Value):
-    """One tick's view. A scoped tick carries only the pools it concerns; `clock_step_s` is how far
-    the wall clock jumped. `under_way`: pools that are being written, which are not decided until
-    that has ended, and the most replicas they may have then.
+    """The observation of one tick, of all pools or only of some.
+
+    - `clock_step_s`: how far the wall clock was stepped since the last tick.
+    - `under_way`: the pools whose write has not ended, with the most replicas each may have after
+      it. They are not decided until it has ended.
     """
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)

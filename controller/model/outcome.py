@@ -1,4 +1,4 @@
-"""How a write ended. Every answer of an API server, and every silence, is one of these."""
+"""How a write ended: each answer of the API server, or no answer, is one of these outcomes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controller.model.value import Value
 
 
 class OutcomeKind(StrEnum):
-    """What to make of it: only APPLIED changed the cluster for certain, only UNKNOWN may have."""
+    """The kind of an outcome: only APPLIED certainly changed the cluster, only UNKNOWN may have."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
@@ -30,8 +30,8 @@ HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeK
 
 
 class Outcome(Value):
-    """One write's end. `retry_after_s` is the server's own wish; `detail` is its cleaned, shortened
-    message.
+    """The outcome of one write. `status` is the HTTP status, 0 without an answer; `detail` is the
+    server's message, cleaned and shortened; `retry_after_s` is its Retry-After.
     """
 
     kind: OutcomeKind

@@ -1,9 +1,8 @@
-"""What the numbers of a tick may be.
+"""The allowed ranges of the numbers in a tick.
 
-A number outside its range describes no cluster that can exist. Where the planner has an honest
-answer to such a number, it holds the pool and says so: counts of messages and replicas, values of
-metrics and times of readings have no range here. The numbers below are those that would shrink a
-pool.
+A number outside its range cannot come from a real cluster. Counts of messages and replicas, metric
+values and times of readings have no range here, because the planner itself holds a pool with such a
+number and gives the reason. The numbers below could scale a pool down instead.
 """
 
 from __future__ import annotations
@@ -34,24 +33,22 @@ from controller.model.value import Value
 AnyNumber = int | float | Decimal
 
 END_OF_TIME: Final = 32_503_680_000
-"""The year 3000 begins. A later moment was given in milliseconds, and calendars end soon after
-it.
-"""
+"""The start of the year 3000 in Unix seconds. A later time is probably in milliseconds."""
 MAX_CLOCK_ERROR_S: Final = 366 * 86_400
-"""How far ahead a clock may have been. Times that are further ahead were no clock's."""
+"""How far in the future a time may be, because of a wrong clock; a later one is an error."""
 
 
 class NumberRange(NamedTuple):
-    """The least and the most that a number may be, and its unit for messages."""
+    """The least and the largest allowed number, and its unit for messages."""
 
     low: AnyNumber
     high: AnyNumber
     unit: str
 
     def admits(self, number: AnyNumber) -> bool:
-        """Whether the number is in the range. What is no number, as NaN, is in none."""
+        """Whether the number is in the range. NaN never is."""
         if isinstance(number, Decimal) and not number.is_finite():
-            return False  # unlike a float that is no number, it raises when it is compared
+            return False  # a Decimal NaN raises when compared; a float NaN does not
         return self.low <= number <= self.high
 
     def __str__(self) -> str:
@@ -64,7 +61,7 @@ COUNTER: Final = NumberRange(0, INT64_MAX, "messages")
 TASK_TOKENS: Final = NumberRange(0, 10**9, "tokens")
 TASK_CALLS: Final = NumberRange(0, 10**6, "calls")
 TASK_SECONDS: Final = NumberRange(Decimal("0.001"), Decimal(30 * 86_400), "seconds")
-# no machine has more to give to one replica
+# more than any machine can give to one replica
 REPLICA_CPU: Final = NumberRange(0, 10**9, "millicores")
 REPLICA_MEMORY: Final = NumberRange(0, 2**46, "bytes")
 REPLICA_MEMORY_MILLI: Final = NumberRange(0, 2**46 * MILLI, "thousandths of a byte")
@@ -105,7 +102,7 @@ def intents_faults(intents: Intents) -> Iterator[InputFault]:
 
 def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:
     """The numbers of a memory that are out of their range, each at its path."""
-    # a negative time is one long ago, as in a recording whose own clock begins at 0
+    # negative times are allowed: a recording may have a clock that begins at 0
     times = NumberRange(
         -END_OF_TIME, now + MAX_CLOCK_ERROR_S, "Unix seconds, at most a year after now"
     )
@@ -122,9 +119,7 @@ def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:
 
 
 def _clock_step(now: float) -> NumberRange:
-    """Before the step the clock showed `now` less the step: a moment from 1970 to a year after
-    now.
-    """
+    """The allowed step: before it, the clock showed a time from 1970 to a year after now."""
     return NumberRange(-MAX_CLOCK_ERROR_S, now, "seconds")
 
 
@@ -151,7 +146,7 @@ def _of_requests(requests: Resources, path: str) -> Iterator[InputFault]:
 
 
 def _of_room(room: Resources | None, path: str) -> Iterator[InputFault]:
-    """A quota, or the room of nodes: it may be as large as Kubernetes can say."""
+    """A quota, or the room of nodes; it may be any quantity that Kubernetes can express."""
     if room is not None:
         yield from _faults(AMOUNT, path, _numbers(room, "replicas", "cpu_milli", "memory_bytes"))
 
@@ -164,7 +159,7 @@ def _of_task(task: TaskUsage, path: str) -> Iterator[InputFault]:
 
 
 def _of_metric(reading: Reading[MetricValue], path: str) -> Iterator[InputFault]:
-    """Use of CPU or memory; a metric of any other kind may be negative."""
+    """Only the use of CPU or memory has a range; other metrics may be negative."""
     value = last_known(reading)
     if isinstance(value, PodUsages):
         for index, pod in enumerate(value.items):
@@ -186,7 +181,7 @@ def _of_requests_milli(requests: Mapping[str, int], path: str) -> Iterator[Input
 
 
 def _of_sizes(pool: PoolMemory, path: str) -> Iterator[InputFault]:
-    """The replicas that a pool's memory speaks of."""
+    """The replica counts in a pool's memory."""
     yield from _fault(REPLICA_COUNT, f"{path}.ours", pool.ours)
     for at, value in _parts(pool, path):
         yield from _faults(REPLICA_COUNT, at, _numbers(value, *_SIZES[type(value)]))
@@ -218,7 +213,7 @@ _TIMES: Final[Mapping[type, tuple[str, ...]]] = {
 
 
 def _parts(pool: PoolMemory, path: str) -> Iterator[tuple[str, Value]]:
-    """The values within a pool's memory that have sizes and times, each with its path."""
+    """The values in a pool's memory that have sizes and times, each with its path."""
     for name in ("recommendations", "scaled_up", "scaled_down", "set_back"):
         for index, value in enumerate(getattr(pool, name)):
             yield f"{path}.{name}[{index}]", value
@@ -228,7 +223,7 @@ def _parts(pool: PoolMemory, path: str) -> Iterator[tuple[str, Value]]:
 
 
 def _of_native(native: NativeMemory, path: str, times: NumberRange) -> Iterator[InputFault]:
-    """Its times only: their type bounds all its other numbers."""
+    """Only times: the types of the other numbers limit them already."""
     yield from _faults(times, path, _numbers(native, "asked_at", "in_flight_at"))
     yield from _faults(times, f"{path}.learned", _numbers(native.learned, "at", "wanted_at"))
     for index, forecast in enumerate(native.learned.forecasts):

@@ -1,5 +1,5 @@
-"""What a source may answer: a fresh value, one that has grown old, or why there is none. Zero is a
-value and needs evidence.
+"""Readings: a fresh value, a stale value, or the reason why there is none. Zero is a value too: it
+must come from a complete answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Why(StrEnum):
-    """Why a reading is absent. Each is another thing to do for the person who reads it."""
+    """Why a reading is absent or stale. Each needs another action of an operator."""
 
     NEVER_READ = "never_read"
     DISCONNECTED = "disconnected"
@@ -29,8 +29,8 @@ class Why(StrEnum):
 
 
 class Fresh(Value, Generic[T], tag="fresh"):
-    """A value that complete answers gave, the latest one too; `at` is when the first of them was
-    asked for, in Unix seconds. So a value that stays the same keeps its reading.
+    """A value that the latest answer confirms. `at` (Unix seconds) is the time of the request that
+    gave this value first, so an unchanged value keeps the same reading.
     """
 
     value: T
@@ -38,8 +38,8 @@ class Fresh(Value, Generic[T], tag="fresh"):
 
 
 class Stale(Value, Generic[T], tag="stale"):
-    """The last good value, too old to act on downwards, and why no newer one came; `at` is when it
-    was asked for, in Unix seconds.
+    """The last good value, and why there is no newer one; it is too old to scale down with. `at`
+    is the time of its request, in Unix seconds.
     """
 
     value: T
@@ -49,7 +49,7 @@ class Stale(Value, Generic[T], tag="stale"):
 
 
 class Absent(Value, tag="absent"):
-    """No value, and why; `at` is when that was found out, in Unix seconds."""
+    """No value, and why; `at` is when that was found, in Unix seconds."""
 
     why: Why
     at: float = 0.0
@@ -60,5 +60,5 @@ Reading: TypeAlias = Fresh[T] | Stale[T] | Absent
 
 
 def last_known(reading: Reading[T]) -> T | None:
-    """The value of a fresh or stale reading."""
+    """The value of a fresh or stale reading; None of an absent one."""
     return None if isinstance(reading, Absent) else reading.value

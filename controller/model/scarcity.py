@@ -1,6 +1,4 @@
-"""What is scarce: quotas, budgets, capacity, providers' limits, prices. Money and weights are
-exact.
-"""
+"""Shared limits (quotas, budgets, capacity, provider rate limits) and prices, in exact numbers."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ ONE: Final = Decimal(1)
 
 
 class Resources(Value):
-    """Amounts of what replicas take; None where there is no limit. CPU in millicores, memory in
-    bytes.
-    """
+    """Amounts of replicas, CPU (millicores) and memory (bytes); None for no limit or not known."""
 
     replicas: int | None = None
     cpu_milli: int | None = None
@@ -24,7 +20,7 @@ class Resources(Value):
 
 
 class Pacing(StrEnum):
-    """When a tenant is held to the pace that lasts until its budget's reset."""
+    """When a tenant's token use is limited to the pace that lasts until its budget's reset."""
 
     NEVER = "never"
     ON_WARNING = "on_warning"
@@ -32,7 +28,7 @@ class Pacing(StrEnum):
 
 
 class TokenCount(Value):
-    """How much a token of each kind counts against a budget."""
+    """The weight of a token of each kind in a budget."""
 
     input: Decimal = ONE
     output: Decimal = ONE
@@ -40,11 +36,14 @@ class TokenCount(Value):
 
 
 class Budget(Value):
-    """A tenant's daily tokens and its money. `warn` is a share of the day's tokens.
+    """A tenant's budget of tokens per day, and its limits in USD.
 
-    `hard`: at 100 % the target is 0; otherwise the tenant is warned and paced, never stopped.
-    `burst` is how far above its pace it may go while little is used and it is always paced. USD are
-    per hour; `usd_per_workflow` is the worker runtime's.
+    - `count`: the weights of tokens. `warn`: the share of the day's tokens that gives a warning.
+    - `hard`: at 100 % the target becomes 0. Otherwise the tenant is warned and paced, never
+      stopped.
+    - `burst`: with pacing `always`, the factor on the pace while less than `warn` is used.
+    - `usd_per_hour` is a limit, `usd_alert` (per hour) only an alert; `usd_per_workflow` is used by
+      the worker runtime.
     """
 
     tokens_per_day: int | None = None
@@ -59,7 +58,7 @@ class Budget(Value):
 
 
 class NodeClass(Value):
-    """Nodes of one kind, chosen by a label selector; `min_nodes` to `max_nodes` of them."""
+    """A class of nodes, chosen by a label selector, with its least and largest number of nodes."""
 
     name: str
     selector: str = ""
@@ -68,7 +67,7 @@ class NodeClass(Value):
 
 
 class Capacity(Value):
-    """What the whole cluster may be used for."""
+    """The limits of the whole fleet: resources, cost in USD per hour, and the classes of nodes."""
 
     resources: Resources = Resources()
     usd_per_hour: Decimal | None = None
@@ -76,7 +75,7 @@ class Capacity(Value):
 
 
 class RateLimits(Value):
-    """A provider's limits for one model; `headroom` is the share left unused."""
+    """A provider's limits for one model; None for no limit. `headroom` is the share kept unused."""
 
     requests_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
@@ -95,7 +94,7 @@ class Price(Value):
 
 
 class ModelTier(StrEnum):
-    """What a model is good for."""
+    """The class of a model, from the smallest to the most capable."""
 
     NANO = "nano"
     STANDARD = "standard"
@@ -103,7 +102,9 @@ class ModelTier(StrEnum):
 
 
 class LlmModel(Value):
-    """One model of a provider. `shared`: its limits are one key's for all pools that use it."""
+    """One model of a provider. `shared`: all pools that use it share one key and its limits; else
+    each tenant has its own.
+    """
 
     name: str
     tier: ModelTier = ModelTier.STANDARD
@@ -113,7 +114,7 @@ class LlmModel(Value):
 
 
 class TaskUsage(Value):
-    """What one task takes until it is measured: tokens by kind, calls, and seconds of a slot."""
+    """The usage of one task, declared or measured: tokens by kind, calls, seconds in a slot."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -123,7 +124,7 @@ class TaskUsage(Value):
 
 
 class Warm(Value):
-    """Spares: a configured number, or as many as serve `slo` of the arrivals at once."""
+    """Warm spares: `replicas` of them, or as many as serve the share `slo` of arrivals at once."""
 
     slo: Decimal | None = None
     replicas: int | None = None

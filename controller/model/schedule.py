@@ -1,4 +1,4 @@
-"""Schedules: windows of a tenant's local time in which a pool has another min and max."""
+"""Schedules: windows in a tenant's local time during which a pool has another min and max."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from controller.model.value import Value
 
 
 class WeeklyWindow(Value, tag="weekly"):
-    """A window that opens on these days (0 is Monday), between two times of the day in minutes from
-    midnight. An `until_minute` that is not after `from_minute` is on the following day.
+    """A window on these days (0 is Monday), from one minute of the day until another.
+
+    Minutes count from midnight. An `until_minute` that is not after `from_minute` is on the
+    following day.
     """
 
     days: tuple[int, ...]
@@ -16,8 +18,8 @@ class WeeklyWindow(Value, tag="weekly"):
 
 
 class CronWindow(Value, tag="cron"):
-    """A window that is open for `for_s` seconds from each moment that the cron expression names in
-    the tenant's time zone. It may be longer than the time between two such moments.
+    """A window that opens at each time of the cron expression, in the tenant's time zone, for
+    `for_s` seconds. It may be longer than the time between two openings.
     """
 
     cron: str
@@ -25,9 +27,7 @@ class CronWindow(Value, tag="cron"):
 
 
 class Schedule(Value):
-    """A window, and the min and max that the pool has while it is open; None keeps the pool's
-    own.
-    """
+    """A window, and the pool's min and max while it is open; None keeps the pool's own."""
 
     window: WeeklyWindow | CronWindow
     min: int | None = None

@@ -1,4 +1,4 @@
-"""Secrets. They are kept in files or environment variables, and are printed as stars."""
+"""Secrets. They are read from files or environment variables, and printed as stars."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Secret:
         self.__value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one call that has to send it."""
+        """The secret value, for the call that sends it."""
         return self.__value
 
     def __repr__(self) -> str:
@@ -49,7 +49,9 @@ class SecretRef(Value):
     env: str | None = None
 
     def read(self) -> Secret:
-        """Read the secret anew, because a mounted file may change. Raises SecretUnreadableError."""
+        """Read the secret at each call, because a mounted file may change. Raises
+        SecretUnreadableError.
+        """
         if self.env is not None:
             value = os.environ.get(self.env)
             if value is None:

@@ -1,5 +1,5 @@
-"""What the fleet file says of the connections, as values. A secret is named by where it is kept,
-and its value is never here.
+"""The fleet file's settings of connections, as values. A secret appears only as a reference to the
+file or variable that holds it, never with its value.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class NatsSettings(Value):
 
 
 class KubernetesSettings(Value):
-    """One cluster, by kubeconfig and context; without either, the cluster that this process is
-    in.
-    """
+    """One cluster, by kubeconfig and context; without both, the one in which this process runs."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -60,8 +58,10 @@ class ControllerSettings(Value):
 
 
 class Notice(Value):
-    """A key of the fleet file that is accepted but has no effect, or not yet. `place` is file, line
-    and column; `text` goes on from the path: "is read by workers; …".
+    """A key of the fleet file that is accepted but has no effect, or none yet.
+
+    `place` is file, line and column. `text` continues a sentence that begins with the path: "is
+    read by workers; …".
     """
 
     place: str

@@ -1,4 +1,4 @@
-"""Signals: named values from outside that the metrics and the formula of a pool may read."""
+"""Signals: named external values that the metrics and the formula of a pool may use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SignalSource: TypeAlias = PrometheusQuery | ExternalSeries
 
 
 class Signal(Value):
-    """A signal's name, which metrics, formulas and readings use, and where it is read."""
+    """A signal: its name in metrics, formulas and readings, and its source."""
 
     name: str
     source: SignalSource

@@ -1,4 +1,4 @@
-"""What a dashboard or an exporter sees after a tick, as one immutable value."""
+"""The snapshot that dashboards and exporters get after a tick, as one immutable value."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class PoolView(Value):
 
 
 class ScaleEvent(Value):
-    """One write of a pool's replicas: when (Unix seconds), from how many to how many, by which
-    bound and for which reason, and its outcome.
+    """One write of a pool's replica count: its time (Unix seconds), the counts before and after,
+    the bound, the deciding reason, and the outcome.
     """
 
     at: float

@@ -1,4 +1,4 @@
-"""What the store keeps when the process ends: the planner's memory, and what operators ask for."""
+"""What is stored beyond the end of the process: the planner's memory, and operators' intents."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class SavedMemory(Value):
 
 
 class IntentFault(Value):
-    """An intent that cannot be read: its key, and a sentence about what is done instead."""
+    """An intent that cannot be read: its key, and a text about what is done instead."""
 
     key: str
     text: str
 
 
 class StoredIntents(Value):
-    """What operators ask for, as far as it is known.
+    """Operators' intents, as far as they are known.
 
     `read` is False until the intents were read once. `lost_at` (Unix seconds) is when they became
     unreadable, and `detail` says why; it is None while they can be read.
@@ -41,8 +41,8 @@ class StoredIntents(Value):
     detail: str = ""
 
     def in_force(self) -> Intents:
-        """The intents to plan with. While they cannot be read none of them ends, because an
-        operator may have prolonged it meanwhile.
+        """The intents to plan with. While they cannot be read, none expires, because an operator
+        may have prolonged it meanwhile.
         """
         if self.lost_at is None:
             return self.intents

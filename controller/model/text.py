@@ -1,5 +1,5 @@
-"""Cleans text from outside. All of it passes here once, where it enters; after that it is harmless
-on any screen and in any log.
+"""Cleans text from outside, once, where it enters the process. After that it is safe to show on any
+screen and in any log.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 NAME_LIMIT: Final = 253
-"""Characters of a name: as many as Kubernetes allows."""
+"""The most characters of a name, as in Kubernetes."""
 MESSAGE_LIMIT: Final = 1024
-"""Characters of a message."""
+"""The most characters of a message."""
 ECHO_LIMIT: Final = 60
-"""Characters of a person's own text that a message about it repeats."""
+"""The most characters of an input that an error message about it repeats."""
 
 # Cc control (ESC, C1), Cf format (bidi, zero width, tags), Cs surrogates, Co private, Cn
 # unassigned, Zl and Zp line and paragraph separators
@@ -37,12 +37,12 @@ def clean(text: object, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def clean_name(text: object) -> str:
-    """`clean` with the length that Kubernetes allows a name."""
+    """`clean` with `NAME_LIMIT`, for names."""
     return clean(text, NAME_LIMIT)
 
 
 def quote(text: object) -> str:
-    """The beginning of a person's text, cleaned and in quotes, for a message about it."""
+    """The beginning of an input, cleaned and in quotes, for an error message about it."""
     return f'"{clean(text, ECHO_LIMIT)}"'
 
 
@@ -57,8 +57,8 @@ def _harmless(character: str) -> str:
 
 
 def _is_filler(character: str) -> bool:
-    """Letters and marks that draw nothing: Hangul fillers, the inherent vowels of Khmer, the
-    combining grapheme joiner and variation selectors.
+    """Whether the character is invisible although it is a letter or mark: Hangul fillers, Khmer
+    inherent vowels, the combining grapheme joiner, variation selectors.
     """
     code = ord(character)
     return (

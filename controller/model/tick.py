@@ -1,7 +1,7 @@
-"""A tick as one line of JSON: everything that the planner knows of one moment.
+"""A tick as one line of JSON: all inputs of the planner at one moment.
 
-TickError          everything that is wrong with one line
-  InputFault       one thing that is wrong: where, and in words what (controller/model/faults.py)
+TickError          all faults of one line
+  InputFault       one fault: its path and a message (controller/model/faults.py)
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from controller.model.value import Value
 
 TICK_VERSION: Final = 1
 MAX_FAULTS_TOLD: Final = 20
-"""Faults of one line that are named. Of more only the number is told."""
+"""The most faults of one line that are named; of the others only the number is stated."""
 
 _MAX_DIGITS: Final = 40
 _EXACT: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 class Tick(Value):
-    """What was seen at `now` (Unix seconds), the intents in force then, and what was remembered.
+    """The observation at `now` (Unix seconds), the intents in force then, and the memory before it.
 
-    Without `intents` there are none. Without `memory` it is what the tick before it left.
+    Without `intents` there are none. Without `memory` the memory after the previous tick is used.
     """
 
     version: Literal[1]
@@ -49,7 +49,7 @@ class Tick(Value):
 
 
 class TickError(Exception):
-    """A line that is no tick. `line` counts from 1; the text has one line for each fault."""
+    """A line that is not a valid tick. `line` counts from 1; the text has one line per fault."""
 
     def __init__(self, line: int, faults: Iterable[InputFault]) -> None:
         self.line = line
@@ -58,12 +58,12 @@ class TickError(Exception):
 
 
 def decode_tick(line: bytes, number: int) -> Tick:
-    """The tick that a line states, with its texts cleaned. Raises TickError with all that is wrong.
+    """The tick in a line of JSON, with its texts cleaned. `number` is the line's, for errors.
 
-    It is strict: it refuses unknown keys, keys that stand twice, missing keys, values of another
-    type, and numbers out of their range (controller/model/ranges.py), for these would shrink a
-    pool. Absurd counts of messages and replicas, values of metrics and times of readings pass: the
-    planner answers them by holding the pool.
+    Raises TickError with all faults: unknown, repeated or missing keys, values of another type, and
+    numbers out of range (controller/model/ranges.py), because these could scale a pool down. Absurd
+    counts of messages and replicas, metric values and times of readings are accepted: the planner
+    holds a pool that has them.
     """
     try:
         plain, found = read_json_line(line)
@@ -84,7 +84,7 @@ def _first(found: list[InputFault]) -> list[InputFault]:
 
 
 def _impossible(tick: Tick, plain: Mapping[str, Any]) -> Iterator[InputFault]:
-    """What is of the right type and still states no moment of any cluster."""
+    """Faults of a tick whose types are right: ambiguous scopes, and numbers out of range."""
     if not 0 <= tick.now < END_OF_TIME:
         yield InputFault("now", "must be Unix seconds, from 1970 to the year 3000")
         return
@@ -100,14 +100,14 @@ def _impossible(tick: Tick, plain: Mapping[str, Any]) -> Iterator[InputFault]:
 
 
 def _ambiguous(intents: Intents) -> Iterator[InputFault]:
-    """Scopes that name a pool and a tenant: nothing says which of them is meant."""
+    """Scopes that name both a pool and a tenant."""
     for path, scope in scopes_of(intents):
         if scope.tenant is not None and scope.pool is not None:
             yield InputFault(path, "names a tenant and a pool: take one of them out")
 
 
 def _inexact(observation: Mapping[str, Any]) -> Iterator[InputFault]:
-    """Exact numbers that are no decimals, or that have too many digits to calculate with."""
+    """Exact numbers that are not decimals, or that have too many digits."""
     for path, written in _exact_numbers(observation):
         if isinstance(written, str) and not _EXACT.fullmatch(written):
             yield InputFault(path, not_a_decimal(written))
@@ -116,7 +116,7 @@ def _inexact(observation: Mapping[str, Any]) -> Iterator[InputFault]:
 
 
 def _exact_numbers(observation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The numbers that are kept exactly, as they are written: text, or a number of JSON."""
+    """(path, value) of each number that is kept exactly; written as text or as a JSON number."""
     for key, pool in observation.get("pools", {}).items():
         task = pool.get("task_usage")
         if task is not None and "seconds" in task:

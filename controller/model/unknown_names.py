@@ -1,7 +1,7 @@
-"""Names in what was observed or asked for that the fleet does not have.
+"""Finds names in observations and intents that the fleet does not have.
 
-Such a name is nearly always a mistake in spelling, and one with consequences: a freeze of a pool
-that does not exist protects no pool.
+Such a name is nearly always misspelt, and that has consequences: a freeze of a pool that does not
+exist protects no pool.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from controller.model.readings import last_known
 from controller.model.text import clean_name
 
 MAX_NEAREST: Final = 3
-"""Similar names that a sentence offers."""
+"""The most similar names that a sentence suggests."""
 _LISTED: Final = 10
 
 
@@ -35,9 +35,9 @@ class NameKind(StrEnum):
 
 
 class UnknownName(NamedTuple):
-    """A name that the fleet does not have, and where it stands, such as `intents.freezes[0].scope`.
+    """A name that the fleet does not have, with its path, such as `intents.freezes[0].scope`.
 
-    `pool` is the pool whose reading a metric's name should be, empty for other kinds.
+    `pool` is the key of a metric's pool, empty for other kinds of names.
     """
 
     path: str
@@ -54,8 +54,8 @@ def unknown_names(
 ) -> Iterator[UnknownName]:
     """Every name in the observation and the intents that the fleet does not have.
 
-    `reading_name` gives the name under which a metric's reading is observed. A name that is merely
-    absent is no matter: an observation need not hold all pools.
+    `reading_name` gives the name of a metric's reading in an observation. Names of the fleet that
+    are missing there are allowed: an observation need not have all pools.
     """
     pools = {pool.key: pool for pool in fleet.pools}
     tenants = {tenant.name for tenant in fleet.tenants}
@@ -103,9 +103,7 @@ def scopes_of(intents: Intents) -> Iterator[tuple[str, Scope]]:
 
 
 def metric_names(pool: Pool, reading_name: Callable[[MetricSpec], str]) -> set[str]:
-    """The names under which a pool's readings may be observed: those of its metrics and signals,
-    and its queue.
-    """
+    """The allowed names of a pool's readings: its metrics, its signals and its queue."""
     return {
         QUEUE,
         *(signal.name for signal in pool.signals),
@@ -120,8 +118,8 @@ def sentence(
     *,
     advised: bool = True,
 ) -> str:
-    """The unknown name in words; if `advised`, with the similar names that the fleet has, or with
-    all of them.
+    """The unknown name as a sentence. If `advised`, it suggests similar names of the fleet, or
+    lists the first names if none is similar.
     """
     name = clean_name(unknown.name)
     subject = f"the fleet has no {unknown.kind} {name}"
@@ -143,14 +141,14 @@ def sentence(
 
 
 def unknown_pool(name: str, fleet: Fleet) -> str:
-    """The same for a pool: one of the same name under another tenant is similar too."""
+    """`sentence` for an unknown pool: a pool with its name at another tenant is suggested too."""
     keys = [str(pool.key) for pool in fleet.pools]
     same_name = [pool.key for pool in fleet.pools if pool.name == name.rpartition("/")[2]]
     return f"the fleet has no pool {clean_name(name)}; {_advice(name, keys, same_name)}"
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few of these names, and how many more there are."""
+    """The first ten names, and how many more there are."""
     given = list(names)
     told, more = ", ".join(given[:_LISTED]), len(given) - _LISTED
     return f"{told} and {more:,} more" if more > 0 else told

@@ -1,4 +1,4 @@
-"""What a worker publishes about the tokens that one task used, and what the controller reads."""
+"""The event that a worker publishes about the token usage of one task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USAGE_SUBJECT_PREFIX: Final = "agentdash.usage"
 for a tenant.
 """
 MOST_TOKENS_OF_A_TASK: Final = 10**9
-"""No task uses more tokens of one kind; a larger number is a fault."""
+"""The most tokens of one kind in an event; a larger number is refused as an error."""
 MOST_CALLS: Final = 10**6
 LONGEST_TASK_S: Final = 7 * 86_400.0
 
@@ -23,9 +23,9 @@ ReportedSeconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_TASK_S)]
 
 
 class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The tokens that one task used, by kind, and in how many calls of a model.
+    """The tokens that one task used, by kind, and its number of model calls.
 
-    The limits of the fields are checked where an event is decoded.
+    The limits of the fields are checked when an event is decoded.
     """
 
     input: TokenNumber = 0
@@ -35,8 +35,8 @@ class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One task that is done. `role` is the name of the pool; `seconds` is how long the task
-    occupied its slot. Fields of later versions are ignored.
+    """The usage of one finished task. `role` is the name of the pool; `seconds` is how long the
+    task occupied its slot. Unknown fields of later versions are ignored.
     """
 
     tenant: str
@@ -47,7 +47,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def usage_subject(tenant: str, role: str) -> str:
-    """Where the workers of one role of a tenant publish. Each has a subject of its own, so that the
-    NATS server can restrict a worker to its own tenant.
+    """The subject for the workers of one role of a tenant. Subjects are separate, so that the NATS
+    server can restrict a worker to its own tenant.
     """
     return f"{USAGE_SUBJECT_PREFIX}.{tenant}.{role}"

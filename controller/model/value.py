@@ -1,4 +1,4 @@
-"""The base of every value: frozen, compared by content, made by keyword, and JSON by msgspec."""
+"""The base class of values: frozen, compared by content, keyword-only, with JSON by msgspec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Value(
     kw_only=True,
     omit_defaults=True,
     forbid_unknown_fields=True,
-    # a frozen value cannot come to hold itself, so the collector need not walk thousands of them
+    # A frozen value cannot be part of a cycle, so the garbage collector need not track it.
     gc=False,
 ):
     """An immutable value. `msgspec.structs.replace` makes a changed copy."""

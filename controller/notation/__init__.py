@@ -1,3 +1,3 @@
-"""The small languages in which people write values: numbers, quantities, durations, cron
-expressions and formulas.
+"""Parsers for values as people write them: numbers, quantities, durations, cron expressions and
+formulas.
 """

@@ -1,9 +1,9 @@
-"""Cron expressions: the five fields of Debian's cron, and the moments they name in a time zone.
+"""Cron expressions: the five fields of Debian's cron, and when they fire in a time zone.
 
-cronsim reads the fields and matches the days. Beside numbers it knows `L` (the last day of a
+cronsim parses the fields and matches the days. Besides numbers it knows `L` (the last day of a
 month), `LW` (its last weekday), `5L` (its last Friday), `1#2` (its second Monday) and names such as
-`MON` and `JAN`. As in Debian's cron, where both a day of the month and a day of the week are given,
-either is enough, unless one of them begins with a star.
+`MON` and `JAN`. As in Debian's cron, if both a day of the month and a day of the week are given,
+one match is enough, unless one of the two fields begins with a star.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _ANY_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001  a day of the calendar, i
 
 
 class CronError(ValueError):
-    """A cron expression that cannot be read; the text says what is wrong with it."""
+    """A cron expression that cannot be read; the message says why."""
 
 
 class Cron(NamedTuple):
-    """An expression that has been read. `minutes` are its times of the day, counted from midnight.
+    """A parsed expression. `minutes` are its times of the day, in minutes from midnight.
 
-    `every_hour`: its hour field begins with a star. When the clock is put back and an hour comes
-    twice, such an expression fires in both.
+    `every_hour`: its hour field begins with a star. If the clock is set back and an hour is
+    repeated, such an expression fires in both.
     """
 
     text: str
@@ -47,7 +47,7 @@ class Cron(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def read_cron(text: str) -> Cron:
-    """The expression that a text holds. Raises CronError."""
+    """Parse an expression. Raises CronError."""
     if len(text) > MAX_CRON_CHARACTERS:
         raise CronError(
             f"has {len(text)} characters: {MAX_CRON_CHARACTERS} are the most it may have"
@@ -71,18 +71,17 @@ def read_cron(text: str) -> Cron:
 
 
 def last_firing(cron: Cron, zone: ZoneInfo, now: float, reach_s: float) -> float | None:
-    """The latest moment up to `now` (Unix seconds) at which the expression fires, or None where
-    that is `reach_s` seconds ago or more. It looks at no older days.
+    """The latest firing up to `now` (Unix seconds); None if that is `reach_s` seconds ago or more.
 
-    The expression names times of the zone's wall clock. Where the clock skips such a time, the
-    expression fires once, at the moment the clock jumps. Where a time comes twice, it fires at the
-    first, and at both if its hour field begins with a star.
+    The expression is in local times of the zone. If the clock skips such a time, the expression
+    fires once, when the clock jumps. If a time comes twice, it fires at the first, and at both if
+    its hour field begins with a star.
     """
     local = datetime.fromtimestamp(now, zone)
     wall = local.replace(tzinfo=None, fold=0)
     oldest = datetime.fromtimestamp(now - reach_s, zone).date()
-    # when an hour comes for the second time, all of its first time is over, though the clock shows
-    # an earlier time than then
+    # In a repeated hour, all of its first run is in the past, also times that the clock has not
+    # reached again yet.
     seen = wall + _put_back(local)
     starts = {seen, wall} if cron.every_hour else {seen}
     found = [
@@ -103,7 +102,7 @@ def _latest(cron: Cron, zone: ZoneInfo, start: datetime, oldest: date, now: floa
 
 
 def _backwards(cron: Cron, start: datetime, oldest: date) -> Iterator[datetime]:
-    """The times on the wall clock at which it fires, from `start` into the past."""
+    """The local times at which it fires, from `start` back to the day `oldest`."""
     day, last_minute = start.date(), 60 * start.hour + start.minute
     while day >= oldest:
         if cron.fires_on(day):
@@ -115,7 +114,7 @@ def _backwards(cron: Cron, start: datetime, oldest: date) -> Iterator[datetime]:
 
 
 def _put_back(local: datetime) -> timedelta:
-    """How far the clock was put back before it showed this time for the second time."""
+    """How far the clock was set back, if it shows this time for the second time; else 0."""
     first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
     if not local.fold or first is None or second is None:
         return timedelta()
@@ -123,8 +122,8 @@ def _put_back(local: datetime) -> timedelta:
 
 
 def _moments(wall: datetime, zone: ZoneInfo, every_hour: bool) -> tuple[float, ...]:
-    """The moments at which the clock shows this time: one or two. Where the clock skips the time,
-    the moment it jumps.
+    """The times (Unix seconds) at which the clock shows this local time: one, or two if it comes
+    twice and `every_hour`. If the clock skips it, the time of the jump.
     """
     # PEP 495: fold 0 takes the offset before a change of the clock, fold 1 the one after it
     before = wall.replace(tzinfo=zone).timestamp()
@@ -135,7 +134,7 @@ def _moments(wall: datetime, zone: ZoneInfo, every_hour: bool) -> tuple[float, .
 
 
 def _jump(early: int, late: int, zone: ZoneInfo) -> float:
-    """The moment between these two at which the zone's offset changes."""
+    """The time between these two (Unix seconds) at which the zone's offset changes."""
     offset = datetime.fromtimestamp(late, zone).utcoffset()
     while late - early > 1:
         middle = (early + late) // 2

@@ -1,7 +1,6 @@
-"""Numbers as people write them: ASCII digits, and nothing else around or between them.
+"""Parses numbers as people write them: ASCII digits, with nothing else around or between them.
 
-Python's own `int`, `float` and `Decimal` also take "٣٤", "1_000" and " 100 ". Here they are
-mistakes.
+Python's `int`, `float` and `Decimal` also accept "٣٤", "1_000" and " 100 ". Here these are errors.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 def read_decimal(text: str) -> Decimal:
-    """The number that a text such as "-1.25" holds, exactly. Raises ValueError."""
+    """The exact number of a text such as "-1.25". Raises ValueError."""
     if not _DECIMAL.fullmatch(text):
         raise ValueError("must be a number, such as 3 or 0.25")
     return Decimal(text)
 
 
 def read_whole(text: str) -> int:
-    """The whole number that a text such as "42" holds. Raises ValueError."""
+    """The whole number of a text such as "42". Raises ValueError."""
     if not _WHOLE.fullmatch(text):
         raise ValueError("must be a whole number, such as 42")
     return int(text)

@@ -1,6 +1,4 @@
-"""Whether a formula names only what exists and calls functions as they are: checked once, before
-anything is computed.
-"""
+"""Checks the names and the function calls of a formula once, before it is computed."""
 
 from __future__ import annotations
 
@@ -28,20 +26,20 @@ from controller.notation.formula_syntax import (
 )
 
 ELEMENT: Final = "#"
-"""Inside a predicate: the element of the list that the predicate is computed for."""
+"""The name, inside a predicate, of the list element for which the predicate is computed."""
 _MAX_ARGUMENTS: Final = 1000
 
 
 class CheckedFormula(NamedTuple):
-    """A formula whose names and calls are right; `names` are the signals it reads."""
+    """A formula with valid names and calls; `names` are the signals that it reads."""
 
     tree: Expression
     names: tuple[str, ...]
 
 
 def check(text: str, names: Collection[str] | None = None) -> CheckedFormula:
-    """Read a formula over these signals, or over any signals if `names` is None. Raises
-    FormulaError, also for a name that is not among them.
+    """Parse a formula, whose signals must be in `names` unless that is None. Raises FormulaError,
+    also for an unknown name.
     """
     tree = parse(text)
     found: dict[str, None] = {}
@@ -52,7 +50,7 @@ def check(text: str, names: Collection[str] | None = None) -> CheckedFormula:
 def _check(
     node: Expression, names: Collection[str] | None, found: dict[str, None], *, inside: bool
 ) -> None:
-    """Every name is a signal, `#` stands inside a predicate only, every function exists."""
+    """Check that names are signals, `#` is only in predicates, and functions exist."""
     match node:
         case Literal():
             return

@@ -1,6 +1,6 @@
-"""The functions that a formula may call: each has its name, its arguments and its arithmetic here.
+"""The functions that a formula may call, with their arguments and arithmetic.
 
-They are those of expr-lang's builtin/builtin.go that give or take numbers.
+They are the functions of expr-lang's builtin/builtin.go that take or return numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 def _rounded(number: float) -> float:
-    """The nearest integer; a half goes away from zero."""
+    """The nearest integer; halves are rounded away from zero."""
     whole = math.floor(abs(number))
     return math.copysign(whole + (abs(number) - whole >= 0.5), number)
 
@@ -40,7 +40,7 @@ NUMBER_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = Mapp
         "len": len,
     }
 )
-"""Functions that make one number of numbers."""
+"""Functions from numbers to one number."""
 
 TRUTH_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[bool]], float | bool]]] = MappingProxyType(
     {
@@ -51,13 +51,13 @@ TRUTH_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[bool]], float | bool]]] =
         "one": lambda truths: sum(truths) == 1,
     }
 )
-"""Functions over the answers that a predicate gives for the elements of a list."""
+"""Functions of the results of a predicate for the elements of a list."""
 
 MANY_ARGUMENTS: Final = frozenset({"max", "min", "mean", "median"})
 """Functions that take any number of arguments; the others take one."""
 ONLY_LISTS: Final = frozenset({"sum", "len"})
-"""Functions whose argument must be a list. Of an empty list their value is 0."""
+"""Functions whose argument must be a list; for an empty list they return 0."""
 WITH_PREDICATE: Final = frozenset(TRUTH_FUNCTIONS) | {"filter", "map", "sum"}
 """Functions that may have a predicate in braces."""
 PREDICATE_OPTIONAL: Final = frozenset({"count", "sum"})
-"""Those of them that may go without one."""
+"""Functions of `WITH_PREDICATE` that may also be called without one."""

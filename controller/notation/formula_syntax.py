@@ -1,10 +1,9 @@
-"""The grammar of a formula: it makes a tree of a text and says where a mistake stands. It computes
-nothing.
+"""The parser of formulas: from a text to a syntax tree, or an error with its position.
 
 This is the part of expr-lang that people write in KEDA's scalingModifiers: numbers, names, nil and
 lists; arithmetic, comparisons, logic, ?: and ??; function calls, some of them with a predicate over
-`#`. Precedences are those of expr-lang's parser/operator/operator.go. Unlike expr-lang it takes no
-`_` between the digits of a number, as nothing else that people write here does.
+`#`. Precedences are those of expr-lang's parser/operator/operator.go. Unlike in expr-lang, `_` is
+not allowed between digits, as in all other numbers that agentdash reads.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 from controller.model.limits import INT64_MAX
 
 MAX_FORMULA_CHARACTERS: Final = 4096
-"""Characters of one formula."""
+"""The most characters of a formula."""
 LARGEST: Final = INT64_MAX
 """The largest integer of expr-lang."""
 _MAX_DEPTH: Final = 100
@@ -25,7 +24,7 @@ _MAX_OPEN: Final = 200
 
 
 class FormulaFault(StrEnum):
-    """The kinds of mistakes that a formula can have."""
+    """The kinds of errors in a formula."""
 
     SYNTAX = "syntax"
     TOO_LONG = "too_long"
@@ -36,7 +35,7 @@ class FormulaFault(StrEnum):
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be read or computed; `position` counts its characters from 0."""
+    """A formula that cannot be parsed or computed; `position` is the character's index from 0."""
 
     def __init__(self, fault: FormulaFault, position: int, text: str) -> None:
         super().__init__(f"{text} (at character {position + 1})")
@@ -55,7 +54,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A signal, or `#`, the element of a list that a predicate is computed for."""
+    """A signal, or `#`, the list element for which a predicate is computed."""
 
     at: int
     name: str
@@ -64,7 +63,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class ListLiteral:
-    """A list that is written out, such as `[queue, 2]`."""
+    """A list literal, such as `[queue, 2]`."""
 
     at: int
     items: tuple[Expression, ...]
@@ -105,7 +104,7 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A function and its arguments; `predicate` is computed for each element of the first."""
+    """A function call; `predicate` is computed for each element of the first argument."""
 
     at: int
     function: str
@@ -140,12 +139,12 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_GLUED: Final = re.compile(r"[\w$.]{1,20}")  # what may not follow a number without a space
+_GLUED: Final = re.compile(r"[\w$.]{1,20}")  # not allowed directly after a number
 _WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
 _CONSTANTS: Final = {"true": True, "false": False, "nil": None}
 _UNARY: Final = {"!": 50, "-": 90, "+": 90}
 _COALESCE: Final = "??"
-# an operator with a higher number binds tighter; powers are read from the right
+# an operator with a higher number binds tighter; powers are right-associative
 _BINARY: Final = {
     "||": 10,
     "&&": 15,
@@ -168,7 +167,7 @@ _FROM_THE_RIGHT: Final = frozenset({"**", "^"})
 
 
 def parse(text: str) -> Expression:
-    """The tree of the formula that a text holds. Raises FormulaError."""
+    """Parse a formula into its syntax tree. Raises FormulaError."""
     if len(text) > MAX_FORMULA_CHARACTERS:
         raise FormulaError(
             FormulaFault.TOO_LONG,
@@ -229,13 +228,13 @@ class _Parser:
         return token
 
     def _enter(self) -> None:
-        """Note one more level of nesting: each level takes some of Python's stack."""
+        """Count one more level of nesting. It is limited, as each level uses Python's stack."""
         self._open += 1
         if self._open > _MAX_OPEN:
             raise FormulaError(FormulaFault.TOO_LONG, self._token.at, "nested too deeply")
 
     def expression(self) -> Expression:
-        """An expression with its ?: conditionals, which bind weakest."""
+        """An expression, including ?: conditionals, which have the lowest precedence."""
         self._enter()
         tree = self._operation(0)
         while (mark := self._accept("?")) is not None:
@@ -322,8 +321,8 @@ class _Parser:
 
 
 def _deeper(at: int, *parts: Expression) -> int:
-    """The height of a tree over these parts. It is bounded: each level takes some of Python's stack
-    to compute.
+    """The height of a tree over these parts. It is limited, because computing each level uses
+    Python's stack.
     """
     depth = 1 + max((part.depth for part in parts), default=0)
     if depth > _MAX_DEPTH:
@@ -332,7 +331,7 @@ def _deeper(at: int, *parts: Expression) -> int:
 
 
 def _number(token: _Token) -> float:
-    """The number; an integer where it is written as one, for only integers have a remainder."""
+    """The token's number; an int if it is written as one, because `%` takes only integers."""
     text = token.text
     if text[:2].lower() in {"0x", "0o", "0b"}:
         number: float = int(text, 0)

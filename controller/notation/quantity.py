@@ -1,6 +1,6 @@
-"""Kubernetes quantities, read exactly: "250m" is a quarter, "512Mi" is a number of bytes.
+"""Parses Kubernetes quantities exactly, such as "250m" (1/4) and "512Mi" (512 · 2²⁰).
 
-Source: apimachinery, pkg/api/resource/quantity.go. Digits are ASCII and their number is bounded, so
+Source: apimachinery, pkg/api/resource/quantity.go. Digits are ASCII and their number is limited, so
 that no text can make the arithmetic slow.
 """
 
@@ -34,11 +34,11 @@ _ECHO_LENGTH: Final = 40
 
 
 class QuantityError(ValueError):
-    """A text that is no quantity, or an amount that nothing can have."""
+    """A text that is not a quantity, or an implausible amount."""
 
 
 class ImplausibleAmountError(QuantityError):
-    """An amount that nothing can have: negative, or more than Kubernetes can count."""
+    """An implausible amount: negative, or more than Kubernetes can count (int64)."""
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -52,8 +52,8 @@ def exact_quantity(written: str | float) -> Fraction:
 
 
 def exact_amount(written: str | float) -> Fraction:
-    """The exact value of a quantity that counts something: from 0 to INT64_MAX whole units, the
-    most that resource.Quantity keeps. Raises QuantityError, of which ImplausibleAmountError.
+    """The exact value of a quantity that must be from 0 to INT64_MAX, the most that
+    resource.Quantity can hold. Raises QuantityError, and ImplausibleAmountError outside the range.
     """
     amount = exact_quantity(written)
     if amount < 0:
@@ -64,15 +64,15 @@ def exact_amount(written: str | float) -> Fraction:
 
 
 def rounded_down(amount: Fraction, per_one: int = 1) -> int:
-    """Whole units, of which `per_one` make 1, where a part of a unit is of no use: room.
-    Raises ImplausibleAmountError.
+    """The amount in whole units, of which `per_one` make 1, rounded down; for limits and room.
+    Raises ImplausibleAmountError above INT64_MAX units.
     """
     return _countable(math.floor(amount * per_one), amount)
 
 
 def rounded_up(amount: Fraction, per_one: int = 1) -> int:
-    """Whole units, of which `per_one` make 1, where a part of a unit takes a whole one: requests
-    and metrics (Quantity.Value and MilliValue round up). Raises ImplausibleAmountError.
+    """The amount in whole units, of which `per_one` make 1, rounded up; for requests and metrics
+    (Quantity.Value and MilliValue round up). Raises ImplausibleAmountError above INT64_MAX units.
     """
     return _countable(math.ceil(amount * per_one), amount)
 

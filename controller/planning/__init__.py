@@ -1,1 +1,1 @@
-"""Pure arithmetic without clock, I/O or randomness: the same input gives the same plan anywhere."""
+"""The planner: pure functions without clock, I/O or randomness. Equal inputs give equal plans."""

@@ -1,4 +1,4 @@
-"""A plan after its first two steps, which the others go on from."""
+"""A plan after steps 1 and 2: the input of the later steps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from controller.planning.kept import Alone, Kept
 
 
 class Begun(NamedTuple):
-    """Steps 1 and 2 of the pools that are worked out again, by number.
+    """The inputs of a plan, and steps 1 and 2 of the pools that are computed again.
 
-    `alone` are those whose Deployment is known; `unknown` the others, with their last size.
+    By pool number: `alone` has the pools whose Deployment is known, `unknown` the others with their
+    last size (None if there is none). `now` is Unix seconds.
     """
 
     terms: FleetTerms

@@ -1,4 +1,4 @@
-"""Which pools a plan has to work out again: those of which something has changed since the last."""
+"""Which pools a plan has to compute again: those with a changed input since the previous plan."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from controller.planning.kept import Kept
 class Changes(NamedTuple):
     """The pools of one plan, by number.
 
-    `seen` is what was observed. `again` are the pools to work out again. `fixed` are those that are
-    being written, with the most replicas that they may have then. `is_partial`: only some pools
-    were observed, and the others are not decided. `has_unseen`: a pool is in no observation.
+    - `seen`: the observations; None for a pool that has none. `has_unseen`: there is such a pool.
+    - `again`: the pools to compute again.
+    - `fixed`: the pools that are being written, with the most replicas they may have after it.
+    - `is_partial`: only some pools were observed, and the others are not decided.
     """
 
     seen: list[PoolObservation | None]
@@ -33,7 +34,7 @@ class Changes(NamedTuple):
 def usable(
     kept: Kept | None, terms: FleetTerms, observation: Observation, now: float
 ) -> Kept | None:
-    """What was kept, unless it is of another fleet or of a later time."""
+    """`kept`, or None if it does not fit: another fleet, a later time, or a step of the clock."""
     if kept is None or kept.terms is not terms or now < kept.at or observation.clock_step_s:
         return None
     return kept
@@ -48,7 +49,7 @@ def changes_of(
     now: float,
     kept: Kept | None,
 ) -> Changes:
-    """What has changed since `kept`; without it, everything that was observed."""
+    """What has changed since `kept`; without it, all observed pools. `now` in Unix seconds."""
     number_of = terms.sharing.number_of
     pools = observation.pools
     fixed = {
@@ -98,7 +99,7 @@ def _changed(
 
 
 def _differing(intents: Intents, before: Intents) -> set[Scope]:
-    """What the intents are about that are not the same in both."""
+    """The scopes of the intents that are new, gone or changed."""
     scopes: set[Scope] = set()
     for now, then in (
         (intents.pins, before.pins),
@@ -115,7 +116,7 @@ def _scope(intent: Pin | Pause | Freeze) -> Scope:
 
 
 def _concerned(scope: Scope, terms: FleetTerms) -> list[int]:
-    """The pools that an intent with this scope is about."""
+    """The numbers of the pools in this scope."""
     sharing = terms.sharing
     if scope.pool is not None:
         number = sharing.number_of.get(PoolKey(scope.pool))

@@ -1,4 +1,4 @@
-"""What the planner makes of a fleet file once, and is handed at every plan."""
+"""What the planner computes once from a fleet file and then takes as an input of every plan."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ _TOLERANCE: Final = Tolerance()
 
 
 class FleetTerms(NamedTuple):
-    """A fleet and all that the planner works out of it: by pool, for sharing, and what it costs.
-    `numbered` are the pools' terms by the numbers that `sharing` gives the pools.
+    """A fleet and all that the planner computes from it once.
+
+    `pools` are the terms of each pool, `numbered` the same by pool number of `sharing`. `costs` are
+    for cost alerts.
     """
 
     fleet: Fleet
@@ -55,7 +57,7 @@ class FleetTerms(NamedTuple):
 
 
 def compile_fleet(fleet: Fleet) -> FleetTerms:
-    """The terms of a fleet; never raises: what cannot be used is refused where it would be."""
+    """The terms of a fleet. Never raises: an unusable value is refused by the step that uses it."""
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     zones = {tenant.name: _zone(tenant.timezone) for tenant in fleet.tenants}
     pools = {
@@ -127,5 +129,5 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        # the fleet file's reader refuses it; a fleet built in code gets the plain clock
+        # the fleet file's reader refuses such a name; a fleet built in code gets UTC
         return _UTC

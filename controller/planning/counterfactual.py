@@ -1,4 +1,4 @@
-"""What a pool would have without one of the rules: the same plan, asked again with it lifted."""
+"""What a pool would get without one of the rules: the same plan made again with the rule lifted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ V = TypeVar("V", bound=Value)
 
 
 class Counterfactual(Value):
-    """The numbers without the rule `lifted`, and what decides them then."""
+    """A pool's target and next size (replicas) without the rule `lifted`, and the bound and gate
+    that apply then.
+    """
 
     lifted: Bound
     target: int | None
@@ -45,10 +47,11 @@ def counterfactuals(
     memory: Memory,
     now: float,
 ) -> tuple[Counterfactual, ...]:
-    """What each rule that matters to this decision costs it, in the order of `Bound`.
+    """The counterfactual of each rule that matters to this decision, in the order of `Bound`.
 
-    All but `decision` are what it was planned from. A rule matters if the target or `next` would
-    be another without it, or if it is the bound: then another rule limits just as much.
+    The keyword arguments are the inputs of the plan that made `decision`; `now` in Unix seconds. A
+    rule matters if the target or `next` would differ without it. The decision's bound always
+    matters: if nothing differs without it, another rule limits just as much.
     """
     pool = next((pool for pool in fleet.pools if pool.key == decision.pool), None)
     if pool is None or decision.target is None:
@@ -80,11 +83,11 @@ def counterfactuals(
 def lifted(
     bound: Bound, pool: Pool, observation: Observation, fleet: Fleet, intents: Intents
 ) -> World:
-    """The same observation, fleet and intents without this rule of this pool.
+    """The observation, the fleet and the intents without this rule of this pool.
 
     A rule that several pools share (quota, budget, cost, rate, capacity) is lifted for all of them.
-    What does not change is returned itself, so where there is no such rule the three are the same
-    objects. `demand` and `baseline` are no rules that can be lifted.
+    Unchanged values are returned as the same objects; without such a rule, all three are. `demand`
+    and `baseline` cannot be lifted.
     """
     lift = _LIFTS.get(bound)
     world = (observation, fleet, intents)
@@ -92,7 +95,7 @@ def lifted(
 
 
 def sentence(without: Counterfactual) -> str:
-    """In words: `without the budget: 7`, and what binds or holds it then."""
+    """The counterfactual as text, for example `without the budget: 7 (bound by max)`."""
     number = "?" if without.target is None else f"{without.target:,}"
     text = f"without {_NAMES[without.lifted]}: {number}"
     if without.next is not None and without.next != without.target:
@@ -148,7 +151,7 @@ def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents
 
 
 def _without_halts(pool: Pool, seen: Observation) -> Observation:
-    """The same without the annotations by which the pool's Deployment is paused."""
+    """The observation without the annotations that pause the pool's Deployment."""
     observed = seen.pools.get(pool.key)
     if observed is None or isinstance(observed.workload, Absent):
         return seen
@@ -219,7 +222,7 @@ _LIFTS: Final[Mapping[Bound, Callable[[Pool, Observation, Fleet, Intents], World
 
 
 def _unlimited(reading: Reading[V], unlimited: V) -> Reading[V]:
-    """A limit that was read, read as none; what was never read is left so."""
+    """The reading with its limit replaced by `unlimited`; an Absent one is returned itself."""
     if isinstance(reading, Absent):
         return reading
     return Fresh(value=unlimited, at=reading.at)
@@ -245,7 +248,7 @@ def _with_tenant_seen(seen: Observation, name: str, tenant: Any) -> Observation:
 
 
 def _changed(value: V, **fields: object) -> V:
-    """The value with these fields; itself, if that is no change."""
+    """The value with these fields; the same object if they are equal already."""
     if all(getattr(value, name) == field for name, field in fields.items()):
         return value
     return replace(value, **fields)

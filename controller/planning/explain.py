@@ -1,4 +1,4 @@
-"""The one table of sentences: what each reason code says, with the reason's numbers filled in."""
+"""The text for each reason code, in one table, with the reason's numbers filled in."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _ABSURD: Final = 1e15
 
 
 class Wording(NamedTuple):
-    """A title for a column or a heading, and a sentence with the numbers of its reason.
+    """A title for a column or a heading, and the template of a sentence.
 
-    In a sentence `{name}` is a number, `{name:noun}` the number with its noun, `{value}` the
-    replicas after the rule. A name that ends in `_s` is shown as a duration. `{until}`, `{since}`
-    and names that end in `_at` are shown as the time that is left or has passed. `{blindness}` is
-    why a reading cannot be used, and since when, if that is known; `{outlook}` when a budget will
-    be spent, if that is before its reset.
+    - `{name}` is a number of the reason, `{name:noun}` the number with its noun, `{value}` the
+      replicas after the rule.
+    - A name that ends in `_s` is shown as a duration. `{until}` and names that end in `_at` are
+      shown as the time left, `{since}` as the time passed.
+    - `{blindness}` is why a reading cannot be used, and for how long if known. `{outlook}` is when
+      a budget will be spent, if that is before its reset.
     """
 
     title: str
@@ -292,16 +293,16 @@ def title(code: Code) -> str:
 
 
 def sentence(reason: Reason, now: float) -> str:
-    """The reason in words, as of `now` (Unix seconds). A number that is missing or absurd shows as
-    `?`; nothing raises.
+    """The reason as text, as of `now` (Unix seconds). Never raises: a number that is missing or
+    absurdly large is shown as `?`.
     """
     return WORDINGS[reason.code].sentence.format_map(_Words(reason, now))
 
 
 def headline(decision: Decision, now: float) -> str:
-    """One line: the numbers, and the rule applied last, as of `now` (Unix seconds).
+    """One line with the decision's numbers and its last reason, as of `now` (Unix seconds).
 
-    `4 (wanted 10): at most 4 replicas (max)`, or where the number moves or is held
+    For example `4 (wanted 10): at most 4 replicas (max)`; if the size changes or is held,
     `now 3 → next 3 (target 1, wanted 0): …`.
     """
     numbers = _numbers(decision)
@@ -340,7 +341,7 @@ class _Word(str):
 
 
 class _Words(dict[str, _Word]):
-    """A reason's numbers, each rendered when a sentence asks for it."""
+    """A reason's numbers as text, each made when a sentence uses it."""
 
     def __init__(self, reason: Reason, now: float) -> None:
         super().__init__()
@@ -375,7 +376,7 @@ def _shown(name: str, number: Number, now: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Finite seconds as a person says them: `0.4 s`, `45 s`, `4 min 30 s`, `2 h 5 min`."""
+    """Finite seconds as text: `0.4 s`, `45 s`, `4 min 30 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 59.5:

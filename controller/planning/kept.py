@@ -1,6 +1,6 @@
-"""What the planner keeps from one plan to the next, so that only what changed is worked out again.
+"""What the planner keeps from one plan to the next, so that only changed pools are computed again.
 
-Nothing in it decides anything: a plan without it comes out the same.
+It only saves time: a plan without it has the same result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from controller.planning.step.room import Room
 
 
 class Alone(msgspec.Struct, frozen=True, gc=False):
-    """Steps 1 and 2 of one pool: they depend on nothing but the pool, and hold until `changes_at`.
+    """Steps 1 and 2 of one pool. They depend on this pool alone and stay valid until `changes_at`
+    (Unix seconds).
 
     `reasons` are those of both steps.
     """
@@ -42,7 +43,7 @@ class Alone(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
-    """What was decided of one pool, for as long as it holds.
+    """The result of one pool; valid until `changes_at` (Unix seconds) if its inputs stay the same.
 
     `alone`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
     memory after the plan.
@@ -57,21 +58,21 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
 
 def last_size(result: Result) -> int | None:
-    """The last size of a pool whose Deployment is not known, if it can be one."""
+    """The last known size of a pool whose Deployment is not known; None if it is not plausible."""
     current = result.decision.current
     return current if current is not None and 0 <= current <= INT32_MAX else None
 
 
 class Kept(NamedTuple):
-    """One whole plan. Columns are by the pool's number.
+    """One whole plan. Lists are by pool number.
 
-    - `seen`: what was observed of each pool. `results`: None where it was not decided. `times`:
-      when its result no longer holds. `fixed`: pools that were being written, with their size.
-    - `shared`: the division; `have` and `refused`: what it had left each pool when the pool's
-      result was made.
-    - `memories`: the fleet's memory after the plan. `unsettled`: the pools whose memory has changed
-      in it, so that the next plan begins from another memory.
-    - `decisions`: all of them, before alerts are added; `alerted`: after.
+    - `seen`: the observations. `results`: None for a pool that was not decided. `times`: when each
+      result becomes invalid (Unix seconds). `fixed`: pools that were being written, and their size.
+    - `shared`: the division. `have`, `refused`: the pool's replicas in the division, and the row
+      that refused more, at the time when its result was made.
+    - `memories`: the fleet's memory after the plan. `unsettled`: the pools that the plan changed in
+      it; the next plan has to compute them again, because it begins with another memory.
+    - `decisions`: all decisions without cost alerts. `alerted`: the same with them.
     """
 
     terms: FleetTerms

@@ -1,4 +1,4 @@
-"""Step 4 for the whole fleet: which pools may grow into tight room, and how far."""
+"""Step 4 for the whole fleet: how far pools may grow when physical room is tight."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from controller.planning.targets import Targets
 
 
 class Moves(NamedTuple):
-    """The room, where there is a limit on it; `moved` are the pools that it does not let grow as in
-    the plan before, by number.
+    """The physical room, None if it is not limited. `moved` are the numbers of the pools whose
+    growth it limits in another way than in the previous plan.
     """
 
     room: Room | None
     moved: frozenset[int]
 
     def grown(self, number: int) -> Grown | None:
-        """What tight room lets a pool have, where that is less than its target."""
+        """The size that tight room allows the pool; None if it may have its target."""
         return None if self.room is None else self.room.grown.get(number)
 
 
@@ -29,7 +29,7 @@ NO_MOVES: Final = Moves(None, frozenset())
 
 
 def moves_of(begun: Begun, targets: Targets) -> Moves:
-    """How far the growing pools may go. Raises SharingError for what cannot be shared by."""
+    """How far the growing pools may go. Raises SharingError if an input cannot be used."""
     changes, kept, field = begun.changes, begun.kept, begun.terms.sharing.field
     shared, room = targets.shared, targets.scarcity.room
     before = None if kept is None else kept.room

@@ -1,4 +1,4 @@
-"""The planner: what was seen in, what to do out. The same input gives the same plan, anywhere."""
+"""The planner: from an observation to a plan in five steps. Equal inputs give equal plans."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from controller.planning.targets import targets_of, unshared
 
 
 class Planned(NamedTuple):
-    """A plan, the memory to plan with next, and what the next plan need not work out again.
+    """A plan, and the memory and the kept state that the next plan takes.
 
-    `changed` are the decisions that were made again; the others are those of the plan before.
+    `changed` are the decisions made again; all others are those of the previous plan.
     """
 
     plan: Plan
@@ -56,11 +56,11 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     now: float,
     kept: Kept | None = None,
 ) -> Planned:
-    """Decide every pool that was observed; `now` in Unix seconds. Never raises.
+    """Decide every observed pool; `now` in Unix seconds. Never raises.
 
-    `terms` are `compile_fleet(fleet)`. Pools that were not observed get no decision and keep their
-    memory; so do those that are being written, which keep their part of what is shared. `kept` is
-    that of the plan before: it changes nothing but the time that this plan takes.
+    `terms` is `compile_fleet(fleet)`. Pools that were not observed, or that are being written, get
+    no decision and keep their memory; pools that are being written still take part in sharing, with
+    a fixed size. `kept` is from the previous plan: it saves time and changes no result.
     """
     memory = follow_clock(memory, observation.clock_step_s)
     kept = usable(kept, terms, observation, now)
@@ -81,19 +81,19 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         override = overrides.of(pool, workload.annotations, moment)
         past = _past(before, workload, pool, moment, is_ours=is_ours)
         given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
-        # 1. recommend: each pool for itself; demand, activation, windows, rates, cooldown
+        # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
         demand = demand_of(given, moment)
         recommendation = recommend(given, demand, moment)
-        # 2. limit: what one pool alone may have; ceilings, then floors
+        # 2. limit: the pool's own limits; ceilings, then floors
         limits = limit(given, demand, recommendation, moment)
         reasons = demand.reasons + recommendation.reasons + limits.reasons
         alone[number] = Alone(given, demand, limits, reasons, moment.changes_at)
     unknown = {number: last_size(result) for number, result in results.items()}
     begun = Begun(terms, intents, memory, now, kept, changes, alone, unknown)
     try:
-        # 3. share: what several pools draw on is divided = the targets
+        # 3. share: divide the rows that several pools use; the result is the targets
         targets = targets_of(observation, begun)
-        # 4. step: idle replicas go, busy ones finish, no pool grows into taken room
+        # 4. step: only idle replicas are removed, and pools grow only into free room
         moves = moves_of(begun, targets)
     except SharingError as error:
         if kept is not None:
@@ -103,19 +103,19 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         one = each.alone
         moment = Moment(now, one.changes_at)
         following = step(one.given, one.limits, each.target, each.grown, moment)
-        # 5. gate: frozen, blind, warming up, contested, not becoming ready = next
+        # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
         held = gated(one.given, one.demand, one.limits, each.target, following, moment=moment)
         results[each.number] = result_of(each, following, held, moment)
     return Planned(*assembled(begun, targets, moves, results))
 
 
 def _planned_at(memory: Memory, now: float) -> float:
-    """When the plan before was made."""
+    """The time of the previous plan, never after `now`; `now` if there was none."""
     return now if memory.planned_at is None else min(memory.planned_at, now)
 
 
 def _usable(workload: Reading[Workload]) -> Workload | None:
-    """The Deployment as it is now, if it is known and its size is one that can be."""
+    """The Deployment, if its reading is fresh and its replica count is a valid int32."""
     if isinstance(workload, Fresh) and 0 <= workload.value.replicas <= INT32_MAX:
         return workload.value
     return None
@@ -129,8 +129,9 @@ def _past(
     *,
     is_ours: bool,
 ) -> PoolMemory:
-    """The memory to begin with: none of it lies ahead, as none does that `is_ours`, left by the
-    plan before; and the last write is judged.
+    """The memory to plan with: without times after now, and with the outcome of the last write.
+
+    `is_ours`: it comes from the previous plan, so none of its times can be after now.
     """
     if memory is None:
         memory = begun_memory(workload.replicas, moment.now)

@@ -1,4 +1,4 @@
-"""What was decided of each pool; and the plan, the memory and what is kept of them all."""
+"""The result of each pool, and the whole plan, memory and kept state that they make up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from controller.planning.targets import Targets
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A pool whose target, or the room for it, is not as in the plan before."""
+    """A pool whose target, or the room for it, may differ from the previous plan."""
 
     number: int
     alone: Alone
@@ -45,7 +45,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
 
 def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
-    """The pools whose steps 4 and 5 have to be worked out."""
+    """The pools for which steps 4 and 5 have to be computed."""
     alone, kept, entries = begun.alone, begun.kept, targets.entries
     changes = begun.changes
     for number, target in targets.targets.items():
@@ -70,14 +70,14 @@ def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
 
 
 def _is_decided(changes: Changes, number: int) -> bool:
-    """Whether a pool is observed and is not being written."""
+    """Whether this plan decides the pool: it is observed, and no write to it is under way."""
     if changes.is_partial:
         return number in changes.again
     return changes.seen[number] is not None and number not in changes.fixed
 
 
 def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Result:
-    """What is decided of a pool, and its memory after that."""
+    """The pool's decision and its memory after the plan, from the values of all five steps."""
     given, demand, limits = each.alone.given, each.alone.demand, each.alone.limits
     current, target = given.current, each.target
     decision = Decision(
@@ -104,7 +104,10 @@ def unknown_result(
     planned_at: float,
     now: float,
 ) -> Result:
-    """A pool whose Deployment is not known: nothing is written for it. Its demand is shown."""
+    """The result of a pool whose Deployment is not known: its demand is shown, nothing is written.
+
+    `planned_at` is the time of the previous plan; both times are Unix seconds.
+    """
     demand = blind_demand_of(terms, seen, memory)
     reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
     workload = last_known(seen.workload)
@@ -126,7 +129,11 @@ def unknown_result(
 def assembled(
     begun: Begun, targets: Targets, moves: Moves, results: Mapping[int, Result]
 ) -> tuple[Plan, dict[PoolKey, Decision], Memory, Kept | None]:
-    """The plan, its decisions that were made again, the memory after it, and what is kept of it."""
+    """The fields of `Planned`: plan, changed decisions, memory after the plan, and kept state.
+
+    `results` are by pool number. The kept state is None after a plan of some pools without a
+    previous one, and if sharing was not possible.
+    """
     terms, changes, kept, now = begun.terms, begun.changes, begun.kept, begun.now
     pools = terms.sharing.pools
     memories, unsettled = _memories(terms, results, begun.memory)
@@ -174,7 +181,7 @@ def assembled(
 def _memories(
     terms: FleetTerms, results: Mapping[int, Result], memory: Memory
 ) -> tuple[dict[PoolKey, PoolMemory], tuple[int, ...]]:
-    """The memories that have changed, and the pools, by number, that they are of."""
+    """The memories that have changed, and the numbers of their pools."""
     pools, before = terms.sharing.pools, memory.pools
     changed: dict[PoolKey, PoolMemory] = {}
     numbers = []
@@ -187,7 +194,7 @@ def _memories(
 
 
 def _replaced(begun: Begun, kept: Kept) -> Iterator[int]:
-    """The pools whose memory is not the one that the plan before left."""
+    """The numbers of the pools whose memory is not the object that the previous plan returned."""
     now, before = begun.memory.pools, kept.memories
     if now is before:
         return iter(())
@@ -199,7 +206,7 @@ def _replaced(begun: Begun, kept: Kept) -> Iterator[int]:
 def _merged(
     begun: Begun, results: Mapping[int, Result], decided: dict[PoolKey, Decision]
 ) -> tuple[list[Result | None], list[float], dict[PoolKey, Decision]]:
-    """The results of all pools, when each no longer holds, and the decisions."""
+    """The results of all pools, the times at which they become invalid, and all decisions."""
     changes, kept, pools = begun.changes, begun.kept, begun.terms.sharing.pools
     if kept is None:
         columns: list[Result | None] = [results.get(number) for number in range(len(pools))]
@@ -218,7 +225,7 @@ def _merged(
 
 
 def _gone(changes: Changes, kept: Kept) -> list[int]:
-    """The pools that were decided in the plan before, and are not observed or being written now."""
+    """The numbers of pools with a kept result that now are not observed, or are being written."""
     gone = [number for number in changes.fixed if kept.results[number] is not None]
     if changes.has_unseen:
         gone.extend(
@@ -232,7 +239,7 @@ def _gone(changes: Changes, kept: Kept) -> list[int]:
 def _with_alerts(
     costs: CostTerms, decisions: dict[PoolKey, Decision], kept: Kept | None
 ) -> tuple[tuple[CostAlert, ...], dict[PoolKey, Decision]]:
-    """The alerts that are reached, and the decisions with them among their reasons."""
+    """The alerts that are reached, and the decisions with the alerts added to their reasons."""
     if not costs.alerts:
         return (), decisions
     if kept is not None and decisions is kept.decisions:
@@ -257,7 +264,7 @@ def _alerted(
 def _applied(
     changes: Changes, targets: Targets, results: Mapping[int, Result], kept: Kept | None
 ) -> tuple[list[int], list[int]]:
-    """What the division had left each pool when its result was made."""
+    """By pool number, the division's replicas and refusing row when the pool's result was made."""
     shared = targets.shared
     if shared is None:
         count = len(changes.seen)
@@ -272,7 +279,7 @@ def _applied(
 
 
 def _fixed(changes: Changes, results: Mapping[int, Result], kept: Kept | None) -> dict[int, int]:
-    """The pools whose part in the division is that of a write under way."""
+    """The pools that enter the division with the size of a write under way, by number."""
     if kept is None or not changes.is_partial:
         return changes.fixed
     before = {number: size for number, size in kept.fixed.items() if number not in results}

@@ -1,4 +1,4 @@
-"""Step 3 for the whole fleet: which targets there are, and which of them have changed."""
+"""Step 3 for the whole fleet: the targets that may have changed since the previous plan."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from controller.planning.share.target import Target
 
 
 class Targets(NamedTuple):
-    """One division of everything.
+    """One division of all rows. `entries` and `targets` are by pool number and have only the pools
+    that may differ from the previous plan.
 
-    `entries` and `targets` are those of the pools, by number, that are not as in the plan before.
-    `is_unshared`: the fleet's numbers cannot be shared by.
+    `shared` is None if there are no rows. `is_unshared`: an input cannot be used for sharing.
     """
 
     scarcity: Scarcity
@@ -36,7 +36,7 @@ class Targets(NamedTuple):
 
 
 def targets_of(observation: Observation, begun: Begun) -> Targets:
-    """Divide what is scarce over all pools. Raises SharingError for what cannot be shared by."""
+    """Divide all rows over all pools. Raises SharingError if an input cannot be used."""
     terms, changes, alone, unknown = begun.terms, begun.changes, begun.alone, begun.unknown
     now, kept = begun.now, begun.kept
     sharing = terms.sharing
@@ -86,7 +86,7 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
 
 
 def unshared(alone: Mapping[int, Alone], error: SharingError) -> Targets:
-    """The numbers of the fleet cannot be shared by: nothing grows and nothing is taken away."""
+    """The targets if an input cannot be used for sharing: each pool keeps its present size."""
     targets = {}
     for number, one in alone.items():
         limits, current = one.limits, one.given.current
@@ -101,7 +101,7 @@ def unshared(alone: Mapping[int, Alone], error: SharingError) -> Targets:
 def _restrained_anew(
     terms: FleetTerms, scarcity: Scarcity, kept: Kept, changes: Changes
 ) -> dict[int, Alone]:
-    """The pools to which a limit without a row applies otherwise than before."""
+    """The pools for which a limit without a row has changed, by number."""
     before = kept.scarcity
     if scarcity.unreadable != before.unreadable or bool(scarcity.rows) is not bool(before.rows):
         tenants = None
@@ -125,7 +125,7 @@ def _restrained_anew(
 
 
 def _sharers(begun: Begun, entries: Mapping[int, Entry]) -> dict[int, Sharer | None]:
-    """The pools whose part is another than in the division before; without one, all of them."""
+    """The pools, by number, whose sharer differs from the previous division; all without one."""
     changes, kept = begun.changes, begun.kept
     pools, seen = begun.terms.sharing.pools, changes.seen
     found: dict[int, Sharer | None] = {}
@@ -150,7 +150,7 @@ def _sharers(begun: Begun, entries: Mapping[int, Entry]) -> dict[int, Sharer | N
 
 
 def _sharer_of(pool: Pool, seen: PoolObservation | None, result: Result) -> Sharer | None:
-    """The part of a pool whose result is as before; one that is not known keeps what it has."""
+    """The sharer of a pool with an unchanged result; an unknown Deployment keeps its last size."""
     if result.entry is not None:
         return result.entry.sharer
     size = last_size(result)
@@ -158,7 +158,7 @@ def _sharer_of(pool: Pool, seen: PoolObservation | None, result: Result) -> Shar
 
 
 def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
-    """The pools that the division leaves another size, or the same one for another reason."""
+    """The pools, by number, whose size or reason may differ from the previous division."""
     numbers = range(len(kept.results))
     before = kept.shared
     if shared is None or before is None:
@@ -171,7 +171,7 @@ def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
     moved.update(compress(numbers, map(ne, division.refused_by, kept.refused)))
     moved.update(division.by_baseline.keys() ^ before.division.by_baseline.keys())
     if not same_rows:
-        # the reasons of pools that a row limits show its numbers
+        # reasons show the numbers of rows, so those of limited pools may have changed
         moved.update(
             number
             for number, (have, want) in enumerate(

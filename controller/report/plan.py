@@ -19,7 +19,7 @@ PLAN_VERSION: Final = 1
 
 
 class ReportValue(Value, omit_defaults=False):
-    """A value whose keys are all written, always, so that a reader needs no defaults."""
+    """A value that is written with all its keys, so that readers need no defaults."""
 
 
 class ReasonReport(ReportValue):
@@ -122,7 +122,7 @@ def _schema(kind: type, title: str, version: int) -> dict[str, Any]:
 
 
 def _on_one_line(schema: Any) -> Any:
-    """The schema with each description, which is a docstring, on one line."""
+    """The schema with each description, which comes from a docstring, on one line."""
     if isinstance(schema, dict):
         return {
             key: " ".join(value.split())
@@ -157,5 +157,5 @@ def _number(number: float | str) -> int | float | str | None:
 
 
 def _count(number: int | None) -> int | None:
-    """The number, if a reader of JSON can hold it; an absurd one is reported as unknown."""
+    """The number if it fits into an int64; else None, for unknown."""
     return number if number is not None and -INT64_MAX - 1 <= number <= INT64_MAX else None

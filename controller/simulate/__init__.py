@@ -1,1 +1,1 @@
-"""Virtual time: pools that live by events, policies to compare in them, and the score."""
+"""A simulation in virtual time: event-driven pools, policies to compare, and their score."""

@@ -1,4 +1,4 @@
-"""The bound: what a controller that knows every task in advance pays so that none ever waits."""
+"""A lower bound: the cost of a controller that knows every task in advance and lets none wait."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from controller.simulate.world import World
 def clairvoyant_replica_s(trace: Trace, world: World) -> float:
     """The least replica-seconds with which no task of the trace waits.
 
-    The j-th replica is needed while more than (j − 1)·slots tasks run. Between two times it is
-    needed it either stays, or goes and is started again just in time, whichever costs less; as
-    replicas are alike, every level can be decided for itself. With more than one slot the bound
-    lets tasks move between replicas, so it may lie below what is possible.
+    Replica number j is needed while more than (j − 1)·slots tasks run. In a gap where it is not
+    needed it either stays, or stops and starts again just in time, whichever costs less. Replicas
+    are alike, so each j can be decided separately. With more than one slot, the bound lets tasks
+    move between replicas, so it may be lower than what is possible.
     """
     return sum(_pool_replica_s(tasks, world) for tasks in trace.pools.values())
 
@@ -21,8 +21,8 @@ def _pool_replica_s(tasks: list[TraceTask], world: World) -> float:
     starts = [(task.arrival_s, 1) for task in tasks]
     ends = [(task.arrival_s + task.service_s, -1) for task in tasks]
     replica_s, running, level, since = 0.0, 0, 0, 0.0
-    left_at: list[float] = []  # of each level above the present one, when it was last needed
-    for at, change in sorted(starts + ends):  # at one moment the ends come first
+    left_at: list[float] = []  # for each level above the present one, when it was last needed
+    for at, change in sorted(starts + ends):  # at equal times, ends come before starts
         replica_s += level * (at - since)
         since = at
         running += change

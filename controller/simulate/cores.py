@@ -1,4 +1,4 @@
-"""A simulation on several cores: pools share nothing, so each can live in a process of its own."""
+"""Runs a simulation on several cores: simulated pools share nothing, so each is run separately."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from controller.simulate.world import Policy, PoolRun, VirtualPool, World
 def run_on_cores(
     trace: Trace, policy: Callable[[str], Policy], world: World, cores: int
 ) -> dict[str, PoolRun]:
-    """The same as `run`, on so many cores. `policy` has to be one that can be pickled.
+    """The same as `run`, in `cores` processes. `policy` must be picklable.
 
-    Raises what a pool's own run raises, and BrokenProcessPool where a process is killed.
+    Raises what a pool's run raises, and BrokenProcessPool if a process is killed.
     """
-    # the longest first, so that none is left over at the end
+    # the longest pools first, so that no long one is left for the end
     names = sorted(trace.pools, key=lambda name: -len(trace.pools[name]))
     with ProcessPoolExecutor(cores, mp_context=get_context(_start_method())) as executor:
         running = {
@@ -40,5 +40,5 @@ def _live(
 
 
 def _start_method() -> str:
-    """A fork takes no time, but a child of a process with threads may hang on what they held."""
+    """`fork` is fast, but with other threads running the child may hang on a lock that one held."""
     return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"

@@ -1,5 +1,5 @@
-"""The planner itself as a policy: what a virtual pool shows becomes an observation, and `plan()`
-answers as it does in a daemon, its memory carried from look to look.
+"""The real planner as a policy: a virtual pool's state becomes an observation, and `plan()` decides
+as in a daemon, with its memory kept from one look to the next.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.world import NEVER, Answer, Seen
 
 START_AT: Final = 1_699_920_000.0
-"""Virtual time 0 in Unix seconds: midnight, so that every period begins with the trace."""
+"""Virtual time 0 in Unix seconds. It is midnight UTC, so a day begins with the trace."""
 _NO_INTENTS: Final = Intents()
-# a daemon's default behavior for rule native: no limit upwards, HPA's window downwards
+# the default behavior for rule native: no limit on scale-up, the HPA's window on scale-down
 _NATIVE_BEHAVIOR: Final = Behavior(
     scale_up=ScalingRules(stabilization_window_s=0),
     scale_down=ScalingRules(stabilization_window_s=300),
@@ -51,9 +51,11 @@ _TENANT: Final = "simulated"
 
 
 class Cadence(NamedTuple):
-    """When a plan is made, in seconds: with `on_events` at the tick after something happened and
-    every `running_s` while a replica might go; else at multiples of `running_s`, or of `empty_s`
-    while there are no replicas.
+    """When the policy makes a plan; all periods in seconds.
+
+    With `on_events`: at the first multiple of `tick_s` after an event, and every `running_s` while
+    an idle replica might be removed. Without: at multiples of `running_s`, or of `empty_s` while
+    there are no replicas.
     """
 
     on_events: bool = True
@@ -63,7 +65,7 @@ class Cadence(NamedTuple):
 
 
 EVERY_SECOND: Final = Cadence()
-"""A daemon's ticks, without those at which nothing can have changed."""
+"""The ticks of a daemon every second, without those at which nothing can have changed."""
 
 
 def native_pool(
@@ -74,7 +76,7 @@ def native_pool(
     cooldown_s: float = 900.0,
     maximum: int = 10_000,
 ) -> Pool:
-    """A pool of rule `native`, all else as a fleet file that says nothing has it."""
+    """A pool of rule `native`, with the fleet file's defaults for everything else."""
     return Pool(
         key=pool_key(_TENANT, name),
         name=name,
@@ -94,7 +96,7 @@ def native_pool(
 
 
 def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
-    """A pool of rule `hpa` with this ScaledObject's numbers; messages in flight always count."""
+    """A pool of rule `hpa` with these settings; messages in flight always count as demand."""
     target = AverageValueTarget(milli=settings.target_milli * slots)
     return replace(
         native_pool(name, NativePreset.PROMPT, slots=slots, maximum=settings.maximum),
@@ -108,9 +110,9 @@ def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
 
 
 class PlannerPolicy:
-    """One pool of a fleet, sized by `plan()`; it shares with nobody and no operator interferes.
+    """One pool sized by `plan()`, as the only pool of its fleet and without operators' intents.
 
-    `decision` is the last one.
+    `decision` is the last decision, None before the first.
     """
 
     def __init__(self, pool: Pool, cadence: Cadence = EVERY_SECOND) -> None:
@@ -124,12 +126,13 @@ class PlannerPolicy:
         self.decision: Decision | None = None
 
     def look(self, seen: Seen, now: float) -> Answer:
-        """What the plan sets next, never less than what is busy."""
+        """The plan's `next`, but never fewer than the busy replicas."""
         if (turn_at := self._turn_at(seen)) > now:
             self._at_rest = None
             return Answer(seen.replicas, turn_at)
         if self._at_rest is not None:
-            # the ticks that were left out saw what the first of them did: memory knows until when
+            # The skipped ticks would all have seen this state: plan the last of them, so that
+            # memory has the right end time for it.
             self._plan(self._at_rest, now - self._cadence.tick_s)
             self._at_rest = None
         self.decision = self._plan(seen, now)
@@ -144,7 +147,9 @@ class PlannerPolicy:
         return Answer(replicas, look_at)
 
     def _turn_at(self, seen: Seen) -> float:
-        """When rule `native` learns next. Until then nothing can change while nobody waits."""
+        """When rule `native` learns next, in virtual seconds. If no message waits, no decision can
+        change before. `-NEVER` if the plan must be made now.
+        """
         decision, memory = self.decision, self._memory.pools.get(self._key)
         native = None if memory is None else memory.native
         if native is None or decision is None or seen.pending or not self.on_events:
@@ -161,8 +166,10 @@ class PlannerPolicy:
         return made.plan.decisions[self._key]
 
     def _correct(self, replicas: int) -> None:
-        """Remember what was done instead: several slots are busy on more replicas than they fill,
-        which nobody can see in the queue.
+        """Correct the requested size in memory to `replicas`.
+
+        With several slots, tasks may occupy more replicas than they would fill. The queue does not
+        show that, so the plan may ask for fewer replicas than are busy.
         """
         memory = self._memory.pools[self._key]
         asked = memory.asked
@@ -182,7 +189,7 @@ class PlannerPolicy:
 
 
 def observed(seen: Seen, at: float) -> PoolObservation:
-    """What a daemon would have read of this pool at `at` (Unix seconds)."""
+    """The observation that a daemon would have of this pool at `at` (Unix seconds)."""
     return PoolObservation(
         queue=Fresh(
             value=QueueDepth(
@@ -208,13 +215,15 @@ def observed(seen: Seen, at: float) -> PoolObservation:
 
 @lru_cache(maxsize=8)
 def _started(time_to_ready_s: float) -> tuple[Pod, ...]:
-    """One pod stands for all: each takes as long to become ready."""
+    """One pod in place of all: they all take equally long to become ready."""
     ready_at = START_AT + time_to_ready_s
     return (Pod(name="pod", phase=PodPhase.READY, created_at=START_AT, ready_at=ready_at),)
 
 
 def _is_behind(memory: PoolMemory, seen: Seen, at: float) -> bool:
-    """Whether rule `native` has not learned yet of what is seen: it was not the pool's turn."""
+    """Whether rule `native` has not learned from the present counters yet, because it learns at
+    intervals.
+    """
     native = memory.native
     return (
         native is not None

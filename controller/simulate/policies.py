@@ -1,4 +1,4 @@
-"""What `native` is compared with: a fixed size, and an HPA fed by KEDA."""
+"""Policies to compare: a fixed size, an HPA with KEDA, and rule `native`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from controller.simulate.world import NEVER, Answer, Seen
 
 
 class HpaKedaSettings(NamedTuple):
-    """A ScaledObject and its HPA. `in_flight_counts`: KEDA's trigger counts messages that are being
-    worked on, too (its nats-jetstream scaler does). `target_milli` are thousandths of a message per
-    slot, times are in seconds.
+    """The settings of a ScaledObject and its HPA; times in seconds.
+
+    `target_milli` is thousandths of a message per slot. `in_flight_counts`: the trigger counts
+    messages in flight too, as KEDA's nats-jetstream scaler does.
     """
 
     behavior: Behavior
@@ -52,10 +53,10 @@ SOURCE_SETTINGS: Final = HpaKedaSettings(
     cooldown_s=900.0,
 )
 
-# the same where a scaler counts only what waits, and a queue of two a replica is put up with
+# the same with a scaler that counts only waiting messages, and a target of two per slot
 LAG_SETTINGS: Final = SOURCE_SETTINGS._replace(in_flight_counts=False, target_milli=2000)
 
-# polled every 2 s, the HPA's own windows, and a spare replica for every four that work
+# polled every 2 s, with the HPA's default windows, and one spare replica for every four busy ones
 TUNED_SETTINGS: Final = HpaKedaSettings(
     behavior=Behavior(
         scale_up=ScalingRules(stabilization_window_s=0),
@@ -77,14 +78,14 @@ class Static:
         self._replicas = replicas
 
     def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - a fixed size needs neither
-        """The same number, once."""
+        """The fixed number; it never looks again."""
         return Answer(self._replicas)
 
 
 class HpaKeda:
-    """KEDA's loop takes a pool from 0 to 1 and back to 0; its HPA moves it in between.
+    """KEDA's loop scales a pool from 0 to 1 and back to 0; its HPA scales it above that.
 
-    Each looks at multiples of its own period. The arithmetic is the planner's own port of both.
+    Each loop runs at multiples of its own period. Both use the planner's port of their arithmetic.
     """
 
     on_events = False
@@ -99,7 +100,7 @@ class HpaKeda:
         self._synced_at = 0.0
 
     def look(self, seen: Seen, now: float) -> Answer:
-        """Whichever of the two loops is due."""
+        """Run the loops that are due."""
         settings = self._settings
         replicas = seen.replicas
         messages = seen.pending + (seen.in_flight if settings.in_flight_counts else 0)
@@ -124,7 +125,7 @@ class HpaKeda:
         wanted = object_average_value(
             messages * 1000, settings.target_milli * slots, replicas, Tolerance()
         ).replicas
-        if not self._history:  # HPA: the size that is found is the first recommendation
+        if not self._history:  # HPA: the present size counts as the first recommendation
             first = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
             self._history = (first,)
         low = max(settings.minimum, 1)
@@ -171,8 +172,8 @@ def _next(now: float, period_s: float) -> float:
 
 
 class Native:
-    """The planner's rule `native`: it looks at the tick after something happened, and every few
-    seconds while there is something it might let go.
+    """The planner's rule `native` alone. It looks at the first multiple of `interval_s` after an
+    event, and every `idle_look_s` while it might remove a replica.
     """
 
     on_events = True
@@ -186,7 +187,7 @@ class Native:
         self._state: NativeState | None = None
 
     def look(self, seen: Seen, now: float) -> Answer:
-        """What the rule advises."""
+        """The replicas that the rule advises."""
         known = NativeInput(
             pending=seen.pending,
             in_flight=seen.in_flight,

@@ -1,4 +1,4 @@
-"""The score of a run: waits, what was paid, and how restless it was."""
+"""The score of a run: waits, replica-hours, and how often replica counts changed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ REVERSAL_S: Final = 300.0
 
 
 class Score(NamedTuple):
-    """All pools of a run together.
+    """The score of all pools of a run together.
 
-    Waits in seconds, as nearest-rank percentiles over all tasks; `at_once` is the share of tasks
-    that waited no more than 1 s; an action is a change of a pool's replicas, a reversal a decrease
-    that is followed by an increase of the same pool within 5 minutes. Tasks that were never started
-    (`unserved`) have no wait.
+    - `wait_…_s`: seconds; the percentiles are nearest-rank, over all started tasks.
+    - `at_once`: the share of tasks that waited no more than `AT_ONCE_S`.
+    - `actions`: changes of a pool's replicas. `reversals`: decreases that an increase of the same
+      pool follows within `REVERSAL_S`.
+    - `unserved`: tasks that were never started; they have no wait.
     """
 
     tasks: int
@@ -53,17 +54,14 @@ def score(runs: Iterable[PoolRun]) -> Score:
 
 
 def percentile(ranked: Sequence[float], part: float) -> float:
-    """The nearest-rank percentile of sorted values; 0 of none."""
+    """The nearest-rank percentile of sorted values, `part` from 0 to 1; 0 if there are none."""
     if not ranked:
         return 0.0
     return ranked[max(0, -(-int(part * 1000) * len(ranked) // 1000) - 1)]
 
 
 def reversals(actions: Sequence[Action]) -> int:
-    """How often a decrease was taken back, wholly or in part, within 5 minutes.
-
-    Of several decreases before one increase the last counts.
-    """
+    """The number of increases that directly follow a decrease, within `REVERSAL_S`."""
     return sum(
         before.after < before.before
         and after.after > after.before

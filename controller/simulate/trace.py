@@ -1,4 +1,4 @@
-"""Workload traces: CSV, gzip or plain, one task a line, read into one list of tasks per pool."""
+"""Reads workload traces: CSV files, plain or gzip, with one task per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# where the source has no service times: exponential, as many web servers' are
+# the mean of an exponential distribution, for traces without service times
 WEB_SERVICE_S: Final = 5.0
 
 
@@ -22,7 +22,7 @@ class PoolBy(StrEnum):
 
 
 class TraceError(ValueError):
-    """A trace that cannot be read: the file, the line and what is wrong with it."""
+    """A trace that cannot be read; the message has the file, the line and the fault."""
 
 
 class TraceTask(NamedTuple):
@@ -33,7 +33,7 @@ class TraceTask(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """Tasks by pool, each pool's sorted by arrival; `end_s` is the last arrival of all pools."""
+    """Tasks by pool, sorted by arrival; `end_s` is the last arrival of all pools (seconds)."""
 
     pools: dict[str, list[TraceTask]]
     end_s: float
@@ -45,10 +45,11 @@ class Trace(NamedTuple):
 
 
 def read_trace(path: Path, pool_by: PoolBy, *, seed: int = 1) -> Trace:
-    """A trace with the columns `arrival_s`, `service_s` and the one that names the pool.
+    """Read a file with the columns `arrival_s`, `service_s` and the one that names the pool.
 
-    Where `service_s` is empty it is drawn from an exponential distribution of mean 5 s, by `seed`.
-    Raises TraceError for a missing column, a number that is none, or arrivals out of order.
+    An empty `service_s` is drawn from an exponential distribution with mean `WEB_SERVICE_S`, with
+    `seed`. Raises OSError for a file that cannot be read, and TraceError for a missing column, a
+    field that is not a number, a negative duration, or arrivals out of order.
     """
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
@@ -56,7 +57,7 @@ def read_trace(path: Path, pool_by: PoolBy, *, seed: int = 1) -> Trace:
 
 
 def parse_trace(text: str, pool_by: PoolBy, *, seed: int = 1, name: str = "trace") -> Trace:
-    """`read_trace` of a text."""
+    """`read_trace` for a text; `name` stands for the file in errors."""
     rows = csv.reader(io.StringIO(text))
     header = next(rows, [])
     missing = {"arrival_s", "service_s", pool_by.value} - set(header)

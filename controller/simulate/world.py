@@ -1,7 +1,7 @@
 """A virtual cluster: pools of replicas with slots and cold starts, driven by events.
 
-Time jumps from event to event: an arrival, a completion, a replica that becomes ready, a moment
-at which the pool's policy looks. Between them nothing can change, so nothing is computed.
+Time jumps from event to event. Events are an arrival, a completion, a replica that becomes ready,
+and a look of the pool's policy. Nothing changes between them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from typing import Final, NamedTuple, Protocol
 from controller.simulate.trace import Trace, TraceTask
 
 NEVER: Final = math.inf
-# a policy that leaves its queue alone for so long after the trace's end will not change its mind
+# with messages still waiting this long after the trace's end, the policy will never serve them
 GIVE_UP_S: Final = 3600.0
 
 
 class Seen(NamedTuple):
-    """What a controller sees of one pool. `arrivals` and `completions` count since the start,
-    `replicas` is what was asked for: `ready` and `starting` ones; `busy` ready ones have a task.
+    """What a controller can see of one pool.
+
+    `pending` and `in_flight` are messages. `arrivals` and `completions` count since the start.
+    `replicas` is the requested size, `ready` plus `starting`; `busy` ready replicas have a task.
     """
 
     pending: int
@@ -37,37 +39,36 @@ class Seen(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The replicas a policy asks for, and when it wants to look again if nothing happens."""
+    """The replicas that a policy requests, and when it looks again without an event (seconds)."""
 
     replicas: int
     look_at: float = NEVER
 
 
 class Policy(Protocol):
-    """One pool's scaling rule; a new one is made for every pool.
+    """One pool's scaling rule; each pool has its own instance.
 
-    It looks at multiples of `interval_s` (0: at the very moment). With `on_events` an arrival, a
-    completion or a replica becoming ready makes it look at the next of them, else only its own
-    `look_at` does.
+    It looks at its own `look_at`. With `on_events` it also looks after an arrival, a completion or
+    a replica that becomes ready: at the next multiple of `interval_s`, or at once if that is 0.
     """
 
     interval_s: float
     on_events: bool
 
     def look(self, seen: Seen, now: float) -> Answer:
-        """Decide."""
+        """The pool's next size; `now` in seconds since the start of the trace."""
         ...
 
 
 class World(NamedTuple):
-    """How the virtual cluster behaves: tasks per replica, and seconds from decision to ready."""
+    """The virtual cluster: tasks at a time per replica, and seconds from decision to ready."""
 
     slots: int = 1
     time_to_ready_s: float = 19.0
 
 
 class Action(NamedTuple):
-    """One change of a pool's replicas."""
+    """One change of a pool's replicas, at `at` (seconds)."""
 
     at: float
     before: int
@@ -75,8 +76,11 @@ class Action(NamedTuple):
 
 
 class PoolRun(NamedTuple):
-    """What became of one pool: the wait of every task (start − arrival, in order of start), what
-    was paid, every change, and how many tasks were never started.
+    """The result of one pool's run.
+
+    - `waits_s`: the wait of each started task (start − arrival), in order of start.
+    - `replica_s`: the replica-seconds paid for. `busy_s`: the task-seconds of work.
+    - `actions`: all changes of its replicas. `unserved`: tasks that were never started.
     """
 
     waits_s: list[float]
@@ -87,9 +91,8 @@ class PoolRun(NamedTuple):
 
 
 def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str, PoolRun]:
-    """Every pool of the trace under its own policy, until its tasks are done and the trace ended.
-
-    Pools share nothing here, so each has its own line of time.
+    """Run each pool of the trace with its own policy, until its tasks are done and the trace has
+    ended. `policy` makes the policy of a pool from its name. Pools share nothing.
     """
     return {
         name: VirtualPool(tasks, policy(name), world).run(trace.end_s)
@@ -98,12 +101,12 @@ def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str
 
 
 class VirtualPool:
-    """One pool: a queue in order of arrival, and replicas that start, work and, when idle, go.
+    """One pool: a queue in order of arrival, and replicas that start, work and stop when idle.
 
-    A message goes to the fullest replica with a free slot, so that others can run empty. Fewer
-    replicas are reached by taking starting ones first (Kubernetes deletes pods that are not ready
-    first), then idle ones; a busy one is never taken: the size asked for is not below them.
-    A replica is paid for from the decision to start it until it is gone.
+    - A message goes to the fullest replica with a free slot, so that other replicas become idle.
+    - Scale-down removes starting replicas first (Kubernetes deletes pods that are not ready first),
+      then idle ones. Busy ones are never removed: the size is never set below their number.
+    - A replica is paid for from the decision to start it until it is removed.
     """
 
     def __init__(self, tasks: list[TraceTask], policy: Policy, world: World) -> None:
@@ -126,7 +129,9 @@ class VirtualPool:
         self._look_at = 0.0
 
     def run(self, end_s: float) -> PoolRun:
-        """Live until all tasks are done and `end_s` has passed."""
+        """Run until all tasks are done and `end_s` has passed, and return the result. It gives up
+        after `GIVE_UP_S` more if messages wait and no event comes.
+        """
         tasks, ends, starting = self._tasks, self._ends, self._starting
         total, on_events = len(tasks), self._policy.on_events
         now = 0.0

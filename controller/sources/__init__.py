@@ -1,1 +1,1 @@
-"""Where readings come from that is neither NATS nor the cluster: a Prometheus server."""
+"""Sources of readings besides NATS and the cluster: a Prometheus server."""

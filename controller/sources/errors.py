@@ -1,4 +1,4 @@
-"""Why a source has no value to give."""
+"""The error of a source without a usable value."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from controller.model.readings import Why
 
 
 class QueryError(Exception):
-    """A query brought no number that can be used. `why` and the message go into the reading."""
+    """A query gave no usable number. `why` and the message go into the reading."""
 
     def __init__(self, why: Why, message: str) -> None:
         super().__init__(message)

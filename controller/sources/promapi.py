@@ -1,9 +1,9 @@
-"""One instant query to a Prometheus server: blocking, bounded in time and size, answered with one
-number or with the reason why there is none.
+"""Instant queries to a Prometheus server: blocking, limited in time and size, with one number as
+result.
 
-What counts as an answer is KEDA's rule (pkg/scalers/prometheus_scaler.go): exactly one series. Two
-things are stricter: an empty result is never 0, whatever KEDA's `ignoreNullValues` says, and an
-answer with warnings is not complete.
+A result must have exactly one series, as in KEDA (pkg/scalers/prometheus_scaler.go). Two rules are
+stricter: an empty result is never 0 (KEDA's `ignoreNullValues` can make it 0), and an answer with
+warnings is not complete.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 
 class PrometheusApi:
-    """Asks one server, from any number of threads. Nothing is tried twice, because the next round
-    follows anyway. `url` may hold a user and a password; no message ever shows them.
+    """A client for one server; it may be used by several threads. Nothing is retried, because the
+    next round follows soon. `url` may have a user and a password; messages never show them.
     """
 
     def __init__(self, url: str) -> None:
         session = _BoundedSession(_host(url))
-        # with read=False a silent server can be told from one that is not there
+        # read=False distinguishes a server that does not answer from one that is not reachable
         retry = Retry(total=0, read=False)
         self._client = PrometheusConnect(url=url.rstrip("/"), session=session, retry=retry)
 
     def ask(self, query: str, deadline: float) -> int:
-        """The query's value in thousandths, before `deadline` (time.monotonic). Raises
+        """The query's value in thousandths; returns before `deadline` (time.monotonic). Raises
         QueryError.
         """
         left_s = deadline - time.monotonic()
@@ -77,14 +77,14 @@ class PrometheusApi:
 
 
 class _BoundedSession(requests.Session):
-    """Reads answers up to a size and a moment, and returns only complete ones."""
+    """Reads answers up to a maximum size and time, and returns only complete ones."""
 
     def __init__(self, host: str) -> None:
         super().__init__()
         self._host = host
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        """Like requests.Session.request, answered with a _CompleteAnswer. Raises QueryError."""
+        """Like requests.Session.request, but returns a _CompleteAnswer. Raises QueryError."""
         timeout_s: float = kwargs["timeout"]
         deadline = time.monotonic() + timeout_s
         kwargs |= {"stream": True, "allow_redirects": False}
@@ -138,7 +138,7 @@ def amount(result: object) -> int:
 
 def _milli(text: str) -> int:
     try:
-        # Go writes no more than 24 characters; Decimal would take any number of them
+        # Go writes at most 24 characters; Decimal would accept any number of them
         number = Decimal(text if len(text) <= _LONGEST_NUMBER else "")
     except DecimalException:
         raise QueryError(Why.UNREADABLE, f"{clean(text, 40)!r} is not a number") from None

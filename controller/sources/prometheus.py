@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from controller.sources.promapi import PrometheusApi
 
 THREADS: Final = 4
-"""The client blocks, so this many queries can be under way at once."""
+"""The client blocks a thread, so this is the number of queries at the same time."""
 QUERIES_PER_SECOND: Final = 50
 """A query costs about a millisecond of a core. A fleet with very many queries asks less often, so
 that they never take more than a twentieth of a core.
@@ -30,11 +30,11 @@ that they never take more than a twentieth of a core.
 
 
 class PrometheusSource:
-    """The `MetricSource` of the pools' Prometheus signals. A query that several pools share is
-    asked once. The client takes long to load, so it is loaded with the first round.
+    """The `MetricSource` of the pools' Prometheus signals. A query that several pools share is sent
+    once. The client library takes long to import, so it is imported in the first round.
 
-    Fresh comes only from a complete answer with exactly one number. Everything else is Absent, with
-    the reason.
+    Only a complete answer with exactly one number is Fresh. Everything else is Absent with the
+    reason.
     """
 
     name = "prometheus"
@@ -57,7 +57,7 @@ class PrometheusSource:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, pools: Iterable[Pool], clock: Clock) -> AsyncIterator[Self]:
-        """A source with its threads. They end by themselves when their last query has ended."""
+        """A source with its threads, which end after their last query."""
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
         source = cls(url, pools, clock, threads)
         try:
@@ -69,16 +69,16 @@ class PrometheusSource:
 
     @property
     def reads(self) -> Collection[MetricKey]:
-        """The signals it answers for."""
+        """The signals that `read` answers."""
         return tuple(key for keys in self._asked_by.values() for key in keys)
 
     @property
     def every_s(self) -> float:
-        """The least time between two rounds."""
+        """The least time between two rounds, in seconds."""
         return len(self._asked_by) / QUERIES_PER_SECOND
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
-        """An answer for each signal, of the moment before the first query. Raises nothing."""
+        """An answer for each signal, dated before the first query. Raises nothing."""
         at = self._clock.now()
         deadline = time.monotonic() + timeout_s
         async with asyncio.TaskGroup() as group:

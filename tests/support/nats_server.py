@@ -17,6 +17,10 @@ from tests.support.ports import free_port
 READY_S = 10.0
 
 
+class PortTakenError(AssertionError):
+    """Another process listens on one of the server's ports."""
+
+
 class RealNats:
     """One nats-server process. `config` is added to its configuration file.
 
@@ -37,16 +41,25 @@ class RealNats:
         self.monitor = ""
 
     def start(self) -> Self:
+        """Start it, and return when it listens. Its ports are its own from the first start on."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / "nats.conf"
-        path.write_text(self._configuration(), encoding="utf-8")
-        with (self._directory / "nats.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [binary(), "-c", str(path)], stdout=log, stderr=log, start_new_session=True
-            )
-        ports = self._ports(self._process)
-        self.url, self.monitor = ports["nats"][0], ports["monitoring"][0]
-        return self
+        while True:
+            path = self._directory / "nats.conf"
+            path.write_text(self._configuration(), encoding="utf-8")
+            with (self._directory / "nats.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [binary(), "-c", str(path)], stdout=log, stderr=log, start_new_session=True
+                )
+            try:
+                ports = self._ports(self._process)
+            except PortTakenError:
+                if self.url:
+                    raise
+                # another process took one of them between the look and the start
+                self._listen, self._http = (f"127.0.0.1:{free_port()}" for _ in range(2))
+                continue
+            self.url, self.monitor = ports["nats"][0], ports["monitoring"][0]
+            return self
 
     def stop(self) -> None:
         if self._process is not None:
@@ -110,6 +123,8 @@ class RealNats:
                 continue
             return ports
         log = (self._directory / "nats.log").read_text(encoding="utf-8")
+        if "address already in use" in log.rpartition("Starting nats-server")[2]:
+            raise PortTakenError(log[-2000:])
         raise AssertionError(f"nats-server did not start:\n{log[-2000:]}")
 
 

@@ -1,4 +1,4 @@
-"""Makes settings of a checked fleet file: resolves every name and fills in every default."""
+"""Turns a checked fleet file into settings: resolves names and fills in defaults."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ from controller.model.signals import ExternalSeries, PrometheusQuery, Signal, Si
 def metrics(
     entries: Sequence[MetricEntry] | None, rule: Rule, target: int
 ) -> tuple[MetricSpec, ...]:
-    """The metrics. Rule hpa without any goes by the queue, with `target` messages per replica."""
+    """The metrics. Rule hpa without any uses the queue, with `target` messages per replica."""
     if entries is None:
         if rule is Rule.HPA:
             return (ExternalMetric(name=QUEUE, target=AverageValueTarget(milli=1000 * target)),)

@@ -13,7 +13,7 @@ def tier(name: str, entry: TierEntry) -> Tier:
 
 
 def tenant(name: str, entry: TenantEntry, its_tier: Tier) -> Tenant:
-    """A tenant's value. Without a namespace in the file its namespace is called like the tenant."""
+    """A tenant's value. Without a namespace in the file, its namespace has the tenant's name."""
     quota = entry.quota
     return Tenant(
         name=name,

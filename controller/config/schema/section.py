@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 MAX_REPLICAS: Final = 100_000
-"""The most that a fleet file may say of one pool, node class or tenant. Kubernetes itself stops at
-150,000 pods in a cluster, so a larger number is a slip of the keyboard.
+"""The largest number for one pool, node class or tenant in a fleet file. Kubernetes supports
+150,000 pods in a cluster, so a larger number is a typing error.
 """
 MAX_COUNT: Final = 10**15
-"""The most of tokens and calls: no tenant has so many in a day."""
+"""The largest number of tokens and calls: no tenant has so many in a day."""
 
-# a pattern in the JSON schema says which names are allowed, but not that others are refused
+# a pattern in the JSON schema says which names are allowed, but does not refuse others
 NO_OTHER_NAMES: Final[JsonDict] = {"additionalProperties": False}
 
 Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]

@@ -1,4 +1,4 @@
-"""Fair shares of what is scarce, over many pools, tenants and resources at once.
+"""Divides scarce resources fairly over many pools and tenants at once.
 
-This room knows nothing of pools beyond their number, what they ask for and what they draw.
+This package knows only the pools' numbers, what they ask for and what their replicas use.
 """

@@ -1,9 +1,9 @@
-"""Granting at once what progressive filling would grant anyway, before a row refuses that several
-tenants draw on.
+"""Speeds up progressive filling: grants in one step what it would grant before a row refuses that
+several tenants use.
 
-Until then each tenant goes its own way, and how far it is at any moment is known beforehand. So the
-last moment is looked for at which everything still fits, and filling goes on from there, replica by
-replica. This changes how long sharing takes and nothing else.
+Up to that refusal the tenants do not affect each other, so the events of each can be listed in
+advance. A binary search finds the last moment up to which all of them fit; filling continues from
+there, replica by replica. The result is the same as without this step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from controller.planning.allocation.prospect import Prospect, prospect_of
 from controller.planning.allocation.rows import GRANTED
 
 MOMENT_BITS: Final = 16
-"""The moment is found to this many binary digits; what is missing is handed out one by one."""
+"""The precision of the search for the moment; events after it are handed out one by one."""
 
 
 def advance(
@@ -30,8 +30,10 @@ def advance(
     full: set[int],
     strict: bool,
 ) -> list[int]:
-    """Grant these pools what they would be given before any row that several tenants draw on
-    refuses one. `full` are the rows that may refuse. Answers the pools that still want more.
+    """Grant the `wanting` pools what they would get before a row that several tenants use refuses.
+
+    `full` are the rows that may refuse; the other arguments are those of `fill`. Returns the pools
+    that are still below their goal and not refused.
     """
     rows, owners = filling.rows, filling.owners
     tenant_of = filling.field.tenant_of
@@ -76,8 +78,8 @@ def _room(
     goal: Sequence[int],
     full: set[int],
 ) -> dict[int, int]:
-    """What of each row may be drawn without any pool being refused: what is left, without the
-    largest use of one replica, and without all that the other pools could want.
+    """The units of each row in `full` that can be used without a refusal: what is left, less the
+    largest use of one replica, less all that `others` could use.
     """
     rows = filling.rows
     largest = dict.fromkeys(full, 0)
@@ -96,7 +98,7 @@ def _room(
 
 
 def _last_moment(prospects: Sequence[Prospect], room: Mapping[int, int]) -> int:
-    """About the last moment up to which everything fits, never after it; -1 if there is none."""
+    """A moment up to which everything fits, close to the last such moment; -1 if there is none."""
     columns: dict[int, list[tuple[list[int], list[int]]]] = {}
     for prospect in prospects:
         for row, drawn in prospect.drawn.items():
@@ -112,7 +114,7 @@ def _last_moment(prospects: Sequence[Prospect], room: Mapping[int, int]) -> int:
         return True
 
     high = max(prospect.due[-1] for prospect in prospects)
-    # what comes after the events that are known may come before the last of them
+    # a tenant's events after its listed ones may come before another tenant's last listed one
     high = min([high, *(each.due[-1] - 1 for each in prospects if each.goes_on)])
     if fits(high):
         return high
@@ -129,7 +131,7 @@ def _last_moment(prospects: Sequence[Prospect], room: Mapping[int, int]) -> int:
 
 
 def _take(filling: Filling, prospect: Prospect, events: int) -> None:
-    """Let so many of these events happen."""
+    """Apply the first `events` events: note the refusals, grant the replicas and use the rows."""
     rows, have = filling.rows, filling.have
     given = prospect.pools[:events]
     for pool, refused in zip(given, prospect.refused_by, strict=False):

@@ -1,4 +1,4 @@
-"""The first phase of sharing: one replica for every tenant with work, before any floor."""
+"""The first phase of sharing: replicas for each tenant with work, by default 1, before floors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _ABOVE_ALL: Final = maxsize
 
 
 class Baseline:
-    """The baseline of all tenants. `lenient`: the pools that got theirs although a soft row had too
-    little left, and that row.
+    """Grants the tenants' baselines.
+
+    `lenient`: the pools that got a baseline replica although a soft row had too little left, with
+    that row's index.
     """
 
     def __init__(self, filling: Filling, asks: Asks) -> None:
@@ -23,8 +25,10 @@ class Baseline:
         self.lenient: dict[int, int] = {}
 
     def grant(self, tiers: Iterable[Sequence[int]], replicas: int) -> None:
-        """So many replicas each, tier by tier: for the pool whose work runs, else for the oldest
-        waiting, else by name; where no row lets that pool have one, for the tenant's next.
+        """Grant so many replicas to each tenant with work, tier by tier.
+
+        Within a tenant and tier the order is: pools with running replicas, then those with the
+        oldest waiting message, then by number. If rows refuse the first pool, the next is tried.
         """
         asks, tenant_of, needs = self._asks, self._filling.field.tenant_of, self._needs
         works, fixed = asks.works, asks.fixed
@@ -43,8 +47,9 @@ class Baseline:
                 self._one_each(lists)
 
     def _one_each(self, lists: Mapping[int, Sequence[int]]) -> None:
-        """One replica for each tenant's first pool: at once if all fit, else for the least served
-        tenant first and, where its pool is refused, for the tenant's next.
+        """Grant one replica to each tenant's first pool, all at once if all fit. Else the tenant
+        with the least share per weight is first, and a refused pool is followed by the tenant's
+        next.
         """
         filling, needs = self._filling, self._needs
         first: list[int] = []
@@ -87,11 +92,11 @@ class Baseline:
 
 
 def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
-    """Those of `pools`, each refused by a row, whose share of that row alone would be nothing.
+    """The pools of `pools` that would have no share of the row that refused them.
 
-    Pools that are served before their share are those with floors and those of higher tiers. If
-    what they still lack of the row would take all that is left of it and all that this pool and the
-    tiers below have of it, and they could use what this pool has, its share would be nothing.
+    Floors and higher tiers are served before a pool's share. If they still lack at least as much of
+    the row as is left of it, together with what this tier and lower ones hold of it, nothing
+    remains for the pool's share. What they lack counts only if they could use what the pool holds.
     """
     refused_by, rows, have_of = filling.refused_by, filling.rows, filling.have
     floors, needs, tier_of = asks.floors, asks.needs, filling.field.tier_of
@@ -128,7 +133,9 @@ def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
 
 
 class _Account:
-    """By tier: how much of one row is lacking, the least that would be of use, how much is held."""
+    """By tier, the units of one row that pools lack, the least that one of them can use, and the
+    units that pools hold above their floors.
+    """
 
     __slots__ = ("_held", "_lacking", "_least")
 

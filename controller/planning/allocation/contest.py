@@ -1,6 +1,6 @@
-"""One group of pools, of which not everybody can have all: who is next, one replica at a time.
+"""Progressive filling one replica at a time, for pools that cannot all reach their goals.
 
-The next replicas of a tenant's pools are a sorted list of keys, and the tenants wait in a heap.
+The next replicas of a tenant's pools are a sorted list of keys, and the tenants are in a heap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from controller.planning.allocation.rows import GRANTED
 
 
 class Contest:
-    """The pools that are `wanting`, and which of them would be given the next replica."""
+    """Hands out replicas to the `wanting` pools in order, up to `goal` (by pool).
+
+    With `above`, only replicas above that number count for a tenant's share. Soft rows refuse only
+    if `strict`.
+    """
 
     __slots__ = (
         "_above",
@@ -60,7 +64,9 @@ class Contest:
         heapify(self._heap)
 
     def run(self, units: int | None) -> bool:
-        """Hand out until nobody is left, or `units` are gone. True where somebody is left."""
+        """Hand out at most `units` replicas, or without limit if None. True if a pool may still get
+        more: it is below its goal and no row has refused it.
+        """
         filling, heap, give = self._filling, self._heap, self._giver()
         have, refused_by = filling.have, filling.refused_by
         pool_at, tenant_at = filling.field.pool_at, filling.field.tenant_at
@@ -94,7 +100,9 @@ class Contest:
         return bool(heap)
 
     def _entry(self, tenant: int, key: int) -> int:
-        """A tenant is as entitled to the next replica as the pool that would be given it."""
+        """The tenant's key in the heap: its level, whether the next replica has to be started, and
+        its rank. `key` is the key of its pool's next replica.
+        """
         multiply, divide = self._divisors[tenant]
         level = max(self._drawn[tenant]) * multiply // divide
         waits = key // self._pools_in_all & 1
@@ -109,7 +117,7 @@ class Contest:
         return order
 
     def _giver(self) -> Callable[[int], int]:
-        """`Rows.give` for these pools: without detours for those that have none to make."""
+        """`Rows.give` for these pools, with a fast path for pools that use no classes of nodes."""
         rows, strict = self._filling.rows, self._strict
         profiles, profile_of, left = rows.profiles, rows.profile_of, rows.left
         passing = bool(rows.passes)
@@ -128,7 +136,7 @@ class Contest:
         return give
 
     def _nobody_fits(self, row: int) -> bool:
-        """Whether everybody who is left needs more of a row than there is; then all are refused."""
+        """Whether all remaining pools need more of the row than is left; then refuse them all."""
         filling = self._filling
         least = self._least.get(row)
         if least is None:
@@ -141,7 +149,7 @@ class Contest:
         return True
 
     def _least_need(self, row: int) -> int:
-        """What must be left of a row for any of these pools; 0 if one does without it."""
+        """The least that must be left of a row for one of these pools; 0 if one does not use it."""
         least, rows = 0, self._filling.rows
         for pool in self._wanting:
             draw = rows.profiles[rows.profile_of[pool]].everywhere

@@ -1,4 +1,4 @@
-"""Everything that several pools draw on, divided over all of them in phases."""
+"""Divides all rows over all pools, in phases."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def divide(
     owners: Owners,
     policy: SharingPolicy = DEFAULT_POLICY,
 ) -> Division:
-    """What each pool gets of these rows, which are drawn on.
+    """What each pool gets of these rows; `rows` is changed.
 
     Five phases, each tier by tier from the highest: the baseline of tenants with work, floors,
-    reserves, needs, spares. In each, the tenant with the least share per weight is next, then its
-    pool with the least per weight; among equals the pool that runs already, then the larger weight,
-    then the first by number.
+    reserves, needs, spares. In each phase the next replica goes to the tenant with the least share
+    per weight, and there to the pool with the least replicas per weight. Ties go first to a replica
+    that runs already, then to the larger weight, then to the lower number.
     """
     filling = Filling(field, asks.current, rows, owners)
     for pool in sorted(asks.fixed):
-        # a pool that a gate holds has what it has, so that no other pool is given that
+        # a fixed pool keeps its replicas, so what they use is not given to other pools
         filling.have[pool] = asks.current[pool]
         rows.seat(pool, asks.current[pool])
     tiers = field.tiers
@@ -70,7 +70,7 @@ def divide(
 
 
 def without_refusals(asks: Asks) -> Division:
-    """What each pool gets where no row is short: all it wants."""
+    """The division if no row is short: each pool gets all it wants."""
     have = list(asks.wants)
     return Division(have, [GRANTED] * len(have), {})
 
@@ -78,8 +78,8 @@ def without_refusals(asks: Asks) -> Division:
 def _by_baseline(
     filling: Filling, asks: Asks, baseline: Baseline, phases: Phases
 ) -> dict[int, int]:
-    """The pools that were refused and have only what their tenants' baseline gave them, where their
-    share would have given nothing; and the row that would have refused it.
+    """The refused pools that have only their tenant's baseline and would have no share without it,
+    with the index of the row that would have refused the replica.
     """
     refused_by, floors, lenient = filling.refused_by, asks.floors, baseline.lenient
     only = [

@@ -1,4 +1,4 @@
-"""Exact numbers from what people write, and divisions that are compared without being rounded."""
+"""Exact numbers, and integer divisions whose results compare like the exact quotients."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def exact_weight(weight: Amount, subject: str) -> int | Fraction:
 
 
 def divisors(weights: Sequence[int | Fraction]) -> list[tuple[int, int]]:
-    """(m, d) of each weight such that `n * m // d` sorts whole numbers n just as n / weight does.
+    """(m, d) for each weight, so that for integers n, `n * m // d` sorts as n / weight does.
 
-    Two different fractions n/w differ by at least one part in the product of the numerators of
-    their weights, so a scale of twice the largest squared keeps them apart when rounded down. The
-    lcm of the numerators does it without rounding, and is taken where it is not larger.
+    Two different quotients n/w differ by at least 1 / (product of the numerators of their weights).
+    So a scale of twice the square of the largest numerator keeps them apart after rounding down. If
+    the lcm of the numerators is not larger, it is used instead, as it needs no rounding.
     """
     if not weights:
         return []

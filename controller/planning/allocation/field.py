@@ -1,5 +1,5 @@
-"""The pools that share, numbered, with their tenants, tiers and weights: what never changes while
-the fleet stays the same.
+"""The pools that share, by number, with their tenants, tiers and weights: all that depends only on
+the fleet file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from controller.planning.allocation.values import Amount, DeclarationError
 
 
 class Field(NamedTuple):
-    """Parallel sequences over the pools, and over the tenants.
+    """Lists by pool number or by tenant number.
 
-    A rank is the place of a pool, or of a tenant, among equals: the larger weight first, then by
-    number. `pool_at` and `tenant_at` are the inverse of the ranks. `tiers` are the pools of each
-    tier, the highest tier first. The divisors compare shares by weight exactly.
+    - `tenant_of`, `tier_of`: by pool. `pools_of`: by tenant. `tiers`: the pools of each tier, the
+      highest tier first.
+    - `ranks`, `tenant_ranks`: the order that breaks ties: the larger weight first, then the lower
+      number. `pool_at` and `tenant_at` are their inverses.
+    - `pool_divisors`, `tenant_divisors`: (m, d) of each weight, see `exact.divisors`.
     """
 
     tenant_of: list[int]
@@ -40,8 +42,11 @@ def field_of(
     weights: Sequence[Amount],
     tenant_weights: Mapping[str, Amount],
 ) -> Field:
-    """The field of these pools, in the order given; their tenants are numbered by name. A tenant
-    weighs 1 unless given. Raises SharingError.
+    """The field of these pools.
+
+    `pools`, `tenants`, `tiers` and `weights` are columns by pool number. Tenants are numbered in
+    the order of their names; one that is missing in `tenant_weights` has weight 1. Raises
+    DeclarationError for two pools with one name, WeightError for a weight that is not above zero.
     """
     if len(set(pools)) != len(pools):
         raise DeclarationError("pools", "two pools have one name")
@@ -71,10 +76,10 @@ def field_of(
 
 
 def _ranks(weights: Sequence[int | Fraction]) -> list[int]:
-    """Places among equals: the larger weight first, then in the order given."""
+    """Each number's rank: the larger weight first, then in the order given."""
     ranks = list(range(len(weights)))
     if len(set(weights)) > 1:
-        # a reversed sort leaves equals in the order given, too
+        # with reverse=True, equal elements keep their order
         for rank, number in enumerate(sorted(ranks, key=weights.__getitem__, reverse=True)):
             ranks[number] = rank
     return ranks

@@ -1,5 +1,7 @@
-"""One phase of sharing for one group of pools, in the quickest way that gives the same: everything
-at once where it fits, then who meets no full row, then a leap, and the rest unit by unit.
+"""One phase of sharing for one group of pools. The result is that of progressive filling.
+
+Shortcuts come first: everything at once if it fits; then tenants that use no full row; then `leap`
+and `advance`. Only the rest is handed out replica by replica.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from controller.planning.allocation.leaping import leap
 from controller.planning.allocation.rows import GRANTED
 
 PATIENCE: Final = 64
-"""So many replicas are handed out one by one before it is worth looking ahead again."""
+"""The number of replicas handed out one by one before `advance` is tried again."""
 
 
 def fill(
@@ -26,10 +28,11 @@ def fill(
     above: Sequence[int] | None = None,
     units: int | None = None,
 ) -> None:
-    """Bring these pools towards their goals until each is there or refused.
+    """Hand out replicas to these pools until each has reached its goal or is refused.
 
-    Soft rows refuse only if `strict`. What a pool has counts only as far as it is `above` that
-    number, if given. At most `units` replicas are handed out.
+    Changes `filling`. `pools` are numbers; `goal` is in replicas, by pool number. Soft rows refuse
+    only if `strict`. With `above` (by pool number), only replicas above that number count for
+    shares. At most `units` replicas are handed out; None for no limit.
     """
     have, refused_by, rows = filling.have, filling.refused_by, filling.rows
     wanting = [pool for pool in pools if have[pool] < goal[pool] and refused_by[pool] == GRANTED]
@@ -66,9 +69,9 @@ def fill(
 def _settle(
     filling: Filling, wanting: Sequence[int], goal: Sequence[int], full: set[int]
 ) -> list[int]:
-    """Give the tenants that no full row can refuse all they want; the pools of the others are left.
+    """Grant everything to the tenants that use no row in `full`; return the other tenants' pools.
 
-    A tenant is settled as a whole, for what one of its pools has counts against the next.
+    It goes by tenant, not by pool, because the replicas of one pool count for its tenant's share.
     """
     rows, have, tenant_of = filling.rows, filling.have, filling.field.tenant_of
     rivals = {

@@ -1,8 +1,7 @@
-"""The state of one division: what each pool has, which row refused which pool, and how large each
-tenant's share is.
+"""The state of one division: what each pool has, which row refused it, and each tenant's share.
 
-Filling is progressive: one replica at a time, to the tenant and pool with the least per weight. Any
-such order is a picking sequence, so one more replica to share never takes one from any pool
+Progressive filling hands out one replica at a time, to the tenant and pool with the least share per
+weight. Any such order is a picking sequence, so with one more replica to share no pool gets less
 (Chakraborty, Schmidt-Kraepelin, Suksompong: Picking Sequences and Monotonicity in Weighted Fair
 Division, IJCAI 2021).
 """
@@ -18,12 +17,14 @@ from controller.planning.allocation.owners import Owners
 from controller.planning.allocation.rows import GRANTED, Rows
 
 Measured: TypeAlias = tuple[list[int], dict[int, tuple[int, ...]]]
-"""What a tenant has of each fair row, and what a replica of each pool adds."""
+"""A tenant's share of each fair row, and what a replica of each pool adds to it."""
 
 
 class Filling:
-    """Replicas handed out so far: `have` by pool, and in `refused_by` the row that refused more.
-    `current` is what each pool runs.
+    """The replicas handed out so far; lists are by pool number.
+
+    `have`: replicas. `refused_by`: the index of the row that refused more, or `GRANTED`. `current`:
+    the replicas that run now.
     """
 
     __slots__ = ("current", "field", "have", "owners", "refused_by", "rows")
@@ -37,7 +38,7 @@ class Filling:
         self.refused_by = [GRANTED] * len(field.tenant_of)
 
     def give(self, pool: int, *, strict: bool) -> bool:
-        """One replica, if no row refuses it; a row that does is noted for good."""
+        """Grant one replica and return True, or note the row that refuses it and return False."""
         refused = self.rows.give(pool, strict=strict)
         if refused == GRANTED:
             self.have[pool] += 1
@@ -46,7 +47,9 @@ class Filling:
         return False
 
     def give_one_each(self, pools: Collection[int]) -> bool:
-        """One replica for each of these, if no row would refuse any of them."""
+        """Grant one replica to each of these pools if no row refuses any of them; else none, and
+        return False.
+        """
         profile_of = self.rows.profile_of
         if self.rows.give_all(Counter([profile_of[pool] for pool in pools]), strict=True):
             return False
@@ -55,8 +58,8 @@ class Filling:
         return True
 
     def drawn(self, tenant: int, above: Sequence[int] | None = None) -> list[int]:
-        """What a tenant has of each fair row, in their common unit; of each pool only what is above
-        that number, if given.
+        """What a tenant has of each fair row, in their common unit. With `above` (by pool number),
+        only replicas above that number count.
         """
         rows, have = self.rows, self.have
         total = [0] * rows.fair
@@ -68,8 +71,9 @@ class Filling:
         return total
 
     def measure(self, tenant: int, pools: Sequence[int], above: Sequence[int] | None) -> Measured:
-        """What a tenant has of the fair rows, and what a replica of each of these pools adds; of
-        the rows only those that can come to be the tenant's largest part.
+        """What a tenant has of the fair rows, and what a replica of each of these pools adds.
+
+        Rows that can never become the tenant's largest part are left out.
         """
         rows, drawn = self.rows, self.drawn(tenant, above)
         shares = {pool: rows.share(rows.profile_of[pool]) for pool in pools}
@@ -89,6 +93,8 @@ class Filling:
         )
 
     def level(self, tenant: int, drawn: Sequence[int]) -> int:
-        """The largest of a tenant's parts of the fair rows, by its weight; comparable exactly."""
+        """The tenant's level: its largest part of a fair row per weight, as an integer that
+        compares exactly with the levels of other tenants.
+        """
         multiply, divide = self.field.tenant_divisors[tenant]
         return max(drawn) * multiply // divide

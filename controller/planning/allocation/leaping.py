@@ -1,8 +1,8 @@
-"""Granting at once what progressive filling would grant anyway, before any row is short.
+"""Speeds up progressive filling: grants in one step what it would grant before any row refuses.
 
-While no row refuses anybody, everyone has received exactly the replicas that come before some level
-of share per weight. So the highest level at which all of it still fits is looked for, and filling
-goes on from there, unit by unit. This changes how long sharing takes and nothing else.
+While no row refuses a replica, each pool has the replicas that come before one common level of
+share per weight. A binary search finds the highest level at which all of them fit; filling
+continues from there, replica by replica. The result is the same as without this step.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from typing import NamedTuple
 from controller.planning.allocation.filling import Filling
 
 PER_POOL, PER_CROWD = 4, 32
-"""Fewer replicas to hand out per pool, or per crowd of pools, are quicker handed out one by one."""
+"""With fewer missing replicas per pool, or per crowd of pools, handing out one by one is faster."""
 PRECISION_BITS = 12
-"""The level is found to this many binary digits; what is missing is handed out one by one."""
+"""The precision of the search for the level; replicas below it are handed out one by one."""
 
 
 class _Alike(NamedTuple):
-    """Pools that draw the same and rise at one pace: `rise` of level for each `run` replicas."""
+    """What the pools of a crowd have in common: their profile, and `rise` levels per `run`
+    replicas.
+    """
 
     profile: int
     rise: int
@@ -29,8 +31,9 @@ class _Alike(NamedTuple):
 
 
 class _Crowd:
-    """Such pools by how far they are and want to be: the replicas up to any height are summed from
-    two sorted lists, however many pools there are.
+    """Pools with the same `_Alike`. `lows` and `highs` are what they have and want, in replicas.
+
+    Two sorted lists with their running sums give the replicas up to any level in logarithmic time.
     """
 
     __slots__ = ("_from", "_from_sums", "_start", "_to", "_to_sums", "key", "pools", "wanted")
@@ -43,11 +46,11 @@ class _Crowd:
         self.wanted = self._to_sums[-1] - self._from_sums[-1]
 
     def height(self, level: int) -> int:
-        """Replicas a pool of these has when all that come before the level are granted."""
+        """The replicas of one pool that come before the level."""
         return -(-level * self.key.run // self.key.rise)
 
     def granted(self, level: int) -> int:
-        """The replicas granted to all of them by then."""
+        """The replicas that all pools together gain up to the level."""
         height = self.height(level)
         up_to = bisect_right(self._to, height)
         missing = self._to_sums[up_to] + height * (len(self._to) - up_to)
@@ -63,8 +66,11 @@ def leap(
     *,
     strict: bool,
 ) -> None:
-    """Grant the pools that are alone in their tenants all that comes before the highest level at
-    which it fits, beside everything that the other pools could want.
+    """Raise `filling.have` of the pools that are the only one of their tenant, up to the highest
+    level that fits.
+
+    The other pools' whole demand is set aside first, so no refusal can be missed. Does nothing if
+    few replicas are missing. The arguments are those of `fill`.
     """
     missing = sum(goal[pool] - filling.have[pool] for pool in wanting)
     if missing < PER_POOL * len(wanting):
@@ -90,7 +96,9 @@ def leap(
 def _crowds(
     filling: Filling, wanting: Sequence[int], goal: Sequence[int], above: Sequence[int] | None
 ) -> tuple[list[_Crowd], list[int]]:
-    """The pools whose level is a multiple of their own replicas, in crowds; and all others."""
+    """The pools that are the only one of their tenant and use no classes of nodes, in crowds; and
+    the other pools.
+    """
     rows, field, have = filling.rows, filling.field, filling.have
     found: dict[tuple[int, int, int], tuple[list[int], list[int], list[int]]] = {}
     others: list[int] = []
@@ -119,7 +127,7 @@ def _crowds(
 def _room(
     filling: Filling, others: Sequence[int], goal: Sequence[int], *, strict: bool
 ) -> dict[int, int]:
-    """What is left of each row that may refuse, if the others took all they want of it."""
+    """What is left of each row that may refuse, less all that `others` could use of it."""
     rows = filling.rows
     room: dict[int, int] = {}
     for profile in rows.profiles:
@@ -136,7 +144,7 @@ def _room(
 
 
 def _highest(filling: Filling, crowds: Sequence[_Crowd], room: dict[int, int]) -> int:
-    """About the highest level at which everything fits, never above it; 0 if there is none."""
+    """A level at which everything fits, close to the highest such level; 0 if there is none."""
     takes = [filling.rows.profiles[crowd.key.profile].everywhere.takes for crowd in crowds]
 
     def fits(level: int) -> bool:

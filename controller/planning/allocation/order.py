@@ -1,7 +1,7 @@
-"""In which order the pools of one tenant would be given their next replicas.
+"""The order in which the pools of one tenant get their next replicas.
 
-Keys are single integers of (level, has it already or not, rank), so that they compare as fast as
-they can. A pool's next keys can all be told beforehand: its level is its replicas per weight.
+A key is one integer made of (level, whether the replica has to be started, rank), because integers
+compare fast. All keys of a pool are known in advance: its level is its replicas per weight.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.rows import GRANTED
 
 AHEAD: Final = 64
-"""Replicas of a pool that are put in order at a time, so that a large demand costs no memory."""
+"""About how many replicas of a pool are sorted at a time; it limits memory for large demands."""
 
 
 def next_key(filling: Filling, pool: int, above: Sequence[int] | None) -> int:
@@ -23,7 +23,9 @@ def next_key(filling: Filling, pool: int, above: Sequence[int] | None) -> int:
 
 
 def _key(filling: Filling, pool: int, have: int, offset: int) -> int:
-    """The level of a pool that has so many, whether one more has to be started, and its rank."""
+    """The key of the next replica of a pool that has `have` replicas; `offset` of them do not
+    count for its level.
+    """
     multiply, divide = filling.field.pool_divisors[pool]
     level = max(have - offset, 0) * multiply // divide
     waits = filling.current[pool] <= have
@@ -31,9 +33,9 @@ def _key(filling: Filling, pool: int, have: int, offset: int) -> int:
 
 
 class Order:
-    """The next replicas of some pools by key: `ahead`, sorted, the very next one last.
+    """The keys of the pools' next replicas: `ahead`, sorted, with the next one last.
 
-    `goes_on` where more come after these. A pool's key modulo the number of all pools is its rank.
+    `goes_on`: more keys come after these. A key modulo the number of all pools is the pool's rank.
     """
 
     __slots__ = ("_above", "_filling", "_goal", "_pools", "ahead", "goes_on")
@@ -66,7 +68,7 @@ class Order:
             self._look_ahead()
 
     def _look_ahead(self) -> None:
-        """Put in order all that comes before a level which no pool has more than so many below."""
+        """Sort all keys below the horizon into `ahead`."""
         filling, goal, above = self._filling, self._goal, self._above
         have, refused_by = filling.have, filling.refused_by
         pools = [
@@ -85,7 +87,9 @@ class Order:
         self.goes_on = horizon is not None
 
     def _horizon(self, pools: Sequence[int]) -> int | None:
-        """The level up to which it is worth looking; None if that is everything."""
+        """A level that no pool reaches with more than about `AHEAD` replicas from here; None if
+        all missing replicas are fewer.
+        """
         filling, goal, above = self._filling, self._goal, self._above
         horizon = None
         for pool in pools:

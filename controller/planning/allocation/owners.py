@@ -1,4 +1,4 @@
-"""Which tenants draw on which rows."""
+"""Which tenants use which rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NOBODY: Final = -2
 
 
 class Owners(NamedTuple):
-    """Who draws on what, by tenant or by row.
+    """The rows of each tenant, and the tenants of each row.
 
-    - `rows_of`: the rows that a tenant's pools draw on. `simple`: whether they draw the same
-      wherever they run.
-    - `owner_of`: the only tenant that draws on a row, or `SEVERAL`, or `NOBODY`.
-    - `known`: what the division before has worked out of a tenant, with what that depends on.
+    - `rows_of`: by tenant, the rows that its pools use. `simple`: by tenant, whether none of its
+      pools uses classes of nodes.
+    - `owner_of`: by row, the only tenant that uses it, or `SEVERAL`, or `NOBODY`.
+    - `known`: a cache by tenant: the inputs and the result of its last `prospect_of`.
     """
 
     rows_of: list[frozenset[int]]
@@ -28,7 +28,7 @@ class Owners(NamedTuple):
 
 
 def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners:
-    """The owners where each pool has this profile."""
+    """The owners; `profile_of` is each pool's profile, by pool number."""
     rows_of: list[frozenset[int]] = []
     owner_of, simple = [NOBODY] * len(tariff.scales), []
     for tenant, pools in enumerate(field.pools_of):
@@ -47,7 +47,7 @@ def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners
 
 
 def same_rows(tariff: Tariff, one: int, other: int) -> bool:
-    """Whether two profiles draw on the same rows, wherever a replica runs."""
+    """Whether two profiles use the same rows. False for two profiles with classes of nodes."""
     if one == other:
         return True
     (first, flavors), (second, others) = tariff.profiles[one], tariff.profiles[other]

@@ -1,5 +1,5 @@
-"""What the pools of one tenant would be given next, for as long as no row refuses that the tenant
-shares with others.
+"""The next replicas of one tenant's pools in order, up to the first refusal by a row that the
+tenant shares with others.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from controller.planning.allocation.tariff import Uses
 
 
 class Prospect(NamedTuple):
-    """A tenant's next events, in order: a pool is given a replica, or it is refused.
+    """A tenant's next events in order; in each, a pool is given a replica or is refused.
 
-    - `pools` and `refused_by`: whose event it is, and the row or `GRANTED`.
-    - `due`: an event comes when every tenant that shares with this one is as far; comparable with
-      that of other tenants, and never smaller than the one before.
-    - `drawn`: what the first events together draw, by shared row and number of events.
-    - `goes_on`: more events follow.
+    - `pools`, `refused_by`: each event's pool, and the row that refuses it or `GRANTED`.
+    - `due`: the place of each event in the common order of all tenants' events; it never falls.
+    - `drawn`: by shared row, the units that the first n events use, for n from 0.
+    - `goes_on`: more events follow after these.
     """
 
     pools: list[int]
@@ -32,7 +31,7 @@ class Prospect(NamedTuple):
 
 
 class _Events(NamedTuple):
-    """The keys of an `Order`, and what happens at each."""
+    """The keys of an `Order`, with each key's pool and the row that refuses it, or `GRANTED`."""
 
     keys: list[int]
     pools: list[int]
@@ -49,10 +48,11 @@ def prospect_of(
     shared: Collection[int],
     strict: bool,
 ) -> Prospect:
-    """The next events of one tenant's pools. `own` are the rows that may refuse and on which no
-    other tenant draws, `shared` those on which others do.
+    """The next events of `pools`, which are of one tenant.
 
-    That of the division before is returned where nothing that it depends on has changed.
+    Of the rows that may refuse, only this tenant uses those in `own`; other tenants use those in
+    `shared` too. The other arguments are those of `fill`. The result of the previous division is
+    returned if all its inputs are the same.
     """
     rows, known = filling.rows, filling.owners.known
     tenant = filling.field.tenant_of[pools[0]]
@@ -112,9 +112,7 @@ def _prospect(
 def _refused(
     filling: Filling, events: _Events, pools: Sequence[int], own: Collection[int], *, strict: bool
 ) -> _Events:
-    """The same events with the refusals of the rows that are the tenant's own; a pool that was
-    refused has no more.
-    """
+    """The same events with refusals by the tenant's own rows; a refused pool has no later event."""
     rows = filling.rows
     left = {row: rows.left[row] for row in own}
     draws = {}
@@ -142,7 +140,7 @@ def _refused(
 
 
 def _refused_together(events: _Events, uses: Uses, needs: Uses, left: Mapping[int, int]) -> _Events:
-    """The same where all pools draw alike: all are refused once a row has too little left."""
+    """`_refused` for pools with equal uses: all are refused when a row has too little left."""
     use_by_row = dict(uses)
     fits = {
         row: max((left[row] - need) // use_by_row[row] + 1, 0) if left[row] >= need else 0
@@ -183,7 +181,7 @@ def _due(filling: Filling, events: _Events, pools: Sequence[int], measured: Meas
 
 
 def _sums(events: _Events, of_pool: Mapping[int, int], begin: int) -> list[int]:
-    """`begin`, and what it has grown to after each event."""
+    """The running sum of `of_pool` over the granted events, from `begin`: one more than events."""
     amounts: Iterable[int] = map(of_pool.__getitem__, events.pools)
     if events.refused_by and events.refused_by[-1] != GRANTED:
         amounts = [

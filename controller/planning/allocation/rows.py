@@ -1,6 +1,6 @@
-"""What is left of everything scarce, in whole units, and whether one more replica may draw on it.
+"""What is left of each row, as integers, and whether one more replica may use it.
 
-Only the rows that cannot give every pool all it wants are kept: the others never refuse.
+Only rows that cannot give every pool all it wants are counted, because the others never refuse.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from controller.planning.allocation.tariff import Draw, Tariff, Uses
 from controller.planning.allocation.values import Row
 
 GRANTED: Final = -1
-"""What `Rows.give` answers when no row refused."""
+"""Returned by `Rows.give` if no row refused."""
 
 
 class RowSupply(NamedTuple):
-    """What rows have in all, in the units of a tariff: it stays the same as long as both do.
+    """The full capacity of the rows in the units of a tariff; rows are named by their index.
 
-    - `left`: units of each row. `soft`: rows that may give their last replica too little.
-      `first_passes`: rows on which one replica may always draw.
-    - `fair_units`: (row, divide, multiply) of each fair row: a use of the row divided and
-      multiplied by them is its part of the capacity, in one whole unit for all rows.
-    - `shares`: what a replica of each profile adds to its tenant's share, as far as it was asked.
+    - `left`: units by row. `soft`: the soft rows. `first_passes`: the rows whose first replica is
+      always granted.
+    - `fair_units`: (row, divide, multiply) of each fair row. `use // divide * multiply` is the
+      use's part of the capacity, in one integer unit for all fair rows.
+    - `shares`: a cache: what a replica of each profile adds to its tenant's share.
     """
 
     left: list[int]
@@ -37,13 +37,13 @@ class RowSupply(NamedTuple):
 
 
 def supply_of(tariff: Tariff, rows: Sequence[Row]) -> RowSupply:
-    """The supply of these rows. Raises SharingError for a capacity that cannot be one."""
+    """The supply of these rows. Raises AmountError for a capacity that is negative or inexact."""
     capacities = [
         exact(row.capacity, row.name) * scale
         for row, scale in zip(rows, tariff.scales, strict=True)
     ]
     return RowSupply(
-        # what is too small for any use is like nothing, but a soft row of part 0 takes any rest
+        # Rounded down, as all uses are whole. Rounded up for soft 0, where any rest is enough.
         left=[
             -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
             for capacity, soft in zip(capacities, tariff.softs, strict=True)
@@ -63,7 +63,9 @@ def supply_of(tariff: Tariff, rows: Sequence[Row]) -> RowSupply:
 
 
 class Wanted:
-    """What all pools could draw on each row at most: on their preferred nodes, and elsewhere."""
+    """The units that all pools want of each row: `first` with every replica on its preferred class
+    of nodes, `elsewhere` the further units if all of them ran on their other classes.
+    """
 
     __slots__ = ("elsewhere", "first")
 
@@ -72,13 +74,13 @@ class Wanted:
         self.elsewhere = [0] * rows
 
     def copy(self) -> Wanted:
-        """The same, to be changed."""
+        """A copy that can be changed."""
         copied = Wanted(0)
         copied.first, copied.elsewhere = list(self.first), list(self.elsewhere)
         return copied
 
     def add(self, tariff: Tariff, profile: int, replicas: int) -> None:
-        """So many replicas of a profile more, or fewer where negative."""
+        """Add so many replicas of a profile; a negative number removes them."""
         if not replicas:
             return
         everywhere, flavors = tariff.profiles[profile]
@@ -92,7 +94,9 @@ class Wanted:
                     self.elsewhere[row] += use * replicas
 
     def short(self, left: Sequence[int]) -> frozenset[int]:
-        """The rows that cannot give every pool all it wants, on any class of nodes."""
+        """The indexes of the rows that may have too little; empty if everything fits on the
+        preferred nodes. `left` is units by row.
+        """
         first, elsewhere = self.first, self.elsewhere
         if all(map(le, first, left)):
             return frozenset()
@@ -102,11 +106,12 @@ class Wanted:
 
 
 class Rows:
-    """The accounts of one division. Rows only shrink: a pool that is refused once stays refused.
+    """What is left of each row during one division. It only decreases, so a pool that was refused
+    once stays refused.
 
-    `left` is what each row has left, in whole units. `profile_of` is each pool's place in
-    `profiles`. `passes` are the rows whose first replica may pass and has not come yet. A tenant's
-    share is `fair` numbers.
+    - `left`: units by row. `profile_of`: by pool number, its index in `profiles`.
+    - `passes`: rows that still grant their first replica in any case.
+    - `fair`: the length of a tenant's share: one number per fair row, at least 1.
     """
 
     __slots__ = (
@@ -128,7 +133,7 @@ class Rows:
         profile_of: Sequence[int],
         short: frozenset[int],
     ) -> None:
-        """The rows with all they have; `short` are those that may refuse."""
+        """All rows with their full capacity; `short` are those that may refuse."""
         self.tariff, self.profile_of = tariff, profile_of
         self.left = list(supply.left)
         self._soft = supply.soft
@@ -142,14 +147,14 @@ class Rows:
     def of_room(
         cls, supply: RowSupply, tariff: Tariff, profile_of: Sequence[int], rows: frozenset[int]
     ) -> Rows:
-        """These rows alone, on any class of nodes."""
+        """Only these rows, and without classes of nodes."""
         made = cls(supply, tariff, profile_of, frozenset())
         made.profiles = tariff.everywhere_on(rows)
         return made
 
     def share(self, number: int) -> tuple[int, ...]:
-        """What a replica of a profile adds to its tenant's share of each fair row, in one unit;
-        replicas are counted where nothing is fair to measure by.
+        """What a replica of a profile adds to its tenant's share: one number per fair row, in a
+        common unit; without fair rows, (1,), which counts replicas.
         """
         found = self._shares.get(number)
         if found is None:
@@ -159,16 +164,18 @@ class Rows:
         return found
 
     def largest_share(self, number: int) -> int:
-        """The largest part of a fair row that a replica of a profile adds."""
+        """The largest number in `share`."""
         found = self._shares.get(number)
         return max(self.share(number) if found is None else found)
 
     def most(self, pool: int, row: int) -> tuple[int, int]:
-        """What one replica of a pool takes of a row at the most, and what must be left for it."""
+        """`Tariff.most` of the pool's profile."""
         return self.tariff.most(self.profile_of[pool], row)
 
     def give(self, pool: int, *, strict: bool) -> int:
-        """Take one replica's use from every row, or name the row that refuses: its index."""
+        """Take one replica's use from all rows and return `GRANTED`; or take nothing and return the
+        index of the row that refuses. Soft rows refuse only if `strict`.
+        """
         profile = self.profiles[self.profile_of[pool]]
         refused = self._refusing(profile.everywhere, strict=strict)
         if refused != GRANTED:
@@ -187,7 +194,7 @@ class Rows:
         return GRANTED
 
     def _refusing(self, draw: Draw, *, strict: bool) -> int:
-        """The first row with too little left for one replica more."""
+        """The first row with too little left for one more replica, or `GRANTED`."""
         left = self.left
         for row, need in draw.strict if strict else draw.lenient:
             if left[row] < need and row not in self.passes:
@@ -195,7 +202,7 @@ class Rows:
         return GRANTED
 
     def take(self, takes: Uses, replicas: int) -> None:
-        """Draw for so many replicas, whether there is enough or not."""
+        """Take the use of so many replicas, whether enough is left or not."""
         left = self.left
         for row, use in takes:
             left[row] -= use * replicas
@@ -203,8 +210,9 @@ class Rows:
             self.passes.difference_update(row for row, _ in takes)
 
     def seat(self, pool: int, replicas: int) -> None:
-        """Draw for replicas that are there already, on the nodes where they most likely are: the
-        preferred ones, then the next; what fits in no class is counted on the last.
+        """Take the use of replicas that run already, whether enough is left or not. Which nodes
+        they run on is not known: they count on the pool's first class of nodes with room, then the
+        next; those that fit nowhere count on the last.
         """
         profile = self.profiles[self.profile_of[pool]]
         self.take(profile.everywhere.takes, replicas)
@@ -217,8 +225,9 @@ class Rows:
             replicas -= fitting
 
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
-        """Take so many replicas of each profile (by index) if no row would refuse any of them; else
-        take nothing, and answer the rows that could not give so many on any class of nodes.
+        """Take so many replicas of each profile (by index) if no row refuses any of them, and
+        return an empty set. Else take nothing, and return the rows that may have too little, on any
+        class of nodes. Soft rows refuse only if `strict`.
         """
         left, drawn = self.left, [0] * len(self.left)
         elsewhere: dict[int, int] = {}
@@ -246,7 +255,7 @@ class Rows:
 
 
 def use_of(uses: Uses, row: int) -> int:
-    """What is used of a row."""
+    """The units of a row among these uses; 0 if it is not used."""
     for number, use in uses:
         if number == row:
             return use

@@ -1,7 +1,7 @@
-"""What a replica of each pool uses of each row, in whole units, and which pools use the same.
+"""What a replica of each pool uses of each row, as integers, and which pools have equal uses.
 
-It depends on what pools and rows are, hardly ever on the moment, so a tariff can be used again as
-long as the uses are the same objects.
+A tariff depends on the pools' uses and the rows' names, not on capacities or sizes, so it can be
+kept over many ticks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _SUBSETS: Final = 4
 
 
 class Draw(NamedTuple):
-    """What one more replica takes, and what must be left for it: of every row, and of hard ones."""
+    """What one more replica takes of each row, and what must be left for it.
+
+    `strict` has all rows, `lenient` only the hard ones.
+    """
 
     takes: Uses
     strict: Uses
@@ -35,7 +38,10 @@ class Draw(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """What a replica of some pools draws: everywhere, and on the first class of nodes with room."""
+    """What a replica of some pools uses: everywhere, and on the one class of nodes it runs on.
+
+    `flavors` are the classes in order of preference; the first with enough left is used.
+    """
 
     everywhere: Draw
     flavors: tuple[Draw, ...] = ()
@@ -45,10 +51,11 @@ NO_DRAW: Final = Draw((), (), ())
 
 
 class Tariff:
-    """The uses of all pools; pools with the same uses are of one profile, a number.
+    """The uses of all pools, in integers. Pools with equal uses share one profile, a number.
 
-    A row's unit is the largest part in which all its uses are whole: `scales` units make one of the
-    row. `softs` are the parts of a use at which soft rows refuse.
+    - `profiles`: by profile number. `kinds`: each row's name and `soft`.
+    - `scales`: by row, how many units make 1 of the row's own unit; all uses are whole in it.
+    - `softs`: by row, the part of a use that must be left of a soft row; None for a hard row.
     """
 
     __slots__ = (
@@ -70,7 +77,9 @@ class Tariff:
     )
 
     def __init__(self, pools: Iterable[tuple[str, ReplicaUses]], rows: Sequence[Row]) -> None:
-        """`pools` are names and uses. Raises SharingError for what cannot be shared by."""
+        """`pools` are (name, uses). Raises AmountError for an amount that is negative or not exact,
+        DeclarationError for an unknown row or one that is declared twice.
+        """
         self.kinds = kinds_of(rows)
         self._index = {row.name: number for number, row in enumerate(rows)}
         if len(self._index) != len(rows):
@@ -91,14 +100,14 @@ class Tariff:
         self._asked: frozenset[int] = frozenset()
         self._times_asked = 0
         self._on_asked = self._idle
-        # uses and their profile; the uses stay alive, so that their ids stay their own
+        # by id of the uses; they are kept alive here, so that no other object gets the same id
         self._known: dict[int, tuple[ReplicaUses, int]] = {
             key: (uses, self._profile(raw)) for key, (uses, raw) in read.items()
         }
 
     def profile_of(self, pool: str, uses: ReplicaUses) -> int | None:
-        """The profile of a pool with these uses; None where they are not whole in the row's units.
-        Raises SharingError for what cannot be shared by.
+        """The profile of a pool with these uses; None if they are not whole in the rows' units.
+        Raises SharingError as the constructor does.
         """
         known = self._known.get(id(uses))
         if known is None:
@@ -124,8 +133,10 @@ class Tariff:
         return number
 
     def on(self, rows: frozenset[int]) -> list[Profile]:
-        """The profiles as far as they draw on these rows, and on others asked for before; on all
-        rows where other ones are asked for again and again.
+        """The profiles, by number, with their uses of at least these rows.
+
+        Rows from earlier calls are included, and all rows once new ones were asked for more than
+        `_SUBSETS` times. So the list is seldom rebuilt.
         """
         if not rows:
             return self._idle
@@ -139,7 +150,7 @@ class Tariff:
         return self._on_asked
 
     def everywhere_on(self, rows: frozenset[int]) -> list[Profile]:
-        """The profiles as far as they draw on these rows, whatever the class of nodes."""
+        """The profiles, by number, with their uses of these rows only and without flavors."""
         known, profiles = self._everywhere
         if known != rows:
             profiles = []
@@ -149,7 +160,9 @@ class Tariff:
         return profiles
 
     def most(self, profile: int, row: int) -> tuple[int, int]:
-        """What a replica of a profile takes of a row at the most, and what must be left for it."""
+        """The most units that a replica of a profile takes of a row on any class of nodes, and the
+        most that must be left for it; (0, 0) if it does not use the row.
+        """
         found = self._most.get(profile)
         if found is None:
             everywhere, flavors = self.profiles[profile]
@@ -161,12 +174,12 @@ class Tariff:
         return found.get(row, (0, 0))
 
     def common_use(self, row: int) -> int:
-        """The greatest part in which all uses of a row are whole, those by class of nodes aside."""
+        """The greatest common divisor of all uses of a row, without those by class of nodes."""
         return self._common_uses.get(row, 0)
 
 
 def kinds_of(rows: Sequence[Row]) -> tuple[tuple[str, Amount | None], ...]:
-    """What a tariff depends on of its rows."""
+    """All that a tariff takes from its rows: each row's name and `soft`."""
     return tuple((row.name, row.soft) for row in rows)
 
 
@@ -180,7 +193,7 @@ def _soft(row: Row) -> int | Fraction | None:
 
 
 def _read(pool: str, uses: ReplicaUses, index: Mapping[str, int]) -> list[_Raw]:
-    """What a pool uses everywhere, then on each class of nodes."""
+    """The amounts that a pool uses everywhere, then those on each class of nodes."""
     if any(flavor.keys() & uses.everywhere.keys() for flavor in uses.flavors):
         raise DeclarationError(pool, "a row is drawn on both everywhere and by class")
     return [_amounts(pool, each, index) for each in (uses.everywhere, *uses.flavors)]
@@ -200,7 +213,7 @@ def _amounts(pool: str, uses: Mapping[str, Amount], index: Mapping[str, int]) ->
 
 
 def _scales(raw: Iterable[Iterable[_Raw]], softs: Sequence[int | Fraction | None]) -> list[int]:
-    """What makes all uses of each row whole, and the soft part of each."""
+    """By row, the factor that makes all uses of it whole, and the soft part of each use."""
     parts: list[set[int]] = [set() for _ in softs]
     for claimed in raw:
         for uses in claimed:
@@ -225,7 +238,7 @@ def _draw(takes: Uses, softs: Sequence[int | Fraction | None]) -> Draw:
 
 
 def _need(soft: int | Fraction | None, use: int) -> int:
-    """What must be left of a row: all of a use, or of a soft row its part; more than nothing."""
+    """What must be left of a row: the whole use, or of a soft row its part, at least 1 unit."""
     return use if soft is None else max(int(soft * use), 1)
 
 

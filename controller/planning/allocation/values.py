@@ -1,4 +1,4 @@
-"""What is asked for and what there is: the values of sharing.
+"""The input and output values of sharing.
 
 Amounts are exact: int, Fraction or Decimal, never float.
 
@@ -23,11 +23,11 @@ from controller.model.value import Value
 Amount: TypeAlias = int | Fraction | Decimal
 
 HALF_FED: Final = Fraction(1, 2)
-"""The part of its use that must be left of a soft row for one more replica to be worth it."""
+"""The part of a replica's use that must be left of a rate limit's soft row to grant the replica."""
 
 
 class SharingError(ValueError):
-    """Something that cannot be shared by; `subject` is the pool, tenant or row it is about."""
+    """An input that cannot be used for sharing; `subject` names its pool, tenant or row."""
 
     def __init__(self, subject: str, message: str) -> None:
         super().__init__(f"{subject}: {message}")
@@ -39,7 +39,7 @@ class AmountError(SharingError):
 
 
 class WeightError(SharingError):
-    """A weight that is not above zero; a share of nothing is not a share."""
+    """A weight that is not above zero, or not an exact number."""
 
 
 class DeclarationError(SharingError):
@@ -47,12 +47,14 @@ class DeclarationError(SharingError):
 
 
 class Row(Value, gc=False):
-    """Something scarce that several pools draw on, in any unit.
+    """A limited amount that several pools use together, in any unit.
 
-    A hard row is never overdrawn. With `soft`, a part between 0 and 1, the last replica may get
-    only that part of its use; a soft row refuses neither baseline nor floors. `fair` rows measure a
-    tenant's share. With `first_passes` one replica may always draw on the row, even if it uses more
-    than there is (a budget's pace below one replica's burn).
+    - `capacity`: what there is of it. `bound`: the rule that is named when the row refuses.
+    - `soft`: None for a hard row, which is never overdrawn. Else a part from 0 to 1: a replica is
+      granted if at least this part of its use is left. Baseline and floors are granted anyway.
+    - `fair`: a tenant's share is its largest part of a fair row.
+    - `first_passes`: the first replica is granted even if it uses more than there is, for example
+      if a budget's pace is below the burn of one replica.
     """
 
     name: str
@@ -64,7 +66,7 @@ class Row(Value, gc=False):
 
 
 class Ceiling(Value, gc=False):
-    """The most replicas that one rule allows one pool; `name` tells rules of one bound apart."""
+    """The most replicas that one rule allows one pool; `name` distinguishes rules of one bound."""
 
     limit: int
     bound: Bound = Bound.MAX
@@ -72,8 +74,10 @@ class Ceiling(Value, gc=False):
 
 
 class ReplicaUses(NamedTuple):
-    """What one replica takes of each row: everywhere, and beside it on each class of nodes that it
-    may use, in order of preference. Both are read-only mappings.
+    """What one replica uses of each row, by the row's name; all mappings are read-only.
+
+    `everywhere` is used on any node. `flavors` are for the classes of nodes that the replica may
+    run on, in order of preference; it uses one of them in addition.
     """
 
     everywhere: Mapping[str, Amount]
@@ -81,13 +85,13 @@ class ReplicaUses(NamedTuple):
 
 
 class Asks(NamedTuple):
-    """What pools ask for, in columns over the pools of a `Field`, in replicas.
+    """What pools ask for, in replicas; the lists are by pool number of a `Field`.
 
-    - `floors`, `needs`, `wants`: what each gets before every need, before every spare, and at most;
-      all three are capped by the pool's own ceilings, and `floors <= needs <= wants`.
-    - `current`: what each runs now. `works`: it has work, so its tenant has a baseline.
-    - `fixed`: pools that keep `current`, even if others go short.
-    - `waiting_since`: the time of the oldest waiting message, where it is known.
+    - `floors`: served before all needs. `needs`: served before all spares. `wants`: with spares,
+      the most. All are capped by the pool's own ceilings, and `floors <= needs <= wants`.
+    - `current`: what runs now. `works`: the pool has work, so its tenant gets a baseline.
+    - `fixed`: pools that keep `current`, even if other pools get less.
+    - `waiting_since`: the time of a pool's oldest waiting message (Unix seconds), if known.
     """
 
     floors: list[int]
@@ -100,11 +104,11 @@ class Asks(NamedTuple):
 
 
 class SharingPolicy(Value):
-    """How shares are counted.
+    """The rules of sharing that can be chosen.
 
-    `baseline`: replicas that each tenant with work gets before any floor (0: pure strict tiers).
-    `above_floor`: weights split what is above the floors, not the total. `reserves`: replicas of
-    each tier's need that are served before the strict order.
+    - `baseline`: replicas that each tenant with work gets before any floor; 0 for none.
+    - `above_floor`: weights divide only the replicas above the floors, instead of all.
+    - `reserves`: by tier, replicas of its needs that are served before the needs of higher tiers.
     """
 
     baseline: int = 1
@@ -113,7 +117,7 @@ class SharingPolicy(Value):
 
 
 class Phases(NamedTuple):
-    """What each pool had after each phase of sharing, by pool."""
+    """The replicas that each pool had after each phase of sharing, by pool number."""
 
     start: list[int]
     baseline: list[int]
@@ -123,12 +127,12 @@ class Phases(NamedTuple):
 
 
 class Division(NamedTuple):
-    """What each pool gets.
+    """The result of sharing; lists are by pool number.
 
-    - `have`: replicas by pool. `refused_by`: the row that refused more, or `GRANTED`.
-    - `by_baseline`: pools that have only their tenant's baseline, and the row that would have
-      refused even that.
-    - `phases`: None where no row was short.
+    - `have`: replicas. `refused_by`: the index of the row that refused more, or `GRANTED`.
+    - `by_baseline`: pools that have a replica only by their tenant's baseline, with the index of
+      the row that would have refused it otherwise.
+    - `phases`: None if no row was short.
     """
 
     have: list[int]

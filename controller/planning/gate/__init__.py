@@ -1,1 +1,1 @@
-"""Step 5: what holds a pool at its present size although its target differs."""
+"""Step 5: gates that hold a pool at its present size although its target differs."""

@@ -1,6 +1,7 @@
-"""Step 5, gates: what holds a pool at its present size although its target differs.
+"""Step 5, gates: conditions that hold a pool at its present size although its target differs.
 
-They are asked in this order, and the first that holds is the one that is named.
+They are checked in a fixed order, and the first that applies is named: frozen, pods unknown, blind,
+warming up, contested, not becoming ready.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ NOT_STARTING: Final = frozenset(
 
 
 class Gated(msgspec.Struct, frozen=True, gc=False):
-    """What may be set now: `replicas`, the gate that holds the pool, if one does, and the memory
-    after that.
+    """The size to set now (`replicas`), the gate of this step or of step 4 if there is one, and the
+    pool's memory.
     """
 
     replicas: int
@@ -65,7 +66,7 @@ def gated(
     *,
     moment: Moment,
 ) -> Gated:
-    """Keep the present size where the target may not be followed yet."""
+    """The size of step 4 (`following`), or the present size if a gate holds the pool."""
     memory = limits.memory
     if limits.left_alone:
         return Gated(following.replicas, following.gate, clear_override(memory))
@@ -92,7 +93,7 @@ _Held = tuple[Gate, Code, dict[str, Number]]
 
 
 def _frozen(given: PoolInput) -> _Held | None:
-    """The pool stays as it is, whatever it should be."""
+    """A frozen pool keeps its size, whatever its target is."""
     freeze = given.override.freeze
     if freeze is None:
         return None
@@ -108,7 +109,7 @@ def _pods_unknown(given: PoolInput, limits: Limits, target: Target) -> _Held | N
 
 
 def _blind(given: PoolInput, demand: Demand, target: Target) -> _Held | None:
-    """Silence takes nothing away; a floor or a wake-up may still add."""
+    """Without a complete reading of its work, a pool is not scaled down; it may still grow."""
     if demand.work.counted or target.replicas > given.current:
         return None
     if demand.unusable is not None:
@@ -117,8 +118,8 @@ def _blind(given: PoolInput, demand: Demand, target: Target) -> _Held | None:
 
 
 def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment) -> _Held | None:
-    """A memory that does not reach back one window takes nothing away: what was needed just before
-    it began is not known.
+    """A pool is not scaled down before its memory covers one stabilization window, because earlier
+    recommendations are not known.
     """
     current = given.current
     if target.replicas > current:
@@ -133,7 +134,7 @@ def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment
 
 
 def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
-    """Another writer keeps setting the pool back: it is left alone until that has ended."""
+    """Another writer keeps replacing the pool's size: the pool is left alone until that stops."""
     if not stands_down(memory, moment):
         return None
     last = memory.set_back[-1]
@@ -148,7 +149,9 @@ def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
 
 
 def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
-    """Pods that crash, cannot start or fit nowhere: more of them would do the same."""
+    """A pool with pods that crash, cannot start or fit on no node does not grow: more pods would
+    fail in the same way.
+    """
     pods = given.seen.pods
     if following.replicas <= given.current or not isinstance(pods, Fresh):
         return None

@@ -1,1 +1,1 @@
-"""What the planner remembers of each pool from one plan to the next."""
+"""What the planner remembers about each pool from one plan to the next."""

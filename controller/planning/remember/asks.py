@@ -1,4 +1,4 @@
-"""Writes that were asked for: what the cluster shows became of them, and the next one."""
+"""Requested writes: whether the cluster shows them as applied, and the next request."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from controller.planning.recommend.behavior import longest_period_s, record_chan
 from controller.planning.remember.contest import record_override
 
 CONFIRM_WITHIN_S: Final = 30.0
-"""A write whose answer was lost shows in the watch within a few seconds, if it was applied."""
+"""How long to wait for a write without an answer to appear in the watch, if it was applied."""
 _EARLIER_ASKS: Final = 8
 
 
 def confirmed(
     memory: PoolMemory, workload: Workload, behavior: Behavior, moment: Moment
 ) -> PoolMemory:
-    """The memory after what became of the last write, judged by the size that is seen now.
+    """The memory with the outcome of the last requested write, judged by the observed size.
 
-    As asked: the change counts against the rate policies, from the time when it was asked for.
-    Still as before: it may yet arrive, for a while. Replaced: it counts, too, as in the HPA, and
-    another writer set what is seen. Anything else was not ours.
+    - The requested size: the write was applied. It counts against the rate policies, from the time
+      of the request.
+    - The size before: the write may still appear, for up to `CONFIRM_WITHIN_S`.
+    - Applied, then replaced by another writer: it counts too, as in the HPA.
+    - Any other size was set by another writer, and the request does not count.
     """
     asked, replicas = memory.asked, workload.replicas
     if asked is None:
@@ -45,8 +47,8 @@ def confirmed(
 
 
 def asking(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
-    """The memory with a change that is asked for now. The same change, asked for again, keeps its
-    first time.
+    """The memory with a change to `after` replicas requested at `now` (Unix seconds). A repeated
+    request keeps its first time.
     """
     last, before, generation = memory.asked, workload.replicas, workload.generation
     earlier: tuple[int, ...] = ()
@@ -61,8 +63,10 @@ def asking(memory: PoolMemory, workload: Workload, after: int, now: float) -> Po
 
 
 def without_writes(memory: Memory) -> Memory:
-    """The memory of a process that writes nothing: no change is its own. Another writer may set
-    just what it planned; that is neither a change of its own nor one that was replaced.
+    """The memory of a process that never writes, without any requests.
+
+    Another writer may set the very size that was planned. That must count neither as a write of
+    this process nor as a replaced one.
     """
     dropped = {
         key: replace(pool, asked=None, ours=None)
@@ -73,15 +77,17 @@ def without_writes(memory: Memory) -> Memory:
 
 
 def _was_replaced(asked: Ask, workload: Workload) -> bool:
-    """Whether the write was applied and replaced between two plans: each write to a spec increases
-    its generation by one, so these are two.
+    """Whether the write was applied and then replaced between two plans.
+
+    Kubernetes increases metadata.generation by one for each change of the spec, so there were at
+    least two changes since the request.
     """
     return 0 < asked.generation <= workload.generation - 2
 
 
 def _counted(memory: PoolMemory, asked: Ask, replicas: int, behavior: Behavior) -> PoolMemory:
-    """The memory with a change that was made, in the log of its direction."""
-    # an event nets against the policies of both directions, so the longest period of both keeps it
+    """The memory with a confirmed change added to the log of its direction."""
+    # policies of both directions count an event, so it is kept for the longest period of both
     keep_s = max(longest_period_s(behavior.scale_up), longest_period_s(behavior.scale_down))
     change = replicas - asked.before
     if change > 0:

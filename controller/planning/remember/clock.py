@@ -1,4 +1,4 @@
-"""Memories under a clock that is set: every time moves with it, so that ages stay true."""
+"""Shifts the times in memory with a step of the clock, so that ages stay correct."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from controller.model.memory import Memory, PoolMemory, ScaleChange
 from controller.planning.demand.learned import moved as native_moved
 
 LARGEST_STEP_S: Final = 32_503_680_000.0
-"""From 1970 to the year 3000: no clock can be set further, so such a step is not followed."""
+"""The time from 1970 to the year 3000: a step this large is an error and is ignored."""
 
 
 def follow_clock(memory: Memory, step_s: float) -> Memory:
-    """Every time in memory moved by the step of the clock."""
+    """The memory with every time shifted by `step_s`; unchanged if the step is implausible."""
     if step_s == 0.0 or not abs(step_s) < LARGEST_STEP_S:  # NaN is not followed either
         return memory
     planned_at = memory.planned_at
@@ -25,15 +25,17 @@ def follow_clock(memory: Memory, step_s: float) -> Memory:
 
 
 def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
-    """The memory, moved back as a whole if it ends after now: under a clock that was set back
-    between two runs it would hold the pool until that clock has caught up.
+    """The memory, shifted back so that its latest time is not after `now` (Unix seconds).
+
+    If the clock was set back between two runs, times in the future would hold the pool until the
+    clock has caught up.
     """
     latest = _latest(memory)
     return memory if latest <= now else _moved(memory, now - latest)
 
 
 def _latest(memory: PoolMemory) -> float:
-    """The last of its times."""
+    """The latest time in the memory."""
     latest = memory.since
     for at in (memory.last_active_at, memory.active_since, memory.blind_since):
         if at is not None and at > latest:

@@ -1,6 +1,6 @@
-"""Contests: another writer keeps replacing the sizes that the plan sets, and the pool stands down.
+"""Contests: if another writer keeps replacing the sizes that the plan sets, the pool stands down.
 
-Writing against a person or another controller again and again only makes replicas come and go.
+Two writers that keep replacing each other's sizes only start and stop replicas without end.
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ from controller.model.memory import PoolMemory, SetBack
 from controller.planning.given.moment import Moment
 
 CONTEST_WINDOW_S: Final = 600.0
-"""Three changes within this time are a contest; it ends so long after the last change."""
+"""Three changes by another writer within this time are a contest, which ends this long after the
+last one."""
 _CONTESTED_FROM: Final = 3
 _KEPT: Final = 8
 
 
 def stands_down(memory: PoolMemory, moment: Moment) -> bool:
-    """Whether the plan's sizes were replaced so often of late that it leaves the pool alone."""
+    """Whether there is a contest now, so that the plan leaves the pool alone."""
     return len(memory.set_back) >= _CONTESTED_FROM and not moment.reached(quiet_until(memory))
 
 
 def quiet_until(memory: PoolMemory) -> float:
-    """When the last change by another writer is long enough ago; only where there was one."""
+    """When the contest ends if no change by another writer follows (Unix seconds). Needs a memory
+    with at least one such change.
+    """
     return memory.set_back[-1].at + CONTEST_WINDOW_S
 
 
 def record_override(
     memory: PoolMemory, replicas: int, moment: Moment, undone: int | None = None
 ) -> PoolMemory:
-    """The memory where a size is seen that was not asked for: a size of ours that was replaced, or
-    one more change to a pool that stands down. `undone` is a size of ours that was set and taken
-    back between two plans.
+    """The memory after observing `replicas`, with the change by another writer if there was one:
+    it replaced our size, or it changed a pool that stands down.
+
+    `undone` is a size of ours that was applied and replaced between two plans.
     """
     now = moment.now
     if memory.set_back and moment.reached(quiet_until(memory)):
@@ -55,7 +59,9 @@ def record_override(
 
 
 def clear_override(memory: PoolMemory) -> PoolMemory:
-    """The memory once the plan wants what another writer has set: that is no contest."""
+    """The memory if the plan agrees with the size set by another writer: it does not count towards
+    a contest.
+    """
     found = memory.replaced
     if found is None:
         return memory
@@ -66,7 +72,9 @@ def clear_override(memory: PoolMemory) -> PoolMemory:
 
 
 def confirm_override(memory: PoolMemory, moment: Moment) -> PoolMemory:
-    """The memory once the plan wants another size than the one that another writer has set."""
+    """The memory if the plan disagrees with the size set by another writer: it counts towards a
+    contest.
+    """
     found, known = memory.replaced, memory.set_back
     if found is None:
         return memory

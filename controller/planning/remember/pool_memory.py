@@ -1,4 +1,4 @@
-"""One pool's memory after a plan; and the fleet's."""
+"""The memory of a pool, and of the fleet, after a plan."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from controller.planning.remember.asks import asking
 
 
 def begun_memory(replicas: int, now: float) -> PoolMemory:
-    """The memory of a pool seen for the first time: what runs counts as active until now."""
+    """The memory of a pool observed for the first time. If it has replicas, it counts as active
+    until now.
+    """
     return PoolMemory(since=now, last_active_at=now if replicas > 0 else None)
 
 
 def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> PoolMemory:
-    """The memory to plan with next; the same object where nothing in it has changed."""
+    """The pool's memory for the next plan; the same object if nothing in it has changed."""
     memory = with_activity(gated.memory, demand.active, given.planned_at, now)
     if (
         demand.native is not memory.native
@@ -39,7 +41,9 @@ def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> Po
 def blind_after_plan(
     memory: PoolMemory, *, active: bool, planned_at: float, now: float
 ) -> PoolMemory:
-    """The memory of a pool whose Deployment is not known: nothing was recommended for it."""
+    """The memory of a pool whose Deployment is not known. It had no recommendation, so the newest
+    run of recommendations ends at `planned_at`, the time of the previous plan.
+    """
     history = ended(memory.recommendations, planned_at)
     if history is not memory.recommendations:
         memory = replace(memory, recommendations=history)
@@ -47,7 +51,7 @@ def blind_after_plan(
 
 
 def with_activity(memory: PoolMemory, active: bool, planned_at: float, now: float) -> PoolMemory:
-    """The memory with since when the pool has been active, or until when it was."""
+    """The memory with the time since when the pool is active, or until when it was."""
     since = memory.active_since
     if active:
         return memory if since is not None else replace(memory, active_since=now)
@@ -62,8 +66,8 @@ def carried(
     fleet: Mapping[PoolKey, object],
     now: float,
 ) -> Memory:
-    """The fleet's memory after a plan: the pools that changed, the others as they were, and none
-    that the fleet no longer has. The pools are the same object where nothing has changed.
+    """The fleet's memory after a plan at `now` (Unix seconds): with the changed pools, and without
+    pools that the fleet no longer has. `pools` is the same object if nothing has changed.
     """
     pools = memory.pools
     if not pools.keys() <= fleet.keys():

@@ -1,4 +1,4 @@
-"""How a memory goes on that another process has left."""
+"""Continues with the memory that a previous process has saved."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from controller.model.memory import Memory, PoolMemory
 from controller.planning.recommend.behavior import longest_period_s
 
 RESTART_S: Final = 60.0
-"""A restart or a fail-over takes less, and is no reason to begin a shorter window again."""
+"""The longest gap that counts as a restart or a fail-over; after it, windows are kept."""
 
 
 def resumed(memory: Memory, fleet: Fleet, now: float) -> Memory:
     """The memory to plan with at `now` (Unix seconds).
 
-    Memory is saved when it changes, so a memory that was saved long ago does not mean that the
-    process before ended then: what was still so when it was saved counts until now. But where a
-    recommendation had to leave its window since, or a pool had to be taken to zero, the memory
-    would have changed: the process was gone by then. If that is a whole downward window ago, and
-    longer than a restart takes, the recommendations are forgotten, so that window and cooldown
-    begin again instead of taking the gap for a quiet time.
+    Memory is saved only when it changes, so an old memory does not mean that the previous process
+    ended long ago. But some changes come with time alone: a recommendation leaves its window, or an
+    idle pool is scaled to zero. If such a change is overdue, the process had ended before it. If it
+    is overdue by a whole downward window, and by more than `RESTART_S`, the pool's recommendations
+    are dropped. Then window and cooldown begin again, and the gap does not count as idle time.
     """
     pools = {pool.key: pool for pool in fleet.pools}
     return Memory(
@@ -44,8 +43,8 @@ def _is_forgotten(memory: PoolMemory, pool: Pool | None, now: float) -> bool:
 
 
 def _last_seen(memory: PoolMemory, pool: Pool, now: float) -> float:
-    """The latest time at which the process before can have looked at the pool: by then its memory
-    would have changed.
+    """The latest time at which the previous process can have planned the pool: at the latest then
+    it would have changed the memory. Unix seconds, never after `now`.
     """
     runs = memory.recommendations
     if runs[-1].last_at is not None:
@@ -59,8 +58,8 @@ def _last_seen(memory: PoolMemory, pool: Pool, now: float) -> float:
 
 
 def _begins_to_zero(memory: PoolMemory, pool: Pool) -> float | None:
-    """By when an idle pool that rests at zero had to be taken there, or some of the way where a
-    policy slows that; None for any other pool, and where it was begun.
+    """The latest time at which an idle pool had to begin to scale to zero, also with a rate policy
+    that slows it. None if the pool cannot go to zero, is active, or has begun.
     """
     if pool.min > 0 or memory.own_zero or memory.active_since is not None:
         return None

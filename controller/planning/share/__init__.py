@@ -1,1 +1,1 @@
-"""Step 3: everything that several pools draw on, divided over all of them: the targets."""
+"""Step 3: divides what several pools use together over all of them; the result is the targets."""

@@ -1,7 +1,7 @@
-"""A tenant's tokens per day: where it stands, how fast it may go on, and what that allows.
+"""A tenant's budget of tokens per day: its state, the pace that it allows, and the row for that.
 
-Pacing throttles before the cap, so that the budget lasts until its reset; the cap itself takes the
-target to zero and lets busy replicas finish. Numbers are exact; times are minutes.
+Pacing limits the burn before the budget is spent, so that it lasts until its reset. A spent hard
+budget sets the target to zero, and busy replicas finish. Numbers are exact; times are in minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from controller.planning.allocation.values import Amount, AmountError, Row
 
 
 class BudgetState(StrEnum):
-    """How much is left: enough, little, nothing."""
+    """OK below the budget's `warn` part, WARN from there on, HARD if a hard budget is spent."""
 
     OK = "ok"
     WARN = "warn"
@@ -36,8 +36,9 @@ class TokenUse(Value):
 
 
 class BudgetStatus(Value):
-    """Where a budget stands.
+    """The state of a budget.
 
+    - `rest`: tokens that are neither used nor reserved; below zero if overspent.
     - `gone`: the part of the day's tokens that is used or reserved.
     - `pace`: tokens per minute that last until the reset; None at the reset itself.
     - `limit`: the pace that the tenant is held to; 0 if it is stopped, None if it is not held.
@@ -54,8 +55,8 @@ class BudgetStatus(Value):
 
 
 def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
-    """State, pace and outlook. Raises AmountError for what is negative or not exact, and for a
-    budget that is not of tokens.
+    """The state of a budget after this use. Raises AmountError for a number that is negative or not
+    exact, and for a budget without tokens per day.
     """
     if budget.tokens_per_day is None:
         raise AmountError("budget", "it says nothing of tokens")
@@ -77,8 +78,10 @@ def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
 
 
 def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
-    """The same limit as a row over a tenant's pools, of which a replica uses its burn. The first
-    replica passes while the tenant is not stopped, however slow the pace.
+    """The budget's `limit` as a row in tokens per minute; None if there is no limit.
+
+    A replica uses its burn of the row. While the tenant is not stopped, the first replica is
+    granted even if the pace is below its burn.
     """
     if status.limit is None:
         return None

@@ -1,4 +1,4 @@
-"""Days as a tenant's clock has them: when a daily budget began, and when it is reset."""
+"""Days in a tenant's time zone: when a daily budget began, and when it is reset."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from zoneinfo import ZoneInfo
 
 
 class Day(NamedTuple):
-    """From one local midnight to the next, in Unix seconds: 23, 24 or 25 hours, rarely others."""
+    """From one local midnight to the next, in Unix seconds; usually 23, 24 or 25 hours."""
 
     start: float
     end: float
 
 
 def local_day(now: float, zone: ZoneInfo) -> Day:
-    """The day that `now` belongs to: days follow each other without gap or overlap.
+    """The day that `now` (Unix seconds) belongs to; days have no gaps and no overlaps.
 
-    A midnight that the clocks skip is the moment they jump; of one that comes twice, the first
-    counts, and an hour that is repeated across it stays with the day that has begun.
+    If the clocks skip midnight, the day begins at their jump. If midnight comes twice, the day
+    begins at the first one, and the repeated hour belongs to the new day.
     """
     day = datetime.fromtimestamp(now, zone).date()
     start, end = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)

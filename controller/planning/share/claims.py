@@ -1,4 +1,4 @@
-"""What each pool asks of sharing."""
+"""What each pool asks for in sharing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controller.planning.limit.limits import Limits
 from controller.planning.share.budget import BudgetState
 from controller.planning.share.scarcity import Scarcity
 
-# beyond these a measured number is an error of its source
+# a measured number outside these limits is an error of its source
 _MOST_COUNTED: Final = 10**12
 _LEAST_SECONDS: Final = Decimal("0.001")
 _LONGEST_SECONDS: Final = 10**9
@@ -26,14 +26,14 @@ _MOST_MEMORY_BYTES: Final = 2**60
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """One pool's part in sharing, in replicas.
+    """What one pool asks for, in replicas.
 
-    - `floor`, `need`, `want`: what it gets before every need, before every spare, and at most; all
-      capped by its ceilings. `asked`: the most it asks for without them.
-    - `demand`, `min`: its recommendation and its floor without pins.
-    - `fixed`: it keeps `current`, even if others go short. `works`: it has work.
-    - `ceiling`: the lowest of its ceilings, and `has_spares` whether the last replicas are spares
-      for arrivals: they explain the result.
+    - `floor`: served before all needs. `need`: served before all spares. `want`: with spares, the
+      most. All are capped by the pool's ceilings. `asked`: the most without them.
+    - `demand`, `min`: the recommendation, and the floor without pins.
+    - `fixed`: the pool keeps `current`, even if other pools get less. `works`: it has work.
+    - `ceiling`: the lowest ceiling. `has_spares`: it asks for more spares than the pinned ones.
+      Both only explain the result.
     """
 
     floor: int
@@ -50,7 +50,9 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sharer(msgspec.Struct, frozen=True, gc=False):
-    """A pool that takes part in sharing: its claim, and what decides what its replicas take."""
+    """A pool that takes part in sharing: its claim, and the numbers from which its uses follow:
+    the requests of one replica, and the token usage of one task.
+    """
 
     claim: Claim
     requests: Resources | None = None
@@ -58,8 +60,10 @@ class Sharer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A pool as it enters sharing: its part, its size where no row refuses it anything, and why a
-    limit without a row has changed that.
+    """A pool as it enters sharing.
+
+    `replicas` and `bound` are the result if no row refuses the pool anything; `reasons` are of the
+    limits that are not rows.
     """
 
     sharer: Sharer
@@ -69,7 +73,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 def fixed_sharer(pool: Pool, seen: PoolObservation | None, replicas: int) -> Sharer:
-    """The part of a pool that is not decided now, and keeps what it has."""
+    """The sharer of a pool that is not decided now and keeps `replicas`."""
     claim = Claim(
         floor=replicas,
         need=replicas,
@@ -100,7 +104,10 @@ def entry_of(
     messages: int | None,
     scarcity: Scarcity,
 ) -> Entry:
-    """The part of a pool that is decided now."""
+    """The entry of a pool that is decided now.
+
+    `current` is its present size in replicas, `messages` its work, None if not known.
+    """
     replicas, bound, ceilings = limits.replicas, limits.bound, limits.ceilings
     reasons: tuple[Reason, ...] = ()
     restraints = _restraints(pool, limits, current, scarcity)
@@ -112,7 +119,8 @@ def entry_of(
             reasons = (*reasons, Reason(code=code, value=replicas, numbers=numbers))
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
     if scarcity.rows and (subject := _unusable_numbers(requests, usage)):
-        # a pool whose use of the rows is not known keeps what it has, as far as its ceilings let it
+        # with implausible numbers the pool's uses are not known: it keeps its size, capped by its
+        # ceilings
         fixed, requests, usage = True, pool.requests, pool.usage
         if not limits.held:
             if replicas != current:
@@ -126,15 +134,13 @@ def entry_of(
 
 
 def task_usage_of(pool: Pool, seen: PoolObservation | None) -> TaskUsage | None:
-    """What one task takes: as measured, else as the fleet file says."""
+    """The usage of one task: as measured, else from the fleet file; None if there is neither."""
     measured = None if seen is None else seen.task_usage
     return pool.usage if measured is None else measured
 
 
 def requests_of(pool: Pool, seen: PoolObservation | None) -> Resources | None:
-    """What one replica takes of places, millicores and bytes: as its profile says, else as its
-    Deployment's pods request.
-    """
+    """The requests of one replica: from the fleet file, else from the Deployment's pod template."""
     if pool.requests is not None or seen is None:
         return pool.requests
     workload = last_known(seen.workload)
@@ -177,8 +183,8 @@ def _claim(
 def _under_ceilings(
     replicas: int, limits: Limits, bound: Bound, ceilings: tuple[Ceiling, ...]
 ) -> tuple[int, Bound, tuple[Reason, ...]]:
-    """The size under max and all ceilings, the bound, and the reason of a spent budget, for which
-    no row speaks.
+    """`replicas` capped by max and all ceilings, the bound that applies, and the reason if that is
+    a spent budget, because a spent budget is a ceiling without a code.
     """
     reasons: tuple[Reason, ...] = ()
     for ceiling in (Ceiling(limit=max(limits.max, limits.min)), *ceilings):
@@ -192,8 +198,8 @@ def _under_ceilings(
 def _restraints(
     pool: Pool, limits: Limits, current: int, scarcity: Scarcity
 ) -> list[tuple[Ceiling, Code | None]]:
-    """Ceilings that come from no row: a budget that is spent or not known, a limit that cannot be
-    one. With a code it holds also where nothing else is scarce.
+    """Ceilings that are not rows: a budget that is spent or not known, and a limit with an
+    implausible number. One with a code applies even if no row is short, and gives a reason.
     """
     if not scarcity.unreadable and pool.tenant not in scarcity.restrained:
         return []
@@ -208,7 +214,7 @@ def _restraints(
             ceiling = Ceiling(limit=most, bound=Bound.QUOTA, name=tenant.unreadable)
             found.append((ceiling, Code.LIMIT_UNREADABLE))
         if tenant.budget is not None and tenant.budget.status.state is BudgetState.HARD:
-            # it stops pools too whose tasks' tokens are not known, which no row can count
+            # a row cannot stop pools whose tokens per task are not known; this ceiling does
             found.append((Ceiling(limit=0, bound=Bound.BUDGET, name="budget"), None))
     if scarcity.unreadable:
         ceiling = Ceiling(limit=most, bound=Bound.CAPACITY, name=scarcity.unreadable)
@@ -217,7 +223,7 @@ def _restraints(
 
 
 def _unusable_numbers(requests: Resources | None, usage: TaskUsage | None) -> str:
-    """What was observed of the pool's use that cannot be; else nothing."""
+    """Which numbers of the pool's use are implausible; empty if none are."""
     if usage is not None and not _is_possible(usage):
         return "its tasks' usage"
     if requests is not None and not _are_possible(requests):
@@ -226,7 +232,7 @@ def _unusable_numbers(requests: Resources | None, usage: TaskUsage | None) -> st
 
 
 def _is_possible(usage: TaskUsage) -> bool:
-    """Whether a task can have taken that."""
+    """Whether this usage is plausible for one task."""
     counts = (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.calls)
     return (
         all(0 <= count <= _MOST_COUNTED for count in counts)
@@ -236,7 +242,7 @@ def _is_possible(usage: TaskUsage) -> bool:
 
 
 def _are_possible(requests: Resources) -> bool:
-    """Whether one replica can request that."""
+    """Whether these requests are plausible for one replica."""
     return all(
         each is None or 0 <= each <= most
         for each, most in (

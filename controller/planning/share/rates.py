@@ -1,4 +1,6 @@
-"""A model's rate limits as rows: replicas that a limit cannot feed are no faster (Little's law)."""
+"""A model's rate limits as rows. Replicas beyond what the limits can feed add no throughput
+(Little's law).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from controller.planning.allocation.values import HALF_FED, Amount, AmountError,
 
 
 class CallRate(Value):
-    """What one replica does per minute while nothing throttles it, and its slots."""
+    """The calls and tokens per minute of one replica without throttling, and its slots."""
 
     calls: Amount
     input_tokens: Amount = 0
@@ -22,12 +24,16 @@ class CallRate(Value):
 
 
 def rate_key(model: LlmModel, tenant: str) -> str:
-    """What the rows of a model's limits are named by: the model's own key, or one per tenant."""
+    """The key in the names of a model's rows: the model's name if its limits are shared by all
+    tenants, else `MODEL/TENANT`.
+    """
     return model.name if model.shared else f"{model.name}/{tenant}"
 
 
 def calls_per_minute(slots: int, calls_per_task: Amount, task_seconds: Amount) -> Fraction:
-    """What one replica asks for with all its slots at work. Raises AmountError for no time."""
+    """The calls per minute of one replica with all slots busy. Raises AmountError if a task takes
+    no time.
+    """
     seconds = exact(task_seconds, "task")
     if seconds == 0:
         raise AmountError("task", "a task that takes no time has no rate")
@@ -35,7 +41,11 @@ def calls_per_minute(slots: int, calls_per_task: Amount, task_seconds: Amount) -
 
 
 def rate_rows(key: str, limits: RateLimits, theta: Amount = HALF_FED) -> tuple[Row, ...]:
-    """The limits of a key that several pools share, as soft rows `rpm:KEY` and so on."""
+    """The limits of a key as soft rows `rpm:KEY`, `itpm:KEY`, `otpm:KEY` and `parallel:KEY`.
+
+    `theta` is the part of a replica's use that must be left to grant it. Raises AmountError for a
+    number that is negative or not exact, and for a headroom above 1.
+    """
     one_each = CallRate(calls=1, input_tokens=1, output_tokens=1)
     return tuple(
         Row(name=f"{name}:{key}", capacity=capacity * use, bound=Bound.RATE, soft=theta)
@@ -44,15 +54,15 @@ def rate_rows(key: str, limits: RateLimits, theta: Amount = HALF_FED) -> tuple[R
 
 
 def rate_uses(key: str, limits: RateLimits, replica: CallRate) -> dict[str, Amount]:
-    """What one replica takes of each of those rows."""
+    """What one replica uses of each of these rows, by name. Raises AmountError like `rate_rows`."""
     return {f"{name}:{key}": use for name, _, use in _drawn(limits, replica)}
 
 
 def _drawn(limits: RateLimits, replica: CallRate) -> Iterator[tuple[str, Fraction, Fraction]]:
-    """(name, what there is, what one replica takes) of each limit that is known and drawn on."""
+    """(name, capacity, use of one replica) for each limit that is set and used."""
     usable = 1 - exact(limits.headroom, "headroom")
     if usable < 0:
-        raise AmountError("headroom", "it cannot be more than all of the limit")
+        raise AmountError("headroom", "it cannot be more than the whole limit")
     for name, capacity, use, part in (
         ("rpm", limits.requests_per_minute, replica.calls, usable),
         ("itpm", limits.input_tokens_per_minute, replica.input_tokens, usable),

@@ -1,4 +1,4 @@
-"""What is scarce now, as rows that pools draw on: capacity, quotas, budgets, money, rate limits."""
+"""All current limits that pools share, as rows: capacity, quotas, budgets, cost, rate limits."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from controller.planning.share.sharing_terms import SharingTerms
 from controller.planning.share.uses import REPLICAS
 
 LEDGER_LIMIT_S: Final = 600.0
-"""A tenant with a hard budget grows no further once its ledger is older than this."""
+"""If its usage ledger is older than this, a tenant with a hard budget does not grow."""
 IMPLAUSIBLE_TOKENS: Final = 10**15
-"""No tenant uses so many tokens in a day: such a number is an error of the source."""
+"""A count of tokens from this on is an error of the source: no tenant uses so many in a day."""
 _MINUTE_S: Final = 60
 _UNSEEN: Final = TenantObservation()
 _NO_LIMIT: Final = Resources()
@@ -44,16 +44,20 @@ _NO_ROOM: Final = ClusterRoom()
 
 
 class BudgetNow(NamedTuple):
-    """Where a tenant's budget stands, as of the whole minute that began `at`."""
+    """The state of a tenant's budget, as of the start of a whole minute (`at`, Unix seconds)."""
 
     status: BudgetStatus
     at: float
 
 
 class TenantScarcity(NamedTuple):
-    """One tenant's rows. `budget` is None where its use is not known. `is_blind`: its budget is
-    hard and its ledger silent, so it grows no further. `unreadable` names a limit that cannot be
-    one: it grows no further either. All of it holds until `changes_at` for what was `seen`.
+    """One tenant's limits; valid until `changes_at` (Unix seconds) for the observation `seen`.
+
+    - `rows`: its quota, cost and budget rows.
+    - `budget`: None without a token budget, or if its use is not known.
+    - `is_blind`: its budget is hard and its use is not known, so its pools do not grow.
+    - `unreadable`: the name of a limit with an implausible number, else empty. With one, its pools
+      do not grow.
     """
 
     seen: TenantObservation
@@ -65,13 +69,14 @@ class TenantScarcity(NamedTuple):
 
 
 class Scarcity(NamedTuple):
-    """The rows of one moment.
+    """All rows at one moment.
 
-    - `rows`: all of them by name, in the order of their names. `room`: those of physical room.
+    - `rows`: by name, sorted by name. `room`: the rows of physical room among them.
     - `classes`: the classes of nodes whose room is known.
-    - `tenants`: what is scarce for each tenant. `restrained`: tenants without growth, and tenants
-      whose budget is spent.
-    - `unreadable`: names a limit of the whole cluster that cannot be one; nothing grows then.
+    - `tenants`: the limits of each limited tenant. `restrained`: the names of tenants that may not
+      grow, or whose budget is spent.
+    - `unreadable`: the name of a cluster-wide limit with an implausible number, else empty. With
+      one, no pool grows.
     """
 
     capacity: Reading[ClusterRoom]
@@ -83,7 +88,7 @@ class Scarcity(NamedTuple):
     unreadable: str
 
     def is_other_than(self, before: Scarcity) -> bool:
-        """Whether a pool may be limited in another way than before."""
+        """Whether the limits of any pool may differ from those in `before`."""
         return (
             self.rows is not before.rows
             or self.unreadable != before.unreadable
@@ -100,8 +105,8 @@ NOTHING_SCARCE: Final = Scarcity(Absent(why=Why.NEVER_READ), {}, (), (), {}, fro
 def scarcity_of(
     terms: SharingTerms, observation: Observation, now: float, kept: Scarcity | None
 ) -> Scarcity:
-    """What is scarce now; the same object as `kept` where nothing has changed. Raises SharingError
-    for what cannot be shared by.
+    """The limits at `now` (Unix seconds), with the same objects as in `kept` where nothing has
+    changed. Raises SharingError if an input cannot be used.
     """
     same_room = kept is not None and (
         observation.capacity is kept.capacity
@@ -205,14 +210,14 @@ def _of_tenant(
 def _still_holds(
     tenant: Tenant, before: TenantScarcity, seen: TenantObservation, now: float
 ) -> bool:
-    """Whether nothing has changed for the tenant but the time at which it was read."""
+    """Whether nothing but the reading's time has changed for the tenant."""
     if now >= before.changes_at:
         return False
     known = before.seen
     if seen is known:
         return True
     if before.budget is None and tenant.budget.tokens_per_day is not None:
-        return False  # the ledger was too old, and a later reading with the same numbers is not
+        return False  # the ledger was too old; the same numbers, read later, may count
     return (
         (seen.quota is known.quota or seen.quota == known.quota)
         and type(seen.usage) is type(known.usage)
@@ -224,8 +229,8 @@ def _still_holds(
 
 
 def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetNow:
-    """Where the budget stands. Time counts in whole minutes until the reset, so that the pace stays
-    the same for a minute.
+    """The state of the budget. The time until the reset is rounded up to whole minutes, so that the
+    pace stays the same for a minute.
     """
     day = local_day(moment.now, ZoneInfo(tenant.timezone))
     minutes = max(ceil((day.end - moment.now) / _MINUTE_S), 0)
@@ -243,9 +248,9 @@ def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetNow:
 
 
 def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | None:
-    """The ledger's last word, while it is not too old to go by."""
+    """The last known usage; None if it is older than `LEDGER_LIMIT_S` or not plausible."""
     if isinstance(reading, Absent) or not isfinite(reading.at):
-        return None  # without a time it would never grow old
+        return None  # without a finite time it would never expire
     if moment.passed(reading.at + LEDGER_LIMIT_S):
         return None
     usage = reading.value
@@ -262,12 +267,12 @@ def _amounts(resources: Resources) -> tuple[int | None, ...]:
 
 
 def _is_unreadable(resources: Resources) -> bool:
-    """Whether an amount is one that no cluster has."""
+    """Whether an amount is not a valid non-negative int64."""
     return any(each is not None and not 0 <= each <= INT64_MAX for each in _amounts(resources))
 
 
 def _least(*all_resources: Resources) -> Iterator[tuple[str, int]]:
-    """Of each resource the smallest amount that is given, and possible; nothing where none is."""
+    """(name, smallest plausible amount) for each resource with at least one such amount."""
     for name, *amounts in zip((REPLICAS, CPU, MEMORY), *map(_amounts, all_resources), strict=True):
         known = [each for each in amounts if each is not None and 0 <= each <= INT64_MAX]
         if known:

@@ -1,4 +1,4 @@
-"""Step 3, share: what several pools draw on is divided over all of them at once = the targets."""
+"""Step 3, share: divides all rows over all pools at once; the result is the targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PROFILES_PER_POOL: Final = 2
 
 
 class _Parts(NamedTuple):
-    """What a division is made of. The fields are those of `Shared`."""
+    """The inputs of a division: the fields of `Shared` without its result."""
 
     rows: tuple[Row, ...]
     sharers: list[Sharer | None]
@@ -47,9 +47,9 @@ class _Parts(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """One division of all rows, and what it was made of, so that the next can begin from there.
+    """One division of all rows with all its inputs, so that the next one can reuse them.
 
-    `sharers` (None: it takes no part), `uses` and `profile_of` are by the pool's number.
+    `sharers` (None for a pool that takes no part), `uses` and `profile_of` are by pool number.
     """
 
     rows: tuple[Row, ...]
@@ -71,11 +71,11 @@ def share(
     changed: Mapping[int, Sharer | None],
     kept: Shared | None,
 ) -> Shared | None:
-    """Divide all rows over all pools; None where there are no rows.
+    """Divide all rows over all pools; None if there are no rows.
 
-    `changed` are the pools, by number, whose part is another than in `kept`; without `kept` they
-    are all that take part. The same object is returned where nothing has changed. Raises
-    SharingError for what cannot be shared by.
+    `changed` are the pools, by number, whose sharer differs from `kept`; without `kept`, all that
+    take part. Returns `kept` itself if nothing has changed. Raises SharingError if an input cannot
+    be used.
     """
     if not scarcity.rows:
         return None
@@ -96,8 +96,8 @@ def share(
 
 
 def _fits(terms: SharingTerms, scarcity: Scarcity, rows: tuple[Row, ...], kept: Shared) -> bool:
-    """Whether the division can begin from the one before: the rows are the same by name and kind,
-    and not too many profiles are of uses that no pool has any longer.
+    """Whether the previous division can be reused: the rows have the same names and kinds, and not
+    too many profiles are out of use.
     """
     return (
         tuple(scarcity.rows) == kept.known.names
@@ -110,7 +110,7 @@ def _fits(terms: SharingTerms, scarcity: Scarcity, rows: tuple[Row, ...], kept: 
 def target_of(
     number: int, entry: Entry, pool: Pool, shared: Shared | None, scarcity: Scarcity
 ) -> Target:
-    """What a pool should have after the division, and why."""
+    """The pool's target after the division, with its bound and reasons; `number` is the pool's."""
     if shared is None or shared.division.have[number] == entry.replicas:
         return Target(entry.replicas, entry.bound, entry.reasons)
     replicas, claim = shared.division.have[number], entry.sharer.claim
@@ -133,7 +133,7 @@ def target_of(
 def _anew(
     terms: SharingTerms, scarcity: Scarcity, sharers: list[Sharer | None], field: Field
 ) -> Shared:
-    """Everything worked out from the beginning."""
+    """A division computed without a previous one."""
     rows = tuple(scarcity.rows.values())
     known = KnownUses(tuple(scarcity.rows), scarcity.classes)
     uses = [
@@ -169,8 +169,8 @@ def _again(
     kept: Shared,
     field: Field,
 ) -> Shared | None:
-    """The same rows by name, with other numbers or other claims; None where a pool's uses are not
-    whole in the units that were found for the others.
+    """A division that reuses `kept`: the rows have the same names, with other numbers or claims.
+    None if a pool's new uses are not whole in the tariff's units.
     """
     tariff, known = kept.tariff, kept.known
     sharers, uses, profile_of = list(kept.sharers), list(kept.uses), list(kept.profile_of)
@@ -249,7 +249,7 @@ def _copied(asks: Asks) -> Asks:
 
 
 def _ask(asks: Asks, fixed: set[int], number: int, sharer: Sharer | None) -> None:
-    """Enter one pool into columns that are being made."""
+    """Write one pool into the lists of `asks`, and into `fixed`."""
     fixed.discard(number)
     if sharer is None:
         asks.floors[number] = asks.needs[number] = asks.wants[number] = asks.current[number] = 0
@@ -264,7 +264,9 @@ def _ask(asks: Asks, fixed: set[int], number: int, sharer: Sharer | None) -> Non
 
 
 def _bound(number: int, claim: Claim, replicas: int, shared: Shared) -> tuple[Bound, str]:
-    """The rule that decided: the row that refused, the ceiling, or what was asked for."""
+    """The rule that decided the size, and its row's or ceiling's name: the row that refused, the
+    ceiling, or else what the pool asked for.
+    """
     division, rows = shared.division, shared.rows
     if number in division.by_baseline:
         return Bound.BASELINE, rows[division.by_baseline[number]].name

@@ -1,4 +1,4 @@
-"""What a fleet file says of sharing, worked out once for as long as the file stays the same."""
+"""What sharing needs of a fleet file, computed once per file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NO_LIMIT = Resources()
 
 
 class SharingTerms(NamedTuple):
-    """A fleet's tenants, models and limits.
+    """A fleet's pools, tenants, models and limits.
 
-    - `pools`: in the order of their keys, in which they are numbered; `number_of` is the inverse.
-    - `field`: the pools that share, or why they cannot share by these weights.
-    - `rate_rows`: the rows of the models' limits, or why these limits cannot be rows.
-    - `limited`: the tenants with a limit of their own in the fleet file.
+    - `pools`: sorted by key; a pool's number is its index. `number_of` is the inverse.
+    - `field`: the pools for allocation, or the error if a weight cannot be used.
+    - `rate_rows`: the rows of the models' limits, or the error if a limit cannot be used.
+    - `limited`: the names of tenants with a quota or budget in the fleet file.
     """
 
     pools: tuple[Pool, ...]
@@ -37,7 +37,7 @@ class SharingTerms(NamedTuple):
     limited: frozenset[str]
 
     def limited_tenants(self, seen: Mapping[str, TenantObservation]) -> Iterator[Tenant]:
-        """The tenants with a limit of their own, in the fleet file or by a quota that was seen."""
+        """The tenants with a quota or budget in the fleet file, or with an observed quota."""
         limited = self.limited
         for name, tenant in self.tenants.items():
             if name in limited or (
@@ -47,7 +47,7 @@ class SharingTerms(NamedTuple):
 
 
 def sharing_terms_of(fleet: Fleet) -> SharingTerms:
-    """The terms of this fleet; never raises."""
+    """The sharing terms of this fleet. Never raises: an error becomes a field's value."""
     pools = tuple(sorted(fleet.pools, key=_key))
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     models = {model.name: model for model in fleet.models}
@@ -110,7 +110,7 @@ def _rate_rows(
 
 
 def _plain_weight(weight: Decimal) -> Amount:
-    """A whole weight as an int; any other as it is, whether it can be a weight or not."""
+    """A whole positive weight as an int; any other weight unchanged, even if it is not valid."""
     if weight.is_finite() and weight > 0 and weight == weight.to_integral_value():
         return int(weight)
     return weight

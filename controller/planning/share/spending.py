@@ -1,6 +1,6 @@
-"""What tenants' pools are planned to cost per hour, and the alerts that this reaches.
+"""The planned cost per hour of each tenant's pools, and the cost alerts.
 
-An alert changes no number: it is a reason beside the others of the pools that cost something.
+An alert changes no replica count: it only adds a reason to the pools that cost something.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from controller.planning.share.uses import tasks_per_minute, usd_per_task
 
 
 class CostTerms(NamedTuple):
-    """The tenants with an alert, and in USD per hour what one replica of each of their pools costs
-    with all its slots at work. A pool without a model, its price or its usage costs nothing.
+    """By tenant, for tenants with an alert: the alert, and the cost of one replica of each pool
+    with all slots busy; both in USD per hour. A pool without model, price or usage costs nothing.
     """
 
     alerts: Mapping[str, Decimal]
@@ -38,7 +38,7 @@ class CostAlert(NamedTuple):
 
 
 def cost_terms_of(fleet: Fleet) -> CostTerms:
-    """The terms of this fleet."""
+    """The cost terms of this fleet."""
     prices = {model.name: model.price for model in fleet.models}
     alerts = {
         tenant.name: tenant.budget.usd_alert
@@ -53,8 +53,8 @@ def cost_terms_of(fleet: Fleet) -> CostTerms:
 
 
 def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tuple[CostAlert, ...]:
-    """The tenants at or above their alert, in the fleet file's order. What counts are the targets;
-    without a target, what runs.
+    """The tenants at or above their alert, in the fleet file's order. A pool counts with its
+    target, or with its present size if it has no target.
     """
     found = []
     for tenant, limit in terms.alerts.items():
@@ -68,8 +68,8 @@ def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tupl
 
 
 def with_alert(decision: Decision, alert: CostAlert) -> Decision:
-    """The decision with the alert among its reasons. The last reason decided the number and stays
-    the last.
+    """The decision with the alert added before its last reason, because the last reason is the one
+    that decided the number.
     """
     reasons = decision.reasons
     return replace(decision, reasons=(*reasons[:-1], _reason(alert), *reasons[-1:]))

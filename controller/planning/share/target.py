@@ -1,4 +1,4 @@
-"""What sharing leaves each pool."""
+"""The result of sharing for one pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from controller.model.decision import Bound, Reason
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """What one pool should have, and the rule that decided it."""
+    """The number of replicas that one pool should have, and the rule that decided it."""
 
     replicas: int
     bound: Bound

@@ -1,4 +1,4 @@
-"""What one replica of each pool takes of each row: places, room, tokens, money, calls."""
+"""What one replica of each pool uses of each row: replicas, CPU, memory, tokens, USD, calls."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _Pairs = tuple[tuple[str, Amount], ...]
 
 
 class KnownUses:
-    """What replicas take of certain rows and classes of nodes, worked out once per pool for as long
-    as its requests and its tasks' usage stay the same. Pools that take the same have the same
-    object. It is a memo: without it everything comes out the same.
+    """A cache of the uses of one replica of each pool, for rows and classes of nodes with these
+    names.
+
+    A pool's uses are computed again only if its requests or its tasks' usage change. Pools with
+    equal uses get the same object.
     """
 
     __slots__ = ("_alike", "_existing", "_of", "classes", "names")
@@ -47,8 +49,8 @@ class KnownUses:
         tenant: Tenant | None,
         model: LlmModel | None,
     ) -> ReplicaUses:
-        """What one replica takes whose pod requests and whose tasks take so much. Raises
-        SharingError for a task that takes no time.
+        """The uses of one replica of the pool, with these requests of its pod and this usage of one
+        task. Raises SharingError if a task takes no time.
         """
         found = self._of.get(pool.key)
         if found is None or found[0] is not pool or found[1] != requests or found[2] != usage:
@@ -79,7 +81,7 @@ class KnownUses:
             ),
         )
         if len(self._alike) > _MOST_ALIKE * (len(self._of) + 1):
-            self._alike.clear()  # uses that are measured anew again and again are not kept for ever
+            self._alike.clear()  # a limit on its size, as measured uses change all the time
         alike = self._alike.get(parts)
         if alike is None:
             first, *flavors = (MappingProxyType(dict(part)) for part in parts)
@@ -87,7 +89,7 @@ class KnownUses:
         return alike
 
     def _drawn(self, amounts: Mapping[str, Amount]) -> _Pairs:
-        """What is more than nothing, of rows that exist."""
+        """The amounts above zero of rows that exist."""
         return tuple(
             [
                 (name, _plain(amount))
@@ -98,7 +100,9 @@ class KnownUses:
 
 
 def room_of(requests: Resources | None) -> dict[str, Amount]:
-    """What one replica takes of places, millicores and bytes, where that is known."""
+    """What one replica uses of physical room: 1 replica, and if known CPU (millicores) and memory
+    (bytes).
+    """
     amounts: dict[str, Amount] = {REPLICAS: 1}
     if requests is not None and requests.cpu_milli is not None:
         amounts[CPU] = requests.cpu_milli
@@ -108,14 +112,16 @@ def room_of(requests: Resources | None) -> dict[str, Amount]:
 
 
 def tasks_per_minute(pool: Pool, usage: TaskUsage) -> Fraction:
-    """Tasks that one replica does with all its slots at work."""
+    """The tasks per minute of one replica with all slots busy. Raises SharingError if a task takes
+    no time.
+    """
     if usage.seconds <= 0:
         raise SharingError(pool.key, "a task that takes no time has no rate")
     return Fraction(60 * pool.slots) / Fraction(usage.seconds)
 
 
 def counted_tokens(usage: TaskUsage, count: TokenCount) -> Fraction:
-    """One task's tokens, weighed as the tenant's budget weighs them."""
+    """The tokens of one task with the weights of the tenant's budget."""
     return Fraction(
         usage.input_tokens * count.input
         + usage.output_tokens * count.output
@@ -124,7 +130,7 @@ def counted_tokens(usage: TaskUsage, count: TokenCount) -> Fraction:
 
 
 def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
-    """What the tokens of one task cost."""
+    """The cost of one task's tokens in USD; prices are per million tokens."""
     cached = price.input if price.cached_input is None else price.cached_input
     return (
         usage.input_tokens * price.input
@@ -136,7 +142,7 @@ def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
 def _token_uses(
     pool: Pool, usage: TaskUsage, tenant: Tenant | None, model: LlmModel | None
 ) -> Iterator[tuple[str, Amount]]:
-    """What it takes of budgets, money and rate limits, whether there are such rows or not."""
+    """The replica's uses of budget, cost and rate rows, whether these rows exist or not."""
     tasks = tasks_per_minute(pool, usage)
     if tenant is not None:
         yield f"budget:{pool.tenant}", tasks * counted_tokens(usage, tenant.budget.count)
@@ -155,9 +161,11 @@ def _token_uses(
 
 
 def _plain(amount: Amount) -> Amount:
-    """A whole number as an int, which is much quicker to calculate with. A fraction with a large
-    denominator, as measured times make them, in billionths, rounded up: the common denominator of
-    thousands of such fractions would be too large to calculate with.
+    """The amount in a form that is fast to calculate with.
+
+    A whole number becomes an int. A fraction with a large denominator, as measured times give, is
+    rounded up to billionths, because the common denominator of thousands of such fractions would be
+    huge.
     """
     if not isinstance(amount, Fraction):
         return amount

@@ -1,1 +1,1 @@
-"""Step 4: how far towards its target each pool may go now."""
+"""Step 4: how far each pool may move towards its target now."""

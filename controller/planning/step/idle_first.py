@@ -1,5 +1,5 @@
-"""Down goes only what is idle: replicas that work finish first, and so do those that have only just
-begun, where sharing takes them back.
+"""Scale-down removes only idle replicas: busy ones finish their tasks first. If sharing reduces the
+pool, new replicas also keep their minimum runtime.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from controller.planning.step.next import Next
 
 
 def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -> Next:
-    """The size after the idle replicas that the target takes away have gone."""
+    """The size after removing as many replicas above `target` as are idle and old enough.
+
+    The minimum runtime counts only if `target` is below `recommendation`. All sizes in replicas.
+    """
     current, pool = given.current, given.terms.pool
     busy = busy_replicas(given.seen.queue, pool.slots, current)
     surplus, idle = current - target, current - busy
@@ -31,7 +34,9 @@ def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -
 
 
 def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
-    """Replicas that work: as many as the messages in flight fill, `slots` each."""
+    """The number of busy replicas: messages in flight by `slots`, rounded up, at most `current`;
+    0 if the queue is not known. Messages are assumed to fill one replica after another.
+    """
     depth = last_known(queue)
     if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
         return 0
@@ -39,7 +44,7 @@ def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
 
 
 def _too_young(given: PoolInput, moment: Moment) -> int:
-    """Replicas that have not had their minimum runtime."""
+    """The number of replicas that became ready less than their minimum runtime ago."""
     runtime_s, pods = given.terms.pool.minimum_runtime_s, last_known(given.seen.pods)
     if runtime_s <= 0 or pods is None:
         return 0

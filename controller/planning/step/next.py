@@ -1,4 +1,4 @@
-"""How far towards its target a pool may go now."""
+"""The result of step 4 for one pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from controller.model.decision import Gate, Reason
 
 
 class Next(msgspec.Struct, frozen=True, gc=False):
-    """The size to set now, and why that is not the target, if it is not."""
+    """The size to set now, in replicas; if it is not the target, the gate and reasons say why."""
 
     replicas: int
     gate: Gate | None = None

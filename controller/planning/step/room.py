@@ -1,6 +1,4 @@
-"""Up goes only into room that is physically free: a place counts as taken until the replica that
-leaves it is gone.
-"""
+"""Pools grow only into physically free room: a terminating replica counts until it is gone."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from controller.planning.share.share import Shared
 
 
 class Occupancy(NamedTuple):
-    """How many replicas of a pool are there, how many should be, and how many are leaving."""
+    """A pool's replicas: its present size, its target, and how many are terminating."""
 
     current: int
     target: int
@@ -24,26 +22,29 @@ class Occupancy(NamedTuple):
 
     @property
     def now(self) -> int:
-        """The places that the pool takes now."""
+        """The replicas that take room now."""
         return self.current + self.terminating
 
     @property
     def most(self) -> int:
-        """The most places that the pool takes on its way to its target."""
+        """The most replicas that take room on the way to the target."""
         return max(self.current, self.target) + self.terminating
 
 
 class Grown(NamedTuple):
-    """The size that a growing pool may have now, and the row that refused more."""
+    """The size that a growing pool may have now, and the name of the row that refused more."""
 
     replicas: int
     refused_by: str
 
 
 class Room(NamedTuple):
-    """The rows of physical room, as indexes of a division's rows; what the pools draw on them now,
-    and what they may draw on their way. `occupancy` is by the pool's number. `grown` are the
-    growing pools that do not reach their target, where not all fit.
+    """The use of physical room by all pools.
+
+    - `rows`: the room's rows, as indexes of the division's rows.
+    - `now`, `most`: by row, the units that the pools use now, and the most they may use on the way
+      to their targets.
+    - `occupancy`: by pool number. `grown`: the growing pools that cannot have their target yet.
     """
 
     shared: Shared
@@ -61,7 +62,9 @@ def room_of(
     changed: Mapping[int, Occupancy | None],
     kept: Room | None,
 ) -> Room:
-    """The room with these changes to `kept`; without it, `changed` are all pools."""
+    """The room after these changes of occupancy since `kept`; without `kept`, `changed` has all
+    pools. `room` are the rows of physical room.
+    """
     if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
         profile_before = kept.shared.profile_of
         changed = {
@@ -100,8 +103,8 @@ def room_of(
 
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
-    """The growing pools that do not reach their target, by number: room goes to the highest tier
-    first, there to the tenant, and its pool, that runs least per weight.
+    """The growing pools that cannot have their target yet, by number. Free room goes to the highest
+    tier first, and there by progressive filling from the present sizes.
     """
     shared = room.shared
     current = [0 if each is None else each.current for each in room.occupancy]

@@ -1,5 +1,5 @@
-"""Step 4: from what a pool has towards its target: idle replicas go, busy ones finish, and no pool
-grows into room where other replicas still stand.
+"""Step 4: moves a pool from its present size towards its target. Only idle replicas are removed,
+and a pool grows only into room that other replicas have left.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from controller.planning.step.room import Grown
 def step(
     given: PoolInput, limits: Limits, target: Target, grown: Grown | None, moment: Moment
 ) -> Next:
-    """What may be reached of the target now; `grown` is what tight room lets it
-    have, where that is less.
+    """The size to set now. `grown` is the size that tight room allows, if that is less than the
+    target.
     """
     wanted, current = target.replicas, given.current
     if limits.left_alone or wanted == current:

@@ -45,7 +45,7 @@ def decision(*reasons: Reason) -> Decision:
                 },
             ),
             "another writer keeps setting it back, 3 times, last from 5 to 2: left at 2 replicas",
-            "take away its other autoscaler",
+            "remove its other autoscaler",
         ),
         (
             Reason(code=Code.POISON, value=2, numbers=POISONED),

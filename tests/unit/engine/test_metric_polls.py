@@ -222,10 +222,10 @@ async def test_many_failures_of_one_kind_are_one_finding() -> None:
         (Severity.WARNING, "prometheus", "disconnected"),
     ]
     assert [each[3] for each in found] == [
-        "backlog of acme/p0 cannot be read (implausible) and let no pool shrink: comes to NaN",
+        "backlog of acme/p0 cannot be read (implausible) and prevent scale-down: comes to NaN",
         (
             "backlog of acme/p1, backlog of acme/p2, backlog of acme/p3 and 1 more cannot be read"
-            " (disconnected) and let no pool shrink: no connection to h:9090"
+            " (disconnected) and prevent scale-down: no connection to h:9090"
         ),
     ]
 

@@ -54,8 +54,8 @@ def test_a_model_in_use_without_limits_is_named_with_its_pools_and_how_to_say_th
             "fleet file",
             "models.gpt.limits",
             (
-                "models.gpt has no limits, so none holds acme/a, acme/b, acme/c and 2 more; "
-                "say `limits: {}` where the provider sets none"
+                "models.gpt has no limits, so no rate limit applies to acme/a, acme/b, acme/c and "
+                "2 more; write `limits: {}` if the provider sets none"
             ),
         )
     ]
@@ -79,8 +79,8 @@ def test_a_limit_does_not_hold_pools_whose_tasks_are_neither_declared_nor_measur
             "fleet file",
             "models.gpt unmeasured",
             (
-                "the limit of gpt does not hold acme/research: what a task takes is not measured "
-                "yet; their key `usage` says it until then"
+                "the limit of gpt does not apply to acme/research: the tokens per task are not "
+                "measured yet; until then their key `usage` can state them"
             ),
         )
     ]
