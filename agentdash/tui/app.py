@@ -21,8 +21,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui import commands, header
-from agentdash.tui.actions import KeyScope, actions_in
+from agentdash.tui import commands, figures, header
+from agentdash.tui.actions import KeyScope, actions_in, scopes_of
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
@@ -42,7 +42,8 @@ from controller.ports import Feed
 
 _REDRAW_S: Final = 1.0
 _FLASH_S: Final = 4.0
-_TWICE_WITHIN_S: Final = 1.0
+# how long a question in the last line waits for the key to be pressed again
+_TWICE_WITHIN_S: Final = _FLASH_S
 
 
 class SnapshotReady(Message):
@@ -89,7 +90,8 @@ class Dashboard(App[None]):
         self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
-        self._interrupted_at = float("-inf")
+        self._asked_to_leave_at = float("-inf")
+        self._suspended_at: float | None = None
         self._history: dict[str, list[str]] = {COMMAND: [], FILTER: []}
         self._overview = OverviewScreen()
         self._pools = PoolsScreen()
@@ -106,7 +108,7 @@ class Dashboard(App[None]):
         """Subscribe to the feed, and show the latest snapshot."""
         for screen in (self._pools, self._why, self._help):
             self.install_screen(screen, screen.VIEW)
-        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
+        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
@@ -252,16 +254,26 @@ class Dashboard(App[None]):
         self._view_state.toggle_freeze()
         self._draw()
 
-    async def action_back(self) -> None:
-        """Clear the filter; without one, go back to the view below; without one, quit."""
+    async def action_close(self) -> None:
+        """Clear the filter; without one, go back to the view below. It never ends the session."""
         table = self.view.filtered
         if table is not None and table.filter:
             table.set_filter("")
-        elif len(self._views()) > 1:
-            await self.pop_screen()
-            self._draw()
-        else:
-            self.exit()
+        elif not await self._go_back():
+            self.flash("this is the first view; q quits", Tone.DIM)
+
+    async def action_back(self) -> None:
+        """Go back to the view below; on the first view, quit."""
+        if not await self._go_back():
+            self.action_leave("q")
+
+    async def _go_back(self) -> bool:
+        """False on the first view."""
+        if len(self._views()) < 2:
+            return False
+        await self.pop_screen()
+        self._draw()
+        return True
 
     def action_next_panel(self) -> None:
         """Move the focus to the next panel."""
@@ -276,19 +288,53 @@ class Dashboard(App[None]):
         self._folded = not self._folded
         self._draw()
 
+    def action_suspend(self) -> None:
+        """Give the terminal back to the shell until `fg`. Everything in this process stops."""
+        if os.getsid(0) == os.getpgrp():
+            # no shell could continue us: Textual would stop this process for good
+            self.flash("no shell is behind this terminal to suspend to")
+            return
+        self._suspended_at = self._clock()
+        # as the terminal's own ctrl-z: to the whole job, so that the shell notices
+        os.killpg(0, signal.SIGTSTP)
+
+    def _resumed(self) -> None:
+        """After `fg`: the shell has written on the screen, and time has passed."""
+        self.action_redraw()
+        self._draw()
+        if self._suspended_at is not None:
+            stopped = figures.age(self._clock() - self._suspended_at)
+            self._suspended_at = None
+            self.flash(f"was suspended for {stopped}, and the controller with it")
+
     def action_redraw(self) -> None:
         """Write the whole screen again."""
         self._terminal_diff.reset()
         self.screen.refresh(layout=True)
 
-    def action_interrupt(self) -> None:
-        """Quit if the key is pressed twice within a second."""
+    def action_leave(self, key: str = "") -> None:
+        """Quit. Where that stops a controller that writes, the key must be pressed again within a
+        few seconds. Without a key, a person has written the command, which is no slip.
+        """
         now = time.monotonic()
-        if now - self._interrupted_at <= _TWICE_WITHIN_S:
+        stops = self._stops_with_us
+        if not key or not stops or now - self._asked_to_leave_at <= _TWICE_WITHIN_S:
             self.exit()
             return
-        self._interrupted_at = now
-        self.flash("ctrl-c again to quit")
+        self._asked_to_leave_at = now
+        self.flash(f"leaving stops the controller of {stops}: {key} again")
+
+    async def action_quit(self) -> None:
+        """Textual's own ctrl-q ends in this."""
+        self.action_leave("ctrl-q")
+
+    @property
+    def _stops_with_us(self) -> str:
+        """What the controller in this process scales, if it writes; else empty."""
+        snapshot = self._frame.snapshot
+        if snapshot is None or not snapshot.role.writes or self._engine_error() is not None:
+            return ""
+        return figures.amount(len(snapshot.pools), "pool")
 
     # -- the command line ---------------------------------------------------------------------
 
@@ -307,7 +353,7 @@ class Dashboard(App[None]):
     async def _run_command(self, command: commands.ParsedCommand) -> None:
         match command.name:
             case "quit":
-                self.exit()
+                self.action_leave()
             case "help":
                 await self.action_help()
             case "why":
@@ -335,8 +381,8 @@ class Dashboard(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the palette: the actions of this view."""
         del screen
-        for action in actions_in((KeyScope.GLOBAL, self.view.SCOPE)):
-            if action.palette:
+        for action in actions_in(scopes_of(self.view.SCOPE)):
+            if action.palette and action.scope is not KeyScope.TABLE:
                 yield SystemCommand(
                     action.title, action.help, lambda name=action.handler: self._run_later(name)
                 )

@@ -134,8 +134,8 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         symbol = frame.glyphs.stale
         found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")
     if frame.waiting is not None:
-        updates = f"{frame.waiting} update{'' if frame.waiting == 1 else 's'} waiting"
-        found.append(f"FROZEN  {updates}; press . to go on")
+        updates = figures.amount(frame.waiting, "update")
+        found.append(f"FROZEN  {updates} waiting; press . to go on")
     return [
         line(Span(" " + cut(text, width - 2, frame.glyphs.ellipsis)), background=Tone.ALERT)
         for text in found[:_MOST_BANNERS]

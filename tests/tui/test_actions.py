@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name
+from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name, scopes_of
 from agentdash.tui.app import Dashboard
 from agentdash.tui.header import hint_line
 from agentdash.tui.help_text import help_lines
@@ -27,7 +27,7 @@ def clashes(actions: Iterable[UserAction]) -> list[str]:
     for view in VIEWS:
         owners: dict[str, UserAction] = {}
         for action in table:
-            if action.scope not in (KeyScope.GLOBAL, KeyScope.TABLE, view):
+            if action.scope not in scopes_of(view):
                 continue
             for key in each_key(action):
                 owner = owners.setdefault(key, action)

@@ -89,19 +89,51 @@ async def test_enter_opens_the_pools_then_why_and_escape_goes_back() -> None:
         assert running.stack == ["overview"]
 
 
-async def test_q_on_the_first_view_quits() -> None:
+async def test_escape_never_ends_the_session() -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys("?", "escape", "escape", "escape")
+        assert running.stack == ["overview"]
+        assert running.app.return_code is None
+        assert "q quits" in running.text("#crumbs")
+
+
+@pytest.mark.parametrize(("key", "named"), [("q", "q"), ("ctrl+c", "ctrl-c"), ("ctrl+q", "ctrl-q")])
+async def test_leaving_a_controller_that_writes_is_asked_once(key: str, named: str) -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys(key)
+        assert running.app.return_code is None
+        said = f"leaving stops the controller of 9 pools: {named} again"
+        assert said in running.text("#crumbs")
+        await running.keys(key)
+        assert running.app.return_code == 0
+
+
+async def test_the_question_is_asked_again_when_it_is_no_longer_shown() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("q")
-        assert running.app.return_code == 0
-
-
-async def test_ctrl_c_quits_only_when_pressed_twice() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("ctrl+c")
+        running.app._asked_to_leave_at -= 10
+        await running.keys("q")
         assert running.app.return_code is None
-        assert "again to quit" in running.text("#crumbs")
-        await running.keys("ctrl+c")
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_a_dashboard_that_stops_nothing_is_left_at_once(key: str) -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys(key)
         assert running.app.return_code == 0
+    async with session(scenarios.mixed_fleet()) as running:
+        running.engine_error = "the engine has ended"
+        await running.keys(key)
+        assert running.app.return_code == 0
+
+
+async def test_q_in_a_view_goes_back() -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys("enter", "d", "q")
+        assert running.stack == ["overview", "pools"]
+        await running.keys("q")
+        assert running.stack == ["overview"]
+        assert running.app.return_code is None
 
 
 async def test_commands_open_views_and_go_back_to_views_on_the_stack() -> None:

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui.actions import KeyScope, UserAction, actions_in
+from agentdash.tui.actions import KeyScope, UserAction, actions_in, scopes_of
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
@@ -49,7 +49,9 @@ class Chrome:
 class ViewScreen(Screen[None]):
     """One view. It is told what to draw; it keeps only the cursors, sorts and filters."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings_for(KeyScope.GLOBAL, target="app")
+    BINDINGS: ClassVar[list[BindingType]] = bindings_for(
+        KeyScope.GLOBAL, KeyScope.ABOVE, target="app"
+    )
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
         (SMALLEST_SIZE[0], "-w60"),
@@ -132,7 +134,7 @@ class ViewScreen(Screen[None]):
     @property
     def actions(self) -> tuple[UserAction, ...]:
         """The actions whose keys work in this view."""
-        return actions_in((KeyScope.GLOBAL, KeyScope.TABLE, self.SCOPE))
+        return actions_in(scopes_of(self.SCOPE))
 
     @property
     def subject(self) -> str | None:
