@@ -256,10 +256,7 @@ class Dashboard(App[None]):
 
     async def action_close(self) -> None:
         """Clear the filter; without one, go back to the view below. It never ends the session."""
-        table = self.view.filtered
-        if table is not None and table.filter:
-            table.set_filter("")
-        elif not await self._go_back():
+        if not self.view.clear_filter() and not await self._go_back():
             self.flash("this is the first view; q quits", Tone.DIM)
 
     async def action_back(self) -> None:

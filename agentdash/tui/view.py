@@ -44,6 +44,11 @@ class PoolState(Enum):
         self.tone = tone
         self.rank = rank
 
+    @property
+    def trouble(self) -> int:
+        """2 if a person should look now, 1 if something holds the pool, else 0."""
+        return {"!!": 2, "": 0}.get(self.mark, 1)
+
 
 # the bounds that can keep a target below the demand for as long as they stand
 CEILINGS: Final = frozenset(

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.events import DescendantFocus
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -84,7 +85,7 @@ class ViewScreen(Screen[None]):
         self._hints = LinesWidget(id="hints")
         self._crumbs = LinesWidget(id="crumbs")
         self._too_small = LinesWidget(id="too-small")
-        self._focus_before_prompt: Panel | None = None
+        self._panel: Panel | None = None
         self._history: list[str] = []
         self._filter_before = ""
 
@@ -143,12 +144,21 @@ class ViewScreen(Screen[None]):
 
     @property
     def filtered(self) -> LiveTable[object] | None:
-        """The table that `/` filters: the one with the focus, else the first of the view."""
-        focused = self.focused or self._focus_before_prompt
+        """The table that `/` filters: the one that has the focus or had it last, else the first."""
         tables = [each for each in self.query(LiveTable) if each.display]
-        if isinstance(focused, LiveTable) and focused in tables:
-            return focused
+        if isinstance(self._panel, LiveTable) and self._panel in tables:
+            return self._panel
         return tables[0] if tables else None
+
+    def clear_filter(self) -> bool:
+        """Clear the filter of the table with the focus, else that of another; False without one."""
+        tables = [each for each in self.query(LiveTable) if each.filter]
+        if not tables:
+            return False
+        table = self._panel if self._panel in tables else tables[0]
+        if isinstance(table, LiveTable):
+            table.set_filter("")
+        return True
 
     def open_commands(self, completer: Completer, history: list[str]) -> None:
         """Open the prompt for a command."""
@@ -162,12 +172,10 @@ class ViewScreen(Screen[None]):
             return False
         self._filter_before = table.filter.text
         self._open_prompt(FILTER, table.filter.text, lambda _: (), history)
-        self.prompt.note("text or regex, ! for the opposite")
+        self.prompt.note(f"in {table.title}: text or regex, ! for the opposite")
         return True
 
     def _open_prompt(self, mode: str, text: str, completer: Completer, history: list[str]) -> None:
-        if isinstance(self.focused, Panel):
-            self._focus_before_prompt = self.focused
         self._history = history
         self.add_class("-prompting")
         self.prompt.open(mode, text, completer, history)
@@ -176,8 +184,28 @@ class ViewScreen(Screen[None]):
         """Close the prompt and give the focus back to the panel that had it."""
         self.remove_class("-prompting")
         self.prompt.close()
-        if self._focus_before_prompt is not None:
-            self._focus_before_prompt.focus()
+        self.focus_panel()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Remember the panel that the keys go to."""
+        if isinstance(event.widget, Panel):
+            self._panel = event.widget
+
+    def on_resize(self) -> None:
+        """A view that was hidden because it was too small has lost the focus."""
+        self.call_after_refresh(self.focus_panel)
+
+    def on_screen_resume(self) -> None:
+        """A view that comes back has the focus where it had it."""
+        self.call_after_refresh(self.focus_panel)
+
+    def focus_panel(self) -> None:
+        """Let the keys go to the panel that had them last, else to the first panel."""
+        if self.prompt.mode or (isinstance(self.focused, Panel) and _is_seen(self.focused)):
+            return
+        panels = [each for each in self.query(Panel) if _is_seen(each)]
+        if panels:
+            (self._panel if self._panel in panels else panels[0]).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Apply a filter while it is typed; show the completions of a command."""
@@ -187,7 +215,9 @@ class ViewScreen(Screen[None]):
             self.prompt.note("  ".join(each.rpartition(" ")[2] for each in found[:4]))
         elif self.prompt.mode == FILTER and table is not None:
             table.set_filter(event.value)
-            self.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
+            self.prompt.note(
+                table.filter.note or f"{len(table.visible_keys)} match in {table.title}"
+            )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter, or pass the command to the app."""
@@ -205,6 +235,10 @@ class ViewScreen(Screen[None]):
         if self.prompt.mode == FILTER and table is not None:
             table.set_filter(self._filter_before)
         self.close_prompt()
+
+
+def _is_seen(panel: Panel) -> bool:
+    return all(each.display for each in panel.ancestors_with_self)
 
 
 def _too_small_lines(width: int, height: int) -> list[Line]:
