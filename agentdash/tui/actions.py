@@ -20,6 +20,7 @@ class KeyScope(StrEnum):
     POOLS = "pools"
     WHY = "why"
     HELP = "help"
+    DETAIL = "detail"
 
 
 @dataclass(frozen=True, slots=True)

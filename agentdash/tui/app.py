@@ -27,6 +27,7 @@ from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
+from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
@@ -37,6 +38,7 @@ from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
+from controller.model.observation import Pod
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
@@ -97,6 +99,7 @@ class Dashboard(App[None]):
         self._pools = PoolsScreen()
         self._why = WhyScreen()
         self._help = HelpScreen()
+        self._detail = DetailScreen()
 
     # -- start and end ------------------------------------------------------------------------
 
@@ -106,7 +109,7 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        for screen in (self._pools, self._why, self._help):
+        for screen in (self._pools, self._why, self._help, self._detail):
             self.install_screen(screen, screen.VIEW)
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
@@ -197,21 +200,25 @@ class Dashboard(App[None]):
         await self._go_to(self._why)
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row: a pool of the overview in the table of pools, any other in the why view."""
+        """Open a row: a pool of the overview in the table of pools, any other in the why view, and
+        what is no pool in full.
+        """
         match message.row:
             case PoolRow(key=pool) if message.table is self._overview.pools:
                 await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
-            case PoolRow(key=pool) | ScaleEvent(pool=pool) | Finding(subject=pool):
-                pass
+            case PoolRow(key=pool):
+                await self._explain(pool)
+            case Finding(subject=pool) if self._frame.row(pool) is not None:
+                await self._explain(pool)
+            case ScaleEvent() | Finding() | Pod() as row:
+                of_event = row.pool if isinstance(row, ScaleEvent) else None
+                of_pod = self.view.subject if isinstance(row, Pod) else None
+                self._detail.open(row, of_event or of_pod)
+                await self._go_to(self._detail)
             case _:
                 self.flash("nothing to open here")
-                return
-        if self._frame.row(pool) is None:
-            self.flash(f"{pool} is no pool of this snapshot")
-            return
-        await self._explain(pool)
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""

@@ -85,13 +85,20 @@ def _totals_line(frame: Frame, width: int) -> Line:
     snapshot, sums = frame.snapshot, frame.totals
     if snapshot is None:
         return line(Span(" no snapshot yet", Tone.DIM))
+    any_old = sums.ready_old + sums.queue_old
+    ready = _sum(sums.ready, sums.ready_unknown, sums.ready_old, frame)
+    target = _sum(sums.target, sums.target_unknown, any_old, frame)
+    demand = _sum(sums.demand, sums.demand_unknown, sums.queue_old, frame)
+    pending = _sum(sums.pending, sums.queue_unknown, sums.queue_old, frame)
+    in_flight = _sum(sums.in_flight, sums.queue_unknown, sums.queue_old, frame)
+    pods_mark = frame.glyphs.stale if sums.pods_old or frame.stale else ""
     parts = [
-        Span(f"pods {figures.count(sums.ready)}/{figures.count(sums.target)}"),
-        Span(f"wanted {figures.count(sums.demand)}"),
-        Span(f"queue {figures.count(sums.pending)}"),
+        Span(f"pods {ready}/{target}"),
+        Span(f"wanted {demand}"),
+        Span(f"queue {pending}"),
     ]
     parts += [
-        Span(f"{name} {figures.count(value)}", tone)
+        Span(f"{name} {figures.count(value)}{pods_mark}", tone)
         for name, value, tone in (
             ("starting", sums.starting, Tone.BUSY),
             ("stuck", sums.stuck, Tone.CRIT),
@@ -100,7 +107,7 @@ def _totals_line(frame: Frame, width: int) -> Line:
         )
         if value
     ]
-    parts.append(Span(f"in flight {figures.count(sums.in_flight)}"))
+    parts.append(Span(f"in flight {in_flight}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
@@ -108,12 +115,24 @@ def _totals_line(frame: Frame, width: int) -> Line:
     return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(frame), width)
 
 
+def _sum(known: int, unknown: int, old: int, frame: Frame) -> str:
+    """A sum over the pools: `?` if no pool's number is known, `+?` after it if those of some pools
+    are not, `~` if it has numbers that are not fresh.
+    """
+    pools = frame.totals.pools
+    if pools and unknown == pools:
+        return frame.glyphs.unknown
+    more = f"+{frame.glyphs.unknown}" if unknown else ""
+    return f"{figures.count(known)}{more}{frame.glyphs.stale if old or frame.stale else ''}"
+
+
 def _alarm(frame: Frame) -> tuple[Span | str, ...]:
     """How many findings are more than information."""
     findings = () if frame.snapshot is None else frame.snapshot.findings
     serious = [each for each in findings if each.severity is not Severity.INFO]
     if not serious:
-        return (Span("no alarm ", Tone.OK),)
+        old = frame.glyphs.stale if frame.stale else ""
+        return (Span(f"no alarm{old} ", Tone.WARN if old else Tone.OK),)
     critical = any(each.severity is Severity.CRITICAL for each in serious)
     mark = "!!" if critical else "!"
     return (Span(f"{mark} {len(serious)}", Tone.CRIT if critical else Tone.WARN), " ")

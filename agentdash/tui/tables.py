@@ -22,7 +22,7 @@ _PHASE_TONES: Final = {
     PodPhase.TERMINATING: Tone.DIM,
     PodPhase.READY: Tone.OK,
 }
-_SEVERITY_MARKS: Final = {
+SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
     Severity.INFO: Span("i", Tone.BUSY),
@@ -65,11 +65,12 @@ def _next(row: PoolRow, frame: Frame) -> Span:
 
 
 def _target(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.target, frame, width=6)
+    old = row.queue_is_old or row.workload_is_old
+    return number_span(row.target, frame, old=old, width=6)
 
 
 def _demand(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.demand, frame, width=4)
+    return number_span(row.demand, frame, old=row.queue_is_old, width=4)
 
 
 def _pending(row: PoolRow, frame: Frame) -> Span:
@@ -246,7 +247,7 @@ EVENT_COLUMNS: Final = (
     Column[ScaleEvent]("BOUND", 8, lambda event, _: Span(event.bound), rank=1),
     Column[ScaleEvent]("BECAUSE", 26, _reason, fill=True),
 )
-_MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: _SEVERITY_MARKS[finding.severity])
+_MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: SEVERITY_MARKS[finding.severity])
 _SINCE_COLUMN: Final = Column[Finding](
     "SINCE",
     6,

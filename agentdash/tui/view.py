@@ -218,7 +218,9 @@ def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
 
 
 class Totals(NamedTuple):
-    """Sums over all pools. An unknown number counts as 0."""
+    """Sums over all pools. An unknown number counts as 0: `demand_unknown` is how many pools have
+    one. `queue_old` is how many pools have only a last known value, and so on.
+    """
 
     pools: int = 0
     at_zero: int = 0
@@ -231,6 +233,13 @@ class Totals(NamedTuple):
     crashing: int = 0
     pending: int = 0
     in_flight: int = 0
+    ready_unknown: int = 0
+    target_unknown: int = 0
+    demand_unknown: int = 0
+    queue_unknown: int = 0
+    ready_old: int = 0
+    queue_old: int = 0
+    pods_old: int = 0
 
 
 NO_TOTALS: Final = Totals()
@@ -271,6 +280,13 @@ def _sums(rows: Sequence[PoolRow]) -> Totals:
         crashing=sum(each.crashing for each in pods),
         pending=sum(queue.pending for queue in queues),
         in_flight=sum(queue.in_flight for queue in queues),
+        ready_unknown=sum(row.ready is None for row in rows),
+        target_unknown=sum(row.target is None for row in rows),
+        demand_unknown=sum(row.demand is None for row in rows),
+        queue_unknown=len(rows) - len(queues),
+        ready_old=sum(row.workload_is_old for row in rows),
+        queue_old=sum(row.queue_is_old for row in rows),
+        pods_old=sum(isinstance(row.view.observation.pods, Stale) for row in rows),
     )
 
 

@@ -69,7 +69,7 @@ class PoolView(Value):
 
 class ScaleEvent(Value):
     """One write of a pool's replicas: when (Unix seconds), from how many to how many, by which
-    bound and for which reason, and its outcome.
+    bound and for which reason, its outcome, and the whole decision of that moment.
     """
 
     at: float
@@ -79,6 +79,7 @@ class ScaleEvent(Value):
     bound: str
     reason: Reason
     outcome: Outcome
+    decision: Decision | None = None
 
 
 class Severity(StrEnum):

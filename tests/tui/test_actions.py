@@ -13,7 +13,7 @@ from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import line_width
 from agentdash.tui.widgets.live_table import LiveTable
 
-VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP)
+VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP, KeyScope.DETAIL)
 
 
 def each_key(action: UserAction) -> tuple[str, ...]:

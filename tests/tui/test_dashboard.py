@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.widgets.lines_widget import changed_cells
+from controller.model.ids import PoolKey
+from controller.model.observation import Pods
+from controller.model.readings import Stale, Why
 from tui import scenarios
 from tui.sessions import session
 
@@ -218,10 +221,42 @@ async def test_keys_move_the_cursor_to_both_ends_and_scroll() -> None:
         assert table.cursor_key == table.visible_keys[6]
 
 
-async def test_tab_moves_the_focus_and_enter_on_an_event_explains_its_pool() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("tab", "tab", "j", "enter")
+async def test_enter_on_an_event_shows_the_decision_of_that_moment_not_todays() -> None:
+    then = scenarios.over_max().decision
+    assert then is not None
+    event = replace(scenarios.events()[1], decision=replace(then, pool=PoolKey("acme/coder-large")))
+    fleet = replace(scenarios.mixed_fleet(), events=(event,))
+    async with session(fleet) as running:
+        await running.keys("tab", "tab", "enter")
+        shown = running.text("#detail")
+        assert "acme/coder-large at 12:04:02" in shown
+        assert "1,240 pending + 12 in flight" in shown
+        assert "bound by max" in shown
+        assert "applied (200)" in shown
+        await running.keys("d")
         assert running.app._why.pool == "acme/coder-large"
+        assert "1,240 pending" not in running.text("#decision")
+
+
+async def test_an_event_without_its_decision_shows_its_whole_reason() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("tab", "tab", "j", "j", "enter")
+        said = " ".join(running.text("#detail").split())
+        assert "52 replicas, the highest recommendation" in said
+        assert "last write" in said
+
+
+async def test_a_finding_that_is_no_pools_opens_in_full_with_its_pools() -> None:
+    text = "planned at 51.20 USD per hour, at or above its alert of 40; " + "and so on " * 20
+    finding = replace(scenarios.findings()[1], subject="globex", kind="cost", text=text + "end.")
+    async with session(replace(scenarios.mixed_fleet(), findings=(finding,))) as running:
+        await running.keys("tab", "enter")
+        shown = running.text("#detail")
+        assert "end." in shown
+        assert "pools: 4" in shown
+        assert "globex/canary" in shown
+        await running.keys("escape")
+        assert running.stack == ["overview"]
 
 
 async def test_enter_on_a_finding_explains_its_pool() -> None:
@@ -268,10 +303,36 @@ async def test_a_frozen_view_is_not_stale_while_snapshots_come() -> None:
         assert "STALE" in running.text("#header")
 
 
-async def test_enter_on_a_pod_says_that_there_is_nothing_to_open() -> None:
+async def test_enter_on_a_pod_shows_all_that_is_known_of_it() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("j", "d", "tab", "tab", "tab", "enter")
-        assert "nothing to open here" in running.text("#crumbs")
+        shown = " ".join(running.text("#detail").replace("│", " ").split())
+        assert "tool server handshake failed: exit code 3" in shown
+        assert "gpu-a10-02" in shown
+
+
+async def test_every_pod_is_ready_is_said_of_fresh_pods_that_exist_only() -> None:
+    ready = scenarios.pool("a", "ready")
+    none = scenarios.pool("a", "none", ready=0, current=0, pods=Pods())
+    old = replace(
+        ready,
+        key=PoolKey("a/old"),
+        observation=replace(
+            ready.observation,
+            pods=Stale(value=Pods(ready=4), at=scenarios.NOW - 9, why=Why.DISCONNECTED),
+        ),
+    )
+    fleet = replace(scenarios.mixed_fleet(), pools=(ready, none, old))
+    for name, said in (
+        ("ready", "every pod is ready"),
+        ("none", "there is no pod"),
+        ("old", "none when the pods were seen last"),
+    ):
+        async with session(fleet) as running:
+            await running.type(f":why {name}")
+            await running.keys("enter")
+            assert said in running.text("#pods")
+            assert ("every pod is ready" in running.text("#pods")) is (name == "ready")
 
 
 async def test_an_old_snapshot_is_stale_until_a_new_one_comes() -> None:

@@ -25,7 +25,7 @@ from agentdash.tui.lines import (
     wrap,
 )
 from agentdash.tui.view import Frame, pool_rows, totals
-from agentdash.tui.why import decision_lines, now_lines, reading_lines
+from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
 from tui import scenarios
 
@@ -125,8 +125,8 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
     ]
     for row in frame.rows:
         found.append(crumb_line(("overview", "why"), row.key, Span(""), frame, width))
-        found += decision_lines(row, frame, width, 8)
-        found += decision_lines(row, frame, width, 30)
+        found += now_decided_lines(row, frame, width, 8)
+        found += now_decided_lines(row, frame, width, 30)
         found += now_lines(row, frame, width)
         found += reading_lines(row, frame, width)
     return found
