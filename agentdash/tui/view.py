@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.decision import Bound, Decision
+from controller.model.decision import CEILINGS, Decision
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import HARMLESS
 from controller.model.readings import Absent, Fresh, Reading, Stale, last_known
@@ -48,21 +48,6 @@ class PoolState(Enum):
     def trouble(self) -> int:
         """2 if a person should look now, 1 if something holds the pool, else 0."""
         return {"!!": 2, "": 0}.get(self.mark, 1)
-
-
-# the bounds that can keep a target below the demand for as long as they stand
-CEILINGS: Final = frozenset(
-    {
-        Bound.MAX,
-        Bound.SCHEDULE,
-        Bound.PAUSE,
-        Bound.QUOTA,
-        Bound.BUDGET,
-        Bound.COST,
-        Bound.RATE,
-        Bound.CAPACITY,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def decision_lines(
         lines += [line(f" {text}") for text in wrap(sentence, width - 2)]
     else:
         gap = []
-        beside = (*written[0].spans[1:], " ")
+        beside: list[Span | str] = [*written[0].spans[1:], " "]
         if len(written) == 1 and line_width(line(*lines[0].spans, *beside)) < width:
             lines, written = [left_and_right(lines[0].spans, beside, width)], []
     lines += [*gap, _table_line("STEP", "INPUT", "REPLICAS", width, Tone.HEADING)]
