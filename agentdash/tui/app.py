@@ -16,13 +16,13 @@ from rich.traceback import Traceback
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
 from agentdash.tui import commands, figures, header
-from agentdash.tui.actions import KeyScope, actions_in, scopes_of
+from agentdash.tui.actions import KeyScope, actions_in, key_name, scopes_of
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
@@ -227,6 +227,28 @@ class Dashboard(App[None]):
     def on_live_table_key_ignored(self, message: LiveTable.KeyIgnored) -> None:
         """Say why a key did nothing."""
         self.flash(message.text)
+
+    async def on_view_screen_hint_clicked(self, message: ViewScreen.HintClicked) -> None:
+        """Do what the key would do."""
+        of_panel = message.action.scope is KeyScope.TABLE and self.screen.focused is not None
+        place = self.screen.focused if of_panel else self
+        await self.run_action(message.action.handler, default_namespace=place)
+
+    async def on_view_screen_crumb_clicked(self, message: ViewScreen.CrumbClicked) -> None:
+        """Go back to this view of the path."""
+        views = self._views()
+        if message.index < len(views):
+            await self._go_to(views[message.index])
+
+    def on_key(self, event: Key) -> None:
+        """Say of a key that it does nothing, where no binding takes it."""
+        if not self._views():
+            return
+        keys = (event.key, *event.aliases)
+        prompting = self.view.prompt.mode or self.screen is not self.view
+        if not prompting and not any(key in self.screen.active_bindings for key in keys):
+            shown = event.character if event.is_printable else key_name(event.key)
+            self.flash(f"{shown} does nothing here; ? lists the keys", Tone.DIM)
 
     # -- actions ------------------------------------------------------------------------------
 

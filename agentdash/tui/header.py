@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
@@ -16,6 +16,7 @@ TITLE: Final = "agentdash"
 WIDE: Final = 140
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
+_BETWEEN_CRUMBS: Final = " > "
 
 
 def header_lines(frame: Frame, width: int, height: int) -> list[Line]:
@@ -163,16 +164,33 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
 
 def hint_line(actions: Iterable[UserAction], width: int) -> Line:
     """The most useful keys of the view, as many as fit."""
-    spans: list[Span | str] = [" "]
+    return line(" ", *(span for _, hint in _hints(actions, width) for span in hint))
+
+
+def hint_at(actions: Iterable[UserAction], width: int, cell: int) -> UserAction | None:
+    """The action whose hint is at this cell of the line."""
+    start = 1
+    for action, hint in _hints(actions, width):
+        end = start + line_width(line(*hint))
+        if start <= cell < end:
+            return action
+        start = end
+    return None
+
+
+def _hints(
+    actions: Iterable[UserAction], width: int
+) -> Iterator[tuple[UserAction, tuple[Span, Span]]]:
+    room = width - 1
     for action in sorted((each for each in actions if each.hint), key=lambda each: each.hint):
         hint = (
             Span(f"<{key_name(action.keys[0])}>", Tone.HEADING),
             Span(f"{action.title} ", Tone.DIM),
         )
-        if line_width(line(*spans, *hint)) > width:
-            break
-        spans += hint
-    return line(*spans)
+        room -= line_width(line(*hint))
+        if room < 0:
+            return
+        yield action, hint
 
 
 def crumb_line(
@@ -182,7 +200,7 @@ def crumb_line(
 
     A `flash` message takes the place of the pool.
     """
-    path = " > ".join(cut(crumb, 40, frame.glyphs.ellipsis) for crumb in crumbs)
+    path = _BETWEEN_CRUMBS.join(crumbs)
     left: list[Span | str] = [" ", Span(path, Tone.TITLE)]
     room = width - line_width(line(*left)) - 4
     if flash.text:
@@ -192,6 +210,16 @@ def crumb_line(
         text = f"{row.key}: {words.last_sentence(row.view.decision, frame.at)}"
         left.append(Span(f"   {cut(text, room, frame.glyphs.ellipsis)}", Tone.DIM))
     return line(*left)
+
+
+def crumb_at(crumbs: Sequence[str], cell: int) -> int | None:
+    """Which view of the path is at this cell of the last line."""
+    start = 1
+    for index, crumb in enumerate(crumbs):
+        if start <= cell < start + len(crumb):
+            return index
+        start += len(crumb) + len(_BETWEEN_CRUMBS)
+    return None
 
 
 def rule_line(frame: Frame, width: int) -> Line:

@@ -116,6 +116,47 @@ async def test_tab_completes_and_up_shows_the_last_command() -> None:
         assert running.app.view.prompt.input.value == ""
 
 
+async def test_enter_takes_the_only_completion() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.type(":po")
+        await running.keys("enter")
+        assert running.stack == ["overview", "pools"]
+
+
+async def test_tab_goes_through_all_completions_and_begins_again() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.type(":why acme/")
+        seen = []
+        for _ in range(3):
+            await running.keys("tab")
+            seen.append(running.app.view.prompt.input.value)
+        assert seen == ["why acme/coder-large", "why acme/browser-gpu", "why acme/coder-large"]
+
+
+async def test_an_unknown_key_says_so() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("x")
+        assert "x does nothing here; ? lists the keys" in running.text("#crumbs")
+        await running.keys("f5")
+        assert "f5 does nothing here" in running.text("#crumbs")
+        await running.keys("j")
+        assert "j does nothing" not in running.text("#crumbs")
+
+
+async def test_hints_and_breadcrumbs_can_be_clicked() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("enter")
+        at = running.text("#hints").index("<d>")
+        await running.pilot.click("#hints", offset=(at + 1, 0))
+        assert running.stack == ["overview", "pools", "why"]
+        at = running.text("#crumbs").index("pools")
+        await running.pilot.click("#crumbs", offset=(at, 0))
+        assert running.stack == ["overview", "pools"]
+        at = running.text("#hints").index("<enter>")
+        await running.pilot.click("#hints", offset=(at + 1, 0))
+        assert running.stack == ["overview", "pools", "why"]
+
+
 async def test_every_character_goes_to_the_prompt_while_it_is_open() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.type("/qdG.?:")

@@ -18,14 +18,16 @@ from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
     banner_lines,
+    crumb_at,
     crumb_line,
     header_lines,
+    hint_at,
     hint_line,
     rule_line,
 )
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.lines_widget import LinesWidget
+from agentdash.tui.widgets.lines_widget import ClickedLine, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
 from agentdash.tui.widgets.prompt import COMMAND, FILTER, Completer, Prompt
@@ -75,15 +77,30 @@ class ViewScreen(Screen[None]):
             super().__init__()
             self.text = text
 
+    class HintClicked(Message):
+        """A person clicked on the hint of a key."""
+
+        def __init__(self, action: UserAction) -> None:
+            super().__init__()
+            self.action = action
+
+    class CrumbClicked(Message):
+        """A person clicked on a view of the path; `index` counts from the overview."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
     def __init__(self) -> None:
         super().__init__()
+        self._crumb_names: tuple[str, ...] = ()
         self._header = LinesWidget(id="header")
-        self._hints_above = LinesWidget(id="hints-above")
+        self._hints_above = ClickedLine(id="hints-above")
         self._rule = LinesWidget(id="rule")
         self._banner = LinesWidget(id="banner")
         self.prompt = Prompt(id="prompt")
-        self._hints = LinesWidget(id="hints")
-        self._crumbs = LinesWidget(id="crumbs")
+        self._hints = ClickedLine(id="hints")
+        self._crumbs = ClickedLine(id="crumbs")
         self._too_small = LinesWidget(id="too-small")
         self._panel: Panel | None = None
         self._history: list[str] = []
@@ -126,6 +143,7 @@ class ViewScreen(Screen[None]):
         self._crumbs.show(
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
         )
+        self._crumb_names = chrome.crumbs
         self._too_small.show(_too_small_lines)
         banners = len(banner_lines(frame, 80))
         self._banner.display = bool(banners)
@@ -206,6 +224,17 @@ class ViewScreen(Screen[None]):
         panels = [each for each in self.query(Panel) if _is_seen(each)]
         if panels:
             (self._panel if self._panel in panels else panels[0]).focus()
+
+    def on_clicked_line_clicked(self, message: ClickedLine.Clicked) -> None:
+        """Say which hint or which view of the path was clicked."""
+        if message.widget is self._crumbs:
+            index = crumb_at(self._crumb_names, message.cell)
+            if index is not None:
+                self.post_message(self.CrumbClicked(index))
+            return
+        action = hint_at(self.actions, message.widget.size.width, message.cell)
+        if action is not None:
+            self.post_message(self.HintClicked(action))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Apply a filter while it is typed; show the completions of a command."""
