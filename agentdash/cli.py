@@ -5,12 +5,13 @@ verb.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentdash import __version__
-from agentdash.output import OutputError, complain, note, tell
+from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -73,8 +74,21 @@ class _ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and end with exit code 2."""
-        complain(f"{self.format_usage()}{self.prog}: error: {message}")
+        complain(f"{self.format_usage()}{self.prog}: error: {message}{_nearest(message)}")
         raise SystemExit(int(ExitCode.USAGE))
+
+
+def _nearest(message: str) -> str:
+    """A word for somebody who mistyped a choice."""
+    import difflib
+    import re
+
+    wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    if wrong is None:
+        return ""
+    choices = re.findall(r"[\w-]+", wrong[2])
+    close = difflib.get_close_matches(wrong[1], choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class _VersionAction(argparse.Action):
@@ -317,12 +331,27 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
         log_json()
         host, port = options.listen
         return run_daemon(settings, name=name, read_only=read_only, host=host, port=port)
+    if not _can_show("--controller-only runs the same controller without a screen"):
+        return ExitCode.UNREACHABLE
     from agentdash.launch import show_fleet
 
     return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
 
 
+def _can_show(instead: str) -> bool:
+    """Whether a dashboard can be drawn; if not, it is said why, and what to do `instead`."""
+    problem = why_no_dashboard(os.environ)
+    if problem is not None:
+        note(f"no dashboard: {problem}; {instead}")
+    return problem is None
+
+
 def _run_demo(options: argparse.Namespace) -> ExitCode:
+    if not options.headless and not _can_show(
+        "`agentdash demo --headless` shows the demo without a screen, and `agentdash "
+        "--controller-only` runs the controller of a fleet without one"
+    ):
+        return ExitCode.UNREACHABLE
     from agentdash.launch import run_demo_headless, show_demo
 
     demo = {"speed": options.speed, "seed": options.seed, "load_for_s": options.load_for}
@@ -364,6 +393,11 @@ def _load(options: argparse.Namespace) -> Settings | None:
         settings = load(options.fleet)
     except FleetFileError as error:
         complain(str(error))
+        if not options.fleet.exists():
+            note(
+                "`agentdash demo` shows everything without a fleet file; "
+                "`agentdash example > fleet.yaml` prints one to begin with"
+            )
         return None
     kubernetes = msgspec.structs.replace(
         settings.kubernetes,

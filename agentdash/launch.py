@@ -15,7 +15,7 @@ import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
-from agentdash.output import tell
+from agentdash.output import tell, waiting_for
 from controller.attach import Attachment, find_writer
 from controller.config import load
 from controller.engine.clock import SystemClock
@@ -179,7 +179,8 @@ def _run_with_dashboard(
             for_s=for_s,
         )
     finally:
-        ended = thread.stop(ENGINE_STOP_S)
+        with waiting_for("the controller to end what it is writing"):
+            ended = thread.stop(ENGINE_STOP_S)
     if not ended:
         _print_to_stderr("agentdash: the engine did not stop in time")
     if failed or not ended:

@@ -9,7 +9,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -66,6 +67,34 @@ def by_default(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+@contextmanager
+def waiting_for(what: str, after_s: float = 1.0) -> Iterator[None]:
+    """Say what is waited for, if it takes longer than `after_s` and a person looks on."""
+    stream = sys.stderr
+    if stream is None or not stream.isatty():
+        yield
+        return
+    timer = threading.Timer(after_s, note, (f"waiting for {what} ...",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def why_no_dashboard(environment: Mapping[str, str]) -> str | None:
+    """Why there can be no dashboard here, or None: it reads keys from standard input and draws on
+    standard error.
+    """
+    for name, stream in (("input", sys.stdin), ("error", sys.stderr)):
+        if stream is None or not stream.isatty():
+            return f"standard {name} is no terminal"
+    if environment.get("TERM", "") in {"", "dumb"}:
+        return "the terminal cannot be drawn on (TERM is dumb or not set)"
+    return None
 
 
 def _write(stream: TextIO, text: str) -> None:

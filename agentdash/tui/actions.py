@@ -11,14 +11,16 @@ from agentdash.tui.tables import SORT_LETTERS
 
 
 class KeyScope(StrEnum):
-    """Where a key works: everywhere, in every table, or in one view."""
+    """Where a key works: everywhere, above the overview, in every table, or in one view."""
 
     GLOBAL = "global"
+    ABOVE = "above"
     TABLE = "table"
     OVERVIEW = "overview"
     POOLS = "pools"
     WHY = "why"
     HELP = "help"
+    DETAIL = "detail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,12 @@ ACTIONS: Final = (
     UserAction("command", (":",), "cmd", "command line", "general", hint=1),
     UserAction("filter", ("/",), "filter", "filter: text, regex, !not", "general", hint=2),
     UserAction("help", ("?",), "help", "the keys of this view", "general", hint=3),
-    UserAction("back", ("escape", "q"), "back", "clear filter, back, quit", "general", hint=9),
-    UserAction("quit", ("ctrl+q",), "quit", "quit", "general"),
-    UserAction("interrupt", ("ctrl+c",), "quit", "quit, press twice", "general", palette=False),
+    UserAction("close", ("escape",), "close", "clear filter, close view", "general", palette=False),
+    UserAction("back", ("q",), "back", "back", "general", KeyScope.ABOVE, hint=9),
+    UserAction("back", ("q",), "quit", "quit", "general", KeyScope.OVERVIEW, palette=False, hint=9),
+    UserAction("leave", ("ctrl+q",), "quit", "quit", "general", argument="ctrl-q"),
+    UserAction("leave", ("ctrl+c",), "quit", "quit", "general", palette=False, argument="ctrl-c"),
+    UserAction("suspend", ("ctrl+z",), "suspend", "suspend; fg resumes", "general"),
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
     UserAction("freeze", (".",), "freeze", "freeze or resume the view", "look", hint=6),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", palette=False, hint=7),
@@ -99,6 +104,12 @@ ACTIONS: Final = (
 )
 
 _KEY_NAMES: Final = {"escape": "esc", "pagedown": "pgdn", "pageup": "pgup"}
+
+
+def scopes_of(view: KeyScope) -> tuple[KeyScope, ...]:
+    """The scopes whose keys work in this view."""
+    above = () if view is KeyScope.OVERVIEW else (KeyScope.ABOVE,)
+    return (KeyScope.GLOBAL, *above, KeyScope.TABLE, view)
 
 
 def actions_in(scopes: Sequence[KeyScope]) -> tuple[UserAction, ...]:

@@ -16,17 +16,18 @@ from rich.traceback import Traceback
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui import commands, header
-from agentdash.tui.actions import KeyScope, actions_in
+from agentdash.tui import commands, figures, header
+from agentdash.tui.actions import KeyScope, actions_in, key_name, scopes_of
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
+from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
@@ -37,12 +38,14 @@ from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
+from controller.model.observation import Pod
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
 _REDRAW_S: Final = 1.0
 _FLASH_S: Final = 4.0
-_TWICE_WITHIN_S: Final = 1.0
+# how long a question in the last line waits for the key to be pressed again
+_TWICE_WITHIN_S: Final = _FLASH_S
 
 
 class SnapshotReady(Message):
@@ -89,12 +92,14 @@ class Dashboard(App[None]):
         self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
-        self._interrupted_at = float("-inf")
+        self._asked_to_leave_at = float("-inf")
+        self._suspended_at: float | None = None
         self._history: dict[str, list[str]] = {COMMAND: [], FILTER: []}
         self._overview = OverviewScreen()
         self._pools = PoolsScreen()
         self._why = WhyScreen()
         self._help = HelpScreen()
+        self._detail = DetailScreen()
 
     # -- start and end ------------------------------------------------------------------------
 
@@ -104,9 +109,9 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        for screen in (self._pools, self._why, self._help):
+        for screen in (self._pools, self._why, self._help, self._detail):
             self.install_screen(screen, screen.VIEW)
-        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
+        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
@@ -195,21 +200,25 @@ class Dashboard(App[None]):
         await self._go_to(self._why)
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row: a pool of the overview in the table of pools, any other in the why view."""
+        """Open a row: a pool of the overview in the table of pools, any other in the why view, and
+        what is no pool in full.
+        """
         match message.row:
             case PoolRow(key=pool) if message.table is self._overview.pools:
                 await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
-            case PoolRow(key=pool) | ScaleEvent(pool=pool) | Finding(subject=pool):
-                pass
+            case PoolRow(key=pool):
+                await self._explain(pool)
+            case Finding(subject=pool) if self._frame.row(pool) is not None:
+                await self._explain(pool)
+            case ScaleEvent() | Finding() | Pod() as row:
+                of_event = row.pool if isinstance(row, ScaleEvent) else None
+                of_pod = self.view.subject if isinstance(row, Pod) else None
+                self._detail.open(row, of_event or of_pod)
+                await self._go_to(self._detail)
             case _:
                 self.flash("nothing to open here")
-                return
-        if self._frame.row(pool) is None:
-            self.flash(f"{pool} is no pool of this snapshot")
-            return
-        await self._explain(pool)
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
@@ -218,6 +227,28 @@ class Dashboard(App[None]):
     def on_live_table_key_ignored(self, message: LiveTable.KeyIgnored) -> None:
         """Say why a key did nothing."""
         self.flash(message.text)
+
+    async def on_view_screen_hint_clicked(self, message: ViewScreen.HintClicked) -> None:
+        """Do what the key would do."""
+        of_panel = message.action.scope is KeyScope.TABLE and self.screen.focused is not None
+        place = self.screen.focused if of_panel else self
+        await self.run_action(message.action.handler, default_namespace=place)
+
+    async def on_view_screen_crumb_clicked(self, message: ViewScreen.CrumbClicked) -> None:
+        """Go back to this view of the path."""
+        views = self._views()
+        if message.index < len(views):
+            await self._go_to(views[message.index])
+
+    def on_key(self, event: Key) -> None:
+        """Say of a key that it does nothing, where no binding takes it."""
+        if not self._views():
+            return
+        keys = (event.key, *event.aliases)
+        prompting = self.view.prompt.mode or self.screen is not self.view
+        if not prompting and not any(key in self.screen.active_bindings for key in keys):
+            shown = event.character if event.is_printable else key_name(event.key)
+            self.flash(f"{shown} does nothing here; ? lists the keys", Tone.DIM)
 
     # -- actions ------------------------------------------------------------------------------
 
@@ -252,16 +283,23 @@ class Dashboard(App[None]):
         self._view_state.toggle_freeze()
         self._draw()
 
+    async def action_close(self) -> None:
+        """Clear the filter; without one, go back to the view below. It never ends the session."""
+        if not self.view.clear_filter() and not await self._go_back():
+            self.flash("this is the first view; q quits", Tone.DIM)
+
     async def action_back(self) -> None:
-        """Clear the filter; without one, go back to the view below; without one, quit."""
-        table = self.view.filtered
-        if table is not None and table.filter:
-            table.set_filter("")
-        elif len(self._views()) > 1:
-            await self.pop_screen()
-            self._draw()
-        else:
-            self.exit()
+        """Go back to the view below; on the first view, quit."""
+        if not await self._go_back():
+            self.action_leave("q")
+
+    async def _go_back(self) -> bool:
+        """False on the first view."""
+        if len(self._views()) < 2:
+            return False
+        await self.pop_screen()
+        self._draw()
+        return True
 
     def action_next_panel(self) -> None:
         """Move the focus to the next panel."""
@@ -276,19 +314,53 @@ class Dashboard(App[None]):
         self._folded = not self._folded
         self._draw()
 
+    def action_suspend(self) -> None:
+        """Give the terminal back to the shell until `fg`. Everything in this process stops."""
+        if os.getsid(0) == os.getpgrp():
+            # no shell could continue us: Textual would stop this process for good
+            self.flash("no shell is behind this terminal to suspend to")
+            return
+        self._suspended_at = self._clock()
+        # as the terminal's own ctrl-z: to the whole job, so that the shell notices
+        os.killpg(0, signal.SIGTSTP)
+
+    def _resumed(self) -> None:
+        """After `fg`: the shell has written on the screen, and time has passed."""
+        self.action_redraw()
+        self._draw()
+        if self._suspended_at is not None:
+            stopped = figures.age(self._clock() - self._suspended_at)
+            self._suspended_at = None
+            self.flash(f"was suspended for {stopped}, and the controller with it")
+
     def action_redraw(self) -> None:
         """Write the whole screen again."""
         self._terminal_diff.reset()
         self.screen.refresh(layout=True)
 
-    def action_interrupt(self) -> None:
-        """Quit if the key is pressed twice within a second."""
+    def action_leave(self, key: str = "") -> None:
+        """Quit. Where that stops a controller that writes, the key must be pressed again within a
+        few seconds. Without a key, a person has written the command, which is no slip.
+        """
         now = time.monotonic()
-        if now - self._interrupted_at <= _TWICE_WITHIN_S:
+        stops = self._stops_with_us
+        if not key or not stops or now - self._asked_to_leave_at <= _TWICE_WITHIN_S:
             self.exit()
             return
-        self._interrupted_at = now
-        self.flash("ctrl-c again to quit")
+        self._asked_to_leave_at = now
+        self.flash(f"leaving stops the controller of {stops}: {key} again")
+
+    async def action_quit(self) -> None:
+        """Textual's own ctrl-q ends in this."""
+        self.action_leave("ctrl-q")
+
+    @property
+    def _stops_with_us(self) -> str:
+        """What the controller in this process scales, if it writes; else empty."""
+        snapshot = self._frame.snapshot
+        if snapshot is None or not snapshot.role.writes or self._engine_error() is not None:
+            return ""
+        return figures.amount(len(snapshot.pools), "pool")
 
     # -- the command line ---------------------------------------------------------------------
 
@@ -307,7 +379,7 @@ class Dashboard(App[None]):
     async def _run_command(self, command: commands.ParsedCommand) -> None:
         match command.name:
             case "quit":
-                self.exit()
+                self.action_leave()
             case "help":
                 await self.action_help()
             case "why":
@@ -335,8 +407,8 @@ class Dashboard(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the palette: the actions of this view."""
         del screen
-        for action in actions_in((KeyScope.GLOBAL, self.view.SCOPE)):
-            if action.palette:
+        for action in actions_in(scopes_of(self.view.SCOPE)):
+            if action.palette and action.scope is not KeyScope.TABLE:
                 yield SystemCommand(
                     action.title, action.help, lambda name=action.handler: self._run_later(name)
                 )

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from agentdash.tui.lines import Span
 from agentdash.tui.view import Frame
 
 R = TypeVar("R")
 SortValue: TypeAlias = tuple[float | str, ...]
+NOTHING_LONGER: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """One column.
 
-    `width` and `widest` are in cells: cells that are left over on a line go to the columns that may
-    grow. If the line is too narrow, the column with the highest `rank` is dropped first.
+    `width` and `widest` are in cells: cells that are left over on a line go to the columns with
+    longer values, up to `widest`, and then to those that `fill` the line. If the line is too
+    narrow, the column with the highest `rank` is dropped first.
     `sort_key` gives None for a row without a value: it comes last in both directions. Shift and
-    `letter` sort by the column, `descending` first if that is set. `keep_end` cuts a long text at
-    its start.
+    `letter` sort by the column, `descending` first if that is set. A long text of a column of
+    `names` is cut in the middle.
     """
 
     title: str
@@ -29,9 +32,10 @@ class Column(Generic[R]):
     cell: Callable[[R, Frame], Span]
     sort_key: Callable[[R], SortValue | None] | None = None
     rank: int = 0
-    widest: int = 0
+    widest: int = 24
+    fill: bool = False
     right: bool = False
-    keep_end: bool = False
+    names: bool = False
     letter: str = ""
     descending: bool = False
 
@@ -44,10 +48,13 @@ class PlacedColumn(Generic[R]):
     width: int
 
 
-def place_columns(columns: Sequence[Column[R]], width: int) -> tuple[PlacedColumn[R], ...]:
+def place_columns(
+    columns: Sequence[Column[R]], width: int, longest: Mapping[str, int] = NOTHING_LONGER
+) -> tuple[PlacedColumn[R], ...]:
     """The columns that fit in `width` cells, with one blank between them.
 
-    Columns are dropped by rank, never made narrower than their width.
+    Columns are dropped by rank, never made narrower than their width. `longest` is the width of the
+    longest value of a column, by its title.
     """
     kept = list(columns)
     while len(kept) > 1 and _needed(kept) > width:
@@ -55,9 +62,13 @@ def place_columns(columns: Sequence[Column[R]], width: int) -> tuple[PlacedColum
     spare = max(width - _needed(kept), 0)
     placed: list[PlacedColumn[R]] = []
     for column in kept:
-        more = min(spare, max(column.widest - column.width, 0))
+        more = min(spare, max(min(longest.get(column.title, 0), column.widest) - column.width, 0))
         spare -= more
         placed.append(PlacedColumn(column, column.width + more))
+    for index, each in enumerate(placed):
+        if each.column.fill:
+            placed[index] = PlacedColumn(each.column, each.width + spare)
+            break
     return tuple(placed)
 
 

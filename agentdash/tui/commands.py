@@ -27,6 +27,10 @@ COMMANDS: Final = (
 )
 
 
+# what ends a part of a pool's key
+_PART_ENDS: Final = "/-_."
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
     """What a line says: the command's name, the key of the pool if it takes one, and the filter
@@ -69,13 +73,25 @@ def complete(text: str, pools: Sequence[str]) -> tuple[str, ...]:
     if command is None or not command.takes_pool:
         return ()
     wanted = rest.strip().lower()
-    starting = [key for key in pools if key.lower().startswith(wanted)]
-    inside = [key for key in pools if wanted in key.lower() and key not in starting]
+    found = [key for key in pools if wanted in key.lower()]
+    starting = [key for key in found if _has_part(key.lower(), wanted)]
+    inside = [key for key in found if key not in starting]
     return tuple(f"{first} {key}" for key in (*starting, *inside))
 
 
+def _has_part(key: str, start: str) -> bool:
+    """Whether a part of the key begins so: `s` begins the second part of `acme/scout`."""
+    return key.startswith(start) or any(
+        key.startswith(start, index + 1) for index, mark in enumerate(key) if mark in _PART_ENDS
+    )
+
+
 def _command(word: str) -> Command | None:
-    return next((each for each in COMMANDS if word == each.name or word in each.aliases), None)
+    """The command of this name, or the only one that begins so."""
+    named = [each for each in COMMANDS if word == each.name or word in each.aliases]
+    begun = [each for each in COMMANDS if word and each.name.startswith(word)]
+    found = named or (begun if len(begun) == 1 else [])
+    return found[0] if found else None
 
 
 def _names() -> list[str]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
+
+# the values of a row are lines: ^ and $ find the ends of each, and a dot goes on to the next
+_FLAGS: Final = re.IGNORECASE | re.MULTILINE | re.DOTALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ def parse_filter(text: str) -> RowFilter:
         return RowFilter(text=text)
     note = ""
     try:
-        pattern = re.compile(body, re.IGNORECASE)
+        pattern = re.compile(body, _FLAGS)
     except re.error as error:
-        pattern = re.compile(re.escape(body), re.IGNORECASE)
+        pattern = re.compile(re.escape(body), _FLAGS)
         note = f"taken as text: {error.msg}"
     return RowFilter(text=text, note=note, _pattern=pattern, _inverse=inverse)

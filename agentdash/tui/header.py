@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
@@ -16,6 +16,7 @@ TITLE: Final = "agentdash"
 WIDE: Final = 140
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
+_BETWEEN_CRUMBS: Final = " > "
 
 
 def header_lines(frame: Frame, width: int, height: int) -> list[Line]:
@@ -91,13 +92,20 @@ def _totals_line(frame: Frame, width: int) -> Line:
     snapshot, sums = frame.snapshot, frame.totals
     if snapshot is None:
         return line(Span(" no snapshot yet", Tone.DIM))
+    any_old = sums.ready_old + sums.queue_old
+    ready = _sum(sums.ready, sums.ready_unknown, sums.ready_old, frame)
+    target = _sum(sums.target, sums.target_unknown, any_old, frame)
+    demand = _sum(sums.demand, sums.demand_unknown, sums.queue_old, frame)
+    pending = _sum(sums.pending, sums.queue_unknown, sums.queue_old, frame)
+    in_flight = _sum(sums.in_flight, sums.queue_unknown, sums.queue_old, frame)
+    pods_mark = frame.glyphs.stale if sums.pods_old or frame.stale else ""
     parts = [
-        Span(f"pods {figures.count(sums.ready)}/{figures.count(sums.target)}"),
-        Span(f"wanted {figures.count(sums.demand)}"),
-        Span(f"queue {figures.count(sums.pending)}"),
+        Span(f"pods {ready}/{target}"),
+        Span(f"wanted {demand}"),
+        Span(f"queue {pending}"),
     ]
     parts += [
-        Span(f"{name} {figures.count(value)}", tone)
+        Span(f"{name} {figures.count(value)}{pods_mark}", tone)
         for name, value, tone in (
             ("starting", sums.starting, Tone.BUSY),
             ("stuck", sums.stuck, Tone.CRIT),
@@ -106,7 +114,7 @@ def _totals_line(frame: Frame, width: int) -> Line:
         )
         if value
     ]
-    parts.append(Span(f"in flight {figures.count(sums.in_flight)}"))
+    parts.append(Span(f"in flight {in_flight}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
@@ -114,12 +122,24 @@ def _totals_line(frame: Frame, width: int) -> Line:
     return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(frame), width)
 
 
+def _sum(known: int, unknown: int, old: int, frame: Frame) -> str:
+    """A sum over the pools: `?` if no pool's number is known, `+?` after it if those of some pools
+    are not, `~` if it has numbers that are not fresh.
+    """
+    pools = frame.totals.pools
+    if pools and unknown == pools:
+        return frame.glyphs.unknown
+    more = f"+{frame.glyphs.unknown}" if unknown else ""
+    return f"{figures.count(known)}{more}{frame.glyphs.stale if old or frame.stale else ''}"
+
+
 def _alarm(frame: Frame) -> tuple[Span | str, ...]:
     """How many findings are more than information."""
     findings = () if frame.snapshot is None else frame.snapshot.findings
     serious = [each for each in findings if each.severity is not Severity.INFO]
     if not serious:
-        return (Span("no alarm ", Tone.OK),)
+        old = frame.glyphs.stale if frame.stale else ""
+        return (Span(f"no alarm{old} ", Tone.WARN if old else Tone.OK),)
     critical = any(each.severity is Severity.CRITICAL for each in serious)
     mark = "!!" if critical else "!"
     return (Span(f"{mark} {len(serious)}", Tone.CRIT if critical else Tone.WARN), " ")
@@ -140,8 +160,8 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         symbol = frame.glyphs.stale
         found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")
     if frame.waiting is not None:
-        updates = f"{frame.waiting} update{'' if frame.waiting == 1 else 's'} waiting"
-        found.append(f"FROZEN  {updates}; press . to go on")
+        updates = figures.amount(frame.waiting, "update")
+        found.append(f"FROZEN  {updates} waiting; press . to go on")
     return [
         line(Span(" " + cut(text, width - 2, frame.glyphs.ellipsis)), background=Tone.ALERT)
         for text in found[:_MOST_BANNERS]
@@ -150,16 +170,33 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
 
 def hint_line(actions: Iterable[UserAction], width: int) -> Line:
     """The most useful keys of the view, as many as fit."""
-    spans: list[Span | str] = [" "]
+    return line(" ", *(span for _, hint in _hints(actions, width) for span in hint))
+
+
+def hint_at(actions: Iterable[UserAction], width: int, cell: int) -> UserAction | None:
+    """The action whose hint is at this cell of the line."""
+    start = 1
+    for action, hint in _hints(actions, width):
+        end = start + line_width(line(*hint))
+        if start <= cell < end:
+            return action
+        start = end
+    return None
+
+
+def _hints(
+    actions: Iterable[UserAction], width: int
+) -> Iterator[tuple[UserAction, tuple[Span, Span]]]:
+    room = width - 1
     for action in sorted((each for each in actions if each.hint), key=lambda each: each.hint):
         hint = (
             Span(f"<{key_name(action.keys[0])}>", Tone.HEADING),
             Span(f"{action.title} ", Tone.DIM),
         )
-        if line_width(line(*spans, *hint)) > width:
-            break
-        spans += hint
-    return line(*spans)
+        room -= line_width(line(*hint))
+        if room < 0:
+            return
+        yield action, hint
 
 
 def crumb_line(
@@ -169,7 +206,7 @@ def crumb_line(
 
     A `flash` message takes the place of the pool.
     """
-    path = " > ".join(cut(crumb, 40, frame.glyphs.ellipsis) for crumb in crumbs)
+    path = _BETWEEN_CRUMBS.join(crumbs)
     left: list[Span | str] = [" ", Span(path, Tone.TITLE)]
     room = width - line_width(line(*left)) - 4
     if flash.text:
@@ -179,6 +216,16 @@ def crumb_line(
         text = f"{row.key}: {words.last_sentence(row.view.decision, frame.at)}"
         left.append(Span(f"   {cut(text, room, frame.glyphs.ellipsis)}", Tone.DIM))
     return line(*left)
+
+
+def crumb_at(crumbs: Sequence[str], cell: int) -> int | None:
+    """Which view of the path is at this cell of the last line."""
+    start = 1
+    for index, crumb in enumerate(crumbs):
+        if start <= cell < start + len(crumb):
+            return index
+        start += len(crumb) + len(_BETWEEN_CRUMBS)
+    return None
 
 
 def rule_line(frame: Frame, width: int) -> Line:

@@ -76,26 +76,27 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     return set_cell_size(safe, width - len(ellipsis)).rstrip() + ellipsis
 
 
-def cut_start(text: str, width: int, ellipsis: str = "…") -> str:
-    """Like `cut`, but the end of the text is kept: long names differ at their ends."""
+def cut_middle(text: str, width: int, ellipsis: str = "…") -> str:
+    """Like `cut`, but both ends of the text are kept: names differ at either end."""
     safe = clean(text)
     if width_of(safe) <= width:
         return safe
     room = max(width - len(ellipsis), 0)
-    kept = safe[max(len(safe) - room, 0) :]
-    while width_of(kept) > room:
-        kept = kept[1:]
-    return ellipsis[: max(width, 0)] + kept
+    end = safe[len(safe) - room // 2 :]
+    while width_of(end) > room // 2:
+        end = end[1:]
+    start = set_cell_size(safe, room - width_of(end))
+    return start + ellipsis[: max(width, 0)] + end
 
 
 def fit(
-    text: str, width: int, *, right: bool = False, keep_end: bool = False, ellipsis: str = "…"
+    text: str, width: int, *, right: bool = False, name: bool = False, ellipsis: str = "…"
 ) -> str:
     """The text, cleaned, in exactly `width` cells: cut or filled with blanks.
 
-    `right` aligns it to the right. `keep_end` cuts a long text at its start.
+    `right` aligns it to the right. A long `name` is cut in the middle.
     """
-    shown = cut_start(text, width, ellipsis) if keep_end else cut(text, width, ellipsis)
+    shown = cut_middle(text, width, ellipsis) if name else cut(text, width, ellipsis)
     padding = " " * (width - width_of(shown))
     return padding + shown if right else shown + padding
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from agentdash.tui import figures, words
@@ -23,7 +24,7 @@ _PHASE_TONES: Final = {
     PodPhase.READY: Tone.OK,
 }
 _RECENT_CELLS: Final = 15
-_SEVERITY_MARKS: Final = {
+SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
     Severity.INFO: Span("i", Tone.BUSY),
@@ -66,11 +67,12 @@ def _next(row: PoolRow, frame: Frame) -> Span:
 
 
 def _target(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.target, frame, width=6)
+    old = row.queue_is_old or row.workload_is_old
+    return number_span(row.target, frame, old=old, width=6)
 
 
 def _demand(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.demand, frame, width=4)
+    return number_span(row.demand, frame, old=row.queue_is_old, width=4)
 
 
 def _pending(row: PoolRow, frame: Frame) -> Span:
@@ -133,14 +135,19 @@ def _known(value: float | None) -> SortValue | None:
     return None if value is None else (value,)
 
 
+def _trouble_then_pressure(row: PoolRow) -> SortValue:
+    """A pool that cannot work comes before one that only has much to do."""
+    return (row.state.trouble, math.inf if row.pressure is None else row.pressure)
+
+
 _POOL_COLUMN: Final = Column[PoolRow](
     "POOL",
     19,
     lambda row, _: Span(row.key),
     lambda row: (row.key,),
-    widest=34,
+    widest=40,
     letter="N",
-    keep_end=True,
+    names=True,
 )
 _STATE_COLUMN: Final = Column[PoolRow](
     "STATE", 9, _state, lambda row: (float(row.state.rank),), letter="S", descending=True
@@ -164,10 +171,10 @@ _PENDING_COLUMN: Final = Column[PoolRow](
     descending=True,
 )
 _PRESSURE_COLUMN: Final = Column[PoolRow](
-    "PRESS", 6, _pressure, lambda row: _known(row.pressure), right=True, letter="P", descending=True
+    "PRESS", 6, _pressure, _trouble_then_pressure, right=True, letter="P", descending=True
 )
 _BOUND_COLUMN: Final = Column[PoolRow](
-    "BOUND", 8, _bound, lambda row: (row.bound,), rank=3, widest=18, letter="B"
+    "BOUND", 8, _bound, lambda row: (row.bound,), rank=3, letter="B"
 )
 _TIER_COLUMN: Final = Column[PoolRow](
     "TIER", 10, lambda row, _: Span(row.view.tier), lambda row: (row.view.tier,), rank=4, letter="T"
@@ -195,7 +202,7 @@ _IN_FLIGHT_COLUMN: Final = Column[PoolRow](
 _RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=10, right=True)
 _WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=11)
 _RECENT_COLUMN: Final = Column[PoolRow]("LAST 15 MIN", _RECENT_CELLS, _recent, rank=5)
-_WHY_COLUMN: Final = Column[PoolRow]("WHY", 30, _why, rank=9, widest=200)
+_WHY_COLUMN: Final = Column[PoolRow]("WHY", 30, _why, rank=9, fill=True)
 
 POOL_COLUMNS_SHORT: Final = (
     _POOL_COLUMN,
@@ -245,12 +252,12 @@ def _reason(event: ScaleEvent, frame: Frame) -> Span:
 
 EVENT_COLUMNS: Final = (
     Column[ScaleEvent]("TIME", 8, lambda event, _: Span(figures.time_of_day(event.at), Tone.DIM)),
-    Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=24, keep_end=True),
+    Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=30, names=True),
     Column[ScaleEvent]("CHANGE", 10, _change),
     Column[ScaleEvent]("BOUND", 8, lambda event, _: Span(event.bound), rank=1),
-    Column[ScaleEvent]("BECAUSE", 26, _reason, widest=200),
+    Column[ScaleEvent]("BECAUSE", 26, _reason, fill=True),
 )
-_MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: _SEVERITY_MARKS[finding.severity])
+_MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: SEVERITY_MARKS[finding.severity])
 _SINCE_COLUMN: Final = Column[Finding](
     "SINCE",
     6,
@@ -260,17 +267,17 @@ _SINCE_COLUMN: Final = Column[Finding](
 )
 FINDING_COLUMNS: Final = (
     _MARK_COLUMN,
-    Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), widest=24),
-    Column[Finding]("WHAT", 20, lambda finding, _: Span(finding.text), widest=200),
+    Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), widest=30, names=True),
+    Column[Finding]("WHAT", 20, lambda finding, _: Span(finding.text), fill=True),
     _SINCE_COLUMN,
 )
 FINDING_COLUMNS_NARROW: Final = (
     _MARK_COLUMN,
-    Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), widest=200),
+    Column[Finding]("SUBJECT", 18, lambda finding, _: Span(finding.subject), fill=True, names=True),
     _SINCE_COLUMN,
 )
 POD_COLUMNS: Final = (
-    Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), widest=44, keep_end=True),
+    Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), widest=44, names=True),
     Column[Pod]("PHASE", 11, lambda pod, _: Span(str(pod.phase), _PHASE_TONES[pod.phase])),
     Column[Pod](
         "AGE",
@@ -284,7 +291,7 @@ POD_COLUMNS: Final = (
         "WHY IT WAITS",
         26,
         lambda pod, _: Span(": ".join(part for part in (pod.reason, pod.message) if part)),
-        widest=200,
+        fill=True,
     ),
 )
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.decision import Bound, Decision
+from controller.model.decision import CEILINGS, Decision
 from controller.model.history import History
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import HARMLESS
@@ -46,20 +46,10 @@ class PoolState(Enum):
         self.tone = tone
         self.rank = rank
 
-
-# the bounds that can keep a target below the demand for as long as they stand
-CEILINGS: Final = frozenset(
-    {
-        Bound.MAX,
-        Bound.SCHEDULE,
-        Bound.PAUSE,
-        Bound.QUOTA,
-        Bound.BUDGET,
-        Bound.COST,
-        Bound.RATE,
-        Bound.CAPACITY,
-    }
-)
+    @property
+    def trouble(self) -> int:
+        """2 if a person should look now, 1 if something holds the pool, else 0."""
+        return {"!!": 2, "": 0}.get(self.mark, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +215,9 @@ def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
 
 
 class Totals(NamedTuple):
-    """Sums over all pools. An unknown number counts as 0."""
+    """Sums over all pools. An unknown number counts as 0: `demand_unknown` is how many pools have
+    one. `queue_old` is how many pools have only a last known value, and so on.
+    """
 
     pools: int = 0
     at_zero: int = 0
@@ -238,6 +230,13 @@ class Totals(NamedTuple):
     crashing: int = 0
     pending: int = 0
     in_flight: int = 0
+    ready_unknown: int = 0
+    target_unknown: int = 0
+    demand_unknown: int = 0
+    queue_unknown: int = 0
+    ready_old: int = 0
+    queue_old: int = 0
+    pods_old: int = 0
 
 
 NO_TOTALS: Final = Totals()
@@ -278,6 +277,13 @@ def _sums(rows: Sequence[PoolRow]) -> Totals:
         crashing=sum(each.crashing for each in pods),
         pending=sum(queue.pending for queue in queues),
         in_flight=sum(queue.in_flight for queue in queues),
+        ready_unknown=sum(row.ready is None for row in rows),
+        target_unknown=sum(row.target is None for row in rows),
+        demand_unknown=sum(row.demand is None for row in rows),
+        queue_unknown=len(rows) - len(queues),
+        ready_old=sum(row.workload_is_old for row in rows),
+        queue_old=sum(row.queue_is_old for row in rows),
+        pods_old=sum(isinstance(row.view.observation.pods, Stale) for row in rows),
     )
 
 

@@ -12,6 +12,7 @@ from agentdash.tui.lines import (
     Span,
     Tone,
     cut,
+    cut_middle,
     fit,
     left_and_right,
     line,
@@ -22,9 +23,8 @@ from agentdash.tui.tables import change_text
 from agentdash.tui.view import Frame, PoolRow, freshness
 from controller.model.decision import Decision, Reason
 from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
-from controller.model.outcome import HARMLESS, OutcomeKind
+from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale
-from controller.model.snapshot import PoolView
 
 _RULE_WIDTH: Final = 20
 _REPLICAS_WIDTH: Final = 9
@@ -36,42 +36,62 @@ _TALL_PANEL: Final = 12
 _FRESHNESS_TONES: Final = {"fresh": Tone.OK, "stale": Tone.WARN, "absent": Tone.CRIT}
 
 
-def decision_lines(row: PoolRow, frame: Frame, width: int, height: int) -> list[Line]:
-    """The four numbers, then each rule with its input and the replicas after it.
-
-    A low panel has no blank lines and no sentence: the last line of the screen shows the same
-    sentence.
-    """
+def now_decided_lines(row: PoolRow, frame: Frame, width: int, height: int) -> list[Line]:
+    """The decision that stands, rule by rule."""
     decision = row.view.decision
     if decision is None:
         return [
             line(Span(" no decision yet", Tone.WARN)),
             line(Span(" the first tick that sees this pool decides it", Tone.DIM)),
         ]
-    lines, gap = [_numbers(decision, frame)], [BLANK]
-    outcome = _outcome(row.view, frame, width)
+    old = frame.stale or row.queue_is_old or row.workload_is_old
+    return decision_lines(decision, row.view.outcome, frame, width, height, at=frame.at, old=old)
+
+
+def decision_lines(
+    decision: Decision,
+    outcome: Outcome | None,
+    frame: Frame,
+    width: int,
+    height: int,
+    *,
+    at: float,
+    old: bool = False,
+) -> list[Line]:
+    """The four numbers, then each rule with its input and the replicas after it, then what became
+    of it. The sentences speak of the time `at`; `old` numbers follow from values that are not
+    fresh.
+
+    A low panel has no blank lines and no sentence: the last line of the screen shows the same
+    sentence.
+    """
+    lines, gap = [_numbers(decision, frame, old=old)], [BLANK]
+    written = outcome_lines(outcome, width, decision)
     if height >= _TALL_PANEL:
-        sentence = words.last_sentence(decision, frame.at)
+        sentence = words.last_sentence(decision, at)
         lines += [line(f" {text}") for text in wrap(sentence, width - 2)]
     else:
-        lines, gap = [left_and_right(lines[0].spans, (*outcome, " "), width)], []
+        gap = []
+        beside: list[Span | str] = [*written[0].spans[1:], " "]
+        if len(written) == 1 and line_width(line(*lines[0].spans, *beside)) < width:
+            lines, written = [left_and_right(lines[0].spans, beside, width)], []
     lines += [*gap, _table_line("STEP", "INPUT", "REPLICAS", width, Tone.HEADING)]
     for reason in decision.reasons:
-        lines += _rule(reason, frame.at, width)
+        lines += _rule(reason, at, width)
     lines.append(_result(decision, frame, width))
-    if gap:
-        lines += [BLANK, line(_label("last write"), *outcome)]
-    return lines
+    return [*lines, *gap, *written]
 
 
-def _numbers(decision: Decision, frame: Frame) -> Line:
+def _numbers(decision: Decision, frame: Frame, *, old: bool) -> Line:
+    mark = frame.glyphs.stale if old else ""
     target, wanted, recommended = (
-        frame.glyphs.unknown if number is None else figures.count(number)
+        frame.glyphs.unknown if number is None else f"{figures.count(number)}{mark}"
         for number in (decision.target, decision.demand, decision.recommendation)
     )
+    change = change_text(decision.current, decision.next, frame) + mark
     return line(
         " ",
-        Span(change_text(decision.current, decision.next, frame), Tone.TITLE),
+        Span(change, Tone.WARN if old else Tone.TITLE),
         f"  (target {target}, wanted {wanted})",
         Span(f"   recommended {recommended}", Tone.DIM),
     )
@@ -110,11 +130,13 @@ def _table_line(rule: str, text: str, replicas: str, width: int, tone: Tone) -> 
     )
 
 
-def _outcome(view: PoolView, frame: Frame, width: int) -> tuple[Span, ...]:
-    outcome, decision = view.outcome, view.decision
+def outcome_lines(
+    outcome: Outcome | None, width: int, decision: Decision | None = None
+) -> list[Line]:
+    """What became of the last write, in full."""
     if outcome is None:
         text = "nothing to write" if decision and not decision.changes else "not written yet"
-        return (Span(text, Tone.DIM),)
+        return _labelled_text("last write", (text,), width, Tone.DIM)
     text = words.as_words(outcome.kind)
     if outcome.status:
         text += f" ({outcome.status})"
@@ -127,7 +149,7 @@ def _outcome(view: PoolView, frame: Frame, width: int) -> tuple[Span, ...]:
         tone = Tone.OK
     elif outcome.kind in HARMLESS:
         tone = Tone.WARN
-    return (Span(cut(text, width - _BESIDE_LABEL, frame.glyphs.ellipsis), tone),)
+    return _labelled_text("last write", (text,), width, tone)
 
 
 def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
@@ -147,11 +169,11 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
             ),
             width,
         ),
-        line(_label("queue"), cut(f"{view.stream} > {view.consumer}", width - _BESIDE_LABEL)),
-        line(_label("deployment"), cut(place, width - _BESIDE_LABEL)),
+        *_labelled_text("queue", (f"{view.stream} > {view.consumer}",), width, Tone.PLAIN),
+        *_labelled_text("deployment", (place,), width, Tone.PLAIN),
     ]
     if row.workload is not None:
-        lines += _workload_lines(row.workload, width)
+        lines += _workload_lines(row, row.workload, frame, width)
     lines += _finding_lines(row, frame, width)
     for warning in view.observation.warnings:
         times = f" x{warning.count}" if warning.count > 1 else ""
@@ -165,8 +187,9 @@ def _pods_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     if row.pods is None:
         return [line(_label("pods"), Span("unknown", Tone.WARN))]
     pods = row.pods
-    old = frame.glyphs.stale if frame.stale else ""
-    parts = [Span(f"ready {pods.ready}{old}")]
+    is_old = frame.stale or isinstance(row.view.observation.pods, Stale)
+    old = frame.glyphs.stale if is_old else ""
+    parts = [Span(f"ready {pods.ready}{old}", Tone.WARN if is_old else Tone.PLAIN)]
     parts += [
         Span(f"{name} {value}{old}", tone)
         for name, value, tone in (
@@ -210,10 +233,13 @@ def _labelled_parts(name: str, parts: Iterable[Span], width: int) -> list[Line]:
     return [*lines, line(*current)]
 
 
-def _workload_lines(workload: Workload, width: int) -> list[Line]:
-    counts = f"asks {workload.replicas}  has {workload.current}  ready {workload.ready}"
+def _workload_lines(row: PoolRow, workload: Workload, frame: Frame, width: int) -> list[Line]:
+    old = frame.glyphs.stale if row.workload_is_old or frame.stale else ""
+    counts = (
+        f"asks {workload.replicas}{old}  has {workload.current}{old}  ready {workload.ready}{old}"
+    )
     if workload.updated != workload.current:
-        counts += f"  new version {workload.updated}"
+        counts += f"  new version {workload.updated}{old}"
     if workload.paused:
         counts += "  rollout paused"
     lines = [line(_label("replicas"), counts)]
@@ -238,13 +264,13 @@ def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     """Whether each reading is fresh, or how old it is and why there is no newer one."""
     seen = row.view.observation
     lines = [
-        _reading("queue", seen.queue, frame, width),
-        _reading("deployment", seen.workload, frame, width),
-        _reading("pods", seen.pods, frame, width),
+        *_reading("queue", seen.queue, frame, width),
+        *_reading("deployment", seen.workload, frame, width),
+        *_reading("pods", seen.pods, frame, width),
     ]
     wake = f"{seen.wake}: {seen.wake_detail}" if seen.wake_detail else str(seen.wake)
     tone = {WakeWatch.ARMED: Tone.OK, WakeWatch.POLLED: Tone.WARN}.get(seen.wake, Tone.DIM)
-    lines.append(line(_label("wake"), Span(cut(wake, width - _BESIDE_LABEL), tone)))
+    lines += _labelled_text("wake", (wake,), width, tone)
     if seen.woken_at is not None:
         text = f"{figures.age(frame.now - seen.woken_at)} ago by its first message"
         lines.append(line(_label("woken"), text))
@@ -256,7 +282,7 @@ def _reading(
     reading: Reading[QueueDepth] | Reading[Workload] | Reading[Pods],
     frame: Frame,
     width: int,
-) -> Line:
+) -> list[Line]:
     word = freshness(reading)
     text = word
     if isinstance(reading, Stale | Absent):
@@ -266,13 +292,16 @@ def _reading(
     tone = _FRESHNESS_TONES[word]
     if frame.stale and isinstance(reading, Fresh):
         tone = Tone.WARN
-    return line(_label(name), Span(cut(text, width - _BESIDE_LABEL, frame.glyphs.ellipsis), tone))
+    return _labelled_text(name, (text,), width, tone)
 
 
 def title_spans(row: PoolRow, frame: Frame) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """The left and the right title in the panel's border."""
     state = f"{row.state.mark} {row.state.word}".strip()
-    left = (Span(f"pool {cut(row.key, 40)}", Tone.TITLE), Span(f"  {state}", row.state.tone))
+    left = (
+        Span(f"pool {cut_middle(row.key, 40, frame.glyphs.ellipsis)}", Tone.TITLE),
+        Span(f"  {state}", row.state.tone),
+    )
     if frame.snapshot is None:
         return left, ()
     tier = cut(row.view.tier, 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from agentdash.output import waiting_for
 from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
@@ -12,6 +13,7 @@ from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
+from controller.model.text import clean
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
 from controller.wiring import look_once
@@ -31,9 +33,11 @@ def look(settings: Settings, *, fresh: bool) -> LiveLook:
     """Connect to NATS and Kubernetes, wait for both, and ask once. It never raises: what cannot be
     reached is in the notes.
     """
+    servers = clean(", ".join(settings.nats.servers))
     log_nowhere()  # the notes say what the connections would log
     try:
-        found = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
+        with waiting_for(f"NATS ({servers}) and Kubernetes"):
+            found = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
     except UnsupportedServerError as error:
         return LiveLook(None, (str(error),), ExitCode.UNSUPPORTED)
     except FatalError as error:

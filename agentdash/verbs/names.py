@@ -11,6 +11,7 @@ from controller.model.faults import InputFault
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
+from controller.model.text import clean_name
 from controller.model.tick import Tick
 from controller.model.unknown_names import (
     NameKind,
@@ -29,11 +30,25 @@ thousands.
 
 
 def choose(fleet: Fleet, names: Sequence[str]) -> tuple[list[Pool], list[str]]:
-    """The pools with these keys, each once, in this order; and a sentence for each unknown name."""
+    """The pools of these names, each once, in this order; and a sentence for each unknown name. A
+    name is a key, or its part after the tenant where only one pool is called so.
+    """
     pools = {pool.key: pool for pool in fleet.pools}
-    wanted = dict.fromkeys(map(PoolKey, names))
-    problems = [unknown_pool(name, fleet) for name in wanted if name not in pools]
-    return [pools[name] for name in wanted if name in pools], problems
+    found: dict[PoolKey, Pool] = {}
+    problems: list[str] = []
+    for name in dict.fromkeys(names):
+        keys = [PoolKey(name)] if name in pools else _called(name, pools)
+        if len(keys) == 1:
+            found[keys[0]] = pools[keys[0]]
+        elif keys:
+            problems.append(f"{clean_name(name)} can be {listed(keys)}")
+        else:
+            problems.append(unknown_pool(name, fleet))
+    return list(found.values()), problems
+
+
+def _called(name: str, pools: Iterable[PoolKey]) -> list[PoolKey]:
+    return [key for key in pools if key.rpartition("/")[2] == name]
 
 
 def unseen(pools: Iterable[Pool], seen: Collection[PoolKey]) -> str:

@@ -120,6 +120,34 @@ def pool_findings(pool: PoolView) -> Iterator[Found]:
         yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"
 
 
+# what of a pool cannot be known while a connection is lost, and the connection
+_LINK_OF: Final[Mapping[str, str]] = {
+    "queue": "nats",
+    "wake": "nats",
+    "deployment": "kubernetes",
+    "pods": "kubernetes",
+    "write": "kubernetes",
+}
+_GONE_WITH_LINK: Final = frozenset({"queue", "wake", "deployment"})
+
+
+def by_cause(found: Iterable[Found], links: Iterable[Link]) -> Iterator[Found]:
+    """The findings of pools, one for each cause: those that say the same of several pools are one
+    about the connection, and those that follow from a lost connection are left to its own.
+    """
+    lost = {link.name for link in links if link.state is LinkState.DISCONNECTED}
+    same: dict[tuple[Severity, str, str], list[str]] = {}
+    for severity, subject, kind, text in found:
+        if kind not in _GONE_WITH_LINK or _LINK_OF[kind] not in lost:
+            same.setdefault((severity, kind, text), []).append(subject)
+    for (severity, kind, text), pools in same.items():
+        if len(pools) == 1 or kind not in _LINK_OF:
+            yield from ((severity, pool, kind, text) for pool in pools)
+        else:
+            of_pools = f"{len(pools)} pools, {listed(pools)}"
+            yield severity, _LINK_OF[kind], f"{kind} {pools[0]}", f"{of_pools}: {text}"
+
+
 def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[Found]:
     if isinstance(reading, Fresh):
         return

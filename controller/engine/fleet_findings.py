@@ -13,6 +13,7 @@ from controller.model.snapshot import Severity
 from controller.planning.share.spending import CostTerms, cost_alerts
 
 FLEET_FILE: Final = "fleet file"
+FLEET: Final = "fleet"
 
 
 def file_findings(notices: Iterable[Notice]) -> Iterator[Found]:

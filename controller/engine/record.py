@@ -127,6 +127,7 @@ def _event(write: Write) -> ScaleEvent:
         bound=decision.bound.value,
         reason=deciding(decision),
         outcome=write.outcome,
+        decision=decision,
     )
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings, needs_attention
-from controller.engine.findings import Found, findings, pool_findings
+from controller.engine.findings import Found, by_cause, findings, pool_findings
 from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.history import HistoryRecorder
 from controller.engine.model_findings import model_findings
 from controller.engine.record import Recorder
 from controller.engine.usage_findings import usage_findings
+from controller.engine.work_findings import WorkFindings
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
@@ -54,6 +55,7 @@ class SnapshotBuilder:
         """
         self._fleet = fleet
         self._costs = cost_terms_of(fleet)
+        self._work = WorkFindings(fleet)
         self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
         self._name = name
         self._context = context
@@ -125,7 +127,7 @@ class SnapshotBuilder:
     ) -> Snapshot:
         """The next snapshot, as of `now` (Unix seconds)."""
         self._sequence += 1
-        self._renew_views()
+        self._renew_views(now)
         self._findings = findings(
             links,
             self._tenants,
@@ -137,7 +139,8 @@ class SnapshotBuilder:
                 *cost_findings(self._costs, self._decisions),
                 *self._of_models,
                 *decision_findings(self._attention.values(), now),
-                *(found for each in self._of_pools.values() for found in each),
+                *by_cause((found for each in self._of_pools.values() for found in each), links),
+                *self._work.found(self._tenants, now),
             ),
             known=self._findings,
             now=now,
@@ -167,7 +170,7 @@ class SnapshotBuilder:
             ),
         )
 
-    def _renew_views(self) -> None:
+    def _renew_views(self, now: float) -> None:
         """Rebuild the views and findings of the pools that changed."""
         if not self._changed:
             return
@@ -181,8 +184,10 @@ class SnapshotBuilder:
             if found := tuple(pool_findings(view)):
                 self._of_pools[key] = found
             self._attention.pop(key, None)
-            if view.decision is not None and needs_attention(view.decision):
-                self._attention[key] = view.decision
+            if view.decision is not None:
+                self._work.decided((view.decision,), now)
+                if needs_attention(view.decision):
+                    self._attention[key] = view.decision
         self._changed.clear()
         self._shown = tuple(self._views[pool.key] for pool in self._fleet.pools)
         unmeasured = frozenset(

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from controller.model.unreachable import why_unreachable
+
 log = logging.getLogger(__name__)
 
 FIRST_RESTART_S: Final = 1.0
@@ -91,7 +93,7 @@ class EngineThread:
 def _words(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return why_unreachable(error) or f"{type(error).__name__}: {error}"
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -31,6 +31,7 @@ from controller.kube.errors import (
 )
 from controller.kube.limits import Lane, Pauses
 from controller.kube.link import LinkTracker
+from controller.model.unreachable import why_unreachable
 from controller.ports import Clock
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -250,6 +251,10 @@ def _api_client(access: Access, connections: int) -> Any:
     return api
 
 
+def _lost(error: BaseException) -> str:
+    return why_unreachable(error) or str(error) or type(error).__name__
+
+
 @contextmanager
 def _typed_failures() -> Iterator[None]:
     """Raise aiohttp's failures as KubeErrors, which say whether the request was sent."""
@@ -261,10 +266,10 @@ def _typed_failures() -> Iterator[None]:
         aiohttp.ConnectionTimeoutError,
         aiohttp.InvalidURL,
     ) as error:
-        raise UnreachableError(shortened(str(error)) or type(error).__name__) from error
+        raise UnreachableError(shortened(_lost(error))) from error
     except TimeoutError as error:
         raise TimedOutError("no answer in time") from error
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, OSError) as error:
-        raise LostError(f"connection lost: {shortened(str(error))}") from error
+        raise LostError(f"connection lost: {shortened(_lost(error))}") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise UnreadableError(shortened(str(error)) or type(error).__name__) from error

@@ -5,7 +5,7 @@ sentences for the codes are in planning/explain.py.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -31,6 +31,21 @@ class Bound(StrEnum):
     COST = "cost"
     RATE = "rate"
     CAPACITY = "capacity"
+
+
+# the bounds that can keep a target below the demand for as long as they stand
+CEILINGS: Final = frozenset(
+    {
+        Bound.MAX,
+        Bound.SCHEDULE,
+        Bound.PAUSE,
+        Bound.QUOTA,
+        Bound.BUDGET,
+        Bound.COST,
+        Bound.RATE,
+        Bound.CAPACITY,
+    }
+)
 
 
 class Gate(StrEnum):

@@ -71,7 +71,7 @@ class PoolView(Value):
 
 class ScaleEvent(Value):
     """One write of a pool's replica count: its time (Unix seconds), the counts before and after,
-    the bound, the deciding reason, and the outcome.
+    the bound, the deciding reason, the outcome, and the whole decision of that moment.
     """
 
     at: float
@@ -81,6 +81,7 @@ class ScaleEvent(Value):
     bound: str
     reason: Reason
     outcome: Outcome
+    decision: Decision | None = None
 
 
 class Severity(StrEnum):

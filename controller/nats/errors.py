@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-
 from nats import errors
 
 from controller.model.readings import Why
 from controller.model.text import clean
+from controller.model.unreachable import why_unreachable
 
 _PREFIX = "nats: "
 
@@ -107,15 +105,7 @@ class RevisionConflictError(JetStreamError):
 def describe(error: BaseException) -> str:
     """What went wrong with a connection: one line that names neither credentials nor payloads."""
     match error:
-        case ssl.SSLCertVerificationError():
-            words = f"TLS: the server's certificate is not trusted: {error.verify_message}"
-        case ssl.SSLError():
-            words = f"TLS: {error.reason or 'the handshake failed'}"
-        case socket.gaierror():
-            words = f"the host's name is not found: {error.strerror}"
-        case ConnectionRefusedError():
-            words = "connection refused"
-        case errors.UnexpectedEOF() | ConnectionError():
+        case errors.UnexpectedEOF():
             words = "the server closed the connection"
         case errors.Error() if _is_authorization(error):
             words = f"the server refuses our credentials ({_message(error)})"
@@ -124,7 +114,7 @@ def describe(error: BaseException) -> str:
         case errors.Error():
             words = _message(error)
         case OSError():
-            words = error.strerror or str(error) or type(error).__name__
+            words = why_unreachable(error) or error.strerror or str(error) or type(error).__name__
         case _:
             words = f"{type(error).__name__}: {error}"
     return clean(words)

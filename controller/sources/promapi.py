@@ -22,6 +22,7 @@ from urllib3.util.retry import Retry
 from controller.model.limits import INT64_MAX, MILLI
 from controller.model.readings import Why
 from controller.model.text import clean
+from controller.model.unreachable import why_unreachable
 from controller.sources.errors import QueryError
 
 LONGEST_ANSWER: Final = 1 << 20
@@ -97,7 +98,9 @@ class _BoundedSession(requests.Session):
             ) from error
         except requests.ConnectionError as error:
             raise QueryError(
-                Why.DISCONNECTED, f"no connection to {self._host} ({_cause(error)})"
+                Why.DISCONNECTED,
+                why_unreachable(error, self._host)
+                or f"no connection to {self._host} ({_cause(error)})",
             ) from error
         except requests.RequestException as error:
             raise QueryError(

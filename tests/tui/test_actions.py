@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name
+from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name, scopes_of
 from agentdash.tui.app import Dashboard
 from agentdash.tui.header import hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import line_width
 from agentdash.tui.widgets.live_table import LiveTable
 
-VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP)
+VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP, KeyScope.DETAIL)
 
 
 def each_key(action: UserAction) -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def clashes(actions: Iterable[UserAction]) -> list[str]:
     for view in VIEWS:
         owners: dict[str, UserAction] = {}
         for action in table:
-            if action.scope not in (KeyScope.GLOBAL, KeyScope.TABLE, view):
+            if action.scope not in scopes_of(view):
                 continue
             for key in each_key(action):
                 owner = owners.setdefault(key, action)

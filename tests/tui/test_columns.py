@@ -41,16 +41,16 @@ def test_the_last_15_minutes_are_shown_from_120_cells_on() -> None:
     assert "LAST 15 MIN" in [each.column.title for each in place_columns(POOL_COLUMNS, 116)]
 
 
-def test_the_greatest_pressure_comes_first_and_an_unknown_one_last() -> None:
+def test_trouble_comes_first_and_then_the_greatest_pressure() -> None:
     rows = sort_rows(
         pool_rows(scenarios.mixed_fleet()), POOL_COLUMNS, BY_PRESSURE, lambda row: row.key
     )
-    known = [row.pressure for row in rows if row.pressure is not None]
-    assert known == sorted(known, reverse=True)
-    assert keys(rows)[:2] == ["acme/browser-gpu", "initech/etl"]
-    assert keys(rows)[-1] == "globex/canary"
-    turned = sort_rows(rows, POOL_COLUMNS, Sort("PRESS", descending=False), lambda row: row.key)
-    assert keys(turned)[-1] == "globex/canary"
+    troubles = [row.state.trouble for row in rows]
+    assert troubles == sorted(troubles, reverse=True)
+    assert keys(rows)[:3] == ["globex/canary", "acme/browser-gpu", "initech/etl"]
+    for trouble in (1, 0):
+        pressures = [row.pressure or 0 for row in rows if row.state.trouble == trouble]
+        assert pressures == sorted(pressures, reverse=True)
 
 
 def test_equal_rows_have_one_order_for_every_order_of_the_snapshot() -> None:

@@ -22,6 +22,8 @@ POOLS = ["acme/coder", "acme/browser", "globex/coder"]
         ("why glob", ParsedCommand("why", pool="globex/coder")),
         ("why", ParsedCommand("why", pool="acme/browser")),
         ("q", ParsedCommand("quit")),
+        ("po", ParsedCommand("pools")),
+        ("w browser", ParsedCommand("why", pool="acme/browser")),
         ("?", None),
     ],
 )
@@ -53,6 +55,16 @@ def test_commands_and_pools_are_completed() -> None:
     assert complete("why br", POOLS) == ("why acme/browser",)
     assert complete("why coder", POOLS) == ("why acme/coder", "why globex/coder")
     assert complete("pools x", POOLS) == ()
+
+
+def test_names_of_which_a_part_begins_so_are_offered_first() -> None:
+    pools = ["acme/research", "acme/scout", "globex/tools-shared", "starter/x"]
+    assert complete("why s", pools) == (
+        "why acme/scout",
+        "why globex/tools-shared",
+        "why starter/x",
+        "why acme/research",
+    )
 
 
 def test_a_filter_is_a_regex_that_ignores_case() -> None:

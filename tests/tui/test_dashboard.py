@@ -3,83 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
-from textual.pilot import Pilot
 
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
-from agentdash.tui.widgets.lines_widget import LinesWidget, changed_cells
-from controller.model.snapshot import Snapshot
+from agentdash.tui.widgets.lines_widget import changed_cells
+from controller.model.ids import PoolKey
+from controller.model.observation import Pods
+from controller.model.readings import Stale, Why
 from tui import scenarios
-from tui.dashboards import dashboard
-
-
-class Session:
-    """A running dashboard with its feed and its clock."""
-
-    def __init__(self, snapshot: Snapshot | None) -> None:
-        self.feed = scenarios.FakeFeed(snapshot)
-        self.clock = scenarios.FixedClock()
-        self.engine_error: str | None = None
-        self.ready_calls = 0
-        self.app = dashboard(
-            self.feed,
-            self.clock,
-            on_ready=self._on_ready,
-            engine_error=lambda: self.engine_error,
-        )
-        self.pilot: Pilot[None]
-
-    def _on_ready(self) -> None:
-        self.ready_calls += 1
-
-    async def keys(self, *keys: str) -> None:
-        for key in keys:
-            await self.pilot.press(key)
-        await self.pilot.pause()
-
-    async def type(self, text: str) -> None:
-        names = {"/": "slash", ":": "colon", " ": "space"}
-        await self.keys(*(names.get(letter, letter) for letter in text))
-
-    async def publish(self, snapshot: Snapshot) -> None:
-        self.feed.publish(snapshot)
-        await self.pilot.pause()
-
-    def text(self, selector: str) -> str:
-        widget = self.app.view.query_one(selector, LinesWidget)
-        return "\n".join(
-            "".join(segment.text for segment in widget.render_line(y))
-            for y in range(widget.size.height)
-        )
-
-    @property
-    def stack(self) -> list[str]:
-        return [view.VIEW for view in self.app._views()]
-
-    @property
-    def pools(self) -> list[str]:
-        return list(self.app._overview.pools.visible_keys)
-
-
-@asynccontextmanager
-async def session(
-    snapshot: Snapshot | None, size: tuple[int, int] = (80, 24)
-) -> AsyncIterator[Session]:
-    running = Session(snapshot)
-    async with running.app.run_test(size=size) as pilot:
-        running.pilot = pilot
-        await pilot.pause()
-        yield running
+from tui.sessions import session
 
 
 async def test_enter_opens_the_pools_then_why_and_escape_goes_back() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("j", "enter")
+        await running.keys("j", "j", "enter")
         assert running.stack == ["overview", "pools"]
         assert running.app._pools.pools.cursor_key == "initech/etl"
         await running.keys("enter")
@@ -89,19 +29,51 @@ async def test_enter_opens_the_pools_then_why_and_escape_goes_back() -> None:
         assert running.stack == ["overview"]
 
 
-async def test_q_on_the_first_view_quits() -> None:
+async def test_escape_never_ends_the_session() -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys("?", "escape", "escape", "escape")
+        assert running.stack == ["overview"]
+        assert running.app.return_code is None
+        assert "q quits" in running.text("#crumbs")
+
+
+@pytest.mark.parametrize(("key", "named"), [("q", "q"), ("ctrl+c", "ctrl-c"), ("ctrl+q", "ctrl-q")])
+async def test_leaving_a_controller_that_writes_is_asked_once(key: str, named: str) -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys(key)
+        assert running.app.return_code is None
+        said = f"leaving stops the controller of 9 pools: {named} again"
+        assert said in running.text("#crumbs")
+        await running.keys(key)
+        assert running.app.return_code == 0
+
+
+async def test_the_question_is_asked_again_when_it_is_no_longer_shown() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("q")
-        assert running.app.return_code == 0
-
-
-async def test_ctrl_c_quits_only_when_pressed_twice() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("ctrl+c")
+        running.app._asked_to_leave_at -= 10
+        await running.keys("q")
         assert running.app.return_code is None
-        assert "again to quit" in running.text("#crumbs")
-        await running.keys("ctrl+c")
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_a_dashboard_that_stops_nothing_is_left_at_once(key: str) -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys(key)
         assert running.app.return_code == 0
+    async with session(scenarios.mixed_fleet()) as running:
+        running.engine_error = "the engine has ended"
+        await running.keys(key)
+        assert running.app.return_code == 0
+
+
+async def test_q_in_a_view_goes_back() -> None:
+    async with session(scenarios.read_only()) as running:
+        await running.keys("enter", "d", "q")
+        assert running.stack == ["overview", "pools"]
+        await running.keys("q")
+        assert running.stack == ["overview"]
+        assert running.app.return_code is None
 
 
 async def test_commands_open_views_and_go_back_to_views_on_the_stack() -> None:
@@ -142,6 +114,47 @@ async def test_tab_completes_and_up_shows_the_last_command() -> None:
         assert running.app.view.prompt.input.value == "pools"
         await running.keys("down")
         assert running.app.view.prompt.input.value == ""
+
+
+async def test_enter_takes_the_only_completion() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.type(":po")
+        await running.keys("enter")
+        assert running.stack == ["overview", "pools"]
+
+
+async def test_tab_goes_through_all_completions_and_begins_again() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.type(":why acme/")
+        seen = []
+        for _ in range(3):
+            await running.keys("tab")
+            seen.append(running.app.view.prompt.input.value)
+        assert seen == ["why acme/coder-large", "why acme/browser-gpu", "why acme/coder-large"]
+
+
+async def test_an_unknown_key_says_so() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("x")
+        assert "x does nothing here; ? lists the keys" in running.text("#crumbs")
+        await running.keys("f5")
+        assert "f5 does nothing here" in running.text("#crumbs")
+        await running.keys("j")
+        assert "j does nothing" not in running.text("#crumbs")
+
+
+async def test_hints_and_breadcrumbs_can_be_clicked() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("enter")
+        at = running.text("#hints").index("<d>")
+        await running.pilot.click("#hints", offset=(at + 1, 0))
+        assert running.stack == ["overview", "pools", "why"]
+        at = running.text("#crumbs").index("pools")
+        await running.pilot.click("#crumbs", offset=(at, 0))
+        assert running.stack == ["overview", "pools"]
+        at = running.text("#hints").index("<enter>")
+        await running.pilot.click("#hints", offset=(at + 1, 0))
+        assert running.stack == ["overview", "pools", "why"]
 
 
 async def test_every_character_goes_to_the_prompt_while_it_is_open() -> None:
@@ -187,6 +200,7 @@ async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
         chosen = table.cursor_key
         moved = scenarios.many_pools(40, 2)
         busier = scenarios.pool("zz", "new", pending=900, demand=900)
+        running.clock.now += 11
         await running.publish(replace(moved, pools=(busier, *moved.pools[::-1])))
         assert table.cursor_key == chosen
         assert table.visible_keys[0] == "zz/new"
@@ -206,7 +220,7 @@ async def test_the_cursor_keeps_its_place_when_its_pool_is_gone() -> None:
 
 async def test_the_why_view_says_when_its_pool_is_gone() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("d")
+        await running.keys("j", "d")
         await running.publish(replace(scenarios.mixed_fleet(5000), pools=()))
         assert isinstance(running.app.view, WhyScreen)
         assert "no pool acme/browser-gpu in this snapshot" in running.text("#decision")
@@ -243,15 +257,47 @@ async def test_keys_move_the_cursor_to_both_ends_and_scroll() -> None:
         table = running.app._overview.pools
         await running.keys("G")
         assert table.cursor_key == table.visible_keys[-1]
-        assert "9/agent-0099" in running.text("#pools")
+        assert "gent-0099" in running.text("#pools")
         await running.keys("ctrl+b", "g", "ctrl+f", "k")
         assert table.cursor_key == table.visible_keys[6]
 
 
-async def test_tab_moves_the_focus_and_enter_on_an_event_explains_its_pool() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("tab", "tab", "j", "enter")
+async def test_enter_on_an_event_shows_the_decision_of_that_moment_not_todays() -> None:
+    then = scenarios.over_max().decision
+    assert then is not None
+    event = replace(scenarios.events()[1], decision=replace(then, pool=PoolKey("acme/coder-large")))
+    fleet = replace(scenarios.mixed_fleet(), events=(event,))
+    async with session(fleet) as running:
+        await running.keys("tab", "tab", "enter")
+        shown = running.text("#detail")
+        assert "acme/coder-large at 12:04:02" in shown
+        assert "1,240 pending + 12 in flight" in shown
+        assert "bound by max" in shown
+        assert "applied (200)" in shown
+        await running.keys("d")
         assert running.app._why.pool == "acme/coder-large"
+        assert "1,240 pending" not in running.text("#decision")
+
+
+async def test_an_event_without_its_decision_shows_its_whole_reason() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("tab", "tab", "j", "j", "enter")
+        said = " ".join(running.text("#detail").split())
+        assert "52 replicas, the highest recommendation" in said
+        assert "last write" in said
+
+
+async def test_a_finding_that_is_no_pools_opens_in_full_with_its_pools() -> None:
+    text = "planned at 51.20 USD per hour, at or above its alert of 40; " + "and so on " * 20
+    finding = replace(scenarios.findings()[1], subject="globex", kind="cost", text=text + "end.")
+    async with session(replace(scenarios.mixed_fleet(), findings=(finding,))) as running:
+        await running.keys("tab", "enter")
+        shown = running.text("#detail")
+        assert "end." in shown
+        assert "pools: 4" in shown
+        assert "globex/canary" in shown
+        await running.keys("escape")
+        assert running.stack == ["overview"]
 
 
 async def test_enter_on_a_finding_explains_its_pool() -> None:
@@ -277,7 +323,7 @@ async def test_a_frozen_view_does_not_change_and_counts_the_snapshots() -> None:
         assert len(running.pools) == 9
         assert "2 updates waiting" in running.text("#banner")
         await running.keys("j")
-        assert running.app._overview.pools.cursor_key == "initech/etl"
+        assert running.app._overview.pools.cursor_key == "acme/browser-gpu"
         await running.keys(".")
         assert len(running.pools) == 2
         assert not running.app.view.query_one("#banner").display
@@ -298,10 +344,36 @@ async def test_a_frozen_view_is_not_stale_while_snapshots_come() -> None:
         assert "STALE" in running.text("#header")
 
 
-async def test_enter_on_a_pod_says_that_there_is_nothing_to_open() -> None:
+async def test_enter_on_a_pod_shows_all_that_is_known_of_it() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("d", "tab", "tab", "tab", "enter")
-        assert "nothing to open here" in running.text("#crumbs")
+        await running.keys("j", "d", "tab", "tab", "tab", "enter")
+        shown = " ".join(running.text("#detail").replace("│", " ").split())
+        assert "tool server handshake failed: exit code 3" in shown
+        assert "gpu-a10-02" in shown
+
+
+async def test_every_pod_is_ready_is_said_of_fresh_pods_that_exist_only() -> None:
+    ready = scenarios.pool("a", "ready")
+    none = scenarios.pool("a", "none", ready=0, current=0, pods=Pods())
+    old = replace(
+        ready,
+        key=PoolKey("a/old"),
+        observation=replace(
+            ready.observation,
+            pods=Stale(value=Pods(ready=4), at=scenarios.NOW - 9, why=Why.DISCONNECTED),
+        ),
+    )
+    fleet = replace(scenarios.mixed_fleet(), pools=(ready, none, old))
+    for name, said in (
+        ("ready", "every pod is ready"),
+        ("none", "there is no pod"),
+        ("old", "none when the pods were seen last"),
+    ):
+        async with session(fleet) as running:
+            await running.type(f":why {name}")
+            await running.keys("enter")
+            assert said in running.text("#pods")
+            assert ("every pod is ready" in running.text("#pods")) is (name == "ready")
 
 
 async def test_an_old_snapshot_is_stale_until_a_new_one_comes() -> None:
@@ -325,7 +397,7 @@ async def test_an_engine_error_is_shown_and_the_dashboard_still_works() -> None:
         await running.pilot.pause()
         assert "ENGINE STOPPED  KeyError: 'x'; next try in 8 s" in running.text("#banner")
         await running.keys("j")
-        assert running.app._overview.pools.cursor_key == "initech/etl"
+        assert running.app._overview.pools.cursor_key == "acme/browser-gpu"
 
 
 async def test_while_loading_the_seconds_are_counted() -> None:

@@ -16,7 +16,7 @@ from agentdash.tui.lines import (
     Span,
     crop,
     cut,
-    cut_start,
+    cut_middle,
     fit,
     left_and_right,
     line,
@@ -25,7 +25,7 @@ from agentdash.tui.lines import (
     wrap,
 )
 from agentdash.tui.view import Frame, pool_rows, totals
-from agentdash.tui.why import decision_lines, now_lines, reading_lines
+from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
 from tui import scenarios
 
@@ -33,7 +33,7 @@ from tui import scenarios
 @given(st.text(), st.integers(min_value=0, max_value=40), st.booleans())
 def test_fitted_text_has_exactly_the_width(text: str, width: int, right: bool) -> None:
     assert width_of(fit(text, width, right=right)) == width
-    assert width_of(fit(text, width, keep_end=right)) == width
+    assert width_of(fit(text, width, name=right)) == width
 
 
 @given(st.text(), st.integers(min_value=1, max_value=40))
@@ -48,8 +48,13 @@ def test_cut_text_has_an_ellipsis() -> None:
     assert cut("abcdefgh", 5) == "abcd…"
     assert cut("abcdefgh", 5, "..") == "abc.."
     assert cut("日本語", 5) == "日本…"
-    assert cut_start("tenant-009/agent-0099", 12) == "…/agent-0099"
-    assert cut_start("日本語", 5) == "…本語"
+
+
+def test_a_long_name_is_cut_in_the_middle() -> None:
+    assert cut_middle("tenant-009/agent-0099", 12) == "tenant…-0099"
+    assert cut_middle("tenant-009/agent-0099", 12, "..") == "tenan..-0099"
+    assert width_of(cut_middle("日本語日本語", 7)) == 7
+    assert cut_middle("short", 12) == "short"
 
 
 def test_escape_sequences_and_bidi_marks_are_removed() -> None:
@@ -120,8 +125,8 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
     ]
     for row in frame.rows:
         found.append(crumb_line(("overview", "why"), row.key, Span(""), frame, width))
-        found += decision_lines(row, frame, width, 8)
-        found += decision_lines(row, frame, width, 30)
+        found += now_decided_lines(row, frame, width, 8)
+        found += now_decided_lines(row, frame, width, 30)
         found += now_lines(row, frame, width)
         found += reading_lines(row, frame, width)
     return found

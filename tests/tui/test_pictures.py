@@ -65,12 +65,12 @@ def test_pools_160x45(picture: Picture) -> None:
 
 def test_why_80x24(picture: Picture) -> None:
     """The four numbers, the rules in order, the state now, the readings, two pods not ready."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["d"], terminal_size=SMALL)
+    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=SMALL)
 
 
 def test_why_160x45(picture: Picture) -> None:
     """Rules, Deployment with labels, finding, readings, three pods that are not ready."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["d"], terminal_size=WIDE)
+    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=WIDE)
 
 
 def test_why_blind_160x45(picture: Picture) -> None:

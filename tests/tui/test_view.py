@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.header import header_lines
 from agentdash.tui.view import (
     Frame,
     PoolRow,
@@ -26,8 +28,8 @@ from controller.model.decision import Bound, Gate
 from controller.model.history import History
 from controller.model.observation import PodPhase, Workload
 from controller.model.outcome import Outcome, OutcomeKind
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.snapshot import PoolView
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.snapshot import PoolView, Snapshot
 from tui import scenarios
 
 
@@ -249,3 +251,41 @@ def test_rows_and_totals_are_equal_with_and_without_the_rows_before(
 
 def without_trend(row: PoolRow) -> PoolRow:
     return dataclasses.replace(row, trend=0)
+
+
+def header_text(snapshot: Snapshot, now: float = scenarios.NOW) -> str:
+    rows = pool_rows(snapshot)
+    frame = Frame(now, now, snapshot=snapshot, rows=rows, totals=totals(rows))
+    return "\n".join(
+        "".join(span.text for span in row.spans) for row in header_lines(frame, 160, 2)
+    )
+
+
+def test_the_header_says_what_is_not_known_instead_of_a_number() -> None:
+    blind = scenarios.blind_pool()
+    assert "wanted ?" in header_text(replace(scenarios.mixed_fleet(), pools=(blind,)))
+    shown = header_text(replace(scenarios.mixed_fleet(), pools=(blind, scenarios.pool())))
+    assert "wanted 7+?" in shown
+    assert "pods 10/7+?" in shown
+    assert "queue 3+?" in shown
+
+
+def test_the_header_marks_sums_of_values_that_are_not_fresh() -> None:
+    view = scenarios.pool()
+    workload = last_known(view.observation.workload)
+    assert workload is not None
+    old = Stale(value=workload, at=scenarios.NOW - 9, why=Why.TIMED_OUT)
+    frozen = replace(view, observation=replace(view.observation, workload=old))
+    shown = header_text(replace(scenarios.mixed_fleet(), pools=(frozen, view)))
+    assert "pods 8~/14~" in shown
+    assert "wanted 14 " in shown
+
+
+def test_from_the_first_stale_second_on_every_sum_of_the_header_is_marked() -> None:
+    snapshot = replace(scenarios.mixed_fleet(at=scenarios.NOW), findings=())
+    fresh, stale = header_text(snapshot), header_text(snapshot, scenarios.NOW + 2.1)
+    assert "~" not in fresh.replace("402~", "").splitlines()[0]
+    sums = re.findall(r"(?:pods|wanted|queue|starting|stuck|crashing|in flight) [^ ]*", stale)
+    assert len(sums) == 7
+    assert all(each.endswith("~") for each in sums)
+    assert "no alarm~" in stale

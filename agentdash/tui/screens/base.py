@@ -8,23 +8,26 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.events import DescendantFocus
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui.actions import KeyScope, UserAction, actions_in
+from agentdash.tui.actions import KeyScope, UserAction, actions_in, scopes_of
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
     banner_lines,
+    crumb_at,
     crumb_line,
     header_lines,
+    hint_at,
     hint_line,
     rule_line,
 )
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.lines_widget import LinesWidget
+from agentdash.tui.widgets.lines_widget import ClickedLine, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
 from agentdash.tui.widgets.prompt import COMMAND, FILTER, Completer, Prompt
@@ -49,7 +52,9 @@ class Chrome:
 class ViewScreen(Screen[None]):
     """One view. It is told what to draw; it keeps only the cursors, sorts and filters."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings_for(KeyScope.GLOBAL, target="app")
+    BINDINGS: ClassVar[list[BindingType]] = bindings_for(
+        KeyScope.GLOBAL, KeyScope.ABOVE, target="app"
+    )
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
         (SMALLEST_SIZE[0], "-w60"),
@@ -72,17 +77,32 @@ class ViewScreen(Screen[None]):
             super().__init__()
             self.text = text
 
+    class HintClicked(Message):
+        """A person clicked on the hint of a key."""
+
+        def __init__(self, action: UserAction) -> None:
+            super().__init__()
+            self.action = action
+
+    class CrumbClicked(Message):
+        """A person clicked on a view of the path; `index` counts from the overview."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
     def __init__(self) -> None:
         super().__init__()
+        self._crumb_names: tuple[str, ...] = ()
         self._header = LinesWidget(id="header")
-        self._hints_above = LinesWidget(id="hints-above")
+        self._hints_above = ClickedLine(id="hints-above")
         self._rule = LinesWidget(id="rule")
         self._banner = LinesWidget(id="banner")
         self.prompt = Prompt(id="prompt")
-        self._hints = LinesWidget(id="hints")
-        self._crumbs = LinesWidget(id="crumbs")
+        self._hints = ClickedLine(id="hints")
+        self._crumbs = ClickedLine(id="crumbs")
         self._too_small = LinesWidget(id="too-small")
-        self._focus_before_prompt: Panel | None = None
+        self._panel: Panel | None = None
         self._history: list[str] = []
         self._filter_before = ""
 
@@ -123,6 +143,7 @@ class ViewScreen(Screen[None]):
         self._crumbs.show(
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
         )
+        self._crumb_names = chrome.crumbs
         self._too_small.show(_too_small_lines)
         banners = len(banner_lines(frame, 80))
         self._banner.display = bool(banners)
@@ -132,7 +153,7 @@ class ViewScreen(Screen[None]):
     @property
     def actions(self) -> tuple[UserAction, ...]:
         """The actions whose keys work in this view."""
-        return actions_in((KeyScope.GLOBAL, KeyScope.TABLE, self.SCOPE))
+        return actions_in(scopes_of(self.SCOPE))
 
     @property
     def subject(self) -> str | None:
@@ -141,12 +162,21 @@ class ViewScreen(Screen[None]):
 
     @property
     def filtered(self) -> LiveTable[object] | None:
-        """The table that `/` filters: the one with the focus, else the first of the view."""
-        focused = self.focused or self._focus_before_prompt
+        """The table that `/` filters: the one that has the focus or had it last, else the first."""
         tables = [each for each in self.query(LiveTable) if each.display]
-        if isinstance(focused, LiveTable) and focused in tables:
-            return focused
+        if isinstance(self._panel, LiveTable) and self._panel in tables:
+            return self._panel
         return tables[0] if tables else None
+
+    def clear_filter(self) -> bool:
+        """Clear the filter of the table with the focus, else that of another; False without one."""
+        tables = [each for each in self.query(LiveTable) if each.filter]
+        if not tables:
+            return False
+        table = self._panel if self._panel in tables else tables[0]
+        if isinstance(table, LiveTable):
+            table.set_filter("")
+        return True
 
     def open_commands(self, completer: Completer, history: list[str]) -> None:
         """Open the prompt for a command."""
@@ -160,12 +190,10 @@ class ViewScreen(Screen[None]):
             return False
         self._filter_before = table.filter.text
         self._open_prompt(FILTER, table.filter.text, lambda _: (), history)
-        self.prompt.note("text or regex, ! for the opposite")
+        self.prompt.note(f"in {table.title}: text or regex, ! for the opposite")
         return True
 
     def _open_prompt(self, mode: str, text: str, completer: Completer, history: list[str]) -> None:
-        if isinstance(self.focused, Panel):
-            self._focus_before_prompt = self.focused
         self._history = history
         self.add_class("-prompting")
         self.prompt.open(mode, text, completer, history)
@@ -174,8 +202,39 @@ class ViewScreen(Screen[None]):
         """Close the prompt and give the focus back to the panel that had it."""
         self.remove_class("-prompting")
         self.prompt.close()
-        if self._focus_before_prompt is not None:
-            self._focus_before_prompt.focus()
+        self.focus_panel()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Remember the panel that the keys go to."""
+        if isinstance(event.widget, Panel):
+            self._panel = event.widget
+
+    def on_resize(self) -> None:
+        """A view that was hidden because it was too small has lost the focus."""
+        self.call_after_refresh(self.focus_panel)
+
+    def on_screen_resume(self) -> None:
+        """A view that comes back has the focus where it had it."""
+        self.call_after_refresh(self.focus_panel)
+
+    def focus_panel(self) -> None:
+        """Let the keys go to the panel that had them last, else to the first panel."""
+        if self.prompt.mode or (isinstance(self.focused, Panel) and _is_seen(self.focused)):
+            return
+        panels = [each for each in self.query(Panel) if _is_seen(each)]
+        if panels:
+            (self._panel if self._panel in panels else panels[0]).focus()
+
+    def on_clicked_line_clicked(self, message: ClickedLine.Clicked) -> None:
+        """Say which hint or which view of the path was clicked."""
+        if message.widget is self._crumbs:
+            index = crumb_at(self._crumb_names, message.cell)
+            if index is not None:
+                self.post_message(self.CrumbClicked(index))
+            return
+        action = hint_at(self.actions, message.widget.size.width, message.cell)
+        if action is not None:
+            self.post_message(self.HintClicked(action))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Apply a filter while it is typed; show the completions of a command."""
@@ -185,7 +244,9 @@ class ViewScreen(Screen[None]):
             self.prompt.note("  ".join(each.rpartition(" ")[2] for each in found[:4]))
         elif self.prompt.mode == FILTER and table is not None:
             table.set_filter(event.value)
-            self.prompt.note(table.filter.note or f"{len(table.visible_keys)} match")
+            self.prompt.note(
+                table.filter.note or f"{len(table.visible_keys)} match in {table.title}"
+            )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter, or pass the command to the app."""
@@ -203,6 +264,10 @@ class ViewScreen(Screen[None]):
         if self.prompt.mode == FILTER and table is not None:
             table.set_filter(self._filter_before)
         self.close_prompt()
+
+
+def _is_seen(panel: Panel) -> bool:
+    return all(each.display for each in panel.ancestors_with_self)
 
 
 def _too_small_lines(width: int, height: int) -> list[Line]:

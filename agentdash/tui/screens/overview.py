@@ -42,7 +42,7 @@ class OverviewScreen(ViewScreen):
         super().__init__()
         self.pools: LiveTable[PoolRow] = LiveTable(
             TableSpec(
-                "pools by pressure",
+                "pools, the worst first",
                 POOL_COLUMNS_SHORT,
                 key=lambda row: row.key,
                 filter_text=lambda row: row.filter_text,

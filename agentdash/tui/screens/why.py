@@ -10,14 +10,15 @@ from textual.app import ComposeResult
 
 from agentdash.tui.actions import KeyScope
 from agentdash.tui.history_chart import history_lines
-from agentdash.tui.lines import Span, Tone, line
+from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import POD_COLUMNS
 from agentdash.tui.view import Frame, PoolRow, unready_pods
-from agentdash.tui.why import decision_lines, gone_lines, now_lines, reading_lines, title_spans
+from agentdash.tui.why import gone_lines, now_decided_lines, now_lines, reading_lines, title_spans
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from agentdash.tui.widgets.panel import Panel
 from controller.model.observation import Pod
+from controller.model.readings import Fresh
 
 
 class WhyScreen(ViewScreen):
@@ -80,7 +81,7 @@ class WhyScreen(ViewScreen):
     def _draw_row(self, row: PoolRow, frame: Frame) -> None:
         left, right = title_spans(row, frame)
         self.decision.show_titled(
-            lambda width, height: decision_lines(row, frame, width, height),
+            lambda width, height: now_decided_lines(row, frame, width, height),
             title=left,
             note=right,
             glyphs=frame.glyphs,
@@ -100,7 +101,16 @@ class WhyScreen(ViewScreen):
             title=(Span("last 15 minutes and 24 hours", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
-        no_rows = line(Span(" every pod is ready", Tone.OK))
-        if row.pods is None:
-            no_rows = line(Span(" the pods are not known", Tone.WARN))
-        self.pods.set_rows(unready_pods(row.pods), frame, [no_rows])
+        self.pods.set_rows(unready_pods(row.pods), frame, [no_pod_line(row, frame)])
+
+
+def no_pod_line(row: PoolRow, frame: Frame) -> Line:
+    """Why no pod is listed: that every pod is ready is said of fresh pods that exist only."""
+    reading = row.view.observation.pods
+    if row.pods is None:
+        return line(Span(" the pods are not known", Tone.WARN))
+    if frame.stale or not isinstance(reading, Fresh):
+        return line(Span(" none when the pods were seen last", Tone.WARN))
+    if not row.pods.ready:
+        return line(Span(" there is no pod", Tone.DIM))
+    return line(Span(" every pod is ready", Tone.OK))

@@ -7,7 +7,9 @@ from typing import ClassVar, TypeAlias
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.events import Click
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -79,6 +81,22 @@ class LinesWidget(Widget):
             if each is not Tone.PLAIN:
                 style += self.get_component_rich_style(f"tone--{each}", partial=True)
         return style
+
+
+class ClickedLine(LinesWidget):
+    """One line that can be clicked."""
+
+    class Clicked(Message):
+        """A person clicked on this cell of the line."""
+
+        def __init__(self, widget: LinesWidget, cell: int) -> None:
+            super().__init__()
+            self.widget = widget
+            self.cell = cell
+
+    def on_click(self, event: Click) -> None:
+        """Pass the cell on."""
+        self.post_message(self.Clicked(self, event.x))
 
 
 def changed_cells(old: Line, new: Line, width: int) -> tuple[int, int]:

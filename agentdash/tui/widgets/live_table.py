@@ -10,25 +10,32 @@ from textual.events import Click
 from textual.message import Message
 
 from agentdash.tui.columns import Column, PlacedColumn, R, Sort, place_columns, sort_rows
+from agentdash.tui.cursor import Cursor
 from agentdash.tui.filters import RowFilter, parse_filter
-from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, wrap
+from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of, wrap
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
+from controller.model.text import clean
 
 # below this width, a row shows its details on lines of its own: so many lines for each row
 _NARROW: Final = 60
 _LINES_OF_TALL_ROW: Final = 4
 # a lower table has no line for the column headings
 _HEIGHT_FOR_HEADINGS: Final = 4
+# a table in which the cursor was moved is read for so long, and its rows keep their places
+_READING_S: Final = 10.0
+# otherwise rows change their places at most this often
+_REORDER_S: Final = 5.0
 
 
 @dataclass(frozen=True)
 class TableSpec(Generic[R]):
     """What a table shows.
 
-    `title` stands in its border. `key` identifies a row, and `filter_text` is the text that a
-    filter searches. Without `sort`, the rows stay in the order in which they come. On a narrow
-    panel, each row may have the `narrow` columns instead, and its `details` on the lines below.
+    `title` stands in its border. `key` identifies a row. A filter searches what the columns on the
+    screen show, and `filter_text`. Without `sort`, the rows stay in the order in which they come.
+    On a narrow panel, each row may have the `narrow` columns instead, and its `details` on the
+    lines below.
     """
 
     title: str
@@ -69,9 +76,12 @@ class LiveTable(Panel, Generic[R]):
         self._visible: list[R] = []
         self._keys: list[str] = []
         self._placeholder: Sequence[Line] = ()
-        self._cursor_key: str | None = None
-        self._cursor_index = 0
-        self._rows_on_screen = 1
+        self._placed: Sequence[PlacedColumn[R]] = ()
+        self._longest: dict[str, int] = {}
+        self._cursor = Cursor()
+        self._moved_at = self._ordered_at = float("-inf")
+        self._order: dict[str, int] = {}
+        self._order_is_old = False
         self._heading_lines = 1
         self._lines_per_row = 1
         self.sort = spec.sort
@@ -80,12 +90,17 @@ class LiveTable(Panel, Generic[R]):
     @property
     def cursor_key(self) -> str | None:
         """The key of the row under the cursor."""
-        return self._cursor_key
+        return self._cursor.key
 
     @property
     def cursor_row(self) -> R | None:
         """The row under the cursor."""
-        return self._visible[self._cursor_index] if self._visible else None
+        return self._visible[self._cursor.index] if self._visible else None
+
+    @property
+    def title(self) -> str:
+        """What the table shows, as its border says it."""
+        return self._spec.title
 
     @property
     def visible_keys(self) -> tuple[str, ...]:
@@ -100,8 +115,9 @@ class LiveTable(Panel, Generic[R]):
         changed = rows is not self._rows
         self._rows, self._frame, self._placeholder = rows, frame, placeholder
         self.glyphs = frame.glyphs
-        if changed:
-            self._arrange()
+        settled = self._may_reorder(frame.now)
+        if changed or (settled and self._order_is_old):
+            self._arrange(in_order=settled)
         self._set_titles()
         self.update_lines()
 
@@ -113,38 +129,52 @@ class LiveTable(Panel, Generic[R]):
     def select(self, key: str) -> None:
         """Move the cursor to the row with this key, if the table shows it."""
         if key in self._keys:
-            self._move_to(self._keys.index(key))
+            self._cursor.move_to(self._keys.index(key), self._keys)
+            self._moved()
 
     def _rearrange(self) -> None:
         """After a change of the filter or the sort."""
-        self._arrange()
+        self._arrange(in_order=True)
         self._set_titles()
         self.update_lines()
         self.post_message(self.CursorMoved())
 
-    def _arrange(self) -> None:
-        """Filter and sort the rows, and find the cursor's row again."""
+    def _may_reorder(self, now: float) -> bool:
+        """Whether rows may change their places: not while a person reads them, and not often."""
+        if not self._order or now < self._ordered_at:
+            return True
+        reading = self.has_focus and now - self._moved_at < _READING_S
+        return not reading and now - self._ordered_at >= _REORDER_S
+
+    def _arrange(self, *, in_order: bool) -> None:
+        """Filter and sort the rows, and find the cursor's row again. Unless they are put `in_order`
+        now, rows that were there before keep their places, and new ones come last.
+        """
         spec = self._spec
-        rows = self._rows
-        if self.filter:
-            rows = [row for row in rows if self.filter.passes(spec.filter_text(row))]
+        rows = list(self._rows)
         if self.sort is not None:
             rows = sort_rows(rows, spec.columns, self.sort, spec.key)
-        self._visible = list(rows)
+            self._keep_order(rows, in_order=in_order)
+        if self.filter:
+            rows = [row for row in rows if self.filter.passes(self._text_of(row))]
+        self._visible = rows
         self._keys = [spec.key(row) for row in rows]
-        self._restore_cursor()
+        self._cursor.place(self._keys, keep=bool(self.filter))
 
-    def _restore_cursor(self) -> None:
-        if not self._keys:
-            self._cursor_index = 0
-            # a filter may let the row pass again
-            self._cursor_key = self._cursor_key if self.filter else None
-            return
-        if self._cursor_key in self._keys:
-            self._cursor_index = self._keys.index(self._cursor_key or "")
-            return
-        self._cursor_index = min(self._cursor_index, len(self._keys) - 1)
-        self._cursor_key = self._keys[self._cursor_index]
+    def _keep_order(self, rows: list[R], *, in_order: bool) -> None:
+        key, places = self._spec.key, self._order
+        self._order_is_old = not in_order
+        if in_order:
+            self._ordered_at = self._frame.now if self._frame is not None else self._ordered_at
+        else:
+            rows.sort(key=lambda row: places.get(key(row), len(places)))
+        self._order = {key(row): place for place, row in enumerate(rows)}
+
+    def _text_of(self, row: R) -> str:
+        """What a filter searches. Each value is a line, so that ^ and $ find its ends."""
+        frame, columns = self._frame, [each.column for each in self._placed] or self._spec.columns
+        shown = () if frame is None else (column.cell(row, frame).text for column in columns)
+        return "\n".join((self._spec.filter_text(row), *shown))
 
     def _set_titles(self) -> None:
         shown, total = len(self._visible), len(self._rows)
@@ -155,6 +185,8 @@ class LiveTable(Panel, Generic[R]):
             title.append(Span(f" /{fit(self.filter.text, 24).rstrip()}", Tone.WARN))
         self._title = title
         self._note = ()
+        if known and self.sort is None and self._cursor.index:
+            self._note = (Span("held; g goes to the first", Tone.DIM),)
         if self.sort is not None and known:
             arrow = self.glyphs.down if self.sort.descending else self.glyphs.up
             self._note = (Span(f"sort {self._heading(self.sort.title)} {arrow}", Tone.DIM),)
@@ -168,19 +200,33 @@ class LiveTable(Panel, Generic[R]):
             self._foot = ()
             return self._no_row_lines(width, height)
         tall = bool(self._spec.narrow) and width < _NARROW
-        placed = place_columns(self._spec.narrow if tall else self._spec.columns, width - 2)
         self._heading_lines = int(height >= _HEIGHT_FOR_HEADINGS and not tall)
         self._lines_per_row = _LINES_OF_TALL_ROW if tall else 1
-        self._rows_on_screen = max((height - self._heading_lines) // self._lines_per_row, 1)
-        self._offset = max(min(self._offset, len(self._visible) - self._rows_on_screen), 0)
-        rows = self._visible[self._offset : self._offset + self._rows_on_screen]
+        rows_on_screen = max((height - self._heading_lines) // self._lines_per_row, 1)
+        self._cursor.resize(rows_on_screen, len(self._visible))
+        offset = self._cursor.offset
+        rows = self._visible[offset : offset + rows_on_screen]
         self._foot = self._position()
-        found = [self._heading_line(placed)] if self._heading_lines else []
-        for index, row in enumerate(rows, self._offset):
-            found.append(self._row_line(row, index, placed, self._frame))
+        columns = self._spec.narrow if tall else self._spec.columns
+        self._placed, cells = self._cells(rows, columns, width - 2, self._frame)
+        found = [self._heading_line(self._placed)] if self._heading_lines else []
+        for index, row in enumerate(rows):
+            found.append(self._row_line(cells[index], offset + index))
             if tall:
                 found += self._detail_lines(row, width)
         return found
+
+    def _cells(
+        self, rows: Sequence[R], columns: Sequence[Column[R]], width: int, frame: Frame
+    ) -> tuple[Sequence[PlacedColumn[R]], list[list[Span]]]:
+        """The columns as wide as the longest value that was on the screen, and the rows' cells."""
+        placed = place_columns(columns, width, self._longest)
+        cells = [[each.column.cell(row, frame) for each in placed] for row in rows]
+        for number, each in enumerate(placed):
+            longest = max((width_of(clean(row[number].text)) for row in cells), default=0)
+            if longest > self._longest.get(each.column.title, each.column.width):
+                self._longest[each.column.title] = longest
+        return place_columns(columns, width, self._longest), cells
 
     def _detail_lines(self, row: R, width: int) -> list[Line]:
         details = self._spec.details
@@ -193,11 +239,11 @@ class LiveTable(Panel, Generic[R]):
 
     def _position(self) -> Sequence[Span | str]:
         """Which rows are on the screen, if not all of them are."""
-        total = len(self._visible)
-        if total <= self._rows_on_screen:
+        total, first = len(self._visible), self._cursor.offset
+        if total <= self._cursor.rows_on_screen:
             return ()
-        last = min(self._offset + self._rows_on_screen, total)
-        return (Span(f"{self._offset + 1}-{last} of {total}", Tone.DIM),)
+        last = min(first + self._cursor.rows_on_screen, total)
+        return (Span(f"{first + 1}-{last} of {total}", Tone.DIM),)
 
     def _no_row_lines(self, width: int, height: int) -> Sequence[Line]:
         if self._rows and self.filter:
@@ -222,37 +268,39 @@ class LiveTable(Panel, Generic[R]):
             spans += [Span(text, Tone.SORTED if sorted_by else Tone.HEADING), " "]
         return line(*spans)
 
-    def _row_line(
-        self, row: R, index: int, placed: Sequence[PlacedColumn[R]], frame: Frame
-    ) -> Line:
-        at_cursor = index == self._cursor_index
+    def _row_line(self, cells: Sequence[Span], index: int) -> Line:
+        at_cursor = index == self._cursor.index
         spans: list[Span] = [
             Span(self.glyphs.cursor if at_cursor and self.has_focus else " ", Tone.TITLE)
         ]
-        for each in placed:
-            text, tone, _ = each.column.cell(row, frame)
+        for each, (text, tone, _) in zip(self._placed, cells, strict=True):
             shown = fit(
                 text,
                 each.width,
                 right=each.column.right,
-                keep_end=each.column.keep_end,
+                name=each.column.names,
                 ellipsis=self.glyphs.ellipsis,
             )
             spans += [Span(shown, tone), Span(" ")]
         cursor = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR
         return Line(tuple(spans), cursor if at_cursor else Tone.PLAIN)
 
-    def _move_to(self, index: int) -> None:
-        if not self._keys:
-            return
-        self._cursor_index = max(min(index, len(self._keys) - 1), 0)
-        self._cursor_key = self._keys[self._cursor_index]
-        if self._cursor_index < self._offset:
-            self._offset = self._cursor_index
-        elif self._cursor_index >= self._offset + self._rows_on_screen:
-            self._offset = self._cursor_index - self._rows_on_screen + 1
+    def _move_by(self, rows: int) -> None:
+        self._cursor.move_to(self._cursor.index + rows, self._keys)
+        self._moved()
+
+    def _moved(self) -> None:
+        """After a person has moved the cursor or the rows on the screen."""
+        if self._frame is not None:
+            self._moved_at = self._frame.now
+        self._set_titles()
         self.update_lines()
         self.post_message(self.CursorMoved())
+
+    def scroll_by(self, lines: int) -> None:
+        """Show other rows; the cursor stays among those on the screen."""
+        self._cursor.scroll(lines, self._keys)
+        self._moved()
 
     def _sort_by(self, title: str, *, turn: bool) -> None:
         """Sort by this column. `turn` reverses the order if it is sorted by this column already."""
@@ -279,27 +327,28 @@ class LiveTable(Panel, Generic[R]):
 
     def action_down(self) -> None:
         """Move the cursor to the next row."""
-        self._move_to(self._cursor_index + 1)
+        self._move_by(1)
 
     def action_up(self) -> None:
         """Move the cursor to the previous row."""
-        self._move_to(self._cursor_index - 1)
+        self._move_by(-1)
 
     def action_page_down(self) -> None:
         """Move the cursor one page down."""
-        self._move_to(self._cursor_index + self.page)
+        self._move_by(self.page)
 
     def action_page_up(self) -> None:
         """Move the cursor one page up."""
-        self._move_to(self._cursor_index - self.page)
+        self._move_by(-self.page)
 
     def action_top(self) -> None:
-        """Move the cursor to the first row."""
-        self._move_to(0)
+        """Move the cursor to the first row, which it follows from then on."""
+        self._cursor.go_to_first(self._keys)
+        self._moved()
 
     def action_bottom(self) -> None:
         """Move the cursor to the last row."""
-        self._move_to(len(self._keys) - 1)
+        self._move_by(len(self._keys))
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
@@ -333,14 +382,26 @@ class LiveTable(Panel, Generic[R]):
     @property
     def page(self) -> int:
         """How many rows a page key moves."""
-        return self._rows_on_screen
+        return self._cursor.rows_on_screen
 
     def on_click(self, event: Click) -> None:
-        """A click moves the cursor; a double click opens the row."""
+        """A click moves the cursor, or sorts by the heading; a double click opens the row."""
         below_headings = event.y - 1 - self._heading_lines
-        index = self._offset + below_headings // self._lines_per_row
-        end = min(len(self._keys), self._offset + self._rows_on_screen)
-        if below_headings >= 0 and index < end:
-            self._move_to(index)
+        first, rows = self._cursor.offset, self._cursor.rows_on_screen
+        index = first + below_headings // self._lines_per_row
+        if below_headings >= 0 and index < min(len(self._keys), first + rows):
+            self._cursor.move_to(index, self._keys)
+            self._moved()
             if event.chain > 1:
                 self.action_open()
+        elif self._heading_lines and event.y == 1:
+            self._sort_at(event.x - 2)
+
+    def _sort_at(self, cell: int) -> None:
+        """Sort by the column whose heading fills this cell of the line."""
+        start = 0
+        for each in self._placed:
+            if start <= cell <= start + each.width:
+                self._sort_by(each.column.title, turn=True)
+                return
+            start += each.width + 1

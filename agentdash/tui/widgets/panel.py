@@ -77,6 +77,11 @@ class Panel(LinesWidget, can_focus=True):
         self.update_lines()
 
     @property
+    def offset_lines(self) -> int:
+        """How many lines are above the first one on the screen."""
+        return self._offset
+
+    @property
     def page(self) -> int:
         """How many lines a page key scrolls."""
         return max(self.size.height - 3, 1)

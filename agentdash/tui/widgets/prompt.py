@@ -58,6 +58,7 @@ class PromptInput(Input):
         self._completer: Completer = _no_completions
         self._history: list[str] = []
         self._steps_back = 0
+        self._offered: list[str] = []
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
@@ -66,6 +67,7 @@ class PromptInput(Input):
     def open(self, text: str, completer: Completer, history: Sequence[str]) -> None:
         """Begin with this text; `history` has the newest line at its end."""
         self._completer, self._history, self._steps_back = completer, list(history), 0
+        self._offered = []
         self.suggester = _FirstCompletion(completer)
         self._set(text)
 
@@ -74,8 +76,10 @@ class PromptInput(Input):
         return self._completer(text)
 
     def action_complete(self) -> None:
-        """Take the first completion; if the line is a completion already, take the next one."""
-        found = list(self._completer(self.value))
+        """Take the first completion of what was typed, and with each further tab the next one."""
+        if self.value not in self._offered:
+            self._offered = [clean(each) for each in self._completer(self.value)]
+        found = self._offered
         if found:
             index = found.index(self.value) + 1 if self.value in found else 0
             self._set(found[index % len(found)])

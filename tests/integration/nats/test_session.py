@@ -27,7 +27,7 @@ async def test_a_server_that_is_away_at_the_start_is_found_when_it_comes(
     server.stop()
     session = await session_to(server.url)
     await until(lambda: session.link().state is LinkState.DISCONNECTED)
-    assert session.link().detail == f"{server.url}: connection refused"
+    assert session.link().detail == (f"{server.url}: nothing listens there (connection refused)")
     with pytest.raises(NatsDisconnectedError, match="connection refused"):
         await session.request("$JS.API.INFO", b"", 5.0)
     with server:

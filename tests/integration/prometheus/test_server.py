@@ -105,7 +105,7 @@ async def test_a_killed_server_leaves_the_last_value_and_is_read_again_after_its
         stale = read(polls)["all"]
         assert isinstance(stale, Stale)
         assert (milli(stale), stale.why) == (7500, Why.DISCONNECTED)
-        assert "Connection refused" in stale.detail
+        assert "connection refused" in stale.detail
         await asyncio.to_thread(prometheus.start)
         await until(polls, Fresh)
         assert milli(read(polls)["all"]) == 7500

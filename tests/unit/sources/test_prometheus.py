@@ -191,7 +191,8 @@ async def test_a_server_that_is_not_there_is_named_with_the_reason(server: StubP
     await server.stop()
     why, detail = refused((await ask(url))[KEY])
     assert why is Why.DISCONNECTED
-    assert detail == f"no connection to {url.removeprefix('http://')} (Connection refused)"
+    host = url.removeprefix("http://")
+    assert detail == f"nothing listens at {host} (connection refused)"
 
 
 async def test_the_password_in_an_address_is_used_and_never_shown(

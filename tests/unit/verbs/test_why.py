@@ -63,11 +63,11 @@ def test_json_has_the_counterfactuals_of_each_pool(
 def test_an_unknown_pool_is_answered_with_the_nearest_names(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, out, err = run(capsys, tmp_path, "acme/reserch", "browser", "\x1b[2J")
+    code, out, err = run(capsys, tmp_path, "acme/reserch", "browser-x", "\x1b[2J")
     assert (code, out) == (ExitCode.USAGE, "")
     first, second, third = err.splitlines()
     assert first.startswith("agentdash: the fleet has no pool acme/reserch; nearest: acme/research")
-    assert second == "agentdash: the fleet has no pool browser; nearest: acme/browser"
+    assert second == "agentdash: the fleet has no pool browser-x; nearest: acme/browser"
     assert third.endswith("[2J; it has acme/research, acme/browser")
     assert "\x1b" not in err
 

@@ -1,0 +1,72 @@
+"""A dashboard that a test drives by keys, with its feed and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from agentdash.tui.widgets.lines_widget import LinesWidget
+from controller.model.snapshot import Snapshot
+from tui import scenarios
+from tui.dashboards import dashboard
+
+
+class Session:
+    """A running dashboard with its feed and its clock."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.feed = scenarios.FakeFeed(snapshot)
+        self.clock = scenarios.FixedClock()
+        self.engine_error: str | None = None
+        self.ready_calls = 0
+        self.app = dashboard(
+            self.feed,
+            self.clock,
+            on_ready=self._on_ready,
+            engine_error=lambda: self.engine_error,
+        )
+        self.pilot: Pilot[None]
+
+    def _on_ready(self) -> None:
+        self.ready_calls += 1
+
+    async def keys(self, *keys: str) -> None:
+        for key in keys:
+            await self.pilot.press(key)
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        names = {"/": "slash", ":": "colon", " ": "space"}
+        await self.keys(*(names.get(letter, letter) for letter in text))
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        self.feed.publish(snapshot)
+        await self.pilot.pause()
+
+    def text(self, selector: str) -> str:
+        widget = self.app.view.query_one(selector, LinesWidget)
+        return "\n".join(
+            "".join(segment.text for segment in widget.render_line(y))
+            for y in range(widget.size.height)
+        )
+
+    @property
+    def stack(self) -> list[str]:
+        return [view.VIEW for view in self.app._views()]
+
+    @property
+    def pools(self) -> list[str]:
+        return list(self.app._overview.pools.visible_keys)
+
+
+@asynccontextmanager
+async def session(
+    snapshot: Snapshot | None, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[Session]:
+    running = Session(snapshot)
+    async with running.app.run_test(size=size) as pilot:
+        running.pilot = pilot
+        await pilot.pause()
+        yield running

@@ -1,0 +1,40 @@
+"""What is kept of decisions and of their writes."""
+
+from __future__ import annotations
+
+from controller.engine.actuate import Write
+from controller.engine.record import EVENTS_KEPT, Recorder
+from controller.model.decision import Code, Decision, Reason
+from controller.model.ids import pool_key
+from controller.model.outcome import Outcome, OutcomeKind
+
+APPLIED = Outcome(kind=OutcomeKind.APPLIED, status=200)
+
+
+def decided(demand: int) -> Decision:
+    return Decision(
+        pool=pool_key("acme", "coder"),
+        current=1,
+        demand=demand,
+        recommendation=demand,
+        target=demand,
+        next=demand,
+        reasons=(Reason(code=Code.QUEUE, value=demand),),
+    )
+
+
+def test_a_scale_event_carries_the_decision_of_its_moment() -> None:
+    recorder = Recorder(writes=True)
+    then, later = decided(4), decided(9)
+    recorder.written(Write(decision=then, outcome=APPLIED, at=10.0))
+    recorder.written(Write(decision=later, outcome=APPLIED, at=20.0))
+    assert [event.decision for event in recorder.events()] == [later, then]
+
+
+def test_only_the_newest_events_and_their_decisions_are_kept() -> None:
+    recorder = Recorder(writes=True)
+    for number in range(EVENTS_KEPT + 50):
+        recorder.written(Write(decision=decided(number + 2), outcome=APPLIED, at=float(number)))
+    events = recorder.events()
+    assert len(events) == EVENTS_KEPT
+    assert events[0].decision == decided(EVENTS_KEPT + 51)

@@ -1,0 +1,111 @@
+"""What somebody sees who has no terminal, no fleet file, or a slip of the finger."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agentdash import output
+from agentdash.cli import main
+from agentdash.verbs.names import choose
+from controller.exit_codes import ExitCode
+from controller.model.fleet import Fleet
+from controller.model.ids import pool_key
+from support.world import make_pool
+from unit.verbs.worlds import write
+
+
+class Tty(io.StringIO):
+    """A stream that says it is a terminal, and tells when something is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        self.written.set()
+        return count
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, term: str) -> Tty:
+    stream = Tty()
+    monkeypatch.setattr("sys.stdin", Tty())
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", term)
+    return stream
+
+
+def test_without_a_terminal_the_dashboard_is_refused_and_the_daemon_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet, _ = write(tmp_path)
+    assert main(["-f", fleet]) == ExitCode.UNREACHABLE
+    said = capsys.readouterr().err
+    assert "no dashboard: standard input is no terminal" in said
+    assert "--controller-only" in said
+    assert main(["demo"]) == ExitCode.UNREACHABLE
+    assert "--headless" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_cannot_be_drawn_on_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, term: str
+) -> None:
+    fleet, _ = write(tmp_path)
+    stream = on_a_terminal(monkeypatch, term)
+    assert main(["-f", fleet]) == ExitCode.UNREACHABLE
+    assert "TERM is dumb" in stream.getvalue()
+    assert "--controller-only" in stream.getvalue()
+
+
+def test_a_terminal_that_can_be_drawn_on_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_terminal(monkeypatch, "xterm-256color")
+    assert output.why_no_dashboard({"TERM": "xterm-256color"}) is None
+
+
+def test_without_a_fleet_file_the_demo_and_the_example_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "`agentdash demo`" in said
+    assert "`agentdash example > fleet.yaml`" in said
+
+
+def test_a_mistyped_verb_names_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["dmeo"])
+    assert ended.value.code == ExitCode.USAGE
+    assert "did you mean demo?" in capsys.readouterr().err
+
+
+def test_a_pool_is_found_without_its_tenant_where_it_is_the_only_one() -> None:
+    research = make_pool("research")
+    other = replace(make_pool("browser"), key=pool_key("globex", "browser"), tenant="globex")
+    fleet = Fleet(pools=(research, make_pool("browser"), other))
+    assert choose(fleet, ["research"]) == ([research], [])
+    assert choose(fleet, ["research", research.key]) == ([research], [])
+    assert choose(fleet, ["browser"]) == ([], ["browser can be acme/browser, globex/browser"])
+
+
+def test_what_takes_long_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_a_terminal(monkeypatch, "xterm")
+    with output.waiting_for("NATS", after_s=0):
+        assert stream.written.wait(10)
+    assert stream.getvalue() == "agentdash: waiting for NATS ...\n"
+
+
+def test_what_is_done_in_time_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_a_terminal(monkeypatch, "xterm")
+    with output.waiting_for("NATS", after_s=60):
+        pass
+    assert stream.getvalue() == ""
