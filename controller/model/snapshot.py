@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from controller.model.decision import Decision, Reason
+from controller.model.fleet_views import QueueRates, TenantView
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
 from controller.model.outcome import Outcome
@@ -118,7 +119,8 @@ class LoopStats(Value):
 class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
-    `sequence` numbers the snapshots of that process.
+    `sequence` numbers the snapshots of that process. `queues` has one entry for each pool, in the
+    order of `pools`.
     """
 
     epoch: float
@@ -130,6 +132,8 @@ class Snapshot(Value):
     role: Role
     links: tuple[Link, ...] = ()
     pools: tuple[PoolView, ...] = ()
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
     loop: LoopStats = LoopStats()
