@@ -17,6 +17,8 @@ class KeyScope(StrEnum):
     TABLE = "table"
     OVERVIEW = "overview"
     POOLS = "pools"
+    QUEUES = "queues"
+    TENANTS = "tenants"
     WHY = "why"
     HELP = "help"
 

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import rich
 from rich.console import RenderableType
@@ -30,6 +30,9 @@ from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pools import PoolsScreen
+from agentdash.tui.screens.queues import QueuesScreen
+from agentdash.tui.screens.table_view import RowTarget, TableView
+from agentdash.tui.screens.tenants import TenantsScreen
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.terminal_diff import TerminalDiff
 from agentdash.tui.theme import THEME, stylesheet
@@ -94,6 +97,9 @@ class Dashboard(App[None]):
         self._overview = OverviewScreen()
         self._pools = PoolsScreen()
         self._why = WhyScreen()
+        self._tables: dict[str, TableView[Any]] = {
+            screen.VIEW: screen for screen in (QueuesScreen(), TenantsScreen())
+        }
         self._help = HelpScreen()
 
     # -- start and end ------------------------------------------------------------------------
@@ -104,7 +110,7 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        for screen in (self._pools, self._why, self._help):
+        for screen in (self._pools, self._why, *self._tables.values(), self._help):
             self.install_screen(screen, screen.VIEW)
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
@@ -196,8 +202,13 @@ class Dashboard(App[None]):
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
         """Open a row: a pool of the overview in the table of pools, any other in the why view."""
+        view = self.view
+        if isinstance(view, TableView):
+            await self._open(view.opening(message.row))
+            return
         match message.row:
             case PoolRow(key=pool) if message.table is self._overview.pools:
+                self._pools.show_only(None)
                 await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
@@ -210,6 +221,23 @@ class Dashboard(App[None]):
             self.flash(f"{pool} is no pool of this snapshot")
             return
         await self._explain(pool)
+
+    async def _open(self, opening: RowTarget | None) -> None:
+        """Open what belongs to a row of a table."""
+        match opening:
+            case RowTarget(view="pools"):
+                self._pools.show_only(opening.pools, opening.of)
+                await self._go_to(self._pools)
+            case RowTarget(pools=pools):
+                await self._explain(min(pools))
+            case None:
+                self.flash("nothing to open here")
+
+    async def _go_to_table(self, screen: ViewScreen) -> None:
+        """Show this view above the overview, whatever was above it."""
+        if screen not in self._views():
+            await self._go_to(self._overview)
+        await self._go_to(screen)
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
@@ -246,6 +274,10 @@ class Dashboard(App[None]):
             self.flash("no pool under the cursor")
             return
         await self._explain(pool)
+
+    async def action_view(self, name: str) -> None:
+        """Show the view of this command."""
+        await self._run_command(commands.ParsedCommand(name))
 
     def action_freeze(self) -> None:
         """Freeze the view, or resume it with the newest snapshot."""
@@ -313,7 +345,10 @@ class Dashboard(App[None]):
             case "why":
                 await self._explain(command.pool)
             case "pools":
-                await self._go_to(self._pools)
+                self._pools.show_only(None)
+                await self._go_to_table(self._pools)
+            case name if name in self._tables:
+                await self._go_to_table(self._tables[name])
             case _:
                 await self._go_to(self._overview)
         table = self.view.filtered
@@ -340,6 +375,12 @@ class Dashboard(App[None]):
                 yield SystemCommand(
                     action.title, action.help, lambda name=action.handler: self._run_later(name)
                 )
+        for command in commands.VIEWS:
+            yield SystemCommand(
+                command.name,
+                f"view: {command.help}",
+                lambda name=command.name: self._run_later(f"view({name!r})"),
+            )
 
     def _run_later(self, handler: str) -> None:
         self.call_later(self.run_action, handler)

@@ -25,6 +25,11 @@ def count(number: int, width: int = 7) -> str:
     return f"{number:.0e}"
 
 
+def amount(number: int, noun: str) -> str:
+    """`1 pool`, `12 pools`."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def ratio(value: float) -> str:
     """`0.92`, `14.2`, `138`: at most three digits."""
     if value < 10:

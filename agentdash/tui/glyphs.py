@@ -20,6 +20,7 @@ class Glyphs:
     top_right: str
     bottom_left: str
     bottom_right: str
+    bar: str
     cursor: str = ">"
     stale: str = "~"
     unknown: str = "?"
@@ -37,6 +38,7 @@ UNICODE: Final = Glyphs(
     top_right="┐",
     bottom_left="└",
     bottom_right="┘",
+    bar="█",
 )
 ASCII: Final = Glyphs(
     arrow=">",
@@ -49,4 +51,5 @@ ASCII: Final = Glyphs(
     top_right="+",
     bottom_left="+",
     bottom_right="+",
+    bar="#",
 )
