@@ -19,6 +19,8 @@ class KeyScope(StrEnum):
     POOLS = "pools"
     QUEUES = "queues"
     TENANTS = "tenants"
+    PODS = "pods"
+    EVENTS = "events"
     WHY = "why"
     HELP = "help"
 

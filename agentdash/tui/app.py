@@ -27,8 +27,10 @@ from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
+from agentdash.tui.screens.events import EventsScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
+from agentdash.tui.screens.pods import PodsScreen
 from agentdash.tui.screens.pools import PoolsScreen
 from agentdash.tui.screens.queues import QueuesScreen
 from agentdash.tui.screens.table_view import RowTarget, TableView
@@ -40,6 +42,7 @@ from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
+from controller.model.observation import Pods
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
@@ -98,7 +101,8 @@ class Dashboard(App[None]):
         self._pools = PoolsScreen()
         self._why = WhyScreen()
         self._tables: dict[str, TableView[Any]] = {
-            screen.VIEW: screen for screen in (QueuesScreen(), TenantsScreen())
+            screen.VIEW: screen
+            for screen in (QueuesScreen(), TenantsScreen(), PodsScreen(), EventsScreen())
         }
         self._help = HelpScreen()
 
@@ -201,7 +205,9 @@ class Dashboard(App[None]):
         await self._go_to(self._why)
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row: a pool of the overview in the table of pools, any other in the why view."""
+        """Open a row: a pool of the overview in the table of pools, there its pods, if it has any;
+        what else is about one pool, in the why view.
+        """
         view = self.view
         if isinstance(view, TableView):
             await self._open(view.opening(message.row))
@@ -212,15 +218,15 @@ class Dashboard(App[None]):
                 await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
+            case PoolRow(key=pool, pods=Pods(items=(_, *_))) if view is self._pools:
+                await self._open(RowTarget("pods", frozenset({pool}), of=pool))
+                return
             case PoolRow(key=pool) | ScaleEvent(pool=pool) | Finding(subject=pool):
                 pass
             case _:
                 self.flash("nothing to open here")
                 return
-        if self._frame.row(pool) is None:
-            self.flash(f"{pool} is no pool of this snapshot")
-            return
-        await self._explain(pool)
+        await self._explain_known(pool)
 
     async def _open(self, opening: RowTarget | None) -> None:
         """Open what belongs to a row of a table."""
@@ -228,10 +234,19 @@ class Dashboard(App[None]):
             case RowTarget(view="pools"):
                 self._pools.show_only(opening.pools, opening.of)
                 await self._go_to(self._pools)
+            case RowTarget(view=name) if name in self._tables:
+                self._tables[name].show_only(opening)
+                await self._go_to(self._tables[name])
             case RowTarget(pools=pools):
-                await self._explain(min(pools))
+                await self._explain_known(min(pools))
             case None:
                 self.flash("nothing to open here")
+
+    async def _explain_known(self, pool: str) -> None:
+        if self._frame.row(pool) is None:
+            self.flash(f"{pool} is no pool of this snapshot")
+            return
+        await self._explain(pool)
 
     async def _go_to_table(self, screen: ViewScreen) -> None:
         """Show this view above the overview, whatever was above it."""
@@ -348,6 +363,7 @@ class Dashboard(App[None]):
                 self._pools.show_only(None)
                 await self._go_to_table(self._pools)
             case name if name in self._tables:
+                self._tables[name].show_only(None)
                 await self._go_to_table(self._tables[name])
             case _:
                 await self._go_to(self._overview)

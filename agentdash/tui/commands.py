@@ -23,6 +23,8 @@ VIEWS: Final = (
     Command("pools", ("pl", "pool"), "all pools"),
     Command("queues", ("qu", "queue"), "work that waits"),
     Command("tenants", ("tn", "tenant"), "budgets, pauses"),
+    Command("pods", ("po", "pod"), "every pod"),
+    Command("events", ("ev", "event"), "what was scaled"),
 )
 COMMANDS: Final = (
     *VIEWS,

@@ -9,7 +9,7 @@ from controller.model.fleet_views import QueueRates, TenantTokens, TenantView, T
 from controller.model.ids import PoolKey
 from controller.model.intents import Pause, Scope
 from controller.model.observation import QueueDepth
-from controller.model.readings import Fresh
+from controller.model.readings import Absent, Fresh, Why
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView, Snapshot
 from tui import scenarios
@@ -169,6 +169,36 @@ def held(view: PoolView) -> PoolView:
     return replace(view, decision=decision)
 
 
+def without_pods(view: PoolView) -> PoolView:
+    """Its pods cannot be read."""
+    reading = Absent(why=Why.VIEW_INCOMPLETE, at=NOW - 60, detail="pods of agents-globex")
+    return replace(view, observation=replace(view.observation, pods=reading))
+
+
+ASKED = (
+    scenarios.event(
+        212,
+        "initech/tools-shared",
+        9,
+        0,
+        Bound.PAUSE,
+        reason=Reason(code=Code.PAUSED, value=0, numbers={"who": "mara", "reason": "OPS-881"}),
+    ),
+    scenarios.event(
+        3720,
+        "acme/browser-gpu",
+        4,
+        9,
+        Bound.PIN,
+        reason=Reason(
+            code=Code.PINNED,
+            value=9,
+            numbers={"spares": 5, "who": "jon", "reason": "launch at noon"},
+        ),
+    ),
+)
+
+
 def _changed(snapshot: Snapshot, changes: dict[str, PoolView]) -> Snapshot:
     return replace(snapshot, pools=tuple(changes.get(view.key, view) for view in snapshot.pools))
 
@@ -191,10 +221,12 @@ def burst(sequence: int = 4821, at: float = NOW - 0.4) -> Snapshot:
                 "globex/eval-batch": with_depth(views["globex/eval-batch"], paused=True),
                 "initech/etl": with_depth(etl, redelivered=2),
                 "initech/tools-shared": held(views["initech/tools-shared"]),
+                "globex/canary": without_pods(views["globex/canary"]),
             },
         ),
         queues=QUEUES,
         tenants=calm_tenants(),
+        events=(*snapshot.events, *ASKED),
     )
 
 
@@ -209,6 +241,7 @@ def calm() -> Snapshot:
     return replace(
         snapshot,
         pools=tuple(view for view in scenarios.pools() if view.key in names),
+        events=(),
         queues=tuple(each for each in QUEUES if each.pool in names),
         findings=(),
     )

@@ -30,6 +30,8 @@ KEYS = {
     "palette": ("ctrl+p",),
     "queues": ("colon", "q", "u", "enter"),
     "tenants": ("colon", "t", "n", "enter"),
+    "pods": ("colon", "p", "o", "enter"),
+    "timeline": ("colon", "e", "v", "enter"),
 }
 
 

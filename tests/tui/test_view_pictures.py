@@ -83,3 +83,52 @@ def test_tenants_empty_80x24(picture: Picture) -> None:
 def test_tenants_ascii_160x45(picture: Picture) -> None:
     """The same words with ASCII symbols only, bars too."""
     assert same(picture, fleet_scenarios.over_budget(), "tn", WIDE, ascii_only=True)
+
+
+def test_pods_80x24(picture: Picture) -> None:
+    """A pool whose pods cannot be read first, then the worst phase; below, where the pod under the
+    cursor is on its way beside the others of its pool, and why it waits.
+    """
+    assert same(picture, fleet_scenarios.burst(), "po", SMALL, "j")
+
+
+def test_pods_120x36(picture: Picture) -> None:
+    """The same with restarts and nodes; below, the cluster's warning about an unscheduled pod."""
+    assert same(picture, fleet_scenarios.burst(), "po", MIDDLE, "j", "j")
+
+
+def test_pods_160x45(picture: Picture) -> None:
+    """Every column, the scheduler's reason in full; a pod on the way has an ellipsis after COLD."""
+    assert same(picture, fleet_scenarios.burst(), "po", WIDE, "j", "j", "j")
+
+
+def test_pods_of_a_pool_80x24(picture: Picture) -> None:
+    """Enter on a pool: its pods only, and its name in the title."""
+    assert same(picture, fleet_scenarios.burst(), "pools", SMALL, "enter")
+
+
+def test_pods_empty_80x24(picture: Picture) -> None:
+    """Without any pod the view says so."""
+    assert same(picture, fleet_scenarios.calm(), "po", SMALL)
+
+
+def test_events_80x24(picture: Picture) -> None:
+    """The newest first: who, from how many to how many, the bound and the reason, one not written;
+    below, the event under the cursor in full and how its pool is now.
+    """
+    assert same(picture, fleet_scenarios.burst(), "ev", SMALL)
+
+
+def test_events_120x36(picture: Picture) -> None:
+    """The same with ages and outcomes; below, a write that was refused."""
+    assert same(picture, fleet_scenarios.burst(), "ev", MIDDLE, "j", "j", "j", "j")
+
+
+def test_events_160x45(picture: Picture) -> None:
+    """Every column; below, an event that a person asked for, with the reason that was given."""
+    assert same(picture, fleet_scenarios.burst(), "ev", WIDE, "G")
+
+
+def test_events_empty_80x24(picture: Picture) -> None:
+    """Nothing has been scaled yet."""
+    assert same(picture, fleet_scenarios.calm(), "ev", SMALL)

@@ -12,15 +12,18 @@ from textual.pilot import Pilot
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.commands import VIEWS, parse
+from agentdash.tui.pods import cold_start_s
 from agentdash.tui.screens.table_view import TableView
+from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Snapshot
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines, shown, typed
 
+NOW = scenarios.NOW
 SIZES = [(80, 24), (120, 36), (160, 45)]
-TABLES = ["queues", "tenants"]
+TABLES = ["queues", "tenants", "pods", "events"]
 
 
 class Session:
@@ -118,7 +121,7 @@ async def test_without_rows_a_view_says_so(size: tuple[int, int]) -> None:
         for name in TABLES:
             await running.command(name)
             assert "[0]" in running.text
-            assert re.search(r"no (pools|tenants)|nothing|every pod", running.text)
+            assert re.search(r"no (pools|tenants|pods)|nothing|every pod", running.text)
 
 
 async def test_a_lost_connection_is_named_above_a_view() -> None:
@@ -157,7 +160,11 @@ async def test_the_details_follow_the_cursor() -> None:
         for name in TABLES:
             await running.command(name)
             for key in running.table[:3]:
-                assert f"┌─ {key} " in running.text
+                view = running.app.view
+                assert isinstance(view, TableView)
+                assert view.table.cursor_key == key
+                row = view.table.cursor_row
+                assert f"┌─ {(view.SPEC.name or view.SPEC.key)(row)} " in running.text
                 await running.keys("j")
 
 
@@ -346,3 +353,135 @@ async def test_why_needs_a_pool_and_says_so_among_tenants() -> None:
         await running.command("tenants")
         await running.keys("d")
         assert "no pool under the cursor" in running.text
+
+
+# -- pods -------------------------------------------------------------------------------------
+
+
+async def test_pods_as_plain_lines() -> None:
+    found = await lines(fleet_scenarios.burst(), "po", "j", "j")
+    assert found[2:] == [
+        "┌─ pods [16] ─────────────────────────────────────────────────── sort PHASE ↑ ─┐",
+        "│ POD                   POOL              PHASE          COLD WHY IT WAITS     │",
+        "│ pods not known        globex/canary     unknown           - view incomplete… │",
+        "│ …owser-gpu-7c9f-p0d3c acme/browser-gpu  crashing     2m20s… CrashLoopBackOf… │",
+        "│>…owser-gpu-7c9f-m1q2z acme/browser-gpu  unscheduled    31s… Unschedulable:…  │",
+        "│ …owser-gpu-7c9f-b4j7m acme/browser-gpu  starting       12s… ContainerCreati… │",
+        "│ …owser-gpu-7c9f-00000 acme/browser-gpu  ready           20s                  │",
+        "│ …owser-gpu-7c9f-00001 acme/browser-gpu  ready           20s                  │",
+        "│ …owser-gpu-7c9f-00002 acme/browser-gpu  ready           20s                  │",
+        "│ …owser-gpu-7c9f-00003 acme/browser-gpu  ready           20s                  │",
+        "│ …owser-gpu-7c9f-00004 acme/browser-gpu  ready           20s                  │",
+        "└────────────────────────────────────────────────────────────────── 1-9 of 16 ─┘",
+        "┌─ acme/browser-gpu browser-gpu-7c9f-m1q2z ────────────────────────────────────┐",
+        "│ now         unscheduled   on no node yet                                     │",
+        "│ cold start  created 12:04:18Z, 31s ago   not ready yet                       │",
+        "│ waits       Unschedulable: 0/42 nodes are available: 42 Insufficient         │",
+        "│             nvidia.com/gpu                                                   │",
+        "│ its pool    15 pods, 12 ready   half of 12 were ready within 20s             │",
+        "│ 2 more lines below                                                           │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " overview > pods   acme/browser-gpu: at most 20 replicas (max)",
+    ]
+
+
+async def test_enter_on_a_pool_opens_its_pods_and_on_a_pod_why() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("pools /browser")
+        await running.keys("enter")
+        assert running.stack == ["overview", "pools", "pods"]
+        assert len(running.table) == 15
+        assert "pods of acme/browser-gpu [15]" in running.text
+        await running.keys("enter")
+        assert running.app._why.pool == "acme/browser-gpu"
+        await running.keys("escape", "escape")
+        assert running.stack == ["overview", "pools"]
+        await running.command("pods")
+        assert len(running.table) == 16
+        assert "pods [16]" in running.text
+
+
+async def test_enter_on_a_pool_without_pods_says_why() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("pools /voice")
+        await running.keys("enter")
+        assert running.stack == ["overview", "pools", "why"]
+
+
+async def test_pods_are_filtered_by_phase_node_and_reason_and_sorted_by_cold_start() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        for text, count in (("unscheduled", 1), ("gpu-a10-04", 12), ("handshake", 1)):
+            await running.command(f"pods /{text}")
+            assert len(running.table) == count
+        await running.keys("escape", "W")
+        ages = [name.rpartition("-")[2] for name in running.table[:3]]
+        assert ages == ["p0d3c", "m1q2z", "b4j7m"]
+
+
+async def test_a_pod_that_becomes_ready_stops_its_cold_start() -> None:
+    pod = Pod(name="a", phase=PodPhase.STARTING, created_at=NOW - 12, scheduled_at=NOW - 11)
+    assert cold_start_s(pod, NOW) == 12
+    ready = replace(pod, phase=PodPhase.READY, ready_at=NOW - 3)
+    assert cold_start_s(ready, NOW + 60) == 9
+    assert cold_start_s(replace(ready, ready_at=None), NOW) is None
+    assert cold_start_s(replace(pod, created_at=0.0), NOW) is None
+
+
+# -- events -----------------------------------------------------------------------------------
+
+
+async def test_events_as_plain_lines() -> None:
+    found = await lines(fleet_scenarios.burst(), "ev", "j", "j", "j", "j")
+    assert found[2:] == [
+        "┌─ scale events [8] ───────────────────────────────────────────── sort TIME ↓ ─┐",
+        "│ TIME     POOL                BY     CHANGE     BOUND    BECAUSE              │",
+        "│ 12:04:31 acme/browser-gpu    auto   12→20 +8   max      at most 20 replicas… │",
+        "│ 12:04:02 acme/coder-large    auto   65→70 +5   demand   policy 5 pods per 6… │",
+        "│ 12:03:58 globex/eval-batch   auto   60→52 -8   demand   52 replicas, the hi… │",
+        "│ 12:01:17 initech/etl         auto   2→11 +9    demand   not written, forbid… │",
+        "│>12:01:17 …itech/tools-shared mara   9→0 -9     pause    paused by mara (OPS… │",
+        "│ 11:55:09 globex/support-chat auto   132→140 +8 demand   0 pending + 140 in…  │",
+        "│ 11:48:49 initech/voice       auto   1→0 -1     demand   idle for longer tha… │",
+        "│ 11:02:49 acme/browser-gpu    jon    4→9 +5     pin      5 spares pinned by…  │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        "┌─ initech/tools-shared ───────────────────────────────────────────────────────┐",
+        "│ when        2026-03-02 12:01:17Z   3m32s ago   asked for by mara             │",
+        "│ change      9→0 -9   bound by pause                                          │",
+        "│ because     paused by mara (OPS-881): nothing new starts                     │",
+        "│ outcome     applied (200)                                                    │",
+        "│ now         9 of 9 replicas ready                                            │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " overview > events   initech/tools-shared: paused by mara (OPS-881 loop): noth…",
+    ]
+
+
+async def test_an_event_that_a_person_asked_for_names_that_person() -> None:
+    async with session(fleet_scenarios.burst(), (120, 36)) as running:
+        await running.command("ev /mara|jon")
+        assert len(running.table) == 2
+        assert "asked for by mara" in running.text
+        await running.command("ev /auto")
+        assert "the controller by itself" in running.text
+
+
+async def test_enter_on_an_event_says_why_and_for_a_pool_that_is_gone_says_so() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("events")
+        await running.keys("j", "enter")
+        assert running.stack == ["overview", "events", "why"]
+        assert running.app._why.pool == "acme/coder-large"
+        await running.keys("escape")
+        await running.publish(replace(fleet_scenarios.burst(9000), pools=()))
+        await running.keys("enter")
+        assert "acme/coder-large is no pool of this snapshot" in running.text
+
+
+async def test_events_are_sorted_by_size_of_the_change() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("events")
+        await running.keys("X")
+        assert "132 140" in running.table[2] or "2 11" in running.table[0]

@@ -23,12 +23,13 @@ class RowTarget:
     """What opens when a person opens a row: the view by its name, and what of it is shown.
 
     `of` stands in the table's title; `pools` are the keys of the pools that are shown. Where `why`
-    opens, `pools` is the one that it explains.
+    opens, `pools` is the one that it explains. With `nodes`, what is shown is what runs on them.
     """
 
     view: str
     pools: frozenset[str]
     of: str = ""
+    nodes: frozenset[str] | None = None
 
 
 class TableView(ViewScreen, Generic[R]):
@@ -40,11 +41,17 @@ class TableView(ViewScreen, Generic[R]):
         super().__init__()
         self.table: LiveTable[R] = LiveTable(self.SPEC, id="table")
         self.details = Panel(id="details")
+        self.only: RowTarget | None = None
 
     def compose_body(self) -> ComposeResult:
         """The table above, the details below."""
         yield self.table
         yield self.details
+
+    def show_only(self, target: RowTarget | None) -> None:
+        """Show only the rows that belong to this from the next draw on; None: all of them."""
+        self.only = target
+        self.table.of = "" if target is None else target.of
 
     def rows(self, frame: Frame) -> Sequence[R]:
         """The rows of the table, the same sequence as long as none of them changes."""
@@ -88,7 +95,7 @@ class TableView(ViewScreen, Generic[R]):
         if row is None:
             self.details.show_titled(lambda *_: (), title=(), glyphs=frame.glyphs)
         else:
-            name = cut(self.SPEC.key(row), 60, frame.glyphs.ellipsis)
+            name = cut((self.SPEC.name or self.SPEC.key)(row), 60, frame.glyphs.ellipsis)
             self.details.show_titled(
                 lambda width, _: self.detail_lines(row, frame, width),
                 title=(Span(name, Tone.TITLE),),

@@ -29,6 +29,7 @@ class TableSpec(Generic[R]):
     `title` stands in its border. `key` identifies a row, and `filter_text` is the text that a
     filter searches. Without `sort`, the rows stay in the order in which they come. On a narrow
     panel, each row may have the `narrow` columns instead, and its `details` on the lines below.
+    `name` is how a row is called elsewhere, where that is not its key.
     """
 
     title: str
@@ -38,6 +39,7 @@ class TableSpec(Generic[R]):
     sort: Sort | None = None
     narrow: Sequence[Column[R]] = ()
     details: Callable[[R], str] | None = None
+    name: Callable[[R], str] | None = None
 
 
 class LiveTable(Panel, Generic[R]):
