@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import rich
 from rich.console import RenderableType
@@ -28,9 +28,14 @@ from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.detail import DetailScreen
+from agentdash.tui.screens.events import EventsScreen
 from agentdash.tui.screens.help import HelpScreen
 from agentdash.tui.screens.overview import OverviewScreen
+from agentdash.tui.screens.pods import PodsScreen
 from agentdash.tui.screens.pools import PoolsScreen
+from agentdash.tui.screens.queues import QueuesScreen
+from agentdash.tui.screens.table_view import RowTarget, TableView
+from agentdash.tui.screens.tenants import TenantsScreen
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.terminal_diff import TerminalDiff
 from agentdash.tui.theme import THEME, stylesheet
@@ -38,7 +43,7 @@ from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
-from controller.model.observation import Pod
+from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.ports import Feed
 
@@ -98,6 +103,10 @@ class Dashboard(App[None]):
         self._overview = OverviewScreen()
         self._pools = PoolsScreen()
         self._why = WhyScreen()
+        self._tables: dict[str, TableView[Any]] = {
+            screen.VIEW: screen
+            for screen in (QueuesScreen(), TenantsScreen(), PodsScreen(), EventsScreen())
+        }
         self._help = HelpScreen()
         self._detail = DetailScreen()
 
@@ -109,7 +118,13 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        for screen in (self._pools, self._why, self._help, self._detail):
+        for screen in (
+            self._pools,
+            self._why,
+            *self._tables.values(),
+            self._help,
+            self._detail,
+        ):
             self.install_screen(screen, screen.VIEW)
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
@@ -200,25 +215,58 @@ class Dashboard(App[None]):
         await self._go_to(self._why)
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row: a pool of the overview in the table of pools, any other in the why view, and
-        what is no pool in full.
+        """Open a row: a pool of the overview in the table of pools, there its pods, if it has any;
+        what else is about one pool, in the why view; and what is no pool, in full.
         """
+        view = self.view
+        if isinstance(view, TableView):
+            await self._open(view.opening(message.row))
+            return
         match message.row:
             case PoolRow(key=pool) if message.table is self._overview.pools:
+                self._pools.show_only(None)
                 await self._go_to(self._pools)
                 self._pools.pools.select(pool)
                 return
+            case PoolRow(key=pool, pods=Pods(items=(_, *_))) if view is self._pools:
+                await self._open(RowTarget("pods", frozenset({pool}), of=pool))
             case PoolRow(key=pool):
                 await self._explain(pool)
             case Finding(subject=pool) if self._frame.row(pool) is not None:
                 await self._explain(pool)
             case ScaleEvent() | Finding() | Pod() as row:
                 of_event = row.pool if isinstance(row, ScaleEvent) else None
-                of_pod = self.view.subject if isinstance(row, Pod) else None
+                of_pod = view.subject if isinstance(row, Pod) else None
                 self._detail.open(row, of_event or of_pod)
                 await self._go_to(self._detail)
             case _:
                 self.flash("nothing to open here")
+
+    async def _open(self, opening: RowTarget | None) -> None:
+        """Open what belongs to a row of a table."""
+        match opening:
+            case RowTarget(view="pools"):
+                self._pools.show_only(opening.pools, opening.of)
+                await self._go_to(self._pools)
+            case RowTarget(view=name) if name in self._tables:
+                self._tables[name].show_only(opening)
+                await self._go_to(self._tables[name])
+            case RowTarget(pools=pools):
+                await self._explain_known(min(pools))
+            case None:
+                self.flash("nothing to open here")
+
+    async def _explain_known(self, pool: str) -> None:
+        if self._frame.row(pool) is None:
+            self.flash(f"{pool} is no pool of this snapshot")
+            return
+        await self._explain(pool)
+
+    async def _go_to_table(self, screen: ViewScreen) -> None:
+        """Show this view above the overview, whatever was above it."""
+        if screen not in self._views():
+            await self._go_to(self._overview)
+        await self._go_to(screen)
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
@@ -277,6 +325,10 @@ class Dashboard(App[None]):
             self.flash("no pool under the cursor")
             return
         await self._explain(pool)
+
+    async def action_view(self, name: str) -> None:
+        """Show the view of this command."""
+        await self._run_command(commands.ParsedCommand(name))
 
     def action_freeze(self) -> None:
         """Freeze the view, or resume it with the newest snapshot."""
@@ -385,7 +437,11 @@ class Dashboard(App[None]):
             case "why":
                 await self._explain(command.pool)
             case "pools":
-                await self._go_to(self._pools)
+                self._pools.show_only(None)
+                await self._go_to_table(self._pools)
+            case name if name in self._tables:
+                self._tables[name].show_only(None)
+                await self._go_to_table(self._tables[name])
             case _:
                 await self._go_to(self._overview)
         table = self.view.filtered
@@ -412,6 +468,12 @@ class Dashboard(App[None]):
                 yield SystemCommand(
                     action.title, action.help, lambda name=action.handler: self._run_later(name)
                 )
+        for command in commands.VIEWS:
+            yield SystemCommand(
+                command.name,
+                f"view: {command.help}",
+                lambda name=command.name: self._run_later(f"view({name!r})"),
+            )
 
     def _run_later(self, handler: str) -> None:
         self.call_later(self.run_action, handler)

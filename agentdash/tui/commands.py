@@ -18,9 +18,16 @@ class Command:
     takes_pool: bool = False
 
 
-COMMANDS: Final = (
+VIEWS: Final = (
     Command("overview", ("ov", "pulses"), "the fleet"),
     Command("pools", ("pl", "pool"), "all pools"),
+    Command("queues", ("qu", "queue"), "work that waits"),
+    Command("tenants", ("tn", "tenant"), "budgets, pauses"),
+    Command("pods", ("po", "pod"), "every pod"),
+    Command("events", ("ev", "event"), "what was scaled"),
+)
+COMMANDS: Final = (
+    *VIEWS,
     Command("why", ("describe",), "explain its number", takes_pool=True),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),

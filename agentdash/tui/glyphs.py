@@ -20,6 +20,7 @@ class Glyphs:
     top_right: str
     bottom_left: str
     bottom_right: str
+    bar: str
     cursor: str = ">"
     stale: str = "~"
     unknown: str = "?"
@@ -39,6 +40,7 @@ UNICODE: Final = Glyphs(
     top_right="┐",
     bottom_left="└",
     bottom_right="┘",
+    bar="█",
 )
 ASCII: Final = Glyphs(
     arrow=">",
@@ -53,4 +55,5 @@ ASCII: Final = Glyphs(
     bottom_right="+",
     bars="_.:-=+*#",
     gap=" ",
+    bar="#",
 )

@@ -14,7 +14,7 @@ from controller.model.observation import Pod, PodPhase, WakeWatch
 from controller.model.outcome import OutcomeKind
 from controller.model.snapshot import Finding, ScaleEvent, Severity
 
-_PHASE_TONES: Final = {
+PHASE_TONES: Final = {
     PodPhase.CRASHING: Tone.CRIT,
     PodPhase.FAILED: Tone.CRIT,
     PodPhase.UNSCHEDULED: Tone.WARN,
@@ -241,7 +241,8 @@ def _change(event: ScaleEvent, frame: Frame) -> Span:
     return Span(f"{change_text(event.before, event.after, frame)} {difference:+d}", Tone.BUSY)
 
 
-def _reason(event: ScaleEvent, frame: Frame) -> Span:
+def event_reason(event: ScaleEvent, frame: Frame) -> Span:
+    """Why the number was changed, or why it was not written."""
     del frame
     if event.outcome.kind is not OutcomeKind.APPLIED:
         return Span(
@@ -255,7 +256,7 @@ EVENT_COLUMNS: Final = (
     Column[ScaleEvent]("POOL", 18, lambda event, _: Span(event.pool), widest=30, names=True),
     Column[ScaleEvent]("CHANGE", 10, _change),
     Column[ScaleEvent]("BOUND", 8, lambda event, _: Span(event.bound), rank=1),
-    Column[ScaleEvent]("BECAUSE", 26, _reason, fill=True),
+    Column[ScaleEvent]("BECAUSE", 26, event_reason, fill=True),
 )
 _MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: SEVERITY_MARKS[finding.severity])
 _SINCE_COLUMN: Final = Column[Finding](
@@ -278,7 +279,7 @@ FINDING_COLUMNS_NARROW: Final = (
 )
 POD_COLUMNS: Final = (
     Column[Pod]("POD", 26, lambda pod, _: Span(pod.name), widest=44, names=True),
-    Column[Pod]("PHASE", 11, lambda pod, _: Span(str(pod.phase), _PHASE_TONES[pod.phase])),
+    Column[Pod]("PHASE", 11, lambda pod, _: Span(str(pod.phase), PHASE_TONES[pod.phase])),
     Column[Pod](
         "AGE",
         6,

@@ -7,7 +7,7 @@ from typing import Final
 
 from textual.theme import Theme
 
-STYLE_SHEETS: Final = ("app.tcss", "overview.tcss", "why.tcss")
+STYLE_SHEETS: Final = ("app.tcss", "overview.tcss", "why.tcss", "tables.tcss")
 
 THEME: Final = Theme(
     name="agentdash",

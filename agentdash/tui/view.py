@@ -353,10 +353,10 @@ def unready_pods(pods: Pods | None) -> tuple[Pod, ...]:
     if pods is None:
         return ()
     waiting = (pod for pod in pods.items if pod.phase is not PodPhase.READY)
-    return tuple(sorted(waiting, key=lambda pod: (_PHASE_ORDER.index(pod.phase), pod.name)))
+    return tuple(sorted(waiting, key=lambda pod: (PHASE_ORDER.index(pod.phase), pod.name)))
 
 
-_PHASE_ORDER: Final = (
+PHASE_ORDER: Final = (
     PodPhase.CRASHING,
     PodPhase.FAILED,
     PodPhase.UNSCHEDULED,

@@ -164,10 +164,11 @@ class Engine:
         observation = self._observe(pools)
         # 2 plan
         memory = without_writes(self._memory) if self._actuator is None else self._memory
+        intents = self._keeper.intents()
         planned = self._plan(
             observation,
             self._terms,
-            self._keeper.intents(),
+            intents,
             memory,
             self._clock.now(),
             self._kept,
@@ -187,6 +188,7 @@ class Engine:
         # 5 publish
         self._snapshots.saw(observation)
         self._snapshots.decided(changed)
+        self._snapshots.planned(self._kept, intents)
         self._publish_soon()
 
     async def _ask(self, pools: Iterable[Pool]) -> None:

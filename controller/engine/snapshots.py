@@ -13,12 +13,15 @@ from controller.engine.findings import Found, by_cause, findings, pool_findings
 from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.history import HistoryRecorder
 from controller.engine.model_findings import model_findings
+from controller.engine.queue_rates import QueueMeters
 from controller.engine.record import Recorder
+from controller.engine.tenant_views import TenantViews
 from controller.engine.usage_findings import usage_findings
 from controller.engine.work_findings import WorkFindings
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
+from controller.model.intents import Intents
 from controller.model.observation import (
     ClusterRoom,
     Observation,
@@ -30,6 +33,9 @@ from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+from controller.planning.kept import Kept
+from controller.planning.share.drawn import KnownDraws
+from controller.planning.share.scarcity import TenantScarcity
 from controller.planning.share.spending import cost_terms_of
 
 _UNSEEN = PoolObservation()
@@ -72,6 +78,10 @@ class SnapshotBuilder:
         self._outcomes: dict[PoolKey, Outcome] = {}
         self._changed: set[PoolKey] = set(self._pools)
         self._views: dict[PoolKey, PoolView] = {}
+        self._queues = QueueMeters(self._pools)
+        self._of_tenants = TenantViews(fleet, KnownDraws(fleet))
+        self._scarce: Mapping[str, TenantScarcity] = {}
+        self._intents = Intents()
         self._shown: tuple[PoolView, ...] = ()
         self._of_pools: dict[PoolKey, tuple[Found, ...]] = {}
         self._attention: dict[PoolKey, Decision] = {}
@@ -91,7 +101,12 @@ class SnapshotBuilder:
         changed = {
             key: each for key, each in observation.pools.items() if seen.get(key) is not each
         }
+        if observation.clock_step_s:
+            self._queues.forget()
         if changed:
+            for key, each in changed.items():
+                if seen.get(key, _UNSEEN).queue is not each.queue:
+                    self._queues.saw(key, each.queue)
             seen.update(changed)
             self._changed.update(changed)
         self._tenants, self._capacity = observation.tenants, observation.capacity
@@ -101,6 +116,14 @@ class SnapshotBuilder:
         """Take the decisions that a tick made again."""
         self._decisions.update(decisions)
         self._changed.update(decisions)
+
+    def planned(self, kept: Kept | None, intents: Intents) -> None:
+        """Take what the plan knows beside its decisions; `kept` is None where it knows nothing of
+        the whole fleet.
+        """
+        if kept is not None:
+            self._scarce = kept.scarcity.tenants
+        self._intents = intents
 
     def ticked(self, took_s: float) -> None:
         """Count a full tick, which took this long with the reading of the queues."""
@@ -155,6 +178,8 @@ class SnapshotBuilder:
             role=self._role,
             links=tuple(links),
             pools=self._shown,
+            queues=self._queues.rates(now),
+            tenants=self._of_tenants.views(self._tenants, self._scarce, self._intents, now),
             events=recorder.events(),
             findings=self._findings,
             process=self._process,
@@ -180,6 +205,7 @@ class SnapshotBuilder:
                 continue
             view = self._views[key] = self._view(pool)
             self._history.saw(view)
+            self._of_tenants.take(view)
             self._of_pools.pop(key, None)
             if found := tuple(pool_findings(view)):
                 self._of_pools[key] = found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from controller.model.decision import Decision, Reason
+from controller.model.fleet_views import QueueRates, TenantView
 from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
@@ -122,8 +123,9 @@ class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
     `sequence` numbers the snapshots of that process; `process` names it, as `host/4711`.
-    `attached`: another process decided it than the one that shows it.
-    `histories` are of its time, by pool; they are the same object until they change.
+    `attached`: another process decided it than the one that shows it. `queues` has one entry for
+    each pool, in the order of `pools`. `histories` are of its time, by pool; they are the same
+    object until they change.
     """
 
     epoch: float
@@ -135,6 +137,8 @@ class Snapshot(Value):
     role: Role
     links: tuple[Link, ...] = ()
     pools: tuple[PoolView, ...] = ()
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
     process: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from controller.model.fleet_views import QueueRates, TenantView
 from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.snapshot import PoolView, ScaleEvent, Snapshot
@@ -16,9 +17,9 @@ class SnapshotChange(Value):
     """What makes the snapshot `head.sequence` out of the one with the sequence `base`; a whole
     snapshot where `base` is None.
 
-    - `head`: the snapshot without its pools, events and histories.
-    - `pools`, `histories`: those that differ. `keys`: all pools in order, None where they are the
-      same ones.
+    - `head`: the snapshot without its pools, queues, tenants, events and histories.
+    - `pools`, `queues`, `histories`: those that differ. `keys`: all pools in order, None where they
+      are the same ones. `tenants`: all of them, None where none differs.
     - `events`: those that are new; of the ones before, the newest `events_kept` remain.
     """
 
@@ -26,6 +27,8 @@ class SnapshotChange(Value):
     base: int | None = None
     pools: tuple[PoolView, ...] = ()
     keys: tuple[PoolKey, ...] | None = None
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] | None = None
     histories: Mapping[PoolKey, History] = {}
     events: tuple[ScaleEvent, ...] = ()
     events_kept: int = 0
@@ -41,6 +44,8 @@ def whole(snapshot: Snapshot) -> SnapshotChange:
         head=_head(snapshot),
         pools=snapshot.pools,
         keys=tuple(view.key for view in snapshot.pools),
+        queues=snapshot.queues,
+        tenants=snapshot.tenants,
         histories=snapshot.histories,
         events=snapshot.events,
     )
@@ -65,6 +70,8 @@ def difference(before: Snapshot, after: Snapshot) -> SnapshotChange:
         base=before.sequence,
         pools=tuple(view for view in after.pools if views.get(view.key) is not view),
         keys=None if keys == tuple(views) else keys,
+        queues=_new_queues(before.queues, after.queues),
+        tenants=None if after.tenants == before.tenants else after.tenants,
         histories=histories,
         events=new,
         events_kept=kept,
@@ -76,11 +83,20 @@ def changed(before: Snapshot | None, change: SnapshotChange) -> Snapshot:
     head = change.head
     if change.base is None:
         return replace(
-            head, pools=change.pools, events=change.events, histories=dict(change.histories)
+            head,
+            pools=change.pools,
+            queues=change.queues,
+            tenants=change.tenants or (),
+            events=change.events,
+            histories=dict(change.histories),
         )
     if before is None or (before.epoch, before.sequence) != (head.epoch, change.base):
         raise MissedSnapshotError(f"a change of snapshot {change.base}, which is not there")
-    pools = before.pools
+    pools, queues = before.pools, before.queues
+    if change.queues or change.keys is not None:
+        rates = {each.pool: each for each in (*before.queues, *change.queues)}
+        keys = tuple(view.key for view in before.pools) if change.keys is None else change.keys
+        queues = tuple(rates[key] for key in keys if key in rates)
     if change.pools or change.keys is not None:
         views = {view.key: view for view in before.pools}
         views.update((view.key, view) for view in change.pools)
@@ -92,11 +108,23 @@ def changed(before: Snapshot | None, change: SnapshotChange) -> Snapshot:
     events = before.events
     if change.events or change.events_kept != len(before.events):
         events = (*change.events, *before.events[: change.events_kept])
-    return replace(head, pools=pools, events=events, histories=histories)
+    tenants = before.tenants if change.tenants is None else change.tenants
+    return replace(
+        head, pools=pools, queues=queues, tenants=tenants, events=events, histories=histories
+    )
 
 
 def _head(snapshot: Snapshot) -> Snapshot:
-    return replace(snapshot, pools=(), events=(), histories={})
+    return replace(snapshot, pools=(), queues=(), tenants=(), events=(), histories={})
+
+
+def _new_queues(
+    before: tuple[QueueRates, ...], after: tuple[QueueRates, ...]
+) -> tuple[QueueRates, ...]:
+    if after is before:
+        return ()
+    known = {each.pool: each for each in before}
+    return tuple(each for each in after if known.get(each.pool) is not each)
 
 
 def _new_events(

@@ -51,7 +51,7 @@ def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> Non
 
 
 def test_commands_and_pools_are_completed() -> None:
-    assert complete("po", POOLS) == ("pools",)
+    assert complete("po", POOLS) == ("pools", "pods")
     assert complete("why br", POOLS) == ("why acme/browser",)
     assert complete("why coder", POOLS) == ("why acme/coder", "why globex/coder")
     assert complete("pools x", POOLS) == ()

@@ -11,7 +11,7 @@ from agentdash.tui.app import Dashboard
 from agentdash.tui.lines import line
 from agentdash.tui.theme import THEME, stylesheet
 from agentdash.tui.widgets.lines_widget import LinesWidget
-from tui import scenarios
+from tui import fleet_scenarios, scenarios
 from tui.dashboards import UndiffedDashboard, dashboard
 from tui.recording import recorded, screen_of
 
@@ -28,13 +28,17 @@ KEYS = {
     "help": ("question_mark",),
     "completion": ("colon", "w", "h", "y", "space", "left_square_bracket", "tab"),
     "palette": ("ctrl+p",),
+    "queues": ("colon", "q", "u", "enter"),
+    "tenants": ("colon", "t", "n", "enter"),
+    "pods": ("colon", "p", "o", "enter"),
+    "timeline": ("colon", "e", "v", "enter"),
 }
 
 
 @pytest.mark.parametrize("kind", [Dashboard, UndiffedDashboard])
 @pytest.mark.parametrize("name", KEYS)
 async def test_no_harmful_character_reaches_the_terminal(name: str, kind: type[Dashboard]) -> None:
-    app = dashboard(scenarios.FakeFeed(scenarios.hostile_fleet()), kind=kind)
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile()), kind=kind)
     async with recorded(app, (160, 45)) as (pilot, recording):
         for key in KEYS[name]:
             await pilot.press(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,13 +16,16 @@ from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 
 
 class PoolsScreen(ViewScreen):
-    """One table that fills the screen."""
+    """One table that fills the screen: all pools, or those of one tenant or model."""
 
     VIEW: ClassVar[str] = "pools"
     SCOPE: ClassVar[KeyScope] = KeyScope.POOLS
 
     def __init__(self) -> None:
         super().__init__()
+        self._only: frozenset[str] | None = None
+        self._all: Sequence[PoolRow] = ()
+        self._shown: Sequence[PoolRow] = ()
         self.pools: LiveTable[PoolRow] = LiveTable(
             TableSpec(
                 "pools",
@@ -42,6 +46,16 @@ class PoolsScreen(ViewScreen):
         """The pool under the cursor."""
         return self.pools.cursor_key
 
+    def show_only(self, pools: frozenset[str] | None, of: str = "") -> None:
+        """Show these pools from the next draw on, `of` in the title; None: all of them."""
+        self._only, self._all, self._shown = pools, (), ()
+        self.pools.of = of
+
     def draw_body(self, frame: Frame) -> None:
         """Fill the table."""
-        self.pools.set_rows(frame.rows, frame, placeholder_lines(frame))
+        if frame.rows is not self._all:
+            only, self._all = self._only, frame.rows
+            self._shown = frame.rows
+            if only is not None:
+                self._shown = tuple(row for row in frame.rows if row.key in only)
+        self.pools.set_rows(self._shown, frame, placeholder_lines(frame))

@@ -35,7 +35,7 @@ class TableSpec(Generic[R]):
     `title` stands in its border. `key` identifies a row. A filter searches what the columns on the
     screen show, and `filter_text`. Without `sort`, the rows stay in the order in which they come.
     On a narrow panel, each row may have the `narrow` columns instead, and its `details` on the
-    lines below.
+    lines below. `name` is how a row is called elsewhere, where that is not its key.
     """
 
     title: str
@@ -45,10 +45,14 @@ class TableSpec(Generic[R]):
     sort: Sort | None = None
     narrow: Sequence[Column[R]] = ()
     details: Callable[[R], str] | None = None
+    name: Callable[[R], str] | None = None
 
 
 class LiveTable(Panel, Generic[R]):
-    """A table of a snapshot's rows. A new snapshot never moves the cursor to another row."""
+    """A table of a snapshot's rows. A new snapshot never moves the cursor to another row.
+
+    `of` is what its rows belong to, where they are not all there are: it stands in the title.
+    """
 
     class RowOpened(Message):
         """A person asked to open a row."""
@@ -86,6 +90,7 @@ class LiveTable(Panel, Generic[R]):
         self._lines_per_row = 1
         self.sort = spec.sort
         self.filter = RowFilter()
+        self.of = ""
 
     @property
     def cursor_key(self) -> str | None:
@@ -180,7 +185,8 @@ class LiveTable(Panel, Generic[R]):
         shown, total = len(self._visible), len(self._rows)
         counted = f" [{shown}/{total}]" if self.filter else f" [{total}]"
         known = self._frame is not None and self._frame.snapshot is not None
-        title: list[Span | str] = [Span(self._spec.title + (counted if known else ""), Tone.TITLE)]
+        name = f"{self._spec.title} of {cut(self.of, 40)}" if self.of else self._spec.title
+        title: list[Span | str] = [Span(name + (counted if known else ""), Tone.TITLE)]
         if self.filter:
             title.append(Span(f" /{fit(self.filter.text, 24).rstrip()}", Tone.WARN))
         self._title = title

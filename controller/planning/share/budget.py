@@ -38,7 +38,6 @@ class TokenUse(Value):
 class BudgetStatus(Value):
     """The state of a budget.
 
-    - `rest`: tokens that are neither used nor reserved; below zero if overspent.
     - `gone`: the part of the day's tokens that is used or reserved.
     - `pace`: tokens per minute that last until the reset; None at the reset itself.
     - `limit`: the pace that the tenant is held to; 0 if it is stopped, None if it is not held.

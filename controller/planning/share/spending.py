@@ -59,7 +59,10 @@ def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tupl
     found = []
     for tenant, limit in terms.alerts.items():
         spent = sum(
-            (usd * _replicas(decisions.get(key)) for key, usd in terms.pools[tenant].items()),
+            (
+                usd * planned_replicas(decisions.get(key))
+                for key, usd in terms.pools[tenant].items()
+            ),
             Fraction(0),
         )
         if spent >= limit and any(key in decisions for key in terms.pools[tenant]):
@@ -75,7 +78,8 @@ def with_alert(decision: Decision, alert: CostAlert) -> Decision:
     return replace(decision, reasons=(*reasons[:-1], _reason(alert), *reasons[-1:]))
 
 
-def _replicas(decision: Decision | None) -> int:
+def planned_replicas(decision: Decision | None) -> int:
+    """What is planned for a pool: its target; without one, what runs."""
     if decision is None:
         return 0
     return (decision.current if decision.target is None else decision.target) or 0

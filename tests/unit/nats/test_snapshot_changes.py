@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.model.fleet_views import QueueRates, TenantView
 from controller.model.history import History, Timeline
 from controller.model.snapshot import Snapshot
 from controller.nats.snapshot_changes import (
@@ -39,6 +40,14 @@ def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
     if choose.random() < 0.5:
         event = replace(scenarios.events()[0], at=before.at + 1)
         events = (event, *events)[: choose.choice([3, 6, 9])]
+    rates = {view.key: QueueRates(pool=view.key) for view in pools}
+    rates.update((each.pool, each) for each in before.queues if each.pool in rates)
+    moved = choose.choice([*rates, None])
+    if moved is not None:
+        rates[moved] = QueueRates(pool=moved, arrivals_per_minute=choose.random())
+    tenants = before.tenants
+    if choose.random() < 0.3:
+        tenants = (TenantView(name="acme", tier="t", namespace="n", pools=choose.randrange(9)),)
     histories = before.histories
     if choose.random() < 0.5 and pools:
         timeline = Timeline(pending=(choose.randrange(9),), ready=(1,), target=(1,))
@@ -48,6 +57,8 @@ def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
         sequence=before.sequence + 1,
         at=before.at + 1,
         pools=tuple(pools),
+        queues=tuple(rates[view.key] for view in pools),
+        tenants=tenants,
         events=events,
         histories=histories,
     )

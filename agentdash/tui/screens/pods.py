@@ -1,0 +1,76 @@
+"""The pods: every pod of the fleet, of one pool or on some nodes, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from agentdash.tui.actions import KeyScope
+from agentdash.tui.lines import Line, Span, Tone, line
+from agentdash.tui.pods import POD_ROW_COLUMNS, WORST_FIRST, PodRow, PodRows, pod_lines
+from agentdash.tui.screens.table_view import RowTarget, TableView
+from agentdash.tui.view import Frame
+from agentdash.tui.widgets.live_table import TableSpec
+
+
+class PodsScreen(TableView[PodRow]):
+    """One row for each pod; a row opens why its pool has its number."""
+
+    VIEW: ClassVar[str] = "pods"
+    SCOPE: ClassVar[KeyScope] = KeyScope.PODS
+    SPEC = TableSpec[PodRow](
+        "pods",
+        POD_ROW_COLUMNS,
+        key=lambda row: row.key,
+        filter_text=lambda row: row.filter_text,
+        sort=WORST_FIRST,
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pod_rows = PodRows()
+        self._all: Sequence[PodRow] | None = None
+        self._shown: Sequence[PodRow] = ()
+
+    @property
+    def subject(self) -> str | None:
+        """The pool of the pod under the cursor."""
+        row = self.table.cursor_row
+        return None if row is None else row.pool.key
+
+    def show_only(self, target: RowTarget | None) -> None:
+        """Show the pods of some pools, or on some nodes; None: all of them."""
+        super().show_only(target)
+        self._all = None
+
+    def rows(self, frame: Frame) -> Sequence[PodRow]:
+        """Those that are to be shown."""
+        rows = self._pod_rows.rows(frame)
+        if rows is not self._all:
+            self._all, only = rows, self.only
+            self._shown = rows
+            if only is not None:
+                self._shown = [row for row in rows if _belongs(row, only)]
+        return self._shown
+
+    def nothing(self, frame: Frame) -> Sequence[Line]:
+        """Pools at zero have no pods."""
+        del frame
+        return [
+            line(Span(" no pods", Tone.DIM)),
+            line(Span(" every pool that is shown here is at zero", Tone.DIM)),
+        ]
+
+    def detail_lines(self, row: PodRow, frame: Frame, width: int) -> Sequence[Line]:
+        """Where the pod is on its way, and why it waits."""
+        return pod_lines(row, frame, width)
+
+    def opening(self, row: PodRow) -> RowTarget | None:
+        """Why the pod's pool has its number."""
+        return RowTarget("why", frozenset({row.pool.key}))
+
+
+def _belongs(row: PodRow, only: RowTarget) -> bool:
+    if only.nodes is not None:
+        return row.pod is not None and row.pod.node in only.nodes
+    return row.pool.key in only.pools

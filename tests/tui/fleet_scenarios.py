@@ -1,0 +1,265 @@
+"""Fixed snapshots for the views of the whole fleet: queues, tenants and what else they share."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Reason
+from controller.model.fleet_views import QueueRates, TenantTokens, TenantView, TokenState
+from controller.model.ids import PoolKey
+from controller.model.intents import Pause, Scope
+from controller.model.observation import QueueDepth
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.scarcity import Resources
+from controller.model.snapshot import PoolView, Snapshot
+from tui import scenarios
+from tui.scenarios import HOSTILE_TEXT, NOW
+
+GIB = 1024**3
+MIDNIGHT = NOW - NOW % 86_400 + 86_400
+PAUSE = Pause(scope=Scope(tenant="initech"), until=NOW + 3311, who="mara", why="OPS-881 loop")
+
+
+def rates(
+    pool: str,
+    arrivals: float | None,
+    completions: float | None,
+    p50: float | None = None,
+    p95: float | None = None,
+    *,
+    oldest_s: float | None = None,
+    older: bool = False,
+) -> QueueRates:
+    return QueueRates(
+        pool=PoolKey(pool),
+        arrivals_per_minute=arrivals,
+        completions_per_minute=completions,
+        waited_p50_s=p50,
+        waited_p95_s=p95,
+        oldest_at=None if oldest_s is None else NOW - oldest_s,
+        oldest_is_older=older,
+    )
+
+
+def tokens(
+    used: int | None,
+    cap: int,
+    state: TokenState = TokenState.OK,
+    *,
+    burn: float | None = None,
+    runs_out_s: float | None = None,
+    pace: float | None = None,
+    reserved: int | None = None,
+    is_old: bool = False,
+) -> TenantTokens:
+    return TenantTokens(
+        cap=cap,
+        state=state,
+        resets_at=MIDNIGHT,
+        used=used,
+        reserved=reserved,
+        is_old=is_old,
+        burn_per_minute=burn,
+        pace_per_minute=pace,
+        runs_out_at=None if runs_out_s is None else NOW + runs_out_s,
+    )
+
+
+def calm_tenants() -> tuple[TenantView, ...]:
+    """Enough tokens, money and room for everybody."""
+    return (
+        TenantView(
+            name="acme",
+            tier="enterprise",
+            namespace="agents-acme",
+            pools=2,
+            tokens=tokens(1_204_000, 5_000_000, burn=2_100.0, reserved=84_000),
+            usd_per_hour=31.2,
+            usd_limit=50.0,
+            quota=Resources(replicas=120, cpu_milli=64_000, memory_bytes=256 * GIB),
+            used=Resources(replicas=80, cpu_milli=20_000, memory_bytes=40 * GIB),
+        ),
+        TenantView(
+            name="globex",
+            tier="growth",
+            namespace="agents-globex",
+            pools=4,
+            tokens=tokens(610_000, 2_000_000, burn=800.0),
+            usd_per_hour=12.4,
+            unpriced=1,
+            quota=Resources(replicas=400),
+            used=Resources(replicas=286, cpu_milli=None, memory_bytes=None),
+        ),
+        TenantView(
+            name="initech",
+            tier="starter",
+            namespace="agents-initech",
+            pools=3,
+            unpriced=3,
+            used=Resources(replicas=11, cpu_milli=2_750, memory_bytes=11 * GIB // 2),
+        ),
+    )
+
+
+def strained_tenants() -> tuple[TenantView, ...]:
+    """One tenant near its cap, one stopped, one paused, one whose ledger is silent."""
+    acme, globex, initech = calm_tenants()
+    return (
+        replace(
+            acme,
+            tokens=tokens(
+                4_705_000,
+                5_000_000,
+                TokenState.PACED,
+                burn=41_000.0,
+                pace=412.5,
+                runs_out_s=432,
+                reserved=120_000,
+            ),
+            usd_per_hour=54.1,
+        ),
+        replace(
+            globex, tokens=tokens(2_013_000, 2_000_000, TokenState.HARD, burn=8_200.0, pace=0.0)
+        ),
+        replace(initech, pause=PAUSE, paused_pools=3),
+        TenantView(
+            name="kite",
+            tier="starter",
+            namespace="agents-kite",
+            pools=0,
+            tokens=tokens(305_000, 500_000, TokenState.UNKNOWN, is_old=True),
+            is_quota_old=True,
+            quota=Resources(replicas=8),
+            used=Resources(replicas=0, cpu_milli=0, memory_bytes=0),
+        ),
+    )
+
+
+QUEUES = (
+    rates("acme/coder-large", 88.2, 91.0, 3.0, 14.2, oldest_s=4),
+    rates("acme/browser-gpu", 1204.0, 37.5, 41.0, 112.4, oldest_s=112),
+    rates("globex/research", None, None),
+    rates("globex/support-chat", 230.0, 229.0, 0.2, 0.9),
+    rates("globex/eval-batch", 0.0, 9.4, 61.0, 340.0),
+    rates("initech/voice", 0.0, 0.0),
+    rates("initech/etl", 4.2, 3.9, oldest_s=724, older=True),
+    rates("initech/tools-shared", 0.0, 2.0, 7.0, 31.0, oldest_s=31),
+    rates("globex/canary", None, None),
+)
+
+
+def with_depth(view: PoolView, **numbers: object) -> PoolView:
+    reading = view.observation.queue
+    assert isinstance(reading, Fresh)
+    depth: QueueDepth = replace(reading.value, **numbers)
+    seen = replace(view.observation, queue=replace(reading, value=depth))
+    return replace(view, observation=seen)
+
+
+def held(view: PoolView) -> PoolView:
+    """A pause of an operator binds the pool."""
+    assert view.decision is not None
+    reason = Reason(code=Code.PAUSED, value=0, numbers={"who": "mara", "reason": "OPS-881 loop"})
+    decision = replace(
+        view.decision,
+        target=0,
+        bound=Bound.PAUSE,
+        reasons=(*view.decision.reasons, reason),
+    )
+    return replace(view, decision=decision)
+
+
+def without_pods(view: PoolView) -> PoolView:
+    """Its pods cannot be read."""
+    reading = Absent(why=Why.VIEW_INCOMPLETE, at=NOW - 60, detail="pods of agents-globex")
+    return replace(view, observation=replace(view.observation, pods=reading))
+
+
+ASKED = (
+    scenarios.event(
+        212,
+        "initech/tools-shared",
+        9,
+        0,
+        Bound.PAUSE,
+        reason=Reason(code=Code.PAUSED, value=0, numbers={"who": "mara", "reason": "OPS-881"}),
+    ),
+    scenarios.event(
+        3720,
+        "acme/browser-gpu",
+        4,
+        9,
+        Bound.PIN,
+        reason=Reason(
+            code=Code.PINNED,
+            value=9,
+            numbers={"spares": 5, "who": "jon", "reason": "launch at noon"},
+        ),
+    ),
+)
+
+
+def _changed(snapshot: Snapshot, changes: dict[str, PoolView]) -> Snapshot:
+    return replace(snapshot, pools=tuple(changes.get(view.key, view) for view in snapshot.pools))
+
+
+def burst(sequence: int = 4821, at: float = NOW - 0.4) -> Snapshot:
+    """The mixed fleet in a burst: one queue far behind, some that wait for other reasons."""
+    snapshot = scenarios.mixed_fleet(sequence, at=at)
+    views = {str(view.key): view for view in snapshot.pools}
+    poison = Reason(
+        code=Code.POISON, value=2, numbers={"redelivered": 2, "deliveries": 41, "since": NOW - 840}
+    )
+    etl = views["initech/etl"]
+    assert etl.decision is not None
+    etl = replace(etl, decision=replace(etl.decision, reasons=(*etl.decision.reasons, poison)))
+    return replace(
+        _changed(
+            snapshot,
+            {
+                "acme/coder-large": with_depth(views["acme/coder-large"], waiting_pulls=4),
+                "globex/eval-batch": with_depth(views["globex/eval-batch"], paused=True),
+                "initech/etl": with_depth(etl, redelivered=2),
+                "initech/tools-shared": held(views["initech/tools-shared"]),
+                "globex/canary": without_pods(views["globex/canary"]),
+            },
+        ),
+        queues=QUEUES,
+        tenants=calm_tenants(),
+        events=(*snapshot.events, *ASKED),
+    )
+
+
+def over_budget() -> Snapshot:
+    return replace(burst(), tenants=strained_tenants())
+
+
+def calm() -> Snapshot:
+    """Three pools that have what they need."""
+    names = {"globex/support-chat", "globex/eval-batch", "initech/voice"}
+    snapshot = burst()
+    return replace(
+        snapshot,
+        pools=tuple(view for view in scenarios.pools() if view.key in names),
+        events=(),
+        queues=tuple(each for each in QUEUES if each.pool in names),
+        findings=(),
+    )
+
+
+def stale() -> Snapshot:
+    return replace(over_budget(), at=NOW - 47.0)
+
+
+def nothing_at_all() -> Snapshot:
+    """A fleet file without pools and tenants."""
+    return scenarios.empty_fleet()
+
+
+def hostile() -> Snapshot:
+    """Every text from outside contains escape sequences and markup."""
+    snapshot, text = scenarios.hostile_fleet(), HOSTILE_TEXT
+    pause = Pause(scope=Scope(tenant=text), until=NOW + 60, who=text, why=text)
+    tenant = replace(calm_tenants()[0], name=text, tier=text, namespace=text, pause=pause)
+    key = snapshot.pools[0].key
+    return replace(snapshot, tenants=(tenant,), queues=(replace(QUEUES[0], pool=key),))

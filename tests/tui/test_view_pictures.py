@@ -1,0 +1,134 @@
+"""The views of the whole fleet as pictures. Each docstring says what a reviewer must see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from controller.model.snapshot import Snapshot
+from tui import fleet_scenarios, scenarios
+from tui.dashboards import dashboard
+from tui.plain import typed
+
+SMALL, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
+Picture = Callable[..., bool]
+
+
+def same(
+    picture: Picture,
+    snapshot: Snapshot | None,
+    command: str,
+    size: tuple[int, int],
+    *keys: str,
+    ascii_only: bool = False,
+) -> bool:
+    """Whether the view of this command, after these keys, is as in its picture."""
+    app = dashboard(scenarios.FakeFeed(snapshot), ascii_only=ascii_only)
+    return picture(app, press=[*typed(f":{command}"), "enter", *keys], terminal_size=size)
+
+
+def test_queues_80x24(picture: Picture) -> None:
+    """The longest queue first; a stale one with ~, a blind one with ?, one paused in NATS, one held
+    by a pause; below, how the queue under the cursor moves and how long its messages wait.
+    """
+    assert same(picture, fleet_scenarios.burst(), "qu", SMALL)
+
+
+def test_queues_120x36(picture: Picture) -> None:
+    """The same with both waits, stream and consumer; below, why messages of a queue are held."""
+    assert same(picture, fleet_scenarios.burst(), "qu", MIDDLE, "j", "j", "j", "j")
+
+
+def test_queues_160x45(picture: Picture) -> None:
+    """Every column; below, messages that come back again and again."""
+    assert same(picture, fleet_scenarios.burst(), "qu", WIDE, "j", "j", "j")
+
+
+def test_queues_stale_80x24(picture: Picture) -> None:
+    """No news for 47 s: a banner, and ~ after every number that is known."""
+    assert same(picture, fleet_scenarios.stale(), "qu", SMALL)
+
+
+def test_queues_loading_80x24(picture: Picture) -> None:
+    """No snapshot yet: what is waited for, and no details."""
+    assert same(picture, None, "qu", SMALL)
+
+
+def test_tenants_80x24(picture: Picture) -> None:
+    """Nobody near a limit: every share small, every budget lasts the day, no alarming colour."""
+    assert same(picture, fleet_scenarios.calm(), "tn", SMALL)
+
+
+def test_tenants_120x36(picture: Picture) -> None:
+    """Over budget: one tenant stopped, one held to its pace until its tokens run out at a time, one
+    whose ledger is silent, one paused; below, all of the paced one.
+    """
+    assert same(picture, fleet_scenarios.over_budget(), "tn", MIDDLE, "j")
+
+
+def test_tenants_160x45(picture: Picture) -> None:
+    """The same with bars, quotas and the pause; below, who paused the last tenant and why."""
+    assert same(picture, fleet_scenarios.over_budget(), "tn", WIDE, "G")
+
+
+def test_tenants_stale_80x24(picture: Picture) -> None:
+    """No news for 47 s: ~ after every number."""
+    assert same(picture, fleet_scenarios.stale(), "tn", SMALL)
+
+
+def test_tenants_empty_80x24(picture: Picture) -> None:
+    """A fleet file without tenants says so."""
+    assert same(picture, fleet_scenarios.nothing_at_all(), "tn", SMALL)
+
+
+def test_tenants_ascii_160x45(picture: Picture) -> None:
+    """The same words with ASCII symbols only, bars too."""
+    assert same(picture, fleet_scenarios.over_budget(), "tn", WIDE, ascii_only=True)
+
+
+def test_pods_80x24(picture: Picture) -> None:
+    """A pool whose pods cannot be read first, then the worst phase; below, where the pod under the
+    cursor is on its way beside the others of its pool, and why it waits.
+    """
+    assert same(picture, fleet_scenarios.burst(), "po", SMALL, "j")
+
+
+def test_pods_120x36(picture: Picture) -> None:
+    """The same with restarts and nodes; below, the cluster's warning about an unscheduled pod."""
+    assert same(picture, fleet_scenarios.burst(), "po", MIDDLE, "j", "j")
+
+
+def test_pods_160x45(picture: Picture) -> None:
+    """Every column, the scheduler's reason in full; a pod on the way has an ellipsis after COLD."""
+    assert same(picture, fleet_scenarios.burst(), "po", WIDE, "j", "j", "j")
+
+
+def test_pods_of_a_pool_80x24(picture: Picture) -> None:
+    """Enter on a pool: its pods only, and its name in the title."""
+    assert same(picture, fleet_scenarios.burst(), "pools", SMALL, "enter")
+
+
+def test_pods_empty_80x24(picture: Picture) -> None:
+    """Without any pod the view says so."""
+    assert same(picture, fleet_scenarios.calm(), "po", SMALL)
+
+
+def test_events_80x24(picture: Picture) -> None:
+    """The newest first: who, from how many to how many, the bound and the reason, one not written;
+    below, the event under the cursor in full and how its pool is now.
+    """
+    assert same(picture, fleet_scenarios.burst(), "ev", SMALL)
+
+
+def test_events_120x36(picture: Picture) -> None:
+    """The same with ages and outcomes; below, a write that was refused."""
+    assert same(picture, fleet_scenarios.burst(), "ev", MIDDLE, "j", "j", "j", "j")
+
+
+def test_events_160x45(picture: Picture) -> None:
+    """Every column; below, an event that a person asked for, with the reason that was given."""
+    assert same(picture, fleet_scenarios.burst(), "ev", WIDE, "G")
+
+
+def test_events_empty_80x24(picture: Picture) -> None:
+    """Nothing has been scaled yet."""
+    assert same(picture, fleet_scenarios.calm(), "ev", SMALL)

@@ -1,0 +1,218 @@
+"""Rates and waits of queues, from nothing but the consumers' counters."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.engine.queue_rates import RENEW_S, QueueMeters
+from controller.model.fleet_views import QueueRates
+from controller.model.ids import PoolKey
+from controller.model.observation import QueueDepth
+from controller.model.readings import Absent, Fresh, Why
+
+POOL, OTHER = PoolKey("acme/research"), PoolKey("acme/coder")
+UNKNOWN = QueueRates(pool=POOL)
+
+
+class Queue:
+    """A consumer that a test fills and empties, read once a second."""
+
+    def __init__(self, pending: int = 0) -> None:
+        self.meters = QueueMeters([POOL, OTHER])
+        self.pending, self.in_flight, self.redelivered = pending, 0, 0
+        self.delivered = self.sequence = 100
+        self.now = 1000.0
+        self.read()
+
+    def read(self) -> None:
+        depth = QueueDepth(
+            pending=self.pending,
+            in_flight=self.in_flight,
+            redelivered=self.redelivered,
+            delivered=self.delivered,
+            sequence=self.sequence,
+        )
+        self.meters.saw(POOL, Fresh(value=depth, at=self.now))
+
+    def second(self, *, arrive: int = 0, deliver: int = 0, finish: int = 0) -> None:
+        self.now += 1
+        self.pending += arrive - deliver
+        self.in_flight += deliver - finish
+        self.delivered += deliver
+        self.sequence += deliver
+        self.read()
+
+    def quiet(self, seconds: float) -> None:
+        """Nothing moves, so no new reading comes."""
+        self.now += seconds
+
+    def rates(self) -> QueueRates:
+        self.now += RENEW_S
+        rates, other = self.meters.rates(self.now)
+        assert other == QueueRates(pool=OTHER)
+        return rates
+
+
+def test_rates_are_of_the_last_minute() -> None:
+    queue = Queue()
+    for _ in range(58):
+        queue.second(arrive=2, deliver=1, finish=1)
+    rates = queue.rates()
+    assert (rates.arrivals_per_minute, rates.completions_per_minute) == (116, 58)
+    queue.quiet(30)
+    half = queue.rates().arrivals_per_minute
+    assert half is not None
+    assert 50 < half < 60
+    queue.quiet(60)
+    assert queue.rates().arrivals_per_minute == 0
+
+
+def test_before_ten_seconds_have_been_seen_no_rate_is_known() -> None:
+    queue = Queue()
+    queue.second(arrive=5, deliver=5)
+    assert queue.rates().arrivals_per_minute is None
+    queue.quiet(10)
+    assert queue.rates().arrivals_per_minute is not None
+
+
+def test_a_wait_is_from_the_arrival_of_the_same_message_to_its_delivery() -> None:
+    queue = Queue()
+    queue.second(arrive=10)
+    queue.quiet(8)
+    queue.second(deliver=10)
+    for _ in range(90):
+        queue.second(arrive=1, deliver=1)
+    rates = queue.rates()
+    assert (rates.waited_p50_s, rates.waited_p95_s) == (0, 9)
+    queue.quiet(400)
+    assert queue.rates().waited_p50_s is None
+
+
+def test_what_waited_before_the_first_look_has_no_wait_and_an_age_of_at_least_so_much() -> None:
+    queue = Queue(pending=3)
+    queue.second(arrive=1, deliver=1)
+    rates = queue.rates()
+    assert (rates.oldest_at, rates.oldest_is_older) == (1000.0, True)
+    assert rates.waited_p50_s is None
+    queue.second(deliver=2)
+    later = queue.rates()
+    assert (later.oldest_at, later.oldest_is_older) == (1001.0, False)
+    assert later.waited_p50_s is None
+
+
+def test_an_empty_queue_has_no_oldest_message() -> None:
+    queue = Queue()
+    queue.second(arrive=1)
+    assert queue.rates().oldest_at == 1001.0
+    queue.second(deliver=1)
+    assert queue.rates().oldest_at is None
+
+
+def test_redeliveries_are_no_arrivals_and_make_the_waits_unknown_for_what_is_there() -> None:
+    queue = Queue()
+    queue.second(arrive=4, deliver=2)
+    queue.now += 1
+    queue.delivered += 2  # again, so the sequence stays
+    queue.redelivered = 2
+    queue.read()
+    queue.quiet(10)
+    assert queue.rates().arrivals_per_minute == 60 * 4 / 14
+    queue.now += 1
+    queue.delivered += 3
+    queue.sequence += 3  # of a stream with other consumers: which of them are new is not known
+    queue.pending -= 1
+    queue.read()
+    assert queue.rates().oldest_is_older
+
+
+def test_a_consumer_that_was_created_again_begins_anew() -> None:
+    queue = Queue()
+    for _ in range(20):
+        queue.second(arrive=1, deliver=1)
+    queue.delivered = queue.sequence = 0
+    queue.second(arrive=7)
+    assert queue.rates() == QueueRates(pool=POOL, oldest_at=1021.0, oldest_is_older=True)
+
+
+def test_a_purge_is_neither_a_delivery_nor_a_completion() -> None:
+    queue = Queue()
+    queue.second(arrive=50)
+    queue.quiet(10)
+    queue.pending = 0
+    queue.second()
+    rates = queue.rates()
+    assert (rates.completions_per_minute, rates.oldest_at, rates.waited_p50_s) == (0, None, None)
+
+
+def test_without_a_good_reading_nothing_is_known() -> None:
+    queue = Queue()
+    for _ in range(20):
+        queue.second(arrive=1, deliver=1)
+    assert queue.rates() != UNKNOWN
+    queue.meters.saw(POOL, Absent(why=Why.DISCONNECTED, at=queue.now))
+    assert queue.rates() == UNKNOWN
+
+
+def test_a_step_of_the_clock_begins_anew() -> None:
+    queue = Queue()
+    for _ in range(20):
+        queue.second(arrive=1, deliver=1)
+    queue.meters.forget()
+    assert queue.rates() == UNKNOWN
+
+
+def test_a_consumer_that_does_not_count_its_deliveries_has_no_rates() -> None:
+    meters = QueueMeters([POOL])
+    for second in range(30):
+        depth = QueueDepth(pending=second, in_flight=0)
+        meters.saw(POOL, Fresh(value=depth, at=1000.0 + second))
+    (rates,) = meters.rates(1030.0)
+    assert rates.arrivals_per_minute is None
+    assert rates.oldest_is_older
+
+
+def test_a_still_queue_keeps_the_same_objects_and_is_not_looked_at() -> None:
+    queue = Queue()
+    queue.second(arrive=1, deliver=1, finish=1)
+    queue.quiet(400)
+    queue.rates()
+    shown = queue.meters.rates(queue.now + RENEW_S)
+    assert queue.meters.rates(queue.now + 500) is shown
+    assert not queue.meters._due
+
+
+def test_a_queue_that_stands_for_a_day_takes_little_room() -> None:
+    queue = Queue()
+    for _ in range(20_000):
+        queue.second(arrive=1)
+    meter = queue.meters._meters[POOL]
+    assert len(meter._waiting) < 2000
+    assert sum(each.messages for each in meter._waiting) == 20_000
+
+
+moves = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=90
+)
+
+
+@given(moves)
+def test_waits_are_those_of_a_queue_whose_messages_carry_their_times(
+    history: list[tuple[int, int, int]],
+) -> None:
+    queue = Queue()
+    line: list[float] = []
+    waits: list[float] = []
+    for arrive, deliver, finish in history:
+        possible = min(deliver, len(line) + arrive)
+        queue.second(arrive=arrive, deliver=possible, finish=min(finish, queue.in_flight))
+        line += [queue.now] * arrive
+        waits += [queue.now - line.pop(0) for _ in range(possible)]
+    rates = queue.rates()
+    assert rates.oldest_at == (line[0] if line else None)
+    waits.sort()
+    if waits:
+        assert rates.waited_p50_s == waits[-(-len(waits) // 2) - 1]
+        assert rates.waited_p95_s == waits[-(-len(waits) * 95 // 100) - 1]
+    else:
+        assert rates.waited_p95_s is None

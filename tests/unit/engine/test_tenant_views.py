@@ -1,0 +1,287 @@
+"""Tenants as a snapshot shows them, and that nothing is made again while nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from controller.engine.record import Recorder
+from controller.engine.snapshots import SnapshotBuilder
+from controller.model.decision import Bound, Decision
+from controller.model.fleet import Fleet, Pool, Tenant, Tier
+from controller.model.fleet_views import TenantTokens, TenantView, TokenState
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents, Pause, Scope
+from controller.model.memory import Memory
+from controller.model.observation import (
+    ClusterRoom,
+    Observation,
+    PoolObservation,
+    QueueDepth,
+    TenantObservation,
+    TokenUsage,
+    Workload,
+)
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.scarcity import Budget, LlmModel, Pacing, Price, Resources, TaskUsage
+from controller.model.snapshot import Role, Snapshot
+from controller.planning.compile import compile_fleet
+from controller.planning.kept import Kept
+from controller.planning.planner import plan
+from support.world import START, make_pool
+
+MIDNIGHT = START - START % 86_400
+NOON = MIDNIGHT + 43_200
+CAP = 1_440_000
+USAGE = TaskUsage(input_tokens=1000, output_tokens=0, calls=2, seconds=Decimal(60))
+MODEL = LlmModel(name="gpt", price=Price(input=Decimal(5), output=Decimal(10)))
+
+
+class World:
+    """A fleet that is planned for real, and the snapshots of it."""
+
+    def __init__(self, *pools: Pool, budget: Budget | None = None) -> None:
+        self.pools = pools or (make_pool("research"), make_pool("coder"))
+        tier = Tier(name="growth", priority=500)
+        names = dict.fromkeys(pool.tenant for pool in self.pools)
+        fleet = Fleet(
+            tiers=(tier,),
+            tenants=tuple(
+                Tenant(name=name, tier=tier, namespace=f"n-{name}", budget=budget or Budget())
+                for name in names
+            ),
+            pools=self.pools,
+            models=(MODEL,),
+        )
+        self.terms = compile_fleet(fleet)
+        self.builder = SnapshotBuilder(
+            fleet=fleet,
+            name="fleet.yaml",
+            context="test",
+            role=Role.ACTIVE,
+            interval_s=1.0,
+            epoch=START,
+        )
+        self.recorder = Recorder(writes=False)
+        self.intents = Intents()
+        self.seen: dict[PoolKey, PoolObservation] = {}
+        self.tenants: dict[str, TenantObservation] = {}
+        self.memory, self.kept = Memory(), None
+        for pool in self.pools:
+            self.see(pool, pool.min)
+
+    memory: Memory
+    kept: Kept | None
+
+    def see(self, pool: Pool, replicas: int, requests: Resources | None = None) -> None:
+        workload = Workload(
+            replicas=replicas, ready=replicas, requests=requests or Resources(), uid=pool.name
+        )
+        self.seen[pool.key] = PoolObservation(
+            queue=Fresh(value=QueueDepth(pending=0, in_flight=replicas), at=NOON),
+            workload=Fresh(value=workload, at=NOON),
+        )
+
+    def use(self, reading: Reading[TokenUsage], quota: Reading[Resources] | None = None) -> None:
+        quota = quota or Absent(why=Why.REFUSED)
+        self.tenants = {"acme": TenantObservation(usage=reading, quota=quota)}
+
+    def tick(self, now: float = NOON) -> Snapshot:
+        observation = Observation(
+            pools=dict(self.seen),
+            tenants=dict(self.tenants),
+            capacity=Fresh(value=ClusterRoom(), at=NOON),
+        )
+        planned = plan(observation, self.terms, self.intents, self.memory, now, self.kept)
+        self.memory, self.kept = planned.memory, planned.kept
+        self.builder.saw(observation)
+        self.builder.decided(planned.changed)
+        self.builder.planned(planned.kept, self.intents)
+        return self.builder.snapshot(
+            links=(), recorder=self.recorder, notices=(), failed_readings=0, now=now
+        )
+
+    def tenant(self, now: float = NOON) -> TenantView:
+        return self.tick(now).tenants[0]
+
+    def tokens(self, now: float = NOON) -> TenantTokens:
+        found = self.tenant(now).tokens
+        assert found is not None
+        return found
+
+
+def used(tokens: int, burn: int = 0, reserved: int = 0) -> Fresh[TokenUsage]:
+    value = TokenUsage(
+        used=Decimal(tokens), reserved=Decimal(reserved), burn_per_minute=Decimal(burn)
+    )
+    return Fresh(value=value, at=NOON)
+
+
+def test_without_a_budget_there_are_no_tokens() -> None:
+    assert World().tenant() == TenantView(
+        name="acme",
+        tier="growth",
+        namespace="n-acme",
+        pools=2,
+        unpriced=2,
+        used=Resources(replicas=0, cpu_milli=0, memory_bytes=0),
+    )
+
+
+STATES: Mapping[str, tuple[int, Budget, TokenState, float | None]] = {
+    "half is left": (CAP // 2, Budget(tokens_per_day=CAP), TokenState.OK, None),
+    "warned": (
+        CAP * 9 // 10,
+        Budget(tokens_per_day=CAP, pacing=Pacing.NEVER),
+        TokenState.WARNED,
+        None,
+    ),
+    "paced": (CAP * 9 // 10, Budget(tokens_per_day=CAP), TokenState.PACED, 200.0),
+    "always paced": (
+        CAP // 2,
+        Budget(tokens_per_day=CAP, pacing=Pacing.ALWAYS),
+        TokenState.PACED,
+        1000.0,
+    ),
+    "spent": (CAP, Budget(tokens_per_day=CAP), TokenState.HARD, 0.0),
+    "spent and soft": (
+        CAP,
+        Budget(tokens_per_day=CAP, hard=False, pacing=Pacing.NEVER),
+        TokenState.WARNED,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_the_state_is_the_planners(name: str) -> None:
+    tokens, budget, state, pace = STATES[name]
+    world = World(budget=budget)
+    world.use(used(tokens))
+    found = world.tokens()
+    assert (found.state, found.used, found.pace_per_minute) == (state, tokens, pace)
+    assert found.resets_at == MIDNIGHT + 86_400
+
+
+def test_it_runs_out_at_the_recent_pace_or_lasts_the_day() -> None:
+    world = World(budget=Budget(tokens_per_day=CAP))
+    world.use(used(CAP // 2, burn=2000))
+    assert world.tokens().runs_out_at == NOON + 6 * 3600
+    world.use(used(CAP // 2, burn=1000))
+    assert world.tokens().runs_out_at is None
+    world.use(used(CAP - 100, burn=0, reserved=100))
+    assert world.tokens().runs_out_at == NOON
+
+
+def test_a_silent_ledger_makes_the_state_unknown() -> None:
+    world = World(budget=Budget(tokens_per_day=CAP))
+    world.use(Absent(why=Why.STREAM_MISSING))
+    assert world.tokens() == TenantTokens(
+        cap=CAP, state=TokenState.UNKNOWN, resets_at=MIDNIGHT + 86_400
+    )
+    old = used(500).value
+    world.use(Stale(value=old, at=NOON - 60, why=Why.DISCONNECTED))
+    found = world.tokens()
+    assert (found.state, found.used, found.is_old) == (TokenState.OK, 500, True)
+    world.use(Stale(value=old, at=NOON - 700, why=Why.DISCONNECTED))
+    found = world.tokens()
+    assert (found.state, found.used, found.is_old) == (TokenState.UNKNOWN, 500, True)
+
+
+def test_the_day_ends_in_the_tenants_zone_and_the_next_one_begins() -> None:
+    world = World(budget=Budget(tokens_per_day=CAP))
+    assert world.tokens(MIDNIGHT + 86_399).resets_at == MIDNIGHT + 86_400
+    assert world.tokens(MIDNIGHT + 86_400).resets_at == MIDNIGHT + 2 * 86_400
+
+
+def test_the_cost_is_that_of_the_targets_and_says_what_is_not_in_it() -> None:
+    priced = replace(make_pool("research", minimum=3), model="gpt", usage=USAGE)
+    unpriced = make_pool("coder", minimum=5)
+    world = World(priced, unpriced, budget=Budget(usd_per_hour=Decimal(2)))
+    found = world.tenant()
+    # 3 replicas, 60 tasks an hour each, 1,000 tokens a task, 5 USD per million
+    assert found.usd_per_hour == pytest.approx(0.9)
+    assert (found.usd_limit, found.unpriced) == (2.0, 1)
+
+
+def test_what_was_measured_of_a_task_goes_before_what_the_file_says() -> None:
+    pool = replace(make_pool("research", minimum=1), model="gpt", usage=USAGE)
+    world = World(pool)
+    dearer = replace(USAGE, input_tokens=2000)
+    world.seen[pool.key] = replace(world.seen[pool.key], task_usage=dearer)
+    assert world.tenant().usd_per_hour == pytest.approx(0.6)
+
+
+def test_the_quota_is_the_least_one_and_unknown_requests_are_not_counted_as_nothing() -> None:
+    world = World()
+    each = Resources(cpu_milli=250, memory_bytes=100)
+    world.see(world.pools[0], 4, each)
+    world.see(world.pools[1], 2, Resources(cpu_milli=500))
+    limit = Resources(replicas=9, cpu_milli=4000)
+    world.use(used(0), Stale(value=limit, at=NOON - 9, why=Why.DISCONNECTED))
+    found = world.tenant()
+    assert found.quota == limit
+    assert found.is_quota_old
+    assert found.used == Resources(replicas=6, cpu_milli=2000, memory_bytes=None)
+
+
+def test_a_pause_names_who_asked_for_it_until_it_ends() -> None:
+    world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
+    world.see(world.pools[0], 3)
+    pause = Pause(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-881")
+    world.intents = Intents(pauses=(Pause(scope=Scope(pool="zeta/voice")), pause))
+    acme, zeta = world.tick().tenants
+    assert (acme.pause, acme.paused_pools) == (pause, 1)
+    assert zeta.pause is None
+    assert world.tenant(NOON + 61).pause is None
+
+
+def test_a_pause_of_the_fleet_is_on_every_tenant() -> None:
+    world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
+    pause = Pause(scope=Scope(), who="mara")
+    world.intents = Intents(pauses=(pause,))
+    assert [each.pause for each in world.tick().tenants] == [pause, pause]
+
+
+def test_while_nothing_changes_a_snapshot_has_the_same_objects() -> None:
+    pools = [make_pool(f"agent-{n}", tenant=f"tenant-{n // 10}") for n in range(100)]
+    world = World(*pools, budget=Budget(tokens_per_day=CAP))
+    world.tick()
+    before, after = world.tick(NOON + 0.2), world.tick(NOON + 0.4)
+    assert after.pools is before.pools
+    assert after.queues is before.queues
+    assert after.tenants is before.tenants
+
+
+def test_a_pool_that_changes_renews_only_its_tenant() -> None:
+    world = World(make_pool("research", minimum=1), make_pool("voice", tenant="zeta"))
+    acme, zeta = world.tick().tenants
+    world.see(world.pools[0], 7)
+    renewed, same = world.tick(NOON + 1).tenants
+    assert renewed != acme
+    assert renewed.used.replicas == 7
+    assert same is zeta
+
+
+def test_a_pool_bound_by_a_pause_is_counted() -> None:
+    world = World()
+    decisions = {
+        pool.key: Decision(
+            pool=pool.key,
+            current=0,
+            demand=1,
+            recommendation=1,
+            target=0,
+            next=0,
+            bound=Bound.PAUSE if pool.name == "coder" else Bound.DEMAND,
+        )
+        for pool in world.pools
+    }
+    world.builder.decided(decisions)
+    snapshot = world.builder.snapshot(
+        links=(), recorder=world.recorder, notices=(), failed_readings=0, now=NOON
+    )
+    assert snapshot.tenants[0].paused_pools == 1
