@@ -193,10 +193,15 @@ class Proxy:
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
-        await asyncio.gather(*self._relays, return_exceptions=True)
+        while self._relays:  # a connection that was being made ends itself
+            await asyncio.gather(*self._relays, return_exceptions=True)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        making = asyncio.current_task()
+        assert making is not None
+        self._relays.add(making)
+        making.add_done_callback(self._relays.discard)
         server = self._server
         self._writers.add(writer)
         upstream, out = await asyncio.open_connection(*self._target)
