@@ -51,6 +51,8 @@ CEILINGS: Final = frozenset(
         Bound.MAX,
         Bound.SCHEDULE,
         Bound.PAUSE,
+        Bound.CAP,
+        Bound.NO_GROWTH,
         Bound.QUOTA,
         Bound.BUDGET,
         Bound.COST,
