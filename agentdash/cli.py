@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentdash import __version__
+from agentdash.operating_arguments import add_operating
 from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
 from controller.exit_codes import ExitCode
 
@@ -31,6 +32,8 @@ examples:
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
   agentdash why -f fleet.yaml acme/research      the rules behind one number
+  agentdash pause acme --until 2h --why OPS-902  stop a tenant's work; `undo` takes it back
+  agentdash intents                              what operators ask for, and the audit
   agentdash example > fleet.yaml                 a commented fleet file to begin with
   agentdash schema fleet                         the JSON schema of the fleet file
 
@@ -40,6 +43,7 @@ exit codes:
   2  the command line, the fleet file or the observations are wrong
   3  something it needs is missing: a server, a kubeconfig, its input or its output
   4  the NATS server is too old or has no JetStream
+  5  refused, nothing was changed: another operator was first, no right to write, not confirmed
 A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without a message.
 """
 
@@ -128,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(verbs.add_parser("plan", help="what would be done, from live state or a file"))
     _add_why(verbs.add_parser("why", help="why a pool has its number of replicas"))
     _add_attach(verbs.add_parser("attach", help="the dashboard of a controller elsewhere"))
+    add_operating(verbs, _load, _add_place)
     schema = verbs.add_parser("schema", help="print a JSON schema")
     schema.add_argument("of", choices=["fleet", "observation", "plan"])
     schema.set_defaults(run=_run_schema)
@@ -173,7 +178,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 PLAN: Final = """\
 Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
 
-Live, it looks once, with the memory, pins, pauses and freezes that are kept in NATS. Without a
+Live, it looks once, with the memory and the operators' intents that are kept in NATS. Without a
 memory, windows and cooldowns begin with this look, so no pool shrinks. If NATS or Kubernetes is not
 connected, the exit code is 3, and the plan is the one for what could be seen.
 
@@ -264,12 +269,17 @@ def _describe(parser: argparse.ArgumentParser, description: str, examples: str) 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
-def _add_look(parser: argparse.ArgumentParser) -> None:
-    """What to look at, and how to print it. A fleet file named before the verb stays in force."""
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """Which fleet it is about. A fleet file named before the verb stays in force."""
     unset = argparse.SUPPRESS
     parser.add_argument("-f", "--fleet", type=Path, default=unset, metavar="FILE", help=FLEET_HELP)
     parser.add_argument("--kubeconfig", default=unset, metavar="FILE", help=KUBECONFIG_HELP)
     parser.add_argument("--context", default=unset, metavar="NAME", help=CONTEXT_HELP)
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """What to look at, and how to print it."""
+    _add_place(parser)
     parser.add_argument(
         "--observations",
         metavar="FILE",

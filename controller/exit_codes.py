@@ -20,3 +20,7 @@ class ExitCode(IntEnum):
     """
     UNSUPPORTED = 4
     """The NATS server is too old, or has no JetStream."""
+    REFUSED = 5
+    """What was asked for was not done and nothing was changed: another operator was first, our NATS
+    user may not, there is nothing to take back, or the answer to the question was no.
+    """

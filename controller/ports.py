@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from controller.model.audit import Audit, IntentChange, StandingIntent
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Scope
+from controller.model.intents import Intent, IntentKey, Scope
 from controller.model.memory import Memory
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.observation import (
@@ -114,14 +115,21 @@ class StoreError(Exception):
 
     StoreError
     ├── StoreAwayError       no answer: a write may or may not have happened
+    ├── StoreRefusedError    our user may not do this: nothing was written
     ├── StoreMissingError    the store was never created
     ├── StoreUnreadableError what it holds cannot be understood
+    ├── UndoRefusedError     the change cannot be taken back: nothing was written
     └── StoreConflictError   another process has written since we read
+        └── IntentConflictError  another operator was first
     """
 
 
 class StoreAwayError(StoreError):
     """There is no usable answer: a write may or may not have happened."""
+
+
+class StoreRefusedError(StoreError):
+    """Our user may not do this: nothing was written."""
 
 
 class StoreMissingError(StoreError):
@@ -134,6 +142,21 @@ class StoreUnreadableError(StoreError):
 
 class StoreConflictError(StoreError):
     """Another process has written since we read."""
+
+
+class IntentConflictError(StoreConflictError):
+    """Another operator was first: the message says who, when and why. `standing` is what is asked
+    for now; None if it was taken back, or cannot be read. `revision` is what to replace.
+    """
+
+    def __init__(self, words: str, *, standing: StandingIntent | None, revision: int) -> None:
+        super().__init__(words)
+        self.standing = standing
+        self.revision = revision
+
+
+class UndoRefusedError(StoreError):
+    """A change cannot be taken back: the message says why."""
 
 
 class MemoryStore(Protocol):
@@ -163,6 +186,45 @@ class IntentStore(Protocol):
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
         """Call back on the event loop with the scopes whose intents came, went or changed."""
+        ...
+
+
+class IntentDesk(Protocol):
+    """Where one operator writes intents, each as a replacement of one known revision: so no
+    operator undoes unseen what another has just done. Every change is kept, with its author.
+
+    All methods raise StoreError. After a StoreAwayError read again before writing again, because
+    the write may have happened.
+    """
+
+    async def standing(self) -> Sequence[StandingIntent]:
+        """The intents in force, in the order of their keys."""
+        ...
+
+    async def find(self, key: IntentKey) -> StandingIntent | None:
+        """The intent in force at this key. Raises IntentConflictError for one that cannot be read:
+        it can be replaced by its revision.
+        """
+        ...
+
+    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+        """Ask for it in the operator's name, in place of the one with this revision, or where there
+        is none. Raises IntentConflictError, and ValueError for what no intent can ask.
+        """
+        ...
+
+    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
+        """Take back the one with this revision. Raises IntentConflictError."""
+        ...
+
+    async def audit(self) -> Audit:
+        """The changes of all operators that are kept."""
+        ...
+
+    async def undo(self, change: IntentChange) -> IntentChange:
+        """Make what was before the change. Raises UndoRefusedError if the intent has been changed
+        since, and for a change of which it is not known what was before.
+        """
         ...
 
 

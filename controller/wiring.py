@@ -23,10 +23,12 @@ from controller.expose.server import serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.metrics_source import metric_sources
+from controller.model.audit import Operator
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
 from controller.model.tick import TICK_VERSION, Tick
 from controller.nats.bucket import Bucket
+from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
 from controller.nats.memory import MemoryBucket
 from controller.nats.queues import QueueReader
@@ -38,7 +40,7 @@ from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.planning.planner import plan
 from controller.planning.remember.resume import resumed
-from controller.ports import MetricSource
+from controller.ports import IntentDesk, MetricSource
 from controller.sources.prometheus import PrometheusSource
 
 FIRST_SIGHT_S: Final = 3.0
@@ -156,6 +158,28 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )
     return Look(tick, links, stored)
+
+
+@asynccontextmanager
+async def operating(
+    settings: Settings, clock: SystemClock, operator: Operator
+) -> AsyncIterator[IntentDesk]:
+    """The desk at which this operator asks for something, on a connection of its own.
+
+    Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
+    """
+    async with NatsSession(settings.nats, clock) as session:
+        connection = asyncio.Event()
+        session.on_connected(connection.set)
+        try:
+            async with asyncio.timeout(FIRST_SIGHT_S):
+                await connection.wait()
+        except TimeoutError:
+            if session.unsupported is not None:
+                raise UnsupportedServerError(str(session.unsupported)) from None
+            link = session.link()
+            raise FatalError(f"nats is {link.state}: {link.detail}".rstrip(": ")) from None
+        yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
 
 
 async def _run(

@@ -44,7 +44,7 @@ def look(settings: Settings, *, fresh: bool) -> LiveLook:
         return LiveLook(None, (str(error),), ExitCode.UNREACHABLE)
     down = [link for link in found.links if link.state is not LinkState.CONNECTED]
     unreachable = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
-    intents = [f"pins, pauses and freezes: {each}" for each in found.stored.intent_problems]
+    intents = [f"operators' intents: {each}" for each in found.stored.intent_problems]
     notes = (_of_memory(found.stored, found.tick.now, fresh=fresh), *intents, *unreachable)
     return LiveLook(found.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
 

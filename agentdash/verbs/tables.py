@@ -26,7 +26,7 @@ def plan_table(at: float, decisions: Sequence[Decision]) -> str:
     lines = [f"{moment(at)}  {changing:,} of {pools} would change, nothing is written"]
     if decisions:
         rows = [_row(decision, at) for decision in decisions]
-        lines += ["", *_aligned([_HEADINGS, *rows])]
+        lines += ["", *aligned([_HEADINGS, *rows], _RIGHT)]
     return "\n".join(lines)
 
 
@@ -86,12 +86,12 @@ def _rule(step: str, text: str, replicas: str) -> str:
     return f"  {step:<{_STEP_WIDTH}}{_GAP}{text:<{_INPUT_WIDTH}}{_GAP}{number}".rstrip()
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the last column has no fixed width."""
+def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Columns as wide as their widest cell, those in `right` flush to it."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         _GAP.join(
-            f"{cell:>{width}}" if number in _RIGHT else f"{cell:<{width}}"
+            f"{cell:>{width}}" if number in right else f"{cell:<{width}}"
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from controller.engine.findings import Found
 from controller.model.fleet import Fleet
-from controller.model.intents import Intents, Scope
+from controller.model.intents import IntentKind, Intents, key_of
 from controller.model.snapshot import Severity
 from controller.model.stored import StoredIntents
 from controller.model.text import clean_name
@@ -39,6 +39,9 @@ class IntentFindings:
         self._fleet = fleet
         self._pools = frozenset(pool.key for pool in fleet.pools)
         self._tenants = frozenset(tenant.name for tenant in fleet.tenants)
+        self._budgeted = frozenset(
+            tenant.name for tenant in fleet.tenants if tenant.budget.tokens_per_day is not None
+        )
         self._intents = Intents()
         self._without_effect: list[_WithoutEffect] = []
 
@@ -46,7 +49,7 @@ class IntentFindings:
         """The findings as of `now` (Unix seconds)."""
         if stored.lost_at is not None:
             known = "those known before stay in force" if stored.read else "none are known"
-            text = f"pins, pauses and freezes cannot be read: {stored.detail}; {known}"
+            text = f"operators' intents cannot be read: {stored.detail}; {known}"
             yield Severity.WARNING, "intents", "link", text
         for fault in stored.faults:
             yield Severity.WARNING, "intents", fault.key, f"{fault.key}: {fault.text}"
@@ -62,12 +65,12 @@ class IntentFindings:
                 yield Severity.WARNING, "intents", f"{each.what} {each.subject}", text
 
     def _look(self, intents: Intents) -> Iterator[_WithoutEffect]:
-        scopes = [
-            *(("pin", Scope(pool=pin.pool), pin.until) for pin in intents.pins),
-            *(("pause", pause.scope, pause.until) for pause in intents.pauses),
-            *(("freeze", freeze.scope, freeze.until) for freeze in intents.freezes),
-        ]
-        for what, scope, until in scopes:
+        for intent in intents:
+            kind, scope = key_of(intent)
+            if kind is IntentKind.BUDGET and scope.tenant in self._tenants - self._budgeted:
+                problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
+                yield _WithoutEffect(kind, intent.until, f"tenant {scope.tenant}", problem)
+                continue
             if scope.pool is not None and scope.pool not in self._pools:
                 unknown = UnknownName("", NameKind.POOL, scope.pool)
             elif scope.tenant is not None and scope.tenant not in self._tenants:
@@ -77,4 +80,4 @@ class IntentFindings:
             name = clean_name(unknown.name)
             subject = f"tenant {name}" if unknown.kind is NameKind.TENANT else name
             problem = sentence(unknown, self._fleet, reading_name)
-            yield _WithoutEffect(what, until, subject, problem)
+            yield _WithoutEffect(kind, intent.until, subject, problem)

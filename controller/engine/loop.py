@@ -110,6 +110,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._due: dict[PoolKey, bool] = {}
         self._overtaken: set[PoolKey] = set()
+        self._asked_meanwhile: set[PoolKey] = set()
         self._publication: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
@@ -234,10 +235,15 @@ class Engine:
             self._soon(key, ask=pool.activation > 0)
 
     def _asked(self, scopes: Collection[Scope]) -> None:
-        """Operators' intents changed: decide the pools in these scopes at once."""
+        """Operators asked for something else: the pools it concerns are decided at once, those that
+        are being written as soon as that has ended.
+        """
+        under_way = self._writes.under_way
         for key, pool in self._pools.items():
             if any(concerns(scope, pool) for scope in scopes):
                 self._soon(key, ask=False)
+                if key in under_way:
+                    self._asked_meanwhile.add(key)
 
     def _changed(self, namespace: str, deployment: str) -> None:
         """A Deployment changed: if our last write to it met a conflict, decide its pool again."""
@@ -265,8 +271,12 @@ class Engine:
         if write.decision.wake:
             # the first replica is on its way; the queue's length decides about more
             self._soon(write.decision.pool, ask=True)
-        elif self._observer.is_woken(write.decision.pool):
+        elif (
+            self._observer.is_woken(write.decision.pool)
+            or write.decision.pool in self._asked_meanwhile
+        ):
             self._soon(write.decision.pool, ask=False)
+        self._asked_meanwhile.discard(write.decision.pool)
         self._publish_soon()
 
     def _publish_soon(self) -> None:

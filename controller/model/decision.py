@@ -26,6 +26,8 @@ class Bound(StrEnum):
     BASELINE = "baseline"
     WARM = "warm"
     PAUSE = "pause"
+    CAP = "cap"
+    NO_GROWTH = "no_growth"
     QUOTA = "quota"
     BUDGET = "budget"
     COST = "cost"
@@ -39,6 +41,8 @@ CEILINGS: Final = frozenset(
         Bound.MAX,
         Bound.SCHEDULE,
         Bound.PAUSE,
+        Bound.CAP,
+        Bound.NO_GROWTH,
         Bound.QUOTA,
         Bound.BUDGET,
         Bound.COST,
@@ -108,11 +112,14 @@ class Code(StrEnum):
     NO_SHRINKING = "no_shrinking"
     NO_GROWTH = "no_growth"
     ANNOTATION_UNREADABLE = "annotation_unreadable"
+    CAPPED = "capped"
+    NOT_GROWING = "not_growing"
     PINNED = "pinned"
     WARM_SPARES = "warm_spares"
     BASELINE = "baseline"
     QUOTA = "quota"
     BUDGET = "budget"
+    BUDGET_SET = "budget_set"
     BUDGET_SPENT = "budget_spent"
     USAGE_UNKNOWN = "usage_unknown"
     LIMIT_UNREADABLE = "limit_unreadable"

@@ -59,6 +59,7 @@ REPLICA_COUNT: Final = NumberRange(0, INT32_MAX, "replicas")
 AMOUNT: Final = NumberRange(0, INT64_MAX, "units")
 COUNTER: Final = NumberRange(0, INT64_MAX, "messages")
 TASK_TOKENS: Final = NumberRange(0, 10**9, "tokens")
+DAY_TOKENS: Final = NumberRange(0, 10**15, "tokens")
 TASK_CALLS: Final = NumberRange(0, 10**6, "calls")
 TASK_SECONDS: Final = NumberRange(Decimal("0.001"), Decimal(30 * 86_400), "seconds")
 # more than any machine can give to one replica
@@ -98,6 +99,16 @@ def intents_faults(intents: Intents) -> Iterator[InputFault]:
         yield from _fault(MOMENT, f"{path}.until", pause.until)
     for index, freeze in enumerate(intents.freezes):
         yield from _fault(MOMENT, f"intents.freezes[{index}].until", freeze.until)
+    for index, cap in enumerate(intents.caps):
+        path = f"intents.caps[{index}]"
+        yield from _fault(REPLICA_COUNT, f"{path}.replicas", cap.replicas)
+        yield from _fault(MOMENT, f"{path}.until", cap.until)
+    for index, held in enumerate(intents.no_growths):
+        yield from _fault(MOMENT, f"intents.no_growths[{index}].until", held.until)
+    for index, budget in enumerate(intents.budgets):
+        path = f"intents.budgets[{index}]"
+        yield from _fault(DAY_TOKENS, f"{path}.tokens", budget.tokens)
+        yield from _fault(MOMENT, f"{path}.until", budget.until)
 
 
 def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:

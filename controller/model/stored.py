@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from msgspec.structs import replace
 
-from controller.model.intents import Freeze, Intents, Pause, Pin
+from controller.model.intents import Intent, Intents, gathered
 from controller.model.memory import Memory
 from controller.model.value import Value
-
-_Dated = TypeVar("_Dated", Pin, Pause, Freeze)
 
 
 class SavedMemory(Value):
@@ -46,15 +42,11 @@ class StoredIntents(Value):
         """
         if self.lost_at is None:
             return self.intents
-        return Intents(
-            pins=_prolonged(self.intents.pins, self.lost_at),
-            pauses=_prolonged(self.intents.pauses, self.lost_at),
-            freezes=_prolonged(self.intents.freezes, self.lost_at),
-        )
+        lost_at = self.lost_at
+        return gathered(_prolonged(each, lost_at) for each in self.intents)
 
 
-def _prolonged(intents: tuple[_Dated, ...], lost_at: float) -> tuple[_Dated, ...]:
-    return tuple(
-        replace(each, until=None) if each.until is not None and each.until > lost_at else each
-        for each in intents
-    )
+def _prolonged(intent: Intent, lost_at: float) -> Intent:
+    if intent.until is None or intent.until <= lost_at:
+        return intent
+    return replace(intent, until=None)

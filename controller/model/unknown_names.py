@@ -67,9 +67,12 @@ def unknown_names(
         for name in sorted(room.classes.keys() - known):
             path = member("observation.capacity.value.classes", name)
             yield UnknownName(path, NameKind.NODE_CLASS, name)
-    for index, pin in enumerate(intents.pins):
-        if pin.pool not in pools:
-            yield UnknownName(f"intents.pins[{index}].pool", NameKind.POOL, pin.pool)
+    for path, key in _pools_of(intents):
+        if key not in pools:
+            yield UnknownName(path, NameKind.POOL, key)
+    for index, budget in enumerate(intents.budgets):
+        if budget.tenant not in tenants:
+            yield UnknownName(f"intents.budgets[{index}].tenant", NameKind.TENANT, budget.tenant)
     for path, scope in scopes_of(intents):
         if scope.pool is not None and scope.pool not in pools:
             yield UnknownName(f"{path}.pool", NameKind.POOL, scope.pool)
@@ -94,12 +97,22 @@ def _of_pools(
         yield UnknownName(member("observation.under_way", key), NameKind.POOL, key)
 
 
+def _pools_of(intents: Intents) -> Iterator[tuple[str, str]]:
+    """The pool of each intent that is always about one pool, with its path."""
+    for index, pin in enumerate(intents.pins):
+        yield f"intents.pins[{index}].pool", pin.pool
+    for index, cap in enumerate(intents.caps):
+        yield f"intents.caps[{index}].pool", cap.pool
+
+
 def scopes_of(intents: Intents) -> Iterator[tuple[str, Scope]]:
-    """The scope of each pause and freeze, with its path."""
+    """The scope of each intent that may be about a pool, a tenant or the fleet, with its path."""
     for index, pause in enumerate(intents.pauses):
         yield f"intents.pauses[{index}].scope", pause.scope
     for index, freeze in enumerate(intents.freezes):
         yield f"intents.freezes[{index}].scope", freeze.scope
+    for index, held in enumerate(intents.no_growths):
+        yield f"intents.no_growths[{index}].scope", held.scope
 
 
 def metric_names(pool: Pool, reading_name: Callable[[MetricSpec], str]) -> set[str]:

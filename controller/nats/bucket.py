@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from nats.js.api import DiscardPolicy, Header, RawStreamMsg, StreamConfig
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
@@ -24,6 +24,7 @@ from controller.nats.errors import (
     MessageMissingError,
     NatsError,
     NatsNoRespondersError,
+    NatsRefusedError,
     RevisionConflictError,
     StreamExistsError,
     StreamMissingError,
@@ -31,9 +32,16 @@ from controller.nats.errors import (
 )
 from controller.nats.jetstream import ANSWER_S, stream_info, typed_errors
 from controller.nats.session import NatsSession
-from controller.ports import StoreAwayError, StoreConflictError, StoreMissingError
+from controller.ports import (
+    StoreAwayError,
+    StoreConflictError,
+    StoreMissingError,
+    StoreRefusedError,
+)
 
 _DELETED: Final = frozenset({KV_DEL, KV_PURGE})
+HISTORY: Final = 64
+"""Values that are kept of each key, the most that ADR-8 allows: they are the audit of intents."""
 
 
 class BucketEntry(Value):
@@ -49,13 +57,23 @@ class BucketEntry(Value):
     deleted: bool = False
 
 
+class BucketNow(NamedTuple):
+    """The server's clock (Unix seconds; None if it does not tell), and how many values of each key
+    the bucket keeps (None: all).
+    """
+
+    at: float | None
+    history: int | None
+
+
 class Bucket:
     """A bucket that the first write to it creates, unless it exists already: then it is used as its
     owner made it.
 
     Nothing is read from replicas or mirrors, because what they answer may be old. Every method
     raises StoreAwayError when there is no answer, after which a write may or may not have happened,
-    and StoreMissingError when there is no such bucket.
+    StoreRefusedError when our user may not do this, and StoreMissingError when there is no such
+    bucket.
     """
 
     def __init__(self, session: NatsSession, name: str) -> None:
@@ -99,6 +117,34 @@ class Bucket:
             await self.create()
             return await self._publish(key, value, headers)
 
+    async def delete(self, key: str, *, expected: int, note: bytes) -> int:
+        """Leave a marker with a note if the key's latest revision is `expected`; returns the
+        marker's revision. Raises StoreConflictError.
+        """
+        headers = {
+            Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected),
+            KV_OP: KV_DEL,
+        }
+        return await self._publish(key, note, headers)
+
+    async def history(self, keys: str) -> list[BucketEntry]:
+        """Every value and marker that is kept of the keys that match a pattern such as `intent.>`,
+        the oldest first.
+        """
+        found: list[BucketEntry] = []
+        pattern, revision = self.subject(keys), 1
+        while (entry := await self._message(subject=pattern, onwards_from=revision)) is not None:
+            found.append(entry)
+            revision = entry.revision + 1
+        return found
+
+    async def look(self) -> BucketNow:
+        """The server's clock, and how much the bucket keeps."""
+        with self._store_errors():
+            info = await stream_info(self._session, self.stream, ANSWER_S)
+        kept = info.config.max_msgs_per_subject
+        return BucketNow(info.ts.timestamp() if info.ts else None, kept if kept > 0 else None)
+
     async def purge(self, prefix: str, *, before: int) -> None:
         """Forget what was written below `prefix` before this revision."""
         with self._store_errors(), typed_errors():
@@ -110,7 +156,7 @@ class Bucket:
         config = StreamConfig(
             name=self.stream,
             subjects=[self.subject(">")],
-            max_msgs_per_subject=1,
+            max_msgs_per_subject=HISTORY,
             discard=DiscardPolicy.NEW,
             allow_rollup_hdrs=True,
             deny_delete=True,
@@ -123,6 +169,8 @@ class Bucket:
             return
         except JetStreamError as error:
             raise StoreAwayError(f"{self} cannot be created: {error}") from error
+        except NatsRefusedError as error:
+            raise StoreRefusedError(str(error)) from error
         except NatsError as error:
             raise StoreAwayError(str(error)) from error
 
@@ -151,14 +199,21 @@ class Bucket:
         return ack.seq
 
     async def _message(
-        self, *, subject: str | None = None, revision: int | None = None
+        self,
+        *,
+        subject: str | None = None,
+        revision: int | None = None,
+        onwards_from: int | None = None,
     ) -> BucketEntry | None:
+        is_next = onwards_from is not None
         with self._store_errors():
             jetstream = self._session.jetstream()
             try:
                 with typed_errors():
                     # direct=False: from the leader
-                    found = await jetstream.get_msg(self.stream, revision, subject, direct=False)
+                    found = await jetstream.get_msg(
+                        self.stream, onwards_from or revision, subject, direct=False, next=is_next
+                    )
                     entry = self._entry(found)
             except MessageMissingError:
                 return None
@@ -185,6 +240,8 @@ class Bucket:
             raise StoreMissingError(f"there is no {self}") from error
         except JetStreamError as error:
             raise StoreAwayError(f"{self}: {error}") from error
+        except NatsRefusedError as error:
+            raise StoreRefusedError(str(error)) from error
         except NatsError as error:
             raise StoreAwayError(str(error)) from error
 

@@ -3,44 +3,47 @@
 intent.pin.TENANT.POOL
 intent.pause.TENANT.POOL     intent.pause.TENANT     intent.pause
 intent.freeze.TENANT.POOL    intent.freeze.TENANT    intent.freeze
+intent.cap.TENANT.POOL
+intent.no-growth.TENANT.POOL intent.no-growth.TENANT intent.no-growth
+intent.budget.TENANT
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal
 
 import msgspec
 
 from controller.model.ids import dns_label, pool_key
-from controller.model.intents import Freeze, Pause, Pin, Scope
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+)
 from controller.model.limits import INT32_MAX
 from controller.model.text import clean
 from controller.model.value import Value
 
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"
-
-Intent: TypeAlias = Pin | Pause | Freeze
-
-
-class IntentKind(StrEnum):
-    """What an intent asks for."""
-
-    PIN = "pin"
-    PAUSE = "pause"
-    FREEZE = "freeze"
-
-
-class IntentKey(NamedTuple):
-    """What a key stands for."""
-
-    kind: IntentKind
-    scope: Scope
+MOST_TOKENS: Final = 10**15
+_OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
 
 
 class IntentBody(Value):
-    """An intent's value as it is stored."""
+    """An intent's value as it is stored: what is asked for, and who wrote it.
+
+    `who` asks for it. `by` wrote it, where that is somebody else: an undo puts an intent back that
+    was another operator's. `origin` is where the writer came from, `replaces` the revision that was
+    there before, `undoes` the revision of the change that this one takes back.
+    """
 
     version: Literal[1]
     who: str = ""
@@ -48,20 +51,28 @@ class IntentBody(Value):
     until: float | None = None
     replicas: int | None = None
     keep: int | None = None
+    tokens: int | None = None
+    by: str = ""
+    origin: str = ""
+    replaces: int | None = None
+    undoes: int | None = None
+
+
+class Withdrawal(Value):
+    """What is left where an intent was: who took it away and why. `expired`: it had ended, and this
+    writer only cleared it away.
+    """
+
+    who: str = ""
+    why: str = ""
+    origin: str = ""
+    expired: bool = False
+    replaces: int | None = None
+    undoes: int | None = None
 
 
 _BODY: Final = msgspec.json.Decoder(IntentBody)
-
-
-def key_of(intent: Intent) -> IntentKey:
-    """What an intent asks for, and for which scope."""
-    match intent:
-        case Pin():
-            return IntentKey(IntentKind.PIN, Scope(pool=intent.pool))
-        case Pause():
-            return IntentKey(IntentKind.PAUSE, intent.scope)
-        case Freeze():
-            return IntentKey(IntentKind.FREEZE, intent.scope)
+_WITHDRAWAL: Final = msgspec.json.Decoder(Withdrawal)
 
 
 def parse_key(key: str) -> IntentKey:
@@ -72,29 +83,104 @@ def parse_key(key: str) -> IntentKey:
         raise ValueError("stands for no intent")
     kind = IntentKind(word)
     checked = [dns_label(name) for name in names]
-    if kind is IntentKind.PIN and len(checked) != 2:
-        raise ValueError("only a pool can be pinned")
+    if kind in _OF_POOLS and len(checked) != 2:
+        raise ValueError(f"only a pool can have a {kind}")
+    if kind is IntentKind.BUDGET and len(checked) != 1:
+        raise ValueError("only a tenant can have a budget")
     if len(checked) == 2:
         return IntentKey(kind, Scope(pool=pool_key(checked[0], checked[1])))
     return IntentKey(kind, Scope(tenant=checked[0] if checked else None))
 
 
-def decode_intent(key: IntentKey, value: bytes) -> Intent:
-    """The intent that a value states, its texts cleaned. Raises ValueError."""
+def key_text(key: IntentKey) -> str:
+    """The key in the bucket. Raises ValueError for names that would leave their place, and for a
+    scope that this kind of intent cannot have.
+    """
+    kind, scope = key
+    if scope.pool is not None:
+        tenant, _, name = scope.pool.partition("/")
+        names = [tenant, name]
+    else:
+        names = [] if scope.tenant is None else [scope.tenant]
+    text = ".".join([PREFIX, kind, *map(dns_label, names)])
+    parse_key(text)
+    return text
+
+
+def decode_body(value: bytes) -> IntentBody:
+    """A value as it is stored, its texts cleaned. Raises ValueError."""
     try:
         body = _BODY.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{UNREADABLE}: {clean(error, 120)}") from None
-    who, why, until = clean(body.who), clean(body.why), body.until
     for count in (body.replicas, body.keep):
         if count is not None and not 0 <= count <= INT32_MAX:
             raise ValueError(f"{UNREADABLE}: {count} replicas")
-    match key.kind:
-        case IntentKind.PIN if key.scope.pool is not None and body.replicas is not None:
-            return Pin(pool=key.scope.pool, replicas=body.replicas, until=until, who=who, why=why)
-        case IntentKind.PIN:
-            raise ValueError(f"{UNREADABLE}: a pin without replicas")
+    if body.tokens is not None and not 0 <= body.tokens <= MOST_TOKENS:
+        raise ValueError(f"{UNREADABLE}: {body.tokens} tokens")
+    return msgspec.structs.replace(
+        body, who=clean(body.who), why=clean(body.why), by=clean(body.by), origin=clean(body.origin)
+    )
+
+
+def decode_intent(key: IntentKey, value: bytes) -> Intent:
+    """The intent that a value states, its texts cleaned. Raises ValueError."""
+    return intent_of(key, decode_body(value))
+
+
+def intent_of(key: IntentKey, body: IntentBody) -> Intent:
+    """The intent that this body states at this key. Raises ValueError."""
+    who, why, until = body.who, body.why, body.until
+    kind, scope = key
+    match kind:
+        case IntentKind.PIN if scope.pool is not None and body.replicas is not None:
+            return Pin(pool=scope.pool, replicas=body.replicas, until=until, who=who, why=why)
+        case IntentKind.CAP if scope.pool is not None and body.replicas is not None:
+            return Cap(pool=scope.pool, replicas=body.replicas, until=until, who=who, why=why)
+        case IntentKind.BUDGET if scope.tenant is not None and body.tokens is not None:
+            return DayBudget(tenant=scope.tenant, tokens=body.tokens, until=until, who=who, why=why)
         case IntentKind.PAUSE:
-            return Pause(scope=key.scope, keep=body.keep, until=until, who=who, why=why)
+            return Pause(scope=scope, keep=body.keep, until=until, who=who, why=why)
         case IntentKind.FREEZE:
-            return Freeze(scope=key.scope, until=until, who=who, why=why)
+            return Freeze(scope=scope, until=until, who=who, why=why)
+        case IntentKind.NO_GROWTH:
+            return NoGrowth(scope=scope, until=until, who=who, why=why)
+    missing = "tokens" if kind is IntentKind.BUDGET else "replicas"
+    raise ValueError(f"{UNREADABLE}: a {kind} without {missing}")
+
+
+def encode_intent(
+    intent: Intent,
+    *,
+    by: str = "",
+    origin: str = "",
+    replaces: int | None = None,
+    undoes: int | None = None,
+) -> bytes:
+    """The value to write."""
+    return msgspec.json.encode(
+        IntentBody(
+            version=1,
+            who=intent.who,
+            why=intent.why,
+            until=intent.until,
+            replicas=intent.replicas if isinstance(intent, Pin | Cap) else None,
+            keep=intent.keep if isinstance(intent, Pause) else None,
+            tokens=intent.tokens if isinstance(intent, DayBudget) else None,
+            by="" if by == intent.who else by,
+            origin=origin,
+            replaces=replaces,
+            undoes=undoes,
+        )
+    )
+
+
+def decode_withdrawal(value: bytes) -> Withdrawal:
+    """Who took it away, as far as it is known: other tools leave no note."""
+    try:
+        left = _WITHDRAWAL.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Withdrawal()
+    return msgspec.structs.replace(
+        left, who=clean(left.who), why=clean(left.why), origin=clean(left.origin)
+    )

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from controller.model.intents import Freeze, Intents, Pause, Pin
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    NoGrowth,
+    Pin,
+    gathered,
+)
 from controller.model.stored import IntentFault, StoredIntents
 from controller.model.text import clean
 from controller.nats.bucket import BucketEntry
-from controller.nats.intent_codec import Intent, IntentKey, IntentKind, decode_intent, parse_key
+from controller.nats.intent_codec import decode_intent, parse_key
 
 KEY_SHOWN: Final = 160
 
@@ -34,11 +44,7 @@ def collect(read: Mapping[str, Intent], faults: Mapping[str, str]) -> StoredInte
     """All of them, in the order of the keys."""
     values = [read[key] for key in sorted(read)]
     return StoredIntents(
-        intents=Intents(
-            pins=tuple(each for each in values if isinstance(each, Pin)),
-            pauses=tuple(each for each in values if isinstance(each, Pause)),
-            freezes=tuple(each for each in values if isinstance(each, Freeze)),
-        ),
+        intents=gathered(values),
         faults=tuple(
             IntentFault(key=clean(key, KEY_SHOWN), text=text)
             for key, text in sorted(faults.items())
@@ -51,7 +57,8 @@ def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, 
     """The intent that an entry stands for, and what is wrong with it; empty if nothing is.
 
     An entry that cannot be read leaves things as they are: a freeze freezes, a pause freezes too
-    (work is neither stopped nor started on a guess), and a pin keeps its last value.
+    (work is neither stopped nor started on a guess), and a pin, a cap and a budget keep their last
+    value. Without one, what is capped or has a budget does not grow.
     """
     try:
         key = parse_key(entry.key)
@@ -72,3 +79,10 @@ def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent 
         case IntentKind.PAUSE | IntentKind.FREEZE:
             held = Freeze(scope=key.scope, why=f"a {key.kind} that cannot be read")
             return held, f"{why}; it freezes until it is corrected or deleted"
+        case IntentKind.CAP if isinstance(last, Cap):
+            return last, f"{why}; the cap of {last.replicas} before it stays"
+        case IntentKind.BUDGET if isinstance(last, DayBudget):
+            return last, f"{why}; the budget of {last.tokens} tokens before it stays"
+        case IntentKind.CAP | IntentKind.BUDGET | IntentKind.NO_GROWTH:
+            still = NoGrowth(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            return still, f"{why}; nothing grows until it is corrected or deleted"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 
 from msgspec.structs import replace
 
-from controller.model.intents import Scope
+from controller.model.intents import Intent, Scope, key_of
 from controller.model.stored import StoredIntents
 from controller.model.text import clean
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.bucket_watch import BucketWatch
-from controller.nats.intent_codec import PREFIX, Intent, key_of
+from controller.nats.intent_codec import PREFIX
 from controller.nats.intent_reading import collect, read_entry
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreMissingError

@@ -76,9 +76,10 @@ class Configured(msgspec.Struct):
 
 
 class StreamConfiguration(msgspec.Struct):
-    """Where a stream's messages come from."""
+    """Where a stream's messages come from, and how many of each subject it keeps (-1: all)."""
 
     subjects: list[str] | None = None
+    max_msgs_per_subject: int = -1
     mirror: Configured | None = None
     sources: list[Configured] | None = None
     subject_transform: Configured | None = None
@@ -99,13 +100,15 @@ class StreamContents(msgspec.Struct):
 
 class StreamInfo(JetStreamAnswer, kw_only=True):
     """A stream. `created` tells it from another stream by the same name; `total` is how many
-    subjects match those asked for, of which one answer may hold only a part.
+    subjects match those asked for, of which one answer may hold only a part. `ts` is the server's
+    clock when it answered.
     """
 
     created: datetime
     config: StreamConfiguration
     state: StreamContents
     total: int = 0
+    ts: datetime | None = None
 
 
 class Requests(Protocol):

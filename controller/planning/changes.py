@@ -7,7 +7,7 @@ from operator import is_not
 from typing import NamedTuple
 
 from controller.model.ids import PoolKey
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope, key_of
 from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory
 from controller.model.observation import Observation, PoolObservation
@@ -105,14 +105,13 @@ def _differing(intents: Intents, before: Intents) -> set[Scope]:
         (intents.pins, before.pins),
         (intents.pauses, before.pauses),
         (intents.freezes, before.freezes),
+        (intents.caps, before.caps),
+        (intents.no_growths, before.no_growths),
+        (intents.budgets, before.budgets),
     ):
         if now != then:
-            scopes.update(map(_scope, (*now, *then)))
+            scopes.update(key_of(each).scope for each in (*now, *then))
     return scopes
-
-
-def _scope(intent: Pin | Pause | Freeze) -> Scope:
-    return Scope(pool=intent.pool) if isinstance(intent, Pin) else intent.scope
 
 
 def _concerned(scope: Scope, terms: FleetTerms) -> list[int]:

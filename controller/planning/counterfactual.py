@@ -115,6 +115,8 @@ _NAMES: Final[Mapping[Bound, str]] = MappingProxyType(
         Bound.BASELINE: "the baseline",
         Bound.WARM: "warm spares",
         Bound.PAUSE: "the pause",
+        Bound.CAP: "the cap",
+        Bound.NO_GROWTH: "the ban on growth",
         Bound.QUOTA: "the quota",
         Bound.BUDGET: "the budget",
         Bound.COST: "the cost limit",
@@ -148,6 +150,16 @@ def _without_pin(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) 
 def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
     pauses = tuple(pause for pause in intents.pauses if not concerns(pause.scope, pool))
     return _without_halts(pool, seen), fleet, _changed(intents, pauses=pauses)
+
+
+def _without_cap(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    caps = tuple(cap for cap in intents.caps if cap.pool != pool.key)
+    return seen, fleet, _changed(intents, caps=caps)
+
+
+def _without_no_growth(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
+    left = tuple(held for held in intents.no_growths if not concerns(held.scope, pool))
+    return seen, fleet, _changed(intents, no_growths=left)
 
 
 def _without_halts(pool: Pool, seen: Observation) -> Observation:
@@ -211,6 +223,8 @@ _LIFTS: Final[Mapping[Bound, Callable[[Pool, Observation, Fleet, Intents], World
             Bound.PIN: _without_pin,
             Bound.WARM: _without_warm,
             Bound.PAUSE: _without_pause,
+            Bound.CAP: _without_cap,
+            Bound.NO_GROWTH: _without_no_growth,
             Bound.QUOTA: _without_quota,
             Bound.BUDGET: _without_budget,
             Bound.COST: _without_cost,

@@ -192,6 +192,10 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "the Deployment's annotation {annotation} is not a number of replicas ({text}):"
         " kept at {value:replica}",
     ),
+    Code.CAPPED: Wording("Capped", "capped by {who} ({reason}): at most {value:replica}"),
+    Code.NOT_GROWING: Wording(
+        "Not growing", "no growth, asked for by {who} ({reason}): no more than {value:replica}"
+    ),
     Code.PINNED: Wording("Pinned", "{spares:spare} pinned by {who} ({reason}): {value:replica}"),
     Code.WARM_SPARES: Wording(
         "Warm spares", "{spares:spare} for tasks that may arrive: {value:replica}"
@@ -204,6 +208,9 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "Budget",
         "{used_percent} % of the day's tokens are used, and a pace of {pace_per_minute} tokens/min"
         " feeds {value:replica}{outlook}",
+    ),
+    Code.BUDGET_SET: Wording(
+        "Budget set", "{who} set the day's budget to {tokens:token} ({reason})"
     ),
     Code.BUDGET_SPENT: Wording(
         "Budget spent", "the day's tokens are spent: down to {value:replica} until the reset"

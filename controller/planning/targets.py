@@ -40,7 +40,13 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
     terms, changes, alone, unknown = begun.terms, begun.changes, begun.alone, begun.unknown
     now, kept = begun.now, begun.kept
     sharing = terms.sharing
-    scarcity = scarcity_of(sharing, observation, now, None if kept is None else kept.scarcity)
+    scarcity = scarcity_of(
+        sharing,
+        observation,
+        now,
+        None if kept is None else kept.scarcity,
+        begun.intents.budgets,
+    )
     decided = dict(alone)
     if (
         kept is not None

@@ -23,7 +23,7 @@ from controller.model.fleet import (
     Tier,
 )
 from controller.model.ids import pool_key
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
 from controller.model.metrics import (
     AverageValueTarget,
     ExternalMetric,
@@ -281,7 +281,7 @@ def fleets(draw: st.DrawFn, *, scarce: bool = True, measured: bool = True, most:
 
 @st.composite
 def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
-    """Up to two pins, a pause and a freeze, some of them over."""
+    """Up to two pins and caps, a pause, a freeze and a ban on growth, some of them over."""
     keys = [pool.key for pool in fleet.pools]
     scopes = st.one_of(
         st.builds(Scope, pool=st.sampled_from(keys)),
@@ -291,10 +291,14 @@ def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
     pins = st.builds(Pin, pool=st.sampled_from(keys), replicas=st.integers(0, 4), until=untils)
     pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(-1, 8)), until=untils)
     freezes = st.builds(Freeze, scope=scopes, until=untils)
+    caps = st.builds(Cap, pool=st.sampled_from(keys), replicas=st.integers(-1, 8), until=untils)
+    no_growths = st.builds(NoGrowth, scope=scopes, until=untils)
     return Intents(
         pins=tuple(draw(st.lists(pins, max_size=2, unique_by=lambda pin: pin.pool))),
         pauses=tuple(draw(st.lists(pauses, max_size=1))),
         freezes=tuple(draw(st.lists(freezes, max_size=1))),
+        caps=tuple(draw(st.lists(caps, max_size=2, unique_by=lambda cap: cap.pool))),
+        no_growths=tuple(draw(st.lists(no_growths, max_size=1))),
     )
 
 

@@ -16,7 +16,18 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, pool_key
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    gathered,
+)
 from controller.model.memory import Memory
 from controller.model.metrics import (
     ConditionStatus,
@@ -52,6 +63,9 @@ from property.queues import Counted, Load, loads
 from property.worlds import START
 
 SOURCES = ("queue", "workload", "pods", "metrics")
+KINDS = ("pin", "pause", "freeze", "cap", "no-growth", "budget")
+DAY_BUDGET_UNIT = 400_000
+"""Below, around and above what tenants have used."""
 
 
 class Work(NamedTuple):
@@ -105,8 +119,8 @@ class Writing(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An operator's pin, pause or freeze, which ends after so many seconds; `place` is a pool, the
-    tenant of a pool, or the fleet. The one of the same kind and number is replaced, and removed
+    """An operator's intent, which ends after so many seconds; `place` is a pool, the tenant of a
+    pool, or the fleet. The one of the same kind and number is replaced, and removed
     where there is nothing to put in its place.
     """
 
@@ -201,7 +215,7 @@ class Fleeting:
         self.tenants: dict[str, TenantObservation] = {}
         self.room: Reading[ClusterRoom] = UNREAD
         self.under_way: dict[PoolKey, int] = {}
-        self._asked: dict[tuple[str, int], Pin | Pause | Freeze] = {}
+        self._asked: dict[tuple[str, int], Intent] = {}
         self._faces = {
             pool.key: _Face(sizes[number % len(sizes)]) for number, pool in enumerate(fleet.pools)
         }
@@ -321,14 +335,17 @@ class Fleeting:
             self._asked[name] = Pin(pool=pool.key, replicas=change.replicas or 0, until=until)
         elif change.kind == "pause":
             self._asked[name] = Pause(scope=scope, keep=change.replicas, until=until)
+        elif change.kind == "cap":
+            self._asked[name] = Cap(pool=pool.key, replicas=change.replicas or 0, until=until)
+        elif change.kind == "no-growth":
+            self._asked[name] = NoGrowth(scope=scope, until=until)
+        elif change.kind == "budget":
+            tokens = (change.replicas or 0) * DAY_BUDGET_UNIT
+            who = f"operator {change.number}"
+            self._asked[name] = DayBudget(tenant=pool.tenant, tokens=tokens, until=until, who=who)
         else:
             self._asked[name] = Freeze(scope=scope, until=until)
-        asked = self._asked.values()
-        self.intents = Intents(
-            pins=tuple(each for each in asked if isinstance(each, Pin)),
-            pauses=tuple(each for each in asked if isinstance(each, Pause)),
-            freezes=tuple(each for each in asked if isinstance(each, Freeze)),
-        )
+        self.intents = gathered(self._asked.values())
 
     def _of_tenant(self, number: int, **fields: object) -> None:
         name = self.fleet.tenants[number % len(self.fleet.tenants)].name
@@ -446,7 +463,7 @@ changes = st.one_of(
     st.builds(Writing, pool=numbers, most=st.one_of(st.none(), st.integers(0, 9))),
     st.builds(
         Asked,
-        kind=st.sampled_from(["pin", "pause", "freeze"]),
+        kind=st.sampled_from(KINDS),
         number=st.integers(0, 1),
         pool=numbers,
         place=st.sampled_from(["pool", "pool", "tenant", "fleet"]),
@@ -520,7 +537,7 @@ def any_change(choose: Random, fleet: Fleet) -> Change:  # noqa: PLR0911 - one f
         return Writing(pool, choose.choice([None, None, choose.randrange(9)]))
     if kind is Asked:
         return Asked(
-            kind=choose.choice(["pin", "pause", "freeze"]),
+            kind=choose.choice(KINDS),
             number=choose.randrange(4),
             pool=pool,
             place=choose.choice(["pool"] * 9 + ["tenant"]),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.intents import Freeze, Pause, Pin
+from controller.model.intents import Cap, Freeze, NoGrowth, Pause, Pin
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Pacing, Resources, TaskUsage
 from controller.planning.given.annotations import (
@@ -66,16 +66,29 @@ def scheduled(pool: Pool) -> Bounds:
 
 
 def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
-    """Min and max, a schedule's where one is open; a pause is both; pinned spares under max."""
+    """Min and max, a schedule's where one is open; a pause is both; pinned spares under max; a cap
+    is a ceiling to all of them, and without growth so is the present size.
+    """
+    found = _without_growth_bans(cluster, pool)
+    if any(in_force(one, cluster, pool) for one in cluster.intents.no_growths):
+        size = cluster.replicas[pool.key]
+        return Bounds(min(found.floor, size), min(found.ceiling, size))
+    return found
+
+
+def _without_growth_bans(cluster: Cluster, pool: Pool) -> Bounds:
     low, high = scheduled(pool)
+    caps = [max(one.replicas, 0) for one in cluster.intents.caps if in_force(one, cluster, pool)]
     pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
     if pause is not None:
         size = cluster.replicas[pool.key]
         kept = size if pause.keep is not None and pause.keep < 0 else min(pause.keep or 0, high)
+        kept = min(kept, *caps) if caps else kept
         return _halted(cluster, pool, Bounds(kept, kept))
     pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
     rests_below = pool.idle is not None or (low == 0 and not pins)
-    return _halted(cluster, pool, Bounds(0 if rests_below else min(low + pins, high), high))
+    floor = 0 if rests_below else min(low + pins, high)
+    return _halted(cluster, pool, Bounds(min(floor, high, *caps), min(high, *caps, high)))
 
 
 def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
@@ -85,7 +98,8 @@ def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
     if _holds(annotations):
         return Bounds(size, size)
     if PAUSED_REPLICAS in annotations:
-        paused = any(in_force(one, cluster, pool) for one in cluster.intents.pauses)
+        asked = (*cluster.intents.pauses, *cluster.intents.caps)
+        paused = any(in_force(one, cluster, pool) for one in asked)
         kept = int(annotations[PAUSED_REPLICAS])
         kept = min(kept, ceiling) if paused else kept
         return Bounds(kept, kept)
@@ -101,10 +115,10 @@ def _holds(annotations: Mapping[str, str]) -> bool:
     return PAUSED in annotations or annotations.get(PAUSED_REPLICAS) == "many"
 
 
-def in_force(intent: Pin | Pause | Freeze, cluster: Cluster, pool: Pool) -> bool:
+def in_force(intent: Pin | Cap | Pause | Freeze | NoGrowth, cluster: Cluster, pool: Pool) -> bool:
     if intent.until is not None and cluster.now >= intent.until:
         return False
-    if isinstance(intent, Pin):
+    if isinstance(intent, Pin | Cap):
         return intent.pool == pool.key
     scope = intent.scope
     if scope.pool is not None:

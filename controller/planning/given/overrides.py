@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from controller.model.fleet import Pool
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
 from controller.planning.given.annotations import (
     FORCE_ACTIVATION,
     is_on,
@@ -21,7 +21,8 @@ from controller.planning.given.override import Override
 from controller.planning.given.schedules import bounds_now
 from controller.planning.given.terms import PoolTerms
 
-_Scoped = TypeVar("_Scoped", Pause, Freeze)
+_Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
+_OfPool = TypeVar("_OfPool", Pin, Cap)
 _Numbered = tuple[int, _Scoped]
 
 
@@ -29,12 +30,14 @@ class Overrides:
     """What operators asked for, looked up by pool. An intent that has ended holds nothing."""
 
     def __init__(self, intents: Intents) -> None:
-        self._pins: dict[str, list[Pin]] = {}
-        for pin in intents.pins:
-            self._pins.setdefault(pin.pool, []).append(pin)
+        self._pins = _by_pool(intents.pins)
+        self._caps = _by_pool(intents.caps)
         self._pauses = _by_place(intents.pauses)
         self._freezes = _by_place(intents.freezes)
-        self._any = bool(intents.pins or intents.pauses or intents.freezes)
+        self._no_growths = _by_place(intents.no_growths)
+        self._any = any(
+            (self._pins, self._caps, self._pauses, self._freezes, self._no_growths),
+        )
 
     def of(self, terms: PoolTerms, annotations: Mapping[str, str], moment: Moment) -> Override:
         """What holds for this pool now, whose Deployment has these annotations."""
@@ -52,6 +55,8 @@ class Overrides:
             pin=_last_in_force(self._pins.get(pool.key, ()), moment),
             pause=_first_in_force(self._pauses, pool, moment),
             freeze=freeze,
+            cap=_last_in_force(self._caps.get(pool.key, ()), moment),
+            no_growth=_first_in_force(self._no_growths, pool, moment),
             halts=read_halts(annotations) if annotations else (),
             forced=bool(annotations) and is_on(annotations, FORCE_ACTIVATION),
             blind=terms.override.blind,
@@ -63,6 +68,13 @@ def concerns(scope: Scope, pool: Pool) -> bool:
     if scope.pool is not None:
         return scope.pool == pool.key
     return scope.tenant is None or scope.tenant == pool.tenant
+
+
+def _by_pool(intents: Iterable[_OfPool]) -> dict[str, list[_OfPool]]:
+    found: dict[str, list[_OfPool]] = {}
+    for intent in intents:
+        found.setdefault(intent.pool, []).append(intent)
+    return found
 
 
 def _by_place(intents: Iterable[_Scoped]) -> dict[Scope, list[_Numbered[_Scoped]]]:
@@ -90,9 +102,9 @@ def _first_in_force(
     return None
 
 
-def _last_in_force(pins: Sequence[Pin], moment: Moment) -> Pin | None:
+def _last_in_force(intents: Sequence[_OfPool], moment: Moment) -> _OfPool | None:
     found = None
-    for pin in pins:
-        if pin.until is None or not moment.reached(pin.until):
-            found = pin
+    for intent in intents:
+        if intent.until is None or not moment.reached(intent.until):
+            found = intent
     return found

@@ -23,6 +23,9 @@ from controller.planning.recommend.recommendation import Recommendation, because
 from controller.planning.remember.contest import confirm_override, stands_down
 
 _PAUSE: Final = "pause"
+_CAP: Final = "cap"
+_NO_GROWTH: Final = "no growth"
+_BY_OPERATOR: Final = frozenset({Bound.PAUSE, Bound.CAP})
 
 
 class _Size(msgspec.Struct, frozen=True, gc=False):
@@ -54,9 +57,11 @@ def limit(
     unstabilized = min(max(recommendation.unstabilized, least), most)
     size = _Size(recommended, bound, least, unstabilized)
     size = _with_spares(given, demand, size, reasons)
+    size = _capped(given, size, reasons)
     size = _paused(given, size, reasons)
     for halt in given.override.halts:
         size = _halted(given, halt, size, reasons)
+    size = _not_growing(given, size, reasons)
     held = is_held(
         given, demand, memory, moment, replicas=size.replicas, unstabilized=size.unstabilized
     )
@@ -167,6 +172,23 @@ def _explain_spares(
         because(reasons, Code.WARM_SPARES, replicas, spares=spares)
 
 
+def _capped(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
+    """At most as many as an operator says; a ceiling wins over min and spares."""
+    cap = given.override.cap
+    if cap is None or cap.replicas >= given.override.bounds.max:
+        return size
+    most = max(cap.replicas, 0)
+    ceiling = Ceiling(limit=most, bound=Bound.CAP, name=_CAP)
+    ceilings = (*size.ceilings, ceiling)
+    unstabilized = min(size.unstabilized, most)
+    if size.replicas <= most:
+        return replace(size, ceilings=ceilings, unstabilized=unstabilized)
+    because(reasons, Code.CAPPED, most, who=cap.who, reason=cap.why)
+    return replace(
+        size, replicas=most, bound=Bound.CAP, ceilings=ceilings, unstabilized=unstabilized
+    )
+
+
 def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
     """A ceiling of 0; with `keep`, floor and ceiling at once, but never above max."""
     pause = given.override.pause
@@ -177,22 +199,28 @@ def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
         because(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
         return _kept_at(size, 0)
     if keep < 0:
-        because(reasons, Code.PAUSE_UNREADABLE, given.current, keep=keep, who=pause.who)
-        return _kept_at(size, given.current)
-    if keep > most:
-        because(reasons, Code.AT_MAX, most, max=most)
-    kept = min(keep, most)
-    because(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
-    return _kept_at(size, kept)
+        kept = given.current
+        because(reasons, Code.PAUSE_UNREADABLE, kept, keep=keep, who=pause.who)
+    else:
+        if keep > most:
+            because(reasons, Code.AT_MAX, most, max=most)
+        kept = min(keep, most)
+        because(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
+    cap = given.override.cap
+    if cap is None or cap.replicas >= kept:
+        return _kept_at(size, kept)
+    capped = max(cap.replicas, 0)
+    because(reasons, Code.CAPPED, capped, who=cap.who, reason=cap.why)
+    return replace(_kept_at(size, capped), bound=Bound.CAP)
 
 
 def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) -> _Size:
-    """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling to it, except
-    where the annotation keeps the present size.
+    """KEDA's pause of a Deployment by annotation. An operator's pause or cap is a ceiling to it,
+    except where the annotation keeps the present size.
     """
     current = given.current
-    pauses = (each.limit for each in size.ceilings if each.bound is Bound.PAUSE)
-    by_operator = min(pauses, default=INT32_MAX)
+    asked = (each.limit for each in size.ceilings if each.bound in _BY_OPERATOR)
+    by_operator = min(asked, default=INT32_MAX)
     if halt.unreadable is not None:
         numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
         because(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
@@ -233,3 +261,16 @@ def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reas
         return size
     because(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
     return replace(size, replicas=current, bound=Bound.PAUSE)
+
+
+def _not_growing(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
+    """No more than there are now, because an operator says so; fewer are as good."""
+    held, current = given.override.no_growth, given.current
+    if held is None:
+        return size
+    ceiling = Ceiling(limit=current, bound=Bound.NO_GROWTH, name=_NO_GROWTH)
+    size = replace(size, ceilings=(*size.ceilings, ceiling))
+    if size.replicas <= current:
+        return size
+    because(reasons, Code.NOT_GROWING, current, who=held.who, reason=held.why)
+    return replace(size, replicas=current, bound=Bound.NO_GROWTH)

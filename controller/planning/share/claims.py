@@ -127,10 +127,22 @@ def entry_of(
                 numbers = {"subject": subject}
                 reasons = (*reasons, Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers))
             replicas, bound, spent = _under_ceilings(current, limits, bound, ceilings)
+            if spent:
+                reasons += budget_setting(pool.tenant, scarcity)
             reasons += spent
             current = replicas
     claim = _claim(limits, ceilings, current=current, works=bool(messages), fixed=fixed)
     return Entry(Sharer(claim, requests, usage), replicas, bound, reasons)
+
+
+def budget_setting(tenant: str, scarcity: Scarcity) -> tuple[Reason, ...]:
+    """Who set the day's budget, where an operator did."""
+    found = scarcity.tenants.get(tenant)
+    if found is None or found.set_by is None:
+        return ()
+    asked = found.set_by
+    numbers: dict[str, Number] = {"tokens": asked.tokens, "who": asked.who, "reason": asked.why}
+    return (Reason(code=Code.BUDGET_SET, numbers=numbers),)
 
 
 def task_usage_of(pool: Pool, seen: PoolObservation | None) -> TaskUsage | None:

@@ -8,8 +8,11 @@ from math import ceil, isfinite
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from controller.model.decision import Bound
 from controller.model.fleet import Tenant
+from controller.model.intents import DayBudget
 from controller.model.limits import CPU, INT64_MAX, MEMORY
 from controller.model.observation import (
     ClusterRoom,
@@ -51,16 +54,20 @@ class BudgetNow(NamedTuple):
 
 
 class TenantScarcity(NamedTuple):
-    """One tenant's limits; valid until `changes_at` (Unix seconds) for the observation `seen`.
+    """One tenant's limits; valid until `changes_at` (Unix seconds) for the observation `seen` and
+    the budgets of the day that operators `asked` for.
 
     - `rows`: its quota, cost and budget rows.
-    - `budget`: None without a token budget, or if its use is not known.
+    - `budget`: None without a token budget, or if its use is not known. `set_by`: the operator's
+      budget that is in force.
     - `is_blind`: its budget is hard and its use is not known, so its pools do not grow.
     - `unreadable`: the name of a limit with an implausible number, else empty. With one, its pools
       do not grow.
     """
 
     seen: TenantObservation
+    asked: tuple[DayBudget, ...]
+    set_by: DayBudget | None
     rows: tuple[Row, ...]
     budget: BudgetNow | None
     is_blind: bool
@@ -103,11 +110,18 @@ NOTHING_SCARCE: Final = Scarcity(Absent(why=Why.NEVER_READ), {}, (), (), {}, fro
 
 
 def scarcity_of(
-    terms: SharingTerms, observation: Observation, now: float, kept: Scarcity | None
+    terms: SharingTerms,
+    observation: Observation,
+    now: float,
+    kept: Scarcity | None,
+    budgets: Iterable[DayBudget] = (),
 ) -> Scarcity:
-    """The limits at `now` (Unix seconds), with the same objects as in `kept` where nothing has
-    changed. Raises SharingError if an input cannot be used.
+    """The limits at `now` (Unix seconds), with the day's `budgets` that operators set; the same
+    objects as in `kept` where nothing has changed. Raises SharingError if an input cannot be used.
     """
+    asked: dict[str, tuple[DayBudget, ...]] = {}
+    for budget in budgets:
+        asked[budget.tenant] = (*asked.get(budget.tenant, ()), budget)
     same_room = kept is not None and (
         observation.capacity is kept.capacity
         or last_known(observation.capacity) == last_known(kept.capacity)
@@ -117,7 +131,7 @@ def scarcity_of(
     for tenant in terms.limited_tenants(observation.tenants):
         seen = observation.tenants.get(tenant.name, _UNSEEN)
         before = None if kept is None else kept.tenants.get(tenant.name)
-        found = _of_tenant(tenant, seen, now, before)
+        found = _of_tenant(tenant, seen, asked.get(tenant.name, ()), now, before)
         tenants[tenant.name] = found
         same = same and before is not None and found.rows is before.rows and _alike(found, before)
     if same and kept is not None and len(tenants) == len(kept.tenants):
@@ -128,6 +142,7 @@ def scarcity_of(
 def _alike(found: TenantScarcity, before: TenantScarcity) -> bool:
     return (
         found.budget == before.budget
+        and found.set_by == before.set_by
         and found.is_blind is before.is_blind
         and found.unreadable == before.unreadable
     )
@@ -178,9 +193,13 @@ def _room(capacity: Capacity, cluster: ClusterRoom) -> Iterator[Row]:
 
 
 def _of_tenant(
-    tenant: Tenant, seen: TenantObservation, now: float, before: TenantScarcity | None
+    tenant: Tenant,
+    seen: TenantObservation,
+    asked: tuple[DayBudget, ...],
+    now: float,
+    before: TenantScarcity | None,
 ) -> TenantScarcity:
-    if before is not None and _still_holds(tenant, before, seen, now):
+    if before is not None and asked == before.asked and _still_holds(tenant, before, seen, now):
         return before if before.seen is seen else before._replace(seen=seen)
     moment = Moment(now)
     quota = last_known(seen.quota) or _NO_LIMIT
@@ -190,13 +209,14 @@ def _of_tenant(
     ]
     if tenant.budget.usd_per_hour is not None:
         rows.append(cost_row(tenant.budget.usd_per_hour, tenant.name))
-    budget, is_blind = None, False
+    budget, is_blind, set_by = None, False, None
     if tenant.budget.tokens_per_day is not None:
         usage = _known_usage(seen.usage, moment)
+        set_by = _in_force(asked, moment)
         if usage is None:
             is_blind = tenant.budget.hard
         else:
-            budget = _budget_now(tenant, usage, moment)
+            budget = _budget_now(_with_budget(tenant, set_by), usage, moment)
             row = budget_row(tenant.name, budget.status)
             if row is not None:
                 rows.append(row)
@@ -204,7 +224,26 @@ def _of_tenant(
     if before is not None and before.rows == found:
         found = before.rows
     unreadable = "quota" if _is_unreadable(quota) else ""
-    return TenantScarcity(seen, found, budget, is_blind, unreadable, moment.changes_at)
+    return TenantScarcity(
+        seen, asked, set_by, found, budget, is_blind, unreadable, moment.changes_at
+    )
+
+
+def _in_force(asked: tuple[DayBudget, ...], moment: Moment) -> DayBudget | None:
+    """The last that has not ended."""
+    found = None
+    for budget in asked:
+        if budget.until is None or not moment.reached(budget.until):
+            found = budget
+    return found
+
+
+def _with_budget(tenant: Tenant, set_by: DayBudget | None) -> Tenant:
+    """The tenant with the tokens that an operator gave it, at least none."""
+    if set_by is None:
+        return tenant
+    tokens = max(set_by.tokens, 0)
+    return replace(tenant, budget=replace(tenant.budget, tokens_per_day=tokens))
 
 
 def _still_holds(

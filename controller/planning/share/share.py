@@ -14,7 +14,7 @@ from controller.planning.allocation.rows import GRANTED, Rows, RowSupply, Wanted
 from controller.planning.allocation.tariff import Tariff, kinds_of
 from controller.planning.allocation.values import Asks, Division, ReplicaUses, Row, SharingError
 from controller.planning.share.budget import BudgetState
-from controller.planning.share.claims import Claim, Entry, Sharer
+from controller.planning.share.claims import Claim, Entry, Sharer, budget_setting
 from controller.planning.share.scarcity import Scarcity
 from controller.planning.share.sharing_terms import SharingTerms
 from controller.planning.share.target import Target
@@ -118,8 +118,10 @@ def target_of(
         return Target(replicas, entry.bound, entry.reasons)  # its gate says why
     bound, name = _bound(number, claim, replicas, shared)
     if bound is Bound.BUDGET:
+        set_by = budget_setting(pool.tenant, scarcity)
         reason = _budget_reason(pool.tenant, replicas, scarcity)
-    elif (code := _CODES.get(bound)) is not None:
+        return Target(replicas, bound, (*entry.reasons, *set_by, reason))
+    if (code := _CODES.get(bound)) is not None:
         numbers: dict[str, Number] = {"row": name}
         row = scarcity.rows.get(name)
         if row is not None:

@@ -7,10 +7,14 @@ from pathlib import Path
 import nats
 import pytest
 
-from controller.ports import StoreAwayError, StoreConflictError, StoreMissingError
+from controller.ports import (
+    StoreAwayError,
+    StoreConflictError,
+    StoreMissingError,
+    StoreRefusedError,
+)
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import BUCKET, bucket
-from tests.support.intent_desk import delete
 from tests.support.nats_server import RealNats
 
 
@@ -36,7 +40,7 @@ async def test_a_stale_write_loses(server: RealNats, connect: Connect) -> None:
         with pytest.raises(StoreConflictError):
             await kv.put("a", b"x", expected=stale)
         with pytest.raises(StoreConflictError):
-            await delete(kv, "a", expected=stale)
+            await kv.delete("a", expected=stale, note=b"")
     entry = await kv.get("a")
     assert entry is not None
     assert entry.value == b"2"
@@ -47,23 +51,26 @@ async def test_a_deleted_key_leaves_a_marker_with_its_note(
 ) -> None:
     kv = bucket(await connect(server.url))
     revision = await kv.put("a", b"1", expected=0)
-    await delete(kv, "a", expected=revision, note=b"why")
+    await kv.delete("a", expected=revision, note=b"why")
     entry = await kv.get("a")
     assert entry is not None
     assert (entry.deleted, entry.value) == (True, b"why")
     assert await kv.put("a", b"2", expected=entry.revision) == entry.revision + 1
 
 
-async def test_only_the_latest_value_is_kept_and_revisions_find_nothing_else(
+async def test_the_latest_value_is_the_keys_and_former_ones_are_its_history(
     server: RealNats, connect: Connect
 ) -> None:
     kv = bucket(await connect(server.url))
     first = await kv.put("a", b"1", expected=0)
     second = await kv.put("a", b"2", expected=first)
-    assert await kv.at_revision(first) is None
-    found = await kv.at_revision(second)
-    assert found is not None
-    assert found.value == b"2"
+    latest, former = await kv.get("a"), await kv.at_revision(first)
+    assert latest is not None
+    assert former is not None
+    assert (latest.value, latest.revision, former.value) == (b"2", second, b"1")
+    assert [each.revision for each in await kv.history("a")] == [first, second]
+    assert [each.value for each in await kv.history(">")] == [b"1", b"2"]
+    assert await kv.history("b.>") == []
     assert await kv.get("never") is None
     assert kv.highest == second
 
@@ -160,5 +167,7 @@ async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(
         await owner.put("a.b", b"1", expected=0)
         reader = bucket(await connect(f"nats://reader:secret@{where}"))
         assert [entry.value for entry in await reader.entries("a")] == [b"1"]
-        with pytest.raises(StoreAwayError, match=r"(?i)may not publish to \$KV\.agentdash\.a\.b"):
+        with pytest.raises(
+            StoreRefusedError, match=r"(?i)may not publish to \$KV\.agentdash\.a\.b"
+        ):
             await reader.put("a.b", b"2", expected=1)

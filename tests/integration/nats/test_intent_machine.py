@@ -19,16 +19,31 @@ from hypothesis.stateful import (
 )
 
 from controller.engine.clock import SystemClock
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    gathered,
+    key_of,
+)
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.intent_codec import Intent, IntentKey, IntentKind, key_of
+from controller.nats.intent_codec import key_text
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
+from controller.ports import IntentConflictError
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
 from tests.support.examples import scaled
-from tests.support.intent_desk import IntentConflictError, IntentDesk, key_text
+from tests.support.intent_desk import IntentDesk
 from tests.support.nats_server import RealNats
 
 # few, so that they meet
@@ -36,6 +51,8 @@ KEYS = (
     IntentKey(IntentKind.PIN, Scope(pool="acme/research")),
     IntentKey(IntentKind.PAUSE, Scope(tenant="acme")),
     IntentKey(IntentKind.FREEZE, Scope()),
+    IntentKey(IntentKind.CAP, Scope(pool="acme/research")),
+    IntentKey(IntentKind.BUDGET, Scope(tenant="acme")),
 )
 WHO = st.sampled_from(["ann", "ben"])
 KEY = st.sampled_from(KEYS)
@@ -49,6 +66,12 @@ def intent(key: IntentKey, number: int, who: str) -> Intent:
             return Pause(scope=key.scope, keep=number, who=who)
         case IntentKind.FREEZE:
             return Freeze(scope=key.scope, who=who, why=str(number))
+        case IntentKind.CAP:
+            return Cap(pool=key.scope.pool or "", replicas=number, who=who)
+        case IntentKind.NO_GROWTH:
+            return NoGrowth(scope=key.scope, who=who)
+        case IntentKind.BUDGET:
+            return DayBudget(tenant=key.scope.tenant or "", tokens=number, who=who)
 
 
 class Operators(RuleBasedStateMachine):
@@ -127,16 +150,13 @@ class Operators(RuleBasedStateMachine):
         with pytest.raises(IntentConflictError) as caught:
             self._runner.run(write)
         stored = self._stored.get(key)
-        assert caught.value.by == self._last[key]
-        assert caught.value.intent == (None if stored is None else stored[0])
+        assert self._last[key] in str(caught.value)
+        standing = caught.value.standing
+        assert (standing and standing.intent) == (None if stored is None else stored[0])
 
     def _expected(self) -> Intents:
         values = [self._stored[key][0] for key in sorted(self._stored, key=key_text)]
-        return Intents(
-            pins=tuple(each for each in values if isinstance(each, Pin)),
-            pauses=tuple(each for each in values if isinstance(each, Pause)),
-            freezes=tuple(each for each in values if isinstance(each, Freeze)),
-        )
+        return gathered(values)
 
     @invariant()
     def stored_intents_are_those_that_were_put(self) -> None:

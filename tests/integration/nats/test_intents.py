@@ -12,14 +12,25 @@ from pathlib import Path
 import pytest
 from nats.aio.msg import Msg
 
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intent_words import time_words
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    IntentKind,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+)
 from controller.nats import bucket_watch
 from controller.nats.follower import _Reading
-from controller.nats.intent_codec import IntentKind
 from controller.nats.intents import read_intents
+from controller.ports import IntentConflictError
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.integration.nats.kept import bucket, following
-from tests.support.intent_desk import IntentConflictError, IntentDesk, delete
+from tests.support.intent_desk import IntentDesk
 from tests.support.nats_server import RealNats
 
 RESEARCH = Scope(pool="acme/research")
@@ -48,6 +59,35 @@ async def test_stored_intents_and_each_change_are_seen(
         await until(lambda: not seen.board.stored().in_force().pauses)
     assert seen.concerned == [RESEARCH, Scope(), PAUSE.scope, PAUSE.scope]
     assert await read_intents(kv) == seen.board.stored()
+
+
+async def test_entries_written_before_there_were_authors_are_still_read(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await kv.put("intent.pin.acme.research", b'{"version":1,"who":"ann","replicas":2}', expected=0)
+    await kv.put("intent.pause.acme", b'{"version":1,"until":2e9,"keep":1}', expected=0)
+    assert (await read_intents(kv)).intents == Intents(
+        pins=(Pin(pool="acme/research", replicas=2, who="ann"),),
+        pauses=(Pause(scope=Scope(tenant="acme"), keep=1, until=2e9),),
+    )
+
+
+async def test_every_kind_comes_back_as_it_was_asked_for(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    asked = Intents(
+        pins=(PIN,),
+        pauses=(PAUSE,),
+        freezes=(FREEZE,),
+        caps=(Cap(pool="acme/research", replicas=3, who="ann", why="bill"),),
+        no_growths=(NoGrowth(scope=Scope(), who="ben", why="release", until=2e9),),
+        budgets=(DayBudget(tenant="acme", tokens=8_000_000, who="eve", why="demo"),),
+    )
+    for intent in asked:
+        await IntentDesk(kv).put(intent, replaces=None)
+    assert (await read_intents(kv)).intents == asked
 
 
 async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
@@ -216,6 +256,27 @@ UNREADABLE = {
     "no-such-name": ("intent.freeze.ACME", Intents()),
     "too-deep": ("intent.freeze.acme.research.x", Intents()),
     "pin-of-a-tenant": ("intent.pin.acme", Intents()),
+    "no-growth": (
+        "intent.no-growth.acme",
+        Intents(
+            no_growths=(
+                NoGrowth(scope=Scope(tenant="acme"), why="a no-growth that cannot be read"),
+            )
+        ),
+    ),
+    "cap": (
+        "intent.cap.acme.research",
+        Intents(no_growths=(NoGrowth(scope=RESEARCH, why="a cap that cannot be read"),)),
+    ),
+    "budget": (
+        "intent.budget.acme",
+        Intents(
+            no_growths=(NoGrowth(scope=Scope(tenant="acme"), why="a budget that cannot be read"),)
+        ),
+    ),
+    "cap-of-a-tenant": ("intent.cap.acme", Intents()),
+    "budget-of-a-pool": ("intent.budget.acme.research", Intents()),
+    "budget-of-the-fleet": ("intent.budget", Intents()),
 }
 
 
@@ -243,7 +304,7 @@ async def test_a_pin_that_is_overwritten_with_nonsense_stays_as_it_was(
         revision = await kv.put("intent.pin.acme.research", b"?", expected=revision)
         await until(lambda: seen.board.stored().faults)
         assert seen.board.stored().intents == Intents(pins=(PIN,))
-        await delete(kv, "intent.pin.acme.research", expected=revision)
+        await kv.delete("intent.pin.acme.research", expected=revision, note=b"")
         await until(lambda: not seen.board.stored().faults)
         assert seen.board.stored().intents == Intents()
 
@@ -257,12 +318,17 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
         await desk.put(Pin(pool="acme/research", replicas=5, who="ben"), replaces=None)
     stored = await desk.read(IntentKind.PIN, RESEARCH)
     assert stored is not None
-    assert (caught.value.by, caught.value.at) == ("ann", stored.at)
-    assert (caught.value.intent, caught.value.revision) == (PIN, first)
+    assert (caught.value.standing, caught.value.revision) == (stored, first)
+    assert (stored.intent, stored.revision) == (PIN, first)
+    at = time_words(stored.set_at, stored.set_at)
+    assert str(caught.value) == (
+        f"ann was first, at {at}: the pin of acme/research is 2 spares kept ready,"
+        " until it is taken back (launch)"
+    )
     await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=first, who="eve", why="done")
-    with pytest.raises(IntentConflictError, match="changed meanwhile by eve") as caught:
+    with pytest.raises(IntentConflictError, match=r"taken back by eve at .* \(done\)") as caught:
         await desk.put(PIN, replaces=first)
-    assert caught.value.intent is None
+    assert caught.value.standing is None
     assert await desk.read(IntentKind.PIN, RESEARCH) is None
     await desk.put(PIN, replaces=caught.value.revision)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from controller.engine.clock import SystemClock
+from controller.model.audit import Operator
 from controller.model.fleet import Pool
-from controller.model.intents import Pin
+from controller.model.intents import Pin, key_of
 from controller.model.observation import WakeWatch
 from controller.model.readings import Fresh
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
+from controller.nats.intent_desk import BucketDesk
 from controller.nats.memory import MemoryBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
@@ -97,6 +99,33 @@ async def test_a_user_with_the_rights_of_the_readme_lacks_none(
         async with source.reading():
             await js.publish(*event(input=5))
             await until(lambda: used(source) == 5)
+    assert "may not" not in caplog.text
+
+
+async def test_an_operator_with_the_rights_of_the_readme_lacks_none(
+    directory: Path, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    needed = README.read_text("utf-8").partition("To operate, the NATS user needs")[2]
+    subjects = re.findall(r"`(\$[^`]+)`", needed.partition(";")[0])
+    assert len(subjects) == 3, "the paragraph has moved"
+    config = f"""authorization {{ users: [
+      {{ user: owner, password: owner }}
+      {{ user: operator, password: operator, permissions: {{
+          publish: {{ allow: {json.dumps(subjects)} }}
+          subscribe: {{ allow: ["_INBOX.>"] }} }} }} ] }}"""
+    caplog.set_level(logging.DEBUG)
+    with RealNats(directory, config) as server:
+        where = server.url.removeprefix("nats://")
+        await bucket(await connect(f"nats://owner:owner@{where}")).create()
+        kv = bucket(await connect(f"nats://operator:operator@{where}"))
+        desk = BucketDesk(kv, Operator(who="ann@desk"))
+        done = await desk.put(Pin(pool="acme/a", replicas=1), replaces=None)
+        again = await desk.withdraw(
+            key_of(Pin(pool="acme/a", replicas=1)), replaces=done.revision, why=""
+        )
+        await desk.undo(again)
+        assert len(await desk.standing()) == 1
+        assert len((await desk.audit()).changes) == 3
     assert "may not" not in caplog.text
 
 

@@ -10,7 +10,7 @@ import pytest
 from controller.engine.keep import SAVE_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
 from controller.model.snapshot import Severity
 from controller.model.stored import IntentFault, SavedMemory, StoredIntents
 from controller.planning.remember.clock import follow_clock
@@ -285,6 +285,25 @@ async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
         ]
     assert finding.severity is Severity.WARNING
     assert finding.text == "intent.freeze: what is written there cannot be read"
+
+
+async def test_new_kinds_of_intents_without_effect_are_warnings_too() -> None:
+    world = Harness(OTHER, replicas=1)
+    intents = Intents(
+        caps=(Cap(pool="acme/browzer", replicas=2),),
+        no_growths=(NoGrowth(scope=Scope(tenant="acmee")),),
+        budgets=(DayBudget(tenant="acmee", tokens=1), DayBudget(tenant="acme", tokens=1)),
+    )
+    world.intents.now = StoredIntents(intents=intents, read=True)
+    async with world.running():
+        found = [each for each in (await world.snapshot()).findings if each.subject == "intents"]
+    assert [finding.text.partition(":")[0] for finding in found] == [
+        "the cap of acme/browzer has no effect",
+        "the no-growth of tenant acmee has no effect",
+        "the budget of tenant acmee has no effect",
+        "the budget of tenant acme has no effect",
+    ]
+    assert "no tokens_per_day" in found[-1].text
 
 
 async def test_an_intent_for_a_name_that_the_fleet_does_not_have_is_a_warning() -> None:

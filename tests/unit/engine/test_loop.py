@@ -7,6 +7,7 @@ import pytest
 from controller.engine.loop import next_slot
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
+from controller.model.intents import Cap, Intents, Scope
 from controller.model.observation import WakeWatch
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Why
@@ -217,6 +218,23 @@ async def test_a_wake_during_a_write_is_acted_on_when_the_write_has_ended() -> N
         world.cluster.gate.set()
         await settle()
         assert world.cluster.writes[1:] == [(pool.key, 1, True)]
+
+
+async def test_what_operators_ask_for_during_a_write_is_done_when_the_write_has_ended() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.cluster.gate = asyncio.Event()
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        await world.clock.advance(0.5)
+        assert world.cluster.writes == [(RESEARCH.key, 5, False)]
+        cap = Cap(pool=RESEARCH.key, replicas=2)
+        world.intents.set(Intents(caps=(cap,)), Scope(pool=RESEARCH.key))
+        await settle()
+        assert len(world.cluster.writes) == 1
+        world.cluster.gate.set()
+        await settle()
+        # without another second going by
+        assert world.cluster.writes[1:] == [(RESEARCH.key, 2, False)]
 
 
 async def test_bulk_is_bounded_and_wakes_are_written_first() -> None:

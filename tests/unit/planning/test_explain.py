@@ -63,6 +63,7 @@ NUMBERS: dict[str, Number] = {
     "hold_s": 300.0,
     "likely": 2,
     "limit": "quota",
+    "tokens": 8_000_000,
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
@@ -130,12 +131,15 @@ GOLDEN = {
     " added: 4 replicas",
     Code.ANNOTATION_UNREADABLE: "the Deployment's annotation autoscaling.keda.sh/paused is not a"
     " number of replicas (many): kept at 4 replicas",
+    Code.CAPPED: "capped by mara (OPS-881): at most 4 replicas",
+    Code.NOT_GROWING: "no growth, asked for by mara (OPS-881): no more than 4 replicas",
     Code.PINNED: "3 spares pinned by mara (OPS-881): 4 replicas",
     Code.WARM_SPARES: "3 spares for tasks that may arrive: 4 replicas",
     Code.BASELINE: "a tenant with work has at least 4 replicas",
     Code.QUOTA: "the tenant's quota (quota-cpu:acme: 4,000) leaves 4 replicas to this pool",
     Code.BUDGET: "82.4 % of the day's tokens are used, and a pace of 500 tokens/min feeds 4"
     " replicas, and at the present burn they are spent in 2 h 5 min, 3 h 10 min before the reset",
+    Code.BUDGET_SET: "mara set the day's budget to 8,000,000 tokens (OPS-881)",
     Code.BUDGET_SPENT: "the day's tokens are spent: down to 4 replicas until the reset",
     Code.USAGE_UNKNOWN: "what is left of the budget is not known: no more than 4 replicas until it"
     " is",

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
-from controller.model.intents import Intents, Pause, Pin, Scope
+from controller.model.intents import Cap, Intents, NoGrowth, Pause, Pin, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -273,6 +273,8 @@ RULES = {
         Intents(),
     ),
     Bound.PAUSE: (BARE, Intents(pauses=(Pause(scope=Scope(tenant="acme")),))),
+    Bound.CAP: (BARE, Intents(caps=(Cap(pool=BARE.pools[0].key, replicas=3),))),
+    Bound.NO_GROWTH: (BARE, Intents(no_growths=(NoGrowth(scope=Scope(tenant="acme")),))),
     Bound.SCHEDULE: (
         with_pool(schedules=(Schedule(window=ALWAYS, max=5),)),
         Intents(),

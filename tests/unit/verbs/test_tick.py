@@ -227,7 +227,7 @@ def test_two_keys_that_are_alike_once_cleaned_are_refused() -> None:
     assert "two keys here are alike once their unprintable characters are gone" in complaint
 
 
-@pytest.mark.parametrize("kind", ["pauses", "freezes"])
+@pytest.mark.parametrize("kind", ["pauses", "freezes", "no_growths"])
 def test_a_scope_that_names_a_tenant_and_a_pool_is_refused(kind: str) -> None:
     both = {"scope": {"tenant": "acme", "pool": "acme/research"}}
     assert complaints(line(intents={kind: [{"scope": {}}, both]})) == [

@@ -140,6 +140,9 @@ def world(pool: str) -> dict[str, Any]:
             "pauses": [{"scope": {"pool": f"acme/{pool}"}, "keep": 8, "until": NOW + 1000}]
             if pool == "held"
             else [],
+            "caps": [{"pool": f"acme/{pool}", "replicas": 19, "until": NOW + 1000}],
+            "no_growths": [{"scope": {"tenant": "acme"}, "until": NOW - 1}],
+            "budgets": [{"tenant": "acme", "tokens": 10**15, "until": NOW - 1}],
         },
         "memory": {"pools": {f"acme/{pool}": memory}},
     }
@@ -217,6 +220,7 @@ REPLICAS = "must be from 0 to 2,147,483,647 replicas"
 AMOUNT = "must be from 0 to 9,223,372,036,854,775,807 units"
 STEP = "must be from -31,622,400 to 1,700,000,000 seconds"
 MOMENT = "must be from 0 to 32,503,680,000 Unix seconds, the years 1970 to 3000"
+TOKENS = "must be from 0 to 1,000,000,000,000,000 tokens"
 
 
 @pytest.mark.parametrize(
@@ -272,6 +276,11 @@ MOMENT = "must be from 0 to 32,503,680,000 Unix seconds, the years 1970 to 3000"
         (("intents", "pauses", 0, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
         (("intents", "pins", 0, "replicas"), -3, f"{REPLICAS}, not -3"),
         (("intents", "pins", 0, "until"), -1, f"{MOMENT}, not -1.0"),
+        (("intents", "caps", 0, "replicas"), -3, f"{REPLICAS}, not -3"),
+        (("intents", "caps", 0, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
+        (("intents", "no_growths", 0, "until"), -1, f"{MOMENT}, not -1.0"),
+        (("intents", "budgets", 0, "tokens"), -1, f"{TOKENS}, not -1"),
+        (("intents", "budgets", 0, "until"), -1, f"{MOMENT}, not -1.0"),
         ((*MEMORY, "since"), 1e12, f"{TIMES}, not 1000000000000.0"),
         ((*MEMORY, "recommendations", 0, "replicas"), -1, f"{REPLICAS}, not -1"),
         ((*MEMORY, "recommendations", 0, "last_at"), 1e300, f"{TIMES}, not 1e+300"),

@@ -74,6 +74,9 @@ def test_every_unknown_name_is_refused_with_the_nearest(
         "pins": [{"pool": "acme/reserch", "replicas": 1}],
         "pauses": [{"scope": {"tenant": "globx"}}, {"scope": {}}],
         "freezes": [{"scope": {"pool": "acme/researh"}}, {"scope": {"tenant": "acme"}}],
+        "caps": [{"pool": "acme/reseach", "replicas": 1}],
+        "no_growths": [{"scope": {"tenant": "globx1"}}, {"scope": {}}],
+        "budgets": [{"tenant": "globexx", "tokens": 1}],
     }
     line = tick(observation=observation, intents=intents)
     code, out, err = run(capsys, tmp_path, line, verb=verb)
@@ -99,6 +102,9 @@ def test_every_unknown_name_is_refused_with_the_nearest(
         "1: intents.pins[0].pool": f"{pools} acme/reserch; nearest: acme/research",
         "1: intents.pauses[0].scope.tenant": "fleet has no tenant globx; nearest: globex",
         "1: intents.freezes[0].scope.pool": f"{pools} acme/researh; nearest: acme/research",
+        "1: intents.caps[0].pool": f"{pools} acme/reseach; nearest: acme/research",
+        "1: intents.no_growths[0].scope.tenant": "fleet has no tenant globx1; nearest: globex",
+        "1: intents.budgets[0].tenant": "fleet has no tenant globexx; nearest: globex",
     }
 
 

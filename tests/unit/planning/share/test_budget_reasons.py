@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Tenant
-from controller.model.intents import Intents
+from controller.model.intents import DayBudget, Intents
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
@@ -22,6 +22,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, TaskUsage
+from controller.planning.explain import sentence
 from support.planning import plan
 from support.world import START, TIER, make_pool
 
@@ -29,7 +30,14 @@ TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))
 FIRST, SECOND = make_pool("first"), make_pool("second")
 
 
-def decided(used: int, *, task: TaskUsage | None, hard: bool = True) -> list[Decision]:
+def decided(
+    used: int,
+    *,
+    task: TaskUsage | None,
+    hard: bool = True,
+    intents: Intents = Intents(),  # noqa: B008 - a frozen value
+    known: bool = True,
+) -> list[Decision]:
     """Two pools of one tenant with a day of 100,000 tokens, each with work for four."""
     budget = Budget(tokens_per_day=100_000, hard=hard)
     tenant = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
@@ -41,10 +49,11 @@ def decided(used: int, *, task: TaskUsage | None, hard: bool = True) -> list[Dec
     )
     usage = Fresh(value=TokenUsage(used=Decimal(used)), at=START)
     observation = Observation(
-        pools={pool.key: seen for pool in pools}, tenants={"acme": TenantObservation(usage=usage)}
+        pools={pool.key: seen for pool in pools},
+        tenants={"acme": TenantObservation(usage=usage) if known else TenantObservation()},
     )
     fleet = Fleet(tiers=(TIER,), tenants=(tenant,), pools=pools)
-    decisions, _ = plan(observation, fleet, Intents(), Memory(), START)
+    decisions, _ = plan(observation, fleet, intents, Memory(), START)
     return [decisions.decisions[pool.key] for pool in pools]
 
 
@@ -72,6 +81,38 @@ def test_a_spent_budget_stops_every_pool_and_says_so(task: TaskUsage | None) -> 
 def test_a_budget_that_is_not_hard_stops_no_pool() -> None:
     assert sum(each.target or 0 for each in decided(200_000, task=TASK, hard=False)) == 1
     assert [each.target for each in decided(200_000, task=None, hard=False)] == [4, 4]
+
+
+def budget(tokens: int, until: float | None = None) -> Intents:
+    asked = DayBudget(tenant="acme", tokens=tokens, until=until, who="mara", why="OPS-1")
+    return Intents(budgets=(asked,))
+
+
+@pytest.mark.parametrize("task", [TASK, None], ids=["known tasks", "unknown tasks"])
+def test_an_operators_budget_takes_the_place_of_the_fleet_files(task: TaskUsage | None) -> None:
+    raised = decided(100_000, task=task, intents=budget(100_000_000))
+    assert [decision.target for decision in raised] == [4, 4]
+    for decision in decided(50_000, task=task, intents=budget(50_000)):
+        assert (decision.target, decision.bound) == (0, Bound.BUDGET)
+        assert codes(decision)[-2:] == [Code.BUDGET_SET, Code.BUDGET_SPENT]
+        assert sentence(decision.reasons[-2], START) == (
+            "mara set the day's budget to 50,000 tokens (OPS-1)"
+        )
+
+
+def test_an_operators_budget_that_has_ended_or_is_anothers_changes_nothing() -> None:
+    fleet_files = decided(90_000, task=TASK)
+    assert decided(90_000, task=TASK, intents=budget(10**9, until=START)) == fleet_files
+    other = Intents(budgets=(DayBudget(tenant="globex", tokens=10**9),))
+    assert decided(90_000, task=TASK, intents=other) == fleet_files
+    assert decided(90_000, task=TASK, intents=budget(10**9, until=START + 1)) != fleet_files
+
+
+def test_a_budget_below_zero_is_none_at_all_and_one_without_known_use_still_holds() -> None:
+    assert [each.target for each in decided(0, task=TASK, intents=budget(-5))] == [0, 0]
+    blind = decided(0, task=TASK, intents=budget(10**9), known=False)
+    assert [each.target for each in blind] == [0, 0]
+    assert all(Code.USAGE_UNKNOWN in codes(each) for each in blind)
 
 
 def paced(measured: TaskUsage | None) -> Decision:

@@ -1,0 +1,179 @@
+"""`agentdash intents`: what operators ask for now, and the audit of what they have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agentdash.identity import operator
+from agentdash.output import by_default, note, tell
+from agentdash.verbs.tables import aligned
+from controller.attach import UnsupportedServerError
+from controller.engine.clock import SystemClock
+from controller.engine.supervise import FatalError
+from controller.exit_codes import ExitCode
+from controller.logs import log_nowhere
+from controller.model.audit import Audit, IntentChange, StandingIntent
+from controller.model.intent_words import (
+    asked_words,
+    key_words,
+    scope_name,
+    time_words,
+    until_words,
+)
+from controller.model.intents import Intent, key_of
+from controller.model.settings import Settings
+from controller.planning.explain import duration
+from controller.ports import StoreError
+from controller.wiring import operating
+
+_STANDING = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
+_CHANGES = ("REVISION", "AT", "WHO", "WHAT", "BEFORE", "AFTER", "UNTIL", "WHY")
+_NONE = "-"
+
+
+def show_intents(settings: Settings, *, audit: bool, as_json: bool) -> ExitCode:
+    """Print the intents in force, or every change that is kept."""
+    log_nowhere()  # what goes wrong is raised, and said once
+    clock = SystemClock()
+    with by_default(signal.SIGINT):
+        try:
+            if audit:
+                _show_audit(asyncio.run(_audit(settings, clock)), clock.now(), as_json=as_json)
+            else:
+                found = asyncio.run(_standing(settings, clock))
+                _show_standing(found, clock.now(), as_json=as_json)
+        except UnsupportedServerError as error:
+            note(str(error))
+            return ExitCode.UNSUPPORTED
+        except (StoreError, FatalError) as error:
+            note(str(error))
+            return ExitCode.UNREACHABLE
+    return ExitCode.OK
+
+
+def stands(standing: StandingIntent, now: float) -> str:
+    """An intent in one line: what, until when, by whom, since when, why."""
+    intent = standing.intent
+    since = time_words(standing.set_at, now)
+    why = f" ({intent.why})" if intent.why else ""
+    return (
+        f"{key_words(key_of(intent))}: {asked_words(intent)}, {until_words(intent.until, now)},"
+        f" by {intent.who or 'a writer without a name'} since {since}{why}"
+    )
+
+
+async def _standing(settings: Settings, clock: SystemClock) -> Sequence[StandingIntent]:
+    async with operating(settings, clock, operator()) as desk:
+        return await desk.standing()
+
+
+async def _audit(settings: Settings, clock: SystemClock) -> Audit:
+    async with operating(settings, clock, operator()) as desk:
+        return await desk.audit()
+
+
+def _show_standing(found: Sequence[StandingIntent], now: float, *, as_json: bool) -> None:
+    if as_json:
+        intents = [
+            {
+                **plain(each.intent),
+                "set_at": each.set_at,
+                "origin": each.origin,
+                "revision": each.revision,
+            }
+            for each in found
+        ]
+        tell(msgspec.json.encode({"version": 1, "at": now, "intents": intents}).decode())
+        return
+    if not found:
+        tell("nothing is asked for")
+        return
+    rows = []
+    for each in found:
+        intent = each.intent
+        key = key_of(intent)
+        until = _NONE if intent.until is None else time_words(intent.until, now)
+        age = duration(max(now - each.set_at, 0.0))
+        row = (key.kind.value, scope_name(key.scope), asked_words(intent), until, age)
+        rows.append((*row, _author(intent.who, each.origin), intent.why or _NONE))
+    tell("\n".join(aligned([_STANDING, *rows])))
+
+
+def _show_audit(audit: Audit, now: float, *, as_json: bool) -> None:
+    if as_json:
+        changes = [_change_report(each) for each in audit.changes]
+        report = {
+            "version": 1,
+            "at": now,
+            "kept_of_each": audit.kept_of_each,
+            "changes": changes,
+        }
+        tell(msgspec.json.encode(report).decode())
+        return
+    if not audit.changes:
+        tell("nothing was ever asked for")
+    else:
+        tell("\n".join(aligned([_CHANGES, *(_row(each, now) for each in audit.changes)])))
+    if audit.kept_of_each == 1:
+        note(
+            "the bucket keeps only the last change of each intent: an older agentdash made it, or"
+            " its owner did; `nats stream edit --max-msgs-per-subject 64` on its stream keeps more"
+        )
+
+
+def _row(change: IntentChange, now: float) -> tuple[str, ...]:
+    until = change.after.until if change.after is not None else None
+    before = _asked(change.before) if change.is_whole else "?"
+    after = "ended" if change.expired else _asked(change.after)
+    return (
+        str(change.revision),
+        time_words(change.at, now),
+        _author(change.who, change.origin),
+        f"{change.key.kind} {scope_name(change.key.scope)}",
+        before,
+        after,
+        _NONE if until is None else time_words(until, now),
+        change.why or _NONE,
+    )
+
+
+def _asked(intent: Intent | None) -> str:
+    return _NONE if intent is None else asked_words(intent)
+
+
+def _author(who: str, origin: str) -> str:
+    named = who or "?"
+    return f"{named} from {origin}" if origin else named
+
+
+def _change_report(change: IntentChange) -> dict[str, Any]:
+    return {
+        "revision": change.revision,
+        "at": change.at,
+        "who": change.who,
+        "origin": change.origin,
+        "why": change.why,
+        "kind": change.key.kind.value,
+        "scope": msgspec.to_builtins(change.key.scope),
+        "before": None if change.before is None else plain(change.before),
+        "after": None if change.after is None else plain(change.after),
+        "undoes": change.undoes,
+        "is_whole": change.is_whole,
+        "expired": change.expired,
+    }
+
+
+def plain(intent: Intent) -> dict[str, Any]:
+    """The intent with its kind and its scope, as one object."""
+    key = key_of(intent)
+    fields = {
+        name: getattr(intent, name)
+        for name in intent.__struct_fields__
+        if name not in {"pool", "tenant", "scope"}
+    }
+    return {"kind": key.kind.value, "scope": msgspec.to_builtins(key.scope), **fields}

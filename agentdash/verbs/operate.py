@@ -1,0 +1,412 @@
+"""Asking for something, and taking it back: states what it changes now, asks, and writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agentdash.identity import operator
+from agentdash.output import by_default, note, tell
+from agentdash.verbs.consent import Danger, QuestionError, agreed, ask_why
+from agentdash.verbs.intent_lists import plain, stands
+from agentdash.verbs.moments import read_until
+from controller.attach import UnsupportedServerError
+from controller.engine.clock import SystemClock
+from controller.engine.supervise import FatalError
+from controller.exit_codes import ExitCode
+from controller.logs import log_nowhere
+from controller.model.audit import IntentChange, StandingIntent
+from controller.model.fleet import Fleet
+from controller.model.intent_words import asked_words, key_words, scope_name, until_words
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    key_of,
+)
+from controller.model.memory import Memory
+from controller.model.settings import Settings
+from controller.model.snapshot import LinkState
+from controller.model.unknown_names import NameKind, UnknownName, sentence, unknown_pool
+from controller.planning.demand.metrics.names import reading_name
+from controller.planning.effect import Effect, effect_of
+from controller.planning.share.calendar import local_day
+from controller.ports import (
+    IntentConflictError,
+    IntentDesk,
+    StoreAwayError,
+    StoreError,
+    StoreRefusedError,
+    UndoRefusedError,
+)
+from controller.wiring import Look, look_once, operating
+
+_UNDO: Final = "undo: agentdash undo"
+
+
+class RequestError(Exception):
+    """The command line asks for what cannot be; the text says why and what to do."""
+
+
+class RefusedError(Exception):
+    """What is asked for is not done; the text says why and what to do."""
+
+
+class Doing(NamedTuple):
+    """How a verb goes about it. `yes`: without a question."""
+
+    verb: str
+    dry_run: bool = False
+    yes: bool = False
+    as_json: bool = False
+    read_only: bool = False
+
+
+class Asking(NamedTuple):
+    """What the command line asks for: a kind of intent, the scope as it was typed (None: --all) and
+    the intent's own number; or, if it `withdraws`, to take back what stands there.
+
+    `until` and `why` are as they were typed. `replace`: an intent that stands there may go.
+    """
+
+    kind: IntentKind
+    scope: str | None
+    withdraws: bool = False
+    number: int | None = None
+    until: str | None = None
+    why: str | None = None
+    replace: bool = False
+
+
+class Prepared(NamedTuple):
+    """What is about to be written at `key`, None to take away what stands there; the intent that it
+    replaces, by its revision; and what it changes now.
+    """
+
+    key: IntentKey
+    intent: Intent | None
+    standing: StandingIntent | None
+    replaces: int | None
+    effect: Effect
+    now: float
+    undoes: IntentChange | None = None
+
+
+def operate(settings: Settings, name: str, asking: Asking, doing: Doing) -> ExitCode:
+    """Do what the command line asks for; `name` is the fleet's."""
+
+    def begun(clock: SystemClock) -> ExitCode:
+        key, intent = key_asked(settings.fleet, asking), None
+        why = ask_why(asking.why)
+        if not asking.withdraws:
+            intent = intent_asked(settings.fleet, key, asking, why, clock.now())
+        prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=asking.replace))
+        return _finish(settings, name, doing, clock, prepared, why)
+
+    return _run(settings, doing, begun)
+
+
+def undo(settings: Settings, name: str, doing: Doing) -> ExitCode:
+    """Take back this operator's last change that stands."""
+
+    def begun(clock: SystemClock) -> ExitCode:
+        prepared = asyncio.run(_prepared_undo(settings, clock))
+        return _finish(settings, name, doing, clock, prepared, "")
+
+    return _run(settings, doing, begun)
+
+
+def key_asked(fleet: Fleet, asking: Asking) -> IntentKey:
+    """The key of what the command line names. Raises RequestError for what the fleet does not
+    have.
+    """
+    text = asking.scope
+    if text is None:
+        return IntentKey(asking.kind, Scope())
+    if "/" in text:
+        if all(pool.key != text for pool in fleet.pools):
+            raise RequestError(unknown_pool(text, fleet))
+        if asking.kind is IntentKind.BUDGET:
+            raise RequestError(f"{text} is a pool: a day's budget belongs to a tenant")
+        return IntentKey(asking.kind, Scope(pool=text))
+    tenant = next((each for each in fleet.tenants if each.name == text), None)
+    if tenant is None:
+        unknown = UnknownName("", NameKind.TENANT, text)
+        raise RequestError(sentence(unknown, fleet, reading_name))
+    if asking.kind in (IntentKind.PIN, IntentKind.CAP):
+        pools = ", ".join(pool.key for pool in fleet.pools if pool.tenant == text)
+        raise RequestError(f"{text} is a tenant: name one of its pools ({pools or 'it has none'})")
+    if asking.kind is IntentKind.BUDGET and tenant.budget.tokens_per_day is None:
+        raise RequestError(
+            f"the fleet file gives {text} no tokens_per_day, so its tokens are not counted:"
+            " give it a budget there first"
+        )
+    return IntentKey(asking.kind, Scope(tenant=text))
+
+
+def intent_asked(fleet: Fleet, key: IntentKey, asking: Asking, why: str, now: float) -> Intent:
+    """The intent that the command line describes; the desk adds who asks. Raises RequestError."""
+    until = None
+    if asking.until is not None:
+        try:
+            until = read_until(asking.until, now)
+        except ValueError as error:
+            raise RequestError(f"--until: {error}") from None
+    number, scope = asking.number or 0, key.scope
+    match key.kind:
+        case IntentKind.PIN:
+            return Pin(pool=scope.pool or "", replicas=number, until=until, why=why)
+        case IntentKind.CAP:
+            return Cap(pool=scope.pool or "", replicas=number, until=until, why=why)
+        case IntentKind.PAUSE:
+            return Pause(scope=scope, keep=asking.number, until=until, why=why)
+        case IntentKind.FREEZE:
+            return Freeze(scope=scope, until=until, why=why)
+        case IntentKind.NO_GROWTH:
+            return NoGrowth(scope=scope, until=until, why=why)
+        case IntentKind.BUDGET:
+            name = scope.tenant or ""
+            if until is None:
+                until = _reset(fleet, name, now)
+            return DayBudget(tenant=name, tokens=number, until=until, why=why)
+
+
+def _reset(fleet: Fleet, name: str, now: float) -> float:
+    """When the tenant's day ends."""
+    zone = next(tenant.timezone for tenant in fleet.tenants if tenant.name == name)
+    return local_day(now, ZoneInfo(zone)).end
+
+
+def _run(settings: Settings, doing: Doing, begun: Callable[[SystemClock], ExitCode]) -> ExitCode:
+    """Say what goes wrong in words, and with an exit code."""
+    log_nowhere()  # what goes wrong is raised, and said once
+    if (doing.read_only or settings.controller.read_only) and not doing.dry_run:
+        note("read-only (--read-only, or controller.read_only in the fleet file): nothing is asked")
+        return ExitCode.REFUSED
+    # an interrupt ends the process without a word, as it ends other filters
+    with by_default(signal.SIGINT):
+        try:
+            return begun(SystemClock())
+        except (RequestError, QuestionError, RefusedError, StoreError, FatalError) as error:
+            note(f"{error}{_advice(error)}")
+            return next(code for kind, code in _CODES.items() if isinstance(error, kind))
+
+
+_CODES: Final[Mapping[type[Exception], ExitCode]] = MappingProxyType(
+    {
+        RequestError: ExitCode.USAGE,
+        QuestionError: ExitCode.USAGE,
+        RefusedError: ExitCode.REFUSED,
+        UndoRefusedError: ExitCode.REFUSED,
+        IntentConflictError: ExitCode.REFUSED,
+        StoreRefusedError: ExitCode.REFUSED,
+        StoreError: ExitCode.UNREACHABLE,
+        UnsupportedServerError: ExitCode.UNSUPPORTED,
+        FatalError: ExitCode.UNREACHABLE,
+    }
+)
+"""The first that an error is an instance of counts."""
+
+
+def _advice(error: Exception) -> str:
+    """What to do about it, where the error itself does not say so."""
+    match error:
+        case IntentConflictError():
+            return "; nothing was changed"
+        case StoreRefusedError():
+            return ": nothing was changed; the README lists the rights that operators need"
+    return ""
+
+
+def _finish(  # noqa: PLR0917 - what it takes to write
+    settings: Settings,
+    name: str,
+    doing: Doing,
+    clock: SystemClock,
+    prepared: Prepared,
+    why: str,
+) -> ExitCode:
+    """Say what it changes, ask, and write it."""
+    statement = _statement(doing.verb, prepared)
+    if not doing.as_json:
+        tell(statement)
+    change = None
+    if not doing.dry_run:
+        scope = prepared.key.scope
+        shown = statement if doing.as_json else ""
+        if not doing.yes and not agreed(_danger(scope), scope_name(scope), name, shown):
+            raise RefusedError("not confirmed: nothing was changed")
+        change = asyncio.run(_written_or_not(settings, clock, prepared, why))
+    if doing.as_json:
+        tell(_report(doing.verb, prepared, change))
+    elif change is not None:
+        tell(f"done, revision {change.revision}")
+    return ExitCode.OK
+
+
+async def _prepared(
+    settings: Settings,
+    clock: SystemClock,
+    key: IntentKey,
+    intent: Intent | None,
+    *,
+    replace: bool,
+) -> Prepared:
+    async with operating(settings, clock, operator()) as desk:
+        standing, replaces = None, None
+        try:
+            standing = await desk.find(key)
+        except IntentConflictError as error:
+            # it cannot be read: it can only be replaced or taken away
+            replaces = error.revision
+            if intent is not None and not replace:
+                raise RefusedError(f"{error}; --replace puts this one in its place") from None
+        if standing is not None:
+            replaces = standing.revision
+            if intent is not None and not replace:
+                raise RefusedError(
+                    f"{stands(standing, clock.now())}; --replace puts this one in its place"
+                )
+        if intent is None and replaces is None:
+            raise RefusedError(await _nothing_there(desk, key, clock.now()))
+    look = await look_once(settings, clock, fresh=False)
+    effect = _effect(settings.fleet, look, key, intent)
+    return Prepared(key, intent, standing, replaces, effect, look.tick.now)
+
+
+async def _prepared_undo(settings: Settings, clock: SystemClock) -> Prepared:
+    me = operator()
+    async with operating(settings, clock, me) as desk:
+        changes = (await desk.audit()).changes
+    taken_back = {each.undoes for each in changes}
+    mine = [
+        each
+        for each in changes
+        if each.who == me.who
+        and each.undoes is None
+        and not each.expired
+        and each.revision not in taken_back
+    ]
+    if not mine:
+        raise RefusedError(f"{me.who} has changed nothing that could be taken back")
+    change = mine[-1]
+    look = await look_once(settings, clock, fresh=False)
+    effect = _effect(settings.fleet, look, change.key, change.before)
+    return Prepared(change.key, change.before, None, None, effect, look.tick.now, undoes=change)
+
+
+async def _written(
+    settings: Settings, clock: SystemClock, prepared: Prepared, why: str
+) -> IntentChange:
+    async with operating(settings, clock, operator()) as desk:
+        if prepared.undoes is not None:
+            return await desk.undo(prepared.undoes)
+        if prepared.intent is not None:
+            return await desk.put(prepared.intent, replaces=prepared.replaces)
+        return await desk.withdraw(prepared.key, replaces=prepared.replaces or 0, why=why)
+
+
+async def _written_or_not(
+    settings: Settings, clock: SystemClock, prepared: Prepared, why: str
+) -> IntentChange:
+    try:
+        return await _written(settings, clock, prepared, why)
+    except StoreAwayError as error:
+        unknown = "whether it was written is not known; `agentdash intents` shows it"
+        raise StoreAwayError(f"{error}: {unknown}") from error
+    except ValueError as error:  # the server's clock is past its end
+        raise RequestError(str(error)) from None
+
+
+async def _nothing_there(desk: IntentDesk, key: IntentKey, now: float) -> str:
+    """A sentence for an intent that is not there, with the wider ones of its kind that are."""
+    words = f"there is no such thing to take back: {key_words(key)}"
+    tenant = (key.scope.pool or "").partition("/")[0] or key.scope.tenant
+    wider = [stands(each, now) for each in await desk.standing() if _is_wider(each, key, tenant)]
+    return "; but ".join([words, *wider])
+
+
+def _is_wider(standing: StandingIntent, key: IntentKey, tenant: str | None) -> bool:
+    found = key_of(standing.intent)
+    return (
+        found.kind is key.kind
+        and found.scope != key.scope
+        and found.scope.pool is None
+        and found.scope.tenant in (None, tenant)
+    )
+
+
+def _effect(fleet: Fleet, look: Look, key: IntentKey, intent: Intent | None) -> Effect:
+    for link in look.links:
+        if link.state is not LinkState.CONNECTED:
+            note(f"{link.name} is {link.state}: {link.detail}".rstrip(": "))
+    if look.stored.memory_problem:
+        note(f"the controller's memory cannot be read ({look.stored.memory_problem})")
+    tick = look.tick
+    return effect_of(
+        key,
+        intent,
+        observation=tick.observation,
+        fleet=fleet,
+        intents=tick.intents or Intents(),
+        memory=tick.memory or Memory(),
+        now=tick.now,
+    )
+
+
+def _statement(verb: str, prepared: Prepared) -> str:
+    key, intent, now = prepared.key, prepared.intent, prepared.now
+    lines = []
+    if prepared.undoes is not None:
+        lines.append(f"takes back: {_change_words(prepared.undoes)}")
+    parts = [f"{verb} {scope_name(key.scope)}: {prepared.effect.words()}"]
+    if intent is not None:
+        parts += [asked_words(intent), until_words(intent.until, now)]
+    if prepared.undoes is None:
+        parts.append(_UNDO)
+    lines.append("; ".join(parts))
+    if prepared.standing is not None:
+        lines.append(f"in place of: {stands(prepared.standing, now)}")
+    return "\n".join(lines)
+
+
+def _change_words(change: IntentChange) -> str:
+    after = "taken back" if change.after is None else asked_words(change.after)
+    return f"revision {change.revision}, {key_words(change.key)}: {after}"
+
+
+def _danger(scope: Scope) -> Danger:
+    if scope.pool is not None:
+        return Danger.POOL
+    return Danger.FLEET if scope.tenant is None else Danger.TENANT
+
+
+def _report(verb: str, prepared: Prepared, change: IntentChange | None) -> str:
+    intent, standing = prepared.intent, prepared.standing
+    report: dict[str, Any] = {
+        "version": 1,
+        "verb": verb,
+        "kind": prepared.key.kind.value,
+        "scope": msgspec.to_builtins(prepared.key.scope),
+        "intent": None if intent is None else plain(intent),
+        "replaces": None if standing is None else plain(standing.intent),
+        "effect": msgspec.to_builtins(prepared.effect),
+        "statement": prepared.effect.words(),
+        "written": change is not None,
+        "revision": None if change is None else change.revision,
+    }
+    return msgspec.json.encode(report).decode()

@@ -1,0 +1,68 @@
+"""Intents in words, for messages and lists."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+)
+
+
+def scope_name(scope: Scope) -> str:
+    """`acme/research`, `tenant acme` or `the fleet`."""
+    if scope.pool is not None:
+        return scope.pool
+    return "the fleet" if scope.tenant is None else f"tenant {scope.tenant}"
+
+
+def key_words(key: IntentKey) -> str:
+    """`the pin of acme/research`."""
+    what = "ban on growth" if key.kind is IntentKind.NO_GROWTH else key.kind.value
+    return f"the {what} of {scope_name(key.scope)}"
+
+
+def asked_words(intent: Intent) -> str:
+    """What is asked for, without for whom: `2 spares kept ready`, `8,000,000 tokens a day`."""
+    match intent:
+        case Pin():
+            words = f"{intent.replicas:,} {_noun(intent.replicas, 'spare')} kept ready"
+        case Cap():
+            words = f"at most {intent.replicas:,} {_noun(intent.replicas, 'replica')}"
+        case Pause(keep=None):
+            words = "paused"
+        case Pause(keep=kept):
+            words = f"paused, {kept:,} {_noun(kept or 0, 'replica')} kept"
+        case Freeze():
+            words = "frozen"
+        case NoGrowth():
+            words = "no growth"
+        case DayBudget():
+            words = f"{intent.tokens:,} {_noun(intent.tokens, 'token')} a day"
+    return words
+
+
+def until_words(until: float | None, now: float) -> str:
+    """`until 14:00Z`, with its date unless that is today's; `until it is taken back`."""
+    return "until it is taken back" if until is None else f"until {time_words(until, now)}"
+
+
+def time_words(at: float, now: float) -> str:
+    """A time in UTC to the minute, with its date unless it is the date of `now`."""
+    moment = datetime.fromtimestamp(at, UTC)
+    if moment.date() == datetime.fromtimestamp(now, UTC).date():
+        return moment.strftime("%H:%MZ")
+    return moment.strftime("%Y-%m-%d %H:%MZ")
+
+
+def _noun(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"

@@ -1,0 +1,371 @@
+"""Writes operators' intents into the bucket, and reads the audit of all changes back from it.
+
+The audit is the history of the bucket's own stream: each change of an intent is one message, put in
+place by compare-and-set, and it says who, what, why, until when and which revision it replaces. So
+a change and its entry in the audit are written together or not at all, and a writer needs no other
+right than the one to write the intent. A stream of its own for the audit would be a second write,
+which a crash or a lost server can leave out; a stream that the server fills from the bucket
+(sources, republish) follows with a delay and may miss a value that is replaced meanwhile.
+
+The size is bounded for each intent (see bucket.HISTORY), so a script that changes one intent every
+second pushes out nothing of the others. Messages cannot be deleted one by one (`deny_delete`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
+from controller.model.intent_words import asked_words, key_words, time_words, until_words
+from controller.model.intents import Intent, IntentKey, key_of
+from controller.model.text import clean
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.intent_codec import (
+    PREFIX,
+    Withdrawal,
+    decode_body,
+    decode_withdrawal,
+    encode_intent,
+    intent_of,
+    key_text,
+    parse_key,
+)
+from controller.ports import (
+    IntentConflictError,
+    StoreConflictError,
+    StoreError,
+    StoreMissingError,
+    UndoRefusedError,
+)
+
+log = logging.getLogger(__name__)
+
+_ALL = f"{PREFIX}.>"
+_NAMELESS = "a writer without a name"
+
+
+class BucketDesk:
+    """An IntentDesk on the bucket. Whether an intent has ended is asked of the server's clock: an
+    operator's own may be wrong by hours. What has ended is cleared away by the next write.
+    """
+
+    def __init__(self, bucket: Bucket, operator: Operator) -> None:
+        self._bucket = bucket
+        self._operator = replace(operator, who=clean(operator.who), origin=clean(operator.origin))
+
+    async def standing(self) -> Sequence[StandingIntent]:
+        """The intents in force, in the order of their keys; those that cannot be read are left out:
+        the controller's findings name them.
+        """
+        try:
+            now, entries = await self._now(), await self._bucket.entries(PREFIX)
+        except StoreMissingError:
+            return ()
+        found = (_read(entry) for entry in entries if not entry.deleted)
+        return tuple(each for each in found if each is not None and not _has_ended(each, now))
+
+    async def find(self, key: IntentKey) -> StandingIntent | None:
+        """The intent in force at this key."""
+        try:
+            now, entry = await self._now(), await self._bucket.get(key_text(key))
+        except StoreMissingError:
+            return None
+        if entry is None or entry.deleted:
+            return None
+        if (read := _read(entry)) is None:
+            raise _conflict(key, entry, now)
+        return None if _has_ended(read, now) else read
+
+    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+        """Ask for it in the operator's name."""
+        intent = replace(intent, who=self._operator.who, why=clean(intent.why))
+        key = key_of(intent)
+        text = key_text(key)
+        now, entry = await self._latest(text)
+        if intent.until is not None and now is not None and intent.until <= now:
+            ends, shows = time_words(intent.until, now), time_words(now, now)
+            raise ValueError(f"it ends {ends}, and the NATS server's clock shows {shows} already")
+        expected = _expected(key, entry, replaces, now)
+        revision = await self._write(key, intent, expected=expected)
+        await self._sweep(now)
+        return self._changed(key, entry, revision, now, intent, why=intent.why)
+
+    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
+        """Take back the one with this revision."""
+        now, entry = await self._latest(key_text(key))
+        expected = _expected(key, entry, replaces, now)
+        why = clean(why)
+        revision = await self._write(key, None, expected=expected, why=why)
+        await self._sweep(now)
+        return self._changed(key, entry, revision, now, None, why=why)
+
+    async def audit(self) -> Audit:
+        """The changes of all operators that are kept."""
+        try:
+            look = await self._bucket.look()
+            entries = await self._bucket.history(_ALL)
+        except StoreMissingError:
+            return Audit()
+        return Audit(changes=tuple(_changes(entries)), kept_of_each=look.history)
+
+    async def undo(self, change: IntentChange) -> IntentChange:
+        """Make what was before the change."""
+        key = change.key
+        try:
+            now, entries = await self._now(), await self._bucket.history(key_text(key))
+        except StoreMissingError:
+            raise UndoRefusedError("there is nothing to undo: the bucket is gone") from None
+        changes = list(_changes(entries))
+        standing = _in_effect(changes)
+        if standing is None or standing.revision != change.revision:
+            raise UndoRefusedError(_changed_since(key, standing, now))
+        if not change.is_whole:
+            raise UndoRefusedError(
+                f"what was before this change of {key_words(key)} is not known any longer"
+            )
+        before = change.before
+        if before is not None and before.until is not None and now is not None:
+            before = None if before.until <= now else before
+        last, why = entries[-1], f"undo of revision {change.revision}"
+        revision = await self._write(
+            key, before, expected=last.revision, why=why, undoes=change.revision
+        )
+        await self._sweep(now)
+        done = self._changed(key, last, revision, now, before, why=why)
+        return replace(done, undoes=change.revision)
+
+    async def _now(self) -> float | None:
+        return (await self._bucket.look()).at
+
+    async def _latest(self, text: str) -> tuple[float | None, BucketEntry | None]:
+        try:
+            return await self._now(), await self._bucket.get(text)
+        except StoreMissingError:
+            return None, None
+
+    async def _write(
+        self,
+        key: IntentKey,
+        intent: Intent | None,
+        *,
+        expected: int,
+        why: str = "",
+        undoes: int | None = None,
+    ) -> int:
+        """Put the intent, or a marker for None, in place of this revision (0: of none)."""
+        text, operator = key_text(key), self._operator
+        replaces = expected or None
+        try:
+            if intent is None:
+                note = Withdrawal(
+                    who=operator.who,
+                    why=why,
+                    origin=operator.origin,
+                    replaces=replaces,
+                    undoes=undoes,
+                )
+                return await self._bucket.delete(
+                    text, expected=expected, note=msgspec.json.encode(note)
+                )
+            value = encode_intent(
+                intent,
+                by=operator.who,
+                origin=operator.origin,
+                replaces=replaces,
+                undoes=undoes,
+            )
+            return await self._bucket.put(text, value, expected=expected)
+        except StoreConflictError:
+            now, entry = await self._latest(text)
+            raise _conflict(key, entry, now) from None
+
+    def _changed(
+        self,
+        key: IntentKey,
+        before: BucketEntry | None,
+        revision: int,
+        now: float | None,
+        after: Intent | None,
+        *,
+        why: str,
+    ) -> IntentChange:
+        read = None if before is None or before.deleted else _read(before)
+        return IntentChange(
+            revision=revision,
+            at=0.0 if now is None else now,
+            key=key,
+            who=self._operator.who,
+            origin=self._operator.origin,
+            why=why,
+            before=None if read is None else read.intent,
+            after=after,
+            is_whole=before is None or before.deleted or read is not None,
+        )
+
+    async def _sweep(self, now: float | None) -> None:
+        """Clear away what has ended; another writer who is faster has done it, or asked anew."""
+        if now is None:
+            return
+        note = Withdrawal(
+            who=self._operator.who, why="it had ended", origin=self._operator.origin, expired=True
+        )
+        try:
+            for entry in await self._bucket.entries(PREFIX):
+                read = None if entry.deleted else _read(entry)
+                if read is None or not _has_ended(read, now):
+                    continue
+                left = msgspec.json.encode(replace(note, replaces=entry.revision))
+                try:
+                    await self._bucket.delete(entry.key, expected=entry.revision, note=left)
+                except StoreConflictError:
+                    continue
+        except StoreError as error:
+            # what was asked for is done, and what has ended is ignored wherever it stands
+            log.warning("ended intents could not be cleared away: %s", error)
+
+
+def _read(entry: BucketEntry) -> StandingIntent | None:
+    try:
+        body = decode_body(entry.value)
+        intent = intent_of(parse_key(entry.key), body)
+    except ValueError:
+        return None
+    return StandingIntent(
+        intent=intent, revision=entry.revision, set_at=entry.at, origin=body.origin
+    )
+
+
+def _has_ended(standing: StandingIntent, now: float | None) -> bool:
+    until = standing.intent.until
+    return now is not None and until is not None and until <= now
+
+
+def _expected(
+    key: IntentKey, entry: BucketEntry | None, replaces: int | None, now: float | None
+) -> int:
+    """The revision to expect in the bucket. Raises IntentConflictError if it is not what the
+    operator knows.
+    """
+    if entry is None:
+        if replaces is None:
+            return 0
+        raise _conflict(key, entry, now)
+    if replaces is not None:
+        if entry.revision != replaces:
+            raise _conflict(key, entry, now)
+        return replaces
+    read = None if entry.deleted else _read(entry)
+    is_vacant = entry.deleted or (read is not None and _has_ended(read, now))
+    if not is_vacant:
+        raise _conflict(key, entry, now)
+    return entry.revision
+
+
+def _conflict(key: IntentKey, entry: BucketEntry | None, now: float | None) -> IntentConflictError:
+    if entry is None:
+        return IntentConflictError(
+            f"{key_words(key)} is not there any longer", standing=None, revision=0
+        )
+    at = time_words(entry.at, entry.at if now is None else now)
+    revision = entry.revision
+    if entry.deleted:
+        left = decode_withdrawal(entry.value)
+        words = (
+            f"{key_words(key)} was taken back by {left.who or _NAMELESS} at {at}{_why(left.why)}"
+        )
+        return IntentConflictError(words, standing=None, revision=revision)
+    read = _read(entry)
+    if read is None:
+        words = f"{key_words(key)} was written at {at} and cannot be read"
+        return IntentConflictError(words, standing=None, revision=revision)
+    asked = read.intent
+    until = until_words(asked.until, entry.at if now is None else now)
+    words = (
+        f"{asked.who or _NAMELESS} was first, at {at}: {key_words(key)} is"
+        f" {asked_words(asked)}, {until}{_why(asked.why)}"
+    )
+    return IntentConflictError(words, standing=read, revision=revision)
+
+
+def _why(why: str) -> str:
+    return f" ({why})" if why else ""
+
+
+def _changes(entries: Iterable[BucketEntry]) -> Iterator[IntentChange]:
+    """Each entry as the change that it made; those of keys that stand for nothing are left out."""
+    last: dict[str, BucketEntry] = {}
+    for entry in entries:
+        try:
+            key = parse_key(entry.key)
+        except ValueError:
+            continue
+        before = last.get(entry.key)
+        yield _change(key, entry, before)
+        last[entry.key] = entry
+
+
+def _change(key: IntentKey, entry: BucketEntry, before: BucketEntry | None) -> IntentChange:
+    read = None if before is None or before.deleted else _read(before)
+    is_whole = before is None or before.deleted or read is not None
+    change = IntentChange(
+        revision=entry.revision,
+        at=entry.at,
+        key=key,
+        before=None if read is None else read.intent,
+    )
+    if entry.deleted:
+        left = decode_withdrawal(entry.value)
+        is_whole = is_whole and not (before is None and left.replaces)
+        return replace(
+            change,
+            who=left.who,
+            origin=left.origin,
+            why=left.why,
+            undoes=left.undoes,
+            expired=left.expired,
+            is_whole=is_whole,
+        )
+    try:
+        body = decode_body(entry.value)
+        after = intent_of(key, body)
+    except ValueError as error:
+        return replace(change, why=clean(error), is_whole=is_whole)
+    return replace(
+        change,
+        who=body.by or body.who,
+        origin=body.origin,
+        why=body.why if body.undoes is None else f"undo of revision {body.undoes}",
+        after=after,
+        undoes=body.undoes,
+        is_whole=is_whole and not (before is None and body.replaces),
+    )
+
+
+def _in_effect(changes: Sequence[IntentChange]) -> IntentChange | None:
+    """The change of one intent that is in effect: the last, and where that took back another, the
+    one before the other.
+    """
+    by_revision = {change.revision: number for number, change in enumerate(changes)}
+    number = len(changes) - 1
+    while number >= 0:
+        undone = changes[number].undoes
+        if undone is None:
+            return changes[number]
+        number = by_revision.get(undone, 0) - 1
+    return None
+
+
+def _changed_since(key: IntentKey, standing: IntentChange | None, now: float | None) -> str:
+    if standing is None:
+        return f"{key_words(key)} was taken back already"
+    at = time_words(standing.at, standing.at if now is None else now)
+    if standing.expired:
+        return f"{key_words(key)} has ended meanwhile, and was cleared away at {at}"
+    return (
+        f"{standing.who or _NAMELESS} has changed {key_words(key)} since,"
+        f" at {at}{_why(standing.why)}"
+    )

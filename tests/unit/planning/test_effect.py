@@ -1,0 +1,142 @@
+"""What an intent would change now, in numbers that a person can check by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.model.fleet import Fleet, Pool, Tenant, Tier
+from controller.model.ids import PoolKey
+from controller.model.intents import (
+    Cap,
+    Freeze,
+    Intent,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    key_of,
+)
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Fresh
+from controller.model.scarcity import Capacity, Resources
+from controller.planning.effect import Effect, changed_intents, effect_of
+from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
+from unit.planning.story import START, behavior, make_pool
+
+ALL = Scope()
+ACME = Scope(tenant="acme")
+
+
+def pool(name: str) -> Pool:
+    return make_pool(name, behavior=behavior(down_window_s=0), cooldown_s=0.0)
+
+
+def seen(current: int, *, pending: int, in_flight: int) -> PoolObservation:
+    depth = QueueDepth(pending=pending, in_flight=in_flight)
+    return PoolObservation(
+        queue=Fresh(value=depth, at=START),
+        workload=Fresh(value=Workload(replicas=current, current=current), at=START),
+        pods=Fresh(value=Pods(ready=current), at=START),
+    )
+
+
+POOLS = (pool("busy"), pool("idle"), pool("growing"))
+SEEN = {
+    POOLS[0].key: seen(5, pending=1, in_flight=4),
+    POOLS[1].key: seen(6, pending=0, in_flight=0),
+    POOLS[2].key: seen(2, pending=7, in_flight=0),
+}
+
+
+def effect(
+    intent: Intent | None,
+    *,
+    standing: Intents = Intents(),  # noqa: B008 - a frozen value
+    withdrawn: Intent | None = None,
+    pools: dict[PoolKey, PoolObservation] | None = None,
+    capacity: Capacity = Capacity(),  # noqa: B008 - a frozen value
+) -> Effect:
+    about = intent or withdrawn
+    assert about is not None
+    tier = Tier(name="growth", priority=500)
+    tenant = Tenant(name="acme", tier=tier, namespace="tenant-acme")
+    found = SEEN if pools is None else pools
+    return effect_of(
+        key_of(about),
+        intent,
+        observation=Observation(pools=found),
+        fleet=Fleet(tiers=(tier,), tenants=(tenant,), pools=POOLS, capacity=capacity),
+        intents=standing,
+        memory=Memory(pools=dict.fromkeys(SEEN, OBSERVED_FOR_LONG)),
+        now=START,
+    )
+
+
+def test_a_pause_sends_idle_replicas_away_and_lets_busy_ones_finish() -> None:
+    found = effect(Pause(scope=ACME))
+    # without it: busy stays at 5, idle goes to 0 by itself, growing goes to 7
+    assert found.words() == (
+        "3 pools, 3 replicas idle now go, 4 replicas busy now finish first,"
+        " 5 replicas that would start do not"
+    )
+    busy, growing = found.changed
+    assert (busy.goes, busy.finishes, busy.target_before, busy.target_after) == (1, 4, 5, 0)
+    assert (growing.goes, growing.waits, growing.finishes) == (2, 5, 0)
+
+
+def test_a_freeze_leaves_everything_as_it_is() -> None:
+    assert effect(Freeze(scope=ALL)).words() == (
+        "3 pools, 5 replicas that would start do not, 6 replicas that would go stay"
+    )
+
+
+def test_no_growth_stops_only_growth() -> None:
+    assert effect(NoGrowth(scope=ALL)).words() == "3 pools, 5 replicas that would start do not"
+
+
+@pytest.mark.parametrize(
+    ("intent", "words"),
+    [
+        (Pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
+        (Pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stay"),
+        (Cap(pool=POOLS[0].key, replicas=5), "1 pool, nothing changes now"),
+        (
+            Cap(pool=POOLS[0].key, replicas=1),
+            "1 pool, 1 replica idle now go, 3 replicas busy now finish first",
+        ),
+    ],
+)
+def test_one_pool(intent: Intent, words: str) -> None:
+    assert effect(intent).words() == words
+
+
+def test_taking_back_is_the_other_way_round() -> None:
+    pause = Pause(scope=ACME)
+    found = effect(None, withdrawn=pause, standing=Intents(pauses=(pause,)))
+    assert found.words() == ("3 pools, 5 replicas start now, 3 replicas that would go stay")
+    nothing = effect(pause, standing=Intents(pauses=(pause,)))
+    assert nothing.words() == "3 pools, nothing changes now"
+
+
+def test_an_intent_takes_the_place_of_the_one_at_its_key_and_of_no_other() -> None:
+    first, other = Pause(scope=ACME, keep=1), Pause(scope=ALL)
+    asked = changed_intents(Intents(pauses=(first, other)), key_of(first), Pause(scope=ACME))
+    assert asked == Intents(pauses=(other, Pause(scope=ACME)))
+    assert changed_intents(asked, key_of(first), None) == Intents(pauses=(other,))
+
+
+def test_what_it_does_to_other_pools_counts_too() -> None:
+    """Two pools share ten places: what one may not have, the other gets."""
+    places = Capacity(resources=Resources(replicas=10))
+    want = {key: seen(5, pending=20, in_flight=0) for key in list(SEEN)[:2]}
+    found = effect(Pause(scope=Scope(pool=POOLS[0].key)), pools=want, capacity=places)
+    assert "1 other pool among them" in found.words()
+    assert {each.pool for each in found.changed} == set(want)
+
+
+def test_a_pool_that_is_not_known_is_named_as_such() -> None:
+    found = effect(Pause(scope=ALL), pools={POOLS[0].key: SEEN[POOLS[0].key]})
+    assert found.unknown == (POOLS[1].key, POOLS[2].key)
+    assert found.words().endswith(", 2 not known well enough to say")
