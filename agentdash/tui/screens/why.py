@@ -23,6 +23,7 @@ class WhyScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "why"
     SCOPE: ClassVar[KeyScope] = KeyScope.WHY
+    HAS_POOLS: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +71,7 @@ class WhyScreen(ViewScreen):
         for panel, name in ((self.now, "now"), (self.readings, "readings")):
             title = (Span(name, Tone.TITLE),)
             panel.show_titled(lambda *_: (), title=title, glyphs=glyphs)
+        self.set_class(True, "-no-pods")
         self.pods.set_rows((), frame)
 
     def _draw_row(self, row: PoolRow, frame: Frame) -> None:
@@ -90,7 +92,9 @@ class WhyScreen(ViewScreen):
             title=(Span("readings", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
-        self.pods.set_rows(unready_pods(row.pods), frame, [no_pod_line(row, frame)])
+        unready = unready_pods(row.pods)
+        self.set_class(not unready, "-no-pods")
+        self.pods.set_rows(unready, frame, [no_pod_line(row, frame)])
 
 
 def no_pod_line(row: PoolRow, frame: Frame) -> Line:
