@@ -54,7 +54,7 @@ class UserAction:
 
 
 def _move(name: str, keys: tuple[str, ...], text: str) -> UserAction:
-    return UserAction(name, keys, text, text, "move", KeyScope.TABLE, palette=False)
+    return UserAction(name, keys, text, text, "move", KeyScope.TABLE)
 
 
 def _sort(name: str, key: str, title: str, text: str, *, hint: int = 0) -> UserAction:
@@ -81,7 +81,6 @@ _TABLE: Final = (
             f"sort by {title}",
             "sort",
             KeyScope.TABLE,
-            palette=False,
             argument=letter,
         )
         for letter, title in SORT_LETTERS.items()
@@ -100,8 +99,8 @@ ACTIONS: Final = (
     UserAction("suspend", ("ctrl+z",), "suspend", "suspend; fg resumes", "general"),
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
     UserAction("freeze", (".",), "freeze", "freeze or resume the view", "look", hint=6),
-    UserAction("next_panel", ("tab",), "panel", "next panel", "move", palette=False, hint=7),
-    UserAction("previous_panel", ("shift+tab",), "panel", "previous panel", "move", palette=False),
+    UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
+    UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),
     UserAction("redraw", ("ctrl+l",), "redraw", "redraw the whole screen", "screen"),
     *_TABLE,

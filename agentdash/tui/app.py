@@ -16,16 +16,18 @@ from rich.traceback import Traceback
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.command import CommandPalette, Provider, SearchIcon
 from textual.events import Key, Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
 from agentdash.tui import commands, figures, header
-from agentdash.tui.actions import KeyScope, actions_in, key_name, scopes_of
+from agentdash.tui.actions import KeyScope, UserAction, key_name
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.pool_provider import PoolProvider
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.events import EventsScreen
@@ -68,6 +70,10 @@ class Dashboard(App[None]):
     TITLE = header.TITLE
     CSS: ClassVar[str] = stylesheet()
     BINDINGS: ClassVar[list[BindingType]] = []
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
+        *App.COMMANDS,
+        PoolProvider,
+    }
     ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
     NOTIFICATION_TIMEOUT: ClassVar[float] = _FLASH_S
 
@@ -89,7 +95,7 @@ class Dashboard(App[None]):
         self._clock = clock
         self._on_ready = on_ready
         self._engine_error = engine_error
-        self._terminal_diff = TerminalDiff()
+        self._terminal_diff = TerminalDiff(ascii_only=ascii_only)
         self._call_ready_after_paint = False
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
@@ -278,9 +284,7 @@ class Dashboard(App[None]):
 
     async def on_view_screen_hint_clicked(self, message: ViewScreen.HintClicked) -> None:
         """Do what the key would do."""
-        of_panel = message.action.scope is KeyScope.TABLE and self.screen.focused is not None
-        place = self.screen.focused if of_panel else self
-        await self.run_action(message.action.handler, default_namespace=place)
+        await self._run_as_by_key(message.action)
 
     async def on_view_screen_crumb_clicked(self, message: ViewScreen.CrumbClicked) -> None:
         """Go back to this view of the path."""
@@ -452,8 +456,6 @@ class Dashboard(App[None]):
 
     def action_command_palette(self) -> None:
         """Open the palette, with a cursor that does not blink."""
-        from textual.command import CommandPalette
-
         # Textual asks for an App[object], and App is invariant
         if not CommandPalette.is_open(self):  # type: ignore[arg-type]
             palette = CommandPalette(id="--command-palette")
@@ -461,12 +463,25 @@ class Dashboard(App[None]):
             self.call_later(_stop_blinking, palette)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The entries of the palette: the actions of this view."""
+        """The entries of the palette: the actions of this view with their keys, and all views.
+        Pools are found by typing.
+        """
         del screen
-        for action in actions_in(scopes_of(self.view.SCOPE)):
-            if action.palette and action.scope is not KeyScope.TABLE:
+        for action in self.view.actions:
+            if action.palette:
+                keys = " ".join(key_name(each) for each in action.keys)
                 yield SystemCommand(
-                    action.title, action.help, lambda name=action.handler: self._run_later(name)
+                    action.title,
+                    f"{keys}  {action.help}",
+                    lambda action=action: self.call_later(self._run_as_by_key, action),
+                )
+        for command in commands.COMMANDS:
+            if not command.takes_pool:
+                parsed = commands.ParsedCommand(command.name)
+                yield SystemCommand(
+                    f":{command.name}",
+                    f"{command.help} (:{command.aliases[0]})",
+                    lambda parsed=parsed: self.call_later(self._run_command, parsed),
                 )
         for command in commands.VIEWS:
             yield SystemCommand(
@@ -475,8 +490,20 @@ class Dashboard(App[None]):
                 lambda name=command.name: self._run_later(f"view({name!r})"),
             )
 
-    def _run_later(self, handler: str) -> None:
-        self.call_later(self.run_action, handler)
+    @property
+    def pool_keys(self) -> tuple[str, ...]:
+        """The keys of all pools, in the order of the fleet."""
+        return tuple(row.key for row in self._frame.rows)
+
+    def explain_later(self, pool: str) -> None:
+        """Explain this pool as soon as the palette is closed."""
+        self.call_later(self._explain, pool)
+
+    async def _run_as_by_key(self, action: UserAction) -> None:
+        """Do what the key would do: in the panel with the focus, or in the view."""
+        of_panel = action.scope is KeyScope.TABLE and self.screen.focused is not None
+        place = self.screen.focused if of_panel else self
+        await self.run_action(action.handler, default_namespace=place)
 
     # -- writing to the terminal --------------------------------------------------------------
 
@@ -507,6 +534,8 @@ class Dashboard(App[None]):
 def _stop_blinking(screen: Screen[object]) -> None:
     for each in screen.query(Input):
         each.cursor_blink = False
+    for icon in screen.query(SearchIcon):
+        icon.icon = ">"
 
 
 def run_dashboard(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
+from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
 from agentdash.tui.commands import COMMANDS, Command
-from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line
+from agentdash.tui.glyphs import UNICODE, Glyphs
+from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
 from agentdash.tui.roles import ROLE_LABELS
+from agentdash.tui.words import as_words
 from controller.model.snapshot import Role
 
 _Entry: TypeAlias = tuple[str, str]
@@ -16,32 +19,61 @@ _Entry: TypeAlias = tuple[str, str]
 
 _ENTRY_WIDTH: Final = 11
 _COLUMN_WIDTH: Final = 39
-_GROUP_ORDER: Final = ("general", "look", "move", "screen", "roles", "commands", "sort")
+_GROUP_ORDER: Final = (
+    "general",
+    "look",
+    "move",
+    "screen",
+    "roles",
+    "commands",
+    "sort",
+    "columns",
+    "states",
+    "marks",
+    "bounds and gates",
+)
 # the other roles need a lease, and no process takes one yet
 _ROLES: Final = (Role.ACTIVE, Role.READ_ONLY)
 
 
-def help_lines(actions: Iterable[UserAction], width: int) -> list[Line]:
-    """Groups of keys, roles and commands, in as many columns as fit the width."""
+def help_lines(
+    actions: Iterable[UserAction], width: int, glyphs: Glyphs = UNICODE, columns: Iterable[str] = ()
+) -> list[Line]:
+    """Groups of keys, roles and commands, and what the `columns` of the view, words and marks mean;
+    side by side as the width allows.
+    """
     each = min(_COLUMN_WIDTH, width)
-    columns = max(width // max(each, 1), 1)
-    blocks = [_block(group, entries, each) for group, entries in _groups(actions) if entries]
-    return _side_by_side(_into_columns(blocks, columns), each)
+    beside = max(width // max(each, 1), 1)
+    groups = _groups(actions, glyphs, columns)
+    blocks = [_block(group, entries, each) for group, entries in groups if entries]
+    return _side_by_side(_into_columns(blocks, beside), each)
 
 
-def _groups(actions: Iterable[UserAction]) -> list[tuple[str, list[_Entry]]]:
+def _groups(
+    actions: Iterable[UserAction], glyphs: Glyphs, columns: Iterable[str]
+) -> list[tuple[str, list[_Entry]]]:
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
         groups[action.group].append((_keys(action), action.help))
     labels = (ROLE_LABELS[role] for role in _ROLES)
     groups["roles"] = [(label.word, label.help) for label in labels]
     groups["commands"] = [(f":{command.name}", _about(command)) for command in COMMANDS]
+    groups["columns"] = [
+        (title.replace("→", glyphs.arrow), legend.COLUMNS[title])
+        for title in dict.fromkeys(columns)
+        if title in legend.COLUMNS
+    ]
+    groups["states"] = [
+        (f"{state.mark:<2} {state.word}", text) for state, text in legend.STATES.items()
+    ]
+    groups["marks"] = legend.marks(glyphs)
+    groups["bounds and gates"] = [(as_words(bound), text) for bound, text in legend.BOUNDS.items()]
     return list(groups.items())
 
 
 def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
     heading = line(Span(fit(f" {group.upper()}", width), Tone.HEADING))
-    return [heading, *(_entry_line(name, text, width) for name, text in entries)]
+    return [heading, *(row for name, text in entries for row in _entry_lines(name, text, width))]
 
 
 def _about(command: Command) -> str:
@@ -54,14 +86,20 @@ def _keys(action: UserAction) -> str:
     return " ".join(key_name(key) for key in action.keys)
 
 
-def _entry_line(name: str, text: str, width: int) -> Line:
-    return line(
-        " ",
-        Span(fit(name, _ENTRY_WIDTH), Tone.TITLE),
-        " ",
-        Span(fit(text, width - _ENTRY_WIDTH - 3)),
-        " ",
-    )
+def _entry_lines(name: str, text: str, width: int) -> list[Line]:
+    """A name that is too long for its place has a line of its own."""
+    room = width - _ENTRY_WIDTH - 3
+    texts = wrap(text, room) or [""]
+    lines: list[Line] = []
+    if width_of(name) > _ENTRY_WIDTH:
+        lines.append(line(" ", Span(fit(name, width - 1), Tone.TITLE)))
+        name = ""
+    for index, part in enumerate(texts):
+        shown = "" if index else name
+        lines.append(
+            line(" ", Span(fit(shown, _ENTRY_WIDTH), Tone.TITLE), " ", Span(fit(part, room)), " ")
+        )
+    return lines
 
 
 def _into_columns(blocks: Sequence[list[Line]], columns: int) -> list[list[Line]]:

@@ -19,6 +19,18 @@ from textual.strip import Strip
 
 # up to so many unchanged cells are written again: a cursor move costs as many bytes
 _SHORT_GAP: Final = 6
+_ASCII_FOR: Final = {
+    **dict.fromkeys("─━═▔▁▂▃▄▀╌┄", "-"),
+    **dict.fromkeys("│┃║▏▎▍▌▐▕", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"),
+    **dict.fromkeys("█▇▆▅▓▒░", "#"),
+    **dict.fromkeys("…·•", "."),
+    "→": ">",
+    "←": "<",
+    "↑": "^",
+    "↓": "v",
+    "\xa0": " ",
+}
 
 
 class Cell(NamedTuple):
@@ -30,9 +42,13 @@ class Cell(NamedTuple):
 
 
 class TerminalDiff:
-    """Remembers what the terminal shows. Call `reset` when that is no longer known."""
+    """Remembers what the terminal shows. Call `reset` when that is no longer known.
 
-    def __init__(self) -> None:
+    With `ascii_only`, no other character is written, whichever widget or text it comes from.
+    """
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        self._ascii_only = ascii_only
         self._rows: dict[int, dict[int, Cell | None]] = {}
 
     def reset(self) -> None:
@@ -55,7 +71,8 @@ class TerminalDiff:
         run: list[Cell] = []
         same: list[Cell] = []
         start = x
-        for cell in cells:
+        for each in cells:
+            cell = _in_ascii(each) if self._ascii_only else each
             if row.get(x) != cell:
                 row[x] = cell
                 for covered in range(x + 1, x + cell.width):
@@ -73,6 +90,13 @@ class TerminalDiff:
             x += cell.width
         if run:
             _write(y, start, run, out)
+
+
+def _in_ascii(cell: Cell) -> Cell:
+    if cell.text.isascii():
+        return cell
+    text = _ASCII_FOR.get(cell.text, "?" * cell.width)
+    return cell._replace(text=text)
 
 
 class _DiffedUpdate(CompositorUpdate):

@@ -34,6 +34,9 @@ from agentdash.tui.widgets.prompt import COMMAND, FILTER, Completer, Prompt
 
 SMALLEST_SIZE: Final = (60, 15)
 NO_FLASH: Final = Span("")
+# what only rows and only several panels have
+_OF_ROWS: Final = frozenset({"open", "filter"})
+_OF_PANELS: Final = frozenset({"next_panel", "previous_panel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class ViewScreen(Screen[None]):
     AUTO_FOCUS = "Panel"
     VIEW: ClassVar[str] = ""
     SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
+    HAS_POOLS: ClassVar[bool] = True
+    """Whether the view can have a pool under its cursor, which `d` explains."""
 
     class CommandEntered(Message):
         """A person entered a command. The app closes the prompt, or shows in it what is wrong."""
@@ -135,10 +140,9 @@ class ViewScreen(Screen[None]):
     def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the header, the banners, the key hints and the last line."""
         self.set_class(chrome.folded, "-folded")
-        actions = self.actions
         self._header.show(lambda width, height: header_lines(frame, width, height))
-        self._hints_above.show(lambda width, _: [hint_line(actions, width)])
-        self._hints.show(lambda width, _: [hint_line(actions, width)])
+        self._hints_above.show(lambda width, _: [hint_line(self.actions, width)])
+        self._hints.show(lambda width, _: [hint_line(self.actions, width)])
         self._rule.show(lambda width, _: [rule_line(frame, width)])
         self._crumbs.show(
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
@@ -152,8 +156,23 @@ class ViewScreen(Screen[None]):
 
     @property
     def actions(self) -> tuple[UserAction, ...]:
-        """The actions whose keys work in this view."""
-        return actions_in(scopes_of(self.SCOPE))
+        """The actions whose keys do something in this view."""
+        tables, panels = list(self.query(LiveTable)), list(self.query(Panel))
+        sorts = any(table.sort is not None for table in tables)
+        found = actions_in(scopes_of(self.SCOPE))
+        return tuple(
+            action
+            for action in found
+            if (tables or action.id not in _OF_ROWS)
+            and (sorts or action.group != "sort")
+            and (len(panels) > 1 or action.id not in _OF_PANELS)
+            and (action.id != "why" or self.HAS_POOLS)
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The titles of all columns of its tables."""
+        return tuple(title for table in self.query(LiveTable) for title in table.column_titles)
 
     @property
     def subject(self) -> str | None:

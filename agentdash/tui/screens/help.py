@@ -19,16 +19,19 @@ class HelpScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "help"
     SCOPE: ClassVar[KeyScope] = KeyScope.HELP
+    HAS_POOLS: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
         self._about = ""
         self._about_actions: tuple[UserAction, ...] = ()
+        self._about_columns: tuple[str, ...] = ()
         self._page = Panel(id="help")
 
     def explain(self, view: ViewScreen) -> None:
         """Show the keys of this view from the next draw on."""
         self._about, self._about_actions = view.VIEW, view.actions
+        self._about_columns = view.columns
 
     def compose_body(self) -> ComposeResult:
         """The page."""
@@ -36,9 +39,9 @@ class HelpScreen(ViewScreen):
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the page."""
-        actions = self._about_actions
+        actions, columns = self._about_actions, self._about_columns
         self._page.show_titled(
-            lambda width, _: help_lines(actions, width),
+            lambda width, _: help_lines(actions, width, frame.glyphs, columns),
             title=(Span(f"keys in {self._about}", Tone.TITLE),),
             glyphs=frame.glyphs,
         )

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from agentdash.tui import figures
 from agentdash.tui.actions import KeyScope
+from agentdash.tui.heights import share_lines
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, wrap
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import (
@@ -30,6 +31,8 @@ _LINK_TONES: Final = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.W
 _ENGINE_NAME_WIDTH: Final = 11
 # cells that a name and the blanks beside it take from a line
 _BESIDE_NAME: Final = 14
+# of pools, findings and scale events in one column
+_LEAST_LINES: Final = (8, 5, 5)
 
 
 class OverviewScreen(ViewScreen):
@@ -71,6 +74,24 @@ class OverviewScreen(ViewScreen):
             id="events",
         )
         self.engine = Panel(id="engine")
+        self._rows = (0, 0, 0)
+
+    def on_resize(self) -> None:
+        """Share the lines again."""
+        super().on_resize()
+        self.call_after_refresh(self._share_lines)
+
+    def _share_lines(self) -> None:
+        """In one column, a panel without rows is as low as can be, and its place goes to those that
+        have some. On a wide screen the style sheet says where the panels are.
+        """
+        one_column = not (self.has_class("-w140") and self.has_class("-h36"))
+        room = sum(body.size.height for body in self.query("#body"))
+        pools, findings, events = self._rows
+        wanted = [pools + 3, max(findings + 2, 3), max(events + 3, 3) if events else 3]
+        shared = share_lines(room, wanted, _LEAST_LINES)
+        heights = [str(max(lines, 1)) if one_column and room else "1fr" for lines in shared]
+        self.findings.styles.height, self.events.styles.height = heights[1:]
 
     def compose_body(self) -> ComposeResult:
         """The panels; the style sheet arranges them."""
@@ -99,6 +120,8 @@ class OverviewScreen(ViewScreen):
         if snapshot is not None:
             no_finding = [line(Span(" nothing needs attention", Tone.OK))]
             no_event = [line(Span(" nothing has been scaled yet", Tone.DIM))]
+        self._rows = (len(frame.rows), len(findings), len(events))
+        self._share_lines()
         self.findings.set_rows(by_severity(findings), frame, no_finding)
         newest_first = sorted(events, key=lambda event: event.at, reverse=True)
         self.events.set_rows(newest_first, frame, no_event)

@@ -26,6 +26,7 @@ class WhyScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "why"
     SCOPE: ClassVar[KeyScope] = KeyScope.WHY
+    HAS_POOLS: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,6 +77,7 @@ class WhyScreen(ViewScreen):
         for panel, name in named:
             title = (Span(name, Tone.TITLE),)
             panel.show_titled(lambda *_: (), title=title, glyphs=glyphs)
+        self.set_class(True, "-no-pods")
         self.pods.set_rows((), frame)
 
     def _draw_row(self, row: PoolRow, frame: Frame) -> None:
@@ -101,7 +103,9 @@ class WhyScreen(ViewScreen):
             title=(Span("last 15 minutes and 24 hours", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
-        self.pods.set_rows(unready_pods(row.pods), frame, [no_pod_line(row, frame)])
+        unready = unready_pods(row.pods)
+        self.set_class(not unready, "-no-pods")
+        self.pods.set_rows(unready, frame, [no_pod_line(row, frame)])
 
 
 def no_pod_line(row: PoolRow, frame: Frame) -> Line:

@@ -103,6 +103,11 @@ class LiveTable(Panel, Generic[R]):
         return self._visible[self._cursor.index] if self._visible else None
 
     @property
+    def column_titles(self) -> tuple[str, ...]:
+        """The titles of all its columns, those too that do not fit the screen."""
+        return tuple(column.title for column in self._spec.columns)
+
+    @property
     def title(self) -> str:
         """What the table shows, as its border says it."""
         return self._spec.title

@@ -1,0 +1,128 @@
+"""The dashboard without colours, without Unicode, and its palette and legend."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agentdash.tui import legend, tables
+from agentdash.tui.glyphs import ASCII
+from agentdash.tui.help_text import help_lines
+from agentdash.tui.view import PoolState
+from controller.model.decision import Bound, Gate
+from tui import scenarios
+from tui.dashboards import dashboard
+from tui.recording import recorded, screen_of
+from tui.sessions import session
+from tui.terminal import terminal
+from tui.test_terminal import run
+
+EVERY_TABLE = (
+    tables.POOL_COLUMNS,
+    tables.POOL_COLUMNS_SHORT,
+    tables.EVENT_COLUMNS,
+    tables.FINDING_COLUMNS,
+    tables.POD_COLUMNS,
+)
+KEYS = {
+    "overview": (),
+    "pools": ("enter",),
+    "why": ("j", "d"),
+    "event": ("tab", "tab", "enter"),
+    "help": ("question_mark",),
+    "prompt": ("colon", "w", "h"),
+    "palette": ("ctrl+p", "p"),
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+@pytest.mark.parametrize("name", KEYS)
+async def test_with_ascii_no_other_character_is_written(name: str, size: tuple[int, int]) -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.stale_fleet()), ascii_only=True)
+    async with recorded(app, size) as (pilot, recording):
+        await pilot.press(*KEYS[name])
+        await pilot.pause()
+        written = recording.read()
+    assert written.isascii(), sorted(set(re.findall(r"[^\x00-\x7f]", written)))
+    screen, stream = screen_of(size)
+    stream.feed(written)
+    assert "prod-eu1" in screen.display[0]
+
+
+async def test_with_ascii_the_panels_themselves_draw_with_ascii() -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.mixed_fleet()), ascii_only=True)
+    async with recorded(app, (80, 24)) as (pilot, _):
+        await pilot.press("j", "d")
+        for widget in app.screen.query("Panel"):
+            for y in range(widget.size.height):
+                text = "".join(segment.text for segment in widget.render_line(y))
+                assert text.isascii(), text
+
+
+def test_without_colours_the_selection_of_the_palette_is_reversed() -> None:
+    with terminal(run(), environment={"NO_COLOR": "1"}) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(b"\x10")
+        seen.read_until(lambda output: b"freeze or resume" in output)
+        seen.output = b""
+        seen.type(b"\x1b[B")
+        seen.read_until(
+            lambda output: re.search(rb"\x1b\[0;[0-9;]*\b7\b[0-9;]*m", output) is not None
+        )
+        seen.type(b"\x1bqq")
+
+
+async def test_the_palette_has_every_action_with_its_keys_every_view_and_every_pool() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        entries = {
+            entry.title: entry.help for entry in running.app.get_system_commands(running.app.screen)
+        }
+        assert entries["freeze"] == ".  freeze or resume the view"
+        assert entries["reverse sort"] == "O  reverse the order"
+        assert entries["page down"] == "ctrl-f pgdn  page down"
+        assert {":overview", ":pools", ":help", ":quit"} <= entries.keys()
+        await running.keys("ctrl+p")
+        await running.type("eval-b")
+        await running.pilot.pause()
+        await running.keys("enter")
+        await running.pilot.pause()
+        assert running.stack == ["overview", "why"]
+        assert running.app._why.pool == "globex/eval-batch"
+
+
+async def test_help_lists_only_keys_that_do_something_in_the_view() -> None:
+    async with session(scenarios.mixed_fleet(), (160, 45)) as running:
+
+        def ids() -> set[str]:
+            return {action.id for action in running.app.view.actions}
+
+        assert {"sort_turn", "open", "next_panel", "why"} <= ids()
+        await running.keys("enter")
+        assert "next_panel" not in ids()
+        await running.keys("enter")
+        assert {"open", "filter", "next_panel"} <= ids()
+        assert not {"sort_turn", "sort_by", "why"} & ids()
+        await running.keys("?")
+        assert "sort by" not in running.text("#help")
+        assert not {"open", "filter", "sort_turn", "next_panel", "why"} & ids()
+
+
+def test_the_legend_explains_every_column_state_bound_and_gate() -> None:
+    for columns in EVERY_TABLE:
+        for column in columns:
+            assert legend.COLUMNS[column.title]
+    assert set(legend.STATES) == set(PoolState)
+    assert set(legend.BOUNDS) == {*Bound, *Gate}
+
+
+def test_the_legend_is_part_of_the_help_and_fits_every_width() -> None:
+    titles = [column.title for column in tables.POOL_COLUMNS]
+    for width in (39, 78, 156):
+        rows = help_lines((), width, ASCII, titles)
+        shown = ["".join(span.text for span in row.spans) for row in rows]
+        text = " ".join(" ".join(shown).split())
+        assert "NOW>NEXT" in text
+        assert "not becoming ready" in text
+        assert all(len(row) <= width for row in shown)
+        assert text.isascii()
