@@ -29,6 +29,8 @@ from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.events import EventsScreen
 from agentdash.tui.screens.help import HelpScreen
+from agentdash.tui.screens.models import ModelsScreen
+from agentdash.tui.screens.nodes import NodesScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pods import PodsScreen
 from agentdash.tui.screens.pools import PoolsScreen
@@ -102,7 +104,14 @@ class Dashboard(App[None]):
         self._why = WhyScreen()
         self._tables: dict[str, TableView[Any]] = {
             screen.VIEW: screen
-            for screen in (QueuesScreen(), TenantsScreen(), PodsScreen(), EventsScreen())
+            for screen in (
+                QueuesScreen(),
+                TenantsScreen(),
+                PodsScreen(),
+                NodesScreen(),
+                ModelsScreen(),
+                EventsScreen(),
+            )
         }
         self._help = HelpScreen()
 

@@ -165,10 +165,13 @@ class TenantObservation(Value):
 
 
 class ClusterRoom(Value):
-    """What the nodes can hold in all, and those of each class; None where nobody can say."""
+    """What the nodes can hold in all, and those of each class; None where nobody can say. `nodes`
+    has the class of each node by its name, empty for a node without one.
+    """
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
+    nodes: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Observation(Value):

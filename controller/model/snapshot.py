@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from controller.model.decision import Decision, Reason
-from controller.model.fleet_views import QueueRates, TenantView
+from controller.model.fleet_views import ModelView, QueueRates, RoomView, TenantView
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
 from controller.model.outcome import Outcome
@@ -134,6 +134,8 @@ class Snapshot(Value):
     pools: tuple[PoolView, ...] = ()
     queues: tuple[QueueRates, ...] = ()
     tenants: tuple[TenantView, ...] = ()
+    models: tuple[ModelView, ...] = ()
+    room: RoomView = RoomView()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
     loop: LoopStats = LoopStats()
