@@ -16,7 +16,7 @@ from rich.traceback import Traceback
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -345,6 +345,20 @@ class Dashboard(App[None]):
             return
         self._interrupted_at = now
         self.flash("ctrl-c again to quit")
+
+    async def on_key(self, event: Key) -> None:
+        """A key that comes here while the prompt is open was typed before the prompt had the focus:
+        it belongs to the prompt, and is no key of the view. This runs before the bindings.
+        """
+        prompt = self.view.prompt
+        if not prompt.mode or prompt.input.has_focus:
+            return
+        if event.is_printable and event.character is not None:
+            event.prevent_default()
+            prompt.input.insert_text_at_cursor(event.character)
+        elif event.key == "enter":
+            event.prevent_default()
+            await prompt.input.action_submit()
 
     # -- the command line ---------------------------------------------------------------------
 

@@ -121,9 +121,9 @@ def _typical(view: NodeClassView, frame: Frame) -> Span:
 
 
 CLASS_COLUMNS: Final = (
-    Column[NodeClassView]("CLASS", 12, lambda view, _: Span(class_name(view)), widest=24),
+    Column[NodeClassView]("CLASS", 10, lambda view, _: Span(class_name(view)), widest=24),
     Column[NodeClassView]("NODES", 6, _nodes, right=True),
-    Column[NodeClassView]("PODS", 9, _pods, right=True),
+    Column[NodeClassView]("PODS", 11, _pods, right=True),
     Column[NodeClassView]("CPU", 9, _cpu, right=True),
     Column[NodeClassView]("MEMORY", 13, _memory, right=True),
     Column[NodeClassView]("FREE", 6, _fits, right=True),

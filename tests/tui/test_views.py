@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
+from textual.events import Key
 from textual.pilot import Pilot
 
 from agentdash.tui.app import Dashboard
@@ -181,6 +182,16 @@ async def test_rows_that_did_not_change_are_not_arranged_again() -> None:
             before = view.table._rows
             await running.publish(replace(snapshot, sequence=sequence))
             assert view.table._rows is before
+
+
+async def test_what_is_typed_before_the_prompt_has_the_focus_belongs_to_the_prompt() -> None:
+    """A pasted `:qu` must never act as the key q."""
+    async with session(fleet_scenarios.burst()) as running:
+        for key, character in (("colon", ":"), ("q", "q"), ("u", "u"), ("enter", "\r")):
+            running.app.post_message(Key(key, character))
+        await running.pilot.pause()
+        assert running.stack == ["overview", "queues"]
+        assert running.app.return_code is None
 
 
 # -- queues -----------------------------------------------------------------------------------
@@ -497,10 +508,10 @@ async def test_nodes_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "no", "j")
     assert found[2:] == [
         "┌─ room [3] ───────────────────────────────────────────────────────────────────┐",
-        "│ CLASS          NODES      PODS       CPU        MEMORY   FREE REPLICAS OF    │",
-        "│ all nodes          6 370/1,100  96.5/176   412Gi/704Gi    159 …/support-chat │",
-        "│>gpu              3/3    14/330     46/48    84Gi/192Gi      0 …e/browser-gpu │",
-        "│ spot            1/25    61/770     ?/128       ?/512Gi      ? …e/coder-large │",
+        "│ CLASS        NODES        PODS       CPU        MEMORY   FREE REPLICAS OF    │",
+        "│ all nodes        6   370/1,100  96.5/176   412Gi/704Gi    159 …/support-chat │",
+        "│>gpu            3/3      14/330     46/48    84Gi/192Gi      0 …e/browser-gpu │",
+        "│ spot          1/25      61/770     ?/128       ?/512Gi      ? …e/coder-large │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ gpu ────────────────────────────────────────────────────────────────────────┐",
