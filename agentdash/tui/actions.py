@@ -21,6 +21,8 @@ class KeyScope(StrEnum):
     QUEUES = "queues"
     TENANTS = "tenants"
     PODS = "pods"
+    NODES = "nodes"
+    MODELS = "models"
     EVENTS = "events"
     WHY = "why"
     HELP = "help"

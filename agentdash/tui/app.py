@@ -32,6 +32,8 @@ from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.events import EventsScreen
 from agentdash.tui.screens.help import HelpScreen
+from agentdash.tui.screens.models import ModelsScreen
+from agentdash.tui.screens.nodes import NodesScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.screens.pods import PodsScreen
 from agentdash.tui.screens.pools import PoolsScreen
@@ -111,7 +113,14 @@ class Dashboard(App[None]):
         self._why = WhyScreen()
         self._tables: dict[str, TableView[Any]] = {
             screen.VIEW: screen
-            for screen in (QueuesScreen(), TenantsScreen(), PodsScreen(), EventsScreen())
+            for screen in (
+                QueuesScreen(),
+                TenantsScreen(),
+                PodsScreen(),
+                NodesScreen(),
+                ModelsScreen(),
+                EventsScreen(),
+            )
         }
         self._help = HelpScreen()
         self._detail = DetailScreen()
@@ -292,12 +301,24 @@ class Dashboard(App[None]):
         if message.index < len(views):
             await self._go_to(views[message.index])
 
-    def on_key(self, event: Key) -> None:
-        """Say of a key that it does nothing, where no binding takes it."""
+    async def on_key(self, event: Key) -> None:
+        """Say of a key that it does nothing, where no binding takes it. A key that comes here while
+        the prompt is open was typed before the prompt had the focus: it belongs to the prompt. This
+        runs before the bindings.
+        """
         if not self._views():
             return
+        prompt = self.view.prompt
+        if prompt.mode and not prompt.input.has_focus:
+            if event.is_printable and event.character is not None:
+                event.prevent_default()
+                prompt.input.insert_text_at_cursor(event.character)
+            elif event.key == "enter":
+                event.prevent_default()
+                await prompt.input.action_submit()
+            return
         keys = (event.key, *event.aliases)
-        prompting = self.view.prompt.mode or self.screen is not self.view
+        prompting = prompt.mode or self.screen is not self.view
         if not prompting and not any(key in self.screen.active_bindings for key in keys):
             shown = event.character if event.is_printable else key_name(event.key)
             self.flash(f"{shown} does nothing here; ? lists the keys", Tone.DIM)
@@ -414,7 +435,9 @@ class Dashboard(App[None]):
     def _stops_with_us(self) -> str:
         """What the controller in this process scales, if it writes; else empty."""
         snapshot = self._frame.snapshot
-        if snapshot is None or not snapshot.role.writes or self._engine_error() is not None:
+        if snapshot is None or snapshot.attached or not snapshot.role.writes:
+            return ""
+        if self._engine_error() is not None:
             return ""
         return figures.amount(len(snapshot.pools), "pool")
 
@@ -483,12 +506,6 @@ class Dashboard(App[None]):
                     f"{command.help} (:{command.aliases[0]})",
                     lambda parsed=parsed: self.call_later(self._run_command, parsed),
                 )
-        for command in commands.VIEWS:
-            yield SystemCommand(
-                command.name,
-                f"view: {command.help}",
-                lambda name=command.name: self._run_later(f"view({name!r})"),
-            )
 
     @property
     def pool_keys(self) -> tuple[str, ...]:

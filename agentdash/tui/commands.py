@@ -24,6 +24,8 @@ VIEWS: Final = (
     Command("queues", ("qu", "queue"), "work that waits"),
     Command("tenants", ("tn", "tenant"), "budgets, pauses"),
     Command("pods", ("po", "pod"), "every pod"),
+    Command("nodes", ("no", "node"), "room by class"),
+    Command("models", ("mo", "model"), "rate limits"),
     Command("events", ("ev", "event"), "what was scaled"),
 )
 COMMANDS: Final = (

@@ -199,7 +199,7 @@ POD_ROW_COLUMNS: Final = (
         letter="R",
         descending=True,
     ),
-    Column[PodRow]("NODE", 14, _node, _known(lambda pod: pod.node), rank=3, widest=24, letter="X"),
+    Column[PodRow]("NODE", 14, _node, _known(lambda pod: pod.node), rank=3, widest=16, letter="X"),
     Column[PodRow]("WHY IT WAITS", 16, lambda row, _: Span(row.why), widest=200),
 )
 WORST_FIRST: Final = Sort("PHASE", descending=False)

@@ -43,7 +43,7 @@ _BY_TOKENS: Final = {
     TokenState.UNKNOWN: TenantState.UNKNOWN,
 }
 _SENTENCES: Final = {
-    TokenState.OK: "enough is left",
+    TokenState.OK: "below the warning",
     TokenState.WARNED: "the warning is reached",
     TokenState.PACED: "held to a pace",
     TokenState.HARD: "spent: the targets are 0 until the reset",

@@ -13,8 +13,10 @@ from controller.engine.findings import Found, by_cause, findings, pool_findings
 from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.history import HistoryRecorder
 from controller.engine.model_findings import model_findings
+from controller.engine.model_views import ModelViews
 from controller.engine.queue_rates import QueueMeters
 from controller.engine.record import Recorder
+from controller.engine.room_views import RoomViews
 from controller.engine.tenant_views import TenantViews
 from controller.engine.usage_findings import usage_findings
 from controller.engine.work_findings import WorkFindings
@@ -79,7 +81,10 @@ class SnapshotBuilder:
         self._changed: set[PoolKey] = set(self._pools)
         self._views: dict[PoolKey, PoolView] = {}
         self._queues = QueueMeters(self._pools)
-        self._of_tenants = TenantViews(fleet, KnownDraws(fleet))
+        draws = KnownDraws(fleet)
+        self._of_tenants = TenantViews(fleet, draws)
+        self._of_all_models = ModelViews(fleet, draws)
+        self._room = RoomViews(fleet)
         self._scarce: Mapping[str, TenantScarcity] = {}
         self._intents = Intents()
         self._shown: tuple[PoolView, ...] = ()
@@ -180,6 +185,8 @@ class SnapshotBuilder:
             pools=self._shown,
             queues=self._queues.rates(now),
             tenants=self._of_tenants.views(self._tenants, self._scarce, self._intents, now),
+            models=self._of_all_models.views(),
+            room=self._room.view(self._capacity),
             events=recorder.events(),
             findings=self._findings,
             process=self._process,
@@ -206,6 +213,8 @@ class SnapshotBuilder:
             view = self._views[key] = self._view(pool)
             self._history.saw(view)
             self._of_tenants.take(view)
+            self._of_all_models.take(view)
+            self._room.take(view)
             self._of_pools.pop(key, None)
             if found := tuple(pool_findings(view)):
                 self._of_pools[key] = found

@@ -132,7 +132,7 @@ class TenantViews:
             usd_per_hour=sum(costs) if costs else None,
             usd_limit=_float(tenant.budget.usd_per_hour),
             unpriced=self._counts[tenant.name] - len(costs),
-            quota=_lesser(tenant.quota, last_known(quota) or Resources()),
+            quota=lesser(tenant.quota, last_known(quota) or Resources()),
             is_quota_old=isinstance(quota, Stale),
             used=total_of(part.used for part in parts),
             pause=inputs.pause,
@@ -173,7 +173,7 @@ def requested(pool: Pool, seen: PoolObservation, replicas: int) -> Resources:
     )
 
 
-def _lesser(one: Resources, other: Resources) -> Resources:
+def lesser(one: Resources, other: Resources) -> Resources:
     """The smaller amount of each."""
     return Resources(
         replicas=_least(one.replicas, other.replicas),

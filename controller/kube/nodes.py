@@ -118,8 +118,11 @@ class NodeView:
 
     def _add_up(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
         members: dict[str | None, list[NodeRoom]] = {each.name: [] for each in classes}
-        for node in self._nodes.values():
-            members.setdefault(class_of(node.labels, classes), []).append(node)
+        names: dict[str, str] = {}
+        for name, node in self._nodes.items():
+            chosen = class_of(node.labels, classes)
+            members.setdefault(chosen, []).append(node)
+            names[name] = chosen or ""
         rooms: dict[str, Resources] = {}
         for each in classes:
             nodes = members[each.name]
@@ -128,7 +131,7 @@ class NodeView:
             rooms[each.name] = class_room(nodes, each, self._sizes.get(each.name))
         others = added(list(_open(members.get(None, ()))))
         total = _UNKNOWN if _UNKNOWN in rooms.values() else added([others, *rooms.values()])
-        return ClusterRoom(resources=total, classes=rooms)
+        return ClusterRoom(resources=total, classes=rooms, nodes=names)
 
 
 def room_reading(

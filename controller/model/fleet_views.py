@@ -94,3 +94,80 @@ class TenantView(Value):
     used: Resources = Resources()
     pause: Pause | None = None
     paused_pools: int = 0
+
+
+class ModelLimit(Value):
+    """One of a provider's limits: `name` is `requests`, `input tokens`, `output tokens` (per
+    minute) or `parallel calls`.
+
+    `usable` is the limit without its headroom. `drawn` is what the targets draw with all their
+    slots at work, as far as that is known. `refused` are replicas that it keeps from being started.
+    """
+
+    name: str
+    limit: int
+    usable: float
+    drawn: float
+    refused: int = 0
+
+
+class ModelDraw(Value):
+    """What one pool's target draws of its model, per minute; `is_known` is False where what its
+    tasks take is neither measured nor declared. `refused` are replicas that a limit of the model
+    keeps from being started.
+    """
+
+    pool: PoolKey
+    replicas: int
+    is_known: bool = True
+    requests_per_minute: float = 0.0
+    input_tokens_per_minute: float = 0.0
+    output_tokens_per_minute: float = 0.0
+    parallel: int = 0
+    refused: int = 0
+
+
+class ModelView(Value):
+    """One model, or a tenant's own part of it where its limits are not shared; `key` names it.
+
+    `limits` is empty where the fleet file says nothing of them. `draws` has one entry for each pool
+    that uses it.
+    """
+
+    key: str
+    model: str
+    tenant: str = ""
+    limits: tuple[ModelLimit, ...] = ()
+    draws: tuple[ModelDraw, ...] = ()
+
+
+class NodeClassView(Value):
+    """The room of one class of nodes, or of all nodes (`name` is empty).
+
+    - `nodes`: their names. `most_nodes`: as many as its autoscaler may make, None where it makes
+      none.
+    - `room`: what they hold, those that may still be made too, and of all nodes no more than the
+      fleet file's capacity; `used`: what this fleet's pods on
+      them request. Other pods are not counted.
+    - `typical`: the pool with most pods there, else the first that may run there; `fits`: how many
+      more of its replicas the room holds. None where its requests or the room are not known.
+    """
+
+    name: str
+    nodes: tuple[str, ...] = ()
+    most_nodes: int | None = None
+    room: Resources = Resources()
+    used: Resources = Resources()
+    pods: int = 0
+    typical: PoolKey | None = None
+    fits: int | None = None
+
+
+class RoomView(Value):
+    """The room of the cluster. `why` says why it is not known, or with `is_old` why only the last
+    known room is; it is empty while the nodes are read.
+    """
+
+    classes: tuple[NodeClassView, ...] = ()
+    is_old: bool = False
+    why: str = ""

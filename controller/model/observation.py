@@ -172,10 +172,13 @@ class TenantObservation(Value):
 
 
 class ClusterRoom(Value):
-    """What all nodes can hold for the fleet, and the nodes of each class; None if not known."""
+    """What all nodes can hold for the fleet, and the nodes of each class; None if not known.
+    `nodes` has the class of each node by its name, empty for a node without one.
+    """
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
+    nodes: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Observation(Value):

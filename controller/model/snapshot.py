@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from controller.model.decision import Decision, Reason
-from controller.model.fleet_views import QueueRates, TenantView
+from controller.model.fleet_views import ModelView, QueueRates, RoomView, TenantView
 from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
@@ -139,6 +139,8 @@ class Snapshot(Value):
     pools: tuple[PoolView, ...] = ()
     queues: tuple[QueueRates, ...] = ()
     tenants: tuple[TenantView, ...] = ()
+    models: tuple[ModelView, ...] = ()
+    room: RoomView = RoomView()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
     process: str = ""

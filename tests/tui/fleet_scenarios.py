@@ -5,7 +5,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
-from controller.model.fleet_views import QueueRates, TenantTokens, TenantView, TokenState
+from controller.model.fleet_views import (
+    ModelDraw,
+    ModelLimit,
+    ModelView,
+    NodeClassView,
+    QueueRates,
+    RoomView,
+    TenantTokens,
+    TenantView,
+    TokenState,
+)
 from controller.model.ids import PoolKey
 from controller.model.intents import Pause, Scope
 from controller.model.observation import QueueDepth
@@ -148,6 +158,97 @@ QUEUES = (
 )
 
 
+def draw(
+    pool: str, replicas: int, each: float = 12.0, *, refused: int = 0, is_known: bool = True
+) -> ModelDraw:
+    """A pool whose replicas make so many calls a minute each, of 2,000 tokens in and 250 out."""
+    calls = replicas * each if is_known else 0.0
+    return ModelDraw(
+        pool=PoolKey(pool),
+        replicas=replicas,
+        is_known=is_known,
+        requests_per_minute=calls,
+        input_tokens_per_minute=2_000 * calls,
+        output_tokens_per_minute=250 * calls,
+        parallel=replicas if is_known else 0,
+        refused=refused,
+    )
+
+
+MODELS = (
+    ModelView(
+        key="haiku",
+        model="haiku",
+        draws=(draw("globex/support-chat", 140, 3.0), draw("initech/etl", 11, is_known=False)),
+        limits=(
+            ModelLimit(name="requests", limit=4_000, usable=4_000.0, drawn=420.0),
+            ModelLimit(name="parallel calls", limit=400, usable=400.0, drawn=140.0),
+        ),
+    ),
+    ModelView(key="local", model="local"),
+    ModelView(
+        key="opus",
+        model="opus",
+        draws=(draw("acme/coder-large", 70), draw("acme/browser-gpu", 20, 2.5, refused=31)),
+        limits=(
+            ModelLimit(name="requests", limit=1_000, usable=900.0, drawn=890.0, refused=31),
+            ModelLimit(name="input tokens", limit=4_000_000, usable=3_600_000.0, drawn=1_780_000.0),
+            ModelLimit(name="output tokens", limit=800_000, usable=720_000.0, drawn=222_500.0),
+        ),
+    ),
+    ModelView(
+        key="sonnet/globex",
+        model="sonnet",
+        tenant="globex",
+        draws=(draw("globex/eval-batch", 52, 0.4), draw("globex/research", 88, 1.0)),
+        limits=(ModelLimit(name="requests", limit=300, usable=270.0, drawn=108.8),),
+    ),
+)
+ROOM = RoomView(
+    classes=(
+        NodeClassView(
+            name="",
+            nodes=("cpu-01", "cpu-02", "cpu-03", "gpu-a10-02", "gpu-a10-04", "gpu-a10-07"),
+            room=Resources(replicas=1_100, cpu_milli=176_000, memory_bytes=704 * GIB),
+            used=Resources(replicas=370, cpu_milli=96_500, memory_bytes=412 * GIB),
+            pods=370,
+            typical=PoolKey("globex/support-chat"),
+            fits=159,
+        ),
+        NodeClassView(
+            name="gpu",
+            nodes=("gpu-a10-02", "gpu-a10-04", "gpu-a10-07"),
+            most_nodes=3,
+            room=Resources(replicas=330, cpu_milli=48_000, memory_bytes=192 * GIB),
+            used=Resources(replicas=14, cpu_milli=46_000, memory_bytes=84 * GIB),
+            pods=14,
+            typical=PoolKey("acme/browser-gpu"),
+            fits=0,
+        ),
+        NodeClassView(
+            name="spot",
+            nodes=("cpu-03",),
+            most_nodes=25,
+            room=Resources(replicas=770, cpu_milli=128_000, memory_bytes=512 * GIB),
+            used=Resources(replicas=61, cpu_milli=None, memory_bytes=None),
+            pods=61,
+            typical=PoolKey("acme/coder-large"),
+        ),
+    )
+)
+
+
+def no_nodes() -> Snapshot:
+    """Nodes may not be listed, and the fleet file says nothing of capacity."""
+    why = 'refused: nodes is forbidden: User "system:serviceaccount:agents:agentdash" cannot list'
+    return replace(calm(), room=RoomView(why=why))
+
+
+def old_nodes() -> Snapshot:
+    """The nodes were known, and are not read any longer."""
+    return replace(burst(), room=replace(ROOM, is_old=True, why="disconnected: watch ended"))
+
+
 def with_depth(view: PoolView, **numbers: object) -> PoolView:
     reading = view.observation.queue
     assert isinstance(reading, Fresh)
@@ -226,6 +327,8 @@ def burst(sequence: int = 4821, at: float = NOW - 0.4) -> Snapshot:
         ),
         queues=QUEUES,
         tenants=calm_tenants(),
+        models=MODELS,
+        room=ROOM,
         events=(*snapshot.events, *ASKED),
     )
 
@@ -242,6 +345,7 @@ def calm() -> Snapshot:
         snapshot,
         pools=tuple(view for view in scenarios.pools() if view.key in names),
         events=(),
+        models=MODELS[1:2],
         queues=tuple(each for each in QUEUES if each.pool in names),
         findings=(),
     )
@@ -262,4 +366,11 @@ def hostile() -> Snapshot:
     pause = Pause(scope=Scope(tenant=text), until=NOW + 60, who=text, why=text)
     tenant = replace(calm_tenants()[0], name=text, tier=text, namespace=text, pause=pause)
     key = snapshot.pools[0].key
-    return replace(snapshot, tenants=(tenant,), queues=(replace(QUEUES[0], pool=key),))
+    gpu = replace(ROOM.classes[1], name=text, nodes=(text,), typical=key)
+    return replace(
+        snapshot,
+        tenants=(tenant,),
+        queues=(replace(QUEUES[0], pool=key),),
+        models=(replace(MODELS[0], key=text, draws=(draw(text, 3),)),),
+        room=RoomView(classes=(gpu,), is_old=True, why=text),
+    )

@@ -31,6 +31,8 @@ KEYS = {
     "queues": ("colon", "q", "u", "enter"),
     "tenants": ("colon", "t", "n", "enter"),
     "pods": ("colon", "p", "o", "enter"),
+    "nodes": ("colon", "n", "o", "enter"),
+    "models": ("colon", "m", "o", "enter"),
     "timeline": ("colon", "e", "v", "enter"),
 }
 

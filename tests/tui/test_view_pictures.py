@@ -121,7 +121,7 @@ def test_events_80x24(picture: Picture) -> None:
 
 def test_events_120x36(picture: Picture) -> None:
     """The same with ages and outcomes; below, a write that was refused."""
-    assert same(picture, fleet_scenarios.burst(), "ev", MIDDLE, "j", "j", "j", "j")
+    assert same(picture, fleet_scenarios.burst(), "ev", MIDDLE, "j", "j", "j")
 
 
 def test_events_160x45(picture: Picture) -> None:
@@ -132,3 +132,52 @@ def test_events_160x45(picture: Picture) -> None:
 def test_events_empty_80x24(picture: Picture) -> None:
     """Nothing has been scaled yet."""
     assert same(picture, fleet_scenarios.calm(), "ev", SMALL)
+
+
+def test_nodes_80x24(picture: Picture) -> None:
+    """The room of all nodes and of each class, what is taken of it, and how many replicas still
+    fit: none in one class; at the bottom, the pool with a pod that no node takes.
+    """
+    assert same(picture, fleet_scenarios.burst(), "no", SMALL, "j")
+
+
+def test_nodes_120x36(picture: Picture) -> None:
+    """The same; a class whose pods' requests are not known has ? and no number that is too low."""
+    assert same(picture, fleet_scenarios.burst(), "no", MIDDLE, "j", "j")
+
+
+def test_nodes_160x45(picture: Picture) -> None:
+    """The same, with the focus on the pods that fit nowhere and the scheduler's reason in full."""
+    assert same(picture, fleet_scenarios.burst(), "no", WIDE, "tab", "tab")
+
+
+def test_nodes_unknown_80x24(picture: Picture) -> None:
+    """Nodes may not be listed: they set no limit, and the reason is said."""
+    assert same(picture, fleet_scenarios.no_nodes(), "no", SMALL)
+
+
+def test_nodes_old_120x36(picture: Picture) -> None:
+    """The nodes are not read any longer: ~ after what was known last, and why in the details."""
+    assert same(picture, fleet_scenarios.old_nodes(), "no", MIDDLE)
+
+
+def test_models_80x24(picture: Picture) -> None:
+    """The model nearest to a limit first, with what it refuses; > where more may be drawn than is
+    known; below, each limit and the pools that draw on it.
+    """
+    assert same(picture, fleet_scenarios.burst(), "mo", SMALL)
+
+
+def test_models_120x36(picture: Picture) -> None:
+    """The same with parallel calls; below, a pool of which nobody knows what its tasks take."""
+    assert same(picture, fleet_scenarios.burst(), "mo", MIDDLE, "j", "j")
+
+
+def test_models_160x45(picture: Picture) -> None:
+    """Every column; below, a model that no pool uses and that has no limits."""
+    assert same(picture, fleet_scenarios.burst(), "mo", WIDE, "G")
+
+
+def test_models_empty_80x24(picture: Picture) -> None:
+    """A fleet file without models."""
+    assert same(picture, fleet_scenarios.nothing_at_all(), "mo", SMALL)

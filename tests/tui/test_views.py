@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
+from textual.events import Key
 from textual.pilot import Pilot
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.commands import VIEWS, parse
 from agentdash.tui.pods import cold_start_s
 from agentdash.tui.screens.table_view import TableView
+from controller.model.decision import Gate
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Snapshot
@@ -23,7 +25,7 @@ from tui.plain import screen_lines, shown, typed
 
 NOW = scenarios.NOW
 SIZES = [(80, 24), (120, 36), (160, 45)]
-TABLES = ["queues", "tenants", "pods", "events"]
+TABLES = ["queues", "tenants", "pods", "nodes", "models", "events"]
 
 
 class Session:
@@ -121,7 +123,9 @@ async def test_without_rows_a_view_says_so(size: tuple[int, int]) -> None:
         for name in TABLES:
             await running.command(name)
             assert "[0]" in running.text
-            assert re.search(r"no (pools|tenants|pods)|nothing|every pod", running.text)
+            assert re.search(
+                r"no (pools|tenants|pods|nodes|models)|nothing|every pod", running.text
+            )
 
 
 async def test_a_lost_connection_is_named_above_a_view() -> None:
@@ -178,6 +182,16 @@ async def test_rows_that_did_not_change_are_not_arranged_again() -> None:
             before = view.table._rows
             await running.publish(replace(snapshot, sequence=sequence))
             assert view.table._rows is before
+
+
+async def test_what_is_typed_before_the_prompt_has_the_focus_belongs_to_the_prompt() -> None:
+    """A pasted `:qu` must never act as the key q."""
+    async with session(fleet_scenarios.burst()) as running:
+        for key, character in (("colon", ":"), ("q", "q"), ("u", "u"), ("enter", "\r")):
+            running.app.post_message(Key(key, character))
+        await running.pilot.pause()
+        assert running.stack == ["overview", "queues"]
+        assert running.app.return_code is None
 
 
 # -- queues -----------------------------------------------------------------------------------
@@ -485,3 +499,134 @@ async def test_events_are_sorted_by_size_of_the_change() -> None:
         await running.command("events")
         await running.keys("X")
         assert "132 140" in running.table[2] or "2 11" in running.table[0]
+
+
+# -- nodes ------------------------------------------------------------------------------------
+
+
+async def test_nodes_as_plain_lines() -> None:
+    found = await lines(fleet_scenarios.burst(), "no", "j")
+    assert found[2:] == [
+        "┌─ room [3] ───────────────────────────────────────────────────────────────────┐",
+        "│ CLASS        NODES        PODS       CPU        MEMORY   FREE REPLICAS OF    │",
+        "│ all nodes        6   370/1,100  96.5/176   412Gi/704Gi    159 …/support-chat │",
+        "│>gpu            3/3      14/330     46/48    84Gi/192Gi      0 …e/browser-gpu │",
+        "│ spot          1/25      61/770     ?/128       ?/512Gi      ? …e/coder-large │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        "┌─ gpu ────────────────────────────────────────────────────────────────────────┐",
+        "│ nodes       3 nodes, at most 3   gpu-a10-02, gpu-a10-04, gpu-a10-07          │",
+        "│ taken       pods 4%   cpu 96%   memory 44%   by this fleet's pods alone      │",
+        "│ fits        0 more replicas of acme/browser-gpu                              │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        "┌─ pods that fit nowhere [1] ──────────────────────────────────────────────────┐",
+        "│ POOL                          PODS    FOR GROWTH  THE SCHEDULER SAYS         │",
+        "│ acme/browser-gpu                 1    31s goes on 0/42 nodes are available:… │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " overview > nodes",
+    ]
+
+
+async def test_unknown_nodes_set_no_limit_and_the_reason_is_said() -> None:
+    found = "\n".join(await lines(fleet_scenarios.no_nodes(), "no", size=(120, 36)))
+    assert "no nodes are known, so they set no limit" in found
+    assert 'refused: nodes is forbidden: User "system:serviceaccount' in found
+    assert "every pod has a node" in found
+
+
+async def test_pods_that_are_not_known_are_not_said_to_have_a_node() -> None:
+    snapshot = fleet_scenarios.burst()
+    canary = tuple(view for view in snapshot.pools if view.key == "globex/canary")
+    found = "\n".join(await lines(replace(snapshot, pools=canary), "no"))
+    assert "the pods of 1 pool are not known" in found
+
+
+async def test_enter_on_a_class_opens_the_pods_on_its_nodes() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("nodes")
+        await running.keys("j", "enter")
+        assert running.stack == ["overview", "nodes", "pods"]
+        assert "pods of gpu [14]" in running.text
+        await running.keys("escape", "j", "enter")
+        assert "pods of spot [0]" in running.text
+
+
+async def test_enter_on_pods_that_fit_nowhere_opens_the_pods_of_their_pool() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("nodes")
+        await running.keys("tab", "tab", "enter")
+        assert "pods of acme/browser-gpu [15]" in running.text
+        await running.keys("escape", "d")
+        assert running.app._why.pool == "acme/browser-gpu"
+
+
+async def test_a_gate_for_pods_that_do_not_become_ready_stops_growth() -> None:
+    snapshot = fleet_scenarios.burst()
+    first = snapshot.pools[1]
+    assert first.decision is not None
+    gated = replace(first, decision=replace(first.decision, gate=Gate.NOT_BECOMING_READY))
+    pools = (snapshot.pools[0], gated, *snapshot.pools[2:])
+    found = await lines(replace(snapshot, pools=pools), "no")
+    assert any("acme/browser-gpu" in row and "stopped" in row for row in found)
+
+
+# -- models -----------------------------------------------------------------------------------
+
+
+async def test_models_as_plain_lines() -> None:
+    found = await lines(fleet_scenarios.burst(), "mo")
+    assert found[2:] == [
+        "┌─ models [4] ────────────────────────────────────────────────── sort SHARE ↓ ─┐",
+        "│ MODEL                  REQ/m      IN TOK/m     OUT TOK/m SHARE REFUSED POOLS │",
+        "│>opus                 890/900     1.8M/3.6M     222k/720k   99%      31     2 │",
+        "│ sonnet/globex        109/270          218k         27.2k   40%       0     2 │",
+        "│ haiku             >420/4,000         >840k         >105k   35%       0     2 │",
+        "│ local                      0             0             0     -       0     0 │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        "┌─ opus ───────────────────────────────────────────────────────────────────────┐",
+        "│ requests    890 of 900   99%   1,000 less the headroom   refuses 31 replicas │",
+        "│ input       1.8M of 3.6M   49%   4.0M less the headroom                      │",
+        "│ output      222k of 720k   31%   800,000 less the headroom                   │",
+        "│ pools       acme/coder-large 70 replicas 840 req/m                           │",
+        "│             acme/browser-gpu 20 replicas 50 req/m, 31 refused                │",
+        "│                                                                              │",
+        "└──────────────────────────────────────────────────────────────────────────────┘",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " overview > models",
+    ]
+
+
+async def test_a_pool_that_nobody_measured_is_named_and_makes_the_sum_a_least_one() -> None:
+    async with session(fleet_scenarios.burst(), (120, 36)) as running:
+        await running.command("mo /haiku")
+        assert ">420/4,000" in running.text
+        assert "initech/etl 11 replicas, what its tasks take is not known" in running.text
+
+
+async def test_enter_on_a_model_opens_the_pools_that_draw_on_it() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("models")
+        await running.keys("enter")
+        assert running.stack == ["overview", "models", "pools"]
+        assert set(running.table) == {"acme/browser-gpu", "acme/coder-large"}
+        assert "pools of opus [2]" in running.text
+        await running.keys("escape", "G", "enter")
+        assert "nothing to open here" in running.text
+
+
+async def test_models_are_filtered_by_pool_and_sorted_by_what_is_refused() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.command("mo /globex")
+        assert running.table == ("sonnet/globex", "haiku")
+        await running.keys("escape", "F")
+        assert running.table[0] == "opus"

@@ -254,6 +254,8 @@ def test_while_nothing_changes_a_snapshot_has_the_same_objects() -> None:
     assert after.pools is before.pools
     assert after.queues is before.queues
     assert after.tenants is before.tenants
+    assert after.models is before.models
+    assert after.room is before.room
 
 
 def test_a_pool_that_changes_renews_only_its_tenant() -> None:

@@ -279,3 +279,9 @@ def test_selectors_match_as_kubernetes_does(selector: str, matches: bool) -> Non
 def test_what_is_no_selector_is_refused(selector: str) -> None:
     with pytest.raises(ValueError, match="label selector"):
         parsed(selector)
+
+
+def test_the_class_of_each_node_is_named() -> None:
+    view = seen(spot("a"), node("b"), node("c", unschedulable=True))
+    assert view.room((SPOT,)).nodes == {"a": "spot", "b": "", "c": ""}
+    assert view.room((SPOT, REST)).nodes == {"a": "spot", "b": "rest", "c": "rest"}

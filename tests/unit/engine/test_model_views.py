@@ -1,0 +1,140 @@
+"""Models as a snapshot shows them: what the targets draw on their limits, and what is refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from controller.engine.model_views import ModelViews
+from controller.model.decision import Bound, Code, Decision, Reason
+from controller.model.fleet import Fleet, Pool
+from controller.model.fleet_views import ModelLimit, ModelView
+from controller.model.observation import PoolObservation
+from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
+from controller.model.snapshot import PoolView
+from controller.planning.share.drawn import KnownDraws
+from support.world import make_fleet, make_pool
+
+# two calls and 1,000 tokens a minute for each slot
+USAGE = TaskUsage(input_tokens=1000, output_tokens=100, calls=2, seconds=Decimal(60))
+LIMITS = RateLimits(
+    requests_per_minute=100, input_tokens_per_minute=50_000, headroom=Decimal("0.1")
+)
+
+
+def using(name: str, model: str | None = "gpt", tenant: str = "acme", slots: int = 1) -> Pool:
+    return replace(make_pool(name, tenant=tenant), model=model, usage=USAGE, slots=slots)
+
+
+def view_of(pool: Pool, target: int, wanted: int | None = None, row: str = "") -> PoolView:
+    reasons = (Reason(code=Code.RATE, value=target, numbers={"row": row}),) if row else ()
+    return PoolView(
+        key=pool.key,
+        tenant=pool.tenant,
+        tier="growth",
+        namespace=pool.namespace,
+        deployment=pool.deployment,
+        stream=pool.stream,
+        consumer=pool.consumer,
+        slots=pool.slots,
+        target_per_replica=1,
+        min=0,
+        max=99,
+        observation=PoolObservation(),
+        decision=Decision(
+            pool=pool.key,
+            current=0,
+            demand=wanted,
+            recommendation=wanted if wanted is not None else target,
+            target=target,
+            next=target,
+            bound=Bound.RATE if row else Bound.DEMAND,
+            reasons=reasons,
+        ),
+    )
+
+
+def fleet_of(*pools: Pool, **model: object) -> Fleet:
+    found = replace(LlmModel(name="gpt", limits=LIMITS), **model)
+    return replace(make_fleet(*pools), models=(found,))
+
+
+def views_of(fleet: Fleet) -> ModelViews:
+    return ModelViews(fleet, KnownDraws(fleet))
+
+
+def only(views: ModelViews) -> ModelView:
+    (found,) = views.views()
+    return found
+
+
+def test_the_targets_of_all_pools_draw_on_a_shared_limit() -> None:
+    pools = using("research"), using("coder", slots=2, tenant="globex"), using("other", None)
+    views = views_of(fleet_of(*pools))
+    for pool in pools:
+        views.take(view_of(pool, 10))
+    found = only(views)
+    assert found.limits == (
+        ModelLimit(name="requests", limit=100, usable=90, drawn=60),
+        ModelLimit(name="input tokens", limit=50_000, usable=45_000, drawn=30_000),
+    )
+    assert [(draw.pool, draw.requests_per_minute) for draw in found.draws] == [
+        ("acme/research", 20),
+        ("globex/coder", 40),
+    ]
+
+
+def test_what_a_limit_refuses_is_counted_at_the_row_that_refused() -> None:
+    pools = using("research"), using("coder")
+    views = views_of(fleet_of(*pools))
+    views.take(view_of(pools[0], 40, wanted=70, row="rpm:gpt"))
+    views.take(view_of(pools[1], 2, wanted=7, row="itpm:gpt"))
+    found = only(views)
+    assert [(limit.name, limit.refused) for limit in found.limits] == [
+        ("requests", 30),
+        ("input tokens", 5),
+    ]
+    assert [draw.refused for draw in found.draws] == [30, 5]
+
+
+def test_limits_that_are_not_shared_are_each_tenants_own() -> None:
+    pools = using("research"), using("voice", tenant="zeta")
+    views = views_of(fleet_of(*pools, shared=False))
+    views.take(view_of(pools[0], 3))
+    acme, zeta = views.views()
+    assert (acme.key, acme.tenant, acme.limits[0].drawn) == ("gpt/acme", "acme", 6)
+    assert (zeta.key, zeta.tenant, zeta.limits[0].drawn) == ("gpt/zeta", "zeta", 0)
+
+
+def test_a_pool_whose_tasks_nobody_measured_is_named_and_draws_nothing_known() -> None:
+    pool = replace(using("research"), usage=None)
+    views = views_of(fleet_of(pool))
+    views.take(view_of(pool, 10))
+    (draw,) = only(views).draws
+    assert (draw.is_known, draw.replicas, draw.requests_per_minute) == (False, 10, 0)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "NaN", "Infinity"])
+def test_a_task_of_impossible_length_draws_nothing_known(seconds: str) -> None:
+    pool = replace(using("research"), usage=replace(USAGE, seconds=Decimal(seconds)))
+    views = views_of(fleet_of(pool))
+    views.take(view_of(pool, 10))
+    assert not only(views).draws[0].is_known
+
+
+def test_a_model_without_limits_or_pools_is_shown_all_the_same() -> None:
+    views = views_of(fleet_of(make_pool(), limits=None))
+    assert only(views) == ModelView(key="gpt", model="gpt")
+
+
+def test_while_nothing_changes_it_is_the_same_object() -> None:
+    pool = using("research")
+    views = views_of(fleet_of(pool))
+    views.take(view_of(pool, 10))
+    before = views.views()
+    views.take(view_of(pool, 10))
+    assert views.views() is before
+    views.take(view_of(pool, 11))
+    assert views.views() != before
