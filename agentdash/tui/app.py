@@ -325,6 +325,11 @@ class Dashboard(App[None]):
 
     # -- actions ------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a prompt is open, the keys that open one are characters."""
+        del parameters
+        return not (action in {"command", "filter"} and self._views() and self.view.prompt.mode)
+
     def action_command(self) -> None:
         """Open the command line."""
         pools = [row.key for row in self._frame.rows]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from textual.binding import Binding, BindingType
 
 from agentdash.tui.actions import KeyScope, actions_in
+
+_OPENS_PROMPT: Final = frozenset({"command", "filter"})
 
 
 def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
@@ -16,7 +20,12 @@ def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
     prefix = f"{target}." if target else ""
     return [
         Binding(
-            ",".join(action.keys), prefix + action.handler, action.title, show=bool(action.hint)
+            ",".join(action.keys),
+            prefix + action.handler,
+            action.title,
+            show=bool(action.hint),
+            # what is typed right behind such a key belongs to the prompt that it opens
+            priority=action.id in _OPENS_PROMPT,
         )
         for action in actions_in(scopes)
     ]

@@ -121,7 +121,7 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
         *header_lines(frame, width, 2),
         *banner_lines(frame, width),
         hint_line(ACTIONS, width),
-        *help_lines(ACTIONS, width),
+        *help_lines(ACTIONS, width, frame.glyphs),
     ]
     for row in frame.rows:
         found.append(crumb_line(("overview", "why"), row.key, Span(""), frame, width))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tui.recording import screen_of
 from tui.terminal import terminal
 
 RUN = """
@@ -43,6 +44,13 @@ sys.exit(
 """
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOWN_CURSOR = b"\x1b[?25h"
+
+
+def shown(output: bytes) -> str:
+    """What a terminal of the usual size shows after this output."""
+    screen, stream = screen_of((100, 30))
+    stream.feed(output.decode("utf-8", "replace"))
+    return "\n".join(screen.display)
 
 
 def run(scenario: str = "mixed_fleet", on_ready: str = "lambda: None") -> str:
@@ -130,6 +138,21 @@ def test_with_no_color_there_are_no_colours() -> None:
         assert codes
         numbers = {number for code in codes for number in code.split(b";") if number}
         assert numbers <= {b"0", b"1", b"2", b"4", b"7", b"39", b"49"}
+        seen.type(b"qq")
+        assert seen.finish() == 0
+
+
+def test_what_is_typed_right_behind_a_slash_belongs_to_the_filter() -> None:
+    with terminal(run()) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(b"/etl")
+        seen.read_until(lambda output: "1 match in pools" in shown(output))
+        seen.type(b"\r")
+        seen.read_until(lambda output: "<:>cmd" in shown(output))
+        seen.type(b":pl\r")
+        seen.read_until(lambda output: "overview > pools" in shown(output))
+        seen.type(b"q")
+        seen.read_until(lambda output: "overview > pools" not in shown(output))
         seen.type(b"qq")
         assert seen.finish() == 0
 

@@ -263,6 +263,7 @@ class ViewScreen(Screen[None]):
             self.prompt.note("  ".join(each.rpartition(" ")[2] for each in found[:4]))
         elif self.prompt.mode == FILTER and table is not None:
             table.set_filter(event.value)
+            self._crumbs.update_lines()
             self.prompt.note(
                 table.filter.note or f"{len(table.visible_keys)} match in {table.title}"
             )

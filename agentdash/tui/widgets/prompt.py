@@ -141,7 +141,7 @@ class Prompt(Horizontal):
         self.display = True
         self._symbol.show(lambda *_: [line(Span(f" {mode}", Tone.TITLE))])
         self.input.open(text, completer, history)
-        self.input.focus()
+        self.screen.set_focus(self.input)
 
     def completions(self, text: str) -> Sequence[str]:
         """The whole lines that the text can be completed to; none for an empty text."""
