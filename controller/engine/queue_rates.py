@@ -6,8 +6,8 @@ waited since the k-th arrived. Nothing more is asked of NATS than the planner as
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from controller.model.fleet_views import QueueRates
@@ -57,6 +57,8 @@ class QueueMeter:
         self._counts = deque([_Count(at, 0, 0)])
         self._waiting: deque[_Waiting] = deque()
         self._waits: deque[_Wait] = deque()
+        self._messages: Counter[float] = Counter()  # of `_waits`, by how long they waited
+        self._older = 0
         self._begin_queue(depth.pending, at)
 
     def take(self, depth: QueueDepth, at: float) -> bool:
@@ -94,7 +96,9 @@ class QueueMeter:
         if seen_s >= _LEAST_SEEN_S:
             arrivals = 60 * (last.arrived - first.arrived) / seen_s
             completions = 60 * (last.completed - first.completed) / seen_s
-        p50, p95 = _percentiles(self._waits)
+        p50 = p95 = None
+        if self._messages and not self._older:
+            p50, p95 = _percentiles(self._messages)
         oldest = self._waiting[0] if self._waiting else None
         return QueueRates(
             pool=pool,
@@ -127,7 +131,10 @@ class QueueMeter:
 
     def _deliver(self, messages: int, at: float) -> None:
         for each in self._drop(messages):
-            self._waits.append(_Wait(at, at - each.at, each.messages, each.older))
+            wait = _Wait(at, round(at - each.at, 1), each.messages, each.older)
+            self._waits.append(wait)
+            self._messages[wait.seconds] += wait.messages
+            self._older += wait.older
 
     def _drop(self, messages: int) -> list[_Waiting]:
         """Take so many messages from the front of the queue."""
@@ -147,15 +154,17 @@ class QueueMeter:
         while len(self._counts) > 1 and self._counts[1].at <= now - RATE_WINDOW_S:
             self._counts.popleft()
         while self._waits and self._waits[0].delivered_at <= now - WAIT_WINDOW_S:
-            self._waits.popleft()
+            wait = self._waits.popleft()
+            self._messages[wait.seconds] -= wait.messages
+            self._older -= wait.older
+            if not self._messages[wait.seconds]:
+                del self._messages[wait.seconds]
 
 
-def _percentiles(waits: Iterable[_Wait]) -> tuple[float | None, float | None]:
+def _percentiles(messages: Mapping[float, int]) -> tuple[float, float]:
     """The waits that half of the messages, and 95 % of them, did not exceed."""
-    ordered = sorted((each.seconds, each.messages) for each in waits if not each.older)
-    total = sum(messages for _, messages in ordered)
-    if not total or any(each.older for each in waits):
-        return None, None
+    ordered = sorted(messages.items())
+    total = sum(messages.values())
     return _at_share(ordered, 0.5 * total), _at_share(ordered, 0.95 * total)
 
 
