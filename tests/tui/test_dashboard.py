@@ -118,9 +118,9 @@ async def test_tab_completes_and_up_shows_the_last_command() -> None:
 
 async def test_enter_takes_the_only_completion() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.type(":po")
+        await running.type(":ten")
         await running.keys("enter")
-        assert running.stack == ["overview", "pools"]
+        assert running.stack == ["overview", "tenants"]
 
 
 async def test_tab_goes_through_all_completions_and_begins_again() -> None:

@@ -58,4 +58,4 @@ async def test_a_pool_without_unready_pods_gives_their_place_to_the_decision() -
         await running.keys("enter")
         await running.pilot.pause()
         assert running.app._why.pods.size.height == 3
-        assert running.app._why.decision.size.height == with_pods + 7
+        assert running.app._why.decision.size.height == with_pods + 3

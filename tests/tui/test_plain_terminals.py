@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from agentdash.tui import legend, tables
+from agentdash.tui import events, legend, models, nodes, pods, queues, tables, tenants
 from agentdash.tui.glyphs import ASCII
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.view import PoolState
@@ -24,6 +24,13 @@ EVERY_TABLE = (
     tables.EVENT_COLUMNS,
     tables.FINDING_COLUMNS,
     tables.POD_COLUMNS,
+    queues.QUEUE_COLUMNS,
+    tenants.TENANT_COLUMNS,
+    pods.POD_ROW_COLUMNS,
+    nodes.CLASS_COLUMNS,
+    nodes.UNPLACED_COLUMNS,
+    models.MODEL_COLUMNS,
+    events.TIMELINE_COLUMNS,
 )
 KEYS = {
     "overview": (),

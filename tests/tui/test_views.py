@@ -103,7 +103,7 @@ async def test_a_view_opens_from_the_palette_and_stands_right_above_the_overview
             entry.title: entry for entry in running.app.get_system_commands(running.app.screen)
         }
         for view in reversed(VIEWS):
-            entries[view.name].callback()
+            entries[f":{view.name}"].callback()
             await running.pilot.pause()
             assert running.stack == list(dict.fromkeys(["overview", view.name]))
 
@@ -201,16 +201,16 @@ async def test_queues_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "qu")
     assert found[2:] == [
         "┌─ queues [9] ──────────────────────────────────────────────── sort PENDING ↓ ─┐",
-        "│ POOL                   STATE     PENDING FLIGHT REDEL   OLDEST   IN/m DONE/m │",
-        "│>acme/browser-gpu          ok       1,240     12     0    1m52s  1,204     38 │",
-        "│ globex/research        ~  stale     402~    80~    0~        -      -      - │",
-        "│ acme/coder-large          ok          61     65     0       4s     88     91 │",
-        "│ initech/etl            !! poison       9      2     2  >12m04s    4.2    3.9 │",
-        "│ initech/tools-shared   !  held         5      9     0      31s      0    2.0 │",
-        "│ globex/eval-batch      !  paused       0     31     0        -      0    9.4 │",
-        "│ globex/support-chat       ok           0    140     0        -    230    229 │",
-        "│ initech/voice             empty        0      0     0        -      0      0 │",
-        "│ globex/canary          !! blind        ?      ?     ?        -      -      - │",
+        "│ POOL                 STATE     PENDING FLIGHT REDEL   OLDEST   IN/m DONE/m   │",
+        "│>acme/browser-gpu        ok       1,240     12     0    1m52s  1,204     38   │",
+        "│ globex/research      ~  stale     402~    80~    0~        -      -      -   │",
+        "│ acme/coder-large        ok          61     65     0       4s     88     91   │",
+        "│ initech/etl          !! poison       9      2     2  >12m04s    4.2    3.9   │",
+        "│ initech/tools-shared !  held         5      9     0      31s      0    2.0   │",
+        "│ globex/eval-batch    !  paused       0     31     0        -      0    9.4   │",
+        "│ globex/support-chat     ok           0    140     0        -    230    229   │",
+        "│ initech/voice           empty        0      0     0        -      0      0   │",
+        "│ globex/canary        !! blind        ?      ?     ?        -      -      -   │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ acme/browser-gpu ───────────────────────────────────────────────────────────┐",
         "│ queue       AGENTS > acme-browser-gpu   0 pulls wait for work                │",
@@ -300,11 +300,11 @@ async def test_tenants_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.over_budget(), "tn", "j")
     assert found[2:8] == [
         "┌─ tenants [4] ───────────────────────────────────────────────── sort SHARE ↓ ─┐",
-        "│ TENANT            STATE         TOKENS/DAY SHARE  TOK/m       RUNS OUT POOLS │",
-        "│ globex            !! hard        2.0M/2.0M  101%  8,200          spent     4 │",
-        "│>acme              !  paced       4.7M/5.0M   94%  41.0k      12:12:01Z     2 │",
-        "│ kite              !! unknown    305k/500k~  61%~      -              ?     0 │",
-        "│ initech           !  paused              -     -      -              -     3 │",
+        "│ TENANT       STATE         TOKENS/DAY SHARE  TOK/m       RUNS OUT POOLS      │",
+        "│ globex       !! hard        2.0M/2.0M  101%  8,200          spent     4      │",
+        "│>acme         !  paced       4.7M/5.0M   94%  41.0k      12:12:01Z     2      │",
+        "│ kite         !! unknown    305k/500k~  61%~      -              ?     0      │",
+        "│ initech      !  paused              -     -      -              -     3      │",
     ]
     assert found[14:20] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
@@ -378,14 +378,14 @@ async def test_pods_as_plain_lines() -> None:
         "┌─ pods [16] ─────────────────────────────────────────────────── sort PHASE ↑ ─┐",
         "│ POD                   POOL              PHASE          COLD WHY IT WAITS     │",
         "│ pods not known        globex/canary     unknown           - view incomplete… │",
-        "│ …owser-gpu-7c9f-p0d3c acme/browser-gpu  crashing     2m20s… CrashLoopBackOf… │",
-        "│>…owser-gpu-7c9f-m1q2z acme/browser-gpu  unscheduled    31s… Unschedulable:…  │",
-        "│ …owser-gpu-7c9f-b4j7m acme/browser-gpu  starting       12s… ContainerCreati… │",
-        "│ …owser-gpu-7c9f-00000 acme/browser-gpu  ready           20s                  │",
-        "│ …owser-gpu-7c9f-00001 acme/browser-gpu  ready           20s                  │",
-        "│ …owser-gpu-7c9f-00002 acme/browser-gpu  ready           20s                  │",
-        "│ …owser-gpu-7c9f-00003 acme/browser-gpu  ready           20s                  │",
-        "│ …owser-gpu-7c9f-00004 acme/browser-gpu  ready           20s                  │",
+        "│ browser-gp…7c9f-p0d3c acme/browser-gpu  crashing     2m20s… CrashLoopBackOf… │",
+        "│>browser-gp…7c9f-m1q2z acme/browser-gpu  unscheduled    31s… Unschedulable:…  │",
+        "│ browser-gp…7c9f-b4j7m acme/browser-gpu  starting       12s… ContainerCreati… │",
+        "│ browser-gp…7c9f-00000 acme/browser-gpu  ready           20s                  │",
+        "│ browser-gp…7c9f-00001 acme/browser-gpu  ready           20s                  │",
+        "│ browser-gp…7c9f-00002 acme/browser-gpu  ready           20s                  │",
+        "│ browser-gp…7c9f-00003 acme/browser-gpu  ready           20s                  │",
+        "│ browser-gp…7c9f-00004 acme/browser-gpu  ready           20s                  │",
         "└────────────────────────────────────────────────────────────────── 1-9 of 16 ─┘",
         "┌─ acme/browser-gpu browser-gpu-7c9f-m1q2z ────────────────────────────────────┐",
         "│ now         unscheduled   on no node yet                                     │",
@@ -454,7 +454,7 @@ async def test_events_as_plain_lines() -> None:
         "│ 12:04:02 acme/coder-large    auto   65→70 +5   demand   policy 5 pods per 6… │",
         "│ 12:03:58 globex/eval-batch   auto   60→52 -8   demand   52 replicas, the hi… │",
         "│ 12:01:17 initech/etl         auto   2→11 +9    demand   not written, forbid… │",
-        "│>12:01:17 …itech/tools-shared mara   9→0 -9     pause    paused by mara (OPS… │",
+        "│>12:01:17 initech/t…ls-shared mara   9→0 -9     pause    paused by mara (OPS… │",
         "│ 11:55:09 globex/support-chat auto   132→140 +8 demand   0 pending + 140 in…  │",
         "│ 11:48:49 initech/voice       auto   1→0 -1     demand   idle for longer tha… │",
         "│ 11:02:49 acme/browser-gpu    jon    4→9 +5     pin      5 spares pinned by…  │",
@@ -507,11 +507,11 @@ async def test_events_are_sorted_by_size_of_the_change() -> None:
 async def test_nodes_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "no", "j")
     assert found[2:] == [
-        "┌─ room [3] ───────────────────────────────────────────────────────────────────┐",
-        "│ CLASS        NODES        PODS       CPU        MEMORY   FREE REPLICAS OF    │",
-        "│ all nodes        6   370/1,100  96.5/176   412Gi/704Gi    159 …/support-chat │",
-        "│>gpu            3/3      14/330     46/48    84Gi/192Gi      0 …e/browser-gpu │",
-        "│ spot          1/25      61/770     ?/128       ?/512Gi      ? …e/coder-large │",
+        "┌─ room [3] ─────────────────────────────────────── held; g goes to the first ─┐",
+        "│ CLASS       NODES        PODS       CPU        MEMORY   FREE REPLICAS OF     │",
+        "│ all nodes       6   370/1,100  96.5/176   412Gi/704Gi    159 globex/…rt-chat │",
+        "│>gpu           3/3      14/330     46/48    84Gi/192Gi      0 acme/br…ser-gpu │",
+        "│ spot         1/25      61/770     ?/128       ?/512Gi      ? acme/co…r-large │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ gpu ────────────────────────────────────────────────────────────────────────┐",
@@ -521,13 +521,13 @@ async def test_nodes_as_plain_lines() -> None:
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ pods that fit nowhere [1] ──────────────────────────────────────────────────┐",
-        "│ POOL                          PODS    FOR GROWTH  THE SCHEDULER SAYS         │",
-        "│ acme/browser-gpu                 1    31s goes on 0/42 nodes are available:… │",
+        "│ POOL               PODS    FOR GROWTH  THE SCHEDULER SAYS                    │",
+        "│ acme/browser-gpu      1    31s goes on 0/42 nodes are available: 42 Insuffi… │",
         "│                                                                              │",
         "│                                                                              │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel <q>back",
         " overview > nodes",
     ]
 
@@ -582,11 +582,11 @@ async def test_models_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "mo")
     assert found[2:] == [
         "┌─ models [4] ────────────────────────────────────────────────── sort SHARE ↓ ─┐",
-        "│ MODEL                  REQ/m      IN TOK/m     OUT TOK/m SHARE REFUSED POOLS │",
-        "│>opus                 890/900     1.8M/3.6M     222k/720k   99%      31     2 │",
-        "│ sonnet/globex        109/270          218k         27.2k   40%       0     2 │",
-        "│ haiku             >420/4,000         >840k         >105k   35%       0     2 │",
-        "│ local                      0             0             0     -       0     0 │",
+        "│ MODEL                 REQ/m      IN TOK/m     OUT TOK/m SHARE REFUSED POOLS  │",
+        "│>opus                890/900     1.8M/3.6M     222k/720k   99%      31     2  │",
+        "│ sonnet/globex       109/270          218k         27.2k   40%       0     2  │",
+        "│ haiku            >420/4,000         >840k         >105k   35%       0     2  │",
+        "│ local                     0             0             0     -       0     0  │",
         "│                                                                              │",
         "│                                                                              │",
         "│                                                                              │",
