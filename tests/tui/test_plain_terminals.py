@@ -71,7 +71,7 @@ def test_without_colours_the_selection_of_the_palette_is_reversed() -> None:
     with terminal(run(), environment={"NO_COLOR": "1"}) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         seen.type(b"\x10")
-        seen.read_until(lambda output: b"freeze or resume" in output)
+        seen.read_until(lambda output: b":events" in output)
         seen.output = b""
         seen.type(b"\x1b[B")
         seen.read_until(
