@@ -39,6 +39,8 @@ _CODES_OF = {
         Code.NO_GROWTH,
         Code.PAUSE_UNREADABLE,
     },
+    Bound.CAP: {Code.CAPPED},
+    Bound.NO_GROWTH: {Code.NOT_GROWING},
     Bound.QUOTA: {Code.QUOTA},
     Bound.BUDGET: {Code.BUDGET, Code.BUDGET_SPENT, Code.USAGE_UNKNOWN},
     Bound.COST: {Code.COST},
