@@ -106,6 +106,7 @@ def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:
     times = NumberRange(
         -END_OF_TIME, now + MAX_CLOCK_ERROR_S, "Unix seconds, at most a year after now"
     )
+    yield from _fault(times, "memory.planned_at", memory.planned_at)
     for key, pool in memory.pools.items():
         path = member("memory.pools", key)
         yield from _of_sizes(pool, path)
@@ -191,7 +192,8 @@ def _of_sizes(pool: PoolMemory, path: str) -> Iterator[InputFault]:
 
 
 def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[InputFault]:
-    yield from _faults(times, path, _numbers(pool, "since", "last_active_at", "blind_since"))
+    named = _numbers(pool, "since", "last_active_at", "active_since", "blind_since")
+    yield from _faults(times, path, named)
     for at, value in _parts(pool, path):
         yield from _faults(times, at, _numbers(value, *_TIMES[type(value)]))
     if pool.repeats is not None:
@@ -224,7 +226,8 @@ def _parts(pool: PoolMemory, path: str) -> Iterator[tuple[str, Value]]:
 
 def _of_native(native: NativeMemory, path: str, times: NumberRange) -> Iterator[InputFault]:
     """Only times: the types of the other numbers limit them already."""
-    yield from _faults(times, path, _numbers(native, "asked_at", "in_flight_at"))
+    named = _numbers(native, "asked_at", "in_flight_at", "quiet_since", "surplus_since")
+    yield from _faults(times, path, named)
     yield from _faults(times, f"{path}.learned", _numbers(native.learned, "at", "wanted_at"))
     for index, forecast in enumerate(native.learned.forecasts):
         yield from _fault(times, f"{path}.learned.forecasts[{index}].at", forecast.at)
