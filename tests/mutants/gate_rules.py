@@ -204,6 +204,13 @@ GATE_RULES: Final = (
         ("test_a_clock_set_back_between_two_runs_does_not_hold_the_pool_for_long()",),
     ),
     Mutant(
+        "a requested write that lies ahead moves the memory back",
+        "planning/remember/clock.py",
+        "    for change in (memory.asked, memory.replaced):\n",
+        "    for change in (memory.replaced,):\n",
+        ("test_a_clock_set_back_between_two_runs_does_not_hold_an_unconfirmed_write_for_long()",),
+    ),
+    Mutant(
         "a step that no clock can make is not followed",
         "planning/remember/clock.py",
         " or not abs(step_s) < LARGEST_STEP_S",

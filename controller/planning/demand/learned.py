@@ -128,6 +128,14 @@ def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
     )
 
 
+def latest_time(memory: NativeMemory) -> float:
+    """The latest time in the memory."""
+    learned = memory.learned
+    times = (memory.asked_at, memory.in_flight_at, memory.quiet_since, memory.surplus_since)
+    forecasts = (forecast.at for forecast in learned.forecasts)
+    return max(at for at in (*times, learned.at, learned.wanted_at, *forecasts) if at is not None)
+
+
 def _followed(
     terms: PoolTerms,
     seen: PoolObservation,
