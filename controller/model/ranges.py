@@ -15,8 +15,8 @@ from controller.model.faults import InputFault, member
 from controller.model.intents import Intents
 from controller.model.limits import CPU, INT32_MAX, INT64_MAX, MEMORY, MILLI
 from controller.model.memory import (
-    Ask,
     Memory,
+    PendingWrite,
     PoolMemory,
     RecommendationRun,
     ScaleChange,
@@ -203,13 +203,13 @@ def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[Input
 _SIZES: Final[Mapping[type, tuple[str, ...]]] = {
     RecommendationRun: ("replicas",),
     ScaleChange: ("change",),
-    Ask: ("before", "after"),
+    PendingWrite: ("before", "after"),
     SetBack: ("ours", "theirs"),
 }
 _TIMES: Final[Mapping[type, tuple[str, ...]]] = {
     RecommendationRun: ("first_at", "last_at"),
     ScaleChange: ("at",),
-    Ask: ("at",),
+    PendingWrite: ("at",),
     SetBack: ("at",),
 }
 

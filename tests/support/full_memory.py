@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from controller.model.memory import (
-    Ask,
+    PendingWrite,
     PoolMemory,
     RecommendationRun,
     Repeats,
@@ -37,7 +37,7 @@ def full_memory(at: float) -> PoolMemory:
         recommendations=(RecommendationRun(replicas=8, first_at=at, last_at=at),),
         scaled_up=(ScaleChange(change=2, at=at),),
         scaled_down=(ScaleChange(change=1, at=at),),
-        asked=Ask(before=7, after=8, at=at, earlier=(6,), generation=3),
+        asked=PendingWrite(before=7, after=8, at=at, earlier=(6,), generation=3),
         ours=8,
         replaced=SetBack(ours=8, theirs=7, at=at),
         set_back=(SetBack(ours=8, theirs=7, at=at),),

@@ -14,7 +14,7 @@ from controller.model.observation import PoolObservation
 from controller.planning.demand.learned import learn
 from controller.planning.demand.metrics.measure import Activator, Measured, measure
 from controller.planning.demand.metrics.propose import (
-    Surroundings,
+    MetricContext,
     UnusableMetric,
     propose_all,
 )
@@ -182,7 +182,9 @@ def _beside_the_queue(
     """
     if not measured.metrics:
         return _Combined(work, needed, None, None)
-    found = propose_all(measured.metrics, _around(given, moment), measured.unusable, reasons)
+    found = propose_all(
+        measured.metrics, _metric_context(given, moment), measured.unusable, reasons
+    )
     counted = work.counted and found.unusable is None
     demand = _largest(work.demand, found.replicas)
     return _Combined(
@@ -215,7 +217,9 @@ def _by_hpa(
             demand = needed = 0  # its queue is none of its metrics, and those ask for nothing
         work = Work(work.messages, counted, work.woken, demand)
         return _Combined(work, needed if counted else None, None, unusable)
-    found = propose_all(measured.metrics, _around(given, moment), measured.unusable, reasons)
+    found = propose_all(
+        measured.metrics, _metric_context(given, moment), measured.unusable, reasons
+    )
     counted = found.unusable is None
     proposal = found.replicas
     if not counted and (proposal is None or proposal < current):
@@ -228,8 +232,8 @@ def _by_hpa(
     )
 
 
-def _around(given: PoolInput, moment: Moment) -> Surroundings:
-    return Surroundings(
+def _metric_context(given: PoolInput, moment: Moment) -> MetricContext:
+    return MetricContext(
         current=given.current,
         status_replicas=given.status_replicas,
         pods=given.seen.measured_pods,

@@ -93,7 +93,7 @@ def learn(
         settled = work.counted and _is_settled(terms, before)
         return Learned(work, before, settled, arrivals=_arrivals(terms, before, moment))
     depth = queue.value
-    memory = _followed(terms, seen, depth, before, current=current, moment=moment)
+    memory = _updated(terms, seen, depth, before, current=current, moment=moment)
     base = _base(terms, memory, depth)
     memory = _with_surplus(memory, base, current, moment.now)
     arrivals = _arrivals(terms, memory, moment)
@@ -136,7 +136,7 @@ def latest_time(memory: NativeMemory) -> float:
     return max(at for at in (*times, learned.at, learned.wanted_at, *forecasts) if at is not None)
 
 
-def _followed(
+def _updated(
     terms: PoolTerms,
     seen: PoolObservation,
     depth: QueueDepth,
@@ -147,12 +147,12 @@ def _followed(
 ) -> NativeMemory:
     """The memory after this look at the queue."""
     if before is None:
-        return _asked(terms, seen, depth, None, current=current, now=moment.now)
+        return _learned_now(terms, seen, depth, None, current=current, now=moment.now)
     if _is_quiet(before, depth):
-        return _looked_at_again(terms, before, current, moment)
+        return _reevaluated(terms, before, current, moment)
     if moment.reached(_next_turn(terms, before)):
-        return _asked(terms, seen, depth, before, current=current, now=moment.now)
-    return _noted(before, depth, moment.now)
+        return _learned_now(terms, seen, depth, before, current=current, now=moment.now)
+    return _with_in_flight(before, depth, moment.now)
 
 
 def _is_settled(terms: PoolTerms, memory: NativeMemory | None) -> bool:
@@ -187,7 +187,7 @@ def _last_look(before: NativeMemory, moment: Moment) -> float:
         at = next_at
 
 
-def _looked_at_again(
+def _reevaluated(
     terms: PoolTerms, before: NativeMemory, current: int, moment: Moment
 ) -> NativeMemory:
     """The memory of a quiet pool: the same while the advice is. Without arrivals the rule never
@@ -216,7 +216,7 @@ def _looked_at_again(
     )
 
 
-def _asked(
+def _learned_now(
     terms: PoolTerms,
     seen: PoolObservation,
     depth: QueueDepth,
@@ -300,7 +300,7 @@ def _wanted(before: NativeMemory, at: float) -> NativeState:
     return replace(before.learned, wanted_at=at if surplus is None else surplus)
 
 
-def _noted(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
+def _with_in_flight(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
     """The memory with what is in flight now: short tasks come and go between two turns."""
     if depth.in_flight == before.in_flight:
         return before

@@ -47,7 +47,7 @@ def cap_redelivered(
         return Capped(work, None)
     per_replica = pool.slots if settled else pool.target
     capped = capped_demand(demand, depth, max(per_replica, 1), current)
-    repeats = _followed(before, depth, now)
+    repeats = _updated(before, depth, now)
     if (reason := _poison(repeats, depth, capped)) is not None:
         reasons.append(reason)
     elif capped < demand:
@@ -80,7 +80,7 @@ def _redelivered(depth: QueueDepth) -> int:
     return min(depth.redelivered, depth.in_flight) if depth.redelivered > 0 else 0
 
 
-def _followed(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats | None:
+def _updated(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats | None:
     """Since when there has been nothing but the same redelivered messages: none was acknowledged,
     none is new.
     """

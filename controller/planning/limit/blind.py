@@ -11,7 +11,7 @@ from controller.model.readings import Fresh, Stale
 from controller.planning.demand.demand import Demand
 from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
-from controller.planning.recommend.recommendation import Recommendation, because
+from controller.planning.recommend.recommendation import Recommendation, add_reason
 
 
 class Lifted(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +46,7 @@ def lift_blind(
     least = policy.replicas if fallback is None else max(policy.replicas, fallback.replicas)
     if replicas > least:
         return Lifted(replicas, since)
-    because(reasons, Code.BLIND_FOR_LONG, least, since=since, after_s=policy.after_s)
+    add_reason(reasons, Code.BLIND_FOR_LONG, least, since=since, after_s=policy.after_s)
     return Lifted(least, since, is_raised=True)
 
 

@@ -19,8 +19,8 @@ from controller.planning.limit.blind import lift_blind
 from controller.planning.limit.held import is_held
 from controller.planning.limit.limits import Limits
 from controller.planning.limit.spares import NO_SPARES, spare_base, spares_of
-from controller.planning.recommend.recommendation import Recommendation, because
-from controller.planning.remember.contest import confirm_override, stands_down
+from controller.planning.recommend.recommendation import Recommendation, add_reason
+from controller.planning.remember.contest import confirm_override, is_contested
 
 _PAUSE: Final = "pause"
 
@@ -74,7 +74,7 @@ def limit(
         unstabilized=size.unstabilized,
         is_moving=recommended != unstabilized,
         left_alone=False,
-        held=held or stands_down(memory, moment),
+        held=held or is_contested(memory, moment),
         memory=memory,
         reasons=tuple(reasons),
     )
@@ -111,14 +111,14 @@ def _between_bounds(
     bounds = given.override.bounds
     if bound is Bound.MAX or replicas > bounds.max:
         replicas, bound = bounds.max, Bound.MAX
-        because(reasons, Code.AT_MAX, bounds.max, max=bounds.max)
+        add_reason(reasons, Code.AT_MAX, bounds.max, max=bounds.max)
     elif bound is Bound.MIN or replicas < least:
         replicas, bound = least, Bound.MIN
-        because(reasons, Code.AT_MIN, least, min=least)
+        add_reason(reasons, Code.AT_MIN, least, min=least)
     else:
         return replicas, bound
     if bounds.scheduled:
-        because(reasons, Code.SCHEDULED, replicas, min=least, max=bounds.max)
+        add_reason(reasons, Code.SCHEDULED, replicas, min=least, max=bounds.max)
         return replicas, Bound.SCHEDULE
     return replicas, bound
 
@@ -139,7 +139,7 @@ def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Re
             replicas, bound = min(wanted, most), kind
         if wanted > most:
             bound = Bound.MAX
-            because(reasons, Code.AT_MAX, most, max=most)
+            add_reason(reasons, Code.AT_MAX, most, max=most)
         _explain_spares(given, kind, count, replicas, reasons)
     if (room := min(spares.for_arrivals, max(most - max(wanted, recommended), 0))) > 0:
         wanted += room
@@ -162,9 +162,9 @@ def _explain_spares(
 ) -> None:
     pin = given.override.pin
     if kind is Bound.PIN and pin is not None:
-        because(reasons, Code.PINNED, replicas, spares=spares, who=pin.who, reason=pin.why)
+        add_reason(reasons, Code.PINNED, replicas, spares=spares, who=pin.who, reason=pin.why)
     else:
-        because(reasons, Code.WARM_SPARES, replicas, spares=spares)
+        add_reason(reasons, Code.WARM_SPARES, replicas, spares=spares)
 
 
 def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
@@ -174,15 +174,15 @@ def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
         return size
     keep, most = pause.keep, given.override.bounds.max
     if keep is None:
-        because(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
+        add_reason(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
         return _kept_at(size, 0)
     if keep < 0:
-        because(reasons, Code.PAUSE_UNREADABLE, given.current, keep=keep, who=pause.who)
+        add_reason(reasons, Code.PAUSE_UNREADABLE, given.current, keep=keep, who=pause.who)
         return _kept_at(size, given.current)
     if keep > most:
-        because(reasons, Code.AT_MAX, most, max=most)
+        add_reason(reasons, Code.AT_MAX, most, max=most)
     kept = min(keep, most)
-    because(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
+    add_reason(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
     return _kept_at(size, kept)
 
 
@@ -195,11 +195,11 @@ def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) ->
     by_operator = min(pauses, default=INT32_MAX)
     if halt.unreadable is not None:
         numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
-        because(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
+        add_reason(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
         return _kept_at(size, current)
     if halt.holds or halt.keep is not None:
         kept = current if halt.keep is None else min(halt.keep, by_operator)
-        because(reasons, Code.KEPT_BY_ANNOTATION, kept, annotation=halt.annotation)
+        add_reason(reasons, Code.KEPT_BY_ANNOTATION, kept, annotation=halt.annotation)
         return _kept_at(size, kept)
     if halt.grows:
         floor = min(current, given.override.bounds.max, by_operator)
@@ -221,7 +221,7 @@ def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reas
     # what a window holds for now would go later
     if size.replicas > floor or min(size.replicas, size.unstabilized) >= floor:
         return size
-    because(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
+    add_reason(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
     unstabilized = max(size.unstabilized, floor)
     return replace(size, replicas=floor, bound=Bound.PAUSE, unstabilized=unstabilized)
 
@@ -231,5 +231,5 @@ def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reas
     size = replace(size, ceilings=(*size.ceilings, ceiling))
     if size.replicas <= current:
         return size
-    because(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
+    add_reason(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
     return replace(size, replicas=current, bound=Bound.PAUSE)

@@ -9,7 +9,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.behavior import Limited, LimitReason
 from controller.planning.recommend.history import History, warm_until
-from controller.planning.recommend.recommendation import because
+from controller.planning.recommend.recommendation import add_reason
 
 
 def explain_window(
@@ -34,7 +34,7 @@ def explain_window(
         last_at = _last_given(memory.recommendations, given.planned_at, at_least=stable)
         code = Code.STABILIZED_DOWN
     until = (moment.now if last_at is None else last_at) + window_s
-    because(reasons, code, stable, window_s=window_s, until=until)
+    add_reason(reasons, code, stable, window_s=window_s, until=until)
 
 
 def explain_limit(limited: Limited, reasons: list[Reason]) -> Bound | None:
@@ -55,10 +55,10 @@ def explain_policy(reasons: list[Reason], code: Code, limited: Limited) -> None:
     """Name the policy."""
     policy = limited.policy
     if policy is None:
-        because(reasons, code, limited.replicas, policy=SelectPolicy.DISABLED.value)
+        add_reason(reasons, code, limited.replicas, policy=SelectPolicy.DISABLED.value)
         return
     unit = "%" if policy.type is PolicyType.PERCENT else ""
-    because(
+    add_reason(
         reasons,
         code,
         limited.replicas,

@@ -16,7 +16,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.behavior import limit_change
 from controller.planning.recommend.explained import explain_policy
-from controller.planning.recommend.recommendation import Sized, because
+from controller.planning.recommend.recommendation import Sized, add_reason
 
 BOTTOM: Final = 1
 """KEDA: the HPA of a pool that may go to zero has minReplicas 1."""
@@ -66,7 +66,7 @@ def floor_at_rest(given: PoolInput, rest: int | None) -> int:
     return given.current if rest is not None and given.current < minimum else minimum
 
 
-def take_the_last(
+def scale_to_rest(
     given: PoolInput, memory: PoolMemory, rest: int, moment: Moment, reasons: list[Reason]
 ) -> Sized:
     """The cooldown is over: the last replicas go, without any window, once a policy lets them."""
@@ -83,7 +83,7 @@ def take_the_last(
     )
     if limited.replicas == rest:
         code = Code.RESTING if rest else Code.ASLEEP
-        because(reasons, code, rest, cooldown_s=pool.cooldown_s)
+        add_reason(reasons, code, rest, cooldown_s=pool.cooldown_s)
     else:
         explain_policy(reasons, Code.RATE_LIMITED_DOWN, limited)
     return Sized(limited.replicas, rest, memory.recommendations, Bound.DEMAND)
@@ -96,7 +96,7 @@ def explain_activation(
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     activator = demand.activator
     if activator is not None and activator.name != QUEUE:
-        because(
+        add_reason(
             reasons,
             Code.ACTIVATED_BY_METRIC,
             replicas,
@@ -106,16 +106,16 @@ def explain_activation(
         )
     elif messages > activation:
         if not demand.work.woken:
-            because(reasons, Code.ACTIVATED, replicas, messages=messages, activation=activation)
+            add_reason(reasons, Code.ACTIVATED, replicas, messages=messages, activation=activation)
     elif demand.forced:
-        because(reasons, Code.ACTIVATION_FORCED, replicas)
+        add_reason(reasons, Code.ACTIVATION_FORCED, replicas)
 
 
 def explain_inactive(given: PoolInput, demand: Demand, reasons: list[Reason]) -> None:
     """Say that there is work, yet too little to wake for."""
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     if 0 < messages <= activation:
-        because(reasons, Code.INACTIVE, messages=messages, activation=activation)
+        add_reason(reasons, Code.INACTIVE, messages=messages, activation=activation)
 
 
 def explain_below_min(
@@ -123,6 +123,6 @@ def explain_below_min(
 ) -> None:
     """Say why an idle pool with fewer replicas than min is not raised to min."""
     if cooling:
-        because(reasons, Code.COOLDOWN, given.current, until=until)
+        add_reason(reasons, Code.COOLDOWN, given.current, until=until)
     else:
-        because(reasons, Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s)
+        add_reason(reasons, Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s)

@@ -22,12 +22,12 @@ from controller.planning.recommend.idle import (
     explain_below_min,
     explain_inactive,
     floor_at_rest,
-    take_the_last,
+    scale_to_rest,
 )
 from controller.planning.recommend.recommendation import (
     Recommendation,
     Sized,
-    because,
+    add_reason,
     kept_size,
     made,
 )
@@ -93,14 +93,14 @@ def _running(given: PoolInput, demand: Demand, rest: int | None, moment: Moment)
     if cooling:
         sized = _by_behavior(given, demand, memory, asked, moment=moment, reasons=reasons)
         if asked > 0 or sized.replicas <= BOTTOM:
-            because(reasons, Code.COOLDOWN, sized.replicas, until=until)
+            add_reason(reasons, Code.COOLDOWN, sized.replicas, until=until)
         return made(given, sized, reasons, memory=memory)
     sized = kept_size(given, memory=memory)
     if current >= low:
         sized = _by_behavior(given, demand, memory, 0, moment=moment, reasons=reasons)
     if sized.replicas > low:
         return made(given, sized, reasons, memory=memory)
-    last = take_the_last(given, memory, rest, moment=moment, reasons=reasons)
+    last = scale_to_rest(given, memory, rest, moment=moment, reasons=reasons)
     last = Sized(last.replicas, last.unstabilized, sized.history)
     minimum = min(given.override.bounds.min, rest)
     return made(given, last, reasons, memory=memory, minimum=minimum)

@@ -39,7 +39,9 @@ class Sized(msgspec.Struct, frozen=True, gc=False):
     bound: Bound = Bound.DEMAND
 
 
-def because(reasons: list[Reason], code: Code, value: int | None = None, **numbers: Number) -> None:
+def add_reason(
+    reasons: list[Reason], code: Code, value: int | None = None, **numbers: Number
+) -> None:
     """Add the reason of a rule that was applied, with the replicas after it."""
     reasons.append(Reason(code=code, value=value, numbers=numbers))
 

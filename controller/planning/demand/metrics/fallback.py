@@ -17,7 +17,7 @@ from controller.model.metrics import (
 )
 
 
-class StandIn(NamedTuple):
+class FallbackValue(NamedTuple):
     """What stands in for a metric that could not be read.
 
     `value_milli` is None where nothing does. `is_nil`: a formula gets nil for it.
@@ -27,7 +27,7 @@ class StandIn(NamedTuple):
     is_nil: bool = False
 
 
-NO_STAND_IN: StandIn = StandIn()
+NO_FALLBACK_VALUE: FallbackValue = FallbackValue()
 
 
 def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
@@ -42,25 +42,25 @@ def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
     return not rest and 0 < units <= INT64_MAX
 
 
-def stand_in(
+def fallback_value(
     fallback: Fallback,
     failures: int,
     *,
     target: AverageValueTarget | ValueTarget,
     current: int | None,
     ready_pods: int | None,
-) -> StandIn:
+) -> FallbackValue:
     """What stands in after so many failures in a row: nothing until they are more than the
     threshold. `current` and `ready_pods` are None where they are not known.
 
     A stand-in of no replicas is none, unlike KEDA's: silence takes nothing away.
     """
     if failures <= fallback.failure_threshold:
-        return NO_STAND_IN
+        return NO_FALLBACK_VALUE
     if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
-        return StandIn(is_nil=True)
+        return FallbackValue(is_nil=True)
     replicas = _replicas(fallback, current)
-    return StandIn(worth_milli(replicas, target, ready_pods) or None)
+    return FallbackValue(worth_milli(replicas, target, ready_pods) or None)
 
 
 def worth_milli(

@@ -37,10 +37,10 @@ from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.metrics.external import MetricFault
 from controller.planning.demand.metrics.fallback import (
-    NO_STAND_IN,
-    StandIn,
+    NO_FALLBACK_VALUE,
+    FallbackValue,
+    fallback_value,
     is_usable,
-    stand_in,
     worth_milli,
 )
 from controller.planning.demand.metrics.formula import Formula, composite_milli
@@ -147,7 +147,7 @@ class _Measuring:
             return MeasuredMetric(spec=spec, reading=reading)
         milli = _amount(reading)
         if milli is None:
-            found = self._stand_in(name, spec.target, None)
+            found = self._fallback_value(name, spec.target, None)
             if found.value_milli is not None:
                 self._explain_fallback(name, reading)
                 return MeasuredMetric(spec=spec, reading=self._fresh(spec, found.value_milli))
@@ -171,12 +171,12 @@ class _Measuring:
         self, spec: ExternalMetric, modifiers: Modifiers, formula: Formula
     ) -> MeasuredMetric:
         values: dict[str, int | None] = {}
-        found: dict[str, tuple[Reading[MetricValue], StandIn]] = {}
+        found: dict[str, tuple[Reading[MetricValue], FallbackValue]] = {}
         for name in formula.names:
             reading = self._reading(name)
             values[name] = milli = _amount(reading)
             if milli is None:
-                found[name] = reading, self._stand_in(name, modifiers.target, modifiers)
+                found[name] = reading, self._fallback_value(name, modifiers.target, modifiers)
         broken = nil = None
         for name, (reading, stands_in) in found.items():
             if stands_in.value_milli is not None:
@@ -231,14 +231,16 @@ class _Measuring:
             return Absent(why=Why.IMPLAUSIBLE, at=reading.at)
         return reading
 
-    def _stand_in(self, name: str, target: _ValueTargets, modifiers: Modifiers | None) -> StandIn:
+    def _fallback_value(
+        self, name: str, target: _ValueTargets, modifiers: Modifiers | None
+    ) -> FallbackValue:
         """What stands in for a metric without a value; its failure is counted."""
         fallback = self._pool.fallback
         if fallback is None or not is_usable(fallback, modifiers):
-            return NO_STAND_IN
+            return NO_FALLBACK_VALUE
         failures = self._failures_before.get(name, 0) + 1
         self._failures[name] = min(failures, fallback.failure_threshold + 1)
-        return stand_in(
+        return fallback_value(
             fallback,
             failures,
             target=target,
