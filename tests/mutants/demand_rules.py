@@ -272,7 +272,7 @@ DEMAND_RULES: Final = (
     Mutant(
         "a container counts by its own request",
         "planning/demand/metrics/pods.py",
-        "        asking = tuple(one for one in asking if one.name == container)\n",
+        "        containers = tuple(one for one in containers if one.name == container)\n",
         "        pass\n",
         ("test_a_named_container_counts_its_own_request()",),
     ),

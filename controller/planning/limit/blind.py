@@ -1,4 +1,4 @@
-"""Long blindness: after a while a tier prefers some replicas at work to none."""
+"""Long blindness: a tier may require some replicas if a pool's work is unknown for long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.planning.recommend.recommendation import Recommendation, add_rea
 
 
 class Lifted(msgspec.Struct, frozen=True, gc=False):
-    """The size after long blindness, and since when the pool's work has not been known.
+    """The size after the policy for long blindness, and since when the pool's work is unknown.
 
     `is_raised`: the policy for blindness decided the size.
     """
@@ -32,8 +32,9 @@ def lift_blind(
     moment: Moment,
     reasons: list[Reason],
 ) -> Lifted:
-    """A pool that has been blind for as long as its tier waits is raised to at least what the tier,
-    or its own fallback, asks for. Nothing is lowered, and ceilings come after.
+    """If the pool has been blind for longer than its tier's policy waits, raise its size to the
+    policy's replicas, or to those of its own fallback if they are more. The size is never lowered;
+    ceilings are applied later.
     """
     replicas = recommendation.replicas
     if demand.work.counted:
@@ -51,8 +52,8 @@ def lift_blind(
 
 
 def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
-    """When the work was last known: by the last good answer, else as it is remembered, else when it
-    was found to be unknown.
+    """When the work was last known: the time of the last good answer, else the remembered time,
+    else the time when it was found to be unknown.
     """
     queue, known = given.seen.queue, given.memory.blind_since
     by_queue = demand.unusable is None and not isinstance(queue, Fresh)

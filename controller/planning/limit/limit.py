@@ -26,7 +26,7 @@ _PAUSE: Final = "pause"
 
 
 class _Size(msgspec.Struct, frozen=True, gc=False):
-    """A size on its way through the limits; the fields are those of `Limits`."""
+    """A size while the limits are applied one by one; the fields are those of `Limits`."""
 
     replicas: int
     bound: Bound
@@ -40,7 +40,7 @@ class _Size(msgspec.Struct, frozen=True, gc=False):
 def limit(
     given: PoolInput, demand: Demand, recommendation: Recommendation, moment: Moment
 ) -> Limits:
-    """Bring the recommendation between min and max, at once; then apply spares and pauses."""
+    """Apply min and max to the recommendation, without windows or rates; then spares and pauses."""
     reasons: list[Reason] = []
     lifted = lift_blind(given, demand, recommendation, moment, reasons)
     memory = recommendation.memory
@@ -105,8 +105,8 @@ def _left_alone(
 def _between_bounds(
     given: PoolInput, replicas: int, bound: Bound, least: int, reasons: list[Reason]
 ) -> tuple[int, Bound]:
-    """The size between min and max, or the schedule's where one is open; the one that decides is
-    named.
+    """The size within min and max (those of a schedule, if one is open), and the bound that decided
+    it.
     """
     bounds = given.override.bounds
     if bound is Bound.MAX or replicas > bounds.max:
@@ -124,7 +124,7 @@ def _between_bounds(
 
 
 def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Reason]) -> _Size:
-    """At least the spares on top of what the present work takes, as far as max lets them."""
+    """The size, raised to make room for spares on top of what the present work needs, up to max."""
     recommended, least, most = size.replicas, size.min, given.override.bounds.max
     base = spare_base(demand, recommended, least)
     spares = spares_of(given, demand, base)
@@ -168,7 +168,7 @@ def _explain_spares(
 
 
 def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
-    """A ceiling of 0; with `keep`, floor and ceiling at once, but never above max."""
+    """An operator's pause: a ceiling of 0; with `keep`, floor and ceiling, but never above max."""
     pause = given.override.pause
     if pause is None:
         return size
@@ -187,8 +187,8 @@ def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
 
 
 def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) -> _Size:
-    """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling to it, except
-    where the annotation keeps the present size.
+    """KEDA's pause of a Deployment by annotation. An operator's pause is a ceiling for it, unless
+    the annotation keeps the present size.
     """
     current = given.current
     pauses = (each.limit for each in size.ceilings if each.bound is Bound.PAUSE)
@@ -208,7 +208,7 @@ def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) ->
 
 
 def _kept_at(size: _Size, replicas: int) -> _Size:
-    """Floor and ceiling at once."""
+    """The size with this number as floor and as ceiling."""
     ceiling = Ceiling(limit=replicas, bound=Bound.PAUSE, name=_PAUSE)
     return _Size(replicas, Bound.PAUSE, replicas, replicas, ceilings=(*size.ceilings, ceiling))
 
@@ -218,7 +218,7 @@ def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reas
     # pinned replicas are a floor above the pool's own min, not above the present size
     pinned = max(size.min + size.pinned - least, 0)
     size = replace(size, min=least, pinned=pinned)
-    # what a window holds for now would go later
+    # replicas that only a window keeps now would be removed later
     if size.replicas > floor or min(size.replicas, size.unstabilized) >= floor:
         return size
     add_reason(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)

@@ -22,13 +22,13 @@ def explain_window(
     moment: Moment,
     reasons: list[Reason],
 ) -> None:
-    """Say which window holds the number, and until when the recommendation behind it counts."""
+    """Add the reason of the window that holds the number, and until when it does."""
     if stable < wanted:
         window_s = behavior.scale_up.stabilization_window_s
         last_at = _last_given(memory.recommendations, given.planned_at, at_most=stable)
         code = Code.STABILIZED_UP
     elif not moment.reached(warm_until(given.terms, memory)):
-        return  # the window holds what ran before it was observed: the gate says so
+        return  # the pool is warming up: the gate gives the reason
     else:
         window_s = behavior.scale_down.stabilization_window_s
         last_at = _last_given(memory.recommendations, given.planned_at, at_least=stable)
@@ -38,7 +38,7 @@ def explain_window(
 
 
 def explain_limit(limited: Limited, reasons: list[Reason]) -> Bound | None:
-    """Name the policy that limits; answers the bound, where max limits instead."""
+    """Add the reason of a policy that limits. Returns Bound.MAX if max limits instead."""
     match limited.reason:
         case LimitReason.SCALE_UP_LIMIT:
             explain_policy(reasons, Code.RATE_LIMITED_UP, limited)
@@ -52,7 +52,7 @@ def explain_limit(limited: Limited, reasons: list[Reason]) -> Bound | None:
 
 
 def explain_policy(reasons: list[Reason], code: Code, limited: Limited) -> None:
-    """Name the policy."""
+    """Add the reason of a rate policy."""
     policy = limited.policy
     if policy is None:
         add_reason(reasons, code, limited.replicas, policy=SelectPolicy.DISABLED.value)

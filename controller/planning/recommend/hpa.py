@@ -1,8 +1,8 @@
-"""The recommendation of rule hpa: what an HPA recommends for the same metrics, and KEDA's loop
-around it from and to zero or the idle size.
+"""The recommendation of rule hpa: what an HPA recommends for the same metrics. KEDA's part is to
+scale from and to zero or the idle size.
 
-Two things differ from KEDA, which loses work there: an idle pool goes down by the HPA's windows and
-policies instead of jumping, and silence never takes anything away.
+Two things differ from KEDA, so that no work is lost: an idle pool shrinks by the HPA's windows and
+policies instead of at once, and missing metrics never remove replicas.
 
 Source: kubernetes pkg/controller/podautoscaler/horizontal.go (reconcileAutoscaler,
 normalizeDesiredReplicas and normalizeDesiredReplicasWithBehaviors).
@@ -68,7 +68,7 @@ def _from_zero(given: PoolInput, demand: Demand, rest: int | None) -> Recommenda
     replicas = max(given.override.bounds.min, BOTTOM)
     explain_activation(given, demand, replicas, reasons)
     if not reasons and not demand.work.woken:
-        # KEDA: where there is nothing but CPU and memory, nothing says that there is no work
+        # KEDA: a pool with only CPU and memory metrics always counts as active
         add_reason(reasons, Code.AT_MIN, replicas, min=replicas)
     return made(given, kept_size(given, replicas), reasons)
 
@@ -114,10 +114,10 @@ def _by_metrics(
     moment: Moment,
     reasons: list[Reason],
 ) -> Sized:
-    """One pass of the HPA: its size, its history, and why."""
+    """One evaluation of the HPA: the size, and the history with it."""
     pool, current, bounds = given.terms.pool, given.current, given.override.bounds
     low, history = max(bounds.min, BOTTOM), memory.recommendations
-    # HPA: a size out of bounds is corrected at once: no metric, no window, no rate is asked
+    # HPA: a size out of bounds is corrected at once, without metrics, windows and rates
     if current > bounds.max:
         return Sized(bounds.max, bounds.max, ended(history, given.planned_at), Bound.MAX)
     if current < low:

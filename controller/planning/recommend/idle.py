@@ -23,8 +23,8 @@ BOTTOM: Final = 1
 
 
 def resting_size(given: PoolInput) -> int | None:
-    """The size of an idle pool: KEDA's idle replicas below its min, zero where min is zero; None
-    where it keeps its min. While a schedule is open its min holds.
+    """The size of an idle pool: zero if its min is zero, KEDA's idle replicas if they are below its
+    min, else None: it keeps its min. It also keeps its min while a schedule is open.
     """
     bounds = given.override.bounds
     if bounds.min == 0:
@@ -36,8 +36,9 @@ def resting_size(given: PoolInput) -> int | None:
 
 
 def is_switched_off(given: PoolInput, demand: Demand, rest: int | None) -> bool:
-    """HPA: zero replicas where min is more mean that the pool was switched off by hand; unless the
-    plan itself went there, zero is the size at which it rests, or it is forced to be active.
+    """HPA: zero replicas with a min above zero mean that the pool was switched off by hand. That
+    does not hold if the plan itself scaled to zero, if the pool rests below min, or if its
+    activation is forced.
     """
     return (
         given.current == 0
@@ -49,8 +50,8 @@ def is_switched_off(given: PoolInput, demand: Demand, rest: int | None) -> bool:
 
 
 def cooldown_until(given: PoolInput, memory: PoolMemory) -> float:
-    """When the cooldown of an idle pool ends: counted from its last activity, from the start of the
-    memory if there was none (initial cooldown).
+    """When the cooldown of an idle pool ends. It begins with the last activity; if there was none,
+    the initial cooldown begins with the memory.
     """
     pool = given.terms.pool
     if memory.active_since is not None:
@@ -61,7 +62,7 @@ def cooldown_until(given: PoolInput, memory: PoolMemory) -> float:
 
 
 def floor_at_rest(given: PoolInput, rest: int | None) -> int:
-    """The floor of a pool that is idle: one that rests below min is not raised to min."""
+    """The floor of an idle pool: a pool that rests below min is not raised to min."""
     minimum = given.override.bounds.min
     return given.current if rest is not None and given.current < minimum else minimum
 
@@ -69,7 +70,7 @@ def floor_at_rest(given: PoolInput, rest: int | None) -> int:
 def scale_to_rest(
     given: PoolInput, memory: PoolMemory, rest: int, moment: Moment, reasons: list[Reason]
 ) -> Sized:
-    """The cooldown is over: the last replicas go, without any window, once a policy lets them."""
+    """Remove the last replicas after the cooldown: no window applies, but the rate policies do."""
     pool = given.terms.pool
     limited = limit_change(
         given.current,
@@ -92,7 +93,7 @@ def scale_to_rest(
 def explain_activation(
     given: PoolInput, demand: Demand, replicas: int, reasons: list[Reason]
 ) -> None:
-    """Say what woke the pool, unless its wake-up says so already."""
+    """Add the reason why the pool is active, unless its wake-up already gives it."""
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     activator = demand.activator
     if activator is not None and activator.name != QUEUE:
@@ -112,7 +113,7 @@ def explain_activation(
 
 
 def explain_inactive(given: PoolInput, demand: Demand, reasons: list[Reason]) -> None:
-    """Say that there is work, yet too little to wake for."""
+    """Add the reason if there is work, but too little to activate the pool."""
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     if 0 < messages <= activation:
         add_reason(reasons, Code.INACTIVE, messages=messages, activation=activation)
@@ -121,7 +122,7 @@ def explain_inactive(given: PoolInput, demand: Demand, reasons: list[Reason]) ->
 def explain_below_min(
     given: PoolInput, until: float, reasons: list[Reason], *, cooling: bool
 ) -> None:
-    """Say why an idle pool with fewer replicas than min is not raised to min."""
+    """Add the reason why an idle pool with fewer replicas than min is not raised to min."""
     if cooling:
         add_reason(reasons, Code.COOLDOWN, given.current, until=until)
     else:

@@ -17,7 +17,7 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     - `min`: the floor in force; an idle pool may rest below its own.
     - `unstabilized`: the size without windows and rate policies.
     - `left_alone`: the pool was scaled to zero by hand; no limit and no gate applies.
-    - `memory`: the memory that windows and policies were judged by, with the history after this
+    - `memory`: the memory that windows and policies used, with the history after this
       recommendation.
     """
 
@@ -49,7 +49,7 @@ def add_reason(
 def kept_size(
     given: PoolInput, replicas: int | None = None, *, memory: PoolMemory | None = None
 ) -> Sized:
-    """A size that no recommendation stands behind: the present one, unless `replicas` is given."""
+    """A size without a recommendation: the present one, unless `replicas` is given."""
     size = given.current if replicas is None else replicas
     history = (given.memory if memory is None else memory).recommendations
     return Sized(size, given.current, ended(history, given.planned_at))
@@ -64,7 +64,7 @@ def made(
     memory: PoolMemory | None = None,
     minimum: int | None = None,
 ) -> Recommendation:
-    """The recommendation of this size; its memory, floor and number may be others."""
+    """The recommendation with this size; `replicas`, `memory` and `minimum` replace defaults."""
     memory = given.memory if memory is None else memory
     if sized.history is not memory.recommendations:
         memory = replace(memory, recommendations=sized.history)

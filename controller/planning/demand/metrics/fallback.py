@@ -1,4 +1,4 @@
-"""KEDA's fallback: the value that stands in for a metric that keeps failing.
+"""KEDA's fallback: the value that replaces a metric that keeps failing.
 
 Source: kedacore/keda pkg/fallback/fallback.go.
 """
@@ -18,9 +18,9 @@ from controller.model.metrics import (
 
 
 class FallbackValue(NamedTuple):
-    """What stands in for a metric that could not be read.
+    """The value that replaces a metric that could not be read.
 
-    `value_milli` is None where nothing does. `is_nil`: a formula gets nil for it.
+    `value_milli` is None if there is none. `is_nil`: a formula gets nil for it.
     """
 
     value_milli: int | None = None
@@ -50,10 +50,10 @@ def fallback_value(
     current: int | None,
     ready_pods: int | None,
 ) -> FallbackValue:
-    """What stands in after so many failures in a row: nothing until they are more than the
-    threshold. `current` and `ready_pods` are None where they are not known.
+    """The value after so many failures in a row; none until they exceed the threshold. `current`
+    and `ready_pods` are None where they are not known.
 
-    A stand-in of no replicas is none, unlike KEDA's: silence takes nothing away.
+    Unlike in KEDA, a fallback of 0 replicas is no value: missing metrics never remove replicas.
     """
     if failures <= fallback.failure_threshold:
         return NO_FALLBACK_VALUE
@@ -66,8 +66,8 @@ def fallback_value(
 def worth_milli(
     replicas: int | None, target: AverageValueTarget | ValueTarget, ready_pods: int | None
 ) -> int | None:
-    """The value with which the HPA asks for so many replicas; None where there is no such value:
-    for a Value target without a ready pod.
+    """The value for which the HPA proposes so many replicas; None if there is none, which is so for
+    a Value target without a ready pod.
     """
     if replicas is None:
         return None
@@ -77,7 +77,7 @@ def worth_milli(
 
 
 def _replicas(fallback: Fallback, current: int | None) -> int | None:
-    """The replicas that the value stands for; None where that takes an unknown present size."""
+    """The replicas of the fallback; None if they depend on the present size and it is unknown."""
     if fallback.behavior is FallbackBehavior.STATIC:
         return fallback.replicas
     if current is None:

@@ -1,4 +1,4 @@
-"""What each metric of an HPA proposes, whatever its type, and the largest of the proposals.
+"""The proposal of each metric of an HPA, of any type, and the largest of them.
 
 Source: kubernetes pkg/controller/podautoscaler/horizontal.go (computeReplicasForMetrics,
 computeStatusFor...Metric).
@@ -71,8 +71,8 @@ class UnusableMetric(NamedTuple):
 class Proposals(NamedTuple):
     """What a pool's metrics ask for together.
 
-    `replicas` is the largest proposal, `needed` what the use takes without any tolerance; None
-    where no metric proposes anything. `unusable` is the first metric without a proposal.
+    `replicas` is the largest proposal, `needed` the same without tolerance; None if no metric
+    proposes anything. `unusable` is the first metric without a proposal.
     """
 
     replicas: int | None
@@ -86,8 +86,8 @@ def propose_all(
     known: Sequence[UnusableMetric],
     reasons: list[Reason],
 ) -> Proposals:
-    """The largest proposal, with a reason for each metric. `known` are the metrics of which it is
-    known already why they cannot be used.
+    """The largest proposal, with a reason for each metric. `known` are the metrics that were found
+    unusable before, with the reason.
     """
     replicas: int | None = None
     needed: int | None = None
@@ -107,9 +107,9 @@ def propose_all(
 
 
 def _propose(metric: MeasuredMetric, context: MetricContext) -> tuple[Proposal, int]:
-    """The replicas that one metric asks for, and its use in percent of the requests, where it has
-    such a target. Raises MetricError where it asks for none: a stale or absent reading is like an
-    unanswered metric of the HPA.
+    """The proposal of one metric, and its use in percent of the requests if it has such a target.
+    Raises MetricError if it proposes nothing: a stale or absent reading counts like a metric that
+    the HPA cannot read.
     """
     spec, value = metric.spec, _value(metric.reading)
     match spec, value:
@@ -221,7 +221,7 @@ def _explain(
     context: MetricContext,
     reasons: list[Reason],
 ) -> None:
-    """The metric's reason; and that its tolerance keeps the size, where that is not exactly at the
+    """Add the metric's reason, and another if the tolerance keeps a size that is not exactly at the
     target.
     """
     target = metric.spec.target
