@@ -26,7 +26,7 @@ from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.given.overrides import concerns
 from controller.planning.kept import Kept
 from controller.planning.planner import Planned
-from controller.planning.remember.asks import without_writes
+from controller.planning.remember.writes import without_writes
 from controller.ports import (
     Actuator,
     Clock,

@@ -7,17 +7,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from controller.model.backoff import Backoff, no_jitter
 from controller.model.unreachable import why_unreachable
 
 log = logging.getLogger(__name__)
 
 FIRST_RESTART_S: Final = 1.0
 LONGEST_RESTART_S: Final = 30.0
+HEALTHY_RUN_S: Final = 60.0
+"""An engine that has run for so long was healthy; its next failure counts as the first."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
+RestartWait = Callable[[asyncio.Event, float], Awaitable[None]]
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Wait until the event is set, for at most so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
 
 
 class FatalError(Exception):
@@ -27,12 +41,22 @@ class FatalError(Exception):
 class EngineThread:
     """Runs `main(stopping)` until `stop`; when it fails, notes why and starts it again.
 
-    The wait before a restart doubles from `FIRST_RESTART_S` to `LONGEST_RESTART_S`. After a
-    FatalError it is not started again.
+    The wait before a restart doubles from `FIRST_RESTART_S` to `LONGEST_RESTART_S`; after a run of
+    `HEALTHY_RUN_S` it is `FIRST_RESTART_S` again. After a FatalError it is not started again.
+    Tests may replace `monotonic` (seconds) and `wait`, which waits before a restart.
     """
 
-    def __init__(self, main: Main, *, name: str = "engine") -> None:
+    def __init__(
+        self,
+        main: Main,
+        *,
+        name: str = "engine",
+        monotonic: Callable[[], float] = time.monotonic,
+        wait: RestartWait = wait_for_event,
+    ) -> None:
         self._main = main
+        self._monotonic = monotonic
+        self._wait = wait
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -45,11 +69,12 @@ class EngineThread:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask the engine to end; True if it has ended. Waits up to `timeout_s` for its loop to
-        start, then up to `timeout_s` for its thread to end.
+        """Ask the engine to end; True if it has ended. Waits up to `timeout_s` in all, for its loop
+        to start and then for its thread to end.
         """
         if not self._thread.is_alive():
             return True
+        deadline = time.monotonic() + timeout_s
         self._ready.wait(timeout_s)
         if self._loop is not None and self._stopping is not None:
             try:
@@ -57,7 +82,7 @@ class EngineThread:
             except RuntimeError:
                 # the loop closed after the check above: the engine has ended by itself
                 log.debug("the engine's loop was already closed")
-        self._thread.join(timeout_s)
+        self._thread.join(max(deadline - time.monotonic(), 0.0))
         return not self._thread.is_alive()
 
     def problem(self) -> str | None:
@@ -75,8 +100,9 @@ class EngineThread:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._ready.set()
-        delay = FIRST_RESTART_S
+        backoff = Backoff(FIRST_RESTART_S, LONGEST_RESTART_S, random=no_jitter)
         while not self._stopping.is_set():
+            started_at = self._monotonic()
             try:
                 self._problem = None
                 await self._main(self._stopping)
@@ -85,20 +111,14 @@ class EngineThread:
                 return
             except Exception as error:
                 log.exception("the engine stopped")
-                self._problem = f"{_words(error)}; starting again in {delay:.0f} s"
-                await _wait(self._stopping, delay)
-                delay = min(LONGEST_RESTART_S, delay * 2)
+                if self._monotonic() - started_at >= HEALTHY_RUN_S:
+                    backoff.reset()
+                delay_s = backoff.next_s()
+                self._problem = f"{_words(error)}; starting again in {delay_s:.0f} s"
+                await self._wait(self._stopping, delay_s)
 
 
 def _words(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return why_unreachable(error) or f"{type(error).__name__}: {error}"
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -56,7 +56,7 @@ class Access:
     async def load(cls, settings: KubernetesSettings) -> Access:
         """Read the configuration for the first time. Raises ConfigError."""
         access = cls(_login_for(settings))
-        await access._read(anew=True)
+        await access._read(reload=True)
         return access
 
     async def keep_current(self) -> None:
@@ -69,7 +69,7 @@ class Access:
             if self._monotonic() - self._read_at < REREAD_S:
                 return  # another request read them while this one waited
             try:
-                await self._read(anew=False)
+                await self._read(reload=False)
             except ConfigError as error:
                 self.reread_failure = error.detail
 
@@ -79,9 +79,9 @@ class Access:
         """
         async with self._reading:
             if self.generation == refused:
-                await self._read(anew=True)
+                await self._read(reload=True)
 
-    async def _read(self, *, anew: bool) -> None:
+    async def _read(self, *, reload: bool) -> None:
         from kubernetes.aio.client import Configuration as OfficialConfiguration
 
         # set even if reading fails, so that not every request tries again
@@ -89,7 +89,7 @@ class Access:
         configuration = self.configuration or OfficialConfiguration()
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                context = await self._login(configuration, anew)
+                context = await self._login(configuration, reload)
         except TimeoutError:
             raise ConfigError(
                 f"credentials were not read within {LOAD_TIMEOUT_S:.0f} s; does the kubeconfig's "
@@ -124,7 +124,7 @@ def kubeconfig(paths: str, context: str | None) -> Login:
     """A login by a kubeconfig, or by several joined by ':'; None is the current context."""
     kept: Any = None  # the official loader, which knows when an exec plugin's token expires
 
-    async def login(configuration: Configuration, anew: bool) -> str:
+    async def login(configuration: Configuration, reload: bool) -> str:
         nonlocal kept
         from kubernetes.aio import config
 
@@ -134,7 +134,7 @@ def kubeconfig(paths: str, context: str | None) -> Login:
                 "(kubernetes.kubeconfig) or in KUBECONFIG"
             )
         try:
-            if kept is not None and not anew:
+            if kept is not None and not reload:
                 await kept.load_and_set(configuration)
             else:
                 kept = await config.load_kube_config(

@@ -198,14 +198,14 @@ class Reflector:
                 raise status_error(msgspec.json.decode(change.object, type=WireStatus))
             version = wire.VERSIONED.decode(change.object).metadata.resource_version
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._begin_anew()
+            self._require_list()
             raise UnreadableError(
                 f"a watch brought a line that cannot be read: {clean(error)}"
             ) from error
         if change.type == "BOOKMARK":
             if _older(version, than=self._version):
                 # the server's store was restored from a backup, so its history has changed
-                self._begin_anew()
+                self._require_list()
                 raise UnreadableError(f"the versions went back to {clean(version, 40)}")
         elif change.type == "DELETED":
             self._view.remove(change.object)
@@ -220,14 +220,14 @@ class Reflector:
             if failure.status in {401, 403}:
                 return self._rng.uniform(*REFUSED_WAIT_S)
             if failure.expired and self._version is not None:
-                self._begin_anew()
+                self._require_list()
                 return 0.0
             if failure.status in {400, 500}:
                 self._version = None  # API servers answer so to an invalid version
         # The jitter is added to the server's wait, so that clients do not return together.
         return self._backoff.next_s() + (failure.retry_after_s or 0.0)
 
-    def _begin_anew(self) -> None:
+    def _require_list(self) -> None:
         """Require a new list, because changes were missed."""
         self._version = None
         self.freshness.missed()

@@ -181,7 +181,7 @@ class PodView:
         if pods.get(record.name) != record.found:
             pods[record.name] = record.found
             self._owner[record.name] = deployment
-            self._count_anew(deployment)
+            self._recount(deployment)
 
     def _drop(self, name: str) -> None:
         deployment = self._owner.pop(name, None)
@@ -191,9 +191,9 @@ class PodView:
         del self._pods[deployment][name]
         if not self._pods[deployment]:
             del self._pods[deployment]
-        self._count_anew(deployment)
+        self._recount(deployment)
 
-    def _count_anew(self, deployment: str) -> None:
+    def _recount(self, deployment: str) -> None:
         self._counted.pop(deployment, None)
         self._changed(deployment)
 

@@ -28,7 +28,7 @@ class ScaleChange(Value):
     at: float
 
 
-class Ask(Value):
+class PendingWrite(Value):
     """A write that was requested at `at` and is not confirmed by an observation yet.
 
     `before` and `after` are sizes in replicas. `earlier` are other sizes requested from the same
@@ -87,7 +87,7 @@ class PoolMemory(Value):
     recommendations: tuple[RecommendationRun, ...] = ()
     scaled_up: tuple[ScaleChange, ...] = ()
     scaled_down: tuple[ScaleChange, ...] = ()
-    asked: Ask | None = None
+    asked: PendingWrite | None = None
     own_zero: bool = False
     ours: int | None = None
     replaced: SetBack | None = None

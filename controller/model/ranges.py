@@ -15,8 +15,8 @@ from controller.model.faults import InputFault, member
 from controller.model.intents import Intents
 from controller.model.limits import CPU, INT32_MAX, INT64_MAX, MEMORY, MILLI
 from controller.model.memory import (
-    Ask,
     Memory,
+    PendingWrite,
     PoolMemory,
     RecommendationRun,
     ScaleChange,
@@ -117,6 +117,7 @@ def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:
     times = NumberRange(
         -END_OF_TIME, now + MAX_CLOCK_ERROR_S, "Unix seconds, at most a year after now"
     )
+    yield from _fault(times, "memory.planned_at", memory.planned_at)
     for key, pool in memory.pools.items():
         path = member("memory.pools", key)
         yield from _of_sizes(pool, path)
@@ -202,7 +203,8 @@ def _of_sizes(pool: PoolMemory, path: str) -> Iterator[InputFault]:
 
 
 def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[InputFault]:
-    yield from _faults(times, path, _numbers(pool, "since", "last_active_at", "blind_since"))
+    named = _numbers(pool, "since", "last_active_at", "active_since", "blind_since")
+    yield from _faults(times, path, named)
     for at, value in _parts(pool, path):
         yield from _faults(times, at, _numbers(value, *_TIMES[type(value)]))
     if pool.repeats is not None:
@@ -212,13 +214,13 @@ def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[Input
 _SIZES: Final[Mapping[type, tuple[str, ...]]] = {
     RecommendationRun: ("replicas",),
     ScaleChange: ("change",),
-    Ask: ("before", "after"),
+    PendingWrite: ("before", "after"),
     SetBack: ("ours", "theirs"),
 }
 _TIMES: Final[Mapping[type, tuple[str, ...]]] = {
     RecommendationRun: ("first_at", "last_at"),
     ScaleChange: ("at",),
-    Ask: ("at",),
+    PendingWrite: ("at",),
     SetBack: ("at",),
 }
 
@@ -235,7 +237,8 @@ def _parts(pool: PoolMemory, path: str) -> Iterator[tuple[str, Value]]:
 
 def _of_native(native: NativeMemory, path: str, times: NumberRange) -> Iterator[InputFault]:
     """Only times: the types of the other numbers limit them already."""
-    yield from _faults(times, path, _numbers(native, "asked_at", "in_flight_at"))
+    named = _numbers(native, "asked_at", "in_flight_at", "quiet_since", "surplus_since")
+    yield from _faults(times, path, named)
     yield from _faults(times, f"{path}.learned", _numbers(native.learned, "at", "wanted_at"))
     for index, forecast in enumerate(native.learned.forecasts):
         yield from _fault(times, f"{path}.learned.forecasts[{index}].at", forecast.at)

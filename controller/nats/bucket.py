@@ -3,8 +3,8 @@
 Wire format: NATS ADR-8 (JetStream based key-value stores).
 
 It stands on nats-py's JetStreamContext. nats-py's KeyValue is not used: its `get` may be answered
-by a replica that is behind, gives no time of the write, and takes the marker that the server leaves
-for an expired key for a value; its `delete` returns no revision.
+by a replica that is behind, does not return the time of the write, and treats the marker that the
+server leaves for an expired key as a value; its `delete` returns no revision.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HISTORY: Final = 64
 class BucketEntry(Value):
     """A key's latest value and its revision, written at `at` (Unix seconds by the server's clock).
 
-    Of a deleted key it is the marker, and `value` is what its deleter left there.
+    For a deleted key it is the marker, and `value` is the marker's payload.
     """
 
     key: str
@@ -67,8 +67,8 @@ class BucketNow(NamedTuple):
 
 
 class Bucket:
-    """A bucket that the first write to it creates, unless it exists already: then it is used as its
-    owner made it.
+    """A bucket. The first write creates it if it does not exist; an existing bucket keeps its own
+    configuration.
 
     Nothing is read from replicas or mirrors, because what they answer may be old. Every method
     raises StoreAwayError when there is no answer, after which a write may or may not have happened,
@@ -81,7 +81,7 @@ class Bucket:
         self.name = name
         self.stream: str = KV_STREAM_TEMPLATE.format(bucket=name)
         self.highest = 0
-        """The highest revision seen so far, of whichever key."""
+        """The highest revision of any key seen so far."""
 
     def subject(self, key: str) -> str:
         """Where a key's values are published."""
@@ -146,7 +146,7 @@ class Bucket:
         return BucketNow(info.ts.timestamp() if info.ts else None, kept if kept > 0 else None)
 
     async def purge(self, prefix: str, *, before: int) -> None:
-        """Forget what was written below `prefix` before this revision."""
+        """Delete what was written below `prefix` before this revision."""
         with self._store_errors(), typed_errors():
             pattern = self.subject(f"{prefix}.>")
             await self._session.jetstream().purge_stream(self.stream, seq=before, subject=pattern)

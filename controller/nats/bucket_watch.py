@@ -1,4 +1,4 @@
-"""Follows the keys of a bucket: first all there are, then each change."""
+"""Follows the keys of a bucket: first all existing keys, then each change."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ KEY_HEARTBEAT_S: Final = 2.0
 
 
 class KeyListener(Protocol):
-    """Is told about keys; called on the event loop, one call after the other."""
+    """Receives keys and their changes. Called on the event loop, one call at a time."""
 
     def found(self, entries: Mapping[str, BucketEntry]) -> None:
-        """These are all the keys there are, markers of deleted ones included."""
+        """All keys were read; `entries` includes the markers of deleted keys."""
         ...
 
     def changed(self, entry: BucketEntry) -> None:
@@ -31,15 +31,15 @@ class KeyListener(Protocol):
         ...
 
     def lost(self, reason: str) -> None:
-        """Changes are not seen from now on, until `found` is called."""
+        """Changes are missed from now on, until `found` is called."""
         ...
 
 
 class BucketWatch:
     """Tells a listener of every key below `prefix` while `run` runs.
 
-    A bucket that does not exist has no keys. A bucket that went back in time is lost for good: only
-    operators know whether its keys still say what they want.
+    A bucket that does not exist has no keys. A bucket that went back in time is not followed any
+    more: only operators know whether its keys are still right.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class BucketWatch:
             self._listener.found(found)
 
     def lost(self, error: NatsError) -> None:
-        """Keys may change unseen from now on."""
-        # what is written while the stream is asked again may be newer than the answer
+        """Changes of keys may be missed from now on."""
+        # an entry written while the stream is read again may be newer than the answer
         self._seen_before = self._bucket.highest
         if not isinstance(error, StreamMissingError):
             self._listener.lost(str(error))

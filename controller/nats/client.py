@@ -26,8 +26,7 @@ from controller.model.text import clean
 from controller.nats.errors import NatsDisconnectedError, NatsNoRespondersError
 
 OLDEST: Final = (2, 10)
-"""Older servers ignore `filter_subjects` and report nothing: a part of the queue would be unseen.
-"""
+"""Older servers silently ignore `filter_subjects`, so a part of the queue would not be counted."""
 
 CLOSE_S: Final = 0.3
 """How long a connection may take to close. A frozen server would take forever."""
@@ -102,7 +101,7 @@ class StrictClient(Client):
         old_style: bool = False,  # noqa: ARG002 - nats-py's signature
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        """Replaces nats-py's request, so that its JetStreamContext asks by ours.
+        """Replaces nats-py's request, so that its JetStreamContext uses this one.
 
         nats-py waits for the whole time-out when the connection is lost or our user may not
         publish; here such a request fails at once. Raises NatsError, and for a subject that nothing
@@ -144,7 +143,7 @@ class StrictClient(Client):
                 async with asyncio.timeout(CLOSE_S):
                     await self.close()
         finally:
-            # whatever close() had not reached when its time was over or when it was cancelled
+            # the rest, if close() has timed out or was cancelled
             for subscription in tuple(self._subs.values()):
                 subscription._stop_processing()  # noqa: SLF001 - unsubscribe() asks the server
             self._subs.clear()

@@ -1,6 +1,6 @@
 """Everything that waits on one connection: requests, one-message subscriptions and deliveries.
 
-When the server refuses one of them or the connection is lost, it learns that at once.
+Each is told at once when the server refuses it or the connection is lost.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from controller.nats.errors import (
 )
 
 # nats-py puts the server's message, subject included, into lower case. Subjects that differ only in
-# case are therefore refused together: that may stop a reading, but never invents one.
+# case are therefore refused together: that may prevent a reading, but never makes a wrong one.
 _VIOLATION: Final = re.compile(
     r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE
 )
 
 
 class OneMessageSubscription:
-    """A subscription that the server ends at the first message."""
+    """A subscription that the server ends after the first message."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Connection:
         if self._inbox_refused:
             raise NatsRefusedError(self._inbox_refused)
         reply = f"{self._inbox}.{next(self._number)}"
-        # an error is a result here: the event loop reports exceptions that are never retrieved
+        # errors are set as results: the event loop reports exceptions that are never retrieved
         answer: asyncio.Future[Msg | NatsError] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = (subject.lower(), answer)
         try:
@@ -199,7 +199,7 @@ class Connection:
             raise NatsDisconnectedError(describe(error)) from error
 
     async def refused(self, message: str) -> None:
-        """The server reports a permissions violation: tell what it concerns."""
+        """The server reports a permissions violation: report it to what it refuses."""
         match = _VIOLATION.search(message)
         if match is None:
             return
@@ -219,7 +219,7 @@ class Connection:
                 once.on_refused(words)
 
     def lost(self, reason: str) -> None:
-        """The connection is lost: nothing that waits on it can be answered any longer."""
+        """The connection is lost: end everything that waits on it."""
         self._fail(NatsDisconnectedError(reason))
         self._one_message.clear()
         for delivery in tuple(self._deliveries):

@@ -1,8 +1,8 @@
-"""The consumers of one stream, read by one chain of CONSUMER.LIST pages, or one by one where that
-is quicker.
+"""Reads the consumers of one stream, by one chain of CONSUMER.LIST pages, or one by one where that
+is faster.
 
-One chain for a stream instead of one request for a consumer: 1,000 consumers take 7 to 15 ms, one
-by one 250 to 340 ms (tests/benchmarks/bench_lag.py).
+For 1,000 consumers one chain takes 7 to 15 ms; one request for each takes 250 to 340 ms
+(tests/benchmarks/bench_lag.py).
 """
 
 from __future__ import annotations
@@ -32,23 +32,20 @@ ONE_COSTS: Final = 6
 """One CONSUMER.INFO costs about as much as this many consumers of a list (measured, one stream)."""
 
 AVOID_LIST_S: Final = 30.0
-"""How long a stream is asked consumer by consumer after its list did not come. In a cluster the
-list waits 4 s for a consumer without a leader, and the stream's other consumers should not wait
-with it.
+"""How long consumers are read one by one after the list did not come. In a cluster the list waits 4
+s for a consumer without a leader, and the stream's other consumers should not wait for it.
 """
 
 ONE_BY_ONE_MOST: Final = 1_000
-"""More consumers than this cannot be asked one by one in the time there is (0.3 s for 1,000), so
-their list is given all of it.
+"""More consumers than this cannot be read one by one in time (1,000 take 0.3 s), so their list may
+use all the time.
 """
 
 Answer: TypeAlias = ConsumerState | NatsError
 
 
 class _Chain(NamedTuple):
-    """A stream's consumers as all pages together give them. The consumers in `silent` exist and did
-    not answer.
-    """
+    """A stream's consumers, from all pages. The consumers in `silent` exist and did not answer."""
 
     found: dict[str, ConsumerState]
     silent: Collection[str]
@@ -56,9 +53,9 @@ class _Chain(NamedTuple):
 
 
 class StreamConsumers:
-    """Asks about the consumers of one stream, and remembers what makes the next asking quick.
+    """Reads the consumers of one stream, and remembers what makes the next read fast.
 
-    `avoid_list_until` (the clock's seconds): until then the list is not asked for.
+    `avoid_list_until` (the clock's seconds): until then the list is not requested.
     """
 
     def __init__(self, nats: Requests, clock: Clock, stream: str, timeout_s: float) -> None:
@@ -93,8 +90,8 @@ class StreamConsumers:
     async def _list_in_half_the_time(
         self, wanted: AbstractSet[str], deadline: float
     ) -> Mapping[str, Answer] | None:
-        """The list's answers; None if it did not come, and there is time left to ask each. Raises
-        NatsError.
+        """The list's answers; None if it did not come, while there is time left to read one by one.
+        Raises NatsError.
         """
         try:
             return await self._list(wanted, deadline - _left(deadline) / 2, deadline)
@@ -107,8 +104,8 @@ class StreamConsumers:
     async def _list_in_all_the_time(
         self, wanted: AbstractSet[str], deadline: float
     ) -> Mapping[str, Answer]:
-        """The list's answers. Where it does not come, the next asking is one by one: at least some
-        of the consumers answer then, if it was one of them that the list waited for.
+        """The list's answers. If it does not come, the next read is one by one: if the list waited
+        for some consumer, at least the others answer then.
         """
         try:
             return await self._list(wanted, deadline, deadline)
@@ -127,7 +124,7 @@ class StreamConsumers:
         unlisted = wanted - chain.found.keys()
         if not unlisted:
             return chain.found
-        # between two pages a consumer may have moved to the page before: it is asked for by itself
+        # between two pages a consumer may have moved to the previous page: read it by itself
         doubtful = [name for name in unlisted if chain.pages > 1 or name in chain.silent]
         answers: dict[str, Answer] = dict(chain.found)
         for name in unlisted:
@@ -170,7 +167,9 @@ class StreamConsumers:
                 raise UnreadableAnswerError(f"{offset} of {total} consumers were listed")
 
     async def _each(self, consumers: Collection[str], deadline: float) -> dict[str, Answer]:
-        """CONSUMER.INFO for each of these. One that does not answer leaves the others theirs."""
+        """CONSUMER.INFO for each of these. A consumer that does not answer does not affect the
+        others.
+        """
         gate = asyncio.Semaphore(CONSUMERS_AT_ONCE)
 
         async def ask(consumer: str) -> Answer:

@@ -15,7 +15,7 @@ from controller.nats.errors import UnreadableAnswerError
 from controller.nats.jetstream import JetStreamAnswer, Requests, ask
 
 
-# gc=False: none of these can hold itself, and a fleet decodes thousands of them in every tick
+# gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them
 class ConsumerFilters(msgspec.Struct, gc=False):
     """The subjects a consumer takes: one filter, several, or with neither the whole stream."""
 
@@ -37,7 +37,7 @@ class LastDelivery(msgspec.Struct, gc=False):
 
 
 class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
-    """One consumer. A number that is not given is an unreadable answer and not a zero."""
+    """One consumer. A missing number makes the answer unreadable; it is not a zero."""
 
     stream_name: str
     name: str

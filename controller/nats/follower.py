@@ -1,11 +1,12 @@
-"""Follows a stream: every message from a point on, once and in order, and word of having read all.
+"""Follows a stream: delivers every message from a point on, once and in order, and tells when all
+are read.
 
 Wire format: the JetStream API reference (ADR-1), pull requests (ADR-13).
 
-nats-py has two ways to read a stream on and on, and neither says when it has stopped working.
-`fetch()` takes "consumer deleted" for an empty answer and cannot tell a silent server from a quiet
-stream; besides, it takes 4.2 s for 100,000 messages in batches of 1,000, where this takes 1.5 s.
-The ordered consumer notices silence only after two heartbeats, begins again by itself, and reports
+nats-py has two ways to follow a stream, and neither reports that it has stopped working. `fetch()`
+treats "consumer deleted" as an empty answer and cannot distinguish a silent server from a quiet
+stream; it also takes 4.2 s for 100,000 messages in batches of 1,000, where this takes 1.5 s. The
+ordered consumer notices silence only after two heartbeats, begins again by itself, and reports
 nothing while messages may be missing.
 """
 
@@ -42,13 +43,13 @@ RETRY_FIRST_S: Final = 0.1
 RETRY_MOST_S: Final = 5.0
 BATCH: Final = 1000
 PULL_S: Final = 30.0
-"""The server ends a pull after this long, and the next one follows. Beside heartbeats this is the
-only traffic of a stream in which nothing happens.
+"""The server ends a pull after this long, and the next one follows. Apart from heartbeats this is
+the only traffic of a quiet stream.
 """
 INACTIVE_S: Final = 2 * PULL_S
 """How long the server keeps a consumer that is not pulled from."""
 HEARTBEATS_MISSED: Final = 2.5
-"""A consumer is taken for dead after this many heartbeat intervals in which nothing came."""
+"""A consumer counts as dead after this many heartbeat intervals without any message."""
 
 _NANOSECONDS: Final = 10**9
 _END_OF_PULL: Final = frozenset({StatusCode.NO_MESSAGES, StatusCode.REQUEST_TIMEOUT})
@@ -72,7 +73,7 @@ class Subscriber(Protocol):
         ...
 
     def up_to_date(self) -> None:
-        """Every message that was there is read."""
+        """All messages that the stream had are read."""
         ...
 
     def lost(self, error: NatsError) -> None:
@@ -81,10 +82,10 @@ class Subscriber(Protocol):
 
 
 class Follower:
-    """Reads one stream to its end and waits there for more, on every connection that is made.
+    """Reads one stream to its end and then waits for more; continues on every new connection.
 
-    A gap in the order of the messages ends the reading, and so does silence where a heartbeat is
-    due. After a pause it begins again where the subscriber says.
+    A gap in the sequence of messages or a missing heartbeat ends the read. After a pause, the next
+    read begins where the subscriber says.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Follower:
             await self._pull(consumer, inbox.subject, reading)
         finally:
             await inbox.end()
-            if consumer and not is_cancelled():  # the end of the process waits for no answer
+            if consumer and not is_cancelled():  # a process that ends does not wait
                 await self._delete(consumer)
 
     async def _pull(self, consumer: str, inbox: str, reading: _Reading) -> None:
@@ -166,9 +167,7 @@ class Follower:
                 ) from None
 
     async def _delete(self, consumer: str) -> None:
-        """Save the server the rest of the consumer. If that fails, the server deletes it by itself
-        after a while.
-        """
+        """Delete the consumer. If that fails, the server deletes it by itself after a while."""
         try:
             with typed_errors():
                 await self._nats.jetstream().delete_consumer(self._stream, consumer)

@@ -1,4 +1,4 @@
-"""What the entries of a bucket ask for together, and what is done where one cannot be read."""
+"""The intents of all entries of a bucket, and what happens if an entry cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators ask for, read from the bucket and followed as it changes."""
+"""Operators' intents, read from the bucket and kept up to date."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class JetStreamAnswer(msgspec.Struct):
 
 
 class Configured(msgspec.Struct):
-    """A part of a configuration of which we only read whether it is there."""
+    """A part of a configuration; only its presence is read."""
 
 
 class StreamConfiguration(msgspec.Struct):
@@ -99,9 +99,9 @@ class StreamContents(msgspec.Struct):
 
 
 class StreamInfo(JetStreamAnswer, kw_only=True):
-    """A stream. `created` tells it from another stream by the same name; `total` is how many
-    subjects match those asked for, of which one answer may hold only a part. `ts` is the server's
-    clock when it answered.
+    """A stream. `created` distinguishes it from another stream with the same name; `total` is how
+    many subjects match those asked for, of which one answer may hold only a part. `ts` is the
+    server's clock when it answered.
     """
 
     created: datetime
@@ -170,7 +170,7 @@ def typed_errors() -> Iterator[None]:
     except errors.Error as error:
         raise NatsDisconnectedError(describe(error)) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        # nats-py takes answers apart without looking at their types
+        # nats-py decodes answers without checking types
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error!r}")) from error
 
 

@@ -3,9 +3,8 @@
     memory.head             read first: when the memory was saved, and each part's revision
     memory.set.SET.NUMBER   a part: the memory of some pools; a SET is written once
 
-A save that is cut short leaves the former head and the parts it names as they were. nats-py's
-ObjectStore stores in parts too, but it has no compare-and-set, by which a second controller that
-saves is noticed.
+An interrupted save does not change the previous head and its parts. nats-py's ObjectStore stores in
+parts too, but without compare-and-set, which is needed to notice a second controller that saves.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class MemoryBucket:
             raise StoreConflictError(
                 "another memory is stored: another controller runs, or the store was restored"
             ) from None
-        # the former set, and the parts that interrupted saves have left
+        # the previous set, and parts left by interrupted saves
         await self._bucket.purge(PARTS, before=revisions[0] if revisions else self._head)
 
     async def _latest_head(self) -> int:

@@ -1,4 +1,4 @@
-"""The NATS session: it is connected, or its link says why not and it tries again."""
+"""The NATS session: it keeps a connection; without one its link says why, and it tries again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class SessionTiming(Value):
-    """How long a session waits for what, in seconds."""
+    """The intervals and time-outs of a session, in seconds."""
 
     connect_s: float = 2.0
     ping_every_s: float = 2.0
@@ -48,17 +48,19 @@ class SessionTiming(Value):
 _OURS: Final = (UnsupportedVersionError, GreetingError, CredentialsError)
 _STOPPED: Final = "stopped"
 _NEVER_S: Final = 3600
-"""The interval of nats-py's own ping. Ours notices more kinds of death, and one ping is enough."""
+"""The interval of nats-py's own ping. The session's own ping detects more failures, and one ping is
+enough.
+"""
 
 
 class NatsSession:
     """One connection after the other to the servers of one NATS system.
 
-    `run` keeps it up until cancelled; `start` and `stop` do the same without a task group. A server
-    that is away, frozen, full or too old, or that refuses us, is a state of the link and not an
-    error. Each connection is made with secrets and certificates that are read again. What waited
-    on a lost connection fails at once. Its subscriptions are gone: `on_connected` is where to make
-    them again.
+    `run` keeps it up until cancelled; `start` and `stop` do the same without a task group. If a
+    server is away, frozen, full or too old, or refuses us, that is a state of the link and not an
+    error. Secrets and certificates are read again for each connection. Everything that waits on a
+    lost connection fails at once, and its subscriptions are gone: make them again in
+    `on_connected`.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class NatsSession:
         self._last_good_at: float | None = None
         self._task: asyncio.Task[None] | None = None
         self.unsupported: UnsupportedVersionError | None = None
-        """Set while the server that greeted us last is one we cannot work with."""
+        """Set while the last server cannot be used."""
 
     async def start(self) -> None:
         """Begin connecting in the background; returns at once."""

@@ -1,4 +1,4 @@
-"""What a controller and its operators have stored in the bucket, read once without writing."""
+"""Reads once, without writing, what a controller and its operators have stored in the bucket."""
 
 from __future__ import annotations
 

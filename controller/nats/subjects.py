@@ -30,8 +30,8 @@ class WakeSubjects(Value):
 
 
 class Subjects:
-    """Knows where streams take their messages from: asks STREAM.INFO once, and again every five
-    minutes and after each new connection.
+    """Knows on which subjects the messages of streams are published: requests STREAM.INFO once,
+    then every five minutes and after each new connection.
 
     `filters` says what a consumer takes (see QueueReader.filters).
     """
@@ -55,7 +55,7 @@ class Subjects:
         nats.on_connected(self._known.clear)
 
     async def learn(self, streams: Collection[str]) -> None:
-        """Ask about the streams that are not known; returns within the time-out."""
+        """Read the streams that are not known; returns within the time-out."""
         now = self._clock.now()
         due = [name for name in streams if name not in self._known or self._known[name][1] <= now]
         answers = await asyncio.gather(*(self._ask(name) for name in due))
@@ -109,8 +109,8 @@ def _indirect(config: StreamConfiguration) -> str:
 def _published_and_taken(subjects: Collection[str], filters: Collection[str]) -> tuple[str, ...]:
     """The subjects that are both published into the stream and taken by the consumer.
 
-    A filter may be wider than its stream. A subscription to all of the filter would get messages
-    that are none of the stream's.
+    A filter may be wider than its stream. A subscription to the whole filter would also get
+    messages that are not in the stream.
     """
     if not filters:
         return tuple(subjects)

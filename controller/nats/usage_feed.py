@@ -1,4 +1,4 @@
-"""Follows the stream of usage events: each event once, and word of having read all."""
+"""Follows the stream of usage events: delivers each event once, and tells when all are read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ USAGE_SILENCE_S: Final = HEARTBEATS_MISSED * USAGE_HEARTBEAT_S
 
 
 class UsageFeed:
-    """Reads a stream of events from a moment on, and waits at its end for more.
+    """Reads a stream of events from a given time on, and waits at its end for more.
 
-    `on_message` gets (stored at, subject, data), each message once: after a lost connection the
-    reading goes on where it was. `current_at` is when nothing was left unread last, None before
-    that; `behind` is how many messages were left; `problem` says why nothing is read now. Messages
-    stored before `missing_before` may have been removed before they were read.
+    `on_message` gets (stored at, subject, data), each message once: after a lost connection it
+    continues where it was. `current_at` is the last time when all messages were read, None before
+    that; `behind` is the number of unread messages; `problem` says why nothing is read now.
+    Messages stored before `missing_before` may have been removed before they were read.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class UsageFeed:
                 opt_start_time=datetime.fromtimestamp(since, UTC),
             )
         if is_another:
-            self._last = 0  # another stream by the same name: what was counted stays counted
+            self._last = 0  # another stream with the same name: events counted so far stay counted
         elif state.first_seq > self._last + 1:
             self.missing_before = _kept_from(state)
         return ConsumerConfig(

@@ -1,4 +1,4 @@
-"""The arithmetic of the token ledger: what each tenant used in its day, and how fast."""
+"""The arithmetic of the token ledger: the tokens of each tenant in its day, and their rate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _THOUSANDTH: Final = Decimal("0.001")
 
 
 class BurnRate:
-    """Tokens per minute: a decaying average, which each half-life halves."""
+    """Tokens per minute: a decaying average, halved in each half-life."""
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -87,7 +87,7 @@ class TokenAccount:
 
 
 class UsageLedger:
-    """The accounts of all tenants, filled from events, each of which is given once."""
+    """The accounts of all tenants, filled from events; each event must be given once."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.tenants = frozenset(tenant.name for tenant in fleet.tenants)

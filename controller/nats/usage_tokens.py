@@ -1,4 +1,4 @@
-"""Tokens by kind: added exactly, and weighed only when they are counted."""
+"""Tokens by kind: added exactly, and weighted only when they are counted."""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ class WakeSubscriptions:
     first message.
 
     A call says that a message was published on the subject. JetStream may still have refused it (a
-    duplicate, a full stream), and core NATS delivers at most once: the queue's depth stays the
-    truth, and a wake only shortens the wait for it. Neither subject nor payload is looked at.
+    duplicate, a full stream), and core NATS delivers at most once: only the queue's depth is
+    reliable, and a wake-up only makes it be read sooner. Neither the subject nor the payload is
+    used.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class WakeSubscriptions:
         nats.on_connected(self._forget_connection)
 
     def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
-        """Call back on the event loop, once for each time a pool is watched."""
+        """Call back on the event loop, at most once for each time that a pool is watched."""
         self._callbacks.append(callback)
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
@@ -69,8 +70,8 @@ class WakeSubscriptions:
         return WakeWatch.ARMED, ""
 
     async def watch(self, pools: Collection[Pool]) -> bool:
-        """Watch exactly these pools; one call at a time. True if a pool is newly watched: a depth
-        that was read before does not say that nothing was published since.
+        """Watch exactly these pools; one call at a time. True if a pool is newly watched: its depth
+        must be read again, because messages may have been published since the last reading.
         """
         wanted = {pool.key: pool for pool in pools}
         for key in self._armed.keys() - wanted.keys():
@@ -107,7 +108,9 @@ class WakeSubscriptions:
         return True
 
     def _allowed(self, found: WakeSubjects) -> WakeSubjects:
-        """These subjects, unless our user may not subscribe to one or there are too many."""
+        """These subjects; none, with a reason, if our user may not subscribe to one or there are
+        too many.
+        """
         for subject in found.subjects:
             if subject in self._refused:
                 return WakeSubjects(polled_because=self._refused[subject])

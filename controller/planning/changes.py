@@ -19,13 +19,13 @@ class Changes(NamedTuple):
     """The pools of one plan, by number.
 
     - `seen`: the observations; None for a pool that has none. `has_unseen`: there is such a pool.
-    - `again`: the pools to compute again.
+    - `recompute`: the pools to compute again.
     - `fixed`: the pools that are being written, with the most replicas they may have after it.
     - `is_partial`: only some pools were observed, and the others are not decided.
     """
 
     seen: list[PoolObservation | None]
-    again: list[int]
+    recompute: list[int]
     fixed: dict[int, int]
     is_partial: bool
     has_unseen: bool
@@ -59,21 +59,21 @@ def changes_of(
     }
     is_partial = len(pools) < len(number_of)
     if kept is not None and is_partial:
-        again = sorted(number_of[key] for key in pools if key in number_of)
+        recompute = sorted(number_of[key] for key in pools if key in number_of)
         seen = list(kept.seen)
-        for number in again:
+        for number in recompute:
             seen[number] = pools[terms.sharing.pools[number].key]
-        return Changes(seen, [each for each in again if each not in fixed], fixed, True, False)
+        return Changes(seen, [each for each in recompute if each not in fixed], fixed, True, False)
     seen = list(map(pools.get, number_of))
     if kept is None:
-        again = [
+        recompute = [
             number for number, each in enumerate(seen) if each is not None and number not in fixed
         ]
-        return Changes(seen, again, fixed, is_partial, None in seen)
+        return Changes(seen, recompute, fixed, is_partial, None in seen)
     changed = _changed(kept, seen, terms, intents, memory, now=now)
     changed.update(fixed.keys() ^ kept.fixed.keys())
-    again = [each for each in sorted(changed) if seen[each] is not None and each not in fixed]
-    return Changes(seen, again, fixed, False, None in seen)
+    recompute = [each for each in sorted(changed) if seen[each] is not None and each not in fixed]
+    return Changes(seen, recompute, fixed, False, None in seen)
 
 
 def _changed(

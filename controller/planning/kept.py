@@ -28,9 +28,9 @@ from controller.planning.share.target import Target
 from controller.planning.step.room import Room
 
 
-class Alone(msgspec.Struct, frozen=True, gc=False):
-    """Steps 1 and 2 of one pool. They depend on this pool alone and stay valid until `changes_at`
-    (Unix seconds).
+class LocalPlan(msgspec.Struct, frozen=True, gc=False):
+    """The result of steps 1 and 2 of one pool, before sharing. It depends on no other pool, and
+    stays valid until `changes_at` (Unix seconds).
 
     `reasons` are those of both steps.
     """
@@ -45,14 +45,14 @@ class Alone(msgspec.Struct, frozen=True, gc=False):
 class Result(msgspec.Struct, frozen=True, gc=False):
     """The result of one pool; valid until `changes_at` (Unix seconds) if its inputs stay the same.
 
-    `alone`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
+    `local`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
     memory after the plan.
     """
 
     decision: Decision
     memory: PoolMemory | None
     changes_at: float
-    alone: Alone | None = None
+    local: LocalPlan | None = None
     entry: Entry | None = None
     target: Target | None = None
 

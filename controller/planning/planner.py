@@ -15,22 +15,22 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh, Reading
 from controller.planning.allocation.values import SharingError
-from controller.planning.begun import Begun
 from controller.planning.changes import changes_of, usable
 from controller.planning.compile import FleetTerms
+from controller.planning.context import PlanContext
 from controller.planning.demand.demand import demand_of
 from controller.planning.gate.gate import gated
 from controller.planning.given.moment import Moment
 from controller.planning.given.overrides import Overrides
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.given.terms import PoolTerms
-from controller.planning.kept import Alone, Kept, Result, last_size
+from controller.planning.growth import UNLIMITED_GROWTH, growth_of
+from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.limit.limit import limit
-from controller.planning.moves import NO_MOVES, moves_of
 from controller.planning.recommend.recommend import recommend
-from controller.planning.remember.asks import confirmed
 from controller.planning.remember.clock import follow_clock, not_ahead
-from controller.planning.remember.pool_memory import begun_memory
+from controller.planning.remember.pool_memory import initial_memory
+from controller.planning.remember.writes import confirmed
 from controller.planning.results import assembled, pending, result_of, unknown_result
 from controller.planning.step.step import step
 from controller.planning.targets import targets_of, unshared
@@ -65,11 +65,11 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     memory = follow_clock(memory, observation.clock_step_s)
     kept = usable(kept, terms, observation, now)
     changes = changes_of(observation, terms, intents, memory, now=now, kept=kept)
-    alone: dict[int, Alone] = {}
+    local: dict[int, LocalPlan] = {}
     results: dict[int, Result] = {}
     overrides, planned_at = Overrides(intents), _planned_at(memory, now)
     is_ours = kept is not None and memory.pools is kept.memories
-    for number in changes.again:
+    for number in changes.recompute:
         pool, seen = terms.numbered[number], changes.seen[number]
         before = memory.pools.get(pool.pool.key)
         if seen is None:
@@ -87,26 +87,26 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         # 2. limit: the pool's own limits; ceilings, then floors
         limits = limit(given, demand, recommendation, moment)
         reasons = demand.reasons + recommendation.reasons + limits.reasons
-        alone[number] = Alone(given, demand, limits, reasons, moment.changes_at)
+        local[number] = LocalPlan(given, demand, limits, reasons, moment.changes_at)
     unknown = {number: last_size(result) for number, result in results.items()}
-    begun = Begun(terms, intents, memory, now, kept, changes, alone, unknown)
+    context = PlanContext(terms, intents, memory, now, kept, changes, local, unknown)
     try:
         # 3. share: divide the rows that several pools use; the result is the targets
-        targets = targets_of(observation, begun)
+        targets = targets_of(observation, context)
         # 4. step: only idle replicas are removed, and pools grow only into free room
-        moves = moves_of(begun, targets)
+        growth = growth_of(context, targets)
     except SharingError as error:
         if kept is not None:
             return plan(replace(observation, clock_step_s=0.0), terms, intents, memory, now)
-        targets, moves = unshared(alone, error), NO_MOVES
-    for each in pending(begun, targets, moves):
-        one = each.alone
+        targets, growth = unshared(local, error), UNLIMITED_GROWTH
+    for each in pending(context, targets, growth):
+        one = each.local
         moment = Moment(now, one.changes_at)
         following = step(one.given, one.limits, each.target, each.grown, moment)
         # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
         held = gated(one.given, one.demand, one.limits, each.target, following, moment=moment)
         results[each.number] = result_of(each, following, held, moment)
-    return Planned(*assembled(begun, targets, moves, results))
+    return Planned(*assembled(context, targets, growth, results))
 
 
 def _planned_at(memory: Memory, now: float) -> float:
@@ -134,7 +134,7 @@ def _past(
     `is_ours`: it comes from the previous plan, so none of its times can be after now.
     """
     if memory is None:
-        memory = begun_memory(workload.replicas, moment.now)
+        memory = initial_memory(workload.replicas, moment.now)
     elif not is_ours:
         memory = not_ahead(memory, moment.now)
     return confirmed(memory, workload, pool.pool.behavior, moment)

@@ -15,17 +15,17 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
 from controller.planning.allocation.rows import GRANTED
-from controller.planning.begun import Begun
 from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
+from controller.planning.context import PlanContext
 from controller.planning.demand.demand import blind_demand_of
 from controller.planning.demand.work import blindness
 from controller.planning.gate.gate import Gated
 from controller.planning.given.moment import Moment
 from controller.planning.given.terms import PoolTerms
-from controller.planning.kept import Alone, Kept, Result
-from controller.planning.moves import Moves
-from controller.planning.remember.pool_memory import after_plan, blind_after_plan, carried
+from controller.planning.growth import Growth
+from controller.planning.kept import Kept, LocalPlan, Result
+from controller.planning.remember.pool_memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.share.claims import Entry
 from controller.planning.share.spending import CostAlert, CostTerms, cost_alerts, with_alert
 from controller.planning.share.target import Target
@@ -38,47 +38,47 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """A pool whose target, or the room for it, may differ from the previous plan."""
 
     number: int
-    alone: Alone
+    local: LocalPlan
     entry: Entry | None
     target: Target
     grown: Grown | None
 
 
-def pending(begun: Begun, targets: Targets, moves: Moves) -> Iterator[Pending]:
+def pending(context: PlanContext, targets: Targets, growth: Growth) -> Iterator[Pending]:
     """The pools for which steps 4 and 5 have to be computed."""
-    alone, kept, entries = begun.alone, begun.kept, targets.entries
-    changes = begun.changes
+    local, kept, entries = context.local, context.kept, targets.entries
+    changes = context.changes
     for number, target in targets.targets.items():
-        one, entry = alone.get(number), entries.get(number)
+        one, entry = local.get(number), entries.get(number)
         if (one is None or (entries and entry is None)) and kept is not None:
             before = kept.results[number]
             if before is not None:
-                one, entry = one or before.alone, entry or before.entry
+                one, entry = one or before.local, entry or before.entry
         if one is not None:
-            yield Pending(number, one, entry, target, moves.grown(number))
+            yield Pending(number, one, entry, target, growth.grown(number))
     if kept is None:
         return
-    for number in moves.moved:
+    for number in growth.changed:
         before = kept.results[number]
-        if number in targets.targets or number in begun.unknown or before is None:
+        if number in targets.targets or number in context.unknown or before is None:
             continue
         if not _is_decided(changes, number):
             continue
-        if before.alone is not None and before.target is not None:
-            grown = moves.grown(number)
-            yield Pending(number, before.alone, before.entry, before.target, grown)
+        if before.local is not None and before.target is not None:
+            grown = growth.grown(number)
+            yield Pending(number, before.local, before.entry, before.target, grown)
 
 
 def _is_decided(changes: Changes, number: int) -> bool:
     """Whether this plan decides the pool: it is observed, and no write to it is under way."""
     if changes.is_partial:
-        return number in changes.again
+        return number in changes.recompute
     return changes.seen[number] is not None and number not in changes.fixed
 
 
 def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Result:
     """The pool's decision and its memory after the plan, from the values of all five steps."""
-    given, demand, limits = each.alone.given, each.alone.demand, each.alone.limits
+    given, demand, limits = each.local.given, each.local.demand, each.local.limits
     current, target = given.current, each.target
     decision = Decision(
         pool=given.terms.pool.key,
@@ -91,10 +91,10 @@ def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Re
         gate=held.gate,
         wake=current == 0 < held.replicas and demand.active,
         resource_version=given.workload.resource_version,
-        reasons=each.alone.reasons + target.reasons + following.reasons + held.reasons,
+        reasons=each.local.reasons + target.reasons + following.reasons + held.reasons,
     )
     memory = after_plan(given, demand, held, moment.now)
-    return Result(decision, memory, moment.changes_at, each.alone, each.entry, target)
+    return Result(decision, memory, moment.changes_at, each.local, each.entry, target)
 
 
 def unknown_result(
@@ -127,22 +127,22 @@ def unknown_result(
 
 
 def assembled(
-    begun: Begun, targets: Targets, moves: Moves, results: Mapping[int, Result]
+    context: PlanContext, targets: Targets, growth: Growth, results: Mapping[int, Result]
 ) -> tuple[Plan, dict[PoolKey, Decision], Memory, Kept | None]:
     """The fields of `Planned`: plan, changed decisions, memory after the plan, and kept state.
 
     `results` are by pool number. The kept state is None after a plan of some pools without a
     previous one, and if sharing was not possible.
     """
-    terms, changes, kept, now = begun.terms, begun.changes, begun.kept, begun.now
+    terms, changes, kept, now = context.terms, context.changes, context.kept, context.now
     pools = terms.sharing.pools
-    memories, unsettled = _memories(terms, results, begun.memory)
-    after = carried(begun.memory, memories, terms.pools, now)
+    memories, unsettled = _memories(terms, results, context.memory)
+    after = fleet_memory(context.memory, memories, terms.pools, now)
     decided = {pools[number].key: result.decision for number, result in results.items()}
     if kept is None and (changes.is_partial or targets.is_unshared):
         shown = _alerted(terms.costs, decided, cost_alerts(terms.costs, decided))
         return Plan(at=now, decisions=shown), shown, after, None
-    columns, times, decisions = _merged(begun, results, decided)
+    columns, times, decisions = _merged(context, results, decided)
     alerts, alerted = _with_alerts(terms.costs, decisions, kept)
     changed = {key: alerted[key] for key in decided} if alerts else decided
     if kept is not None and alerts != kept.alerts:
@@ -151,13 +151,13 @@ def assembled(
             changed.update((key, alerted[key]) for key in costly if key in alerted)
     have, refused = _applied(changes, targets, results, kept)
     if kept is not None and changes.is_partial:
-        others = {*kept.unsettled, *_replaced(begun, kept), *moves.moved}
+        others = {*kept.unsettled, *_replaced(context, kept), *growth.changed}
         if targets.scarcity.is_other_than(kept.scarcity):
             others.update(range(len(pools)))
         unsettled = (*others.difference(results), *unsettled)
     keeps = Kept(
         terms=terms,
-        intents=begun.intents if kept is None or not changes.is_partial else kept.intents,
+        intents=context.intents if kept is None or not changes.is_partial else kept.intents,
         at=now,
         seen=changes.seen,
         results=columns,
@@ -167,7 +167,7 @@ def assembled(
         shared=targets.shared,
         have=have,
         refused=refused,
-        room=moves.room,
+        room=growth.room,
         memories=after.pools,
         unsettled=unsettled,
         decisions=decisions,
@@ -193,21 +193,21 @@ def _memories(
     return changed, tuple(numbers)
 
 
-def _replaced(begun: Begun, kept: Kept) -> Iterator[int]:
+def _replaced(context: PlanContext, kept: Kept) -> Iterator[int]:
     """The numbers of the pools whose memory is not the object that the previous plan returned."""
-    now, before = begun.memory.pools, kept.memories
+    now, before = context.memory.pools, kept.memories
     if now is before:
         return iter(())
-    number_of = begun.terms.sharing.number_of
+    number_of = context.terms.sharing.number_of
     differ = map(is_not, map(now.get, number_of), map(before.get, number_of))
     return compress(range(len(number_of)), differ)
 
 
 def _merged(
-    begun: Begun, results: Mapping[int, Result], decided: dict[PoolKey, Decision]
+    context: PlanContext, results: Mapping[int, Result], decided: dict[PoolKey, Decision]
 ) -> tuple[list[Result | None], list[float], dict[PoolKey, Decision]]:
     """The results of all pools, the times at which they become invalid, and all decisions."""
-    changes, kept, pools = begun.changes, begun.kept, begun.terms.sharing.pools
+    changes, kept, pools = context.changes, context.kept, context.terms.sharing.pools
     if kept is None:
         columns: list[Result | None] = [results.get(number) for number in range(len(pools))]
         return columns, [inf if each is None else each.changes_at for each in columns], decided

@@ -11,10 +11,10 @@ from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool
 from controller.model.observation import Observation, PoolObservation
 from controller.planning.allocation.values import SharingError
-from controller.planning.begun import Begun
 from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
-from controller.planning.kept import Alone, Kept, Result, last_size
+from controller.planning.context import PlanContext
+from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
 from controller.planning.share.scarcity import NOTHING_SCARCE, Scarcity, scarcity_of
 from controller.planning.share.share import Shared, share, target_of
@@ -35,25 +35,25 @@ class Targets(NamedTuple):
     is_unshared: bool = False
 
 
-def targets_of(observation: Observation, begun: Begun) -> Targets:
+def targets_of(observation: Observation, context: PlanContext) -> Targets:
     """Divide all rows over all pools. Raises SharingError if an input cannot be used."""
-    terms, changes, alone, unknown = begun.terms, begun.changes, begun.alone, begun.unknown
-    now, kept = begun.now, begun.kept
+    terms, changes, local, unknown = context.terms, context.changes, context.local, context.unknown
+    now, kept = context.now, context.kept
     sharing = terms.sharing
     scarcity = scarcity_of(
         sharing,
         observation,
         now,
         None if kept is None else kept.scarcity,
-        begun.intents.budgets,
+        context.intents.budgets,
     )
-    decided = dict(alone)
+    decided = dict(local)
     if (
         kept is not None
         and scarcity.tenants is not kept.scarcity.tenants
         and not changes.is_partial
     ):
-        decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}
+        decided = {**_with_changed_limits(terms, scarcity, kept, changes), **decided}
     if not (scarcity.rows or scarcity.restrained or scarcity.unreadable):
         free = {
             number: Target(one.limits.replicas, one.limits.bound)
@@ -76,7 +76,7 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
     if not scarcity.rows:
         shared = None
     else:
-        sharers = _sharers(begun, entries)
+        sharers = _sharers(context, entries)
         shared = share(sharing, scarcity, sharers, before)
     moved = _moved(shared, scarcity, kept) if kept is not None and not changes.is_partial else set()
     moved.update(entries)
@@ -91,10 +91,10 @@ def targets_of(observation: Observation, begun: Begun) -> Targets:
     return Targets(scarcity, shared, entries, targets)
 
 
-def unshared(alone: Mapping[int, Alone], error: SharingError) -> Targets:
+def unshared(local: Mapping[int, LocalPlan], error: SharingError) -> Targets:
     """The targets if an input cannot be used for sharing: each pool keeps its present size."""
     targets = {}
-    for number, one in alone.items():
+    for number, one in local.items():
         limits, current = one.limits, one.given.current
         targets[number] = Target(limits.replicas, limits.bound)
         if limits.replicas != current and not limits.left_alone:
@@ -104,9 +104,9 @@ def unshared(alone: Mapping[int, Alone], error: SharingError) -> Targets:
     return Targets(NOTHING_SCARCE, None, {}, targets, is_unshared=True)
 
 
-def _restrained_anew(
+def _with_changed_limits(
     terms: FleetTerms, scarcity: Scarcity, kept: Kept, changes: Changes
-) -> dict[int, Alone]:
+) -> dict[int, LocalPlan]:
     """The pools for which a limit without a row has changed, by number."""
     before = kept.scarcity
     if scarcity.unreadable != before.unreadable or bool(scarcity.rows) is not bool(before.rows):
@@ -120,25 +120,25 @@ def _restrained_anew(
         if not tenants:
             return {}
     return {
-        number: result.alone
+        number: result.local
         for number, result in enumerate(kept.results)
         if result is not None
-        and result.alone is not None
+        and result.local is not None
         and (tenants is None or terms.sharing.pools[number].tenant in tenants)
         and changes.seen[number] is not None
         and number not in changes.fixed
     }
 
 
-def _sharers(begun: Begun, entries: Mapping[int, Entry]) -> dict[int, Sharer | None]:
+def _sharers(context: PlanContext, entries: Mapping[int, Entry]) -> dict[int, Sharer | None]:
     """The pools, by number, whose sharer differs from the previous division; all without one."""
-    changes, kept = begun.changes, begun.kept
-    pools, seen = begun.terms.sharing.pools, changes.seen
+    changes, kept = context.changes, context.kept
+    pools, seen = context.terms.sharing.pools, changes.seen
     found: dict[int, Sharer | None] = {}
     if kept is not None and changes.has_unseen:
         found.update((number, None) for number, each in enumerate(seen) if each is None)
     found.update((number, entry.sharer) for number, entry in entries.items())
-    for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):
+    for number, replicas in (*context.unknown.items(), *changes.fixed.items()):
         found[number] = (
             None if replicas is None else fixed_sharer(pools[number], seen[number], replicas)
         )
@@ -181,7 +181,7 @@ def _moved(shared: Shared | None, scarcity: Scarcity, kept: Kept) -> set[int]:
         moved.update(
             number
             for number, (have, want) in enumerate(
-                zip(division.have, shared.asks.wants, strict=True)
+                zip(division.have, shared.claims.wants, strict=True)
             )
             if have != want
         )

@@ -103,12 +103,12 @@ def measure(case: Case, runs: int = 8) -> tuple[float, list[float]]:
     claims, rows = case
     first = timed(lambda: allocate(claims, rows))
     ordered = sorted(rows, key=attrgetter("name"))
-    field, asks = columns(claims, {})
+    field, by_column = columns(claims, {})
     uses = [(each.pool, ReplicaUses(each.uses)) for each in claims]
     tariff = Tariff(uses, ordered)
     profile_of = [tariff.profile_of(name, use) or 0 for name, use in uses]
     supply, wanted = supply_of(tariff, ordered), Wanted(len(ordered))
-    for profile, want in zip(profile_of, asks.wants, strict=True):
+    for profile, want in zip(profile_of, by_column.wants, strict=True):
         wanted.add(tariff, profile, want)
 
     owners = owners_of(field, tariff, profile_of)
@@ -116,9 +116,9 @@ def measure(case: Case, runs: int = 8) -> tuple[float, list[float]]:
     def share() -> None:
         short = wanted.short(supply.left)
         if short:
-            divide(field, asks, Rows(supply, tariff, profile_of, short), owners)
+            divide(field, by_column, Rows(supply, tariff, profile_of, short), owners)
         else:
-            without_refusals(asks)
+            without_refusals(by_column)
 
     return first, [timed(share) for _ in range(runs)]
 

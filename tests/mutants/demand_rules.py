@@ -112,7 +112,7 @@ DEMAND_RULES: Final = (
         "while nothing happens nothing is calculated",
         "planning/demand/learned.py",
         "    if _is_quiet(before, depth):\n"
-        "        return _looked_at_again(terms, before, current, moment)\n",
+        "        return _reevaluated(terms, before, current, moment)\n",
         "",
         ("test_while_nothing_happens_nothing_new_is_remembered()",),
     ),
@@ -242,15 +242,15 @@ DEMAND_RULES: Final = (
     Mutant(
         "a formula gets nil for a missing metric and may still have a value",
         "planning/demand/metrics/fallback.py",
-        "        return StandIn(is_nil=True)\n",
-        "        return NO_STAND_IN\n",
+        "        return FallbackValue(is_nil=True)\n",
+        "        return NO_FALLBACK_VALUE\n",
         ("test_a_formula_that_has_a_value_without_its_nil_metrics_uses_it()",),
     ),
     Mutant(
         "a fallback of no replicas stands in for nothing",
         "planning/demand/metrics/fallback.py",
-        "return StandIn(worth_milli(replicas, target, ready_pods) or None)",
-        "return StandIn(worth_milli(replicas, target, ready_pods))",
+        "return FallbackValue(worth_milli(replicas, target, ready_pods) or None)",
+        "return FallbackValue(worth_milli(replicas, target, ready_pods))",
         ("test_a_fallback_of_zero_replicas_takes_nothing_away(FallbackBehavior.STATIC)",),
     ),
     Mutant(
@@ -272,7 +272,7 @@ DEMAND_RULES: Final = (
     Mutant(
         "a container counts by its own request",
         "planning/demand/metrics/pods.py",
-        "        asking = tuple(one for one in asking if one.name == container)\n",
+        "        containers = tuple(one for one in containers if one.name == container)\n",
         "        pass\n",
         ("test_a_named_container_counts_its_own_request()",),
     ),

@@ -78,7 +78,7 @@ GATE_RULES: Final = (
     ),
     Mutant(
         "terminating pods below zero make no room",
-        "planning/moves.py",
+        "planning/growth.py",
         "terminating = 0 if pods is None else max(pods.terminating, 0)",
         "terminating = 0 if pods is None else pods.terminating",
         ("test_a_count_of_terminating_pods_below_zero_makes_no_room()",),
@@ -136,21 +136,21 @@ GATE_RULES: Final = (
     # what became of a write
     Mutant(
         "a write that is not seen yet is not counted",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "    elif replicas == asked.before and not moment.reached(asked.at + CONFIRM_WITHIN_S):\n",
         "    elif False:\n",
         ("test_a_write_that_is_not_seen_yet_is_not_counted_and_keeps_its_first_time()",),
     ),
     Mutant(
         "a write whose answer was lost is remembered",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "if replicas == asked.after or replicas in asked.earlier:",
         "if replicas == asked.after:",
         ("test_a_write_whose_answer_was_lost_is_not_stepped_twice()",),
     ),
     Mutant(
         "a write that another writer has replaced counts against the policies",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "        memory = _counted(memory, asked, undone, behavior)\n",
         "",
         (
@@ -162,14 +162,14 @@ GATE_RULES: Final = (
     ),
     Mutant(
         "a write that was not applied does not count",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "return 0 < asked.generation <= workload.generation - 2",
         "return 0 < asked.generation",
         ("test_a_write_that_was_not_applied_does_not_count()",),
     ),
     Mutant(
         "a change counts from the time when it was asked for",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "            return memory if same else",
         "            return replace(memory, asked=replace(last, at=now)) if same else",
         ("test_a_write_that_is_not_seen_yet_is_not_counted_and_keeps_its_first_time()",),
@@ -202,6 +202,13 @@ GATE_RULES: Final = (
         "        memory = not_ahead(memory, moment.now)\n",
         "        pass\n",
         ("test_a_clock_set_back_between_two_runs_does_not_hold_the_pool_for_long()",),
+    ),
+    Mutant(
+        "a requested write that lies ahead moves the memory back",
+        "planning/remember/clock.py",
+        "    for change in (memory.asked, memory.replaced):\n",
+        "    for change in (memory.replaced,):\n",
+        ("test_a_clock_set_back_between_two_runs_does_not_hold_an_unconfirmed_write_for_long()",),
     ),
     Mutant(
         "a step that no clock can make is not followed",

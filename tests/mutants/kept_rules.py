@@ -206,7 +206,7 @@ KEPT_RULES: Final = (
     Mutant(
         "a limit without a row applies to pools of which nothing else has changed",
         "planning/targets.py",
-        "        decided = {**_restrained_anew(terms, scarcity, kept, changes), **decided}\n",
+        "        decided = {**_with_changed_limits(terms, scarcity, kept, changes), **decided}\n",
         "        pass\n",
         ("test_a_ledger_that_grows_too_old_holds_growth()",),
     ),
@@ -252,22 +252,22 @@ KEPT_RULES: Final = (
     Mutant(
         "a pool is decided again where other pools have left it room",
         "planning/results.py",
-        "    for number in moves.moved:\n",
+        "    for number in growth.changed:\n",
         "    for number in ():\n",
         ("test_a_pool_grows_once_another_has_left_the_room()",),
     ),
     Mutant(
         "room that becomes scarce is taken by pools too of which nothing has changed",
-        "planning/moves.py",
+        "planning/growth.py",
         "    if kept is not None and before is None:\n",
         "    if False:\n",
         ("test_room_that_becomes_scarce_is_taken_by_an_unknown_deployment()",),
     ),
     Mutant(
         "a pool that is being written takes room for all it may have then",
-        "planning/moves.py",
-        "for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):",
-        "for number, replicas in begun.unknown.items():",
+        "planning/growth.py",
+        "for number, replicas in (*context.unknown.items(), *changes.fixed.items()):",
+        "for number, replicas in context.unknown.items():",
         ("test_a_pool_that_is_being_written_takes_room_for_all_it_may_have_then()",),
     ),
     Mutant(
@@ -296,7 +296,7 @@ KEPT_RULES: Final = (
     Mutant(
         "a plan of a part of the fleet decides no other pool",
         "planning/results.py",
-        "        return number in changes.again\n",
+        "        return number in changes.recompute\n",
         "        return True\n",
         ("test_pools_that_were_not_observed_get_no_decision_and_keep_their_memory()",),
     ),
@@ -317,15 +317,15 @@ KEPT_RULES: Final = (
     Mutant(
         "after a plan of a part of the fleet the room that it left is given to others",
         "planning/results.py",
-        ", *_replaced(begun, kept), *moves.moved}",
-        ", *_replaced(begun, kept)}",
+        ", *_replaced(context, kept), *growth.changed}",
+        ", *_replaced(context, kept)}",
         ("test_after_a_plan_of_one_pool_the_room_it_left_is_given_to_others()",),
     ),
     Mutant(
         "after a plan of a part of the fleet a lost memory is lost for the others as well",
         "planning/results.py",
-        ", *_replaced(begun, kept), *moves.moved}",
-        ", *moves.moved}",
+        ", *_replaced(context, kept), *growth.changed}",
+        ", *growth.changed}",
         (
             (
                 "test_a_memory_that_was_lost_before_a_plan_of_one_pool_"
@@ -343,8 +343,8 @@ KEPT_RULES: Final = (
     Mutant(
         "an intent that comes with a plan of a part of the fleet is for the others as well",
         "planning/results.py",
-        "begun.intents if kept is None or not changes.is_partial else kept.intents",
-        "begun.intents",
+        "context.intents if kept is None or not changes.is_partial else kept.intents",
+        "context.intents",
         ("test_an_intent_that_comes_with_a_plan_of_one_pool_is_for_the_others_as_well()",),
     ),
     Mutant(

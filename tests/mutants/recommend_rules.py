@@ -160,7 +160,7 @@ RECOMMEND_RULES: Final = (
     ),
     Mutant(
         "a pool that the plan itself took to zero is not switched off",
-        "planning/remember/asks.py",
+        "planning/remember/writes.py",
         "asked=None, own_zero=replicas == 0, ours=replicas",
         "asked=None, own_zero=False, ours=replicas",
         ("test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised()",),

@@ -156,7 +156,7 @@ SHARING_RULES: Final = (
     Mutant(
         "a pool that stands down keeps its share",
         "planning/limit/limit.py",
-        "held=held or stands_down(memory, moment)",
+        "held=held or is_contested(memory, moment)",
         "held=held",
         ("test_no_other_pool_gets_what_a_contested_pool_has()",),
     ),
@@ -206,7 +206,7 @@ SHARING_RULES: Final = (
     Mutant(
         "a pool whose Deployment is unknown keeps its share",
         "planning/targets.py",
-        "    for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):\n"
+        "    for number, replicas in (*context.unknown.items(), *changes.fixed.items()):\n"
         "        found[number] = (",
         "    for number, replicas in changes.fixed.items():\n        found[number] = (",
         ("test_a_pool_whose_deployment_is_not_known_keeps_its_part()",),
@@ -214,9 +214,9 @@ SHARING_RULES: Final = (
     Mutant(
         "a pool that is being written keeps its share",
         "planning/targets.py",
-        "    for number, replicas in (*begun.unknown.items(), *changes.fixed.items()):\n"
+        "    for number, replicas in (*context.unknown.items(), *changes.fixed.items()):\n"
         "        found[number] = (",
-        "    for number, replicas in begun.unknown.items():\n        found[number] = (",
+        "    for number, replicas in context.unknown.items():\n        found[number] = (",
         ("test_a_pool_that_is_being_written_is_not_decided_and_keeps_its_part()",),
     ),
     Mutant(
@@ -236,7 +236,7 @@ SHARING_RULES: Final = (
     # how it is divided
     Mutant(
         "tenants share by their weights",
-        "planning/allocation/contest.py",
+        "planning/allocation/stepwise.py",
         "level = max(self._drawn[tenant]) * multiply // divide",
         "level = max(self._drawn[tenant])",
         ("test_weights_split_a_tier()",),
@@ -265,8 +265,8 @@ SHARING_RULES: Final = (
     Mutant(
         "a soft row refuses no floor",
         "planning/allocation/divide.py",
-        "fill(filling, pools, asks.floors, strict=False)",
-        "fill(filling, pools, asks.floors, strict=True)",
+        "fill(filling, pools, claims.floors, strict=False)",
+        "fill(filling, pools, claims.floors, strict=True)",
         ("test_a_soft_row_refuses_neither_baseline_nor_floors()",),
     ),
     Mutant(
@@ -307,8 +307,8 @@ SHARING_RULES: Final = (
     Mutant(
         "a held pool keeps the places it has",
         "planning/allocation/divide.py",
-        "rows.seat(pool, asks.current[pool])",
-        "rows.seat(pool, 0)",
+        "rows.place_running(pool, claims.current[pool])",
+        "rows.place_running(pool, 0)",
         ("test_a_held_pool_counts_as_it_is_and_no_other_pool_gets_its_places()",),
     ),
     Mutant(
@@ -342,7 +342,7 @@ SHARING_RULES: Final = (
     Mutant(
         "a row that several tenants use is not one tenant's own",
         "planning/allocation/owners.py",
-        "owner_of[row] = tenant if owner_of[row] == NOBODY else SEVERAL",
+        "owner_of[row] = tenant if owner_of[row] == UNUSED else SHARED",
         "owner_of[row] = tenant",
         ("test_a_tenant_with_many_pools_has_no_larger_share()",),
     ),
@@ -362,7 +362,7 @@ SHARING_RULES: Final = (
     ),
     Mutant(
         "a refusal names the row that refused first",
-        "planning/allocation/contest.py",
+        "planning/allocation/stepwise.py",
         "filling.refused_by[pool] = filling.rows.give(pool, strict=self._strict)",
         "filling.refused_by[pool] = row",
         ("test_the_first_row_that_refuses_is_the_one_that_is_named()",),

@@ -51,7 +51,7 @@ from property.fleets import (
     CPU,
     LAG,
     UNREAD,
-    Surroundings,
+    MetricContext,
     fleets,
     intents_for,
     some_sizes,
@@ -108,14 +108,14 @@ class Cluster:
         fleet: Fleet,
         sizes: Sequence[int],
         intents: Intents | None = None,
-        surroundings: Surroundings | None = None,
+        surroundings: MetricContext | None = None,
         *,
         counts: bool = False,
         sights: Sequence[Sight] = (PLAIN,),
     ) -> None:
         self.fleet = fleet
         self.intents = intents or Intents()
-        around: Surroundings = surroundings or ({}, UNREAD)
+        around: MetricContext = surroundings or ({}, UNREAD)
         self.tenants, self.room = around
         self.memory = Memory()
         self.now, self.step_s = START, 0.0

@@ -316,11 +316,11 @@ rooms = st.builds(
     ),
 )
 UNREAD = Absent(why=Why.NEVER_READ)
-Surroundings = tuple[dict[str, TenantObservation], Reading[ClusterRoom]]
+MetricContext = tuple[dict[str, TenantObservation], Reading[ClusterRoom]]
 
 
 @st.composite
-def surroundings_of(draw: st.DrawFn, fleet: Fleet) -> Surroundings:
+def surroundings_of(draw: st.DrawFn, fleet: Fleet) -> MetricContext:
     """What is known of tenants and of the cluster: fresh, or never read."""
     tenants = {
         tenant.name: TenantObservation(

@@ -97,7 +97,7 @@ def supply(
     health = Health(failures=failures, status=HealthStatus.FAILING)
     found = Supplied(None, error=read)
     if failures > fallback.failure_threshold:
-        found = _stand_in(read, fallback, around)
+        found = _fallback_value(read, fallback, around)
     return found._replace(health=health, exists=_exists(fallback, health, around))
 
 
@@ -113,7 +113,7 @@ def trigger_is_nil(fallback: Fallback | None, failures: int | None) -> bool:
     )
 
 
-def _stand_in(error: str, fallback: Fallback, around: Situation) -> Supplied:
+def _fallback_value(error: str, fallback: Fallback, around: Situation) -> Supplied:
     if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
         return Supplied(None, is_nil=True)
     replicas = _replicas(fallback, around.replicas)

@@ -33,10 +33,10 @@ from reference.behavior import (
 )
 from reference.metric_specs import (
     FAILED,
+    MetricContext,
     MetricStatus,
     Proposed,
     ReadMetric,
-    Surroundings,
     UnknownMetric,
     Unproposed,
     propose_each,
@@ -289,7 +289,7 @@ def _combine(
         return _Combined(None, "AmbiguousSelector", (), Fault.UNREADABLE)
     if scale.selector is not Selector.VALID:
         return _Combined(None, "InvalidSelector", (), Fault.UNREADABLE)
-    around = Surroundings(
+    around = MetricContext(
         current=scale.replicas,
         status_replicas=scale.status_replicas,
         pods=scale.pods,

@@ -73,7 +73,7 @@ FAILED: Final[Mapping[type, str]] = {
 """The reason of ScalingActive=False where such a metric proposes nothing."""
 
 
-class Surroundings(NamedTuple):
+class MetricContext(NamedTuple):
     """What all metrics of one pass share: the target, its pods, the HPA's settings, the time."""
 
     current: int
@@ -109,7 +109,7 @@ class Unproposed(NamedTuple):
     text: str
 
 
-def propose(measured: MeasuredMetric | ReadMetric, around: Surroundings) -> Proposed:
+def propose(measured: MeasuredMetric | ReadMetric, around: MetricContext) -> Proposed:
     """The replicas that one metric asks for. Raises MetricError where it asks for none: a stale or
     absent reading is an unanswered metric.
     """
@@ -131,7 +131,7 @@ def propose(measured: MeasuredMetric | ReadMetric, around: Surroundings) -> Prop
 
 
 def propose_each(
-    metrics: Sequence[MeasuredMetric | ReadMetric], around: Surroundings
+    metrics: Sequence[MeasuredMetric | ReadMetric], around: MetricContext
 ) -> tuple[Proposed | Unproposed, ...]:
     """What each metric asks for, or why it asks for nothing, in their order."""
     proposals: list[Proposed | Unproposed] = []
@@ -149,7 +149,7 @@ def _value(reading: Reading[MetricValue]) -> MetricValue:
     raise MetricError(Fault.UNREADABLE, reading.detail or reading.why.value)
 
 
-def _external(spec: ExternalMetric, series: Series, around: Surroundings) -> Proposed:
+def _external(spec: ExternalMetric, series: Series, around: MetricContext) -> Proposed:
     target = spec.target
     proposal: Proposal | None
     match target:
@@ -167,7 +167,7 @@ def _external(spec: ExternalMetric, series: Series, around: Surroundings) -> Pro
     return _plain(proposal, f"external metric {spec.name}({spec.selector or 'nil'})")
 
 
-def _object(spec: ObjectMetric, figure: Figure, around: Surroundings) -> Proposed:
+def _object(spec: ObjectMetric, figure: Figure, around: MetricContext) -> Proposed:
     target, value = spec.target, figure.value_milli
     match target:
         case ValueTarget():
@@ -183,7 +183,7 @@ def _object(spec: ObjectMetric, figure: Figure, around: Surroundings) -> Propose
             )
 
 
-def _pods(spec: PodsMetric, figures: PodFigures, around: Surroundings) -> Proposed:
+def _pods(spec: PodsMetric, figures: PodFigures, around: MetricContext) -> Proposed:
     proposal = pods_average_value(
         figure_samples(figures),
         spec.target.milli,
@@ -197,7 +197,7 @@ def _pods(spec: PodsMetric, figures: PodFigures, around: Surroundings) -> Propos
 
 
 def _resource(
-    spec: ResourceMetric | ContainerResourceMetric, usages: PodUsages, around: Surroundings
+    spec: ResourceMetric | ContainerResourceMetric, usages: PodUsages, around: MetricContext
 ) -> Proposed:
     container = spec.container if isinstance(spec, ContainerResourceMetric) else ""
     samples = pod_samples(usages, container)

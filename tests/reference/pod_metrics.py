@@ -221,15 +221,15 @@ def _is_unready(pod: MeasuredPod, sample: Sample, startup: Startup, now: float) 
 def _pod_request(pod: MeasuredPod, resource: str, container: str, *, pod_level: bool) -> int:
     if pod_level and not container and resource in pod.requests_milli:
         return pod.requests_milli[resource]
-    asking: tuple[ContainerRequest, ...] = (*pod.containers, *pod.sidecars)
+    containers: tuple[ContainerRequest, ...] = (*pod.containers, *pod.sidecars)
     if container:
-        asking = tuple(one for one in asking if one.name == container)
-        if not asking:
+        containers = tuple(one for one in containers if one.name == container)
+        if not containers:
             raise MetricError(
                 Fault.NO_CONTAINER, f"container {container} not found in Pod {pod.name}"
             )
     total = 0
-    for one in asking:
+    for one in containers:
         if resource not in one.requests_milli:
             raise MetricError(
                 Fault.NO_REQUEST,

@@ -19,8 +19,8 @@ from controller.planning.allocation.values import (
     HALF_FED,
     Amount,
     AmountError,
-    Asks,
     Ceiling,
+    ClaimColumns,
     DeclarationError,
     ReplicaUses,
     Row,
@@ -116,12 +116,14 @@ def allocate(
         counts = (pool.demand, pool.min, pool.pin, pool.warm, pool.current)
         if min((*counts, *(ceiling.limit for ceiling in pool.ceilings))) < 0:
             raise AmountError(pool.pool, "replicas cannot be below zero")
-    field, asks = columns(pools, tenant_weights or {})
+    field, by_column = columns(pools, tenant_weights or {})
     accounts = rows_for(
-        [(pool.pool, ReplicaUses(pool.uses, pool.flavors)) for pool in pools], ordered, asks.wants
+        [(pool.pool, ReplicaUses(pool.uses, pool.flavors)) for pool in pools],
+        ordered,
+        by_column.wants,
     )
     owners = owners_of(field, accounts.tariff, accounts.profile_of)
-    division = divide(field, asks, accounts, owners, policy or SharingPolicy())
+    division = divide(field, by_column, accounts, owners, policy or SharingPolicy())
     phases = division.phases
     assert phases is not None
     result = {}
@@ -158,7 +160,9 @@ def allocate(
     return result
 
 
-def columns(pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> tuple[Field, Asks]:
+def columns(
+    pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]
+) -> tuple[Field, ClaimColumns]:
     """The pools' names, tenants, tiers and weights, and what they ask for."""
     field = field_of(
         [pool.pool for pool in pools],
@@ -168,7 +172,7 @@ def columns(pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> tup
         tenant_weights=tenant_weights,
     )
     each = [bounds(pool) for pool in pools]
-    asks = Asks(
+    by_column = ClaimColumns(
         floors=[one[0] for one in each],
         needs=[one[1] for one in each],
         wants=[one[2] for one in each],
@@ -181,7 +185,7 @@ def columns(pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]) -> tup
             if pool.waiting_since is not None
         },
     )
-    return field, asks
+    return field, by_column
 
 
 def rows_for(

@@ -40,7 +40,7 @@ def advance(
     pools_of: dict[int, list[int]] = {}
     for pool in wanting:
         pools_of.setdefault(tenant_of[pool], []).append(pool)
-    rivals: list[tuple[list[int], list[int], list[int]]] = []
+    competing: list[tuple[list[int], list[int], list[int]]] = []
     others: list[int] = []
     for tenant, pools in pools_of.items():
         drawn_on = owners.rows_of[tenant] & full
@@ -49,16 +49,16 @@ def advance(
         if not owners.simple[tenant] or not rows.passes.isdisjoint(drawn_on):
             others.extend(pools)
         elif shared:
-            rivals.append((pools, own, shared))
+            competing.append((pools, own, shared))
         else:
-            alone = prospect_of(filling, pools, goal, above, own=own, shared=(), strict=strict)
-            _take(filling, alone, len(alone.due))
-    contested = {row for _, _, shared in rivals for row in shared}
+            prospect = prospect_of(filling, pools, goal, above, own=own, shared=(), strict=strict)
+            _take(filling, prospect, len(prospect.due))
+    contested = {row for _, _, shared in competing for row in shared}
     room = _room(filling, wanting, others, goal, contested)
     if min(room.values(), default=-1) >= 0:
         prospects = [
             prospect_of(filling, pools, goal, above, own=own, shared=shared, strict=strict)
-            for pools, own, shared in rivals
+            for pools, own, shared in competing
         ]
         moment = _last_moment(prospects, room)
         for prospect in prospects:

@@ -8,7 +8,7 @@ from typing import Final
 
 from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.rows import GRANTED
-from controller.planning.allocation.values import Asks
+from controller.planning.allocation.values import ClaimColumns
 
 _ABOVE_ALL: Final = maxsize
 
@@ -20,8 +20,8 @@ class Baseline:
     that row's index.
     """
 
-    def __init__(self, filling: Filling, asks: Asks) -> None:
-        self._filling, self._asks, self._needs = filling, asks, asks.needs
+    def __init__(self, filling: Filling, claims: ClaimColumns) -> None:
+        self._filling, self._claims, self._needs = filling, claims, claims.needs
         self.lenient: dict[int, int] = {}
 
     def grant(self, tiers: Iterable[Sequence[int]], replicas: int) -> None:
@@ -30,9 +30,9 @@ class Baseline:
         Within a tenant and tier the order is: pools with running replicas, then those with the
         oldest waiting message, then by number. If rows refuse the first pool, the next is tried.
         """
-        asks, tenant_of, needs = self._asks, self._filling.field.tenant_of, self._needs
-        works, fixed = asks.works, asks.fixed
-        served = {tenant_of[pool] for pool in fixed if works[pool] and asks.current[pool] > 0}
+        claims, tenant_of, needs = self._claims, self._filling.field.tenant_of, self._needs
+        works, fixed = claims.works, claims.fixed
+        served = {tenant_of[pool] for pool in fixed if works[pool] and claims.current[pool] > 0}
         for pools in tiers:
             lists: dict[int, list[int]] = {}
             for pool in pools:
@@ -77,11 +77,11 @@ class Baseline:
         return False
 
     def _seniority(self, pool: int) -> tuple[bool, float, int]:
-        since = self._asks.waiting_since.get(pool, float("inf"))
-        return self._asks.current[pool] <= 0, since, pool
+        since = self._claims.waiting_since.get(pool, float("inf"))
+        return self._claims.current[pool] <= 0, since, pool
 
     def _by_level(self, lists: Mapping[int, Sequence[int]]) -> list[int]:
-        filling, current = self._filling, self._asks.current
+        filling, current = self._filling, self._claims.current
 
         def key(tenant: int) -> tuple[int, bool, int]:
             runs = any(current[pool] > filling.have[pool] for pool in lists[tenant])
@@ -91,7 +91,7 @@ class Baseline:
         return sorted(lists, key=key)
 
 
-def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
+def without_share(filling: Filling, claims: ClaimColumns, pools: Collection[int]) -> set[int]:
     """The pools of `pools` that would have no share of the row that refused them.
 
     Floors and higher tiers are served before a pool's share. If they still lack at least as much of
@@ -99,7 +99,7 @@ def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
     remains for the pool's share. What they lack counts only if they could use what the pool holds.
     """
     refused_by, rows, have_of = filling.refused_by, filling.rows, filling.have
-    floors, needs, tier_of = asks.floors, asks.needs, filling.field.tier_of
+    floors, needs, tier_of = claims.floors, claims.needs, filling.field.tier_of
     accounts = {refused_by[pool]: _Account() for pool in pools}
     for pool, have in enumerate(have_of):
         account = accounts.get(refused_by[pool])
@@ -114,7 +114,7 @@ def owed(filling: Filling, asks: Asks, pools: Collection[int]) -> set[int]:
     held: dict[tuple[int, int], int] = {}
     for pool, have in enumerate(have_of):
         above = have - floors[pool]
-        if above > 0 and pool not in asks.fixed:
+        if above > 0 and pool not in claims.fixed:
             key = rows.profile_of[pool], tier_of[pool]
             held[key] = held.get(key, 0) + above
     for (profile, tier), replicas in held.items():

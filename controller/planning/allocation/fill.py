@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from controller.planning.allocation.advancing import advance
-from controller.planning.allocation.contest import Contest
 from controller.planning.allocation.filling import Filling
 from controller.planning.allocation.leaping import leap
 from controller.planning.allocation.rows import GRANTED
+from controller.planning.allocation.stepwise import StepwiseFilling
 
 PATIENCE: Final = 64
 """The number of replicas handed out one by one before `advance` is tried again."""
@@ -57,13 +57,13 @@ def fill(
             wanting = advance(filling, wanting, goal, above, full=full, strict=strict)
             if sum(have) - before < most:
                 most *= 2
-            if not Contest(filling, wanting, goal, above, strict=strict).run(most):
+            if not StepwiseFilling(filling, wanting, goal, above, strict=strict).run(most):
                 return
             wanting = [
                 pool for pool in wanting if have[pool] < goal[pool] and refused_by[pool] == GRANTED
             ]
         return
-    Contest(filling, wanting, goal, above, strict=strict).run(units)
+    StepwiseFilling(filling, wanting, goal, above, strict=strict).run(units)
 
 
 def _settle(
@@ -74,16 +74,16 @@ def _settle(
     It goes by tenant, not by pool, because the replicas of one pool count for its tenant's share.
     """
     rows, have, tenant_of = filling.rows, filling.have, filling.field.tenant_of
-    rivals = {
+    constrained = {
         tenant
         for tenant in {tenant_of[pool] for pool in wanting}
         if not full.isdisjoint(filling.owners.rows_of[tenant])
     }
     left = []
     for pool in wanting:
-        if tenant_of[pool] in rivals:
+        if tenant_of[pool] in constrained:
             left.append(pool)
         else:
-            rows.seat(pool, goal[pool] - have[pool])
+            rows.place_running(pool, goal[pool] - have[pool])
             have[pool] = goal[pool]
     return left

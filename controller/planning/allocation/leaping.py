@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from controller.planning.allocation.filling import Filling
 
-PER_POOL, PER_CROWD = 4, 32
-"""With fewer missing replicas per pool, or per crowd of pools, handing out one by one is faster."""
+PER_POOL, PER_GROUP = 4, 32
+"""With fewer missing replicas per pool, or per group of pools, handing out one by one is faster."""
 PRECISION_BITS = 12
 """The precision of the search for the level; replicas below it are handed out one by one."""
 
 
-class _Alike(NamedTuple):
-    """What the pools of a crowd have in common: their profile, and `rise` levels per `run`
+class _GroupKey(NamedTuple):
+    """What the pools of a group have in common: their profile, and `rise` levels per `run`
     replicas.
     """
 
@@ -30,15 +30,15 @@ class _Alike(NamedTuple):
     run: int
 
 
-class _Crowd:
-    """Pools with the same `_Alike`. `lows` and `highs` are what they have and want, in replicas.
+class _Group:
+    """Pools with the same `_GroupKey`. `lows` and `highs` are what they have and want, in replicas.
 
     Two sorted lists with their running sums give the replicas up to any level in logarithmic time.
     """
 
     __slots__ = ("_from", "_from_sums", "_start", "_to", "_to_sums", "key", "pools", "wanted")
 
-    def __init__(self, key: _Alike, pools: list[int], lows: list[int], highs: list[int]) -> None:
+    def __init__(self, key: _GroupKey, pools: list[int], lows: list[int], highs: list[int]) -> None:
         self.key, self.pools = key, pools
         self._from, self._to = sorted(lows), sorted(highs)
         self._from_sums = [0, *accumulate(self._from)]
@@ -75,28 +75,28 @@ def leap(
     missing = sum(goal[pool] - filling.have[pool] for pool in wanting)
     if missing < PER_POOL * len(wanting):
         return
-    crowds, others = _crowds(filling, wanting, goal, above)
-    if not crowds or missing < PER_CROWD * len(crowds):
+    groups, others = _groups(filling, wanting, goal, above)
+    if not groups or missing < PER_GROUP * len(groups):
         return
     room = _room(filling, others, goal, strict=strict)
-    level = _highest(filling, crowds, room)
+    level = _highest(filling, groups, room)
     if level == 0:
         return
-    for crowd in crowds:
-        height, gained = crowd.height(level), 0
-        for pool in crowd.pools:
+    for group in groups:
+        height, gained = group.height(level), 0
+        for pool in group.pools:
             offset = above[pool] if above is not None else 0
             upto = min(goal[pool], height + offset)
             if upto > filling.have[pool]:
                 gained += upto - filling.have[pool]
                 filling.have[pool] = upto
-        filling.rows.take(filling.rows.profiles[crowd.key.profile].everywhere.takes, gained)
+        filling.rows.take(filling.rows.profiles[group.key.profile].everywhere.takes, gained)
 
 
-def _crowds(
+def _groups(
     filling: Filling, wanting: Sequence[int], goal: Sequence[int], above: Sequence[int] | None
-) -> tuple[list[_Crowd], list[int]]:
-    """The pools that are the only one of their tenant and use no classes of nodes, in crowds; and
+) -> tuple[list[_Group], list[int]]:
+    """The pools that are the only one of their tenant and use no classes of nodes, in groups; and
     the other pools.
     """
     rows, field, have = filling.rows, filling.field, filling.have
@@ -121,7 +121,7 @@ def _crowds(
         entry[0].append(pool)
         entry[1].append(have[pool] - offset)
         entry[2].append(goal[pool] - offset)
-    return [_Crowd(_Alike(*key), *entry) for key, entry in found.items()], others
+    return [_Group(_GroupKey(*key), *entry) for key, entry in found.items()], others
 
 
 def _room(
@@ -143,14 +143,14 @@ def _room(
     return room
 
 
-def _highest(filling: Filling, crowds: Sequence[_Crowd], room: dict[int, int]) -> int:
+def _highest(filling: Filling, groups: Sequence[_Group], room: dict[int, int]) -> int:
     """A level at which everything fits, close to the highest such level; 0 if there is none."""
-    takes = [filling.rows.profiles[crowd.key.profile].everywhere.takes for crowd in crowds]
+    takes = [filling.rows.profiles[group.key.profile].everywhere.takes for group in groups]
 
     def fits(level: int) -> bool:
         drawn = dict.fromkeys(room, 0)
-        for crowd, uses in zip(crowds, takes, strict=True):
-            granted = crowd.granted(level)
+        for group, uses in zip(groups, takes, strict=True):
+            granted = group.granted(level)
             for row, use in uses:
                 if row in drawn:
                     drawn[row] += use * granted
@@ -158,7 +158,7 @@ def _highest(filling: Filling, crowds: Sequence[_Crowd], room: dict[int, int]) -
 
     low, high = 0, 1
     while fits(high):
-        if all(crowd.granted(high) == crowd.wanted for crowd in crowds):
+        if all(group.granted(high) == group.wanted for group in groups):
             return high
         low, high = high, 2 * high
     while high - low > max(1, low >> PRECISION_BITS):

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from controller.planning.allocation.field import Field
 from controller.planning.allocation.tariff import Draw, Tariff
 
-SEVERAL: Final = -1
-NOBODY: Final = -2
+SHARED: Final = -1
+UNUSED: Final = -2
 
 
 class Owners(NamedTuple):
@@ -17,7 +17,7 @@ class Owners(NamedTuple):
 
     - `rows_of`: by tenant, the rows that its pools use. `simple`: by tenant, whether none of its
       pools uses classes of nodes.
-    - `owner_of`: by row, the only tenant that uses it, or `SEVERAL`, or `NOBODY`.
+    - `owner_of`: by row, the only tenant that uses it, or `SHARED`, or `UNUSED`.
     - `known`: a cache by tenant: the inputs and the result of its last `prospect_of`.
     """
 
@@ -30,7 +30,7 @@ class Owners(NamedTuple):
 def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners:
     """The owners; `profile_of` is each pool's profile, by pool number."""
     rows_of: list[frozenset[int]] = []
-    owner_of, simple = [NOBODY] * len(tariff.scales), []
+    owner_of, simple = [UNUSED] * len(tariff.scales), []
     for tenant, pools in enumerate(field.pools_of):
         rows: set[int] = set()
         flavored = False
@@ -40,7 +40,7 @@ def owners_of(field: Field, tariff: Tariff, profile_of: Sequence[int]) -> Owners
             for draw in (everywhere, *flavors):
                 rows.update(_rows_of(draw))
         for row in rows:
-            owner_of[row] = tenant if owner_of[row] == NOBODY else SEVERAL
+            owner_of[row] = tenant if owner_of[row] == UNUSED else SHARED
         rows_of.append(frozenset(rows))
         simple.append(not flavored)
     return Owners(rows_of, owner_of, simple, {})

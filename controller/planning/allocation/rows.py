@@ -209,7 +209,7 @@ class Rows:
         if self.passes and replicas:
             self.passes.difference_update(row for row, _ in takes)
 
-    def seat(self, pool: int, replicas: int) -> None:
+    def place_running(self, pool: int, replicas: int) -> None:
         """Take the use of replicas that run already, whether enough is left or not. Which nodes
         they run on is not known: they count on the pool's first class of nodes with room, then the
         next; those that fit nowhere count on the last.

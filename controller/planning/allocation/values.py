@@ -84,7 +84,7 @@ class ReplicaUses(NamedTuple):
     flavors: tuple[Mapping[str, Amount], ...] = ()
 
 
-class Asks(NamedTuple):
+class ClaimColumns(NamedTuple):
     """What pools ask for, in replicas; the lists are by pool number of a `Field`.
 
     - `floors`: served before all needs. `needs`: served before all spares. `wants`: with spares,

@@ -1,18 +1,18 @@
-"""Rule native: how many replicas are worth running, learned from what a controller sees of a pool.
+"""Rule native: how many replicas are worth running, learned from observations of a pool.
 
 A replica costs one replica-second a second. Without it some arrivals wait, at most for one time to
 ready. The n-th slot is worth starting while
 
     arrivals a second x P(an arrival needs the n-th slot, one time to ready from now) x wait cost
 
-is above 1 (twenty tasks at once need twenty slots), and worth keeping while the same is above 1
-at a higher wait cost, because a replica that goes has to be started again. The probability is
-counted, not assumed: each arrival shows how far the demand had moved from what was forecast one
-time to ready earlier, measured in usual moves. A forecast is the present demand, drawn towards its
-mean as far as the pool's past was.
+is above 1 (twenty tasks at once need twenty slots), and worth keeping while the same is above 1 at
+a higher wait cost, because a replica that goes has to be started again. The probability is counted,
+not assumed: at each arrival, the demand is compared with the forecast made one time to ready
+earlier, in units of the usual forecast error. A forecast is the present demand, moved towards its
+mean as far as the demand has returned to it before.
 
-The cost of waiting does not say how many arrivals wait. Where the setting names the share that may
-wait, both costs follow what is observed: they rise for a pool whose arrivals wait more often.
+A cost of waiting does not determine how many arrivals wait. If the setting gives the share that may
+wait, both costs are adjusted: they rise while more arrivals wait than that.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _SPREAD_S: Final = 120.0
 _RATE_KEPT: Final = 0.999  # per arrival: about the last 1,000 count
 _SERVICE_S: Final = 6 * 3600 / log(2)  # half is forgotten after 6 hours
 _LEAST_WORKED: Final = 1e-3
-# moves are counted in steps of a quarter of the usual move; older ones are halved
+# forecast errors are counted in steps of a quarter of the usual error; old counts are halved
 _STEPS: Final = 4
 _LOWEST: Final = -2
 _REMEMBERED: Final = 4000.0
 _PAIR_KEPT: Final = 0.998  # per arrival: about the last 500 count
-# the least squared move: counts are whole numbers, and a quiet time proves little
+# the least squared error: counts are whole numbers, and a quiet time proves little
 _LEAST_SQUARE: Final = 3.0
-# a jump counts as at most so many usual moves: a backlog at a cold start is not typical
+# an error counts as at most so many usual errors: a backlog at a cold start is not typical
 _OUTLIER: Final = 3.0
-# so many forecasts are kept for the last time to ready
+# the number of forecasts kept for the last time to ready
 _FORECASTS: Final = 20
-# one late arrival too many raises the costs by a twentieth, within these limits
+# each late arrival beyond the share raises the costs by 5 %, within these limits
 _WORTH_GAIN: Final = 0.05
 _LEAST_WORTH: Final = 0.25
 _MOST_WORTH: Final = 2.0
 _LARGEST_BURST: Final = 1000
-# (slots, arrivals): before anything is known, most arrivals find the demand unmoved
+# (slots, arrivals): before anything is known, most arrivals find the demand as forecast
 _FIRST_MOVES: Final = ((0, 2.4), (1, 4.0), (2, 1.2), (3, 0.4))
 
 # almost no arrival waits
@@ -62,7 +62,7 @@ CALM: Final = NativeCosts(start_wait_cost=13.0, keep_wait_cost=74.0, hold_s=300.
 
 class NativeInput(NamedTuple):
     """What a controller sees of a pool: messages that wait and that are in flight; the counters of
-    arrivals and completions, from any start; and the pool's size.
+    arrivals and completions, which may begin at any number; and the pool's size.
 
     `worked_s` are the seconds of work since the last call; None means that the messages in flight
     at that call have been in flight ever since.
@@ -79,9 +79,9 @@ class NativeInput(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """What the rule says: `base` replicas do the messages there are, `start` are worth starting,
-    `keep` are worth keeping. `replicas` is the present size brought between start and keep.
-    `arrivals_per_s` is the rate it expects.
+    """The rule's advice: `base` replicas for the present messages, `start` are worth starting,
+    `keep` are worth keeping. `replicas` is the present size, limited to the range from start to
+    keep. `arrivals_per_s` is the expected rate.
     """
 
     replicas: int
@@ -92,7 +92,7 @@ class Advice(NamedTuple):
 
 
 def begin_native(seen: NativeInput, now: float, task_s: float = FIRST_SERVICE_S) -> NativeState:
-    """The state of a pool that is seen for the first time; its tasks are said to take `task_s`."""
+    """The state of a pool seen for the first time; its tasks are assumed to take `task_s`."""
     moves = [0.0] * BINS
     for slots, count in _FIRST_MOVES:
         moves[(slots - _LOWEST) * _STEPS] = count
@@ -114,14 +114,15 @@ def native(
 ) -> tuple[Advice, NativeState]:
     """The replicas of one pool now, and what to remember.
 
-    Never below in flight / slots, at least 1 where there is a message, and never less for more
-    pending. All that arrived since the last call counts as arriving now, so the rule learns most
-    from one call a second. A pool where nothing happens need not be asked.
+    The advice is never below in flight / slots, is at least 1 if there is a message, and never
+    falls if more messages wait. All arrivals since the last call count as arriving now, so the rule
+    learns most from one call a second. While nothing happens, no call is needed.
     """
     before = begin_native(seen, now) if state is None else state
     state = before if state is None else _learned(seen, state, setting.late_share, now)
     demand = state.demand
-    # what these arrivals teach counts from the next call on, so more arrivals never ask for less
+    # what these arrivals teach is used from the next call on, so that more of them never lower the
+    # advice
     lasting, worth = before.moved_together / before.moved, before.worth
     anchor = state.mean + min(max(lasting, 0.0), 1.0) * (demand - state.mean)
     scale = sqrt(_LEAST_SQUARE + state.square_error)
@@ -176,7 +177,7 @@ def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> flo
 def _learned(
     seen: NativeInput, state: NativeState, may_wait: float | None, now: float
 ) -> NativeState:
-    """The state after the time since it was made, with the arrivals and completions in it.
+    """The state, updated by the time since its last update and the arrivals and completions in it.
 
     A counter that went back (the stream was created again) counts as no arrival.
     """
@@ -192,7 +193,7 @@ def _learned(
     square_error = square + (state.square_error - square) * kept
     kept = exp(-passed_s / _MEAN_S)
     mean = state.demand + (state.mean - state.demand) * kept
-    # after any time without work, what a task takes is never forgotten altogether
+    # the duration of a task is never forgotten completely, however long there is no work
     kept = max(exp(-passed_s / _SERVICE_S), min(1.0, _LEAST_WORKED / state.worked))
     lately_s = state.in_flight * passed_s if seen.worked_s is None else seen.worked_s
     worked_s = (state.worked_s + lately_s) * kept
@@ -259,7 +260,7 @@ def _counted(
     counts = list(moves)
     for number in range(1, arrived + 1):
         place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
-        if place >= BINS - 1:  # so are all later ones
+        if place >= BINS - 1:  # all later ones belong there too
             counts[-1] += arrived - number + 1
             break
         counts[max(0, place)] += 1.0
@@ -272,14 +273,14 @@ def _counted(
 def _levels(
     moves: tuple[float, ...], width: int, start_worth: float, keep_worth: float
 ) -> tuple[float, float]:
-    """How many usual moves above the forecast a slot is still worth starting, and keeping.
+    """How far above the forecast, in usual errors, a slot is still worth starting, and keeping.
 
     A slot serves the arrivals of `width` bins; `…_worth` is the worth of a slot that every arrival
     needs, per second.
     """
     total = sum(moves)
     start_at = keep_at = -inf
-    # from the largest move down: the level for keeping is met first
+    # from the largest error down: the level for keeping is reached first
     served = 0.0
     for place in range(BINS - 1, -1, -1):
         served += moves[place]
@@ -294,7 +295,7 @@ def _levels(
 
 
 def arrivals_per_s(state: NativeState, now: float) -> float:
-    """The arrivals a second expected from `now` on, where none came since the last call."""
+    """The arrivals a second expected from `now` on, if none came since the last call."""
     passed_s = now - state.at
     return (state.rate if passed_s <= 0 else _rate(state.rate, passed_s, 0)).expected
 

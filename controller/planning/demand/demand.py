@@ -14,7 +14,7 @@ from controller.model.observation import PoolObservation
 from controller.planning.demand.learned import learn
 from controller.planning.demand.metrics.measure import Activator, Measured, measure
 from controller.planning.demand.metrics.propose import (
-    Surroundings,
+    MetricContext,
     UnusableMetric,
     propose_all,
 )
@@ -28,18 +28,18 @@ from controller.planning.given.terms import PoolTerms
 class Demand(msgspec.Struct, frozen=True, gc=False):
     """What the work of one pool asks for.
 
-    - `work`: the messages and the demand, that of its metrics included. Only if `work.counted` is
-      the demand the whole truth; else it is at least so large.
-    - `needed`: the replicas that the present work takes, whatever memory, windows, tolerance and
-      the present size make of it; None where that is not known.
+    - `work`: the messages and the demand, including that of its metrics. If `work.counted`, the
+      demand is complete; else it is a lower bound.
+    - `needed`: the replicas that the present work needs, without memory, windows, tolerance and the
+      present size; None if not known.
     - `active`: it has work worth waking for. `forced`: an annotation says that it has.
       `activator`: the metric that woke it, if it was one.
-    - `settled`: the demand is what rule native has learned. `expects_work`: by that, replicas are
-      worth having although no message waits, and no cooldown takes them.
-    - `proposal`: for rule hpa the largest proposal of its metrics, None where it proposes nothing
-      or may not be followed.
-    - `arrivals`: tasks that are likely to arrive during one time to ready, if that is known.
-    - `unusable`: the first metric without which the demand is not the whole truth.
+    - `settled`: the demand is what rule native has learned. `expects_work`: so replicas are worth
+      running although no message waits, and the cooldown does not remove them.
+    - `proposal`: for rule hpa the largest proposal of its metrics, None if there is none or it may
+      not be followed.
+    - `arrivals`: the expected arrivals during one time to ready; None if not known.
+    - `unusable`: the first metric that cannot be used, so that the demand is incomplete.
     - `native`, `repeats`, `failures`: to be remembered.
     """
 
@@ -132,7 +132,7 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
         unusable=combined.unusable,
         native=native,
         repeats=repeats,
-        # the same object while the counts are the same, so that the memory is
+        # the same object while the counts are the same, so that an unchanged memory is kept
         failures=measured.failures if measured.failures != memory.failures else memory.failures,
         reasons=tuple(reasons),
     )
@@ -141,8 +141,8 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
 def blind_demand_of(
     terms: PoolTerms, seen: PoolObservation, memory: PoolMemory | None
 ) -> BlindDemand:
-    """What is known of the work where the Deployment is not known: it is shown, and an active pool
-    still keeps its cooldown from running.
+    """What is known of the work if the Deployment is not known. It is shown, and no cooldown begins
+    while the pool is active.
     """
     reasons: list[Reason] = []
     work = read_work(terms.pool, seen, reasons)
@@ -155,7 +155,7 @@ def blind_demand_of(
 
 
 def is_active(terms: PoolTerms, work: Work) -> bool:
-    """Whether more messages are known to wait than the activation (KEDA: strictly more)."""
+    """Whether more messages than the activation are known (KEDA: strictly more)."""
     return work.messages is not None and work.messages > terms.pool.activation
 
 
@@ -177,12 +177,14 @@ def _beside_the_queue(
     moment: Moment,
     reasons: list[Reason],
 ) -> _Combined:
-    """Rule native: the metrics stand beside the queue's demand, and the largest is the demand. A
-    metric without a proposal takes nothing away.
+    """Rule native: the demand is the largest of the queue's and the metrics'. A metric without a
+    proposal does not lower it.
     """
     if not measured.metrics:
         return _Combined(work, needed, None, None)
-    found = propose_all(measured.metrics, _around(given, moment), measured.unusable, reasons)
+    found = propose_all(
+        measured.metrics, _metric_context(given, moment), measured.unusable, reasons
+    )
     counted = work.counted and found.unusable is None
     demand = _largest(work.demand, found.replicas)
     return _Combined(
@@ -202,8 +204,8 @@ def _by_hpa(
     moment: Moment,
     reasons: list[Reason],
 ) -> _Combined:
-    """Rule hpa: the metrics alone are the demand. They are read while pods run and the size is
-    within its bounds; the HPA corrects any other size without them.
+    """Rule hpa: the demand is that of the metrics alone. They are evaluated if pods run and the
+    size is within its bounds; the HPA corrects any other size without them.
     """
     unusable = measured.unusable[0] if measured.unusable else None
     low, high = max(given.override.bounds.min, 1), given.override.bounds.max
@@ -212,14 +214,16 @@ def _by_hpa(
         counted, demand = unusable is None, work.demand
         by_metrics = measured.active or given.override.forced
         if current == 0 and counted and not by_metrics and is_active(given.terms, work):
-            demand = needed = 0  # its queue is none of its metrics, and those ask for nothing
+            demand = needed = 0  # the queue is not one of its metrics, and these ask for nothing
         work = Work(work.messages, counted, work.woken, demand)
         return _Combined(work, needed if counted else None, None, unusable)
-    found = propose_all(measured.metrics, _around(given, moment), measured.unusable, reasons)
+    found = propose_all(
+        measured.metrics, _metric_context(given, moment), measured.unusable, reasons
+    )
     counted = found.unusable is None
     proposal = found.replicas
     if not counted and (proposal is None or proposal < current):
-        proposal = None  # HPA: with a metric that proposes nothing, nothing is taken away
+        proposal = None  # HPA: no scale-down while a metric has no proposal
     return _Combined(
         Work(work.messages, counted, work.woken, found.replicas),
         found.needed if counted else None,
@@ -228,8 +232,8 @@ def _by_hpa(
     )
 
 
-def _around(given: PoolInput, moment: Moment) -> Surroundings:
-    return Surroundings(
+def _metric_context(given: PoolInput, moment: Moment) -> MetricContext:
+    return MetricContext(
         current=given.current,
         status_replicas=given.status_replicas,
         pods=given.seen.measured_pods,

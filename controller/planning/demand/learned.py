@@ -1,9 +1,10 @@
-"""What a pool's past says of its demand, for rule native and for spares by a service level.
+"""What is learned about a pool's demand from its past, for rule native and for spares by a service
+level.
 
-The queue's counters say what arrived and what was done since the last look; the pods say how long a
-start takes. The rule learns from a pool at most every 2 s. In between, its last advice is applied
-to the messages there are. While nothing happens, the advice is looked at again after a quarter of
-the time that nothing has happened, and remembered only if it has changed.
+The queue's counters give the arrivals and completions since the last evaluation; the pods give the
+time to ready. The rule learns from a pool at most every 2 s. In between, its last advice is applied
+to the present messages. While nothing happens, the advice is evaluated again after a quarter of the
+quiet time so far, and remembered only if it has changed.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.terms import PoolTerms
 
 SETTLED_AFTER: Final = 10
-"""So many tasks must be seen done before the pool's past is trusted."""
+"""The number of tasks that must have finished before the pool's past is used."""
 ASK_EVERY_S: Final = 2.0
-"""The rule learns from a pool no more often. Each pool has its own turn in that time, so that the
-pools of a large fleet do not all learn in the same tick.
+"""The rule learns from a pool at most once in this time. Each pool has its own turn in it, so that
+the pools of a large fleet do not all learn in the same tick.
 """
 LOOK_AFTER_S: Final = 5.0
 LOOK_SHARE: Final = 0.25
-"""While nothing happens, the advice is looked at again after 5 s, later after this share of the
-time that nothing has happened.
+"""While nothing happens, the advice is evaluated again after 5 s, and later after this share of the
+quiet time so far.
 """
 FIRST_READY_S: Final = 9.0
-"""The assumed time to ready before a start was seen: scheduling 2 s, image 2, MCP servers 2;
-memory, queue and first task 1 each.
+"""The assumed time to ready until one was measured: scheduling 2 s, image 2, MCP servers 2; memory,
+queue and first task 1 each.
 """
 _PODS_ASKED: Final = 16
 _SLOWEST_START_S: Final = 3600.0
@@ -55,10 +56,10 @@ _COUNTER_LIMIT: Final = 2**62
 
 
 class Learned(msgspec.Struct, frozen=True, gc=False):
-    """The work after what was learned, and what to remember of it.
+    """The work, corrected by what was learned, and the memory.
 
-    `base`: replicas for the messages there are, None where the past says nothing of them.
-    `arrivals`: tasks that are likely to arrive during one time to ready, None where not known.
+    `base`: replicas for the present messages; None if nothing is learned about them. `arrivals`:
+    the expected arrivals during one time to ready; None if not known.
     """
 
     work: Work
@@ -69,7 +70,7 @@ class Learned(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Counters(NamedTuple):
-    """What happened since the last look: tasks that arrived, and tasks that were done."""
+    """The tasks that arrived and those that finished since the last evaluation."""
 
     arrived: int
     completed: int
@@ -85,15 +86,15 @@ def learn(
     moment: Moment,
     reasons: list[Reason],
 ) -> Learned:
-    """The work with the demand that the pool's past adds to it or takes from it. Nothing changes
-    where the queue is not known or does not count its deliveries.
+    """The work, with its demand raised or lowered by what was learned from the pool's past. Nothing
+    changes if the queue is not known or does not count its deliveries.
     """
     queue = seen.queue
     if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
         settled = work.counted and _is_settled(terms, before)
         return Learned(work, before, settled, arrivals=_arrivals(terms, before, moment))
     depth = queue.value
-    memory = _followed(terms, seen, depth, before, current=current, moment=moment)
+    memory = _updated(terms, seen, depth, before, current=current, moment=moment)
     base = _base(terms, memory, depth)
     memory = _with_surplus(memory, base, current, moment.now)
     arrivals = _arrivals(terms, memory, moment)
@@ -108,7 +109,7 @@ def learn(
 
 
 def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
-    """The memory with all its times moved, as when the clock was set."""
+    """The memory with all its times moved by `by_s`, because the clock was set."""
     learned = memory.learned
     forecasts = tuple(replace(each, at=max(each.at + by_s, 0.0)) for each in learned.forecasts)
     learned = replace(
@@ -128,7 +129,15 @@ def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
     )
 
 
-def _followed(
+def latest_time(memory: NativeMemory) -> float:
+    """The latest time in the memory."""
+    learned = memory.learned
+    times = (memory.asked_at, memory.in_flight_at, memory.quiet_since, memory.surplus_since)
+    forecasts = (forecast.at for forecast in learned.forecasts)
+    return max(at for at in (*times, learned.at, learned.wanted_at, *forecasts) if at is not None)
+
+
+def _updated(
     terms: PoolTerms,
     seen: PoolObservation,
     depth: QueueDepth,
@@ -137,18 +146,18 @@ def _followed(
     current: int,
     moment: Moment,
 ) -> NativeMemory:
-    """The memory after this look at the queue."""
+    """The memory after this reading of the queue."""
     if before is None:
-        return _asked(terms, seen, depth, None, current=current, now=moment.now)
+        return _learned_now(terms, seen, depth, None, current=current, now=moment.now)
     if _is_quiet(before, depth):
-        return _looked_at_again(terms, before, current, moment)
+        return _reevaluated(terms, before, current, moment)
     if moment.reached(_next_turn(terms, before)):
-        return _asked(terms, seen, depth, before, current=current, now=moment.now)
-    return _noted(before, depth, moment.now)
+        return _learned_now(terms, seen, depth, before, current=current, now=moment.now)
+    return _with_in_flight(before, depth, moment.now)
 
 
 def _is_settled(terms: PoolTerms, memory: NativeMemory | None) -> bool:
-    """Whether rule native goes by what it has learned of the pool."""
+    """Whether rule native uses what it has learned about the pool."""
     return memory is not None and terms.pool.rule is Rule.NATIVE and memory.served >= SETTLED_AFTER
 
 
@@ -167,8 +176,8 @@ def _next_turn(terms: PoolTerms, before: NativeMemory) -> float:
 
 
 def _last_look(before: NativeMemory, moment: Moment) -> float:
-    """The last of the times at which a quiet pool is looked at; they depend on the memory alone, so
-    they are the same whenever plans are made.
+    """The latest time at which a quiet pool was due for evaluation. These times depend on the
+    memory alone, not on when plans are made.
     """
     at = before.asked_at
     quiet_since = at if before.quiet_since is None else before.quiet_since
@@ -179,11 +188,11 @@ def _last_look(before: NativeMemory, moment: Moment) -> float:
         at = next_at
 
 
-def _looked_at_again(
+def _reevaluated(
     terms: PoolTerms, before: NativeMemory, current: int, moment: Moment
 ) -> NativeMemory:
-    """The memory of a quiet pool: the same while the advice is. Without arrivals the rule never
-    advises more, so where nothing is worth keeping it need not be asked.
+    """The memory of a quiet pool; the same object while the advice is the same. Without arrivals
+    the advice never rises, so it is not computed again once nothing is worth keeping.
     """
     if before.keep == 0:
         return before
@@ -208,7 +217,7 @@ def _looked_at_again(
     )
 
 
-def _asked(
+def _learned_now(
     terms: PoolTerms,
     seen: PoolObservation,
     depth: QueueDepth,
@@ -217,7 +226,7 @@ def _asked(
     current: int,
     now: float,
 ) -> NativeMemory:
-    """What the rule learns from this queue, and its advice."""
+    """The memory after the rule has learned from this queue, with its advice."""
     pool = terms.pool
     ready_s = _measured_ready_s(seen) or (None if before is None else before.ready_s)
     counters, learned, worked_s, served = _Counters(0, 0), None, None, 0
@@ -260,8 +269,8 @@ def _asked(
 
 
 def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float) -> NativeMemory:
-    """The memory of a pool that was quiet until now, with the forecast that stands for now: the one
-    of one time to ready ago. What arrives is compared with it.
+    """The memory of a pool that was quiet until now, with the forecast for now, as it was one time
+    to ready ago. The arrivals are compared with it.
     """
     ready_s = FIRST_READY_S if before.ready_s is None else before.ready_s
     at = now - ready_s
@@ -273,7 +282,7 @@ def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float)
 
 
 def _same_input(terms: PoolTerms, before: NativeMemory, current: int, at: float) -> NativeInput:
-    """What a look at a quiet pool sees: the queue as it was."""
+    """The rule's input for a quiet pool: the queue as it is remembered."""
     return NativeInput(
         pending=before.pending,
         in_flight=before.in_flight,
@@ -287,13 +296,13 @@ def _same_input(terms: PoolTerms, before: NativeMemory, current: int, at: float)
 
 
 def _wanted(before: NativeMemory, at: float) -> NativeState:
-    """What was learned; while no replica is surplus, all of them were worth keeping until `at`."""
+    """What was learned. Without a surplus, all replicas were worth keeping until `at`."""
     surplus = before.surplus_since
     return replace(before.learned, wanted_at=at if surplus is None else surplus)
 
 
-def _noted(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
-    """The memory with what is in flight now: short tasks come and go between two turns."""
+def _with_in_flight(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
+    """The memory with the messages in flight now: short tasks may end between two turns."""
     if depth.in_flight == before.in_flight:
         return before
     worked_s = _worked_s(before, now)
@@ -306,7 +315,7 @@ def _worked_s(before: NativeMemory, now: float) -> float:
 
 
 def _with_surplus(memory: NativeMemory, base: int, current: int, now: float) -> NativeMemory:
-    """The memory with since when more replicas run than are worth keeping."""
+    """The memory with the time since when more replicas run than are worth keeping."""
     is_surplus = current > max(memory.keep, memory.start, base)
     if is_surplus is (memory.surplus_since is not None):
         return memory
@@ -314,7 +323,7 @@ def _with_surplus(memory: NativeMemory, base: int, current: int, now: float) -> 
 
 
 def _base(terms: PoolTerms, memory: NativeMemory, depth: QueueDepth) -> int:
-    """Replicas for the messages there are."""
+    """Replicas for the present messages."""
     ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
     slots = slots_needed(depth.pending, depth.in_flight, service_s(memory.learned), ready_s)
     return replicas_needed(slots, max(terms.pool.slots, 1), depth.total)
@@ -334,8 +343,8 @@ def _applied(
 
 
 def _arrivals(terms: PoolTerms, memory: NativeMemory | None, moment: Moment) -> float | None:
-    """Tasks that are likely to arrive while a replica that is started now becomes ready; only for
-    pools with spares by a service level.
+    """The expected arrivals during one time to ready; None for a pool without spares by a service
+    level.
     """
     warm = terms.pool.warm
     if memory is None or warm is None or warm.slo is None:
@@ -353,8 +362,8 @@ def _counts(depth: QueueDepth) -> bool:
 
 
 def _since(before: NativeMemory, depth: QueueDepth) -> _Counters:
-    """What happened since. A message that is only delivered again has neither arrived nor been
-    done. Nothing is known of a consumer that was created again.
+    """The arrivals and completions since `before`. A redelivery is neither of them. Both are 0 if
+    the consumer was created again.
     """
     delivered = (depth.delivered or 0) - before.delivered
     if depth.sequence is not None and before.sequence is not None:

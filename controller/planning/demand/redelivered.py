@@ -35,9 +35,9 @@ def cap_redelivered(
     now: float,
     reasons: list[Reason],
 ) -> Capped:
-    """Cap the demand for redelivered messages. `settled`: rule native went by what it has learned.
+    """Cap the demand for redelivered messages. `settled`: rule native used what it has learned.
 
-    An HPA does not know redeliveries, so rule hpa counts these messages like any other.
+    An HPA knows nothing about redeliveries, so rule hpa counts these messages like any other.
     """
     queue = seen.queue
     if pool.rule is Rule.HPA or not (work.counted and isinstance(queue, Fresh)):
@@ -47,7 +47,7 @@ def cap_redelivered(
         return Capped(work, None)
     per_replica = pool.slots if settled else pool.target
     capped = capped_demand(demand, depth, max(per_replica, 1), current)
-    repeats = _followed(before, depth, now)
+    repeats = _updated(before, depth, now)
     if (reason := _poison(repeats, depth, capped)) is not None:
         reasons.append(reason)
     elif capped < demand:
@@ -59,9 +59,9 @@ def cap_redelivered(
 
 
 def capped_demand(demand: int, depth: QueueDepth, per_replica: int, current: int) -> int:
-    """The demand, but for redelivered messages alone no more than runs already, and at least one.
-    Messages that wait count in full beside what runs, because the redelivered ones may keep that
-    busy.
+    """The demand, limited so that redelivered messages alone add no replicas to those that run; it
+    is at least 1. Waiting messages count in full on top of what runs, because the redelivered ones
+    may keep the running replicas busy.
     """
     redelivered = _redelivered(depth)
     if not redelivered:
@@ -80,9 +80,9 @@ def _redelivered(depth: QueueDepth) -> int:
     return min(depth.redelivered, depth.in_flight) if depth.redelivered > 0 else 0
 
 
-def _followed(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats | None:
-    """Since when there has been nothing but the same redelivered messages: none was acknowledged,
-    none is new.
+def _updated(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats | None:
+    """Since when the queue has had only the same redelivered messages; None if it has others. While
+    they are the same, none was acknowledged and none is new.
     """
     if depth.pending or not depth.in_flight or _redelivered(depth) < depth.in_flight:
         return None

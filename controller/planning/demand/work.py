@@ -1,4 +1,4 @@
-"""The messages of a pool's queue, and the replicas that they ask for."""
+"""The messages of a pool's queue, and the replicas that they need."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _UNKNOWN: Final = Work(None, False, False, None)
 
 
 def read_work(pool: Pool, seen: PoolObservation, reasons: list[Reason]) -> Work:
-    """The pool's work, from its queue's reading and from a wake-up; its demand is the messages by
-    the target of one replica. Adds the reason to `reasons`.
+    """The pool's work, from its queue's reading and from a wake-up; its demand is the messages
+    divided by the target of one replica. Adds the reason to `reasons`.
 
     A wake-up that is newer than the reading, or for which there is no reading, proves one message.
     """

@@ -24,8 +24,8 @@ from controller.planning.remember.contest import (
     CONTEST_WINDOW_S,
     clear_override,
     confirm_override,
+    is_contested,
     quiet_until,
-    stands_down,
 )
 from controller.planning.share.target import Target
 from controller.planning.step.next import Next
@@ -135,7 +135,7 @@ def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment
 
 def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
     """Another writer keeps replacing the pool's size: the pool is left alone until that stops."""
-    if not stands_down(memory, moment):
+    if not is_contested(memory, moment):
         return None
     last = memory.set_back[-1]
     numbers: dict[str, Number] = {

@@ -30,8 +30,9 @@ _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 class Halt(NamedTuple):
     """KEDA's pause of one Deployment, and the annotation that asks for it.
 
-    A pause in both directions keeps `keep` replicas, None for as many as there are. `unreadable` is
-    a text that should have been a number: the Deployment is kept as it is.
+    If both directions are paused, the size is `keep` replicas, or the present size if `keep` is
+    None. `unreadable` is the annotation's text if it should be a number but is not; then the
+    Deployment keeps its present size.
     """
 
     annotation: str

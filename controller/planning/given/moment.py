@@ -26,7 +26,7 @@ class Moment:
         return False
 
     def note(self, at: float) -> None:
-        """An answer may change at `at`, which lies ahead."""
+        """Note that an answer may change at `at`, a time after now."""
         self.changes_at = min(self.changes_at, at)
 
     def passed(self, at: float) -> bool:

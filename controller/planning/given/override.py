@@ -1,4 +1,4 @@
-"""What holds for a pool apart from its rule."""
+"""What limits or overrides a pool's rule: bounds, operators' intents and annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps of one pool start from."""
+"""The input of the steps of one pool."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from controller.planning.given.terms import PoolTerms
 
 
 class PoolInput(msgspec.Struct, frozen=True, gc=False):
-    """A pool whose Deployment is known: what was seen of it and what holds for it now.
+    """A pool whose Deployment is known: its observation, and the limits and overrides in force.
 
-    `current` are the replicas that its spec asks for now. `memory` takes account of what became of
-    the last write. `planned_at` is the time of the plan before this one: what has ended since
-    counts until then.
+    `current` are the replicas that its spec asks for now. `memory` includes the outcome of the last
+    requested write. `planned_at` is the time of the previous plan: a state that has ended since
+    then counts as true until then.
     """
 
     terms: PoolTerms

@@ -17,7 +17,7 @@ _FIRINGS_KEPT: Final = 16_384
 
 
 class ScheduledBounds(NamedTuple):
-    """A pool's min and max now; `scheduled` where an open window set one of them."""
+    """A pool's min and max now; `scheduled` is true if an open window set one of them."""
 
     min: int
     max: int
@@ -30,13 +30,13 @@ def bounds_now(
     """The pool's own bounds, or those of the windows that are open: of several windows the largest
     min and the smallest max.
 
-    The times of a weekly window are the wall clock's: an hour that the clocks skip or repeat is
-    part of the window exactly if the clock shows a time of the window. A cron window opens when its
-    expression fires (`last_firing` says what that is on days on which the clocks change) and stays
-    open for its duration, whatever the clocks do meanwhile; if it fires again while it is open, the
-    duration starts again.
+    The times of a weekly window are local clock times: if the clocks skip or repeat an hour, the
+    window is open whenever the clock shows a time in it. A cron window opens when its expression
+    fires (`last_firing` says what that is on days on which the clocks change) and stays open for
+    its duration, whatever the clocks do meanwhile; if it fires again while it is open, the duration
+    starts again.
     """
-    # every window opens and closes on a whole minute, but for a cron window's own duration
+    # windows open and close on whole minutes, except that a cron window may close within one
     moment.note((moment.now // _MINUTE_S + 1) * _MINUTE_S)
     open_now = [each for each in schedules if _is_open(each, zone, moment)]
     if not open_now:
@@ -74,10 +74,10 @@ def _is_open_weekly(window: WeeklyWindow, zone: ZoneInfo, now: float) -> bool:
 
 @lru_cache(maxsize=_FIRINGS_KEPT)
 def _opened_at(window: CronWindow, zone: ZoneInfo, minute: int) -> float | None:
-    """When it opened last, as of this whole minute since 1970: it fires on whole minutes only."""
+    """When it opened last, at or before this minute (minutes since 1970)."""
     try:
         cron = read_cron(window.cron)
     except CronError:
-        # the fleet file's reader refuses it; a fleet built in code never opens such a window
+        # the fleet file's reader refuses it; in a fleet built in code such a window never opens
         return None
     return last_firing(cron, zone, float(minute * _MINUTE_S), window.for_s)

@@ -1,4 +1,4 @@
-"""What a fleet file says of one pool, worked out once for as long as the file stays the same."""
+"""One pool's part of the fleet file, compiled once for each file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from controller.planning.given.override import Override
 class PoolTerms(msgspec.Struct, frozen=True, gc=False):
     """One pool's part of the fleet file, resolved.
 
-    - `override`: the pool's own bounds and its tier's policy for blindness, while nothing else
-      holds. `zone`: its tenant's clock.
-    - `has_metrics`: it is sized by more than its queue and rule native. `specs`: its metrics; for
-      rule hpa without any, its queue. `formula`: of its modifiers, None where it has none.
-    - `needs_past`: rule native or its spares go by what was learned of the pool. `costs`: those of
-      rule native. `turn_s`: its turn in the interval at which the rule learns.
-    - `learned_behavior`: its windows and policies once rule native goes by what it has learned.
+    - `override`: what is in force without schedules, intents and annotations: the pool's own bounds
+      and its tier's policy for blindness. `zone`: its tenant's clock.
+    - `has_metrics`: its size depends on more than its queue and rule native. `specs`: its metrics;
+      for rule hpa without any, its queue. `formula`: of its modifiers, None where it has none.
+    - `needs_past`: rule native or its spares use what was learned about the pool. `costs`: those of
+      rule native. `turn_s`: when it is the pool's turn within the interval at which the rule
+      learns.
+    - `learned_behavior`: its windows and policies once rule native uses what it has learned.
     - `configured_spares`: spares that the fleet file names by number.
     """
 

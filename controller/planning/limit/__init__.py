@@ -1,1 +1,1 @@
-"""Step 2: what one pool alone may have: bounds, spares, pauses."""
+"""Step 2: the limits of one pool, before sharing: bounds, spares, pauses."""

@@ -1,4 +1,4 @@
-"""Long blindness: after a while a tier prefers some replicas at work to none."""
+"""Long blindness: a tier may require some replicas if a pool's work is unknown for long."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from controller.model.readings import Fresh, Stale
 from controller.planning.demand.demand import Demand
 from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
-from controller.planning.recommend.recommendation import Recommendation, because
+from controller.planning.recommend.recommendation import Recommendation, add_reason
 
 
 class Lifted(msgspec.Struct, frozen=True, gc=False):
-    """The size after long blindness, and since when the pool's work has not been known.
+    """The size after the policy for long blindness, and since when the pool's work is unknown.
 
     `is_raised`: the policy for blindness decided the size.
     """
@@ -32,8 +32,9 @@ def lift_blind(
     moment: Moment,
     reasons: list[Reason],
 ) -> Lifted:
-    """A pool that has been blind for as long as its tier waits is raised to at least what the tier,
-    or its own fallback, asks for. Nothing is lowered, and ceilings come after.
+    """If the pool has been blind for longer than its tier's policy waits, raise its size to the
+    policy's replicas, or to those of its own fallback if they are more. The size is never lowered;
+    ceilings are applied later.
     """
     replicas = recommendation.replicas
     if demand.work.counted:
@@ -46,13 +47,13 @@ def lift_blind(
     least = policy.replicas if fallback is None else max(policy.replicas, fallback.replicas)
     if replicas > least:
         return Lifted(replicas, since)
-    because(reasons, Code.BLIND_FOR_LONG, least, since=since, after_s=policy.after_s)
+    add_reason(reasons, Code.BLIND_FOR_LONG, least, since=since, after_s=policy.after_s)
     return Lifted(least, since, is_raised=True)
 
 
 def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
-    """When the work was last known: by the last good answer, else as it is remembered, else when it
-    was found to be unknown.
+    """When the work was last known: the time of the last good answer, else the remembered time,
+    else the time when it was found to be unknown.
     """
     queue, known = given.seen.queue, given.memory.blind_since
     by_queue = demand.unusable is None and not isinstance(queue, Fresh)

@@ -19,7 +19,7 @@ def is_held(
     replicas: int,
     unstabilized: int,
 ) -> bool:
-    """Whether a freeze, a pause that keeps the size, blindness or a young memory holds the pool.
+    """Whether a freeze, a pause that keeps the size, blindness or warm-up keeps it from shrinking.
 
     `replicas` is its size before sharing, `unstabilized` the same without windows and policies.
     """

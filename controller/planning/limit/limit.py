@@ -19,8 +19,8 @@ from controller.planning.limit.blind import lift_blind
 from controller.planning.limit.held import is_held
 from controller.planning.limit.limits import Limits
 from controller.planning.limit.spares import NO_SPARES, spare_base, spares_of
-from controller.planning.recommend.recommendation import Recommendation, because
-from controller.planning.remember.contest import confirm_override, stands_down
+from controller.planning.recommend.recommendation import Recommendation, add_reason
+from controller.planning.remember.contest import confirm_override, is_contested
 
 _PAUSE: Final = "pause"
 _CAP: Final = "cap"
@@ -29,7 +29,7 @@ _BY_OPERATOR: Final = frozenset({Bound.PAUSE, Bound.CAP})
 
 
 class _Size(msgspec.Struct, frozen=True, gc=False):
-    """A size on its way through the limits; the fields are those of `Limits`."""
+    """A size while the limits are applied one by one; the fields are those of `Limits`."""
 
     replicas: int
     bound: Bound
@@ -43,7 +43,7 @@ class _Size(msgspec.Struct, frozen=True, gc=False):
 def limit(
     given: PoolInput, demand: Demand, recommendation: Recommendation, moment: Moment
 ) -> Limits:
-    """Bring the recommendation between min and max, at once; then apply spares and pauses."""
+    """Apply min and max to the recommendation, without windows or rates; then spares and pauses."""
     reasons: list[Reason] = []
     lifted = lift_blind(given, demand, recommendation, moment, reasons)
     memory = recommendation.memory
@@ -79,7 +79,7 @@ def limit(
         unstabilized=size.unstabilized,
         is_moving=recommended != unstabilized,
         left_alone=False,
-        held=held or stands_down(memory, moment),
+        held=held or is_contested(memory, moment),
         memory=memory,
         reasons=tuple(reasons),
     )
@@ -110,26 +110,26 @@ def _left_alone(
 def _between_bounds(
     given: PoolInput, replicas: int, bound: Bound, least: int, reasons: list[Reason]
 ) -> tuple[int, Bound]:
-    """The size between min and max, or the schedule's where one is open; the one that decides is
-    named.
+    """The size within min and max (those of a schedule, if one is open), and the bound that decided
+    it.
     """
     bounds = given.override.bounds
     if bound is Bound.MAX or replicas > bounds.max:
         replicas, bound = bounds.max, Bound.MAX
-        because(reasons, Code.AT_MAX, bounds.max, max=bounds.max)
+        add_reason(reasons, Code.AT_MAX, bounds.max, max=bounds.max)
     elif bound is Bound.MIN or replicas < least:
         replicas, bound = least, Bound.MIN
-        because(reasons, Code.AT_MIN, least, min=least)
+        add_reason(reasons, Code.AT_MIN, least, min=least)
     else:
         return replicas, bound
     if bounds.scheduled:
-        because(reasons, Code.SCHEDULED, replicas, min=least, max=bounds.max)
+        add_reason(reasons, Code.SCHEDULED, replicas, min=least, max=bounds.max)
         return replicas, Bound.SCHEDULE
     return replicas, bound
 
 
 def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Reason]) -> _Size:
-    """At least the spares on top of what the present work takes, as far as max lets them."""
+    """The size, raised to make room for spares on top of what the present work needs, up to max."""
     recommended, least, most = size.replicas, size.min, given.override.bounds.max
     base = spare_base(demand, recommended, least)
     spares = spares_of(given, demand, base)
@@ -144,7 +144,7 @@ def _with_spares(given: PoolInput, demand: Demand, size: _Size, reasons: list[Re
             replicas, bound = min(wanted, most), kind
         if wanted > most:
             bound = Bound.MAX
-            because(reasons, Code.AT_MAX, most, max=most)
+            add_reason(reasons, Code.AT_MAX, most, max=most)
         _explain_spares(given, kind, count, replicas, reasons)
     if (room := min(spares.for_arrivals, max(most - max(wanted, recommended), 0))) > 0:
         wanted += room
@@ -167,9 +167,9 @@ def _explain_spares(
 ) -> None:
     pin = given.override.pin
     if kind is Bound.PIN and pin is not None:
-        because(reasons, Code.PINNED, replicas, spares=spares, who=pin.who, reason=pin.why)
+        add_reason(reasons, Code.PINNED, replicas, spares=spares, who=pin.who, reason=pin.why)
     else:
-        because(reasons, Code.WARM_SPARES, replicas, spares=spares)
+        add_reason(reasons, Code.WARM_SPARES, replicas, spares=spares)
 
 
 def _capped(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
@@ -183,34 +183,34 @@ def _capped(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
     unstabilized = min(size.unstabilized, most)
     if size.replicas <= most:
         return replace(size, ceilings=ceilings, unstabilized=unstabilized)
-    because(reasons, Code.CAPPED, most, who=cap.who, reason=cap.why)
+    add_reason(reasons, Code.CAPPED, most, who=cap.who, reason=cap.why)
     return replace(
         size, replicas=most, bound=Bound.CAP, ceilings=ceilings, unstabilized=unstabilized
     )
 
 
 def _paused(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
-    """A ceiling of 0; with `keep`, floor and ceiling at once, but never above max."""
+    """An operator's pause: a ceiling of 0; with `keep`, floor and ceiling, but never above max."""
     pause = given.override.pause
     if pause is None:
         return size
     keep, most = pause.keep, given.override.bounds.max
     if keep is None:
-        because(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
+        add_reason(reasons, Code.PAUSED, 0, who=pause.who, reason=pause.why)
         return _kept_at(size, 0)
     if keep < 0:
         kept = given.current
-        because(reasons, Code.PAUSE_UNREADABLE, kept, keep=keep, who=pause.who)
+        add_reason(reasons, Code.PAUSE_UNREADABLE, kept, keep=keep, who=pause.who)
     else:
         if keep > most:
-            because(reasons, Code.AT_MAX, most, max=most)
+            add_reason(reasons, Code.AT_MAX, most, max=most)
         kept = min(keep, most)
-        because(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
+        add_reason(reasons, Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)
     cap = given.override.cap
     if cap is None or cap.replicas >= kept:
         return _kept_at(size, kept)
     capped = max(cap.replicas, 0)
-    because(reasons, Code.CAPPED, capped, who=cap.who, reason=cap.why)
+    add_reason(reasons, Code.CAPPED, capped, who=cap.who, reason=cap.why)
     return replace(_kept_at(size, capped), bound=Bound.CAP)
 
 
@@ -223,11 +223,11 @@ def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) ->
     by_operator = min(asked, default=INT32_MAX)
     if halt.unreadable is not None:
         numbers: dict[str, Number] = {"annotation": halt.annotation, "text": halt.unreadable}
-        because(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
+        add_reason(reasons, Code.ANNOTATION_UNREADABLE, current, **numbers)
         return _kept_at(size, current)
     if halt.holds or halt.keep is not None:
         kept = current if halt.keep is None else min(halt.keep, by_operator)
-        because(reasons, Code.KEPT_BY_ANNOTATION, kept, annotation=halt.annotation)
+        add_reason(reasons, Code.KEPT_BY_ANNOTATION, kept, annotation=halt.annotation)
         return _kept_at(size, kept)
     if halt.grows:
         floor = min(current, given.override.bounds.max, by_operator)
@@ -236,7 +236,7 @@ def _halted(given: PoolInput, halt: Halt, size: _Size, reasons: list[Reason]) ->
 
 
 def _kept_at(size: _Size, replicas: int) -> _Size:
-    """Floor and ceiling at once."""
+    """The size with this number as floor and as ceiling."""
     ceiling = Ceiling(limit=replicas, bound=Bound.PAUSE, name=_PAUSE)
     return _Size(replicas, Bound.PAUSE, replicas, replicas, ceilings=(*size.ceilings, ceiling))
 
@@ -246,10 +246,10 @@ def _kept_from_shrinking(halt: Halt, floor: int, size: _Size, reasons: list[Reas
     # pinned replicas are a floor above the pool's own min, not above the present size
     pinned = max(size.min + size.pinned - least, 0)
     size = replace(size, min=least, pinned=pinned)
-    # what a window holds for now would go later
+    # replicas that only a window keeps now would be removed later
     if size.replicas > floor or min(size.replicas, size.unstabilized) >= floor:
         return size
-    because(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
+    add_reason(reasons, Code.NO_SHRINKING, floor, annotation=halt.annotation)
     unstabilized = max(size.unstabilized, floor)
     return replace(size, replicas=floor, bound=Bound.PAUSE, unstabilized=unstabilized)
 
@@ -259,7 +259,7 @@ def _kept_from_growing(halt: Halt, current: int, size: _Size, reasons: list[Reas
     size = replace(size, ceilings=(*size.ceilings, ceiling))
     if size.replicas <= current:
         return size
-    because(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
+    add_reason(reasons, Code.NO_GROWTH, current, annotation=halt.annotation)
     return replace(size, replicas=current, bound=Bound.PAUSE)
 
 
@@ -272,5 +272,5 @@ def _not_growing(given: PoolInput, size: _Size, reasons: list[Reason]) -> _Size:
     size = replace(size, ceilings=(*size.ceilings, ceiling))
     if size.replicas <= current:
         return size
-    because(reasons, Code.NOT_GROWING, current, who=held.who, reason=held.why)
+    add_reason(reasons, Code.NOT_GROWING, current, who=held.who, reason=held.why)
     return replace(size, replicas=current, bound=Bound.NO_GROWTH)

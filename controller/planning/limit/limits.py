@@ -1,4 +1,4 @@
-"""What one pool alone may have."""
+"""The limits of one pool, before sharing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from controller.planning.allocation.values import Ceiling
 class Limits(msgspec.Struct, frozen=True, gc=False):
     """One pool's limits, and its size before anything is shared.
 
-    - `replicas`: the size that the recommendation, spares and ceilings come to; `bound` decided it.
-    - `recommendation`: between the bounds, before spares and ceilings.
-    - `min`, `max`: the bounds in force. `pinned`: replicas above min that are a floor as well.
-      `spares`: replicas asked for on top of the recommendation, those that are pinned included.
+    - `replicas`: the size after spares and ceilings. `bound`: the rule that decided it.
+    - `recommendation`: the recommended size within the bounds, before spares and ceilings.
+    - `min`, `max`: the bounds in force. `pinned`: replicas above min that belong to the floor.
+      `spares`: replicas on top of the recommendation, including the pinned ones.
     - `ceilings`: the limits besides max.
-    - `unstabilized`: the size that it would come to without windows and rate policies.
-    - `is_moving`: a window or a policy keeps the recommendation, for now, from what it will be.
+    - `unstabilized`: the size without windows and rate policies.
+    - `is_moving`: a window or a rate policy still delays a change of the recommendation.
     - `left_alone`: no limit and no gate applies.
-    - `held`: a gate will keep it from shrinking, so it takes part in sharing as it is.
+    - `held`: a gate will keep it from shrinking, so it takes part in sharing with its present size.
     - `memory`: the memory after this step.
     """
 

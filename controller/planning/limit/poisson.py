@@ -1,4 +1,4 @@
-"""How many arrivals there are at most, with a given probability: Poisson quantiles, exactly."""
+"""Poisson quantiles, computed exactly: the most arrivals there are with a given probability."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import Amount, AmountError
 
 NEAR: Final = 1e-9
-"""Closer to the wanted probability than this, floating point does not decide."""
+"""If a sum is closer to the wanted probability than this, floating point is not trusted."""
 DIGITS: Final = 60
 
 
@@ -25,8 +25,9 @@ def spares_for_arrivals(arrivals: Amount, slo: Amount) -> int:
 def poisson_quantile(mean: Fraction, probability: Fraction) -> int:
     """The smallest n with P(Poisson(mean) <= n) >= probability, exactly.
 
-    The sum runs over the terms around the mean that matter, relative to the largest. Where the
-    result is too close to call, it is computed again with more digits. Time is O(sqrt(mean)).
+    Only the terms around the mean that can matter are summed, relative to the largest. If the
+    result is too close to decide, it is computed again with more digits. It takes O(sqrt(mean))
+    time.
     """
     if not 0 <= probability < 1:
         raise AmountError("slo", f"{probability} is not a probability below 1")
@@ -37,7 +38,7 @@ def poisson_quantile(mean: Fraction, probability: Fraction) -> int:
 
 
 def _by_floats(mean: float, probability: float) -> tuple[int, float]:
-    """The quantile, and how far from the probability the nearest sum is."""
+    """The quantile, and the relative distance of the nearest sum from the probability."""
     mode = int(mean)
     below: list[float] = []
     term = 1.0

@@ -1,8 +1,8 @@
-"""Spare replicas: those that the fleet file or an operator names, and those for arrivals.
+"""Spare replicas: a configured number, an operator's pin, and those for a service level.
 
-Spares are a floor over what the present work takes, so a spare never counts as work that needs
-another spare. Arrivals are taken as Poisson over one time to ready, at the rate that was learned; a
-wake-up takes milliseconds, so noticing a message adds nothing.
+Spares stand on top of what the present work needs, so a spare never counts as work that needs
+another spare. The arrivals during one time to ready are assumed to be Poisson distributed, at the
+learned rate. A wake-up takes milliseconds, so the time to notice a message is not added.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from controller.planning.given.pool_input import PoolInput
 from controller.planning.limit.poisson import spares_for_arrivals
 
 SLACK: Final = 1.25
-"""A spare stays while the rate is not further below the rate that asked for it."""
+"""A spare is kept until the arrival rate is lower by this factor than when it was added."""
 _ARRIVAL_DIGITS: Final = 3
 
 
 class Spares(NamedTuple):
-    """How many of each: named in the fleet file, pinned by an operator, for arrivals."""
+    """How many of each kind: configured in the fleet file, pinned by an operator, for arrivals."""
 
     configured: int
     pinned: int
@@ -32,10 +32,11 @@ NO_SPARES: Final = Spares(0, 0, 0)
 
 
 def spare_base(demand: Demand, recommendation: int, minimum: int) -> int:
-    """The size on top of which spares stand: what the present work takes, and min at least.
+    """The size on top of which spares stand: what the present work needs, and at least min.
 
-    Only min where the work is not known, or where a window or a policy grants less than the work
-    needs: spares would be the growth that it forbids, and the waiting work would take them at once.
+    It is only min if the work is not known, or if a window or a policy grants less than the work
+    needs. Otherwise spares would bypass that window or policy, because the waiting work would use
+    them at once.
     """
     needed = demand.needed
     if needed is None or needed > recommendation:

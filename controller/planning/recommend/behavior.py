@@ -22,7 +22,7 @@ GROWTH_MINIMUM: Final = 4
 
 
 class LimitReason(StrEnum):
-    """What changed a number, as the condition ScalingLimited spells it."""
+    """What limited a number; the values are reasons of the HPA's condition ScalingLimited."""
 
     WITHIN_RANGE = "DesiredWithinRange"
     SCALE_UP_LIMIT = "ScaleUpLimit"
@@ -32,7 +32,7 @@ class LimitReason(StrEnum):
 
 
 class Limited(NamedTuple):
-    """A number after rates and bounds, what limited it, and the policy if it was one."""
+    """A number after rates and bounds, what limited it, and the policy if a policy did."""
 
     replicas: int
     reason: LimitReason
@@ -78,8 +78,8 @@ def stabilize_down(
     planned_at: float,
     moment: Moment,
 ) -> int:
-    """Without `behavior` there is one window: the highest recommendation in it, one that is exactly
-    as old as the window included (stabilizeRecommendation).
+    """Without `behavior` there is only a downward window: the result is the highest recommendation
+    in it. A recommendation exactly as old as the window still counts (stabilizeRecommendation).
     """
     highest = desired
     for run in history:
@@ -91,7 +91,7 @@ def stabilize_down(
 
 
 def clamp_without_behavior(current: int, desired: int, low: int, high: int) -> Limited:
-    """Bounds, and at most twice the current size or 4, whichever is more
+    """Apply the bounds, and limit growth to twice the current size or 4, whichever is more
     (convertDesiredReplicasWithRules).
     """
     growth = max(GROWTH_FACTOR * current, GROWTH_MINIMUM)
@@ -115,9 +115,9 @@ def limit_change(
     removed: Sequence[ScaleChange],
     moment: Moment,
 ) -> Limited:
-    """Rates and bounds with `behavior` (convertDesiredReplicasWithBehaviorRate).
+    """Apply the rates and bounds of `behavior` (convertDesiredReplicasWithBehaviorRate).
 
-    A limit never forces the opposite move: where past changes exceed it, the current size stays.
+    A rate never reverses the direction: if past changes exceed it already, the current size stays.
     """
     if desired > current:
         limit, policy = _up_limit(current, behavior.scale_up, added, removed, moment)
@@ -140,12 +140,12 @@ def changed_within(events: Sequence[ScaleChange], period_s: float, moment: Momen
 
 
 def longest_period_s(rules: ScalingRules) -> int:
-    """How long a change can count for these rules; 0 without policies."""
+    """The longest period of the policies, for which a change can count; 0 without policies."""
     return max((policy.period_s for policy in rules.policies), default=0)
 
 
 def longest_window_s(behavior: Behavior) -> int:
-    """How long a recommendation can count."""
+    """The longer window, for which a recommendation can count."""
     return max(behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s)
 
 
@@ -215,7 +215,7 @@ def _period_start(
     removed: Sequence[ScaleChange],
     moment: Moment,
 ) -> int:
-    """The size when the period began: the changes of both directions are taken back."""
+    """The size when the period began: the current size without the changes since then."""
     return (
         current
         - changed_within(added, policy.period_s, moment)
@@ -232,4 +232,4 @@ def _grown(start: int, policy: ScalingPolicy) -> int:
 def _shrunk(start: int, policy: ScalingPolicy) -> int:
     if policy.type is PolicyType.PODS:
         return start - policy.value
-    return int(start * (1 - policy.value / 100))  # truncated: what is removed is rounded up
+    return int(start * (1 - policy.value / 100))  # truncated, so that the reduction is rounded up

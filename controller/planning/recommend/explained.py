@@ -9,7 +9,7 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.behavior import Limited, LimitReason
 from controller.planning.recommend.history import History, warm_until
-from controller.planning.recommend.recommendation import because
+from controller.planning.recommend.recommendation import add_reason
 
 
 def explain_window(
@@ -22,23 +22,23 @@ def explain_window(
     moment: Moment,
     reasons: list[Reason],
 ) -> None:
-    """Say which window holds the number, and until when the recommendation behind it counts."""
+    """Add the reason of the window that holds the number, and until when it does."""
     if stable < wanted:
         window_s = behavior.scale_up.stabilization_window_s
         last_at = _last_given(memory.recommendations, given.planned_at, at_most=stable)
         code = Code.STABILIZED_UP
     elif not moment.reached(warm_until(given.terms, memory)):
-        return  # the window holds what ran before it was observed: the gate says so
+        return  # the pool is warming up: the gate gives the reason
     else:
         window_s = behavior.scale_down.stabilization_window_s
         last_at = _last_given(memory.recommendations, given.planned_at, at_least=stable)
         code = Code.STABILIZED_DOWN
     until = (moment.now if last_at is None else last_at) + window_s
-    because(reasons, code, stable, window_s=window_s, until=until)
+    add_reason(reasons, code, stable, window_s=window_s, until=until)
 
 
 def explain_limit(limited: Limited, reasons: list[Reason]) -> Bound | None:
-    """Name the policy that limits; answers the bound, where max limits instead."""
+    """Add the reason of a policy that limits. Returns Bound.MAX if max limits instead."""
     match limited.reason:
         case LimitReason.SCALE_UP_LIMIT:
             explain_policy(reasons, Code.RATE_LIMITED_UP, limited)
@@ -52,13 +52,13 @@ def explain_limit(limited: Limited, reasons: list[Reason]) -> Bound | None:
 
 
 def explain_policy(reasons: list[Reason], code: Code, limited: Limited) -> None:
-    """Name the policy."""
+    """Add the reason of a rate policy."""
     policy = limited.policy
     if policy is None:
-        because(reasons, code, limited.replicas, policy=SelectPolicy.DISABLED.value)
+        add_reason(reasons, code, limited.replicas, policy=SelectPolicy.DISABLED.value)
         return
     unit = "%" if policy.type is PolicyType.PERCENT else ""
-    because(
+    add_reason(
         reasons,
         code,
         limited.replicas,

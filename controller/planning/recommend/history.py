@@ -1,4 +1,4 @@
-"""What a pool's rule recommended, as runs of the same number: as few as every window needs."""
+"""The history of a pool's recommendations: runs of the same number, as few as the windows need."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ History = tuple[RecommendationRun, ...]
 
 
 def seeded(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
-    """HPA (reconcileAutoscaler): without any recommendation the current size is the first, so
-    nothing is taken away before one window has been seen. The pool counts as active until now.
+    """HPA (reconcileAutoscaler): if there is no recommendation yet, the current size becomes the
+    first one. So the pool does not shrink before it was observed for one window. It counts as
+    active until now.
     """
     if memory.recommendations or replicas == 0:
         return memory
@@ -38,11 +39,11 @@ def warm_until(terms: PoolTerms, memory: PoolMemory) -> float:
 def remember(
     history: History, replicas: int, window_s: float, *, planned_at: float, moment: Moment
 ) -> History:
-    """The history with one more recommendation, without the runs that can decide nothing any more.
+    """The history with one more recommendation, without the runs that no longer matter.
 
-    A window always reaches up to now. So an older run can be the highest of a window only if no
-    later one is as high, and the lowest only if no later one is as low; the others are dropped.
-    The newest run stays open: the same recommendation again leaves the history as it is.
+    Every window ends now. So an older run can be the highest in a window only if no later run is as
+    high, and the lowest only if no later run is as low; all others are dropped. The newest run
+    stays open, so the same recommendation again does not change the history.
     """
     now = moment.now
     if history and history[-1].replicas == replicas:
@@ -50,7 +51,7 @@ def remember(
         if last.last_at is not None:
             last = RecommendationRun(replicas=replicas, first_at=last.first_at)
         if len(history) == 1 or not _is_over(history[0], window_s, moment):
-            # each run ended before the next, so the others are not over either
+            # later runs end later, so none of them is over either
             return history if last is history[-1] else (*history[:-1], last)
         kept = [run for run in history[:-1] if not _is_over(run, window_s, moment)]
         return (*kept, last)
@@ -75,9 +76,7 @@ def remember(
 
 
 def ended(history: History, planned_at: float) -> History:
-    """The history of a pool for which nothing is recommended now: its newest run lasted until the
-    last plan.
-    """
+    """The history if there is no recommendation now: its newest run ended with the last plan."""
     if not history or history[-1].last_at is not None:
         return history
     last = history[-1]

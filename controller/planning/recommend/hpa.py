@@ -1,8 +1,8 @@
-"""The recommendation of rule hpa: what an HPA recommends for the same metrics, and KEDA's loop
-around it from and to zero or the idle size.
+"""The recommendation of rule hpa: what an HPA recommends for the same metrics. KEDA's part is to
+scale from and to zero or the idle size.
 
-Two things differ from KEDA, which loses work there: an idle pool goes down by the HPA's windows and
-policies instead of jumping, and silence never takes anything away.
+Two things differ from KEDA, so that no work is lost: an idle pool shrinks by the HPA's windows and
+policies instead of at once, and missing metrics never remove replicas.
 
 Source: kubernetes pkg/controller/podautoscaler/horizontal.go (reconcileAutoscaler,
 normalizeDesiredReplicas and normalizeDesiredReplicasWithBehaviors).
@@ -34,12 +34,12 @@ from controller.planning.recommend.idle import (
     explain_below_min,
     explain_inactive,
     floor_at_rest,
-    take_the_last,
+    scale_to_rest,
 )
 from controller.planning.recommend.recommendation import (
     Recommendation,
     Sized,
-    because,
+    add_reason,
     kept_size,
     made,
 )
@@ -68,8 +68,8 @@ def _from_zero(given: PoolInput, demand: Demand, rest: int | None) -> Recommenda
     replicas = max(given.override.bounds.min, BOTTOM)
     explain_activation(given, demand, replicas, reasons)
     if not reasons and not demand.work.woken:
-        # KEDA: where there is nothing but CPU and memory, nothing says that there is no work
-        because(reasons, Code.AT_MIN, replicas, min=replicas)
+        # KEDA: a pool with only CPU and memory metrics always counts as active
+        add_reason(reasons, Code.AT_MIN, replicas, min=replicas)
     return made(given, kept_size(given, replicas), reasons)
 
 
@@ -94,14 +94,14 @@ def _running(given: PoolInput, demand: Demand, rest: int | None, moment: Moment)
     if cooling or not counted:
         sized = _by_metrics(given, memory, demand.proposal, moment, reasons)
         if counted and sized.replicas <= low:
-            because(reasons, Code.COOLDOWN, sized.replicas, until=until)
+            add_reason(reasons, Code.COOLDOWN, sized.replicas, until=until)
         return made(given, sized, reasons, memory=memory)
     sized = kept_size(given, memory=memory)
     if current >= low:
         sized = _by_metrics(given, memory, 0, moment, reasons)
     if sized.replicas > low:
         return made(given, sized, reasons, memory=memory)
-    last = take_the_last(given, memory, rest, moment, reasons)
+    last = scale_to_rest(given, memory, rest, moment, reasons)
     last = Sized(last.replicas, last.unstabilized, sized.history)
     minimum = min(given.override.bounds.min, rest)
     return made(given, last, reasons, memory=memory, minimum=minimum)
@@ -114,10 +114,10 @@ def _by_metrics(
     moment: Moment,
     reasons: list[Reason],
 ) -> Sized:
-    """One pass of the HPA: its size, its history, and why."""
+    """One evaluation of the HPA: the size, and the history with it."""
     pool, current, bounds = given.terms.pool, given.current, given.override.bounds
     low, history = max(bounds.min, BOTTOM), memory.recommendations
-    # HPA: a size out of bounds is corrected at once: no metric, no window, no rate is asked
+    # HPA: a size out of bounds is corrected at once, without metrics, windows and rates
     if current > bounds.max:
         return Sized(bounds.max, bounds.max, ended(history, given.planned_at), Bound.MAX)
     if current < low:
@@ -163,7 +163,7 @@ def _by_metrics(
         )
     bound = Bound.DEMAND
     if limited.reason is LimitReason.SCALE_UP_LIMIT and pool.without_behavior:
-        because(reasons, Code.RATE_LIMITED_UP, limited.replicas, policy=_GROWTH)
+        add_reason(reasons, Code.RATE_LIMITED_UP, limited.replicas, policy=_GROWTH)
     else:
         bound = explain_limit(limited, reasons) or bound
     if limited.replicas == bounds.min > proposal:

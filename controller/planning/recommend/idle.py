@@ -16,15 +16,15 @@ from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.behavior import limit_change
 from controller.planning.recommend.explained import explain_policy
-from controller.planning.recommend.recommendation import Sized, because
+from controller.planning.recommend.recommendation import Sized, add_reason
 
 BOTTOM: Final = 1
 """KEDA: the HPA of a pool that may go to zero has minReplicas 1."""
 
 
 def resting_size(given: PoolInput) -> int | None:
-    """The size of an idle pool: KEDA's idle replicas below its min, zero where min is zero; None
-    where it keeps its min. While a schedule is open its min holds.
+    """The size of an idle pool: zero if its min is zero, KEDA's idle replicas if they are below its
+    min, else None: it keeps its min. It also keeps its min while a schedule is open.
     """
     bounds = given.override.bounds
     if bounds.min == 0:
@@ -36,8 +36,9 @@ def resting_size(given: PoolInput) -> int | None:
 
 
 def is_switched_off(given: PoolInput, demand: Demand, rest: int | None) -> bool:
-    """HPA: zero replicas where min is more mean that the pool was switched off by hand; unless the
-    plan itself went there, zero is the size at which it rests, or it is forced to be active.
+    """HPA: zero replicas with a min above zero mean that the pool was switched off by hand. That
+    does not hold if the plan itself scaled to zero, if the pool rests below min, or if its
+    activation is forced.
     """
     return (
         given.current == 0
@@ -49,8 +50,8 @@ def is_switched_off(given: PoolInput, demand: Demand, rest: int | None) -> bool:
 
 
 def cooldown_until(given: PoolInput, memory: PoolMemory) -> float:
-    """When the cooldown of an idle pool ends: counted from its last activity, from the start of the
-    memory if there was none (initial cooldown).
+    """When the cooldown of an idle pool ends. It begins with the last activity; if there was none,
+    the initial cooldown begins with the memory.
     """
     pool = given.terms.pool
     if memory.active_since is not None:
@@ -61,15 +62,15 @@ def cooldown_until(given: PoolInput, memory: PoolMemory) -> float:
 
 
 def floor_at_rest(given: PoolInput, rest: int | None) -> int:
-    """The floor of a pool that is idle: one that rests below min is not raised to min."""
+    """The floor of an idle pool: a pool that rests below min is not raised to min."""
     minimum = given.override.bounds.min
     return given.current if rest is not None and given.current < minimum else minimum
 
 
-def take_the_last(
+def scale_to_rest(
     given: PoolInput, memory: PoolMemory, rest: int, moment: Moment, reasons: list[Reason]
 ) -> Sized:
-    """The cooldown is over: the last replicas go, without any window, once a policy lets them."""
+    """Remove the last replicas after the cooldown: no window applies, but the rate policies do."""
     pool = given.terms.pool
     limited = limit_change(
         given.current,
@@ -83,7 +84,7 @@ def take_the_last(
     )
     if limited.replicas == rest:
         code = Code.RESTING if rest else Code.ASLEEP
-        because(reasons, code, rest, cooldown_s=pool.cooldown_s)
+        add_reason(reasons, code, rest, cooldown_s=pool.cooldown_s)
     else:
         explain_policy(reasons, Code.RATE_LIMITED_DOWN, limited)
     return Sized(limited.replicas, rest, memory.recommendations, Bound.DEMAND)
@@ -92,11 +93,11 @@ def take_the_last(
 def explain_activation(
     given: PoolInput, demand: Demand, replicas: int, reasons: list[Reason]
 ) -> None:
-    """Say what woke the pool, unless its wake-up says so already."""
+    """Add the reason why the pool is active, unless its wake-up already gives it."""
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     activator = demand.activator
     if activator is not None and activator.name != QUEUE:
-        because(
+        add_reason(
             reasons,
             Code.ACTIVATED_BY_METRIC,
             replicas,
@@ -106,23 +107,23 @@ def explain_activation(
         )
     elif messages > activation:
         if not demand.work.woken:
-            because(reasons, Code.ACTIVATED, replicas, messages=messages, activation=activation)
+            add_reason(reasons, Code.ACTIVATED, replicas, messages=messages, activation=activation)
     elif demand.forced:
-        because(reasons, Code.ACTIVATION_FORCED, replicas)
+        add_reason(reasons, Code.ACTIVATION_FORCED, replicas)
 
 
 def explain_inactive(given: PoolInput, demand: Demand, reasons: list[Reason]) -> None:
-    """Say that there is work, yet too little to wake for."""
+    """Add the reason if there is work, but too little to activate the pool."""
     messages, activation = demand.work.messages or 0, given.terms.pool.activation
     if 0 < messages <= activation:
-        because(reasons, Code.INACTIVE, messages=messages, activation=activation)
+        add_reason(reasons, Code.INACTIVE, messages=messages, activation=activation)
 
 
 def explain_below_min(
     given: PoolInput, until: float, reasons: list[Reason], *, cooling: bool
 ) -> None:
-    """Say why an idle pool with fewer replicas than min is not raised to min."""
+    """Add the reason why an idle pool with fewer replicas than min is not raised to min."""
     if cooling:
-        because(reasons, Code.COOLDOWN, given.current, until=until)
+        add_reason(reasons, Code.COOLDOWN, given.current, until=until)
     else:
-        because(reasons, Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s)
+        add_reason(reasons, Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s)

@@ -22,12 +22,12 @@ from controller.planning.recommend.idle import (
     explain_below_min,
     explain_inactive,
     floor_at_rest,
-    take_the_last,
+    scale_to_rest,
 )
 from controller.planning.recommend.recommendation import (
     Recommendation,
     Sized,
-    because,
+    add_reason,
     kept_size,
     made,
 )
@@ -45,8 +45,8 @@ def recommend_native(
 
 
 def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Recommendation:
-    """Without a complete answer nothing goes. What is known may still add; a wake-up, or work that
-    the pool's past makes likely, still lifts it from zero.
+    """Without a complete answer no replica is removed. Work that is known may still add replicas. A
+    wake-up, or work that the pool's past makes likely, still scales it up from zero.
     """
     reasons: list[Reason] = []
     current, asked = given.current, demand.work.demand or 0
@@ -62,7 +62,7 @@ def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -
 def _from_zero(
     given: PoolInput, demand: Demand, rest: int | None, moment: Moment
 ) -> Recommendation:
-    """Asleep; or activated, at once and as high as windows and policies allow in the same plan."""
+    """The pool stays at zero, or one plan activates it as far as windows and policies allow."""
     reasons: list[Reason] = []
     if not (demand.active or demand.expects_work):
         explain_inactive(given, demand, reasons)
@@ -93,21 +93,21 @@ def _running(given: PoolInput, demand: Demand, rest: int | None, moment: Moment)
     if cooling:
         sized = _by_behavior(given, demand, memory, asked, moment=moment, reasons=reasons)
         if asked > 0 or sized.replicas <= BOTTOM:
-            because(reasons, Code.COOLDOWN, sized.replicas, until=until)
+            add_reason(reasons, Code.COOLDOWN, sized.replicas, until=until)
         return made(given, sized, reasons, memory=memory)
     sized = kept_size(given, memory=memory)
     if current >= low:
         sized = _by_behavior(given, demand, memory, 0, moment=moment, reasons=reasons)
     if sized.replicas > low:
         return made(given, sized, reasons, memory=memory)
-    last = take_the_last(given, memory, rest, moment=moment, reasons=reasons)
+    last = scale_to_rest(given, memory, rest, moment=moment, reasons=reasons)
     last = Sized(last.replicas, last.unstabilized, sized.history)
     minimum = min(given.override.bounds.min, rest)
     return made(given, last, reasons, memory=memory, minimum=minimum)
 
 
 def _earlier(history: History, raw: int) -> History:
-    """The recommendations before this one: a run that goes on is no other recommendation."""
+    """The recommendations before this one, so without an open run of the same number."""
     goes_on = bool(history) and history[-1].last_at is None and history[-1].replicas == raw
     return history[:-1] if goes_on else history
 
@@ -121,11 +121,11 @@ def _by_behavior(
     moment: Moment,
     reasons: list[Reason],
 ) -> Sized:
-    """The HPA's part: windows, then rates with min and max. The raw number is remembered."""
+    """The HPA's part: windows, then rates with min and max. The history gets the raw number."""
     terms, current, bounds = given.terms, given.current, given.override.bounds
     behavior = terms.pool.behavior
     if demand.settled and not terms.pool.window_given:
-        # what was learned says what is worth keeping: a default window downwards is not needed
+        # what was learned says what is worth keeping, so no default downward window is needed
         behavior = terms.learned_behavior
     low = max(bounds.min, BOTTOM)
     wanted = max(raw, low)

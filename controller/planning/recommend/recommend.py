@@ -1,4 +1,4 @@
-"""Step 1, second half: each pool for itself, as an HPA and KEDA recommend."""
+"""Step 1, second half: the recommendation for one pool, as an HPA and KEDA would give it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from controller.planning.recommend.recommendation import Recommendation, kept_si
 
 
 def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Recommendation:
-    """The size that the pool's own rule makes of its demand: activation and cooldown, windows, rate
-    policies, min and max.
+    """The size that the pool's own rule recommends for its demand: activation and cooldown,
+    windows, rate policies, min and max.
     """
     rest = resting_size(given)
     if is_switched_off(given, demand, rest):

@@ -17,7 +17,7 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     - `min`: the floor in force; an idle pool may rest below its own.
     - `unstabilized`: the size without windows and rate policies.
     - `left_alone`: the pool was scaled to zero by hand; no limit and no gate applies.
-    - `memory`: the memory that windows and policies were judged by, with the history after this
+    - `memory`: the memory that windows and policies used, with the history after this
       recommendation.
     """
 
@@ -39,7 +39,9 @@ class Sized(msgspec.Struct, frozen=True, gc=False):
     bound: Bound = Bound.DEMAND
 
 
-def because(reasons: list[Reason], code: Code, value: int | None = None, **numbers: Number) -> None:
+def add_reason(
+    reasons: list[Reason], code: Code, value: int | None = None, **numbers: Number
+) -> None:
     """Add the reason of a rule that was applied, with the replicas after it."""
     reasons.append(Reason(code=code, value=value, numbers=numbers))
 
@@ -47,7 +49,7 @@ def because(reasons: list[Reason], code: Code, value: int | None = None, **numbe
 def kept_size(
     given: PoolInput, replicas: int | None = None, *, memory: PoolMemory | None = None
 ) -> Sized:
-    """A size that no recommendation stands behind: the present one, unless `replicas` is given."""
+    """A size without a recommendation: the present one, unless `replicas` is given."""
     size = given.current if replicas is None else replicas
     history = (given.memory if memory is None else memory).recommendations
     return Sized(size, given.current, ended(history, given.planned_at))
@@ -62,7 +64,7 @@ def made(
     memory: PoolMemory | None = None,
     minimum: int | None = None,
 ) -> Recommendation:
-    """The recommendation of this size; its memory, floor and number may be others."""
+    """The recommendation with this size; `replicas`, `memory` and `minimum` replace defaults."""
     memory = given.memory if memory is None else memory
     if sized.history is not memory.recommendations:
         memory = replace(memory, recommendations=sized.history)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from controller.model.memory import Memory, PoolMemory, ScaleChange
+from controller.planning.demand.learned import latest_time as native_latest
 from controller.planning.demand.learned import moved as native_moved
 
 LARGEST_STEP_S: Final = 32_503_680_000.0
@@ -36,21 +38,24 @@ def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
 
 def _latest(memory: PoolMemory) -> float:
     """The latest time in the memory."""
-    latest = memory.since
-    for at in (memory.last_active_at, memory.active_since, memory.blind_since):
-        if at is not None and at > latest:
-            latest = at
-    if memory.recommendations:
-        last = memory.recommendations[-1]
-        at = last.first_at if last.last_at is None else last.last_at
-        latest = max(latest, at)
+    return max(at for at in _times(memory) if at is not None)
+
+
+def _times(memory: PoolMemory) -> Iterator[float | None]:
+    yield from (memory.since, memory.last_active_at, memory.active_since, memory.blind_since)
+    for run in memory.recommendations:
+        yield from (run.first_at, run.last_at)
+    for event in (*memory.scaled_up, *memory.scaled_down):
+        yield event.at
+    for replaced in memory.set_back:
+        yield replaced.at
+    for change in (memory.asked, memory.replaced):
+        if change is not None:
+            yield change.at
+    if memory.repeats is not None:
+        yield memory.repeats.since
     if memory.native is not None:
-        latest = max(latest, memory.native.asked_at)
-    if memory.replaced is not None:
-        latest = max(latest, memory.replaced.at)
-    if memory.set_back:
-        latest = max(latest, memory.set_back[-1].at)
-    return latest
+        yield native_latest(memory.native)
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:

@@ -1,4 +1,5 @@
-"""Contests: if another writer keeps replacing the sizes that the plan sets, the pool stands down.
+"""Contests: if another writer keeps replacing the sizes that the plan sets, the plan leaves the
+pool alone.
 
 Two writers that keep replacing each other's sizes only start and stop replicas without end.
 """
@@ -19,7 +20,7 @@ _CONTESTED_FROM: Final = 3
 _KEPT: Final = 8
 
 
-def stands_down(memory: PoolMemory, moment: Moment) -> bool:
+def is_contested(memory: PoolMemory, moment: Moment) -> bool:
     """Whether there is a contest now, so that the plan leaves the pool alone."""
     return len(memory.set_back) >= _CONTESTED_FROM and not moment.reached(quiet_until(memory))
 
@@ -50,7 +51,7 @@ def record_override(
         found = SetBack(ours=memory.ours, theirs=replicas, at=now)
     else:
         last = memory.replaced
-        if last is None and stands_down(memory, moment):
+        if last is None and is_contested(memory, moment):
             last = memory.set_back[-1]
         if last is None or last.theirs == replicas:
             return memory
@@ -78,6 +79,6 @@ def confirm_override(memory: PoolMemory, moment: Moment) -> PoolMemory:
     found, known = memory.replaced, memory.set_back
     if found is None:
         return memory
-    if not stands_down(memory, moment):
+    if not is_contested(memory, moment):
         known = tuple(each for each in known if found.at - each.at < CONTEST_WINDOW_S)
     return replace(memory, replaced=None, set_back=(*known, found)[-_KEPT:])

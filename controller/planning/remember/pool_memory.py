@@ -12,10 +12,10 @@ from controller.planning.demand.demand import Demand
 from controller.planning.gate.gate import Gated
 from controller.planning.given.pool_input import PoolInput
 from controller.planning.recommend.history import ended
-from controller.planning.remember.asks import asking
+from controller.planning.remember.writes import with_write
 
 
-def begun_memory(replicas: int, now: float) -> PoolMemory:
+def initial_memory(replicas: int, now: float) -> PoolMemory:
     """The memory of a pool observed for the first time. If it has replicas, it counts as active
     until now.
     """
@@ -34,7 +34,7 @@ def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> Po
             memory, native=demand.native, repeats=demand.repeats, failures=demand.failures
         )
     if gated.replicas != given.current:
-        memory = asking(memory, given.workload, gated.replicas, now)
+        memory = with_write(memory, given.workload, gated.replicas, now)
     return memory
 
 
@@ -60,7 +60,7 @@ def with_activity(memory: PoolMemory, active: bool, planned_at: float, now: floa
     return replace(memory, active_since=None, last_active_at=max(planned_at, since))
 
 
-def carried(
+def fleet_memory(
     memory: Memory,
     changed: Mapping[PoolKey, PoolMemory],
     fleet: Mapping[PoolKey, object],

@@ -52,12 +52,12 @@ def _last_seen(memory: PoolMemory, pool: Pool, now: float) -> float:
     windows = pool.behavior.scale_up, pool.behavior.scale_down
     window_s = max(each.stabilization_window_s for each in windows)
     ends = [run.last_at + window_s for run in runs if run.last_at is not None]
-    if (end := _begins_to_zero(memory, pool)) is not None:
+    if (end := _scale_to_zero_due_at(memory, pool)) is not None:
         ends.append(end)
     return min([now, *ends])
 
 
-def _begins_to_zero(memory: PoolMemory, pool: Pool) -> float | None:
+def _scale_to_zero_due_at(memory: PoolMemory, pool: Pool) -> float | None:
     """The latest time at which an idle pool had to begin to scale to zero, also with a rate policy
     that slows it. None if the pool cannot go to zero, is active, or has begun.
     """

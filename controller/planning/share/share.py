@@ -12,7 +12,13 @@ from controller.planning.allocation.field import Field
 from controller.planning.allocation.owners import Owners, owners_of, same_rows
 from controller.planning.allocation.rows import GRANTED, Rows, RowSupply, Wanted, supply_of
 from controller.planning.allocation.tariff import Tariff, kinds_of
-from controller.planning.allocation.values import Asks, Division, ReplicaUses, Row, SharingError
+from controller.planning.allocation.values import (
+    ClaimColumns,
+    Division,
+    ReplicaUses,
+    Row,
+    SharingError,
+)
 from controller.planning.share.budget import BudgetState
 from controller.planning.share.claims import Claim, Entry, Sharer, budget_setting
 from controller.planning.share.scarcity import Scarcity
@@ -43,7 +49,7 @@ class _Parts(NamedTuple):
     supply: RowSupply
     owners: Owners
     wanted: Wanted
-    asks: Asks
+    claims: ClaimColumns
 
 
 class Shared(NamedTuple):
@@ -61,7 +67,7 @@ class Shared(NamedTuple):
     supply: RowSupply
     owners: Owners
     wanted: Wanted
-    asks: Asks
+    claims: ClaimColumns
     division: Division
 
 
@@ -91,8 +97,8 @@ def share(
         sharers[number] = sharer
     shared = None
     if kept is not None and _fits(terms, scarcity, rows, kept):
-        shared = _again(terms, rows, changed, kept, terms.field)
-    return shared or _anew(terms, scarcity, sharers, terms.field)
+        shared = _incremental_division(terms, rows, changed, kept, terms.field)
+    return shared or _full_division(terms, scarcity, sharers, terms.field)
 
 
 def _fits(terms: SharingTerms, scarcity: Scarcity, rows: tuple[Row, ...], kept: Shared) -> bool:
@@ -132,7 +138,7 @@ def target_of(
     return Target(replicas, bound, (*entry.reasons, reason))
 
 
-def _anew(
+def _full_division(
     terms: SharingTerms, scarcity: Scarcity, sharers: list[Sharer | None], field: Field
 ) -> Shared:
     """A division computed without a previous one."""
@@ -156,7 +162,7 @@ def _anew(
         supply=supply_of(tariff, rows),
         owners=owners_of(field, tariff, profile_of),
         wanted=Wanted(len(rows)),
-        asks=_asks(sharers),
+        claims=_columns(sharers),
     )
     for number, sharer in enumerate(sharers):
         if sharer is not None:
@@ -164,7 +170,7 @@ def _anew(
     return _divided(field, parts)
 
 
-def _again(
+def _incremental_division(
     terms: SharingTerms,
     rows: tuple[Row, ...],
     changed: Mapping[int, Sharer | None],
@@ -177,7 +183,7 @@ def _again(
     tariff, known = kept.tariff, kept.known
     sharers, uses, profile_of = list(kept.sharers), list(kept.uses), list(kept.profile_of)
     wanted, profiles = kept.wanted.copy(), len(tariff.profiles)
-    asks, fixed = _copied(kept.asks), set(kept.asks.fixed)
+    claims, fixed = _copied_columns(kept.claims), set(kept.claims.fixed)
     owners: Owners | None = kept.owners
     for number, sharer in changed.items():
         pool, before = terms.pools[number], sharers[number]
@@ -193,7 +199,7 @@ def _again(
         profile_of[number] = profile
         if sharer is not None:
             wanted.add(tariff, profile, sharer.claim.want)
-        _ask(asks, fixed, number, sharer)
+        _set_claim(claims, fixed, number, sharer)
     supply = kept.supply
     if rows != kept.rows or len(tariff.profiles) != profiles:
         supply = supply_of(tariff, rows)
@@ -207,7 +213,7 @@ def _again(
         supply=supply,
         owners=owners or owners_of(field, tariff, profile_of),
         wanted=wanted,
-        asks=asks._replace(fixed=frozenset(fixed)),
+        claims=claims._replace(fixed=frozenset(fixed)),
     )
     return _divided(field, parts)
 
@@ -215,9 +221,9 @@ def _again(
 def _divided(field: Field, parts: _Parts) -> Shared:
     short = parts.wanted.short(parts.supply.left)
     if not short:
-        return Shared(*parts, division=without_refusals(parts.asks))
+        return Shared(*parts, division=without_refusals(parts.claims))
     accounts = Rows(parts.supply, parts.tariff, parts.profile_of, short)
-    return Shared(*parts, division=divide(field, parts.asks, accounts, parts.owners))
+    return Shared(*parts, division=divide(field, parts.claims, accounts, parts.owners))
 
 
 def _uses(terms: SharingTerms, known: KnownUses, pool: Pool, sharer: Sharer) -> ReplicaUses:
@@ -230,37 +236,38 @@ def _uses(terms: SharingTerms, known: KnownUses, pool: Pool, sharer: Sharer) -> 
     )
 
 
-def _asks(sharers: Sequence[Sharer | None]) -> Asks:
+def _columns(sharers: Sequence[Sharer | None]) -> ClaimColumns:
     count = len(sharers)
-    asks = Asks([0] * count, [0] * count, [0] * count, [0] * count, [False] * count)
+    claims = ClaimColumns([0] * count, [0] * count, [0] * count, [0] * count, [False] * count)
     fixed: set[int] = set()
     for number, sharer in enumerate(sharers):
-        _ask(asks, fixed, number, sharer)
-    return asks._replace(fixed=frozenset(fixed))
+        _set_claim(claims, fixed, number, sharer)
+    return claims._replace(fixed=frozenset(fixed))
 
 
-def _copied(asks: Asks) -> Asks:
-    return Asks(
-        list(asks.floors),
-        list(asks.needs),
-        list(asks.wants),
-        list(asks.current),
-        list(asks.works),
-        asks.fixed,
+def _copied_columns(claims: ClaimColumns) -> ClaimColumns:
+    return ClaimColumns(
+        list(claims.floors),
+        list(claims.needs),
+        list(claims.wants),
+        list(claims.current),
+        list(claims.works),
+        claims.fixed,
     )
 
 
-def _ask(asks: Asks, fixed: set[int], number: int, sharer: Sharer | None) -> None:
-    """Write one pool into the lists of `asks`, and into `fixed`."""
+def _set_claim(claims: ClaimColumns, fixed: set[int], number: int, sharer: Sharer | None) -> None:
+    """Write one pool into the lists of `claims`, and into `fixed`."""
     fixed.discard(number)
     if sharer is None:
-        asks.floors[number] = asks.needs[number] = asks.wants[number] = asks.current[number] = 0
-        asks.works[number] = False
+        claims.floors[number] = claims.needs[number] = 0
+        claims.wants[number] = claims.current[number] = 0
+        claims.works[number] = False
         return
     claim = sharer.claim
-    asks.floors[number], asks.needs[number] = claim.floor, claim.need
-    asks.wants[number], asks.current[number] = claim.want, claim.current
-    asks.works[number] = claim.works
+    claims.floors[number], claims.needs[number] = claim.floor, claim.need
+    claims.wants[number], claims.current[number] = claim.want, claim.current
+    claims.works[number] = claim.works
     if claim.fixed:
         fixed.add(number)
 

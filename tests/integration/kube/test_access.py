@@ -101,8 +101,8 @@ class Login:
         self.asked: list[bool] = []
         self.error: ConfigError | None = None
 
-    async def __call__(self, configuration: Any, anew: bool) -> str:
-        self.asked.append(anew)
+    async def __call__(self, configuration: Any, reload: bool) -> str:
+        self.asked.append(reload)
         if self.error:
             raise self.error
         configuration.api_key["BearerToken"] = f"Bearer {len(self.asked)}\n"
@@ -294,11 +294,11 @@ def test_importing_the_package_does_not_load_the_official_client() -> None:
 
 async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any) -> None:
     class Slow(Login):
-        async def __call__(self, configuration: Any, anew: bool) -> str:
+        async def __call__(self, configuration: Any, reload: bool) -> str:
             if self.asked:
                 await asyncio.Event().wait()
             configuration.host = api.url
-            return await super().__call__(configuration, anew)
+            return await super().__call__(configuration, reload)
 
     api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
     access = Access(Slow())

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from controller.engine.clock import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.memory import Ask, Memory, PoolMemory, RecommendationRun, ScaleChange
+from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, ScaleChange
 from controller.nats.bucket import Bucket
 from controller.nats.intents import IntentBucket
 from controller.nats.session import NatsSession
@@ -28,7 +28,7 @@ def pool_memory(replicas: int = 3) -> PoolMemory:
         last_active_at=NOW - 5.25,
         recommendations=(RecommendationRun(replicas=replicas, first_at=NOW - 60, last_at=NOW),),
         scaled_up=(ScaleChange(change=2, at=NOW - 30.125),),
-        asked=Ask(before=1, after=replicas, at=NOW - 1, earlier=(2,)),
+        asked=PendingWrite(before=1, after=replicas, at=NOW - 1, earlier=(2,)),
         own_zero=True,
         failures={"queue": 2},
     )

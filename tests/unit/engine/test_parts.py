@@ -110,3 +110,41 @@ def test_what_no_restart_can_mend_is_not_tried_again() -> None:
     assert thread.stop(5.0)
     assert attempts == [1]
     assert thread.fatal() == "NATS server 2.9 is too old"
+
+
+def test_the_wait_before_a_restart_doubles_and_is_short_again_after_a_long_run() -> None:
+    runs_s, times, waits = [0.0, 0.0, 0.0, 59.0, 60.0, 0.0], Times(), []
+
+    async def main(_: asyncio.Event) -> None:
+        times.pass_by(runs_s[len(waits)])
+        raise RuntimeError("again")
+
+    async def wait(stopping: asyncio.Event, seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == len(runs_s):
+            stopping.set()
+
+    thread = EngineThread(main, monotonic=lambda: times.monotonic, wait=wait)
+    thread.start()
+    while len(waits) < len(runs_s):
+        time.sleep(0.01)
+    assert thread.stop(5.0)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 1.0, 2.0]
+
+
+def test_stopping_an_engine_whose_loop_never_starts_takes_no_longer_than_allowed() -> None:
+    release = threading.Event()
+
+    class Stuck(EngineThread):
+        def _run(self) -> None:
+            release.wait(10.0)
+
+    async def main(_: asyncio.Event) -> None:
+        raise AssertionError("the loop never starts")
+
+    thread = Stuck(main)
+    thread.start()
+    began = time.monotonic()
+    assert not thread.stop(0.5)
+    assert time.monotonic() - began < 0.9
+    release.set()

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from controller.config import parse
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.tick import Tick, TickError, decode_tick
+from support.full_memory import Path, full_memory, time_paths, with_value
 from support.planning import plan
 from unit.verbs.worlds import NOW, fresh
 
@@ -307,6 +309,28 @@ def test_a_refusal_names_the_path_and_what_is_allowed(
     assert fault.path.replace('["', ".").replace('"]', "").replace("[", ".").replace(
         "]", ""
     ) == ".".join(map(str, path))
+
+
+FULL = {
+    "pools": {"acme/held": msgspec.to_builtins(full_memory(NOW))},
+    "planned_at": NOW,
+}
+
+
+def tick_with(memory: Any) -> bytes:
+    plain = {"version": 1, "now": NOW, "observation": {}, "memory": memory}
+    return json.dumps(plain).encode()
+
+
+@pytest.mark.parametrize(
+    "path", list(time_paths(FULL)), ids=lambda path: ".".join(map(str, path[-3:]))
+)
+def test_no_time_of_a_memory_may_be_far_in_the_future(path: Path) -> None:
+    assert decode_tick(tick_with(FULL), 1).memory is not None
+    with pytest.raises(TickError) as caught:
+        decode_tick(tick_with(with_value(FULL, path, NOW + 2 * 366 * 86_400)), 1)
+    [fault] = caught.value.faults
+    assert "at most a year after now" in fault.message
 
 
 def test_absent_fields_are_accepted() -> None:

@@ -1,4 +1,4 @@
-"""What one Object or External metric proposes, as the HPA computes it: quantities are integers in
+"""The proposal of one Object or External metric, as the HPA computes it: quantities are integers in
 thousandths, ratios are floats.
 
 Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go.
@@ -15,7 +15,7 @@ from controller.model.limits import INT32_MAX, INT64_MAX
 
 
 class MetricFault(StrEnum):
-    """Why a metric proposes nothing. Each calls for another action of the person who reads it."""
+    """Why a metric proposes nothing. Each needs a different action by the operator."""
 
     UNREADABLE = "unreadable"
     NO_SERIES = "no_series"
@@ -49,7 +49,7 @@ class Tolerance(NamedTuple):
 class Proposal(NamedTuple):
     """Replicas that a metric asks for, and the usage to show beside its target, in thousandths.
 
-    `needed` are the replicas that the usage takes, where the tolerance keeps another size.
+    `needed` are the replicas for this usage without the tolerance.
     """
 
     replicas: int
@@ -111,14 +111,15 @@ def object_value(
 def object_average_value(
     value_milli: int, target_milli: int, status_replicas: int, tolerance: Tolerance
 ) -> Proposal:
-    """Object with an AverageValue target: the status's replicas within tolerance, else the value by
-    the target (GetObjectPerPodMetricReplicas). Without replicas no average is shown: 0.
+    """Object with an AverageValue target: the status's replicas within tolerance, else the value
+    divided by the target (GetObjectPerPodMetricReplicas). Without replicas the average is shown as
+    0.
     """
     value = float(value_milli)
     needed = whole(value / target_milli)
     if status_replicas == 0:
         return Proposal(needed, 0, needed)
-    # HPA: a saturated sum is shown as it is
+    # HPA: a saturated sum is shown undivided
     saturated = value >= float(INT64_MAX)
     average = value_milli if saturated else math.ceil(value / status_replicas)
     if tolerance.holds(value / (float(target_milli) * status_replicas)):

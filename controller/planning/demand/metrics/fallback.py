@@ -1,4 +1,4 @@
-"""KEDA's fallback: the value that stands in for a metric that keeps failing.
+"""KEDA's fallback: the value that replaces a metric that keeps failing.
 
 Source: kedacore/keda pkg/fallback/fallback.go.
 """
@@ -17,17 +17,17 @@ from controller.model.metrics import (
 )
 
 
-class StandIn(NamedTuple):
-    """What stands in for a metric that could not be read.
+class FallbackValue(NamedTuple):
+    """The value that replaces a metric that could not be read.
 
-    `value_milli` is None where nothing does. `is_nil`: a formula gets nil for it.
+    `value_milli` is None if there is none. `is_nil`: a formula gets nil for it.
     """
 
     value_milli: int | None = None
     is_nil: bool = False
 
 
-NO_STAND_IN: StandIn = StandIn()
+NO_FALLBACK_VALUE: FallbackValue = FallbackValue()
 
 
 def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
@@ -42,32 +42,32 @@ def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
     return not rest and 0 < units <= INT64_MAX
 
 
-def stand_in(
+def fallback_value(
     fallback: Fallback,
     failures: int,
     *,
     target: AverageValueTarget | ValueTarget,
     current: int | None,
     ready_pods: int | None,
-) -> StandIn:
-    """What stands in after so many failures in a row: nothing until they are more than the
-    threshold. `current` and `ready_pods` are None where they are not known.
+) -> FallbackValue:
+    """The value after so many failures in a row; none until they exceed the threshold. `current`
+    and `ready_pods` are None where they are not known.
 
-    A stand-in of no replicas is none, unlike KEDA's: silence takes nothing away.
+    Unlike in KEDA, a fallback of 0 replicas is no value: missing metrics never remove replicas.
     """
     if failures <= fallback.failure_threshold:
-        return NO_STAND_IN
+        return NO_FALLBACK_VALUE
     if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
-        return StandIn(is_nil=True)
+        return FallbackValue(is_nil=True)
     replicas = _replicas(fallback, current)
-    return StandIn(worth_milli(replicas, target, ready_pods) or None)
+    return FallbackValue(worth_milli(replicas, target, ready_pods) or None)
 
 
 def worth_milli(
     replicas: int | None, target: AverageValueTarget | ValueTarget, ready_pods: int | None
 ) -> int | None:
-    """The value with which the HPA asks for so many replicas; None where there is no such value:
-    for a Value target without a ready pod.
+    """The value for which the HPA proposes so many replicas; None if there is none, which is so for
+    a Value target without a ready pod.
     """
     if replicas is None:
         return None
@@ -77,7 +77,7 @@ def worth_milli(
 
 
 def _replicas(fallback: Fallback, current: int | None) -> int | None:
-    """The replicas that the value stands for; None where that takes an unknown present size."""
+    """The replicas of the fallback; None if they depend on the present size and it is unknown."""
     if fallback.behavior is FallbackBehavior.STATIC:
         return fallback.replicas
     if current is None:

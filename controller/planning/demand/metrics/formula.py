@@ -1,7 +1,7 @@
 """KEDA's scalingModifiers: one composite metric, computed from others by a formula.
 
-Nothing is handed to Python's own evaluation. The semantics are expr-lang's: `/` and `**` give
-floats, `%` takes integers, logic takes truths, nil is no number.
+Python's `eval` is never used. The semantics are those of expr-lang: `/` and `**` give floats, `%`
+takes integers, logic takes booleans, and nil is not a number.
 
 Source: kedacore/keda pkg/scaling/modifiers/formula.go.
 """
@@ -73,8 +73,8 @@ def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
 def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) -> int:
     """The composite metric in thousandths, truncated. A metric that is None is nil.
 
-    Raises FormulaError: a number that is missing, infinite or beyond a quantity is an error of the
-    whole, never a partial result.
+    Raises FormulaError: if a number is missing, infinite or too large for a quantity, the whole
+    formula fails; there is no partial result.
     """
     result = formula.compute(
         {name: None if milli is None else milli / MILLI for name, milli in values_milli.items()}
@@ -133,7 +133,7 @@ def _unary(node: Unary, scope: _Scope) -> _Value:
 
 
 def _lazy(node: Binary, scope: _Scope) -> _Value:
-    """Operators whose right side is computed only where the left side does not decide."""
+    """Operators whose right side is computed only if the left side does not decide."""
     left = _eval(node.left, scope)
     if node.operator == "??":
         return _eval(node.right, scope) if left is None else left
@@ -170,7 +170,7 @@ def _arithmetic(node: Binary, a: float, b: float) -> float:
 
 
 def _divided(a: float, b: float) -> float:
-    """IEEE division: by zero it is infinite, or no number at all."""
+    """IEEE division: division by zero gives an infinity, or NaN for 0/0."""
     if b != 0.0:
         return a / b
     if a == 0.0 or math.isnan(a):
@@ -195,7 +195,7 @@ def _towards_zero(a: int, b: int) -> int:
 
 
 def _power(a: float, b: float) -> float:
-    """math.Pow of Go: what has no real result is no number, what is too large is infinite."""
+    """Go's math.Pow: NaN if there is no real result, an infinity if it is too large."""
     try:
         return math.pow(a, b)
     except OverflowError:
@@ -206,7 +206,7 @@ def _power(a: float, b: float) -> float:
 
 
 def _equal(left: _Value, right: _Value) -> bool:
-    """No value equals no value alone, a truth equals a truth alone, 1 equals 1.0."""
+    """Nil equals only nil, a boolean only a boolean, and 1 equals 1.0."""
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(_equal, left, right))
     if isinstance(left, bool) is not isinstance(right, bool):
@@ -225,14 +225,14 @@ def _call(call: Call, scope: _Scope) -> _Value:
     try:
         return NUMBER_FUNCTIONS[call.function](numbers)
     except (OverflowError, ValueError) as error:
-        # int, ceil and their like of a number that is infinite or none
+        # int, ceil and the like fail for an infinity or NaN
         raise FormulaError(
             FormulaFault.NOT_A_NUMBER, call.at, f"{call.function}: {error}"
         ) from error
 
 
 def _flat(call: Call, arguments: Sequence[_Value]) -> list[float]:
-    """The numbers among the arguments; a list stands for its elements where lists are taken."""
+    """The arguments as numbers; a list counts as its elements if the function takes lists."""
     numbers: list[float] = []
     for argument, node in zip(arguments, call.arguments, strict=True):
         if isinstance(argument, list):
@@ -256,7 +256,7 @@ def _flattened(items: list[_Value]) -> list[_Value]:
 
 
 def _over_elements(call: Call, scope: _Scope) -> _Value:
-    """count, all, any and the like: the predicate is asked about each element."""
+    """count, all, any and the like: evaluates the predicate for each element."""
     node = call.arguments[0]
     items = _eval(node, scope)
     if not isinstance(items, list):

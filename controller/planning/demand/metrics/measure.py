@@ -1,9 +1,9 @@
-"""A pool's metrics as its rule is to see them: each reading checked, the metrics that a formula
-names replaced by its result, those that keep failing by their fallback; and whether any of them is
-active, as KEDA has it.
+"""Prepares a pool's metrics for its rule: checks each reading, and replaces the metrics of a
+formula by its result and metrics that keep failing by their fallback. Also determines whether a
+metric is active, as in KEDA.
 
-Two things differ from KEDA: a fallback of no replicas stands in for nothing, because silence takes
-nothing away; and a failure is counted once in each plan.
+Two things differ from KEDA: a fallback of 0 replicas is not used, because missing metrics never
+remove replicas; and a failure is counted once in each plan.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.metrics.external import MetricFault
 from controller.planning.demand.metrics.fallback import (
-    NO_STAND_IN,
-    StandIn,
+    NO_FALLBACK_VALUE,
+    FallbackValue,
+    fallback_value,
     is_usable,
-    stand_in,
     worth_milli,
 )
 from controller.planning.demand.metrics.formula import Formula, composite_milli
@@ -56,7 +56,7 @@ _ValueTargets: TypeAlias = AverageValueTarget | ValueTarget
 
 
 class Activator(NamedTuple):
-    """What wakes the pool: a metric's value strictly above its activation, in thousandths."""
+    """What activates the pool: a metric's value strictly above its activation, in thousandths."""
 
     name: str
     milli: int
@@ -123,7 +123,7 @@ class _Measuring:
         )
         if composite is not None:
             metrics = (composite, *metrics)
-        # KEDA: where there is nothing but CPU and memory, nothing says that there is no work
+        # KEDA: a pool with only CPU and memory metrics always counts as active
         only_resources = self._pool.rule is Rule.HPA and all(
             isinstance(one.spec, _OF_PODS) for one in metrics
         )
@@ -141,13 +141,13 @@ class _Measuring:
         name = reading_name(spec)
         reading = self._reading(name)
         if not isinstance(spec, ExternalMetric | ObjectMetric):
-            # where nothing runs there are no pods to be measured
+            # without replicas there are no pods to measure
             if self._current and not isinstance(reading, Fresh):
                 self._unread_pods.append(UnusableMetric(name, {"metric": name, **_why(reading)}))
             return MeasuredMetric(spec=spec, reading=reading)
         milli = _amount(reading)
         if milli is None:
-            found = self._stand_in(name, spec.target, None)
+            found = self._fallback_value(name, spec.target, None)
             if found.value_milli is not None:
                 self._explain_fallback(name, reading)
                 return MeasuredMetric(spec=spec, reading=self._fresh(spec, found.value_milli))
@@ -171,16 +171,16 @@ class _Measuring:
         self, spec: ExternalMetric, modifiers: Modifiers, formula: Formula
     ) -> MeasuredMetric:
         values: dict[str, int | None] = {}
-        found: dict[str, tuple[Reading[MetricValue], StandIn]] = {}
+        found: dict[str, tuple[Reading[MetricValue], FallbackValue]] = {}
         for name in formula.names:
             reading = self._reading(name)
             values[name] = milli = _amount(reading)
             if milli is None:
-                found[name] = reading, self._stand_in(name, modifiers.target, modifiers)
+                found[name] = reading, self._fallback_value(name, modifiers.target, modifiers)
         broken = nil = None
         for name, (reading, stands_in) in found.items():
             if stands_in.value_milli is not None:
-                # KEDA: a fallback is the value of the whole, the formula is not computed
+                # KEDA: a fallback replaces the composite metric, and the formula is not computed
                 self._explain_fallback(name, reading)
                 return MeasuredMetric(spec=spec, reading=self._fresh(spec, stands_in.value_milli))
             if stands_in.is_nil:
@@ -197,7 +197,7 @@ class _Measuring:
             last = None if nil is None else self._last_resort(modifiers)
             if nil is None or last is None:
                 return self._without_formula(spec, error)
-            # KEDA: fallback.replicas where the formula itself has no value for its missing metrics
+            # KEDA: fallback.replicas if the formula has no value without its missing metrics
             self._explain_fallback(*nil)
             return MeasuredMetric(spec=spec, reading=self._fresh(spec, last))
         self._activate(COMPOSITE, milli, modifiers.activation_milli)
@@ -216,7 +216,7 @@ class _Measuring:
         return MeasuredMetric(spec=spec, reading=Absent(why=Why.IMPLAUSIBLE, detail=str(error)))
 
     def _reading(self, name: str) -> Reading[MetricValue]:
-        """What was read under this name; the queue's is the pool's own."""
+        """The reading with this name; for the queue it is the pool's own."""
         if name == QUEUE:
             work, queue = self._work, self._seen.queue
             if work.counted and work.messages is not None:
@@ -231,14 +231,16 @@ class _Measuring:
             return Absent(why=Why.IMPLAUSIBLE, at=reading.at)
         return reading
 
-    def _stand_in(self, name: str, target: _ValueTargets, modifiers: Modifiers | None) -> StandIn:
-        """What stands in for a metric without a value; its failure is counted."""
+    def _fallback_value(
+        self, name: str, target: _ValueTargets, modifiers: Modifiers | None
+    ) -> FallbackValue:
+        """The value that replaces a metric without one. Counts its failure."""
         fallback = self._pool.fallback
         if fallback is None or not is_usable(fallback, modifiers):
-            return NO_STAND_IN
+            return NO_FALLBACK_VALUE
         failures = self._failures_before.get(name, 0) + 1
         self._failures[name] = min(failures, fallback.failure_threshold + 1)
-        return stand_in(
+        return fallback_value(
             fallback,
             failures,
             target=target,
@@ -251,7 +253,7 @@ class _Measuring:
             self._active.append(Activator(name, milli, activation_milli))
 
     def _not_known(self, name: str, reading: Reading[MetricValue], hides: str = "") -> None:
-        """A metric that cannot be used; `hides` is the metric of which it is an input."""
+        """Add a metric that cannot be used; `hides` is the composite metric that needs it."""
         self._unusable.append(UnusableMetric(hides or name, {"metric": name, **_why(reading)}))
         messages = self._work.messages
         if name == QUEUE and messages is not None:
@@ -289,12 +291,12 @@ def _why(reading: Reading[MetricValue]) -> dict[str, Number]:
 
 
 def _without_value(reading: Reading[MetricValue]) -> Reading[MetricValue]:
-    """A reading that failed; a fresh one without a number has failed as well."""
+    """The failed reading; a fresh reading without a number counts as failed too."""
     return Absent(why=Why.UNREADABLE, at=reading.at) if isinstance(reading, Fresh) else reading
 
 
 def _is_plausible(value: MetricValue) -> bool:
-    """Whether every number is one that a quantity or a time can be."""
+    """Whether every number can be a quantity or a time."""
     match value:
         case Series():
             return all(map(_is_quantity, value.values_milli))

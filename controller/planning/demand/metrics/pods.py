@@ -1,4 +1,4 @@
-"""What a metric of pods proposes: resource use against requests or a target, and pods metrics.
+"""The proposal of a metric of pods: resource use against requests or a target, and Pods metrics.
 
 Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go (groupPods, calculateRequests,
 GetResourceReplicas, calcPlainMetricReplicas) and metrics/utilization.go.
@@ -29,7 +29,7 @@ from controller.planning.given.moment import Moment
 
 CPU_INITIALIZATION_S: Final = 300.0
 READINESS_DELAY_S: Final = 30.0
-"""How long a pod's CPU figures are suspect (HPA: cpu-initialization-period and
+"""How long a pod's CPU figures are not trusted (HPA: cpu-initialization-period and
 initial-readiness-delay).
 """
 
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Pods by what their samples are worth; `ready` is how many are in none of the sets."""
+    """Pods by how their samples are used; `ready` is the number of pods in none of the sets."""
 
     ready: int
     unready: frozenset[str]
@@ -52,8 +52,8 @@ class Groups(NamedTuple):
 
 
 class Utilization(NamedTuple):
-    """Replicas that the use of a resource asks for, and what to show: the use in percent of the
-    requests, and its average over the pods in thousandths. `needed` as in `Proposal`.
+    """Replicas for the use of a resource, and what to show: the use in percent of the requests, and
+    its average over the pods in thousandths. `needed` as in `Proposal`.
     """
 
     replicas: int
@@ -69,10 +69,10 @@ class _Usage(NamedTuple):
 
 
 def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
-    """Each pod's use: of one container, or of all. A pod where a figure is missing has no sample,
-    nor has one whose container has not been measured yet (kubernetes PR 127193).
+    """Each pod's use, of one container or of all. A pod has no sample if a figure is missing or if
+    its container was not measured yet (kubernetes PR 127193).
 
-    Raises MetricError where nothing was answered, or where no pod has such a container.
+    Raises MetricError if the answer is empty, or if no pod has such a container.
     """
     if not usages.items:
         raise MetricError(MetricFault.NO_SERIES, "no metrics returned from resource metrics API")
@@ -97,7 +97,7 @@ def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
 
 
 def figure_samples(figures: PodFigures) -> dict[str, Sample]:
-    """Each pod's figure. Raises MetricError where nothing was answered."""
+    """Each pod's figure. Raises MetricError if the answer is empty."""
     if not figures.items:
         raise MetricError(MetricFault.NO_SERIES, "no metrics returned from custom metrics API")
     return {item.pod: Sample(item.value_milli, item.at, item.window_s) for item in figures.items}
@@ -109,7 +109,7 @@ def group_pods(
     resource: str,
     moment: Moment,
 ) -> Groups:
-    """Sort the pods; only for CPU does it matter whether one is ready (groupPods)."""
+    """Divide the pods into groups; readiness matters only for CPU (groupPods)."""
     ready = 0
     unready: set[str] = set()
     missing: set[str] = set()
@@ -129,9 +129,9 @@ def group_pods(
 
 
 def pod_requests(pods: Sequence[MeasuredPod], resource: str, container: str = "") -> dict[str, int]:
-    """What each pod asks for, in thousandths (calculateRequests).
+    """The request of each pod, in thousandths (calculateRequests).
 
-    Raises MetricError where a container that counts asks for nothing, or is not there.
+    Raises MetricError if a container that counts has no request or does not exist.
     """
     return {pod.name: _pod_request(pod, resource, container) for pod in pods}
 
@@ -152,7 +152,7 @@ def resource_utilization(
     """
     groups = _grouped(pods, samples, resource, moment)
     requests = pod_requests(pods, resource, container)
-    # HPA: a missing pod counts as full, or as much as the target where that is beyond full
+    # HPA: a pod without a sample counts as 100 % used, or as the target if that is higher
     full_percent = max(100, target_percent)
 
     def measure(values: Mapping[str, int]) -> _Usage:
@@ -180,7 +180,7 @@ def pods_average_value(
     resource: str = "",
 ) -> Proposal:
     """Pods, or Resource with an AverageValue target (calcPlainMetricReplicas). `resource` is empty
-    for a metric that is none. Raises MetricError.
+    for a Pods metric. Raises MetricError.
     """
     groups = _grouped(pods, samples, resource, moment)
     known = {pod.name for pod in pods}
@@ -212,22 +212,22 @@ def _is_unready(pod: MeasuredPod, sample: Sample, moment: Moment) -> bool:
     not_ready = pod.readiness.status is ConditionStatus.FALSE
     if not moment.reached(pod.started_at + CPU_INITIALIZATION_S):
         return not_ready or sample.at < pod.readiness.since + sample.window_s
-    # a pod that was ready and lost it counts; one that has never been ready does not
+    # a pod that was ready once counts; a pod that was never ready does not
     return not_ready and pod.started_at + READINESS_DELAY_S > pod.readiness.since
 
 
 def _pod_request(pod: MeasuredPod, resource: str, container: str) -> int:
     if not container and resource in pod.requests_milli:
         return pod.requests_milli[resource]
-    asking: tuple[ContainerRequest, ...] = (*pod.containers, *pod.sidecars)
+    containers: tuple[ContainerRequest, ...] = (*pod.containers, *pod.sidecars)
     if container:
-        asking = tuple(one for one in asking if one.name == container)
-        if not asking:
+        containers = tuple(one for one in containers if one.name == container)
+        if not containers:
             raise MetricError(
                 MetricFault.NO_CONTAINER, f"container {container} not found in Pod {pod.name}"
             )
     total = 0
-    for one in asking:
+    for one in containers:
         if resource not in one.requests_milli:
             raise MetricError(
                 MetricFault.NO_REQUEST,
@@ -270,9 +270,9 @@ def _propose(
     current: int,
     tolerance: Tolerance,
 ) -> tuple[int, int, _Usage]:
-    """The two passes: over the pods that answered, then with the others assumed against the move.
-    Answers the replicas, those that the use takes without any tolerance, and the first pass, which
-    is what is shown.
+    """The HPA's two passes: over the pods with samples, then also over the others, with assumed
+    values that make the change smaller. Returns the replicas, those without the tolerance, and the
+    usage of the first pass, which is shown.
     """
     usage = measure(values)
     ratio = usage.ratio
@@ -297,7 +297,7 @@ def _propose(
 
 
 def _known(counted: Collection[str], groups: Groups) -> int:
-    """How many of the samples belong to pods: the ready ones and those that were assumed."""
+    """The number of pods that count: the ready ones and those with assumed values."""
     return groups.ready + sum(pod in groups.missing or pod in groups.unready for pod in counted)
 
 

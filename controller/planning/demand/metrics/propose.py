@@ -1,4 +1,4 @@
-"""What each metric of an HPA proposes, whatever its type, and the largest of the proposals.
+"""The proposal of each metric of an HPA, of any type, and the largest of them.
 
 Source: kubernetes pkg/controller/podautoscaler/horizontal.go (computeReplicasForMetrics,
 computeStatusFor...Metric).
@@ -51,7 +51,7 @@ from controller.planning.demand.work import blindness
 from controller.planning.given.moment import Moment
 
 
-class Surroundings(NamedTuple):
+class MetricContext(NamedTuple):
     """What all metrics of a pool share: its size, its status's size, its pods, its tolerance."""
 
     current: int
@@ -71,8 +71,8 @@ class UnusableMetric(NamedTuple):
 class Proposals(NamedTuple):
     """What a pool's metrics ask for together.
 
-    `replicas` is the largest proposal, `needed` what the use takes without any tolerance; None
-    where no metric proposes anything. `unusable` is the first metric without a proposal.
+    `replicas` is the largest proposal, `needed` the same without tolerance; None if no metric
+    proposes anything. `unusable` is the first metric without a proposal.
     """
 
     replicas: int | None
@@ -82,45 +82,45 @@ class Proposals(NamedTuple):
 
 def propose_all(
     metrics: Sequence[MeasuredMetric],
-    around: Surroundings,
+    context: MetricContext,
     known: Sequence[UnusableMetric],
     reasons: list[Reason],
 ) -> Proposals:
-    """The largest proposal, with a reason for each metric. `known` are the metrics of which it is
-    known already why they cannot be used.
+    """The largest proposal, with a reason for each metric. `known` are the metrics that were found
+    unusable before, with the reason.
     """
     replicas: int | None = None
     needed: int | None = None
     first: UnusableMetric | None = None
     for metric in metrics:
         try:
-            proposal, percent = _propose(metric, around)
+            proposal, percent = _propose(metric, context)
         except MetricError as error:
             unusable = _unusable(metric, error, known)
             reasons.append(Reason(code=Code.METRIC_UNKNOWN, numbers=unusable.numbers))
             first = first or unusable
             continue
-        _explain(metric, proposal, percent, around, reasons)
+        _explain(metric, proposal, percent, context, reasons)
         replicas = max(replicas or 0, proposal.replicas)
         needed = max(needed or 0, proposal.needed)
     return Proposals(replicas, needed, first)
 
 
-def _propose(metric: MeasuredMetric, around: Surroundings) -> tuple[Proposal, int]:
-    """The replicas that one metric asks for, and its use in percent of the requests, where it has
-    such a target. Raises MetricError where it asks for none: a stale or absent reading is like an
-    unanswered metric of the HPA.
+def _propose(metric: MeasuredMetric, context: MetricContext) -> tuple[Proposal, int]:
+    """The proposal of one metric, and its use in percent of the requests if it has such a target.
+    Raises MetricError if it proposes nothing: a stale or absent reading counts like a metric that
+    the HPA cannot read.
     """
     spec, value = metric.spec, _value(metric.reading)
     match spec, value:
         case ExternalMetric(), Series():
-            return _external(spec, value, around), 0
+            return _external(spec, value, context), 0
         case ObjectMetric(), Figure():
-            return _object(spec, value, around), 0
+            return _object(spec, value, context), 0
         case PodsMetric(), PodFigures():
-            return _pods(spec, value, around), 0
+            return _pods(spec, value, context), 0
         case ((ResourceMetric() | ContainerResourceMetric()), PodUsages()):
-            return _resource(spec, value, around)
+            return _resource(spec, value, context)
         case _:
             raise MetricError(MetricFault.UNREADABLE, "the answer is not of the metric's kind")
 
@@ -131,49 +131,49 @@ def _value(reading: Reading[MetricValue]) -> MetricValue:
     raise MetricError(MetricFault.UNREADABLE, reading.detail or reading.why.value)
 
 
-def _external(spec: ExternalMetric, series: Series, around: Surroundings) -> Proposal:
+def _external(spec: ExternalMetric, series: Series, context: MetricContext) -> Proposal:
     target = spec.target
     proposal: Proposal | None
     match target:
         case ValueTarget():
-            ready = serving_pods(around.pods)
+            ready = serving_pods(context.pods)
             proposal = external_value(
-                series.values_milli, target.milli, around.current, ready, around.tolerance
+                series.values_milli, target.milli, context.current, ready, context.tolerance
             )
         case AverageValueTarget():
             proposal = external_average_value(
-                series.values_milli, target.milli, around.status_replicas, around.tolerance
+                series.values_milli, target.milli, context.status_replicas, context.tolerance
             )
     if proposal is None:
         raise MetricError(MetricFault.NO_SERIES, "no metrics returned from external metrics API")
     return proposal
 
 
-def _object(spec: ObjectMetric, figure: Figure, around: Surroundings) -> Proposal:
+def _object(spec: ObjectMetric, figure: Figure, context: MetricContext) -> Proposal:
     target, value = spec.target, figure.value_milli
     match target:
         case ValueTarget():
-            ready = serving_pods(around.pods)
-            return object_value(value, target.milli, around.current, ready, around.tolerance)
+            ready = serving_pods(context.pods)
+            return object_value(value, target.milli, context.current, ready, context.tolerance)
         case AverageValueTarget():
             return object_average_value(
-                value, target.milli, around.status_replicas, around.tolerance
+                value, target.milli, context.status_replicas, context.tolerance
             )
 
 
-def _pods(spec: PodsMetric, figures: PodFigures, around: Surroundings) -> Proposal:
+def _pods(spec: PodsMetric, figures: PodFigures, context: MetricContext) -> Proposal:
     return pods_average_value(
         figure_samples(figures),
         spec.target.milli,
-        current=around.current,
-        pods=around.pods,
-        tolerance=around.tolerance,
-        moment=around.moment,
+        current=context.current,
+        pods=context.pods,
+        tolerance=context.tolerance,
+        moment=context.moment,
     )
 
 
 def _resource(
-    spec: ResourceMetric | ContainerResourceMetric, usages: PodUsages, around: Surroundings
+    spec: ResourceMetric | ContainerResourceMetric, usages: PodUsages, context: MetricContext
 ) -> tuple[Proposal, int]:
     container = spec.container if isinstance(spec, ContainerResourceMetric) else ""
     samples = pod_samples(usages, container)
@@ -182,21 +182,21 @@ def _resource(
         found = resource_utilization(
             samples,
             target.percent,
-            current=around.current,
-            pods=around.pods,
+            current=context.current,
+            pods=context.pods,
             resource=spec.resource,
             container=container,
-            tolerance=around.tolerance,
-            moment=around.moment,
+            tolerance=context.tolerance,
+            moment=context.moment,
         )
         return Proposal(found.replicas, found.average_milli, found.needed), found.percent
     proposal = pods_average_value(
         samples,
         target.milli,
-        current=around.current,
-        pods=around.pods,
-        tolerance=around.tolerance,
-        moment=around.moment,
+        current=context.current,
+        pods=context.pods,
+        tolerance=context.tolerance,
+        moment=context.moment,
         resource=spec.resource,
     )
     return proposal, 0
@@ -218,14 +218,14 @@ def _explain(
     metric: MeasuredMetric,
     proposal: Proposal,
     percent: int,
-    around: Surroundings,
+    context: MetricContext,
     reasons: list[Reason],
 ) -> None:
-    """The metric's reason; and that its tolerance keeps the size, where that is not exactly at the
+    """Add the metric's reason, and another if the tolerance keeps a size that is not exactly at the
     target.
     """
     target = metric.spec.target
-    kept = around.current
+    kept = context.current
     measured: float
     if isinstance(target, UtilizationTarget):
         measured, wanted, per = percent, float(target.percent), "% of requests"
@@ -236,7 +236,7 @@ def _explain(
         if isinstance(target, AverageValueTarget):
             per = "per replica"
             if isinstance(metric.spec, ExternalMetric | ObjectMetric):
-                kept = around.status_replicas
+                kept = context.status_replicas
                 ratio /= kept or 1
     numbers: dict[str, Number] = {
         "metric": reading_name(metric.spec),
@@ -245,7 +245,7 @@ def _explain(
         "per": per,
     }
     reasons.append(Reason(code=Code.METRIC, value=proposal.replicas, numbers=numbers))
-    if 0 < kept == proposal.replicas and ratio != 1.0 and around.tolerance.holds(ratio):
+    if 0 < kept == proposal.replicas and ratio != 1.0 and context.tolerance.holds(ratio):
         reasons.append(Reason(code=Code.TOLERATED, value=kept, numbers={"ratio": round(ratio, 3)}))
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from controller.model.decision import Code, Decision, Number
+from controller.model.memory import PoolMemory
+from controller.planning.remember.clock import not_ahead
+from support.full_memory import Path, full_memory, time_paths, with_value
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods
 
 LIMITED = behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),))
@@ -42,6 +48,35 @@ def test_a_clock_set_back_between_two_runs_does_not_hold_the_pool_for_long() -> 
     story = Story(make_pool(cooldown_s=60.0), replicas=5).warmed_up(pending=5)
     story.now -= 86_400
     assert story.ticks(400)[-1] == 0
+
+
+def test_a_clock_set_back_between_two_runs_does_not_hold_an_unconfirmed_write_for_long() -> None:
+    story = Story(make_pool(behavior=LIMITED), replicas=3)
+    story.ticks(60, pending=20)
+    story.ignores_writes = True
+    assert story.tick(20).next == 11
+    story.now -= 86_400
+    story.ticks(32, pending=7)
+    assert story.remembered.asked is None
+
+
+FULL = msgspec.to_builtins(full_memory(START))
+
+
+@pytest.mark.parametrize(
+    "path", list(time_paths(FULL)), ids=lambda path: ".".join(map(str, path[-3:]))
+)
+def test_whichever_time_lies_ahead_the_whole_memory_is_moved_back(path: Path) -> None:
+    ahead = msgspec.convert(with_value(FULL, path, START + 3_600), PoolMemory)
+    moved = msgspec.to_builtins(not_ahead(ahead, START))
+    times = [_at(moved, each) for each in time_paths(moved)]
+    assert sorted(set(times)) == [START - 3_600, START]
+
+
+def _at(plain: Any, path: Path) -> Any:
+    for key in path:
+        plain = plain[key]
+    return plain
 
 
 @pytest.mark.parametrize("step", [float("nan"), float("inf"), float("-inf")])

@@ -13,7 +13,7 @@ from controller.planning.allocation.order import Order, next_key
 from controller.planning.allocation.rows import GRANTED
 
 
-class Contest:
+class StepwiseFilling:
     """Hands out replicas to the `wanting` pools in order, up to `goal` (by pool).
 
     With `above`, only replicas above that number count for a tenant's share. Soft rows refuse only
@@ -89,7 +89,7 @@ class Contest:
                     drawn[number] += part
             else:
                 refused_by[pool] = refused
-                if self._nobody_fits(refused):
+                if self._refuse_all_if_none_fits(refused):
                     return False
             if ahead and refused_by[pool_at[ahead[-1] % pools_in_all]] == GRANTED:
                 heapreplace(heap, self._entry(tenant, ahead[-1]))
@@ -135,7 +135,7 @@ class Contest:
 
         return give
 
-    def _nobody_fits(self, row: int) -> bool:
+    def _refuse_all_if_none_fits(self, row: int) -> bool:
         """Whether all remaining pools need more of the row than is left; then refuse them all."""
         filling = self._filling
         least = self._least.get(row)

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.model.fleet import Behavior
-from controller.model.memory import Ask, Memory, PoolMemory
+from controller.model.memory import Memory, PendingWrite, PoolMemory
 from controller.model.observation import Workload
 from controller.planning.given.moment import Moment
 from controller.planning.recommend.behavior import longest_period_s, record_change
@@ -15,7 +15,7 @@ from controller.planning.remember.contest import record_override
 
 CONFIRM_WITHIN_S: Final = 30.0
 """How long to wait for a write without an answer to appear in the watch, if it was applied."""
-_EARLIER_ASKS: Final = 8
+_EARLIER_WRITES: Final = 8
 
 
 def confirmed(
@@ -46,7 +46,7 @@ def confirmed(
     return replace(memory, asked=None, own_zero=memory.own_zero and replicas == 0)
 
 
-def asking(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
+def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
     """The memory with a change to `after` replicas requested at `now` (Unix seconds). A repeated
     request keeps its first time.
     """
@@ -56,9 +56,9 @@ def asking(memory: PoolMemory, workload: Workload, after: int, now: float) -> Po
         if last.after == after:
             same = last.generation == generation
             return memory if same else replace(memory, asked=replace(last, generation=generation))
-        asks = (*last.earlier, last.after)
-        earlier = tuple(size for size in asks if size != after)[-_EARLIER_ASKS:]
-    new = Ask(before=before, after=after, at=now, earlier=earlier, generation=generation)
+        sizes = (*last.earlier, last.after)
+        earlier = tuple(size for size in sizes if size != after)[-_EARLIER_WRITES:]
+    new = PendingWrite(before=before, after=after, at=now, earlier=earlier, generation=generation)
     return replace(memory, asked=new)
 
 
@@ -76,7 +76,7 @@ def without_writes(memory: Memory) -> Memory:
     return replace(memory, pools={**memory.pools, **dropped}) if dropped else memory
 
 
-def _was_replaced(asked: Ask, workload: Workload) -> bool:
+def _was_replaced(asked: PendingWrite, workload: Workload) -> bool:
     """Whether the write was applied and then replaced between two plans.
 
     Kubernetes increases metadata.generation by one for each change of the spec, so there were at
@@ -85,7 +85,9 @@ def _was_replaced(asked: Ask, workload: Workload) -> bool:
     return 0 < asked.generation <= workload.generation - 2
 
 
-def _counted(memory: PoolMemory, asked: Ask, replicas: int, behavior: Behavior) -> PoolMemory:
+def _counted(
+    memory: PoolMemory, asked: PendingWrite, replicas: int, behavior: Behavior
+) -> PoolMemory:
     """The memory with a confirmed change added to the log of its direction."""
     # policies of both directions count an event, so it is kept for the longest period of both
     keep_s = max(longest_period_s(behavior.scale_up), longest_period_s(behavior.scale_down))

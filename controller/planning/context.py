@@ -9,13 +9,13 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
-from controller.planning.kept import Alone, Kept
+from controller.planning.kept import Kept, LocalPlan
 
 
-class Begun(NamedTuple):
-    """The inputs of a plan, and steps 1 and 2 of the pools that are computed again.
+class PlanContext(NamedTuple):
+    """The inputs of a plan, and the results of steps 1 and 2 of the pools that are computed again.
 
-    By pool number: `alone` has the pools whose Deployment is known, `unknown` the others with their
+    By pool number: `local` has the pools whose Deployment is known, `unknown` the others with their
     last size (None if there is none). `now` is Unix seconds.
     """
 
@@ -25,5 +25,5 @@ class Begun(NamedTuple):
     now: float
     kept: Kept | None
     changes: Changes
-    alone: Mapping[int, Alone]
+    local: Mapping[int, LocalPlan]
     unknown: Mapping[int, int | None]
