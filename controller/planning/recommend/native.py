@@ -50,13 +50,20 @@ def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -
     """
     reasons: list[Reason] = []
     current, asked = given.current, demand.work.demand or 0
-    if not (demand.active or demand.expects_work):
+    if not (demand.active or demand.expects_work) and _may_rest(given, rest, moment):
         return made(given, kept_size(given), reasons, minimum=floor_at_rest(given, rest))
     if asked > max(current, BOTTOM):
         sized = _by_behavior(given, demand, given.memory, asked, moment=moment, reasons=reasons)
     else:
         sized = kept_size(given, BOTTOM if current == 0 else current)
     return made(given, sized, reasons)
+
+
+def _may_rest(given: PoolInput, rest: int | None, moment: Moment) -> bool:
+    """Whether an inactive pool is at its size at rest, or its cooldown has ended."""
+    if given.current == 0:
+        return True
+    return rest is not None and moment.passed(cooldown_until(given, given.memory))
 
 
 def _from_zero(
