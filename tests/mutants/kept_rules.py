@@ -72,8 +72,8 @@ KEPT_RULES: Final = (
     Mutant(
         "an intent that is gone has no effect any more",
         "planning/changes.py",
-        "scopes.update(map(_scope, (*now, *then)))",
-        "scopes.update(map(_scope, now))",
+        "key_of(each).scope for each in (*now, *then))",
+        "key_of(each).scope for each in now)",
         (
             (
                 "test_an_intent_that_comes_or_goes_is_obeyed_at_once("

@@ -11,15 +11,15 @@ RECOMMEND_RULES: Final = (
     Mutant(
         "a pause or a freeze ends at its time",
         "planning/given/overrides.py",
-        "if intent.until is None or not moment.reached(intent.until):",
-        "if True:",
+        "reached(intent.until):\n            return intent",
+        "reached(intent.until) or True:\n            return intent",
         ("test_an_intent_ends_when_its_time_is_over()",),
     ),
     Mutant(
         "a pin ends at its time",
         "planning/given/overrides.py",
-        "if pin.until is None or not moment.reached(pin.until):",
-        "if True:",
+        "reached(intent.until):\n            found = intent",
+        "reached(intent.until) or True:\n            found = intent",
         ("test_a_pin_ends_when_its_time_is_over()",),
     ),
     Mutant(
@@ -265,9 +265,23 @@ RECOMMEND_RULES: Final = (
     Mutant(
         "work to come counts although a metric is silent",
         "planning/recommend/native.py",
-        "    if not (demand.active or demand.expects_work):\n        return made(",
-        "    if not demand.active:\n        return made(",
+        "    if not (demand.active or demand.expects_work) and _may_rest(",
+        "    if not demand.active and _may_rest(",
         ("test_replicas_for_likely_work_start_while_a_metric_is_unknown()",),
+    ),
+    Mutant(
+        "known work adds replicas during the cooldown although a metric is unknown",
+        "planning/recommend/native.py",
+        " and _may_rest(given, rest, moment):",
+        ":",
+        ("test_work_below_the_activation_adds_replicas_until_the_cooldown_ends()",),
+    ),
+    Mutant(
+        "a cap of an operator is a ceiling",
+        "planning/limit/limit.py",
+        "    if cap is None or cap.replicas >= given.override.bounds.max:\n        return size",
+        "    if True:\n        return size",
+        ("test_a_cap_takes_idle_replicas_away_and_wins_over_min_and_pins()",),
     ),
     Mutant(
         "without a behavior block the HPA's default limits hold",

@@ -125,6 +125,17 @@ def test_replicas_for_likely_work_start_while_a_metric_is_unknown() -> None:
     assert (queue.tick(cpu=silent).next or 0) >= 1
 
 
+def test_work_below_the_activation_adds_replicas_until_the_cooldown_ends() -> None:
+    """As it does without the metric: the cooldown of an inactive pool is one of a running pool."""
+    pool = make_pool(metrics=(CPU,), activation=5, cooldown_s=60.0, max=6)
+    for later_s, size in ((30.0, 3), (90.0, 1)):
+        queue = Queue(pool)
+        queue.tick(pending=9)
+        queue.replicas, queue.now = 1, queue.now + later_s
+        silent = Absent(why=Why.TIMED_OUT, at=queue.now)
+        assert queue.tick(pending=3, cpu=silent).next == size
+
+
 def test_a_pool_above_max_whose_cpu_is_unknown_is_held_under_either_rule() -> None:
     for rule in Rule:
         queue = Queue(replace(make_pool(max=3, min=1), metrics=(CPU,), rule=rule))
