@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.engine.actuate import Write, WriteDispatcher
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
@@ -22,6 +24,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.given.overrides import concerns
 from controller.planning.kept import Kept
@@ -104,6 +107,7 @@ class Engine:
         self._terms = compile_fleet(fleet)
         self._memory = Memory()
         self._kept: Kept | None = None
+        self._last_full: Tick | None = None
         self._to_write: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
         self._watching = asyncio.Lock()
@@ -112,6 +116,14 @@ class Engine:
         self._overtaken: set[PoolKey] = set()
         self._asked_meanwhile: set[PoolKey] = set()
         self._publication: asyncio.TimerHandle | None = None
+
+    def last_tick(self) -> Tick | None:
+        """The inputs of the newest tick of the whole fleet, with the intents that are in force now;
+        None before the first.
+        """
+        if self._last_full is None:
+            return None
+        return replace(self._last_full, intents=self._keeper.intents())
 
     def stop(self) -> None:
         """Ask the loop to end: no new tick begins, and writes get `SETTLE_S` to finish."""
@@ -165,15 +177,12 @@ class Engine:
         observation = self._observe(pools)
         # 2 plan
         memory = without_writes(self._memory) if self._actuator is None else self._memory
-        intents = self._keeper.intents()
-        planned = self._plan(
-            observation,
-            self._terms,
-            intents,
-            memory,
-            self._clock.now(),
-            self._kept,
-        )
+        intents, now = self._keeper.intents(), self._clock.now()
+        if pools is self._fleet.pools:
+            self._last_full = Tick(
+                version=TICK_VERSION, now=now, observation=observation, memory=memory
+            )
+        planned = self._plan(observation, self._terms, intents, memory, now, self._kept)
         changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
         # 3 actuate
         for key, decision in changed.items():
