@@ -245,20 +245,27 @@ class Operations:
                 try:
                     self._form = self._form.answered(text, self._app.now)
                 except AnswerError as error:
-                    self._app.view.prompt.note(str(error), Tone.WARN)
+                    self._ask_again(text, str(error))
                     return
                 if self._form.asking is None:
                     self._look(self._find_effect(self._form))
                 else:
-                    self._show(clear=True)
+                    self._show()
             case _Stage.CONFIRMING:
                 self._decide(text)
             case _:
                 return
 
+    def _ask_again(self, text: str, words: str) -> None:
+        prompt = self._app.view.prompt
+        prompt.note(words, Tone.WARN)
+        if not prompt.input.value:
+            prompt.input.value = text
+            prompt.input.cursor_position = len(text)
+
     def _decide(self, text: str) -> None:
         if self._danger is Danger.FLEET and text and text != self._fleet:
-            self._app.view.prompt.note(f"that is not {self._fleet}; esc leaves", Tone.WARN)
+            self._ask_again(text, f"that is not {self._fleet}; esc leaves")
             return
         agrees = text == self._fleet if self._danger is Danger.FLEET else text.lower() in _YES
         if not agrees:
@@ -294,8 +301,8 @@ class Operations:
         after, what = change.after, f"the {change.key.kind} is taken back"
         if after is not None:
             what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
-        undo = "" if change.undoes is not None else "; undo: u"
-        self._app.flash(f"{scope_name(change.key.scope)}: {what}{undo}", Tone.OK, UNDO_S)
+        undo = "" if change.undoes is not None else "undo: u; "
+        self._app.flash(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK, UNDO_S)
         self._app.changes_are_old()
 
     def _end(self) -> None:

@@ -256,8 +256,8 @@ class ViewScreen(Screen[None]):
         self.prompt.open(mode, text, completer, history)
 
     def ask(self, builder: LinesBuilder, height: int, label: str, *, clear: bool) -> None:
-        """Ask a person something: these lines above the prompt, and the question in it. `clear`: it
-        is another question, so what is typed belongs to none any longer.
+        """Ask a person something: these lines above the prompt, and the question in it. `clear`:
+        what is typed already is no answer to it.
         """
         self._asking.display = True
         self._asking.styles.height = height

@@ -64,6 +64,7 @@ class PromptInput(Input):
         self._history: list[str] = []
         self._steps_back = 0
         self._offered: list[str] = []
+        self.asks = False
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
@@ -113,8 +114,20 @@ class PromptInput(Input):
         """Leave the prompt."""
         self.post_message(self.Cancelled())
 
-    def on_key(self, event: Key) -> None:
-        """Backspace on an empty line leaves the prompt."""
+    async def action_submit(self) -> None:
+        """Hand over the line. What is typed behind an answer belongs to the next question."""
+        await super().action_submit()
+        if self.asks:
+            self.value = ""
+
+    async def on_key(self, event: Key) -> None:
+        """Backspace on an empty line leaves the prompt. Enter ends an answer here: as a binding it
+        would come after the letters that are typed behind it.
+        """
+        if event.key == "enter" and self.asks:
+            event.stop()
+            event.prevent_default()
+            await self.action_submit()
         if event.key == "backspace" and not self.value:
             event.stop()
             event.prevent_default()
@@ -145,6 +158,7 @@ class Prompt(Horizontal):
         self.mode = mode
         self.display = True
         self.label(mode)
+        self.input.asks = mode == ASK
         self.input.open(text, completer, history)
         self.screen.set_focus(self.input)
 
