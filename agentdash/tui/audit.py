@@ -105,13 +105,13 @@ def audit_lines(change: IntentChange, frame: Frame, width: int, *, mine: bool) -
     ago = f"{figures.age(frame.now - change.at)} ago"
     who = change.who or NAMELESS
     origin = f"from {change.origin}" if change.origin else ""
-    lines = labelled("when", (figures.date_and_time(change.at), Span(ago, Tone.DIM)), width)
-    lines += labelled("who", (Span(who, Tone.HEADING), Span(origin, Tone.DIM)), width)
+    when = (figures.date_and_time(change.at), Span(ago, Tone.DIM))
+    lines = labelled("when", (*when, Span(who, Tone.HEADING), Span(origin, Tone.DIM)), width)
     what = f"{key_words(change.key)}, revision {change.revision}"
     lines += labelled_text("what", what, width)
+    lines += labelled_text("why", change.why or "no reason given", width)
     lines += labelled_text("before", _in_full(change.before, before_text(change), frame), width)
     lines += labelled_text("after", _in_full(change.after, after_text(change), frame), width)
-    lines += labelled_text("why", change.why or "no reason given", width)
     if mine:
         lines += labelled_text("undo", "u takes it back", width, Tone.DIM)
     return lines

@@ -345,14 +345,14 @@ class Operations:
             case _Stage.FORM if self._form is not None:
                 return self._form.question, self._form.advice(self._app.now)
             case _Stage.CONFIRMING if self._danger is Danger.FLEET:
-                return f"the whole fleet: type {cut(self._fleet, 24)}", "esc leaves"
+                return f"the whole fleet: type {cut(self._fleet, 24)}", " esc leaves"
             case _Stage.CONFIRMING:
                 scope = cut(scope_name(self._scope), 30)
                 what = scope if self._danger is Danger.POOL else f"all pools of {scope}"
                 stands = self._form is not None and not self._form.takes_back
                 stands = stands and self._preview is not None and self._preview.replaces is not None
                 verb = "replace it for" if stands else "do it for"
-                return f"{verb} {what}? y/N", "y, enter; esc leaves"
+                return f"{verb} {what}? y/N", " esc leaves"
         return "", ("asking …" if self._waits_visibly else "")
 
     def _lines(self, width: int, height: int) -> list[Line]:
