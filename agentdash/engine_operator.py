@@ -93,7 +93,7 @@ class EngineOperator:
             return None
 
     async def preview(self, key: IntentKey, intent: Intent | None) -> Preview:
-        """What changes now, from the engine's last tick."""
+        """What changes now, from what the engine knows: nothing is read for it."""
         return await self._there(partial(_preview, key, intent))
 
     async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
@@ -154,7 +154,7 @@ async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Pr
         replaces = error.revision
     if standing is not None:
         replaces = standing.revision
-    tick = place.last_tick()
+    tick = place.look()
     if tick is None:
         raise NotDoneError("the controller has not seen the fleet yet; try again in a moment")
     # two plans of the whole fleet: beside the engine's loop, which goes on ticking

@@ -53,13 +53,13 @@ LOOK_S: Final = 5.0
 
 class OpenDesk(NamedTuple):
     """Where a user interface beside a running engine asks for something: the desk, the fleet, and
-    the inputs of the engine's last tick, None before the first. All of it belongs to the engine's
-    event loop.
+    what a tick would plan from now, None before the first. All of it belongs to the engine's event
+    loop.
     """
 
     desk: IntentDesk
     fleet: Fleet
-    last_tick: Callable[[], Tick | None]
+    look: Callable[[], Tick | None]
 
 
 class Person(NamedTuple):
@@ -282,7 +282,7 @@ async def _run(
                 )
                 if person is not None:
                     desk = BucketDesk(bucket, person.operator)
-                    at_desk(OpenDesk(desk, fleet, engine.last_tick))
+                    at_desk(OpenDesk(desk, fleet, engine.look))
                 try:
                     await _until_stopped(
                         engine, (intents.run(), publisher.run()), session, stopping

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from msgspec.structs import replace
-
 from controller.engine.actuate import Write, WriteDispatcher
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
@@ -107,7 +105,6 @@ class Engine:
         self._terms = compile_fleet(fleet)
         self._memory = Memory()
         self._kept: Kept | None = None
-        self._last_full: Tick | None = None
         self._to_write: dict[PoolKey, Decision] = {}
         self._asleep: dict[PoolKey, Pool] = {}
         self._watching = asyncio.Lock()
@@ -117,13 +114,19 @@ class Engine:
         self._asked_meanwhile: set[PoolKey] = set()
         self._publication: asyncio.TimerHandle | None = None
 
-    def last_tick(self) -> Tick | None:
-        """The inputs of the newest tick of the whole fleet, with the intents that are in force now;
-        None before the first.
+    def look(self) -> Tick | None:
+        """What a tick of the whole fleet would plan from now, out of what is known already; None
+        before the first tick. It changes nothing.
         """
-        if self._last_full is None:
+        if self._kept is None:
             return None
-        return replace(self._last_full, intents=self._keeper.intents())
+        return Tick(
+            version=TICK_VERSION,
+            now=self._clock.now(),
+            observation=self._observer.peek(self._fleet.pools, under_way=self._writes.under_way),
+            intents=self._keeper.intents(),
+            memory=without_writes(self._memory) if self._actuator is None else self._memory,
+        )
 
     def stop(self) -> None:
         """Ask the loop to end: no new tick begins, and writes get `SETTLE_S` to finish."""
@@ -178,10 +181,6 @@ class Engine:
         # 2 plan
         memory = without_writes(self._memory) if self._actuator is None else self._memory
         intents, now = self._keeper.intents(), self._clock.now()
-        if pools is self._fleet.pools:
-            self._last_full = Tick(
-                version=TICK_VERSION, now=now, observation=observation, memory=memory
-            )
         planned = self._plan(observation, self._terms, intents, memory, now, self._kept)
         changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
         # 3 actuate

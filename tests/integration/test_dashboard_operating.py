@@ -22,7 +22,7 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
 from controller.model.audit import Operator
-from controller.model.decision import Bound
+from controller.model.decision import Bound, Decision
 from controller.model.intents import Pause, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
@@ -55,11 +55,17 @@ class Seat(NamedTuple):
         for key in keys:
             await self.pilot.press(key)
 
-    def bound(self) -> Bound | None:
+    @property
+    def decision(self) -> Decision | None:
         snapshot = self.hub.latest()
         views = () if snapshot is None else snapshot.pools
-        decision = next((view.decision for view in views if view.key == POOL), None)
-        return None if decision is None else decision.bound
+        return next((view.decision for view in views if view.key == POOL), None)
+
+    def bound(self) -> Bound | None:
+        return None if self.decision is None else self.decision.bound
+
+    def next_replicas(self) -> int | None:
+        return None if self.decision is None else self.decision.next
 
     @property
     def said(self) -> str:
@@ -72,13 +78,13 @@ class Seat(NamedTuple):
 @pytest.fixture
 async def seat(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Seat]:
     with RealNats(tmp_path / "nats", getattr(request, "param", "")) as server:
-        async with streams(server.url, NAMES), KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
                 await sim.create_deployment(name, NAMESPACE)
             path, kubeconfig = tmp_path / "fleet.yaml", tmp_path / "kubeconfig"
             # no tick between two slots would hide that an intent wakes the engine
-            path.write_text(fleet_text(server.url, NAMES, minimum=1, interval="5s"), "utf-8")
+            path.write_text(fleet_text(server.url, NAMES, interval="5s"), "utf-8")
             sim.write_kubeconfig(kubeconfig)
             settings = load(path)
             kubernetes = replace(settings.kubernetes, kubeconfig=str(kubeconfig))
@@ -109,6 +115,8 @@ async def seat(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
                 async with app.run_test(size=(120, 36)) as pilot:
                     await until(lambda: operator.refusal() is None and hub.latest() is not None)
                     await pilot.pause()
+                    for _ in range(3):
+                        await client.jetstream().publish("tasks.research", b"work")
                     app._overview.pools.select(POOL)
                     yield Seat(app, pilot, hub, server.url)
             finally:
@@ -118,16 +126,14 @@ async def seat(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
 async def test_a_key_becomes_an_intent_and_a_decision_within_a_second_and_undo_ends_it(
     seat: Seat,
 ) -> None:
+    await until(lambda: seat.next_replicas() == 3)
     await seat.keys("s", *"maintenance", "enter", "3", "0", "m", "enter")
     await seat.confirming()
-    assert "1 pool" in seat.app._operations._preview.effect.words()  # type: ignore[union-attr]
+    assert "1 pool, 3 replicas idle now go" in seat.app._operations._preview.effect.words()  # type: ignore[union-attr]
     await seat.keys("y")
     began = time.monotonic()
     await seat.keys("enter")
-    try:
-        await until(lambda: seat.bound() is Bound.PAUSE)
-    except TimeoutError:
-        raise AssertionError((seat.said, seat.bound(), seat.app._operations._stage, seat.app._operations._form))
+    await until(lambda: seat.bound() is Bound.PAUSE)
     assert time.monotonic() - began < 1.0
     async with NatsSession(NatsSettings(servers=(seat.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
