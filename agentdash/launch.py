@@ -15,6 +15,8 @@ import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
+from agentdash.engine_operator import ATTACHED, READ_ONLY, EngineOperator
+from agentdash.identity import operator
 from agentdash.output import tell, waiting_for
 from controller.attach import Attachment, find_writer
 from controller.config import load
@@ -40,18 +42,28 @@ def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bo
     """
     clock, hub = SystemClock(), Hub()
     attachment = Attachment(settings.nats, hub, clock)
+    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None)
 
     async def engine(stopping: asyncio.Event) -> None:
         if not read_only and await find_writer(settings.nats, clock, ANSWERS_WITHIN_S):
+            seat.turn_off(ATTACHED)
             await attachment.run(stopping)
             return
         # imported here, so that the first paint does not wait for the Kubernetes client
-        from controller.wiring import embedded
+        from controller.wiring import Person, embedded
 
-        await embedded(settings, hub, clock, name=name, read_only=read_only, stopping=stopping)
+        await embedded(
+            settings,
+            hub,
+            clock,
+            name=name,
+            read_only=read_only,
+            stopping=stopping,
+            person=Person(seat.operator, seat.at_desk),
+        )
 
     return _run_with_dashboard(
-        engine, hub, clock, ascii_only=ascii_only, problem=attachment.problem
+        engine, hub, clock, seat, ascii_only=ascii_only, problem=attachment.problem
     )
 
 
@@ -59,8 +71,9 @@ def show_attached(settings: NatsSettings, *, ascii_only: bool) -> ExitCode:
     """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
     clock, hub = SystemClock(), Hub()
     attachment = Attachment(settings, hub, clock)
+    seat = EngineOperator(operator(), hub, ATTACHED)
     return _run_with_dashboard(
-        attachment.run, hub, clock, ascii_only=ascii_only, problem=attachment.problem
+        attachment.run, hub, clock, seat, ascii_only=ascii_only, problem=attachment.problem
     )
 
 
@@ -69,15 +82,16 @@ def show_demo(
 ) -> ExitCode:
     """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
+    seat = EngineOperator(operator(), hub)
 
     async def engine(stopping: asyncio.Event) -> None:
         try:
             async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
-                await _run_controller(world, hub, clock, stopping)
+                await _run_controller(world, hub, clock, stopping, seat)
         except DemoError as error:
             raise FatalError(str(error)) from error
 
-    return _run_with_dashboard(engine, hub, clock, ascii_only=ascii_only, for_s=for_s)
+    return _run_with_dashboard(engine, hub, clock, seat, ascii_only=ascii_only, for_s=for_s)
 
 
 def run_demo_headless(
@@ -112,14 +126,26 @@ async def _run_headless(speed: float, seed: int, load_for_s: float | None, secon
 
 
 async def _run_controller(
-    world: RunningWorld, hub: Hub, clock: SystemClock, stopping: asyncio.Event
+    world: RunningWorld,
+    hub: Hub,
+    clock: SystemClock,
+    stopping: asyncio.Event,
+    seat: EngineOperator | None = None,
 ) -> None:
-    from controller.wiring import embedded
+    from controller.wiring import Person, embedded
 
     settings = load(Path(world.ready.fleet))
     kubernetes = msgspec.structs.replace(settings.kubernetes, kubeconfig=world.ready.kubeconfig)
     settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
-    await embedded(settings, hub, clock, name="demo", read_only=False, stopping=stopping)
+    await embedded(
+        settings,
+        hub,
+        clock,
+        name="demo",
+        read_only=False,
+        stopping=stopping,
+        person=None if seat is None else Person(seat.operator, seat.at_desk),
+    )
 
 
 def _summary(report: WorldReport, hub: Hub, seconds: float) -> str:
@@ -159,6 +185,7 @@ def _run_with_dashboard(
     engine: Main,
     hub: Hub,
     clock: SystemClock,
+    seat: EngineOperator,
     *,
     ascii_only: bool,
     for_s: float | None = None,
@@ -173,6 +200,7 @@ def _run_with_dashboard(
         failed = run_dashboard(
             hub,
             clock=clock.now,
+            operator=seat,
             on_ready=thread.start,
             engine_error=lambda: thread.problem() or problem(),
             ascii_only=ascii_only,

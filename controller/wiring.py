@@ -24,6 +24,7 @@ from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.metrics_source import metric_sources
 from controller.model.audit import Operator
+from controller.model.fleet import Fleet
 from controller.model.settings import Settings
 from controller.model.snapshot import Link, Role
 from controller.model.tick import TICK_VERSION, Tick
@@ -50,6 +51,26 @@ LOOK_S: Final = 5.0
 """How long `look_once` waits for the queues, longer than a tick, because no other tick follows."""
 
 
+class OpenDesk(NamedTuple):
+    """Where a user interface beside a running engine asks for something: the desk, the fleet, and
+    what a tick would plan from now, None before the first. All of it belongs to the engine's event
+    loop.
+    """
+
+    desk: IntentDesk
+    fleet: Fleet
+    look: Callable[[], Tick | None]
+
+
+class Person(NamedTuple):
+    """The person at the user interface; `at_desk` is called in the engine's event loop when the
+    desk opens, and with None when it closes.
+    """
+
+    operator: Operator
+    at_desk: Callable[[OpenDesk | None], None]
+
+
 async def embedded(
     settings: Settings,
     hub: Hub,
@@ -58,16 +79,26 @@ async def embedded(
     name: str,
     read_only: bool,
     stopping: asyncio.Event,
+    person: Person | None = None,
 ) -> None:
     """Run a controller that publishes to the hub for a user interface in the same process, until
-    `stopping` is set.
+    `stopping` is set. Without a `person`, nobody can ask for anything there.
 
     With `read_only` it has no actuator. A server that cannot be reached is shown by its link.
     Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
     too old).
     """
     recorder = Recorder(writes=not read_only)
-    await _run(settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping)
+    await _run(
+        settings,
+        hub,
+        clock,
+        recorder,
+        name=name,
+        read_only=read_only,
+        stopping=stopping,
+        person=person,
+    )
 
 
 async def headless(
@@ -191,6 +222,7 @@ async def _run(
     name: str,
     read_only: bool,
     stopping: asyncio.Event,
+    person: Person | None = None,
 ) -> None:
     fleet, interval_s = settings.fleet, settings.controller.interval_s
     try:
@@ -243,15 +275,20 @@ async def _run(
             )
             publisher = SnapshotPublisher(session, settings.nats.bucket, clock)
             unsubscribe = hub.subscribe(publisher.offer)
+            at_desk = _nobody if person is None else person.at_desk
             async with usage.reading(), metrics.reading():
                 await asyncio.gather(
                     usage.first_read(FIRST_SIGHT_S), metrics.first_read(FIRST_SIGHT_S)
                 )
+                if person is not None:
+                    desk = BucketDesk(bucket, person.operator)
+                    at_desk(OpenDesk(desk, fleet, engine.look))
                 try:
                     await _until_stopped(
                         engine, (intents.run(), publisher.run()), session, stopping
                     )
                 finally:
+                    at_desk(None)
                     unsubscribe()
             refusal = session.unsupported
     except ConfigError as error:
@@ -259,6 +296,10 @@ async def _run(
     # raised outside of the task group, which would wrap it in an ExceptionGroup
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
+
+
+def _nobody(desk: OpenDesk | None) -> None:
+    del desk
 
 
 @asynccontextmanager

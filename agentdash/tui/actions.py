@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
+from agentdash.danger import Danger
+from agentdash.tui.requests import VERBS, reach_of
 from agentdash.tui.tables import SORT_LETTERS
+from controller.model.intents import Scope
 
 
 class KeyScope(StrEnum):
@@ -24,9 +27,22 @@ class KeyScope(StrEnum):
     NODES = "nodes"
     MODELS = "models"
     EVENTS = "events"
+    AUDIT = "audit"
     WHY = "why"
     HELP = "help"
     DETAIL = "detail"
+
+
+class KeyContext(NamedTuple):
+    """What decides whether a key is on: why nothing can be asked for now, and what is under the
+    cursor.
+    """
+
+    refusal: str | None
+    scope: Scope | None
+
+
+OPERATE: Final = "operate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +52,8 @@ class UserAction:
     `id` names the method `action_<id>` that does it; `argument` is passed to that method. `title`
     is the short name in the footer and the palette, `help` the text on the help page, under the
     heading `group`. The footer shows the actions in the order of `hint`, without those that have 0.
-    `palette` is False if the command palette does not list the action.
+    `palette` is False if the command palette does not list the action. `danger` is what it can
+    concern at least, NONE for an action that only looks.
     """
 
     id: str
@@ -48,11 +65,26 @@ class UserAction:
     hint: int = 0
     palette: bool = True
     argument: str = ""
+    danger: Danger = Danger.NONE
 
     @property
     def handler(self) -> str:
         """The method and its argument as Textual writes them in a binding."""
         return f"{self.id}({self.argument!r})" if self.argument else self.id
+
+    def enabled(self, context: KeyContext) -> str | None:
+        """Why the key is off; None if it is on."""
+        if self.danger is Danger.NONE:
+            return None
+        if context.refusal is not None:
+            return context.refusal
+        if self.id != OPERATE:
+            return None
+        verb = VERBS[self.argument]
+        places = " or a ".join(each for each in verb.reach if each != "fleet")
+        if context.scope is None:
+            return f"no {places} under the cursor"
+        return None if reach_of(context.scope) in verb.reach else f"it is for a {places}"
 
 
 def _move(name: str, keys: tuple[str, ...], text: str) -> UserAction:
@@ -62,6 +94,30 @@ def _move(name: str, keys: tuple[str, ...], text: str) -> UserAction:
 def _sort(name: str, key: str, title: str, text: str, *, hint: int = 0) -> UserAction:
     return UserAction(name, (key,), title, text, "sort", KeyScope.TABLE, hint=hint)
 
+
+def _operate(verb: str, key: str, title: str, text: str, *, hint: int = 0) -> UserAction:
+    return UserAction(
+        OPERATE, (key,), title, text, "operate", hint=hint, argument=verb, danger=Danger.POOL
+    )
+
+
+_OPERATE: Final = (
+    _operate("pin", "p", "pin", "spares kept ready; unpin", hint=5),
+    _operate("pause", "s", "pause", "stop its work; resume", hint=5),
+    _operate("freeze", "z", "freeze scaling", "write nothing; thaw"),
+    _operate("cap", "x", "cap", "at most N; uncap"),
+    _operate("hold", "h", "hold", "no growth; release"),
+    _operate("budget", "b", "budget", "tokens until the reset"),
+    UserAction(
+        "undo",
+        ("u", "ctrl+u"),
+        "undo",
+        "undo your last change",
+        "operate",
+        hint=5,
+        danger=Danger.POOL,
+    ),
+)
 
 # terminals send a capital letter in one of two ways, so both are bound: `G,shift+g`
 _TABLE: Final = (
@@ -100,6 +156,7 @@ ACTIONS: Final = (
     UserAction("leave", ("ctrl+c",), "quit", "quit", "general", palette=False, argument="ctrl-c"),
     UserAction("suspend", ("ctrl+z",), "suspend", "suspend; fg resumes", "general"),
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
+    *_OPERATE,
     UserAction("freeze", (".",), "freeze", "freeze or resume the view", "look", hint=6),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),

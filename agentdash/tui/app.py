@@ -23,11 +23,16 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from agentdash.tui import commands, figures, header
-from agentdash.tui.actions import KeyScope, UserAction, key_name
+from agentdash.tui.actions import KeyContext, KeyScope, UserAction, key_name
+from agentdash.tui.bindings import OPENS_PROMPT
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.operating import NotDoneError, Operating
+from agentdash.tui.operations import Operations
 from agentdash.tui.pool_provider import PoolProvider
+from agentdash.tui.requests import AnswerError
+from agentdash.tui.screens.audit import AuditScreen
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.events import EventsScreen
@@ -47,11 +52,16 @@ from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
+from controller.model.audit import IntentChange
 from controller.model.observation import Pod, Pods
-from controller.model.snapshot import Finding, ScaleEvent
+from controller.model.snapshot import Finding, ScaleEvent, Snapshot
 from controller.ports import Feed
 
 _REDRAW_S: Final = 1.0
+_AUDIT_EVERY_S: Final = 5.0
+_LOOKS: Final = frozenset(
+    each.name for each in commands.COMMANDS if not each.takes_pool and not each.operates
+)
 _FLASH_S: Final = 4.0
 # how long a question in the last line waits for the key to be pressed again
 _TWICE_WITHIN_S: Final = _FLASH_S
@@ -66,7 +76,7 @@ class Dashboard(App[None]):
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
     started then without delaying it. `engine_error` says why the engine does not run, and gives
-    None while it runs.
+    None while it runs. Without an `operator` there are no keys that change anything.
     """
 
     TITLE = header.TITLE
@@ -87,6 +97,7 @@ class Dashboard(App[None]):
         on_ready: Callable[[], None],
         engine_error: Callable[[], str | None],
         ascii_only: bool = False,
+        operator: Operating | None = None,
     ) -> None:
         # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -122,6 +133,10 @@ class Dashboard(App[None]):
                 EventsScreen(),
             )
         }
+        self._audit = AuditScreen()
+        self._audit_asked_at = float("-inf")
+        self._operator = operator
+        self._operations = Operations(self, operator)
         self._help = HelpScreen()
         self._detail = DetailScreen()
 
@@ -137,10 +152,13 @@ class Dashboard(App[None]):
             self._pools,
             self._why,
             *self._tables.values(),
+            self._audit,
             self._help,
             self._detail,
         ):
             self.install_screen(screen, screen.VIEW)
+            screen.operates = self._operator is not None
+        self._overview.operates = self._operator is not None
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
@@ -174,6 +192,8 @@ class Dashboard(App[None]):
         """Called once a second: ages grow, and a snapshot may have become stale."""
         if not self._views():  # while the app ends, its screens end first
             return
+        if self.view is self._audit and self._clock() - self._audit_asked_at > _AUDIT_EVERY_S:
+            self._ask_audit()
         before = self._frame
         after, view = self._refresh(), self.view
         if after.snapshot is None or before.stale != after.stale or isinstance(view, WhyScreen):
@@ -198,12 +218,13 @@ class Dashboard(App[None]):
         if time.monotonic() > self._flash_until:
             self._flash = NO_FLASH
         crumbs = [screen.VIEW for screen in self._views()]
-        return Chrome(tuple(crumbs), self._flash, self._folded)
+        is_off = self._operations.refusal is not None
+        return Chrome(tuple(crumbs), self._flash, self._folded, is_off)
 
-    def flash(self, text: str, tone: Tone = Tone.WARN) -> None:
-        """Show a message in the last line for a few seconds."""
+    def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
+        """Show a message in the last line for a few seconds, or for so many."""
         self._flash = Span(text, tone)
-        self._flash_until = time.monotonic() + _FLASH_S
+        self._flash_until = time.monotonic() + (seconds or _FLASH_S)
         self._draw_chrome()
 
     # -- the stack of views -------------------------------------------------------------------
@@ -218,6 +239,7 @@ class Dashboard(App[None]):
 
     async def _go_to(self, screen: ViewScreen) -> None:
         """Show this view: go back to it if it is on the stack, else put it on top."""
+        self._operations.leave()
         if screen in self._views():
             while self.view is not screen:
                 await self.pop_screen()
@@ -234,6 +256,10 @@ class Dashboard(App[None]):
         what else is about one pool, in the why view; and what is no pool, in full.
         """
         view = self.view
+        if isinstance(message.row, IntentChange):
+            self._detail.open(message.row, None)
+            await self._go_to(self._detail)
+            return
         if isinstance(view, TableView):
             await self._open(view.opening(message.row))
             return
@@ -328,13 +354,15 @@ class Dashboard(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a prompt is open, the keys that open one are characters."""
         del parameters
-        return not (action in {"command", "filter"} and self._views() and self.view.prompt.mode)
+        return not (action in OPENS_PROMPT and self._views() and self.view.prompt.mode)
 
     def action_command(self) -> None:
         """Open the command line."""
         pools = [row.key for row in self._frame.rows]
+        operates = self._operations.is_possible
         self.view.open_commands(
-            lambda typed: commands.complete(typed, pools), self._history[COMMAND]
+            lambda typed: commands.complete(typed, pools, self._tenants, operates=operates),
+            self._history[COMMAND],
         )
 
     def action_filter(self) -> None:
@@ -345,7 +373,7 @@ class Dashboard(App[None]):
     async def action_help(self) -> None:
         """Show the keys of this view."""
         if self.view is not self._help:
-            self._help.explain(self.view)
+            self._help.explain(self.view, self._operations.refusal)
         await self._go_to(self._help)
 
     async def action_why(self) -> None:
@@ -359,6 +387,75 @@ class Dashboard(App[None]):
     async def action_view(self, name: str) -> None:
         """Show the view of this command."""
         await self._run_command(commands.ParsedCommand(name))
+
+    # -- operating ----------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that is shown."""
+        return self._frame.snapshot
+
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
+    @property
+    def _tenants(self) -> list[str]:
+        return [] if self.snapshot is None else [each.name for each in self.snapshot.tenants]
+
+    def action_operate(self, verb: str) -> None:
+        """Ask for something for what is under the cursor; another key takes it back."""
+        found = (each for each in self.view.actions if each.handler == f"operate({verb!r})")
+        action = next(found, None)
+        if action is None:
+            self.flash(f"{verb} is not for what this view shows; ? lists the keys", Tone.DIM)
+            return
+        self._operations.by_key(action)
+
+    def action_undo(self) -> None:
+        """Take back the person's own change: in the audit the one under the cursor, else the last
+        one.
+        """
+        if not self._operations.is_possible:
+            self.flash("nothing can be asked for in this dashboard", Tone.DIM)
+            return
+        change = self._audit.change if self.view is self._audit else None
+        if change is not None and not self._audit.is_mine(change):
+            self.flash("only your own changes that stand can be taken back")
+            return
+        self._operations.undo(change)
+
+    def on_view_screen_answer_entered(self, message: ViewScreen.AnswerEntered) -> None:
+        """Pass on what the person answered."""
+        self._operations.answer(message.text)
+
+    def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
+        """The person leaves the question."""
+        self._operations.cancel(back=message.back)
+
+    def changes_are_old(self) -> None:
+        """Something was changed: the audit is asked for again."""
+        self._audit_asked_at = float("-inf")
+        if self.view is self._audit:
+            self._ask_audit()
+
+    def _ask_audit(self) -> None:
+        self._audit_asked_at = self._clock()
+        self.run_worker(self._load_audit(), group="audit", exclusive=True)
+
+    async def _load_audit(self) -> None:
+        if self._operator is None:
+            self._audit.show_problem("this dashboard cannot ask for it")
+        else:
+            try:
+                audit = await self._operator.audit()
+            except NotDoneError as error:
+                self._audit.show_problem(str(error))
+            else:
+                self._audit.show_audit(audit, self._operator.who)
+        if self.view is self._audit:
+            self._draw()
 
     def action_freeze(self) -> None:
         """Freeze the view, or resume it with the newest snapshot."""
@@ -457,8 +554,25 @@ class Dashboard(App[None]):
         except commands.UnknownCommandError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
+        if command.request is not None:
+            self._ask_by_command(command)
+            return
         view.close_prompt()
         await self._run_command(command)
+
+    def _ask_by_command(self, command: commands.ParsedCommand) -> None:
+        view = self.view
+        if command.request is None or not self._operations.is_possible:
+            view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
+            return
+        verb, takes_back = command.request
+        pools = [row.key for row in self._frame.rows]
+        scope = view.scope_under_cursor
+        try:
+            scope, words = commands.scope_asked(command.words, verb, pools, self._tenants, scope)
+            self._operations.by_command(verb, scope, words, takes_back=takes_back)
+        except (commands.UnknownCommandError, AnswerError) as error:
+            view.prompt.note(str(error), Tone.WARN)
 
     async def _run_command(self, command: commands.ParsedCommand) -> None:
         match command.name:
@@ -468,6 +582,11 @@ class Dashboard(App[None]):
                 await self.action_help()
             case "why":
                 await self._explain(command.pool)
+            case "undo":
+                self.action_undo()
+            case "audit":
+                self._ask_audit()
+                await self._go_to_table(self._audit)
             case "pools":
                 self._pools.show_only(None)
                 await self._go_to_table(self._pools)
@@ -495,16 +614,19 @@ class Dashboard(App[None]):
         Pools are found by typing.
         """
         del screen
+        scope = self.view.scope_under_cursor
         for action in self.view.actions:
             if action.palette:
                 keys = " ".join(key_name(each) for each in action.keys)
+                off = action.enabled(KeyContext(self._operations.refusal, scope))
                 yield SystemCommand(
                     action.title,
-                    f"{keys}  {action.help}",
+                    f"{keys}  {action.help}" if off is None else f"off: {off}",
                     lambda action=action: self.call_later(self._run_as_by_key, action),
                 )
         for command in commands.COMMANDS:
-            if not command.takes_pool:
+            is_possible = self._operations.is_possible or not command.operates
+            if is_possible and command.name in {*_LOOKS, "audit"}:
                 parsed = commands.ParsedCommand(command.name)
                 yield SystemCommand(
                     f":{command.name}",
@@ -566,6 +688,7 @@ def run_dashboard(
     clock: Callable[[], float],
     on_ready: Callable[[], None],
     engine_error: Callable[[], str | None],
+    operator: Operating,
     ascii_only: bool = False,
     for_s: float | None = None,
 ) -> int:
@@ -583,7 +706,12 @@ def run_dashboard(
         on_ready()
 
     dashboard = Dashboard(
-        feed, clock=clock, on_ready=ready, engine_error=engine_error, ascii_only=ascii_only
+        feed,
+        clock=clock,
+        on_ready=ready,
+        engine_error=engine_error,
+        ascii_only=ascii_only,
+        operator=operator,
     )
     dashboard.run()
     return dashboard.return_code or 0

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from agentdash.tui.actions import KeyScope, actions_in
 
-_OPENS_PROMPT: Final = frozenset({"command", "filter"})
+OPENS_PROMPT: Final = frozenset({"command", "filter", "operate", "undo"})
 
 
 def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
@@ -25,7 +25,7 @@ def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
             action.title,
             show=bool(action.hint),
             # what is typed right behind such a key belongs to the prompt that it opens
-            priority=action.id in _OPENS_PROMPT,
+            priority=action.id in OPENS_PROMPT,
         )
         for action in actions_in(scopes)
     ]

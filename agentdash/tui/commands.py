@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agentdash.tui.requests import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
+from controller.model.intents import Scope
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; `takes_pool` is True if a pool's name follows it."""
+    """One command; `takes_pool` is True if a pool's name follows it. `operates`: it is for people
+    who may change something.
+    """
 
     name: str
     aliases: tuple[str, ...]
     help: str
     takes_pool: bool = False
+    operates: bool = False
 
 
 VIEWS: Final = (
@@ -28,14 +34,33 @@ VIEWS: Final = (
     Command("models", ("mo", "model"), "rate limits"),
     Command("events", ("ev", "event"), "what was scaled"),
 )
+_REQUESTS: Final = {
+    name: (verb, name == verb.back)
+    for verb in VERBS.values()
+    for name in (verb.name, verb.back)
+    if name
+}
 COMMANDS: Final = (
     *VIEWS,
+    Command("audit", ("au",), "who asked for what", operates=True),
+    Command("undo", (), "take back your last change", operates=True),
+    *(
+        Command(
+            name,
+            (),
+            f"{usage(verb, takes_back=back).partition(' ')[2]}",
+            operates=True,
+        )
+        for name, (verb, back) in _REQUESTS.items()
+    ),
     Command("why", ("describe",), "explain its number", takes_pool=True),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
 
 
+# what may follow a request without a name
+_NO_NAMES: Final = frozenset({"until", "why", "keep", "-"})
 # what ends a part of a pool's key
 _PART_ENDS: Final = "/-_."
 
@@ -43,12 +68,19 @@ _PART_ENDS: Final = "/-_."
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
     """What a line says: the command's name, the key of the pool if it takes one, and the filter
-    for the table it opens, if the line has one.
+    for the table it opens, if the line has one. A command that asks for something has the `words`
+    that follow it.
     """
 
     name: str
     pool: str = ""
     filter: str | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> tuple[Verb, bool] | None:
+        """What it asks for, and whether it takes that back; None for a command that only looks."""
+        return _REQUESTS.get(self.name)
 
 
 class UnknownCommandError(ValueError):
@@ -67,22 +99,70 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
     command = _command(first)
     if command is None:
         raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
+    if command.name in _REQUESTS:
+        return ParsedCommand(command.name, words=tuple(text.split()[1:]))
     if not command.takes_pool:
         return ParsedCommand(command.name, filter=filter_text)
     wanted = " ".join(rest) + (slash + tail if slash else "")
     return ParsedCommand(command.name, pool=_pool(wanted.strip() or selected, pools))
 
 
-def complete(text: str, pools: Sequence[str]) -> tuple[str, ...]:
-    """The whole lines that this text can be completed to, the best one first."""
+def scope_asked(
+    words: Sequence[str],
+    verb: Verb,
+    pools: Sequence[str],
+    tenants: Sequence[str],
+    under_cursor: Scope | None,
+) -> tuple[Scope, Sequence[str]]:
+    """What the words of a request name, and the words that follow; without a name, what is under
+    the cursor. Raises UnknownCommandError.
+    """
+    first, rest = (words[0], words[1:]) if words else ("", ())
+    if not first or first in _NO_NAMES or first.isdigit():
+        if under_cursor is None:
+            raise UnknownCommandError(f"for what? {usage(verb)}")
+        scope, rest = under_cursor, words
+    elif first == EVERYTHING:
+        scope = Scope()
+    elif first in tenants:
+        scope = Scope(tenant=first)
+    else:
+        try:
+            scope = Scope(pool=_pool(first, pools))
+        except UnknownCommandError:
+            if Reach.TENANT in verb.reach and "/" not in first:
+                near = _nearest(first, [*tenants, *pools])
+                raise UnknownCommandError(f"no pool or tenant {first!r}{near}") from None
+            raise
+    if reach_of(scope) not in verb.reach:
+        raise UnknownCommandError(f"{verb.name} is for a {verb.reach[0]}: {usage(verb)}")
+    return scope, rest
+
+
+def complete(
+    text: str, pools: Sequence[str], tenants: Sequence[str] = (), *, operates: bool = False
+) -> tuple[str, ...]:
+    """The whole lines that this text can be completed to, the best one first; `operates`: with the
+    commands that change something.
+    """
     first, blank, rest = text.lstrip().partition(" ")
     if not blank:
-        return tuple(command.name for command in COMMANDS if command.name.startswith(first))
+        return tuple(
+            command.name
+            for command in COMMANDS
+            if command.name.startswith(first) and (operates or not command.operates)
+        )
     command = _command(first)
-    if command is None or not command.takes_pool:
+    if command is None or not (command.takes_pool or command.name in _REQUESTS):
         return ()
+    names = list(pools)
+    if command.name in _REQUESTS:
+        reach = _REQUESTS[command.name][0].reach
+        names = list(pools) if Reach.POOL in reach else []
+        names += tenants if Reach.TENANT in reach else ()
+        names += [EVERYTHING] if Reach.FLEET in reach else []
     wanted = rest.strip().lower()
-    found = [key for key in pools if wanted in key.lower()]
+    found = [key for key in names if wanted in key.lower()]
     starting = [key for key in found if _has_part(key.lower(), wanted)]
     inside = [key for key in found if key not in starting]
     return tuple(f"{first} {key}" for key in (*starting, *inside))

@@ -168,9 +168,13 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
     ]
 
 
-def hint_line(actions: Iterable[UserAction], width: int) -> Line:
-    """The most useful keys of the view, as many as fit."""
-    return line(" ", *(span for _, hint in _hints(actions, width) for span in hint))
+def hint_line(actions: Iterable[UserAction], width: int, *, operating_is_off: bool = False) -> Line:
+    """The most useful keys of the view, as many as fit; those that are off in round brackets."""
+    spans: list[Span] = []
+    for action, (key, title) in _hints(actions, width):
+        is_off = operating_is_off and action.danger
+        spans += [Span(f"({key.text[1:-1]})", Tone.DIM) if is_off else key, title]
+    return line(" ", *spans)
 
 
 def hint_at(actions: Iterable[UserAction], width: int, cell: int) -> UserAction | None:

@@ -22,6 +22,7 @@ _COLUMN_WIDTH: Final = 39
 _GROUP_ORDER: Final = (
     "general",
     "look",
+    "operate",
     "move",
     "screen",
     "roles",
@@ -37,27 +38,38 @@ _ROLES: Final = (Role.ACTIVE, Role.READ_ONLY)
 
 
 def help_lines(
-    actions: Iterable[UserAction], width: int, glyphs: Glyphs = UNICODE, columns: Iterable[str] = ()
+    actions: Iterable[UserAction],
+    width: int,
+    glyphs: Glyphs = UNICODE,
+    columns: Iterable[str] = (),
+    off: str | None = None,
 ) -> list[Line]:
     """Groups of keys, roles and commands, and what the `columns` of the view, words and marks mean;
-    side by side as the width allows.
+    side by side as the width allows. `off` is why the keys that change something are off.
     """
     each = min(_COLUMN_WIDTH, width)
     beside = max(width // max(each, 1), 1)
-    groups = _groups(actions, glyphs, columns)
+    groups = _groups(tuple(actions), glyphs, columns, off)
     blocks = [_block(group, entries, each) for group, entries in groups if entries]
     return _side_by_side(_into_columns(blocks, beside), each)
 
 
 def _groups(
-    actions: Iterable[UserAction], glyphs: Glyphs, columns: Iterable[str]
+    actions: Sequence[UserAction], glyphs: Glyphs, columns: Iterable[str], off: str | None
 ) -> list[tuple[str, list[_Entry]]]:
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
         groups[action.group].append((_keys(action), action.help))
+    operates = any(action.danger for action in actions)
+    if operates and off is not None:
+        groups["operate"].append(("off", off))
     labels = (ROLE_LABELS[role] for role in _ROLES)
     groups["roles"] = [(label.word, label.help) for label in labels]
-    groups["commands"] = [(f":{command.name}", _about(command)) for command in COMMANDS]
+    groups["commands"] = [
+        (f":{command.name}", _about(command))
+        for command in COMMANDS
+        if operates or not command.operates
+    ]
     groups["columns"] = [
         (title.replace("→", glyphs.arrow), legend.COLUMNS[title])
         for title in dict.fromkeys(columns)
@@ -79,6 +91,8 @@ def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
 def _about(command: Command) -> str:
     if command.takes_pool:
         return f"NAME: {command.help}"
+    if not command.aliases:
+        return command.help
     return f"{command.help} (:{command.aliases[0]})"
 
 

@@ -5,8 +5,8 @@ error, so that standard output holds the answer alone.
 from __future__ import annotations
 
 import sys
-from enum import Enum
 
+from agentdash.danger import Danger
 from agentdash.output import complain
 
 _YES = frozenset({"y", "yes"})
@@ -14,14 +14,6 @@ _YES = frozenset({"y", "yes"})
 
 class QuestionError(Exception):
     """There is nobody to ask; the text says which option answers instead."""
-
-
-class Danger(Enum):
-    """How much a person confirms: the more it concerns, the more they type."""
-
-    POOL = "pool"
-    TENANT = "tenant"
-    FLEET = "fleet"
 
 
 def ask_why(given: str | None) -> str:

@@ -20,10 +20,8 @@ from controller.logs import log_nowhere
 from controller.model.audit import Audit, IntentChange, StandingIntent
 from controller.model.intent_words import (
     asked_words,
-    key_words,
     scope_name,
     time_words,
-    until_words,
 )
 from controller.model.intents import Intent, key_of
 from controller.model.settings import Settings
@@ -54,17 +52,6 @@ def show_intents(settings: Settings, *, audit: bool, as_json: bool) -> ExitCode:
             note(str(error))
             return ExitCode.UNREACHABLE
     return ExitCode.OK
-
-
-def stands(standing: StandingIntent, now: float) -> str:
-    """An intent in one line: what, until when, by whom, since when, why."""
-    intent = standing.intent
-    since = time_words(standing.set_at, now)
-    why = f" ({intent.why})" if intent.why else ""
-    return (
-        f"{key_words(key_of(intent))}: {asked_words(intent)}, {until_words(intent.until, now)},"
-        f" by {intent.who or 'a writer without a name'} since {since}{why}"
-    )
 
 
 async def _standing(settings: Settings, clock: SystemClock) -> Sequence[StandingIntent]:

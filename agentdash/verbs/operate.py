@@ -11,19 +11,27 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from agentdash.danger import danger_of
 from agentdash.identity import operator
+from agentdash.moments import read_until
 from agentdash.output import by_default, note, tell
-from agentdash.verbs.consent import Danger, QuestionError, agreed, ask_why
-from agentdash.verbs.intent_lists import plain, stands
-from agentdash.verbs.moments import read_until
+from agentdash.verbs.consent import QuestionError, agreed, ask_why
+from agentdash.verbs.intent_lists import plain
 from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.audit import IntentChange, StandingIntent
+from controller.model.audit import IntentChange, StandingIntent, last_of
 from controller.model.fleet import Fleet
-from controller.model.intent_words import asked_words, key_words, scope_name, until_words
+from controller.model.intent_words import (
+    asked_words,
+    change_words,
+    key_words,
+    scope_name,
+    stands,
+    until_words,
+)
 from controller.model.intents import (
     Cap,
     DayBudget,
@@ -248,7 +256,7 @@ def _finish(  # noqa: PLR0917 - what it takes to write
     if not doing.dry_run:
         scope = prepared.key.scope
         shown = statement if doing.as_json else ""
-        if not doing.yes and not agreed(_danger(scope), scope_name(scope), name, shown):
+        if not doing.yes and not agreed(danger_of(scope), scope_name(scope), name, shown):
             raise RefusedError("not confirmed: nothing was changed")
         change = asyncio.run(_written_or_not(settings, clock, prepared, why))
     if doing.as_json:
@@ -292,18 +300,9 @@ async def _prepared_undo(settings: Settings, clock: SystemClock) -> Prepared:
     me = operator()
     async with operating(settings, clock, me) as desk:
         changes = (await desk.audit()).changes
-    taken_back = {each.undoes for each in changes}
-    mine = [
-        each
-        for each in changes
-        if each.who == me.who
-        and each.undoes is None
-        and not each.expired
-        and each.revision not in taken_back
-    ]
-    if not mine:
+    change = last_of(changes, me.who)
+    if change is None:
         raise RefusedError(f"{me.who} has changed nothing that could be taken back")
-    change = mine[-1]
     look = await look_once(settings, clock, fresh=False)
     effect = _effect(settings.fleet, look, change.key, change.before)
     return Prepared(change.key, change.before, None, None, effect, look.tick.now, undoes=change)
@@ -372,7 +371,7 @@ def _statement(verb: str, prepared: Prepared) -> str:
     key, intent, now = prepared.key, prepared.intent, prepared.now
     lines = []
     if prepared.undoes is not None:
-        lines.append(f"takes back: {_change_words(prepared.undoes)}")
+        lines.append(f"takes back: {change_words(prepared.undoes)}")
     parts = [f"{verb} {scope_name(key.scope)}: {prepared.effect.words()}"]
     if intent is not None:
         parts += [asked_words(intent), until_words(intent.until, now)]
@@ -382,17 +381,6 @@ def _statement(verb: str, prepared: Prepared) -> str:
     if prepared.standing is not None:
         lines.append(f"in place of: {stands(prepared.standing, now)}")
     return "\n".join(lines)
-
-
-def _change_words(change: IntentChange) -> str:
-    after = "taken back" if change.after is None else asked_words(change.after)
-    return f"revision {change.revision}, {key_words(change.key)}: {after}"
-
-
-def _danger(scope: Scope) -> Danger:
-    if scope.pool is not None:
-        return Danger.POOL
-    return Danger.FLEET if scope.tenant is None else Danger.TENANT
 
 
 def _report(verb: str, prepared: Prepared, change: IntentChange | None) -> str:

@@ -22,6 +22,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.given.overrides import concerns
 from controller.planning.kept import Kept
@@ -113,6 +114,20 @@ class Engine:
         self._asked_meanwhile: set[PoolKey] = set()
         self._publication: asyncio.TimerHandle | None = None
 
+    def look(self) -> Tick | None:
+        """What a tick of the whole fleet would plan from now, out of what is known already; None
+        before the first tick. It changes nothing.
+        """
+        if self._kept is None:
+            return None
+        return Tick(
+            version=TICK_VERSION,
+            now=self._clock.now(),
+            observation=self._observer.peek(self._fleet.pools, under_way=self._writes.under_way),
+            intents=self._keeper.intents(),
+            memory=without_writes(self._memory) if self._actuator is None else self._memory,
+        )
+
     def stop(self) -> None:
         """Ask the loop to end: no new tick begins, and writes get `SETTLE_S` to finish."""
         self._stopping.set()
@@ -165,15 +180,8 @@ class Engine:
         observation = self._observe(pools)
         # 2 plan
         memory = without_writes(self._memory) if self._actuator is None else self._memory
-        intents = self._keeper.intents()
-        planned = self._plan(
-            observation,
-            self._terms,
-            intents,
-            memory,
-            self._clock.now(),
-            self._kept,
-        )
+        intents, now = self._keeper.intents(), self._clock.now()
+        planned = self._plan(observation, self._terms, intents, memory, now, self._kept)
         changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
         # 3 actuate
         for key, decision in changed.items():

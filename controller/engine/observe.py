@@ -100,15 +100,25 @@ class Observer:
         under_way: Mapping[PoolKey, int] = _NOTHING,
         clock_step_s: float = 0.0,
     ) -> Observation:
+        """The observation that a tick is planned from; wake-ups that it shows are settled."""
+        for pool in pools:
+            if pool.key not in under_way:
+                self._settle_wake(pool.key)
+        return self.peek(pools, under_way=under_way, clock_step_s=clock_step_s)
+
+    def peek(
+        self,
+        pools: Collection[Pool],
+        *,
+        under_way: Mapping[PoolKey, int] = _NOTHING,
+        clock_step_s: float = 0.0,
+    ) -> Observation:
         """The observation of these pools, of all tenants and of the cluster's capacity.
 
         Never awaits, so all its parts are of the same instant. `under_way` are the pools whose
         write has not ended, with the most replicas each may have after it. `clock_step_s` is the
         step of the clock since the last observation, in seconds.
         """
-        for pool in pools:
-            if pool.key not in under_way:
-                self._settle_wake(pool.key)
         usage = {} if self._usage is None else self._usage.read(self._in_flight)
         return Observation(
             pools={pool.key: self._see(pool) for pool in pools},

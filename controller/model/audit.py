@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from controller.model.intents import Intent, IntentKey
 from controller.model.value import Value
 
@@ -55,3 +57,17 @@ class Audit(Value):
 
     changes: tuple[IntentChange, ...] = ()
     kept_of_each: int | None = None
+
+
+def can_be_undone(change: IntentChange, changes: Sequence[IntentChange]) -> bool:
+    """Whether a person can ask to take back this one of the changes: not an undo, nor what an undo
+    has taken back, nor what has ended by itself. The desk refuses what was changed since.
+    """
+    undone = any(each.undoes == change.revision for each in changes)
+    return change.undoes is None and not change.expired and not undone
+
+
+def last_of(changes: Sequence[IntentChange], who: str) -> IntentChange | None:
+    """The last change by this person that can be undone; None without one."""
+    mine = (each for each in reversed(changes) if each.who == who)
+    return next((each for each in mine if can_be_undone(each, changes)), None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
+from controller.model.audit import IntentChange, StandingIntent
 from controller.model.intents import (
     Cap,
     DayBudget,
@@ -15,7 +17,10 @@ from controller.model.intents import (
     Pause,
     Pin,
     Scope,
+    key_of,
 )
+
+_NAMELESS: Final = "a writer without a name"
 
 
 def scope_name(scope: Scope) -> str:
@@ -49,6 +54,23 @@ def asked_words(intent: Intent) -> str:
         case DayBudget():
             words = f"{intent.tokens:,} {_noun(intent.tokens, 'token')} a day"
     return words
+
+
+def stands(standing: StandingIntent, now: float) -> str:
+    """An intent in one line: what, until when, by whom, since when, why."""
+    intent = standing.intent
+    since = time_words(standing.set_at, now)
+    why = f" ({intent.why})" if intent.why else ""
+    return (
+        f"{key_words(key_of(intent))}: {asked_words(intent)}, {until_words(intent.until, now)},"
+        f" by {intent.who or _NAMELESS} since {since}{why}"
+    )
+
+
+def change_words(change: IntentChange) -> str:
+    """A change in one line: `revision 7, the pin of acme/research: 2 spares kept ready`."""
+    after = "taken back" if change.after is None else asked_words(change.after)
+    return f"revision {change.revision}, {key_words(change.key)}: {after}"
 
 
 def until_words(until: float | None, now: float) -> str:

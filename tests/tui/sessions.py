@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
+from agentdash.tui.operating import Operating
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.snapshot import Snapshot
 from tui import scenarios
@@ -16,7 +17,7 @@ from tui.dashboards import dashboard
 class Session:
     """A running dashboard with its feed and its clock."""
 
-    def __init__(self, snapshot: Snapshot | None) -> None:
+    def __init__(self, snapshot: Snapshot | None, operator: Operating | None = None) -> None:
         self.feed = scenarios.FakeFeed(snapshot)
         self.clock = scenarios.FixedClock()
         self.engine_error: str | None = None
@@ -26,6 +27,7 @@ class Session:
             self.clock,
             on_ready=self._on_ready,
             engine_error=lambda: self.engine_error,
+            operator=operator,
         )
         self.pilot: Pilot[None]
 
@@ -63,9 +65,11 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    snapshot: Snapshot | None, size: tuple[int, int] = (80, 24)
+    snapshot: Snapshot | None,
+    size: tuple[int, int] = (80, 24),
+    operator: Operating | None = None,
 ) -> AsyncIterator[Session]:
-    running = Session(snapshot)
+    running = Session(snapshot, operator)
     async with running.app.run_test(size=size) as pilot:
         running.pilot = pilot
         await pilot.pause()

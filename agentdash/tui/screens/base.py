@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui.actions import KeyScope, UserAction, actions_in, scopes_of
+from agentdash.tui.actions import OPERATE, KeyScope, UserAction, actions_in, scopes_of
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
@@ -26,11 +26,13 @@ from agentdash.tui.header import (
     rule_line,
 )
 from agentdash.tui.lines import Line, Span, Tone, line
+from agentdash.tui.requests import VERBS, Reach
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.lines_widget import ClickedLine, LinesWidget
+from agentdash.tui.widgets.lines_widget import ClickedLine, LinesBuilder, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import COMMAND, FILTER, Completer, Prompt
+from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER, Completer, Prompt, PromptInput
+from controller.model.intents import Scope
 
 SMALLEST_SIZE: Final = (60, 15)
 NO_FLASH: Final = Span("")
@@ -44,12 +46,13 @@ class Chrome:
     """What is drawn around the panels of a view and does not come from the frame.
 
     `crumbs` is the path of views, `flash` a message that is shown for a few seconds. `folded` is
-    True if the header has only one line.
+    True if the header has only one line. `operating_is_off`: the keys that change something.
     """
 
     crumbs: tuple[str, ...] = ()
     flash: Span = NO_FLASH
     folded: bool = False
+    operating_is_off: bool = False
 
 
 class ViewScreen(Screen[None]):
@@ -74,6 +77,23 @@ class ViewScreen(Screen[None]):
     SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
     HAS_POOLS: ClassVar[bool] = True
     """Whether the view can have a pool under its cursor, which `d` explains."""
+
+    REACH: ClassVar[Reach | None] = Reach.POOL
+    """What the view can have under its cursor that an operator can change."""
+
+    class AnswerEntered(Message):
+        """A person answered a question of `ask`."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class AnswerRefused(Message):
+        """A person left a question of `ask` without an answer; `back`: for the one before it."""
+
+        def __init__(self, *, back: bool) -> None:
+            super().__init__()
+            self.back = back
 
     class CommandEntered(Message):
         """A person entered a command. The app closes the prompt, or shows in it what is wrong."""
@@ -103,6 +123,8 @@ class ViewScreen(Screen[None]):
         self._hints_above = ClickedLine(id="hints-above")
         self._rule = LinesWidget(id="rule")
         self._banner = LinesWidget(id="banner")
+        self.operates = False
+        self._asking = LinesWidget(id="asking")
         self.prompt = Prompt(id="prompt")
         self._hints = ClickedLine(id="hints")
         self._crumbs = ClickedLine(id="crumbs")
@@ -119,6 +141,7 @@ class ViewScreen(Screen[None]):
         yield self._banner
         with Container(id="body"):
             yield from self.compose_body()
+        yield self._asking
         yield self.prompt
         yield self._hints
         yield self._crumbs
@@ -141,8 +164,9 @@ class ViewScreen(Screen[None]):
         """Draw the header, the banners, the key hints and the last line."""
         self.set_class(chrome.folded, "-folded")
         self._header.show(lambda width, height: header_lines(frame, width, height))
-        self._hints_above.show(lambda width, _: [hint_line(self.actions, width)])
-        self._hints.show(lambda width, _: [hint_line(self.actions, width)])
+        off = chrome.operating_is_off
+        for hints in (self._hints_above, self._hints):
+            hints.show(lambda width, _: [hint_line(self.actions, width, operating_is_off=off)])
         self._rule.show(lambda width, _: [rule_line(frame, width)])
         self._crumbs.show(
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
@@ -167,7 +191,14 @@ class ViewScreen(Screen[None]):
             and (sorts or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
             and (action.id != "why" or self.HAS_POOLS)
+            and (not action.danger or self._can(action))
         )
+
+    def _can(self, action: UserAction) -> bool:
+        """Whether this key that changes something can ever be about a row of this view."""
+        if not self.operates or action.id != OPERATE:
+            return self.operates
+        return self.REACH in VERBS[action.argument].reach
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -178,6 +209,13 @@ class ViewScreen(Screen[None]):
     def subject(self) -> str | None:
         """The key of the pool that `why` would explain; None without a pool."""
         return None
+
+    @property
+    def scope_under_cursor(self) -> Scope | None:
+        """What a key that changes something is about; None if nothing can be."""
+        if self.REACH is None or self.subject is None:
+            return None
+        return Scope(pool=self.subject)
 
     @property
     def filtered(self) -> LiveTable[object] | None:
@@ -217,8 +255,22 @@ class ViewScreen(Screen[None]):
         self.add_class("-prompting")
         self.prompt.open(mode, text, completer, history)
 
+    def ask(self, builder: LinesBuilder, height: int, label: str, *, clear: bool) -> None:
+        """Ask a person something: these lines above the prompt, and the question in it. `clear`:
+        what is typed already is no answer to it.
+        """
+        self._asking.display = True
+        self._asking.styles.height = height
+        self._asking.show(builder)
+        if self.prompt.mode != ASK:
+            self._open_prompt(ASK, "", lambda _: (), [])
+        elif clear:
+            self.prompt.input.value = ""
+        self.prompt.label(label)
+
     def close_prompt(self) -> None:
         """Close the prompt and give the focus back to the panel that had it."""
+        self._asking.display = False
         self.remove_class("-prompting")
         self.prompt.close()
         self.focus_panel()
@@ -271,6 +323,9 @@ class ViewScreen(Screen[None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter, or pass the command to the app."""
         text, mode = event.value.strip(), self.prompt.mode
+        if mode == ASK:
+            self.post_message(self.AnswerEntered(text))
+            return
         if text and self._history[-1:] != [text]:
             self._history.append(text)
         if mode == COMMAND and text:
@@ -278,8 +333,11 @@ class ViewScreen(Screen[None]):
         else:
             self.close_prompt()
 
-    def on_prompt_input_cancelled(self) -> None:
+    def on_prompt_input_cancelled(self, message: PromptInput.Cancelled) -> None:
         """Close the prompt; a filter becomes again what it was before."""
+        if self.prompt.mode == ASK:
+            self.post_message(self.AnswerRefused(back=message.back))
+            return
         table = self.filtered
         if self.prompt.mode == FILTER and table is not None:
             table.set_filter(self._filter_before)

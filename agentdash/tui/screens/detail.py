@@ -8,15 +8,18 @@ from textual.app import ComposeResult
 
 from agentdash.tui import figures
 from agentdash.tui.actions import KeyScope
+from agentdash.tui.audit import audit_lines
 from agentdash.tui.details import event_lines, finding_lines, pod_lines
 from agentdash.tui.lines import Line, Span, Tone, cut_middle
+from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
+from controller.model.audit import IntentChange
 from controller.model.observation import Pod
 from controller.model.snapshot import Finding, ScaleEvent
 
-Opened: TypeAlias = ScaleEvent | Finding | Pod
+Opened: TypeAlias = ScaleEvent | Finding | Pod | IntentChange
 """What can be shown in full."""
 
 _TITLE_WIDTH: Final = 48
@@ -27,6 +30,7 @@ class DetailScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "detail"
     SCOPE: ClassVar[KeyScope] = KeyScope.DETAIL
+    REACH: ClassVar[Reach | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,6 +76,8 @@ def _title(row: Opened, frame: Frame) -> str:
             return cut_middle(f"attention: {row.subject}", _TITLE_WIDTH, frame.glyphs.ellipsis)
         case Pod():
             return cut_middle(f"pod {row.name}", _TITLE_WIDTH, frame.glyphs.ellipsis)
+        case IntentChange():
+            return f"change {row.revision}"
 
 
 def _lines(row: Opened, frame: Frame, width: int, height: int) -> list[Line]:
@@ -82,3 +88,5 @@ def _lines(row: Opened, frame: Frame, width: int, height: int) -> list[Line]:
             return finding_lines(row, frame, width)
         case Pod():
             return pod_lines(row, frame, width)
+        case IntentChange():
+            return audit_lines(row, frame, width, mine=False)

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from agentdash.tui.actions import KeyScope, UserAction
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Span, Tone
+from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
@@ -20,16 +21,21 @@ class HelpScreen(ViewScreen):
     VIEW: ClassVar[str] = "help"
     SCOPE: ClassVar[KeyScope] = KeyScope.HELP
     HAS_POOLS: ClassVar[bool] = False
+    REACH: ClassVar[Reach | None] = None
 
     def __init__(self) -> None:
         super().__init__()
         self._about = ""
         self._about_actions: tuple[UserAction, ...] = ()
         self._about_columns: tuple[str, ...] = ()
+        self._off: str | None = None
         self._page = Panel(id="help")
 
-    def explain(self, view: ViewScreen) -> None:
-        """Show the keys of this view from the next draw on."""
+    def explain(self, view: ViewScreen, off: str | None) -> None:
+        """Show the keys of this view from the next draw on, and why those that change something are
+        off.
+        """
+        self._off = off
         self._about, self._about_actions = view.VIEW, view.actions
         self._about_columns = view.columns
 
@@ -39,9 +45,9 @@ class HelpScreen(ViewScreen):
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the page."""
-        actions, columns = self._about_actions, self._about_columns
+        actions, columns, off = self._about_actions, self._about_columns, self._off
         self._page.show_titled(
-            lambda width, _: help_lines(actions, width, frame.glyphs, columns),
+            lambda width, _: help_lines(actions, width, frame.glyphs, columns, off),
             title=(Span(f"keys in {self._about}", Tone.TITLE),),
             glyphs=frame.glyphs,
         )

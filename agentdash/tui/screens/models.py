@@ -8,6 +8,7 @@ from typing import ClassVar
 from agentdash.tui.actions import KeyScope
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.models import BY_LIMIT_SHARE, MODEL_COLUMNS, model_lines
+from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import TableSpec
@@ -19,6 +20,7 @@ class ModelsScreen(TableView[ModelView]):
 
     VIEW: ClassVar[str] = "models"
     SCOPE: ClassVar[KeyScope] = KeyScope.MODELS
+    REACH: ClassVar[Reach | None] = None
     SPEC = TableSpec[ModelView](
         "models",
         MODEL_COLUMNS,

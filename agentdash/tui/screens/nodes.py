@@ -18,6 +18,7 @@ from agentdash.tui.nodes import (
     nobody_waits,
     unplaced_pods,
 )
+from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
@@ -31,6 +32,7 @@ class NodesScreen(TableView[NodeClassView]):
 
     VIEW: ClassVar[str] = "nodes"
     SCOPE: ClassVar[KeyScope] = KeyScope.NODES
+    REACH: ClassVar[Reach | None] = None
     SPEC = TableSpec[NodeClassView](
         "room",
         CLASS_COLUMNS,

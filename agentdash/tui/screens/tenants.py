@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from agentdash.tui.actions import KeyScope
 from agentdash.tui.lines import Line, Span, Tone, line
+from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.tenants import (
     BY_SHARE,
@@ -17,6 +18,7 @@ from agentdash.tui.tenants import (
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import TableSpec
 from controller.model.fleet_views import TenantView
+from controller.model.intents import Scope
 
 
 class TenantsScreen(TableView[TenantView]):
@@ -24,6 +26,7 @@ class TenantsScreen(TableView[TenantView]):
 
     VIEW: ClassVar[str] = "tenants"
     SCOPE: ClassVar[KeyScope] = KeyScope.TENANTS
+    REACH: ClassVar[Reach | None] = Reach.TENANT
     SPEC = TableSpec[TenantView](
         "tenants",
         TENANT_COLUMNS,
@@ -35,6 +38,12 @@ class TenantsScreen(TableView[TenantView]):
     def __init__(self) -> None:
         super().__init__()
         self._pools: dict[str, frozenset[str]] = {}
+
+    @property
+    def scope_under_cursor(self) -> Scope | None:
+        """The tenant under the cursor."""
+        tenant = self.table.cursor_key
+        return None if tenant is None else Scope(tenant=tenant)
 
     def rows(self, frame: Frame) -> Sequence[TenantView]:
         """The snapshot's tenants."""

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from agentdash.tui.lines import Span, Tone, cut, line
+from agentdash.tui.lines import Span, Tone, cut, line, width_of
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.text import clean
 
@@ -21,6 +21,7 @@ Completer: TypeAlias = Callable[[str], Sequence[str]]
 """Gives the whole lines that a text can be completed to."""
 COMMAND: Final = ":"
 FILTER: Final = "/"
+ASK: Final = "?"
 
 
 class _FirstCompletion(Suggester):
@@ -50,7 +51,11 @@ class PromptInput(Input):
     ]
 
     class Cancelled(Message):
-        """The person left the prompt without pressing enter."""
+        """The person left the prompt without pressing enter; `back`: by backspace."""
+
+        def __init__(self, *, back: bool = False) -> None:
+            super().__init__()
+            self.back = back
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
@@ -59,6 +64,7 @@ class PromptInput(Input):
         self._history: list[str] = []
         self._steps_back = 0
         self._offered: list[str] = []
+        self.asks = False
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
@@ -108,18 +114,30 @@ class PromptInput(Input):
         """Leave the prompt."""
         self.post_message(self.Cancelled())
 
-    def on_key(self, event: Key) -> None:
-        """Backspace on an empty line leaves the prompt."""
+    async def action_submit(self) -> None:
+        """Hand over the line. What is typed behind an answer belongs to the next question."""
+        await super().action_submit()
+        if self.asks:
+            self.value = ""
+
+    async def on_key(self, event: Key) -> None:
+        """Backspace on an empty line leaves the prompt. Enter ends an answer here: as a binding it
+        would come after the letters that are typed behind it.
+        """
+        if event.key == "enter" and self.asks:
+            event.stop()
+            event.prevent_default()
+            await self.action_submit()
         if event.key == "backspace" and not self.value:
             event.stop()
             event.prevent_default()
-            self.post_message(self.Cancelled())
+            self.post_message(self.Cancelled(back=True))
 
 
 class Prompt(Horizontal):
     """The mode's symbol, the input line, and a note about what is typed.
 
-    `mode` is COMMAND or FILTER, and empty while the prompt is closed.
+    `mode` is COMMAND, FILTER or ASK, and empty while the prompt is closed.
     """
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -139,9 +157,15 @@ class Prompt(Horizontal):
         """Show the prompt and give it the focus."""
         self.mode = mode
         self.display = True
-        self._symbol.show(lambda *_: [line(Span(f" {mode}", Tone.TITLE))])
+        self.label(mode)
+        self.input.asks = mode == ASK
         self.input.open(text, completer, history)
         self.screen.set_focus(self.input)
+
+    def label(self, text: str) -> None:
+        """Show this before the input line: the mode's symbol, or a question."""
+        self._symbol.styles.width = width_of(text) + (2 if self.mode == ASK else 1)
+        self._symbol.show(lambda *_: [line(Span(f" {text}", Tone.TITLE))])
 
     def completions(self, text: str) -> Sequence[str]:
         """The whole lines that the text can be completed to; none for an empty text."""

@@ -1,0 +1,77 @@
+"""What the dashboard needs to operate the fleet, as a protocol: the launcher implements it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from controller.model.audit import Audit, IntentChange, StandingIntent
+from controller.model.intents import Intent, IntentKey
+from controller.planning.effect import Effect
+
+
+class NotDoneError(Exception):
+    """Something asked for is not done, or not known; the text says why and what to do.
+
+    NotDoneError
+    └── TakenError    another operator was first
+    """
+
+
+class TakenError(NotDoneError):
+    """Another operator was first: the text says who, when and why. `replaces` is the revision to
+    name in order to replace what stands there; None if nothing does any longer.
+    """
+
+    def __init__(self, words: str, replaces: int | None) -> None:
+        super().__init__(words)
+        self.replaces = replaces
+
+
+class Preview(NamedTuple):
+    """What an intent would change at `now`, and the one in whose place it would come. `replaces`
+    is the revision that stands there, None if there is none.
+    """
+
+    effect: Effect
+    now: float
+    standing: StandingIntent | None = None
+    replaces: int | None = None
+
+
+class Operating(Protocol):
+    """The person at this dashboard, and what they may do. `refusal` answers at once; the others
+    are awaited, so that the dashboard never blocks, and raise NotDoneError.
+    """
+
+    @property
+    def who(self) -> str:
+        """The person as `user@host`."""
+        ...
+
+    def refusal(self) -> str | None:
+        """Why nothing can be asked for now, in words; None if it can."""
+        ...
+
+    async def find(self, key: IntentKey) -> StandingIntent | None:
+        """The intent in force at this key."""
+        ...
+
+    async def preview(self, key: IntentKey, intent: Intent | None) -> Preview:
+        """What changes now if this is asked for at the key, or taken back from there if None."""
+        ...
+
+    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+        """Ask for it, in place of the one with this revision. Raises TakenError."""
+        ...
+
+    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
+        """Take back the one with this revision. Raises TakenError."""
+        ...
+
+    async def undo(self, change: IntentChange) -> IntentChange:
+        """Make what was before this change."""
+        ...
+
+    async def audit(self) -> Audit:
+        """The changes of all operators that are kept."""
+        ...

@@ -1,0 +1,171 @@
+"""An operator at a dashboard without an engine: requests are kept, answers are a test's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from agentdash.tui.operating import NotDoneError, Preview, TakenError
+from controller.model.audit import Audit, IntentChange, StandingIntent
+from controller.model.intents import Intent, IntentKey, Pause, Pin, Scope, key_of
+from controller.planning.effect import Effect, PoolEffect
+from tui.scenarios import NOW
+
+T = TypeVar("T")
+
+ME, MARA = "ann@laptop", "mara@bastion"
+
+
+def effect_on(pools: Sequence[str], *, goes: int = 0, finishes: int = 0, starts: int = 0) -> Effect:
+    """These pools are concerned; the replicas are those of the first one."""
+    changed = PoolEffect(
+        pool=pools[0],
+        current=4,
+        target_before=7,
+        target_after=0,
+        goes=goes,
+        finishes=finishes,
+        starts=starts,
+    )
+    return Effect(concerned=tuple(pools), unknown=(), changed=(changed,))
+
+
+POOL = effect_on(("acme/research",), starts=3)
+TENANT = effect_on(("acme/coder", "acme/research", "acme/browser-gpu"), goes=11, finishes=4)
+FLEET = effect_on(tuple(f"acme/pool-{number}" for number in range(9)), goes=42, finishes=17)
+
+
+class FakeOperator:
+    """Answers at once unless `gate` is closed; `failure` is raised instead of an answer, once."""
+
+    def __init__(self) -> None:
+        self.who = ME
+        self.off: str | None = None
+        self.effect: Effect = POOL
+        self.standing: dict[IntentKey, StandingIntent] = {}
+        self.changes: list[IntentChange] = []
+        self.previewed: list[tuple[IntentKey, Intent | None]] = []
+        self.written: list[tuple[IntentKey, Intent | None]] = []
+        self.undone: list[IntentChange] = []
+        self.failure: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.on_write: Callable[[], Awaitable[None]] | None = None
+
+    def stands(self, intent: Intent, *, revision: int = 7, at: float = NOW - 360) -> None:
+        """Somebody has asked for this."""
+        self.standing[key_of(intent)] = StandingIntent(
+            intent=intent, revision=revision, set_at=at, origin="192.0.2.9"
+        )
+
+    def refusal(self) -> str | None:
+        return self.off
+
+    async def find(self, key: IntentKey) -> StandingIntent | None:
+        return self.standing.get(key)
+
+    async def preview(self, key: IntentKey, intent: Intent | None) -> Preview:
+        await self._answers()
+        self.previewed.append((key, intent))
+        there = self.standing.get(key)
+        return Preview(self.effect, NOW, there, None if there is None else there.revision)
+
+    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+        await self._answers()
+        key = key_of(intent)
+        self._claims(key, replaces)
+        return self._wrote(key, intent, intent.why)
+
+    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
+        await self._answers()
+        self._claims(key, replaces)
+        return self._wrote(key, None, why)
+
+    async def undo(self, change: IntentChange) -> IntentChange:
+        await self._answers()
+        self.undone.append(change)
+        return self._wrote(change.key, change.before, "", undoes=change.revision)
+
+    async def audit(self) -> Audit:
+        await self._answers()
+        return Audit(changes=tuple(self.changes), kept_of_each=64)
+
+    async def _answers(self) -> None:
+        await self.gate.wait()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def _claims(self, key: IntentKey, replaces: int | None) -> None:
+        there = self.standing.get(key)
+        if there is not None and there.revision != replaces:
+            who, why = there.intent.who, there.intent.why
+            raise TakenError(f"{who} was first, at 11:58Z ({why})", there.revision)
+
+    def _wrote(
+        self, key: IntentKey, intent: Intent | None, why: str, undoes: int | None = None
+    ) -> IntentChange:
+        before = self.standing.pop(key, None)
+        self.written.append((key, intent))
+        change = IntentChange(
+            revision=100 + len(self.written),
+            at=NOW,
+            key=key,
+            who=self.who,
+            why=why,
+            before=None if before is None else before.intent,
+            after=intent,
+            undoes=undoes,
+        )
+        if intent is not None:
+            self.stands(intent, revision=change.revision, at=NOW)
+        self.changes.append(change)
+        return change
+
+
+def some_changes() -> list[IntentChange]:
+    """What three people did this morning."""
+    pin = Pin(pool="acme/research", replicas=3, until=NOW + 7200, who=ME, why="load test OPS-881")
+    more = Pin(pool="acme/research", replicas=5, until=NOW + 3600, who=MARA, why="more load")
+    pause = Pause(scope=Scope(tenant="globex"), until=NOW + 4800, who=MARA, why="OPS-902: runaway")
+    ends = Pause(scope=Scope(tenant="initech"), until=NOW - 900, who=MARA, why="migration")
+    return [
+        IntentChange(
+            revision=11, at=NOW - 7000, key=key_of(ends), who=MARA, after=ends, why=ends.why
+        ),
+        IntentChange(
+            revision=12,
+            at=NOW - 3500,
+            key=key_of(more),
+            who=MARA,
+            origin="192.0.2.9",
+            after=more,
+            why=more.why,
+        ),
+        IntentChange(
+            revision=14,
+            at=NOW - 900,
+            key=key_of(ends),
+            who=ME,
+            before=ends,
+            why="it had ended",
+            expired=True,
+        ),
+        IntentChange(
+            revision=15,
+            at=NOW - 600,
+            key=key_of(pin),
+            who=ME,
+            before=more,
+            after=pin,
+            why=pin.why,
+        ),
+        IntentChange(
+            revision=16, at=NOW - 360, key=key_of(pause), who=MARA, after=pause, why=pause.why
+        ),
+    ]
+
+
+def refused(words: str) -> NotDoneError:
+    return NotDoneError(words)

@@ -1,0 +1,397 @@
+"""Operating in the dashboard: the form, the numbers, the confirmation, who was first, and undo."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from textual.events import Key
+
+from agentdash.tui.requests import VERBS, AnswerError, Form, parse_request
+from controller.model.intents import (
+    DayBudget,
+    Freeze,
+    IntentKey,
+    IntentKind,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    key_of,
+)
+from tui import fleet_scenarios, operators, scenarios
+from tui.plain import NAMES, screen_lines
+from tui.scenarios import NOW
+from tui.sessions import Session, session
+
+CODER = "acme/coder-large"
+HOUR = 3600.0
+
+
+@asynccontextmanager
+async def operating(
+    operator: operators.FakeOperator, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[Session]:
+    """A dashboard in the view of the pools, with the cursor on one of acme's."""
+    async with session(scenarios.mixed_fleet(), size, operator) as running:
+        await running.type(":pools")
+        await running.keys("enter")
+        running.app._pools.pools.select(CODER)
+        await running.pilot.pause()
+        yield running
+
+
+async def fill(running: Session, *answers: str) -> None:
+    for answer in answers:
+        await running.type(answer)
+        await running.keys("enter")
+
+
+def bar(running: Session) -> str:
+    """What is asked, without line breaks."""
+    return " ".join((running.text("#asking") + running.text("#prompt-symbol")).split())
+
+
+async def test_a_pin_is_asked_for_with_its_number_reason_and_end_and_then_confirmed() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("p")
+        assert f"pin {CODER}" in bar(running)
+        await fill(running, "3", "load test", "1h")
+        assert "3 replicas start now" in bar(running)
+        assert "3 spares kept ready; until 13:04Z; undo: u; why: load test" in bar(running)
+        assert f"do it for {CODER}? y/N" in bar(running)
+        assert operator.written == []
+        await fill(running, "y")
+        pin = Pin(pool=CODER, replicas=3, until=NOW + HOUR, why="load test")
+        assert operator.written == [(key_of(pin), pin)]
+        assert "done; undo: u; acme/coder-large: 3 spares kept ready" in running.text("#crumbs")
+
+
+async def test_the_end_is_in_two_hours_unless_another_is_typed() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("z")
+        await fill(running, "deploy", "", "y")
+        freeze = Freeze(scope=Scope(pool=CODER), until=NOW + 2 * HOUR, why="deploy")
+        assert operator.written == [(key_of(freeze), freeze)]
+
+
+@pytest.mark.parametrize("answer", ["", "n", "x"])
+async def test_anything_but_yes_changes_nothing(answer: str) -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("s")
+        await fill(running, "why not", "", answer)
+        assert operator.written == []
+        assert "not confirmed: nothing was changed" in running.text("#crumbs")
+        assert not running.app.view.prompt.mode
+
+
+async def test_escape_leaves_at_every_question() -> None:
+    operator = operators.FakeOperator()
+    for answers in ((), ("2",), ("2", "why"), ("2", "why", "")):
+        async with operating(operator) as running:
+            await running.keys("p")
+            await fill(running, *answers)
+            await running.keys("escape")
+            assert not running.app.view.prompt.mode
+            assert "nothing was changed" in running.text("#crumbs")
+    assert operator.written == []
+
+
+async def test_backspace_on_an_empty_line_goes_back_one_question() -> None:
+    async with operating(operators.FakeOperator()) as running:
+        await running.keys("p")
+        await fill(running, "3", "reason")
+        await running.keys("backspace")
+        assert "why" in running.text("#prompt-symbol")
+        await running.keys("backspace")
+        assert "spares" in running.text("#prompt-symbol")
+
+
+async def test_an_answer_that_cannot_be_is_said_and_asked_again() -> None:
+    async with operating(operators.FakeOperator()) as running:
+        await running.keys("p")
+        await fill(running, "many")
+        assert "'many' is no number" in running.text("#prompt-note")
+        await running.keys(*["backspace"] * 4)
+        await fill(running, "2")
+        await running.keys("enter")
+        assert "say why" in running.text("#prompt-note")
+
+
+async def test_letters_typed_at_once_are_answers_and_no_other_keys() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        for character in "sqdu:/p":
+            running.app.post_message(Key(NAMES.get(character, character), character))
+        await running.keys("enter")
+        assert running.stack == ["overview", "pools"]
+        assert "why qdu:/p" in bar(running)
+
+
+async def test_answers_that_are_typed_ahead_go_to_their_questions_but_confirm_nothing() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        for character in "s|why|30m|y|":
+            key = Key("enter", "\r") if character == "|" else Key(character, character)
+            running.app.post_message(key)
+        await running.pilot.pause()
+        assert "paused; until 12:34Z; undo: u; why: why" in bar(running)
+        assert operator.written == []
+        await fill(running, "y")
+        assert len(operator.written) == 1
+
+
+async def test_the_request_stays_with_its_pool_while_rows_move() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("p")
+        await fill(running, "3", "load")
+        snapshot = scenarios.many_pools(40, 5000, at=NOW)
+        await running.publish(snapshot)
+        assert running.app._pools.pools.cursor_key != CODER
+        await fill(running, "", "y")
+        assert [key.scope.pool for key, _ in operator.written] == [CODER]
+
+
+async def test_a_tenant_is_paused_from_the_tenants_with_the_numbers_of_all_its_pools() -> None:
+    operator = operators.FakeOperator()
+    operator.effect = operators.TENANT
+    async with session(fleet_scenarios.over_budget(), operator=operator) as running:
+        await running.type(":tn")
+        await running.keys("enter")
+        tenant = running.app._tables["tenants"].table.cursor_key
+        await running.keys("s")
+        await fill(running, "OPS-902", "")
+        assert "3 pools, 11 replicas idle now go, 4 replicas busy now finish first" in bar(running)
+        assert f"do it for all pools of tenant {tenant}? y/N" in bar(running)
+        await fill(running, "y")
+        pause = Pause(scope=Scope(tenant=tenant), until=NOW + 2 * HOUR, why="OPS-902")
+        assert operator.written == [(key_of(pause), pause)]
+
+
+async def test_everything_is_confirmed_by_the_name_of_the_fleet() -> None:
+    operator = operators.FakeOperator()
+    operator.effect = operators.FLEET
+    async with operating(operator) as running:
+        await running.type(":freeze --all why incident")
+        await running.keys("enter", "enter")
+        assert "the whole fleet: type agents" in bar(running)
+        await fill(running, "y")
+        assert "that is not agents" in running.text("#prompt-note")
+        assert operator.written == []
+        await running.keys("backspace")
+        await fill(running, "agents")
+        assert [key.scope for key, _ in operator.written] == [Scope()]
+
+
+async def test_a_whole_command_goes_straight_to_the_confirmation() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.type(":pin globex/canary 3 until 30m why load test OPS-881")
+        await running.keys("enter")
+        assert "do it for globex/canary? y/N" in bar(running)
+        await fill(running, "y")
+        pin = Pin(pool="globex/canary", replicas=3, until=NOW + 1800, why="load test OPS-881")
+        assert operator.written == [(key_of(pin), pin)]
+
+
+async def test_a_command_without_a_name_is_about_the_pool_under_the_cursor() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.type(":hold until 1h why busy")
+        await running.keys("enter")
+        await fill(running, "y")
+        hold = NoGrowth(scope=Scope(pool=CODER), until=NOW + HOUR, why="busy")
+        assert operator.written == [(key_of(hold), hold)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (":pin acme 3 why x", "pin is for a pool"),
+        (":pin acme/nobody 3 why x", "no pool 'acme/nobody'"),
+        (":pause nobody why x", "no pool or tenant 'nobody'"),
+        (":pin acme/coder-large 3 until yesterday why x", "must be a duration such as 2h"),
+        (":freeze acme/coder-large 3 why x", "'3' is not understood"),
+    ],
+)
+async def test_a_command_that_cannot_be_stays_in_the_prompt_and_says_why(
+    text: str, words: str
+) -> None:
+    async with session(fleet_scenarios.burst(), (160, 45), operators.FakeOperator()) as running:
+        await running.type(text)
+        await running.keys("enter")
+        assert words in running.text("#prompt-note")
+        assert running.app.view.prompt.input.value
+
+
+async def test_a_key_on_what_is_paused_resumes_it_and_names_who_paused() -> None:
+    operator = operators.FakeOperator()
+    pause = Pause(scope=Scope(pool=CODER), until=NOW + HOUR, who=operators.MARA, why="OPS-902")
+    operator.stands(pause)
+    async with operating(operator, (160, 45)) as running:
+        await running.keys("s")
+        assert f"resume {CODER}" in bar(running)
+        assert "paused, until 13:04Z, by mara@bastion since 11:58Z (OPS-902)" in bar(running)
+        await fill(running, "fixed", "y")
+        assert operator.written == [(key_of(pause), None)]
+
+
+async def test_a_minus_for_the_number_takes_a_pin_back() -> None:
+    operator = operators.FakeOperator()
+    pin = Pin(pool=CODER, replicas=2, who=operators.MARA)
+    operator.stands(pin)
+    async with operating(operator) as running:
+        await running.keys("p")
+        assert "- unpin" in running.text("#prompt-note")
+        await fill(running, "-", "done", "y")
+        assert operator.written == [(key_of(pin), None)]
+
+
+async def test_what_stands_there_is_shown_before_it_is_replaced() -> None:
+    operator = operators.FakeOperator()
+    operator.stands(Pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"))
+    async with operating(operator, (160, 45)) as running:
+        await running.keys("p")
+        await fill(running, "5", "load", "1h")
+        assert "in place of the pin of acme/coder-large: 2 spares kept ready" in bar(running)
+        assert "by mara@bastion since 11:58Z (demo)" in bar(running)
+        assert f"replace it for {CODER}? y/N" in bar(running)
+
+
+async def test_who_was_faster_is_named_and_is_replaced_only_after_another_yes() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("p")
+        await fill(running, "5", "load", "1h")
+        operator.stands(Pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"), revision=9)
+        await fill(running, "y")
+        assert operator.written == []
+        assert "mara@bastion was first, at 11:58Z (demo)" in bar(running)
+        assert f"replace it for {CODER}? y/N" in bar(running)
+        await fill(running, "y")
+        assert len(operator.written) == 1
+
+
+async def test_a_refusal_is_said_in_words_and_closes_the_form() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator, (160, 45)) as running:
+        await running.keys("h")
+        await fill(running, "busy", "")
+        operator.failure = operators.refused("not permitted to write: nothing was changed")
+        await fill(running, "y")
+        assert "not permitted to write" in running.text("#crumbs")
+        assert not running.app.view.prompt.mode
+
+
+async def test_slow_answers_are_waited_for_in_words_and_can_be_left() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        await running.keys("h")
+        await fill(running, "busy")
+        operator.gate.clear()
+        await fill(running, "")
+        async with asyncio.timeout(5):
+            while "asking …" not in running.text("#prompt-note"):
+                await running.pilot.pause(0.05)
+        await running.keys("escape")
+        operator.gate.set()
+        await running.pilot.pause()
+        assert not running.app.view.prompt.mode
+        assert operator.previewed == []
+
+
+@pytest.mark.parametrize("key", ["p", "s", "z", "x", "h", "u"])
+async def test_every_key_that_changes_something_says_why_it_is_off(key: str) -> None:
+    operator = operators.FakeOperator()
+    operator.off = "read-only (--read-only)"
+    async with operating(operator) as running:
+        await running.keys(key)
+        assert "off: read-only (--read-only)" in running.text("#crumbs")
+        assert not running.app.view.prompt.mode
+
+
+async def test_hints_help_and_commands_show_that_operating_is_off() -> None:
+    operator = operators.FakeOperator()
+    operator.off = "read-only (--read-only)"
+    async with operating(operator, (100, 60)) as running:
+        assert "(p)pin" in running.text("#hints")
+        await running.type(":pin 3 why x")
+        await running.keys("enter")
+        assert "off: read-only" in running.text("#prompt-note")
+        await running.keys("escape", "question_mark")
+        assert any("read-only (--read-only)" in each for each in screen_lines(running.app))
+
+
+async def test_a_pool_has_no_budget_key_and_a_tenant_without_tokens_says_why() -> None:
+    operator = operators.FakeOperator()
+    async with session(fleet_scenarios.over_budget(), (160, 45), operator) as running:
+        await running.keys("b")
+        assert "budget is not for what this view shows" in running.text("#crumbs")
+        await running.type(":tn")
+        await running.keys("enter", "b")
+        await fill(running, "9,000,000", "launch", "", "y")
+        (key, intent), *_ = operator.written
+        assert key.kind is IntentKind.BUDGET
+        assert isinstance(intent, DayBudget)
+        assert intent.tokens == 9_000_000
+
+
+async def test_undo_takes_back_the_persons_own_last_change_after_a_yes() -> None:
+    operator = operators.FakeOperator()
+    operator.changes = operators.some_changes()
+    async with operating(operator) as running:
+        await running.keys("u")
+        assert "undo: takes back revision 15, the pin of acme/research" in bar(running)
+        await fill(running, "y")
+        assert [change.revision for change in operator.undone] == [15]
+
+
+async def test_undo_in_the_audit_is_about_the_change_under_the_cursor_if_it_is_ones_own() -> None:
+    operator = operators.FakeOperator()
+    operator.changes = operators.some_changes()
+    async with operating(operator) as running:
+        await running.type(":audit")
+        await running.keys("enter", "u")
+        assert "only your own changes" in running.text("#crumbs")
+        await running.keys("j", "u")
+        assert "revision 15" in bar(running)
+
+
+async def test_a_change_of_the_audit_opens_in_full() -> None:
+    operator = operators.FakeOperator()
+    operator.changes = operators.some_changes()
+    async with operating(operator) as running:
+        await running.type(":au")
+        await running.keys("enter", "enter")
+        assert running.stack[-1] == "detail"
+        shown = "\n".join(screen_lines(running.app))
+        assert "OPS-902: runaway" in shown
+
+
+async def test_an_audit_that_cannot_be_read_says_why() -> None:
+    operator = operators.FakeOperator()
+    operator.failure = operators.refused("nats is disconnected")
+    async with operating(operator) as running:
+        await running.type(":au")
+        await running.keys("enter")
+        shown = "\n".join(screen_lines(running.app))
+        assert "the audit is not known: nats is disconnected" in shown
+
+
+def test_a_request_reads_each_part_once_and_why_takes_the_rest_of_the_line() -> None:
+    words = ["3", "until", "2h", "why", "load", "until", "dawn"]
+    form = parse_request(VERBS["pin"], words, takes_back=False, scope=Scope(pool=CODER), now=NOW)
+    assert form.intent() == Pin(pool=CODER, replicas=3, until=NOW + 2 * HOUR, why="load until dawn")
+    with pytest.raises(AnswerError, match="'4' is not understood"):
+        parse_request(VERBS["pin"], ["3", "4"], takes_back=False, scope=Scope(pool=CODER), now=NOW)
+
+
+def test_a_form_is_about_one_key_whatever_is_answered() -> None:
+    form = Form(VERBS["pause"], Scope(tenant="acme"))
+    assert form.answered("why", NOW).key == IntentKey(IntentKind.PAUSE, Scope(tenant="acme"))
