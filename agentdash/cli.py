@@ -30,6 +30,7 @@ examples:
   agentdash demo                                 everything on this machine, without a cluster
   agentdash -f fleet.yaml --read-only            look at a fleet; nothing is written
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
+  agentdash -f fleet.yaml --journal day.jsonl    keep what each tick saw and decided
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
   agentdash why -f fleet.yaml acme/research      the rules behind one number
   agentdash pause acme --until 2h --why OPS-902  stop a tenant's work; `undo` takes it back
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
     )
+    parser.add_argument("--journal", metavar="FILE", help="keep what each tick saw and decided")
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
@@ -332,6 +334,7 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
+    settings = _with_journal(settings, options.journal)
     read_only = options.read_only or settings.controller.read_only
     name = options.fleet.name
     if options.controller_only:
@@ -346,6 +349,19 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
     from agentdash.launch import show_fleet
 
     return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
+
+
+def _with_journal(settings: Settings, path: str | None) -> Settings:
+    """The settings with a journal in this file, whatever file the fleet file names."""
+    if path is None:
+        return settings
+    from msgspec.structs import replace
+
+    from controller.model.settings import JournalSettings
+
+    known = settings.controller.journal
+    journal = JournalSettings(path=path) if known is None else replace(known, path=path)
+    return replace(settings, controller=replace(settings.controller, journal=journal))
 
 
 def _can_show(instead: str) -> bool:

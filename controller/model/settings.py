@@ -50,11 +50,20 @@ class PrometheusSettings(Value):
     url: str
 
 
+class JournalSettings(Value):
+    """Where the snapshots of each tick are kept, for how long, and in how many bytes at most."""
+
+    path: str
+    keep_s: float = 86_400.0
+    max_bytes: int = 2**30
+
+
 class ControllerSettings(Value):
     """The controller's own settings."""
 
     interval_s: float = 1.0
     read_only: bool = False
+    journal: JournalSettings | None = None
 
 
 class Notice(Value):
