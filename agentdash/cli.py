@@ -31,6 +31,7 @@ examples:
   agentdash -f fleet.yaml --read-only            look at a fleet; nothing is written
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
   agentdash -f fleet.yaml --journal day.jsonl    keep what each tick saw and decided
+  agentdash --replay day.jsonl                   the dashboard on it, at any of its moments
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
   agentdash why -f fleet.yaml acme/research      the rules behind one number
   agentdash pause acme --until 2h --why OPS-902  stop a tenant's work; `undo` takes it back
@@ -127,7 +128,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
     )
-    parser.add_argument("--journal", metavar="FILE", help="keep what each tick saw and decided")
+    parser.add_argument(
+        "--journal", metavar="FILE", help="keep what each tick saw and decided, for --replay"
+    )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="the dashboard on a journal; no fleet file, no NATS, no Kubernetes",
+    )
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
@@ -331,6 +340,8 @@ def _look_options(options: argparse.Namespace) -> Options:
 
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
+    if options.replay is not None:
+        return _replay(options)
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
@@ -349,6 +360,14 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
     from agentdash.launch import show_fleet
 
     return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
+
+
+def _replay(options: argparse.Namespace) -> ExitCode:
+    if not _can_show("the journal is lines of JSON"):
+        return ExitCode.UNREACHABLE
+    from agentdash.launch import show_journal
+
+    return show_journal(options.replay, ascii_only=options.ascii)
 
 
 def _with_journal(settings: Settings, path: str | None) -> Settings:

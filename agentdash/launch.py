@@ -23,6 +23,8 @@ from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
+from controller.record.journal_files import JournalError
+from controller.record.journal_past import JournalPast
 
 if TYPE_CHECKING:
     from controller.model.settings import NatsSettings, Settings
@@ -62,6 +64,29 @@ def show_attached(settings: NatsSettings, *, ascii_only: bool) -> ExitCode:
     return _run_with_dashboard(
         attachment.run, hub, clock, ascii_only=ascii_only, problem=attachment.problem
     )
+
+
+def show_journal(path: Path, *, ascii_only: bool) -> ExitCode:
+    """Run the dashboard on a journal, from its end. It needs nothing but the file."""
+    from agentdash.tui.app import run_dashboard
+
+    try:
+        past = JournalPast(path)
+    except JournalError as error:
+        _print_to_stderr(f"agentdash: {error}")
+        return ExitCode.USAGE
+    log_nowhere()
+    failed = run_dashboard(
+        Hub(),
+        clock=SystemClock().now,
+        on_ready=lambda: None,
+        engine_error=lambda: None,
+        ascii_only=ascii_only,
+        journal=past,
+    )
+    for note in past.notes():
+        _print_to_stderr(f"agentdash: {note}")
+    return ExitCode.FAILED if failed else ExitCode.OK
 
 
 def show_demo(

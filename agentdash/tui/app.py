@@ -27,6 +27,7 @@ from agentdash.tui.actions import KeyScope, UserAction, key_name
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.moments import read_past_moment
 from agentdash.tui.pool_provider import PoolProvider
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.detail import DetailScreen
@@ -44,12 +45,12 @@ from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.terminal_diff import TerminalDiff
 from agentdash.tui.theme import THEME, stylesheet
 from agentdash.tui.view import Frame, PoolRow
-from agentdash.tui.view_state import ViewState
+from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
 from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent
-from controller.ports import Feed
+from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
 _FLASH_S: Final = 4.0
@@ -66,7 +67,7 @@ class Dashboard(App[None]):
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
     started then without delaying it. `engine_error` says why the engine does not run, and gives
-    None while it runs.
+    None while it runs. With a `journal` the dashboard shows that, and the feed is not looked at.
     """
 
     TITLE = header.TITLE
@@ -87,6 +88,7 @@ class Dashboard(App[None]):
         on_ready: Callable[[], None],
         engine_error: Callable[[], str | None],
         ascii_only: bool = False,
+        journal: Past | None = None,
     ) -> None:
         # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -101,7 +103,8 @@ class Dashboard(App[None]):
         self._call_ready_after_paint = False
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
-        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE)
+        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE, journal)
+        self._told_notes = 0
         self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
@@ -147,6 +150,7 @@ class Dashboard(App[None]):
         if latest is not None:
             self._view_state.accept(latest)
         self._draw()
+        self._tell_notes()
         self.set_interval(_REDRAW_S, self._redraw)
         self._call_ready_after_paint = True
 
@@ -365,6 +369,30 @@ class Dashboard(App[None]):
         self._view_state.toggle_freeze()
         self._draw()
 
+    # -- time ---------------------------------------------------------------------------------
+
+    def action_step(self, step: str) -> None:
+        """Step back or on to another moment of what is kept."""
+        self._say_where(self._view_state.step(Step(step)))
+
+    def _go_to_moment(self, text: str) -> None:
+        """Show the moment of a time as it is typed. Raises ValueError."""
+        end = self._view_state.end_at(self._clock())
+        self._say_where(self._view_state.go_to(read_past_moment(text, end)))
+
+    def _say_where(self, missing: str) -> None:
+        self._draw()
+        if missing:
+            self.flash(missing, Tone.DIM)
+        self._tell_notes()
+
+    def _tell_notes(self) -> None:
+        """Say once of each line of a journal that it cannot be read."""
+        notes = self._view_state.notes()
+        if len(notes) > self._told_notes:
+            self._told_notes = len(notes)
+            self.flash(notes[-1])
+
     async def action_close(self) -> None:
         """Clear the filter; without one, go back to the view below. It never ends the session."""
         if not self.view.clear_filter() and not await self._go_back():
@@ -439,7 +467,7 @@ class Dashboard(App[None]):
     @property
     def _stops_with_us(self) -> str:
         """What the controller in this process scales, if it writes; else empty."""
-        snapshot = self._frame.snapshot
+        snapshot = self._view_state.newest
         if snapshot is None or snapshot.attached or not snapshot.role.writes:
             return ""
         if self._engine_error() is not None:
@@ -454,11 +482,14 @@ class Dashboard(App[None]):
         pools = [row.key for row in self._frame.rows]
         try:
             command = commands.parse(message.text, pools, view.subject or "")
-        except commands.UnknownCommandError as error:
+            if command.time:
+                self._go_to_moment(command.time)
+        except ValueError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
         view.close_prompt()
-        await self._run_command(command)
+        if not command.time:
+            await self._run_command(command)
 
     async def _run_command(self, command: commands.ParsedCommand) -> None:
         match command.name:
@@ -466,6 +497,9 @@ class Dashboard(App[None]):
                 self.action_leave()
             case "help":
                 await self.action_help()
+            case "live":
+                self._view_state.go_live()
+                self._draw()
             case "why":
                 await self._explain(command.pool)
             case "pools":
@@ -504,11 +538,11 @@ class Dashboard(App[None]):
                     lambda action=action: self.call_later(self._run_as_by_key, action),
                 )
         for command in commands.COMMANDS:
-            if not command.takes_pool:
+            if not (command.takes_pool or command.takes_time):
                 parsed = commands.ParsedCommand(command.name)
                 yield SystemCommand(
                     f":{command.name}",
-                    f"{command.help} (:{command.aliases[0]})",
+                    f"{command.help} (:{next(iter(command.aliases), command.name)})",
                     lambda parsed=parsed: self.call_later(self._run_command, parsed),
                 )
 
@@ -568,6 +602,7 @@ def run_dashboard(
     engine_error: Callable[[], str | None],
     ascii_only: bool = False,
     for_s: float | None = None,
+    journal: Past | None = None,
 ) -> int:
     """Run the dashboard until a person quits, SIGTERM or SIGINT comes, or `for_s` seconds are over.
 
@@ -583,7 +618,12 @@ def run_dashboard(
         on_ready()
 
     dashboard = Dashboard(
-        feed, clock=clock, on_ready=ready, engine_error=engine_error, ascii_only=ascii_only
+        feed,
+        clock=clock,
+        on_ready=ready,
+        engine_error=engine_error,
+        ascii_only=ascii_only,
+        journal=journal,
     )
     dashboard.run()
     return dashboard.return_code or 0

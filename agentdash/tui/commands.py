@@ -10,12 +10,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; `takes_pool` is True if a pool's name follows it."""
+    """One command; `takes_pool` is True if a pool's name follows it, `takes_time` if a time."""
 
     name: str
     aliases: tuple[str, ...]
     help: str
     takes_pool: bool = False
+    takes_time: bool = False
 
 
 VIEWS: Final = (
@@ -31,6 +32,8 @@ VIEWS: Final = (
 COMMANDS: Final = (
     *VIEWS,
     Command("why", ("describe",), "explain its number", takes_pool=True),
+    Command("at", (), "11:50, -15m", takes_time=True),
+    Command("live", (), "back from the past"),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
@@ -42,13 +45,14 @@ _PART_ENDS: Final = "/-_."
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """What a line says: the command's name, the key of the pool if it takes one, and the filter
-    for the table it opens, if the line has one.
+    """What a line says: the command's name, the key of the pool or the time if it takes one, and
+    the filter for the table it opens, if the line has one.
     """
 
     name: str
     pool: str = ""
     filter: str | None = None
+    time: str = ""
 
 
 class UnknownCommandError(ValueError):
@@ -67,6 +71,10 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
     command = _command(first)
     if command is None:
         raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
+    if command.takes_time:
+        if not rest:
+            raise UnknownCommandError(f"which time? :{command.name} 11:50, :{command.name} -15m")
+        return ParsedCommand(command.name, time=" ".join(rest))
     if not command.takes_pool:
         return ParsedCommand(command.name, filter=filter_text)
     wanted = " ".join(rest) + (slash + tail if slash else "")

@@ -22,6 +22,7 @@ _COLUMN_WIDTH: Final = 39
 _GROUP_ORDER: Final = (
     "general",
     "look",
+    "time",
     "move",
     "screen",
     "roles",
@@ -79,6 +80,10 @@ def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
 def _about(command: Command) -> str:
     if command.takes_pool:
         return f"NAME: {command.help}"
+    if command.takes_time:
+        return f"TIME: {command.help}"
+    if not command.aliases:
+        return command.help
     return f"{command.help} (:{command.aliases[0]})"
 
 

@@ -9,6 +9,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from agentdash.tui.app import Dashboard
+from controller.ports import Past
 from tui import scenarios
 
 
@@ -31,6 +32,7 @@ def dashboard(
     on_ready: Callable[[], None] = do_nothing,
     engine_error: Callable[[], str | None] = do_nothing,
     ascii_only: bool = False,
+    journal: Past | None = None,
 ) -> Dashboard:
     return kind(
         feed,
@@ -38,4 +40,5 @@ def dashboard(
         on_ready=on_ready,
         engine_error=engine_error,
         ascii_only=ascii_only,
+        journal=journal,
     )

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.snapshot import Snapshot
+from controller.ports import Past
 from tui import scenarios
 from tui.dashboards import dashboard
 
@@ -16,7 +17,7 @@ from tui.dashboards import dashboard
 class Session:
     """A running dashboard with its feed and its clock."""
 
-    def __init__(self, snapshot: Snapshot | None) -> None:
+    def __init__(self, snapshot: Snapshot | None, journal: Past | None = None) -> None:
         self.feed = scenarios.FakeFeed(snapshot)
         self.clock = scenarios.FixedClock()
         self.engine_error: str | None = None
@@ -26,6 +27,7 @@ class Session:
             self.clock,
             on_ready=self._on_ready,
             engine_error=lambda: self.engine_error,
+            journal=journal,
         )
         self.pilot: Pilot[None]
 
@@ -63,9 +65,9 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    snapshot: Snapshot | None, size: tuple[int, int] = (80, 24)
+    snapshot: Snapshot | None, size: tuple[int, int] = (80, 24), journal: Past | None = None
 ) -> AsyncIterator[Session]:
-    running = Session(snapshot)
+    running = Session(snapshot, journal)
     async with running.app.run_test(size=size) as pilot:
         running.pilot = pilot
         await pilot.pause()
