@@ -53,6 +53,7 @@ A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without 
 FLEET_HELP: Final = "the fleet file (default fleet.yaml)"
 KUBECONFIG_HELP: Final = "default: $KUBECONFIG, then the cluster that agentdash runs in"
 CONTEXT_HELP: Final = "a kubeconfig context; default: the fleet file's, then the current one"
+JOURNAL_HELP: Final = "keep what each tick saw and decided, for --replay"
 ASCII_HELP: Final = "draw the screen with ASCII characters only"
 
 
@@ -128,9 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
     )
-    parser.add_argument(
-        "--journal", metavar="FILE", help="keep what each tick saw and decided, for --replay"
-    )
+    parser.add_argument("--journal", metavar="FILE", help=JOURNAL_HELP)
     parser.add_argument(
         "--replay",
         type=Path,
@@ -182,6 +181,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load-for", type=_duration, metavar="DURATION", help="stop publishing after this time"
     )
+    parser.add_argument("--journal", default=argparse.SUPPRESS, metavar="FILE", help=JOURNAL_HELP)
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     parser.set_defaults(run=_run_demo)
 
@@ -345,7 +345,7 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
-    settings = _with_journal(settings, options.journal)
+    settings = settings.with_journal(options.journal)
     read_only = options.read_only or settings.controller.read_only
     name = options.fleet.name
     if options.controller_only:
@@ -370,19 +370,6 @@ def _replay(options: argparse.Namespace) -> ExitCode:
     return show_journal(options.replay, ascii_only=options.ascii)
 
 
-def _with_journal(settings: Settings, path: str | None) -> Settings:
-    """The settings with a journal in this file, whatever file the fleet file names."""
-    if path is None:
-        return settings
-    from msgspec.structs import replace
-
-    from controller.model.settings import JournalSettings
-
-    known = settings.controller.journal
-    journal = JournalSettings(path=path) if known is None else replace(known, path=path)
-    return replace(settings, controller=replace(settings.controller, journal=journal))
-
-
 def _can_show(instead: str) -> bool:
     """Whether a dashboard can be drawn; if not, it is said why, and what to do `instead`."""
     problem = why_no_dashboard(os.environ)
@@ -399,7 +386,12 @@ def _run_demo(options: argparse.Namespace) -> ExitCode:
         return ExitCode.UNREACHABLE
     from agentdash.launch import run_demo_headless, show_demo
 
-    demo = {"speed": options.speed, "seed": options.seed, "load_for_s": options.load_for}
+    demo = {
+        "speed": options.speed,
+        "seed": options.seed,
+        "load_for_s": options.load_for,
+        "journal": options.journal,
+    }
     if options.headless:
         return run_demo_headless(for_s=options.for_s, **demo)
     return show_demo(for_s=options.for_s, ascii_only=options.ascii, **demo)

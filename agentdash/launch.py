@@ -90,7 +90,13 @@ def show_journal(path: Path, *, ascii_only: bool) -> ExitCode:
 
 
 def show_demo(
-    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None, ascii_only: bool
+    *,
+    speed: float,
+    seed: int,
+    load_for_s: float | None,
+    for_s: float | None,
+    ascii_only: bool,
+    journal: str | None,
 ) -> ExitCode:
     """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
@@ -98,7 +104,7 @@ def show_demo(
     async def engine(stopping: asyncio.Event) -> None:
         try:
             async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
-                await _run_controller(world, hub, clock, stopping)
+                await _run_controller(world, hub, clock, stopping, journal)
         except DemoError as error:
             raise FatalError(str(error)) from error
 
@@ -106,20 +112,27 @@ def show_demo(
 
 
 def run_demo_headless(
-    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None
+    *,
+    speed: float,
+    seed: int,
+    load_for_s: float | None,
+    for_s: float | None,
+    journal: str | None,
 ) -> ExitCode:
     """Run the demo without a screen, and print a summary at the end."""
     log_nowhere()
     seconds = for_s or HEADLESS_DEMO_S
     try:
-        asyncio.run(_run_headless(speed, seed, load_for_s, seconds))
+        asyncio.run(_run_headless(speed, seed, load_for_s, seconds, journal))
     except (DemoError, FatalError) as error:
         _print_to_stderr(f"agentdash: {error}")
         return ExitCode.UNREACHABLE
     return ExitCode.OK
 
 
-async def _run_headless(speed: float, seed: int, load_for_s: float | None, seconds: float) -> None:
+async def _run_headless(
+    speed: float, seed: int, load_for_s: float | None, seconds: float, journal: str | None
+) -> None:
     clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,17 +144,21 @@ async def _run_headless(speed: float, seed: int, load_for_s: float | None, secon
         began = time.monotonic()
         loop.call_later(seconds, stopping.set)
         async with _progress(hub, seconds):
-            await _run_controller(world, hub, clock, stopping)
+            await _run_controller(world, hub, clock, stopping, journal)
         took = time.monotonic() - began
     tell(_summary(world.report, hub, took))
 
 
 async def _run_controller(
-    world: RunningWorld, hub: Hub, clock: SystemClock, stopping: asyncio.Event
+    world: RunningWorld,
+    hub: Hub,
+    clock: SystemClock,
+    stopping: asyncio.Event,
+    journal: str | None,
 ) -> None:
     from controller.wiring import embedded
 
-    settings = load(Path(world.ready.fleet))
+    settings = load(Path(world.ready.fleet)).with_journal(journal)
     kubernetes = msgspec.structs.replace(settings.kubernetes, kubeconfig=world.ready.kubeconfig)
     settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
     await embedded(settings, hub, clock, name="demo", read_only=False, stopping=stopping)

@@ -4,6 +4,8 @@ file or variable that holds it, never with its value.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Fleet
 from controller.model.secret import SecretRef
 from controller.model.value import Value
@@ -90,3 +92,11 @@ class Settings(Value):
     fleet: Fleet
     prometheus: PrometheusSettings | None = None
     notices: tuple[Notice, ...] = ()
+
+    def with_journal(self, path: str | None) -> Settings:
+        """The same with a journal in this file, whatever file it had; None changes nothing."""
+        if path is None:
+            return self
+        known = self.controller.journal
+        journal = JournalSettings(path=path) if known is None else replace(known, path=path)
+        return replace(self, controller=replace(self.controller, journal=journal))

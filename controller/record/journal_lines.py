@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -51,7 +51,11 @@ _MOST_SHIFT: Final = 4
 _ODD_CHARACTERS: Final = re.compile(r"[^ -~]")
 _ESCAPES: Final = re.compile(r"\\[^\"\\/]")
 _LARGE_NUMBERS: Final = re.compile(r"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+_AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _WHOLE: Final = re.compile(rb'\{"kind":"whole","version":([0-9]{1,9}),"at":([0-9.e+-]{1,32}),')
+
+
+_LinkTimes: TypeAlias = tuple[tuple[float, float | None], ...]
 
 
 class UnreadableLineError(ValueError):
@@ -91,12 +95,14 @@ class WholeLine(Value, tag_field="kind", tag="whole"):
 
 class ChangeLine(Value, tag_field="kind", tag="change"):
     """What differs from the line before, as in `SnapshotChange`. `tails` are of histories that
-    went on, `histories` those that became others.
+    went on, `histories` those that became others. `link_times` are the links' `since` and
+    `last_good_at`, in their order; empty where all are the same.
     """
 
     sequence: int
     at: float
     loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
     head: HeadChange = HeadChange()
     pools: tuple[PoolView, ...] = ()
     keys: tuple[PoolKey, ...] | None = None
@@ -114,6 +120,7 @@ class TickLine(Value, tag_field="kind", tag="tick"):
     sequence: int
     at: float
     loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
 
 
 class ReadSnapshot(NamedTuple):
@@ -159,18 +166,21 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | Wh
     change = difference(before, after)
     if change.base is None:
         return WholeLine(version=JOURNAL_VERSION, at=after.at, change=change)
+    known, times = _link_times(before), _link_times(after)
+    link_times = () if times == known else times
+    timeless = replace(after, links=_with_times(after.links, known))
     head = HeadChange(
         **{
             name: getattr(after, name)
             for name in _HEAD_FIELDS
-            if getattr(after, name) != getattr(before, name)
+            if getattr(timeless, name) != getattr(before, name)
         }
     )
     tails: dict[PoolKey, HistoryTail] = {}
     histories: dict[PoolKey, History] = {}
     for key, history in change.histories.items():
-        known = before.histories.get(key)
-        tail = None if known is None else _history_tail(known, history)
+        had = before.histories.get(key)
+        tail = None if had is None else _history_tail(had, history)
         if tail is None:
             histories[key] = history
         else:
@@ -179,6 +189,7 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | Wh
         sequence=after.sequence,
         at=after.at,
         loop=after.loop,
+        link_times=link_times,
         head=head,
         pools=change.pools,
         keys=change.keys,
@@ -190,11 +201,29 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | Wh
         events_kept=change.events_kept,
     )
     quiet = ChangeLine(
-        sequence=line.sequence, at=line.at, loop=line.loop, events_kept=len(before.events)
+        sequence=line.sequence,
+        at=line.at,
+        loop=line.loop,
+        link_times=link_times,
+        events_kept=len(before.events),
     )
     if line == quiet:
-        return TickLine(sequence=line.sequence, at=line.at, loop=line.loop)
+        return TickLine(sequence=line.sequence, at=line.at, loop=line.loop, link_times=link_times)
     return line
+
+
+def _link_times(snapshot: Snapshot) -> _LinkTimes:
+    return tuple((link.since, link.last_good_at) for link in snapshot.links)
+
+
+def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
+    """The links with these times; the same, where there are not as many."""
+    if len(times) != len(links):
+        return links
+    return tuple(
+        replace(link, since=since, last_good_at=good)
+        for link, (since, good) in zip(links, times, strict=True)
+    )
 
 
 def whole_line_at(line: bytes) -> float | None:
@@ -233,10 +262,9 @@ def read_line(line: bytes, before: Snapshot | None) -> ReadSnapshot:
 
 def _read(line: bytes) -> _AnyLine:
     text = line.decode("utf-8")
-    odd = set(_ODD_CHARACTERS.findall(text))
-    if any(clean(character) != character for character in odd) or _ESCAPES.search(text):
+    if _has_odd_characters(text):
         plain, _ = read_json_line(line)
-    elif _LARGE_NUMBERS.search(text):
+    elif _has_large_numbers(line, text):
         plain = msgspec.json.decode(line)
     else:
         read: _AnyLine = _DECODER.decode(line)
@@ -244,6 +272,21 @@ def _read(line: bytes) -> _AnyLine:
     _refuse_absurd(plain)
     converted: _AnyLine = msgspec.convert(plain, _AnyLine)
     return converted
+
+
+# the quick looks come first: a step in time reads megabytes
+def _has_odd_characters(text: str) -> bool:
+    if not (text.isascii() and text.isprintable()):
+        odd = set(_ODD_CHARACTERS.findall(text))
+        if any(clean(character) != character for character in odd):
+            return True
+    return "\\" in text and _ESCAPES.search(text) is not None
+
+
+def _has_large_numbers(line: bytes, text: str) -> bool:
+    digits = line.translate(_AS_ZEROS, b"+")
+    may_have = b"0e0" in digits or b"0" * 17 in digits
+    return may_have and _LARGE_NUMBERS.search(text) is not None
 
 
 def _refuse_absurd(plain: Any) -> None:
@@ -268,7 +311,8 @@ def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, boo
     elif before is None:
         raise UnreadableLineError("continues a snapshot that is not there")
     elif isinstance(line, TickLine):
-        snapshot = replace(before, sequence=line.sequence, at=line.at, loop=line.loop)
+        links = _with_times(before.links, line.link_times)
+        snapshot = replace(before, sequence=line.sequence, at=line.at, loop=line.loop, links=links)
         is_changed = False
     else:
         snapshot, is_changed = _after_change(line, before), True
@@ -289,6 +333,8 @@ def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
         histories[key] = History(
             recent=_after_tail(known.recent, tail.recent), day=_after_tail(known.day, tail.day)
         )
+    links = before.links if line.head.links is UNSET else line.head.links
+    differing["links"] = _with_times(links, line.link_times)
     change = SnapshotChange(
         head=replace(before, sequence=line.sequence, at=line.at, loop=line.loop, **differing),
         base=before.sequence,

@@ -27,6 +27,7 @@ from controller.record.journal_lines import (
 )
 
 _READ_KEPT: Final = 4
+_BUFFER_BYTES: Final = 2**20
 _MOST_NOTES: Final = 100
 _MOST_PART_BYTES: Final = 4 * MOST_LINE_BYTES
 
@@ -51,7 +52,7 @@ class JournalPast:
         self._parts: list[_Part] = []
         for file in (*earlier_files(path), path):
             try:
-                with file.open("rb") as opened:
+                with file.open("rb", _BUFFER_BYTES) as opened:
                     self._parts += self._parts_of(file, opened)
             except OSError as error:
                 raise JournalError(in_words(error, file)) from error

@@ -57,7 +57,10 @@ def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
 def quiet_tick(before: Snapshot, seconds: float = 1.0) -> Snapshot:
     """A tick later, in which nothing but time went on."""
     loop = LoopStats(ticks=before.loop.ticks + 1, writes=before.loop.writes)
-    return replace(before, sequence=before.sequence + 1, at=before.at + seconds, loop=loop)
+    links = tuple(replace(link, last_good_at=before.at) for link in before.links)
+    return replace(
+        before, sequence=before.sequence + 1, at=before.at + seconds, loop=loop, links=links
+    )
 
 
 def busy_tick(before: Snapshot, seconds: float = 1.0) -> Snapshot:
