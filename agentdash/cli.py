@@ -30,6 +30,8 @@ examples:
   agentdash demo                                 everything on this machine, without a cluster
   agentdash -f fleet.yaml --read-only            look at a fleet; nothing is written
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
+  agentdash -f fleet.yaml --journal day.jsonl    keep what each tick saw and decided
+  agentdash --replay day.jsonl                   the dashboard on it, at any of its moments
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
   agentdash why -f fleet.yaml acme/research      the rules behind one number
   agentdash pause acme --until 2h --why OPS-902  stop a tenant's work; `undo` takes it back
@@ -51,6 +53,7 @@ A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without 
 FLEET_HELP: Final = "the fleet file (default fleet.yaml)"
 KUBECONFIG_HELP: Final = "default: $KUBECONFIG, then the cluster that agentdash runs in"
 CONTEXT_HELP: Final = "a kubeconfig context; default: the fleet file's, then the current one"
+JOURNAL_HELP: Final = "keep what each tick saw and decided, for --replay"
 ASCII_HELP: Final = "draw the screen with ASCII characters only"
 
 
@@ -126,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
     )
+    parser.add_argument("--journal", metavar="FILE", help=JOURNAL_HELP)
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="the dashboard on a journal; no fleet file, no NATS, no Kubernetes",
+    )
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
@@ -171,6 +181,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load-for", type=_duration, metavar="DURATION", help="stop publishing after this time"
     )
+    parser.add_argument("--journal", default=argparse.SUPPRESS, metavar="FILE", help=JOURNAL_HELP)
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
     parser.set_defaults(run=_run_demo)
 
@@ -329,9 +340,12 @@ def _look_options(options: argparse.Namespace) -> Options:
 
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
+    if options.replay is not None:
+        return _replay(options)
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
+    settings = settings.with_journal(options.journal)
     read_only = options.read_only or settings.controller.read_only
     name = options.fleet.name
     if options.controller_only:
@@ -346,6 +360,14 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
     from agentdash.launch import show_fleet
 
     return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
+
+
+def _replay(options: argparse.Namespace) -> ExitCode:
+    if not _can_show("the journal is lines of JSON"):
+        return ExitCode.UNREACHABLE
+    from agentdash.launch import show_journal
+
+    return show_journal(options.replay, ascii_only=options.ascii)
 
 
 def _can_show(instead: str) -> bool:
@@ -364,7 +386,12 @@ def _run_demo(options: argparse.Namespace) -> ExitCode:
         return ExitCode.UNREACHABLE
     from agentdash.launch import run_demo_headless, show_demo
 
-    demo = {"speed": options.speed, "seed": options.seed, "load_for_s": options.load_for}
+    demo = {
+        "speed": options.speed,
+        "seed": options.seed,
+        "load_for_s": options.load_for,
+        "journal": options.journal,
+    }
     if options.headless:
         return run_demo_headless(for_s=options.for_s, **demo)
     return show_demo(for_s=options.for_s, ascii_only=options.ascii, **demo)

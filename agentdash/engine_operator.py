@@ -32,6 +32,7 @@ READ_ONLY: Final = "read-only (--read-only, or controller.read_only in the fleet
 ATTACHED: Final = (
     "the controller runs elsewhere; ask in a shell: agentdash -f FLEET pause, pin, freeze …"
 )
+REPLAYED: Final = "this is a journal: nothing in it can be changed"
 _STARTING: Final = "the controller here has not begun yet"
 _NO_RIGHT: Final = "your NATS user may not write intents; the README lists the rights"
 _MAY_BE_WRITTEN: Final = "whether it was written is not known; :audit shows it"

@@ -15,7 +15,7 @@ import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
 from agentdash.demo.report import WorldReport, summary
-from agentdash.engine_operator import ATTACHED, READ_ONLY, EngineOperator
+from agentdash.engine_operator import ATTACHED, READ_ONLY, REPLAYED, EngineOperator
 from agentdash.identity import operator
 from agentdash.output import tell, waiting_for
 from controller.attach import Attachment, find_writer
@@ -25,6 +25,8 @@ from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
+from controller.record.journal_files import JournalError
+from controller.record.journal_past import JournalPast
 
 if TYPE_CHECKING:
     from controller.model.settings import NatsSettings, Settings
@@ -77,8 +79,39 @@ def show_attached(settings: NatsSettings, *, ascii_only: bool) -> ExitCode:
     )
 
 
+def show_journal(path: Path, *, ascii_only: bool) -> ExitCode:
+    """Run the dashboard on a journal, from its end. It needs nothing but the file."""
+    from agentdash.tui.app import run_dashboard
+
+    try:
+        past = JournalPast(path)
+    except JournalError as error:
+        _print_to_stderr(f"agentdash: {error}")
+        return ExitCode.USAGE
+    log_nowhere()
+    hub = Hub()
+    failed = run_dashboard(
+        hub,
+        clock=SystemClock().now,
+        operator=EngineOperator(operator(), hub, REPLAYED),
+        on_ready=lambda: None,
+        engine_error=lambda: None,
+        ascii_only=ascii_only,
+        journal=past,
+    )
+    for note in past.notes():
+        _print_to_stderr(f"agentdash: {note}")
+    return ExitCode.FAILED if failed else ExitCode.OK
+
+
 def show_demo(
-    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None, ascii_only: bool
+    *,
+    speed: float,
+    seed: int,
+    load_for_s: float | None,
+    for_s: float | None,
+    ascii_only: bool,
+    journal: str | None,
 ) -> ExitCode:
     """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
@@ -87,7 +120,7 @@ def show_demo(
     async def engine(stopping: asyncio.Event) -> None:
         try:
             async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
-                await _run_controller(world, hub, clock, stopping, seat)
+                await _run_controller(world, hub, clock, stopping, journal=journal, seat=seat)
         except DemoError as error:
             raise FatalError(str(error)) from error
 
@@ -95,20 +128,27 @@ def show_demo(
 
 
 def run_demo_headless(
-    *, speed: float, seed: int, load_for_s: float | None, for_s: float | None
+    *,
+    speed: float,
+    seed: int,
+    load_for_s: float | None,
+    for_s: float | None,
+    journal: str | None,
 ) -> ExitCode:
     """Run the demo without a screen, and print a summary at the end."""
     log_nowhere()
     seconds = for_s or HEADLESS_DEMO_S
     try:
-        asyncio.run(_run_headless(speed, seed, load_for_s, seconds))
+        asyncio.run(_run_headless(speed, seed, load_for_s, seconds, journal))
     except (DemoError, FatalError) as error:
         _print_to_stderr(f"agentdash: {error}")
         return ExitCode.UNREACHABLE
     return ExitCode.OK
 
 
-async def _run_headless(speed: float, seed: int, load_for_s: float | None, seconds: float) -> None:
+async def _run_headless(
+    speed: float, seed: int, load_for_s: float | None, seconds: float, journal: str | None
+) -> None:
     clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,7 +160,7 @@ async def _run_headless(speed: float, seed: int, load_for_s: float | None, secon
         began = time.monotonic()
         loop.call_later(seconds, stopping.set)
         async with _progress(hub, seconds):
-            await _run_controller(world, hub, clock, stopping)
+            await _run_controller(world, hub, clock, stopping, journal=journal)
         took = time.monotonic() - began
     tell(_summary(world.report, hub, took))
 
@@ -130,11 +170,13 @@ async def _run_controller(
     hub: Hub,
     clock: SystemClock,
     stopping: asyncio.Event,
+    *,
+    journal: str | None,
     seat: EngineOperator | None = None,
 ) -> None:
     from controller.wiring import Person, embedded
 
-    settings = load(Path(world.ready.fleet))
+    settings = load(Path(world.ready.fleet)).with_journal(journal)
     kubernetes = msgspec.structs.replace(settings.kubernetes, kubeconfig=world.ready.kubeconfig)
     settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
     await embedded(

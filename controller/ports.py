@@ -316,3 +316,46 @@ class Feed(Protocol):
         the subscription.
         """
         ...
+
+
+class Journal(Protocol):
+    """Keeps each snapshot in a file."""
+
+    def problem(self) -> str | None:
+        """Why snapshots are missing in it, in words; None while all are written."""
+        ...
+
+
+Place: TypeAlias = tuple[int, int]
+"""Where a moment is in its past; later moments have larger ones."""
+
+
+class PastMoment(NamedTuple):
+    """A snapshot of the past, and where it is there."""
+
+    place: Place
+    snapshot: Snapshot
+
+
+class Past(Protocol):
+    """The snapshots of earlier moments."""
+
+    def last(self) -> PastMoment | None:
+        """The newest moment; None without any."""
+        ...
+
+    def at(self, at: float) -> PastMoment | None:
+        """The last moment at this time or before it (Unix seconds), else the first of all."""
+        ...
+
+    def before(self, place: Place) -> PastMoment | None:
+        """The change before this place, else the first moment; None at the first."""
+        ...
+
+    def after(self, place: Place) -> PastMoment | None:
+        """The change after this place, else the last moment; None at the last."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """What could not be read, in words."""
+        ...

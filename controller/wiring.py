@@ -42,6 +42,8 @@ from controller.nats.wake import WakeSubscriptions
 from controller.planning.planner import plan
 from controller.planning.remember.resume import resumed
 from controller.ports import IntentDesk, MetricSource
+from controller.record.journal_files import JournalFiles
+from controller.record.journal_writer import JournalWriter
 from controller.sources.prometheus import PrometheusSource
 
 FIRST_SIGHT_S: Final = 3.0
@@ -240,6 +242,8 @@ async def _run(
             bucket = Bucket(session, settings.nats.bucket)
             intents = IntentBucket(session, bucket, clock)
             usage = TokenUsageSource(session, clock, fleet)
+            kept = settings.controller.journal
+            journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
             engine = Engine(
                 fleet=fleet,
                 plan=plan,
@@ -272,11 +276,12 @@ async def _run(
                     notices=settings.notices,
                 ),
                 interval_s=interval_s,
+                journal=journal,
             )
             publisher = SnapshotPublisher(session, settings.nats.bucket, clock)
             unsubscribe = hub.subscribe(publisher.offer)
             at_desk = _nobody if person is None else person.at_desk
-            async with usage.reading(), metrics.reading():
+            async with usage.reading(), metrics.reading(), _recording(journal, hub):
                 await asyncio.gather(
                     usage.first_read(FIRST_SIGHT_S), metrics.first_read(FIRST_SIGHT_S)
                 )
@@ -317,6 +322,20 @@ async def _metric_polls(
             prometheus = PrometheusSource.connect(settings.prometheus.url, pools, clock)
             sources.append(await stack.enter_async_context(prometheus))
         yield MetricPolls(sources, clock, interval_s=settings.controller.interval_s)
+
+
+@asynccontextmanager
+async def _recording(journal: JournalWriter | None, hub: Hub) -> AsyncIterator[None]:
+    """Write what the hub publishes into the journal, if there is one."""
+    if journal is None:
+        yield
+        return
+    async with journal.recording():
+        unsubscribe = hub.subscribe(journal.offer)
+        try:
+            yield
+        finally:
+            unsubscribe()
 
 
 async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:

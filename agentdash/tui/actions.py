@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from agentdash.danger import Danger
 from agentdash.tui.requests import VERBS, reach_of
 from agentdash.tui.tables import SORT_LETTERS
+from agentdash.tui.view_state import Step
 from controller.model.intents import Scope
 
 
@@ -119,6 +120,11 @@ _OPERATE: Final = (
     ),
 )
 
+
+def _step(key: str, step: Step, title: str, text: str) -> UserAction:
+    return UserAction("step", (key,), title, text, "time", argument=step.value)
+
+
 # terminals send a capital letter in one of two ways, so both are bound: `G,shift+g`
 _TABLE: Final = (
     UserAction("open", ("enter",), "open", "open the row", "look", KeyScope.TABLE, hint=4),
@@ -158,6 +164,10 @@ ACTIONS: Final = (
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
     *_OPERATE,
     UserAction("freeze", (".",), "freeze", "freeze or resume the view", "look", hint=6),
+    _step("<", Step.BACK, "earlier", "the change before"),
+    _step(">", Step.ON, "later", "the change after"),
+    _step("{", Step.MINUTE_BACK, "minute earlier", "a minute back"),
+    _step("}", Step.MINUTE_ON, "minute later", "a minute on"),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),

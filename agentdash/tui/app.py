@@ -28,6 +28,7 @@ from agentdash.tui.bindings import OPENS_PROMPT
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.moments import read_past_moment
 from agentdash.tui.operating import NotDoneError, Operating
 from agentdash.tui.operations import Operations
 from agentdash.tui.pool_provider import PoolProvider
@@ -49,13 +50,13 @@ from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.terminal_diff import TerminalDiff
 from agentdash.tui.theme import THEME, stylesheet
 from agentdash.tui.view import Frame, PoolRow
-from agentdash.tui.view_state import ViewState
+from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import COMMAND, FILTER
 from controller.model.audit import IntentChange
 from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent, Snapshot
-from controller.ports import Feed
+from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
 _AUDIT_EVERY_S: Final = 5.0
@@ -76,7 +77,8 @@ class Dashboard(App[None]):
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
     started then without delaying it. `engine_error` says why the engine does not run, and gives
-    None while it runs. Without an `operator` there are no keys that change anything.
+    None while it runs. Without an `operator` there are no keys that change anything. With
+    a `journal` the dashboard shows that, and the feed is not looked at.
     """
 
     TITLE = header.TITLE
@@ -98,6 +100,7 @@ class Dashboard(App[None]):
         engine_error: Callable[[], str | None],
         ascii_only: bool = False,
         operator: Operating | None = None,
+        journal: Past | None = None,
     ) -> None:
         # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -112,7 +115,8 @@ class Dashboard(App[None]):
         self._call_ready_after_paint = False
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
-        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE)
+        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE, journal)
+        self._told_notes = 0
         self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
@@ -165,6 +169,7 @@ class Dashboard(App[None]):
         if latest is not None:
             self._view_state.accept(latest)
         self._draw()
+        self._tell_notes()
         self.set_interval(_REDRAW_S, self._redraw)
         self._call_ready_after_paint = True
 
@@ -404,6 +409,11 @@ class Dashboard(App[None]):
     def _tenants(self) -> list[str]:
         return [] if self.snapshot is None else [each.name for each in self.snapshot.tenants]
 
+    @property
+    def shows_the_past(self) -> bool:
+        """Whether the moment that is shown is not now."""
+        return self._frame.moment is not None
+
     def action_operate(self, verb: str) -> None:
         """Ask for something for what is under the cursor; another key takes it back."""
         found = (each for each in self.view.actions if each.handler == f"operate({verb!r})")
@@ -461,6 +471,30 @@ class Dashboard(App[None]):
         """Freeze the view, or resume it with the newest snapshot."""
         self._view_state.toggle_freeze()
         self._draw()
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def action_step(self, step: str) -> None:
+        """Step back or on to another moment of what is kept."""
+        self._say_where(self._view_state.step(Step(step)))
+
+    def _go_to_moment(self, text: str) -> None:
+        """Show the moment of a time as it is typed. Raises ValueError."""
+        end = self._view_state.end_at(self._clock())
+        self._say_where(self._view_state.go_to(read_past_moment(text, end)))
+
+    def _say_where(self, missing: str) -> None:
+        self._draw()
+        if missing:
+            self.flash(missing, Tone.DIM)
+        self._tell_notes()
+
+    def _tell_notes(self) -> None:
+        """Say once of each line of a journal that it cannot be read."""
+        notes = self._view_state.notes()
+        if len(notes) > self._told_notes:
+            self._told_notes = len(notes)
+            self.flash(notes[-1])
 
     async def action_close(self) -> None:
         """Clear the filter; without one, go back to the view below. It never ends the session."""
@@ -536,7 +570,7 @@ class Dashboard(App[None]):
     @property
     def _stops_with_us(self) -> str:
         """What the controller in this process scales, if it writes; else empty."""
-        snapshot = self._frame.snapshot
+        snapshot = self._view_state.newest
         if snapshot is None or snapshot.attached or not snapshot.role.writes:
             return ""
         if self._engine_error() is not None:
@@ -551,14 +585,17 @@ class Dashboard(App[None]):
         pools = [row.key for row in self._frame.rows]
         try:
             command = commands.parse(message.text, pools, view.subject or "")
-        except commands.UnknownCommandError as error:
+            if command.time:
+                self._go_to_moment(command.time)
+        except ValueError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
         if command.request is not None:
             self._ask_by_command(command)
             return
         view.close_prompt()
-        await self._run_command(command)
+        if not command.time:
+            await self._run_command(command)
 
     def _ask_by_command(self, command: commands.ParsedCommand) -> None:
         view = self.view
@@ -580,6 +617,9 @@ class Dashboard(App[None]):
                 self.action_leave()
             case "help":
                 await self.action_help()
+            case "live":
+                self._view_state.go_live()
+                self._draw()
             case "why":
                 await self._explain(command.pool)
             case "undo":
@@ -626,11 +666,11 @@ class Dashboard(App[None]):
                 )
         for command in commands.COMMANDS:
             is_possible = self._operations.is_possible or not command.operates
-            if is_possible and command.name in {*_LOOKS, "audit"}:
+            if is_possible and command.name in {*_LOOKS, "audit"} and not command.takes_time:
                 parsed = commands.ParsedCommand(command.name)
                 yield SystemCommand(
                     f":{command.name}",
-                    f"{command.help} (:{command.aliases[0]})",
+                    f"{command.help} (:{next(iter(command.aliases), command.name)})",
                     lambda parsed=parsed: self.call_later(self._run_command, parsed),
                 )
 
@@ -691,6 +731,7 @@ def run_dashboard(
     operator: Operating,
     ascii_only: bool = False,
     for_s: float | None = None,
+    journal: Past | None = None,
 ) -> int:
     """Run the dashboard until a person quits, SIGTERM or SIGINT comes, or `for_s` seconds are over.
 
@@ -712,6 +753,7 @@ def run_dashboard(
         engine_error=engine_error,
         ascii_only=ascii_only,
         operator=operator,
+        journal=journal,
     )
     dashboard.run()
     return dashboard.return_code or 0

@@ -13,8 +13,8 @@ from controller.model.intents import Scope
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; `takes_pool` is True if a pool's name follows it. `operates`: it is for people
-    who may change something.
+    """One command; `takes_pool` is True if a pool's name follows it, `takes_time` if a time.
+    `operates`: it is for people who may change something.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Command:
     help: str
     takes_pool: bool = False
     operates: bool = False
+    takes_time: bool = False
 
 
 VIEWS: Final = (
@@ -54,6 +55,8 @@ COMMANDS: Final = (
         for name, (verb, back) in _REQUESTS.items()
     ),
     Command("why", ("describe",), "explain its number", takes_pool=True),
+    Command("at", (), "11:50, -15m", takes_time=True),
+    Command("live", (), "back from the past"),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
@@ -67,14 +70,15 @@ _PART_ENDS: Final = "/-_."
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """What a line says: the command's name, the key of the pool if it takes one, and the filter
-    for the table it opens, if the line has one. A command that asks for something has the `words`
-    that follow it.
+    """What a line says: the command's name, the key of the pool or the time if it takes one, and
+    the filter for the table it opens, if the line has one. A command that asks for something has
+    the `words` that follow it.
     """
 
     name: str
     pool: str = ""
     filter: str | None = None
+    time: str = ""
     words: tuple[str, ...] = ()
 
     @property
@@ -101,6 +105,10 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
         raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
     if command.name in _REQUESTS:
         return ParsedCommand(command.name, words=tuple(text.split()[1:]))
+    if command.takes_time:
+        if not rest:
+            raise UnknownCommandError(f"which time? :{command.name} 11:50, :{command.name} -15m")
+        return ParsedCommand(command.name, time=" ".join(rest))
     if not command.takes_pool:
         return ParsedCommand(command.name, filter=filter_text)
     wanted = " ".join(rest) + (slash + tail if slash else "")

@@ -9,7 +9,7 @@ from agentdash.tui import figures, words
 from agentdash.tui.actions import UserAction, key_name
 from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, line_width
 from agentdash.tui.roles import ROLE_LABELS
-from agentdash.tui.view import Frame
+from agentdash.tui.view import Frame, ShownMoment
 from controller.model.snapshot import Link, LinkState, Severity
 
 TITLE: Final = "agentdash"
@@ -35,6 +35,8 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     if snapshot.attached:
         word = f"{role.word} on {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
         access, writes = "attached", False
+    if frame.moment is not None:
+        access, writes = "replay" if frame.moment.is_replay else "past", False
     name = cut(snapshot.context or snapshot.fleet or TITLE, 24, frame.glyphs.ellipsis)
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
@@ -148,6 +150,8 @@ def _alarm(frame: Frame) -> tuple[Span | str, ...]:
 def banner_lines(frame: Frame, width: int) -> list[Line]:
     """Why the numbers below may be wrong or old; at most three lines."""
     found: list[str] = []
+    if frame.moment is not None:
+        found.append(_moment_words(frame, frame.moment))
     if frame.engine_error and frame.snapshot is not None:
         found.append(f"ENGINE STOPPED  {frame.engine_error}")
     for link in frame.lost_links:
@@ -166,6 +170,15 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         line(Span(" " + cut(text, width - 2, frame.glyphs.ellipsis)), background=Tone.ALERT)
         for text in found[:_MOST_BANNERS]
     ]
+
+
+def _moment_words(frame: Frame, moment: ShownMoment) -> str:
+    """Which moment of the past is shown, and the keys that lead to others."""
+    at, before = figures.date_and_time(frame.at), figures.age(moment.end_at - frame.at)
+    if moment.is_replay:
+        place = "the end" if moment.end_at <= frame.at else f"{before} before the end"
+        return f"REPLAY {at}, {place}; < > {{ }} step, :at TIME"
+    return f"PAST {at}, {before} ago; < > {{ }} step, :at TIME, . live"
 
 
 def hint_line(actions: Iterable[UserAction], width: int, *, operating_is_off: bool = False) -> Line:

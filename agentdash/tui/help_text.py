@@ -23,6 +23,7 @@ _GROUP_ORDER: Final = (
     "general",
     "look",
     "operate",
+    "time",
     "move",
     "screen",
     "roles",
@@ -91,6 +92,8 @@ def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
 def _about(command: Command) -> str:
     if command.takes_pool:
         return f"NAME: {command.help}"
+    if command.takes_time:
+        return f"TIME: {command.help}"
     if not command.aliases:
         return command.help
     return f"{command.help} (:{command.aliases[0]})"

@@ -82,7 +82,6 @@ COLUMNS: Final[Mapping[str, str]] = {
     "PARALLEL": "calls at the same time, of the limit",
     "REFUSED": "replicas that the limit refuses",
     "DRAWN BY": "the pools that use it, the largest first",
-    "AGO": "how long ago",
     "BY": "who: the controller, or the person who asked",
     "OUTCOME": "what became of the write",
 }

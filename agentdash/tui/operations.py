@@ -41,6 +41,9 @@ _MOST_LINES: Final = 6
 _NOT_CONFIRMED: Final = "not confirmed: nothing was changed"
 
 
+_PAST: Final = "this is the past; :live goes back to now"
+
+
 class _Stage(Enum):
     CLOSED = "closed"
     FORM = "form"
@@ -78,8 +81,10 @@ class Operations:
 
     @property
     def refusal(self) -> str | None:
-        """Why nothing can be asked for now."""
-        return None if self._operator is None else self._operator.refusal()
+        """Why nothing can be asked for now. A request meets what is now, not what the past shows."""
+        if self._operator is None:
+            return None
+        return _PAST if self._app.shows_the_past else self._operator.refusal()
 
     # -- how a request begins -----------------------------------------------------------------
 

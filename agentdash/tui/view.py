@@ -287,13 +287,23 @@ def _sums(rows: Sequence[PoolRow]) -> Totals:
     )
 
 
+class ShownMoment(NamedTuple):
+    """That a moment of the past is shown: of a journal if `is_replay`, else of what this process
+    has kept. `end_at` is the newest moment (Unix seconds).
+    """
+
+    is_replay: bool
+    end_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Everything that a screen is drawn from at one moment; times are Unix seconds.
 
     `waiting` is None while the view is live. While it is frozen, it is the number of snapshots that
     came since then. `newest_at` is the time of the newest snapshot, which a frozen view does not
-    show. `engine_error` says why the engine does not run; None while it runs.
+    show. `engine_error` says why the engine does not run; None while it runs. `moment` is set while
+    the past is shown; `now` is then the time of the snapshot.
     """
 
     now: float
@@ -305,6 +315,7 @@ class Frame:
     engine_error: str | None = None
     newest_at: float | None = None
     glyphs: Glyphs = UNICODE
+    moment: ShownMoment | None = None
 
     @property
     def at(self) -> float:

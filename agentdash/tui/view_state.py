@@ -1,30 +1,65 @@
-"""Which snapshot is shown: the newest one, or the one that a person froze. No clock, no I/O."""
+"""Which snapshot is shown: the newest one, one that a person froze, or one of the past. No clock,
+no I/O but that of a journal.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
+from typing import Final
 
+from agentdash.tui import figures
 from agentdash.tui.glyphs import Glyphs
-from agentdash.tui.view import Frame, is_newer, pool_rows, totals
+from agentdash.tui.recent_past import RecentPast
+from agentdash.tui.view import Frame, ShownMoment, is_newer, pool_rows, totals
 from controller.model.snapshot import Snapshot
+from controller.ports import Past, PastMoment, Place
+
+_MINUTE_S: Final = 60.0
+
+
+class Step(StrEnum):
+    """A step in time: to the change before or after, or by a minute."""
+
+    BACK = "back"
+    ON = "on"
+    MINUTE_BACK = "minute_back"
+    MINUTE_ON = "minute_on"
 
 
 class ViewState:
-    """Takes snapshots, ignores older ones, and keeps the frame that the screens are drawn from."""
+    """Takes snapshots, ignores older ones, and keeps the frame that the screens are drawn from.
 
-    def __init__(self, started_at: float, glyphs: Glyphs) -> None:
+    With a `journal` it shows the moments of that, from its end; without one, those that it took.
+    """
+
+    def __init__(self, started_at: float, glyphs: Glyphs, journal: Past | None = None) -> None:
         self.frame = Frame(started_at, started_at, glyphs=glyphs)
         self._newest: Snapshot | None = None
         self._waiting: int | None = None
+        self._recent = RecentPast()
+        self._past: Past = self._recent if journal is None else journal
+        self._replays = journal is not None
+        self._place: Place | None = None
+        last = None if journal is None else journal.last()
+        if last is not None:
+            self._travel(last)
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot of a live fleet; None before the first, and in a replay."""
+        return self._newest
 
     def accept(self, snapshot: Snapshot) -> bool:
-        """Show the snapshot, or only count it while the view is frozen.
+        """Show the snapshot, or only count it while the view is frozen or shows the past.
 
         Returns False for a snapshot that is not newer than the last one.
         """
-        if not is_newer(snapshot, self._newest):
+        if self._replays or not is_newer(snapshot, self._newest):
             return False
         self._newest = snapshot
+        self._recent.keep(snapshot)
         if self._waiting is None or self.frame.snapshot is None:
             self._show(snapshot)
         else:
@@ -32,24 +67,100 @@ class ViewState:
         return True
 
     def toggle_freeze(self) -> None:
-        """Freeze the view; or resume it and show the newest snapshot."""
-        if self._waiting is None:
+        """Freeze the view; or resume it, and from the past too, with the newest snapshot."""
+        if self._replays or self._waiting is not None:
+            self.go_live()
+        else:
             self._waiting = 0
+
+    def go_live(self) -> None:
+        """Show the newest snapshot, of a journal its end, and go on from there."""
+        if self._replays:
+            last = self._past.last()
+            if last is not None:
+                self._travel(last)
             return
-        self._waiting = None
+        self._waiting = self._place = None
         if self._newest is not None and self._newest is not self.frame.snapshot:
             self._show(self._newest)
 
+    def step(self, step: Step) -> str:
+        """Step to another moment; why there is none, in words, else nothing."""
+        shown, last = self.frame.snapshot, self._past.last()
+        if shown is None or last is None:
+            return "no snapshot yet to step from"
+        start = self._place
+        if start is None:
+            start = (self._past.at(shown.at) or last).place
+        is_back = step in {Step.BACK, Step.MINUTE_BACK}
+        moment: PastMoment | None = None
+        if step is Step.MINUTE_BACK:
+            moment = self._past.at(shown.at - _MINUTE_S)
+        elif step is Step.MINUTE_ON:
+            moment = self._past.at(shown.at + _MINUTE_S)
+        if moment is None or (moment.place >= start if is_back else moment.place <= start):
+            moment = self._past.before(start) if is_back else self._past.after(start)
+        if moment is None:
+            if not is_back and not self._replays:
+                self.go_live()
+            return "nothing earlier is kept" if is_back else "this is the newest"
+        if moment.place == last.place and not self._replays:
+            self.go_live()
+        else:
+            self._travel(moment)
+        return ""
+
+    def go_to(self, at: float) -> str:
+        """Show the last moment at this time (Unix seconds); what was meant instead, in words."""
+        moment = self._past.at(at)
+        if moment is None:
+            return "no snapshot yet to step to"
+        self._travel(moment)
+        if moment.snapshot.at > at:
+            return f"nothing before {figures.date_and_time(moment.snapshot.at)} is kept"
+        return ""
+
+    def end_at(self, now: float) -> float:
+        """The end of what can be stepped to: of a journal its last moment, else now."""
+        last = self._past.last() if self._replays else None
+        return now if last is None else last.snapshot.at
+
+    def notes(self) -> Sequence[str]:
+        """What of the past could not be read, in words."""
+        return self._past.notes()
+
     def refresh(self, now: float, engine_error: str | None) -> Frame:
-        """The frame as of now: ages and banners follow from it."""
+        """The frame as of now: ages and banners follow from it. In the past, now is the moment."""
+        shown = self.frame.snapshot
+        if shown is not None and self._place is not None:
+            moment = ShownMoment(is_replay=self._replays, end_at=self.end_at(now))
+            self.frame = replace(
+                self.frame,
+                now=shown.at,
+                engine_error=engine_error,
+                waiting=None,
+                newest_at=shown.at,
+                moment=moment,
+            )
+            return self.frame
         self.frame = replace(
             self.frame,
             now=now,
             engine_error=engine_error,
             waiting=self._waiting,
             newest_at=None if self._newest is None else self._newest.at,
+            moment=None,
         )
         return self.frame
+
+    def _travel(self, moment: PastMoment) -> None:
+        """Show a moment of the past, with what grew and shrank since the change before it."""
+        before = self._past.before(moment.place)
+        if before is not None:
+            self._show(before.snapshot)
+        self._place = moment.place
+        self._waiting = self._waiting or 0
+        self._show(moment.snapshot)
 
     def _show(self, snapshot: Snapshot) -> None:
         shown = self.frame

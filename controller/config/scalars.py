@@ -195,6 +195,11 @@ WindowLength = Annotated[
     WithJsonSchema(_duration_schema(1.0, 31 * DAY_S)),
 ]
 """At most a month: a longer window can name its months in the cron expression."""
+KeptFor = Annotated[
+    float,
+    BeforeValidator(DurationReader(60.0, 366 * DAY_S)),
+    WithJsonSchema(_duration_schema(60.0, 366 * DAY_S)),
+]
 DnsLabel = Annotated[
     str,
     AfterValidator(ids.dns_label),

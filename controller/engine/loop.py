@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from controller.engine.actuate import Write, WriteDispatcher
@@ -22,6 +22,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
+from controller.model.snapshot import Severity
 from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.given.overrides import concerns
@@ -31,6 +32,7 @@ from controller.planning.remember.writes import without_writes
 from controller.ports import (
     Actuator,
     Clock,
+    Journal,
     LinkStatus,
     QueueSource,
     Supply,
@@ -73,6 +75,7 @@ class Engine:
         interval_s: float,
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """Without an actuator the engine only plans and never writes. `interval_s` is the time
         between full ticks, and the time limit of their readings.
@@ -91,6 +94,7 @@ class Engine:
         self._snapshots = snapshots
         self._interval_s = interval_s
         self._metrics = metrics
+        self._journal = journal
         self._observer = Observer(
             fleet=fleet,
             queues=queues,
@@ -300,7 +304,11 @@ class Engine:
             self._snapshots.snapshot(
                 links=[status.link() for status in self._links],
                 recorder=self._recorder,
-                notices=(*self._keeper.notices(), *self._metric_findings()),
+                notices=(
+                    *self._keeper.notices(),
+                    *self._metric_findings(),
+                    *self._journal_findings(),
+                ),
                 failed_readings=self._observer.failed,
                 now=self._clock.now(),
             )
@@ -308,6 +316,12 @@ class Engine:
 
     def _metric_findings(self) -> Iterable[Found]:
         return () if self._metrics is None else self._metrics.findings()
+
+    def _journal_findings(self) -> Iterator[Found]:
+        problem = None if self._journal is None else self._journal.problem()
+        if problem is not None:
+            text = f"is not complete, and the controller goes on: {problem}"
+            yield Severity.WARNING, "journal", "incomplete", text
 
     async def _until(self, slot: float) -> None:
         """Sleep until the slot, or until asked to stop."""

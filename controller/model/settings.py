@@ -4,6 +4,8 @@ file or variable that holds it, never with its value.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Fleet
 from controller.model.secret import SecretRef
 from controller.model.value import Value
@@ -50,11 +52,20 @@ class PrometheusSettings(Value):
     url: str
 
 
+class JournalSettings(Value):
+    """Where the snapshots of each tick are kept, for how long, and in how many bytes at most."""
+
+    path: str
+    keep_s: float = 86_400.0
+    max_bytes: int = 2**30
+
+
 class ControllerSettings(Value):
     """The controller's own settings."""
 
     interval_s: float = 1.0
     read_only: bool = False
+    journal: JournalSettings | None = None
 
 
 class Notice(Value):
@@ -81,3 +92,11 @@ class Settings(Value):
     fleet: Fleet
     prometheus: PrometheusSettings | None = None
     notices: tuple[Notice, ...] = ()
+
+    def with_journal(self, path: str | None) -> Settings:
+        """The same with a journal in this file, whatever file it had; None changes nothing."""
+        if path is None:
+            return self
+        known = self.controller.journal
+        journal = JournalSettings(path=path) if known is None else replace(known, path=path)
+        return replace(self, controller=replace(self.controller, journal=journal))

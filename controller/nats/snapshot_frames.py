@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from controller.model.text import clean
-from controller.nats.snapshot_changes import SnapshotChange
+from controller.record.snapshot_changes import SnapshotChange
 
 MOST_SNAPSHOT_BYTES: Final = 256 * 2**20
 """A change is never larger than this before it is compressed: 10,000 pools are 7 MB."""

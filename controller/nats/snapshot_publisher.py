@@ -11,9 +11,9 @@ from nats.aio.msg import Msg
 from controller.model.snapshot import Snapshot
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_changes import difference, whole
 from controller.nats.snapshot_frames import FrameError, frames
 from controller.ports import Clock
+from controller.record.snapshot_changes import difference, whole
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from nats.aio.msg import Msg
 from controller.model.snapshot import Snapshot
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_changes import MissedSnapshotError, changed
 from controller.nats.snapshot_frames import Assembly, FrameError, read_part
 from controller.nats.snapshot_publisher import (
     LISTENING,
@@ -21,6 +20,7 @@ from controller.nats.snapshot_publisher import (
     snapshots_subject,
     watchers_subject,
 )
+from controller.record.snapshot_changes import MissedSnapshotError, changed
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from agentdash.demo.kubesim import ApiFault, KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
 from controller.exit_codes import ExitCode
+from controller.record.journal_past import JournalPast
 from support import requests_seen
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -92,6 +93,30 @@ async def test_in_steady_state_nothing_is_written_and_nothing_is_logged(live: Li
         assert log.writes() == []
         assert requests_seen.count(log, path_regex=r"/(pods|deployments)", verb="list") == 0
         assert running.lines[logged:] == []
+
+
+async def test_what_each_tick_saw_is_in_the_journal_and_quiet_ticks_are_short(
+    live: Live, tmp_path: Path
+) -> None:
+    path = tmp_path / "kept" / "journal.jsonl"
+    async with daemon(live.fleet, live.kubeconfig, "--journal", str(path)) as running:
+        await live.ready(running)
+        await live.publish("research", 3)
+        await until(lambda: live.replicas("research") == 3)
+        await running.pass_ticks(8)
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert lines[0]["kind"] == "whole"
+    assert "tick" in [line["kind"] for line in lines]
+    past = JournalPast(path)
+    last = past.last()
+    assert last is not None
+    assert not past.notes()
+    assert last.snapshot.loop.writes >= 1
+    [event, *_] = last.snapshot.events
+    assert event.pool == "acme/research"
+    before = past.at(event.at - 0.5)
+    assert before is not None
+    assert event not in before.snapshot.events
 
 
 async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) -> None:

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.operating import Operating
+from controller.ports import Past
 from tui import scenarios
 
 
@@ -33,6 +34,7 @@ def dashboard(
     engine_error: Callable[[], str | None] = do_nothing,
     ascii_only: bool = False,
     operator: Operating | None = None,
+    journal: Past | None = None,
 ) -> Dashboard:
     return kind(
         feed,
@@ -41,4 +43,5 @@ def dashboard(
         engine_error=engine_error,
         ascii_only=ascii_only,
         operator=operator,
+        journal=journal,
     )

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from agentdash.tui.operating import Operating
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.snapshot import Snapshot
+from controller.ports import Past
 from tui import scenarios
 from tui.dashboards import dashboard
 
@@ -17,7 +18,12 @@ from tui.dashboards import dashboard
 class Session:
     """A running dashboard with its feed and its clock."""
 
-    def __init__(self, snapshot: Snapshot | None, operator: Operating | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot | None,
+        operator: Operating | None = None,
+        journal: Past | None = None,
+    ) -> None:
         self.feed = scenarios.FakeFeed(snapshot)
         self.clock = scenarios.FixedClock()
         self.engine_error: str | None = None
@@ -28,6 +34,7 @@ class Session:
             on_ready=self._on_ready,
             engine_error=lambda: self.engine_error,
             operator=operator,
+            journal=journal,
         )
         self.pilot: Pilot[None]
 
@@ -68,8 +75,9 @@ async def session(
     snapshot: Snapshot | None,
     size: tuple[int, int] = (80, 24),
     operator: Operating | None = None,
+    journal: Past | None = None,
 ) -> AsyncIterator[Session]:
-    running = Session(snapshot, operator)
+    running = Session(snapshot, operator, journal)
     async with running.app.run_test(size=size) as pilot:
         running.pilot = pilot
         await pilot.pause()

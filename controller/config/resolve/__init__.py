@@ -6,11 +6,12 @@ from controller.config.resolve.pools import pool
 from controller.config.resolve.supply import capacity, model
 from controller.config.resolve.tenants import tenant, tier
 from controller.config.schema import FleetFile
-from controller.config.schema.connections import NatsEntry, SecretEntry
+from controller.config.schema.connections import JournalEntry, NatsEntry, SecretEntry
 from controller.model.fleet import Fleet
 from controller.model.secret import SecretRef
 from controller.model.settings import (
     ControllerSettings,
+    JournalSettings,
     KubernetesSettings,
     NatsCredentials,
     NatsSettings,
@@ -30,7 +31,9 @@ def settings(file: FleetFile) -> Settings:
             context=file.kubernetes.context, selector=file.kubernetes.selector
         ),
         controller=ControllerSettings(
-            interval_s=file.controller.interval, read_only=file.controller.read_only
+            interval_s=file.controller.interval,
+            read_only=file.controller.read_only,
+            journal=_journal(file.controller.journal),
         ),
         fleet=Fleet(
             tiers=tuple(tiers.values()),
@@ -41,6 +44,12 @@ def settings(file: FleetFile) -> Settings:
         ),
         prometheus=PrometheusSettings(url=file.prometheus.url) if file.prometheus else None,
     )
+
+
+def _journal(entry: JournalEntry | None) -> JournalSettings | None:
+    if entry is None:
+        return None
+    return JournalSettings(path=entry.path, keep_s=entry.keep, max_bytes=entry.max_bytes)
 
 
 def _nats(nats: NatsEntry) -> NatsSettings:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from controller.config.numbers import Memory
 from controller.config.scalars import (
+    DAY_S,
     BucketName,
     FreeText,
     Interval,
+    KeptFor,
     LabelSelector,
     PrometheusUrl,
     ServerUrl,
@@ -130,6 +133,33 @@ class PrometheusEntry(Section):
     url: PrometheusUrl = Field(description="Its address, without a user or password.")
 
 
+_LEAST_JOURNAL: Final = 16 * 2**20
+
+
+class JournalEntry(Section):
+    """The file in which the snapshot of each tick is kept, for `agentdash --replay`."""
+
+    looks_like = "path: /var/lib/agentdash/journal.jsonl"
+
+    path: FreeText = Field(
+        description="The file that is written; earlier ones lie beside it, with their time."
+    )
+    keep: KeptFor = Field(
+        default=DAY_S, description="For how long: a duration from 1m to 366 days. Default 24h."
+    )
+    max_bytes: Memory = Field(
+        default=2**30,
+        description="The most bytes of all files together, from 16Mi; the oldest go. Default 1Gi.",
+    )
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _room_for_some(cls, most: int) -> int:
+        if most < _LEAST_JOURNAL:
+            raise ValueError("must be at least 16Mi")
+        return most
+
+
 class ControllerEntry(Section):
     """The controller's own settings."""
 
@@ -141,4 +171,8 @@ class ControllerEntry(Section):
     read_only: bool = Field(
         default=False,
         description="Observe and plan only; never lead and never write. Default false.",
+    )
+    journal: JournalEntry | None = Field(
+        default=None,
+        description="Where the snapshot of each tick is kept. Default: nothing is kept.",
     )

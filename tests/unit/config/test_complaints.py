@@ -99,7 +99,7 @@ pools:
         (HEAD + "controller: {read_only: yes}", "controller.read_only: must be true or false, not"),
         (HEAD + "controller: {interval: 1:30}", 'interval: "1:30" must be a duration: a number of'),
         (HEAD + "controller: {interval: 1ms}", '"1ms" must be between 100ms and 5m'),
-        (HEAD + "controller: {min: 1}", "unknown key; known here: interval, read_only"),
+        (HEAD + "controller: {min: 1}", "unknown key; known here: interval, journal, read_only"),
         (
             HEAD + "kubernetes: {selector: 'a ='}\npool: []",
             '5:1: pool: unknown key; did you mean "p',

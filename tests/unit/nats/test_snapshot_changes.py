@@ -11,57 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.fleet_views import QueueRates, TenantView
-from controller.model.history import History, Timeline
-from controller.model.snapshot import Snapshot
-from controller.nats.snapshot_changes import (
+from controller.nats.snapshot_frames import Assembly, FrameError, frames, read_part
+from controller.record.snapshot_changes import (
     MissedSnapshotError,
     SnapshotChange,
     changed,
     difference,
     whole,
 )
-from controller.nats.snapshot_frames import Assembly, FrameError, frames, read_part
+from support.past import next_snapshot
 from tui import scenarios
 
 LEAST_PAYLOAD = 400
-
-
-def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
-    """A tick later: some pools changed, came or went, and some events and histories are new."""
-    pools = list(before.pools)
-    for place in choose.sample(range(len(pools)), min(2, len(pools))):
-        pools[place] = replace(pools[place], max=choose.randrange(100))
-    if choose.random() < 0.2 and len(pools) > 1:
-        pools.pop(choose.randrange(len(pools)))
-    if choose.random() < 0.2:
-        choose.shuffle(pools)
-    events = before.events
-    if choose.random() < 0.5:
-        event = replace(scenarios.events()[0], at=before.at + 1)
-        events = (event, *events)[: choose.choice([3, 6, 9])]
-    rates = {view.key: QueueRates(pool=view.key) for view in pools}
-    rates.update((each.pool, each) for each in before.queues if each.pool in rates)
-    moved = choose.choice([*rates, None])
-    if moved is not None:
-        rates[moved] = QueueRates(pool=moved, arrivals_per_minute=choose.random())
-    tenants = before.tenants
-    if choose.random() < 0.3:
-        tenants = (TenantView(name="acme", tier="t", namespace="n", pools=choose.randrange(9)),)
-    histories = before.histories
-    if choose.random() < 0.5 and pools:
-        timeline = Timeline(pending=(choose.randrange(9),), ready=(1,), target=(1,))
-        histories = {**histories, choose.choice(pools).key: History(recent=timeline)}
-    return replace(
-        before,
-        sequence=before.sequence + 1,
-        at=before.at + 1,
-        pools=tuple(pools),
-        queues=tuple(rates[view.key] for view in pools),
-        tenants=tenants,
-        events=events,
-        histories=histories,
-    )
 
 
 def over_the_wire(change: SnapshotChange, payload: int = LEAST_PAYLOAD) -> SnapshotChange | None:

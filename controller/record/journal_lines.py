@@ -1,0 +1,388 @@
+"""A snapshot as one line of JSON in a journal, and a snapshot made from lines again.
+
+UnreadableLineError    the line cannot be read
+
+A `whole` line has all of a snapshot, a `change` line what differs from the line before, and a
+`tick` line stands where nothing but time went on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from controller.model.fleet_views import ModelView, QueueRates, RoomView, TenantView
+from controller.model.history import History, Timeline
+from controller.model.ids import PoolKey
+from controller.model.json_line import NotJsonError, read_json_line
+from controller.model.limits import INT64_MAX
+from controller.model.ranges import MOMENT
+from controller.model.snapshot import (
+    Finding,
+    Link,
+    LoopStats,
+    PoolView,
+    Role,
+    ScaleEvent,
+    Snapshot,
+)
+from controller.model.text import clean
+from controller.model.value import Value
+from controller.record.snapshot_changes import (
+    MissedSnapshotError,
+    SnapshotChange,
+    changed,
+    difference,
+    whole,
+)
+
+JOURNAL_VERSION: Final = 1
+MOST_LINE_BYTES: Final = 64 * 2**20
+"""A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
+
+_MOST_SHIFT: Final = 4
+# what a line from outside may have that has to be looked at: characters beyond plain ASCII, escaped
+# characters, and numbers of 17 digits or with an exponent
+_ODD_CHARACTERS: Final = re.compile(r"[^ -~]")
+_ESCAPES: Final = re.compile(r"\\[^\"\\/]")
+_LARGE_NUMBERS: Final = re.compile(r"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+_AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_WHOLE: Final = re.compile(rb'\{"kind":"whole","version":([0-9]{1,9}),"at":([0-9.e+-]{1,32}),')
+
+
+_LinkTimes: TypeAlias = tuple[tuple[float, float | None], ...]
+
+
+class UnreadableLineError(ValueError):
+    """The line cannot be read; the text says why."""
+
+
+class HeadChange(Value):
+    """The fields of a snapshot that differ, of those that have no place of their own in a line."""
+
+    interval_s: float | UnsetType = UNSET
+    fleet: str | UnsetType = UNSET
+    context: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    links: tuple[Link, ...] | UnsetType = UNSET
+    models: tuple[ModelView, ...] | UnsetType = UNSET
+    room: RoomView | UnsetType = UNSET
+    findings: tuple[Finding, ...] | UnsetType = UNSET
+    process: str | UnsetType = UNSET
+    attached: bool | UnsetType = UNSET
+
+
+class HistoryTail(Value):
+    """What a pool's history has at its end that it had not before; as much is gone in front."""
+
+    recent: Timeline = Timeline()
+    day: Timeline = Timeline()
+
+
+class WholeLine(Value, tag_field="kind", tag="whole"):
+    """All of a snapshot. `changed` is False if it differs from the one before in its time only."""
+
+    version: int
+    at: float
+    change: SnapshotChange
+    changed: bool = True
+
+
+class ChangeLine(Value, tag_field="kind", tag="change"):
+    """What differs from the line before, as in `SnapshotChange`. `tails` are of histories that
+    went on, `histories` those that became others. `link_times` are the links' `since` and
+    `last_good_at`, in their order; empty where all are the same.
+    """
+
+    sequence: int
+    at: float
+    loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
+    head: HeadChange = HeadChange()
+    pools: tuple[PoolView, ...] = ()
+    keys: tuple[PoolKey, ...] | None = None
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] | None = None
+    histories: Mapping[PoolKey, History] = {}
+    tails: Mapping[PoolKey, HistoryTail] = {}
+    events: tuple[ScaleEvent, ...] = ()
+    events_kept: int = 0
+
+
+class TickLine(Value, tag_field="kind", tag="tick"):
+    """A tick in which nothing but time went on."""
+
+    sequence: int
+    at: float
+    loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
+
+
+class ReadSnapshot(NamedTuple):
+    """The snapshot of a line; `changed` is False if only time went on since the one before."""
+
+    snapshot: Snapshot
+    changed: bool
+
+
+_AnyLine = WholeLine | ChangeLine | TickLine
+_DECODER: Final = msgspec.json.Decoder(_AnyLine)
+_ENCODER: Final = msgspec.json.Encoder()
+_HEAD_FIELDS: Final = HeadChange.__struct_fields__
+
+
+def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
+    """The line with all of the snapshot. The parts are encoded one by one, so that other threads
+    may run between them.
+    """
+    change = whole(snapshot)
+    encode = _ENCODER.encode
+    is_changed = before is None or not isinstance(_difference(before, snapshot), TickLine)
+    parts = {
+        "head": change.head,
+        "pools": [msgspec.Raw(encode(view)) for view in change.pools],
+        "keys": change.keys,
+        "queues": change.queues,
+        "tenants": change.tenants,
+        "histories": {key: msgspec.Raw(encode(each)) for key, each in change.histories.items()},
+        "events": [msgspec.Raw(encode(event)) for event in change.events],
+    }
+    # the index finds these lines, and their times, by how they begin
+    line = {"kind": "whole", "version": JOURNAL_VERSION, "at": float(snapshot.at)}
+    return encode(line | {"changed": is_changed, "change": parts}) + b"\n"
+
+
+def change_line(before: Snapshot, after: Snapshot) -> bytes:
+    """The line with what differs between two snapshots of one process."""
+    return _ENCODER.encode(_difference(before, after)) + b"\n"
+
+
+def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | WholeLine:
+    change = difference(before, after)
+    if change.base is None:
+        return WholeLine(version=JOURNAL_VERSION, at=after.at, change=change)
+    known, times = _link_times(before), _link_times(after)
+    link_times = () if times == known else times
+    timeless = replace(after, links=_with_times(after.links, known))
+    head = HeadChange(
+        **{
+            name: getattr(after, name)
+            for name in _HEAD_FIELDS
+            if getattr(timeless, name) != getattr(before, name)
+        }
+    )
+    tails: dict[PoolKey, HistoryTail] = {}
+    histories: dict[PoolKey, History] = {}
+    for key, history in change.histories.items():
+        had = before.histories.get(key)
+        tail = None if had is None else _history_tail(had, history)
+        if tail is None:
+            histories[key] = history
+        else:
+            tails[key] = tail
+    line = ChangeLine(
+        sequence=after.sequence,
+        at=after.at,
+        loop=after.loop,
+        link_times=link_times,
+        head=head,
+        pools=change.pools,
+        keys=change.keys,
+        queues=change.queues,
+        tenants=change.tenants,
+        histories=histories,
+        tails=tails,
+        events=change.events,
+        events_kept=change.events_kept,
+    )
+    quiet = ChangeLine(
+        sequence=line.sequence,
+        at=line.at,
+        loop=line.loop,
+        link_times=link_times,
+        events_kept=len(before.events),
+    )
+    if line == quiet:
+        return TickLine(sequence=line.sequence, at=line.at, loop=line.loop, link_times=link_times)
+    return line
+
+
+def _link_times(snapshot: Snapshot) -> _LinkTimes:
+    return tuple((link.since, link.last_good_at) for link in snapshot.links)
+
+
+def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
+    """The links with these times; the same, where there are not as many."""
+    if len(times) != len(links):
+        return links
+    return tuple(
+        replace(link, since=since, last_good_at=good)
+        for link, (since, good) in zip(links, times, strict=True)
+    )
+
+
+def whole_line_at(line: bytes) -> float | None:
+    """The time of a whole snapshot's line, from how the line begins; None for any other line, and
+    for one of another version.
+    """
+    found = _WHOLE.match(line)
+    if found is None or int(found[1]) != JOURNAL_VERSION:
+        return None
+    try:
+        at = float(found[2])
+    except ValueError:
+        return None
+    return at if MOMENT.admits(at) else None
+
+
+def read_line(line: bytes, before: Snapshot | None) -> ReadSnapshot:
+    """The snapshot of a line, which follows the line of `before`. Raises UnreadableLineError."""
+    try:
+        read = _read(line)
+        snapshot, is_changed = _snapshot_of(read, before)
+    except NotJsonError as error:
+        raise UnreadableLineError(str(error)) from None
+    except UnicodeDecodeError:
+        raise UnreadableLineError("is not UTF-8") from None
+    except RecursionError:
+        raise UnreadableLineError("is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise UnreadableLineError(f"is no line of a journal: {clean(error, 160)}") from None
+    except msgspec.DecodeError as error:
+        raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None
+    except MissedSnapshotError:
+        raise UnreadableLineError("continues a snapshot that is not there") from None
+    return ReadSnapshot(snapshot, is_changed)
+
+
+def _read(line: bytes) -> _AnyLine:
+    text = line.decode("utf-8")
+    if _has_odd_characters(text):
+        plain, _ = read_json_line(line)
+    elif _has_large_numbers(line, text):
+        plain = msgspec.json.decode(line)
+    else:
+        read: _AnyLine = _DECODER.decode(line)
+        return read
+    _refuse_absurd(plain)
+    converted: _AnyLine = msgspec.convert(plain, _AnyLine)
+    return converted
+
+
+# the quick looks come first: a step in time reads megabytes
+def _has_odd_characters(text: str) -> bool:
+    if not (text.isascii() and text.isprintable()):
+        odd = set(_ODD_CHARACTERS.findall(text))
+        if any(clean(character) != character for character in odd):
+            return True
+    return "\\" in text and _ESCAPES.search(text) is not None
+
+
+def _has_large_numbers(line: bytes, text: str) -> bool:
+    digits = line.translate(_AS_ZEROS, b"+")
+    may_have = b"0e0" in digits or b"0" * 17 in digits
+    return may_have and _LARGE_NUMBERS.search(text) is not None
+
+
+def _refuse_absurd(plain: Any) -> None:
+    match plain:
+        case dict():
+            for each in plain.values():
+                _refuse_absurd(each)
+        case list():
+            for each in plain:
+                _refuse_absurd(each)
+        case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
+            raise UnreadableLineError("has a number that no fleet has")
+
+
+def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, bool]:
+    if isinstance(line, WholeLine):
+        if line.version != JOURNAL_VERSION:
+            raise UnreadableLineError(f"is of version {line.version}, not {JOURNAL_VERSION}")
+        if line.change.base is not None:
+            raise UnreadableLineError("is no whole snapshot")
+        snapshot, is_changed = changed(None, line.change), line.changed
+    elif before is None:
+        raise UnreadableLineError("continues a snapshot that is not there")
+    elif isinstance(line, TickLine):
+        links = _with_times(before.links, line.link_times)
+        snapshot = replace(before, sequence=line.sequence, at=line.at, loop=line.loop, links=links)
+        is_changed = False
+    else:
+        snapshot, is_changed = _after_change(line, before), True
+    if not (MOMENT.admits(snapshot.at) and MOMENT.admits(snapshot.epoch)):
+        raise UnreadableLineError("has a time that is none")
+    return snapshot, is_changed
+
+
+def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
+    differing = {
+        name: value for name in _HEAD_FIELDS if (value := getattr(line.head, name)) is not UNSET
+    }
+    histories = dict(line.histories)
+    for key, tail in line.tails.items():
+        known = before.histories.get(key)
+        if known is None:
+            raise UnreadableLineError("continues a history that is not there")
+        histories[key] = History(
+            recent=_after_tail(known.recent, tail.recent), day=_after_tail(known.day, tail.day)
+        )
+    links = before.links if line.head.links is UNSET else line.head.links
+    differing["links"] = _with_times(links, line.link_times)
+    change = SnapshotChange(
+        head=replace(before, sequence=line.sequence, at=line.at, loop=line.loop, **differing),
+        base=before.sequence,
+        pools=line.pools,
+        keys=line.keys,
+        queues=line.queues,
+        tenants=line.tenants,
+        histories=histories,
+        events=line.events,
+        events_kept=line.events_kept,
+    )
+    return changed(before, change)
+
+
+def _history_tail(before: History, after: History) -> HistoryTail | None:
+    recent = _tail(before.recent, after.recent)
+    day = _tail(before.day, after.day)
+    return None if recent is None or day is None else HistoryTail(recent=recent, day=day)
+
+
+def _tail(before: Timeline, after: Timeline) -> Timeline | None:
+    """The few numbers that came at the end of each series, as many as went in front; None where
+    the series is another one.
+    """
+    if before == after:
+        return Timeline()
+    length = len(after.pending)
+    if not length == len(before.pending) == len(after.ready) == len(after.target):
+        return None
+    for shift in range(1, min(_MOST_SHIFT, length) + 1):
+        if (
+            before.pending[shift:] == after.pending[:-shift]
+            and before.ready[shift:] == after.ready[:-shift]
+            and before.target[shift:] == after.target[:-shift]
+        ):
+            return Timeline(
+                pending=after.pending[-shift:],
+                ready=after.ready[-shift:],
+                target=after.target[-shift:],
+            )
+    return None
+
+
+def _after_tail(before: Timeline, tail: Timeline) -> Timeline:
+    if not (tail.pending or tail.ready or tail.target):
+        return before
+    return Timeline(
+        pending=before.pending[len(tail.pending) :] + tail.pending,
+        ready=before.ready[len(tail.ready) :] + tail.ready,
+        target=before.target[len(tail.target) :] + tail.target,
+    )

@@ -1,0 +1,367 @@
+"""The journal: every moment is read back as it was, and what cannot be read or written is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller.engine.history import HistoryRecorder
+from controller.model.settings import JournalSettings
+from controller.model.snapshot import Snapshot
+from controller.record.journal_files import JournalError, JournalFiles, earlier_files
+from controller.record.journal_lines import (
+    UnreadableLineError,
+    change_line,
+    read_line,
+    whole_line,
+)
+from controller.record.journal_past import JournalPast
+from controller.record.journal_writer import JournalWriter
+from support.past import busy_tick, next_snapshot, quiet_tick, write_journal
+from tui import scenarios
+
+DAY_S = 86_400.0
+
+
+class Clock:
+    """The clock of a writer."""
+
+    def __init__(self) -> None:
+        self.at = scenarios.NOW
+
+    def now(self) -> float:
+        return self.at
+
+    def follow_step(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+def ticks(count: int, *, quiet: bool = False) -> list[Snapshot]:
+    found = [scenarios.mixed_fleet(1)]
+    while len(found) < count:
+        found.append((quiet_tick if quiet else busy_tick)(found[-1]))
+    return found
+
+
+def all_of(past: JournalPast) -> list[Snapshot]:
+    """All moments that can be stepped to, from the end."""
+    moment = past.last()
+    found = []
+    while moment is not None:
+        found.append(moment.snapshot)
+        moment = past.before(moment.place)
+    return found[::-1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), whole_every=st.integers(1, 12))
+def test_every_moment_is_read_back_as_it_was(
+    seed: int, whole_every: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    choose = Random(seed)
+    written = [scenarios.mixed_fleet(1)]
+    for _ in range(20):
+        step = choose.choice([next_snapshot, next_snapshot, lambda each, _: quiet_tick(each)])
+        written.append(step(written[-1], choose))
+        if choose.random() < 0.05:  # another process
+            written[-1] = replace(written[-1], epoch=written[-1].at, sequence=1)
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    write_journal(path, written, whole_every=whole_every)
+    past = JournalPast(path)
+    assert not past.notes()
+    for snapshot in written:
+        moment = past.at(snapshot.at)
+        assert moment is not None
+        known = moment.snapshot.histories
+        assert {key: known[key] for key in snapshot.histories} == snapshot.histories
+        assert replace(moment.snapshot, histories=snapshot.histories) == snapshot
+
+
+def test_histories_that_go_on_are_a_few_numbers_in_a_line() -> None:
+    views = scenarios.mixed_fleet(1).pools
+    recorder = HistoryRecorder([view.key for view in views])
+    before: Snapshot | None = None
+    anew = 0
+    for number in range(300):
+        for index, view in enumerate(views):
+            seen = scenarios.pool(pending=(number * index) % 7).observation
+            recorder.saw(replace(view, observation=seen))
+        snapshot = replace(
+            scenarios.mixed_fleet(number + 1),
+            pools=views,
+            at=scenarios.NOW + number * 15,
+            histories=recorder.pass_time(scenarios.NOW + number * 15),
+        )
+        if before is not None and before.histories:
+            line = change_line(before, snapshot)
+            assert read_line(line, before).snapshot.histories == snapshot.histories
+            assert len(json.dumps(json.loads(line).get("tails", {}))) < 150 * len(views)
+            anew += "histories" in json.loads(line)
+        before = snapshot
+    assert anew <= 1, "the series of a day begins once"
+
+
+def test_a_tick_in_which_only_time_went_on_is_a_short_line() -> None:
+    before = scenarios.many_pools(1000)
+    line = change_line(before, quiet_tick(before))
+    assert len(line) < 200
+    read = read_line(line, before)
+    assert read.snapshot == quiet_tick(before)
+    assert not read.changed
+
+
+def test_steps_go_from_change_to_change_and_to_both_ends(tmp_path: Path) -> None:
+    first = scenarios.mixed_fleet(1)
+    written = [first, quiet_tick(first)]
+    written.append(busy_tick(written[-1]))
+    written += [quiet_tick(written[-1]), quiet_tick(quiet_tick(written[-1]))]
+    write_journal(tmp_path / "journal.jsonl", written, whole_every=4)
+    past = JournalPast(tmp_path / "journal.jsonl")
+    assert all_of(past) == [written[0], written[2], written[4]]
+    begin = past.at(0.0)
+    assert begin is not None
+    assert past.before(begin.place) is None
+    change = past.after(begin.place)
+    assert change is not None
+    assert change.snapshot == written[2]
+    end = past.after(change.place)
+    assert end is not None
+    assert end.snapshot == written[4]
+    assert past.after(end.place) is None
+
+
+def test_a_torn_last_line_is_left_out_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    written = ticks(5)
+    write_journal(path, written)
+    path.write_bytes(path.read_bytes()[:-20])
+    past = JournalPast(path)
+    assert all_of(past) == written[:4]
+    assert past.notes() == ("the last line of journal.jsonl, 5, is torn: left out",)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"what?", "is not JSON"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b'["\\n",' + b"[" * 100_000, "is nested too deeply"),
+        (b'{"kind":"tick","sequence":[],"at":1}', "is no line of a journal"),
+        (b'{"kind":"tick","sequence":9,"at":1e300}', "has a number that no fleet has"),
+        (b'{"kind":"tick","sequence":9,"at":99999999999}', "has a time that is none"),
+        (b'{"kind":"tick","sequence":9,"at":1,"colour":2}', "is no line of a journal"),
+        (b"", "is not JSON"),
+    ],
+    ids=["text", "bytes", "deep", "type", "absurd", "year", "unknown", "empty"],
+)
+def test_a_line_that_cannot_be_read_ends_with_its_number(
+    tmp_path: Path, line: bytes, said: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    written = ticks(20)
+    write_journal(path, written)
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = line
+    path.write_bytes(b"\n".join(lines))
+    past = JournalPast(path)
+    assert all_of(past) == written[:3] + written[10:]
+    [note] = past.notes()
+    assert note.startswith(f"line 4 of journal.jsonl {said}")
+    assert note.endswith("left out, with what follows up to the next whole snapshot")
+
+
+def test_texts_from_a_file_are_cleaned() -> None:
+    hostile = replace(scenarios.mixed_fleet(1), fleet=scenarios.HOSTILE_TEXT, process="⌈fine⌉ …")
+    read = read_line(whole_line(hostile, None), None).snapshot
+    assert "\x1b" not in read.fleet
+    assert "\u202e" not in read.fleet
+    assert read.process == hostile.process
+
+
+def test_a_line_of_another_version_is_refused() -> None:
+    line = whole_line(scenarios.mixed_fleet(1), None).replace(b'"version":1', b'"version":2')
+    with pytest.raises(UnreadableLineError, match="version 2, not 1"):
+        read_line(line, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no snapshot"),
+        (b"hello\n", "line 1 of journal.jsonl is no whole snapshot of this version: hello"),
+        (None, "no such file"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_refused(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match=said):
+        JournalPast(path)
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+class FullDisk:
+    """Takes so many bytes, and then no more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = os.write(descriptor, data[: self.room])
+        self.room -= written
+        return written
+
+
+def journal_of(path: Path, clock: Clock, disk: FullDisk, **limits: float) -> JournalWriter:
+    chosen = JournalSettings(
+        path=str(path),
+        keep_s=limits.get("keep_s", DAY_S),
+        max_bytes=int(limits.get("max_bytes", 2**30)),
+    )
+    return JournalWriter(JournalFiles(chosen, write=disk.write), clock)
+
+
+async def test_what_is_offered_is_written_and_the_next_process_begins_a_file(
+    tmp_path: Path,
+) -> None:
+    path, clock, disk = tmp_path / "deep" / "journal.jsonl", Clock(), FullDisk(2**30)
+    written = ticks(40)
+    for part in (written[:20], written[20:]):
+        journal = journal_of(path, clock, disk)
+        async with journal.recording():
+            for snapshot in part:
+                journal.offer(snapshot)
+        assert journal.problem() is None
+    assert len(earlier_files(path)) == 1
+    assert all_of(JournalPast(path)) == written
+
+
+async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(
+    tmp_path: Path,
+) -> None:
+    path, clock, written = tmp_path / "journal.jsonl", Clock(), ticks(9)
+    disk = FullDisk(sum(map(len, [whole_line(written[0], None)])) + 700)
+    journal = journal_of(path, clock, disk)
+    async with journal.recording():
+        for snapshot in written[:6]:
+            journal.offer(snapshot)
+        while journal._waiting or journal.problem() is None:
+            await clock_turn()
+        assert "no space left on device" in str(journal.problem())
+        disk.room = 2**20
+        for snapshot in written[6:]:
+            journal.offer(snapshot)
+    assert journal.problem() is None
+    past = JournalPast(path)
+    assert not past.notes(), "a line that was written in part is taken back"
+    assert all_of(past)[-3:] == written[6:]
+    assert 3 < len(all_of(past)) < 9
+
+
+async def clock_turn() -> None:
+    """Let the loop and the writer's thread go on."""
+    import asyncio
+
+    await asyncio.sleep(0.001)
+
+
+async def test_a_folder_without_the_right_to_write_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    journal = journal_of(tmp_path / "file" / "journal.jsonl", Clock(), FullDisk(9))
+    async with journal.recording():
+        journal.offer(ticks(1)[0])
+    assert "file exists" in str(journal.problem())
+
+
+async def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+    path, clock, disk = tmp_path / "journal.jsonl", Clock(), FullDisk(2**30)
+    first, second = journal_of(path, clock, disk), journal_of(path, clock, disk)
+    written = ticks(2)
+    async with first.recording():
+        first.offer(written[0])
+        while not path.exists() or not path.stat().st_size:
+            await clock_turn()
+        async with second.recording():
+            second.offer(written[1])
+        assert "another process writes" in str(second.problem())
+    assert all_of(JournalPast(path)) == written[:1]
+
+
+async def test_a_disk_that_is_too_slow_leaves_out_the_oldest_and_says_so(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path / "journal.jsonl", clock := Clock(), FullDisk(2**30))
+    written = ticks(100)
+    for snapshot in written:
+        journal.offer(snapshot)
+    assert journal.problem() == "the disk is too slow, 36 snapshots were left out"
+    async with journal.recording():
+        pass
+    assert all_of(JournalPast(tmp_path / "journal.jsonl")) == written[36:]
+    clock.at += 61
+    assert journal.problem() is None
+
+
+def test_files_are_cut_by_size_and_the_oldest_go(tmp_path: Path) -> None:
+    path, written = tmp_path / "journal.jsonl", ticks(400)
+    line = whole_line(written[0], None)
+    most = len(line) * 40
+    files = JournalFiles(JournalSettings(path=str(path), max_bytes=most))
+    for snapshot in written:
+        files.is_new(snapshot.at)
+        files.append(whole_line(snapshot, None), snapshot.at, to_disk=False)
+    files.close()
+    sizes = [file.stat().st_size for file in (*earlier_files(path), path)]
+    assert most * 0.7 < sum(sizes) <= most
+    assert len(sizes) > 4
+    kept = all_of(JournalPast(path))
+    assert kept[-1] == written[-1]
+    assert all(after.sequence == before.sequence + 1 for before, after in pairwise(kept))
+
+
+def test_files_are_cut_by_age_and_the_oldest_go(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    (tmp_path / "journal-other.jsonl").write_text("not ours")
+    files = JournalFiles(JournalSettings(path=str(path), keep_s=800.0))
+    snapshot = scenarios.mixed_fleet(1)
+    begin = snapshot.at
+    while snapshot.at < begin + 3000:
+        files.is_new(snapshot.at)
+        files.append(whole_line(snapshot, None), snapshot.at, to_disk=False)
+        snapshot = busy_tick(snapshot, 10.0)
+    files.close()
+    kept = all_of(JournalPast(path))
+    assert 790 <= kept[-1].at - kept[0].at <= 920
+    assert (tmp_path / "journal-other.jsonl").exists()
+
+
+async def test_the_disk_is_waited_for_only_where_the_cluster_was_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    first = quiet_tick(scenarios.mixed_fleet(1))
+    acted = replace(quiet_tick(first), loop=replace(first.loop, writes=first.loop.writes + 1))
+    journal = journal_of(tmp_path / "journal.jsonl", Clock(), FullDisk(2**30))
+    async with journal.recording():
+        journal.offer(replace(first, loop=replace(first.loop, writes=0)))
+        journal.offer(acted)
+        journal.offer(quiet_tick(acted))
+    assert len(synced) == 1
