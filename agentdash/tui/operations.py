@@ -81,7 +81,7 @@ class Operations:
 
     @property
     def refusal(self) -> str | None:
-        """Why nothing can be asked for now. A request meets what is now, not what the past shows."""
+        """Why nothing can be asked for now. A request meets the present, which the past is not."""
         if self._operator is None:
             return None
         return _PAST if self._app.shows_the_past else self._operator.refusal()
