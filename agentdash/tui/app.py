@@ -359,6 +359,8 @@ class Dashboard(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a prompt is open, the keys that open one are characters."""
         del parameters
+        if action in {"operate", "undo"} and not self._operations.is_possible:
+            return False
         return not (action in OPENS_PROMPT and self._views() and self.view.prompt.mode)
 
     def action_command(self) -> None:
@@ -728,7 +730,7 @@ def run_dashboard(
     clock: Callable[[], float],
     on_ready: Callable[[], None],
     engine_error: Callable[[], str | None],
-    operator: Operating,
+    operator: Operating | None = None,
     ascii_only: bool = False,
     for_s: float | None = None,
     journal: Past | None = None,

@@ -92,6 +92,7 @@ STATES: Final[Mapping[PoolState, str]] = {
     PoolState.STUCK: "pods fit on no node",
     PoolState.STALE: "a reading is old",
     PoolState.HELD: "a gate holds it",
+    PoolState.PAUSED: "an operator's pause holds it; d says whose",
     PoolState.CAPPED: "a ceiling keeps it below its work",
     PoolState.UP: "it grows",
     PoolState.DOWN: "it shrinks",

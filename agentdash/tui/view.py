@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.decision import CEILINGS, Decision
+from controller.model.decision import CEILINGS, Bound, Decision
 from controller.model.history import History
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.outcome import HARMLESS
@@ -34,6 +34,7 @@ class PoolState(Enum):
     STUCK = ("stuck", "!!", Tone.CRIT, 6)
     STALE = ("stale", "~", Tone.WARN, 5)
     HELD = ("held", "!", Tone.WARN, 4)
+    PAUSED = ("paused", "!", Tone.WARN, 3)
     CAPPED = ("capped", "!", Tone.WARN, 3)
     UP = ("up", "", Tone.BUSY, 2)
     DOWN = ("down", "", Tone.BUSY, 2)
@@ -190,6 +191,8 @@ def _states(view: PoolView) -> Iterator[PoolState]:
 def _decided_states(decision: Decision, workload: Workload | None) -> Iterator[PoolState]:
     if decision.gate is not None:
         yield PoolState.HELD
+    if decision.bound is Bound.PAUSE:
+        yield PoolState.PAUSED
     if decision.bound in CEILINGS and _is_below_demand(decision):
         yield PoolState.CAPPED
     if workload is None or decision.next is None:

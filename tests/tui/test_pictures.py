@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentdash.tui.app import Dashboard
 from controller.model.snapshot import Snapshot
-from tui import scenarios, test_time_travel, test_view_pictures
+from tui import scenarios, test_operating_pictures, test_time_travel, test_view_pictures
 from tui.dashboards import dashboard
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
@@ -208,6 +208,11 @@ def test_every_picture_in_the_folder_belongs_to_a_test() -> None:
     kept = {path.stem.replace("-", "_") for path in SCREENSHOTS.glob("*.svg")}
     assert kept == {
         name.removeprefix("test_")
-        for name in (*globals(), *vars(test_view_pictures), *vars(test_time_travel))
+        for name in (
+            *globals(),
+            *vars(test_view_pictures),
+            *vars(test_time_travel),
+            *vars(test_operating_pictures),
+        )
         if name[-1].isdigit() and name.startswith("test_")
     }
