@@ -519,10 +519,12 @@ class Dashboard(App[None]):
     def action_next_panel(self) -> None:
         """Move the focus to the next panel."""
         self.screen.focus_next()
+        self._draw_chrome()
 
     def action_previous_panel(self) -> None:
         """Move the focus to the previous panel."""
         self.screen.focus_previous()
+        self._draw_chrome()
 
     def action_header(self) -> None:
         """Fold the header to one line, or unfold it."""

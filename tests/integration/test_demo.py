@@ -70,6 +70,13 @@ async def in_demo(story: Callable[[Terminal], Awaitable[None]], traces: Traces) 
     return terminal
 
 
+async def leave(terminal: Terminal) -> None:
+    """Leaving stops a controller that writes, so q asks."""
+    terminal.keys("q")
+    await terminal.shows(r"q again")
+    terminal.keys("q")
+
+
 @pytest.mark.timeout(150)
 async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_scale_down(
     traces: Traces,
@@ -82,7 +89,7 @@ async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_scale_down(
         # and down again by two at a time, as its policy says
         down = await terminal.shows(r"acme/research +10→\d+")
         assert int(down.rpartition("→")[2]) >= 8
-        terminal.keys("q")
+        await leave(terminal)
 
     terminal = await in_demo(story, traces)
     assert terminal.process.returncode == 0
@@ -100,7 +107,7 @@ async def test_a_killed_nats_server_is_named_on_the_screen(traces: Traces) -> No
         [server] = servers
         os.kill(server, signal.SIGKILL)
         await terminal.shows(r"nats LOST")
-        terminal.keys("q")
+        await leave(terminal)
 
     terminal = await in_demo(story, traces)
     assert terminal.process.returncode == 0
