@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,14 +11,28 @@ from msgspec.structs import replace
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import FatalError
+from controller.model.audit import Operator
+from controller.model.ids import PoolKey
+from controller.model.intent_words import time_words
+from controller.model.intents import Intent, IntentKey
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
+from controller.nats.bucket import Bucket
+from controller.nats.effects import ask_effect, ask_outlook
+from controller.nats.errors import NatsError
+from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
 from controller.nats.snapshot_reader import SnapshotReader
+from controller.nats.write_rights import WriteRights
+from controller.planning.estimate import estimate_of
+from controller.planning.outlook import Outlook
+from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0
 """A controller that runs answers within a few ms; after this time the person is told."""
+OLD_AFTER_INTERVALS: Final = 2.0
+"""A controller publishes in each interval; after so many without news the person is told."""
 
 
 class UnsupportedServerError(FatalError):
@@ -25,13 +40,23 @@ class UnsupportedServerError(FatalError):
 
 
 class Attachment:
-    """Hands to a hub what a controller elsewhere publishes. It writes nothing."""
+    """Hands to a hub what a controller elsewhere publishes. With a `person` it opens a desk: what
+    they ask for goes into the bucket, and that controller acts on it. It writes nothing else.
+    """
 
-    def __init__(self, settings: NatsSettings, hub: Hub, clock: SystemClock) -> None:
+    def __init__(
+        self,
+        settings: NatsSettings,
+        hub: Hub,
+        clock: SystemClock,
+        person: Person | None = None,
+    ) -> None:
         self._settings = settings
         self._hub = hub
         self._clock = clock
+        self._person = person
         self._problem: str | None = None
+        self._arrived_at: float | None = None
 
     def problem(self) -> str | None:
         """Why there are no snapshots, in words for the user; None while they come."""
@@ -42,42 +67,100 @@ class Attachment:
         began = self._clock.now()
         async with NatsSession(self._settings, self._clock) as session:
             reader = SnapshotReader(session, self._settings.bucket, self._publish)
-            reading = asyncio.create_task(reader.run(), name="snapshots")
-            try:
-                while not stopping.is_set() and session.unsupported is None:
-                    self._problem = self._missing(session, reader, self._clock.now() - began)
-                    await _wait(stopping, LOOK_EVERY_S)
-            finally:
-                reading.cancel()
+            rights = WriteRights(session, Bucket(session, self._settings.bucket))
+            async with asyncio.TaskGroup() as group:
+                beside = [group.create_task(reader.run(), name="snapshots")]
+                if self._person is not None:
+                    beside.append(group.create_task(rights.run(), name="rights"))
+                    self._person.at_desk(self._desk(session, rights, self._person.operator))
+                try:
+                    while not stopping.is_set() and session.unsupported is None:
+                        self._problem = self._missing(session, reader, began)
+                        await _wait(stopping, LOOK_EVERY_S)
+                finally:
+                    if self._person is not None:
+                        self._person.at_desk(None)
+                    for each in beside:
+                        each.cancel()
             refusal = session.unsupported
         if refusal is not None:
             raise UnsupportedServerError(str(refusal))
 
+    def _desk(self, session: NatsSession, rights: WriteRights, operator: Operator) -> OpenDesk:
+        bucket = self._settings.bucket
+
+        async def foresee(key: IntentKey, intent: Intent | None) -> Foreseen:
+            try:
+                return await ask_effect(session, bucket, key, intent)
+            except NatsError as error:
+                snapshot = self._hub.latest()
+                if snapshot is None:
+                    raise NoEffectError(str(error)) from error
+                return Foreseen(estimate_of(key.scope, snapshot), self._clock.now())
+
+        async def look_ahead(pool: PoolKey) -> Outlook:
+            try:
+                return await ask_outlook(session, bucket, pool)
+            except NatsError as error:
+                raise NoEffectError(f"the controller does not answer: {error}") from error
+
+        desk = BucketDesk(Bucket(session, bucket), operator)
+        return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused)
+
     def _publish(self, snapshot: Snapshot) -> None:
+        self._arrived_at = self._clock.now()
         self._hub.publish(replace(snapshot, attached=True))
 
-    def _missing(self, session: NatsSession, reader: SnapshotReader, waited_s: float) -> str | None:
-        if waited_s < ANSWERS_WITHIN_S:
+    def _missing(self, session: NatsSession, reader: SnapshotReader, began: float) -> str | None:
+        now, latest, arrived = self._clock.now(), reader.latest, self._arrived_at
+        if latest is None or arrived is None:
+            return None if now - began < ANSWERS_WITHIN_S else self._never(session, began, now)
+        # the other process's clock may be wrong: ages are counted from when its news came
+        if now - arrived <= max(ANSWERS_WITHIN_S, OLD_AFTER_INTERVALS * latest.interval_s):
             return None
+        since, who = time_words(arrived, now, to_seconds=True), latest.process or "the controller"
         if not session.connected:
-            return f"not connected to NATS: {session.link().detail}"
-        if reader.latest is None:
-            bucket = self._settings.bucket
-            return (
-                f"no controller answers at {session.link().detail}: none runs there with the"
-                f" bucket {bucket}, or this NATS user may not use {bucket}.snapshots and"
-                f" {bucket}.watchers"
-            )
-        return None
+            detail = session.link().detail
+            return f"no news of {who} since {since}; it may well go on: NATS is away ({detail})"
+        return f"no news of {who} since {since}: it has stopped, or cannot reach NATS"
+
+    def _never(self, session: NatsSession, began: float, now: float) -> str:
+        if not session.connected:
+            since = time_words(began, now, to_seconds=True)
+            return f"NATS is away since {since} ({session.link().detail}); it is tried again"
+        bucket = self._settings.bucket
+        return (
+            f"no controller answers at {session.link().detail}: none runs there with the"
+            f" bucket {bucket}, or this NATS user may not use {bucket}.snapshots and"
+            f" {bucket}.watchers"
+        )
 
 
 async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: float) -> str | None:
     """The name of a controller of this fleet that writes, if one answers within this time."""
-    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    snapshot = await _first(settings, clock, within_s, lambda each: each.role.writes)
+    return None if snapshot is None else snapshot.process
+
+
+async def find_snapshot(
+    settings: NatsSettings, clock: SystemClock, within_s: float
+) -> Snapshot | None:
+    """What a running controller of this fleet shows now, if one answers within this time."""
+    snapshot = await _first(settings, clock, within_s, lambda _: True)
+    return None if snapshot is None else replace(snapshot, attached=True)
+
+
+async def _first(
+    settings: NatsSettings,
+    clock: SystemClock,
+    within_s: float,
+    is_wanted: Callable[[Snapshot], bool],
+) -> Snapshot | None:
+    found: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
 
     def take(snapshot: Snapshot) -> None:
-        if snapshot.role.writes and not found.done():
-            found.set_result(snapshot.process)
+        if is_wanted(snapshot) and not found.done():
+            found.set_result(snapshot)
 
     async with NatsSession(settings, clock) as session:
         reading = asyncio.create_task(SnapshotReader(session, settings.bucket, take).run())

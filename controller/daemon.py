@@ -6,23 +6,34 @@ import asyncio
 import logging
 import signal
 import sys
+from functools import partial
 
 from controller.attach import UnsupportedServerError
+from controller.config.source import FleetSource
 from controller.engine.supervise import FatalError
+from controller.engine.switches import SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
-from controller.expose.server import ListenError
+from controller.expose.door import ListenError
 from controller.model.settings import Settings
 from controller.wiring import headless
 
 log = logging.getLogger(__name__)
 
 
-def run_daemon(settings: Settings, *, name: str, read_only: bool, host: str, port: int) -> ExitCode:
+def run_daemon(
+    settings: Settings,
+    source: FleetSource,
+    *,
+    name: str,
+    read_only: bool,
+    host: str,
+    port: int,
+) -> ExitCode:
     """Run until SIGTERM or SIGINT. If it cannot start, write the reason to standard error and
-    return the exit code for it.
+    return the exit code for it. SIGHUP makes it read the fleet file of `source` again.
     """
     try:
-        asyncio.run(_run(settings, name, read_only=read_only, host=host, port=port))
+        asyncio.run(_run(settings, source, name, read_only=read_only, host=host, port=port))
     except UnsupportedServerError as error:
         return _refuse(error, ExitCode.UNSUPPORTED)
     except (FatalError, ListenError) as error:
@@ -30,11 +41,15 @@ def run_daemon(settings: Settings, *, name: str, read_only: bool, host: str, por
     return ExitCode.OK
 
 
-async def _run(settings: Settings, name: str, *, read_only: bool, host: str, port: int) -> None:
+async def _run(
+    settings: Settings, source: FleetSource, name: str, *, read_only: bool, host: str, port: int
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    signals = SignalSwitch()
+    freeze_by_signals(signals)
 
     def started(url: str) -> None:
         log.info(
@@ -59,6 +74,9 @@ async def _run(settings: Settings, name: str, *, read_only: bool, host: str, por
         host=host,
         port=port,
         stopping=stopping,
+        signals=signals,
+        source=source,
+        reread=partial(loop.add_signal_handler, signal.SIGHUP),
         on_serving=started,
     )
     log.info("stopped")

@@ -11,7 +11,9 @@ class ExitCode(IntEnum):
     OK = 0
     """It did what it was asked to do, or it was asked to stop."""
     FAILED = 1
-    """It failed because of a fault in agentdash; the log has the details."""
+    """It failed because of a fault in agentdash; the log has the details. Of `doctor`: something
+    does not work.
+    """
     USAGE = 2
     """The command line, the fleet file or the observations are wrong; it named every error."""
     UNREACHABLE = 3

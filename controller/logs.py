@@ -1,10 +1,17 @@
-"""Logging as JSON lines on standard error. Each line has a constant message and fields."""
+"""Logging as JSON lines on standard error. Each line has a constant message and fields.
+
+The same failure is one line a minute, whichever library reports it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,8 +21,18 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "message",
     "asctime",
     "taskName",
+    "often",
 }
+OFTEN: Final = "often"
+"""The field of a record that is no failure, and may be as frequent as one."""
 TRACE_LIMIT: Final = 8000
+REPEAT_S: Final = 60.0
+KNOWN_FAILURES: Final = 4096
+"""The failures of this many pools and sources are told apart."""
+_SUBJECTS: Final = ("pool", "kind", "outcome", "source", "place", "key")
+"""The fields that tell failures with the same message apart."""
+_VARYING: Final = re.compile(r"0x[0-9a-f]+|[0-9a-f-]{16,}|[0-9]+", re.IGNORECASE)
+"""Numbers, addresses and identifiers in the messages of libraries."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -38,10 +55,64 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, default=str, ensure_ascii=False)
 
 
+class OncePerMinute(logging.Filter):
+    """Lets each warning and error through once a minute, and each record with the field `often`.
+
+    The next one says how many were left out since then (`repeats`). Other records pass, because
+    each of them says something new.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._known: OrderedDict[Hashable, _Said] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written. It may get the field `repeats`."""
+        if record.levelno < logging.WARNING and not hasattr(record, OFTEN):
+            return True
+        now, failure = self._monotonic(), _failure_of(record)
+        said = self._known.get(failure)
+        if said is not None and now - said.at < REPEAT_S:
+            said.left_out += 1
+            return False
+        if said is not None and said.left_out:
+            record.repeats = said.left_out
+        self._known[failure] = _Said(now)
+        self._known.move_to_end(failure)
+        if len(self._known) > KNOWN_FAILURES:
+            self._known.popitem(last=False)
+        return True
+
+
+class _Said:
+    """When a failure was written last, and how many lines were left out since."""
+
+    __slots__ = ("at", "left_out")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.left_out = 0
+
+
+def _failure_of(record: logging.LogRecord) -> Hashable:
+    """What the record is about: two of the same failure are equal, also with other details."""
+    error = record.exc_info[0] if record.exc_info else None
+    first_line = str(record.msg).partition("\n")[0]
+    return (
+        record.name,
+        record.levelno,
+        _VARYING.sub("#", first_line),
+        None if error is None else error.__name__,
+        *(str(record.__dict__.get(name, "")) for name in _SUBJECTS),
+    )
+
+
 def log_json(level: int = logging.INFO) -> None:
     """Send the records of all loggers to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(OncePerMinute())
     _quiet_libraries()
     logging.basicConfig(level=level, handlers=[handler], force=True)
 

@@ -3,74 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from socket import gethostname
 from typing import Final, NamedTuple
 
 from controller.attach import UnsupportedServerError
+from controller.config.source import FleetSource
 from controller.engine.clock import SystemClock
+from controller.engine.elector import Elector
+from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
-from controller.engine.keep import Keeper
-from controller.engine.loop import Engine
-from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.supervise import FatalError
+from controller.engine.switches import SignalSwitch, Switches
+from controller.engine.write_right import WriteRight
+from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
+from controller.expose.health import TickWatch
 from controller.expose.server import serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
-from controller.kube.metrics_source import metric_sources
+from controller.kube.lease import KubernetesLease
 from controller.model.audit import Operator
-from controller.model.fleet import Fleet
+from controller.model.intents import Intent, IntentKey, Intents
+from controller.model.lease import LeaseStore
+from controller.model.memory import Memory
+from controller.model.readings import Fresh
 from controller.model.settings import Settings
-from controller.model.snapshot import Link, Role
+from controller.model.snapshot import Link, Role, Snapshot
 from controller.model.tick import TICK_VERSION, Tick
 from controller.nats.bucket import Bucket
+from controller.nats.effects import ask_effect
+from controller.nats.errors import NatsError
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
+from controller.nats.lease import BucketLease
 from controller.nats.memory import MemoryBucket
+from controller.nats.past import PastBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_publisher import SnapshotPublisher
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
+from controller.nats.workers import WorkerBuckets
+from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
-from controller.planning.remember.resume import resumed
-from controller.ports import IntentDesk, MetricSource
+from controller.planning.remember.clock import on_this_clock
+from controller.planning.remember.resume import doubted, resumed
+from controller.ports.desk import Foreseen, IntentDesk, NoEffectError, Person
+from controller.ports.lease import Lease
 from controller.record.journal_files import JournalFiles
 from controller.record.journal_writer import JournalWriter
-from controller.sources.prometheus import PrometheusSource
 
-FIRST_SIGHT_S: Final = 3.0
-"""How long the first tick waits for both connections, so that its readings are not all absent."""
-VERSION_CHECK_S: Final = 1.0
+log = logging.getLogger(__name__)
+
 LOOK_S: Final = 5.0
 """How long `look_once` waits for the queues, longer than a tick, because no other tick follows."""
-
-
-class OpenDesk(NamedTuple):
-    """Where a user interface beside a running engine asks for something: the desk, the fleet, and
-    what a tick would plan from now, None before the first. All of it belongs to the engine's event
-    loop.
-    """
-
-    desk: IntentDesk
-    fleet: Fleet
-    look: Callable[[], Tick | None]
-
-
-class Person(NamedTuple):
-    """The person at the user interface; `at_desk` is called in the engine's event loop when the
-    desk opens, and with None when it closes.
-    """
-
-    operator: Operator
-    at_desk: Callable[[OpenDesk | None], None]
 
 
 async def embedded(
@@ -82,11 +76,14 @@ async def embedded(
     read_only: bool,
     stopping: asyncio.Event,
     person: Person | None = None,
+    signals: SignalSwitch | None = None,
+    source: FleetSource | None = None,
 ) -> None:
     """Run a controller that publishes to the hub for a user interface in the same process, until
     `stopping` is set. Without a `person`, nobody can ask for anything there.
 
-    With `read_only` it has no actuator. A server that cannot be reached is shown by its link.
+    With a `source` the fleet file is read again when it changes. With `read_only` there is no
+    actuator. A server that cannot be reached is shown by its link.
     Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
     too old).
     """
@@ -99,7 +96,9 @@ async def embedded(
         name=name,
         read_only=read_only,
         stopping=stopping,
+        signals=signals or SignalSwitch(),
         person=person,
+        source=source,
     )
 
 
@@ -111,34 +110,51 @@ async def headless(
     host: str,
     port: int,
     stopping: asyncio.Event,
+    signals: SignalSwitch,
+    source: FleetSource,
+    reread: Callable[[Callable[[], None]], None],
     on_serving: Callable[[str], None],
 ) -> None:
     """Run a controller that serves health and metrics on `host` and `port`, until `stopping` is
-    set. `on_serving` is called with the URL.
+    set. `on_serving` is called with the URL, `reread` with what makes the fleet file of `source`
+    be read again.
 
     Raises ListenError if it cannot listen, and FatalError as `embedded` does.
     """
     clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
+    ticks = TickWatch(settings.controller.interval_s)
+    hub.subscribe(ticks.saw)
     async with serving(
         host,
         port,
         latest=hub.latest,
         scaled=lambda: recorder.scaled,
-        now=clock.now,
-        interval_s=settings.controller.interval_s,
+        liveness=ticks.liveness,
     ) as url:
         on_serving(url)
         await _run(
-            settings, hub, clock, recorder, name=name, read_only=read_only, stopping=stopping
+            settings,
+            hub,
+            clock,
+            recorder,
+            name=name,
+            read_only=read_only,
+            stopping=stopping,
+            signals=signals,
+            source=source,
+            reread=reread,
         )
 
 
 class Look(NamedTuple):
-    """The result of `look_once`: the inputs of a tick, the connections, and what NATS stores."""
+    """The result of `look_once`: the inputs of a tick, the connections, what NATS stores, and the
+    kubeconfig's context.
+    """
 
     tick: Tick
     links: tuple[Link, ...]
     stored: StoredState
+    context: str = ""
 
 
 async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> Look:
@@ -152,15 +168,16 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         async with (
             Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster,
             NatsSession(settings.nats, clock) as session,
-            _metric_polls(settings, cluster, clock) as metrics,
+            metric_polls(settings, cluster, clock) as metrics,
         ):
             connection = asyncio.Event()
             session.on_connected(connection.set)
-            cluster.workloads.measure(pools)
+            cluster.workloads.prepare(pools)
             cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
             await _first_sight(cluster, connection)
             queues = QueueReader(session, clock, timeout_s=LOOK_S)
             usage = TokenUsageSource(session, clock, settings.fleet)
+            workers = WorkerBuckets(session, clock, settings.fleet)
             observer = Observer(
                 fleet=settings.fleet,
                 queues=queues,
@@ -171,26 +188,68 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
                 deadline_s=LOOK_S,
                 usage=usage,
                 metrics=metrics,
+                workers=workers,
             )
             bucket = Bucket(session, settings.nats.bucket)
             stored = await read_stored_state(bucket, with_memory=not fresh, timeout_s=LOOK_S)
-            async with usage.reading(), metrics.reading():
+            async with usage.reading(), metrics.reading(), workers.following():
                 await asyncio.gather(
-                    observer.ask(pools), usage.first_read(LOOK_S), metrics.first_read(LOOK_S)
+                    observer.ask(pools),
+                    usage.first_read(LOOK_S),
+                    metrics.first_read(LOOK_S),
+                    workers.first_read(LOOK_S),
                 )
                 seen, now = observer.see(pools), clock.now()
             links, refusal = (session.link(), cluster.link()), session.unsupported
+            context = cluster.context
     except ConfigError as error:
         raise FatalError(str(error)) from error
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
     memory = None
     if stored.saved_memory is not None:
-        memory = resumed(stored.saved_memory.memory, settings.fleet, now)
+        seen_sizes = {
+            key: each.workload.value.replicas
+            for key, each in seen.pools.items()
+            if isinstance(each.workload, Fresh)
+        }
+        left = resumed(on_this_clock(stored.saved_memory, now), settings.fleet, now)
+        memory = doubted(left, seen_sizes, now)
     tick = Tick(
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )
-    return Look(tick, links, stored)
+    return Look(tick, links, stored, context)
+
+
+def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:
+    """What a dashboard would show of one look: its observations and one plan. `name` is the fleet
+    file's. It has no scale events and no rates: those are seen over time.
+    """
+    tick, fleet = look.tick, settings.fleet
+    intents = tick.intents or Intents()
+    planned = plan(
+        tick.observation, compile_fleet(fleet), intents, tick.memory or Memory(), tick.now, None
+    )
+    builder = SnapshotBuilder(
+        fleet=fleet,
+        name=name,
+        context=look.context,
+        interval_s=settings.controller.interval_s,
+        epoch=tick.now,
+        process=f"{gethostname()}/{os.getpid()}",
+        notices=settings.notices,
+    )
+    builder.saw(tick.observation)
+    builder.decided(planned.plan.decisions)
+    builder.planned(planned.kept, intents)
+    return builder.snapshot(
+        links=look.links,
+        recorder=Recorder(writes=False),
+        notices=(),
+        failures=(),
+        now=tick.now,
+        role=Role.READ_ONLY,
+    )
 
 
 @asynccontextmanager
@@ -201,6 +260,28 @@ async def operating(
 
     Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
     """
+    async with connected(settings, clock) as session:
+        yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
+
+
+async def find_effect(
+    settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
+) -> Foreseen | None:
+    """What a running controller of this fleet says that this would change; None where none can.
+
+    Raises FatalError if there is no connection within 3 s.
+    """
+    async with connected(settings, clock) as session:
+        try:
+            return await ask_effect(session, settings.nats.bucket, key, intent)
+        except (NatsError, NoEffectError) as error:
+            log.debug("no controller says what changes: %s", error)
+            return None
+
+
+@asynccontextmanager
+async def connected(settings: Settings, clock: SystemClock) -> AsyncIterator[NatsSession]:
+    """A connection of its own. Raises FatalError if there is none within 3 s."""
     async with NatsSession(settings.nats, clock) as session:
         connection = asyncio.Event()
         session.on_connected(connection.set)
@@ -212,7 +293,7 @@ async def operating(
                 raise UnsupportedServerError(str(session.unsupported)) from None
             link = session.link()
             raise FatalError(f"nats is {link.state}: {link.detail}".rstrip(": ")) from None
-        yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
+        yield session
 
 
 async def _run(
@@ -224,77 +305,69 @@ async def _run(
     name: str,
     read_only: bool,
     stopping: asyncio.Event,
+    signals: SignalSwitch,
     person: Person | None = None,
+    source: FleetSource | None = None,
+    reread: Callable[[Callable[[], None]], None] = lambda _callback: None,
 ) -> None:
-    fleet, interval_s = settings.fleet, settings.controller.interval_s
+    """Make what lasts as long as the process, and run one engine after the other, each for one
+    state of the fleet file. `reread` gets what makes the file be read again.
+    """
+    interval_s = settings.controller.interval_s
+    process = f"{gethostname()}/{os.getpid()}"
+    right = WriteRight()
+    takes_part = settings.controller.lease.store is not LeaseStore.NONE and not read_only
+    kept = settings.controller.journal
+    journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
+    switches = Switches(
+        settings.controller.freeze_file, signals, clock, interval_s=interval_s, journal=journal
+    )
+
+    def may_write() -> bool:
+        return switches.allow() and (right.may_write() if takes_part else not read_only)
+
     try:
         async with (
-            Cluster.connect(settings.kubernetes, clock) as cluster,
+            Cluster.connect(
+                settings.kubernetes,
+                clock,
+                may_write=may_write,
+                write_timeout_s=settings.controller.lease.times.write_s,
+                process=process,
+            ) as cluster,
             NatsSession(settings.nats, clock) as session,
-            _metric_polls(settings, cluster, clock) as metrics,
+            _lease(settings, cluster, session, clock) as lease,
+            _election(settings, lease, right, clock, process, takes_part=takes_part) as elector,
         ):
             connection = asyncio.Event()
             session.on_connected(connection.set)
-            cluster.workloads.measure(fleet.pools)
-            cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
+            watch_pools(cluster, settings.fleet)
             await _first_sight(cluster, connection)
-            queues = QueueReader(session, clock, timeout_s=interval_s)
             bucket = Bucket(session, settings.nats.bucket)
-            intents = IntentBucket(session, bucket, clock)
-            usage = TokenUsageSource(session, clock, fleet)
-            kept = settings.controller.journal
-            journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
-            engine = Engine(
-                fleet=fleet,
-                plan=plan,
-                queues=queues,
-                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
-                workloads=cluster.workloads,
-                supply=cluster.supply,
-                usage=usage,
-                metrics=metrics,
-                actuator=None if read_only else cluster.actuator,
-                keeper=Keeper(
-                    fleet=fleet,
-                    memories=MemoryBucket(bucket),
-                    intents=intents,
-                    clock=clock,
-                    writes=not read_only,
-                ),
-                links=[session, cluster],
+            queues = QueueReader(session, clock, timeout_s=interval_s)
+            lasting = Lasting(
+                cluster=cluster,
+                session=session,
                 clock=clock,
                 hub=hub,
                 recorder=recorder,
-                snapshots=SnapshotBuilder(
-                    fleet=fleet,
-                    name=name,
-                    context=cluster.context,
-                    role=Role.READ_ONLY if read_only else Role.ACTIVE,
-                    interval_s=interval_s,
-                    epoch=clock.now(),
-                    process=f"{gethostname()}/{os.getpid()}",
-                    notices=settings.notices,
-                ),
-                interval_s=interval_s,
+                switches=switches,
+                elector=elector,
+                bucket=bucket,
+                intents=IntentBucket(session, bucket, clock),
+                memories=MemoryBucket(bucket),
+                past=PastBucket(bucket),
+                queues=queues,
+                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 journal=journal,
+                file=None if source is None else FleetFileWatch(source, settings, clock),
+                name=name,
+                process=process,
+                read_only=read_only,
             )
-            publisher = SnapshotPublisher(session, settings.nats.bucket, clock)
-            unsubscribe = hub.subscribe(publisher.offer)
-            at_desk = _nobody if person is None else person.at_desk
-            async with usage.reading(), metrics.reading(), _recording(journal, hub):
-                await asyncio.gather(
-                    usage.first_read(FIRST_SIGHT_S), metrics.first_read(FIRST_SIGHT_S)
-                )
-                if person is not None:
-                    desk = BucketDesk(bucket, person.operator)
-                    at_desk(OpenDesk(desk, fleet, engine.look))
-                try:
-                    await _until_stopped(
-                        engine, (intents.run(), publisher.run()), session, stopping
-                    )
-                finally:
-                    at_desk(None)
-                    unsubscribe()
+            if lasting.file is not None:
+                reread(lasting.file.reread)
+            await run_engines(lasting, settings, person, stopping)
             refusal = session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
@@ -303,39 +376,44 @@ async def _run(
         raise UnsupportedServerError(str(refusal))
 
 
-def _nobody(desk: OpenDesk | None) -> None:
-    del desk
-
-
 @asynccontextmanager
-async def _metric_polls(
-    settings: Settings, cluster: Cluster, clock: SystemClock
-) -> AsyncIterator[MetricPolls]:
-    """Poll the sources of the pools' metrics; sources that no pool needs are not asked."""
-    pools = settings.fleet.pools
-    async with AsyncExitStack() as stack:
-        of_cluster = metric_sources(
-            cluster.client, cluster.workloads, pools, clock, settings.kubernetes.selector or ""
-        )
-        sources: list[MetricSource] = [*await stack.enter_async_context(of_cluster)]
-        if settings.prometheus is not None:
-            prometheus = PrometheusSource.connect(settings.prometheus.url, pools, clock)
-            sources.append(await stack.enter_async_context(prometheus))
-        yield MetricPolls(sources, clock, interval_s=settings.controller.interval_s)
-
-
-@asynccontextmanager
-async def _recording(journal: JournalWriter | None, hub: Hub) -> AsyncIterator[None]:
-    """Write what the hub publishes into the journal, if there is one."""
-    if journal is None:
-        yield
+async def _lease(
+    settings: Settings, cluster: Cluster, session: NatsSession, clock: SystemClock
+) -> AsyncIterator[Lease]:
+    """The lease of the fleet. One in the cluster has connections of its own."""
+    wanted = settings.controller.lease
+    if wanted.store is LeaseStore.NATS:
+        yield BucketLease(session, Bucket(session, settings.nats.bucket), clock)
         return
-    async with journal.recording():
-        unsubscribe = hub.subscribe(journal.offer)
-        try:
-            yield
-        finally:
-            unsubscribe()
+    client = cluster.client.apart(clock)
+    try:
+        yield KubernetesLease(client, clock, namespace=wanted.namespace, name=wanted.name)
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _election(
+    settings: Settings,
+    lease: Lease,
+    right: WriteRight,
+    clock: SystemClock,
+    process: str,
+    *,
+    takes_part: bool,
+) -> AsyncIterator[Elector | None]:
+    """The election in which this process takes part, if it does. At the end of the block, when all
+    writes have settled, the lease is given back.
+    """
+    if not takes_part:
+        yield None
+        return
+    identity = f"{process}_{secrets.token_hex(4)}"  # a restarted Pod has the same host and pid
+    elector = Elector(lease, identity, settings.controller.lease.times, right, clock)
+    try:
+        yield elector
+    finally:
+        await elector.release()
 
 
 async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
@@ -350,27 +428,3 @@ async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
     finally:
         listed.cancel()
         met.cancel()
-
-
-async def _until_stopped(
-    engine: Engine,
-    beside: Iterable[Coroutine[object, object, None]],
-    session: NatsSession,
-    stopping: asyncio.Event,
-) -> None:
-    """Tick until `stopping` is set, or until the NATS server turns out to be unsupported. What runs
-    `beside` the engine ends with it.
-    """
-    async with asyncio.TaskGroup() as tasks:
-        others = [tasks.create_task(each) for each in beside]
-        running = tasks.create_task(engine.run(), name="engine")
-        while not stopping.is_set() and not running.done() and session.unsupported is None:
-            try:
-                async with asyncio.timeout(VERSION_CHECK_S):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
-        engine.stop()
-        await asyncio.wait({running})
-        for each in others:
-            each.cancel()

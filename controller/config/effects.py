@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from controller.config.document import Document
-from controller.config.plain import as_list, as_mapping, pools_of
+from controller.config.plain import as_mapping, pools_of
 from controller.config.problems import KeyPath, Problem, spell
 from controller.config.references import external_metrics, formula_names
 from controller.model.fleet import Fleet, Pool, Rule
@@ -22,20 +21,9 @@ from controller.model.scarcity import RateLimits
 from controller.model.settings import Notice
 from controller.model.unknown_names import listed
 
-_ANY: Final = "*"
-
-BY_WORKERS: Final = "is read by workers; nothing acts on it yet"
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 NO_READER: Final = "is read by no metric and no formula of this pool: it has no effect"
 NO_POOLS: Final = "have no effect: no pool uses this model"
-
-_NOT_ACTED_ON: Final[Mapping[KeyPath, str]] = MappingProxyType(
-    {
-        ("models", _ANY, "tier"): "is read by workers' routers; nothing acts on it yet",
-        ("models", _ANY, "limits", "burst"): BY_WORKERS,
-        ("tenants", _ANY, "budget", "usd_per_workflow"): BY_WORKERS,
-    }
-)
 
 
 def problems(document: Document) -> Iterator[Problem]:
@@ -68,9 +56,6 @@ def _reads_queue(path: KeyPath, pool: Mapping[str, Any]) -> bool:
 
 def notices(document: Document, fleet: Fleet) -> Iterator[Notice]:
     """Keys that have no effect yet."""
-    for pattern, text in _NOT_ACTED_ON.items():
-        for path in _matches(document.data, pattern):
-            yield _notice(document, path, text)
     if _limits_usd(fleet):
         for model in fleet.models:
             if model.price is None:
@@ -92,6 +77,8 @@ def _limits_without_usage(document: Document, fleet: Fleet) -> Iterator[Notice]:
             continue
         path, pools = ("models", model.name, "limits"), users[model.name]
         unknown = [pool.key for pool in pools if pool.usage is None]
+        if not pools and any(model.name in pool.router for pool in fleet.pools):
+            continue  # its workers share them
         if not pools:
             yield _notice(document, path, NO_POOLS)
         elif len(unknown) == len(pools):
@@ -104,6 +91,7 @@ def _limits_calls(limits: RateLimits) -> bool:
         limit is not None
         for limit in (
             limits.requests_per_minute,
+            limits.tokens_per_minute,
             limits.input_tokens_per_minute,
             limits.output_tokens_per_minute,
             limits.parallel,
@@ -129,19 +117,3 @@ def _limits_usd(fleet: Fleet) -> bool:
         for tenant in fleet.tenants
         for limit in (tenant.budget.usd_per_hour, tenant.budget.usd_alert)
     )
-
-
-def _matches(data: Any, pattern: KeyPath, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """The paths of the values that match the pattern and are not null."""
-    if not pattern:
-        if data is not None:
-            yield path
-        return
-    first, rest = pattern[0], pattern[1:]
-    if isinstance(data, Mapping):
-        for key in data if first == _ANY else (first,):
-            if key in data:
-                yield from _matches(data[key], rest, (*path, key))
-    elif first == _ANY:
-        for index, item in enumerate(as_list(data)):
-            yield from _matches(item, rest, (*path, index))

@@ -13,6 +13,7 @@ from controller.config.messages import did_you_mean
 from controller.config.plain import PlainPools, as_list, as_mapping, pools_of
 from controller.config.problems import KeyPath, Problem
 from controller.config.schema.tenants import default_tiers
+from controller.model.ids import WorkloadKind
 from controller.model.metrics import QUEUE
 from controller.model.text import quote
 from controller.notation.formula_check import check
@@ -42,12 +43,19 @@ def problems(document: Document) -> list[Problem]:
         *_unknown(document, _tiers_used(tenants), "tier", known_tiers, "tiers"),
         *_unknown(document, _used(pools, "tenant"), "tenant", tenants, "tenants"),
         *_unknown(document, _used(pools, "model"), "model", models, "models"),
-        *_unknown(document, _classes_used(pools), "node class", classes, _NODE_CLASSES),
+        *_unknown(document, _listed(pools, "router"), "model", models, "models"),
+        *_unknown(document, _listed(pools, "nodes"), "node class", classes, _NODE_CLASSES),
         *_unknown_signals(document, pools),
         *_selectors_of_signals(document, pools),
         *_queries_without_server(document, pools),
         *_shared(document, _names(pools), "another pool is called"),
-        *_shared(document, _deployments(pools, tenants), "another pool scales the Deployment"),
+        *(
+            problem
+            for kind in WorkloadKind
+            for problem in _shared(
+                document, _workloads(pools, tenants, kind), f"another pool scales the {kind}"
+            )
+        ),
         *_shared(document, _consumers(pools), "another pool is fed by the consumer"),
     ]
 
@@ -62,10 +70,10 @@ def _used(pools: PlainPools, key: str) -> Iterator[_NameUsed]:
         yield (*path, key), pool.get(key)
 
 
-def _classes_used(pools: PlainPools) -> Iterator[_NameUsed]:
+def _listed(pools: PlainPools, key: str) -> Iterator[_NameUsed]:
     for path, pool in pools:
-        for index, name in enumerate(as_list(pool.get("nodes"))):
-            yield (*path, "nodes", index), name
+        for index, name in enumerate(as_list(pool.get(key))):
+            yield (*path, key, index), name
 
 
 def _unknown_signals(document: Document, pools: PlainPools) -> Iterator[Problem]:
@@ -167,20 +175,34 @@ def _names(pools: PlainPools) -> Iterator[_Claim]:
         yield (pool.get("tenant"), pool.get("name")), (*path, "name")
 
 
-def _deployments(pools: PlainPools, tenants: Mapping[str, Any]) -> Iterator[_Claim]:
-    names: set[str] = set()
+def _workloads(
+    pools: PlainPools, tenants: Mapping[str, Any], kind: WorkloadKind
+) -> Iterator[_Claim]:
+    """The workloads of this kind that pools name. A pool that names none is a Deployment of its own
+    name.
+    """
+    key, names = kind.lower(), set[str]()
     for path, pool in pools:
-        tenant, name, deployment = pool.get("tenant"), pool.get("name"), pool.get("deployment")
+        tenant, name = pool.get("tenant"), pool.get("name")
         namespace = as_mapping(tenants.get(str(tenant))).get("namespace")
         namespace = tenant if namespace is None else namespace
-        if deployment is not None:
-            yield (namespace, deployment), (*path, "deployment")
-        elif f"{tenant}/{name}" not in names:  # the problem of a repeated name is enough
+        given = {each: pool.get(each.lower()) for each in WorkloadKind}
+        if given[kind] is not None:
+            yield (namespace, given[kind]), (*path, key)
+            continue
+        names_none = kind is WorkloadKind.DEPLOYMENT and not any(given.values())
+        if names_none and f"{tenant}/{name}" not in names:  # the repeated name is problem enough
             names.add(f"{tenant}/{name}")
             yield (namespace, name), (*path, "name")
 
 
 def _consumers(pools: PlainPools) -> Iterator[_Claim]:
     for path, pool in pools:
-        queue = as_mapping(pool.get("queue"))
-        yield (queue.get("stream"), queue.get("consumer")), (*path, "queue", "consumer")
+        if (queues := pool.get("queues")) is not None:
+            entries = queues if isinstance(queues, list) else []
+            places = [(each, (*path, "queues", number)) for number, each in enumerate(entries)]
+        else:
+            places = [(pool.get("queue"), (*path, "queue"))]
+        for entry, place in places:
+            queue = as_mapping(entry)
+            yield (queue.get("stream"), queue.get("consumer")), (*place, "consumer")

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from controller.model import ids
+from controller.model.lease import LONGEST_DURATION_S
 from controller.model.metrics import QUEUE
 from controller.model.text import clean
 from controller.notation.durations import GO_DURATION_PATTERN, read_duration, spell_duration
@@ -199,6 +200,14 @@ KeptFor = Annotated[
     float,
     BeforeValidator(DurationReader(60.0, 366 * DAY_S)),
     WithJsonSchema(_duration_schema(60.0, 366 * DAY_S)),
+]
+LeaseDuration = Annotated[
+    float,
+    BeforeValidator(DurationReader(1.0, LONGEST_DURATION_S)),
+    WithJsonSchema(_duration_schema(1.0, LONGEST_DURATION_S)),
+]
+LeaseRetry = Annotated[
+    float, BeforeValidator(DurationReader(0.05, 60.0)), WithJsonSchema(_duration_schema(0.05, 60.0))
 ]
 DnsLabel = Annotated[
     str,

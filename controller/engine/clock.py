@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
 
-STEP_S: Final = 2.0
-"""A difference above this is a step of the wall clock; a smaller one is gradual slewing by NTP."""
+from controller.planning.remember.clock import STEP_S
 
 
 class SystemClock:
@@ -31,6 +29,10 @@ class SystemClock:
     def now(self) -> float:
         """Unix seconds."""
         return self._offset + self._monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds for ages and waits; no step of the system's clock changes them."""
+        return self._monotonic()
 
     def follow_step(self) -> float:
         """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""

@@ -7,12 +7,13 @@ from typing import Final
 
 from controller.engine.findings import Found, listed
 from controller.engine.fleet_findings import FLEET
-from controller.model.decision import Code, Decision
+from controller.model.decision import Code, Decision, Reason
+from controller.model.field_managers import writer
 from controller.model.snapshot import Severity
-from controller.planning.explain import sentence
+from controller.planning.explain import sentence, writing_manager
 
 _WHAT_TO_DO: Final[Mapping[Code, str]] = {
-    Code.CONTESTED: "remove its other autoscaler, or freeze the pool while somebody works on it",
+    Code.OTHER_AUTOSCALER: "delete that one, or take the pool out of the fleet file",
     Code.POISON: (
         "see what these messages have in common; max_deliver of the consumer limits deliveries"
     ),
@@ -23,9 +24,19 @@ _WHAT_TO_DO: Final[Mapping[Code, str]] = {
 }
 
 
+_OF_A_WRITER: Final = frozenset({Code.CONTESTED, Code.SET_BACK})
+
+
 def needs_attention(decision: Decision) -> bool:
     """Whether `decision_findings` has a finding for this decision."""
-    return any(reason.code in _WHAT_TO_DO for reason in decision.reasons)
+    return any(_what_to_do(reason) for reason in decision.reasons)
+
+
+def _what_to_do(reason: Reason) -> str:
+    """What a person is to do; empty if nothing."""
+    if reason.code in _OF_A_WRITER:
+        return writer(writing_manager(reason)).to_do
+    return _WHAT_TO_DO.get(reason.code, "")
 
 
 def decision_findings(decisions: Collection[Decision], now: float) -> Iterator[Found]:
@@ -42,8 +53,7 @@ def decision_findings(decisions: Collection[Decision], now: float) -> Iterator[F
         for reason in decision.reasons:
             if reason.code is Code.BLIND_FOR_LONG and len(blind) > 1:
                 continue
-            to_do = _WHAT_TO_DO.get(reason.code)
-            if to_do is not None:
+            if to_do := _what_to_do(reason):
                 text = f"{sentence(reason, now)}; {to_do}"
                 yield Severity.WARNING, decision.pool, reason.code.value, text
 

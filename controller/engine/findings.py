@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from controller.model.ids import WorkloadKind
 from controller.model.observation import (
     ClusterRoom,
     Pod,
@@ -12,11 +13,13 @@ from controller.model.observation import (
     Pods,
     TenantObservation,
     WakeWatch,
+    Workload,
 )
 from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
-from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity
+from controller.model.snapshot import FROZEN, Finding, Link, LinkState, PoolView, Severity
 from controller.planning.gate.gate import NOT_STARTING
+from controller.planning.given.annotations import read_freeze
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
@@ -34,15 +37,14 @@ def findings(
     capacity: Reading[ClusterRoom],
     *,
     notices: Iterable[Found],
-    known: Iterable[Finding],
+    since: Mapping[tuple[str, str], float],
     now: float,
 ) -> tuple[Finding, ...]:
     """All findings, `notices` included, worst first.
 
-    One with the subject and kind of a `known` finding keeps its `since`; the others get `now` (Unix
-    seconds).
+    One whose subject and kind were there before keeps its time of `since`; the others get `now`
+    (Unix seconds).
     """
-    since = {(finding.subject, finding.kind): finding.since for finding in known}
     found = [
         *_of_links(links),
         *notices,
@@ -108,27 +110,68 @@ def pool_findings(pool: PoolView) -> Iterator[Found]:
     """The findings about one pool's readings and its last write; decisions have their own."""
     seen = pool.observation
     yield from _of_reading(pool, "queue", seen.queue)
-    yield from _of_reading(pool, "deployment", seen.workload)
+    kind = pool.workload.kind.lower()
+    yield from _of_reading(pool, kind, seen.workload)
     if isinstance(seen.workload, Fresh) and seen.workload.value.message:
-        yield Severity.WARNING, pool.key, "deployment", seen.workload.value.message
+        yield Severity.WARNING, pool.key, kind, seen.workload.value.message
     pods = last_known(seen.pods)
     if pods is not None:
         yield from _of_pods(pool, pods)
     if pool.outcome is not None and pool.outcome.kind not in HARMLESS:
-        yield Severity.WARNING, pool.key, "write", _failed_write(pool.outcome)
+        yield Severity.WARNING, pool.key, "write", failed_write(pool.outcome)
+    if seen.unmarkable:
+        text = (
+            "its pods cannot be given a deletion cost, so Kubernetes chooses which of them go, busy"
+            f" or not: {seen.unmarkable}; allow the controller to patch pods"
+        )
+        yield Severity.WARNING, pool.key, "drain", text
+    if isinstance(seen.workload, Fresh):
+        yield from _of_freeze(pool, seen.workload.value)
+        yield from _of_rollout(pool, seen.workload.value)
+    if seen.unfreezable:
+        text = (
+            "the annotation agentdash.dev/freeze on its namespace is not seen: "
+            f"{seen.unfreezable}; allow the controller to list and watch namespaces"
+        )
+        yield Severity.INFO, pool.key, "freeze", text
     if seen.wake is WakeWatch.POLLED:
         yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"
+
+
+def _of_rollout(pool: PoolView, workload: Workload) -> Iterator[Found]:
+    """A paused Deployment still follows its size, and nothing else of its specification."""
+    if workload.paused:
+        waits = f"{workload.updated} of {workload.current} pods are of its newest template"
+        state = waits if workload.is_rolling_out else "a new pod template would wait"
+        text = (
+            f"its Deployment is paused (spec.paused): it is still scaled, but {state};"
+            f" kubectl -n {pool.namespace} rollout resume deployment/{pool.deployment} ends that"
+        )
+        severity = Severity.WARNING if workload.is_rolling_out else Severity.INFO
+        yield severity, pool.key, "rollout", text
+
+
+def _of_freeze(pool: PoolView, workload: Workload) -> Iterator[Found]:
+    freeze = read_freeze(workload, pool.key)
+    if freeze is not None:
+        text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
+        yield Severity.WARNING, pool.key, FROZEN, text
 
 
 # what of a pool cannot be known while a connection is lost, and the connection
 _LINK_OF: Final[Mapping[str, str]] = {
     "queue": "nats",
     "wake": "nats",
-    "deployment": "kubernetes",
+    "orders": "nats",
+    **{kind.lower(): "kubernetes" for kind in WorkloadKind},
     "pods": "kubernetes",
     "write": "kubernetes",
+    "freeze": "kubernetes",
+    FROZEN: "kubernetes",
 }
-_GONE_WITH_LINK: Final = frozenset({"queue", "wake", "deployment"})
+_GONE_WITH_LINK: Final = frozenset(
+    {"queue", "wake", "orders", *(kind.lower() for kind in WorkloadKind)}
+)
 
 
 def by_cause(found: Iterable[Found], links: Iterable[Link]) -> Iterator[Found]:
@@ -140,7 +183,8 @@ def by_cause(found: Iterable[Found], links: Iterable[Link]) -> Iterator[Found]:
     for severity, subject, kind, text in found:
         if kind not in _GONE_WITH_LINK or _LINK_OF[kind] not in lost:
             same.setdefault((severity, kind, text), []).append(subject)
-    for (severity, kind, text), pools in same.items():
+    for (severity, kind, text), subjects in same.items():
+        pools = sorted(subjects)
         if len(pools) == 1 or kind not in _LINK_OF:
             yield from ((severity, pool, kind, text) for pool in pools)
         else:
@@ -183,7 +227,7 @@ def _words(reading: Stale[T] | Absent) -> str:
 _ADVICE: Final[Mapping[OutcomeKind, str]] = {
     OutcomeKind.FORBIDDEN: "not permitted to scale it",
     OutcomeKind.UNAUTHORIZED: "the credentials are not accepted",
-    OutcomeKind.GONE: "the Deployment does not exist",
+    OutcomeKind.GONE: "the workload does not exist",
     OutcomeKind.INVALID: "the API server refused the change",
     OutcomeKind.THROTTLED: "the API server asks us to slow down",
     OutcomeKind.FAILED: "the API server failed",
@@ -192,6 +236,7 @@ _ADVICE: Final[Mapping[OutcomeKind, str]] = {
 }
 
 
-def _failed_write(outcome: Outcome) -> str:
+def failed_write(outcome: Outcome) -> str:
+    """Why a write was not applied, in words."""
     words = _ADVICE.get(outcome.kind, outcome.kind.value)
     return f"{words}: {outcome.detail}" if outcome.detail else words

@@ -5,16 +5,24 @@ does not have. A freeze with a misspelt name protects nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from controller.engine.findings import Found
 from controller.model.fleet import Fleet
-from controller.model.intents import IntentKind, Intents, key_of
+from controller.model.intents import Intent, IntentKind, Intents, key_of
 from controller.model.snapshot import Severity
 from controller.model.stored import StoredIntents
 from controller.model.text import clean_name
 from controller.model.unknown_names import NameKind, UnknownName, sentence
 from controller.planning.demand.metrics.names import reading_name
+
+SHOWN: Final = 20
+"""Each is a finding and a series of the metrics; of more, only the number is told."""
+_KEPT: Final = (
+    "the bucket was restored, or deleted and made again: intents in force that it does not have:"
+    " {:,}; each stays until it is asked for or taken back there, or the controller restarts"
+)
 
 
 class _WithoutEffect(NamedTuple):
@@ -44,6 +52,7 @@ class IntentFindings:
         )
         self._intents = Intents()
         self._without_effect: list[_WithoutEffect] = []
+        self._more_without_effect = 0
 
     def found(self, stored: StoredIntents, now: float) -> Iterator[Found]:
         """The findings as of `now` (Unix seconds)."""
@@ -53,9 +62,19 @@ class IntentFindings:
             yield Severity.WARNING, "intents", "link", text
         for fault in stored.faults:
             yield Severity.WARNING, "intents", fault.key, f"{fault.key}: {fault.text}"
+        if stored.more_faults:
+            text = f"{stored.more_faults:,} more keys in the bucket are no intents that can be read"
+            yield Severity.WARNING, "intents", "more faults", text
+        if stored.kept:
+            yield Severity.WARNING, "intents", "kept", _KEPT.format(stored.kept)
         if stored.intents is not self._intents:
             self._intents = stored.intents
-            self._without_effect = list(self._look(stored.intents))
+            found = self._look(stored.intents)
+            self._without_effect = [self._in_words(*each) for each in islice(found, SHOWN)]
+            self._more_without_effect = sum(1 for _ in found)
+        if self._more_without_effect:
+            text = f"{self._more_without_effect:,} more intents have no effect in this fleet"
+            yield Severity.WARNING, "intents", "more without effect", text
         # while intents cannot be read, those in force do not expire
         ended_by = now if stored.lost_at is None else stored.lost_at
         for each in self._without_effect:
@@ -64,20 +83,25 @@ class IntentFindings:
                 text = f"the {each.what} of {each.subject} {effect}: {each.problem}"
                 yield Severity.WARNING, "intents", f"{each.what} {each.subject}", text
 
-    def _look(self, intents: Intents) -> Iterator[_WithoutEffect]:
+    def _look(self, intents: Intents) -> Iterator[tuple[Intent, UnknownName | None]]:
+        """The intents without effect, and the name that is unknown; None for a tenant that has no
+        budget.
+        """
         for intent in intents:
             kind, scope = key_of(intent)
             if kind is IntentKind.BUDGET and scope.tenant in self._tenants - self._budgeted:
-                problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
-                yield _WithoutEffect(kind, intent.until, f"tenant {scope.tenant}", problem)
-                continue
-            if scope.pool is not None and scope.pool not in self._pools:
-                unknown = UnknownName("", NameKind.POOL, scope.pool)
+                yield intent, None
+            elif scope.pool is not None and scope.pool not in self._pools:
+                yield intent, UnknownName("", NameKind.POOL, scope.pool)
             elif scope.tenant is not None and scope.tenant not in self._tenants:
-                unknown = UnknownName("", NameKind.TENANT, scope.tenant)
-            else:
-                continue
-            name = clean_name(unknown.name)
-            subject = f"tenant {name}" if unknown.kind is NameKind.TENANT else name
-            problem = sentence(unknown, self._fleet, reading_name)
-            yield _WithoutEffect(kind, intent.until, subject, problem)
+                yield intent, UnknownName("", NameKind.TENANT, scope.tenant)
+
+    def _in_words(self, intent: Intent, unknown: UnknownName | None) -> _WithoutEffect:
+        kind, scope = key_of(intent)
+        if unknown is None:
+            problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
+            return _WithoutEffect(kind, intent.until, f"tenant {scope.tenant}", problem)
+        name = clean_name(unknown.name)
+        subject = f"tenant {name}" if unknown.kind is NameKind.TENANT else name
+        problem = sentence(unknown, self._fleet, reading_name)
+        return _WithoutEffect(kind, intent.until, subject, problem)

@@ -1,6 +1,7 @@
 """What is stored in NATS beyond the process: the planner's memory and operators' intents.
 
-Memory is loaded once at the start and saved in a task beside the ticks.
+Memory is loaded at the start, or as soon as the store answers, and saved in a task beside the
+ticks. Before that nothing is saved, so that no earlier memory is lost.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ from typing import Final
 
 from controller.engine.findings import Found
 from controller.engine.intent_findings import IntentFindings
+from controller.engine.standings import Standings, without_standings
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
+from controller.model.stored import SavedMemory
+from controller.planning.remember.clock import on_this_clock
 from controller.planning.remember.resume import resumed
-from controller.ports import Clock, IntentStore, MemoryStore, StoreConflictError, StoreError
+from controller.ports.clock import Clock
+from controller.ports.stores import (
+    IntentStore,
+    MemoryStore,
+    StoreAwayError,
+    StoreConflictError,
+    StoreError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +43,8 @@ at most about 1/20 of the time."""
 SAVE_AGAIN_S: Final = 5.0
 SAVE_LIMIT_S: Final = 10.0
 FINISH_S: Final = 2.0
+LOAD_GAP_S: Final = 1.0
+"""The least time between attempts to load a memory whose store did not answer at the start."""
 
 
 class Keeper:
@@ -53,6 +66,8 @@ class Keeper:
         self._clock = clock
         self._writes = writes
         self._intent_findings = IntentFindings(fleet)
+        self._standings = Standings()
+        self._saved_changes = 0
         self._latest: Memory | None = None
         self._saved: Memory | None = None
         self._saved_at = 0.0
@@ -60,23 +75,66 @@ class Keeper:
         self._decided = False
         self._saving: asyncio.Task[None] | None = None
         self._unsaved = ""
+        self._unread = ""
+        self._loading: asyncio.Task[None] | None = None
+        self._on_found: Callable[[Memory], None] = lambda _memory: None
         self._lost = ""
         self._lost_until = 0.0
 
-    async def recall(self) -> Memory:
+    async def recall(self, standings: Standings) -> Memory:
         """The memory of the previous process; an empty one if there is none, or if it cannot be
-        read within `RECALL_S`. Waits for the first read of intents too, within the same time.
+        read within `RECALL_S`. Waits for the first read of intents too, within the same time. If
+        the store does not answer, the memory is handed to `on_found` when it does.
+
+        `standings` go on from how that process left the pools, and are saved with the memory.
         """
+        self._standings = standings
         deadline = asyncio.get_running_loop().time() + RECALL_S
         memory = await self._load(deadline)
-        self._saved, self._saved_at = memory, self._clock.now()
-        if not self._lost:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._intents.first_read()
-            except TimeoutError:
-                log.warning("operators' intents are not read yet; starting without them")
+        self._saved, self._saved_at = memory, self._clock.monotonic()
+        self._saved_changes = standings.changes
+        if not self._lost and not self._unread:
+            await self._read_intents(deadline)
         return memory
+
+    def go_on_with(self, standings: Standings, unread: str) -> None:
+        """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
+        is its `unread`.
+        """
+        self._standings, self._unread = standings, unread
+
+    @property
+    def unread(self) -> str:
+        """Why the memory of an earlier process is not read yet; empty if nothing is to be read."""
+        return self._unread
+
+    def on_found(self, callback: Callable[[Memory], None]) -> None:
+        """Call back with the memory of an earlier process when the store answers late."""
+        self._on_found = callback
+
+    async def take_over(self) -> Memory | None:
+        """The memory that the previous leader has saved, within `RECALL_S`; None if there is none
+        or it cannot be read, then the engine's own memory is the best there is.
+        """
+        try:
+            async with asyncio.timeout(RECALL_S):
+                left = await self._memories.load()
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {RECALL_S:g} s"
+            log.warning("the previous leader's memory cannot be read: %s", reason)
+            if isinstance(error, (StoreAwayError, TimeoutError)):
+                self._unread = reason
+            return None
+        self._unread = ""
+        if left is None:
+            return None
+        memory = self._resumed(left)
+        self._saved, self._saved_at = memory, self._clock.monotonic()
+        return memory
+
+    def follow(self) -> None:
+        """Save nothing from now on: another process leads, and what it saves counts."""
+        self._latest, self._decided = None, False
 
     def intents(self) -> Intents:
         """The intents in force now."""
@@ -87,14 +145,17 @@ class Keeper:
         self._intents.on_change(callback)
 
     def remember(self, memory: Memory, tasks: asyncio.TaskGroup, *, decided: bool) -> None:
-        """Take the memory after a tick, and start a save in `tasks` if one is due.
+        """Take the memory after a tick, and start a save in `tasks` if one is due; where an earlier
+        memory is not read yet, an attempt to read it.
 
         A save is due after `SAVE_EVERY_S`, or at once if the tick has `decided` to change a replica
         count. Never waits. Saves do not overlap: while one runs, only the latest memory is kept.
         """
         self._latest = memory
         self._decided = self._decided or decided
-        now = self._clock.now()
+        now = self._clock.monotonic()
+        if self._unread and self._loading is None and now >= self._not_before:
+            self._loading = tasks.create_task(self._load_late(), name="load memory")
         if not self._is_unsaved() or self._saving is not None or now < self._not_before:
             return
         if self._decided or now - self._saved_at >= SAVE_EVERY_S:
@@ -113,7 +174,13 @@ class Keeper:
 
     def notices(self) -> Iterator[Found]:
         """Findings about memory that was lost or cannot be saved, and about intents."""
-        if self._lost and self._clock.now() < self._lost_until:
+        if self._unread:
+            text = (
+                f"the stored memory cannot be read yet ({self._unread}): it is kept, and the pools"
+                " go on from it when it can; until then they scale down only after a whole window"
+            )
+            yield Severity.WARNING, "memory", "lost", text
+        elif self._lost and self._clock.monotonic() < self._lost_until:
             text = f"{self._lost}: no pool scales down before a whole window has been observed"
             yield Severity.WARNING, "memory", "lost", text
         if self._unsaved:
@@ -125,33 +192,71 @@ class Keeper:
         try:
             async with asyncio.timeout_at(deadline):
                 left = await self._memories.load()
+        except (StoreAwayError, TimeoutError) as error:
+            self._unread = str(error) or f"no answer within {RECALL_S:g} s"
+            log.warning("memory cannot be read yet, so windows begin: %s", self._unread)
+            return Memory()
         except StoreError as error:
             self._forget(str(error))
             return Memory()
+        return Memory() if left is None else self._resumed(left)
+
+    async def _load_late(self) -> None:
+        """Load what could not be loaded at the start, and intents with it, before anything is
+        saved.
+        """
+        deadline = asyncio.get_running_loop().time() + RECALL_S
+        try:
+            async with asyncio.timeout_at(deadline):
+                left = await self._memories.load()
+            await self._read_intents(deadline)
+        except (StoreAwayError, TimeoutError) as error:
+            self._unread = str(error) or f"no answer within {RECALL_S:g} s"
+        except StoreError as error:
+            self._unread = ""
+            self._forget(str(error))
+        else:
+            # another process may lead by now, or a take-over has read it
+            if self._unread and self._latest is not None:
+                self._unread = ""
+                if left is not None:
+                    self._on_found(self._resumed(left))
+        finally:
+            self._not_before = self._clock.monotonic() + LOAD_GAP_S
+            self._loading = None
+
+    async def _read_intents(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._intents.first_read()
         except TimeoutError:
-            self._forget(f"no answer within {RECALL_S:g} s")
-            return Memory()
-        if left is None:
-            return Memory()
+            log.warning("operators' intents are not read yet; starting without them")
+
+    def _resumed(self, left: SavedMemory) -> Memory:
         now = self._clock.now()
-        extra = {"age_s": round(now - left.saved_at, 3), "pools": len(left.memory.pools)}
+        memory = on_this_clock(left, now)
+        age_s = now - left.saved_at if left.age_s is None else left.age_s
+        extra = {"age_s": round(age_s, 3), "pools": len(left.memory.pools)}
         log.info("memory loaded", extra=extra)
-        return resumed(left.memory, self._fleet, now)
+        self._standings.begin_with(memory, now)
+        return resumed(without_standings(memory), self._fleet, now)
 
     def _is_unsaved(self) -> bool:
-        if not self._writes or self._latest is None:
+        if not self._writes or self._latest is None or self._unread:
             return False
         # the time of the last plan alone is not worth a save
-        return self._saved is None or self._latest.pools is not self._saved.pools
+        if self._saved is None or self._latest.pools is not self._saved.pools:
+            return True
+        return self._standings.changes != self._saved_changes
 
     async def _save(self) -> None:
         memory, self._decided = self._latest, False
         if memory is None:
             return
-        began = self._clock.now()
+        began, changes = self._clock.monotonic(), self._standings.changes
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
-                await self._memories.save(memory, began)
+                await self._memories.save(self._standings.in_memory(memory), self._clock.now())
         except StoreConflictError as error:
             self._failed(str(error), began + SAVE_EVERY_S)
         except StoreError as error:
@@ -161,8 +266,9 @@ class Keeper:
         else:
             if self._unsaved:
                 log.info("memory is saved again")
-            now = self._clock.now()
+            now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
+            self._saved_changes = changes
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
         finally:
             self._saving = None
@@ -176,4 +282,4 @@ class Keeper:
         log.warning("memory cannot be read, so new windows begin: %s", words)
         windows = (pool.behavior.scale_down.stabilization_window_s for pool in self._fleet.pools)
         self._lost = f"the stored memory cannot be read ({words})"
-        self._lost_until = self._clock.now() + max(windows, default=0)
+        self._lost_until = self._clock.monotonic() + max(windows, default=0)

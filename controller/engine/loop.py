@@ -4,49 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 from controller.engine.actuate import Write, WriteDispatcher
+from controller.engine.allot import Allotment
+from controller.engine.announce import announcement, event_findings
+from controller.engine.crews import Crews
+from controller.engine.early import EarlyTicks
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.lead import Lead
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
+from controller.engine.past import PastKeeper
+from controller.engine.publish import Publisher, journal_findings
 from controller.engine.record import Recorder
+from controller.engine.slots import next_slot, until
 from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.switches import Switches
+from controller.engine.write_health import WriteHealth, overtaken_findings
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Scope
+from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.outcome import OutcomeKind
-from controller.model.snapshot import Severity
+from controller.model.readings import Fresh
 from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.given.overrides import concerns
 from controller.planning.kept import Kept
 from controller.planning.planner import Planned
-from controller.planning.remember.writes import without_writes
-from controller.ports import (
-    Actuator,
-    Clock,
-    Journal,
+from controller.planning.remember.joined import joined
+from controller.planning.remember.resume import doubted
+from controller.planning.share.scarcity import spends_budget
+from controller.ports.clock import Clock
+from controller.ports.cluster import Actuator, Announcer, Supply, Workloads
+from controller.ports.lease import Leadership
+from controller.ports.showing import Journal
+from controller.ports.sources import (
+    AllowanceStore,
     LinkStatus,
     QueueSource,
-    Supply,
     UsageSource,
     WakeSource,
-    Workloads,
+    WorkerSource,
 )
+from controller.ports.stores import StoreError
 
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 5.0
 """How long `stop` waits for writes that have begun."""
-COALESCE_S: Final = 0.02
-"""All changes within this time are published in one snapshot, for example a burst of writes."""
+
+
+class Handover(NamedTuple):
+    """What an engine leaves to the next one in the same process, which has another fleet. `leads`:
+    its memory is the fleet's. `unread`: why an earlier process's is not read yet, else empty.
+    `snapshots` made its snapshots.
+    """
+
+    memory: Memory
+    leads: bool
+    unread: str
+    snapshots: SnapshotBuilder
+
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
 
@@ -67,6 +92,7 @@ class Engine:
         supply: Supply,
         actuator: Actuator | None,
         keeper: Keeper,
+        switches: Switches,
         links: Collection[LinkStatus],
         clock: Clock,
         hub: Hub,
@@ -76,25 +102,43 @@ class Engine:
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
         journal: Journal | None = None,
+        leadership: Leadership | None = None,
+        workers: WorkerSource | None = None,
+        allowances: AllowanceStore | None = None,
+        more_findings: Callable[[], Iterable[Found]] = tuple,
+        more_failures: Callable[[], Iterable[tuple[str, int]]] = tuple,
+        announcer: Announcer | None = None,
+        past: PastKeeper | None = None,
+        before: Handover | None = None,
     ) -> None:
-        """Without an actuator the engine only plans and never writes. `interval_s` is the time
-        between full ticks, and the time limit of their readings.
+        """Without an actuator the engine only plans and never writes; with a leadership it writes
+        while it leads. `interval_s` is the time between full ticks, and the time limit of their
+        readings. `more_failures` are the sources that it does not ask itself, each with how many of
+        its requests failed. `before` is what the engine left that ran in this process until now.
         """
         self._fleet = fleet
         self._pools = {pool.key: pool for pool in fleet.pools}
+        self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
         self._plan = plan
         self._wakes = wakes
         self._workloads = workloads
         self._actuator = actuator
         self._keeper = keeper
-        self._links = links
+        self._switches = switches
         self._clock = clock
         self._hub = hub
         self._recorder = recorder
         self._snapshots = snapshots
         self._interval_s = interval_s
         self._metrics = metrics
+        self._usage = usage
         self._journal = journal
+        self._lead = Lead(leadership, writes=actuator is not None)
+        self._workers = workers
+        self._crews = None if workers is None else Crews(workers, workloads)
+        self._allotment = None
+        if workers is not None and allowances is not None and actuator is not None:
+            self._allotment = Allotment(fleet, workers, allowances, clock)
         self._observer = Observer(
             fleet=fleet,
             queues=queues,
@@ -105,18 +149,31 @@ class Engine:
             deadline_s=interval_s,
             usage=usage,
             metrics=metrics,
+            workers=workers,
         )
         self._terms = compile_fleet(fleet)
+        self._more_findings = more_findings
+        self._more_failures = more_failures
+        self._announcer = announcer
+        self._past = past
+        self._before = before
         self._memory = Memory()
         self._kept: Kept | None = None
         self._to_write: dict[PoolKey, Decision] = {}
-        self._asleep: dict[PoolKey, Pool] = {}
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._due: dict[PoolKey, bool] = {}
-        self._overtaken: set[PoolKey] = set()
-        self._asked_meanwhile: set[PoolKey] = set()
-        self._publication: asyncio.TimerHandle | None = None
+        self._health = WriteHealth(interval_s)
+        self._publisher = Publisher(
+            hub=hub,
+            snapshots=snapshots,
+            recorder=recorder,
+            links=links,
+            clock=clock,
+            lead=self._lead,
+            switches=switches,
+            findings=self._findings,
+            failures=self._failures,
+        )
 
     def look(self) -> Tick | None:
         """What a tick of the whole fleet would plan from now, out of what is known already; None
@@ -128,8 +185,8 @@ class Engine:
             version=TICK_VERSION,
             now=self._clock.now(),
             observation=self._observer.peek(self._fleet.pools, under_way=self._writes.under_way),
-            intents=self._keeper.intents(),
-            memory=without_writes(self._memory) if self._actuator is None else self._memory,
+            intents=self._intents(),
+            memory=self._lead.to_plan_with(self._memory),
         )
 
     def stop(self) -> None:
@@ -140,8 +197,6 @@ class Engine:
         """Tick every interval until `stop`. A slot that is past when a tick ends is skipped and
         counted as late.
         """
-        self._wakes.on_wake(self._woken)
-        self._workloads.on_change(self._changed)
         async with asyncio.TaskGroup() as self._tasks:
             self._writes = WriteDispatcher(
                 pools=self._pools,
@@ -149,29 +204,81 @@ class Engine:
                 clock=self._clock,
                 tasks=self._tasks,
                 on_write=self._written,
+                crews=self._crews,
+                on_told=self._told,
             )
-            self._memory = await self._keeper.recall()
-            self._keeper.on_change(self._asked)
-            slot = self._clock.now()
+            self._early = EarlyTicks(
+                pools=self._pools,
+                observer=self._observer,
+                workloads=self._workloads,
+                writes=self._writes,
+                tasks=self._tasks,
+                tick=self._early_tick,
+                stopping=self._stopping,
+            )
+            self._wakes.on_wake(self._early.woken)
+            self._workloads.on_change(self._early.changed)
+            if self._workers is not None:
+                self._workers.on_change(self._early.drained)
+            self._memory = await self._begin_with(self._before)
+            if self._lead.may_write():
+                await self._release_workers()
+            if self._usage is not None:
+                self._usage.on_use(self._used)
+            self._keeper.on_change(self._early.asked)
+            self._keeper.on_found(self._found)
+            self._switches.on_change(self._early.asked)
+            self._lead.begin(
+                self._lead_changed, has_led=self._before is not None and self._before.leads
+            )
+            slot = self._clock.monotonic()
             while not self._stopping.is_set():
                 await self._full_tick()
-                slot, late = next_slot(slot, self._clock.now(), self._interval_s)
+                slot, late = next_slot(slot, self._clock.monotonic(), self._interval_s)
                 self._snapshots.count_late(late)
-                await self._until(slot)
+                await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
-        self._publish()
+            if self._past is not None:
+                await self._past.finish()
+        self._publisher.now()
+
+    def handover(self) -> Handover:
+        """What the next engine in this process goes on from. To be called when `run` has ended."""
+        return Handover(self._memory, self._lead.has_memory, self._keeper.unread, self._snapshots)
+
+    async def _begin_with(self, before: Handover | None) -> Memory:
+        """The memory to begin with: of the engine before in this process, else the stored one."""
+        if before is None:
+            memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
+            if self._past is not None:
+                await self._past.recall(self._snapshots)
+            return memory
+        self._snapshots.go_on_from(before.snapshots)
+        self._keeper.go_on_with(self._snapshots.standings, before.unread)
+        return before.memory
+
+    def _doubted(self, memory: Memory) -> Memory:
+        """A memory that another process has left, compared with the sizes there are."""
+        seen = {pool.key: self._workloads.workload(pool) for pool in self._fleet.pools}
+        sizes = {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
+        return doubted(memory, sizes, self._clock.now())
 
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
-        began = self._clock.now()
+        began = self._clock.monotonic()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
-        self._snapshots.ticked(self._clock.now() - began)
+        if self._allotment is not None and self._lead.may_write():
+            self._allotment.begin(self._tasks)
+        self._snapshots.ticked(self._clock.monotonic() - began)
+        latest = self._hub.latest()
+        if self._past is not None and latest is not None and self._lead.may_write():
+            self._past.remember(latest, self._tasks)
 
     async def _early_tick(self) -> None:
         """Tick between two slots, for the pools that are due only."""
-        due, self._due = self._due, {}
+        due = self._early.take()
         if asked := [self._pools[key] for key, ask in sorted(due.items()) if ask]:
             await self._ask(asked)
         self._tick([self._pools[key] for key in sorted(due)])
@@ -183,26 +290,35 @@ class Engine:
         # 1 observe
         observation = self._observe(pools)
         # 2 plan
-        memory = without_writes(self._memory) if self._actuator is None else self._memory
-        intents, now = self._keeper.intents(), self._clock.now()
+        memory = self._lead.to_plan_with(self._memory)
+        intents, now = self._intents(), self._clock.now()
         planned = self._plan(observation, self._terms, intents, memory, now, self._kept)
-        changed, self._memory, self._kept = planned.changed, planned.memory, planned.kept
+        changed = self._lead.held(planned.changed)
+        self._memory, self._kept = planned.memory, planned.kept
         # 3 actuate
         for key, decision in changed.items():
-            if decision.changes:
+            if self._writes.is_due(decision):
                 self._to_write[key] = decision
             else:
                 self._to_write.pop(key, None)
-        self._writes.begin(self._to_write.values())
+        if not self._to_write or not self._lead.may_write():
+            self._health.nothing_to_write()
+        if self._lead.may_write():
+            self._writes.begin(self._to_write.values())
         # 4 record
         news = self._recorder.decided(planned.plan.at, changed.values())
-        self._keeper.remember(self._memory, self._tasks, decided=news)
-        self._find_sleepers(changed)
+        if self._lead.may_write():
+            self._keeper.remember(self._memory, self._tasks, decided=news)
+        self._early.decided(changed)
         # 5 publish
         self._snapshots.saw(observation)
         self._snapshots.decided(changed)
         self._snapshots.planned(self._kept, intents)
-        self._publish_soon()
+        self._publisher.soon()
+
+    def _intents(self) -> Intents:
+        """What operators ask for, and the kill switches that are on."""
+        return self._switches.added_to(self._keeper.intents())
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
         """Read the queues of these pools, after subscribing for the pools at zero.
@@ -213,7 +329,7 @@ class Engine:
         async with self._watching:
             try:
                 async with asyncio.timeout(self._interval_s):
-                    await self._wakes.watch(self._asleep.values())
+                    await self._wakes.watch(self._early.asleep.values())
             except TimeoutError:
                 log.warning("subscribing for pools at zero timed out; they are polled meanwhile")
         await self._observer.ask(list(pools))
@@ -226,118 +342,101 @@ class Engine:
             self._writes.backoff.shift(step)
         return self._observer.see(pools, under_way=self._writes.under_way, clock_step_s=step)
 
-    def _find_sleepers(self, changed: Mapping[PoolKey, Decision]) -> None:
-        """Find pools at zero, or about to be, without known work, and give each an early tick: it
-        subscribes to their wake-ups, then reads their queues.
+    def _used(self, tenant: str, used: Decimal) -> None:
+        """A tenant has used more tokens: if its budget is spent by them, its pools are decided at
+        once, so that their workers pull no more.
         """
-        for key, decision in changed.items():
-            asleep = decision.next == 0 and not self._observer.knows_work(self._pools[key])
-            if not asleep:
-                self._asleep.pop(key, None)
-            elif key not in self._asleep:
-                self._asleep[key] = self._pools[key]
-                self._soon(key, ask=True)
+        scarcity = None if self._kept is None else self._kept.scarcity
+        if scarcity is not None and spends_budget(self._tenants[tenant], scarcity, used):
+            for key, pool in self._pools.items():
+                if pool.tenant == tenant:
+                    self._early.again(key)
 
-    def _woken(self, key: PoolKey) -> None:
-        """A first message came for a pool at zero: decide the pool at once."""
-        pool = self._pools.get(key)
-        if pool is not None:
-            self._observer.woken(key)
-            # with an activation threshold, one message is not enough: read how many there are
-            self._soon(key, ask=pool.activation > 0)
-
-    def _asked(self, scopes: Collection[Scope]) -> None:
-        """Operators asked for something else: the pools it concerns are decided at once, those that
-        are being written as soon as that has ended.
-        """
-        under_way = self._writes.under_way
-        for key, pool in self._pools.items():
-            if any(concerns(scope, pool) for scope in scopes):
-                self._soon(key, ask=False)
-                if key in under_way:
-                    self._asked_meanwhile.add(key)
-
-    def _changed(self, namespace: str, deployment: str) -> None:
-        """A Deployment changed: if our last write to it met a conflict, decide its pool again."""
-        for key in list(self._overtaken):
-            pool = self._pools[key]
-            if (pool.namespace, pool.deployment) == (namespace, deployment):
-                self._overtaken.discard(key)
-                self._soon(key, ask=False)
-
-    def _soon(self, key: PoolKey, *, ask: bool) -> None:
-        """Put the pool into an early tick; all pools due at the same moment share one. With `ask`
-        its queue is read first.
-        """
-        if self._stopping.is_set():
+    def _lead_changed(self, leads: bool) -> None:  # the callback of `Leadership.on_change`
+        """This process has become the leader, or is it no longer."""
+        if leads:
+            self._tasks.create_task(self._take_over(), name="take over")
             return
-        if not self._due:
-            self._tasks.create_task(self._early_tick(), name="early tick")
-        self._due[key] = ask or self._due.get(key, False)
+        self._lead.has_memory = False
+        self._keeper.follow()
+        if self._past is not None:
+            self._past.follow()
+        self._decide_anew()
+
+    async def _take_over(self) -> None:
+        """Continue with the previous leader's memory, so that no window begins again."""
+        memory = await self._keeper.take_over()
+        if not self._lead.is_elected():
+            return
+        self._memory = self._memory if memory is None else self._doubted(memory)
+        self._lead.has_memory = True
+        self._snapshots.epoch = self._clock.now()
+        self._decide_anew()
+        await self._release_workers()
+        if self._past is not None:
+            await self._past.recall(self._snapshots)
+
+    def _found(self, left: Memory) -> None:
+        """What an earlier process has left could be read at last: go on from it."""
+        if self._lead.has_memory:
+            self._memory = self._doubted(joined(left, self._memory))
+            self._decide_anew()
+
+    def _decide_anew(self) -> None:
+        """Decide all pools at once, also those for which nothing has changed."""
+        self._kept = None
+        for key in self._pools:
+            self._early.soon(key, ask=True)
+
+    async def _release_workers(self) -> None:
+        """Remove what was told to the workers of pools that have left the fleet."""
+        if self._workers is None or self._actuator is None:
+            return
+        left = self._memory.pools.keys() - self._pools.keys()
+        try:
+            await self._workers.release(left)
+        except StoreError as error:
+            log.warning("orders of pools that left the fleet stay: %s", error)
 
     def _written(self, write: Write) -> None:
         self._recorder.written(write)
+        self._announce(write)
         self._snapshots.written(write)
-        if write.outcome.kind is OutcomeKind.CONFLICT:
-            self._overtaken.add(write.decision.pool)
-        if write.decision.wake:
-            # the first replica is on its way; the queue's length decides about more
-            self._soon(write.decision.pool, ask=True)
-        elif (
-            self._observer.is_woken(write.decision.pool)
-            or write.decision.pool in self._asked_meanwhile
-        ):
-            self._soon(write.decision.pool, ask=False)
-        self._asked_meanwhile.discard(write.decision.pool)
-        self._publish_soon()
+        self._health.ended(write.outcome, self._clock.monotonic())
+        if write.outcome.kind is OutcomeKind.APPLIED:
+            # an early tick of other pools must not write it again before this pool is decided anew
+            self._to_write.pop(write.decision.pool, None)
+        self._early.written(write)
+        self._publisher.soon()
 
-    def _publish_soon(self) -> None:
-        if self._publication is None:
-            loop = asyncio.get_running_loop()
-            self._publication = loop.call_later(COALESCE_S, self._publish)
+    def _told(self, key: PoolKey) -> None:
+        self._early.ended(key)
 
-    def _publish(self) -> None:
-        if self._publication is not None:
-            self._publication.cancel()
-            self._publication = None
-        self._hub.publish(
-            self._snapshots.snapshot(
-                links=[status.link() for status in self._links],
-                recorder=self._recorder,
-                notices=(
-                    *self._keeper.notices(),
-                    *self._metric_findings(),
-                    *self._journal_findings(),
-                ),
-                failed_readings=self._observer.failed,
-                now=self._clock.now(),
-            )
-        )
+    def _announce(self, write: Write) -> None:
+        news = None if self._announcer is None else announcement(write)
+        if self._announcer is not None and news is not None:
+            self._announcer.announce(self._pools[write.decision.pool], news)
 
-    def _metric_findings(self) -> Iterable[Found]:
-        return () if self._metrics is None else self._metrics.findings()
+    def _failures(self) -> Iterator[tuple[str, int]]:
+        """Each source, with how many of its requests failed."""
+        yield "nats", self._observer.failed
+        yield from self._more_failures()
+        if self._metrics is not None:
+            yield from self._metrics.failures()
 
-    def _journal_findings(self) -> Iterator[Found]:
-        problem = None if self._journal is None else self._journal.problem()
-        if problem is not None:
-            text = f"is not complete, and the controller goes on: {problem}"
-            yield Severity.WARNING, "journal", "incomplete", text
-
-    async def _until(self, slot: float) -> None:
-        """Sleep until the slot, or until asked to stop."""
-        sleep = asyncio.ensure_future(self._clock.sleep(slot - self._clock.now()))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({sleep, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            stopping.cancel()
-
-
-def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
-    """The first slot after `slot` that is not past at `now`, and how many slots were skipped."""
-    following = slot + interval_s
-    if now <= following:
-        return following, 0
-    late = int((now - following) // interval_s) + 1
-    return following + late * interval_s, late
+    def _findings(self) -> Iterator[Found]:
+        """What is wrong beside the pools, tenants and models."""
+        yield from self._keeper.notices()
+        if self._metrics is not None:
+            yield from self._metrics.findings()
+        yield from journal_findings(self._journal)
+        yield from self._health.findings(self._clock.monotonic())
+        yield from overtaken_findings(self._writes.backoff.outdated())
+        yield from self._lead.findings()
+        yield from self._switches.findings()
+        yield from self._more_findings()
+        yield from event_findings(self._announcer)
+        if self._crews is not None:
+            yield from self._crews.findings()
+        if self._allotment is not None:
+            yield from self._allotment.findings()

@@ -17,7 +17,8 @@ from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
-from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource
+from controller.ports.clock import Clock
+from controller.ports.sources import MetricAnswer, MetricKey, MetricSource
 
 READ_S: Final = 3.0
 """Time limit of one round; KEDA's limit for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""
@@ -52,6 +53,7 @@ class MetricPolls:
         self._readings: dict[PoolKey, dict[str, Reading[MetricValue]]] = {}
         self._read_at: dict[MetricKey, float] = {}
         self._unread = set(range(len(self._sources)))
+        self._failed = {source.name: 0 for source in self._sources}
         self._first = asyncio.Event()
         if not self._sources:
             self._first.set()
@@ -102,15 +104,19 @@ class MetricPolls:
             for why, concerned in failures.items():
                 yield _failure_of(source.name, why, concerned)
 
+    def failures(self) -> Collection[tuple[str, int]]:
+        """Each source with how many readings of its metrics failed since the process began."""
+        return tuple(self._failed.items())
+
     async def _poll(self, index: int, source: MetricSource) -> None:
         interval_s = max(self._interval_s, source.every_s)
         while True:
-            began = self._clock.now()
+            began = self._clock.monotonic()
             self._take(source, await self._round(source))
             self._unread.discard(index)
             if not self._unread:
                 self._first.set()
-            await self._clock.sleep(max(0.0, began + interval_s - self._clock.now()))
+            await self._clock.sleep(max(0.0, began + interval_s - self._clock.monotonic()))
 
     async def _round(self, source: MetricSource) -> Mapping[MetricKey, MetricAnswer]:
         try:
@@ -135,6 +141,8 @@ class MetricPolls:
             reading = _reading(answer, known, self._read_at.get(key))
             if isinstance(answer, Fresh):
                 self._read_at[key] = answer.at
+            else:
+                self._failed[source.name] += 1
             if reading is not known:
                 self._readings[key.pool] = {**readings, key.name: reading}
 

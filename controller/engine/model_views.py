@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet
 from controller.model.fleet_views import ModelDraw, ModelLimit, ModelView
 from controller.model.ids import PoolKey
+from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel
 from controller.model.snapshot import PoolView
+from controller.model.worker_terms import ModelDemand
 from controller.planning.allocation.values import SharingError
 from controller.planning.share.drawn import KnownDraws
 from controller.planning.share.rates import rate_key, rate_rows
@@ -19,10 +21,26 @@ from controller.planning.share.spending import planned_replicas
 # the names of the planner's rows, in the order in which they are shown
 _ROWS: Final = {
     "rpm": "requests",
+    "tpm": "tokens",
     "itpm": "input tokens",
     "otpm": "output tokens",
     "parallel": "parallel calls",
 }
+
+
+class _Calls(NamedTuple):
+    """Calls of one model a minute, and how many of them were refused."""
+
+    made: float = 0.0
+    refused: float = 0.0
+
+    def plus(self, demand: ModelDemand) -> _Calls:
+        return _Calls(
+            self.made + demand.requests_per_minute, self.refused + demand.refused_per_minute
+        )
+
+
+_NO_CALLS: Final = _Calls()
 
 
 class ModelViews:
@@ -33,7 +51,7 @@ class ModelViews:
         self._pools = {pool.key: pool for pool in fleet.pools}
         self._models: dict[str, tuple[LlmModel, str]] = {}
         self._key_of: dict[PoolKey, str] = {}
-        models = {model.name: model for model in fleet.models}
+        models = self._by_name = {model.name: model for model in fleet.models}
         for pool in fleet.pools:
             model = models.get(pool.model or "")
             if model is not None:
@@ -45,12 +63,14 @@ class ModelViews:
         self._usable = {key: _usable(key, model) for key, (model, _) in self._models.items()}
         self._parts: dict[str, dict[PoolKey, ModelDraw]] = {key: {} for key in self._models}
         self._rows: dict[PoolKey, str] = {}
+        self._calls: dict[PoolKey, dict[str, _Calls]] = {}
         self._changed = set(self._models)
         self._views: dict[str, ModelView] = {}
         self._shown: tuple[ModelView, ...] = ()
 
     def take(self, view: PoolView) -> None:
         """Take a pool's view that is another than before."""
+        self._take_calls(view)
         key = self._key_of.get(view.key)
         if key is None:
             return
@@ -72,6 +92,23 @@ class ModelViews:
             self._parts[key][view.key], self._rows[view.key] = part, row
             self._changed.add(key)
 
+    def _take_calls(self, view: PoolView) -> None:
+        """What the pool's workers report of every model that they call."""
+        found: dict[str, _Calls] = {}
+        reading = view.observation.workers
+        workers = None if reading is None else last_known(reading)
+        for demand in (
+            (each for state in workers.states for each in state.demand) if workers else ()
+        ):
+            model = self._by_name.get(demand.model)
+            key = "" if model is None else rate_key(model, view.tenant)
+            if key in self._models:
+                found[key] = found.get(key, _NO_CALLS).plus(demand)
+        before = self._calls.get(view.key, {})
+        if found != before:
+            self._calls[view.key] = found
+            self._changed |= before.keys() | found.keys()
+
     def views(self) -> tuple[ModelView, ...]:
         """Those of all models that pools use or may use, sorted by name."""
         if self._changed:
@@ -84,12 +121,15 @@ class ModelViews:
     def _view(self, key: str) -> ModelView:
         model, tenant = self._models[key]
         draws = tuple(self._parts[key].values())
+        calls = [each[key] for each in self._calls.values() if key in each]
         return ModelView(
             key=key,
             model=model.name,
             tenant=tenant,
             limits=tuple(self._limits(key, model, draws)),
             draws=draws,
+            calls_per_minute=sum(each.made for each in calls) if calls else None,
+            refused_calls_per_minute=sum(each.refused for each in calls) if calls else None,
         )
 
     def _limits(
@@ -100,12 +140,14 @@ class ModelViews:
             return
         drawn = (
             sum(each.requests_per_minute for each in draws),
+            sum(each.input_tokens_per_minute + each.output_tokens_per_minute for each in draws),
             sum(each.input_tokens_per_minute for each in draws),
             sum(each.output_tokens_per_minute for each in draws),
             sum(each.parallel for each in draws),
         )
         said = (
             limits.requests_per_minute,
+            limits.tokens_per_minute,
             limits.input_tokens_per_minute,
             limits.output_tokens_per_minute,
             limits.parallel,

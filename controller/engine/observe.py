@@ -10,9 +10,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from controller.engine.ending_pods import EndingPods
 from controller.engine.metric_polls import MetricPolls
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, WorkloadName
 from controller.model.metrics import MetricValue
 from controller.model.observation import (
     Observation,
@@ -23,9 +24,12 @@ from controller.model.observation import (
     TokenUsage,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
-from controller.ports import Clock, QueueSource, Supply, UsageSource, WakeSource, Workloads
+from controller.ports.clock import Clock
+from controller.ports.cluster import Supply, Workloads
+from controller.ports.sources import QueueSource, UsageSource, WakeSource, WorkerSource
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
+_NO_NODES: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER_READ: Final = Absent(why=Why.NEVER_READ)
 _NO_METRICS: Final[dict[str, Reading[MetricValue]]] = {}
 
@@ -33,13 +37,14 @@ _NO_METRICS: Final[dict[str, Reading[MetricValue]]] = {}
 class Observer:
     """Builds the observation of the fleet from all its sources.
 
-    Queue depths are read by `ask`. Deployments, pods, quotas and nodes come from watches, wake-ups
+    Queue depths are read by `ask`. Workloads, pods, quotas and nodes come from watches, wake-ups
     and token usage from NATS, metrics from the latest polls.
 
     A reading, and the observation of a pool or a tenant, stays the same object while its content
     does not change; its time says since when the content is so. `deadline_s` limits `ask`: a queue
     without an answer by then has the reading Stale or Absent. Without `usage` no tokens are known,
-    without `metrics` only queues are measured.
+    without `metrics` only queues are measured, without `workers` only
+    queues tell who is busy.
     """
 
     def __init__(
@@ -54,22 +59,26 @@ class Observer:
         deadline_s: float,
         usage: UsageSource | None = None,
         metrics: MetricPolls | None = None,
+        workers: WorkerSource | None = None,
     ) -> None:
         self._fleet = fleet
-        self._deployments = _by_tenant(fleet)
+        self._workload_names = _by_tenant(fleet)
         self._queues = queues
         self._wakes = wakes
         self._workloads = workloads
         self._supply = supply
         self._usage = usage
         self._metrics = metrics
+        self._workers = workers
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
+        self._each: dict[PoolKey, tuple[Reading[QueueDepth], ...]] = {}
         self._asked_at: dict[PoolKey, float] = {}
         self._woken: dict[PoolKey, float] = {}
         self._pools: dict[PoolKey, PoolObservation] = {}
         self._tenants: dict[str, TenantObservation] = {}
+        self._ending = EndingPods()
         self.failed = 0
 
     def woken(self, pool: PoolKey) -> None:
@@ -86,12 +95,18 @@ class Observer:
         except TimeoutError:
             why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
         for pool in pools:
-            reading = answers.get(pool.key) or self._without_answer(pool.key, why, detail)
+            known = self._depths.get(pool.key)
+            reading = answers.get(pool.key) or self._without_answer(pool.key, known, why, detail)
             if isinstance(reading, Fresh):
                 self._asked_at[pool.key] = reading.at
             else:
                 self.failed += 1
-            self._depths[pool.key] = same_reading(self._depths.get(pool.key), reading)
+                reading = self._on_this_clock(pool.key, reading)
+            self._depths[pool.key] = same_reading(known, reading)
+            if pool.lower_queues:
+                self._each[pool.key] = self._parts(
+                    pool, why, detail, is_answered=pool.key in answers
+                )
 
     def see(
         self,
@@ -120,12 +135,16 @@ class Observer:
         step of the clock since the last observation, in seconds.
         """
         usage = {} if self._usage is None else self._usage.read(self._in_flight)
+        capacity = self._supply.room(self._fleet.capacity.node_classes)
+        room = last_known(capacity)
+        ending = _NO_NODES if room is None else room.ending
         return Observation(
-            pools={pool.key: self._see(pool) for pool in pools},
+            pools={pool.key: self._see(pool, ending) for pool in pools},
             clock_step_s=clock_step_s,
             tenants={tenant.name: self._tenant(tenant, usage) for tenant in self._fleet.tenants},
-            capacity=self._supply.room(self._fleet.capacity.node_classes),
+            capacity=capacity,
             refused_events=RefusedEvents() if self._usage is None else self._usage.refused(),
+            tiers={} if self._usage is None else dict(self._usage.tiers()),
             under_way=dict(under_way),
         )
 
@@ -146,6 +165,10 @@ class Observer:
             pool: replace(reading, at=reading.at + seconds)
             for pool, reading in self._depths.items()
         }
+        self._each = {
+            pool: tuple(replace(reading, at=reading.at + seconds) for reading in parts)
+            for pool, parts in self._each.items()
+        }
         if self._metrics is not None:
             self._metrics.shift(seconds)
 
@@ -157,20 +180,24 @@ class Observer:
         if self._asked_at.get(pool, queue.at) > woken_at:
             del self._woken[pool]
 
-    def _see(self, pool: Pool) -> PoolObservation:
+    def _see(self, pool: Pool, ending: Mapping[str, str]) -> PoolObservation:
         key, workloads, usage = pool.key, self._workloads, self._usage
-        queue = self._depths.get(key) or _NEVER_READ
-        workload, pods = workloads.workload(pool), workloads.pods(pool)
+        queue, queues = self._depths.get(key) or _NEVER_READ, self._each.get(key, ())
+        workload = workloads.workload(pool)
+        pods = self._ending.marked(key, workloads.pods(pool), ending)
         woken_at = self._woken.get(key)
         wake, wake_detail = self._wakes.state(key)
         warnings = workloads.warnings(pool)
         metrics = _NO_METRICS if self._metrics is None else self._metrics.readings(key)
         measured_pods = workloads.measured_pods(pool)
         task_usage = None if usage is None else usage.measured(key)
+        workers = None if self._workers is None else self._workers.read(key)
+        unmarkable, unfreezable = workloads.unmarkable(pool), workloads.unfreezable(pool)
         known = self._pools.get(key)
         if (
             known is not None
             and known.queue is queue
+            and known.queues is queues
             and known.workload is workload
             and known.pods is pods
             and known.woken_at == woken_at
@@ -180,10 +207,14 @@ class Observer:
             and known.measured_pods == measured_pods
             and known.task_usage == task_usage
             and known.wake_detail == wake_detail
+            and known.workers is workers
+            and known.unmarkable == unmarkable
+            and known.unfreezable == unfreezable
         ):
             return known
         found = self._pools[key] = PoolObservation(
             queue=queue,
+            queues=queues,
             workload=workload,
             pods=pods,
             woken_at=woken_at,
@@ -193,13 +224,16 @@ class Observer:
             metrics=metrics,
             measured_pods=measured_pods,
             task_usage=task_usage,
+            workers=workers,
+            unmarkable=unmarkable,
+            unfreezable=unfreezable,
         )
         return found
 
     def _tenant(
         self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]
     ) -> TenantObservation:
-        ours = self._deployments.get(tenant.name, frozenset())
+        ours = self._workload_names.get(tenant.name, frozenset())
         quota = self._supply.quota(tenant.namespace, ours)
         tokens = usage.get(tenant.name) or _NEVER_READ
         known = self._tenants.get(tenant.name)
@@ -214,8 +248,30 @@ class Observer:
         depth = None if known is None else last_known(known)
         return 0 if depth is None else depth.in_flight
 
-    def _without_answer(self, pool: PoolKey, why: Why, detail: str) -> Reading[QueueDepth]:
-        known = self._depths.get(pool)
+    def _parts(
+        self, pool: Pool, why: Why, detail: str, *, is_answered: bool
+    ) -> tuple[Reading[QueueDepth], ...]:
+        """The readings of a pool's several queues; the same object while none of them differs."""
+        known = self._each.get(pool.key) or (None,) * len(pool.queues)
+        if is_answered:
+            read = [self._on_this_clock(pool.key, each) for each in self._queues.each(pool.key)]
+        else:
+            read = [self._without_answer(pool.key, each, why, detail) for each in known]
+        found = tuple(same_reading(*each) for each in zip(known, read, strict=True))
+        is_same = all(one is other for one, other in zip(known, found, strict=True))
+        return self._each[pool.key] if is_same else found
+
+    def _on_this_clock(self, pool: PoolKey, reading: Reading[QueueDepth]) -> Reading[QueueDepth]:
+        """The reading with the time of our last good one: the source does not follow steps of the
+        clock.
+        """
+        if not isinstance(reading, Stale):
+            return reading
+        return replace(reading, at=self._asked_at.get(pool, reading.at))
+
+    def _without_answer(
+        self, pool: PoolKey, known: Reading[QueueDepth] | None, why: Why, detail: str
+    ) -> Reading[QueueDepth]:
         value = last_known(known) if known is not None else None
         if known is None or value is None:
             return Absent(why=why, at=self._clock.now(), detail=detail)
@@ -235,9 +291,9 @@ def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
             return read
 
 
-def _by_tenant(fleet: Fleet) -> dict[str, frozenset[str]]:
-    """The names of each tenant's Deployments."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+def _by_tenant(fleet: Fleet) -> dict[str, frozenset[WorkloadName]]:
+    """Each tenant's workloads."""
+    found: defaultdict[str, set[WorkloadName]] = defaultdict(set)
     for pool in fleet.pools:
-        found[pool.tenant].add(pool.deployment)
+        found[pool.tenant].add(pool.workload)
     return {tenant: frozenset(names) for tenant, names in found.items()}

@@ -6,9 +6,9 @@ waited since the k-th arrived. Nothing more is asked of NATS than the planner as
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey
@@ -25,6 +25,9 @@ _BLUR: Final = 0.01
 """Arrivals so near to each other, as a part of the longest wait, are told apart no longer: so a
 queue that stands still for a day needs no more room than one that stands for minutes.
 """
+
+_Place: TypeAlias = tuple[PoolKey, int]
+"""A pool, and which of its queues."""
 
 
 class _Count(NamedTuple):
@@ -51,7 +54,9 @@ class _Wait(NamedTuple):
 class QueueMeter:
     """One queue's recent past, from one good reading to the next."""
 
-    def __init__(self, depth: QueueDepth, at: float) -> None:
+    def __init__(self, depth: QueueDepth, at: float, since: float) -> None:
+        """`since`: when the queue began to hold work, to be empty or to be paused."""
+        self.since = since
         self._depth = depth
         self._began = at
         self._counts = deque([_Count(at, 0, 0)])
@@ -66,6 +71,8 @@ class QueueMeter:
         again, or does not count: its past is another's.
         """
         before, self._depth = self._depth, depth
+        if _standing(depth) != _standing(before):
+            self.since = at
         if depth.delivered is None or before.delivered is None:
             return False
         delivered = most = depth.delivered - before.delivered
@@ -87,7 +94,7 @@ class QueueMeter:
         self._drop(sum(each.messages for each in self._waiting) - depth.pending)
         return True
 
-    def rates(self, pool: PoolKey, now: float) -> QueueRates:
+    def rates(self, pool: PoolKey, number: int, now: float) -> QueueRates:
         """What is known as of `now`."""
         self._forget(now)
         seen_s = min(now - self._began, RATE_WINDOW_S)
@@ -108,7 +115,14 @@ class QueueMeter:
             waited_p95_s=p95,
             oldest_at=None if oldest is None else oldest.at,
             oldest_is_older=oldest is not None and oldest.older,
+            number=number,
+            since=self.since,
         )
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest message that waits was seen first (Unix seconds); None if none waits."""
+        return self._waiting[0].at if self._waiting else None
 
     def is_still(self, now: float) -> bool:
         """Whether nothing will be different later, unless the queue moves."""
@@ -161,6 +175,13 @@ class QueueMeter:
                 del self._messages[wait.seconds]
 
 
+def _standing(depth: QueueDepth) -> str:
+    """Which of three is true of a queue: paused in NATS, with work, or empty."""
+    if depth.paused:
+        return "paused"
+    return "work" if depth.total else "empty"
+
+
 def _percentiles(messages: Mapping[float, int]) -> tuple[float, float]:
     """The waits that half of the messages, and 95 % of them, did not exceed."""
     ordered = sorted(messages.items())
@@ -178,41 +199,69 @@ def _at_share(ordered: list[tuple[float, int]], wanted: float) -> float:
 
 
 class QueueMeters:
-    """The meters of a fleet. The rates of a pool are the same object while nothing moves in it."""
+    """The meters of a fleet. The rates of a queue are the same object while nothing moves in it."""
 
     def __init__(self, pools: Iterable[PoolKey]) -> None:
-        self._shown = {key: QueueRates(pool=key) for key in pools}
+        """`pools` has each pool as often as it has queues."""
+        self._numbers: dict[PoolKey, list[_Place]] = defaultdict(list)
+        for pool in pools:
+            self._numbers[pool].append((pool, len(self._numbers[pool])))
+        places = [place for each in self._numbers.values() for place in each]
+        self._shown = {place: QueueRates(pool=place[0], number=place[1]) for place in places}
         self._rates = tuple(self._shown.values())
-        self._meters: dict[PoolKey, QueueMeter] = {}
-        self._due: dict[PoolKey, float] = {}
+        self._meters: dict[_Place, QueueMeter] = {}
+        self._due: dict[_Place, float] = {}
 
-    def saw(self, pool: PoolKey, reading: Reading[QueueDepth]) -> None:
+    def go_on_from(self, before: QueueMeters, pools: Collection[PoolKey]) -> None:
+        """Continue the meters of another fleet, for these pools: their queues stay."""
+        kept = {place: each for place, each in before._meters.items() if place[0] in pools}
+        self._meters = {place: each for place, each in kept.items() if place in self._shown}
+        self._due = dict.fromkeys(self._meters, 0.0)
+
+    def saw(self, pool: PoolKey, reading: Reading[QueueDepth], number: int = 0) -> None:
         """Take a reading that is another than the one before; only a good one says something of
-        the time since.
+        the time since. `number` is the queue's place among those of the pool.
         """
+        place = pool, number
         if not isinstance(reading, Fresh):
-            self._meters.pop(pool, None)
-        elif (meter := self._meters.get(pool)) is None or not meter.take(reading.value, reading.at):
-            self._meters[pool] = QueueMeter(reading.value, reading.at)
-        self._due.setdefault(pool, reading.at)
+            self._meters.pop(place, None)
+        else:
+            meter = self._meters.get(place)
+            if meter is None or not meter.take(reading.value, reading.at):
+                since = reading.at if meter is None else meter.since
+                self._meters[place] = QueueMeter(reading.value, reading.at, since)
+        self._due.setdefault(place, reading.at)
 
     def forget(self) -> None:
         """Begin anew: the clock was set, so times from before are no longer comparable."""
-        self._due.update((pool, 0.0) for pool in self._meters)
+        self._due.update((place, 0.0) for place in self._meters)
         self._meters.clear()
 
+    def oldest_at(self, pool: PoolKey) -> float | None:
+        """When the oldest message that waits for the pool was seen first (Unix seconds); None if
+        none waits, or that is not known.
+        """
+        meters = [self._meters.get(place) for place in self._numbers.get(pool, ())]
+        if any(meter is None for meter in meters):
+            return None
+        ages = [meter.oldest_at for meter in meters if meter is not None]
+        return min((at for at in ages if at is not None), default=None)
+
     def rates(self, now: float) -> tuple[QueueRates, ...]:
-        """Those of all pools, in the order of the fleet."""
+        """Those of all queues, in the order of the fleet and of each pool's queues."""
         changed = False
-        for pool in [pool for pool, due in self._due.items() if due <= now]:
-            meter = self._meters.get(pool)
-            rates = QueueRates(pool=pool) if meter is None else meter.rates(pool, now)
+        for place in [place for place, due in self._due.items() if due <= now]:
+            pool, number = place
+            meter = self._meters.get(place)
+            rates = QueueRates(pool=pool, number=number)
+            if meter is not None:
+                rates = meter.rates(pool, number, now)
             if meter is None or meter.is_still(now):
-                del self._due[pool]
+                del self._due[place]
             else:
-                self._due[pool] = now + RENEW_S
-            if pool in self._shown and rates != self._shown[pool]:
-                self._shown[pool] = rates
+                self._due[place] = now + RENEW_S
+            if place in self._shown and rates != self._shown[place]:
+                self._shown[place] = rates
                 changed = True
         if changed:
             self._rates = tuple(self._shown.values())

@@ -32,7 +32,7 @@ class Recorder:
         self._writes = writes
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
-        self._failures: dict[PoolKey, tuple[OutcomeKind, str]] = {}
+        self._failures: dict[PoolKey, tuple[OutcomeKind, int]] = {}
         self._alarms: dict[PoolKey, frozenset[str]] = {}
         self.scaled: Counter[tuple[PoolKey, str, str]] = Counter()
         self.decisions = 0
@@ -72,12 +72,13 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(found)
 
     def written(self, write: Write) -> None:
-        """Record a write that ended. A conflict does not count as a failure: the pool is decided
-        again with the newer replica count.
+        """Record a write that ended. A conflict does not count as a failure, because the pool is
+        decided again with the newer replica count; nor does a write that was not sent, because we
+        lead no longer.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
-        if outcome.kind is OutcomeKind.CONFLICT:
+        if outcome.kind in {OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY}:
             log.debug("overtaken", extra=_fields(decision, write.at))
             return
         self._events.appendleft(_event(write))
@@ -88,7 +89,8 @@ class Recorder:
             log.info("scaled", extra=_fields(decision, write.at))
             return
         self.failed_count += 1
-        failure = (outcome.kind, outcome.detail)
+        # not the detail: servers and proxies put a new request id into each
+        failure = (outcome.kind, outcome.status)
         if self._failures.get(decision.pool) != failure:
             self._failures[decision.pool] = failure
             log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))

@@ -8,9 +8,9 @@ from typing import Final
 
 from controller.engine.tenant_views import lesser, requested, total_of
 from controller.model.fleet import Fleet, Pool
-from controller.model.fleet_views import NodeClassView, RoomView
+from controller.model.fleet_views import ClusterNode, NodeClassView, RoomView
 from controller.model.ids import PoolKey
-from controller.model.observation import ClusterRoom, PodPhase, PoolObservation
+from controller.model.observation import ClusterRoom, NodeState, PodPhase, PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView
@@ -33,6 +33,8 @@ class RoomViews:
         self._reading: Reading[ClusterRoom] | None = None
         self._changed = True
         self._shown = RoomView()
+        self._states: dict[str, NodeState] | None = None
+        self._nodes: tuple[ClusterNode, ...] = ()
 
     def take(self, view: PoolView) -> None:
         """Take a pool's view that is another than before."""
@@ -59,6 +61,22 @@ class RoomViews:
             if found != self._shown:
                 self._shown = found
         return self._shown
+
+    def nodes(self, reading: Reading[ClusterRoom]) -> tuple[ClusterNode, ...]:
+        """The nodes of this room, sorted by name: each is the same object until it changes."""
+        room = last_known(reading)
+        states = {} if room is None else room.states
+        if room is None or states is not self._states:
+            self._states = states
+            known = {node.name: node for node in self._nodes}
+            found = (
+                _node(name, state, "" if room is None else room.nodes.get(name, ""))
+                for name, state in sorted(states.items())
+            )
+            self._nodes = tuple(
+                before if (before := known.get(node.name)) == node else node for node in found
+            )
+        return self._nodes
 
     def _made(self, reading: Reading[ClusterRoom]) -> RoomView:
         why = ""
@@ -114,6 +132,16 @@ class RoomViews:
             typical=typical,
             fits=None if typical is None else _fits(room, used, self._each.get(typical)),
         )
+
+
+def _node(name: str, state: NodeState, node_class: str) -> ClusterNode:
+    return ClusterNode(
+        name=name,
+        node_class=node_class,
+        holds=state.holds or Resources(),
+        taints=state.taints,
+        closed=state.closed,
+    )
 
 
 def _typical(pools: Iterable[Pool], counts: Mapping[PoolKey, int]) -> PoolKey | None:

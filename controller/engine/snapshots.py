@@ -6,6 +6,9 @@ Only the views of changed pools are rebuilt; the others stay the same objects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+from msgspec.structs import replace
 
 from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings, needs_attention
@@ -17,24 +20,29 @@ from controller.engine.model_views import ModelViews
 from controller.engine.queue_rates import QueueMeters
 from controller.engine.record import Recorder
 from controller.engine.room_views import RoomViews
+from controller.engine.standings import LEFT_FOR_S, Standings
 from controller.engine.tenant_views import TenantViews
 from controller.engine.usage_findings import usage_findings
+from controller.engine.wait_findings import aims_of, wait_findings
 from controller.engine.work_findings import WorkFindings
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
+from controller.model.lease import LeaseView
 from controller.model.observation import (
     ClusterRoom,
     Observation,
     PoolObservation,
     RefusedEvents,
     TenantObservation,
+    TierUsage,
 )
 from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+from controller.model.stored import ShownPast
 from controller.planning.kept import Kept
 from controller.planning.share.drawn import KnownDraws
 from controller.planning.share.scarcity import TenantScarcity
@@ -52,35 +60,42 @@ class SnapshotBuilder:
         fleet: Fleet,
         name: str,
         context: str,
-        role: Role,
         interval_s: float,
         epoch: float,
         process: str = "",
         notices: tuple[Notice, ...] = (),
+        journal: str = "",
+        version: str = "",
     ) -> None:
         """`name` is the fleet file's name, `context` the kubeconfig context, `epoch` the start of
-        this process (Unix seconds), `process` its name, and `notices` are about keys of the file.
+        this process (Unix seconds), `process` its name, `journal` the file that keeps its
+        snapshots, `version` that of the program, and `notices` are about keys of the file.
+
+        A later `epoch` may be set: then all snapshots are newer than those before it.
         """
         self._fleet = fleet
         self._costs = cost_terms_of(fleet)
         self._work = WorkFindings(fleet)
+        self._aims = aims_of(fleet)
         self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
         self._name = name
         self._context = context
-        self._role = role
         self._interval_s = interval_s
-        self._epoch = epoch
+        self.epoch = epoch
         self._process = process
+        self._journal = journal
+        self._version = version
         self._file_findings = tuple(file_findings(notices))
         self._sequence = 0
         self._pools = {pool.key: pool for pool in fleet.pools}
-        self._history = HistoryRecorder(self._pools)
+        self._history = HistoryRecorder(self._pools, self._tiers)
+        self.standings = Standings()
         self._seen: dict[PoolKey, PoolObservation] = {}
         self._decisions: dict[PoolKey, Decision] = {}
         self._outcomes: dict[PoolKey, Outcome] = {}
         self._changed: set[PoolKey] = set(self._pools)
         self._views: dict[PoolKey, PoolView] = {}
-        self._queues = QueueMeters(self._pools)
+        self._queues = QueueMeters(pool.key for pool in fleet.pools for _ in pool.queues)
         draws = KnownDraws(fleet)
         self._of_tenants = TenantViews(fleet, draws)
         self._of_all_models = ModelViews(fleet, draws)
@@ -95,10 +110,41 @@ class SnapshotBuilder:
         self._tenants: Mapping[str, TenantObservation] = {}
         self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
         self._refused = RefusedEvents()
+        self._tier_usage: Mapping[str, TierUsage] = {}
         self._findings: tuple[Finding, ...] = ()
+        self._left: dict[tuple[str, str], float] = {}
+        self._left_until = 0.0
         self._ticks = 0
         self._late = 0
         self._took_s = 0.0
+
+    def go_on_from(self, before: SnapshotBuilder) -> None:
+        """Continue the snapshots of another fleet in the same process, for the pools that stay."""
+        self.standings = before.standings
+        stay = {
+            key
+            for key, pool in self._pools.items()
+            if (old := before._pools.get(key)) is not None and old.queues == pool.queues
+        }
+        self._queues.go_on_from(before._queues, stay)
+        self._history.go_on_from(before._history)
+        self._ticks, self._late, self._took_s = before._ticks, before._late, before._took_s
+        self._findings = before._findings
+
+    def begin_with(self, past: ShownPast, now: float) -> None:
+        """Go on from what the process before this one has shown, which may be a part of it. Its
+        findings and states go on if they are there within `LEFT_FOR_S` of `now` (Unix seconds).
+        """
+        known = {(each.subject, each.kind) for each in self._findings}
+        left = {(each.subject, each.kind): each.since for each in past.findings}
+        self._findings = tuple(
+            replace(each, since=min(each.since, left.get((each.subject, each.kind), each.since)))
+            for each in self._findings
+        )
+        self._left |= {name: since for name, since in left.items() if name not in known}
+        self._left_until = now + LEFT_FOR_S
+        self._of_tenants.begin_with(past.tenants, self._left_until)
+        self._history.begin_with(past, now)
 
     def saw(self, observation: Observation) -> None:
         """Take a tick's observation, of all pools or of some."""
@@ -108,14 +154,23 @@ class SnapshotBuilder:
         }
         if observation.clock_step_s:
             self._queues.forget()
+            self.standings.shift(observation.clock_step_s)
+            self._changed.update(self._views)
         if changed:
             for key, each in changed.items():
-                if seen.get(key, _UNSEEN).queue is not each.queue:
-                    self._queues.saw(key, each.queue)
+                self._measure_queues(key, seen.get(key, _UNSEEN), each)
             seen.update(changed)
             self._changed.update(changed)
         self._tenants, self._capacity = observation.tenants, observation.capacity
-        self._refused = observation.refused_events
+        self._refused, self._tier_usage = observation.refused_events, observation.tiers
+
+    def _measure_queues(
+        self, pool: PoolKey, before: PoolObservation, after: PoolObservation
+    ) -> None:
+        known, found = before.queues or (before.queue,), after.queues or (after.queue,)
+        for number, (one, other) in enumerate(zip_longest(known, found)):
+            if other is not None and other is not one:
+                self._queues.saw(pool, other, number)
 
     def decided(self, decisions: Mapping[PoolKey, Decision]) -> None:
         """Take the decisions that a tick made again."""
@@ -150,47 +205,66 @@ class SnapshotBuilder:
         links: Sequence[Link],
         recorder: Recorder,
         notices: Iterable[Found],
-        failed_readings: int,
+        failures: Iterable[tuple[str, int]],
         now: float,
+        role: Role,
+        lease: LeaseView | None = None,
+        frozen_by: tuple[str, ...] = (),
     ) -> Snapshot:
         """The next snapshot, as of `now` (Unix seconds)."""
         self._sequence += 1
         self._renew_views(now)
+        queues = self._queues.rates(now)
+        if now > self._left_until:
+            self._left = {}
+        since = {(each.subject, each.kind): each.since for each in self._findings}
         self._findings = findings(
             links,
             self._tenants,
             self._capacity,
             notices=(
-                *notices,
+                *by_cause(notices, links),
                 *usage_findings(self._tenants, self._refused),
                 *self._file_findings,
                 *cost_findings(self._costs, self._decisions),
                 *self._of_models,
                 *decision_findings(self._attention.values(), now),
                 *by_cause((found for each in self._of_pools.values() for found in each), links),
-                *self._work.found(self._tenants, now),
+                *self._work.found(self._tenants, self._scarce, now),
+                *wait_findings(self._aims, queues, self._decisions, now),
             ),
-            known=self._findings,
+            since=self._left | since,
             now=now,
         )
+        tenants = self._of_tenants.views(
+            self._tenants, self._scarce, self._tier_usage, self._intents, now
+        )
+        self._history.saw_tenants(tenants)
+        histories = self._history.pass_time(now)
         return Snapshot(
-            epoch=self._epoch,
+            epoch=self.epoch,
             sequence=self._sequence,
             at=now,
             interval_s=self._interval_s,
             fleet=self._name,
             context=self._context,
-            role=self._role,
+            role=role,
+            lease=lease,
             links=tuple(links),
             pools=self._shown,
-            queues=self._queues.rates(now),
-            tenants=self._of_tenants.views(self._tenants, self._scarce, self._intents, now),
+            queues=queues,
+            tenants=tenants,
             models=self._of_all_models.views(),
             room=self._room.view(self._capacity),
+            nodes=self._room.nodes(self._capacity),
             events=recorder.events(),
             findings=self._findings,
             process=self._process,
-            histories=self._history.pass_time(now),
+            journal=self._journal,
+            version=self._version,
+            frozen_by=frozen_by,
+            histories=histories.pools,
+            tenant_histories=histories.tenants,
             loop=LoopStats(
                 ticks=self._ticks,
                 late_ticks=self._late,
@@ -198,7 +272,7 @@ class SnapshotBuilder:
                 decisions=recorder.decisions,
                 writes=recorder.written_count,
                 failed_writes=recorder.failed_count,
-                failed_readings=failed_readings,
+                failures=tuple(failures),
             ),
         )
 
@@ -210,8 +284,10 @@ class SnapshotBuilder:
             pool = self._pools.get(key)
             if pool is None:
                 continue
-            view = self._views[key] = self._view(pool)
-            self._history.saw(view)
+            view = self._view(pool)
+            standing = self.standings.of(view, now)
+            view = self._views[key] = replace(view, standing=standing)
+            self._history.saw(view, self._queues.oldest_at(key), now)
             self._of_tenants.take(view)
             self._of_all_models.take(view)
             self._room.take(view)
@@ -220,7 +296,7 @@ class SnapshotBuilder:
                 self._of_pools[key] = found
             self._attention.pop(key, None)
             if view.decision is not None:
-                self._work.decided((view.decision,), now)
+                self._work.decided((view.decision,), now, standing.bound_since)
                 if needs_attention(view.decision):
                     self._attention[key] = view.decision
         self._changed.clear()
@@ -239,8 +315,11 @@ class SnapshotBuilder:
             tier=self._tiers.get(pool.tenant, ""),
             namespace=pool.namespace,
             deployment=pool.deployment,
+            statefulset=pool.statefulset,
             stream=pool.stream,
             consumer=pool.consumer,
+            lower_queues=pool.lower_queues,
+            requests=pool.requests,
             slots=pool.slots,
             target_per_replica=pool.target,
             min=pool.min,

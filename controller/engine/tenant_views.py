@@ -1,27 +1,31 @@
-"""Each tenant as a snapshot shows it: budgets, quota, pools, and the pause that is on it."""
+"""Each tenant as a snapshot shows it: budgets, quota, pools, and what operators asked for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Pause
-from controller.model.observation import PoolObservation, TenantObservation
+from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause
+from controller.model.observation import PoolObservation, TenantObservation, TierUsage
 from controller.model.readings import Stale, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView
+from controller.model.stored import TenantSince
 from controller.planning.share.budget import BudgetState
 from controller.planning.share.calendar import Day, local_day
 from controller.planning.share.claims import requests_of
 from controller.planning.share.drawn import KnownDraws
-from controller.planning.share.scarcity import BudgetNow, TenantScarcity
+from controller.planning.share.scarcity import BudgetNow, TenantScarcity, with_budget
 from controller.planning.share.spending import planned_replicas
 
+_Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
 _UNSEEN: Final = TenantObservation()
 _NO_DAY: Final = Day(0.0, 0.0)
 _NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
@@ -37,12 +41,26 @@ class _PoolPart(NamedTuple):
     is_paused: bool
 
 
+class _Asked(NamedTuple):
+    """What operators asked for all of a tenant."""
+
+    pause: Pause | None = None
+    freeze: Freeze | None = None
+    no_growth: NoGrowth | None = None
+    budget: DayBudget | None = None
+
+
+_NOTHING_ASKED: Final = _Asked()
+
+
 class _Inputs(NamedTuple):
     """All that a tenant's view is made of, but for its pools."""
 
     seen: TenantObservation
     budget: BudgetNow | None
-    pause: Pause | None
+    set_by: DayBudget | None
+    tiers: TierUsage | None
+    asked: _Asked
     day: Day
 
 
@@ -63,6 +81,15 @@ class TenantViews:
         self._inputs: dict[str, _Inputs] = {}
         self._views: dict[str, TenantView] = {}
         self._shown: tuple[TenantView, ...] = ()
+        self._left: dict[str, TenantSince] = {}
+        self._left_until = 0.0
+
+    def begin_with(self, left: Iterable[TenantSince], until: float) -> None:
+        """Since when the process before this one has seen each tenant as it was. Where a tenant is
+        seen so before `until` (Unix seconds), that goes on.
+        """
+        self._left |= {each.name: each for each in left}
+        self._left_until = until
 
     def take(self, view: PoolView) -> None:
         """Take a pool's view that is another than before."""
@@ -77,24 +104,28 @@ class TenantViews:
         self,
         seen: Mapping[str, TenantObservation],
         scarce: Mapping[str, TenantScarcity],
+        tiers: Mapping[str, TierUsage],
         intents: Intents,
         now: float,
     ) -> tuple[TenantView, ...]:
         """Those of all tenants, in the order of the fleet."""
-        changed = False
+        changed, is_any_asked = False, any(True for _ in intents)
         for name, tenant in self._tenants.items():
             known = self._inputs.get(name)
             found = scarce.get(name)
             inputs = _Inputs(
                 seen=seen.get(name, _UNSEEN),
                 budget=None if found is None else found.budget,
-                pause=pause_of(name, intents, now) if intents.pauses else None,
+                set_by=None if found is None else found.set_by,
+                tiers=tiers.get(name),
+                asked=_asked_of(name, intents, now) if is_any_asked else _NOTHING_ASKED,
                 day=self._day(tenant, known, now),
             )
             if name not in self._changed and known is not None and _same(known, inputs):
                 continue
             self._inputs[name] = inputs
-            view = self._view(tenant, inputs)
+            left = self._left.get(name) if now <= self._left_until else None
+            view = dated(self._view(tenant, inputs), self._views.get(name), now, left)
             if view != self._views.get(name):
                 self._views[name] = view
                 changed = True
@@ -135,17 +166,58 @@ class TenantViews:
             quota=lesser(tenant.quota, last_known(quota) or Resources()),
             is_quota_old=isinstance(quota, Stale),
             used=total_of(part.used for part in parts),
-            pause=inputs.pause,
+            pause=inputs.asked.pause,
+            freeze=inputs.asked.freeze,
+            no_growth=inputs.asked.no_growth,
+            day_budget=inputs.asked.budget,
             paused_pools=sum(part.is_paused for part in parts),
+            tiers=inputs.tiers,
         )
 
 
-def pause_of(tenant: str, intents: Intents, now: float) -> Pause | None:
-    """The first pause in force that holds the whole tenant: its own or the fleet's."""
-    for pause in intents.pauses:
-        of_tenant = pause.scope.pool is None and pause.scope.tenant in {None, tenant}
-        if of_tenant and (pause.until is None or pause.until > now):
-            return pause
+def dated(
+    view: TenantView, before: TenantView | None, now: float, left: TenantSince | None = None
+) -> TenantView:
+    """The view, with since when its tokens and its pause are as they are: as `before` or as the
+    process before this one has `left` it, where they were the same, else since `now`.
+    """
+    tokens, pause_since = view.tokens, None
+    if tokens is not None:
+        known = None if before is None else before.tokens
+        is_same = known is not None and known.state is tokens.state
+        since = known.since if known is not None and is_same else now
+        if left is not None and left.tokens is tokens.state:
+            since = _earlier(since, left.tokens_since)
+        tokens = replace(tokens, since=since)
+    if view.pause is not None:
+        known_pause = None if before is None else before.pause
+        is_same = known_pause is not None and known_pause.who == view.pause.who
+        pause_since = before.pause_since if before is not None and is_same else now
+        if left is not None and left.paused_by == view.pause.who:
+            pause_since = _earlier(pause_since, left.pause_since)
+    return replace(view, tokens=tokens, pause_since=pause_since)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _asked_of(tenant: str, intents: Intents, now: float) -> _Asked:
+    budgets = (each for each in intents.budgets if each.tenant == tenant)
+    return _Asked(
+        pause=_first_of(tenant, intents.pauses, now),
+        freeze=_first_of(tenant, intents.freezes, now),
+        no_growth=_first_of(tenant, intents.no_growths, now),
+        budget=next((each for each in budgets if each.until is None or each.until > now), None),
+    )
+
+
+def _first_of(tenant: str, intents: Iterable[_Scoped], now: float) -> _Scoped | None:
+    """The first in force that is for the whole tenant: its own or the fleet's."""
+    for intent in intents:
+        of_tenant = intent.scope.pool is None and intent.scope.tenant in {None, tenant}
+        if of_tenant and (intent.until is None or intent.until > now):
+            return intent
     return None
 
 
@@ -183,7 +255,7 @@ def lesser(one: Resources, other: Resources) -> Resources:
 
 
 def _tokens(tenant: Tenant, inputs: _Inputs) -> TenantTokens | None:
-    cap = tenant.budget.tokens_per_day
+    cap = with_budget(tenant, inputs.set_by).budget.tokens_per_day
     if cap is None:
         return None
     usage, budget = last_known(inputs.seen.usage), inputs.budget
@@ -226,7 +298,9 @@ def _same(known: _Inputs, found: _Inputs) -> bool:
     return (
         known.seen is found.seen
         and known.budget is found.budget
-        and known.pause is found.pause
+        and known.set_by is found.set_by
+        and known.tiers == found.tiers
+        and all(one is other for one, other in zip(known.asked, found.asked, strict=True))
         and known.day is found.day
     )
 

@@ -1,9 +1,10 @@
-"""Work that stands still: budgets that are spent or nearly so, and pools that a ceiling keeps below
-what their work asks for.
+"""Work that stands still: budgets that are spent or nearly so, pools that a ceiling keeps below
+what their work asks for, and busy replicas that must go and do not finish.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -13,15 +14,19 @@ from zoneinfo import ZoneInfo
 
 from controller.engine.findings import Found, listed
 from controller.engine.fleet_findings import FLEET
-from controller.model.decision import CEILINGS, Bound, Decision
+from controller.model.decision import CEILINGS, Bound, Decision, Gate
 from controller.model.fleet import Fleet, Tenant
 from controller.model.ids import PoolKey
 from controller.model.observation import TenantObservation
 from controller.model.readings import last_known
 from controller.model.scarcity import Budget
 from controller.model.snapshot import Severity
+from controller.planning.explain import duration
 from controller.planning.share.calendar import local_day
+from controller.planning.share.scarcity import TenantScarcity, with_budget
 
+UNFINISHED: Final = "unfinished"
+"""The kind of the finding about busy replicas."""
 # how long a task takes where nobody has measured it
 _USUAL_SERVICE_S: Final = 60.0
 # an operator's pause is meant to stop the work
@@ -37,25 +42,52 @@ class _Capped(NamedTuple):
     decision: Decision
 
 
+class _Finishing(NamedTuple):
+    """A pool that waits for busy replicas to finish: since when (Unix seconds) none has gone, and
+    its size meanwhile.
+    """
+
+    since: float
+    replicas: int | None
+
+
 class WorkFindings:
-    """Remembers since when each pool is held below its demand."""
+    """Remembers since when each pool is held below its demand, or waits for its busy replicas."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
         self._tenant_of = {pool.key: pool.tenant for pool in fleet.pools}
+        self._sessions_s = {pool.key: pool.session.duration_s for pool in fleet.pools}
         self._capped: dict[PoolKey, _Capped] = {}
+        self._finishing: dict[PoolKey, _Finishing] = {}
 
-    def decided(self, decisions: Iterable[Decision], now: float) -> None:
-        """Take the decisions that were made again at `now` (Unix seconds)."""
+    def decided(
+        self, decisions: Iterable[Decision], now: float, bound_since: float | None = None
+    ) -> None:
+        """Take the decisions that were made again at `now`. `bound_since` is when their bound
+        began, which may be before this process did (both Unix seconds).
+        """
+        began = now if bound_since is None else min(bound_since, now)
         for decision in decisions:
             known = self._capped.pop(decision.pool, None)
             if _is_capped(decision):
-                since = now if known is None else known.since
+                since = began if known is None else known.since
                 self._capped[decision.pool] = _Capped(since, decision)
+            waits = self._finishing.pop(decision.pool, None)
+            if decision.gate is Gate.BUSY:
+                if waits is None or waits.replicas != decision.next:
+                    waits = _Finishing(began if waits is None else now, decision.next)
+                self._finishing[decision.pool] = waits
 
-    def found(self, seen: Mapping[str, TenantObservation], now: float) -> Iterator[Found]:
-        """The findings as of `now`: one for each budget, and one for each ceiling that holds pools
-        for longer than their tasks take.
+    def found(
+        self,
+        seen: Mapping[str, TenantObservation],
+        scarce: Mapping[str, TenantScarcity],
+        now: float,
+    ) -> Iterator[Found]:
+        """The findings as of `now`: one for each budget, one for each ceiling that holds pools for
+        longer than their tasks take, and one for each pool whose busy replicas do not finish within
+        the longest session. `scarce` has the budgets that operators set.
         """
         held: defaultdict[tuple[str, Bound], list[Decision]] = defaultdict(list)
         for key, (since, decision) in self._capped.items():
@@ -64,6 +96,8 @@ class WorkFindings:
         for name, observation in seen.items():
             tenant = self._tenants.get(name)
             if tenant is not None:
+                limits = scarce.get(name)
+                tenant = with_budget(tenant, None if limits is None else limits.set_by)
                 of_budget = held.get((name, Bound.BUDGET), [])
                 found = _budget(tenant, observation, of_budget, now)
                 if found is not None:
@@ -71,6 +105,10 @@ class WorkFindings:
                     yield found
         for (subject, bound), decisions in held.items():
             yield Severity.WARNING, subject, f"held by {bound}", _held(bound, decisions)
+        for key, (since, _) in self._finishing.items():
+            longest_s = self._sessions_s.get(key, math.inf)
+            if now - since > longest_s:
+                yield Severity.WARNING, key, UNFINISHED, _unfinished(longest_s)
 
     def _subject(self, key: PoolKey, bound: Bound) -> str:
         if bound in _OF_TENANT:
@@ -85,6 +123,13 @@ def service_s(decision: Decision) -> float:
         if isinstance(measured, int | float):
             return float(measured)
     return _USUAL_SERVICE_S
+
+
+def _unfinished(longest_s: float) -> str:
+    return (
+        "the replicas that must go are busy for longer than a session may take"
+        f" ({duration(longest_s)}), and none of them goes: look at its pods' logs (l in :pods)"
+    )
 
 
 def _is_capped(decision: Decision) -> bool:

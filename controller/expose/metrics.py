@@ -7,8 +7,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from controller.expose.exposition import Family, counter, gauge, label_text
 from controller.model.ids import PoolKey
+from controller.model.observation import PoolObservation
 from controller.model.readings import Fresh, last_known
-from controller.model.snapshot import LinkState, PoolView, Role, Snapshot
+from controller.model.snapshot import INVALID_FILE, LinkState, PoolView, Role, Snapshot
 
 _ROLES_WITH_LEASE: Final = frozenset({Role.LEADER, Role.FOLLOWER})
 ScaleCounts: TypeAlias = Callable[[], Mapping[tuple[PoolKey, str, str], int]]
@@ -22,13 +23,23 @@ _LATE_TICKS: Final = counter(
 _FAILED_WRITES: Final = counter(
     "agentdash_failed_writes", "Writes to the cluster that were not applied."
 )
-_FAILED_READINGS: Final = counter("agentdash_source_failures", "Readings that failed.")
+_FAILED_READINGS: Final = counter(
+    "agentdash_source_failures",
+    "Readings that failed, or requests that the source left unanswered.",
+)
 _TICK_DURATION: Final = gauge(
     "agentdash_tick_duration_seconds",
     "How long the last tick took from observing to publishing.",
 )
 _LEADER: Final = gauge(
     "agentdash_leader", "1 while this process holds the lease, 0 while another one does."
+)
+_FROZEN: Final = gauge(
+    "agentdash_frozen", "1 while a kill switch stops every write of this process, else 0."
+)
+_FLEET_FILE: Final = gauge(
+    "agentdash_fleet_file_valid",
+    "1 while the fleet file has no fault, else 0: then the last good one stays in force.",
 )
 _POOL_DEMAND: Final = gauge(
     "agentdash_pool_demand_replicas", "Replicas that the work asks for, before any limit."
@@ -79,15 +90,19 @@ _OF_QUEUES: Final = frozenset({_QUEUE_PENDING, _QUEUE_IN_FLIGHT})
 _WORD_LABELS: Final = {_POOL_BOUND: "bound", _POOL_GATE: "gate"}
 
 
+_Value: TypeAlias = int | str | tuple[int | None, ...] | None
+
+
 class _PoolLines(NamedTuple):
     """One pool's values and lines, in the order of `_OF_POOLS`, with its labels and those of its
-    queue. A value of None has an empty line.
+    queues. Of several queues the values are one, with a line for each. A value of None has an empty
+    line.
     """
 
     view: PoolView
     labels: str
-    queue_labels: str
-    values: tuple[int | str | None, ...]
+    queue_labels: tuple[str, ...]
+    values: tuple[_Value, ...]
     lines: tuple[str, ...]
 
 
@@ -143,7 +158,7 @@ class MetricsPage:
 
 def _lines_of(view: PoolView, known: _PoolLines | None) -> _PoolLines:
     """The lines of a pool; lines with unchanged values are taken from `known`."""
-    if known is None or (known.view.stream, known.view.consumer) != (view.stream, view.consumer):
+    if known is None or known.view.queues != view.queues:
         known = _no_lines(view)
     values = _values(view)
     if values == known.values:
@@ -160,15 +175,17 @@ def _no_lines(view: PoolView) -> _PoolLines:
     return _PoolLines(
         view=view,
         labels=label_text(tenant=tenant, pool=name),
-        queue_labels=label_text(stream=view.stream, consumer=view.consumer),
+        queue_labels=tuple(
+            label_text(stream=each.stream, consumer=each.consumer) for each in view.queues
+        ),
         values=(None,) * len(_OF_POOLS),
         lines=("",) * len(_OF_POOLS),
     )
 
 
-def _values(view: PoolView) -> tuple[int | str | None, ...]:
+def _values(view: PoolView) -> tuple[_Value, ...]:
     decision, queue = view.decision, view.observation.queue
-    workload, depth = last_known(view.observation.workload), last_known(queue)
+    workload = last_known(view.observation.workload)
     return (
         *(
             (
@@ -183,18 +200,28 @@ def _values(view: PoolView) -> tuple[int | str | None, ...]:
             else (None,) * 6
         ),
         None if workload is None else workload.ready,
-        None if depth is None else depth.pending,
-        None if depth is None else depth.in_flight,
+        *_depths(view.observation),
         0 if isinstance(queue, Fresh) else 1,
     )
 
 
-def _line(family: Family, value: int | str | None, of: _PoolLines) -> str:
+def _depths(seen: PoolObservation) -> tuple[_Value, _Value]:
+    """What is pending and what is in flight, in the pool's queue or in each of several."""
+    depths = [last_known(reading) for reading in seen.queues or (seen.queue,)]
+    pending = tuple(None if each is None else each.pending for each in depths)
+    in_flight = tuple(None if each is None else each.in_flight for each in depths)
+    return (pending, in_flight) if seen.queues else (pending[0], in_flight[0])
+
+
+def _line(family: Family, value: _Value, of: _PoolLines) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        each = zip(value, of.queue_labels, strict=False)
+        return "".join(family.line(one, labels) for one, labels in each if one is not None)
     if isinstance(value, str):  # `bound` or `gate`, the first label in sorted order
         return family.line(1, f'{{{_WORD_LABELS[family]}="{value}",{of.labels[1:]}')
-    return family.line(value, of.queue_labels if family in _OF_QUEUES else of.labels)
+    return family.line(value, of.queue_labels[0] if family in _OF_QUEUES else of.labels)
 
 
 def _queue_ages(pools: Iterable[_PoolLines], now: float) -> Iterator[str]:
@@ -211,9 +238,17 @@ def _of_loop(snapshot: Snapshot) -> Iterator[_Rendered]:
     yield _TICKS, [_TICKS.line(stats.ticks)]
     yield _LATE_TICKS, [_LATE_TICKS.line(stats.late_ticks)]
     yield _FAILED_WRITES, [_FAILED_WRITES.line(stats.failed_writes)]
-    of_nats = label_text(source="nats")
-    yield _FAILED_READINGS, [_FAILED_READINGS.line(stats.failed_readings, of_nats)]
+    yield (
+        _FAILED_READINGS,
+        [
+            _FAILED_READINGS.line(count, label_text(source=source))
+            for source, count in stats.failures
+        ],
+    )
     yield _TICK_DURATION, [_TICK_DURATION.line(stats.last_tick_s)]
+    is_valid = all(each.kind != INVALID_FILE for each in snapshot.findings)
+    yield _FLEET_FILE, [_FLEET_FILE.line(int(is_valid))]
+    yield _FROZEN, [_FROZEN.line(int(bool(snapshot.frozen_by)))]
     if snapshot.role in _ROLES_WITH_LEASE:
         yield _LEADER, [_LEADER.line(int(snapshot.role is Role.LEADER))]
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import hdrs, web
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.exposition import choose_encoder
 
-from controller.expose.health import Health, liveness, readiness
+from controller.expose.door import MakeProtocol, listening
+from controller.expose.health import Health, readiness
 from controller.expose.metrics import MetricsPage, ScaleCounts
 from controller.model.snapshot import Snapshot
 
 SHUTDOWN_S: Final = 1.0
 _OPENMETRICS: Final = "application/openmetrics-text"
-
-
-class ListenError(Exception):
-    """Listening on the address failed; the message has the address and the reason."""
 
 
 @asynccontextmanager
@@ -29,15 +33,13 @@ async def serving(
     *,
     latest: Callable[[], Snapshot | None],
     scaled: ScaleCounts,
-    now: Callable[[], float],
-    interval_s: float,
+    liveness: Callable[[], Health],
 ) -> AsyncIterator[str]:
     """Serve while the block runs; yields the URL. Port 0 takes a free port. Raises ListenError."""
-    started_at = now()
     scrape = _Scrape(MetricsPage(latest, scaled))
 
     async def healthz(_: web.Request) -> web.Response:
-        return _answer(liveness(latest(), started_at, interval_s, now()))
+        return _answer(liveness())
 
     async def readyz(_: web.Request) -> web.Response:
         return _answer(readiness(latest()))
@@ -49,15 +51,16 @@ async def serving(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ListenError(f"cannot listen on {host}:{port}: {reason}") from None
-        address = runner.addresses[0]
-        yield f"http://{_bracketed(address[0])}:{address[1]}"
+        async with listening(_protocols_of(runner), host, port) as (address, taken):
+            yield f"http://{_bracketed(address)}:{taken}"
     finally:
         await runner.cleanup()
+
+
+def _protocols_of(runner: web.AppRunner) -> MakeProtocol:
+    if runner.server is None:
+        raise AssertionError("unreachable: setup() makes the server")
+    return runner.server
 
 
 class _Scrape:
@@ -69,6 +72,11 @@ class _Scrape:
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
+        Gauge(
+            "agentdash_tasks",
+            "Tasks of asyncio in this process; a number that only grows is a leak.",
+            registry=self._process,
+        ).set_function(lambda: len(asyncio.all_tasks()))
 
     async def answer(self, request: web.Request) -> web.Response:
         """The metrics in the format that the scraper prefers; `name[]` in the query selects
@@ -87,8 +95,9 @@ class _Scrape:
 
 
 def _answer(health: Health) -> web.Response:
-    text = "ok" if health.ok else "\n".join(health.causes)
-    return web.Response(text=text + "\n", status=200 if health.ok else 503)
+    lines = ["ok"] if health.ok else list(health.causes)
+    lines += [health.note] if health.note else []
+    return web.Response(text="\n".join([*lines, ""]), status=200 if health.ok else 503)
 
 
 def _bracketed(host: str) -> str:

@@ -21,12 +21,15 @@ from urllib.parse import urlsplit
 import yaml
 
 from controller.kube.errors import ConfigError, shortened
+from controller.kube.plugins import end_plugins
 from controller.model.settings import KubernetesSettings
 from controller.model.text import clean_name
 
 REREAD_S: Final = 60.0
 """client-go reads token files once a minute (transport.NewCachedFileTokenSource)."""
 LOAD_TIMEOUT_S: Final = 15.0
+PLUGIN_END_S: Final = 1.0
+"""How long a plugin that was killed may take to be gone."""
 IN_CLUSTER: Final = "in-cluster"
 
 Configuration: TypeAlias = Any  # kubernetes.aio.client.Configuration, imported late and untyped
@@ -42,8 +45,15 @@ class Access:
     `reread_failure` is why the last reading failed, empty if it did not.
     """
 
-    def __init__(self, login: Login, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        login: Login,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> None:
         self._login = login
+        self._timeout_s = timeout_s
         self._monotonic = monotonic
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -55,6 +65,7 @@ class Access:
     @classmethod
     async def load(cls, settings: KubernetesSettings) -> Access:
         """Read the configuration for the first time. Raises ConfigError."""
+        _have_home()
         access = cls(_login_for(settings))
         await access._read(reload=True)
         return access
@@ -87,20 +98,37 @@ class Access:
         # set even if reading fails, so that not every request tries again
         self._read_at = self._monotonic()
         configuration = self.configuration or OfficialConfiguration()
+        reading = asyncio.ensure_future(self._login(configuration, reload))
         try:
-            async with asyncio.timeout(LOAD_TIMEOUT_S):
-                context = await self._login(configuration, reload)
-        except TimeoutError:
+            await asyncio.wait({reading}, timeout=self._timeout_s)
+        finally:
+            late = not reading.done()
+            if late:
+                await _give_up(reading)  # also where the request that waits has a shorter time-out
+        if late:
             raise ConfigError(
-                f"credentials were not read within {LOAD_TIMEOUT_S:.0f} s; does the kubeconfig's "
+                f"credentials were not read within {self._timeout_s:.0f} s; does the kubeconfig's "
                 "exec plugin wait for input?"
-            ) from None
+            )
+        context = reading.result()
         token = configuration.api_key.get("BearerToken")
         if token:
             configuration.api_key["BearerToken"] = token.strip()  # a file ends in a line break
         self.configuration, self.context = configuration, clean_name(context)
         self.generation += 1
         self.reread_failure = ""
+
+
+async def _give_up(reading: asyncio.Future[str]) -> None:
+    """End a login that takes too long. One that waits for a plugin ends with it, once it has read
+    the plugin's pipes to their end; cancelled before that, it would leave them open.
+    """
+    if end_plugins():
+        await asyncio.wait({reading}, timeout=PLUGIN_END_S)
+    reading.cancel()
+    await asyncio.wait({reading})
+    if not reading.cancelled():
+        reading.exception()  # of an answer that came too late; the caller says so
 
 
 def _login_for(settings: KubernetesSettings) -> Login:
@@ -118,6 +146,16 @@ def _login_for(settings: KubernetesSettings) -> Login:
         f"no cluster was found: {paths} does not exist, and this process does not run in a pod; "
         "name a kubeconfig in the fleet file (kubernetes.kubeconfig) or in KUBECONFIG"
     )
+
+
+def _have_home() -> None:
+    """Give a user without a home the root, as container runtimes do: the official client asks for
+    the home when it is imported, and fails where there is none.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 def kubeconfig(paths: str, context: str | None) -> Login:

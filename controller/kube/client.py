@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -24,6 +25,7 @@ from controller.kube.errors import (
     KubeError,
     LostError,
     TimedOutError,
+    TooLargeError,
     UnreachableError,
     UnreadableError,
     api_error,
@@ -32,11 +34,14 @@ from controller.kube.errors import (
 from controller.kube.limits import Lane, Pauses
 from controller.kube.link import LinkTracker
 from controller.model.unreachable import why_unreachable
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 CONNECT_TIMEOUT_S: Final = 3.0
 REQUEST_TIMEOUT_S: Final = 5.0
 MOST_ANSWER_BYTES: Final = 64 * 2**20
+"""A page of 500 pods takes about 5 MB."""
+MOST_REFUSAL_BYTES: Final = 64 * 2**10
+"""A refusal is short; of a longer one the rest is not read."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON: Final = "application/json"
 
@@ -66,7 +71,7 @@ class Client:
         self._access = access
         self._pauses = pauses
         self._link = link
-        # Watches stay open for minutes, four for each namespace. In a pool of their own without a
+        # Watches stay open for minutes, six for each namespace. In a pool of their own without a
         # limit they never take the connection that a write needs.
         self._watches = _api_client(access, connections=0)
         self._calls = _api_client(access, connections=64)
@@ -83,10 +88,11 @@ class Client:
         return self._access.reread_failure
 
     def apart(self, clock: Clock) -> Client:
-        """Another client for the same server, with its own pauses and link. It is for APIs that
-        other servers behind the API server answer (APIService).
+        """Another client for the same server, with its own connections, pauses and link. It is for
+        APIs that other servers behind the API server answer (APIService), and for the lease, whose
+        renewals nothing else may delay.
         """
-        return Client(self._access, Pauses(), LinkTracker(clock))
+        return Client(self._access, Pauses(), LinkTracker(clock, name="kubernetes metrics"))
 
     async def close(self) -> None:
         """End all connections."""
@@ -122,15 +128,27 @@ class Client:
             async with asyncio.timeout(timeout_s):
                 return await self._whole(request)
 
+    async def server_time(self, timeout_s: float = REQUEST_TIMEOUT_S) -> float | None:
+        """The server's clock as Unix seconds, a second exactly at best; None if its answer has no
+        time. Raises KubeError.
+        """
+        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        request = _Request(
+            method="GET", path="/version", kind="version", query={}, deadline=deadline
+        )
+        with self._noted():
+            async with asyncio.timeout(timeout_s):
+                response = await self._answer(self._calls, request)
+        response.close()
+        try:
+            return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        except (ValueError, TypeError):
+            return None
+
     async def _whole(self, request: _Request) -> bytes:
         response = await self._answer(self._calls, request)
         try:
-            if (response.content_length or 0) > MOST_ANSWER_BYTES:
-                raise UnreadableError(
-                    f"the answer has {response.content_length} bytes, more than the "
-                    f"{MOST_ANSWER_BYTES} that are read"
-                )
-            return await response.read()
+            return await _body(response)
         finally:
             response.close()
 
@@ -189,14 +207,19 @@ class Client:
             answer = await api.call_api(*serialized, _request_timeout=request.deadline)
             response: aiohttp.ClientResponse = answer.response
             if 200 <= response.status < 300:
+                self._link.accepted()
                 return response
             try:
-                refusal = api_error(response.status, response.headers, await response.read())
+                refusal = api_error(response.status, response.headers, await _beginning(response))
             finally:
                 response.close()
             self._link.answered()
             self._obey(refusal, lane)
-            if refusal.status != 401 or last_try:
+            if refusal.status != 401:
+                self._link.accepted()
+                raise refusal
+            self._link.refused(refusal.detail)
+            if last_try:
                 raise refusal
             await self._access.renew(generation)
             for used in (self._calls, self._watches):
@@ -222,6 +245,10 @@ class Client:
                 yield
         except (UnreachableError, TimedOutError, LostError) as failure:
             self._link.silent(failure.why, failure.detail)
+            raise
+        except ApiError as refusal:
+            if refusal.status == 401 or refusal.status >= 500:
+                self._link.failed += 1
             raise
         except KubeError:
             raise
@@ -249,6 +276,34 @@ def _api_client(access: Access, connections: int) -> Any:
         raise ConfigError(f"{shortened(str(path))}: {shortened(str(error))}") from error
     api.user_agent = "agentdash"
     return api
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises TooLargeError as soon as it is known to be too large."""
+    _require_readable(response.content_length or 0)
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        _require_readable(len(body))
+    return bytes(body)
+
+
+def _require_readable(size: int) -> None:
+    if size > MOST_ANSWER_BYTES:
+        raise TooLargeError(
+            f"the answer has {size:,} bytes or more, and {MOST_ANSWER_BYTES:,} are read at most; "
+            "does a proxy answer in the API server's place?"
+        )
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The first `MOST_REFUSAL_BYTES` of a body."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) >= MOST_REFUSAL_BYTES:
+            break
+    return bytes(body[:MOST_REFUSAL_BYTES])
 
 
 def _lost(error: BaseException) -> str:

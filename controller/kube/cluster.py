@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -13,14 +13,16 @@ import msgspec
 from controller.kube.access import Access
 from controller.kube.client import Client
 from controller.kube.errors import KubeError
+from controller.kube.event_writer import EventWriter
 from controller.kube.limits import Pauses, WriteGate
 from controller.kube.link import LinkTracker
-from controller.kube.scale import ScaleActuator
+from controller.kube.pod_logs import ClusterPodLogs
+from controller.kube.scale import WRITE_TIMEOUT_S, ClusterActuator
 from controller.kube.supply import ClusterSupply
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 PROBE_EVERY_S: Final = (4.0, 6.0)
 PROBE_TIMEOUT_S: Final = 3.0
@@ -29,21 +31,26 @@ PROBE_TIMEOUT_S: Final = 3.0
 class Cluster:
     """`async with Cluster.connect(settings, clock) as cluster:` gives the ports of one cluster.
 
-    `workloads`, `supply` and `actuator` are those ports; `client` is for any other request.
+    `workloads`, `supply`, `actuator`, `events` and `logs` are those ports; `client` is for any
+    other request.
     """
 
     def __init__(
         self,
         client: Client,
+        *,
         workloads: ClusterWorkloads,
         supply: ClusterSupply,
-        actuator: ScaleActuator,
+        actuator: ClusterActuator,
         tracker: LinkTracker,
+        events: EventWriter,
     ) -> None:
         self.client = client
         self.workloads = workloads
         self.supply = supply
         self.actuator = actuator
+        self.logs = ClusterPodLogs(client)
+        self.events = events
         self._tracker = tracker
 
     @classmethod
@@ -54,9 +61,12 @@ class Cluster:
         clock: Clock,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+        process: str = "",
     ) -> AsyncIterator[Cluster]:
         """Read the configuration and start the tasks. An API server that is down is not an error:
-        the link shows it. `may_write` is called immediately before each write.
+        the link shows it. `may_write` is called immediately before each write, which then takes at
+        most `write_timeout_s`. `process` names this process in events.
 
         Raises ConfigError. As in any TaskGroup, an error of the body is raised in an
         ExceptionGroup.
@@ -64,24 +74,38 @@ class Cluster:
         access = await Access.load(settings)
         tracker = LinkTracker(clock)
         client = Client(access, Pauses(), tracker)
-        gate = WriteGate()
+        gate, marks = WriteGate(), WriteGate()
+        apart = client.apart(clock)
         try:
             async with asyncio.TaskGroup() as tasks:
                 workloads = ClusterWorkloads(client, clock, tracker, tasks, settings.selector)
-                supply = ClusterSupply(client, clock, tracker, workloads)
-                actuator = ScaleActuator(client, gate, workloads, may_write)
+                supply = ClusterSupply(client, clock, tracker, workloads, settings.ending_taints)
+                actuator = ClusterActuator(
+                    client, gate, marks, workloads, may_write, timeout_s=write_timeout_s
+                )
+                events = EventWriter(apart, workloads, clock, process)
                 owned = (
+                    tasks.create_task(events.run(), name="kube event writer"),
                     tasks.create_task(gate.run(), name="kube writes"),
+                    tasks.create_task(marks.run(), name="kube marks"),
                     tasks.create_task(supply.run(), name="kube nodes"),
                     tasks.create_task(_probe(client, clock), name="kube probe"),
                 )
                 try:
-                    yield cls(client, workloads, supply, actuator, tracker)
+                    yield cls(
+                        client,
+                        workloads=workloads,
+                        supply=supply,
+                        actuator=actuator,
+                        tracker=tracker,
+                        events=events,
+                    )
                 finally:
                     workloads.set_namespaces(frozenset())
                     for task in owned:
                         task.cancel()
         finally:
+            await apart.close()
             await client.close()
 
     @property
@@ -93,6 +117,10 @@ class Cluster:
         """The connection's state, with a note if the credentials could not be read again."""
         link = self._tracker.link()
         return msgspec.structs.replace(link, detail=link.detail or self.client.reread_failure)
+
+    def failures(self) -> Collection[tuple[str, int]]:
+        """The source's name with how many of its requests failed since the process began."""
+        return ((self._tracker.link().name, self._tracker.failed),)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these namespaces."""

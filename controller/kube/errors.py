@@ -8,6 +8,7 @@ KubeError
 ├── TimedOutError       sent, but not answered in time: it may have been carried out
 ├── LostError           sent, but the connection broke: it may have been carried out
 └── UnreadableError     answered, but not as an API server answers
+    └── TooLargeError   answered with more than is read of one answer
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Why
 from controller.model.text import clean
 
@@ -113,6 +115,10 @@ class UnreadableError(KubeError):
     why = Why.UNREADABLE
 
 
+class TooLargeError(UnreadableError):
+    """An answer, or a list of several pages, with more than is read of one."""
+
+
 class _Cause(msgspec.Struct):
     reason: str = ""
     message: str = ""
@@ -133,15 +139,15 @@ class WireStatus(msgspec.Struct):
     details: _Details | None = None
 
 
-_STATUS: Final = msgspec.json.Decoder(WireStatus)
+STATUS: Final = msgspec.json.Decoder(WireStatus)
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error for an answer that is not 2xx, from the API server, a proxy or a web server."""
     wait = _retry_after(headers)
     try:
-        found = _STATUS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = decoded(STATUS, body)
+    except UndecodableError:
         text = re.sub(rb"<[^>]*>", b" ", body[: 4 * DETAIL_LIMIT]).decode("utf-8", "replace")
         return ApiError(status, message=shortened(text), retry_after_s=wait)
     return status_error(found, status=status, retry_after_s=wait)

@@ -8,12 +8,14 @@ from typing import Final, TypeVar
 
 from controller.kube.link import LinkTracker
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 T = TypeVar("T")
 
 WATCH_GRACE_S: Final = 15.0
 """A watch may be down for this long before its view counts as stale."""
+STEADY_S: Final = 5.0
+"""A watch that has been open this long works, even without a line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,8 @@ class Freshness:
         self._on_answer = on_answer
         self._grace_s = grace_s
         self._monotonic = link.monotonic
-        self._seen = self._down_since = link.monotonic()
+        self._seen = self._opened_at = link.monotonic()
+        self._down_since: float | None = self._seen
         self._listed = False
         self._missed = False
         self._open = False
@@ -80,21 +83,28 @@ class Freshness:
         self._settled = False
         self._on_answer()
 
-    def alive(self) -> None:
-        """Note that the watch was opened, or had a line."""
-        self._open = True
-        self._seen = self._monotonic()
+    def opened(self) -> None:
+        """Note that the watch was opened. It counts as up after its first line or `STEADY_S`."""
+        self._open, self._opened_at = True, self._monotonic()
+        self._settled = False
+
+    def confirmed(self) -> None:
+        """Note that the watch had a line."""
+        self._seen, self._down_since = self._monotonic(), None
         self._why, self._detail = Why.NEVER_READ, ""
 
     def interrupted(self) -> None:
         """Note that the watch ended normally and will be opened again."""
         if self._open:
-            self._open, self._down_since = False, self._monotonic()
-            self._settled = False
+            now = self._monotonic()
+            if self._down_since is None or self._is_steady(now):
+                self._down_since = now
+            self._open, self._settled = False, False
 
-    def missed(self) -> None:
+    def missed(self, detail: str = "") -> None:
         """Note that changes were missed, or a list broke off: the next list must be complete."""
         self._missed = True
+        self._why, self._detail = Why.VIEW_INCOMPLETE, detail or self._detail
         self._settled = False
 
     def broke(self, why: Why, detail: str) -> None:
@@ -119,7 +129,7 @@ class Freshness:
             known.clock_epoch,
         ):
             self._trust = now
-        self._settled = now.why is None and self._open
+        self._settled = now.why is None and self._open and self._down_since is None
         return self._trust
 
     def judge(self, value: T) -> Reading[T]:
@@ -144,10 +154,20 @@ class Freshness:
         if self._open and (silent_s := self._link.silent_for()) > self._grace_s:
             at = self._clock.now() - silent_s
             return Trust(True, self._link.why, self._link.detail, at, epoch)
-        if not self._open and self._monotonic() - self._down_since > self._grace_s:
+        if self._down_for() > self._grace_s:
             why = Why.DISCONNECTED if self._why is Why.NEVER_READ else self._why
             return Trust(True, why, self._detail, self._seen_at(), epoch)
         return Trust(True, None, "", 0.0, epoch)
+
+    def _down_for(self) -> float:
+        """The seconds since the watch last worked; 0.0 while it does."""
+        now = self._monotonic()
+        if self._open and self._is_steady(now):
+            self._down_since, self._why, self._detail = None, Why.NEVER_READ, ""
+        return 0.0 if self._down_since is None else now - self._down_since
+
+    def _is_steady(self, now: float) -> bool:
+        return now - self._opened_at >= STEADY_S
 
     def _seen_at(self) -> float:
         """When the view was last confirmed, in Unix seconds."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from controller.model.readings import Why
 from controller.model.snapshot import Link, LinkState
-from controller.ports import Clock
+from controller.ports.clock import Clock
+
+log = logging.getLogger(__name__)
 
 CLOCK_STEP_S: Final = 1.0
 """Unix and monotonic time drift apart by less than this between two exchanges, unless the clock was
@@ -24,17 +27,28 @@ class LinkTracker:
     each time the wall clock is set.
     """
 
-    def __init__(self, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        name: str = "kubernetes",
+    ) -> None:
+        """`name` is the connection's name in the log."""
         self._clock = clock
+        self._name = name
         self.monotonic = monotonic
         self._state = LinkState.CONNECTING
         self._since = monotonic()
         self._good_at: float | None = None
         self._offset = clock.now() - monotonic()
+        self._refusal: str | None = None
         self.is_up = False
         self.detail = ""
         self.why = Why.NEVER_READ
         self.clock_epoch = 0
+        self.failed = 0
+        """Requests that came to nothing through no fault of theirs, since the process began."""
 
     def answered(self) -> None:
         """Note that the server answered."""
@@ -43,7 +57,20 @@ class LinkTracker:
 
     def silent(self, why: Why, detail: str) -> None:
         """Note that a request got no answer."""
+        self.failed += 1
         self._enter(LinkState.DISCONNECTED, detail, why)
+
+    def refused(self, detail: str) -> None:
+        """Note that the server refused our credentials: it answers, and we can do nothing."""
+        if self._refusal is None:
+            log.warning("%s refuses our credentials: %s", self._name, detail)
+        self._refusal = detail
+
+    def accepted(self) -> None:
+        """Note that the server took our credentials, or asked for none."""
+        if self._refusal is not None:
+            log.info("%s takes our credentials again", self._name, extra={"often": True})
+        self._refusal = None
 
     def silent_for(self) -> float:
         """The seconds since the last answer; 0.0 while the link is up."""
@@ -53,19 +80,25 @@ class LinkTracker:
 
     def link(self) -> Link:
         """The link as a value. Ages are monotonic, so a step of the clock does not change them."""
-        good_at = None if self._good_at is None else self._unix(self._good_at)
+        state, detail = self._state, self.detail
+        if state is LinkState.CONNECTED and self._refusal is not None:
+            state = LinkState.DISCONNECTED
+            detail = f"our credentials are refused: {self._refusal or 'Unauthorized'}"
         return Link(
             name="kubernetes",
-            state=self._state,
+            state=state,
             since=self._unix(self._since),
-            detail=self.detail,
-            last_good_at=good_at,
+            detail=detail,
+            last_good_at=None if self._good_at is None else self._unix(self._good_at),
         )
 
     def _enter(self, state: LinkState, detail: str, why: Why) -> None:
         self._look_at_the_clock()
         if state is not self._state:
             self._state, self._since = state, self.monotonic()
+            level = logging.INFO if state is LinkState.CONNECTED else logging.WARNING
+            extra = {"often": True, "source": self._name}
+            log.log(level, "%s %s: %s", self._name, state.value, detail, extra=extra)
         self.is_up = state is LinkState.CONNECTED
         self.detail, self.why = detail, why
 

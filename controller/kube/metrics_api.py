@@ -17,17 +17,16 @@ import msgspec
 from controller.kube import metrics_wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
-from controller.kube.objects import unix_seconds
+from controller.kube.pod_times import unix_seconds
 from controller.kube.wire import WireQuantity
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.limits import MILLI
 from controller.model.metrics import PodFigure
 from controller.model.readings import Why
+from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from controller.model.text import clean, clean_name
 from controller.notation.quantity import exact_amount, rounded_up
 
-RESOURCE_GROUP: Final = "metrics.k8s.io"
-EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
-CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
 # newest first; the HPA instead uses the version that the adapter prefers
 _CUSTOM_VERSIONS: Final = ("v1beta2", "v1beta1")
 _WINDOW_S: Final = 60.0
@@ -210,9 +209,9 @@ def _each(raw: bytes, read: Callable[[msgspec.Raw], _Item]) -> Iterator[_Item]:
 
 def _decoded(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | bytes) -> T:
     try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreadableError(clean(error)) from error
+        return decoded(decoder, raw)
+    except UndecodableError as error:
+        raise UnreadableError(str(error)) from error
 
 
 def _pod_sample(raw: msgspec.Raw) -> PodSample:

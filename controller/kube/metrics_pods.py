@@ -1,4 +1,4 @@
-"""Pods as the HPA sees them, kept only for Deployments with a metric that needs pods.
+"""Pods as the HPA sees them, kept only for workloads with a metric that needs pods.
 
 Source: kubernetes pkg/controller/podautoscaler/replica_calculator.go (groupPods,
 calculateRequests).
@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 
 from controller.kube import wire
-from controller.kube.objects import unix_seconds
+from controller.kube.pod_times import unix_seconds
+from controller.model.decoding import decoded
 from controller.model.fleet import Pool
+from controller.model.ids import WorkloadName
 from controller.model.limits import MILLI
 from controller.model.metrics import (
     ConditionStatus,
@@ -77,57 +79,57 @@ _POD_DECODER: Final = msgspec.json.Decoder(_Pod)
 
 
 class MeasuredPods:
-    """The pods of these Deployments by name. If one cannot be read, `of` returns none for its
-    Deployment, because the HPA's sums would be wrong without it.
+    """The pods of these workloads by name. If one cannot be read, `of` returns none for its
+    workload, because the HPA's sums would be wrong without it.
     """
 
-    def __init__(self, deployments: Collection[str]) -> None:
-        self._pods: dict[str, dict[str, MeasuredPod | None]] = {
-            deployment: {} for deployment in deployments
+    def __init__(self, workloads: Collection[WorkloadName]) -> None:
+        self._pods: dict[WorkloadName, dict[str, MeasuredPod | None]] = {
+            workload: {} for workload in workloads
         }
-        self._sorted: dict[str, tuple[MeasuredPod, ...]] = {}
+        self._sorted: dict[WorkloadName, tuple[MeasuredPod, ...]] = {}
 
-    def put(self, name: str, deployment: str, found: msgspec.Raw) -> None:
+    def put(self, name: str, workload: WorkloadName, found: msgspec.Raw) -> None:
         """One was added or changed."""
-        pods = self._pods.get(deployment)
+        pods = self._pods.get(workload)
         if pods is None:
             return
         pod = measured_pod(found)
         if name not in pods or pods[name] != pod:
             pods[name] = pod
-            self._sorted.pop(deployment, None)
+            self._sorted.pop(workload, None)
 
-    def drop(self, name: str, deployment: str) -> None:
-        """Remove a pod that is gone, or that belongs to another Deployment now."""
-        self._pods.get(deployment, {}).pop(name, None)
-        self._sorted.pop(deployment, None)
+    def drop(self, name: str, workload: WorkloadName) -> None:
+        """Remove a pod that is gone, or that belongs to another workload now."""
+        self._pods.get(workload, {}).pop(name, None)
+        self._sorted.pop(workload, None)
 
-    def of(self, deployment: str) -> tuple[MeasuredPod, ...]:
-        """All pods of one Deployment, sorted by name; the same object until one of them changes."""
-        pods = self._pods.get(deployment)
+    def of(self, workload: WorkloadName) -> tuple[MeasuredPod, ...]:
+        """All pods of one workload, sorted by name; the same object until one of them changes."""
+        pods = self._pods.get(workload)
         if not pods:
             return ()
-        known = self._sorted.get(deployment)
+        known = self._sorted.get(workload)
         if known is None:
             readable = tuple(pod for _, pod in sorted(pods.items()) if pod is not None)
             known = readable if len(readable) == len(pods) else ()
-            self._sorted[deployment] = known
+            self._sorted[workload] = known
         return known
 
 
-def measured_deployments(pools: Iterable[Pool]) -> dict[str, frozenset[str]]:
-    """By namespace, the Deployments whose pools have a metric that needs pods."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+def measured_workloads(pools: Iterable[Pool]) -> dict[str, frozenset[WorkloadName]]:
+    """By namespace, the workloads whose pools have a metric that needs pods."""
+    found: defaultdict[str, set[WorkloadName]] = defaultdict(set)
     for pool in pools:
         if _asks_about_pods(pool):
-            found[pool.namespace].add(pool.deployment)
+            found[pool.namespace].add(pool.workload)
     return {namespace: frozenset(names) for namespace, names in found.items()}
 
 
 def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
     """A pod from JSON, as the HPA sees it; None if it cannot be read."""
     try:
-        pod = _POD_DECODER.decode(found)
+        pod = decoded(_POD_DECODER, found)
         spec, status = pod.spec or _Spec(), pod.status or _Status()
         init = spec.init_containers or ()
         return MeasuredPod(
@@ -142,7 +144,7 @@ def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
             ),
             requests_milli=_milli(spec.resources),
         )
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except ValueError:
         return None
 
 

@@ -24,14 +24,7 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from controller.kube.client import Client
 from controller.kube.errors import KubeError
-from controller.kube.metrics_api import (
-    CUSTOM_GROUP,
-    EXTERNAL_GROUP,
-    RESOURCE_GROUP,
-    DescribedObject,
-    MetricsApi,
-    PodSample,
-)
+from controller.kube.metrics_api import DescribedObject, MetricsApi, PodSample
 from controller.model.fleet import Pool
 from controller.model.metrics import (
     QUEUE,
@@ -49,9 +42,12 @@ from controller.model.metrics import (
     Series,
 )
 from controller.model.readings import Absent, Fresh, Why
+from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from controller.model.signals import ExternalSeries
 from controller.planning.demand.metrics.names import reading_name
-from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
+from controller.ports.clock import Clock
+from controller.ports.cluster import Workloads
+from controller.ports.sources import MetricAnswer, MetricKey, MetricSource
 
 REQUESTS_AT_ONCE: Final = 8
 """The limit for one source, so that a round does not delay other requests to the API server."""

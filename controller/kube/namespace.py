@@ -1,36 +1,56 @@
-"""The readings of one namespace: Deployments, pods, quotas and warnings, kept by watches."""
+"""The readings of one namespace, kept by watches: workloads with their other autoscalers, pods,
+quotas, warnings, and the freeze of the namespace itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from urllib.parse import quote
+
+import msgspec
 
 from controller.kube.client import Client
 from controller.kube.cluster_events import WarningView
+from controller.kube.event_writer import REPORTER
 from controller.kube.freshness import Freshness, Trust
 from controller.kube.kept_readings import KeptReadings
 from controller.kube.link import LinkTracker
+from controller.kube.listing import WatchTarget
+from controller.kube.namespace_switch import NamespaceSwitch
 from controller.kube.objects import RefusedObject
 from controller.kube.quotas import QuotaView, quota_reading
-from controller.kube.reflector import ObjectView, Reflector, WatchTarget
-from controller.kube.views import DeploymentView, PodView
+from controller.kube.reflector import ObjectView, Reflector
+from controller.kube.rivals import RivalView
+from controller.kube.views import PodView, WorkloadView
+from controller.kube.watched_kind import WatchedKind, with_value
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.metrics import MeasuredPod
 from controller.model.observation import Pods, Workload
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import Resources
-from controller.ports import Clock
-
-S = TypeVar("S")
-T = TypeVar("T")
+from controller.ports.clock import Clock
 
 _PATHS: Final = {
     "deployments": "/apis/apps/v1/namespaces/{namespace}",
+    "statefulsets": "/apis/apps/v1/namespaces/{namespace}",
+    "namespaces": "/api/v1",
     "pods": "/api/v1/namespaces/{namespace}",
     "resourcequotas": "/api/v1/namespaces/{namespace}",
     "events": "/api/v1/namespaces/{namespace}",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2/namespaces/{namespace}",
+    "scaledobjects": "/apis/keda.sh/v1alpha1/namespaces/{namespace}",
 }
+
+
+class NamespaceNeeds(NamedTuple):
+    """What the pools of one namespace need of it: workloads of these kinds, and the pods of the
+    `measured` workloads as the HPA sees them.
+    """
+
+    kinds: frozenset[WorkloadKind] = frozenset({WorkloadKind.DEPLOYMENT})
+    measured: frozenset[WorkloadName] = frozenset()
 
 
 class _KeptQuota(NamedTuple):
@@ -58,79 +78,125 @@ class NamespaceWorkloads:
         clock: Clock,
         link: LinkTracker,
         selector: str,
-        measured: frozenset[str],
-        changed: Callable[[str, str], None],
+        needs: NamespaceNeeds,
+        changed: Callable[[str, WorkloadName], None],
         on_answer: Callable[[], None],
     ) -> None:
-        """`changed` is called with (namespace, Deployment's name) after an event about one of them
-        or its pods, `on_answer` whenever a list ends.
+        """`changed` is called with the namespace and a workload after an event about it or its
+        pods, `on_answer` whenever a list ends.
         """
+        self._name = namespace
+        self.needs = needs
+        self._client = client
 
-        def reflect(kind: str, view: ObjectView, **chosen: str) -> Reflector:
-            path = f"{_PATHS[kind].format(namespace=quote(namespace, safe=''))}/{kind}"
-            target = WatchTarget(kind=kind, path=path, **chosen)
+        def reflect(
+            kind: str,
+            view: ObjectView,
+            *,
+            label_selector: str = "",
+            field_selector: str = "",
+            optional: bool = False,
+        ) -> Reflector:
+            target = WatchTarget(
+                kind=kind,
+                path=self._path(kind),
+                label_selector=label_selector,
+                field_selector=field_selector,
+                optional=optional,
+            )
             return Reflector(
                 client, target, view, Freshness(clock, link, on_answer=on_answer), clock
             )
 
-        def deployment_changed(deployment: str) -> None:
-            self._workloads.forget(deployment)
-            changed(namespace, deployment)
+        def workload_changed(workload: WorkloadName) -> None:
+            self._forget(workload)
+            changed(namespace, workload)
 
-        def written(deployment: str) -> None:
-            self._workloads.forget(deployment)
+        def pods_changed(workload: WorkloadName) -> None:
+            self._pods.forget(workload)
+            changed(namespace, workload)
 
-        def pods_changed(deployment: str) -> None:
-            self._pods.forget(deployment)
-            changed(namespace, deployment)
+        def watched(kind: WorkloadKind) -> WatchedKind:
+            view = WorkloadView(workload_changed, self._forget, kind)
+            reflector = reflect(kind.plural, view, label_selector=selector)
+            return WatchedKind(namespace, view, reflector, self._completed)
 
-        self._name = namespace
-        self.deployments = DeploymentView(deployment_changed, written)
-        self.pod_view = PodView(pods_changed, measured)
+        self.kinds = {kind: watched(kind) for kind in WorkloadKind if kind in needs.kinds}
+        self.pod_view = PodView(pods_changed, needs.measured, clock)
         self.quotas = QuotaView()
         self.warnings = WarningView(clock)
-        self.deployments_reflector = reflect(
-            "deployments", self.deployments, label_selector=selector
-        )
         self.pods_reflector = reflect("pods", self.pod_view, label_selector=selector)
         self.quotas_reflector = reflect("resourcequotas", self.quotas)
-        self.warnings_reflector = reflect("events", self.warnings, field_selector="type=Warning")
-        self._workloads = KeptReadings(self.deployments_reflector.freshness, self._make_workload)
+        self.warnings_reflector = reflect(
+            # our own events say nothing new here
+            "events",
+            self.warnings,
+            field_selector=f"type=Warning,reportingComponent!={REPORTER}",
+        )
+        # KEDA scales by an HPA of its own, so the ScaledObject is named first
+        self._rivals = tuple(
+            RivalView(kind, workload_changed)
+            for kind in ("ScaledObject", "HorizontalPodAutoscaler")
+        )
+        self._rivals_reflectors = tuple(
+            reflect(kind, view, optional=True)
+            for kind, view in zip(
+                ("scaledobjects", "horizontalpodautoscalers"), self._rivals, strict=True
+            )
+        )
+        self._switch = NamespaceSwitch(self._frozen_or_thawed)
+        self._switch_reflector = reflect(
+            "namespaces",
+            self._switch,
+            field_selector=f"metadata.name={namespace}",
+            optional=True,
+        )
+        self._changed = changed
         self._pods = KeptReadings(self.pods_reflector.freshness, self._make_pods)
-        self._kept_quotas: dict[frozenset[str], _KeptQuota] = {}
+        self._kept_quotas: dict[frozenset[WorkloadName], _KeptQuota] = {}
 
     @property
     def seen(self) -> bool:
-        """Whether Deployments and pods were listed in full, and quotas too unless that failed."""
+        """Whether workloads and pods were listed in full, and quotas and other autoscalers too
+        unless that failed.
+        """
         return (
-            self.deployments_reflector.freshness.listed
+            all(kind.reflector.freshness.listed for kind in self.kinds.values())
             and self.pods_reflector.freshness.listed
             and self.quotas_reflector.freshness.answered
+            and self._switch_reflector.freshness.answered
+            and all(each.freshness.answered for each in self._rivals_reflectors)
         )
 
-    def workload(self, deployment: str) -> Reading[Workload]:
-        """The Deployment; Absent(OBJECT_MISSING) if a complete view has none."""
-        return self._workloads.get(deployment)
+    @property
+    def unfreezable(self) -> str:
+        """Why the namespace's own freeze annotation cannot be read; empty if it can."""
+        freshness = self._switch_reflector.freshness
+        return "" if freshness.listed or not freshness.answered else freshness.trust().detail
 
-    def pods(self, deployment: str) -> Reading[Pods]:
-        """The Deployment's pods; Fresh(Pods()) if a complete view has none."""
-        return self._pods.get(deployment)
+    def workload(self, workload: WorkloadName) -> Reading[Workload]:
+        """A workload of one of the `kinds`; Absent(OBJECT_MISSING) if a complete view has none."""
+        return self.kinds[workload.kind].get(workload)
 
-    def measured_pods(self, deployment: str) -> tuple[MeasuredPod, ...]:
-        """The Deployment's pods as the HPA sees them; empty while the view of them is not complete,
-        and for Deployments that are not measured.
+    def pods(self, workload: WorkloadName) -> Reading[Pods]:
+        """The workload's pods; Fresh(Pods()) if a complete view has none."""
+        return self._pods.get(workload)
+
+    def measured_pods(self, workload: WorkloadName) -> tuple[MeasuredPod, ...]:
+        """The workload's pods as the HPA sees them; empty while the view of them is not complete,
+        and for workloads that are not measured.
         """
-        known = self.pod_view.measured.of(deployment)
-        return known if known and isinstance(self.pods(deployment), Fresh) else ()
+        known = self.pod_view.measured.of(workload)
+        return known if known and isinstance(self.pods(workload), Fresh) else ()
 
-    def quota(self, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the quotas leave for these Deployments together; the same object until its inputs
+    def quota(self, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the quotas leave for these workloads together; the same object until its inputs
         change.
         """
         quotas, pods = self.quotas_reflector.freshness, self.pods_reflector.freshness
         hard, refused = self.quotas.hard, self.quotas.refused
-        of_others = self.pod_view.usage.of_others(deployments)
-        kept = self._kept_quotas.get(deployments)
+        of_others = self.pod_view.usage.of_others(workloads)
+        kept = self._kept_quotas.get(workloads)
         if (
             kept is not None
             and kept.hard is hard
@@ -141,55 +207,62 @@ class NamespaceWorkloads:
         ):
             return kept.reading
         reading = quota_reading(quotas.judge(hard), refused, pods.judge(of_others))
-        self._kept_quotas[deployments] = _KeptQuota(
+        self._kept_quotas[workloads] = _KeptQuota(
             hard, refused, of_others, quotas.trust(), pods.trust(), reading
         )
         return reading
 
+    def applied(self, workload: WorkloadName, uid: str, replicas: int, version: str) -> None:
+        """Take over the answer to our own write to a workload."""
+        self.kinds[workload.kind].view.applied(workload.name, uid, replicas, version)
+
+    async def reread(self, workload: WorkloadName) -> None:
+        """Read one workload by itself. Raises KubeError."""
+        plural = workload.kind.plural
+        path = f"{self._path(plural)}/{quote(workload.name, safe='')}"
+        found = await self._client.call("GET", path, kind=plural)
+        self.kinds[workload.kind].view.reread(msgspec.Raw(found))
+
     async def run(self) -> None:
         """Reflect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.deployments_reflector.run())
+            for kind in self.kinds.values():
+                group.create_task(kind.reflector.run())
             group.create_task(self.pods_reflector.run())
             group.create_task(self.quotas_reflector.run())
             group.create_task(self.warnings_reflector.run())
+            group.create_task(self._switch_reflector.run())
+            for reflector in self._rivals_reflectors:
+                group.create_task(reflector.run())
 
-    def _make_workload(self, deployment: str) -> Reading[Workload]:
-        reading = self.deployments_reflector.freshness.judge(self.deployments.get(deployment))
+    def _path(self, kind: str) -> str:
+        return f"{_PATHS[kind].format(namespace=quote(self._name, safe=''))}/{kind}"
+
+    def _forget(self, workload: WorkloadName) -> None:
+        kind = self.kinds.get(workload.kind)
+        if kind is not None:
+            kind.forget(workload)
+
+    def _completed(self, workload: WorkloadName, found: Workload) -> Workload:
+        """The workload with what other objects say about it."""
+        rival = next(filter(None, (view.of(workload) for view in self._rivals)), "")
+        freeze = self._switch.freeze
+        if not rival and freeze is None:
+            return found
+        return msgspec.structs.replace(found, autoscaler=rival, namespace_freeze=freeze)
+
+    def _frozen_or_thawed(self) -> None:
+        for kind, watched in self.kinds.items():
+            for name in watched.view.names():
+                workload = WorkloadName(name, kind)
+                watched.forget(workload)
+                self._changed(self._name, workload)
+
+    def _make_pods(self, workload: WorkloadName) -> Reading[Pods]:
+        reading = self.pods_reflector.freshness.judge(self.pod_view.get(workload))
         if isinstance(reading, Absent):
             return reading
         found = reading.value
-        if found is None:
-            return self._missing(deployment, reading)
         if isinstance(found, RefusedObject):
             return Absent(why=found.why, at=reading.at, detail=found.detail)
-        if isinstance(found, Workload):
-            return _with_value(reading, found)
-        if isinstance(reading, Stale):
-            return _with_value(reading, found.workload)
-        return Stale(value=found.workload, at=reading.at, why=found.why, detail=found.detail)
-
-    def _make_pods(self, deployment: str) -> Reading[Pods]:
-        reading = self.pods_reflector.freshness.judge(self.pod_view.get(deployment))
-        if isinstance(reading, Absent):
-            return reading
-        found = reading.value
-        if isinstance(found, RefusedObject):
-            return Absent(why=found.why, at=reading.at, detail=found.detail)
-        return _with_value(reading, found)
-
-    def _missing(self, deployment: str, reading: Fresh[S] | Stale[S]) -> Absent:
-        """The reading for a Deployment that the view does not have. A stale view cannot prove that
-        it is missing.
-        """
-        if isinstance(reading, Stale):
-            return Absent(why=reading.why, at=reading.at, detail=reading.detail)
-        missing = f"no Deployment {deployment} in namespace {self._name}"
-        return Absent(why=Why.OBJECT_MISSING, at=reading.at, detail=missing)
-
-
-def _with_value(reading: Fresh[S] | Stale[S], value: T) -> Reading[T]:
-    """The reading with another value."""
-    if isinstance(reading, Stale):
-        return Stale(value=value, at=reading.at, why=reading.why, detail=reading.detail)
-    return Fresh(value=value, at=reading.at)
+        return with_value(reading, found)

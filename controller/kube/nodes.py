@@ -8,11 +8,13 @@ from typing import Final
 import msgspec
 
 from controller.kube import wire
+from controller.kube.ending import ending_taint
 from controller.kube.objects import RefusedObject, object_name
 from controller.kube.selectors import parsed
 from controller.kube.usage import added
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.limits import INT64_MAX, MILLI
-from controller.model.observation import ClusterRoom
+from controller.model.observation import ClusterRoom, NodeState
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.text import clean, clean_name
@@ -29,16 +31,25 @@ _CLOSED_BY: Final = (
     "ToBeDeletedByClusterAutoscaler",
     "karpenter.sh/disrupted",
 )
+# a person reads them: a node with more taints shows only these
+_MOST_TAINTS: Final = 8
 _NO_ROOM: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 _UNKNOWN: Final = Resources()
 
 
 class NodeRoom(Value):
-    """One node: what it can hold (None if that was never readable), and whether it takes pods."""
+    """One node: its labels, what it can hold, and whether it takes pods. `ends` is the taint that
+    says that it ends soon, empty if there is none.
+    """
 
     labels: dict[str, str]
-    holds: Resources | None
-    is_open: bool
+    state: NodeState
+    ends: str = ""
+
+    @property
+    def open_room(self) -> Resources | None:
+        """What it can hold; None while it takes no pods, or where that was never readable."""
+        return None if self.state.closed else self.state.holds
 
 
 class NodeView:
@@ -53,7 +64,9 @@ class NodeView:
     scheduler reports it, and the pool stops growing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ending_taints: Sequence[str] = ()) -> None:
+        """`ending_taints` are keys of taints, beside the usual ones, that say that a node ends."""
+        self._ending_taints = tuple(ending_taints)
         self._nodes: dict[str, NodeRoom] = {}
         self._refused: dict[str, RefusedObject] = {}
         self._sizes: dict[str, Resources] = {}
@@ -68,7 +81,7 @@ class NodeView:
     @property
     def is_known(self) -> bool:
         """Whether the amounts of any node are known, or there are no nodes."""
-        return not self._nodes or any(node.holds is not None for node in self._nodes.values())
+        return not self._nodes or any(node.state.holds is not None for node in self._nodes.values())
 
     def room(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
         """What all nodes together can hold, and those of each class: the existing nodes, and those
@@ -80,6 +93,10 @@ class NodeView:
                 self._room = room
             self._classes = classes
         return self._room
+
+    def count(self) -> int:
+        """How many nodes it has."""
+        return len(self._nodes)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -101,7 +118,7 @@ class NodeView:
         if name is None:
             return None
         known = self._nodes.get(name)
-        node, refused = _node(name, found, known)
+        node, refused = _node(name, found, known, self._ending_taints)
         if refused is None:
             self._refused.pop(name, None)
         elif refused != self._refused.get(name):
@@ -126,12 +143,17 @@ class NodeView:
         rooms: dict[str, Resources] = {}
         for each in classes:
             nodes = members[each.name]
-            if sizes := [node.holds for node in nodes if node.holds and node.holds.cpu_milli]:
+            holds = (node.state.holds for node in nodes)
+            if sizes := [each for each in holds if each and each.cpu_milli]:
                 self._sizes[each.name] = _smallest(sizes)
             rooms[each.name] = class_room(nodes, each, self._sizes.get(each.name))
         others = added(list(_open(members.get(None, ()))))
         total = _UNKNOWN if _UNKNOWN in rooms.values() else added([others, *rooms.values()])
-        return ClusterRoom(resources=total, classes=rooms, nodes=names)
+        states = {name: node.state for name, node in self._nodes.items()}
+        ending = {name: node.ends for name, node in self._nodes.items() if node.ends}
+        return ClusterRoom(
+            resources=total, classes=rooms, nodes=names, states=states, ending=ending
+        )
 
 
 def room_reading(
@@ -171,7 +193,7 @@ def class_room(nodes: Sequence[NodeRoom], limits: NodeClass, size: Resources | N
 
 
 def _open(nodes: Iterable[NodeRoom]) -> Iterator[Resources]:
-    return (node.holds for node in nodes if node.is_open and node.holds is not None)
+    return (room for node in nodes if (room := node.open_room) is not None)
 
 
 def _times(size: Resources, nodes: int) -> Resources:
@@ -191,27 +213,31 @@ def _smallest(sizes: Sequence[Resources]) -> Resources:
 
 
 def _node(
-    name: str, raw: msgspec.Raw, known: NodeRoom | None
+    name: str, raw: msgspec.Raw, known: NodeRoom | None, ending_taints: Sequence[str]
 ) -> tuple[NodeRoom, RefusedObject | None]:
     """A node, and what is wrong with it. Unreadable parts are taken from the `known` node."""
     try:
-        found = wire.NODE.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        closed = NodeRoom(labels={}, holds=None, is_open=False)
+        found = decoded(wire.NODE, raw)
+    except UndecodableError as error:
+        closed = NodeRoom(labels={}, state=NodeState(closed="it cannot be read"))
         return known or closed, _refused(name, Why.UNREADABLE, error)
-    status = found.status or wire.WireNodeStatus()
-    holds, refused = None if known is None else known.holds, None
+    status, spec = found.status or wire.WireNodeStatus(), found.spec or wire.WireNodeSpec()
+    holds, refused = None if known is None else known.state.holds, None
     try:
         holds = _allocatable(status)
     except ImplausibleAmountError as error:
         refused = _refused(name, Why.IMPLAUSIBLE, error)
     except ValueError as error:
         refused = _refused(name, Why.UNREADABLE, error)
-    labels = found.metadata.labels or {}
+    labels, spec = found.metadata.labels or {}, found.spec or wire.WireNodeSpec()
     node = NodeRoom(
         labels={clean_name(key): clean_name(value) for key, value in labels.items()},
-        holds=holds,
-        is_open=_is_open(found.spec or wire.WireNodeSpec(), status),
+        state=NodeState(
+            holds=holds,
+            taints=tuple(_taint(each) for each in (spec.taints or ())[:_MOST_TAINTS]),
+            closed=_closed(spec, status),
+        ),
+        ends=ending_taint(spec.taints or (), ending_taints),
     )
     return node, refused
 
@@ -230,9 +256,19 @@ def _refused(name: str, why: Why, error: Exception) -> RefusedObject:
     return RefusedObject(why=why, detail=clean(f"node {name}: {error}"))
 
 
-def _is_open(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> bool:
-    ready = any(each.type == "Ready" and each.status == "True" for each in status.conditions or ())
-    return ready and not spec.unschedulable and not any(_closes(each) for each in spec.taints or ())
+def _closed(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> str:
+    """Why the node takes no pods, in words; empty if it takes them."""
+    if not any(each.type == "Ready" and each.status == "True" for each in status.conditions or ()):
+        return "not Ready"
+    if spec.unschedulable:
+        return "cordoned"
+    taint = next((each for each in spec.taints or () if _closes(each)), None)
+    return "" if taint is None else f"tainted {clean_name(taint.key)}"
+
+
+def _taint(taint: wire.WireTaint) -> str:
+    value = f"={taint.value}" if taint.value else ""
+    return clean_name(f"{taint.key}{value}:{taint.effect}")
 
 
 def _closes(taint: wire.WireTaint) -> bool:

@@ -1,18 +1,21 @@
-"""Decodes Deployments and pods into our values, and cleans their texts.
+"""Decodes Deployments, StatefulSets and pods into our values, and cleans their texts.
 
 An implausible or unreadable object is refused alone, so that it does not hide the others.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from controller.kube import wire
+from controller.kube.pod_times import pod_times, unix_seconds
 from controller.kube.requests import requested
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.limits import INT32_MAX
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
@@ -30,9 +33,10 @@ KEPT_ANNOTATIONS: Final = frozenset(
         "autoscaling.keda.sh/paused-scale-out",
     }
 )
-"""The annotations of a Deployment that control autoscalers."""
+"""The annotations of a workload that control autoscalers."""
 _COMMON_WAITS: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
+_ORDINAL: Final = re.compile(r"\d{1,10}\Z", re.ASCII)
 _ONE_POD: Final = Resources(replicas=1)
 
 
@@ -50,34 +54,41 @@ class UnnamedObject(Value):
 
 
 class SuspectWorkload(Value):
-    """A Deployment with implausible `requests`, and why; the rest of `workload` is valid."""
+    """A workload with implausible `requests`, and why; the rest of `workload` is valid."""
 
     workload: Workload
     why: Why
     detail: str
 
 
-class DeploymentRecord(Value):
-    """One Deployment by name. `found` is None while it is being deleted, as it cannot be scaled."""
+class WorkloadRecord(Value):
+    """One Deployment or StatefulSet by name. `found` is None while it is being deleted, as it
+    cannot be scaled.
+    """
 
     name: str
     found: Workload | SuspectWorkload | RefusedObject | None
 
 
 class PodRecord(Value):
-    """One pod by name, its Deployment if it has one, and what it uses of a quota (`takes`, None
-    after it has ended).
+    """One pod by name, its Deployment or StatefulSet if it has one, and what it uses of a quota
+    (`takes`, None after it has ended).
     """
 
     name: str
-    deployment: str | None
+    workload: WorkloadName | None
     found: Pod | RefusedObject
     takes: Resources | None
 
 
-def deployment_record(raw: msgspec.Raw | bytes) -> DeploymentRecord | UnnamedObject:
+def deployment_record(raw: msgspec.Raw | bytes) -> WorkloadRecord | UnnamedObject:
     """A Deployment from JSON; its faults are in the record."""
-    return _record(raw, wire.DEPLOYMENT, _deployment, _refused_deployment)
+    return _record(raw, wire.DEPLOYMENT, _deployment, _refused_workload)
+
+
+def statefulset_record(raw: msgspec.Raw | bytes) -> WorkloadRecord | UnnamedObject:
+    """A StatefulSet from JSON; its faults are in the record."""
+    return _record(raw, wire.STATEFUL_SET, _statefulset, _refused_workload)
 
 
 def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
@@ -88,14 +99,14 @@ def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | UnnamedObject:
 def object_name(raw: msgspec.Raw | bytes) -> str | None:
     """An object's name; None if it cannot be read."""
     try:
-        return clean_name(wire.IDENTIFIED.decode(raw).metadata.name)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return clean_name(decoded(wire.IDENTIFIED, raw).metadata.name)
+    except UndecodableError:
         return None
 
 
 def counted(pods: Iterable[Pod]) -> Pods:
     """The pods of one pool. `starting` also counts those that run and are not ready yet. A failed
-    pod is not counted, because its ReplicaSet replaces it.
+    pod is not counted, because it is replaced.
     """
     items = tuple(sorted(pods, key=lambda pod: pod.name))
     phases = [pod.phase for pod in items]
@@ -109,19 +120,8 @@ def counted(pods: Iterable[Pod]) -> Pods:
     )
 
 
-def unix_seconds(time: str | None) -> float | None:
-    """An RFC 3339 time in Unix seconds; None if there is none or it cannot be read."""
-    if not time:
-        return None
-    try:
-        parsed = datetime.fromisoformat(time)
-    except ValueError:
-        return None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-
-
-_Wire = TypeVar("_Wire", wire.WireDeployment, wire.WirePod)
-_Record = TypeVar("_Record", DeploymentRecord, PodRecord)
+_Wire = TypeVar("_Wire", wire.WireDeployment, wire.WireStatefulSet, wire.WirePod)
+_Record = TypeVar("_Record", WorkloadRecord, PodRecord)
 
 
 def _record(
@@ -131,24 +131,42 @@ def _record(
     refuse: Callable[[wire.WireMetadata, str], _Record],
 ) -> _Record | UnnamedObject:
     try:
-        return accept(decoder.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        fault = clean(error)
+        return accept(decoded(decoder, raw))
+    except UndecodableError as error:
+        fault = str(error)
     try:
-        return refuse(wire.IDENTIFIED.decode(raw).metadata, fault)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return refuse(decoded(wire.IDENTIFIED, raw).metadata, fault)
+    except UndecodableError:
         return UnnamedObject(detail=fault)
 
 
-# Deployments
+# Deployments and StatefulSets
 
 
-def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
+def _statefulset(found: wire.WireStatefulSet) -> WorkloadRecord:
+    record = _deployment(found)
+    first = ((found.spec or wire.WireStatefulSetSpec()).ordinals or wire.WireOrdinals()).start
+    if not 0 <= first <= INT32_MAX:
+        refused = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"spec.ordinals.start is {first}")
+        return WorkloadRecord(name=record.name, found=refused)
+    match record.found:
+        case Workload() as workload:
+            numbered = msgspec.structs.replace(workload, first_ordinal=first)
+            return WorkloadRecord(name=record.name, found=numbered)
+        case SuspectWorkload(workload=workload) as suspect:
+            numbered = msgspec.structs.replace(workload, first_ordinal=first)
+            suspect = msgspec.structs.replace(suspect, workload=numbered)
+            return WorkloadRecord(name=record.name, found=suspect)
+        case _:
+            return record
+
+
+def _deployment(found: wire.WireDeployment) -> WorkloadRecord:
     meta, spec = found.metadata, found.spec or wire.WireDeploymentSpec()
     status = found.status or wire.WireDeploymentStatus()
     name = clean_name(meta.name)
     if meta.deletion_timestamp is not None:
-        return DeploymentRecord(name=name, found=None)
+        return WorkloadRecord(name=name, found=None)
     replicas = 1 if spec.replicas is None else spec.replicas  # apps/v1: defaults to 1
     for field, number in (
         ("spec.replicas", replicas),
@@ -159,7 +177,7 @@ def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
     ):
         if not 0 <= (number or 0) <= INT32_MAX:
             refused = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
-            return DeploymentRecord(name=name, found=refused)
+            return WorkloadRecord(name=name, found=refused)
     workload = Workload(
         replicas=replicas,
         current=status.replicas or 0,
@@ -178,6 +196,7 @@ def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
             for key, value in (meta.annotations or {}).items()
             if key in KEPT_ANNOTATIONS
         },
+        sized_by=_sized_by(meta.managed_fields or ()),
     )
     template = spec.template or wire.WirePodTemplate()
     try:
@@ -185,14 +204,26 @@ def _deployment(found: wire.WireDeployment) -> DeploymentRecord:
     except ValueError as error:
         detail = f"spec.template requests: {error}"
         suspect = SuspectWorkload(workload=workload, why=Why.IMPLAUSIBLE, detail=detail)
-        return DeploymentRecord(name=name, found=suspect)
-    return DeploymentRecord(name=name, found=msgspec.structs.replace(workload, requests=requests))
+        return WorkloadRecord(name=name, found=suspect)
+    return WorkloadRecord(name=name, found=msgspec.structs.replace(workload, requests=requests))
 
 
-def _refused_deployment(meta: wire.WireMetadata, fault: str) -> DeploymentRecord:
-    return DeploymentRecord(
+def _refused_workload(meta: wire.WireMetadata, fault: str) -> WorkloadRecord:
+    return WorkloadRecord(
         name=clean_name(meta.name), found=RefusedObject(why=Why.UNREADABLE, detail=fault)
     )
+
+
+def _sized_by(entries: Iterable[wire.WireManagedEntry]) -> str:
+    """The field manager that set `spec.replicas` last; empty if none is noted. A change takes the
+    field from its other owners, so several share it only if they agree on its value.
+    """
+    owners = [
+        (unix_seconds(each.time) or 0.0, each.manager)
+        for each in entries
+        if each.fields_v1 and each.fields_v1.spec and each.fields_v1.spec.replicas is not None
+    ]
+    return clean_name(max(owners)[1]) if owners else ""
 
 
 def _failure(conditions: Iterable[wire.WireCondition]) -> str:
@@ -214,26 +245,42 @@ def _pod(found: wire.WirePod) -> PodRecord:
     meta, spec = found.metadata, found.spec or wire.WirePodSpec()
     status = found.status or wire.WirePodStatus()
     conditions = {condition.type: condition for condition in status.conditions or ()}
-    containers = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    lasting = status.container_statuses or []
+    containers = [*(status.init_container_statuses or ()), *lasting]
     phase, reason, message = _phase(found, conditions, containers)
-    scheduled, ready = conditions.get("PodScheduled"), conditions.get("Ready")
+    times = pod_times(meta, phase, conditions, lasting)
     pod = Pod(
         name=clean_name(meta.name),
         phase=phase,
         node=clean_name(spec.node_name or ""),
         created_at=unix_seconds(meta.creation_timestamp) or 0.0,
-        scheduled_at=_since(scheduled),
-        ready_at=_since(ready),
+        scheduled_at=times.scheduled_at,
+        started_at=times.started_at,
+        ready_at=times.ready_at,
+        since=times.since,
         restarts=sum(container.restart_count for container in containers),
         reason=clean(reason or ""),
         message=clean(message or ""),
+        deletion_cost=_deletion_cost(meta.annotations),
+        generation=clean_name(_template_of(meta)),
+        ordinal=_ordinal_of(meta),
     )
     return PodRecord(
         name=pod.name,
-        deployment=_deployment_of(meta),
+        workload=_workload_of(meta),
         found=pod,
         takes=None if status.phase in _ENDED else _takes(spec),
     )
+
+
+def _deletion_cost(annotations: wire.WirePodAnnotations | None) -> int:
+    """The cost; 0 without one or if it is no int32 (helper.GetDeletionCostFromPodAnnotations)."""
+    text = "" if annotations is None else annotations.deletion_cost or ""
+    try:
+        cost = int(text)
+    except ValueError:
+        return 0
+    return cost if -INT32_MAX - 1 <= cost <= INT32_MAX else 0
 
 
 def _takes(spec: wire.WirePodSpec) -> Resources:
@@ -248,22 +295,40 @@ def _refused_pod(meta: wire.WireMetadata, fault: str) -> PodRecord:
     name = clean_name(meta.name)
     return PodRecord(
         name=name,
-        deployment=_deployment_of(meta),
+        workload=_workload_of(meta),
         found=RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {fault}"),
         takes=_ONE_POD,
     )
 
 
-def _deployment_of(meta: wire.WireMetadata) -> str | None:
-    """A Deployment names its ReplicaSets `<deployment>-<pod-template-hash>` and labels their pods
-    with the hash (getNewReplicaSet in the deployment controller).
+def _workload_of(meta: wire.WireMetadata) -> WorkloadName | None:
+    """A StatefulSet owns its pods. A Deployment owns ReplicaSets, names them
+    `<deployment>-<pod-template-hash>`, and labels their pods with the hash (getNewReplicaSet in the
+    deployment controller).
     """
     template_hash = (meta.labels or {}).get("pod-template-hash")
     for owner in meta.owner_references or ():
+        if owner.kind == WorkloadKind.STATEFUL_SET and owner.controller:
+            return WorkloadName(clean_name(owner.name), WorkloadKind.STATEFUL_SET)
         if owner.kind == "ReplicaSet" and owner.controller and template_hash:
             name = owner.name.removesuffix(f"-{template_hash}")
-            return clean_name(name) if name and name != owner.name else None
+            return WorkloadName(clean_name(name)) if name and name != owner.name else None
     return None
+
+
+def _ordinal_of(meta: wire.WireMetadata) -> int | None:
+    """A StatefulSet names its pods `<statefulset>-<ordinal>` (getPodName in its controller)."""
+    for owner in meta.owner_references or ():
+        if owner.kind == WorkloadKind.STATEFUL_SET and owner.controller:
+            number = meta.name.removeprefix(f"{owner.name}-")
+            return int(number) if _ORDINAL.match(number) else None
+    return None
+
+
+def _template_of(meta: wire.WireMetadata) -> str:
+    """The mark that all pods of one pod template share."""
+    labels = meta.labels or {}
+    return labels.get("pod-template-hash") or labels.get("controller-revision-hash", "")
 
 
 _Explained: TypeAlias = tuple[PodPhase, str | None, str | None]
@@ -321,9 +386,3 @@ def _waiting(containers: list[wire.WireContainerStatus]) -> wire.WireWaiting | N
     waits = [c.state.waiting for c in containers if c.state and c.state.waiting]
     uncommon = (wait for wait in waits if wait.reason not in _COMMON_WAITS)
     return next(uncommon, waits[0] if waits else None)
-
-
-def _since(condition: wire.WireCondition | None) -> float | None:
-    if condition is None or condition.status != "True":
-        return None
-    return unix_seconds(condition.last_transition_time)

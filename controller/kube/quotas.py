@@ -9,6 +9,7 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.objects import RefusedObject, object_name
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.limits import CPU, MEMORY, MILLI
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
@@ -48,6 +49,10 @@ class QuotaView:
         """What is wrong with the first implausible or unreadable quota; None if there is none."""
         return next(iter(self._refused.values()), None)
 
+    def count(self) -> int:
+        """How many quotas it has."""
+        return len(self._amounts)
+
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
         names = {self._take(found) for found in objects}
@@ -70,8 +75,8 @@ class QuotaView:
         known = self._amounts.get(name, _NO_LIMIT)
         faults = _Faults()
         try:
-            self._amounts[name] = _amounts(wire.QUOTA.decode(found), known, faults)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._amounts[name] = _amounts(decoded(wire.QUOTA, found), known, faults)
+        except UndecodableError as error:
             self._amounts[name] = known
             faults.note(error)
         refused = faults.refusal(name)

@@ -1,4 +1,6 @@
-"""The only write to Deployments: sets spec.replicas if the Deployment has not changed since."""
+"""The writes to the cluster: spec.replicas, if the workload has not changed since, and the
+deletion cost of its pods.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import quote
-
-import msgspec
 
 from controller.kube import wire
 from controller.kube.client import MERGE_PATCH, Client
@@ -19,12 +19,14 @@ from controller.kube.errors import (
     UnreachableError,
 )
 from controller.kube.limits import WriteGate
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.field_managers import FIELD_MANAGER
 from controller.model.fleet import Pool
+from controller.model.lease import LONGEST_WRITE_S
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.text import clean_name
 
-FIELD_MANAGER: Final = "agentdash"
-WRITE_TIMEOUT_S: Final = 5.0
+WRITE_TIMEOUT_S: Final = LONGEST_WRITE_S
 TURN_TIMEOUT_S: Final = 5.0
 """The longest wait for a turn: after it the decision is outdated, and the next tick decides again.
 """
@@ -45,68 +47,108 @@ class WriteListener(Protocol):
     """Receives the result of each applied write at once."""
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """The pool's Deployment with this uid now has so many replicas and this version."""
+        """The pool's workload with this uid now has so many replicas and this version."""
+        ...
+
+    def refused_mark(self, pool: Pool, detail: str) -> None:
+        """We may not change the annotations of the pool's pods."""
         ...
 
 
-class ScaleActuator:
+class ClusterActuator:
     """The `Actuator` port: one PATCH for each call, without retries; each result is an Outcome.
 
+    Marks have a gate of their own, so that a large pool that shrinks delays no other's scaling.
+
     `may_write` is called directly before the write, after the wait for a turn, because the right to
-    write may end.
+    write may end. A write takes at most `timeout_s` from then on.
     """
 
     def __init__(
         self,
         client: Client,
         gate: WriteGate,
+        marks: WriteGate,
         written: WriteListener,
         may_write: Callable[[], bool],
+        *,
+        timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         self._client = client
         self._gate = gate
+        self._marks = marks
         self._written = written
         self._may_write = may_write
+        self._timeout_s = timeout_s
 
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
     ) -> Outcome:
-        """Set spec.replicas if the Deployment still has `resource_version`. Raises nothing. If it
+        """Set spec.replicas if the workload still has `resource_version`. Raises nothing. If it
         is cancelled, the write may or may not have happened.
         """
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
-                await self._gate.enter(urgent=urgent)
-        except TimeoutError:
-            detail = f"our own limit on writes gave no turn within {TURN_TIMEOUT_S:.0f} s"
-            return Outcome(kind=OutcomeKind.THROTTLED, detail=detail)
-        if not self._may_write():
-            return Outcome(kind=OutcomeKind.READ_ONLY, detail="the right to write had ended")
+        if (hindrance := await self._turn(self._gate, urgent=urgent)) is not None:
+            return hindrance
         try:
             answer = await self._patch(pool, replicas, resource_version)
         except KubeError as failure:
             return outcome(failure)
         return self._note(pool, replicas, answer)
 
+    async def mark(self, pool: Pool, pod: str, cost: int | None) -> Outcome:
+        """Give the pod this deletion cost, or take it away. Raises nothing."""
+        if (hindrance := await self._turn(self._marks, urgent=False)) is not None:
+            return hindrance
+        value = None if cost is None else str(cost)
+        try:
+            await self._client.call(
+                "PATCH",
+                f"/api/v1/namespaces/{quote(pool.namespace, safe='')}/pods/{quote(pod, safe='')}",
+                kind="pods",
+                query={"fieldManager": FIELD_MANAGER},
+                body={"metadata": {"annotations": {wire.DELETION_COST: value}}},
+                content_type=MERGE_PATCH,
+                timeout_s=self._timeout_s,
+            )
+        except KubeError as failure:
+            failed = outcome(failure)
+            if failed.kind is OutcomeKind.FORBIDDEN:
+                self._written.refused_mark(pool, failed.detail)
+            return failed
+        return Outcome(kind=OutcomeKind.APPLIED, status=200)
+
+    async def _turn(self, gate: WriteGate, *, urgent: bool) -> Outcome | None:
+        """Wait for a turn; the outcome if nothing may be written now."""
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):
+                await gate.enter(urgent=urgent)
+        except TimeoutError:
+            detail = f"our own limit on writes gave no turn within {TURN_TIMEOUT_S:.0f} s"
+            return Outcome(kind=OutcomeKind.THROTTLED, detail=detail)
+        if not self._may_write():
+            return Outcome(kind=OutcomeKind.READ_ONLY, detail="the right to write had ended")
+        return None
+
     async def _patch(self, pool: Pool, replicas: int, resource_version: str) -> bytes:
-        namespace, name = quote(pool.namespace, safe=""), quote(pool.deployment, safe="")
+        namespace, name = quote(pool.namespace, safe=""), quote(pool.workload.name, safe="")
+        resource = pool.workload.kind.plural
         return await self._client.call(
             "PATCH",
-            f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale",
-            kind="deployments/scale",
+            f"/apis/apps/v1/namespaces/{namespace}/{resource}/{name}/scale",
+            kind=f"{resource}/scale",
             query={"fieldManager": FIELD_MANAGER},
             body={
                 "metadata": {"resourceVersion": resource_version},
                 "spec": {"replicas": replicas},
             },
             content_type=MERGE_PATCH,
-            timeout_s=WRITE_TIMEOUT_S,
+            timeout_s=self._timeout_s,
         )
 
     def _note(self, pool: Pool, replicas: int, answer: bytes) -> Outcome:
         try:
-            scale = wire.SCALE.decode(answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            scale = decoded(wire.SCALE, answer)
+        except UndecodableError:
             detail = (
                 "the answer was 2xx but no Scale; does a proxy answer in the API server's place?"
             )

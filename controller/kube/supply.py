@@ -9,14 +9,16 @@ from typing import NamedTuple
 from controller.kube.client import Client
 from controller.kube.freshness import Freshness, Trust
 from controller.kube.link import LinkTracker
+from controller.kube.listing import WatchTarget
 from controller.kube.nodes import NodeView, room_reading
 from controller.kube.objects import RefusedObject
-from controller.kube.reflector import Reflector, WatchTarget
+from controller.kube.reflector import Reflector
 from controller.kube.workloads import ClusterWorkloads
+from controller.model.ids import WorkloadName
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Reading
 from controller.model.scarcity import NodeClass, Resources
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 
 class _KeptRoom(NamedTuple):
@@ -35,10 +37,16 @@ class ClusterSupply:
     """
 
     def __init__(
-        self, client: Client, clock: Clock, link: LinkTracker, workloads: ClusterWorkloads
+        self,
+        client: Client,
+        clock: Clock,
+        link: LinkTracker,
+        workloads: ClusterWorkloads,
+        ending_taints: Sequence[str] = (),
     ) -> None:
+        """`ending_taints` are further keys of taints that say that a node ends."""
         self._workloads = workloads
-        self._nodes = NodeView()
+        self._nodes = NodeView(ending_taints)
         self._answer = asyncio.Event()
         self._freshness = Freshness(clock, link, on_answer=self._answer.set)
         self._kept: _KeptRoom | None = None
@@ -50,9 +58,9 @@ class ClusterSupply:
             clock,
         )
 
-    def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the namespace's quotas leave for these Deployments together."""
-        return self._workloads.quota(namespace, deployments)
+    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the namespace's quotas leave for these workloads together."""
+        return self._workloads.quota(namespace, workloads)
 
     def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
         """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to

@@ -1,7 +1,8 @@
-"""What the pods of one namespace use of its quota, by Deployment."""
+"""What the pods of one namespace use of its quota, by workload."""
 
 from __future__ import annotations
 
+from controller.model.ids import WorkloadName
 from controller.model.limits import INT64_MAX
 from controller.model.scarcity import Resources
 
@@ -12,20 +13,20 @@ class NamespaceUsage:
     """
 
     def __init__(self) -> None:
-        self._takes: dict[str, tuple[str | None, Resources]] = {}
-        self._sums: dict[frozenset[str], Resources] = {}
+        self._takes: dict[str, tuple[WorkloadName | None, Resources]] = {}
+        self._sums: dict[frozenset[WorkloadName], Resources] = {}
 
-    def put(self, pod: str, deployment: str | None, takes: Resources | None) -> None:
+    def put(self, pod: str, workload: WorkloadName | None, takes: Resources | None) -> None:
         """Set the pod's usage; None if it uses nothing any more."""
         if takes is None:
             self.drop(pod)
             return
         known = self._takes.get(pod)
-        if known != (deployment, takes):
+        if known != (workload, takes):
             if known is not None:
                 self._forget_sums(known[0])
-            self._takes[pod] = deployment, takes
-            self._forget_sums(deployment)
+            self._takes[pod] = workload, takes
+            self._forget_sums(workload)
 
     def drop(self, pod: str) -> None:
         """Remove the pod."""
@@ -38,18 +39,18 @@ class NamespaceUsage:
         for name in self._takes.keys() - pods:
             self.drop(name)
 
-    def of_others(self, deployments: frozenset[str]) -> Resources:
-        """The total usage of the pods that belong to none of these Deployments."""
-        known = self._sums.get(deployments)
+    def of_others(self, workloads: frozenset[WorkloadName]) -> Resources:
+        """The total usage of the pods that belong to none of these workloads."""
+        known = self._sums.get(workloads)
         if known is None:
-            others = [takes for owner, takes in self._takes.values() if owner not in deployments]
-            known = self._sums[deployments] = added(others)
+            others = [takes for owner, takes in self._takes.values() if owner not in workloads]
+            known = self._sums[workloads] = added(others)
         return known
 
-    def _forget_sums(self, owner: str | None) -> None:
+    def _forget_sums(self, owner: WorkloadName | None) -> None:
         """Drop the sums that include the pods of this owner."""
-        for deployments in [each for each in self._sums if owner not in each]:
-            del self._sums[deployments]
+        for workloads in [each for each in self._sums if owner not in each]:
+            del self._sums[workloads]
 
 
 def added(amounts: list[Resources]) -> Resources:

@@ -1,10 +1,10 @@
-"""The views of one namespace's Deployments and pods, by the Deployment's name."""
+"""The views of one namespace's workloads and pods."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -17,34 +17,57 @@ from controller.kube.objects import (
     counted,
     deployment_record,
     pod_record,
+    statefulset_record,
 )
 from controller.kube.usage import NamespaceUsage
-from controller.model.observation import Pod, Pods, Workload
+from controller.model.field_managers import FIELD_MANAGER
+from controller.model.ids import WorkloadKind, WorkloadName
+from controller.model.observation import DELETED_FIRST, Pod, Pods, Workload
+from controller.ports.clock import Clock
 
-Changed: TypeAlias = Callable[[str], None]
-"""Called with the name of the Deployment that changed, or whose pods did."""
+Changed: TypeAlias = Callable[[WorkloadName], None]
+"""Called with the workload that changed, or whose pods did."""
 _Found: TypeAlias = Workload | SuspectWorkload | RefusedObject
+_RECORDS: Final = {
+    WorkloadKind.DEPLOYMENT: deployment_record,
+    WorkloadKind.STATEFUL_SET: statefulset_record,
+}
 
 
-class DeploymentView:
-    """The Deployments of one namespace by name.
+class WorkloadView:
+    """The Deployments of one namespace by name, or its StatefulSets.
 
     The answer to our own write is taken over at once (`applied`), and an older event does not undo
-    it. A Deployment with implausible requests keeps the last good ones; if it has none, it is
+    it. A workload with implausible requests keeps the last good ones; if it has none, it is
     refused. An object without a readable name is ignored.
     """
 
-    def __init__(self, changed: Changed, written: Changed = lambda _name: None) -> None:
+    def __init__(
+        self,
+        changed: Changed,
+        written: Changed = lambda _workload: None,
+        kind: WorkloadKind = WorkloadKind.DEPLOYMENT,
+    ) -> None:
         """`changed` is called after an event, `written` after a write of our own."""
         self._changed = changed
         self._notify_written = written
+        self._kind = kind
+        self._record = _RECORDS[kind]
         self._found: dict[str, _Found] = {}
         self._believed: dict[str, Workload] = {}
         self._written: dict[str, int] = {}
 
     def get(self, name: str) -> _Found | None:
-        """The Deployment, or its fault; None if there is none, or it is being deleted."""
+        """The workload, or its fault; None if there is none, or it is being deleted."""
         return self._found.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return tuple(self._found)
+
+    def count(self) -> int:
+        """How many it has."""
+        return len(self._found)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -58,9 +81,19 @@ class DeploymentView:
 
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted."""
-        record = deployment_record(gone)
+        record = self._record(gone)
         if not isinstance(record, UnnamedObject):
             self._drop(record.name)
+
+    def reread(self, found: msgspec.Raw) -> None:
+        """One was read by itself; an older state than the known one is ignored."""
+        record = self._record(found)
+        if isinstance(record, UnnamedObject):
+            return
+        known, read = self._found.get(record.name), record.found
+        if isinstance(known, Workload) and isinstance(read, Workload) and _is_newer(known, read):
+            return
+        self._take(found)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
         """Take over the result of our own write. If its version cannot be compared with the known
@@ -74,13 +107,19 @@ class DeploymentView:
         if int(known.resource_version) >= int(version):
             return  # the watch was faster
         self._written[name] = int(version)
+        # the server counts each change of a spec
+        generation = known.generation + (replicas != known.replicas)
         self._found[name] = msgspec.structs.replace(
-            known, replicas=replicas, resource_version=version
+            known,
+            replicas=replicas,
+            resource_version=version,
+            generation=generation,
+            sized_by=FIELD_MANAGER,
         )
-        self._notify_written(name)
+        self._notify_written(WorkloadName(name, self._kind))
 
     def _take(self, found: msgspec.Raw) -> str | None:
-        record = deployment_record(found)
+        record = self._record(found)
         if isinstance(record, UnnamedObject):
             return None
         name = record.name
@@ -91,7 +130,7 @@ class DeploymentView:
             believed = self._with_known_requests(name, record.found)
             if self._found.get(name) != believed:
                 self._found[name] = believed
-                self._changed(name)
+                self._changed(WorkloadName(name, self._kind))
         return name
 
     def _with_known_requests(self, name: str, found: _Found) -> _Found:
@@ -107,7 +146,7 @@ class DeploymentView:
         return msgspec.structs.replace(found, workload=workload)
 
     def _is_outdated(self, name: str, found: _Found) -> bool:
-        """Whether this state of the Deployment is older than our own last write to it."""
+        """Whether this state of the workload is older than our own last write to it."""
         written = self._written.get(name)
         if written is None or isinstance(found, RefusedObject):
             return False
@@ -118,33 +157,47 @@ class DeploymentView:
         self._written.pop(name, None)
         self._believed.pop(name, None)
         if self._found.pop(name, None) is not None:
-            self._changed(name)
+            self._changed(WorkloadName(name, self._kind))
+
+
+def _is_newer(known: Workload, other: Workload) -> bool:
+    """Whether the known state is newer; versions are opaque, so only numbers are compared."""
+    ours, theirs = known.resource_version, other.resource_version
+    return ours.isdecimal() and theirs.isdecimal() and int(ours) > int(theirs)
 
 
 _PodsByName: TypeAlias = dict[str, Pod | RefusedObject]
 
 
 class PodView:
-    """The pods of one namespace by Deployment; they are counted again only when one changes.
+    """The pods of one namespace by workload; they are counted again only when one changes.
 
-    `usage` is the quota usage of all pods, also of those without a Deployment. `measured` has the
-    pods of the measured Deployments as the HPA sees them.
+    `usage` is the quota usage of all pods, also of those without a workload. `measured` has the
+    pods of the measured workloads as the HPA sees them.
     """
 
-    def __init__(self, changed: Changed, measured: Collection[str] = ()) -> None:
+    def __init__(
+        self, changed: Changed, measured: Collection[WorkloadName] = (), clock: Clock | None = None
+    ) -> None:
+        """Without a clock it is not noted when a pod was marked."""
         self._changed = changed
-        self._owner: dict[str, str] = {}
-        self._pods: defaultdict[str, _PodsByName] = defaultdict(dict)
-        self._counted: dict[str, Pods | RefusedObject] = {}
+        self._clock = clock
+        self._owner: dict[str, WorkloadName] = {}
+        self._pods: defaultdict[WorkloadName, _PodsByName] = defaultdict(dict)
+        self._counted: dict[WorkloadName, Pods | RefusedObject] = {}
         self.measured = MeasuredPods(measured)
         self.usage = NamespaceUsage()
 
-    def get(self, deployment: str) -> Pods | RefusedObject:
-        """The Deployment's pods, or the one of them that cannot be read."""
-        known = self._counted.get(deployment)
+    def get(self, workload: WorkloadName) -> Pods | RefusedObject:
+        """The workload's pods, or the one of them that cannot be read."""
+        known = self._counted.get(workload)
         if known is None:
-            known = self._counted[deployment] = _count(self._pods.get(deployment, {}))
+            known = self._counted[workload] = _count(self._pods.get(workload, {}))
         return known
+
+    def count(self) -> int:
+        """How many pods it has that belong to a workload."""
+        return len(self._owner)
 
     def replace(self, objects: Sequence[msgspec.Raw]) -> None:
         """These are all there are."""
@@ -168,34 +221,47 @@ class PodView:
         record = pod_record(found)
         if isinstance(record, UnnamedObject):
             return None
-        self.usage.put(record.name, record.deployment, record.takes)
-        if self._owner.get(record.name) != record.deployment:
+        self.usage.put(record.name, record.workload, record.takes)
+        if self._owner.get(record.name) != record.workload:
             self._drop(record.name)
-        if record.deployment is not None:
-            self.measured.put(record.name, record.deployment, found)
-            self._keep(record, record.deployment)
+        if record.workload is not None:
+            self.measured.put(record.name, record.workload, found)
+            self._keep(record, record.workload)
         return record.name
 
-    def _keep(self, record: PodRecord, deployment: str) -> None:
-        pods = self._pods[deployment]
-        if pods.get(record.name) != record.found:
-            pods[record.name] = record.found
-            self._owner[record.name] = deployment
-            self._recount(deployment)
+    def _keep(self, record: PodRecord, workload: WorkloadName) -> None:
+        pods = self._pods[workload]
+        found = self._with_time_of_mark(record.found, pods.get(record.name))
+        if pods.get(record.name) != found:
+            pods[record.name] = found
+            self._owner[record.name] = workload
+            self._recount(workload)
+
+    def _with_time_of_mark(
+        self, found: Pod | RefusedObject, known: Pod | RefusedObject | None
+    ) -> Pod | RefusedObject:
+        if self._clock is None or not isinstance(found, Pod):
+            return found
+        if found.deletion_cost != DELETED_FIRST:
+            return found
+        marked_at = known.marked_at if isinstance(known, Pod) else None
+        if marked_at is None:
+            marked_at = self._clock.now()
+        return msgspec.structs.replace(found, marked_at=marked_at)
 
     def _drop(self, name: str) -> None:
-        deployment = self._owner.pop(name, None)
-        if deployment is None:
+        workload = self._owner.pop(name, None)
+        if workload is None:
             return
-        self.measured.drop(name, deployment)
-        del self._pods[deployment][name]
-        if not self._pods[deployment]:
-            del self._pods[deployment]
-        self._recount(deployment)
+        self.measured.drop(name, workload)
+        del self._pods[workload][name]
+        if not self._pods[workload]:
+            del self._pods[workload]
+        self._recount(workload)
 
-    def _recount(self, deployment: str) -> None:
-        self._counted.pop(deployment, None)
-        self._changed(deployment)
+    def _recount(self, workload: WorkloadName) -> None:
+        self._counted.pop(workload, None)
+        self._changed(workload)
 
 
 def _count(pods: _PodsByName) -> Pods | RefusedObject:

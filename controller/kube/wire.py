@@ -11,6 +11,8 @@ import msgspec
 
 WireQuantity: TypeAlias = str | int | float
 """resource.Quantity. The API server writes strings; other writers may write numbers."""
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""The annotation of a pod that says how much is lost with it, as an int32."""
 SIDECAR_RESTART_POLICY: Final = "Always"
 """The restart policy that makes an init container a sidecar."""
 
@@ -36,6 +38,7 @@ class WireMetadata(WireObject):
     generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] | None = None
     owner_references: list[WireOwnerReference] | None = None
 
@@ -106,10 +109,35 @@ class WirePodTemplate(WireObject):
     spec: WirePodSpec | None = None
 
 
+class WireOwned(WireObject):
+    """A field that is owned; what is in it does not matter."""
+
+
+class WireManagedSpec(WireObject):
+    """The part of a FieldsV1 that is about `spec`."""
+
+    replicas: WireOwned | None = msgspec.field(name="f:replicas", default=None)
+
+
+class WireManagedFields(WireObject):
+    """metav1.FieldsV1: of the fields, only whether `spec.replicas` is one of them."""
+
+    spec: WireManagedSpec | None = msgspec.field(name="f:spec", default=None)
+
+
+class WireManagedEntry(WireObject):
+    """metav1.ManagedFieldsEntry: a writer, when it wrote last, and the fields that it owns."""
+
+    manager: str = ""
+    time: str | None = None
+    fields_v1: WireManagedFields | None = msgspec.field(name="fieldsV1", default=None)
+
+
 class WireDeploymentMetadata(WireMetadata):
-    """metav1.ObjectMeta with its annotations."""
+    """metav1.ObjectMeta with its annotations and the writers of its fields."""
 
     annotations: dict[str, str] | None = None
+    managed_fields: list[WireManagedEntry] | None = None
 
 
 class WireDeploymentSpec(WireObject):
@@ -139,6 +167,24 @@ class WireDeployment(WireObject):
     status: WireDeploymentStatus | None = None
 
 
+class WireOrdinals(WireObject):
+    """apps/v1 StatefulSetOrdinals: the number of the first pod."""
+
+    start: int = 0
+
+
+class WireStatefulSetSpec(WireDeploymentSpec):
+    """apps/v1 StatefulSetSpec. No `replicas` means one (apps/v1 defaults)."""
+
+    ordinals: WireOrdinals | None = None
+
+
+class WireStatefulSet(WireDeployment):
+    """apps/v1 StatefulSet: it has all that we read of a Deployment, in the same places."""
+
+    spec: WireStatefulSetSpec | None = None
+
+
 class WireWaiting(WireObject):
     """Why a container does not run yet."""
 
@@ -154,9 +200,16 @@ class WireTerminated(WireObject):
     message: str | None = None
 
 
-class WireContainerState(WireObject):
-    """core/v1 ContainerState: one of these, or neither while the container runs."""
+class WireRunning(WireObject):
+    """core/v1 ContainerStateRunning."""
 
+    started_at: str | None = None
+
+
+class WireContainerState(WireObject):
+    """core/v1 ContainerState: one of these; none of them means that it waits."""
+
+    running: WireRunning | None = None
     waiting: WireWaiting | None = None
     terminated: WireTerminated | None = None
 
@@ -180,10 +233,22 @@ class WirePodStatus(WireObject):
     container_statuses: list[WireContainerStatus] | None = None
 
 
+class WirePodAnnotations(WireObject):
+    """The only annotation of a pod that we read."""
+
+    deletion_cost: str | None = msgspec.field(name=DELETION_COST, default=None)
+
+
+class WirePodMetadata(WireMetadata):
+    """metav1.ObjectMeta with its annotations."""
+
+    annotations: WirePodAnnotations | None = None
+
+
 class WirePod(WireObject):
     """core/v1 Pod."""
 
-    metadata: WireMetadata
+    metadata: WirePodMetadata
     spec: WirePodSpec | None = None
     status: WirePodStatus | None = None
 
@@ -208,6 +273,7 @@ class WireTaint(WireObject):
 
     key: str = ""
     effect: str = ""
+    value: str | None = None
 
 
 class WireNodeSpec(WireObject):
@@ -301,6 +367,7 @@ WATCH_LINE: Final = msgspec.json.Decoder(WireWatchLine)
 VERSIONED: Final = msgspec.json.Decoder(WireVersioned)
 IDENTIFIED: Final = msgspec.json.Decoder(WireIdentified)
 DEPLOYMENT: Final = msgspec.json.Decoder(WireDeployment)
+STATEFUL_SET: Final = msgspec.json.Decoder(WireStatefulSet)
 POD: Final = msgspec.json.Decoder(WirePod)
 QUOTA: Final = msgspec.json.Decoder(WireQuota)
 NODE: Final = msgspec.json.Decoder(WireNode)

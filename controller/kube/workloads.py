@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
 from controller.kube.client import Client
+from controller.kube.errors import KubeError
 from controller.kube.link import LinkTracker
-from controller.kube.metrics_pods import measured_deployments
-from controller.kube.namespace import NamespaceWorkloads
+from controller.kube.metrics_pods import measured_workloads
+from controller.kube.namespace import NamespaceNeeds, NamespaceWorkloads
 from controller.model.fleet import Pool
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.metrics import MeasuredPod
 from controller.model.observation import ClusterEvent, Pods, Workload
 from controller.model.readings import Absent, Reading, Why
 from controller.model.scarcity import Resources
-from controller.ports import Clock
+from controller.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+REFUSAL_S: Final = 300.0
+
+
+class _RefusedMarks(NamedTuple):
+    """The server's refusal to change pods, and until when it is believed (Unix seconds)."""
+
+    until: float
+    detail: str
 
 
 class ClusterWorkloads:
@@ -39,22 +54,37 @@ class ClusterWorkloads:
         self._link = link
         self._tasks = tasks
         self._selector = selector or ""
-        self._callbacks: list[Callable[[str, str], None]] = []
-        self._measured: dict[str, frozenset[str]] = {}
+        self._callback: Callable[[str, WorkloadName], None] = lambda *_: None
+        self._needs: dict[str, NamespaceNeeds] = {}
         self._namespaces: dict[str, NamespaceWorkloads] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
         self._unwatched: dict[str, Absent] = {}
+        self._refused_marks: dict[str, _RefusedMarks] = {}
 
-    def measure(self, pools: Iterable[Pool]) -> None:
-        """Keep the pods of these pools as the HPA sees them, if their metrics need pods. It applies
-        to namespaces that are set later.
+    def prepare(self, pools: Collection[Pool]) -> None:
+        """What these pools need is watched from the next `set_namespaces` on: the kinds of their
+        workloads and, if their metrics need pods, these as the HPA sees them.
         """
-        self._measured = measured_deployments(pools)
+        kinds: defaultdict[str, set[WorkloadKind]] = defaultdict(set)
+        for pool in pools:
+            kinds[pool.namespace].add(pool.workload.kind)
+        measured = measured_workloads(pools)
+        self._needs = {
+            namespace: NamespaceNeeds(frozenset(named), measured.get(namespace, frozenset()))
+            for namespace, named in kinds.items()
+        }
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
-        """Watch exactly these namespaces. Views of namespaces that stay are kept."""
-        for gone in self._namespaces.keys() - namespaces:
+        """Watch exactly these namespaces. Views of namespaces that stay are kept, unless their
+        pools need something else now: then they are read anew.
+        """
+        kept = {
+            name
+            for name, known in self._namespaces.items()
+            if name in namespaces and known.needs == self._needs.get(name, NamespaceNeeds())
+        }
+        for gone in self._namespaces.keys() - kept:
             del self._namespaces[gone]
             self._running.pop(gone).cancel()
         for name in sorted(namespaces - self._namespaces.keys()):
@@ -64,7 +94,7 @@ class ClusterWorkloads:
                 clock=self._clock,
                 link=self._link,
                 selector=self._selector,
-                measured=self._measured.get(name, frozenset()),
+                needs=self._needs.get(name, NamespaceNeeds()),
                 changed=self._notify,
                 on_answer=self._progress.set,
             )
@@ -74,47 +104,83 @@ class ClusterWorkloads:
         self._progress.set()
 
     def workload(self, pool: Pool) -> Reading[Workload]:
-        """The pool's Deployment; Absent(OBJECT_MISSING) if a complete view has none."""
-        namespace = self._namespaces.get(pool.namespace)
-        if namespace is None:
+        """The pool's workload; Absent(OBJECT_MISSING) if a complete view has none."""
+        namespace, workload = self._namespaces.get(pool.namespace), pool.workload
+        if namespace is None or workload.kind not in namespace.kinds:
             return self._not_watched(pool.namespace)
-        return namespace.workload(pool.deployment)
+        return namespace.workload(workload)
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         """The pool's pods; Fresh(Pods()) if a complete view has none."""
         namespace = self._namespaces.get(pool.namespace)
         if namespace is None:
             return self._not_watched(pool.namespace)
-        return namespace.pods(pool.deployment)
+        return namespace.pods(pool.workload)
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
         """The pool's pods as the HPA sees them; empty while the view of them is not complete, and
         for pools that are not measured.
         """
         namespace = self._namespaces.get(pool.namespace)
-        return () if namespace is None else namespace.measured_pods(pool.deployment)
+        return () if namespace is None else namespace.measured_pods(pool.workload)
+
+    def unmarkable(self, pool: Pool) -> str:
+        """Why the pool's pods cannot be given a deletion cost; empty if they can, as far as is
+        known, and for a StatefulSet, which needs none. A refusal counts for the whole namespace,
+        for `REFUSAL_S`: then it is tried again.
+        """
+        if pool.workload.kind is WorkloadKind.STATEFUL_SET:
+            return ""
+        refused = self._refused_marks.get(pool.namespace)
+        if refused is None or self._clock.now() >= refused.until:
+            return ""
+        return refused.detail
+
+    def unfreezable(self, pool: Pool) -> str:
+        """Why the freeze annotation of the pool's namespace cannot be read; empty if it can, as far
+        as is known.
+        """
+        namespace = self._namespaces.get(pool.namespace)
+        return "" if namespace is None else namespace.unfreezable
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
         """The cluster's own warnings about the pool in the last hour, the newest first."""
         namespace = self._namespaces.get(pool.namespace)
-        return () if namespace is None else namespace.warnings.newest(pool.deployment)
+        return () if namespace is None else namespace.warnings.newest(pool.workload)
 
-    def quota(self, namespace: str, deployments: frozenset[str]) -> Reading[Resources]:
-        """What the namespace's quotas leave for these Deployments together."""
+    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the namespace's quotas leave for these workloads together."""
         watched = self._namespaces.get(namespace)
-        return self._not_watched(namespace) if watched is None else watched.quota(deployments)
+        return self._not_watched(namespace) if watched is None else watched.quota(workloads)
 
-    def on_change(self, callback: Callable[[str, str], None]) -> None:
-        """Call back with (namespace, Deployment's name) when a Deployment or its pods change."""
-        self._callbacks.append(callback)
+    async def reread(self, pool: Pool) -> None:
+        """Read the pool's workload by itself; a failure is told to the link only."""
+        namespace, workload = self._namespaces.get(pool.namespace), pool.workload
+        if namespace is None or workload.kind not in namespace.kinds:
+            return
+        try:
+            await namespace.reread(workload)
+        except KubeError as error:
+            log.debug("%s was not read by itself: %s", pool.key, error)
+
+    def on_change(self, callback: Callable[[str, WorkloadName], None]) -> None:
+        """Call back with (namespace, workload) when a workload or its pods change.
+        There is one callback: the last one given.
+        """
+        self._callback = callback
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """Take over the answer to our own write to the pool's Deployment, before the watch reports
+        """Take over the answer to our own write to the pool's workload, before the watch reports
         the change.
         """
-        namespace = self._namespaces.get(pool.namespace)
-        if namespace is not None:
-            namespace.deployments.applied(pool.deployment, uid, replicas, version)
+        namespace, workload = self._namespaces.get(pool.namespace), pool.workload
+        if namespace is not None and workload.kind in namespace.kinds:
+            namespace.applied(workload, uid, replicas, version)
+
+    def refused_mark(self, pool: Pool, detail: str) -> None:
+        """We may not change the annotations of pods in the pool's namespace."""
+        until = self._clock.now() + REFUSAL_S
+        self._refused_marks[pool.namespace] = _RefusedMarks(until, detail)
 
     async def wait_seen(self) -> None:
         """Return when every namespace was listed in full at least once."""
@@ -122,9 +188,8 @@ class ClusterWorkloads:
             self._progress.clear()
             await self._progress.wait()
 
-    def _notify(self, namespace: str, deployment: str) -> None:
-        for callback in self._callbacks:
-            callback(namespace, deployment)
+    def _notify(self, namespace: str, workload: WorkloadName) -> None:
+        self._callback(namespace, workload)
 
     def _not_watched(self, namespace: str) -> Absent:
         known = self._unwatched.get(namespace)

@@ -11,6 +11,7 @@ import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.value import Value
+from controller.model.worker_messages import PoolOrders
 
 Number: TypeAlias = int | float | str
 
@@ -129,11 +130,20 @@ class Code(StrEnum):
     CAPACITY = "capacity"
     UNSHAREABLE = "unshareable"
     BUSY = "busy"
+    DRAINING = "draining"
+    ROLLING_OUT = "rolling_out"
+    ROLLOUT_PAUSED = "rollout_paused"
+    BUSY_AT_THE_TOP = "busy_at_the_top"
+    BUSY_SOMEWHERE = "busy_somewhere"
     ROOM = "room"
     MINIMUM_RUNTIME = "minimum_runtime"
+    WORKERS_UNKNOWN = "workers_unknown"
     FROZEN = "frozen"
     CONTESTED = "contested"
+    SET_BACK = "set_back"
+    OTHER_AUTOSCALER = "other_autoscaler"
     NOT_BECOMING_READY = "not_becoming_ready"
+    FOLLOWER = "follower"
 
 
 class Reason(Value):
@@ -149,6 +159,15 @@ class Reason(Value):
     numbers: dict[str, Number] = msgspec.field(default_factory=dict)
 
 
+class Drain(Value):
+    """What the workers of a pool are told, and the pods that must go first when it shrinks:
+    `removable` have obeyed, pull no longer and have no task.
+    """
+
+    orders: PoolOrders = PoolOrders()
+    removable: tuple[str, ...] = ()
+
+
 class Decision(Value):
     """The decision about one pool; all numbers are replicas.
 
@@ -157,6 +176,7 @@ class Decision(Value):
     - `next`: the size to set now; nothing is written if it is None or equals `current`. `gate` is
       why it differs from the target.
     - `wake`: it starts the first replica for waiting work, so it is written before other changes.
+    - `drain`: None if its workers are told nothing new, and its pods stay as they are.
     """
 
     pool: PoolKey
@@ -170,6 +190,7 @@ class Decision(Value):
     wake: bool = False
     resource_version: str = ""
     reasons: tuple[Reason, ...] = ()
+    drain: Drain | None = None
 
     @property
     def changes(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
 from controller.model.metrics import Fallback, MetricSpec, Modifiers
 from controller.model.scarcity import (
     ONE,
@@ -19,6 +19,7 @@ from controller.model.scarcity import (
 from controller.model.schedule import Schedule
 from controller.model.signals import Signal
 from controller.model.value import Value
+from controller.model.worker_terms import SessionLimits
 
 
 class Rule(StrEnum):
@@ -125,18 +126,24 @@ class Tenant(Value):
 
 
 class Pool(Value):
-    """One kind of agent of one tenant: a Deployment fed by a queue.
+    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several.
 
+    - `deployment`, `statefulset`: one of them is the name of the workload, the other is empty.
+    - `stream`, `consumer`: its queue; of several, the one of the highest priority. `lower_queues`:
+      the others, in falling priority.
     - `slots`: tasks at a time per replica. `target`: messages per replica. `activation`: the pool
       becomes active above this number of messages. `idle`: its size while idle if `min` is above 0,
       None for `min` (KEDA's idleReplicaCount).
     - `weight`: its share inside its tenant.
     - `requests`: those of a replica by the fleet file; None for those of its pods. `nodes`: the
       node classes that it may use, in order of preference.
+    - `aim_s`: the longest that a message should wait, None for no aim; it is only watched.
     - `without_behavior`: with rule hpa, no `behavior` block is written. The HPA then uses other
       rules than with the default block, which `behavior` has.
     - `window_given`: the window for scale-down is written in the fleet file. A default window is
       ignored once rule native has learned enough.
+    - `model`: the model that `usage` speaks of. `router`: the models among which a router chooses.
+      `session`: the limits of one task.
     - `metrics`: with rule hpa the only input; with rule native used beside its own demand.
     """
 
@@ -144,10 +151,11 @@ class Pool(Value):
     name: str
     tenant: str
     namespace: str
-    deployment: str
     stream: str
     consumer: str
     behavior: Behavior
+    deployment: str = ""
+    statefulset: str = ""
     rule: Rule = Rule.NATIVE
     slots: int = 1
     target: int = 1
@@ -159,11 +167,14 @@ class Pool(Value):
     idle: int | None = None
     weight: Decimal = ONE
     minimum_runtime_s: float = 0.0
+    aim_s: float | None = None
     schedules: tuple[Schedule, ...] = ()
     warm: Warm | None = None
     requests: Resources | None = None
     nodes: tuple[str, ...] = ()
     model: str | None = None
+    router: tuple[str, ...] = ()
+    session: SessionLimits = SessionLimits()
     usage: TaskUsage | None = None
     native: NativePreset | NativeCosts = NativePreset.PROMPT
     without_behavior: bool = False
@@ -172,6 +183,22 @@ class Pool(Value):
     metrics: tuple[MetricSpec, ...] = ()
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None
+    lower_queues: tuple[QueueName, ...] = ()
+
+    @property
+    def workload(self) -> WorkloadName:
+        """The object whose replicas the pool is."""
+        return workload_name(self.deployment, self.statefulset)
+
+    @property
+    def queues(self) -> tuple[QueueName, ...]:
+        """All its queues, the one of the highest priority first."""
+        return (QueueName(self.stream, self.consumer), *self.lower_queues)
+
+    def usable_models(self) -> tuple[str, ...]:
+        """The names of the models that a task may use: its own, and those of its router."""
+        own = () if self.model is None else (self.model,)
+        return tuple(dict.fromkeys((*own, *self.router)))
 
 
 class Fleet(Value):

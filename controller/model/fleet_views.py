@@ -8,13 +8,15 @@ from __future__ import annotations
 from enum import StrEnum
 
 from controller.model.ids import PoolKey
-from controller.model.intents import Pause
+from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause
+from controller.model.observation import TierUsage
 from controller.model.scarcity import Resources
 from controller.model.value import Value
 
 
 class QueueRates(Value):
     """How a pool's queue moved lately, from its consumer's counters; None where that is unknown.
+    `number` is its place among the pool's queues, 0 for the highest priority.
 
     - `arrivals_per_minute`, `completions_per_minute`: over the last minute, or as much of it as was
       seen. A completion is a message that is in flight no longer.
@@ -23,6 +25,8 @@ class QueueRates(Value):
       longer. Unknown while any of them had arrived before it could be seen.
     - `oldest_at`: when the oldest message that waits was seen first (Unix seconds).
       `oldest_is_older`: it was there already when the queue was read first.
+    - `since`: when it began to hold work, to be empty, or to be paused in NATS, whichever it is
+      now; no earlier than it was read first (Unix seconds).
     """
 
     pool: PoolKey
@@ -32,6 +36,8 @@ class QueueRates(Value):
     waited_p95_s: float | None = None
     oldest_at: float | None = None
     oldest_is_older: bool = False
+    number: int = 0
+    since: float | None = None
 
 
 class TokenState(StrEnum):
@@ -47,7 +53,8 @@ class TokenState(StrEnum):
 
 
 class TenantTokens(Value):
-    """A tenant's daily tokens, as its budget counts them.
+    """A tenant's daily tokens, as its budget counts them. `since`: when its state began (Unix
+    seconds).
 
     - `used`: since the last reset; `reserved`: what running tasks are expected to use still. None
       where the ledger is not known; `is_old`: only its last word is.
@@ -66,10 +73,11 @@ class TenantTokens(Value):
     burn_per_minute: float | None = None
     pace_per_minute: float | None = None
     runs_out_at: float | None = None
+    since: float | None = None
 
 
 class TenantView(Value):
-    """One tenant: its budgets, its quota, its pools, and the pause that is on it.
+    """One tenant: its budgets, its quota, its pools, and what operators asked for all of it.
 
     - `tokens`: None without a daily budget.
     - `usd_per_hour`: what the targets of its pools cost at work, None where no pool's cost is
@@ -78,7 +86,11 @@ class TenantView(Value):
     - `quota`: the least of the fleet file's and the cluster's; `is_quota_old`: only the cluster's
       last word is known. `used`: what the replicas there are request, None where a pool's requests
       are not known.
-    - `paused_pools`: pools that a pause binds, the tenant's own or another.
+    - `pause`, `freeze`, `no_growth`: the first in force that is for the whole tenant or the fleet.
+      `pause_since`: since when a pause of this author is on it (Unix seconds). `day_budget`: in
+      place of the fleet file's. `paused_pools`: pools that a pause binds, the tenant's own or
+      another.
+    - `tiers`: what it used today of each class of models; None before that is known.
     """
 
     name: str
@@ -93,12 +105,17 @@ class TenantView(Value):
     is_quota_old: bool = False
     used: Resources = Resources()
     pause: Pause | None = None
+    pause_since: float | None = None
+    freeze: Freeze | None = None
+    no_growth: NoGrowth | None = None
+    day_budget: DayBudget | None = None
     paused_pools: int = 0
+    tiers: TierUsage | None = None
 
 
 class ModelLimit(Value):
-    """One of a provider's limits: `name` is `requests`, `input tokens`, `output tokens` (per
-    minute) or `parallel calls`.
+    """One of a provider's limits: `name` is `requests`, `tokens`, `input tokens`, `output
+    tokens` (per minute) or `parallel calls`.
 
     `usable` is the limit without its headroom. `drawn` is what the targets draw with all their
     slots at work, as far as that is known. `refused` are replicas that it keeps from being started.
@@ -131,7 +148,8 @@ class ModelView(Value):
     """One model, or a tenant's own part of it where its limits are not shared; `key` names it.
 
     `limits` is empty where the fleet file says nothing of them. `draws` has one entry for each pool
-    that uses it.
+    that uses it. `calls_per_minute` are those that workers report, and `refused_calls_per_minute`
+    those of them that the provider refused for its rate (429); None while no worker reports any.
     """
 
     key: str
@@ -139,6 +157,24 @@ class ModelView(Value):
     tenant: str = ""
     limits: tuple[ModelLimit, ...] = ()
     draws: tuple[ModelDraw, ...] = ()
+    calls_per_minute: float | None = None
+    refused_calls_per_minute: float | None = None
+
+
+class ClusterNode(Value):
+    """One node of the cluster.
+
+    - `node_class`: the class that it counts as, empty for none. `holds`: what its pods may request
+      together, those of other fleets too; None for what was never readable.
+    - `taints`: the first of them, as `key=value:effect`. `closed`: why it takes no pods, empty
+      while it takes them.
+    """
+
+    name: str
+    node_class: str = ""
+    holds: Resources = Resources()
+    taints: tuple[str, ...] = ()
+    closed: str = ""
 
 
 class NodeClassView(Value):

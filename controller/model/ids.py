@@ -1,9 +1,10 @@
-"""Checks of names, and the key `tenant/name` of a pool."""
+"""Checks of names, the key `tenant/name` of a pool, and the workload that a pool names."""
 
 from __future__ import annotations
 
 import re
-from typing import Final, NewType
+from enum import StrEnum
+from typing import Final, NamedTuple, NewType
 
 PoolKey = NewType("PoolKey", str)
 
@@ -13,6 +14,45 @@ _DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?\Z")
 # without the characters that JetStream refuses in names of streams and consumers (ADR-6), and
 # without those that would split a subject into more tokens
 _NATS_NAME: Final = re.compile(r"[^\s.*>/\\\x00-\x1f\x7f]{1,255}\Z")
+
+
+class QueueName(NamedTuple):
+    """A queue: a stream and a durable consumer of it."""
+
+    stream: str
+    consumer: str
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.consumer}"
+
+
+class WorkloadKind(StrEnum):
+    """The kinds of object whose replicas a pool may be, as the Kubernetes API spells them."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+
+    @property
+    def plural(self) -> str:
+        """The resource in paths and rights: `deployments`."""
+        return f"{self.lower()}s"
+
+
+class WorkloadName(NamedTuple):
+    """The object whose replicas a pool is: its name in the namespace of the pool, and its kind."""
+
+    name: str
+    kind: WorkloadKind = WorkloadKind.DEPLOYMENT
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def workload_name(deployment: str, statefulset: str) -> WorkloadName:
+    """The workload, given the name of a Deployment or of a StatefulSet; the other one is empty."""
+    if statefulset:
+        return WorkloadName(statefulset, WorkloadKind.STATEFUL_SET)
+    return WorkloadName(deployment)
 
 
 def pool_key(tenant: str, name: str) -> PoolKey:
@@ -28,7 +68,7 @@ def dns_label(name: str) -> str:
 
 
 def dns_subdomain(name: str) -> str:
-    """Return the name if a Deployment may have it (DNS subdomain), else raise ValueError."""
+    """Return the name if a workload may have it (DNS subdomain), else raise ValueError."""
     if len(name) > 253 or not _DNS_SUBDOMAIN.match(name):
         raise ValueError(
             "must be a DNS subdomain: at most 253 of a-z, 0-9, - and ., no - or . at either end"

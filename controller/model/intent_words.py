@@ -78,12 +78,12 @@ def until_words(until: float | None, now: float) -> str:
     return "until it is taken back" if until is None else f"until {time_words(until, now)}"
 
 
-def time_words(at: float, now: float) -> str:
-    """A time in UTC to the minute, with its date unless it is the date of `now`."""
-    moment = datetime.fromtimestamp(at, UTC)
+def time_words(at: float, now: float, *, to_seconds: bool = False) -> str:
+    """A time in UTC to the minute, or `to_seconds`; with its date unless it is that of `now`."""
+    moment, form = datetime.fromtimestamp(at, UTC), "%H:%M:%SZ" if to_seconds else "%H:%MZ"
     if moment.date() == datetime.fromtimestamp(now, UTC).date():
-        return moment.strftime("%H:%MZ")
-    return moment.strftime("%Y-%m-%d %H:%MZ")
+        return moment.strftime(form)
+    return moment.strftime(f"%Y-%m-%d {form}")
 
 
 def _noun(count: int, noun: str) -> str:

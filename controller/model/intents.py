@@ -149,3 +149,29 @@ def key_of(intent: Intent) -> IntentKey:
             return IntentKey(IntentKind.NO_GROWTH, intent.scope)
         case DayBudget():
             return IntentKey(IntentKind.BUDGET, Scope(tenant=intent.tenant))
+
+
+def intent_for(
+    key: IntentKey, *, number: int | None, until: float | None = None, why: str = ""
+) -> Intent:
+    """The intent that a request states at a key. `number`: a pin's spares, a cap's replicas, a
+    budget's tokens, or the replicas that a pause keeps; the other kinds have none.
+
+    Raises ValueError where the kind needs a number, or a scope of another kind.
+    """
+    scope = key.scope
+    match key.kind:
+        case IntentKind.PIN if scope.pool is not None and number is not None:
+            return Pin(pool=scope.pool, replicas=number, until=until, why=why)
+        case IntentKind.CAP if scope.pool is not None and number is not None:
+            return Cap(pool=scope.pool, replicas=number, until=until, why=why)
+        case IntentKind.BUDGET if scope.tenant is not None and number is not None:
+            return DayBudget(tenant=scope.tenant, tokens=number, until=until, why=why)
+        case IntentKind.PAUSE:
+            return Pause(scope=scope, keep=number, until=until, why=why)
+        case IntentKind.FREEZE:
+            return Freeze(scope=scope, until=until, why=why)
+        case IntentKind.NO_GROWTH:
+            return NoGrowth(scope=scope, until=until, why=why)
+    missing = "tokens" if key.kind is IntentKind.BUDGET else "replicas"
+    raise ValueError(f"a {key.kind} without {missing}")

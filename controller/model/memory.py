@@ -6,6 +6,7 @@ import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.native import NativeMemory
+from controller.model.standing import Standing
 from controller.model.value import Value
 
 
@@ -33,7 +34,7 @@ class PendingWrite(Value):
 
     `before` and `after` are sizes in replicas. `earlier` are other sizes requested from the same
     `before`: each may still appear as applied, if its answer was lost. `generation` is the
-    Deployment's at the last request.
+    Deployment's at the last request. `repeated`: `after` was requested more than once.
     """
 
     before: int
@@ -41,14 +42,18 @@ class PendingWrite(Value):
     at: float
     earlier: tuple[int, ...] = ()
     generation: int = 0
+    repeated: bool = False
 
 
 class SetBack(Value):
-    """A size that the plan had set (`ours`) and that another writer replaced with `theirs`."""
+    """A size that the plan had set (`ours`) and that another writer replaced with `theirs`. `by` is
+    that writer's field manager, empty if it is not known.
+    """
 
     ours: int
     theirs: int
     at: float
+    by: str = ""
 
 
 class Repeats(Value):
@@ -80,6 +85,8 @@ class PoolMemory(Value):
     - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
       to one more than the fallback's threshold.
     - `native`: what rule native has learned.
+    - `standing`: how the pool stood when this was saved, for the next process to go on from; None
+      in the memory to plan with.
     """
 
     since: float
@@ -97,6 +104,7 @@ class PoolMemory(Value):
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
     active_since: float | None = None
+    standing: Standing | None = None
 
 
 class Memory(Value):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.readings import Absent, Reading, Why
-from controller.model.scarcity import Resources, TaskUsage
+from controller.model.scarcity import ModelTier, Resources, TaskUsage
 from controller.model.value import Value
+from controller.model.worker_messages import PoolOrders, WorkerState
+
+DELETED_FIRST: Final = -(2**31)
+"""The deletion cost of the pods that must go first: the lowest that Kubernetes allows."""
 
 
 class QueueDepth(Value):
@@ -38,10 +43,15 @@ class QueueDepth(Value):
 
 
 class Workload(Value):
-    """One Deployment: `replicas` is spec.replicas, the counts after it are from its status.
+    """One Deployment or StatefulSet: `replicas` is spec.replicas, the counts after it are from its
+    status.
 
     `requests` are those of one replica by the pod template, as the scheduler counts them (None for
     a resource without a request). `annotations` are only those that control autoscalers.
+    `autoscaler` is another autoscaler of it, as kind and name; empty if none is known.
+    `namespace_freeze` is the freeze annotation of its namespace, None without one. `sized_by` is
+    the field manager that set `replicas` last, empty if that is not known. `first_ordinal` is the
+    number of the first pod of a StatefulSet, None for a Deployment.
     """
 
     replicas: int
@@ -58,6 +68,17 @@ class Workload(Value):
     message: str = ""
     requests: Resources = Resources()
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    autoscaler: str = ""
+    namespace_freeze: str | None = None
+    sized_by: str = ""
+    first_ordinal: int | None = None
+
+    @property
+    def is_rolling_out(self) -> bool:
+        """Whether it has pods of an older pod template too, so that `current` and `ready` may
+        include surge pods beyond `replicas`.
+        """
+        return self.updated < self.current
 
 
 class PodPhase(StrEnum):
@@ -73,8 +94,15 @@ class PodPhase(StrEnum):
 
 
 class Pod(Value):
-    """One pod; times are Unix seconds. `reason` and `message` are from the scheduler or a container
-    and say why the pod waits.
+    """One pod; times are Unix seconds. `since` is when its phase began. `started_at` is when the
+    last of its containers began to run. `reason` and `message` are from the scheduler or a
+    container and say why the pod waits.
+
+    `deletion_cost`: of equal pods, a ReplicaSet deletes those with the lowest cost first.
+    `marked_at`: when DELETED_FIRST was first seen there. `generation`: its pod-template-hash (of a
+    StatefulSet its controller-revision-hash), the same for all pods of one pod template. `ordinal`:
+    its number in a StatefulSet, None elsewhere. `node_ends`: the taint that says that its node ends
+    soon.
     """
 
     name: str
@@ -82,10 +110,17 @@ class Pod(Value):
     node: str = ""
     created_at: float = 0.0
     scheduled_at: float | None = None
+    started_at: float | None = None
     ready_at: float | None = None
+    since: float | None = None
     restarts: int = 0
     reason: str = ""
     message: str = ""
+    deletion_cost: int = 0
+    marked_at: float | None = None
+    generation: str = ""
+    ordinal: int | None = None
+    node_ends: str = ""
 
 
 class Pods(Value):
@@ -122,13 +157,33 @@ class WakeWatch(StrEnum):
     POLLED = "polled"
 
 
+class Workers(Value):
+    """The workers of one pool that say what they do (controller/model/worker_messages.py).
+
+    - `states`: what each of them said last, sorted by worker.
+    - `orders`: what they are told, and its `revision` (0: nothing was ever stored).
+    - `silent`: the pods in `orders.drain` that had no state when that was read after these orders
+      had been stored. A worker that begins there reads the orders before its first pull.
+    """
+
+    states: tuple[WorkerState, ...] = ()
+    orders: PoolOrders = PoolOrders()
+    revision: int = 0
+    silent: tuple[str, ...] = ()
+
+
 class PoolObservation(Value):
     """The observation of one pool.
 
+    - `queue`: its messages, of several queues their sum. `queues`: of several queues, the reading
+      of each; else empty.
     - `woken_at`: at this time (Unix seconds) at least one message was published.
     - `metrics`: the readings of its metrics and signals, with names of
       planning/demand/metrics/names.py. `measured_pods`: its pods as the HPA sees them.
     - `task_usage`: the measured usage of one task; None until enough tasks are known.
+    - `workers`: None if no states of workers can be read at all. `unmarkable`: why its pods cannot
+      be given a deletion cost; empty if they can, as far as is known. `unfreezable`: why it is not
+      known whether an annotation freezes its namespace; empty if it is known.
     """
 
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
@@ -141,6 +196,10 @@ class PoolObservation(Value):
     metrics: dict[str, Reading[MetricValue]] = msgspec.field(default_factory=dict)
     measured_pods: tuple[MeasuredPod, ...] = ()
     task_usage: TaskUsage | None = None
+    workers: Reading[Workers] | None = None
+    unmarkable: str = ""
+    queues: tuple[Reading[QueueDepth], ...] = ()
+    unfreezable: str = ""
 
 
 class TokenUsage(Value):
@@ -153,6 +212,19 @@ class TokenUsage(Value):
     used: Decimal
     reserved: Decimal = Decimal(0)
     burn_per_minute: Decimal = Decimal(0)
+
+
+class TierUsage(Value):
+    """What a tenant's tasks used of each class of models since the tenant's day began.
+
+    - `tokens`: of all kinds, unweighted; models whose tier is not known are not in it.
+    - `saved_usd`: what routers have saved against the best model alone.
+    - `is_old`: some events may not be counted yet.
+    """
+
+    tokens: dict[ModelTier, int]
+    saved_usd: float = 0.0
+    is_old: bool = False
 
 
 class RefusedEvents(Value):
@@ -171,14 +243,27 @@ class TenantObservation(Value):
     quota: Reading[Resources] = Absent(why=Why.NEVER_READ)
 
 
+class NodeState(Value):
+    """One node: what it can hold for pods (None if that was never readable), and its first taints,
+    as `key=value:effect`. `closed` says why it takes no pods; it is empty while it takes them.
+    """
+
+    holds: Resources | None = None
+    taints: tuple[str, ...] = ()
+    closed: str = ""
+
+
 class ClusterRoom(Value):
     """What all nodes can hold for the fleet, and the nodes of each class; None if not known.
-    `nodes` has the class of each node by its name, empty for a node without one.
+    `nodes` has the class of each node by its name, empty for a node without one, and `states` what
+    is known of it. `ending` has the taint of each node that ends soon, by its name.
     """
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
     nodes: dict[str, str] = msgspec.field(default_factory=dict)
+    states: dict[str, NodeState] = msgspec.field(default_factory=dict)
+    ending: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Observation(Value):
@@ -187,6 +272,7 @@ class Observation(Value):
     - `clock_step_s`: how far the wall clock was stepped since the last tick.
     - `under_way`: the pools whose write has not ended, with the most replicas each may have after
       it. They are not decided until it has ended.
+    - `tiers`: what each tenant used of the classes of models today; nothing is decided by it.
     """
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
@@ -194,4 +280,5 @@ class Observation(Value):
     tenants: dict[str, TenantObservation] = msgspec.field(default_factory=dict)
     capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
     refused_events: RefusedEvents = RefusedEvents()
+    tiers: dict[str, TierUsage] = msgspec.field(default_factory=dict)
     under_way: dict[PoolKey, int] = msgspec.field(default_factory=dict)

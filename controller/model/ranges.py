@@ -24,7 +24,7 @@ from controller.model.memory import (
 )
 from controller.model.metrics import MeasuredPod, MetricValue, PodUsages
 from controller.model.native import NativeMemory
-from controller.model.observation import Observation, PoolObservation
+from controller.model.observation import Observation, PoolObservation, QueueDepth
 from controller.model.readings import Reading, last_known
 from controller.model.scarcity import Resources, TaskUsage
 from controller.model.text import ECHO_LIMIT, clean
@@ -135,11 +135,17 @@ def _clock_step(now: float) -> NumberRange:
     return NumberRange(-MAX_CLOCK_ERROR_S, now, "seconds")
 
 
-def _of_pool(pool: PoolObservation, path: str) -> Iterator[InputFault]:
-    depth = last_known(pool.queue)
+def _of_queue(reading: Reading[QueueDepth], path: str) -> Iterator[InputFault]:
+    depth = last_known(reading)
     if depth is not None:
         counters = _numbers(depth, "delivered", "sequence")
-        yield from _faults(COUNTER, f"{path}.queue.value", counters)
+        yield from _faults(COUNTER, f"{path}.value", counters)
+
+
+def _of_pool(pool: PoolObservation, path: str) -> Iterator[InputFault]:
+    yield from _of_queue(pool.queue, f"{path}.queue")
+    for index, queue in enumerate(pool.queues):
+        yield from _of_queue(queue, f"{path}.queues[{index}]")
     workload = last_known(pool.workload)
     if workload is not None:
         yield from _of_requests(workload.requests, f"{path}.workload.value.requests")

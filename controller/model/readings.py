@@ -26,6 +26,7 @@ class Why(StrEnum):
     OBJECT_MISSING = "object_missing"
     VIEW_INCOMPLETE = "view_incomplete"
     UNREADABLE = "unreadable"
+    HISTORY_REGRESSED = "history_regressed"
 
 
 class Fresh(Value, Generic[T], tag="fresh"):

@@ -75,9 +75,13 @@ class Capacity(Value):
 
 
 class RateLimits(Value):
-    """A provider's limits for one model; None for no limit. `headroom` is the share kept unused."""
+    """A provider's limits for one model; None for no limit. `headroom` is the share kept unused.
+
+    `tokens_per_minute` limits input and output together, as some providers do.
+    """
 
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     parallel: int | None = None
@@ -103,11 +107,12 @@ class ModelTier(StrEnum):
 
 class LlmModel(Value):
     """One model of a provider. `shared`: all pools that use it share one key and its limits; else
-    each tenant has its own.
+    each tenant has its own. `context_tokens`: the size of its context window, None if not known.
     """
 
     name: str
     tier: ModelTier = ModelTier.STANDARD
+    context_tokens: int | None = None
     limits: RateLimits | None = None
     shared: bool = True
     price: Price | None = None

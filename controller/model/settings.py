@@ -4,9 +4,12 @@ file or variable that holds it, never with its value.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
+from controller.model.lease import LeaseStore, LeaseTimes
 from controller.model.secret import SecretRef
 from controller.model.value import Value
 
@@ -30,20 +33,31 @@ class NatsTls(Value):
 
 
 class NatsSettings(Value):
-    """The servers of one NATS system, and the bucket with this fleet's memory and intents."""
+    """The servers of one NATS system, the bucket with this fleet's memory and intents, and what the
+    subjects of answers to us begin with.
+
+    `domain` is the JetStream domain of queues and buckets; None is that of the servers. `replicas`
+    is how many servers of a cluster keep a bucket that is created here.
+    """
 
     servers: tuple[str, ...]
     credentials: NatsCredentials = NatsCredentials()
     tls: NatsTls | None = None
     bucket: str = "agentdash"
+    inbox: str = "_INBOX"
+    domain: str | None = None
+    replicas: int = 1
 
 
 class KubernetesSettings(Value):
-    """One cluster, by kubeconfig and context; without both, the one in which this process runs."""
+    """One cluster, by kubeconfig and context; without both, the one in which this process runs.
+    `ending_taints` are further keys of taints that say that a node ends.
+    """
 
     kubeconfig: str | None = None
     context: str | None = None
     selector: str | None = None
+    ending_taints: tuple[str, ...] = ()
 
 
 class PrometheusSettings(Value):
@@ -60,12 +74,28 @@ class JournalSettings(Value):
     max_bytes: int = 2**30
 
 
+class LeaseSettings(Value):
+    """Where the lease is that says which process leads; `name` is that of the Kubernetes object."""
+
+    store: LeaseStore = LeaseStore.KUBERNETES
+    name: str = "agentdash"
+    namespace: str = "default"
+    times: LeaseTimes = LeaseTimes()
+
+
+FREEZE_FILE: Final = "/etc/agentdash/freeze"
+
+
 class ControllerSettings(Value):
-    """The controller's own settings."""
+    """The controller's own settings. While the file `freeze_file` is there, nothing is written to
+    the cluster.
+    """
 
     interval_s: float = 1.0
     read_only: bool = False
     journal: JournalSettings | None = None
+    lease: LeaseSettings = LeaseSettings()
+    freeze_file: str | None = FREEZE_FILE
 
 
 class Notice(Value):

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from controller.model.decision import Decision, Reason
-from controller.model.fleet_views import ModelView, QueueRates, RoomView, TenantView
+from controller.model.fleet_views import (
+    ClusterNode,
+    ModelView,
+    QueueRates,
+    RoomView,
+    TenantView,
+)
 from controller.model.history import History
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
+from controller.model.lease import LeaseView
 from controller.model.observation import PoolObservation
 from controller.model.outcome import Outcome
+from controller.model.scarcity import Resources
+from controller.model.standing import Standing
 from controller.model.value import Value
 
 
@@ -52,13 +62,15 @@ class Link(Value):
 
 
 class PoolView(Value):
-    """One pool: its settings, what was observed, what was decided, and the outcome of the write."""
+    """One pool: its settings, what was observed, what was decided, the outcome of the write, and
+    since when it stands as it does. `requests` are those of one replica by the fleet file; None
+    where those of the Deployment's pod template count.
+    """
 
     key: PoolKey
     tenant: str
     tier: str
     namespace: str
-    deployment: str
     stream: str
     consumer: str
     slots: int
@@ -66,8 +78,23 @@ class PoolView(Value):
     min: int
     max: int
     observation: PoolObservation
+    deployment: str = ""
+    statefulset: str = ""
     decision: Decision | None = None
     outcome: Outcome | None = None
+    standing: Standing | None = None
+    lower_queues: tuple[QueueName, ...] = ()
+    requests: Resources | None = None
+
+    @property
+    def workload(self) -> WorkloadName:
+        """The object whose replicas the pool is."""
+        return workload_name(self.deployment, self.statefulset)
+
+    @property
+    def queues(self) -> tuple[QueueName, ...]:
+        """All its queues, the one of the highest priority first."""
+        return (QueueName(self.stream, self.consumer), *self.lower_queues)
 
 
 class ScaleEvent(Value):
@@ -93,6 +120,18 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+NO_WRITE: Final = "no write"
+"""The kind of the finding that no write to the cluster succeeds."""
+FROZEN: Final = "frozen"
+"""The kind of the finding that a kill switch or an annotation freezes pools."""
+JOURNAL_DOWN: Final = "journal_down"
+"""The kind of the finding that the journal cannot be written, so nothing is written at all."""
+INVALID_FILE: Final = "invalid"
+"""The kind of the finding that the fleet file has faults, so that an earlier one is in force."""
+OVERTAKEN: Final = "overtaken"
+"""The kind of the finding that writes lose against changes that no watch reports."""
+
+
 class Finding(Value):
     """One thing that needs attention.
 
@@ -108,7 +147,10 @@ class Finding(Value):
 
 
 class LoopStats(Value):
-    """Counts of the engine's loop since its process began."""
+    """Counts of the engine's loop since its process began. `failures` has each source with how many
+    of its readings failed: of NATS those of a queue, of Kubernetes requests without an answer or
+    with a 401 or 5xx, of each other source those of a metric.
+    """
 
     ticks: int = 0
     late_ticks: int = 0
@@ -116,16 +158,22 @@ class LoopStats(Value):
     decisions: int = 0
     writes: int = 0
     failed_writes: int = 0
-    failed_readings: int = 0
+    failures: tuple[tuple[str, int], ...] = ()
 
 
 class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
     `sequence` numbers the snapshots of that process; `process` names it, as `host/4711`.
-    `attached`: another process decided it than the one that shows it. `queues` has one entry for
-    each pool, in the order of `pools`. `histories` are of its time, by pool; they are the same
-    object until they change.
+    `attached`: another process decided it than the one that shows it. `lease` is None where this
+    process takes part in no election. An epoch begins with a process, and again when it becomes the
+    leader or takes over another fleet file: so the newest epoch is that of the leader. `queues` has
+    one entry for each queue, in the order of `pools`, and of a pool the highest priority first.
+    `nodes` are those of `room`, sorted by name.
+    `histories` are of its time, by pool, and `tenant_histories` by tenant; they are the same
+    objects until they change. `journal` is the file in which that process keeps its snapshots, if
+    it does. `frozen_by` are its kill switches that are on, each with its reason: while there is
+    one, it writes nothing to the cluster. `version` is that of the process's program.
     """
 
     epoch: float
@@ -141,9 +189,24 @@ class Snapshot(Value):
     tenants: tuple[TenantView, ...] = ()
     models: tuple[ModelView, ...] = ()
     room: RoomView = RoomView()
+    nodes: tuple[ClusterNode, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
     process: str = ""
     attached: bool = False
+    lease: LeaseView | None = None
     histories: Mapping[PoolKey, History] = {}
+    tenant_histories: Mapping[str, History] = {}
+    journal: str = ""
+    frozen_by: tuple[str, ...] = ()
+    version: str = ""
     loop: LoopStats = LoopStats()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether dashboards elsewhere should see it. A follower is silent while another process is
+        known to lead, because they show one view of the fleet.
+        """
+        lease = self.lease
+        is_led = lease is not None and bool(lease.holder) and not lease.is_ours
+        return self.role is not Role.FOLLOWER or not is_led

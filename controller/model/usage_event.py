@@ -16,10 +16,15 @@ MOST_TOKENS_OF_A_TASK: Final = 10**9
 """The most tokens of one kind in an event; a larger number is refused as an error."""
 MOST_CALLS: Final = 10**6
 LONGEST_TASK_S: Final = 7 * 86_400.0
+MOST_SAVED_USD: Final = 1e5
+"""The most that one event may say a task has saved, or has cost more."""
+LONGEST_TIER: Final = 32
 
 TokenNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS_OF_A_TASK)]
 CallNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_CALLS)]
 ReportedSeconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_TASK_S)]
+SavedUsd = Annotated[float, msgspec.Meta(ge=-MOST_SAVED_USD, le=MOST_SAVED_USD)]
+TierName = Annotated[str, msgspec.Meta(max_length=LONGEST_TIER)]
 
 
 class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -37,6 +42,9 @@ class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The usage of one finished task. `role` is the name of the pool; `seconds` is how long the
     task occupied its slot. Unknown fields of later versions are ignored.
+
+    `tier` is that of the model, empty where it is not known. `saved_usd` is what a router has saved
+    against the best model alone; less than 0 if tries with this model were not accepted.
     """
 
     tenant: str
@@ -44,6 +52,8 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: UsedTokens
     model: str = ""
     seconds: ReportedSeconds | None = None
+    tier: TierName = ""
+    saved_usd: SavedUsd = 0.0
 
 
 def usage_subject(tenant: str, role: str) -> str:

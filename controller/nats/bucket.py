@@ -9,7 +9,8 @@ server leaves for an expired key as a value; its `delete` returns no revision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from nats.js.api import DiscardPolicy, Header, RawStreamMsg, StreamConfig
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KV_PURGE
 
+from controller.model.limits import INT64_MAX
 from controller.model.text import clean
 from controller.model.value import Value
 from controller.nats.errors import (
@@ -32,14 +34,18 @@ from controller.nats.errors import (
 )
 from controller.nats.jetstream import ANSWER_S, stream_info, typed_errors
 from controller.nats.session import NatsSession
-from controller.ports import (
+from controller.ports.stores import (
     StoreAwayError,
     StoreConflictError,
     StoreMissingError,
     StoreRefusedError,
+    StoreUnreadableError,
 )
 
 _DELETED: Final = frozenset({KV_DEL, KV_PURGE})
+_AT_ONCE: Final = 64
+MOST_KEYS: Final = 50_000
+"""Each of 10,000 pools may have five intents."""
 HISTORY: Final = 64
 """Values that are kept of each key, the most that ADR-8 allows: they are the audit of intents."""
 
@@ -76,8 +82,10 @@ class Bucket:
     bucket.
     """
 
-    def __init__(self, session: NatsSession, name: str) -> None:
+    def __init__(self, session: NatsSession, name: str, *, history: int = HISTORY) -> None:
+        """`history` is how many values of each key it keeps, if it is created here."""
         self._session = session
+        self._history = history
         self.name = name
         self.stream: str = KV_STREAM_TEMPLATE.format(bucket=name)
         self.highest = 0
@@ -95,15 +103,28 @@ class Bucket:
         """What was written with this revision, if it has not been replaced since."""
         return await self._message(revision=revision)
 
-    async def entries(self, prefix: str) -> list[BucketEntry]:
-        """The latest value or marker of each key below `prefix`."""
+    async def entries(
+        self, prefix: str, wanted: Callable[[str], bool] = lambda _: True
+    ) -> list[BucketEntry]:
+        """The latest value or marker of each key below `prefix` that is `wanted`, in their order.
+
+        Many are asked for at once, for each is a request of its own; more than `MOST_KEYS` raise
+        StoreUnreadableError.
+        """
         with self._store_errors():
             pattern = self.subject(f"{prefix}.>")
             info = await stream_info(self._session, self.stream, ANSWER_S, subjects=pattern)
         subjects = info.state.subjects
         if len(subjects) < info.total:
-            raise StoreAwayError(f"{self} has more keys than one answer holds")
-        found = [await self._message(subject=subject) for subject in sorted(subjects)]
+            raise StoreUnreadableError(f"{self} has more keys than one answer holds")
+        start = len(self.subject(""))
+        asked = sorted(subject for subject in subjects if wanted(subject[start:]))
+        if len(asked) > MOST_KEYS:
+            raise StoreUnreadableError(f"{self} has {len(asked):,} keys, {MOST_KEYS:,} at most")
+        found: list[BucketEntry | None] = []
+        for first in range(0, len(asked), _AT_ONCE):
+            part = asked[first : first + _AT_ONCE]
+            found += await asyncio.gather(*(self._message(subject=subject) for subject in part))
         return [entry for entry in found if entry is not None]
 
     async def put(self, key: str, value: bytes, *, expected: int) -> int:
@@ -126,6 +147,19 @@ class Bucket:
             KV_OP: KV_DEL,
         }
         return await self._publish(key, note, headers)
+
+    async def may_write(self, key: str) -> bool:
+        """Whether our user may write this key. It is asked by a write that the server cannot take:
+        the revision that it expects is the last of all numbers.
+        """
+        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(INT64_MAX)}
+        try:
+            await self._publish(key, b"", headers)
+        except StoreRefusedError:
+            return False
+        except (StoreConflictError, StoreMissingError):
+            return True
+        return True
 
     async def history(self, keys: str) -> list[BucketEntry]:
         """Every value and marker that is kept of the keys that match a pattern such as `intent.>`,
@@ -156,11 +190,12 @@ class Bucket:
         config = StreamConfig(
             name=self.stream,
             subjects=[self.subject(">")],
-            max_msgs_per_subject=HISTORY,
+            max_msgs_per_subject=self._history,
             discard=DiscardPolicy.NEW,
             allow_rollup_hdrs=True,
             deny_delete=True,
             allow_direct=True,
+            num_replicas=self._session.replicas,
         )
         try:
             with typed_errors():
@@ -178,15 +213,20 @@ class Bucket:
         """Remember the highest revision seen."""
         self.highest = max(self.highest, revision)
 
+    def begins_again(self) -> None:
+        """Forget the highest revision: the bucket was restored, or made anew."""
+        self.highest = 0
+
     def __str__(self) -> str:
         return f"bucket {self.name}"
 
     async def _publish(self, key: str, value: bytes, headers: Mapping[str, str]) -> int:
         with self._store_errors():
             jetstream = self._session.jetstream()
+            subject = self._session.where_to_write(self.subject(key))
             try:
                 with typed_errors():
-                    ack = await jetstream.publish(self.subject(key), value, headers=dict(headers))
+                    ack = await jetstream.publish(subject, value, headers=dict(headers))
             except RevisionConflictError:
                 raise StoreConflictError(f"{clean(key)} was changed by another writer") from None
             except NatsNoRespondersError as error:

@@ -22,6 +22,7 @@ from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
+from controller.model.nats_greeting import NO_TLS, offers_tls
 from controller.model.text import clean
 from controller.nats.errors import NatsDisconnectedError, NatsNoRespondersError
 
@@ -119,7 +120,9 @@ class StrictClient(Client):
         if initial_connection:
             _check_version(info.get("version"))
             if self._require_tls:
-                _insist_on_tls(info)
+                if not offers_tls(info):
+                    raise GreetingError(NO_TLS)
+                info["tls_required"] = True  # where nats-py looks
             if info.get("tls_verify") and not self._has_certificate:
                 raise GreetingError("TLS: the server asks for a client certificate")
         await super()._process_info(info, initial_connection)
@@ -162,11 +165,3 @@ def _check_version(version: object) -> None:
         )
     if (int(match[1]), int(match[2])) < OLDEST:
         raise UnsupportedVersionError(f"NATS server {clean(version, 40)} is too old: {wanted}")
-
-
-def _insist_on_tls(info: dict[str, Any]) -> None:
-    """nats-py sends plain text to a server that does not require TLS, even to a `tls://` URL."""
-    if info.get("tls_available"):
-        info["tls_required"] = True
-    if not info.get("tls_required"):
-        raise GreetingError("TLS: the server offers none; nothing was sent to it")

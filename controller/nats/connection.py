@@ -6,8 +6,8 @@ Each is told at once when the server refuses it or the connection is lost.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -100,10 +100,13 @@ class DeliverySubscription:
 class Connection:
     """One client and everything that waits on it. All of it ends with the connection."""
 
-    def __init__(self, client: StrictClient) -> None:
+    def __init__(self, client: StrictClient, inbox: str = "_INBOX") -> None:
+        """`inbox` is what the subjects of answers begin with. The rest of each is random, so that
+        nobody who has not seen a request can answer it.
+        """
         self._client = client
-        self._inbox = client.new_inbox()
-        self._number = itertools.count()
+        self._prefix = inbox
+        self._inbox = f"{inbox}.{secrets.token_hex(16)}"
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg | NatsError]]] = {}
         self._one_message: dict[str, set[OneMessageSubscription]] = {}
         self._deliveries: set[DeliverySubscription] = set()
@@ -124,7 +127,7 @@ class Connection:
         """The answer. Raises NatsError, at the latest after `timeout_s`."""
         if self._inbox_refused:
             raise NatsRefusedError(self._inbox_refused)
-        reply = f"{self._inbox}.{next(self._number)}"
+        reply = f"{self._inbox}.{secrets.token_hex(8)}"
         # errors are set as results: the event loop reports exceptions that are never retrieved
         answer: asyncio.Future[Msg | NatsError] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = (subject.lower(), answer)
@@ -173,7 +176,7 @@ class Connection:
     async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
         """See `NatsSession.deliver_to`. Raises NatsDisconnectedError."""
         # not below the inbox of the answers, because delivered messages keep their own subject
-        return await self.subscribe(f"{self._inbox}.{next(self._number)}.delivery", on_message)
+        return await self.subscribe(f"{self._inbox}.{secrets.token_hex(8)}.delivery", on_message)
 
     async def subscribe(
         self, subject: str, on_message: Callable[[Msg | None], None]
@@ -210,7 +213,9 @@ class Connection:
                 if asked == subject and not answer.done():
                     answer.set_result(NatsRefusedError(words))
         elif subject == f"{self._inbox}.*".lower():
-            self._inbox_refused = "our NATS user may not subscribe to its own inbox (_INBOX.>)"
+            self._inbox_refused = (
+                f"our NATS user may not subscribe to its own inbox ({self._prefix}.>)"
+            )
             self._fail(NatsRefusedError(self._inbox_refused))
         else:
             words = f"our NATS user may not subscribe to {clean(match[2])}"

@@ -22,7 +22,7 @@ from controller.nats.errors import (
     UnreadableAnswerError,
 )
 from controller.nats.jetstream import Requests
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 CONSUMERS_AT_ONCE: Final = 128
 CHAINS: Final = 3
@@ -55,7 +55,7 @@ class _Chain(NamedTuple):
 class StreamConsumers:
     """Reads the consumers of one stream, and remembers what makes the next read fast.
 
-    `avoid_list_until` (the clock's seconds): until then the list is not requested.
+    `avoid_list_until` (monotonic seconds): until then the list is not requested.
     """
 
     def __init__(self, nats: Requests, clock: Clock, stream: str, timeout_s: float) -> None:
@@ -71,7 +71,7 @@ class StreamConsumers:
         (the event loop's time). Never raises.
         """
         try:
-            if len(wanted) > ONE_BY_ONE_MOST and self._clock.now() >= self.avoid_list_until:
+            if len(wanted) > ONE_BY_ONE_MOST and self._clock.monotonic() >= self.avoid_list_until:
                 return await self._list_in_all_the_time(wanted, deadline)
             if not self._is_one_by_one_quicker(len(wanted)):
                 answers = await self._list_in_half_the_time(wanted, deadline)
@@ -82,7 +82,7 @@ class StreamConsumers:
             return dict.fromkeys(wanted, error)
 
     def _is_one_by_one_quicker(self, wanted: int) -> bool:
-        if self._clock.now() < self.avoid_list_until:
+        if self._clock.monotonic() < self.avoid_list_until:
             return True
         self.avoid_list_until = 0.0
         return wanted * ONE_COSTS < self._total
@@ -98,7 +98,7 @@ class StreamConsumers:
         except (NatsError, TimeoutError) as error:
             if isinstance(error, NatsError) and error.why is not Why.TIMED_OUT:
                 raise
-            self.avoid_list_until = self._clock.now() + AVOID_LIST_S
+            self.avoid_list_until = self._clock.monotonic() + AVOID_LIST_S
             return None
 
     async def _list_in_all_the_time(
@@ -112,7 +112,7 @@ class StreamConsumers:
         except (NatsError, TimeoutError) as error:
             late = isinstance(error, TimeoutError) or error.why is Why.TIMED_OUT
             if late:
-                self.avoid_list_until = self._clock.now() + self._timeout_s
+                self.avoid_list_until = self._clock.monotonic() + self._timeout_s
             return dict.fromkeys(wanted, self._late() if isinstance(error, TimeoutError) else error)
 
     async def _list(

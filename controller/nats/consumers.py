@@ -16,11 +16,14 @@ from controller.nats.jetstream import JetStreamAnswer, Requests, ask
 
 
 # gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them
-class ConsumerFilters(msgspec.Struct, gc=False):
-    """The subjects a consumer takes: one filter, several, or with neither the whole stream."""
+class ConsumerConfiguration(msgspec.Struct, gc=False):
+    """The subjects a consumer takes: one filter, several, or with neither the whole stream; and how
+    often it delivers a message at most, 0 or less for no limit.
+    """
 
     filter_subject: str = ""
     filter_subjects: list[str] | None = None
+    max_deliver: int = -1
 
     def subjects(self) -> tuple[str, ...]:
         """All filters; empty for the whole stream."""
@@ -36,6 +39,17 @@ class LastDelivery(msgspec.Struct, gc=False):
     stream_seq: int
 
 
+class AckFloor(msgspec.Struct, frozen=True, gc=False):
+    """The deliveries up to `consumer_seq`, of messages up to `stream_seq`, are acknowledged.
+    `last_active` is the time of the last acknowledgement of any message, empty before the first
+    since the consumer has its leader (nats-server, consumer.go updateAcks).
+    """
+
+    consumer_seq: int
+    stream_seq: int
+    last_active: str = ""
+
+
 class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
     """One consumer. A missing number makes the answer unreadable; it is not a zero."""
 
@@ -46,8 +60,10 @@ class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
     num_redelivered: int
     num_waiting: int
     paused: bool = False
+    created: str = ""
     delivered: LastDelivery | None = None
-    config: ConsumerFilters = msgspec.field(default_factory=ConsumerFilters)
+    ack_floor: AckFloor | None = None
+    config: ConsumerConfiguration = msgspec.field(default_factory=ConsumerConfiguration)
 
 
 class ConsumerPage(JetStreamAnswer, kw_only=True):

@@ -21,7 +21,6 @@ class NatsError(Exception):
     ├── NatsRefusedError           our user may not do this
     ├── NatsNoRespondersError      nothing listens on this subject
     ├── UnreadableAnswerError      the answer is cut, garbled, or about something else
-    ├── StreamRegressedError       a stream has fewer messages than it had: it was restored
     └── JetStreamError             JetStream answered with an error
         ├── JetStreamDisabledError   JetStream is off on this server or for our account
         ├── StreamMissingError       there is no such stream
@@ -60,12 +59,6 @@ class NatsNoRespondersError(NatsError):
 
 class UnreadableAnswerError(NatsError):
     """The answer is cut, garbled, or about something else."""
-
-
-class StreamRegressedError(NatsError):
-    """A stream has fewer messages than it had before: it was restored from a backup, or deleted and
-    created again.
-    """
 
 
 class JetStreamError(NatsError):

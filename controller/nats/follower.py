@@ -30,12 +30,11 @@ from controller.nats.errors import (
     NatsDisconnectedError,
     NatsError,
     NatsTimeoutError,
-    StreamRegressedError,
     UnreadableAnswerError,
 )
-from controller.nats.jetstream import ANSWER_S, API, StreamInfo, stream_info, typed_errors
+from controller.nats.jetstream import ANSWER_S, StreamInfo, stream_info, typed_errors
 from controller.nats.session import NatsSession, is_cancelled
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ class Subscriber(Protocol):
     """Takes what a follower reads. It is called on the event loop, one call at a time."""
 
     def beginning(self, stream: StreamInfo) -> ConsumerConfig:
-        """Which messages to read of the stream as it is now. Called whenever reading begins again.
-        Raises StreamRegressedError if the stream must not be followed any longer.
+        """Which messages to read of the stream as it is now. Called whenever reading begins
+        again.
         """
         ...
 
@@ -96,28 +95,29 @@ class Follower:
         subscriber: Subscriber,
         *,
         heartbeat_s: float,
+        retry_most_s: float = RETRY_MOST_S,
     ) -> None:
         self._nats = nats
         self._clock = clock
         self._stream = stream
         self._subscriber = subscriber
         self._heartbeat_s = heartbeat_s
-        self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        self._backoff = Backoff(RETRY_FIRST_S, retry_most_s)
         self._connected = asyncio.Event()
-        nats.on_connected(self._connected.set)
 
     async def run(self) -> None:
-        """Follow until cancelled, or until the stream must not be followed any longer."""
-        while True:
-            self._connected.clear()
-            try:
-                await self._read()
-            except StreamRegressedError as error:
-                self._subscriber.lost(error)
-                return
-            except NatsError as error:
-                self._subscriber.lost(error)
-            await self._pause()
+        """Follow until cancelled."""
+        end = self._nats.on_connected(self._connected.set)
+        try:
+            while True:
+                self._connected.clear()
+                try:
+                    await self._read()
+                except NatsError as error:
+                    self._subscriber.lost(error)
+                await self._pause()
+        finally:
+            end()
 
     async def _read(self) -> None:
         """Read until something goes wrong. Raises NatsError."""
@@ -146,7 +146,7 @@ class Follower:
                 await self._delete(consumer)
 
     async def _pull(self, consumer: str, inbox: str, reading: _Reading) -> None:
-        subject = f"{API}.CONSUMER.MSG.NEXT.{self._stream}.{consumer}"
+        verb = f"{self._nats.api}.CONSUMER.MSG.NEXT.{self._stream}"
         silence_s = HEARTBEATS_MISSED * self._heartbeat_s
         request = msgspec.json.encode(
             {
@@ -156,14 +156,14 @@ class Follower:
             }
         )
         while True:
-            await self._nats.send(subject, request, inbox)
+            await self._nats.send(f"{verb}.{consumer}", request, inbox)
             try:
                 await reading.take_batch(BATCH, silence_s)
             except TimeoutError:
                 # a pull that our user may not send gets no answer at all
                 raise NatsTimeoutError(
                     f"neither a message nor a heartbeat for {silence_s:g} s: may our NATS user"
-                    f" publish to {API}.CONSUMER.MSG.NEXT.{self._stream}.>?"
+                    f" publish to {verb}.>?"
                 ) from None
 
     async def _delete(self, consumer: str) -> None:

@@ -14,18 +14,18 @@ from typing import Final, Literal
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import dns_label, pool_key
 from controller.model.intents import (
     Cap,
     DayBudget,
-    Freeze,
     Intent,
     IntentKey,
     IntentKind,
-    NoGrowth,
     Pause,
     Pin,
     Scope,
+    intent_for,
 )
 from controller.model.limits import INT32_MAX
 from controller.model.text import clean
@@ -34,6 +34,8 @@ from controller.model.value import Value
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"
 MOST_TOKENS: Final = 10**15
+MOST_INTENT_BYTES: Final = 16 * 1024
+"""Of one value: an intent has some hundred bytes, and a reason as long as a page fits."""
 _OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
 
 
@@ -92,6 +94,15 @@ def parse_key(key: str) -> IntentKey:
     return IntentKey(kind, Scope(tenant=checked[0] if checked else None))
 
 
+def stands_for_intent(key: str) -> bool:
+    """Whether `parse_key` knows it."""
+    try:
+        parse_key(key)
+    except ValueError:
+        return False
+    return True
+
+
 def key_text(key: IntentKey) -> str:
     """The key in the bucket. Raises ValueError for names that would leave their place, and for a
     scope that this kind of intent cannot have.
@@ -110,9 +121,9 @@ def key_text(key: IntentKey) -> str:
 def decode_body(value: bytes) -> IntentBody:
     """A value as it is stored, its texts cleaned. Raises ValueError."""
     try:
-        body = _BODY.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{UNREADABLE}: {clean(error, 120)}") from None
+        body = decoded(_BODY, value, most_bytes=MOST_INTENT_BYTES)
+    except UndecodableError as error:
+        raise ValueError(f"{UNREADABLE}: {error}") from None
     for count in (body.replicas, body.keep):
         if count is not None and not 0 <= count <= INT32_MAX:
             raise ValueError(f"{UNREADABLE}: {count} replicas")
@@ -130,23 +141,13 @@ def decode_intent(key: IntentKey, value: bytes) -> Intent:
 
 def intent_of(key: IntentKey, body: IntentBody) -> Intent:
     """The intent that this body states at this key. Raises ValueError."""
-    who, why, until = body.who, body.why, body.until
-    kind, scope = key
-    match kind:
-        case IntentKind.PIN if scope.pool is not None and body.replicas is not None:
-            return Pin(pool=scope.pool, replicas=body.replicas, until=until, who=who, why=why)
-        case IntentKind.CAP if scope.pool is not None and body.replicas is not None:
-            return Cap(pool=scope.pool, replicas=body.replicas, until=until, who=who, why=why)
-        case IntentKind.BUDGET if scope.tenant is not None and body.tokens is not None:
-            return DayBudget(tenant=scope.tenant, tokens=body.tokens, until=until, who=who, why=why)
-        case IntentKind.PAUSE:
-            return Pause(scope=scope, keep=body.keep, until=until, who=who, why=why)
-        case IntentKind.FREEZE:
-            return Freeze(scope=scope, until=until, who=who, why=why)
-        case IntentKind.NO_GROWTH:
-            return NoGrowth(scope=scope, until=until, who=who, why=why)
-    missing = "tokens" if kind is IntentKind.BUDGET else "replicas"
-    raise ValueError(f"{UNREADABLE}: a {kind} without {missing}")
+    numbers = {IntentKind.PAUSE: body.keep, IntentKind.BUDGET: body.tokens}
+    number = numbers.get(key.kind, body.replicas)
+    try:
+        intent = intent_for(key, number=number, until=body.until, why=body.why)
+    except ValueError as error:
+        raise ValueError(f"{UNREADABLE}: {error}") from None
+    return msgspec.structs.replace(intent, who=body.who)
 
 
 def encode_intent(
@@ -178,8 +179,8 @@ def encode_intent(
 def decode_withdrawal(value: bytes) -> Withdrawal:
     """Who took it away, as far as it is known: other tools leave no note."""
     try:
-        left = _WITHDRAWAL.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        left = decoded(_WITHDRAWAL, value, most_bytes=MOST_INTENT_BYTES)
+    except UndecodableError:
         return Withdrawal()
     return msgspec.structs.replace(
         left, who=clean(left.who), why=clean(left.why), origin=clean(left.origin)

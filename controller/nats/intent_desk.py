@@ -33,8 +33,9 @@ from controller.nats.intent_codec import (
     intent_of,
     key_text,
     parse_key,
+    stands_for_intent,
 )
-from controller.ports import (
+from controller.ports.stores import (
     IntentConflictError,
     StoreConflictError,
     StoreError,
@@ -62,7 +63,7 @@ class BucketDesk:
         the controller's findings name them.
         """
         try:
-            now, entries = await self._now(), await self._bucket.entries(PREFIX)
+            now, entries = await self._now(), await self._entries()
         except StoreMissingError:
             return ()
         found = (_read(entry) for entry in entries if not entry.deleted)
@@ -137,6 +138,9 @@ class BucketDesk:
         await self._sweep(now)
         done = self._changed(key, last, revision, now, before, why=why)
         return replace(done, undoes=change.revision)
+
+    async def _entries(self) -> list[BucketEntry]:
+        return await self._bucket.entries(PREFIX, stands_for_intent)
 
     async def _now(self) -> float | None:
         return (await self._bucket.look()).at
@@ -214,7 +218,7 @@ class BucketDesk:
             who=self._operator.who, why="it had ended", origin=self._operator.origin, expired=True
         )
         try:
-            for entry in await self._bucket.entries(PREFIX):
+            for entry in await self._entries():
                 read = None if entry.deleted else _read(entry)
                 if read is None or not _has_ended(read, now):
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
@@ -22,6 +23,8 @@ from controller.nats.bucket import BucketEntry
 from controller.nats.intent_codec import decode_intent, parse_key
 
 KEY_SHOWN: Final = 160
+FAULTS_SHOWN: Final = 20
+"""Each is a finding and a series of the metrics; of more, only the number is told."""
 
 
 def read_entry(
@@ -40,15 +43,19 @@ def read_entry(
         faults[entry.key] = fault
 
 
-def collect(read: Mapping[str, Intent], faults: Mapping[str, str]) -> StoredIntents:
-    """All of them, in the order of the keys."""
+def collect(
+    read: Mapping[str, Intent], faults: Mapping[str, str], *, kept: int = 0
+) -> StoredIntents:
+    """All of them, in the order of the keys, and the first of the faults. `kept`: as many are not
+    in the bucket that is there now.
+    """
     values = [read[key] for key in sorted(read)]
+    first = heapq.nsmallest(FAULTS_SHOWN, faults.items())
     return StoredIntents(
         intents=gathered(values),
-        faults=tuple(
-            IntentFault(key=clean(key, KEY_SHOWN), text=text)
-            for key, text in sorted(faults.items())
-        ),
+        faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
+        more_faults=len(faults) - len(first),
+        kept=kept,
         read=True,
     )
 

@@ -21,6 +21,7 @@ from nats import errors
 from nats.js.api import DEFAULT_PREFIX
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.jetstream import ErrorCode
 from controller.model.text import clean
 from controller.nats.errors import (
@@ -37,7 +38,6 @@ from controller.nats.errors import (
     describe,
 )
 
-API: Final = DEFAULT_PREFIX
 ANSWER_S: Final = 2.0
 """How long an answer may take, where a reading has no deadline of its own."""
 
@@ -76,10 +76,13 @@ class Configured(msgspec.Struct):
 
 
 class StreamConfiguration(msgspec.Struct):
-    """Where a stream's messages come from, and how many of each subject it keeps (-1: all)."""
+    """Where a stream's messages come from, how many of each subject it keeps (-1: all), and how
+    many servers keep them.
+    """
 
     subjects: list[str] | None = None
     max_msgs_per_subject: int = -1
+    num_replicas: int = 1
     mirror: Configured | None = None
     sources: list[Configured] | None = None
     subject_transform: Configured | None = None
@@ -98,6 +101,12 @@ class StreamContents(msgspec.Struct):
     subjects: dict[str, int] = msgspec.field(default_factory=dict)
 
 
+class StreamCluster(msgspec.Struct):
+    """The cluster that keeps a stream; a server by itself has no name of one."""
+
+    name: str = ""
+
+
 class StreamInfo(JetStreamAnswer, kw_only=True):
     """A stream. `created` distinguishes it from another stream with the same name; `total` is how
     many subjects match those asked for, of which one answer may hold only a part. `ts` is the
@@ -109,10 +118,16 @@ class StreamInfo(JetStreamAnswer, kw_only=True):
     state: StreamContents
     total: int = 0
     ts: datetime | None = None
+    cluster: StreamCluster | None = None
 
 
 class Requests(Protocol):
     """The part of a session that the reads here need."""
+
+    @property
+    def api(self) -> str:
+        """What the subjects of JetStream's API begin with; see `api_of`."""
+        ...
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """The answer's payload. Raises NatsError."""
@@ -120,6 +135,12 @@ class Requests(Protocol):
 
 
 AnswerT = TypeVar("AnswerT", bound=JetStreamAnswer)
+
+
+def api_of(domain: str | None) -> str:
+    """What the subjects of the JetStream API of a domain begin with; None is the server's own."""
+    return DEFAULT_PREFIX if domain is None else f"$JS.{domain}.API"
+
 
 _STREAM_INFO: Final = msgspec.json.Decoder(StreamInfo)
 _ERROR: Final = msgspec.json.Decoder(JetStreamAnswer)
@@ -143,12 +164,12 @@ async def ask(
     timeout_s: float,
 ) -> AnswerT:
     """Ask JetStream's API and decode the answer. Raises NatsError."""
-    answer = await nats.request(f"{API}.{verb}", payload, timeout_s)
+    answer = await nats.request(f"{nats.api}.{verb}", payload, timeout_s)
     if len(answer) > MOST_BYTES:
         raise UnreadableAnswerError(f"an answer of {len(answer)} bytes")
     try:
-        value = decoder.decode(answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        value = decoded(decoder, answer, most_bytes=MOST_BYTES)
+    except UndecodableError as error:
         # an error's answer lacks what the value must have
         _raise_error(_error_in(answer))
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error}")) from None
@@ -169,15 +190,15 @@ def typed_errors() -> Iterator[None]:
         raise _typed(error.err_code or 0, error.description or "") from error
     except errors.Error as error:
         raise NatsDisconnectedError(describe(error)) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # nats-py decodes answers without checking types
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error!r}")) from error
 
 
 def _error_in(answer: bytes) -> ErrorDetail | None:
     try:
-        return _ERROR.decode(answer).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoded(_ERROR, answer, most_bytes=MOST_BYTES).error
+    except UndecodableError:
         return None
 
 

@@ -15,22 +15,21 @@ from typing import Final
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
 from controller.model.stored import SavedMemory
 from controller.model.value import Value
 from controller.nats.bucket import Bucket
-from controller.ports import (
-    StoreConflictError,
-    StoreMissingError,
-    StoreUnreadableError,
-)
+from controller.ports.stores import StoreConflictError, StoreMissingError, StoreUnreadableError
 
 VERSION: Final = 2
 HEAD: Final = "memory.head"
 PARTS: Final = "memory.set"
 PART_BYTES: Final = 128 * 1024
 """A server takes 1 MB by default, and its answers are a third larger (base64)."""
+MOST_VALUE_BYTES: Final = 2**20
+"""Of one value: no server takes more by default, and none of ours is a fifth of it."""
 READS: Final = 3
 """How often a load begins again because a save has replaced what it was reading."""
 
@@ -47,6 +46,7 @@ class _Version(msgspec.Struct):
     version: int
 
 
+_VERSIONED: Final = msgspec.json.Decoder(_Version)
 _HEAD: Final = msgspec.json.Decoder(_Head)
 _PART: Final = msgspec.json.Decoder(dict[PoolKey, PoolMemory])
 
@@ -71,10 +71,13 @@ class MemoryBucket:
                 return None
             if entry is None or entry.deleted:
                 return None
+            self._head = entry.revision
             head = _decode_head(entry.value)
             pools = await self._parts(head)
             if pools is not None:
-                return SavedMemory(memory=Memory(pools=pools), saved_at=head.saved_at)
+                now = (await self._bucket.look()).at
+                age_s = None if now is None else now - entry.at
+                return SavedMemory(memory=Memory(pools=pools), saved_at=head.saved_at, age_s=age_s)
         raise StoreUnreadableError("parts of it are missing")
 
     async def save(self, memory: Memory, now: float) -> None:
@@ -117,19 +120,19 @@ class MemoryBucket:
             if entry is None or not entry.key.startswith(PARTS):
                 return None
             try:
-                pools.update(_PART.decode(entry.value))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise StoreUnreadableError("a part of it cannot be understood") from error
+                pools.update(decoded(_PART, entry.value, most_bytes=MOST_VALUE_BYTES))
+            except UndecodableError as error:
+                raise StoreUnreadableError(f"a part of it cannot be understood: {error}") from None
         return pools
 
 
 def _decode_head(value: bytes) -> _Head:
     try:
-        version = msgspec.json.decode(value, type=_Version).version
+        version = decoded(_VERSIONED, value, most_bytes=MOST_VALUE_BYTES).version
         if version == VERSION:
-            return _HEAD.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreUnreadableError("its head cannot be understood") from error
+            return decoded(_HEAD, value, most_bytes=MOST_VALUE_BYTES)
+    except UndecodableError as error:
+        raise StoreUnreadableError(f"its head cannot be understood: {error}") from None
     raise StoreUnreadableError(f"it has format {version}, this program reads {VERSION}")
 
 

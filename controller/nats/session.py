@@ -29,8 +29,8 @@ from controller.nats.errors import (
     NatsNoRespondersError,
     describe,
 )
-from controller.nats.jetstream import ANSWER_S, typed_errors
-from controller.ports import Clock
+from controller.nats.jetstream import ANSWER_S, api_of, typed_errors
+from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,12 @@ class NatsSession:
         """The connection's state now, with the last error as text."""
         return replace(self._link, last_good_at=self._last_good_at)
 
-    def on_connected(self, callback: Callable[[], None]) -> None:
-        """Call back on the event loop with every connection made, the first included."""
+    def on_connected(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on the event loop with every connection made, the first included; returns a
+        function that ends that.
+        """
         self._on_connected.append(callback)
+        return lambda: self._on_connected.remove(callback)
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """The answer's payload. Raises NatsError, at the latest after `timeout_s`."""
@@ -172,6 +175,15 @@ class NatsSession:
             raise NatsDisconnectedError("not connected yet")
         return self._client.max_payload
 
+    @property
+    def server_version(self) -> str:
+        """The server's version, as `2.11.4`. Raises NatsDisconnectedError."""
+        self._open_connection()
+        if self._client is None:
+            raise NatsDisconnectedError("not connected yet")
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+
     async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Publish without waiting. Answers, if any are wanted, go to `reply`, a subject that we
         listen on. Raises NatsDisconnectedError.
@@ -185,7 +197,42 @@ class NatsSession:
         self._open_connection()
         if self._client is None:
             raise NatsDisconnectedError("not connected yet")
-        return self._client.jetstream(timeout=timeout_s)
+        return self._client.jetstream(timeout=timeout_s, domain=self._settings.domain)
+
+    async def jetstream_problem(self) -> str:
+        """Why there is no JetStream for us; empty if there is one, and if our user may not ask,
+        which the readings say. Never raises.
+        """
+        try:
+            with typed_errors():
+                await self.jetstream(self._timing.connect_s).account_info()
+        except NatsNoRespondersError:
+            if self._settings.domain is not None:
+                return f"no JetStream of domain {self._settings.domain} answers"
+            return "JetStream is not enabled on this server, or not up yet"
+        except JetStreamError as error:
+            return str(error)
+        except NatsError:
+            return ""
+        return ""
+
+    @property
+    def api(self) -> str:
+        """What the subjects of JetStream's API begin with, in the domain of the settings."""
+        return api_of(self._settings.domain)
+
+    @property
+    def replicas(self) -> int:
+        """How many servers of a cluster keep a bucket that is created over this session."""
+        return self._settings.replicas
+
+    def where_to_write(self, subject: str) -> str:
+        """The subject to publish to so that a message reaches the bucket that has `subject`.
+
+        Of a domain's buckets it begins with the domain's API (nats-server maps it back), because
+        `$KV.>` is not passed on between domains.
+        """
+        return subject if self._settings.domain is None else f"{self.api}.{subject}"
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -255,6 +302,7 @@ class NatsSession:
                 reconnect_time_wait=0,
                 connect_timeout=self._timing.connect_s,  # type: ignore[arg-type]  # seconds, any number
                 ping_interval=_NEVER_S,
+                inbox_prefix=self._settings.inbox,
                 pending_size=0,  # nothing is buffered: what cannot be sent now fails now
                 error_cb=on_error,
                 closed_cb=on_closed,
@@ -268,7 +316,7 @@ class NatsSession:
 
     async def _serve(self, client: StrictClient) -> bool:
         """Use this connection until it is lost; returns whether it has answered a ping."""
-        connection = Connection(client)
+        connection = Connection(client, self._settings.inbox)
         has_answered = False
         reason = "the connection was lost"
         try:
@@ -279,7 +327,8 @@ class NatsSession:
             self._change_link(LinkState.CONNECTED, without_userinfo(where))
             for callback in self._on_connected:
                 callback()
-            await self._check_jetstream()
+            if problem := await self.jetstream_problem():
+                self._change_link(LinkState.CONNECTED, f"{self._link.detail}: {problem}")
             while not (client.is_closed or is_cancelled()):
                 if await self._ended_within(self._timing.ping_every_s):
                     break
@@ -314,23 +363,6 @@ class NatsSession:
         self._last_good_at = self._clock.now()
         return True
 
-    async def _check_jetstream(self) -> None:
-        """Report at once that there is no JetStream. If our user may not ask, the readings say so
-        later.
-        """
-        try:
-            with typed_errors():
-                await self.jetstream(self._timing.connect_s).account_info()
-        except NatsNoRespondersError:
-            problem = "JetStream is not enabled on this server, or not up yet"
-        except JetStreamError as error:
-            problem = str(error)
-        except NatsError:
-            return
-        else:
-            return
-        self._change_link(LinkState.CONNECTED, f"{self._link.detail}: {problem}")
-
     async def _on_error(self, error: Exception) -> None:
         if "permissions violation" in str(error).lower():
             if self._connection is not None:
@@ -351,7 +383,8 @@ class NatsSession:
         since = self._link.since if state is self._link.state else self._clock.now()
         self._link = Link(name="nats", state=state, since=since, detail=detail)
         expected = state is LinkState.CONNECTED or detail == _STOPPED
-        log.log(logging.INFO if expected else logging.WARNING, "nats %s: %s", state.value, detail)
+        level = logging.INFO if expected else logging.WARNING
+        log.log(level, "nats %s: %s", state.value, detail, extra={"often": True})
 
 
 def is_cancelled() -> bool:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
 from controller.record.snapshot_changes import SnapshotChange
 
@@ -93,6 +94,6 @@ def _decoded(data: bytes) -> SnapshotChange:
             raise FrameError(
                 f"a snapshot that is cut, or of more than {MOST_SNAPSHOT_BYTES:,} bytes"
             )
-        return _DECODER.decode(content)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return decoded(_DECODER, content, most_bytes=MOST_SNAPSHOT_BYTES)
+    except (zlib.error, UndecodableError) as error:
         raise FrameError(f"cannot be read: {clean(error, 120)}") from None

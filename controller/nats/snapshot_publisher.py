@@ -12,7 +12,7 @@ from controller.model.snapshot import Snapshot
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession
 from controller.nats.snapshot_frames import FrameError, frames
-from controller.ports import Clock
+from controller.ports.clock import Clock
 from controller.record.snapshot_changes import difference, whole
 
 log = logging.getLogger(__name__)
@@ -52,15 +52,17 @@ class SnapshotPublisher:
         self._connected = asyncio.Event()
         self._latest: Snapshot | None = None
         self._sent: Snapshot | None = None
-        self._whole_at = 0.0
+        self._whole_at = float("-inf")
         self._whole_is_wanted = False
         self._heard_at: float | None = None
         self._connected.set()  # the session may be connected already
         session.on_connected(self._connected.set)
 
     def offer(self, snapshot: Snapshot) -> None:
-        """This is the latest. Called on the loop that `run` runs on."""
-        self._latest = snapshot
+        """This is the latest. One that should not speak stops those before it. Called on the loop
+        that `run` runs on.
+        """
+        self._latest = snapshot if snapshot.speaks else None
         self._wake.set()
 
     async def run(self) -> None:
@@ -72,7 +74,7 @@ class SnapshotPublisher:
     def _heard(self, message: Msg | None) -> None:
         if message is None:
             return
-        self._heard_at = self._clock.now()
+        self._heard_at = self._clock.monotonic()
         if message.data == WHOLE:
             self._whole_is_wanted = True
             self._wake.set()
@@ -91,7 +93,7 @@ class SnapshotPublisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            snapshot, now = self._latest, self._clock.now()
+            snapshot, now = self._latest, self._clock.monotonic()
             if snapshot is None or self._heard_at is None or now - self._heard_at > LISTENS_FOR_S:
                 self._sent = None
                 continue

@@ -25,10 +25,13 @@ from controller.record.snapshot_changes import MissedSnapshotError, changed
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S: Final = 1.0
+SILENT_INTERVALS: Final = 3
+"""A process that has published nothing for so many intervals does not lead any more."""
 
 
 class SnapshotReader:
-    """Hands every snapshot to `on_snapshot`. One that is older than the last is ignored.
+    """Hands every snapshot to `on_snapshot`. One that is older than the last is ignored, unless the
+    process of the last has been silent: the clock of the next leader may be behind.
 
     Where a change cannot be used, because one before it was lost, a whole snapshot is asked for.
     """
@@ -45,6 +48,7 @@ class SnapshotReader:
         self._on_snapshot = on_snapshot
         self._assembly = Assembly()
         self._latest: Snapshot | None = None
+        self._latest_at = 0.0
         self._needs_whole = True
         self._is_subscribed = False
         self._wake = asyncio.Event()
@@ -97,12 +101,14 @@ class SnapshotReader:
                 self._wake.set()
             return
         self._needs_whole = False
-        self._latest = snapshot
+        self._latest, self._latest_at = snapshot, asyncio.get_running_loop().time()
         self._on_snapshot(snapshot)
 
     def _is_older(self, head: Snapshot) -> bool:
         latest = self._latest
-        return latest is not None and (head.epoch, head.sequence) <= (
-            latest.epoch,
-            latest.sequence,
-        )
+        if latest is None:
+            return False
+        if head.process != latest.process and head.epoch < latest.epoch:
+            silent_s = asyncio.get_running_loop().time() - self._latest_at
+            return silent_s < SILENT_INTERVALS * latest.interval_s
+        return (head.epoch, head.sequence) <= (latest.epoch, latest.sequence)

@@ -11,7 +11,7 @@ from controller.model.value import Value
 from controller.nats.errors import NatsError
 from controller.nats.jetstream import StreamConfiguration, stream_info
 from controller.nats.session import NatsSession
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 KEEP_S: Final = 300.0
 """How long a stream's configuration is used before it is read again; a new connection ends it
@@ -56,7 +56,7 @@ class Subjects:
 
     async def learn(self, streams: Collection[str]) -> None:
         """Read the streams that are not known; returns within the time-out."""
-        now = self._clock.now()
+        now = self._clock.monotonic()
         due = [name for name in streams if name not in self._known or self._known[name][1] <= now]
         answers = await asyncio.gather(*(self._ask(name) for name in due))
         for name, answer in zip(due, answers, strict=True):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Final, NamedTuple, Self
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
-from controller.model.observation import RefusedEvents, TokenUsage
+from controller.model.observation import RefusedEvents, TierUsage, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
 from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
@@ -17,7 +18,7 @@ from controller.nats.session import NatsSession
 from controller.nats.usage_events import RefusedEventError, decode_event
 from controller.nats.usage_feed import USAGE_SILENCE_S, UsageFeed
 from controller.nats.usage_ledger import UsageLedger
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 NO_STREAM: Final = (
     f"there is no stream {USAGE_STREAM}: workers publish what they use to "
@@ -34,7 +35,8 @@ class _Doubt(NamedTuple):
 
 class TokenUsageSource:
     """The ledger of a fleet's tenants that have a token budget, rebuilt from the stream of usage
-    events and kept up to date as they come. Without such a tenant nothing is read.
+    events and kept up to date as they come. What is used of each class of models is counted for all
+    tenants, if the fleet has models of several. Without either nothing is read.
 
     Fresh only while there is a connection and the stream is read to its end: a tenant without
     events has then used nothing. If the stream is missing, the reading is Absent. Any other failure
@@ -54,11 +56,12 @@ class TokenUsageSource:
         )
         self._refused = 0
         self._last_refusal = ""
+        self._on_use: Callable[[str, Decimal], None] = lambda _tenant, _used: None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
         """Read the stream while the block runs."""
-        if not self._ledger.budgeted:
+        if not self._ledger.is_needed:
             yield self
             return
         async with asyncio.TaskGroup() as tasks:
@@ -80,6 +83,18 @@ class TokenUsageSource:
         now, doubt = self._clock.now(), self._doubt()
         return {name: self._reading(name, now, in_flight, doubt) for name in self._ledger.budgeted}
 
+    def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
+        """Call back with a tenant that has a token budget, and all that it has used of its day,
+        when more is counted. There is one callback: the last one given.
+        """
+        self._on_use = callback
+
+    def tiers(self) -> Mapping[str, TierUsage]:
+        """What each tenant used today of each class of models; nothing of those without any."""
+        now = self._clock.now()
+        known_from = self._feed.missing_before if self._doubt() is None else now
+        return self._ledger.tiers(now, known_from)
+
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""
         return self._ledger.measured(pool)
@@ -95,8 +110,12 @@ class TokenUsageSource:
             self._refused += 1
             self._last_refusal = str(error)
             return
+        now = self._clock.now()
         # the server's clock may be ahead of ours: an event from the future counts as of now
-        self._ledger.take(event, min(at, self._clock.now()))
+        self._ledger.take(event, min(at, now))
+        used = self._ledger.used(event.tenant, now)
+        if used is not None:
+            self._on_use(event.tenant, used)
 
     def _reading(
         self,

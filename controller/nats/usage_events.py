@@ -7,10 +7,12 @@ from typing import Final
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
 from controller.model.usage_event import UsageEvent, usage_subject
 
 _SHOWN: Final = 80
+_MOST_EVENT_BYTES: Final = 64 * 1024
 
 
 class RefusedEventError(Exception):
@@ -25,8 +27,8 @@ def decode_event(subject: str, data: bytes, tenants: Collection[str]) -> UsageEv
     whose tenant is not in the fleet, or that names another tenant or role than its subject.
     """
     try:
-        event = _EVENT.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        event = decoded(_EVENT, data, most_bytes=_MOST_EVENT_BYTES)
+    except UndecodableError as error:
         raise RefusedEventError(f"on {clean(subject, _SHOWN)}: {clean(error, _SHOWN)}") from None
     if subject != usage_subject(event.tenant, event.role):
         names = f"{clean(event.tenant, _SHOWN)}/{clean(event.role, _SHOWN)}"

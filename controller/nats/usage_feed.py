@@ -15,7 +15,7 @@ from controller.nats.errors import NatsError
 from controller.nats.follower import HEARTBEATS_MISSED, Follower
 from controller.nats.jetstream import StreamContents, StreamInfo
 from controller.nats.session import NatsSession
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from math import exp, log
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import TokenUsage
+from controller.model.observation import TierUsage, TokenUsage
 from controller.model.scarcity import TaskUsage, TokenCount
 from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.nats.usage_days import Daily
 from controller.nats.usage_tasks import MeasuredTasks
+from controller.nats.usage_tiers import TierDays
 from controller.nats.usage_tokens import Tokens
-from controller.planning.share.calendar import Day, local_day
+from controller.planning.share.calendar import Day
 
 BURN_HALF_LIFE_S: Final = 600.0
 """Tokens are reported when a task ends, and tasks take up to half an hour: with a shorter half-life
@@ -55,31 +59,21 @@ class TokenAccount:
 
     def __init__(self, tenant: Tenant) -> None:
         self.count = tenant.budget.count
-        self._zone = ZoneInfo(tenant.timezone)
-        self._days: dict[float, Tokens] = {}
-        self._latest: Day | None = None
+        self._sums = Daily(ZoneInfo(tenant.timezone), Tokens())
         self._burn = BurnRate()
 
     def day(self, at: float) -> Day:
         """The day that this moment belongs to."""
-        day = self._latest
-        if day is None or not day.start <= at < day.end:
-            day = self._latest = local_day(at, self._zone)
-        return day
+        return self._sums.day(at)
 
     def take(self, used: UsedTokens, at: float) -> None:
         """One task's tokens were reported at `at`."""
-        day = self.day(at)
-        if day.start not in self._days:
-            # the day before is kept: the engine's clock may be set back across midnight
-            yesterday = local_day(day.start - 1, self._zone).start
-            self._days = {start: each for start, each in self._days.items() if start >= yesterday}
-        self._days[day.start] = self._days.get(day.start, Tokens()).plus(used)
+        self._sums.put(at, self._sums.sum(at).plus(used))
         self._burn.add(float(Tokens().plus(used).counted(self.count)), at)
 
     def used(self, now: float) -> Decimal:
         """Counted since the last reset."""
-        return self._days.get(self.day(now).start, Tokens()).counted(self.count)
+        return self._sums.sum(now).counted(self.count)
 
     def burn_per_minute(self, now: float) -> Decimal:
         """The recent rate."""
@@ -105,6 +99,16 @@ class UsageLedger:
             pool.key: MeasuredTasks(counts.get(pool.tenant, TokenCount()), pool.usage)
             for pool in fleet.pools
         }
+        # with one tier only there is nothing to compare
+        several = len({model.tier for model in fleet.models}) > 1
+        self._tiers = {
+            tenant.name: TierDays(tenant.timezone) for tenant in fleet.tenants if several
+        }
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is made of the events."""
+        return bool(self._accounts or self._tiers)
 
     @property
     def budgeted(self) -> Iterable[str]:
@@ -113,8 +117,14 @@ class UsageLedger:
 
     def since(self, now: float) -> float:
         """Events from before this moment have no influence on what is known at `now`."""
-        starts = (account.day(now).start for account in self._accounts.values())
+        starts = [account.day(now).start for account in self._accounts.values()]
+        starts += [tiers.day_start(now) for tiers in self._tiers.values()]
         return min(now - LOOK_BACK_S, *starts)
+
+    def used(self, tenant: str, now: float) -> Decimal | None:
+        """What this tenant has used since its last reset; None without a budget of tokens."""
+        account = self._accounts.get(tenant)
+        return None if account is None else account.used(now)
 
     def period_start(self, tenant: str, now: float) -> float:
         """When this tenant's budget was reset last."""
@@ -125,6 +135,9 @@ class UsageLedger:
         account = self._accounts.get(event.tenant)
         if account is not None:
             account.take(event.usage, at)
+        tiers = self._tiers.get(event.tenant)
+        if tiers is not None:
+            tiers.take(event, at)
         tasks = self._tasks.get(pool_key(event.tenant, event.role))
         if tasks is not None:
             tasks.take(event)
@@ -146,6 +159,18 @@ class UsageLedger:
             reserved=reserved,
             burn_per_minute=account.burn_per_minute(now),
         )
+
+    def tiers(self, now: float, known_from: float) -> Mapping[str, TierUsage]:
+        """What was used today of each class of models, of the tenants that used any. Events from
+        before `known_from` may be missing.
+        """
+        found: dict[str, TierUsage] = {}
+        for name, days in self._tiers.items():
+            used = days.used(now)
+            if used is not None:
+                is_old = days.day_start(now) < known_from
+                found[name] = replace(used, is_old=True) if is_old else used
+        return found
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""

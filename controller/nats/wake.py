@@ -48,7 +48,7 @@ class WakeSubscriptions:
         self._nats = nats
         self._subjects = subjects
         self._most_subjects = most_subjects
-        self._callbacks: list[Callable[[PoolKey], None]] = []
+        self._callback: Callable[[PoolKey], None] = lambda *_: None
         self._watches: dict[str, _SubjectWatch] = {}
         self._armed: dict[PoolKey, tuple[str, ...]] = {}
         self._polled: dict[PoolKey, str] = {}
@@ -56,8 +56,10 @@ class WakeSubscriptions:
         nats.on_connected(self._forget_connection)
 
     def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
-        """Call back on the event loop, at most once for each time that a pool is watched."""
-        self._callbacks.append(callback)
+        """Call back on the event loop, at most once for each time that a pool is watched.
+        There is one callback: the last one given.
+        """
+        self._callback = callback
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
         """How this pool is watched, and why it is only polled."""
@@ -80,7 +82,7 @@ class WakeSubscriptions:
         if not self._nats.connected:
             self._polled.update(dict.fromkeys(wanted, _NOT_CONNECTED))
             return False
-        await self._subjects.learn({pool.stream for pool in pools})
+        await self._subjects.learn({queue.stream for pool in pools for queue in pool.queues})
         is_new = False
         try:
             for pool in wanted.values():
@@ -92,7 +94,7 @@ class WakeSubscriptions:
         return is_new
 
     async def _arm(self, pool: Pool) -> bool:
-        found = self._subjects.of(pool.stream, pool.consumer)
+        found = self._subjects_of(pool)
         if found.subjects and self._armed.get(pool.key) == found.subjects:
             return False
         found = self._allowed(found)
@@ -106,6 +108,16 @@ class WakeSubscriptions:
         for subject in found.subjects:
             await self._subscribe(subject, pool.key)
         return True
+
+    def _subjects_of(self, pool: Pool) -> WakeSubjects:
+        """The subjects of all its queues; none, with a reason, if one of them must be polled."""
+        subjects: dict[str, None] = {}
+        for queue in pool.queues:
+            found = self._subjects.of(queue.stream, queue.consumer)
+            if found.polled_because:
+                return found
+            subjects.update(dict.fromkeys(found.subjects))
+        return WakeSubjects(subjects=tuple(subjects))
 
     def _allowed(self, found: WakeSubjects) -> WakeSubjects:
         """These subjects; none, with a reason, if our user may not subscribe to one or there are
@@ -136,8 +148,7 @@ class WakeSubscriptions:
         del self._watches[watch.subject]
         for pool in tuple(watch.pools):
             self._disarm(pool)
-            for callback in self._callbacks:
-                callback(pool)
+            self._callback(pool)
 
     def _on_refused(self, watch: _SubjectWatch, why: str) -> None:
         self._refused[watch.subject] = why

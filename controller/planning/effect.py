@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from controller.model.decision import Decision, Gate
+from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Intents, gathered, key_of
 from controller.model.memory import Memory
-from controller.model.observation import Observation
+from controller.model.observation import Observation, PoolObservation
+from controller.model.readings import last_known
 from controller.model.value import Value
 from controller.planning.compile import compile_fleet
 from controller.planning.given.overrides import concerns
@@ -25,7 +26,8 @@ class PoolEffect(Value):
     """One pool of which something changes, in replicas.
 
     - `starts`: they start now. `goes`: idle ones that go now. `finishes`: busy ones that go when
-      they have finished.
+      they have finished. `follows`: idle ones that cannot go before these: those below a busy pod
+      of a StatefulSet, and those of a Deployment in a rollout.
     - `waits`: they would start and do not. `stays`: they would go and do not.
     - `target_before`, `target_after`: None where nobody can know.
     """
@@ -39,6 +41,7 @@ class PoolEffect(Value):
     finishes: int = 0
     waits: int = 0
     stays: int = 0
+    follows: int = 0
 
 
 class Effect(Value):
@@ -74,6 +77,7 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "starts": "{} start now",
         "goes": "{} idle now go",
         "finishes": "{} busy now finish first",
+        "follows": "{} idle now go after them",
         "waits": "{} that would start do not",
         "stays": "{} that would go stay",
     }
@@ -110,40 +114,83 @@ def effect_of(
             pool for pool in concerned if pool not in within or within[pool].next is None
         ),
         changed=tuple(
-            _effects((without.get(pool.key), within.get(pool.key)) for pool in fleet.pools)
+            _effects(
+                (observation.pools.get(pool.key), without.get(pool.key), within.get(pool.key))
+                for pool in fleet.pools
+            )
         ),
     )
 
 
 def _effects(
-    pairs: Iterable[tuple[Decision | None, Decision | None]],
+    seen: Iterable[tuple[PoolObservation | None, Decision | None, Decision | None]],
 ) -> Iterator[PoolEffect]:
-    for before, after in pairs:
-        if before is None or after is None:
+    for pool, before, after in seen:
+        if pool is None or before is None or after is None:
             continue
         if before.next is None or after.next is None or after.current is None:
             continue
         if (before.next, before.target) == (after.next, after.target):
             continue
         current = after.current
+        was, will = _leaving(before, pool), _leaving(after, pool)
         yield PoolEffect(
             pool=after.pool,
             current=current,
             target_before=before.target,
             target_after=after.target,
             starts=max(after.next - max(current, before.next), 0),
-            goes=max(min(current, before.next) - after.next, 0),
-            finishes=max(_finishing(after) - _finishing(before), 0),
+            goes=max(min(current, before.next) - after.next, 0) + max(will.goes - was.goes, 0),
+            finishes=max(will.finishes - was.finishes, 0),
             waits=max(before.next - max(current, after.next), 0),
             stays=max(min(current, after.next) - before.next, 0),
+            follows=max(will.follows - was.follows, 0),
         )
 
 
-def _finishing(decision: Decision) -> int:
-    """Replicas that go as soon as they have finished their task."""
+class _Leaving(NamedTuple):
+    """Replicas above the target that a scale-down under way removes, as in PoolEffect."""
+
+    goes: int = 0
+    finishes: int = 0
+    follows: int = 0
+
+
+def _leaving(decision: Decision, seen: PoolObservation) -> _Leaving:
+    """The replicas that go after this tick. Idle workers that are told to stop are drained within
+    a moment, so they count as gone.
+    """
     if decision.gate is not Gate.BUSY or decision.next is None or decision.target is None:
-        return 0
-    return max(decision.next - decision.target, 0)
+        return _Leaving()
+    surplus = max(decision.next - decision.target, 0)
+    reason = next((each for each in reversed(decision.reasons) if each.code in _BUSY), None)
+    if reason is None:
+        return _Leaving(finishes=surplus)
+    busy = int(reason.numbers["busy"]) if "busy" in reason.numbers else _busy_workers(seen)
+    finishes = min(busy, surplus)
+    if reason.code is not Code.DRAINING:
+        return _Leaving(finishes=finishes, follows=surplus - finishes)
+    removed = max((decision.current or 0) - decision.next, 0)
+    going = int(reason.numbers["going"]) - removed - finishes
+    return _Leaving(goes=max(min(going, surplus - finishes), 0), finishes=finishes)
+
+
+_BUSY: Final = frozenset(
+    {
+        Code.BUSY,
+        Code.DRAINING,
+        Code.BUSY_AT_THE_TOP,
+        Code.BUSY_SOMEWHERE,
+        Code.ROLLING_OUT,
+        Code.ROLLOUT_PAUSED,
+    }
+)
+"""Why replicas above the target stay for now."""
+
+
+def _busy_workers(seen: PoolObservation) -> int:
+    workers = None if seen.workers is None else last_known(seen.workers)
+    return 0 if workers is None else sum(state.busy > 0 for state in workers.states)
 
 
 def _counted(count: int, noun: str) -> str:

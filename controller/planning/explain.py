@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Decision, Number, Reason
+from controller.model.field_managers import named
 from controller.model.readings import Why
 from controller.notation.formula_syntax import FormulaFault
 from controller.planning.demand.metrics.external import MetricFault
@@ -36,7 +37,7 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.WOKEN: Wording(
         "Woken by a message",
-        "a message was published {since} ago, before the queue was read: {value:replica} or more",
+        "{value:replica} or more: a message was published {since} ago, before the queue was read",
     ),
     Code.QUEUE_UNKNOWN: Wording(
         "Queue unknown", "the queue's depth is not known ({blindness}), so there is no demand"
@@ -103,7 +104,7 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.ACTIVATION_FORCED: Wording(
         "Forced active",
-        "an annotation of the Deployment forces the pool to be active: {value:replica}",
+        "an annotation of the workload forces the pool to be active: {value:replica}",
     ),
     Code.COOLDOWN: Wording(
         "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {until}"
@@ -139,7 +140,7 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
         " it stays at zero until it is scaled up by hand",
     ),
     Code.WORKLOAD_UNKNOWN: Wording(
-        "Deployment unknown", "the Deployment is not known ({blindness}): nothing is written"
+        "Workload unknown", "the workload is not known ({blindness}): nothing is written"
     ),
     Code.PODS_UNKNOWN: Wording(
         "Pods unknown",
@@ -177,19 +178,19 @@ _OF_ALL: Final[dict[Code, Wording]] = {
         "the pause by {who} asks for {keep} replicas, which cannot be: kept at {value:replica}",
     ),
     Code.KEPT_BY_ANNOTATION: Wording(
-        "Paused", "the Deployment's annotation {annotation} keeps it at {value:replica}"
+        "Paused", "the workload's annotation {annotation} keeps it at {value:replica}"
     ),
     Code.NO_SHRINKING: Wording(
         "Shrinking paused",
-        "the Deployment's annotation {annotation} lets no replica go: {value:replica}",
+        "the workload's annotation {annotation} lets no replica go: {value:replica}",
     ),
     Code.NO_GROWTH: Wording(
         "Growth paused",
-        "the Deployment's annotation {annotation} lets no replica be added: {value:replica}",
+        "the workload's annotation {annotation} lets no replica be added: {value:replica}",
     ),
     Code.ANNOTATION_UNREADABLE: Wording(
         "Annotation unreadable",
-        "the Deployment's annotation {annotation} is not a number of replicas ({text}):"
+        "the workload's annotation {annotation} is not a number of replicas ({text}):"
         " kept at {value:replica}",
     ),
     Code.CAPPED: Wording("Capped", "capped by {who} ({reason}): at most {value:replica}"),
@@ -245,6 +246,31 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     Code.BUSY: Wording(
         "Busy", "{busy:replica} at work finish their tasks first: {value:replica} now"
     ),
+    Code.DRAINING: Wording(
+        "Draining",
+        "{drained} of {going:replica} that go are drained, {busy} finish their tasks first:"
+        " {value:replica} now",
+    ),
+    Code.ROLLING_OUT: Wording(
+        "Rolling out",
+        "its pods are of {generations} pod templates: none is taken away before the rollout has"
+        " ended, {value:replica} now",
+    ),
+    Code.ROLLOUT_PAUSED: Wording(
+        "Rollout paused",
+        "its pods are of {generations} pod templates and its Deployment is paused: none is taken"
+        " away before the rollout goes on and has ended, {value:replica} now",
+    ),
+    Code.BUSY_AT_THE_TOP: Wording(
+        "Busy at the top",
+        "the highest ordinals of a StatefulSet go first, and {pod} is not drained yet ({busy} of"
+        " {going:replica} that go at work): {value:replica} now",
+    ),
+    Code.BUSY_SOMEWHERE: Wording(
+        "Busy somewhere",
+        "{busy:replica} at work, and nothing says whether these are the highest ordinals, which a"
+        " StatefulSet removes first: {value:replica} until all are idle",
+    ),
     Code.ROOM: Wording(
         "No room yet",
         "replicas that are leaving still take the room it may have ({row}): {value:replica} now",
@@ -252,16 +278,33 @@ _OF_ALL: Final[dict[Code, Wording]] = {
     Code.MINIMUM_RUNTIME: Wording(
         "Minimum runtime", "replicas that just began are not taken back yet: {value:replica} now"
     ),
+    Code.WORKERS_UNKNOWN: Wording(
+        "Workers unknown",
+        "what its workers do is not known ({blindness}), so none is taken away: {value:replica}",
+    ),
     Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): it stays at {value:replica}"),
     Code.CONTESTED: Wording(
         "Contested",
-        "another writer keeps setting it back, {times} times, last from {ours} to {theirs}:"
+        "{writer} keeps setting it back, {times} times, last from {ours} to {theirs}:"
         " left at {value:replica} until that has not happened for {window_s}, {until} to go",
+    ),
+    Code.SET_BACK: Wording(
+        "Set back",
+        "set back from {ours} to {theirs} by {writer}: left at {value:replica} until that has not"
+        " happened for {window_s}, {until} to go",
+    ),
+    Code.OTHER_AUTOSCALER: Wording(
+        "Other autoscaler",
+        "{autoscaler} scales it too: left at {value:replica} until that is gone",
     ),
     Code.NOT_BECOMING_READY: Wording(
         "Not becoming ready",
         "{stuck:pod} crash, cannot start or fit nowhere:"
         " no more than {value:replica} until they are ready",
+    ),
+    Code.FOLLOWER: Wording(
+        "Follower",
+        "{holder} leads: this process would set {wanted:replica}, and writes nothing",
     ),
 }
 
@@ -291,7 +334,14 @@ _WHYS: Final[dict[str, str]] = {
     FormulaFault.UNKNOWN_FUNCTION: "the formula calls an unknown function",
     FormulaFault.WRONG_TYPE: "the formula mixes types that do not go together",
     FormulaFault.NOT_A_NUMBER: "the formula gives no number",
+    Why.HISTORY_REGRESSED: "its history went back",
 }
+
+
+def writing_manager(reason: Reason) -> str:
+    """The field manager that a reason speaks of; empty if it names none."""
+    by = reason.numbers.get("by")
+    return by if isinstance(by, str) else ""
 
 
 def title(code: Code) -> str:
@@ -366,6 +416,8 @@ class _Words(dict[str, _Word]):
                 f", and at the present burn they are spent in {self['exhausted_at']},"
                 f" {self['early_s']} before the reset"
             )
+        if name == "writer":
+            return _Word(named(writing_manager(self._reason)))
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
         return _Word(UNKNOWN if number is None else _shown(name, number, self._now))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from controller.model.observation import PodPhase
 from controller.model.readings import last_known
 from controller.planning.allocation.values import SharingError
 from controller.planning.context import PlanContext
@@ -25,6 +26,7 @@ class Growth(NamedTuple):
         return None if self.room is None else self.room.grown.get(number)
 
 
+_NOT_ACTIVE: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
 UNLIMITED_GROWTH: Final = Growth(None, frozenset())
 
 
@@ -66,6 +68,12 @@ def growth_of(context: PlanContext, targets: Targets) -> Growth:
 
 
 def _occupancy(one: LocalPlan, target: int) -> Occupancy:
+    """The pool's use of room. A pod beyond its size (a rollout's surge, or one that a ReplicaSet is
+    about to delete) takes room like a terminating one.
+    """
     pods = last_known(one.given.seen.pods)
-    terminating = 0 if pods is None else max(pods.terminating, 0)
-    return Occupancy(one.given.current, target, terminating)
+    if pods is None:
+        return Occupancy(one.given.current, target, 0)
+    active = sum(pod.phase not in _NOT_ACTIVE for pod in pods.items)
+    leaving = max(pods.terminating, 0) + max(active - one.given.current, 0)
+    return Occupancy(one.given.current, target, leaving)

@@ -78,7 +78,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
             results[number] = unknown_result(pool, seen, before, planned_at, now)
             continue
         moment = Moment(now)
-        override = overrides.of(pool, workload.annotations, moment)
+        override = overrides.of(pool, workload, moment)
         past = _past(before, workload, pool, moment, is_ours=is_ours)
         given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown

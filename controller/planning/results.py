@@ -92,6 +92,7 @@ def result_of(each: Pending, following: Next, held: Gated, moment: Moment) -> Re
         wake=current == 0 < held.replicas and demand.active,
         resource_version=given.workload.resource_version,
         reasons=each.local.reasons + target.reasons + following.reasons + held.reasons,
+        drain=held.drain,
     )
     memory = after_plan(given, demand, held, moment.now)
     return Result(decision, memory, moment.changes_at, each.local, each.entry, target)

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from controller.model.settings import JournalSettings
+from controller.record.journal_chain import hash_of, linked
 
 _PARTS: Final = 8
 """The journal is kept in about so many files, and is cut by whole files."""
 _WHOLES_IN_A_FILE: Final = 4
 _NAME_OF_TIME: Final = "%Y%m%dT%H%M%S.%fZ"
 _MODE: Final = 0o640
+_TAIL_BYTES: Final = 2**20
+_ENDS_OF_TWO_LINES: Final = 2
+"""A tail with so many line ends has the whole of the last line that has one."""
 
 
 class JournalError(Exception):
@@ -45,6 +49,7 @@ class JournalFiles:
         self._first_line = 0
         self._began = 0.0
         self._last = 0.0
+        self._last_hash = ""
 
     def is_new(self, at: float) -> bool:
         """Have a file open for a line of this time (Unix seconds). True if it is empty, so that the
@@ -58,11 +63,12 @@ class JournalFiles:
         return not self._size
 
     def append(self, line: bytes, at: float, *, to_disk: bool) -> None:
-        """Write one line; `to_disk` waits until the disk has it. A line that cannot be written as a
-        whole is taken back. Raises JournalError.
+        """Write one line with the hash of the one before it; `to_disk` waits until the disk has it.
+        A line that cannot be written as a whole is taken back. Raises JournalError.
         """
         if self._descriptor is None:
             raise JournalError(f"{self._path} is not open")
+        line = linked(line, self._last_hash)
         with _in_words(self._path):
             try:
                 _write_all(self._write, self._descriptor, line)
@@ -70,6 +76,7 @@ class JournalFiles:
                 self._take_back()
                 raise
             self._size += len(line)
+            self._last_hash = hash_of(line)
             self._first_line = self._first_line or len(line)
             self._last = at
             if to_disk:
@@ -94,6 +101,7 @@ class JournalFiles:
         try:
             found = os.fstat(descriptor)
             if found.st_size:  # of a process before this one: its last line may be torn
+                self._last_hash = self._last_hash or hash_of_last_line(self._path)
                 self._put_beside(found.st_mtime)
                 os.close(descriptor)
                 descriptor = self._open_alone()
@@ -143,6 +151,18 @@ class JournalFiles:
             os.ftruncate(self._descriptor, self._size)
         except OSError:
             self._end_file()
+
+
+def hash_of_last_line(path: Path) -> str:
+    """The hash of the last line that has an end; empty if there is none. Raises OSError."""
+    with path.open("rb") as opened:
+        at, tail = opened.seek(0, os.SEEK_END), b""
+        while at > 0 and tail.count(b"\n") < _ENDS_OF_TWO_LINES:
+            at = max(0, at - _TAIL_BYTES)
+            opened.seek(at)
+            tail = opened.read(_TAIL_BYTES) + tail if tail else opened.read()
+    ended, end, _torn = tail.rpartition(b"\n")
+    return hash_of(ended.rpartition(b"\n")[2] + end) if end else ""
 
 
 def earlier_files(path: Path) -> list[Path]:

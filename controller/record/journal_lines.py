@@ -16,10 +16,17 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from controller.model.fleet_views import ModelView, QueueRates, RoomView, TenantView
-from controller.model.history import History, Timeline
+from controller.model.fleet_views import (
+    ClusterNode,
+    ModelView,
+    QueueRates,
+    RoomView,
+    TenantView,
+)
+from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.json_line import NotJsonError, read_json_line
+from controller.model.lease import LeaseView
 from controller.model.limits import INT64_MAX
 from controller.model.ranges import MOMENT
 from controller.model.snapshot import (
@@ -33,6 +40,7 @@ from controller.model.snapshot import (
 )
 from controller.model.text import clean
 from controller.model.value import Value
+from controller.record.history_tails import HistoryTail, MissingHistoryError, joined, split
 from controller.record.snapshot_changes import (
     MissedSnapshotError,
     SnapshotChange,
@@ -45,12 +53,15 @@ JOURNAL_VERSION: Final = 1
 MOST_LINE_BYTES: Final = 64 * 2**20
 """A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
 
-_MOST_SHIFT: Final = 4
 # what a line from outside may have that has to be looked at: characters beyond plain ASCII, escaped
 # characters, and numbers of 17 digits or with an exponent
 _ODD_CHARACTERS: Final = re.compile(r"[^ -~]")
 _ESCAPES: Final = re.compile(r"\\[^\"\\/]")
 _LARGE_NUMBERS: Final = re.compile(r"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+# a time beyond the year 3000, whose name says that it is one: `"at":`, `"oldest_at":`
+_LARGE_TIMES: Final = re.compile(r'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
+_TIMES: Final = frozenset({"at", "since", "until", "epoch"})
+_NO_TIME: Final = "has a time that is none"
 _AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _WHOLE: Final = re.compile(rb'\{"kind":"whole","version":([0-9]{1,9}),"at":([0-9.e+-]{1,32}),')
 
@@ -75,13 +86,9 @@ class HeadChange(Value):
     findings: tuple[Finding, ...] | UnsetType = UNSET
     process: str | UnsetType = UNSET
     attached: bool | UnsetType = UNSET
-
-
-class HistoryTail(Value):
-    """What a pool's history has at its end that it had not before; as much is gone in front."""
-
-    recent: Timeline = Timeline()
-    day: Timeline = Timeline()
+    journal: str | UnsetType = UNSET
+    frozen_by: tuple[str, ...] | UnsetType = UNSET
+    lease: LeaseView | UnsetType | None = UNSET
 
 
 class WholeLine(Value, tag_field="kind", tag="whole"):
@@ -95,8 +102,8 @@ class WholeLine(Value, tag_field="kind", tag="whole"):
 
 class ChangeLine(Value, tag_field="kind", tag="change"):
     """What differs from the line before, as in `SnapshotChange`. `tails` are of histories that
-    went on, `histories` those that became others. `link_times` are the links' `since` and
-    `last_good_at`, in their order; empty where all are the same.
+    went on, `histories` those that became others, and so for tenants. `link_times` are the links'
+    `since` and `last_good_at`, in their order; empty where all are the same.
     """
 
     sequence: int
@@ -108,8 +115,12 @@ class ChangeLine(Value, tag_field="kind", tag="change"):
     keys: tuple[PoolKey, ...] | None = None
     queues: tuple[QueueRates, ...] = ()
     tenants: tuple[TenantView, ...] | None = None
+    nodes: tuple[ClusterNode, ...] = ()
+    node_names: tuple[str, ...] | None = None
     histories: Mapping[PoolKey, History] = {}
     tails: Mapping[PoolKey, HistoryTail] = {}
+    tenant_histories: Mapping[str, History] = {}
+    tenant_tails: Mapping[str, HistoryTail] = {}
     events: tuple[ScaleEvent, ...] = ()
     events_kept: int = 0
 
@@ -149,7 +160,9 @@ def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
         "keys": change.keys,
         "queues": change.queues,
         "tenants": change.tenants,
+        "nodes": change.nodes,
         "histories": {key: msgspec.Raw(encode(each)) for key, each in change.histories.items()},
+        "tenant_histories": change.tenant_histories,
         "events": [msgspec.Raw(encode(event)) for event in change.events],
     }
     # the index finds these lines, and their times, by how they begin
@@ -176,15 +189,8 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | Wh
             if getattr(timeless, name) != getattr(before, name)
         }
     )
-    tails: dict[PoolKey, HistoryTail] = {}
-    histories: dict[PoolKey, History] = {}
-    for key, history in change.histories.items():
-        had = before.histories.get(key)
-        tail = None if had is None else _history_tail(had, history)
-        if tail is None:
-            histories[key] = history
-        else:
-            tails[key] = tail
+    histories, tails = split(before.histories, change.histories)
+    of_tenants, tenant_tails = split(before.tenant_histories, change.tenant_histories)
     line = ChangeLine(
         sequence=after.sequence,
         at=after.at,
@@ -195,8 +201,12 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | Wh
         keys=change.keys,
         queues=change.queues,
         tenants=change.tenants,
+        nodes=change.nodes,
+        node_names=change.node_names,
         histories=histories,
         tails=tails,
+        tenant_histories=of_tenants,
+        tenant_tails=tenant_tails,
         events=change.events,
         events_kept=change.events_kept,
     )
@@ -285,20 +295,28 @@ def _has_odd_characters(text: str) -> bool:
 
 def _has_large_numbers(line: bytes, text: str) -> bool:
     digits = line.translate(_AS_ZEROS, b"+")
-    may_have = b"0e0" in digits or b"0" * 17 in digits
-    return may_have and _LARGE_NUMBERS.search(text) is not None
+    if (b"0e0" in digits or b"0" * 17 in digits) and _LARGE_NUMBERS.search(text) is not None:
+        return True
+    return b"0" * 11 in digits and _LARGE_TIMES.search(text) is not None
 
 
 def _refuse_absurd(plain: Any) -> None:
     match plain:
         case dict():
-            for each in plain.values():
+            for name, each in plain.items():
+                if isinstance(each, int | float) and is_time(name) and not MOMENT.admits(each):
+                    raise UnreadableLineError(_NO_TIME)
                 _refuse_absurd(each)
         case list():
             for each in plain:
                 _refuse_absurd(each)
         case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
             raise UnreadableLineError("has a number that no fleet has")
+
+
+def is_time(name: str) -> bool:
+    """Whether a value of this name is a time in Unix seconds."""
+    return name in _TIMES or name.endswith("_at")
 
 
 def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, bool]:
@@ -316,8 +334,9 @@ def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, boo
         is_changed = False
     else:
         snapshot, is_changed = _after_change(line, before), True
-    if not (MOMENT.admits(snapshot.at) and MOMENT.admits(snapshot.epoch)):
-        raise UnreadableLineError("has a time that is none")
+    times = (each for pair in _link_times(snapshot) for each in pair if each is not None)
+    if not all(map(MOMENT.admits, (snapshot.at, snapshot.epoch, *times))):
+        raise UnreadableLineError(_NO_TIME)
     return snapshot, is_changed
 
 
@@ -325,14 +344,11 @@ def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
     differing = {
         name: value for name in _HEAD_FIELDS if (value := getattr(line.head, name)) is not UNSET
     }
-    histories = dict(line.histories)
-    for key, tail in line.tails.items():
-        known = before.histories.get(key)
-        if known is None:
-            raise UnreadableLineError("continues a history that is not there")
-        histories[key] = History(
-            recent=_after_tail(known.recent, tail.recent), day=_after_tail(known.day, tail.day)
-        )
+    try:
+        histories = joined(before.histories, line.histories, line.tails)
+        of_tenants = joined(before.tenant_histories, line.tenant_histories, line.tenant_tails)
+    except MissingHistoryError:
+        raise UnreadableLineError("continues a history that is not there") from None
     links = before.links if line.head.links is UNSET else line.head.links
     differing["links"] = _with_times(links, line.link_times)
     change = SnapshotChange(
@@ -342,47 +358,12 @@ def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
         keys=line.keys,
         queues=line.queues,
         tenants=line.tenants,
+        room=None if line.head.room is UNSET else line.head.room,
+        nodes=line.nodes,
+        node_names=line.node_names,
         histories=histories,
+        tenant_histories=of_tenants,
         events=line.events,
         events_kept=line.events_kept,
     )
     return changed(before, change)
-
-
-def _history_tail(before: History, after: History) -> HistoryTail | None:
-    recent = _tail(before.recent, after.recent)
-    day = _tail(before.day, after.day)
-    return None if recent is None or day is None else HistoryTail(recent=recent, day=day)
-
-
-def _tail(before: Timeline, after: Timeline) -> Timeline | None:
-    """The few numbers that came at the end of each series, as many as went in front; None where
-    the series is another one.
-    """
-    if before == after:
-        return Timeline()
-    length = len(after.pending)
-    if not length == len(before.pending) == len(after.ready) == len(after.target):
-        return None
-    for shift in range(1, min(_MOST_SHIFT, length) + 1):
-        if (
-            before.pending[shift:] == after.pending[:-shift]
-            and before.ready[shift:] == after.ready[:-shift]
-            and before.target[shift:] == after.target[:-shift]
-        ):
-            return Timeline(
-                pending=after.pending[-shift:],
-                ready=after.ready[-shift:],
-                target=after.target[-shift:],
-            )
-    return None
-
-
-def _after_tail(before: Timeline, tail: Timeline) -> Timeline:
-    if not (tail.pending or tail.ready or tail.target):
-        return before
-    return Timeline(
-        pending=before.pending[len(tail.pending) :] + tail.pending,
-        ready=before.ready[len(tail.ready) :] + tail.ready,
-        target=before.target[len(tail.target) :] + tail.target,
-    )

@@ -16,7 +16,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
-from controller.ports import PastMoment, Place
+from controller.ports.showing import PastMoment, Place
+from controller.record.journal_chain import hash_of, link_of, without_link
 from controller.record.journal_files import JournalError, earlier_files, in_words
 from controller.record.journal_lines import (
     MOST_LINE_BYTES,
@@ -50,6 +51,7 @@ class JournalPast:
         self._notes: list[str] = []
         self._read: OrderedDict[int, list[ReadSnapshot]] = OrderedDict()
         self._parts: list[_Part] = []
+        self._last_hash, self._is_chained = "", False
         for file in (*earlier_files(path), path):
             try:
                 with file.open("rb", _BUFFER_BYTES) as opened:
@@ -135,7 +137,7 @@ class JournalPast:
         before: Snapshot | None = None
         for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), part.line):
             try:
-                moment = read_line(line, before)
+                moment = read_line(without_link(line), before)
             except UnreadableLineError as error:
                 self._note(
                     f"line {number} of {part.file.name} {error}: left out, with what follows up to"
@@ -160,6 +162,7 @@ class JournalPast:
                 else:
                     self._note(f"the last line of {file.name}, {number}, is torn: left out")
                 break
+            self._check_link(line, number, file)
             at = whole_line_at(line)
             is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
             if at is not None or is_too_large:
@@ -174,6 +177,20 @@ class JournalPast:
             offset += len(line)
         if begun is not None:
             yield begun._replace(size=offset - begun.offset)
+
+    def _check_link(self, line: bytes, number: int, file: Path) -> None:
+        """Note a line that does not follow the one before it. What an older version wrote carries
+        no hashes.
+        """
+        before, self._last_hash = self._last_hash, hash_of(line)
+        link = link_of(line)
+        self._is_chained |= bool(link)
+        if before and self._is_chained and link != before:
+            self._last_hash = ""  # the next line is the first of another chain
+            self._note(
+                f"line {number} of {file.name} does not follow the line before it: lines were"
+                " changed, removed or put in there"
+            )
 
     def _note(self, text: str) -> None:
         if text not in self._notes and len(self._notes) < _MOST_NOTES:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from controller.model.snapshot import Snapshot
-from controller.ports import Clock
+from controller.ports.clock import Clock
 from controller.record.journal_files import JournalError, JournalFiles
 from controller.record.journal_lines import change_line, whole_line
 
@@ -53,22 +53,30 @@ class JournalWriter:
         if len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
             self._left_out += 1
-            self._told_until = self._clock.now() + _TELL_S
+            self._told_until = self._clock.monotonic() + _TELL_S
         self._waiting.append(snapshot)
         self._wake.set()
+
+    def down(self) -> str | None:
+        """Why nothing can be written now, in words; None if the last line was written."""
+        return self._problem
 
     def problem(self) -> str | None:
         """Why snapshots are missing in the journal, in words; None while all are written."""
         if self._problem is not None:
             return self._problem
-        if self._clock.now() < self._told_until:
+        if self._clock.monotonic() < self._told_until:
             return f"the disk is too slow, {self._left_out} snapshots were left out"
         return None
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
-        """Write while inside; at the end, what waits is written within a few seconds."""
+        """Write while inside; at the end, what waits is written within a few seconds. It begins by
+        opening the file, so that a journal that is `down` is known from the start.
+        """
         with_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        loop = asyncio.get_running_loop()
+        self._tell(await loop.run_in_executor(with_thread, self._open))
         task = asyncio.create_task(self._run(with_thread), name="journal")
         try:
             yield
@@ -91,10 +99,21 @@ class JournalWriter:
                 continue
             snapshot = self._waiting.popleft()
             problem = await loop.run_in_executor(thread, self._write, snapshot)
-            if problem is not None and problem != self._problem:
-                log.warning("the journal is not written", extra={"why": problem})
-            self._problem = problem
+            self._tell(problem)
         await loop.run_in_executor(thread, self._close)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem is not None and problem != self._problem:
+            log.warning("the journal is not written", extra={"why": problem})
+        self._problem = problem
+
+    def _open(self) -> str | None:
+        """Open the file in the thread; why it cannot be opened, in words."""
+        try:
+            self._files.is_new(self._clock.now())
+        except JournalError as error:
+            return str(error)
+        return None
 
     def _write(self, snapshot: Snapshot) -> str | None:
         """Write it in the thread; why it cannot be written, in words."""

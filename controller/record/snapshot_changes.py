@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from controller.model.fleet_views import QueueRates, TenantView
+from controller.model.fleet_views import ClusterNode, QueueRates, RoomView, TenantView
 from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.snapshot import PoolView, ScaleEvent, Snapshot
 from controller.model.value import Value
+
+_NO_ROOM: Final = RoomView()
 
 
 class SnapshotChange(Value):
     """What makes the snapshot `head.sequence` out of the one with the sequence `base`; a whole
     snapshot where `base` is None.
 
-    - `head`: the snapshot without its pools, queues, tenants, events and histories.
-    - `pools`, `queues`, `histories`: those that differ. `keys`: all pools in order, None where they
-      are the same ones. `tenants`: all of them, None where none differs.
+    - `head`: the snapshot without its pools, queues, tenants, nodes, events and histories, and of a
+      difference without its room.
+    - `pools`, `queues`, `histories`, `tenant_histories`, `nodes`: those that differ. `keys` and
+      `node_names`: all pools and nodes in order, None where they are the same ones. `tenants` and
+      `room`: all of them, None where nothing differs.
     - `events`: those that are new; of the ones before, the newest `events_kept` remain.
     """
 
@@ -29,7 +34,11 @@ class SnapshotChange(Value):
     keys: tuple[PoolKey, ...] | None = None
     queues: tuple[QueueRates, ...] = ()
     tenants: tuple[TenantView, ...] | None = None
+    room: RoomView | None = None
+    nodes: tuple[ClusterNode, ...] = ()
+    node_names: tuple[str, ...] | None = None
     histories: Mapping[PoolKey, History] = {}
+    tenant_histories: Mapping[str, History] = {}
     events: tuple[ScaleEvent, ...] = ()
     events_kept: int = 0
 
@@ -46,7 +55,9 @@ def whole(snapshot: Snapshot) -> SnapshotChange:
         keys=tuple(view.key for view in snapshot.pools),
         queues=snapshot.queues,
         tenants=snapshot.tenants,
+        nodes=snapshot.nodes,
         histories=snapshot.histories,
+        tenant_histories=snapshot.tenant_histories,
         events=snapshot.events,
     )
 
@@ -57,22 +68,20 @@ def difference(before: Snapshot, after: Snapshot) -> SnapshotChange:
         return whole(after)
     views = {view.key: view for view in before.pools}
     keys = tuple(view.key for view in after.pools)
-    histories = {}
-    if after.histories is not before.histories:
-        histories = {
-            key: history
-            for key, history in after.histories.items()
-            if before.histories.get(key) is not history
-        }
     new, kept = _new_events(before.events, after.events)
+    nodes, names = _new_nodes(before.nodes, after.nodes)
     return SnapshotChange(
-        head=_head(after),
+        head=replace(_head(after), room=_NO_ROOM),
         base=before.sequence,
         pools=tuple(view for view in after.pools if views.get(view.key) is not view),
         keys=None if keys == tuple(views) else keys,
         queues=_new_queues(before.queues, after.queues),
         tenants=None if after.tenants == before.tenants else after.tenants,
-        histories=histories,
+        room=None if after.room == before.room else after.room,
+        nodes=nodes,
+        node_names=names,
+        histories=_new_histories(before.histories, after.histories),
+        tenant_histories=_new_histories(before.tenant_histories, after.tenant_histories),
         events=new,
         events_kept=kept,
     )
@@ -87,35 +96,86 @@ def changed(before: Snapshot | None, change: SnapshotChange) -> Snapshot:
             pools=change.pools,
             queues=change.queues,
             tenants=change.tenants or (),
+            nodes=change.nodes,
             events=change.events,
             histories=dict(change.histories),
+            tenant_histories=dict(change.tenant_histories),
         )
     if before is None or (before.epoch, before.sequence) != (head.epoch, change.base):
         raise MissedSnapshotError(f"a change of snapshot {change.base}, which is not there")
     pools, queues = before.pools, before.queues
     if change.queues or change.keys is not None:
-        rates = {each.pool: each for each in (*before.queues, *change.queues)}
+        rates = {_place(each): each for each in (*before.queues, *change.queues)}
         keys = tuple(view.key for view in before.pools) if change.keys is None else change.keys
-        queues = tuple(rates[key] for key in keys if key in rates)
+        order = {key: number for number, key in enumerate(keys)}
+        kept = (each for each in rates.values() if each.pool in order)
+        queues = tuple(sorted(kept, key=lambda each: (order[each.pool], each.number)))
     if change.pools or change.keys is not None:
         views = {view.key: view for view in before.pools}
         views.update((view.key, view) for view in change.pools)
         keys = tuple(views) if change.keys is None else change.keys
         pools = tuple(views[key] for key in keys if key in views)
-    histories = before.histories
+    histories, of_tenants = before.histories, before.tenant_histories
     if change.histories:
-        histories = {**before.histories, **change.histories}
+        histories = {**histories, **change.histories}
+    if change.tenant_histories:
+        of_tenants = {**of_tenants, **change.tenant_histories}
     events = before.events
     if change.events or change.events_kept != len(before.events):
         events = (*change.events, *before.events[: change.events_kept])
+    nodes = before.nodes
+    if change.nodes or change.node_names is not None:
+        known = {node.name: node for node in (*before.nodes, *change.nodes)}
+        names = tuple(known) if change.node_names is None else change.node_names
+        nodes = tuple(known[name] for name in names if name in known)
     tenants = before.tenants if change.tenants is None else change.tenants
     return replace(
-        head, pools=pools, queues=queues, tenants=tenants, events=events, histories=histories
+        head,
+        pools=pools,
+        queues=queues,
+        tenants=tenants,
+        room=before.room if change.room is None else change.room,
+        nodes=nodes,
+        events=events,
+        histories=histories,
+        tenant_histories=of_tenants,
     )
 
 
 def _head(snapshot: Snapshot) -> Snapshot:
-    return replace(snapshot, pools=(), queues=(), tenants=(), events=(), histories={})
+    return replace(
+        snapshot,
+        pools=(),
+        queues=(),
+        tenants=(),
+        nodes=(),
+        events=(),
+        histories={},
+        tenant_histories={},
+    )
+
+
+_Key = TypeVar("_Key", bound=str)
+
+
+def _new_histories(
+    before: Mapping[_Key, History], after: Mapping[_Key, History]
+) -> Mapping[_Key, History]:
+    if after is before:
+        return {}
+    return {key: history for key, history in after.items() if before.get(key) is not history}
+
+
+def _new_nodes(
+    before: tuple[ClusterNode, ...], after: tuple[ClusterNode, ...]
+) -> tuple[tuple[ClusterNode, ...], tuple[str, ...] | None]:
+    """The nodes that differ, and the names of all; None where they are the same ones."""
+    if after is before:
+        return (), None
+    known = {node.name: node for node in before}
+    names = tuple(node.name for node in after)
+    differing = tuple(node for node in after if known.get(node.name) != node)
+    return differing, None if names == tuple(known) else names
 
 
 def _new_queues(
@@ -123,8 +183,12 @@ def _new_queues(
 ) -> tuple[QueueRates, ...]:
     if after is before:
         return ()
-    known = {each.pool: each for each in before}
-    return tuple(each for each in after if known.get(each.pool) is not each)
+    known = {_place(each): each for each in before}
+    return tuple(each for each in after if known.get(_place(each)) is not each)
+
+
+def _place(rates: QueueRates) -> tuple[PoolKey, int]:
+    return rates.pool, rates.number
 
 
 def _new_events(

@@ -19,6 +19,7 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.limits import INT64_MAX, MILLI
 from controller.model.readings import Why
 from controller.model.text import clean
@@ -170,8 +171,8 @@ def _body(response: requests.Response, deadline: float) -> bytes:
 
 def _complete(status: int, body: bytes) -> _CompleteAnswer:
     try:
-        reply = _REPLY.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        reply = decoded(_REPLY, body, most_bytes=LONGEST_ANSWER)
+    except UndecodableError:
         reply = None
     said = f": {clean(reply.error, _SHOWN)}" if reply is not None and reply.error else ""
     if status != HTTPStatus.OK:

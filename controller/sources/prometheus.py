@@ -15,7 +15,8 @@ from controller.model.fleet import Pool
 from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import PrometheusQuery
-from controller.ports import Clock, MetricAnswer, MetricKey
+from controller.ports.clock import Clock
+from controller.ports.sources import MetricAnswer, MetricKey
 from controller.sources.errors import QueryError
 
 if TYPE_CHECKING:

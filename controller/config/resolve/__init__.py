@@ -6,13 +6,15 @@ from controller.config.resolve.pools import pool
 from controller.config.resolve.supply import capacity, model
 from controller.config.resolve.tenants import tenant, tier
 from controller.config.schema import FleetFile
-from controller.config.schema.connections import JournalEntry, NatsEntry, SecretEntry
+from controller.config.schema.connections import JournalEntry, LeaseEntry, NatsEntry, SecretEntry
 from controller.model.fleet import Fleet
+from controller.model.lease import LeaseStore
 from controller.model.secret import SecretRef
 from controller.model.settings import (
     ControllerSettings,
     JournalSettings,
     KubernetesSettings,
+    LeaseSettings,
     NatsCredentials,
     NatsSettings,
     NatsTls,
@@ -28,12 +30,16 @@ def settings(file: FleetFile) -> Settings:
     return Settings(
         nats=_nats(file.nats),
         kubernetes=KubernetesSettings(
-            context=file.kubernetes.context, selector=file.kubernetes.selector
+            context=file.kubernetes.context,
+            selector=file.kubernetes.selector,
+            ending_taints=tuple(file.kubernetes.ending_taints),
         ),
         controller=ControllerSettings(
             interval_s=file.controller.interval,
             read_only=file.controller.read_only,
             journal=_journal(file.controller.journal),
+            lease=_lease(file.controller.lease, file.nats.bucket),
+            freeze_file=file.controller.freeze_file,
         ),
         fleet=Fleet(
             tiers=tuple(tiers.values()),
@@ -52,6 +58,15 @@ def _journal(entry: JournalEntry | None) -> JournalSettings | None:
     return JournalSettings(path=entry.path, keep_s=entry.keep, max_bytes=entry.max_bytes)
 
 
+def _lease(entry: LeaseEntry, bucket: str) -> LeaseSettings:
+    return LeaseSettings(
+        store=LeaseStore(entry.store),
+        name=entry.name or bucket.lower().replace("_", "-").strip("-") or "agentdash",
+        namespace=entry.namespace,
+        times=entry.times,
+    )
+
+
 def _nats(nats: NatsEntry) -> NatsSettings:
     login, tls = nats.credentials, nats.tls
     return NatsSettings(
@@ -65,6 +80,9 @@ def _nats(nats: NatsEntry) -> NatsSettings:
         ),
         tls=NatsTls(ca=tls.ca, cert=tls.cert, key=tls.key) if tls else None,
         bucket=nats.bucket,
+        inbox=nats.inbox,
+        domain=nats.domain,
+        replicas=nats.replicas,
     )
 
 

@@ -11,9 +11,10 @@ from controller.config.resolve.metrics import fallback, metrics, modifiers, sign
 from controller.config.schema.behavior import BehaviorEntry
 from controller.config.schema.pools import NativeEntry, PoolEntry, UsageEntry
 from controller.model.fleet import NativeCosts, NativePreset, Pool, Rule, Tenant
-from controller.model.ids import pool_key
+from controller.model.ids import QueueName, pool_key
 from controller.model.scarcity import Resources, TaskUsage, Warm
 from controller.model.schedule import Schedule
+from controller.model.worker_terms import SessionLimits
 
 _MIB: Final = 2**20
 PROFILES: Final[Mapping[str, Resources]] = MappingProxyType(
@@ -29,14 +30,18 @@ PROFILES: Final[Mapping[str, Resources]] = MappingProxyType(
 def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
     """A pool's value; the tenant is the one that the entry names."""
     rule, target = Rule(entry.rule), entry.target or entry.slots
+    entries = [entry.queue] if entry.queue is not None else entry.queues or []
+    first, *lower = [QueueName(each.stream, each.consumer) for each in entries]
     return Pool(
         key=pool_key(entry.tenant, entry.name),
         name=entry.name,
         tenant=entry.tenant,
         namespace=tenant.namespace,
-        deployment=entry.deployment or entry.name,
-        stream=entry.queue.stream,
-        consumer=entry.queue.consumer,
+        deployment="" if entry.statefulset else entry.deployment or entry.name,
+        statefulset=entry.statefulset or "",
+        stream=first.stream,
+        consumer=first.consumer,
+        lower_queues=tuple(lower),
         behavior=behavior(entry.behavior or BehaviorEntry(), rule),
         rule=rule,
         slots=entry.slots,
@@ -49,6 +54,7 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
         idle=entry.replicas.idle,
         weight=entry.weight,
         minimum_runtime_s=entry.minimum_runtime,
+        aim_s=entry.aim,
         schedules=tuple(
             Schedule(window=one.window, min=one.min, max=one.max) for one in entry.schedules
         ),
@@ -56,6 +62,12 @@ def pool(entry: PoolEntry, tenant: Tenant) -> Pool:
         requests=PROFILES[entry.profile] if entry.profile else None,
         nodes=tuple(entry.nodes or ()),
         model=entry.model,
+        router=tuple(entry.router or ()),
+        session=SessionLimits(
+            tokens=entry.session.tokens,
+            duration_s=entry.session.duration,
+            tool_calls=entry.session.tool_calls,
+        ),
         usage=_usage(entry.usage) if entry.usage else None,
         native=_native(entry.native),
         without_behavior=rule is Rule.HPA and entry.behavior is None,

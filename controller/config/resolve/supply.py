@@ -26,6 +26,7 @@ def model(name: str, entry: ModelEntry) -> LlmModel:
     return LlmModel(
         name=name,
         tier=ModelTier(entry.tier),
+        context_tokens=entry.context,
         limits=_limits(entry.limits) if entry.limits else None,
         shared=entry.shared,
         price=_price(entry.price) if entry.price else table_price(name),
@@ -55,6 +56,7 @@ def _node_class(name: str, entry: NodeClassEntry) -> NodeClass:
 def _limits(entry: RateLimitsEntry) -> RateLimits:
     return RateLimits(
         requests_per_minute=entry.requests_per_minute,
+        tokens_per_minute=entry.tokens_per_minute,
         input_tokens_per_minute=entry.input_tokens_per_minute,
         output_tokens_per_minute=entry.output_tokens_per_minute,
         parallel=entry.parallel,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,14 +10,22 @@ from controller.config.numbers import Memory
 from controller.config.scalars import (
     DAY_S,
     BucketName,
+    DnsLabel,
+    DnsSubdomain,
     FreeText,
     Interval,
     KeptFor,
+    LabelKey,
     LabelSelector,
+    LeaseDuration,
+    LeaseRetry,
+    NatsName,
     PrometheusUrl,
     ServerUrl,
 )
 from controller.config.schema.section import Section
+from controller.model.lease import LeaseTimes
+from controller.model.settings import FREEZE_FILE
 
 
 class SecretEntry(Section):
@@ -102,6 +110,22 @@ class NatsEntry(Section):
         "Default agentdash.",
     )
 
+    inbox: NatsName = Field(
+        default="_INBOX",
+        description="What the subjects of answers to us begin with. With a name of its own, nobody "
+        "else needs the right to publish there. Default _INBOX.",
+    )
+    domain: NatsName | None = Field(
+        default=None,
+        description="The JetStream domain of queues and buckets, reached over leaf nodes. Default: "
+        "that of the servers.",
+    )
+    replicas: Literal[1, 3, 5] = Field(
+        default=1,
+        description="How many servers of a NATS cluster keep the buckets that agentdash creates: "
+        "1, 3 or 5. Default 1.",
+    )
+
     @field_validator("servers")
     @classmethod
     def _one_transport(cls, servers: list[str]) -> list[str]:
@@ -111,7 +135,7 @@ class NatsEntry(Section):
 
 
 class KubernetesEntry(Section):
-    """The cluster whose Deployments are scaled."""
+    """The cluster whose workloads are scaled."""
 
     looks_like = "context: production"
 
@@ -120,8 +144,13 @@ class KubernetesEntry(Section):
     )
     selector: LabelSelector | None = Field(
         default=None,
-        description="Labels of the Deployments and pods to watch. "
+        description="Labels of the workloads and pods to watch. "
         "Default: all in the tenants' namespaces.",
+    )
+    ending_taints: list[LabelKey] = Field(
+        default_factory=list,
+        description="Further keys of taints that say that a node ends: its workers hand their "
+        "tasks back. Those of the cluster autoscaler, Karpenter, AWS and GKE are known.",
     )
 
 
@@ -160,6 +189,51 @@ class JournalEntry(Section):
         return most
 
 
+class LeaseEntry(Section):
+    """The lease that says which process leads. All processes of a fleet need the same one."""
+
+    looks_like = "{namespace: agentdash, duration: 15s, renew_deadline: 10s, retry: 2s}"
+
+    store: Literal["kubernetes", "nats", "none"] = Field(
+        default="kubernetes",
+        description="kubernetes: a Lease; nats: a key of nats.bucket; none: no election, for a "
+        "fleet of which never more than one controller runs. Default kubernetes.",
+    )
+    name: DnsSubdomain | None = Field(
+        default=None, description="The Lease's name. Default: that of nats.bucket."
+    )
+    namespace: DnsLabel = Field(
+        default="default",
+        description="The Lease's namespace, the same wherever a process runs. Default default.",
+    )
+    duration: LeaseDuration = Field(
+        default=LeaseTimes().duration_s,
+        description="Others take the lease after so long without a renewal: a duration from 1s to "
+        "5m. Default 15s.",
+    )
+    renew_deadline: LeaseDuration = Field(
+        default=LeaseTimes().renew_deadline_s,
+        description="The leader stops so long after its last renewal. Default 10s.",
+    )
+    retry: LeaseRetry = Field(
+        default=LeaseTimes().retry_s,
+        description="Time between renewals: a duration from 50ms to 1m. Default 2s.",
+    )
+
+    @property
+    def times(self) -> LeaseTimes:
+        """The times of the election."""
+        return LeaseTimes(
+            duration_s=self.duration, renew_deadline_s=self.renew_deadline, retry_s=self.retry
+        )
+
+    @model_validator(mode="after")
+    def _ratios(self) -> Self:
+        if problem := self.times.problem():
+            raise ValueError(problem)
+        return self
+
+
 class ControllerEntry(Section):
     """The controller's own settings."""
 
@@ -175,4 +249,12 @@ class ControllerEntry(Section):
     journal: JournalEntry | None = Field(
         default=None,
         description="Where the snapshot of each tick is kept. Default: nothing is kept.",
+    )
+    lease: LeaseEntry = Field(
+        default_factory=LeaseEntry, description="The election of the process that leads."
+    )
+    freeze_file: FreeText | None = Field(
+        default=FREEZE_FILE,
+        description="While this file is there, nothing is written to the cluster; its text is the "
+        "reason. null: no such file. Default /etc/agentdash/freeze.",
     )

@@ -21,6 +21,7 @@ from controller.config.schema.schedules import ScheduleEntry
 from controller.config.schema.section import (
     MAX_REPLICAS,
     NO_OTHER_NAMES,
+    PositiveCount,
     Replicas,
     Section,
     Tasks,
@@ -30,9 +31,13 @@ from controller.config.schema.section import (
 from controller.config.schema.signals import SignalEntry
 from controller.model.limits import INT32_MAX
 from controller.model.scarcity import ONE
+from controller.model.worker_terms import SessionLimits
 
 MAX_ITEMS: Final = 100
 """Of schedules, of signals, of metrics and of node classes of one pool."""
+
+MAX_QUEUES: Final = 10
+"""Of one pool."""
 
 
 class QueueEntry(Section):
@@ -153,8 +158,32 @@ class UsageEntry(Section):
     seconds: TaskSeconds = Field(default=ONE, description="Seconds in a slot. Default 1.")
 
 
+class SessionEntry(Section):
+    """The most that one task may use. A task that reaches a limit ends with the status `limit`."""
+
+    looks_like = "{tokens: 500000, duration: 4h, tool_calls: 200}"
+
+    tokens: PositiveCount = Field(
+        default=SessionLimits().tokens,
+        description="Input, cached input and output tokens. Default 500000.",
+    )
+    duration: Wait = Field(
+        default=SessionLimits().duration_s, description="Time of work: a duration. Default 4h."
+    )
+    tool_calls: WholeCount = Field(
+        default=SessionLimits().tool_calls, description="Calls of tools. Default 200."
+    )
+
+    @field_validator("duration")
+    @classmethod
+    def _some_time(cls, seconds: float) -> float:
+        if seconds <= 0:
+            raise ValueError("must be more than 0s: a task could never begin")
+        return seconds
+
+
 class PoolEntry(Section):
-    """One kind of agent of one tenant: a Deployment fed by a queue."""
+    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several."""
 
     looks_like = "{name: ..., tenant: ..., queue: {...}, replicas: {...}}"
 
@@ -164,7 +193,19 @@ class PoolEntry(Section):
         default=None,
         description="The Deployment in the tenant's namespace. Default: the pool's name.",
     )
-    queue: QueueEntry = Field(description="The consumer whose messages are the pool's work.")
+    statefulset: DnsSubdomain | None = Field(
+        default=None,
+        description="In place of deployment: the StatefulSet in the tenant's namespace. Its "
+        "highest ordinals go first, so it shrinks only by as many as are idle from the top.",
+    )
+    queue: QueueEntry | None = Field(
+        default=None, description="The consumer whose messages are the pool's work."
+    )
+    queues: Annotated[list[QueueEntry], Field(min_length=1, max_length=MAX_QUEUES)] | None = Field(
+        default=None,
+        description="In place of queue: several consumers, the highest priority first. Their "
+        "messages together are the pool's work.",
+    )
     slots: Tasks = Field(default=1, description="Tasks one replica works on at once. Default 1.")
     replicas: ReplicasEntry = Field(description="The least and the most replicas of the pool.")
     rule: Literal["native", "hpa"] = Field(
@@ -194,6 +235,11 @@ class PoolEntry(Section):
         description="Age below which no replica is given up for other pools: a duration. "
         "Default 0s.",
     )
+    aim: Wait | None = Field(
+        default=None,
+        description="The longest that a message should wait: a duration. A finding says where one "
+        "waits longer; the pool is not scaled by it. Default: none.",
+    )
     weight: Weight = Field(
         default=ONE,
         description="Its share inside its tenant, relative to other weights. Default 1.",
@@ -216,6 +262,15 @@ class PoolEntry(Section):
     )
     model: str | None = Field(
         default=None, description="The name of one of the models. Default: none."
+    )
+    router: Annotated[list[str], Field(min_length=1, max_length=MAX_ITEMS)] | None = Field(
+        default=None,
+        description="The models among which a router chooses the cheapest that can do a task. "
+        "Default: only model.",
+    )
+    session: SessionEntry = Field(
+        default_factory=SessionEntry,
+        description="The most that one task may use. Default: 500000 tokens, 4h, 200 tool calls.",
     )
     usage: UsageEntry | None = Field(
         default=None,
@@ -249,12 +304,33 @@ class PoolEntry(Section):
         "Default: 300 s window down.",
     )
 
+    @model_validator(mode="after")
+    def _has_workload(self) -> Self:
+        if self.deployment is not None and self.statefulset is not None:
+            raise ValueError(
+                "is one workload: give deployment or statefulset, and take the other out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_work(self) -> Self:
+        if (self.queue is None) == (self.queues is None):
+            raise ValueError("give exactly one of queue and queues")
+        return self
+
     @field_validator("nodes")
     @classmethod
     def _each_once(cls, nodes: list[str]) -> list[str]:
         if len(set(nodes)) < len(nodes):
             raise ValueError("names a node class twice: remove one")
         return nodes
+
+    @field_validator("router")
+    @classmethod
+    def _each_model_once(cls, router: list[str]) -> list[str]:
+        if len(set(router)) < len(router):
+            raise ValueError("names a model twice: remove one")
+        return router
 
     @field_validator("fallback")
     @classmethod

@@ -26,6 +26,11 @@ class RateLimitsEntry(Section):
     requests_per_minute: PositiveCount | None = Field(
         default=None, description="Requests per minute. Default: no limit."
     )
+    tokens_per_minute: PositiveCount | None = Field(
+        default=None,
+        description="Input and output tokens per minute together, where the provider counts so. "
+        "Default: no limit.",
+    )
     input_tokens_per_minute: PositiveCount | None = Field(
         default=None, description="Input tokens per minute. Default: no limit."
     )
@@ -36,7 +41,8 @@ class RateLimitsEntry(Section):
         default=None, description="Requests at the same time. Default: no limit."
     )
     burst: PositiveCount | None = Field(
-        default=None, description="Requests that may come at once. Default: as the provider says."
+        default=None,
+        description="Requests at once after a pause. Default: they are spread evenly.",
     )
     headroom: ShareBelowOne = Field(
         default=Decimal(0),
@@ -64,6 +70,9 @@ class ModelEntry(Section):
 
     tier: Literal["nano", "standard", "premium"] = Field(
         default="standard", description="How capable it is. Default standard."
+    )
+    context: PositiveCount | None = Field(
+        default=None, description="Tokens that its context window holds. Default: not known."
     )
     limits: RateLimitsEntry | None = Field(
         default=None, description="The provider's limits. Default: none is known."

@@ -33,7 +33,7 @@ def divide(
     for pool in sorted(claims.fixed):
         # a fixed pool keeps its replicas, so what they use is not given to other pools
         filling.have[pool] = claims.current[pool]
-        rows.place_running(pool, claims.current[pool])
+        rows.place_held(pool, claims.current[pool])
     tiers = field.tiers
     if claims.fixed:
         tiers = {

@@ -11,6 +11,7 @@ from math import gcd, lcm
 from operator import le
 from typing import Final, NamedTuple
 
+from controller.model.decision import Bound
 from controller.planning.allocation.exact import exact
 from controller.planning.allocation.tariff import Draw, Tariff, Uses
 from controller.planning.allocation.values import Row
@@ -26,12 +27,14 @@ class RowSupply(NamedTuple):
       always granted.
     - `fair_units`: (row, divide, multiply) of each fair row. `use // divide * multiply` is the
       use's part of the capacity, in one integer unit for all fair rows.
+    - `quotas`: the rows of tenants' quotas.
     - `shares`: a cache: what a replica of each profile adds to its tenant's share.
     """
 
     left: list[int]
     soft: frozenset[int]
     first_passes: frozenset[int]
+    quotas: frozenset[int]
     fair_units: list[tuple[int, int, int]]
     shares: dict[int, tuple[int, ...]]
 
@@ -50,6 +53,7 @@ def supply_of(tariff: Tariff, rows: Sequence[Row]) -> RowSupply:
         ],
         soft=frozenset(number for number, row in enumerate(rows) if row.soft is not None),
         first_passes=frozenset(number for number, row in enumerate(rows) if row.first_passes),
+        quotas=frozenset(number for number, row in enumerate(rows) if row.bound is Bound.QUOTA),
         fair_units=_fair_units(
             tariff,
             {
@@ -115,6 +119,7 @@ class Rows:
     """
 
     __slots__ = (
+        "_quotas",
         "_shares",
         "_soft",
         "_units",
@@ -137,6 +142,7 @@ class Rows:
         self.tariff, self.profile_of = tariff, profile_of
         self.left = list(supply.left)
         self._soft = supply.soft
+        self._quotas = supply.quotas
         self.passes = set(short & supply.first_passes)
         self.profiles = tariff.on(short)
         self._units = supply.fair_units
@@ -223,6 +229,17 @@ class Rows:
                     fitting = min(fitting, max(self.left[row], 0) // use)
             self.take(flavor.takes, fitting)
             replicas -= fitting
+
+    def place_held(self, pool: int, replicas: int) -> None:
+        """Take the use of replicas that a pool keeps, even if other pools get less. What exceeds
+        the quota of its tenant counts against that quota only: a tenant that holds its own
+        Deployment above its quota takes no room from others.
+        """
+        takes = self.profiles[self.profile_of[pool]].everywhere.takes
+        quotas = tuple((row, use) for row, use in takes if row in self._quotas)
+        within = min([replicas, *(max(self.left[row], 0) // use for row, use in quotas if use)])
+        self.place_running(pool, within)
+        self.take(quotas, replicas - within)
 
     def give_all(self, replicas: Mapping[int, int], *, strict: bool) -> set[int]:
         """Take so many replicas of each profile (by index) if no row refuses any of them, and

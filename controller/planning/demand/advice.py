@@ -17,6 +17,7 @@ wait, both costs are adjusted: they rise while more arrivals wait than that.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import ceil, exp, floor, inf, log, sqrt
 from typing import Final, NamedTuple
 
@@ -256,14 +257,23 @@ def _rate(rate: ArrivalRate, passed_s: float, arrived: int) -> ArrivalRate:
 def _counted(
     moves: tuple[float, ...], arrived: int, taken: float, scale: float
 ) -> tuple[float, ...]:
-    """The counts with `arrived` more: each arrival finds one more slot taken than the last one."""
+    """The counts with `arrived` more: each arrival finds one more slot taken than the last one. It
+    goes by bin, not by arrival, so its time does not grow with their number.
+    """
+
+    def place_of(number: int) -> int:
+        return max(0, floor(((taken + number) / scale - _LOWEST) * _STEPS))
+
     counts = list(moves)
-    for number in range(1, arrived + 1):
-        place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
+    number = 1
+    while number <= arrived:
+        place = place_of(number)
         if place >= BINS - 1:  # all later ones belong there too
             counts[-1] += arrived - number + 1
             break
-        counts[max(0, place)] += 1.0
+        following = number + bisect_right(range(number, arrived + 1), place, key=place_of)
+        counts[place] += following - number
+        number = following
     total = sum(counts)
     if total > _REMEMBERED:
         counts = [count * _REMEMBERED / (2 * total) for count in counts]

@@ -1,7 +1,8 @@
 """Step 5, gates: conditions that hold a pool at its present size although its target differs.
 
-They are checked in a fixed order, and the first that applies is named: frozen, pods unknown, blind,
-warming up, contested, not becoming ready.
+They are checked in a fixed order, and the first that applies is named: frozen, another autoscaler,
+pods unknown, blind, workers unknown, warming up, contested, not becoming ready. A pool that is held
+takes back nothing of what its workers were told; those of a frozen one are told nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from controller.model.decision import Code, Gate, Number, Reason
+from controller.model.decision import Code, Drain, Gate, Number, Reason
 from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
-from controller.model.readings import Fresh
+from controller.model.readings import Fresh, last_known
+from controller.model.worker_messages import PoolOrders
 from controller.planning.demand.demand import Demand
 from controller.planning.demand.work import blindness
 from controller.planning.given.moment import Moment
@@ -21,13 +23,15 @@ from controller.planning.given.pool_input import PoolInput
 from controller.planning.limit.limits import Limits
 from controller.planning.recommend.history import warm_until
 from controller.planning.remember.contest import (
-    CONTEST_WINDOW_S,
     clear_override,
     confirm_override,
     is_contested,
+    is_restored,
+    quiet_s,
     quiet_until,
 )
 from controller.planning.share.target import Target
+from controller.planning.step.crew import is_first
 from controller.planning.step.next import Next
 
 UNSCHEDULABLE: Final = "Unschedulable"
@@ -47,14 +51,15 @@ NOT_STARTING: Final = frozenset(
 
 
 class Gated(msgspec.Struct, frozen=True, gc=False):
-    """The size to set now (`replicas`), the gate of this step or of step 4 if there is one, and the
-    pool's memory.
+    """The size to set now (`replicas`), the gate of this step or of step 4 if there is one, the
+    pool's memory, and what its workers are told.
     """
 
     replicas: int
     gate: Gate | None
     memory: PoolMemory
     reasons: tuple[Reason, ...] = ()
+    drain: Drain | None = None
 
 
 def gated(
@@ -72,8 +77,10 @@ def gated(
         return Gated(following.replicas, following.gate, clear_override(memory))
     held = (
         _frozen(given)
+        or _scaled_by_another(given)
         or _pods_unknown(given, limits, target)
         or _blind(given, demand, target)
+        or _workers_unknown(given, target)
         or _warming_up(given, limits, target, moment)
     )
     if held is None:
@@ -83,10 +90,27 @@ def gated(
     if memory.replaced is not None and not limits.is_moving:
         memory = clear_override(memory)
     if held is None:
-        return Gated(following.replicas, following.gate, memory)
+        return Gated(following.replicas, following.gate, memory, drain=following.drain)
     gate, code, numbers = held
     reason = Reason(code=code, value=given.current, numbers=numbers)
-    return Gated(given.current, gate, memory, (reason,))
+    return Gated(given.current, gate, memory, (reason,), _told(given, following, gate))
+
+
+def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
+    """What the workers of a pool that this gate holds are told: whether they may pull is an order
+    of a person or a budget, but no more of them stop, and none of those that stopped begins again.
+    """
+    workers = None if given.seen.workers is None else last_known(given.seen.workers)
+    if gate is Gate.FREEZE or following.drain is None or workers is None:
+        return None
+    if gate is Gate.NOT_BECOMING_READY:
+        return following.drain  # it does not shrink: all may work
+    orders, pods = following.drain.orders, last_known(given.seen.pods)
+    kept = PoolOrders(
+        pull=orders.pull, because=orders.because, drain=workers.orders.drain, until=orders.until
+    )
+    marked = [pod.name for pod in pods.items if is_first(pod)] if pods is not None else []
+    return Drain(orders=kept, removable=tuple(marked))
 
 
 _Held = tuple[Gate, Code, dict[str, Number]]
@@ -98,6 +122,14 @@ def _frozen(given: PoolInput) -> _Held | None:
     if freeze is None:
         return None
     return Gate.FREEZE, Code.FROZEN, {"who": freeze.who, "reason": freeze.why}
+
+
+def _scaled_by_another(given: PoolInput) -> _Held | None:
+    """A pool with another autoscaler is left to that one from the first moment."""
+    autoscaler = given.workload.autoscaler
+    if not autoscaler:
+        return None
+    return Gate.CONTESTED, Code.OTHER_AUTOSCALER, {"autoscaler": autoscaler}
 
 
 def _pods_unknown(given: PoolInput, limits: Limits, target: Target) -> _Held | None:
@@ -115,6 +147,14 @@ def _blind(given: PoolInput, demand: Demand, target: Target) -> _Held | None:
     if demand.unusable is not None:
         return Gate.BLIND, Code.HELD_UNMEASURED, demand.unusable.numbers
     return Gate.BLIND, Code.HELD_BLIND, blindness(given.seen.queue)
+
+
+def _workers_unknown(given: PoolInput, target: Target) -> _Held | None:
+    """While it is not known what the workers do, a pool is not scaled down."""
+    workers = given.seen.workers
+    if workers is None or isinstance(workers, Fresh) or target.replicas >= given.current:
+        return None
+    return Gate.BLIND, Code.WORKERS_UNKNOWN, blindness(workers)
 
 
 def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment) -> _Held | None:
@@ -142,10 +182,12 @@ def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
         "times": len(memory.set_back),
         "ours": last.ours,
         "theirs": last.theirs,
-        "window_s": CONTEST_WINDOW_S,
+        "window_s": quiet_s(memory),
         "until": quiet_until(memory),
     }
-    return Gate.CONTESTED, Code.CONTESTED, numbers
+    if last.by:
+        numbers["by"] = last.by
+    return Gate.CONTESTED, Code.SET_BACK if is_restored(last) else Code.CONTESTED, numbers
 
 
 def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:

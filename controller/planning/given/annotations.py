@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from controller.model.ids import PoolKey
 from controller.model.intents import Freeze, Scope
+from controller.model.observation import Workload
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
 PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
@@ -64,11 +65,16 @@ def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
     return tuple(halts)
 
 
-def read_freeze(annotations: Mapping[str, str], pool: PoolKey) -> Freeze | None:
-    """The freeze that an annotation asks for; its value is the reason."""
-    if not is_on(annotations, FREEZE):
-        return None
-    return Freeze(scope=Scope(pool=pool), who=FREEZE, why=annotations[FREEZE])
+def read_freeze(workload: Workload, pool: PoolKey) -> Freeze | None:
+    """The freeze that an annotation of the Deployment or of its namespace asks for; its value is
+    the reason.
+    """
+    scope = Scope(pool=pool)
+    if is_on(workload.annotations, FREEZE):
+        return Freeze(scope=scope, who=FREEZE, why=workload.annotations[FREEZE])
+    if (why := workload.namespace_freeze) is not None and is_on({FREEZE: why}, FREEZE):
+        return Freeze(scope=scope, who=f"{FREEZE} on its namespace", why=why)
+    return None
 
 
 def is_on(annotations: Mapping[str, str], name: str) -> bool:

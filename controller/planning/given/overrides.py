@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from controller.model.fleet import Pool
 from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.observation import Workload
 from controller.planning.given.annotations import (
     FORCE_ACTIVATION,
     is_on,
@@ -39,17 +40,18 @@ class Overrides:
             (self._pins, self._caps, self._pauses, self._freezes, self._no_growths),
         )
 
-    def of(self, terms: PoolTerms, annotations: Mapping[str, str], moment: Moment) -> Override:
-        """What holds for this pool now, whose Deployment has these annotations."""
-        pool = terms.pool
-        if not (self._any or pool.schedules or annotations):
+    def of(self, terms: PoolTerms, workload: Workload, moment: Moment) -> Override:
+        """What holds for this pool now, whose Deployment this is."""
+        pool, annotations = terms.pool, workload.annotations
+        is_annotated = bool(annotations) or workload.namespace_freeze is not None
+        if not (self._any or pool.schedules or is_annotated):
             return terms.override
         bounds = terms.override.bounds
         if pool.schedules:
             bounds = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, moment)
         freeze = _first_in_force(self._freezes, pool, moment)
-        if freeze is None and annotations:
-            freeze = read_freeze(annotations, pool.key)
+        if freeze is None and is_annotated:
+            freeze = read_freeze(workload, pool.key)
         return Override(
             bounds=bounds,
             pin=_last_in_force(self._pins.get(pool.key, ()), moment),

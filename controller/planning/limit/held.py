@@ -19,13 +19,15 @@ def is_held(
     replicas: int,
     unstabilized: int,
 ) -> bool:
-    """Whether a freeze, a pause that keeps the size, blindness or warm-up keeps it from shrinking.
+    """Whether a freeze, another autoscaler, a pause that keeps the size, blindness or warm-up keeps
+    it from shrinking.
 
     `replicas` is its size before sharing, `unstabilized` the same without windows and policies.
     """
     override, current = given.override, given.current
     if (
         override.freeze is not None
+        or given.workload.autoscaler != ""
         or (override.halts and any(halt.holds for halt in override.halts))
         or not isinstance(given.seen.pods, Fresh)
     ):

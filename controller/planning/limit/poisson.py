@@ -1,10 +1,13 @@
-"""Poisson quantiles, computed exactly: the most arrivals there are with a given probability."""
+"""Poisson quantiles: the most arrivals there are with a given probability. Up to a million expected
+arrivals they are exact.
+"""
 
 from __future__ import annotations
 
 import math
 from decimal import Context, Decimal
 from fractions import Fraction
+from statistics import NormalDist
 from typing import Final
 
 from controller.planning.allocation.exact import exact
@@ -13,6 +16,10 @@ from controller.planning.allocation.values import Amount, AmountError
 NEAR: Final = 1e-9
 """If a sum is closer to the wanted probability than this, floating point is not trusted."""
 DIGITS: Final = 60
+SUMMED: Final = 1_000_000
+"""Up to this mean, terms are summed."""
+_FARTHEST: Final = 9.0
+"""The score of a probability that is 0 or 1 once it is rounded."""
 
 
 def spares_for_arrivals(arrivals: Amount, slo: Amount) -> int:
@@ -23,18 +30,31 @@ def spares_for_arrivals(arrivals: Amount, slo: Amount) -> int:
 
 
 def poisson_quantile(mean: Fraction, probability: Fraction) -> int:
-    """The smallest n with P(Poisson(mean) <= n) >= probability, exactly.
+    """The smallest n with P(Poisson(mean) <= n) >= probability.
 
     Only the terms around the mean that can matter are summed, relative to the largest. If the
     result is too close to decide, it is computed again with more digits. It takes O(sqrt(mean))
-    time.
+    time. Above `SUMMED` the result may be off by one; it takes the same time for any mean.
     """
     if not 0 <= probability < 1:
         raise AmountError("slo", f"{probability} is not a probability below 1")
     if mean == 0 or probability == 0:
         return 0
+    if mean > SUMMED:
+        return _by_expansion(float(mean), float(probability))
     quantile, margin = _by_floats(float(mean), float(probability))
     return quantile if margin > NEAR else _by_digits(mean, probability)
+
+
+def _by_expansion(mean: float, probability: float) -> int:
+    """The quantile by the first terms of the Cornish-Fisher expansion; the next one is below 1/500
+    for such means.
+    """
+    if 0.0 < probability < 1.0:
+        score = NormalDist().inv_cdf(probability)
+    else:
+        score = math.copysign(_FARTHEST, probability - 0.5)
+    return max(0, math.ceil(mean + score * math.sqrt(mean) + (score * score - 1) / 6 - 0.5))
 
 
 def _by_floats(mean: float, probability: float) -> tuple[int, float]:

@@ -1,4 +1,6 @@
-"""Shifts the times in memory with a step of the clock, so that ages stay correct."""
+"""Shifts the times in memory with a step of the clock, or from another process's clock to this one,
+so that ages stay correct.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.model.memory import Memory, PoolMemory, ScaleChange
+from controller.model.stored import SavedMemory
 from controller.planning.demand.learned import latest_time as native_latest
 from controller.planning.demand.learned import moved as native_moved
 
+STEP_S: Final = 2.0
+"""A difference above this is a step of the wall clock, or another clock; a smaller one is gradual
+slewing by NTP, or the time that a save takes."""
 LARGEST_STEP_S: Final = 32_503_680_000.0
 """The time from 1970 to the year 3000: a step this large is an error and is ignored."""
 
@@ -24,6 +30,16 @@ def follow_clock(memory: Memory, step_s: float) -> Memory:
         pools={key: _moved(pool, step_s) for key, pool in memory.pools.items()},
         planned_at=None if planned_at is None else planned_at + step_s,
     )
+
+
+def on_this_clock(saved: SavedMemory, now: float) -> Memory:
+    """The memory with its times by the clock that says `now` (Unix seconds); the process that saved
+    it may have had a clock that was ahead or behind, and only the store knows its true age.
+    """
+    if saved.age_s is None:
+        return saved.memory
+    behind_s = now - saved.age_s - saved.saved_at
+    return follow_clock(saved.memory, behind_s) if abs(behind_s) > STEP_S else saved.memory
 
 
 def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:
@@ -56,10 +72,13 @@ def _times(memory: PoolMemory) -> Iterator[float | None]:
         yield memory.repeats.since
     if memory.native is not None:
         yield native_latest(memory.native)
+    if memory.standing is not None:
+        yield from (memory.standing.since, memory.standing.bound_since)
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
     repeats, replaced, asked = memory.repeats, memory.replaced, memory.asked
+    standing = memory.standing
     return replace(
         memory,
         native=None if memory.native is None else native_moved(memory.native, by_s),
@@ -77,6 +96,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         repeats=None if repeats is None else replace(repeats, since=repeats.since + by_s),
         replaced=None if replaced is None else replace(replaced, at=replaced.at + by_s),
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
+        standing=None if standing is None else standing.shifted(by_s),
     )
 
 

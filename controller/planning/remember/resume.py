@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
 from controller.planning.recommend.behavior import longest_period_s
 
@@ -33,6 +35,33 @@ def resumed(memory: Memory, fleet: Fleet, now: float) -> Memory:
         },
         planned_at=now,
     )
+
+
+def doubted(memory: Memory, sizes: Mapping[PoolKey, int], now: float) -> Memory:
+    """The memory to plan with at `now` (Unix seconds), where pools have these sizes.
+
+    A pool that is larger than all that its memory knows was scaled after the memory was saved: the
+    process ended before it had saved its last write, or the store was replaced by an older copy.
+    What that memory says of less work is not believed: the pool is held for one downward window.
+    """
+    unknown = {
+        key: replace(found, since=now, asked=None, ours=None, replaced=None)
+        for key, found in memory.pools.items()
+        if sizes.get(key, 0) > _largest_known(found)
+    }
+    return replace(memory, pools={**memory.pools, **unknown}) if unknown else memory
+
+
+def _largest_known(memory: PoolMemory) -> int:
+    """The largest size that the pool asked for, had or was given, as far as is remembered."""
+    known = [run.replicas for run in memory.recommendations]
+    if memory.ours is not None:
+        known.append(memory.ours)
+    if (asked := memory.asked) is not None:
+        known += [asked.before, asked.after, *asked.earlier]
+    others = memory.set_back if memory.replaced is None else (*memory.set_back, memory.replaced)
+    known += [each.theirs for each in others]
+    return max(known, default=0)
 
 
 def _is_forgotten(memory: PoolMemory, pool: Pool | None, now: float) -> bool:

@@ -15,6 +15,9 @@ from controller.planning.remember.contest import record_override
 
 CONFIRM_WITHIN_S: Final = 30.0
 """How long to wait for a write without an answer to appear in the watch, if it was applied."""
+SEEN_WITHIN_S: Final = 5.0
+"""A repeated write that is seen later than this after its first request was perhaps refused until
+then."""
 _EARLIER_WRITES: Final = 8
 
 
@@ -24,25 +27,26 @@ def confirmed(
     """The memory with the outcome of the last requested write, judged by the observed size.
 
     - The requested size: the write was applied. It counts against the rate policies, from the time
-      of the request.
+      of the request; from now if it was requested again and the first request is longer ago than
+      `SEEN_WITHIN_S`, because it may have been refused until just now.
     - The size before: the write may still appear, for up to `CONFIRM_WITHIN_S`.
     - Applied, then replaced by another writer: it counts too, as in the HPA.
     - Any other size was set by another writer, and the request does not count.
     """
     asked, replicas = memory.asked, workload.replicas
     if asked is None:
-        memory = record_override(memory, replicas, moment)
+        memory = record_override(memory, workload, moment)
         return replace(memory, own_zero=False) if memory.own_zero and replicas > 0 else memory
     if replicas == asked.after or replicas in asked.earlier:
-        memory = _counted(memory, asked, replicas, behavior)
+        memory = _counted(memory, asked, replicas, behavior, moment)
         return replace(memory, asked=None, own_zero=replicas == 0, ours=replicas)
     undone = None
     if _was_replaced(asked, workload):
         undone = asked.after
-        memory = _counted(memory, asked, undone, behavior)
+        memory = _counted(memory, asked, undone, behavior, moment)
     elif replicas == asked.before and not moment.reached(asked.at + CONFIRM_WITHIN_S):
         return memory
-    memory = record_override(memory, replicas, moment, undone)
+    memory = record_override(memory, workload, moment, undone)
     return replace(memory, asked=None, own_zero=memory.own_zero and replicas == 0)
 
 
@@ -54,8 +58,9 @@ def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -
     earlier: tuple[int, ...] = ()
     if last is not None and last.before == before:
         if last.after == after:
-            same = last.generation == generation
-            return memory if same else replace(memory, asked=replace(last, generation=generation))
+            same = last.repeated and last.generation == generation
+            again = replace(last, repeated=True, generation=generation)
+            return memory if same else replace(memory, asked=again)
         sizes = (*last.earlier, last.after)
         earlier = tuple(size for size in sizes if size != after)[-_EARLIER_WRITES:]
     new = PendingWrite(before=before, after=after, at=now, earlier=earlier, generation=generation)
@@ -86,14 +91,16 @@ def _was_replaced(asked: PendingWrite, workload: Workload) -> bool:
 
 
 def _counted(
-    memory: PoolMemory, asked: PendingWrite, replicas: int, behavior: Behavior
+    memory: PoolMemory, asked: PendingWrite, replicas: int, behavior: Behavior, moment: Moment
 ) -> PoolMemory:
     """The memory with a confirmed change added to the log of its direction."""
+    late = asked.repeated and moment.reached(asked.at + SEEN_WITHIN_S)
+    at = moment.now if late else asked.at
     # policies of both directions count an event, so it is kept for the longest period of both
     keep_s = max(longest_period_s(behavior.scale_up), longest_period_s(behavior.scale_down))
     change = replicas - asked.before
     if change > 0:
-        up = record_change(memory.scaled_up, change, asked.at, keep_s)
+        up = record_change(memory.scaled_up, change, at, keep_s)
         return replace(memory, scaled_up=up)
-    down = record_change(memory.scaled_down, -change, asked.at, keep_s)
+    down = record_change(memory.scaled_down, -change, at, keep_s)
     return replace(memory, scaled_down=down)

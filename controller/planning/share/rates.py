@@ -41,15 +41,16 @@ def calls_per_minute(slots: int, calls_per_task: Amount, task_seconds: Amount) -
 
 
 def rate_rows(key: str, limits: RateLimits, theta: Amount = HALF_FED) -> tuple[Row, ...]:
-    """The limits of a key as soft rows `rpm:KEY`, `itpm:KEY`, `otpm:KEY` and `parallel:KEY`.
+    """The limits of a key as soft rows: `rpm:KEY`, `tpm:KEY` (input and output tokens together),
+    `itpm:KEY`, `otpm:KEY` and `parallel:KEY`.
 
     `theta` is the part of a replica's use that must be left to grant it. Raises AmountError for a
     number that is negative or not exact, and for a headroom above 1.
     """
     one_each = CallRate(calls=1, input_tokens=1, output_tokens=1)
     return tuple(
-        Row(name=f"{name}:{key}", capacity=capacity * use, bound=Bound.RATE, soft=theta)
-        for name, capacity, use in _drawn(limits, one_each)
+        Row(name=f"{name}:{key}", capacity=capacity, bound=Bound.RATE, soft=theta)
+        for name, capacity, _ in _drawn(limits, one_each)
     )
 
 
@@ -63,8 +64,12 @@ def _drawn(limits: RateLimits, replica: CallRate) -> Iterator[tuple[str, Fractio
     usable = 1 - exact(limits.headroom, "headroom")
     if usable < 0:
         raise AmountError("headroom", "it cannot be more than the whole limit")
+    both: Amount = 0
+    if limits.tokens_per_minute is not None:
+        both = exact(replica.input_tokens, "tpm") + exact(replica.output_tokens, "tpm")
     for name, capacity, use, part in (
         ("rpm", limits.requests_per_minute, replica.calls, usable),
+        ("tpm", limits.tokens_per_minute, both, usable),
         ("itpm", limits.input_tokens_per_minute, replica.input_tokens, usable),
         ("otpm", limits.output_tokens_per_minute, replica.output_tokens, usable),
         ("parallel", limits.parallel, replica.slots, 1),

@@ -216,7 +216,7 @@ def _of_tenant(
         if usage is None:
             is_blind = tenant.budget.hard
         else:
-            budget = _budget_now(_with_budget(tenant, set_by), usage, moment)
+            budget = _budget_now(with_budget(tenant, set_by), usage, moment)
             row = budget_row(tenant.name, budget.status)
             if row is not None:
                 rows.append(row)
@@ -238,12 +238,24 @@ def _in_force(asked: tuple[DayBudget, ...], moment: Moment) -> DayBudget | None:
     return found
 
 
-def _with_budget(tenant: Tenant, set_by: DayBudget | None) -> Tenant:
-    """The tenant with the tokens that an operator gave it, at least none."""
+def with_budget(tenant: Tenant, set_by: DayBudget | None) -> Tenant:
+    """The tenant with the tokens that an operator gave it for the day, at least none."""
     if set_by is None:
         return tenant
     tokens = max(set_by.tokens, 0)
     return replace(tenant, budget=replace(tenant.budget, tokens_per_day=tokens))
+
+
+def spends_budget(tenant: Tenant, planned: Scarcity, used: Decimal) -> bool:
+    """Whether these tokens of the day spend a hard budget that was not spent when this was planned.
+
+    False where the budget's use was not known then: its pools do not grow in any case.
+    """
+    known = planned.tenants.get(tenant.name)
+    if known is None or known.budget is None or known.budget.status.state is BudgetState.HARD:
+        return False
+    budget = with_budget(tenant, known.set_by).budget
+    return budget.hard and budget.tokens_per_day is not None and used >= budget.tokens_per_day
 
 
 def _still_holds(

@@ -5,7 +5,7 @@ pool, new replicas also keep their minimum runtime.
 from __future__ import annotations
 
 from controller.model.decision import Code, Gate, Number, Reason
-from controller.model.observation import QueueDepth
+from controller.model.observation import Pod, QueueDepth
 from controller.model.readings import Reading, last_known
 from controller.planning.demand.work import IMPLAUSIBLE_MESSAGES
 from controller.planning.given.moment import Moment
@@ -21,7 +21,7 @@ def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -
     current, pool = given.current, given.terms.pool
     busy = busy_replicas(given.seen.queue, pool.slots, current)
     surplus, idle = current - target, current - busy
-    young = _too_young(given, moment) if target < recommendation else 0
+    young = len(too_young(given, moment)) if target < recommendation else 0
     removed = min(surplus, max(idle - young, 0))
     if removed == surplus:
         return Next(target)
@@ -43,12 +43,13 @@ def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
     return min(current, -(-depth.in_flight // max(slots, 1)))
 
 
-def _too_young(given: PoolInput, moment: Moment) -> int:
-    """The number of replicas that became ready less than their minimum runtime ago."""
+def too_young(given: PoolInput, moment: Moment) -> list[Pod]:
+    """The pods that became ready less than their minimum runtime ago."""
     runtime_s, pods = given.terms.pool.minimum_runtime_s, last_known(given.seen.pods)
     if runtime_s <= 0 or pods is None:
-        return 0
-    return sum(
-        pod.ready_at is not None and not moment.reached(pod.ready_at + runtime_s)
+        return []
+    return [
+        pod
         for pod in pods.items
-    )
+        if pod.ready_at is not None and not moment.reached(pod.ready_at + runtime_s)
+    ]

@@ -1,4 +1,6 @@
-"""Pools grow only into physically free room: a terminating replica counts until it is gone."""
+"""Pools grow only into physically free room: a replica that leaves, or that a rollout has beyond
+the pool's size, counts until it is gone.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +16,21 @@ from controller.planning.share.share import Shared
 
 
 class Occupancy(NamedTuple):
-    """A pool's replicas: its present size, its target, and how many are terminating."""
+    """A pool's replicas: its present size, its target, and how many more there are for now."""
 
     current: int
     target: int
-    terminating: int
+    leaving: int
 
     @property
     def now(self) -> int:
         """The replicas that take room now."""
-        return self.current + self.terminating
+        return self.current + self.leaving
 
     @property
     def most(self) -> int:
         """The most replicas that take room on the way to the target."""
-        return max(self.current, self.target) + self.terminating
+        return max(self.current, self.target) + self.leaving
 
 
 class Grown(NamedTuple):

@@ -1,0 +1,188 @@
+"""Checks of NATS: the connection, the queues, what is kept there, its clock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.doctor.patient import CHECK_S, Patient
+from controller.doctor.report import Findings
+from controller.model.readings import Absent, Why
+from controller.model.snapshot import LinkState
+from controller.model.text import clean
+from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, WORKERS_BUCKET
+from controller.nats.consumers import consumer_state
+from controller.nats.errors import NatsError, StreamMissingError
+from controller.nats.jetstream import stream_info
+from controller.nats.queues import QueueReader
+
+_SHARED_STREAMS: Final = (
+    *(f"KV_{name}" for name in (ORDERS_BUCKET, WORKERS_BUCKET, ALLOWANCES_BUCKET)),
+    USAGE_STREAM,
+)
+"""What controller and workers share; each is missing until it is first needed."""
+
+MOST_SKEW_S: Final = 2.0
+"""Above it times of others and ours are told apart by people; no rule of ours compares them."""
+
+
+async def connection(patient: Patient, found: Findings) -> None:
+    """NATS answers, is new enough and has JetStream."""
+    session = patient.session
+    link = session.link()
+    if session.unsupported is not None:
+        found.fail(str(session.unsupported), "upgrade the server to 2.10 or newer")
+    elif link.state is not LinkState.CONNECTED:
+        found.fail(
+            link.detail or "no server answers",
+            "look at nats.servers, nats.credentials and nats.tls in the fleet file",
+        )
+    elif problem := await session.jetstream_problem():
+        todo = "start the server with JetStream (-js), or use an account with it"
+        if patient.settings.nats.domain is not None:
+            todo = "mend nats.domain in the fleet file, or connect the leaf node that leads there"
+        found.fail(problem, todo)
+    else:
+        found.ok(f"{link.detail}, server {session.server_version}")
+
+
+async def queues(patient: Patient, found: Findings) -> None:
+    """Each pool's stream and consumer can be read."""
+    reader = QueueReader(patient.session, patient.clock, timeout_s=CHECK_S)
+    readings = await reader.read(patient.pools)
+    for pool in patient.pools:
+        reading = readings[pool.key]
+        if not isinstance(reading, Absent):
+            continue
+        todo = "give the NATS user the rights that README.md lists"
+        if reading.why is Why.STREAM_MISSING:
+            todo = f"nats stream add {pool.stream}, or mend queue.stream of the pool"
+        elif reading.why is Why.CONSUMER_MISSING:
+            todo = f"nats consumer add {pool.stream} {pool.consumer} --pull, or mend queue.consumer"
+        found.fail(
+            f"{pool.stream}/{pool.consumer}: {reading.detail or reading.why}", todo, pool.key
+        )
+    await _deliveries(patient, found)
+    found.ok_if_clean(f"{len(patient.pools)} queues can be read")
+
+
+async def _deliveries(patient: Patient, found: Findings) -> None:
+    """Say which consumers stop to deliver a message after so many times."""
+    for pool in patient.pools:
+        for queue in pool.queues:
+            try:
+                state = await consumer_state(patient.session, *queue, CHECK_S)
+            except NatsError:
+                continue  # the readings say it
+            most = state.config.max_deliver
+            if most > 0:
+                found.warn(
+                    f"{queue.stream}/{queue.consumer} has max_deliver {most}: a task whose worker "
+                    f"crashes at delivery {most} is never delivered again, and no dead letter says "
+                    "so",
+                    f"nats consumer edit {queue.stream} {queue.consumer} --max-deliver=-1; workers "
+                    "limit the tries themselves (AGENTDASH_ATTEMPTS)",
+                    pool.key,
+                )
+
+
+async def stores(patient: Patient, found: Findings) -> None:
+    """The bucket of memory and intents, and the stream of used tokens where a budget needs it."""
+    bucket = f"KV_{patient.settings.nats.bucket}"
+    try:
+        await stream_info(patient.session, bucket, CHECK_S)
+    except StreamMissingError:
+        found.warn(f"{bucket} does not exist yet", "nothing: the first controller creates it")
+    except NatsError as error:
+        found.fail(
+            f"{bucket}: {error}",
+            "give the NATS user the rights that README.md lists; without them a restart forgets",
+        )
+    tenants = patient.settings.fleet.tenants
+    if any(tenant.budget.tokens_per_day is not None for tenant in tenants):
+        try:
+            await stream_info(patient.session, USAGE_STREAM, CHECK_S)
+        except NatsError as error:
+            found.fail(
+                f"{USAGE_STREAM}: {error}; tenants with a hard budget do not grow",
+                f"nats stream add {USAGE_STREAM} --subjects 'agentdash.usage.>' --max-age 8d",
+            )
+    found.ok_if_clean(f"{bucket} can be read")
+
+
+async def copies(patient: Patient, found: Findings) -> None:
+    """In a cluster no stream that we need is lost with one server, and our bucket has as many
+    copies as the fleet file says.
+    """
+    nats = patient.settings.nats
+    bucket = f"KV_{nats.bucket}"
+    queues = dict.fromkeys(queue.stream for pool in patient.pools for queue in pool.queues)
+    several = ""
+    for stream in dict.fromkeys((*queues, bucket, *_SHARED_STREAMS)):
+        try:
+            info = await stream_info(patient.session, stream, CHECK_S)
+        except NatsError:
+            continue  # the checks of queues and stores say it
+        kept, cluster = info.config.num_replicas, info.cluster.name if info.cluster else ""
+        several = several or clean(cluster)
+        if cluster and kept == 1:
+            found.warn(
+                f"{stream} is kept by one server of cluster {clean(cluster)}: while that server is "
+                "away it cannot be read, and its pools are held",
+                f"nats stream edit {stream} --replicas 3"
+                + (", and nats.replicas: 3 in the fleet file" if stream == bucket else ""),
+            )
+        elif stream == bucket and kept != nats.replicas:
+            found.warn(
+                f"{bucket} is kept by {kept} servers and nats.replicas says {nats.replicas}: a "
+                "bucket that exists keeps its own number",
+                f"nats stream edit {bucket} --replicas {nats.replicas}, or mend nats.replicas",
+            )
+    where = f"cluster {several}" if several else "one server"
+    found.ok_if_clean(f"{where}, as many copies as are asked for")
+
+
+async def inbox(patient: Patient, found: Findings) -> None:
+    """Nobody else's right to publish reaches the subjects of our answers."""
+    prefix, tenants = patient.settings.nats.inbox, patient.settings.fleet.tenants
+    if prefix == "_INBOX" and len(tenants) > 1:
+        found.warn(
+            f"a tenant that may publish to _INBOX.> in our account can claim any length of any of "
+            f"the {len(tenants)} tenants' queues",
+            "give agentdash an inbox of its own (nats.inbox: AGENTDASH_INBOX), which no tenant may "
+            "publish to",
+        )
+    found.ok_if_clean(f"answers come to {prefix}.>")
+
+
+async def clock(patient: Patient, found: Findings) -> None:
+    """The NATS server's clock and ours agree."""
+    for stream in dict.fromkeys(pool.stream for pool in patient.pools):
+        before = patient.clock.now()
+        try:
+            info = await stream_info(patient.session, stream, CHECK_S)
+        except NatsError:
+            continue  # the check of queues says it
+        if info.ts is None:
+            continue
+        told_skew(found, "NATS", info.ts.timestamp(), (before, patient.clock.now()))
+        return
+    found.skip("no stream could be asked for the server's time")
+
+
+def told_skew(
+    found: Findings, server: str, theirs: float, ours: tuple[float, float], exact_s: float = 0.0
+) -> None:
+    """Say how far a server's clock is from ours; `ours` is before and after the request, and
+    `exact_s` the resolution of `theirs`.
+    """
+    ahead = max(theirs - ours[1], 0.0) or min(theirs + exact_s - ours[0], 0.0)
+    if abs(ahead) > MOST_SKEW_S:
+        word = "ahead of" if ahead > 0 else "behind"
+        found.warn(
+            f"the clock of {server} is {abs(ahead):.1f} s {word} ours: ages and times shown are "
+            "wrong by that",
+            "run NTP (chrony, systemd-timesyncd) on both machines",
+        )
+    else:
+        found.ok(f"the clock of {server} is within {MOST_SKEW_S:g} s of ours")

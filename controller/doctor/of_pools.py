@@ -1,0 +1,280 @@
+"""Checks of what the pools name in the cluster: workloads, their pods, rivals, quotas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from controller.doctor.patient import Patient
+from controller.doctor.report import Findings
+from controller.kube import wire
+from controller.kube.client import Client
+from controller.kube.errors import ApiError
+from controller.kube.listing import Listing, ListLimits, WatchTarget
+from controller.kube.quotas import QuotaView
+from controller.kube.requests import requested
+from controller.kube.rivals import RivalView
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.fleet import Pool
+from controller.model.ids import WorkloadKind, WorkloadName
+from controller.model.metrics import ContainerResourceMetric, ResourceMetric, UtilizationTarget
+from controller.model.scarcity import Resources
+from controller.model.text import clean_name
+from controller.notation.quantity import exact_amount
+
+_PAGE: Final = 500
+
+
+class Qos(StrEnum):
+    """core/v1 PodQOSClass: who is ended first when a node has no memory left."""
+
+    GUARANTEED = "Guaranteed"
+    BURSTABLE = "Burstable"
+    BEST_EFFORT = "BestEffort"
+
+
+class _Probed(wire.WireContainer):
+    """A container with its name and its probes."""
+
+    name: str = ""
+    readiness_probe: dict[str, object] | None = None
+
+
+class _PodSpec(wire.WireObject):
+    containers: list[_Probed] | None = None
+    init_containers: list[wire.WireContainer] | None = None
+
+
+class _Template(wire.WireObject):
+    spec: _PodSpec | None = None
+
+
+class _TemplatedSpec(wire.WireObject):
+    template: _Template | None = None
+
+
+class _Workload(wire.WireObject):
+    """apps/v1 Deployment or StatefulSet: what its pods are made from."""
+
+    metadata: wire.WireMetadata
+    spec: _TemplatedSpec | None = None
+
+
+_WORKLOAD: Final = msgspec.json.Decoder(_Workload)
+
+
+async def workloads(patient: Patient, found: Findings) -> None:
+    """Each pool's Deployment or StatefulSet is there; its containers request what they need, and
+    say when they are ready.
+    """
+    selector = patient.settings.kubernetes.selector or ""
+    for namespace, pools in patient.namespaces():
+        there: dict[WorkloadName, _Workload] = {}
+        for kind, raw in await _of_kinds(patient.client, namespace, pools, selector):
+            try:
+                each = decoded(_WORKLOAD, raw)
+            except UndecodableError:
+                continue  # the pool that names it is told that it cannot be read
+            there[WorkloadName(clean_name(each.metadata.name), kind)] = each
+        for pool in pools:
+            workload = there.get(pool.workload)
+            if workload is None:
+                chosen = f" with the labels {selector}" if selector else ""
+                key = pool.workload.kind.lower()
+                found.fail(
+                    f"there is no readable {pool.workload}{chosen} in {namespace}",
+                    f"create it, or mend {key} and the tenant's namespace in the fleet file",
+                    pool.key,
+                )
+            else:
+                _template(pool, workload, found)
+    found.ok_if_clean(f"{_counted(patient.pools)} are there, with requests and probes")
+
+
+def _counted(pools: Iterable[Pool]) -> str:
+    """`3 Deployments and 1 StatefulSet`."""
+    counts = Counter(pool.workload.kind for pool in pools)
+    return " and ".join(
+        f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in WorkloadKind if counts[kind]
+    )
+
+
+async def _of_kinds(
+    client: Client, namespace: str, pools: Iterable[Pool], selector: str = ""
+) -> list[tuple[WorkloadKind, msgspec.Raw]]:
+    """All workloads in a namespace of the kinds that these pools name."""
+    return [
+        (kind, raw)
+        for kind in sorted({pool.workload.kind for pool in pools})
+        for raw in await _list(client, "/apis/apps/v1", namespace, kind.plural, selector)
+    ]
+
+
+def _template(pool: Pool, workload: _Workload, found: Findings) -> None:
+    template = (workload.spec or _TemplatedSpec()).template or _Template()
+    containers = (template.spec or _PodSpec()).containers or []
+    bare = [
+        each for each in containers if None in (_request(each, "cpu"), _request(each, "memory"))
+    ]
+    if bare:
+        names = ", ".join(clean_name(each.name) for each in bare)
+        text = (
+            f"{pool.workload.name}: {names} requests no CPU or no memory: its pods are "
+            f"{qos(containers)}, and neither room nor quotas can be worked out"
+        )
+        todo = "set resources.requests; `agentdash profile TOOL...` suggests amounts"
+        if any(_is_utilization(each) for each in pool.metrics):
+            found.fail(f"{text}; its metric of utilization cannot be either", todo, pool.key)
+        else:
+            found.warn(text, todo, pool.key)
+    if containers and not any(each.readiness_probe for each in containers):
+        found.warn(
+            f"{pool.workload.name} has no readiness probe: a replica counts as ready before it "
+            "works",
+            "add one: agentdash.worker answers /readyz on port 9465",
+            pool.key,
+        )
+
+
+def _is_utilization(metric: object) -> bool:
+    return isinstance(metric, ResourceMetric | ContainerResourceMetric) and isinstance(
+        metric.target, UtilizationTarget
+    )
+
+
+def _request(container: wire.WireContainer, resource: str) -> wire.WireQuantity | None:
+    """What it requests; a limit without a request is one (SetDefaults_Pod in core/v1)."""
+    resources = container.resources or wire.WireResourceRequirements()
+    for amounts in (resources.requests, resources.limits):
+        amount: wire.WireQuantity | None = getattr(amounts, resource, None)
+        if amount is not None:
+            return amount
+    return None
+
+
+def qos(containers: Iterable[wire.WireContainer]) -> Qos:
+    """The class of a pod of these containers (ComputePodQOS in core/v1/helper/qos)."""
+    guaranteed, anything = True, False
+    for each in containers:
+        resources = each.resources or wire.WireResourceRequirements()
+        for name in ("cpu", "memory"):
+            limit: wire.WireQuantity | None = getattr(resources.limits, name, None)
+            asked = _request(each, name)
+            anything = anything or asked is not None
+            guaranteed = guaranteed and limit is not None and _amount(limit) == _amount(asked)
+    if not anything:
+        return Qos.BEST_EFFORT
+    return Qos.GUARANTEED if guaranteed else Qos.BURSTABLE
+
+
+def _amount(written: wire.WireQuantity | None) -> Fraction | None:
+    try:
+        return None if written is None else exact_amount(written)
+    except ValueError:
+        return None
+
+
+async def rivals(patient: Patient, found: Findings) -> None:
+    """No HPA and no ScaledObject scales a pool's workload."""
+    for namespace, pools in patient.namespaces():
+        for root, plural, kind in (
+            ("/apis/autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+            ("/apis/keda.sh/v1alpha1", "scaledobjects", "ScaledObject"),
+        ):
+            view = RivalView(kind, lambda _: None)
+            try:
+                view.replace(await _list(patient.client, root, namespace, plural))
+            except ApiError as error:
+                if error.status not in {403, 404}:  # KEDA is not there; the rights say the rest
+                    raise
+            for pool in pools:
+                if rival := view.of(pool.workload):
+                    found.fail(
+                        f"{rival} scales {pool.workload.name}, so agentdash leaves it alone",
+                        f"delete the {kind}, or take the pool out of the fleet file",
+                        pool.key,
+                    )
+    found.ok_if_clean("no other autoscaler scales a pool's workload")
+
+
+async def quotas(patient: Patient, found: Findings) -> None:
+    """The namespaces' ResourceQuotas allow what the pools' max asks for together."""
+    for namespace, pools in patient.namespaces():
+        view = QuotaView()
+        try:
+            view.replace(await _list(patient.client, "/api/v1", namespace, "resourcequotas"))
+            templates = await _of_kinds(patient.client, namespace, pools)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            found.skip(f"the ResourceQuotas of {namespace} may not be listed", namespace)
+            continue
+        if view.refused is not None:
+            found.warn(view.refused.detail, "mend the ResourceQuota", namespace)
+        wanted = _wanted(pools, templates)
+        for name, allowed, asked, unit in (
+            ("pods", view.hard.replicas, wanted.replicas, ""),
+            ("CPU", view.hard.cpu_milli, wanted.cpu_milli, "m"),
+            ("bytes of memory", view.hard.memory_bytes, wanted.memory_bytes, ""),
+        ):
+            if allowed is not None and asked is not None and asked > allowed:
+                found.warn(
+                    f"the ResourceQuota of {namespace} allows {allowed:,}{unit} {name}, and the "
+                    f"max of its pools asks for {asked:,}{unit}: they never all reach it",
+                    "raise the quota, or lower replicas.max",
+                    namespace,
+                )
+    found.ok_if_clean("the quotas of the namespaces allow every pool's max")
+
+
+def _wanted(
+    pools: Sequence[Pool], templates: Iterable[tuple[WorkloadKind, msgspec.Raw]]
+) -> Resources:
+    """What all pools take at their max; None for an amount that one of them does not request."""
+    each: dict[WorkloadName, Resources] = {}
+    for kind, raw in templates:
+        try:
+            found = decoded(wire.DEPLOYMENT, raw)
+            template = (found.spec or wire.WireDeploymentSpec()).template or wire.WirePodTemplate()
+            name = WorkloadName(clean_name(found.metadata.name), kind)
+            each[name] = requested(template.spec or wire.WirePodSpec())
+        except (UndecodableError, ValueError):
+            continue  # the check of workloads tells it
+    asked = [(pool.max, pool.requests or each.get(pool.workload, Resources())) for pool in pools]
+
+    def total(field: str) -> int | None:
+        in_all = 0
+        for most, requests in asked:
+            amount: int | None = getattr(requests, field)
+            if amount is None:
+                return None
+            in_all += most * amount
+        return in_all
+
+    return Resources(
+        replicas=sum(most for most, _ in asked),
+        cpu_milli=total("cpu_milli"),
+        memory_bytes=total("memory_bytes"),
+    )
+
+
+async def _list(
+    client: Client, root: str, namespace: str, plural: str, selector: str = ""
+) -> list[msgspec.Raw]:
+    """All objects of one kind in a namespace. Raises KubeError, at the latest at the check's
+    deadline.
+    """
+    target = WatchTarget(
+        kind=plural,
+        path=f"{root}/namespaces/{quote(namespace, safe='')}/{plural}",
+        label_selector=selector,
+    )
+    listing = Listing(client, target, ListLimits())
+    await listing.read(_PAGE)
+    return listing.objects

@@ -1,0 +1,47 @@
+"""The lines of a check as it makes them, and the report as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controller.model.diagnosis import Diagnosis, Level, Report
+
+
+class Findings:
+    """The lines of one check, as it makes them."""
+
+    def __init__(self, check: str) -> None:
+        self._check = check
+        self.lines: list[Diagnosis] = []
+
+    def ok(self, text: str, subject: str = "") -> None:
+        """It is as it should be."""
+        self._add(Level.OK, text, subject, "")
+
+    def warn(self, text: str, todo: str, subject: str = "") -> None:
+        """It works worse than it could."""
+        self._add(Level.WARN, text, subject, todo)
+
+    def fail(self, text: str, todo: str, subject: str = "") -> None:
+        """It does not work."""
+        self._add(Level.FAIL, text, subject, todo)
+
+    def skip(self, text: str, subject: str = "") -> None:
+        """It could not be looked at."""
+        self._add(Level.SKIP, text, subject, "")
+
+    def ok_if_clean(self, text: str) -> None:
+        """Say so where nothing else was found."""
+        if not self.lines:
+            self.ok(text)
+
+    def _add(self, level: Level, text: str, subject: str, todo: str) -> None:
+        self.lines.append(
+            Diagnosis(check=self._check, level=level, text=text, subject=subject, todo=todo)
+        )
+
+
+def encode(found: Report) -> str:
+    """The report as one JSON object, with every field."""
+    lines = [msgspec.structs.asdict(line) for line in found.lines]
+    return msgspec.json.encode({"version": found.version, "lines": lines}).decode()

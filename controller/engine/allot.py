@@ -1,0 +1,83 @@
+"""Tells workers what they may use: their pool's settings, and shares of the models' limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from controller.engine.findings import Found
+from controller.model.fleet import Fleet
+from controller.model.ids import PoolKey
+from controller.model.readings import last_known
+from controller.model.snapshot import Severity
+from controller.model.worker_messages import PoolAllowance, WorkerState
+from controller.planning.pool_terms import pool_terms
+from controller.planning.provider_shares import provider_shares
+from controller.ports.clock import Clock
+from controller.ports.sources import AllowanceStore, WorkerSource
+from controller.ports.stores import StoreError
+
+TURN_S: Final = 10.0
+"""Where there are fewer parallel calls than workers, others get them after so many seconds."""
+
+
+class Allotment:
+    """Divides the models' limits among the workers that there are, and stores what has changed.
+
+    Pools without workers are told nothing.
+    """
+
+    def __init__(
+        self, fleet: Fleet, workers: WorkerSource, store: AllowanceStore, clock: Clock
+    ) -> None:
+        self._fleet, self._workers, self._store, self._clock = fleet, workers, store, clock
+        self._terms = pool_terms(fleet)
+        self._takes_turns = any(
+            model.limits is not None and model.limits.parallel is not None for model in fleet.models
+        )
+        self._seen: dict[PoolKey, tuple[WorkerState, ...]] = {}
+        self._turn = 0
+        self._due: dict[PoolKey, PoolAllowance] = {}
+        self._told: dict[PoolKey, PoolAllowance] = {}
+        self._problem = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Divide anew if workers have come, gone, or need something else, and tell what changed."""
+        seen = {pool.key: self._states(pool.key) for pool in self._fleet.pools}
+        turn = int(self._clock.now() // TURN_S) if self._takes_turns else 0
+        if seen != self._seen or turn != self._turn:
+            self._seen, self._turn = seen, turn
+            shares = provider_shares(self._fleet, seen, turn)
+            self._due = {
+                pool: PoolAllowance(terms=self._terms[pool], shares=shares[pool])
+                for pool, states in seen.items()
+                if states
+            }
+        is_idle = self._task is None or self._task.done()
+        if is_idle and any(self._told.get(pool) != due for pool, due in self._due.items()):
+            self._task = tasks.create_task(self._tell(), name="allowances")
+
+    def findings(self) -> Iterator[Found]:
+        """Why workers cannot be told."""
+        if self._problem:
+            text = f"workers cannot be told their share of the models' limits: {self._problem}"
+            yield Severity.WARNING, "workers", "allowances", text
+
+    def _states(self, pool: PoolKey) -> tuple[WorkerState, ...]:
+        reading = self._workers.read(pool)
+        known = None if reading is None else last_known(reading)
+        return () if known is None else known.states
+
+    async def _tell(self) -> None:
+        for pool, allowance in self._due.items():
+            if self._told.get(pool) == allowance:
+                continue
+            try:
+                await self._store.allow(pool, allowance)
+            except StoreError as error:
+                self._problem = str(error)
+                return  # tried again at the next tick
+            self._told[pool] = allowance
+        self._problem = ""

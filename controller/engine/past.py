@@ -1,0 +1,129 @@
+"""What people have seen of the fleet outlasts the process: since when findings and tenants' states
+are as they are, and the histories. Saved in a task beside the ticks; nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
+from controller.engine.snapshots import SnapshotBuilder
+from controller.model.snapshot import Snapshot
+from controller.model.stored import FindingSince, ShownPast, TenantSince
+from controller.ports.clock import Clock
+from controller.ports.stores import PastStore, StoreError
+
+log = logging.getLogger(__name__)
+
+PAST_EVERY_S: Final = 60.0
+PAST_RECALL_S: Final = 1.0
+"""How long the first tick waits for it."""
+MOST_FINDINGS: Final = 1000
+
+
+class PastKeeper:
+    """Saves what the snapshots show, and hands it to the next process. A failure is logged: people
+    then see a shorter past, and the controller does its work.
+    """
+
+    def __init__(self, store: PastStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._latest: Snapshot | None = None
+        self._saved: Snapshot | None = None
+        self._not_before = clock.monotonic() + PAST_EVERY_S
+        self._saving: asyncio.Task[None] | None = None
+        self._is_failing = False
+
+    async def recall(self, snapshots: SnapshotBuilder) -> None:
+        """Let the snapshots go on from what was saved, if it can be read within `PAST_RECALL_S`."""
+        try:
+            async with asyncio.timeout(PAST_RECALL_S):
+                parts = await self._store.load()
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {PAST_RECALL_S:g} s"
+            log.warning("the past that people saw cannot be read: %s", reason)
+            return
+        now = self._clock.now()
+        for part in parts:
+            if part.at <= now:
+                snapshots.begin_with(part, now)
+
+    def remember(self, snapshot: Snapshot, tasks: asyncio.TaskGroup) -> None:
+        """Take the latest snapshot, and start a save in `tasks` if one is due. Never waits."""
+        self._latest = snapshot
+        if self._saving is None and self._clock.monotonic() >= self._not_before:
+            if self._is_saved():
+                self._not_before = self._clock.monotonic() + PAST_EVERY_S
+            else:
+                self._saving = tasks.create_task(self._save(snapshot), name="save the past")
+
+    async def finish(self) -> None:
+        """Save what is not saved yet, within `FINISH_S`."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                if self._saving is not None:
+                    await self._saving
+                if self._latest is not None and not self._is_saved():
+                    await self._save(self._latest)
+        except TimeoutError:
+            log.warning("the past that people saw was not saved in time")
+
+    def follow(self) -> None:
+        """Save nothing from now on: another process leads."""
+        self._latest = None
+
+    def _is_saved(self) -> bool:
+        saved, latest = self._saved, self._latest
+        return (
+            saved is not None
+            and latest is not None
+            and saved.histories is latest.histories
+            and saved.tenant_histories is latest.tenant_histories
+            and _findings(saved) == _findings(latest)
+            and saved.tenants == latest.tenants
+        )
+
+    async def _save(self, snapshot: Snapshot) -> None:
+        try:
+            async with asyncio.timeout(SAVE_LIMIT_S):
+                await self._store.save(past_of(snapshot))
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"not done within {SAVE_LIMIT_S:g} s"
+            if not self._is_failing:
+                log.warning("the past that people saw cannot be saved: %s", reason)
+            self._is_failing = True
+        else:
+            self._saved, self._is_failing = snapshot, False
+        finally:
+            self._not_before = self._clock.monotonic() + PAST_EVERY_S
+            self._saving = None
+
+
+def past_of(snapshot: Snapshot) -> ShownPast:
+    """What of a snapshot the next process goes on from."""
+    return ShownPast(
+        at=snapshot.at,
+        findings=_findings(snapshot),
+        tenants=tuple(
+            TenantSince(
+                name=view.name,
+                tokens=None if view.tokens is None else view.tokens.state,
+                tokens_since=None if view.tokens is None else view.tokens.since,
+                paused_by="" if view.pause is None else view.pause.who,
+                pause_since=view.pause_since,
+            )
+            for view in snapshot.tenants
+        ),
+        histories=snapshot.histories,
+        tenant_histories=snapshot.tenant_histories,
+    )
+
+
+def _findings(snapshot: Snapshot) -> tuple[FindingSince, ...]:
+    return tuple(
+        FindingSince(subject=each.subject, kind=each.kind, since=each.since)
+        for each in snapshot.findings[:MOST_FINDINGS]
+    )

@@ -1,0 +1,80 @@
+"""Step 5 of a tick: publishes snapshots, a burst of changes in one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+from controller.engine.findings import Found
+from controller.engine.hub import Hub
+from controller.engine.lead import Lead
+from controller.engine.record import Recorder
+from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.switches import Switches
+from controller.model.snapshot import Severity
+from controller.ports.clock import Clock
+from controller.ports.showing import Journal
+from controller.ports.sources import LinkStatus
+
+COALESCE_S: Final = 0.02
+"""All changes within this time are published in one snapshot, for example a burst of writes."""
+
+
+class Publisher:
+    """Builds snapshots and gives them to the hub; asks `findings` and `failures` for each one."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        snapshots: SnapshotBuilder,
+        recorder: Recorder,
+        links: Collection[LinkStatus],
+        clock: Clock,
+        lead: Lead,
+        switches: Switches,
+        findings: Callable[[], Iterable[Found]],
+        failures: Callable[[], Iterable[tuple[str, int]]],
+    ) -> None:
+        self._hub = hub
+        self._snapshots = snapshots
+        self._recorder = recorder
+        self._links = links
+        self._clock = clock
+        self._lead = lead
+        self._switches = switches
+        self._findings = findings
+        self._failures = failures
+        self._timer: asyncio.TimerHandle | None = None
+
+    def soon(self) -> None:
+        """Publish within `COALESCE_S`. Needs a running loop."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self.now)
+
+    def now(self) -> None:
+        """Publish what is known now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._hub.publish(
+            self._snapshots.snapshot(
+                links=[status.link() for status in self._links],
+                recorder=self._recorder,
+                notices=tuple(self._findings()),
+                failures=self._failures(),
+                now=self._clock.now(),
+                role=self._lead.role,
+                lease=self._lead.view(),
+                frozen_by=tuple(f"{each.who}: {each.why}" for each in self._switches.freezes),
+            )
+        )
+
+
+def journal_findings(journal: Journal | None) -> Iterator[Found]:
+    """One, if the journal lacks something and the controller goes on all the same."""
+    problem = None if journal is None or journal.down() else journal.problem()
+    if problem is not None:
+        text = f"is not complete, and the controller goes on: {problem}"
+        yield Severity.WARNING, "journal", "incomplete", text

@@ -1,0 +1,202 @@
+"""agentdash itself: its configuration, its Deployment, and how many of its pods may be away."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from controller.manifests.mounts import FLEET_FOLDER, SECRET, Mounts, mounts
+from controller.manifests.options import (
+    LABELS,
+    METRICS_PORT,
+    NAME,
+    USER,
+    Installation,
+    ManifestError,
+    metadata,
+)
+from controller.manifests.yaml_text import Json, Manifest, Noted
+from controller.model.settings import Settings
+
+_REPLICAS: Final = 2
+_MOST_BYTES: Final = 2**20
+"""The API server refuses a larger ConfigMap (MaxSecretSize, core/validation)."""
+_POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
+
+
+def namespace(settings: Settings, options: Installation) -> Iterator[Manifest]:
+    """The namespace of agentdash itself. A tenant's is never printed: who deletes what was printed
+    would delete its agents.
+    """
+    theirs = {tenant.namespace for tenant in settings.fleet.tenants}
+    if options.namespace in {*theirs, "default"} or options.namespace.startswith("kube-"):
+        return
+    labels = {**LABELS, _POD_SECURITY: "restricted"}
+    yield Manifest(
+        "agentdash's own namespace. Those of the tenants are yours to make.",
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": options.namespace, "labels": labels},
+        },
+    )
+
+
+def workload(settings: Settings, fleet_text: str, options: Installation) -> Iterator[Manifest]:
+    """ConfigMap, PodDisruptionBudget and Deployment. `fleet_text` is the fleet file.
+
+    Raises ManifestError if the file is too large for a ConfigMap, or names what a Pod cannot have.
+    """
+    text = in_a_pod(fleet_text)
+    if len(text.encode()) > _MOST_BYTES:
+        raise ManifestError(
+            f"the fleet file has {len(text.encode()):,} bytes and a ConfigMap at most "
+            f"{_MOST_BYTES:,}: remove comments, or mount the file from a volume"
+        )
+    yield Manifest(
+        "The fleet file. It names where secrets are and holds none.",
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(NAME, options.namespace),
+            "data": {"fleet.yaml": text},
+        },
+    )
+    yield Manifest(
+        "A drained node takes one of the two pods at a time.",
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata(NAME, options.namespace),
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(LABELS)}},
+        },
+    )
+    found = mounts(settings)
+    yield Manifest(
+        _about(found, options),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata(NAME, options.namespace),
+            "spec": {
+                "replicas": Noted("one leads, the other takes over", _REPLICAS),
+                "selector": {"matchLabels": dict(LABELS)},
+                "template": {
+                    "metadata": {
+                        "labels": dict(LABELS),
+                        "annotations": {
+                            "agentdash.dev/fleet": Noted(
+                                "another fleet file is another pod: it is read at the start",
+                                hashlib.sha256(text.encode()).hexdigest()[:16],
+                            )
+                        },
+                    },
+                    "spec": _pod(found, options),
+                },
+            },
+        },
+    )
+
+
+def in_a_pod(fleet_text: str) -> str:
+    """The fleet file without its kubeconfig context, which a Pod does not have: it uses its
+    ServiceAccount. The rest stays letter for letter.
+    """
+    value = _node(_node(yaml.compose(fleet_text, yaml.SafeLoader), "kubernetes"), "context")
+    if value is None:
+        return fleet_text
+    return f"{fleet_text[: value.start_mark.index]}null{fleet_text[value.end_mark.index :]}"
+
+
+def _node(mapping: Any, key: str) -> Any:
+    """The node under this key; None where there is none."""
+    if not isinstance(mapping, yaml.MappingNode):
+        return None
+    return next((value for name, value in mapping.value if name.value == key), None)
+
+
+def _about(found: Mounts, options: Installation) -> str:
+    text = f"The controller, {_REPLICAS} times. It writes nothing to its own file system."
+    if found.keys:
+        files = " ".join(f"--from-file={key}" for key in found.keys)
+        text += (
+            f"\nIt needs a Secret with the keys {', '.join(found.keys)}:\n"
+            f"  kubectl -n {options.namespace} create secret generic {SECRET} {files}"
+        )
+    return text
+
+
+def _pod(found: Mounts, options: Installation) -> Json:
+    return {
+        "serviceAccountName": NAME,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": dict(LABELS)},
+            }
+        ],
+        "containers": [_container(found, options)],
+        "volumes": list(found.volumes),
+    }
+
+
+def _container(found: Mounts, options: Installation) -> Json:
+    variables: list[Json | Noted] = [
+        Noted("its own files cannot be written", {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}),
+        *found.variables,
+    ]
+    return {
+        "name": NAME,
+        "image": options.image,
+        "args": [
+            "--fleet",
+            f"{FLEET_FOLDER}/fleet.yaml",
+            "--controller-only",
+            "--listen",
+            f"0.0.0.0:{METRICS_PORT}",
+        ],
+        "env": variables,
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "startupProbe": _probe("/healthz", period_s=1, failures=30),
+        "livenessProbe": _probe("/healthz", period_s=10, failures=3),
+        "readinessProbe": _probe("/readyz", period_s=5, failures=2),
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "192Mi"},
+            "limits": {
+                "memory": Noted(
+                    "1,000 pools take 120 MB; no limit of CPU, because a throttled controller "
+                    "wakes pools late",
+                    "512Mi",
+                )
+            },
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": list(found.mounts),
+    }
+
+
+def _probe(path: str, *, period_s: int, failures: int) -> Json:
+    return {
+        "httpGet": {"path": path, "port": "metrics"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,172 @@
+"""Divides each model's limits among the workers that use it.
+
+A limit is divided by water-filling: a worker gets what it needs, and workers that need more than an
+equal part of what is left share that part equally. What a worker needs is its recent use with some
+room to grow; of a limit that its calls wait for it needs all. What nobody needs goes to all alike,
+so that a call after a pause does not wait. Sums never exceed the limit: amounts per minute are
+whole thousandths, parallel calls are whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from math import floor, inf
+from typing import Final, NamedTuple
+
+from controller.model.fleet import Fleet
+from controller.model.ids import PoolKey
+from controller.model.limits import MILLI
+from controller.model.scarcity import LlmModel, RateLimits
+from controller.model.worker_messages import WorkerState
+from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
+from controller.planning.share.rates import rate_key
+
+GROWTH: Final = 1.25
+"""A worker that waits for nothing needs this multiple of its recent use."""
+IDLE_PART: Final = 0.01
+"""The least need of a worker, as a part of an equal share. What idle workers are given is lost to
+the others; an idle worker's first call takes what its bucket holds, and its next ones wait for the
+share that follows.
+"""
+
+PARALLEL: Final = "parallel"
+_PER_MINUTE: Final = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+)
+
+
+class _User(NamedTuple):
+    """A worker that uses a model."""
+
+    pool: PoolKey
+    worker: str
+    demand: ModelDemand
+
+
+def provider_shares(
+    fleet: Fleet, workers: Mapping[PoolKey, Iterable[WorkerState]], turn: int = 0
+) -> dict[PoolKey, tuple[ModelShare, ...]]:
+    """For each pool the shares of its workers in the models that it may use and that have limits.
+
+    `workers` are those that run. Where a limit on parallel calls is smaller than the number of
+    workers, `turn` decides which of them get one: count it up every few seconds.
+    """
+    shares: dict[PoolKey, list[ModelShare]] = {pool.key: [] for pool in fleet.pools}
+    for model, pools in _pools_by_key(fleet):
+        if model.limits is None:
+            continue
+        users = [
+            _User(pool, state.worker, _demand(state, model.name))
+            for pool in pools
+            for state in workers.get(pool, ())
+        ]
+        parts = _divided(model.limits, users, turn)
+        newcomer = _equal_part(model.limits, len(users) + 1)
+        of_pool: dict[PoolKey, dict[str, RateShare]] = defaultdict(dict)
+        for user, part in zip(users, parts, strict=True):
+            of_pool[user.pool][user.worker] = part
+        for pool in pools:
+            shares[pool].append(
+                ModelShare(model=model.name, newcomer=newcomer, workers=of_pool[pool])
+            )
+    return {pool: tuple(each) for pool, each in shares.items()}
+
+
+def _pools_by_key(fleet: Fleet) -> list[tuple[LlmModel, list[PoolKey]]]:
+    """Each model with the pools that draw on the same limits of it."""
+    models = {model.name: model for model in fleet.models}
+    pools: dict[str, tuple[LlmModel, list[PoolKey]]] = {}
+    for pool in fleet.pools:
+        for name in pool.usable_models():
+            model = models.get(name)
+            if model is not None:
+                pools.setdefault(rate_key(model, pool.tenant), (model, []))[1].append(pool.key)
+    return list(pools.values())
+
+
+def _demand(state: WorkerState, model: str) -> ModelDemand:
+    found = (each for each in state.demand if each.model == model)
+    return next(found, ModelDemand(model=model))
+
+
+def _divided(limits: RateLimits, users: Sequence[_User], turn: int) -> list[RateShare]:
+    """Each user's part of each limit, in the order of the users."""
+    if not users:
+        return []
+    columns: dict[str, list[float]] = {}
+    for name in _PER_MINUTE:
+        usable = _usable_milli(limits, name)
+        if usable is not None:
+            columns[name] = [
+                part / MILLI for part in _filled(usable, _needs(name, usable, users, MILLI), turn)
+            ]
+    parallel: list[int | None] = [None] * len(users)
+    if limits.parallel is not None:
+        needs = [max(1.0, need) for need in _needs(PARALLEL, limits.parallel, users, 1)]
+        parallel[:] = _filled(limits.parallel, needs, turn)
+    burst = _burst(limits, len(users))
+    return [
+        RateShare(
+            **{name: parts[index] for name, parts in columns.items()},
+            parallel=parallel[index],
+            burst=burst,
+        )
+        for index in range(len(users))
+    ]
+
+
+def _needs(name: str, usable: int, users: Sequence[_User], unit: int) -> list[float]:
+    least = IDLE_PART * usable / len(users)
+    return [
+        inf
+        if name in user.demand.short_of
+        else max(least, GROWTH * getattr(user.demand, name) * unit)
+        for user in users
+    ]
+
+
+def _filled(usable: int, needs: Sequence[float], turn: int) -> list[int]:
+    """Whole amounts: what each needs, but no more than an equal part of what the others leave; then
+    what is left over, in equal parts.
+    """
+    count = len(needs)
+    order = sorted(range(count), key=lambda index: (needs[index], (index - turn) % count))
+    parts = [0] * count
+    left = usable
+    for served, index in enumerate(order):
+        equal = left // (count - served)
+        parts[index] = equal if needs[index] >= equal else floor(needs[index])
+        left -= parts[index]
+    for served, index in enumerate(order):
+        extra = left // (count - served)
+        parts[index] += extra
+        left -= extra
+    return parts
+
+
+def _usable_milli(limits: RateLimits, name: str) -> int | None:
+    limit = getattr(limits, name)
+    return None if limit is None else floor(limit * (1 - Fraction(limits.headroom)) * MILLI)
+
+
+def _equal_part(limits: RateLimits, count: int) -> RateShare:
+    """One of `count` equal parts of each limit."""
+    parts: dict[str, float] = {}
+    for name in _PER_MINUTE:
+        usable = _usable_milli(limits, name)
+        if usable is not None:
+            parts[name] = usable // count / MILLI
+    parallel = None if limits.parallel is None else max(1, limits.parallel // count)
+    return RateShare(**parts, parallel=parallel, burst=_burst(limits, count))
+
+
+def _burst(limits: RateLimits, count: int) -> int:
+    """A worker's part of the burst, at least one request. Without a burst in the fleet file the
+    requests are spread evenly: some providers enforce a limit per minute within each second.
+    """
+    return max(1, (limits.burst or 1) // count)
