@@ -1,13 +1,57 @@
-"""The runtime agents are built on: pull from JetStream, work, acknowledge, report the tokens."""
+"""The runtime that agents are built on: tasks from JetStream, each done at least once, with one
+visible result.
 
-from agentdash.worker.runtime import Agent, Task, Worker
-from agentdash.worker.usage import ensure_usage_stream
+    from agentdash.worker import Session, Task, Worker
+
+    async def agent(task: Task, session: Session) -> object:
+        return {"answer": task.goal.upper()}
+
+    Worker.from_env(agent).run()
+"""
+
+from agentdash.worker.agent_pool import AgentPool
+from agentdash.worker.errors import (
+    Fatal,
+    HandBack,
+    LimitReached,
+    Retryable,
+    TaskError,
+    WorkerSettingsError,
+)
+from agentdash.worker.results import TaskResult, TaskStatus
+from agentdash.worker.session import Session
+from agentdash.worker.settings import NatsLogin, WorkerSettings
+from agentdash.worker.task import Priority, Task, TaskTerms
+from agentdash.worker.tools import uses_tools
+from agentdash.worker.worker import Agent, Worker
+from controller.model.ids import QueueName
+from controller.model.scarcity import ModelTier
 from controller.model.usage_event import UsedTokens
+from controller.model.worker_terms import ModelTerms, RateShare, SessionLimits
 
 __all__ = [
     "Agent",
+    "AgentPool",
+    "Fatal",
+    "HandBack",
+    "LimitReached",
+    "ModelTerms",
+    "ModelTier",
+    "NatsLogin",
+    "Priority",
+    "QueueName",
+    "RateShare",
+    "Retryable",
+    "Session",
+    "SessionLimits",
     "Task",
+    "TaskError",
+    "TaskResult",
+    "TaskStatus",
+    "TaskTerms",
     "UsedTokens",
     "Worker",
-    "ensure_usage_stream",
+    "WorkerSettings",
+    "WorkerSettingsError",
+    "uses_tools",
 ]

@@ -1,0 +1,315 @@
+"""`agentdash submit`, `result`, `cancel` and `dead`: the tasks of a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from nats.js import JetStreamContext
+
+from agentdash.identity import operator
+from agentdash.moments import read_until
+from agentdash.output import by_default, note, tell, waiting_for
+from agentdash.verbs.names import choose
+from agentdash.verbs.tables import aligned
+from agentdash.verbs.waiting import waiting_for_nats
+from agentdash.worker import TaskResult, TaskStatus, TaskTerms
+from agentdash.worker.dead import LIST_MOST, DeadLetter, DeadLetters
+from agentdash.worker.errors import StoreUnavailableError
+from agentdash.worker.streams import DEAD_STREAM, ensure_worker_streams
+from agentdash.worker.submit import PoolTasks
+from agentdash.worker.task import ID_RULE, is_task_id
+from controller.attach import UnsupportedServerError
+from controller.engine.clock import SystemClock
+from controller.engine.supervise import FatalError
+from controller.exit_codes import ExitCode
+from controller.logs import log_nowhere
+from controller.model.fleet import Pool
+from controller.model.settings import Settings
+from controller.model.text import clean, quote
+from controller.nats.errors import NatsError
+from controller.nats.jetstream import typed_errors
+from controller.nats.session import NatsSession
+from controller.notation.durations import read_duration
+from controller.planning.explain import duration
+from controller.wiring import connected
+
+RESULT_TTL_S: Final = 86_400.0
+LOOK_S: Final = 0.25
+_DEAD: Final = ("ID", "AGE", "TRIES", "WHY")
+_BODY_LIMIT: Final = 4_000
+
+
+class AskError(Exception):
+    """The command line asks for what cannot be; the text says why and what to do."""
+
+
+class Asked(NamedTuple):
+    """What the command line asks for, as it was typed; fields of other verbs have defaults."""
+
+    pool: str
+    id: str | None = None
+    as_json: bool = False
+    wait: bool = False
+    why: str = ""
+    goal: str | None = None
+    payload: str | None = None
+    priority: str = "normal"
+    deadline: str | None = None
+    timeout: str | None = None
+    max_steps: int | None = None
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+    workflow: str = ""
+
+
+class _PoolPlace(NamedTuple):
+    """Where the tasks of the pool are."""
+
+    tasks: PoolTasks
+    letters: DeadLetters
+
+
+def ask(settings: Settings, verb: str, asked: Asked) -> ExitCode:
+    """Do what one of the verbs asks for, and print the answer."""
+    log_nowhere()  # what goes wrong is raised, and said once
+    with by_default(signal.SIGINT):
+        try:
+            pools, problems = choose(settings.fleet, [asked.pool])
+            if problems:
+                raise AskError(problems[0])
+            if asked.id is not None and not is_task_id(asked.id):
+                raise AskError(f"{quote(asked.id)}: {ID_RULE}")
+            terms = _terms(asked) if verb == "submit" else None
+            return asyncio.run(_ask(settings, pools[0], verb, asked, terms))
+        except AskError as error:
+            note(str(error))
+            return ExitCode.USAGE
+        except UnsupportedServerError as error:
+            note(str(error))
+            return ExitCode.UNSUPPORTED
+        except (FatalError, StoreUnavailableError) as error:
+            note(str(error))
+        except NatsError as error:
+            note(f"nats: {error}; nothing more was done")
+    return ExitCode.UNREACHABLE
+
+
+async def _ask(
+    settings: Settings, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
+) -> ExitCode:
+    async with AsyncExitStack() as opened:
+        with waiting_for_nats(settings.nats):
+            session = await opened.enter_async_context(connected(settings, SystemClock()))
+        with typed_errors():
+            return await _do(session, pool, verb, asked, terms)
+
+
+async def _do(
+    session: NatsSession, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
+) -> ExitCode:
+    stream = session.jetstream()
+    await ensure_worker_streams(stream, result_ttl_s=RESULT_TTL_S)
+    place = _place(stream, session.send, pool)
+    return (
+        await _submit(place, asked, terms)
+        if terms is not None
+        else await _VERBS[verb](place, asked)
+    )
+
+
+def _place(
+    stream: JetStreamContext, tell_subject: Callable[[str, bytes], Awaitable[None]], pool: Pool
+) -> _PoolPlace:
+    return _PoolPlace(
+        PoolTasks(stream, tell_subject, pool.tenant, pool.name, pool.queues),
+        DeadLetters(stream, pool.tenant, pool.name),
+    )
+
+
+def _terms(asked: Asked) -> TaskTerms:
+    """The terms as they were typed, checked. Raises AskError."""
+    try:
+        given: dict[str, Any] = {
+            "id": asked.id or uuid.uuid4().hex,
+            "priority": asked.priority,
+            "workflow": asked.workflow,
+            "max_steps": asked.max_steps,
+            "budget_usd": asked.budget_usd,
+            "budget_tokens": asked.budget_tokens,
+        }
+        if asked.deadline is not None:
+            given["deadline"] = read_until(asked.deadline, time.time())
+        if asked.timeout is not None:
+            given["timeout_s"] = _seconds(asked.timeout)
+        return msgspec.convert(given, TaskTerms)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise AskError(f"{asked.pool} is given nothing: {clean(error)}") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(read_duration(text))
+    except ValueError as error:
+        raise ValueError(f"--timeout {quote(text)} {error}") from None
+
+
+async def _submit(place: _PoolPlace, asked: Asked, terms: TaskTerms) -> ExitCode:
+    receipt = await place.tasks.submit(_payload(asked), terms)
+    if asked.wait:
+        return await _result(place, asked._replace(id=receipt.id))
+    if asked.as_json:
+        tell(msgspec.json.encode(receipt._asdict()).decode())
+    elif receipt.is_new:
+        tell(receipt.id)
+    else:
+        tell(receipt.id)
+        note("the stream has this id already: it is the same task, nothing was added")
+    return ExitCode.OK
+
+
+def _payload(asked: Asked) -> object:
+    if asked.payload is None:
+        return asked.goal
+    text = sys.stdin.read() if asked.payload == "-" else asked.payload
+    try:
+        payload: object = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise AskError(f"--payload is not JSON: {clean(error)}") from None
+    return payload
+
+
+async def _result(place: _PoolPlace, asked: Asked) -> ExitCode:
+    task = asked.id or ""
+    stored = await place.tasks.results.get(task)
+    with waiting_for(f"task {task} to end"):
+        while stored is None and asked.wait:
+            await asyncio.sleep(LOOK_S)
+            stored = await place.tasks.results.get(task)
+    if stored is None:
+        if asked.as_json:
+            tell(msgspec.json.encode({"id": task, "status": "open"}).decode())
+        note(f"{task} has not ended, or its result is no longer kept; --wait waits for it")
+        return ExitCode.OK
+    _show(stored.result, as_json=asked.as_json)
+    return ExitCode.OK
+
+
+def _show(result: TaskResult, *, as_json: bool) -> None:
+    encoded = msgspec.json.encode(result)
+    if as_json:
+        tell(encoded.decode())
+        return
+    took = f"{duration(result.seconds)}, {result.tokens:,} tokens, try {result.attempts}"
+    lines = [f"{result.id}  {result.status}  {took if result.run else 'without a worker'}"]
+    if result.error:
+        lines.append(clean(result.error))
+    if result.status is TaskStatus.DONE:
+        shown = result.result
+        text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
+        lines += [clean(line, _BODY_LIMIT) for line in text.splitlines()]
+    tell("\n".join(lines))
+
+
+async def _cancel(place: _PoolPlace, asked: Asked) -> ExitCode:
+    who = operator()
+    why = f"{asked.why or 'no reason given'} ({who.who})"
+    result = await place.tasks.cancel(asked.id or "", clean(why))
+    if asked.as_json:
+        tell(msgspec.json.encode(result).decode())
+    if result.status is not TaskStatus.CANCELLED:
+        note(f"{result.id} had ended before, as {result.status}: nothing was changed")
+        return ExitCode.REFUSED
+    if not asked.as_json:
+        tell(f"{result.id}  {result.status}")
+    return ExitCode.OK
+
+
+async def _list_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+    letters, foreign, has_more = await place.letters.list()
+    for problem in foreign:
+        note(problem)
+    if has_more:
+        note(
+            f"these are the oldest {LIST_MOST:,}, and there are more: give them again, or delete "
+            f"them: nats stream purge {DEAD_STREAM} --subject '{place.letters.subjects}'"
+        )
+    if asked.as_json:
+        tell(msgspec.json.encode([letter.note for letter in letters]).decode())
+    elif not letters:
+        tell("no dead letters")
+    else:
+        now = time.time()
+        rows = [
+            (
+                letter.note.id,
+                duration(max(0.0, now - letter.note.at)),
+                str(letter.note.attempts),
+                clean(letter.note.reason),
+            )
+            for letter in letters
+        ]
+        tell("\n".join(aligned([_DEAD, *rows])))
+    return ExitCode.OK
+
+
+async def _show_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+    letter = await _letter(place, asked)
+    body = letter.body.decode(errors="replace")
+    if asked.as_json:
+        note_of_it = msgspec.to_builtins(letter.note)
+        tell(msgspec.json.encode({**note_of_it, "terms": letter.terms, "body": body}).decode())
+        return ExitCode.OK
+    about = letter.note
+    at = datetime.fromtimestamp(about.at, UTC).isoformat(timespec="seconds")
+    tell(
+        "\n".join(
+            (
+                f"{about.id}  dead since {at} after {about.attempts} tries, on {about.worker}",
+                clean(about.reason),
+                f"message {about.sequence} of stream {about.stream}, subject {about.subject}",
+                f"terms  {clean(letter.terms or '-', _BODY_LIMIT)}",
+                f"body   {clean(body, _BODY_LIMIT)}",
+            )
+        )
+    )
+    return ExitCode.OK
+
+
+async def _retry_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+    letter = await _letter(place, asked)
+    if not await place.letters.retry(letter, place.tasks.results):
+        note(f"{letter.note.id} has another result by now: nothing was changed")
+        return ExitCode.REFUSED
+    if asked.as_json:
+        tell(msgspec.json.encode({"id": letter.note.id, "subject": letter.note.subject}).decode())
+    else:
+        tell(f"{letter.note.id}  published to {letter.note.subject} again")
+    return ExitCode.OK
+
+
+async def _letter(place: _PoolPlace, asked: Asked) -> DeadLetter:
+    letter = await place.letters.get(asked.id or "")
+    if letter is None:
+        raise StoreUnavailableError(
+            f"no dead letter of {asked.pool} is called {asked.id}; `agentdash dead list "
+            f"{asked.pool}` prints them all"
+        )
+    return letter
+
+
+_VERBS: Final[dict[str, Callable[[_PoolPlace, Asked], Awaitable[ExitCode]]]] = {
+    "result": _result,
+    "cancel": _cancel,
+    "dead list": _list_dead,
+    "dead show": _show_dead,
+    "dead retry": _retry_dead,
+}

@@ -1,0 +1,455 @@
+"""One delivery of a task, from its message to its acknowledgement.
+
+    read    the message as a task                 cannot be read → dead letter
+    look    has it ended? was it tried before?    ended → acknowledge, and nothing more
+    work    the agent, within its limits
+    keep    the result, created under the task's id: the first one counts
+    end     acknowledge; or hand back; or try again later; or dead letter
+
+The result is stored before the message is acknowledged. A worker that dies in between leaves a
+message whose next delivery ends at `look`. Where the consumer delivers the message no more
+(`max_deliver`), a task that is not ended is published once more in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from nats import errors
+from nats.aio.msg import Msg
+from nats.js.api import Header
+from nats.js.errors import APIError, NoStreamResponseError
+
+from agentdash.worker.dead import DeadLetters, DeathNote
+from agentdash.worker.errors import (
+    HandBack,
+    TaskError,
+    UnreadableStoreError,
+    UnreadableTaskError,
+)
+from agentdash.worker.link import ANSWER_S, NatsLink
+from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.outcomes import (
+    CUT_SHORT,
+    Cut,
+    Ended,
+    Outcome,
+    Returned,
+    TryAgain,
+    wanted_by,
+)
+from agentdash.worker.pool_models import PoolModels
+from agentdash.worker.results import TaskResult, TaskStatus
+from agentdash.worker.session import Session
+from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.stores import (
+    Checkpoints,
+    DeliveryNumber,
+    HandBacks,
+    Results,
+    StoredCheckpoint,
+)
+from agentdash.worker.task import (
+    TERMS_HEADER,
+    Task,
+    TaskTerms,
+    header_json,
+    read_payload,
+    read_terms,
+    read_terms_again,
+    task_id,
+)
+from agentdash.worker.usage_reports import UsageReports
+from controller.model.backoff import Backoff
+from controller.model.text import clean
+
+log = logging.getLogger(__name__)
+
+Agent = Callable[[Task, Session], Awaitable[Any]]
+OnEnd = Callable[[Task, TaskResult], None]
+
+STORE_FIRST_S: Final = 0.1
+STORE_MOST_S: Final = 5.0
+_HEADER_ROOM: Final = 4096
+"""Bytes that the server counts beside a result itself."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all deliveries of a worker share."""
+
+    link: NatsLink
+    settings: WorkerSettings
+    agent: Agent
+    metrics: WorkerMetrics
+    models: PoolModels
+    results: Results
+    checkpoints: Checkpoints
+    hand_backs: HandBacks
+    dead: DeadLetters
+    usage: UsageReports
+    on_end: OnEnd | None = None
+
+
+class Delivery:
+    """One message that was delivered to this worker."""
+
+    def __init__(self, desk: Desk, message: Msg, *, most_deliveries: int) -> None:
+        """`most_deliveries` is the consumer's own limit, 0 or less for none."""
+        metadata = message.metadata
+        self._desk = desk
+        self._message = message
+        self._stream, self._consumer = metadata.stream, metadata.consumer
+        self._sequence = metadata.sequence.stream
+        self.delivered = metadata.num_delivered or 1
+        self._is_last = 0 < most_deliveries <= self.delivered
+        self._waited_s = max(0.0, time.time() - metadata.timestamp.timestamp())
+        self._handler: asyncio.Task[Any] | None = None
+        self._cut: Cut | None = None
+        self._stopping = False
+        self.session: Session | None = None
+        self.id = self._read_id()
+
+    @property
+    def run(self) -> str:
+        """A name that no other delivery has."""
+        return f"{self._stream}.{self._consumer}.{self._sequence}.{self.delivered}"
+
+    def _read_id(self) -> str:
+        try:
+            terms = read_terms(self._message.headers)
+        except UnreadableTaskError:
+            terms = TaskTerms()
+        return task_id(terms, self._message.headers, self._stream, self._sequence)
+
+    def stop(self) -> None:
+        """Tell the agent that the worker must end."""
+        self._stopping = True
+        if self.session is not None:
+            self.session.stopping.set()
+
+    def cut(self, why: Cut) -> None:
+        """End the agent now, if it is at work; what it has not stored is lost."""
+        if self._cut is None:
+            self._cut = why
+            if self._handler is not None:
+                self._handler.cancel()
+
+    async def keep_alive(self) -> None:
+        """Tell JetStream that the work goes on. Raises nats.errors.Error."""
+        await self._message.in_progress()
+
+    async def check(self) -> None:
+        """End the agent if its task has ended meanwhile: cancelled, or done by another worker.
+        Raises nats.errors.Error and UnreadableStoreError.
+        """
+        if self._handler is not None and await self._desk.results.get(self.id) is not None:
+            self.cut(Cut.CANCEL)
+
+    async def hand_back(self) -> None:
+        """Give the message back at once. It does not count as a try. Raises nats.errors.Error."""
+        if self._is_last:
+            await self._pass_on()
+            return
+        try:
+            await self._desk.hand_backs.add(self.id, self._sequence)
+        except UnreadableStoreError as error:
+            log.warning("a hand-back counts as a try: %s", error, extra={"task": self.id})
+        await self._message.nak()
+
+    async def handle(self) -> None:
+        """All of it. It raises nothing but cancellation: what goes wrong is delivered again."""
+        try:
+            await self._handle_or_retry()
+        except asyncio.CancelledError:
+            await self._give_up()
+            raise
+        except errors.Error as error:
+            # not acknowledged, so JetStream delivers it again
+            log.warning("a task could not be ended: %s", clean(error), extra={"task": self.id})
+            if self._is_last:
+                await self._pass_on_at_last()
+
+    async def _handle_or_retry(self) -> None:
+        """What is kept of the task and cannot be read fails this try: no task comes for ever."""
+        try:
+            await self._handle()
+        except UnreadableStoreError as error:
+            task = Task(id=self.id, payload=None, attempt=self.delivered)
+            await self._try_again(TryAgain(clean(error)), task)
+
+    async def _give_up(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await (self._pass_on() if self._is_last else self._message.nak())
+        except (TimeoutError, errors.Error) as error:
+            log.debug("a task was not handed back and comes again later: %s", clean(error))
+
+    async def _pass_on(self) -> None:
+        """Publish the task once more, for JetStream delivers this message no more; where its stream
+        refuses it, it becomes a dead letter. Raises nats.errors.Error.
+        """
+        try:
+            tries = await self._tries_before(read_terms(self._message.headers))
+            terms = read_terms_again(self._message.headers, self.id, tries=tries)
+            headers = {
+                TERMS_HEADER: header_json(terms),
+                Header.MSG_ID.value: f"again.{self._stream}.{self._sequence}",
+            }
+            await self._desk.link.jetstream.publish(
+                self._message.subject, self._message.data, headers=headers
+            )
+        except (UnreadableTaskError, UnreadableStoreError, APIError, NoStreamResponseError) as why:
+            reason = (
+                f"its consumer {self._consumer} delivers it no more (max_deliver), and it cannot "
+                f"be published again: {clean(why)}"
+            )
+            await self._die(reason, Task(id=self.id, payload=None), attempts=self.delivered)
+            return
+        await self._acknowledge()
+
+    async def _pass_on_at_last(self) -> None:
+        """Do so until it is done, or the worker ends."""
+        backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
+        while True:
+            await asyncio.sleep(backoff.next_s())
+            try:
+                await self._pass_on()
+            except errors.Error as error:
+                log.warning("a task could not be passed on: %s; trying again", clean(error))
+                continue
+            return
+
+    async def _tries_before(self, terms: TaskTerms) -> int:
+        """How often the task was tried before. Raises UnreadableStoreError, nats.errors.Error."""
+        if self.delivered == 1:
+            return terms.tries
+        returned = await self._desk.hand_backs.count(self.id, self._sequence)
+        return terms.tries + max(0, self.delivered - 1 - returned)
+
+    async def _handle(self) -> None:
+        try:
+            task = self._read()
+        except UnreadableTaskError as error:
+            await self._die(str(error), Task(id=self.id, payload=None), attempts=1)
+            return
+        if await self._desk.results.get(task.id) is not None:
+            await self._acknowledge()
+            return
+        checkpoint = None
+        if self.delivered > 1 or task.terms.tried_before:
+            attempt = await self._tries_before(task.terms) + 1
+            task = msgspec.structs.replace(task, attempt=attempt)
+            checkpoint = await self._desk.checkpoints.load(task.id)
+        began = time.monotonic()
+        session = self._open_session(task, checkpoint)
+        outcome = await self._work(task, session)
+        await session.models.close()
+        seconds = time.monotonic() - began
+        await self._desk.usage.report(session, seconds, self.run)
+        await self._end(task, session, outcome, seconds)
+
+    def _read(self) -> Task:
+        """The message as a task. Raises UnreadableTaskError."""
+        headers = self._message.headers
+        terms = read_terms(headers)
+        settings = self._desk.settings
+        return Task(
+            id=self.id,
+            payload=read_payload(
+                self._message.data,
+                is_json=TERMS_HEADER in (headers or {}) and not terms.plain,
+            ),
+            terms=terms,
+            tenant=settings.tenant,
+            pool=settings.pool,
+            waited_s=self._waited_s,
+            stream=self._stream,
+            sequence=self._sequence,
+        )
+
+    def _open_session(self, task: Task, checkpoint: StoredCheckpoint | None) -> Session:
+        async def save(state: Any) -> None:
+            revision = session.revision + 1
+            checkpoints = self._desk.checkpoints
+            number = DeliveryNumber(self._sequence, self.delivered)
+            if not await checkpoints.save(task.id, state, revision=revision, delivery=number):
+                self.cut(Cut.CANCEL)
+                raise HandBack("another worker has gone on with this task")
+
+        session = self.session = Session(
+            task,
+            limits=self._desk.models.limits,
+            models=self._desk.models.calls,
+            save=save,
+            resumed=None if checkpoint is None else checkpoint.state,
+            revision=0 if checkpoint is None else checkpoint.revision,
+            on_tool_call=self._desk.metrics.tool_called,
+            on_context=self._desk.metrics.context_taken,
+        )
+        if self._stopping:
+            session.stopping.set()
+        return session
+
+    async def _work(self, task: Task, session: Session) -> Outcome:
+        """Let the agent work; whatever it raises becomes an outcome."""
+        terms, limits = task.terms, session.limits
+        times = {TaskStatus.LIMIT: limits.duration_s}
+        if terms.deadline is not None:
+            times[TaskStatus.EXPIRED] = terms.deadline - time.time()
+        try_s = terms.timeout_s if terms.timeout_s is not None else float("inf")
+        first = min(times, key=times.__getitem__)
+        if times.get(TaskStatus.EXPIRED, 1.0) <= 0:
+            return Ended(TaskStatus.EXPIRED, error="its deadline had passed before it began")
+        clock = asyncio.timeout(min(try_s, times[first]))
+        try:
+            async with clock:
+                return await self._run_agent(task, session)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        if try_s < times[first]:
+            return TryAgain(f"it took longer than its time-out of {try_s:g} s")
+        if first is TaskStatus.EXPIRED:
+            return Ended(first, error="its deadline passed while it was worked on")
+        return Ended(first, error=f"the session took longer than {limits.duration_s:g} s")
+
+    async def _run_agent(self, task: Task, session: Session) -> Outcome:
+        if self._cut is not None:
+            return CUT_SHORT[self._cut]
+        current = self._handler = asyncio.current_task()
+        try:
+            return Ended(TaskStatus.DONE, result=await self._desk.agent(task, session))
+        except asyncio.CancelledError:
+            if self._cut is None:
+                raise
+            return CUT_SHORT[self._cut]
+        except TaskError as error:
+            return wanted_by(error)
+        except Exception as error:
+            log.exception("the agent failed", extra={"task": task.id})
+            return TryAgain(clean(f"{type(error).__name__}: {error}"))
+        finally:
+            self._handler = None
+            if self._cut is not None and current is not None:
+                current.uncancel()
+
+    async def _end(self, task: Task, session: Session, outcome: Outcome, seconds: float) -> None:
+        match outcome:
+            case Ended():
+                await self._keep(task, session, outcome, seconds)
+                await self._acknowledge()
+            case TryAgain():
+                await self._try_again(outcome, task)
+            case Returned():
+                await self.hand_back()
+
+    async def _try_again(self, failed: TryAgain, task: Task) -> None:
+        """Have it delivered again after a while; once its tries are used up, a dead letter."""
+        if task.attempt >= self._desk.settings.attempts or self._is_last:
+            tries = f"{task.attempt} of {self._desk.settings.attempts} tries failed"
+            await self._die(f"{tries}, the last one: {failed.why}", task, attempts=task.attempt)
+            return
+        log.warning("a try failed: %s", failed.why, extra={"task": task.id})
+        await self._message.nak(delay=failed.wait_s(task.attempt))
+
+    async def _keep(self, task: Task, session: Session, ended: Ended, seconds: float) -> None:
+        """Store the result, however long it takes; the first one stored counts."""
+        result = self._fitting(
+            TaskResult(
+                id=task.id,
+                status=ended.status,
+                at=time.time(),
+                result=ended.result,
+                error=ended.error,
+                worker=self._desk.settings.worker,
+                run=self.run,
+                attempts=task.attempt,
+                seconds=round(seconds, 3),
+                tokens=session.tokens,
+                usd=session.usd,
+            )
+        )
+        first = await self._stored(result)
+        self._tell_end(task, first)
+        if session.revision:
+            await self._desk.checkpoints.forget(task.id)
+
+    def _fitting(self, result: TaskResult) -> TaskResult:
+        """The result if it can be stored, else one that says why it cannot."""
+        try:
+            size = len(msgspec.json.encode(result))
+        except (TypeError, ValueError, RecursionError) as error:
+            problem = f"the agent's result cannot be written as JSON: {clean(error)}"
+        else:
+            most = self._desk.link.client.max_payload - _HEADER_ROOM
+            if size <= most:
+                return result
+            problem = (
+                f"the agent's result has {size:,} bytes, and the server takes {most:,}: keep it "
+                "elsewhere, and return where"
+            )
+        return msgspec.structs.replace(result, status=TaskStatus.FAILED, result=None, error=problem)
+
+    async def _stored(self, result: TaskResult) -> TaskResult:
+        backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
+        while True:
+            try:
+                return await self._desk.results.keep(result)
+            except errors.Error as error:
+                log.warning(
+                    "a result could not be stored: %s; trying again",
+                    clean(error),
+                    extra={"task": result.id},
+                )
+            await asyncio.sleep(backoff.next_s())
+
+    async def _die(self, reason: str, task: Task, *, attempts: int) -> None:
+        """Make it a dead letter: letter, result, acknowledgement, in this order."""
+        settings = self._desk.settings
+        log.error("a task is dead: %s", reason, extra={"task": task.id})
+        note = DeathNote(
+            id=task.id,
+            reason=reason,
+            at=time.time(),
+            subject=self._message.subject,
+            stream=self._stream,
+            sequence=self._sequence,
+            attempts=attempts,
+            worker=settings.worker,
+        )
+        await self._desk.dead.bury(note, self._message.data, self._message.headers)
+        result = TaskResult(
+            id=task.id,
+            status=TaskStatus.DEAD,
+            at=note.at,
+            error=reason,
+            worker=settings.worker,
+            run=self.run,
+            attempts=attempts,
+            tokens=0 if self.session is None else self.session.tokens,
+            usd=0.0 if self.session is None else self.session.usd,
+        )
+        self._tell_end(task, await self._stored(result))
+        await self._acknowledge()
+
+    def _tell_end(self, task: Task, first: TaskResult) -> None:
+        """Count and tell the end that counts, unless another worker does."""
+        if first.run != self.run and first.status is not TaskStatus.CANCELLED:
+            log.info("the task had ended as %s before", first.status, extra={"task": task.id})
+            return
+        self._desk.metrics.task_ended(first.status.value, task.terms.priority)
+        if self._desk.on_end is not None:
+            self._desk.on_end(task, first)
+
+    async def _acknowledge(self) -> None:
+        """Acknowledge, and wait until the server says so. Without its answer the message may come
+        again, and ends at once.
+        """
+        await self._message.ack_sync(timeout=ANSWER_S)

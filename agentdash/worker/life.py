@@ -1,0 +1,424 @@
+"""The life of a worker: it prepares, registers, pulls, works, and ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from nats import errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.errors import NotFoundError
+
+from agentdash.worker.allowance import AllowanceWatch
+from agentdash.worker.dead import DeadLetters
+from agentdash.worker.delivery import Agent, Delivery, Desk, OnEnd
+from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
+from agentdash.worker.health import serving
+from agentdash.worker.link import NatsLink, end
+from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.outcomes import Cut
+from agentdash.worker.pool_models import PoolModels
+from agentdash.worker.presence import Presence, Told
+from agentdash.worker.pull import Inlet, Puller
+from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.stores import Checkpoints, HandBacks, Results
+from agentdash.worker.streams import ensure_worker_streams
+from agentdash.worker.submit import cancel_subject
+from agentdash.worker.usage_reports import UsageReports
+from agentdash.worker.worker import Prepare
+from controller.model.backoff import Backoff
+from controller.model.ids import QueueName
+from controller.model.text import clean
+from controller.model.worker_messages import MOST_MARKS, WorkerState
+
+log = logging.getLogger(__name__)
+
+HEARTBEATS_PER_ACK_WAIT: Final = 3
+HANGS_AFTER_S: Final = 30.0
+SPOT_LOOK_S: Final = 0.5
+DEMAND_LOOK_S: Final = 1.0
+CHECK_S: Final = 10.0
+LEARNED_S: Final = 30.0
+"""What the router has learned is stored so often, and at the end."""
+LAST_SAVE_S: Final = 1.0
+CUT_S: Final = 3.0
+"""How long agents that are cut may take to clean up."""
+_ACK_WAIT_S: Final = 30.0
+"""JetStream's own default."""
+_LEAST_HEARTBEAT_S: Final = 0.05
+_RETRY_FIRST_S: Final = 0.1
+_RETRY_MOST_S: Final = 10.0
+
+
+class WorkerLife:
+    """One worker, from its start to its end."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        settings: WorkerSettings,
+        link: NatsLink,
+        *,
+        prepare: Prepare | None = None,
+        on_end: OnEnd | None = None,
+    ) -> None:
+        """`link` is open, or is being opened."""
+        place = (settings.tenant, settings.pool)
+        self._settings = settings
+        self._link = link
+        self._prepare_agent = prepare
+        self._metrics = WorkerMetrics(*place)
+        self._models = PoolModels(settings, link.jetstream, self._metrics)
+        self._desk = Desk(
+            link=link,
+            models=self._models,
+            settings=settings,
+            agent=agent,
+            metrics=self._metrics,
+            results=Results(link.jetstream, *place),
+            checkpoints=Checkpoints(link.jetstream, *place),
+            hand_backs=HandBacks(link.jetstream, *place),
+            dead=DeadLetters(link.jetstream, *place),
+            usage=UsageReports(link.jetstream, settings, self._metrics),
+            on_end=on_end,
+        )
+        self._changed = asyncio.Event()
+        self._deliveries: dict[asyncio.Task[None], Delivery] = {}
+        self._all_ended = asyncio.Event()
+        self._most_deliveries: dict[QueueName, int] = {}
+        self._heartbeat_s = _ACK_WAIT_S / HEARTBEATS_PER_ACK_WAIT
+        self._beat_at = time.monotonic()
+        self._puller = Puller(
+            [Inlet(link.client, each, self._take, self._changed.set) for each in settings.queues],
+            self._free,
+            self._changed,
+        )
+        self._presence = Presence(link, settings, obey=self._obey, state=self._state)
+        self._allowance = AllowanceWatch(link, settings, self._models.heed)
+        self._cancels: Subscription | None = None
+        self._may_pull = True
+        self._because = ""
+        self._leaves = False
+        self._is_registered = False
+        self._is_stopping = False
+        self._marks: dict[str, float] = {"process": _process_began()}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set; then hand back within the grace what is under way.
+
+        Cancelled, it hands everything back at once. Raises WorkerSettingsError if the address for
+        health cannot be listened on.
+        """
+        async with AsyncExitStack() as stack:
+            if self._settings.listen is not None:
+                registry = self._metrics.registry
+                url = await stack.enter_async_context(
+                    serving(self._settings.listen, registry, self)
+                )
+                log.info("health and metrics", extra={"url": url})
+            stack.callback(self._models.close)
+            stack.push_async_callback(self._end_subscriptions)
+            stack.callback(self._link.on_reconnected(self._reconnected))
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                life = group.create_task(self._live())
+                helpers = [
+                    group.create_task(self._watch_spot_notice(stopping)),
+                    group.create_task(self._beat()),
+                ]
+                try:
+                    await stopping.wait()
+                finally:
+                    await self._stop(self._settings.grace_s if stopping.is_set() else 0.0)
+                    for task in (life, *helpers):
+                        task.cancel()
+
+    def mark(self, step: str) -> None:
+        """Note that a step of the start is reached now, such as `tools` or `memory`."""
+        if step not in self._marks:
+            self._marks[step] = time.time()
+            self._presence.changed()
+
+    @property
+    def marks(self) -> Mapping[str, float]:
+        """When each step of the start was reached, in Unix seconds."""
+        return self._marks
+
+    def why_not_alive(self) -> str:
+        """See health.Vitals."""
+        silent_s = time.monotonic() - self._beat_at
+        return f"no heartbeat for {silent_s:.0f} s" if silent_s > HANGS_AFTER_S else ""
+
+    def why_not_ready(self) -> str:
+        """See health.Vitals."""
+        if self._is_stopping:
+            return "the worker stops"
+        if not self._is_registered:
+            return self.why_not_started()
+        if self._link.problem:
+            return f"nats: {self._link.problem}"
+        return ""  # also under orders: a ReplicaSet deletes pods that are not ready first
+
+    def why_not_pulling(self) -> str:
+        """See health.Vitals."""
+        return "" if self._may_pull else f"told not to pull: {self._because or 'by its pool'}"
+
+    def why_not_started(self) -> str:
+        """See health.Vitals."""
+        if self._is_registered:
+            return ""
+        return f"nats: {self._link.problem}" if self._link.problem else "not registered yet"
+
+    async def _live(self) -> None:
+        """Prepare, register, and keep all of it going until cancelled."""
+        if self._prepare_agent is not None:
+            await self._prepare_agent(self.mark)
+        await self._prepare()
+        await self._presence.register()
+        self._is_registered = True
+        self.mark("registered")
+        log.info("registered", extra={"worker": self._settings.worker, "marks": dict(self._marks)})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._puller.run())
+            group.create_task(self._presence.run())
+            group.create_task(self._keep_alive())
+            group.create_task(self._check_ends())
+            group.create_task(self._watch_demand())
+            group.create_task(self._allowance.run())
+            group.create_task(self._keep_learned())
+            if self._may_pull and not self._is_stopping:
+                self._puller.begin()
+
+    async def _prepare(self) -> None:
+        """Create what is missing and read the consumers; tried until it succeeds."""
+        backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        subject = cancel_subject(self._settings.tenant, self._settings.pool)
+        await self._link.opened.wait()
+        while True:
+            try:
+                await ensure_worker_streams(
+                    self._link.jetstream, result_ttl_s=self._settings.result_ttl_s
+                )
+                if self._cancels is None:
+                    self._cancels = await self._link.client.subscribe(subject, cb=self._on_cancel)
+                await self._read_consumers()
+                await self._allowance.begin()
+                await self._models.recall()
+            except (errors.Error, StoreUnavailableError) as error:
+                log.warning("the worker cannot start: %s; trying again", clean(error))
+                await asyncio.sleep(backoff.next_s())
+                continue
+            return
+
+    async def _read_consumers(self) -> None:
+        ack_wait_s = []
+        for queue in self._settings.queues:
+            try:
+                info = await self._link.jetstream.consumer_info(queue.stream, queue.consumer)
+            except NotFoundError:
+                missing = f"there is no consumer {queue.consumer} of a stream {queue.stream}"
+                raise StoreUnavailableError(f"{missing}: create it") from None
+            ack_wait_s.append(info.config.ack_wait or _ACK_WAIT_S)
+            self._most_deliveries[queue] = most = info.config.max_deliver or 0
+            if most > 0:
+                log.warning(
+                    "consumer %s of stream %s has max_deliver %d: a task whose worker crashes at "
+                    "its last delivery is lost; AGENTDASH_ATTEMPTS limits the tries, so: "
+                    "nats consumer edit %s %s --max-deliver=-1",
+                    queue.consumer,
+                    queue.stream,
+                    most,
+                    queue.stream,
+                    queue.consumer,
+                )
+        self._heartbeat_s = max(_LEAST_HEARTBEAT_S, min(ack_wait_s) / HEARTBEATS_PER_ACK_WAIT)
+
+    def _free(self) -> int:
+        return self._settings.slots - len(self._deliveries)
+
+    def _take(self, message: Msg) -> None:
+        """A message has come: work on it, or hand it back if there is no room for it."""
+        metadata = message.metadata
+        queue = QueueName(metadata.stream, metadata.consumer)
+        most = self._most_deliveries.get(queue, 0)
+        delivery = Delivery(self._desk, message, most_deliveries=most)
+        if self._is_stopping or not self._may_pull or self._free() <= 0:
+            self._group.create_task(_handed_back(delivery))
+            return
+        self.mark("first task")
+        handling = self._group.create_task(delivery.handle())
+        self._deliveries[handling] = delivery
+        handling.add_done_callback(self._on_handled)
+        self._presence.changed()
+
+    def _on_handled(self, handling: asyncio.Task[None]) -> None:
+        del self._deliveries[handling]
+        if not self._deliveries:
+            self._all_ended.set()
+        self._changed.set()
+        self._presence.changed()
+
+    async def _on_cancel(self, message: Msg) -> None:
+        name = message.data.decode(errors="replace")
+        for delivery in self._deliveries.values():
+            if delivery.id == name:
+                delivery.cut(Cut.CANCEL)
+
+    async def _keep_alive(self) -> None:
+        """Tell JetStream often enough that the work goes on: then it does not deliver it again."""
+        while True:
+            for delivery in tuple(self._deliveries.values()):
+                try:
+                    await delivery.keep_alive()
+                except errors.Error as error:
+                    log.debug("a task could not be kept alive: %s", clean(error))
+            await asyncio.sleep(self._heartbeat_s)
+
+    async def _check_ends(self) -> None:
+        """Look now and then whether tasks under way have ended, because telling may get lost."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            found = await asyncio.gather(
+                *(delivery.check() for delivery in tuple(self._deliveries.values())),
+                return_exceptions=True,
+            )
+            for problem in found:
+                if isinstance(problem, errors.Error | UnreadableStoreError):
+                    log.debug("a task could not be looked up: %s", clean(problem))
+                elif isinstance(problem, BaseException):
+                    raise problem
+
+    async def _watch_demand(self) -> None:
+        """Report soon when the tasks need another part of a provider's limits."""
+        reported = self._models.demand()
+        while True:
+            await asyncio.sleep(DEMAND_LOOK_S)
+            now = self._models.demand()
+            if now != reported:
+                reported = now
+                self._presence.changed()
+
+    async def _keep_learned(self) -> None:
+        while True:
+            await asyncio.sleep(LEARNED_S)
+            await self._models.save()
+
+    async def _beat(self) -> None:
+        """Shows that the event loop turns."""
+        while True:
+            self._beat_at = time.monotonic()
+            await asyncio.sleep(1.0)
+
+    async def _watch_spot_notice(self, stopping: asyncio.Event) -> None:
+        """Stop when the file of the spot notice appears."""
+        if self._settings.spot_notice is None:
+            return
+        notice = Path(self._settings.spot_notice)
+        while True:
+            if await asyncio.to_thread(notice.exists):
+                break
+            await asyncio.sleep(SPOT_LOOK_S)
+        log.warning("the node ends: handing back what is under way")
+        stopping.set()
+
+    async def _obey(self, told: Told) -> None:
+        pull = told.may_pull
+        if pull != self._may_pull:
+            log.info("pulling" if pull else "pulling stops", extra={"because": told.because})
+            self._presence.changed()
+        self._may_pull, self._because = pull, told.because
+        if not pull:
+            await self._puller.end()
+        elif self._is_registered and not self._is_stopping:
+            self._puller.begin()
+        if told.leaves and not self._leaves:
+            self._tell_agents()
+            self._group.create_task(self._cut_after(self._settings.grace_s))
+        self._leaves = told.leaves
+
+    def _state(self, obeyed: int) -> WorkerState:
+        waits = not (self._is_registered or self._is_stopping) and self._may_pull
+        return WorkerState(
+            worker=self._settings.worker,
+            slots=self._settings.slots,
+            busy=len(self._deliveries),
+            pulling=waits or self._puller.is_pulling,
+            obeyed=obeyed,
+            demand=self._models.demand(),
+            marks=dict(islice(self._marks.items(), MOST_MARKS)),
+        )
+
+    def _reconnected(self) -> None:
+        self._puller.reconnected()
+        self._presence.look()
+
+    async def _stop(self, grace_s: float) -> None:
+        """Tell the agents, pull no more, and give them the grace from now on; then cut them."""
+        log.info("stopping", extra={"busy": len(self._deliveries)})
+        cut_at = time.monotonic() + grace_s
+        self._is_stopping = True
+        self._tell_agents()
+        if self._is_registered:
+            await self._puller.end()
+        self._presence.changed()
+        await self._cut_after(max(0.0, cut_at - time.monotonic()))
+        for handling in tuple(self._deliveries):
+            handling.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SAVE_S):
+                await self._models.save()
+        await self._presence.leave()
+
+    def _tell_agents(self) -> None:
+        """Tell those at work that they must end."""
+        for delivery in tuple(self._deliveries.values()):
+            delivery.stop()
+
+    async def _cut_after(self, grace_s: float) -> None:
+        """Give the agents the grace; then cut them."""
+        if not await self._ended_within(grace_s):
+            for delivery in tuple(self._deliveries.values()):
+                delivery.cut(Cut.STOP)
+            await self._ended_within(CUT_S)
+
+    async def _end_subscriptions(self) -> None:
+        """Others may use the connection after this worker."""
+        await end(self._cancels)
+        await self._allowance.end()
+
+    async def _ended_within(self, seconds: float) -> bool:
+        self._all_ended.clear()
+        if not self._deliveries:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all_ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+async def _handed_back(delivery: Delivery) -> None:
+    try:
+        await delivery.hand_back()
+    except errors.Error as error:
+        log.warning("a task could not be handed back: %s; it comes again", clean(error))
+
+
+def _process_began() -> float:
+    """When this process was started, in Unix seconds; where the system does not say, now."""
+    now = time.time()
+    try:
+        fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
+        ticks = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return now
+    return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks)

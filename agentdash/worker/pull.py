@@ -1,0 +1,298 @@
+"""Pulls messages from the queues of one pool: as many as there are free slots, from the first queue
+that has work.
+
+nats-py's own pull subscription is not used: one `fetch` cannot be ended before its time, and what
+the server then delivers is lost until it is delivered again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.api import Header, StatusCode
+
+from controller.model.backoff import Backoff
+from controller.model.ids import QueueName
+from controller.model.text import clean
+
+log = logging.getLogger(__name__)
+
+LINGER_S: Final = 30.0
+"""How long a pull waits at the server for messages."""
+LATE_S: Final = 5.0
+"""A pull of which nothing is heard so long after its end was lost."""
+BARRIER_S: Final = 2.0
+_RETRY_FIRST_S: Final = 0.1
+_RETRY_MOST_S: Final = 10.0
+_ENDED: Final = frozenset({StatusCode.NO_MESSAGES.value, StatusCode.REQUEST_TIMEOUT.value})
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass
+class _Pull:
+    number: int
+    left: int
+    lost_at: float
+    lingers: bool
+
+
+class Inlet:
+    """The open pulls of one consumer."""
+
+    def __init__(
+        self,
+        client: Client,
+        queue: QueueName,
+        on_message: Callable[[Msg], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{queue.stream}.{queue.consumer}"
+        self._info_subject = f"$JS.API.CONSUMER.INFO.{queue.stream}.{queue.consumer}"
+        self._on_message = on_message
+        self._on_change = on_change
+        self._numbers = itertools.count()
+        self._pulls: deque[_Pull] = deque()
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        self._problem = ""
+        self.held_until = 0.0
+        """No new pull before this monotonic time, because the last one was refused."""
+        self.is_empty = False
+        """Whether a pull that does not wait has found nothing more."""
+
+    @property
+    def credits(self) -> int:
+        """Messages that the open pulls may still bring."""
+        return sum(pull.left for pull in self._pulls)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether a pull waits at the server for messages to come."""
+        return any(pull.lingers for pull in self._pulls)
+
+    def forget_lost(self, now: float) -> None:
+        """Give up the pulls of which nothing was heard."""
+        while self._pulls and self._pulls[0].lost_at <= now:
+            self._pulls.popleft()
+
+    @property
+    def next_due(self) -> float:
+        """The monotonic time of the next thing to do by itself."""
+        lost_at = self._pulls[0].lost_at if self._pulls else float("inf")
+        return min(lost_at, self.held_until or float("inf"))
+
+    async def open(self, batch: int, *, lingers: bool) -> None:
+        """Ask for `batch` messages: those there are now, or those to come as well. Raises
+        nats.errors.Error.
+        """
+        if self._subscription is None:
+            self._inbox = self._client.new_inbox()
+            self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
+        wait_s = LINGER_S if lingers else 0.0
+        asked: dict[str, object] = {"batch": batch}
+        asked |= {"expires": int(wait_s * _NANOSECONDS)} if lingers else {"no_wait": True}
+        pull = _Pull(next(self._numbers), batch, time.monotonic() + wait_s + LATE_S, lingers)
+        self._pulls.append(pull)
+        self.held_until = 0.0
+        self.is_empty = False
+        await self._client.publish(
+            self._subject, json.dumps(asked).encode(), reply=f"{self._inbox}.{pull.number}"
+        )
+
+    async def cut(self) -> None:
+        """End the open pulls. When this returns, no message comes any more; those that the server
+        had sent before were given to `on_message`.
+        """
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        try:
+            if self._pulls and self._client.is_connected:
+                # nats-py's drain sends its ping before the end of the subscription
+                await self._client._send_unsubscribe(subscription._id)  # noqa: SLF001
+                # once this is answered, everything that the server sent before has come
+                await self._client.request(self._info_subject, b"", timeout=BARRIER_S)
+        except errors.Error as error:
+            log.warning("open pulls could not be ended in order: %s", clean(error))
+        while True:
+            if not subscription.pending_msgs:
+                break
+            await asyncio.sleep(0)
+        await self._drop(subscription)
+
+    async def drop(self) -> None:
+        """End the open pulls at once. What the server has sent meanwhile comes again later."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await self._drop(subscription)
+
+    async def _drop(self, subscription: Subscription) -> None:
+        self._pulls.clear()
+        try:
+            await subscription.unsubscribe()
+        except errors.Error as error:
+            log.debug("a subscription had ended: %s", clean(error))
+
+    async def _take(self, message: Msg) -> None:
+        # without an await: `cut` relies on it
+        status = (message.headers or {}).get(Header.STATUS) if not message.data else None
+        if status is None or message.reply:
+            self._problem = ""
+            self._backoff.reset()
+            if self._pulls:
+                self._pulls[0].left -= 1
+                if self._pulls[0].left == 0:
+                    self._pulls.popleft()
+            self._on_message(message)
+        elif status != StatusCode.CONTROL_MESSAGE:
+            self._close(message, status)
+        self._on_change()
+
+    def _close(self, message: Msg, status: str) -> None:
+        """The server has ended a pull: nothing came in its time, or it refuses it."""
+        number = message.subject.rpartition(".")[2]
+        ended = [pull for pull in self._pulls if str(pull.number) == number]
+        for pull in ended:
+            self._pulls.remove(pull)
+        if status in _ENDED:
+            self.is_empty = self.is_empty or not all(pull.lingers for pull in ended)
+            return
+        self.held_until = time.monotonic() + self._backoff.next_s()
+        words = clean((message.headers or {}).get(Header.DESCRIPTION, "")) or (
+            "nobody answers: has the stream this consumer, and is JetStream enabled?"
+        )
+        if words != self._problem:
+            self._problem = words
+            name = f"{self._queue.stream}/{self._queue.consumer}"
+            log.warning("pulling from %s is refused: %s; trying again", name, words)
+
+
+class Puller:
+    """Keeps the right pulls open. `free` says how many messages could be worked on now."""
+
+    def __init__(
+        self, inlets: list[Inlet], free: Callable[[], int], changed: asyncio.Event
+    ) -> None:
+        """`changed` is set by whatever may change what is to be done."""
+        self._inlets = inlets
+        self._free = free
+        self._changed = changed
+        self._wanted = False
+        self._closed = asyncio.Event()
+        self._closed.set()
+        self._again = False
+
+    @property
+    def is_pulling(self) -> bool:
+        """Whether a pull is open, or may be opened."""
+        return self._wanted or not self._closed.is_set()
+
+    def begin(self) -> None:
+        """Pull from now on."""
+        self._wanted = True
+        self._changed.set()
+
+    async def end(self) -> None:
+        """Pull no more. Returns when no pull is open: from then on no message comes."""
+        self._wanted = False
+        self._changed.set()
+        await self._closed.wait()
+
+    def reconnected(self) -> None:
+        """The pulls that were open went with the last connection."""
+        self._again = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Do so until cancelled; `changed` is cleared here alone."""
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    await self._step()
+                except errors.Error as error:
+                    log.debug("pulling failed: %s", clean(error))
+                    for inlet in self._inlets:
+                        inlet.held_until = time.monotonic() + _RETRY_FIRST_S
+                await self._pause()
+        finally:
+            self._wanted = False
+            for inlet in self._inlets:
+                await inlet.drop()
+            self._closed.set()
+
+    async def _pause(self) -> None:
+        """Until something changes or is due."""
+        due = min((inlet.next_due for inlet in self._inlets), default=float("inf"))
+        wait_s = min(LINGER_S, max(0.0, due - time.monotonic())) if self._wanted else None
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _step(self) -> None:
+        if not self._wanted or self._again:
+            self._again = False
+            await self._cut_all()
+        if not self._wanted:
+            self._closed.set()
+            return
+        self._closed.clear()
+        now = time.monotonic()
+        for inlet in self._inlets:
+            inlet.forget_lost(now)
+            if inlet.held_until <= now:
+                inlet.held_until = 0.0
+        ready = [inlet for inlet in self._inlets if not inlet.held_until]
+        if len(self._inlets) == 1:
+            missing = self._free() - self._inlets[0].credits
+            if ready and missing > 0:
+                await self._inlets[0].open(missing, lingers=True)
+        else:
+            await self._step_by_priority(ready)
+
+    async def _step_by_priority(self, ready: list[Inlet]) -> None:
+        """Ask the queues in turn for what they have now. While all are empty, wait at all of them:
+        then a message too many may come, which is handed back.
+        """
+        free = self._free()
+        if any(inlet.credits and not inlet.lingers for inlet in self._inlets):
+            return  # one is being asked
+        lingering = [inlet for inlet in self._inlets if inlet.lingers]
+        if lingering and (len(lingering) > free or len(lingering) < len(ready)):
+            await self._cut_all()  # one has brought something: ask from the first queue on
+            for inlet in self._inlets:
+                inlet.is_empty = False
+            free = self._free()
+        elif lingering:
+            return
+        if free <= 0:
+            for inlet in self._inlets:
+                inlet.is_empty = False
+            return
+        unasked = next((inlet for inlet in ready if not inlet.is_empty), None)
+        if unasked is not None:
+            await unasked.open(free, lingers=False)
+            return
+        for inlet in ready:
+            await inlet.open(1, lingers=True)
+
+    async def _cut_all(self) -> None:
+        for inlet in self._inlets:
+            await inlet.cut()

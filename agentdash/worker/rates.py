@@ -1,0 +1,324 @@
+"""Holds a worker's calls of one model to its share of the provider's limits.
+
+Before a call its requests and tokens are taken from buckets that fill steadily; after it, what it
+used in fact replaces the estimate. So at most the calls under way can pass a limit. When the
+provider still refuses a call (HTTP 429), the worker halves its rate and then raises it slowly
+(AIMD: additive increase, multiplicative decrease).
+
+The buckets are not aiolimiter's: a share changes while calls wait for it, and what a call used may
+be more than the bucket holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from controller.model.usage_event import UsedTokens
+from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
+
+LATE_S: Final = 0.1
+"""A call that waits for a bucket wakes a little late. What has flowed into the full bucket since is
+kept, up to so many seconds of it: else each call would lose it.
+"""
+TOKENS_HELD_S: Final = 10.0
+"""A bucket of tokens holds what flows in so many seconds: a pause is not saved up for long."""
+HALVED: Final = 0.5
+LEAST_PACE: Final = 1 / 64
+CREEP_S: Final = 5.0
+CREEP: Final = 0.05
+"""After a refusal the pace grows by this part of the share every CREEP_S seconds."""
+RETRY_AFTER_S: Final = 1.0
+"""The pause after a refusal that says no time itself."""
+LONGEST_RETRY_AFTER_S: Final = 300.0
+DEMAND_WINDOW_S: Final = 20.0
+"""The use that a worker reports is that of the last so many seconds."""
+COARSE: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+"""Reported amounts are rounded up to these multiples of a power of ten."""
+
+
+class LeakyBucket:
+    """An amount that fills at `per_minute`, up to `holds`. Overdrawn, it is in debt."""
+
+    def __init__(self, per_minute: float, holds: float, now: float) -> None:
+        self._level = self._holds = holds
+        self._per_s = per_minute / 60
+        self._at = now
+        self._is_awaited = False
+
+    def change(self, per_minute: float, holds: float, now: float) -> None:
+        """Fill at another rate from now on; what is in the bucket stays, as far as it holds it."""
+        self._fill(now)
+        self._per_s, self._holds = per_minute / 60, holds
+        self._level = min(self._level, holds)
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """The seconds until the amount may be taken: more than the bucket holds may be taken from a
+        full one. Infinite if nothing flows.
+        """
+        self._fill(now)
+        missing = min(amount, self._holds) - self._level
+        self._is_awaited = missing > 1e-9
+        if not self._is_awaited:
+            return 0.0
+        return missing / self._per_s if self._per_s else float("inf")
+
+    def take(self, amount: float) -> None:
+        """Take the amount, even if it is not there; a negative amount is put back."""
+        self._level = min(self._level - amount, self._holds)
+
+    def _fill(self, now: float) -> None:
+        most = self._holds + (LATE_S * self._per_s if self._is_awaited else 0.0)
+        self._level = min(self._level + (now - self._at) * self._per_s, most)
+        self._at = now
+
+
+class RatedCall:
+    """One call under way: its estimate is reserved until `settle` says what it used."""
+
+    def __init__(self, gate: ModelGate, estimate: UsedTokens, began: float) -> None:
+        self._gate, self.estimate, self.began = gate, estimate, began
+        self.used: UsedTokens | None = None
+
+    @property
+    def tokens(self) -> UsedTokens:
+        """What the call used, or may have used: its estimate as long as nothing else is said."""
+        return self.estimate if self.used is None else self.used
+
+    def settle(self, used: UsedTokens) -> None:
+        """Count these tokens in place of the estimate."""
+        self.used = used
+
+    def refused(self, retry_after_s: float | None = None) -> None:
+        """The provider refused the call (429): it used no tokens, only a request. Nothing starts
+        for so many seconds, and the pace is halved.
+        """
+        self.used = UsedTokens()
+        self._gate.slow_down(self.began, retry_after_s)
+
+
+class ModelGate:
+    """The gate that all of a worker's calls of one model pass, first come, first served.
+
+    It belongs to the event loop in which it is made, and its clock is that loop's.
+    """
+
+    def __init__(self, model: str, share: RateShare) -> None:
+        self.model, self._share = model, share
+        self._loop = asyncio.get_running_loop()
+        self._buckets: dict[str, LeakyBucket] = {}
+        self._pace = 1.0
+        self._under_way = 0
+        self._closed_until = self._slowed_at = float("-inf")
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._creeping: asyncio.TimerHandle | None = None
+        self._recent: deque[tuple[float, UsedTokens]] = deque()
+        self._refused: deque[float] = deque()
+        self._short: dict[str, float] = {}
+        self._settle_buckets()
+
+    @property
+    def pace(self) -> float:
+        """The part of the share that is used: 1 unless the provider refused calls."""
+        return self._pace
+
+    def hold_to(self, share: RateShare) -> None:
+        """Hold to this share from now on; calls that wait go by it."""
+        if share != self._share:
+            self._share = share
+            self._settle_buckets()
+
+    @asynccontextmanager
+    async def call(self, estimate: UsedTokens) -> AsyncIterator[RatedCall]:
+        """Wait until a call with these estimated tokens may start; the block makes the call.
+
+        A block that ends without `settle` is counted with its estimate.
+        """
+        async with self._turn:
+            await self._wait(estimate)
+            self._take(estimate)
+        call = RatedCall(self, estimate, self._loop.time())
+        self._under_way += 1
+        try:
+            yield call
+        finally:
+            self._under_way -= 1
+            self._give_back(estimate, call.tokens)
+            self._remember(call.tokens)
+            self._changed.set()
+
+    def slow_down(self, began: float, retry_after_s: float | None) -> None:
+        """Halve the pace, once for all calls that were under way when it was halved last."""
+        now = self._loop.time()
+        self._refused.append(now)
+        pause = RETRY_AFTER_S if retry_after_s is None else retry_after_s
+        until = now + min(max(pause, 0.0), LONGEST_RETRY_AFTER_S)
+        self._closed_until = max(self._closed_until, until)
+        if began > self._slowed_at:
+            self._slowed_at = now
+            self._set_pace(max(self._pace * HALVED, LEAST_PACE))
+
+    def demand(self) -> ModelDemand:
+        """The use of the last seconds in coarse steps, and the limits that calls waited for."""
+        now = self._loop.time()
+        self._forget(now)
+        per_minute = 60 / DEMAND_WINDOW_S
+        used = [each for _, each in self._recent]
+        return ModelDemand(
+            model=self.model,
+            requests_per_minute=_coarse(len(used) * per_minute),
+            refused_per_minute=_coarse(len(self._refused) * per_minute),
+            input_tokens_per_minute=_coarse(sum(each.input for each in used) * per_minute),
+            output_tokens_per_minute=_coarse(sum(each.output for each in used) * per_minute),
+            parallel=self._under_way,
+            short_of=tuple(
+                sorted(n for n, at in self._short.items() if at >= now - DEMAND_WINDOW_S)
+            ),
+        )
+
+    def close(self) -> None:
+        """Stop the timer that raises the pace."""
+        if self._creeping is not None:
+            self._creeping.cancel()
+
+    async def _wait(self, estimate: UsedTokens) -> None:
+        """Return when each limit has room; notes the limits that have not."""
+        while True:
+            self._changed.clear()
+            now = self._loop.time()
+            wait_s = self._closed_until - now
+            for name, amount in _amounts(estimate).items():
+                bucket = self._buckets.get(name)
+                needed_s = bucket.wait_s(amount, now) if bucket is not None else 0.0
+                if needed_s > 0:
+                    self._short[name] = now
+                wait_s = max(wait_s, needed_s)
+            if self._share.parallel is not None and self._under_way >= self._share.parallel:
+                self._short["parallel"] = now
+                wait_s = float("inf")
+            if wait_s <= 0:
+                return
+            await self._sleep(wait_s)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep so long, or until a share changes or a call ends."""
+        try:
+            async with asyncio.timeout(None if seconds == float("inf") else seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _take(self, tokens: UsedTokens) -> None:
+        for name, amount in _amounts(tokens).items():
+            if name in self._buckets:
+                self._buckets[name].take(amount)
+
+    def _give_back(self, estimate: UsedTokens, used: UsedTokens) -> None:
+        """Replace the estimate's tokens by those used; the request stays counted."""
+        taken = _amounts(estimate)
+        for name, amount in _amounts(used).items():
+            if name in self._buckets:
+                self._buckets[name].take(amount - taken[name])
+
+    def _remember(self, used: UsedTokens) -> None:
+        now = self._loop.time()
+        self._forget(now)
+        self._recent.append((now, used))
+
+    def _forget(self, now: float) -> None:
+        while self._recent and self._recent[0][0] < now - DEMAND_WINDOW_S:
+            self._recent.popleft()
+        while self._refused and self._refused[0] < now - DEMAND_WINDOW_S:
+            self._refused.popleft()
+
+    def _settle_buckets(self) -> None:
+        """Make the buckets as the share and the pace say; those that exist keep their level."""
+        now = self._loop.time()
+        for name in _amounts(UsedTokens()):
+            per_minute = getattr(self._share, name)
+            if per_minute is None:
+                self._buckets.pop(name, None)
+                continue
+            rate = per_minute * self._pace
+            holds = (
+                float(self._share.burst)
+                if name == "requests_per_minute"
+                else per_minute * TOKENS_HELD_S / 60
+            )
+            if name in self._buckets:
+                self._buckets[name].change(rate, holds, now)
+            else:
+                self._buckets[name] = LeakyBucket(rate, holds, now)
+        self._changed.set()
+
+    def _set_pace(self, pace: float) -> None:
+        self._pace = pace
+        self._settle_buckets()
+        self.close()
+        if pace < 1:
+            self._creeping = self._loop.call_later(CREEP_S, self._creep)
+
+    def _creep(self) -> None:
+        self._set_pace(min(1.0, self._pace + CREEP))
+
+
+class ModelGates:
+    """The gates of one worker, one for each model; its sessions share them."""
+
+    def __init__(self, own: Mapping[str, RateShare]) -> None:
+        """`own` are the shares that hold until a controller gives others."""
+        self._shares = dict(own)
+        self._gates: dict[str, ModelGate] = {}
+
+    def hold_to(self, shares: Sequence[ModelShare], worker: str) -> None:
+        """Hold to this worker's part of its pool's shares."""
+        for share in shares:
+            part = self._shares[share.model] = share.of(worker)
+            if share.model in self._gates:
+                self._gates[share.model].hold_to(part)
+
+    def gate(self, model: str) -> ModelGate:
+        """The gate of a model; without a share of it nothing is limited."""
+        if model not in self._gates:
+            share = self._shares.get(model, RateShare())
+            self._gates[model] = ModelGate(model, share)
+        return self._gates[model]
+
+    def demand(self) -> tuple[ModelDemand, ...]:
+        """What the worker reports, by the models' names; models that are not used are left out."""
+        demands = (self._gates[name].demand() for name in sorted(self._gates))
+        return tuple(each for each in demands if each != ModelDemand(model=each.model))
+
+    def close(self) -> None:
+        """Stop the gates' timers."""
+        for gate in self._gates.values():
+            gate.close()
+
+
+def _amounts(tokens: UsedTokens) -> dict[str, float]:
+    """What a call with these tokens takes of each limit, by its name in RateShare.
+
+    Input that is read from the provider's cache is not counted (Anthropic and Groq do not either).
+    """
+    return {
+        "requests_per_minute": 1.0,
+        "tokens_per_minute": tokens.input + tokens.output,
+        "input_tokens_per_minute": tokens.input,
+        "output_tokens_per_minute": tokens.output,
+    }
+
+
+def _coarse(amount: float) -> float:
+    """The amount rounded up to a coarse step, so that small changes are not reported."""
+    if amount <= 0:
+        return 0.0
+    power = 1.0
+    while power * 10 < amount:
+        power *= 10
+    while power > amount:
+        power /= 10
+    return next(step * power for step in COARSE if step * power >= amount)

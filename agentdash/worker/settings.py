@@ -1,0 +1,204 @@
+"""What a worker works on and how, from the variables of its environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from agentdash.worker.errors import WorkerSettingsError
+from controller.model.ids import QueueName, dns_label, dns_subdomain, nats_name
+from controller.model.secret import Secret
+from controller.model.text import quote
+from controller.model.worker_terms import ModelTerms, RateShare, SessionLimits
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z")
+_WHOLE: Final = re.compile(r"\d{1,12}\Z")
+_PORT_MOST: Final = 65_535
+GRACE_S: Final = 25.0
+"""Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds by default). The rest
+is for cutting agents and handing their tasks back.
+"""
+
+
+class NatsLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where NATS is and how to log in; the secrets print as stars."""
+
+    servers: tuple[str, ...]
+    user: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    creds_file: str | None = None
+    nkey_file: str | None = None
+    ca_file: str | None = None
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker works on. Times are seconds.
+
+    `queues` are those of its pool, the highest priority first. `attempts` is how often a task is
+    tried before it becomes a dead letter. `limits`, `models` and `rates` (shares of the models'
+    limits, by model) hold as long as no controller says more. `grace_s` is how long an agent may go
+    on once the worker must end. `listen` is where metrics and health are served, None for nowhere.
+    `spot_notice` is a file whose appearance announces the end of the node.
+    """
+
+    tenant: str
+    pool: str
+    queues: tuple[QueueName, ...]
+    worker: str
+    slots: int = 1
+    attempts: int = 5
+    grace_s: float = GRACE_S
+    result_ttl_s: float = 86_400.0
+    model: str = ""
+    limits: SessionLimits = SessionLimits()
+    models: tuple[ModelTerms, ...] = ()
+    rates: dict[str, RateShare] = {}
+    reports_usage: bool = True
+    listen: tuple[str, int] | None = None
+    spot_notice: str | None = None
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> tuple[NatsLogin, WorkerSettings]:
+    """The settings in the environment. Raises WorkerSettingsError, with every problem in it."""
+    given = _Variables(os.environ if environment is None else environment)
+    password, token = given.text("NATS_PASSWORD"), given.text("NATS_TOKEN")
+    login = NatsLogin(
+        servers=given.read("NATS_URL", _servers, needed="such as nats://nats.example:4222") or (),
+        user=given.text("NATS_USER"),
+        password=None if password is None else Secret(password),
+        token=None if token is None else Secret(token),
+        creds_file=given.text("NATS_CREDS"),
+        nkey_file=given.text("NATS_NKEY"),
+        ca_file=given.text("NATS_CA"),
+    )
+    plain = SessionLimits()
+    settings = WorkerSettings(
+        tenant=given.read("AGENTDASH_TENANT", dns_label, needed="the tenant of the pool") or "",
+        pool=given.read("AGENTDASH_POOL", dns_label, needed="the pool's name") or "",
+        queues=given.read("AGENTDASH_QUEUES", _queues, needed="STREAM/CONSUMER of the pool") or (),
+        worker=given.read("AGENTDASH_WORKER", dns_subdomain) or _own_name(),
+        slots=given.read("AGENTDASH_SLOTS", _whole(1, 10_000)) or 1,
+        attempts=given.read("AGENTDASH_ATTEMPTS", _whole(1, 1_000)) or 5,
+        grace_s=given.read("AGENTDASH_GRACE", _duration, otherwise=GRACE_S),
+        result_ttl_s=given.read("AGENTDASH_RESULT_TTL", _duration, otherwise=86_400.0),
+        model=given.text("AGENTDASH_MODEL") or "",
+        limits=SessionLimits(
+            tokens=given.read("AGENTDASH_SESSION_TOKENS", _whole(1, 10**9), otherwise=plain.tokens),
+            duration_s=given.read(
+                "AGENTDASH_SESSION_DURATION", _duration, otherwise=plain.duration_s
+            ),
+            tool_calls=given.read(
+                "AGENTDASH_SESSION_TOOL_CALLS", _whole(0, 10**6), otherwise=plain.tool_calls
+            ),
+        ),
+        models=given.read("AGENTDASH_MODELS", _models, otherwise=()),
+        rates=given.read("AGENTDASH_RATES", _rates, otherwise={}),
+        listen=given.read("AGENTDASH_LISTEN", _address, otherwise=("127.0.0.1", 9465)),
+        spot_notice=given.text("AGENTDASH_SPOT_NOTICE"),
+    )
+    if given.problems:
+        raise WorkerSettingsError("\n".join(given.problems))
+    return login, settings
+
+
+class _Variables:
+    """The environment, with a line for each variable that is missing or wrong."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        """The value; None where it is unset or empty."""
+        return self._environment.get(name, "").strip() or None
+
+    def read(
+        self, name: str, read: Callable[[str], Any], *, needed: str = "", otherwise: Any = None
+    ) -> Any:
+        """The value as `read` makes it; `otherwise` where it is unset, or wrong."""
+        text = self.text(name)
+        if text is None:
+            if needed:
+                self.problems.append(f"{name} is not set: {needed}")
+            return otherwise
+        try:
+            return read(text)
+        except ValueError as error:
+            # a URL of NATS may hold a password
+            shown = name if name.startswith("NATS_") else f"{name}={quote(text)}"
+            self.problems.append(f"{shown} {error}")
+            return otherwise
+
+
+def _own_name() -> str:
+    """The host's name, which is the pod's in Kubernetes, as a worker may be called."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", socket.gethostname().lower()).strip("-.")
+    return name[:200] or "worker"
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    servers = tuple(filter(None, (each.strip() for each in text.split(","))))
+    if not all(each.partition("://")[2] for each in servers):
+        raise ValueError("must be URLs, such as nats://nats.example:4222, between commas")
+    return servers
+
+
+def _queues(text: str) -> tuple[QueueName, ...]:
+    queues = []
+    for each in text.split(","):
+        stream, slash, consumer = each.strip().partition("/")
+        if not slash:
+            raise ValueError("must be STREAM/CONSUMER, several between commas, highest first")
+        queues.append(QueueName(nats_name(stream), nats_name(consumer)))
+    if len(set(queues)) < len(queues):
+        raise ValueError("names a queue twice")
+    return tuple(queues)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text) if _WHOLE.match(text) else -1
+        if not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def _duration(text: str) -> float:
+    found = _DURATION.match(text)
+    if found is None:
+        raise ValueError("must be a duration, such as 30s, 5m or 4h")
+    return float(found[1]) * _UNITS_S[found[2] or "s"]
+
+
+def _models(text: str) -> tuple[ModelTerms, ...]:
+    try:
+        return msgspec.json.decode(text, type=tuple[ModelTerms, ...])
+    except msgspec.DecodeError as error:
+        example = '[{"name": "gpt-small", "tier": "nano", "input_price": 0.15}]'
+        raise ValueError(f"must be JSON, such as {example}: {error}") from None
+
+
+def _rates(text: str) -> dict[str, RateShare]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, RateShare])
+    except msgspec.DecodeError as error:
+        example = '{"gpt-large": {"requests_per_minute": 60, "parallel": 4}}'
+        raise ValueError(f"must be JSON, such as {example}: {error}") from None
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not _WHOLE.match(port) or int(port) > _PORT_MOST:
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:9465, or off")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,253 @@
+"""What is kept of a task beside its message: its result, its checkpoint, its hand-backs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import ObjectMeta
+from nats.js.errors import (
+    BadObjectMetaError,
+    BadRequestError,
+    DigestMismatchError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    LinkIsABucketError,
+    NotFoundError,
+)
+from nats.js.object_store import ObjectStore
+
+from agentdash.worker.errors import UnreadableStoreError
+from agentdash.worker.link import ANSWER_S
+from agentdash.worker.results import RESULTS_BUCKET, TaskResult, result_key
+from agentdash.worker.streams import CHECKPOINTS_BUCKET, HANDED_BACK_BUCKET, bucket
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.jetstream import ErrorCode
+from controller.model.text import clean
+
+_RESULT: Final = msgspec.json.Decoder(TaskResult)
+_STATE: Final = msgspec.json.Decoder()
+_WRONG_REVISION: Final = frozenset(
+    {ErrorCode.WRONG_LAST_SEQUENCE, ErrorCode.WRONG_LAST_SEQUENCE_CONSTANT}
+)
+_COUNT: Final = re.compile(rb"\d{1,19}")
+_HEADER: Final = "Agentdash-Revision"
+_RUN_HEADER: Final = "Agentdash-Delivery"
+
+
+class StoredResult(NamedTuple):
+    """A result, and the revision by which it can be deleted."""
+
+    result: TaskResult
+    revision: int
+
+
+class Results:
+    """The results of one pool's tasks. All methods raise nats.errors.Error."""
+
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._bucket = bucket(stream, RESULTS_BUCKET)
+        self._tenant, self._pool = tenant, pool
+
+    async def get(self, task: str) -> StoredResult | None:
+        """The result of a task that has ended, and None before that. Raises UnreadableStoreError
+        if a value is there that is none.
+        """
+        key = result_key(self._tenant, self._pool, task)
+        try:
+            entry = await self._bucket.get(key)
+        except KeyNotFoundError:
+            return None
+        revision = entry.revision or 0
+        try:
+            return StoredResult(decoded(_RESULT, entry.value or b""), revision)
+        except UndecodableError as error:
+            raise UnreadableStoreError(
+                f"{key} in {RESULTS_BUCKET} is no result: {error}; to have the task done, delete "
+                f"it: nats kv del {RESULTS_BUCKET} {key}",
+                revision=revision,
+            ) from None
+
+    async def keep(self, result: TaskResult) -> TaskResult:
+        """Store the result if there is none; returns the one that counts, the first. A value that
+        is no result is replaced.
+        """
+        encoded = msgspec.json.encode(result)
+        key = result_key(self._tenant, self._pool, result.id)
+        unreadable = 0
+        while True:
+            try:
+                if unreadable:
+                    await self._bucket.update(key, encoded, last=unreadable)
+                else:
+                    await self._bucket.create(key, encoded)
+            except KeyWrongLastSequenceError:
+                unreadable = 0
+                try:
+                    first = await self.get(result.id)
+                except UnreadableStoreError as error:
+                    unreadable = error.revision
+                    continue
+                if first is None:  # it has expired meanwhile
+                    continue
+                return first.result
+            return result
+
+    async def forget(self, stored: StoredResult) -> bool:
+        """Delete this result, so that the task can be done again; False if it is another now."""
+        key = result_key(self._tenant, self._pool, stored.result.id)
+        try:
+            await self._bucket.delete(key, last=stored.revision)
+        except BadRequestError as error:
+            if error.err_code in _WRONG_REVISION:
+                return False
+            raise
+        return True
+
+
+class DeliveryNumber(NamedTuple):
+    """Which delivery of a task: the sequence of its message in the stream, and which delivery of
+    that message. A task that is published once more has a later message; deliveries compare so.
+    """
+
+    message: int
+    time: int
+
+
+class StoredCheckpoint(NamedTuple):
+    """A state and its number: 1 for the first of a task."""
+
+    state: Any
+    revision: int
+
+
+class Checkpoints:
+    """The last checkpoint of each task of one pool, in the object store.
+
+    All methods raise nats.errors.Error.
+    """
+
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._objects = ObjectStore(
+            name=CHECKPOINTS_BUCKET, stream=f"OBJ_{CHECKPOINTS_BUCKET}", js=stream
+        )
+        self._place = f"{tenant}/{pool}"
+
+    async def load(self, task: str) -> StoredCheckpoint | None:
+        """The last one of a task; None if there is none. Raises UnreadableStoreError if it cannot
+        be read, or not within ANSWER_S.
+        """
+        name = f"{self._place}/{task}"
+        with _readable(name):
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    found = await self._objects.get(name)
+            except NotFoundError:
+                return None
+            state = decoded(_STATE, found.data or b"null")
+            return StoredCheckpoint(
+                state, _number((found.info.headers or {}).get(_HEADER, "0"), _HEADER)
+            )
+
+    async def save(self, task: str, state: Any, *, revision: int, delivery: DeliveryNumber) -> bool:
+        """Store a state in the place of the last one. False, and nothing is stored, if a later
+        delivery of the task has stored one: then the task is no longer ours. Raises
+        UnreadableStoreError if the last one cannot be read.
+        """
+        name = f"{self._place}/{task}"
+        with _readable(name):
+            try:
+                stored = (await self._objects.get_info(name)).headers
+            except NotFoundError:
+                stored = None
+            if _delivery(stored) > delivery:
+                return False
+        headers = {_HEADER: str(revision), _RUN_HEADER: f"{delivery.message}.{delivery.time}"}
+        meta = ObjectMeta(name=name, headers=headers)
+        await self._objects.put(name, msgspec.json.encode(state), meta)
+        return True
+
+    async def forget(self, task: str) -> None:
+        """Delete what is stored for a task that has ended."""
+        try:
+            await self._objects.delete(f"{self._place}/{task}")
+        except NotFoundError:
+            return
+
+
+class HandBacks:
+    """How often each message of one pool was handed back. All methods raise nats.errors.Error.
+
+    JetStream counts the deliveries of a message; those that ended in a hand-back were no tries.
+    """
+
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._bucket = bucket(stream, HANDED_BACK_BUCKET)
+        self._tenant, self._pool = tenant, pool
+
+    async def count(self, task: str, message: int) -> int:
+        """The hand-backs of a task's message so far. `message` is its sequence in the stream.
+        Raises UnreadableStoreError if the value is none.
+        """
+        key = self._key(task, message)
+        try:
+            entry = await self._bucket.get(key)
+        except KeyNotFoundError:
+            return 0
+        value = entry.value or b"0"
+        if not _COUNT.fullmatch(value):
+            raise UnreadableStoreError(
+                f"{key} in {HANDED_BACK_BUCKET} is no number; delete it, and its tries count anew: "
+                f"nats kv del {HANDED_BACK_BUCKET} {key}"
+            )
+        return int(value)
+
+    async def add(self, task: str, message: int) -> None:
+        """Count one more. Raises UnreadableStoreError."""
+        number = await self.count(task, message) + 1
+        await self._bucket.put(self._key(task, message), str(number).encode())
+
+    def _key(self, task: str, message: int) -> str:
+        return f"{self._tenant}.{self._pool}.{task}.{message}"
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turns what an object raises that is not what it should be, or does not come in time."""
+    try:
+        yield
+    except NatsTimeoutError:
+        raise
+    except (
+        BadObjectMetaError,
+        DigestMismatchError,
+        LinkIsABucketError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        TimeoutError,
+    ) as error:
+        why = f"it did not come within {ANSWER_S:g} s" if isinstance(error, TimeoutError) else error
+        raise UnreadableStoreError(
+            f"checkpoint {name} in {CHECKPOINTS_BUCKET} cannot be read: {clean(why)}; to begin the "
+            f"task anew, delete it: nats object rm {CHECKPOINTS_BUCKET} {name}"
+        ) from None
+
+
+def _delivery(headers: Mapping[str, str] | None) -> DeliveryNumber:
+    """The delivery that stored an object. Raises ValueError."""
+    message, _, time = (headers or {}).get(_RUN_HEADER, "0.0").rpartition(".")
+    return DeliveryNumber(_number(message or "0", _RUN_HEADER), _number(time, _RUN_HEADER))
+
+
+def _number(text: str, header: str) -> int:
+    if not _COUNT.fullmatch(text.encode(errors="replace")):
+        raise ValueError(f"header {header} is no number")
+    return int(text)

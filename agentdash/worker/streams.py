@@ -1,0 +1,108 @@
+"""The streams and buckets that workers keep things in.
+
+Each is created where there is none. One that exists stays as it is, so that an administrator may
+set replicas and limits beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final
+
+from nats import errors
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig, ObjectStoreConfig, StorageType, StreamConfig
+from nats.js.errors import BadRequestError
+from nats.js.kv import KeyValue
+
+from agentdash.worker.results import RESULTS_BUCKET
+from controller.model.jetstream import ErrorCode
+from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
+from controller.model.worker_messages import GONE_AFTER_S, ORDERS_BUCKET, WORKERS_BUCKET
+
+log = logging.getLogger(__name__)
+
+DEAD_STREAM: Final = "AGENTDASH_DEAD"
+DEAD_PREFIX: Final = "agentdash.dead"
+CHECKPOINTS_BUCKET: Final = "agentdash_checkpoints"
+HANDED_BACK_BUCKET: Final = "agentdash_handed_back"
+"""How often a message was handed back without being tried."""
+USAGE_KEPT_S: Final = 8 * 86_400.0
+"""A week and a day. After a restart a tenant's day is rebuilt from the stream, in any time zone."""
+CHECKPOINTS_KEPT_S: Final = 7 * 86_400.0
+DEAD_KEPT_S: Final = 30 * 86_400.0
+
+
+async def ensure_usage_stream(stream: JetStreamContext) -> None:
+    """Create the stream for usage events if there is none.
+
+    Raises nats.js.errors.APIError and nats.errors.Error.
+    """
+    await _ensure(
+        stream,
+        StreamConfig(
+            name=USAGE_STREAM,
+            subjects=[f"{USAGE_SUBJECT_PREFIX}.>"],
+            max_age=USAGE_KEPT_S,
+            description="tokens that agents used, for agentdash's budgets",
+        ),
+    )
+
+
+async def ensure_worker_streams(stream: JetStreamContext, *, result_ttl_s: float) -> None:
+    """Create what a worker needs besides its queues. `result_ttl_s` is how long results are kept,
+    if this worker is the one that creates their bucket. Raises nats.errors.Error.
+    """
+    dead = StreamConfig(
+        name=DEAD_STREAM,
+        subjects=[f"{DEAD_PREFIX}.>"],
+        max_age=DEAD_KEPT_S,
+        description="tasks that cannot be done, with the reason",
+    )
+    await asyncio.gather(
+        _ensure(stream, dead),
+        _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=HANDED_BACK_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
+        ensure_workers_bucket(stream),
+        _ensure_checkpoints(stream),
+    )
+
+
+async def ensure_workers_bucket(stream: JetStreamContext) -> None:
+    """Create the bucket of the workers' states, which a server forgets when it restarts. Raises
+    nats.errors.Error.
+    """
+    config = KeyValueConfig(bucket=WORKERS_BUCKET, ttl=GONE_AFTER_S, storage=StorageType.MEMORY)
+    await _ensure_bucket(stream, config)
+
+
+def bucket(stream: JetStreamContext, name: str) -> KeyValue:
+    """A bucket whose values are read from its stream's leader, and so never out of date."""
+    return KeyValue(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=stream, direct=False)
+
+
+async def _ensure(stream: JetStreamContext, config: StreamConfig) -> None:
+    await _exists(stream.add_stream(config), config.name or "")
+
+
+async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> None:
+    await _exists(stream.create_key_value(config), config.bucket)
+
+
+async def _ensure_checkpoints(stream: JetStreamContext) -> None:
+    config = ObjectStoreConfig(ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from")
+    await _exists(stream.create_object_store(CHECKPOINTS_BUCKET, config), CHECKPOINTS_BUCKET)
+
+
+async def _exists(creating: Awaitable[object], name: str) -> None:
+    try:
+        await creating
+    except BadRequestError as error:
+        if error.err_code != ErrorCode.STREAM_NAME_IN_USE:
+            raise
+    except errors.TimeoutError:
+        # the server does not answer what our user may not ask
+        log.warning("%s cannot be created, perhaps our NATS user may not: is it there?", name)
