@@ -20,6 +20,7 @@ class PoolLoad:
 
     `steady_per_s` tasks a second come at random; `bursts` are (second of the cycle, tasks at once);
     between the two seconds of `idle` nothing comes. `service_s` is the mean time of a task.
+    `high_share` of the tasks, 0 to 1, have a high priority: then there is a queue for them.
     """
 
     tenant: str
@@ -28,16 +29,19 @@ class PoolLoad:
     steady_per_s: float = 0.0
     bursts: tuple[tuple[float, int], ...] = ()
     idle: tuple[float, float] = (CYCLE_S, CYCLE_S)
+    high_share: float = 0.0
 
     @property
     def consumer(self) -> str:
-        """The durable consumer on the stream."""
+        """The durable consumer on the stream, of tasks with the normal priority."""
         return f"{self.tenant}-{self.name}"
 
     @property
-    def subject(self) -> str:
-        """The subject of this pool's tasks."""
-        return f"tasks.{self.tenant}.{self.name}"
+    def subjects(self) -> dict[str, str]:
+        """The subject of each of the pool's consumers, the highest priority first."""
+        subject = f"tasks.{self.tenant}.{self.name}"
+        high = {f"{self.consumer}-high": f"{subject}-high"} if self.high_share else {}
+        return {**high, self.consumer: subject}
 
     def arrivals(self, seed: int, cycle: int) -> list[float]:
         """The seconds of one cycle at which a task comes, sorted."""
@@ -63,6 +67,7 @@ LOADS: Final = (
         steady_per_s=0.15,
         bursts=((8.0, 20),),
         idle=(40.0, 55.0),
+        high_share=0.25,
     ),
     PoolLoad(tenant="acme", name="support", service_s=4.0, steady_per_s=0.6, idle=(45.0, 52.0)),
     PoolLoad(tenant="globex", name="browser", service_s=5.0, bursts=((5.0, 1), (30.0, 6))),
@@ -70,6 +75,7 @@ LOADS: Final = (
     PoolLoad(
         tenant="initech", name="triage", service_s=3.0, bursts=((3.0, 1), (25.0, 1), (45.0, 2))
     ),
+    PoolLoad(tenant="initech", name="review", service_s=4.0, bursts=((6.0, 12),)),
     PoolLoad(tenant="initech", name="digest", service_s=2.0, bursts=((10.0, 2), (20.0, 2))),
 )
 

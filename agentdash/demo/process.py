@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,8 @@ async def running_world(
     *, speed: float, seed: int, load_for_s: float | None
 ) -> AsyncIterator[RunningWorld]:
     """Run a world while the block runs. Raises DemoError."""
+    if find_spec("jsonpatch") is None:
+        raise DemoError("the demo needs more packages: pip install 'agentdash-fleet[demo]'")
     home = Path(tempfile.mkdtemp(prefix="agentdash-demo-"))
     arguments = ["--speed", str(speed), "--seed", str(seed)]
     if load_for_s is not None:

@@ -7,23 +7,49 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-import nats
 import nats.errors
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
-from nats.js.errors import APIError
 
+from agentdash.demo.agents import (
+    MEDIUM,
+    MODELS,
+    REQUESTS_PER_MINUTE,
+    SMALL,
+    DemoAgents,
+    agent_of,
+    provider_models,
+)
+from agentdash.demo.count import Counted, PoolName, count
+from agentdash.demo.crew import DemoCrew, DemoPod
+from agentdash.demo.incidents import run_incidents
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import LOADS, PoolLoad, run_load
 from agentdash.demo.nats_server import NatsServer
+from agentdash.demo.provider import DemoProvider
+from agentdash.demo.provider.client import provider_client
 from agentdash.demo.report import WorldReport
-from agentdash.worker import Agent, Task, UsedTokens, Worker, ensure_usage_stream
+from agentdash.worker import (
+    NatsLogin,
+    Priority,
+    QueueName,
+    Task,
+    TaskResult,
+    TaskStatus,
+    TaskTerms,
+    Worker,
+    WorkerSettings,
+)
+from agentdash.worker.link import NatsLink
+from agentdash.worker.results import result_key
+from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.submit import PoolTasks
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +57,9 @@ STREAM: Final = "TASKS"
 ACK_WAIT_S: Final = 30.0
 NODE_COUNT: Final = 3
 SLOTS: Final = {"acme-support": 2}
-RECONNECT_S: Final = 0.2
-PUBLISH_TIMEOUT_S: Final = 2.0
+_PRIORITIES: Final = (Priority.HIGH, Priority.NORMAL)
+GRACE_S: Final = 25.0
+"""Less than that of the pods, 30 s."""
 
 
 class DemoWorld:
@@ -46,10 +73,19 @@ class DemoWorld:
         self._load_for_s = load_for_s
         self._loads = {(f"tenant-{load.tenant}", load.name): load for load in LOADS}
         self._rng = random.Random(seed)
-        self._published = 0
+        self._published: list[str] = []
         self._pods_started = 0
-        self._tokens = UsedTokens()
-        self._waits: list[float] = []
+        self._done = 0
+        self._waits: dict[str, list[float]] = {load.tenant: [] for load in LOADS}
+        self._priority_waits: dict[str, dict[Priority, list[float]]] = {
+            f"{load.tenant}/{load.name}": {each: [] for each in _PRIORITIES}
+            for load in LOADS
+            if load.high_share
+        }
+        self._priorities = random.Random(seed)
+        self._crew = DemoCrew()
+        self._outcome: Counted | None = None
+        self._provider = DemoProvider(provider_models(speed), speed=speed, seed=seed)
         self.nats = NatsServer(home / "nats")
         self.cluster = KubeSim(speed=speed, seed=seed, nodes=NODE_COUNT, admin_token="demo")  # noqa: S106  it opens nothing but this simulation
         self.fleet_path = home / "fleet.yaml"
@@ -61,28 +97,50 @@ class DemoWorld:
         async with AsyncExitStack() as stack:
             await self.nats.start()
             stack.push_async_callback(self.nats.stop)
-            client = await _connect(self.nats.url)
-            stack.push_async_callback(client.close)
-            self._stream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
-            await _prepare_streams(self._stream)
+            await stack.enter_async_context(self._provider)
+            client = await stack.enter_async_context(provider_client(self._provider.url))
+            self._agents = DemoAgents(client, self._rng, self._speed)
+            self._login = NatsLogin(servers=(self.nats.url,))
+            self._link = NatsLink(self._login, name="agentdash demo")
+            await self._link.open()
+            stack.push_async_callback(self._link.close)
+            stack.push_async_callback(self._count)
+            await _prepare_streams(self._link.jetstream)
+            self._tasks = {load: self._tasks_of(load) for load in LOADS}
             self.cluster.pod_runner = self
             # after the client, so that its workers end before the connection
             await stack.enter_async_context(self.cluster)
             await self._prepare_cluster()
             self._write_files()
-            load = asyncio.create_task(self._run_load(self._stream), name="load")
-            stack.push_async_callback(_cancelled, load)
+            stack.callback(self._crew.end)
+            called = self._agents.called_medium
+            incidents = run_incidents(self.cluster, self._crew, client, called, speed=self._speed)
+            for work in (self._run_load(), incidents):
+                stack.push_async_callback(_cancelled, asyncio.create_task(work))
             yield self
 
     def report(self) -> WorldReport:
         """What has happened so far."""
+        used, crew = self._agents.used(), self._crew
         return WorldReport(
-            published=self._published,
-            done=len(self._waits),
+            published=len(self._published),
+            done=self._done,
             pods_started=self._pods_started,
-            input_tokens=self._tokens.input,
-            output_tokens=self._tokens.output,
-            waits_s=tuple(self._waits),
+            waits_s={tenant: tuple(waits) for tenant, waits in self._waits.items()},
+            priority_waits_s={
+                pool: {priority.value: tuple(waits) for priority, waits in by_priority.items()}
+                for pool, by_priority in self._priority_waits.items()
+            },
+            lost=None if self._outcome is None else self._outcome.lost,
+            twice=None if self._outcome is None else self._outcome.twice,
+            killed=crew.killed,
+            reclaimed=crew.reclaimed,
+            resumed=crew.resumed,
+            calls=used.calls,
+            refused_calls=used.refused,
+            tokens=used.tokens,
+            usd=used.usd,
+            usd_if_large=used.usd_if_large,
         )
 
     async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:
@@ -92,47 +150,60 @@ class DemoWorld:
         if load is None:
             return
         self._pods_started += 1
-        worker = Worker(
-            stream=self._stream,
-            stream_name=STREAM,
-            consumer=load.consumer,
-            agent=self._agent(load),
+        write = partial(self.cluster.write_log, metadata["namespace"], metadata["name"])
+        place = DemoPod(metadata["name"], pod["spec"]["nodeName"], write)
+        write(f"started: works for {load.consumer}")
+        settings = WorkerSettings(
             tenant=load.tenant,
-            role=load.name,
-            model="demo-model",
+            pool=load.name,
+            queues=_queues(load),
+            worker=metadata["name"],
             slots=SLOTS.get(load.consumer, 1),
-            ack_wait_s=ACK_WAIT_S,
-            on_done=self._done,
+            grace_s=GRACE_S / self._speed,
+            model=SMALL,
+            models=MODELS,
         )
-        await worker.run(stopping)
+        agent = agent_of(self._agents, load, self._crew, place)
+        worker = Worker(agent, settings, self._login, on_end=self._on_end)
+        await worker.work(self._link, stopping)
+        write("stopped: the task at hand is finished or handed back")
 
-    def _agent(self, load: PoolLoad) -> Agent:
-        """An agent that does what agents mostly do: it waits for a model, then names its tokens."""
+    def _on_end(self, task: Task, result: TaskResult) -> None:
+        if result.status is TaskStatus.DONE:
+            self._done += 1
+            self._waits[task.tenant].append(task.waited_s)
+            waits = self._priority_waits.get(f"{task.tenant}/{task.pool}")
+            if waits is not None:
+                waits[task.terms.priority].append(task.waited_s)
 
-        async def work(_: Task) -> UsedTokens:
-            await asyncio.sleep(self._rng.gammavariate(4.0, load.service_s / 4.0) / self._speed)
-            return UsedTokens(
-                input=self._rng.randint(2_000, 12_000), output=self._rng.randint(100, 900)
-            )
-
-        return work
-
-    def _done(self, task: Task, usage: UsedTokens) -> None:
-        self._waits.append(task.waited_s)
-        self._tokens = UsedTokens(
-            input=self._tokens.input + usage.input, output=self._tokens.output + usage.output
-        )
-
-    async def _run_load(self, stream: JetStreamContext) -> None:
+    async def _run_load(self) -> None:
         async def publish(load: PoolLoad) -> None:
+            number = len(self._published) + 1
+            task = f"{load.name}-{number}"
+            is_high = self._priorities.random() < load.high_share
+            priority = Priority.HIGH if is_high else Priority.NORMAL
+            terms = TaskTerms(id=task, priority=priority)
             try:
-                await stream.publish(load.subject, b'{"task":"demo"}')
-            except (nats.errors.Error, APIError) as error:
+                await self._tasks[load].submit({"goal": "demo"}, terms)
+            except nats.errors.Error as error:
                 log.warning("a task could not be published", extra={"error": str(error)})
                 return
-            self._published += 1
+            self._published.append(result_key(load.tenant, load.name, task))
 
         await run_load(LOADS, publish, seed=self._seed, for_s=self._load_for_s)
+
+    def _tasks_of(self, load: PoolLoad) -> PoolTasks:
+        publish = self._link.client.publish
+        return PoolTasks(self._link.jetstream, publish, load.tenant, load.name, _queues(load))
+
+    async def _count(self) -> None:
+        if not self._link.problem:
+            pools = {
+                subject: PoolName(load.tenant, load.name)
+                for load in LOADS
+                for subject in load.subjects.values()
+            }
+            self._outcome = await count(self._link.jetstream, STREAM, self._published, pools)
 
     async def _prepare_cluster(self) -> None:
         for namespace in sorted({namespace for namespace, _ in self._loads}):
@@ -149,26 +220,24 @@ class DemoWorld:
 
     def _write_files(self) -> None:
         template = Template(files("agentdash.demo").joinpath("fleet.yaml").read_text("utf-8"))
-        self.fleet_path.write_text(template.substitute(NATS_URL=self.nats.url), encoding="utf-8")
+        text = template.substitute(
+            NATS_URL=self.nats.url,
+            REQUESTS_PER_MINUTE=round(REQUESTS_PER_MINUTE[SMALL] * self._speed),
+            REVIEW_SECONDS=self._loads["tenant-initech", "review"].service_s / self._speed,
+            MEDIUM_REQUESTS_PER_MINUTE=round(REQUESTS_PER_MINUTE[MEDIUM] * self._speed),
+        )
+        self.fleet_path.write_text(text, encoding="utf-8")
         self.cluster.write_kubeconfig(self.kubeconfig_path)
+
+
+def _queues(load: PoolLoad) -> tuple[QueueName, ...]:
+    """The pool's queues, the highest priority first."""
+    return tuple(QueueName(STREAM, consumer) for consumer in load.subjects)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _connect(url: str) -> Client:
-    async def quiet(error: Exception) -> None:
-        log.debug("nats: %s", error)
-
-    return await nats.connect(
-        url,
-        name="agentdash demo",
-        error_cb=quiet,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=RECONNECT_S,
-    )
 
 
 async def _prepare_streams(stream: JetStreamContext) -> None:
@@ -181,12 +250,13 @@ async def _prepare_streams(stream: JetStreamContext) -> None:
         )
     )
     await ensure_usage_stream(stream)
-    for load in LOADS:
+    consumers = [each for load in LOADS for each in load.subjects.items()]
+    for consumer, subject in consumers:
         await stream.add_consumer(
             STREAM,
             ConsumerConfig(
-                durable_name=load.consumer,
-                filter_subject=load.subject,
+                durable_name=consumer,
+                filter_subject=subject,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=ACK_WAIT_S,
                 max_ack_pending=1000,

@@ -69,6 +69,11 @@ class Admin:
             ("DELETE", "metrics"): self._clear_metrics,
         }
 
+    @property
+    def crash(self) -> str:
+        """Why nothing happens in the cluster any more; empty while all of its parts run."""
+        return self._cluster.crash
+
     def serve(self, call: ApiCall) -> HttpAnswer:
         """Answer a call below /_sim/; raises StatusError 400 or 404."""
         subject, _, rest = call.path.removeprefix(ADMIN_PREFIX).partition("/")

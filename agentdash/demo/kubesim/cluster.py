@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Coroutine
@@ -17,13 +18,18 @@ from agentdash.demo.kubesim.controllers.events import EventRecorder
 from agentdash.demo.kubesim.controllers.garbage import GarbageCollector
 from agentdash.demo.kubesim.controllers.kubelet import ColdStart, Kubelets
 from agentdash.demo.kubesim.controllers.nodes import NodeController, register
+from agentdash.demo.kubesim.controllers.pods import is_terminating
 from agentdash.demo.kubesim.controllers.quota import QuotaController
 from agentdash.demo.kubesim.controllers.replicaset import ReplicaSetController
 from agentdash.demo.kubesim.controllers.scheduler import Scheduler
+from agentdash.demo.kubesim.controllers.statefulset import StatefulSetController
+from agentdash.demo.kubesim.logs import ContainerLogs
 from agentdash.demo.kubesim.metrics import GivenMetrics
 from agentdash.demo.kubesim.registry import Registry
-from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PRIORITY_CLASSES
+from agentdash.demo.kubesim.resources import NAMESPACES, NODES, PODS, PRIORITY_CLASSES
 from agentdash.demo.kubesim.store import Store
+
+log = logging.getLogger(__name__)
 
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
@@ -61,6 +67,7 @@ class SimCluster:
         self.store = Store(first_version=first, history=options.history)
         self.registry = Registry(self.store, rng, lenient=options.lenient_names)
         self.metrics = GivenMetrics(self.store)
+        self.logs = ContainerLogs(self.store)
         self.timers = Timers(options.speed)
         recorder = EventRecorder(self.registry)
         self.kubelets = Kubelets(
@@ -73,6 +80,7 @@ class SimCluster:
         self._queues = (
             DeploymentController(self.registry, recorder, self.timers).queue,
             ReplicaSetController(self.registry, recorder, self.timers).queue,
+            StatefulSetController(self.registry, recorder, self.timers).queue,
             Scheduler(self.registry, recorder).queue,
             QuotaController(self.registry).queue,
             DisruptionController(self.registry).queue,
@@ -81,6 +89,8 @@ class SimCluster:
             NodeController(self.registry).queue,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self.crash = ""
+        """Why nothing happens in this cluster any more; empty while all of its parts run."""
 
     async def __aenter__(self) -> Self:
         """Start the controllers and create what every new cluster has."""
@@ -123,9 +133,34 @@ class SimCluster:
         """Remove a node and its pods at once. Raises StatusError 404."""
         self.registry.delete(NODES, "", name)
 
+    def cordon_node(self, name: str, *, cordoned: bool = True) -> None:
+        """Let no new pod onto a node, or let them again; nothing if there is no such node."""
+        node = self.store.get(NODES, "", name)
+        if node is not None:
+            spec = (node.object.get("spec") or {}) | {"unschedulable": cordoned}
+            self.store.update(node, node.object | {"spec": spec})
+
+    def evict_pods(self, node: str) -> list[str]:
+        """Begin to delete all pods on a node, each with its grace period; returns their names."""
+        pods = [
+            pod.key
+            for pod in self.store.each(PODS)
+            if pod.object["spec"].get("nodeName") == node and not is_terminating(pod.object)
+        ]
+        for namespace, name in pods:
+            self.registry.delete(PODS, namespace, name)
+        return [name for _, name in pods]
+
     def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:
         self._tasks.append(asyncio.ensure_future(work))
         self._tasks[-1].set_name(f"kubesim {name}")
+        self._tasks[-1].add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.crash:
+            self.crash = f"a controller of the simulated cluster crashed: {error!r}"
+            log.error("%s", self.crash, exc_info=error)
 
     async def _compact(self, every_s: float) -> None:
         while True:

@@ -16,6 +16,7 @@ from agentdash.demo.kubesim.resources import (
     PODS,
     PRIORITY_CLASSES,
     REPLICA_SETS,
+    STATEFUL_SETS,
     Resource,
 )
 
@@ -80,11 +81,13 @@ def _deployment(item: Object) -> None:
     spec = item["spec"]
     _set(spec, replicas=1)
     _pod_spec(spec["template"]["spec"])
-    spec["template"].setdefault("metadata", {})
-    strategy = spec.setdefault("strategy", {})
+    _set(spec["template"], metadata={})
+    _set(spec, strategy={})
+    strategy = spec["strategy"]
     _set(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
-        _set(strategy.setdefault("rollingUpdate", {}), maxUnavailable="25%", maxSurge="25%")
+        _set(strategy, rollingUpdate={})
+        _set(strategy["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
     _set(spec, revisionHistoryLimit=10, progressDeadlineSeconds=600)
     item.setdefault("status", {})
 
@@ -93,6 +96,20 @@ def _replica_set(item: Object) -> None:
     _set(item["spec"], replicas=1)
     _pod_spec(item["spec"]["template"]["spec"])
     item.setdefault("status", {"replicas": 0})
+
+
+def _stateful_set(item: Object) -> None:
+    spec = item["spec"]
+    _set(spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10)
+    _pod_spec(spec["template"]["spec"])
+    _set(spec["template"], metadata={})
+    _set(spec, updateStrategy={}, persistentVolumeClaimRetentionPolicy={}, serviceName="")
+    _set(spec["updateStrategy"], type="RollingUpdate")
+    if spec["updateStrategy"]["type"] == "RollingUpdate":
+        _set(spec["updateStrategy"], rollingUpdate={})
+        _set(spec["updateStrategy"]["rollingUpdate"], partition=0)
+    _set(spec["persistentVolumeClaimRetentionPolicy"], whenDeleted="Retain", whenScaled="Retain")
+    item.setdefault("status", {"replicas": 0, "availableReplicas": 0})
 
 
 def _pod(item: Object) -> None:
@@ -184,6 +201,7 @@ _FILLERS: Mapping[Resource, Callable[[Object], None]] = {
     NAMESPACES: _namespace,
     DEPLOYMENTS: _deployment,
     REPLICA_SETS: _replica_set,
+    STATEFUL_SETS: _stateful_set,
     PODS: _pod,
     AUTOSCALERS: _autoscaler,
     DISRUPTION_BUDGETS: _budget,

@@ -13,6 +13,7 @@ from agentdash.demo.kubesim.errors import (
     method_not_allowed,
     no_such_path,
 )
+from agentdash.demo.kubesim.logs import ContainerLogs
 from agentdash.demo.kubesim.metrics import GivenMetrics
 from agentdash.demo.kubesim.registry import Registry
 from agentdash.demo.kubesim.resources import ACCESS_REVIEWS, Resource
@@ -26,9 +27,14 @@ class Handlers:
     """All requests but watches, which are streams."""
 
     def __init__(
-        self, registry: Registry, access: AccessControl, metrics: GivenMetrics, host: str
+        self,
+        registry: Registry,
+        access: AccessControl,
+        metrics: GivenMetrics,
+        logs: ContainerLogs,
+        host: str,
     ) -> None:
-        self._registry, self._access, self._host = registry, access, host
+        self._registry, self._access, self._logs, self._host = registry, access, logs, host
         self._metrics = metrics
         self._writes = WriteHandlers(registry, access)
 
@@ -50,7 +56,7 @@ class Handlers:
                 group=resource.group,
                 resource=f"{resource.plural}/{sub.name}" if sub else resource.plural,
                 namespace=target.namespace,
-                name=target.name,
+                name=target.name or _named_by_fields(call),
             )
             self._access.require(user, asked, resource)
         if call.verb not in (sub.verbs if sub else resource.verbs):
@@ -74,8 +80,14 @@ class Handlers:
             if self._metrics.concerns(call):
                 return self._metrics.serve(call)
             return self._serve_path(call)
-        if call.target.subresource == "scale":
-            return scale.serve(self._registry, call, resource, write_of(call))
+        match call.target.subresource:
+            case "log":
+                return self._logs.serve(self._registry, call)
+            case "scale":
+                return scale.serve(self._registry, call, resource, write_of(call))
+        return await self._serve_object(call, resource, user)
+
+    async def _serve_object(self, call: ApiCall, resource: Resource, user: User) -> HttpAnswer:
         if call.verb == "list":
             return await lists.list_objects(self._registry.store, call, resource)
         if call.method in _READING:
@@ -116,3 +128,11 @@ class Handlers:
         if content_type != discovery.AGGREGATED:
             return made
         return HttpAnswer(200, made.body, content_type, {"Cache-Control": "public"})
+
+
+def _named_by_fields(call: ApiCall) -> str:
+    """The one object that a list or watch chooses by its name: RBAC asks for the right to it
+    (NewRequestInfo in k8s.io/apiserver).
+    """
+    name, equals, value = call.query.get("fieldSelector", "").replace("==", "=").partition("=")
+    return value if equals and name == "metadata.name" and "," not in value else ""

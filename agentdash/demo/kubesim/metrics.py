@@ -89,8 +89,8 @@ class _MetricPath:
 
     @property
     def verb(self) -> str:
-        """RBAC's verb: the metric of one object is a get, all others are lists."""
-        return "get" if self.name not in {"", "*"} else "list"
+        """RBAC's verb: a path with a name, or `*`, is a get (NewRequestInfo, k8s.io/apiserver)."""
+        return "get" if self.name else "list"
 
 
 class GivenMetrics:

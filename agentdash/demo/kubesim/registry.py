@@ -31,6 +31,7 @@ from agentdash.demo.kubesim.resources import (
     NAMESPACES,
     PODS,
     REPLICA_SETS,
+    STATEFUL_SETS,
     Resource,
     stored_as,
 )
@@ -38,7 +39,7 @@ from agentdash.demo.kubesim.store import FieldManager, Store, StoredObject
 from agentdash.demo.kubesim.usage import PodTotals, is_terminal
 
 FOREGROUND = "foregroundDeletion"
-SCALABLE = (DEPLOYMENTS, REPLICA_SETS)
+SCALABLE = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS)
 _VERSION_REQUIRED = (LEASES, DISRUPTION_BUDGETS)
 _OWNED_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
@@ -149,6 +150,10 @@ class Registry:
             item = old.object | {"status": item.get("status", {})}
         elif "status" in old.object and resource.zero.get("status") is not None:
             item["status"] = old.object["status"]
+        if resource in SCALABLE and not write.subresource:
+            # a field that a PUT leaves out, or that a patch sets to null, has its default again
+            item["spec"] = copy.deepcopy(item.get("spec"))
+            self._fill_in(resource, item)
         if resource.generations and write.subresource != "status":
             changed = item.get("spec") != old.object.get("spec")
             metadata["generation"] = before.get("generation", 1) + int(changed)
@@ -187,7 +192,7 @@ class Registry:
     def _manager(self, resource: Resource, write: WriteOptions) -> FieldManager | None:
         if resource not in SCALABLE:
             return None
-        return FieldManager(write.manager, write.operation, write.subresource)
+        return FieldManager(write.manager, write.operation, write.subresource, stamp())
 
     def set_status(self, old: StoredObject, status: Object) -> StoredObject:
         """Write a status for a controller: without validation, version check or copy."""

@@ -110,6 +110,7 @@ PODS = Resource(
     categories=("all",),
     subresources=(
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
+        Subresource("log", "Pod", ("get",)),
         _status("Pod"),
     ),
     hash="xPOwRZ+Yhw8=",
@@ -165,6 +166,27 @@ REPLICA_SETS = Resource(
     zero={
         "spec": {"replicas": 0, "selector": None, "template": _TEMPLATE_ZERO},
         "status": {"replicas": 0},
+    },
+)
+STATEFUL_SETS = Resource(
+    "apps",
+    "v1",
+    "statefulsets",
+    "StatefulSet",
+    short_names=("sts",),
+    categories=("all",),
+    subresources=(_SCALE, _status("StatefulSet")),
+    hash="H+vl74LkKdo=",
+    generations=True,
+    zero={
+        "spec": {
+            "replicas": 0,
+            "selector": None,
+            "template": _TEMPLATE_ZERO,
+            "serviceName": "",
+            "updateStrategy": {},
+        },
+        "status": {"replicas": 0, "availableReplicas": 0},
     },
 )
 EVENTS_V1 = Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",))
@@ -225,6 +247,10 @@ PRIORITY_CLASSES = Resource(
 )
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", zero={"spec": {}})
 
+SCALED_OBJECTS = Resource(
+    "keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", short_names=("so",), generations=True
+)
+
 # In the order of the real server: by group, then by name.
 RESOURCES: tuple[Resource, ...] = (
     CONFIG_MAPS,
@@ -236,6 +262,7 @@ RESOURCES: tuple[Resource, ...] = (
     SERVICE_ACCOUNTS,
     DEPLOYMENTS,
     REPLICA_SETS,
+    STATEFUL_SETS,
     EVENTS_V1,
     ACCESS_REVIEWS,
     AUTOSCALERS,
@@ -247,8 +274,12 @@ RESOURCES: tuple[Resource, ...] = (
     PRIORITY_CLASSES,
     LEASES,
 )
+CUSTOM_RESOURCES: tuple[Resource, ...] = (SCALED_OBJECTS,)
+"""Served like the kinds of a CustomResourceDefinition without a schema, and left out of discovery,
+which is that of a server without any."""
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {
-    (resource.group, resource.version, resource.plural): resource for resource in RESOURCES
+    (resource.group, resource.version, resource.plural): resource
+    for resource in (*RESOURCES, *CUSTOM_RESOURCES)
 }
 
 

@@ -1,4 +1,4 @@
-"""The scale subresource of Deployments and ReplicaSets: an autoscaling/v1 Scale."""
+"""The scale subresource of Deployments, ReplicaSets and StatefulSets: an autoscaling/v1 Scale."""
 
 from __future__ import annotations
 
@@ -126,14 +126,7 @@ def _with_managers(stored: StoredObject, scaled: Object) -> Object:
     """The Scale with its managedFields, which error texts show."""
     if stored.manager is None:
         return scaled
-    managed = {
-        "manager": stored.manager.name,
-        "operation": stored.manager.operation,
-        "apiVersion": "autoscaling/v1",
-        "fieldsType": "FieldsV1",
-        "fieldsV1": {"f:spec": {"f:replicas": {}}},
-    }
-    if stored.manager.subresource:
-        managed["subresource"] = stored.manager.subresource
+    managed = stored.manager.entry("autoscaling/v1")
+    managed.pop("time", None)
     metadata = (scaled.get("metadata") or {}) | {"managedFields": [managed]}
     return scaled | {"metadata": metadata}

@@ -1,7 +1,7 @@
 """Known fields and types of request bodies: unknown fields are named and dropped.
 
-Deployments, ReplicaSets, Pods and Scales are described down to their containers. A kind without a
-description keeps every field.
+Deployments, ReplicaSets, StatefulSets, Pods and Scales are described down to their containers. A
+kind without a description keeps every field.
 """
 
 from __future__ import annotations
@@ -76,6 +76,17 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     ),
     "ReplicaSet": _kind(
         _fields("selector", replicas=INT32, template=_TEMPLATE, minReadySeconds=INT32)
+    ),
+    "StatefulSet": _kind(
+        _fields(
+            "selector ordinals persistentVolumeClaimRetentionPolicy podManagementPolicy "
+            "updateStrategy volumeClaimTemplates",
+            serviceName=STRING,
+            replicas=INT32,
+            template=_TEMPLATE,
+            minReadySeconds=INT32,
+            revisionHistoryLimit=INT32,
+        )
     ),
     "Pod": _kind(_POD_SPEC),
 }

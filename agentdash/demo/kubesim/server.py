@@ -10,7 +10,7 @@ from aiohttp import web
 
 from agentdash.demo.kubesim.admin import ADMIN_PREFIX, Admin
 from agentdash.demo.kubesim.calls import ApiCall, HttpAnswer, locate, refusal
-from agentdash.demo.kubesim.errors import StatusError
+from agentdash.demo.kubesim.errors import StatusError, internal
 from agentdash.demo.kubesim.faults import ApiFault, ApiFaults
 from agentdash.demo.kubesim.handlers import Handlers
 from agentdash.demo.kubesim.requests import Request, RequestLog
@@ -60,6 +60,9 @@ class Server:
             return _response(self._administer(call))
         faults = self._faults.take(call.verb, request.path_qs)
         early = await _apply_faults(faults, after=False)
+        if self._admin.crash:
+            # a cluster whose controllers have ended must not look like one at rest
+            early = refusal(internal(self._admin.crash))
         if early is not None:
             return self._finish(call, early)
         try:

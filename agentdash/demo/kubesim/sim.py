@@ -93,6 +93,10 @@ class KubeSim:
     def pod_runner(self, runner: PodRunner | None) -> None:
         self.cluster.kubelets.runner = runner
 
+    def write_log(self, namespace: str, pod: str, text: str) -> None:
+        """A pod writes a line, which GET pods/log answers with."""
+        self.cluster.logs.write(namespace, pod, text)
+
     async def __aenter__(self) -> Self:
         """Start the cluster and serve it."""
         async with AsyncExitStack() as stack:
@@ -104,7 +108,13 @@ class KubeSim:
             )
             self._server = server = Server(
                 self.cluster.store,
-                Handlers(self.cluster.registry, access, self.cluster.metrics, _LOOPBACK),
+                Handlers(
+                    self.cluster.registry,
+                    access,
+                    self.cluster.metrics,
+                    self.cluster.logs,
+                    _LOOPBACK,
+                ),
                 Admin(self.cluster, self.faults, self.requests),
                 self.faults,
                 self.requests,

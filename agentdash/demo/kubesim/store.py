@@ -35,16 +35,33 @@ _METADATA_ORDER = (
     "annotations",
     "ownerReferences",
     "finalizers",
+    "managedFields",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FieldManager:
-    """The field manager that last set `spec.replicas`, for conflicts of server-side apply."""
+    """The field manager that last set `spec.replicas`, and when. Of all fields only this one has a
+    manager here, and only the last: an apply of the same value does not share it.
+    """
 
     name: str
     operation: str
     subresource: str = ""
+    time: str = ""
+
+    def entry(self, api_version: str) -> Object:
+        """The manager as an entry of metadata.managedFields."""
+        found: Object = {
+            "manager": self.name,
+            "operation": self.operation,
+            "apiVersion": api_version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }
+        # the API server notes no time for a write of the scale subresource
+        more = {"subresource": self.subresource} if self.subresource else {"time": self.time}
+        return found | more
 
 
 class StoredObject:
@@ -242,6 +259,8 @@ class Store:
     def _next(self, resource: Resource, item: Object, manager: FieldManager | None) -> StoredObject:
         self.version += 1
         metadata = item["metadata"] | {"resourceVersion": str(self.version)}
+        if manager is not None:
+            metadata["managedFields"] = [manager.entry(resource.group_version)]
         ordered = {key: metadata[key] for key in _METADATA_ORDER if metadata.get(key) is not None}
         return StoredObject(resource, item | {"metadata": ordered}, self.version, manager)
 

@@ -117,6 +117,18 @@ def _deployment(item: Object) -> list[Any]:
     ]
 
 
+def _stateful_set(item: Object) -> list[Any]:
+    spec, status = item["spec"], item.get("status") or {}
+    containers = spec["template"]["spec"]["containers"]
+    return [
+        item["metadata"]["name"],
+        f"{status.get('readyReplicas', 0)}/{spec['replicas']}",
+        _age(item),
+        ",".join(container["name"] for container in containers),
+        ",".join(container["image"] for container in containers),
+    ]
+
+
 def _replica_set(item: Object) -> list[Any]:
     spec, status = item["spec"], item.get("status") or {}
     return [
@@ -247,6 +259,16 @@ _LAYOUTS: Mapping[Resource, Layout] = {
             _AGE_COLUMN,
         ),
         _replica_set,
+    ),
+    kinds.STATEFUL_SETS: (
+        (
+            _NAME_COLUMN,
+            _column("Ready", "Number of the pod with ready state"),
+            _AGE_COLUMN,
+            _column("Containers", "Names of each container in the template.", wide=True),
+            _column("Images", "Images referenced by each container in the template.", wide=True),
+        ),
+        _stateful_set,
     ),
     kinds.NODES: (
         (_NAME_COLUMN, _column("Status"), _column("Roles"), _AGE_COLUMN, _column("Version")),

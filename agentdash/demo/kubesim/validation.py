@@ -33,6 +33,7 @@ from agentdash.demo.kubesim.resources import (
     RESOURCE_QUOTAS,
     ROLE_BINDINGS,
     ROLES,
+    STATEFUL_SETS,
     Resource,
 )
 
@@ -306,6 +307,13 @@ def _quota(item: Object) -> Iterator[Cause]:
 
 
 def _immutable(resource: Resource, item: Object, old: Object) -> Iterator[Cause]:
+    if resource is STATEFUL_SETS and _fixed(item["spec"]) != _fixed(old["spec"]):
+        words = (
+            "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
+            "'template', 'updateStrategy', 'revisionHistoryLimit', "
+            "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        )
+        yield Cause("FieldValueForbidden", words, "spec")
     if resource in {DEPLOYMENTS, REPLICA_SETS}:
         selector = item["spec"].get("selector")
         if selector != old["spec"].get("selector"):
@@ -321,6 +329,20 @@ def _immutable(resource: Resource, item: Object, old: Object) -> Iterator[Cause]
         yield Cause("FieldValueForbidden", words, "spec")
 
 
+def _fixed(spec: Object) -> Object:
+    """The part of a StatefulSet's spec that may not change."""
+    free = {
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    }
+    return {key: value for key, value in spec.items() if key not in free}
+
+
 def _fixed_spec(spec: Object) -> Object:
     free = ("activeDeadlineSeconds", "tolerations")
     fixed = {key: value for key, value in spec.items() if key not in free}
@@ -333,6 +355,7 @@ def _fixed_spec(spec: Object) -> Object:
 _RULES: Mapping[Resource, Callable[[Object], Iterator[Cause]]] = {
     DEPLOYMENTS: _workload,
     REPLICA_SETS: _workload,
+    STATEFUL_SETS: _workload,
     PODS: _pod,
     LEASES: _lease,
     EVENTS_V1: _event_v1,

@@ -7,8 +7,8 @@ from __future__ import annotations
 from agentdash.demo.kubesim.clock import stamp
 from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.objects import Object
-from agentdash.demo.kubesim.registry import Registry
-from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
+from agentdash.demo.kubesim.registry import SCALABLE, Registry
+from agentdash.demo.kubesim.resources import AUTOSCALERS, REPLICA_SETS
 from agentdash.demo.kubesim.store import Change, Key, StoredObject
 
 _UNABLE = "the HPA was unable to compute the replica count:"
@@ -26,7 +26,7 @@ class AutoscalerController:
     def _on_change(self, change: Change) -> None:
         if change.new.resource is AUTOSCALERS and change.type != "DELETED":
             self.queue.add(change.new.key)
-        elif change.new.resource in {DEPLOYMENTS, REPLICA_SETS}:
+        elif change.new.resource in SCALABLE:
             for found in self._registry.store.each(AUTOSCALERS, change.new.key[0]):
                 target = found.object["spec"]["scaleTargetRef"]
                 if (target["kind"], target["name"]) == (
@@ -43,7 +43,7 @@ class AutoscalerController:
 
     def _status(self, found: StoredObject) -> Object:
         reference = found.object["spec"]["scaleTargetRef"]
-        resource = DEPLOYMENTS if reference["kind"] == "Deployment" else REPLICA_SETS
+        resource = next((each for each in SCALABLE if each.kind == reference["kind"]), REPLICA_SETS)
         target = self._registry.store.get(resource, found.key[0], reference["name"])
         before = found.object["status"]
         if target is None:

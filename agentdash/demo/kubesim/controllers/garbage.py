@@ -8,6 +8,7 @@ from agentdash.demo.kubesim.controllers.workqueue import WorkQueue
 from agentdash.demo.kubesim.registry import FOREGROUND, DeleteOptions, Registry
 from agentdash.demo.kubesim.resources import (
     CONFIG_MAPS,
+    CUSTOM_RESOURCES,
     EVENTS_V1,
     NAMESPACES,
     NODES,
@@ -98,7 +99,7 @@ class GarbageCollector:
             return
         contents = [
             item
-            for resource in RESOURCES
+            for resource in (*RESOURCES, *CUSTOM_RESOURCES)
             if resource.namespaced and resource is not EVENTS_V1
             for item in self._registry.store.each(resource, name)
         ]
