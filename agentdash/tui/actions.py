@@ -26,12 +26,18 @@ class KeyScope(StrEnum):
     TENANTS = "tenants"
     PODS = "pods"
     NODES = "nodes"
+    CLASS = "class"
+    NODE = "node"
     MODELS = "models"
     EVENTS = "events"
     AUDIT = "audit"
+    DOCTOR = "doctor"
     WHY = "why"
     HELP = "help"
     DETAIL = "detail"
+    LOGS = "logs"
+    INFO = "info"
+    ATTENTION = "attention"
 
 
 class KeyContext(NamedTuple):
@@ -153,6 +159,9 @@ _TABLE: Final = (
 
 ACTIONS: Final = (
     UserAction("command", (":",), "cmd", "command line", "general", hint=1),
+    UserAction(
+        "command_palette", ("ctrl+p",), "find", "find all by name", "general", palette=False
+    ),
     UserAction("filter", ("/",), "filter", "filter: text, regex, !not", "general", hint=2),
     UserAction("help", ("?",), "help", "the keys of this view", "general", hint=3),
     UserAction("close", ("escape",), "close", "clear filter, close view", "general", palette=False),
@@ -162,12 +171,16 @@ ACTIONS: Final = (
     UserAction("leave", ("ctrl+c",), "quit", "quit", "general", palette=False, argument="ctrl-c"),
     UserAction("suspend", ("ctrl+z",), "suspend", "suspend; fg resumes", "general"),
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
+    UserAction("logs", ("l",), "logs", "the pod's last lines", "look", hint=5),
     *_OPERATE,
-    UserAction("freeze", (".",), "freeze", "freeze or resume the view", "look", hint=6),
+    UserAction("still", (".",), "still", "keep still, or go on", "look", hint=6),
     _step("<", Step.BACK, "earlier", "the change before"),
     _step(">", Step.ON, "later", "the change after"),
     _step("{", Step.MINUTE_BACK, "minute earlier", "a minute back"),
     _step("}", Step.MINUTE_ON, "minute later", "a minute on"),
+    UserAction("copy", ("c",), "copy", "copy the pool's key", "look"),
+    UserAction("copy_row", ("C,shift+c",), "copy row", "copy the whole row", "look"),
+    UserAction("save", ("ctrl+s",), "save", "save the view as a file", "screen"),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),

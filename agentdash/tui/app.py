@@ -1,89 +1,84 @@
-"""The dashboard: takes snapshots from a feed, shows the newest one, and answers keys."""
+"""The dashboard: takes snapshots from a feed, shows the newest one, and answers keys.
+
+Each subject has a file of its own, and this one only binds them to Textual: view_stack.py (which
+view opens which), command_line.py, operations.py (what changes the fleet), audit_asking.py,
+doctor_asking.py, exports.py (files and clipboard), leaving.py, terminal_app.py (what is written).
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-import rich
-from rich.console import RenderableType
-from rich.traceback import Traceback
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider, SearchIcon
-from textual.events import Key, Resize
+from textual.events import Key
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui import commands, figures, header
-from agentdash.tui.actions import KeyContext, KeyScope, UserAction, key_name
+from agentdash.tui import header
+from agentdash.tui.actions import KeyScope, UserAction, key_name
+from agentdash.tui.ahead_asking import AheadAsking
+from agentdash.tui.audit_asking import AuditAsking
 from agentdash.tui.bindings import OPENS_PROMPT
+from agentdash.tui.command_line import CommandLine
+from agentdash.tui.commands import ParsedCommand
+from agentdash.tui.doctor_asking import DoctorAsking
+from agentdash.tui.exports import Exports
 from agentdash.tui.glyphs import ASCII, UNICODE
+from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
+from agentdash.tui.leaving import Leaving
 from agentdash.tui.lines import Span, Tone
+from agentdash.tui.log_asking import LogAsking
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.moments import read_past_moment
-from agentdash.tui.operating import NotDoneError, Operating
+from agentdash.tui.names import THEME_NAMES
+from agentdash.tui.operating import Operating
 from agentdash.tui.operations import Operations
 from agentdash.tui.pool_provider import PoolProvider
-from agentdash.tui.requests import AnswerError
-from agentdash.tui.screens.audit import AuditScreen
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
-from agentdash.tui.screens.detail import DetailScreen
-from agentdash.tui.screens.events import EventsScreen
-from agentdash.tui.screens.help import HelpScreen
-from agentdash.tui.screens.models import ModelsScreen
-from agentdash.tui.screens.nodes import NodesScreen
 from agentdash.tui.screens.overview import OverviewScreen
-from agentdash.tui.screens.pods import PodsScreen
-from agentdash.tui.screens.pools import PoolsScreen
-from agentdash.tui.screens.queues import QueuesScreen
-from agentdash.tui.screens.table_view import RowTarget, TableView
-from agentdash.tui.screens.tenants import TenantsScreen
 from agentdash.tui.screens.why import WhyScreen
-from agentdash.tui.terminal_diff import TerminalDiff
-from agentdash.tui.theme import THEME, stylesheet
-from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.terminal_app import TerminalApp
+from agentdash.tui.theme import THEMES, stylesheet
+from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
+from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.prompt import COMMAND, FILTER
-from controller.model.audit import IntentChange
-from controller.model.observation import Pod, Pods
-from controller.model.snapshot import Finding, ScaleEvent, Snapshot
-from controller.ports import Feed, Past
+from controller.model.snapshot import Snapshot
+from controller.ports.showing import Feed, Past
 
 _REDRAW_S: Final = 1.0
-_AUDIT_EVERY_S: Final = 5.0
-_LOOKS: Final = frozenset(
-    each.name for each in commands.COMMANDS if not each.takes_pool and not each.operates
-)
 _FLASH_S: Final = 4.0
-# how long a question in the last line waits for the key to be pressed again
-_TWICE_WITHIN_S: Final = _FLASH_S
 
 
 class SnapshotReady(Message):
     """A snapshot waits in the mailbox."""
 
 
-class Dashboard(App[None]):
+class Dashboard(TerminalApp):
     """The terminal dashboard over one feed.
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
     started then without delaying it. `engine_error` says why the engine does not run, and gives
-    None while it runs. Without an `operator` there are no keys that change anything. With
+    None while it runs; `feed_problem` says why nothing comes from a controller elsewhere, which may
+    well go on. Without an `operator` there are no keys that change anything. With
     a `journal` the dashboard shows that, and the feed is not looked at.
+    `erases_in_color`: the terminal erases cells in the background colour, which saves bytes.
+    `remember_theme` keeps a theme's name for the next time; it gives the reason if it cannot.
+    `waits_for` says what brings the first snapshot.
     """
 
     TITLE = header.TITLE
     CSS: ClassVar[str] = stylesheet()
-    BINDINGS: ClassVar[list[BindingType]] = []
+    # with the name of the table's action, where Textual has a binding of its own
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+p", "command_palette", show=False, priority=True, id="command_palette")
+    ]
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
         *App.COMMANDS,
         PoolProvider,
@@ -98,85 +93,85 @@ class Dashboard(App[None]):
         clock: Callable[[], float],
         on_ready: Callable[[], None],
         engine_error: Callable[[], str | None],
+        feed_problem: Callable[[], str | None] = lambda: None,
         ascii_only: bool = False,
+        erases_in_color: bool = False,
         operator: Operating | None = None,
         journal: Past | None = None,
+        keys: Keymap = DEFAULT_KEYS,
+        theme: str = THEME_NAMES[0],
+        remember_theme: Callable[[str], str | None] = lambda _: None,
+        waits_for: str = OWN_FIRST_SNAPSHOT,
     ) -> None:
-        # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
-        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        super().__init__(
+            on_painted=on_ready, ascii_only=ascii_only, erases_in_color=erases_in_color
+        )
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme
+        self._remember_theme = remember_theme
         self.animation_level = "none"
         self._feed = feed
         self._clock = clock
-        self._on_ready = on_ready
         self._engine_error = engine_error
-        self._terminal_diff = TerminalDiff(ascii_only=ascii_only)
-        self._call_ready_after_paint = False
+        self._feed_problem = feed_problem
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
-        self._view_state = ViewState(clock(), ASCII if ascii_only else UNICODE, journal)
+        self._view_state = ViewState(
+            clock(),
+            ASCII if ascii_only else UNICODE,
+            journal,
+            resume_key=keys.key_of("still"),
+            top_key=keys.key_of("top"),
+            waits_for=waits_for,
+        )
         self._told_notes = 0
         self._flash = NO_FLASH
         self._flash_until = 0.0
         self._folded = False
-        self._asked_to_leave_at = float("-inf")
-        self._suspended_at: float | None = None
-        self._history: dict[str, list[str]] = {COMMAND: [], FILTER: []}
-        self._overview = OverviewScreen()
-        self._pools = PoolsScreen()
-        self._why = WhyScreen()
-        self._tables: dict[str, TableView[Any]] = {
-            screen.VIEW: screen
-            for screen in (
-                QueuesScreen(),
-                TenantsScreen(),
-                PodsScreen(),
-                NodesScreen(),
-                ModelsScreen(),
-                EventsScreen(),
-            )
-        }
-        self._audit = AuditScreen()
-        self._audit_asked_at = float("-inf")
-        self._operator = operator
-        self._operations = Operations(self, operator)
-        self._help = HelpScreen()
-        self._detail = DetailScreen()
+        self._filter_history: list[str] = []
+        self.keys = keys
+        self.views = ViewStack(self, keys)
+        self.operations = Operations(self, operator)
+        self._log_asking = LogAsking(self, operator)
+        self.audit_asking = AuditAsking(self, operator)
+        self.doctor_asking = DoctorAsking(self, operator)
+        self._ahead_asking = AheadAsking(self, operator)
+        self.command_line = CommandLine(self)
+        self.leaving = Leaving(self, self._stops_with_us)
+        self._exports = Exports(self)
+        self.set_keymap({name: ",".join(each) for name, each in keys.keys.items()})
 
     # -- start and end ------------------------------------------------------------------------
 
     def get_default_screen(self) -> OverviewScreen:
         """The overview is the lowest view on the stack."""
-        return self._overview
+        return self.views.overview
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        for screen in (
-            self._pools,
-            self._why,
-            *self._tables.values(),
-            self._audit,
-            self._help,
-            self._detail,
-        ):
-            self.install_screen(screen, screen.VIEW)
-            screen.operates = self._operator is not None
-        self._overview.operates = self._operator is not None
-        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
+        self.views.install(operates=self.operations.is_possible)
+        self.app_resume_signal.subscribe(self, lambda _: self.leaving.resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
             self._view_state.accept(latest)
-        self._draw()
+        self.draw()
         self._tell_notes()
         self.set_interval(_REDRAW_S, self._redraw)
-        self._call_ready_after_paint = True
+        self.begin_painting()
 
     def on_unmount(self) -> None:
         """End the subscription."""
         if self._unsubscribe is not None:
             self._unsubscribe()
+
+    def _stops_with_us(self) -> Snapshot | None:
+        """The newest snapshot of the controller that runs in this process, if one does."""
+        snapshot = self._view_state.newest
+        if snapshot is None or snapshot.attached or self._engine_error() is not None:
+            return None
+        return snapshot
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -187,132 +182,94 @@ class Dashboard(App[None]):
             self.post_message(SnapshotReady())
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
-        """Draw the newest snapshot, or only count it while the view is frozen."""
+        """Draw the newest snapshot, or only count it while the picture is still."""
         del message
         snapshot = self._mailbox.take()
-        if snapshot is not None and self._view_state.accept(snapshot) and self._views():
-            self._draw()
+        if snapshot is not None and self._view_state.accept(snapshot) and self.views.stack:
+            self.draw()
 
     def _redraw(self) -> None:
         """Called once a second: ages grow, and a snapshot may have become stale."""
-        if not self._views():  # while the app ends, its screens end first
+        if not self.views.stack:  # while the app ends, its screens end first
             return
-        if self.view is self._audit and self._clock() - self._audit_asked_at > _AUDIT_EVERY_S:
-            self._ask_audit()
-        before = self._frame
+        self.audit_asking.if_old()
+        self._ahead_asking.if_old()
+        before = self.frame
         after, view = self._refresh(), self.view
         if after.snapshot is None or before.stale != after.stale or isinstance(view, WhyScreen):
             view.draw(after, self._chrome())
         else:
             view.draw_chrome(after, self._chrome())
 
+    # -- what is shown ------------------------------------------------------------------------
+
     @property
-    def _frame(self) -> Frame:
+    def frame(self) -> Frame:
+        """What the views are drawn from."""
         return self._view_state.frame
 
-    def _refresh(self) -> Frame:
-        return self._view_state.refresh(self._clock(), self._engine_error())
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that is shown."""
+        return self.frame.snapshot
 
-    def _draw(self) -> None:
-        self.view.draw(self._refresh(), self._chrome())
+    @property
+    def shows_the_past(self) -> bool:
+        """Whether the moment that is shown is not now."""
+        return self.frame.moment is not None
 
-    def _draw_chrome(self) -> None:
-        self.view.draw_chrome(self._frame, self._chrome())
-
-    def _chrome(self) -> Chrome:
-        if time.monotonic() > self._flash_until:
-            self._flash = NO_FLASH
-        crumbs = [screen.VIEW for screen in self._views()]
-        is_off = self._operations.refusal is not None
-        return Chrome(tuple(crumbs), self._flash, self._folded, is_off)
-
-    def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
-        """Show a message in the last line for a few seconds, or for so many."""
-        self._flash = Span(text, tone)
-        self._flash_until = time.monotonic() + (seconds or _FLASH_S)
-        self._draw_chrome()
-
-    # -- the stack of views -------------------------------------------------------------------
-
-    def _views(self) -> list[ViewScreen]:
-        return [screen for screen in self.screen_stack if isinstance(screen, ViewScreen)]
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
 
     @property
     def view(self) -> ViewScreen:
         """The top view; the command palette may lie over it."""
-        return self._views()[-1]
+        return self.views.top
 
-    async def _go_to(self, screen: ViewScreen) -> None:
-        """Show this view: go back to it if it is on the stack, else put it on top."""
-        self._operations.leave()
-        if screen in self._views():
-            while self.view is not screen:
-                await self.pop_screen()
-        else:
-            await self.push_screen(screen.VIEW)
-        self._draw()
+    @property
+    def pool_keys(self) -> tuple[str, ...]:
+        """The keys of all pools, in the order of the fleet."""
+        return tuple(row.key for row in self.frame.rows)
 
-    async def _explain(self, pool: str) -> None:
-        self._why.pool = pool
-        await self._go_to(self._why)
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The names of all tenants, in the order of the fleet."""
+        return () if self.snapshot is None else tuple(each.name for each in self.snapshot.tenants)
+
+    def _refresh(self) -> Frame:
+        return self._view_state.refresh(self._clock(), self._engine_error(), self._feed_problem())
+
+    def draw(self) -> None:
+        """Draw the top view as of now."""
+        self.view.draw(self._refresh(), self._chrome())
+        self._ahead_asking.if_old()
+
+    def _draw_chrome(self) -> None:
+        self.view.draw_chrome(self.frame, self._chrome())
+
+    def _chrome(self) -> Chrome:
+        if time.monotonic() > self._flash_until:
+            self._flash = NO_FLASH
+        crumbs = [screen.VIEW for screen in self.views.stack]
+        is_off = self.operations.refusal is not None
+        return Chrome(tuple(crumbs), self._flash, self._folded, is_off)
+
+    def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
+        """Show a message in the last line for a few seconds, or for so many. In place of the
+        question whether to leave, it ends that question.
+        """
+        self.leaving.withdraw_question()
+        self._flash = Span(text, tone)
+        self._flash_until = time.monotonic() + (seconds or _FLASH_S)
+        self._draw_chrome()
+
+    # -- what views and tables say ------------------------------------------------------------
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row: a pool of the overview in the table of pools, there its pods, if it has any;
-        what else is about one pool, in the why view; and what is no pool, in full.
-        """
-        view = self.view
-        if isinstance(message.row, IntentChange):
-            self._detail.open(message.row, None)
-            await self._go_to(self._detail)
-            return
-        if isinstance(view, TableView):
-            await self._open(view.opening(message.row))
-            return
-        match message.row:
-            case PoolRow(key=pool) if message.table is self._overview.pools:
-                self._pools.show_only(None)
-                await self._go_to(self._pools)
-                self._pools.pools.select(pool)
-                return
-            case PoolRow(key=pool, pods=Pods(items=(_, *_))) if view is self._pools:
-                await self._open(RowTarget("pods", frozenset({pool}), of=pool))
-            case PoolRow(key=pool):
-                await self._explain(pool)
-            case Finding(subject=pool) if self._frame.row(pool) is not None:
-                await self._explain(pool)
-            case ScaleEvent() | Finding() | Pod() as row:
-                of_event = row.pool if isinstance(row, ScaleEvent) else None
-                of_pod = view.subject if isinstance(row, Pod) else None
-                self._detail.open(row, of_event or of_pod)
-                await self._go_to(self._detail)
-            case _:
-                self.flash("nothing to open here")
-
-    async def _open(self, opening: RowTarget | None) -> None:
-        """Open what belongs to a row of a table."""
-        match opening:
-            case RowTarget(view="pools"):
-                self._pools.show_only(opening.pools, opening.of)
-                await self._go_to(self._pools)
-            case RowTarget(view=name) if name in self._tables:
-                self._tables[name].show_only(opening)
-                await self._go_to(self._tables[name])
-            case RowTarget(pools=pools):
-                await self._explain_known(min(pools))
-            case None:
-                self.flash("nothing to open here")
-
-    async def _explain_known(self, pool: str) -> None:
-        if self._frame.row(pool) is None:
-            self.flash(f"{pool} is no pool of this snapshot")
-            return
-        await self._explain(pool)
-
-    async def _go_to_table(self, screen: ViewScreen) -> None:
-        """Show this view above the overview, whatever was above it."""
-        if screen not in self._views():
-            await self._go_to(self._overview)
-        await self._go_to(screen)
+        """Open a row of a table."""
+        await self.views.open_row(message)
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
@@ -324,20 +281,34 @@ class Dashboard(App[None]):
 
     async def on_view_screen_hint_clicked(self, message: ViewScreen.HintClicked) -> None:
         """Do what the key would do."""
-        await self._run_as_by_key(message.action)
+        await self.run_as_by_key(message.action)
 
     async def on_view_screen_crumb_clicked(self, message: ViewScreen.CrumbClicked) -> None:
         """Go back to this view of the path."""
-        views = self._views()
-        if message.index < len(views):
-            await self._go_to(views[message.index])
+        await self.views.go_to_crumb(message.index)
+
+    async def on_view_screen_command_entered(self, message: ViewScreen.CommandEntered) -> None:
+        """Run a command."""
+        await self.command_line.entered(message.text)
+
+    def on_view_screen_file_named(self, message: ViewScreen.FileNamed) -> None:
+        """Save the view."""
+        self._exports.save_as(message.text)
+
+    def on_view_screen_answer_entered(self, message: ViewScreen.AnswerEntered) -> None:
+        """Pass on what the person answered."""
+        self.operations.answer(message.text)
+
+    def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
+        """The person leaves the question."""
+        self.operations.cancel(back=message.back)
 
     async def on_key(self, event: Key) -> None:
         """Say of a key that it does nothing, where no binding takes it. A key that comes here while
         the prompt is open was typed before the prompt had the focus: it belongs to the prompt. This
         runs before the bindings.
         """
-        if not self._views():
+        if not self.views.stack:
             return
         prompt = self.view.prompt
         if prompt.mode and not prompt.input.has_focus:
@@ -352,36 +323,39 @@ class Dashboard(App[None]):
         prompting = prompt.mode or self.screen is not self.view
         if not prompting and not any(key in self.screen.active_bindings for key in keys):
             shown = event.character if event.is_printable else key_name(event.key)
-            self.flash(f"{shown} does nothing here; ? lists the keys", Tone.DIM)
+            self.flash(
+                f"{shown} does nothing here; {self.keys.key_of('help')} lists the keys", Tone.DIM
+            )
 
     # -- actions ------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a prompt is open, the keys that open one are characters."""
         del parameters
-        if action in {"operate", "undo"} and not self._operations.is_possible:
+        if action in {"operate", "undo"} and not self.operations.is_possible:
             return False
-        return not (action in OPENS_PROMPT and self._views() and self.view.prompt.mode)
+        return not (action in OPENS_PROMPT and self.views.stack and self.view.prompt.mode)
+
+    async def run_as_by_key(self, action: UserAction) -> None:
+        """Do what the key would do: in the panel with the focus, or in the view."""
+        of_panel = action.scope is KeyScope.TABLE and self.screen.focused is not None
+        place = self.screen.focused if of_panel else self
+        await self.run_action(action.handler, default_namespace=place)
 
     def action_command(self) -> None:
         """Open the command line."""
-        pools = [row.key for row in self._frame.rows]
-        operates = self._operations.is_possible
-        self.view.open_commands(
-            lambda typed: commands.complete(typed, pools, self._tenants, operates=operates),
-            self._history[COMMAND],
-        )
+        self.command_line.open()
 
     def action_filter(self) -> None:
         """Open the filter of the table that has the focus."""
-        if not self.view.open_filter(self._history[FILTER]):
+        if not self.view.open_filter(self._filter_history):
             self.flash("nothing to filter here")
 
     async def action_help(self) -> None:
         """Show the keys of this view."""
-        if self.view is not self._help:
-            self._help.explain(self.view, self._operations.refusal)
-        await self._go_to(self._help)
+        if self.view is not self.views.help:
+            self.views.help.explain(self.view, self.operations.refusal)
+        await self.views.go_to(self.views.help)
 
     async def action_why(self) -> None:
         """Explain the pool under the cursor."""
@@ -389,132 +363,25 @@ class Dashboard(App[None]):
         if not pool:
             self.flash("no pool under the cursor")
             return
-        await self._explain(pool)
+        await self.views.explain(pool)
+
+    async def action_logs(self) -> None:
+        """Show the last lines of the pod under the cursor, or read them again."""
+        await self._log_asking.ask(self.view.pod_under_cursor)
 
     async def action_view(self, name: str) -> None:
         """Show the view of this command."""
-        await self._run_command(commands.ParsedCommand(name))
-
-    # -- operating ----------------------------------------------------------------------------
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """The snapshot that is shown."""
-        return self._frame.snapshot
-
-    @property
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._clock()
-
-    @property
-    def _tenants(self) -> list[str]:
-        return [] if self.snapshot is None else [each.name for each in self.snapshot.tenants]
-
-    @property
-    def shows_the_past(self) -> bool:
-        """Whether the moment that is shown is not now."""
-        return self._frame.moment is not None
-
-    def action_operate(self, verb: str) -> None:
-        """Ask for something for what is under the cursor; another key takes it back."""
-        found = (each for each in self.view.actions if each.handler == f"operate({verb!r})")
-        action = next(found, None)
-        if action is None:
-            self.flash(f"{verb} is not for what this view shows; ? lists the keys", Tone.DIM)
-            return
-        self._operations.by_key(action)
-
-    def action_undo(self) -> None:
-        """Take back the person's own change: in the audit the one under the cursor, else the last
-        one.
-        """
-        if not self._operations.is_possible:
-            self.flash("nothing can be asked for in this dashboard", Tone.DIM)
-            return
-        change = self._audit.change if self.view is self._audit else None
-        if change is not None and not self._audit.is_mine(change):
-            self.flash("only your own changes that stand can be taken back")
-            return
-        self._operations.undo(change)
-
-    def on_view_screen_answer_entered(self, message: ViewScreen.AnswerEntered) -> None:
-        """Pass on what the person answered."""
-        self._operations.answer(message.text)
-
-    def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
-        """The person leaves the question."""
-        self._operations.cancel(back=message.back)
-
-    def changes_are_old(self) -> None:
-        """Something was changed: the audit is asked for again."""
-        self._audit_asked_at = float("-inf")
-        if self.view is self._audit:
-            self._ask_audit()
-
-    def _ask_audit(self) -> None:
-        self._audit_asked_at = self._clock()
-        self.run_worker(self._load_audit(), group="audit", exclusive=True)
-
-    async def _load_audit(self) -> None:
-        if self._operator is None:
-            self._audit.show_problem("this dashboard cannot ask for it")
-        else:
-            try:
-                audit = await self._operator.audit()
-            except NotDoneError as error:
-                self._audit.show_problem(str(error))
-            else:
-                self._audit.show_audit(audit, self._operator.who)
-        if self.view is self._audit:
-            self._draw()
-
-    def action_freeze(self) -> None:
-        """Freeze the view, or resume it with the newest snapshot."""
-        self._view_state.toggle_freeze()
-        self._draw()
-
-    # -- time ---------------------------------------------------------------------------------
-
-    def action_step(self, step: str) -> None:
-        """Step back or on to another moment of what is kept."""
-        self._say_where(self._view_state.step(Step(step)))
-
-    def _go_to_moment(self, text: str) -> None:
-        """Show the moment of a time as it is typed. Raises ValueError."""
-        end = self._view_state.end_at(self._clock())
-        self._say_where(self._view_state.go_to(read_past_moment(text, end)))
-
-    def _say_where(self, missing: str) -> None:
-        self._draw()
-        if missing:
-            self.flash(missing, Tone.DIM)
-        self._tell_notes()
-
-    def _tell_notes(self) -> None:
-        """Say once of each line of a journal that it cannot be read."""
-        notes = self._view_state.notes()
-        if len(notes) > self._told_notes:
-            self._told_notes = len(notes)
-            self.flash(notes[-1])
+        await self.command_line.run(ParsedCommand(name))
 
     async def action_close(self) -> None:
         """Clear the filter; without one, go back to the view below. It never ends the session."""
-        if not self.view.clear_filter() and not await self._go_back():
-            self.flash("this is the first view; q quits", Tone.DIM)
+        if not self.view.clear_filter() and not await self.views.go_back():
+            self.flash(f"this is the first view; {self.keys.key_of('back')} quits", Tone.DIM)
 
     async def action_back(self) -> None:
         """Go back to the view below; on the first view, quit."""
-        if not await self._go_back():
-            self.action_leave("q")
-
-    async def _go_back(self) -> bool:
-        """False on the first view."""
-        if len(self._views()) < 2:
-            return False
-        await self.pop_screen()
-        self._draw()
-        return True
+        if not await self.views.go_back():
+            self.leaving.leave(self.keys.key_of("back"))
 
     def action_next_panel(self) -> None:
         """Move the focus to the next panel."""
@@ -529,119 +396,99 @@ class Dashboard(App[None]):
     def action_header(self) -> None:
         """Fold the header to one line, or unfold it."""
         self._folded = not self._folded
-        self._draw()
+        self.draw()
 
     def action_suspend(self) -> None:
-        """Give the terminal back to the shell until `fg`. Everything in this process stops."""
-        if os.getsid(0) == os.getpgrp():
-            # no shell could continue us: Textual would stop this process for good
-            self.flash("no shell is behind this terminal to suspend to")
-            return
-        self._suspended_at = self._clock()
-        # as the terminal's own ctrl-z: to the whole job, so that the shell notices
-        os.killpg(0, signal.SIGTSTP)
-
-    def _resumed(self) -> None:
-        """After `fg`: the shell has written on the screen, and time has passed."""
-        self.action_redraw()
-        self._draw()
-        if self._suspended_at is not None:
-            stopped = figures.age(self._clock() - self._suspended_at)
-            self._suspended_at = None
-            self.flash(f"was suspended for {stopped}, and the controller with it")
-
-    def action_redraw(self) -> None:
-        """Write the whole screen again."""
-        self._terminal_diff.reset()
-        self.screen.refresh(layout=True)
+        """Give the terminal back to the shell until `fg`."""
+        self.leaving.suspend()
 
     def action_leave(self, key: str = "") -> None:
-        """Quit. Where that stops a controller that writes, the key must be pressed again within a
-        few seconds. Without a key, a person has written the command, which is no slip.
-        """
-        now = time.monotonic()
-        stops = self._stops_with_us
-        if not key or not stops or now - self._asked_to_leave_at <= _TWICE_WITHIN_S:
-            self.exit()
-            return
-        self._asked_to_leave_at = now
-        self.flash(f"leaving stops the controller of {stops}: {key} again")
+        """Quit, by this key or by a command."""
+        self.leaving.leave(key)
 
     async def action_quit(self) -> None:
         """Textual's own ctrl-q ends in this."""
-        self.action_leave("ctrl-q")
+        self.leaving.leave("ctrl-q")
 
-    @property
-    def _stops_with_us(self) -> str:
-        """What the controller in this process scales, if it writes; else empty."""
-        snapshot = self._view_state.newest
-        if snapshot is None or snapshot.attached or not snapshot.role.writes:
-            return ""
-        if self._engine_error() is not None:
-            return ""
-        return figures.amount(len(snapshot.pools), "pool")
+    def action_save(self) -> None:
+        """Ask for the name of a file to save the view in."""
+        self._exports.ask_name()
 
-    # -- the command line ---------------------------------------------------------------------
+    def action_copy(self) -> None:
+        """Copy the key of the pool under the cursor; without one, the name of the row."""
+        self._exports.copy_key()
 
-    async def on_view_screen_command_entered(self, message: ViewScreen.CommandEntered) -> None:
-        """Run a command, or say in the prompt what is wrong with it."""
-        view = self.view
-        pools = [row.key for row in self._frame.rows]
-        try:
-            command = commands.parse(message.text, pools, view.subject or "")
-            if command.time:
-                self._go_to_moment(command.time)
-        except ValueError as error:
-            view.prompt.note(str(error), Tone.WARN)
+    def action_copy_row(self) -> None:
+        """Copy the row under the cursor."""
+        self._exports.copy_row()
+
+    def use_theme(self, name: str) -> None:
+        """Show these colours, and remember them."""
+        self.theme = name
+        problem = self._remember_theme(name)
+        if problem is None:
+            self.flash(f"theme {name}; it is remembered", Tone.OK)
+        else:
+            self.flash(f"theme {name} until you leave: {problem}")
+
+    # -- operating ----------------------------------------------------------------------------
+
+    def action_operate(self, verb: str) -> None:
+        """Ask for something for what is under the cursor; another key takes it back."""
+        found = (each for each in self.view.actions if each.handler == f"operate({verb!r})")
+        action = next(found, None)
+        if action is None:
+            self.flash(f"{verb} is not for what this view shows; ? lists the keys", Tone.DIM)
             return
-        if command.request is not None:
-            self._ask_by_command(command)
-            return
-        view.close_prompt()
-        if not command.time:
-            await self._run_command(command)
+        self.operations.by_key(action)
 
-    def _ask_by_command(self, command: commands.ParsedCommand) -> None:
-        view = self.view
-        if command.request is None or not self._operations.is_possible:
-            view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
+    def action_undo(self) -> None:
+        """Take back the person's own change: in the audit the one under the cursor, else the last
+        one.
+        """
+        if not self.operations.is_possible:
+            self.flash("nothing can be asked for in this dashboard", Tone.DIM)
             return
-        verb, takes_back = command.request
-        pools = [row.key for row in self._frame.rows]
-        scope = view.scope_under_cursor
-        try:
-            scope, words = commands.scope_asked(command.words, verb, pools, self._tenants, scope)
-            self._operations.by_command(verb, scope, words, takes_back=takes_back)
-        except (commands.UnknownCommandError, AnswerError) as error:
-            view.prompt.note(str(error), Tone.WARN)
+        audit = self.views.audit
+        change = audit.change if self.view is audit else None
+        if change is not None and not audit.is_mine(change):
+            self.flash("only your own changes that stand can be taken back")
+            return
+        self.operations.undo(change)
 
-    async def _run_command(self, command: commands.ParsedCommand) -> None:
-        match command.name:
-            case "quit":
-                self.action_leave()
-            case "help":
-                await self.action_help()
-            case "live":
-                self._view_state.go_live()
-                self._draw()
-            case "why":
-                await self._explain(command.pool)
-            case "undo":
-                self.action_undo()
-            case "audit":
-                self._ask_audit()
-                await self._go_to_table(self._audit)
-            case "pools":
-                self._pools.show_only(None)
-                await self._go_to_table(self._pools)
-            case name if name in self._tables:
-                self._tables[name].show_only(None)
-                await self._go_to_table(self._tables[name])
-            case _:
-                await self._go_to(self._overview)
-        table = self.view.filtered
-        if command.filter is not None and table is not None:
-            table.set_filter(command.filter)
+    # -- time ---------------------------------------------------------------------------------
+
+    def action_still(self) -> None:
+        """Keep the picture still, or go on with the newest snapshot."""
+        self._view_state.toggle_still()
+        self.draw()
+
+    def action_step(self, step: str) -> None:
+        """Step back or on to another moment of what is kept."""
+        self._say_where(self._view_state.step(Step(step)))
+
+    def go_live(self) -> None:
+        """Show the newest snapshot again."""
+        self._view_state.go_live()
+        self.draw()
+
+    def go_to_moment(self, text: str) -> None:
+        """Show the moment of a time as it is typed. Raises ValueError."""
+        end = self._view_state.end_at(self._clock())
+        self._say_where(self._view_state.go_to(read_past_moment(text, end)))
+
+    def _say_where(self, missing: str) -> None:
+        self.draw()
+        if missing:
+            self.flash(missing, Tone.DIM)
+        self._tell_notes()
+
+    def _tell_notes(self) -> None:
+        """Say once of each line of a journal that it cannot be read."""
+        notes = self._view_state.notes()
+        if len(notes) > self._told_notes:
+            self._told_notes = len(notes)
+            self.flash(notes[-1])
 
     # -- the command palette ------------------------------------------------------------------
 
@@ -654,69 +501,13 @@ class Dashboard(App[None]):
             self.call_later(_stop_blinking, palette)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The entries of the palette: the actions of this view with their keys, and all views.
-        Pools are found by typing.
-        """
+        """The entries of the palette."""
         del screen
-        scope = self.view.scope_under_cursor
-        for action in self.view.actions:
-            if action.palette:
-                keys = " ".join(key_name(each) for each in action.keys)
-                off = action.enabled(KeyContext(self._operations.refusal, scope))
-                yield SystemCommand(
-                    action.title,
-                    f"{keys}  {action.help}" if off is None else f"off: {off}",
-                    lambda action=action: self.call_later(self._run_as_by_key, action),
-                )
-        for command in commands.COMMANDS:
-            is_possible = self._operations.is_possible or not command.operates
-            if is_possible and command.name in {*_LOOKS, "audit"} and not command.takes_time:
-                parsed = commands.ParsedCommand(command.name)
-                yield SystemCommand(
-                    f":{command.name}",
-                    f"{command.help} (:{next(iter(command.aliases), command.name)})",
-                    lambda parsed=parsed: self.call_later(self._run_command, parsed),
-                )
-
-    @property
-    def pool_keys(self) -> tuple[str, ...]:
-        """The keys of all pools, in the order of the fleet."""
-        return tuple(row.key for row in self._frame.rows)
+        return self.command_line.palette()
 
     def explain_later(self, pool: str) -> None:
         """Explain this pool as soon as the palette is closed."""
-        self.call_later(self._explain, pool)
-
-    async def _run_as_by_key(self, action: UserAction) -> None:
-        """Do what the key would do: in the panel with the focus, or in the view."""
-        of_panel = action.scope is KeyScope.TABLE and self.screen.focused is not None
-        place = self.screen.focused if of_panel else self
-        await self.run_action(action.handler, default_namespace=place)
-
-    # -- writing to the terminal --------------------------------------------------------------
-
-    def on_resize(self, event: Resize) -> None:
-        """The terminal may have moved its text, so it is no longer known what it shows."""
-        del event
-        self._terminal_diff.reset()
-
-    def _fatal_error(self) -> None:
-        """Show the traceback without local variables, which Textual would print too."""
-        self.bell()
-        self._exit_renderables.append(Traceback(show_locals=False, width=None, suppress=[rich]))
-        self._close_messages_no_wait()
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Textual writes everything through this method; here only the difference is written."""
-        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            # an update renders itself, which Rich's type does not say
-            super()._display(screen, self._terminal_diff.wrap(renderable))  # type: ignore[arg-type]
-        else:
-            super()._display(screen, renderable)
-        # call_after_refresh would get lost if a key changed the view before the first paint
-        if self._call_ready_after_paint and renderable is not None:
-            self._call_ready_after_paint = False
-            self.call_later(self._on_ready)
+        self.call_later(self.views.explain, pool)
 
 
 def _stop_blinking(screen: Screen[object]) -> None:
@@ -724,40 +515,3 @@ def _stop_blinking(screen: Screen[object]) -> None:
         each.cursor_blink = False
     for icon in screen.query(SearchIcon):
         icon.icon = ">"
-
-
-def run_dashboard(
-    feed: Feed,
-    *,
-    clock: Callable[[], float],
-    on_ready: Callable[[], None],
-    engine_error: Callable[[], str | None],
-    operator: Operating | None = None,
-    ascii_only: bool = False,
-    for_s: float | None = None,
-    journal: Past | None = None,
-) -> int:
-    """Run the dashboard until a person quits, SIGTERM or SIGINT comes, or `for_s` seconds are over.
-
-    The other arguments are those of `Dashboard`. Returns the exit code: 1 after an error.
-    """
-
-    def ready() -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, dashboard.exit)
-        if for_s is not None:
-            loop.call_later(for_s, dashboard.exit)
-        on_ready()
-
-    dashboard = Dashboard(
-        feed,
-        clock=clock,
-        on_ready=ready,
-        engine_error=engine_error,
-        ascii_only=ascii_only,
-        operator=operator,
-        journal=journal,
-    )
-    dashboard.run()
-    return dashboard.return_code or 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from agentdash.tui import figures
 from agentdash.tui.columns import Column, Sort
 from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.times import time_columns, when_parts
 from agentdash.tui.view import Frame
 from controller.model.audit import IntentChange
 from controller.model.intent_words import asked_words, key_words, scope_name, until_words
@@ -48,22 +50,8 @@ def _change(change: IntentChange, frame: Frame) -> Span:
     return Span(text, Tone.DIM if change.expired else Tone.PLAIN)
 
 
-AUDIT_COLUMNS: Final = (
-    Column[IntentChange](
-        "TIME",
-        8,
-        lambda change, _: Span(figures.time_of_day(change.at), Tone.DIM),
-        lambda change: (change.revision,),
-        letter="A",
-        descending=True,
-    ),
-    Column[IntentChange](
-        "AGO",
-        6,
-        lambda change, frame: Span(figures.age(frame.now - change.at), Tone.DIM),
-        rank=4,
-        right=True,
-    ),
+AUDIT_COLUMNS: Final[Sequence[Column[IntentChange]]] = (
+    *time_columns(lambda change: change.at, lambda change: (change.revision,)),
     Column[IntentChange](
         "WHO",
         10,
@@ -102,10 +90,9 @@ AUDIT_COLUMNS: Final = (
 
 def audit_lines(change: IntentChange, frame: Frame, width: int, *, mine: bool) -> list[Line]:
     """One change in full: when, who from where, what, why, until when, before and after."""
-    ago = f"{figures.age(frame.now - change.at)} ago"
     who = change.who or NAMELESS
     origin = f"from {change.origin}" if change.origin else ""
-    when = (figures.date_and_time(change.at), Span(ago, Tone.DIM))
+    when = when_parts(change.at, frame)
     lines = labelled("when", (*when, Span(who, Tone.HEADING), Span(origin, Tone.DIM)), width)
     what = f"{key_words(change.key)}, revision {change.revision}"
     lines += labelled_text("what", what, width)

@@ -7,8 +7,9 @@ from typing import Final
 from textual.binding import Binding, BindingType
 
 from agentdash.tui.actions import KeyScope, actions_in
+from agentdash.tui.keymap import action_name
 
-OPENS_PROMPT: Final = frozenset({"command", "filter", "operate", "undo"})
+OPENS_PROMPT: Final = frozenset({"command", "filter", "operate", "undo", "save"})
 
 
 def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
@@ -26,6 +27,7 @@ def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
             show=bool(action.hint),
             # what is typed right behind such a key belongs to the prompt that it opens
             priority=action.id in OPENS_PROMPT,
+            id=action_name(action),
         )
         for action in actions_in(scopes)
     ]

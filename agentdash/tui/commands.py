@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agentdash.tui.names import ONCE_VIEWS, PRINTED_BY, THEME_NAMES, VIEWS, Command
 from agentdash.tui.requests import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
 from controller.model.intents import Scope
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command; `takes_pool` is True if a pool's name follows it, `takes_time` if a time.
-    `operates`: it is for people who may change something.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    help: str
-    takes_pool: bool = False
-    operates: bool = False
-    takes_time: bool = False
-
-
-VIEWS: Final = (
-    Command("overview", ("ov", "pulses"), "the fleet"),
-    Command("pools", ("pl", "pool"), "all pools"),
-    Command("queues", ("qu", "queue"), "work that waits"),
-    Command("tenants", ("tn", "tenant"), "budgets, pauses"),
-    Command("pods", ("po", "pod"), "every pod"),
-    Command("nodes", ("no", "node"), "room by class"),
-    Command("models", ("mo", "model"), "rate limits"),
-    Command("events", ("ev", "event"), "what was scaled"),
-)
 _REQUESTS: Final = {
     name: (verb, name == verb.back)
     for verb in VERBS.values()
@@ -44,6 +19,7 @@ _REQUESTS: Final = {
 COMMANDS: Final = (
     *VIEWS,
     Command("audit", ("au",), "who asked for what", operates=True),
+    Command("doctor", ("doc",), "check everything"),
     Command("undo", (), "take back your last change", operates=True),
     *(
         Command(
@@ -57,9 +33,11 @@ COMMANDS: Final = (
     Command("why", ("describe",), "explain its number", takes_pool=True),
     Command("at", (), "11:50, -15m", takes_time=True),
     Command("live", (), "back from the past"),
+    Command("theme", ("skin",), "other colours", choices=THEME_NAMES),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
+"""The views that are printed once: those that have tables."""
 
 
 # what may follow a request without a name
@@ -70,14 +48,15 @@ _PART_ENDS: Final = "/-_."
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """What a line says: the command's name, the key of the pool or the time if it takes one, and
-    the filter for the table it opens, if the line has one. A command that asks for something has
-    the `words` that follow it.
+    """What a line says: the command's name, the key of the pool, the time or the choice if it takes
+    one, and the filter for the table it opens, if the line has one. A command that asks for
+    something has the `words` that follow it.
     """
 
     name: str
     pool: str = ""
     filter: str | None = None
+    choice: str = ""
     time: str = ""
     words: tuple[str, ...] = ()
 
@@ -109,10 +88,26 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
         if not rest:
             raise UnknownCommandError(f"which time? :{command.name} 11:50, :{command.name} -15m")
         return ParsedCommand(command.name, time=" ".join(rest))
+    if command.choices:
+        return ParsedCommand(command.name, choice=_choice(command, " ".join(rest)))
     if not command.takes_pool:
         return ParsedCommand(command.name, filter=filter_text)
     wanted = " ".join(rest) + (slash + tail if slash else "")
     return ParsedCommand(command.name, pool=_pool(wanted.strip() or selected, pools))
+
+
+def once_view(text: str) -> str:
+    """The view of this name or alias, to be printed once. Raises UnknownCommandError."""
+    for view in VIEWS:
+        if text in (view.name, *view.aliases):
+            return view.name
+    if (verb := PRINTED_BY.get(text.partition(" ")[0])) is not None:
+        raise UnknownCommandError(f"{text!r} has a verb of its own: use `{verb}`")
+    if text not in ONCE_VIEWS:
+        raise UnknownCommandError(
+            f"no view {text!r}{_nearest(text, ONCE_VIEWS, ' '.join(ONCE_VIEWS))}"
+        )
+    return text
 
 
 def scope_asked(
@@ -151,16 +146,22 @@ def complete(
     text: str, pools: Sequence[str], tenants: Sequence[str] = (), *, operates: bool = False
 ) -> tuple[str, ...]:
     """The whole lines that this text can be completed to, the best one first; `operates`: with the
-    commands that change something.
+    commands that change something. A command that enter would run at once, by its short name, comes
+    first. Names of pools that only contain the text are offered where no part of a name begins so.
     """
     first, blank, rest = text.lstrip().partition(" ")
     if not blank:
-        return tuple(
-            command.name
+        found = [
+            command
             for command in COMMANDS
             if command.name.startswith(first) and (operates or not command.operates)
-        )
+        ]
+        found.sort(key=lambda command: first not in {command.name, *command.aliases})
+        return tuple(command.name for command in found)
     command = _command(first)
+    if command is not None and command.choices:
+        start = rest.strip().lower()
+        return tuple(f"{first} {each}" for each in command.choices if each.startswith(start))
     if command is None or not (command.takes_pool or command.name in _REQUESTS):
         return ()
     names = list(pools)
@@ -170,10 +171,9 @@ def complete(
         names += tenants if Reach.TENANT in reach else ()
         names += [EVERYTHING] if Reach.FLEET in reach else []
     wanted = rest.strip().lower()
-    found = [key for key in names if wanted in key.lower()]
-    starting = [key for key in found if _has_part(key.lower(), wanted)]
-    inside = [key for key in found if key not in starting]
-    return tuple(f"{first} {key}" for key in (*starting, *inside))
+    inside = [key for key in names if wanted in key.lower()]
+    starting = [key for key in inside if _has_part(key.lower(), wanted)]
+    return tuple(f"{first} {key}" for key in starting or inside)
 
 
 def _has_part(key: str, start: str) -> bool:
@@ -191,13 +191,30 @@ def _command(word: str) -> Command | None:
     return found[0] if found else None
 
 
+def _choice(command: Command, word: str) -> str:
+    if word in command.choices:
+        return word
+    every = ", ".join(command.choices)
+    if not word:
+        raise UnknownCommandError(f"which {command.name}? {every}")
+    nearest = _nearest(word, command.choices, f"there are {every}")
+    raise UnknownCommandError(f"no {command.name} {word!r}{nearest}")
+
+
+def theme_named(word: str) -> str:
+    """The word, if it is the name of a theme. Raises UnknownCommandError."""
+    return _choice(next(each for each in COMMANDS if each.name == "theme"), word)
+
+
 def _names() -> list[str]:
     return [name for command in COMMANDS for name in (command.name, *command.aliases)]
 
 
-def _nearest(word: str, names: Sequence[str]) -> str:
+def _nearest(word: str, names: Sequence[str], otherwise: str = "? lists all") -> str:
+    import difflib  # the command line reads the views' names and must begin fast
+
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
-    return f"; try {close[0]}" if close else "; ? lists all"
+    return f"; try {close[0]}" if close else f"; {otherwise}"
 
 
 def _pool(wanted: str, pools: Sequence[str]) -> str:

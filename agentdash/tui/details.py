@@ -55,11 +55,13 @@ def finding_lines(finding: Finding, frame: Frame, width: int) -> list[Line]:
 
 def pod_lines(pod: Pod, frame: Frame, width: int) -> list[Line]:
     """Everything that is known of the pod."""
-    lines = _labelled("phase", str(pod.phase))
+    since = "" if pod.since is None else f" since {figures.since(pod.since, frame.now)}"
+    lines = _labelled("phase", f"{pod.phase}{since}")
     lines += _wrapped("node", pod.node or frame.glyphs.none, width)
     for name, at in (
         ("created", pod.created_at or None),
         ("scheduled", pod.scheduled_at),
+        ("started", pod.started_at),
         ("ready", pod.ready_at),
     ):
         if at is not None:

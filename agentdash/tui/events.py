@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from agentdash.tui import figures, words
+from agentdash.tui import words
 from agentdash.tui.columns import Column, Sort
 from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.tables import change_text, event_reason
+from agentdash.tui.times import time_columns, when_parts
 from agentdash.tui.view import Frame
 from controller.model.decision import Code
 from controller.model.outcome import HARMLESS, OutcomeKind
@@ -57,22 +59,8 @@ def _outcome(event: ScaleEvent, frame: Frame) -> Span:
     )
 
 
-TIMELINE_COLUMNS: Final = (
-    Column[ScaleEvent](
-        "TIME",
-        8,
-        lambda event, _: Span(figures.time_of_day(event.at), Tone.DIM),
-        lambda event: (event.at,),
-        letter="A",
-        descending=True,
-    ),
-    Column[ScaleEvent](
-        "AGO",
-        6,
-        lambda event, frame: Span(figures.age(frame.now - event.at), Tone.DIM),
-        rank=4,
-        right=True,
-    ),
+TIMELINE_COLUMNS: Final[Sequence[Column[ScaleEvent]]] = (
+    *time_columns(lambda event: event.at, lambda event: (event.at,)),
     Column[ScaleEvent](
         "POOL",
         17,
@@ -118,11 +106,10 @@ NEWEST_FIRST: Final = Sort("TIME", descending=True)
 
 def event_lines(event: ScaleEvent, frame: Frame, width: int) -> list[Line]:
     """One event in full: when, who, what, why, its outcome, and how the pool is now."""
-    since = f"{figures.age(frame.now - event.at)} ago"
     author = event_author(event)
     who = "the controller by itself" if author == CONTROLLER else f"asked for by {author}"
     outcome = event.outcome
-    lines = labelled("when", (figures.date_and_time(event.at), Span(since, Tone.DIM), who), width)
+    lines = labelled("when", (*when_parts(event.at, frame), who), width)
     lines += labelled("change", (_change(event, frame), f"bound by {event.bound}"), width)
     lines += labelled_text("because", words.reason_sentence(event.reason, event.at), width)
     span = _outcome(event, frame)

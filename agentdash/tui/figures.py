@@ -49,6 +49,12 @@ def age(seconds: float) -> str:
     return f"{whole // _DAY_S}d{whole % _DAY_S // _HOUR_S:02d}h"
 
 
+def whole_age(seconds: float) -> str:
+    """`47s`, `2m`, `3h12m`, `5d02h`: as `age`, without the seconds from a minute on."""
+    whole = int(seconds)
+    return f"{whole // _MINUTE_S}m" if _MINUTE_S <= whole < _HOUR_S else age(seconds)
+
+
 def milliseconds(seconds: float) -> str:
     """`4.2 ms`, `310 ms`."""
     value = seconds * 1000
@@ -58,6 +64,11 @@ def milliseconds(seconds: float) -> str:
 def time_of_day(at: float) -> str:
     """`12:04:49`, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+
+
+def since(at: float, now: float) -> str:
+    """`12:04` in UTC; `Mar 02` where that was a day ago or longer."""
+    return f"{datetime.fromtimestamp(at, UTC):{'%H:%M' if now - at < _DAY_S else '%b %d'}}"
 
 
 def date_and_time(at: float) -> str:

@@ -10,10 +10,11 @@ from agentdash.tui.actions import UserAction, key_name
 from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, line_width
 from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.view import Frame, ShownMoment
-from controller.model.snapshot import Link, LinkState, Severity
+from controller.model.snapshot import Link, LinkState, Role, Severity
 
 TITLE: Final = "agentdash"
 WIDE: Final = 140
+_ROOM_FOR_SINCE: Final = 100
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
 _BETWEEN_CRUMBS: Final = " > "
@@ -32,6 +33,11 @@ def _fleet_line(frame: Frame, width: int) -> Line:
         return left_and_right((" ", Span(TITLE, Tone.TITLE)), right, width)
     role = ROLE_LABELS[snapshot.role]
     access, word, writes = role.access, role.word, snapshot.role.writes
+    lease = snapshot.lease
+    if snapshot.role is Role.FOLLOWER and lease is not None and lease.is_ours:
+        word = f"{role.word}: lease not kept"
+    elif snapshot.role is Role.FOLLOWER and lease is not None and lease.holder:
+        word = f"{role.word} of {cut(lease.holder, 24, frame.glyphs.ellipsis)}"
     if snapshot.attached:
         word = f"{role.word} on {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
         access, writes = "attached", False
@@ -41,9 +47,9 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
+    if snapshot.attached and width >= _ROOM_FOR_SINCE:
+        left.append(f" since {figures.since(snapshot.epoch, frame.now)}")
     if width >= WIDE:
-        if snapshot.attached:
-            left.append(f" since {figures.time_of_day(snapshot.epoch)[:5]}")
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
     parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in snapshot.links)]
     if width >= WIDE:
@@ -154,18 +160,25 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         found.append(_moment_words(frame, frame.moment))
     if frame.engine_error and frame.snapshot is not None:
         found.append(f"ENGINE STOPPED  {frame.engine_error}")
+    switches = () if frame.snapshot is None else frame.snapshot.frozen_by
+    found += [f"WRITES FROZEN  {switch}" for switch in switches]
     for link in frame.lost_links:
         name = _SHORT_LINK_NAMES.get(link.name, link.name)
         detail = f": {link.detail}" if link.detail else ""
         duration = figures.age(frame.now - link.since)
-        found.append(f"{name} LOST {duration}, its values are the last known{detail}")
-    if frame.stale and frame.snapshot is not None:
+        since = figures.since(link.since, frame.now)
+        found.append(
+            f"{name} LOST since {since} ({duration}), its values are the last known{detail}"
+        )
+    if frame.feed_problem and frame.snapshot is not None:
+        found.append(f"FEED LOST  {frame.feed_problem}")
+    elif frame.stale and frame.snapshot is not None:
         at = figures.time_of_day(frame.snapshot.at)
         symbol = frame.glyphs.stale
         found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")
     if frame.waiting is not None:
         updates = figures.amount(frame.waiting, "update")
-        found.append(f"FROZEN  {updates} waiting; press . to go on")
+        found.append(f"STILL  {updates} waiting; press {frame.resume_key} to go on")
     return [
         line(Span(" " + cut(text, width - 2, frame.glyphs.ellipsis)), background=Tone.ALERT)
         for text in found[:_MOST_BANNERS]

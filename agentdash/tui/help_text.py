@@ -7,9 +7,10 @@ from typing import Final, TypeAlias
 
 from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
-from agentdash.tui.commands import COMMANDS, Command
+from agentdash.tui.commands import COMMANDS
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
+from agentdash.tui.names import Command
 from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.words import as_words
 from controller.model.snapshot import Role
@@ -34,8 +35,6 @@ _GROUP_ORDER: Final = (
     "marks",
     "bounds and gates",
 )
-# the other roles need a lease, and no process takes one yet
-_ROLES: Final = (Role.ACTIVE, Role.READ_ONLY)
 
 
 def help_lines(
@@ -64,7 +63,7 @@ def _groups(
     operates = any(action.danger for action in actions)
     if operates and off is not None:
         groups["operate"].append(("off", off))
-    labels = (ROLE_LABELS[role] for role in _ROLES)
+    labels = (ROLE_LABELS[role] for role in Role)
     groups["roles"] = [(label.word, label.help) for label in labels]
     groups["commands"] = [
         (f":{command.name}", _about(command))
@@ -90,7 +89,7 @@ def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
 
 
 def _about(command: Command) -> str:
-    if command.takes_pool:
+    if command.takes_pool or command.choices:
         return f"NAME: {command.help}"
     if command.takes_time:
         return f"TIME: {command.help}"

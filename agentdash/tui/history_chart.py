@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from agentdash.tui import figures
@@ -17,8 +17,8 @@ _RECENT_S: Final = 900.0
 
 
 def history_lines(history: History, frame: Frame, width: int, height: int) -> list[Line]:
-    """Messages that waited, replicas that were ready and the target; first of 15 minutes, then, if
-    there is room, of 24 hours.
+    """Messages that waited and how long, replicas that were ready and the target; first of 15
+    minutes, then, if there is room, of 24 hours.
     """
     if not _is_known(history.recent):
         return [line(Span(" nothing recorded yet; the first slot ends within 15 s", Tone.DIM))]
@@ -39,9 +39,10 @@ def _chart(timeline: Timeline, began: str, frame: Frame, width: int) -> list[Lin
     cells = min(max(width - _LABEL_CELLS - _FIGURES_CELLS - 3, 0), len(timeline.pending))
     replicas = max((*timeline.ready, *timeline.target))
     rows = (
-        ("pending", timeline.pending, None, Tone.BUSY),
-        ("ready", timeline.ready, replicas, Tone.OK),
-        ("target", timeline.target, replicas, Tone.PLAIN),
+        ("pending", timeline.pending, None, Tone.BUSY, figures.count),
+        ("wait", timeline.wait_s, None, Tone.BUSY, figures.age),
+        ("ready", timeline.ready, replicas, Tone.OK, figures.count),
+        ("target", timeline.target, replicas, Tone.PLAIN, figures.count),
     )
     return [
         *(
@@ -50,9 +51,9 @@ def _chart(timeline: Timeline, began: str, frame: Frame, width: int) -> list[Lin
                 Span(fit(name, _LABEL_CELLS), Tone.DIM),
                 Span(sparkline(values, cells, frame.glyphs, top), tone),
                 " ",
-                Span(_figures(values), Tone.DIM),
+                Span(_figures(values, text), Tone.DIM),
             )
-            for name, values, top, tone in rows
+            for name, values, top, tone, text in rows
         ),
         _axis(began, frame, cells),
     ]
@@ -64,14 +65,14 @@ def _axis(began: str, frame: Frame, cells: int) -> Line:
     return line(" " * (_LABEL_CELLS + 1), Span(f"{began}{between}{now}", Tone.DIM))
 
 
-def _figures(values: Iterable[int]) -> str:
+def _figures(values: Iterable[int], text: Callable[[int], str]) -> str:
     """The most and the latest."""
     numbers = list(values)
     known = [number for number in numbers if number != NOT_KNOWN]
     if not known:
         return "not known"
-    now = "?" if numbers[-1] == NOT_KNOWN else figures.count(numbers[-1])
-    return f"most {figures.count(max(known))}, last {now}"
+    now = "?" if numbers[-1] == NOT_KNOWN else text(numbers[-1])
+    return f"most {text(max(known))}, last {now}"
 
 
 def _is_known(timeline: Timeline) -> bool:

@@ -73,6 +73,32 @@ def _refused(view: ModelView, frame: Frame) -> Span:
     return Span(text, Tone.CRIT if refused else Tone.DIM)
 
 
+def _calls(view: ModelView, frame: Frame) -> Span:
+    made = view.calls_per_minute
+    if made is None:
+        return Span(frame.glyphs.none, Tone.DIM)
+    text = amounts.rate(made)
+    return Span(text + frame.glyphs.stale, Tone.WARN) if frame.stale else Span(text)
+
+
+def _refused_calls(view: ModelView, frame: Frame) -> Span:
+    refused = view.refused_calls_per_minute
+    if refused is None:
+        return Span(frame.glyphs.none, Tone.DIM)
+    text = amounts.rate(refused)
+    if frame.stale:
+        return Span(text + frame.glyphs.stale, Tone.WARN)
+    return Span(text, Tone.CRIT if refused else Tone.DIM)
+
+
+def _known(find: Callable[[ModelView], float | None]) -> Callable[[ModelView], SortValue | None]:
+    def key(view: ModelView) -> SortValue | None:
+        value = find(view)
+        return None if value is None else (value,)
+
+    return key
+
+
 def _amount_column(
     title: str,
     name: str,
@@ -127,10 +153,28 @@ MODEL_COLUMNS: Final = (
         descending=True,
     ),
     Column[ModelView](
+        "CALLS/m",
+        7,
+        _calls,
+        _known(lambda view: view.calls_per_minute),
+        rank=3,
+        right=True,
+        descending=True,
+    ),
+    Column[ModelView](
+        "429/m",
+        6,
+        _refused_calls,
+        _known(lambda view: view.refused_calls_per_minute),
+        right=True,
+        descending=True,
+    ),
+    Column[ModelView](
         "POOLS",
         5,
         lambda view, _: Span(str(len(view.draws))),
         lambda view: (len(view.draws),),
+        rank=1,
         right=True,
         descending=True,
     ),
@@ -138,7 +182,7 @@ MODEL_COLUMNS: Final = (
         "DRAWN BY",
         20,
         lambda view, _: Span(", ".join(draw.pool for draw in _largest_first(view))),
-        rank=3,
+        rank=4,
         widest=200,
     ),
 )
@@ -167,9 +211,21 @@ def model_lines(view: ModelView, frame: Frame, width: int) -> list[Line]:
         lines += labelled(limit.name.partition(" ")[0], parts, width)
     if not view.limits:
         lines += labelled("limits", (Span("the fleet file names none", Tone.DIM),), width)
+    lines += labelled("calls", _call_spans(view, frame), width)
     draws = [_draw_span(draw) for draw in _largest_first(view)]
     lines += labelled("pools", draws or (Span("no pool uses it", Tone.DIM),), width)
     return lines
+
+
+def _call_spans(view: ModelView, frame: Frame) -> list[Span]:
+    made, refused = view.calls_per_minute, view.refused_calls_per_minute
+    if made is None or refused is None:
+        return [Span("no worker reports any in the last seconds", Tone.DIM)]
+    old = frame.glyphs.stale if frame.stale else ""
+    parts = [Span(f"about {amounts.rate(made)} a minute by workers{old}")]
+    if refused:
+        parts.append(Span(f"{amounts.rate(refused)} refused by the provider (429)", Tone.CRIT))
+    return parts
 
 
 def _draw_span(draw: ModelDraw) -> Span:

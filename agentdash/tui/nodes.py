@@ -71,15 +71,16 @@ def class_name(view: NodeClassView) -> str:
     return view.name or ALL_NODES
 
 
-def _is_old(frame: Frame) -> bool:
+def is_room_old(frame: Frame) -> bool:
+    """Whether only the nodes' last known state can be shown."""
     return frame.stale or (frame.snapshot is not None and frame.snapshot.room.is_old)
 
 
-def _amount(used: int | None, room: int | None, text: Callable[[int], str], frame: Frame) -> Span:
-    """`6.5/12`; `?` for a part that is not known."""
+def room_span(used: int | None, room: int | None, text: Callable[[int], str], frame: Frame) -> Span:
+    """`6.5/12`: what is used of the room; `?` for a part that is not known."""
     parts = (frame.glyphs.unknown if each is None else text(each) for each in (used, room))
     shown = "/".join(parts)
-    if _is_old(frame):
+    if is_room_old(frame):
         return Span(shown + frame.glyphs.stale, Tone.WARN)
     if used is None or room is None:
         return Span(shown, Tone.WARN)
@@ -88,15 +89,15 @@ def _amount(used: int | None, room: int | None, text: Callable[[int], str], fram
 
 
 def _pods(view: NodeClassView, frame: Frame) -> Span:
-    return _amount(view.pods, view.room.replicas, figures.count, frame)
+    return room_span(view.pods, view.room.replicas, figures.count, frame)
 
 
 def _cpu(view: NodeClassView, frame: Frame) -> Span:
-    return _amount(view.used.cpu_milli, view.room.cpu_milli, amounts.cores, frame)
+    return room_span(view.used.cpu_milli, view.room.cpu_milli, amounts.cores, frame)
 
 
 def _memory(view: NodeClassView, frame: Frame) -> Span:
-    return _amount(view.used.memory_bytes, view.room.memory_bytes, amounts.memory, frame)
+    return room_span(view.used.memory_bytes, view.room.memory_bytes, amounts.memory, frame)
 
 
 def _nodes(view: NodeClassView, frame: Frame) -> Span:
@@ -104,14 +105,14 @@ def _nodes(view: NodeClassView, frame: Frame) -> Span:
     text = str(there) if view.most_nodes is None else f"{there}/{view.most_nodes}"
     if not there and view.most_nodes is None:
         return Span(frame.glyphs.unknown, Tone.WARN)
-    return Span(text + frame.glyphs.stale, Tone.WARN) if _is_old(frame) else Span(text)
+    return Span(text + frame.glyphs.stale, Tone.WARN) if is_room_old(frame) else Span(text)
 
 
 def _fits(view: NodeClassView, frame: Frame) -> Span:
     if view.fits is None:
         return Span(frame.glyphs.unknown, Tone.WARN)
     text = figures.count(view.fits, 6)
-    if _is_old(frame):
+    if is_room_old(frame):
         return Span(text + frame.glyphs.stale, Tone.WARN)
     return Span(text, Tone.PLAIN if view.fits else Tone.CRIT)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from controller.model.audit import Audit, IntentChange, StandingIntent
+from controller.model.diagnosis import Progress, Report
 from controller.model.intents import Intent, IntentKey
-from controller.planning.effect import Effect
+from controller.model.pod_log import PodLog
+
+if TYPE_CHECKING:  # a dashboard that only shows what others decide need not load the planner
+    from controller.planning.effect import Effect
+    from controller.planning.estimate import Estimate
 
 
 class NotDoneError(Exception):
@@ -32,10 +38,23 @@ class Preview(NamedTuple):
     is the revision that stands there, None if there is none.
     """
 
-    effect: Effect
+    effect: Effect | Estimate
     now: float
     standing: StandingIntent | None = None
     replaces: int | None = None
+
+
+class Ahead(NamedTuple):
+    """What a pool would have without each of its rules, as sentences, and its next change.
+
+    `change` is `3 → 1`, empty where none is foreseen while nothing new happens; `at` is when (Unix
+    seconds), `because` the rule that ends then.
+    """
+
+    without: tuple[str, ...] = ()
+    change: str = ""
+    at: float = 0.0
+    because: str = ""
 
 
 class Operating(Protocol):
@@ -74,4 +93,16 @@ class Operating(Protocol):
 
     async def audit(self) -> Audit:
         """The changes of all operators that are kept."""
+        ...
+
+    async def examine(self, on_progress: Callable[[Progress], None]) -> Report:
+        """The checks of the doctor; `on_progress` is called as they end, in this event loop."""
+        ...
+
+    async def look_ahead(self, pool: str) -> Ahead:
+        """What this pool would have without each of its rules, and what it will have next."""
+        ...
+
+    async def pod_log(self, namespace: str, pod: str) -> PodLog:
+        """The last lines that a pod has written."""
         ...

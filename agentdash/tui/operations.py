@@ -39,9 +39,12 @@ _SHOW_WAITING_AFTER_S: Final = 0.2
 _YES: Final = frozenset({"y", "yes"})
 _MOST_LINES: Final = 6
 _NOT_CONFIRMED: Final = "not confirmed: nothing was changed"
+_NOT_SEEN: Final = "too small to read what is asked: enlarge the terminal"
 
 
 _PAST: Final = "this is the past; :live goes back to now"
+_NOTHING_SEEN: Final = "no snapshot has come yet, so nothing is known of the fleet"
+_OLD: Final = "no news has come: what is shown may be old"
 
 
 class _Stage(Enum):
@@ -84,7 +87,12 @@ class Operations:
         """Why nothing can be asked for now. A request meets the present, which the past is not."""
         if self._operator is None:
             return None
-        return _PAST if self._app.shows_the_past else self._operator.refusal()
+        if self._app.shows_the_past:
+            return _PAST
+        off = self._operator.refusal()
+        if off is None and self._app.frame.snapshot is None:
+            return _NOTHING_SEEN
+        return _OLD if off is None and self._app.frame.stale else off
 
     # -- how a request begins -----------------------------------------------------------------
 
@@ -276,6 +284,9 @@ class Operations:
         if not agrees:
             self._give_up(_NOT_CONFIRMED, Tone.DIM)
             return
+        if self._app.view.is_too_small:
+            self._ask_again(text, _NOT_SEEN)
+            return
         self._wait(_Stage.WRITING, self._write())
 
     def cancel(self, *, back: bool) -> None:
@@ -308,7 +319,7 @@ class Operations:
             what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
         undo = "" if change.undoes is not None else "undo: u; "
         self._app.flash(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK, UNDO_S)
-        self._app.changes_are_old()
+        self._app.audit_asking.changed()
 
     def _end(self) -> None:
         view = self._view

@@ -1,4 +1,4 @@
-"""The queues: one row for each pool's stream and consumer, its columns and its details."""
+"""The queues: one row for each stream and consumer of a pool, its columns and its details."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from agentdash.tui import amounts, figures, words
 from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
-from agentdash.tui.tables import number_span
+from agentdash.tui.tables import RECENT_CELLS, number_span, recent_span, since_span
 from agentdash.tui.view import Frame, PoolRow
 from controller.model.decision import Bound, Code
 from controller.model.fleet_views import QueueRates
-from controller.model.readings import Absent, Stale
+from controller.model.ids import QueueName
+from controller.model.observation import QueueDepth
+from controller.model.readings import Absent, Reading, Stale, last_known
+from controller.model.snapshot import Finding
 
 _PAUSES: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PAUSE_UNREADABLE})
 
@@ -40,48 +43,82 @@ class QueueState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One pool's queue. `rates` are None where the snapshot says nothing of them."""
+    """One of a pool's queues; `number` is its place among them, 0 for the highest priority.
+    `since` is when its state began (Unix seconds), None where that is not known.
+    """
 
     pool: PoolRow
+    number: int
     rates: QueueRates
     state: QueueState
+    since: float | None = None
 
     @property
     def key(self) -> str:
-        """The pool's key."""
-        return self.pool.key
+        """The pool's key; for its lower queues with their place behind it."""
+        return f"{self.pool.key} {self.number + 1}" if self.number else self.pool.key
+
+    @property
+    def name(self) -> QueueName:
+        """Its stream and consumer."""
+        return self.pool.view.queues[self.number]
+
+    @property
+    def reading(self) -> Reading[QueueDepth]:
+        """What is known of its messages."""
+        return reading_of_queue(self.pool, self.number)
+
+    @property
+    def depth(self) -> QueueDepth | None:
+        """Its messages as last known."""
+        return last_known(self.reading)
 
     @property
     def oldest_at(self) -> float | None:
         """When the oldest waiting message came, None where none waits or that is not known."""
-        queue = self.pool.queue
-        return None if queue is None or queue.pending == 0 else self.rates.oldest_at
+        depth = self.depth
+        return None if depth is None or depth.pending == 0 else self.rates.oldest_at
 
 
 def queue_rows(frame: Frame, shown: Sequence[QueueRow]) -> Sequence[QueueRow]:
-    """One row for each pool; rows of `shown` are used again, and `shown` itself if none changed."""
+    """One row for each queue. Rows of `shown` are used again, and `shown` itself if none of them
+    changed.
+    """
     snapshot = frame.snapshot
     if snapshot is None:
         return ()
-    rates = {each.pool: each for each in snapshot.queues}
+    rates = {(each.pool, each.number): each for each in snapshot.queues}
     before = {row.key: row for row in shown}
     found: list[QueueRow] = []
     for pool in frame.rows:
-        known, moving = before.get(pool.key), rates.get(pool.view.key)
-        moving = moving or QueueRates(pool=pool.view.key)
-        same = known is not None and known.pool is pool and known.rates is moving
-        found.append(
-            known if same and known is not None else QueueRow(pool, moving, state_of_queue(pool))
-        )
+        for number in range(1 + len(pool.view.lower_queues)):
+            moving = rates.get((pool.view.key, number))
+            moving = moving or QueueRates(pool=pool.view.key, number=number)
+            state = state_of_queue(pool, number)
+            since = _since(state, pool, moving, frame)
+            row = QueueRow(pool, number, moving, state, since)
+            known = before.get(row.key)
+            is_same = known is not None and known.pool is pool and known.rates is moving
+            is_same = is_same and known is not None and known.since == since
+            found.append(known if known is not None and is_same else row)
     unchanged = len(found) == len(shown) and all(
         one is other for one, other in zip(found, shown, strict=True)
     )
     return shown if unchanged else found
 
 
-def state_of_queue(pool: PoolRow) -> QueueState:
-    """The worst state that applies to the pool's queue."""
-    reading, decision, queue = pool.view.observation.queue, pool.view.decision, pool.queue
+def reading_of_queue(pool: PoolRow, number: int) -> Reading[QueueDepth]:
+    """The reading of one of the pool's queues. Where there is none of each, as before the first
+    reading, it is that of all.
+    """
+    seen = pool.view.observation
+    return seen.queues[number] if number < len(seen.queues) else seen.queue
+
+
+def state_of_queue(pool: PoolRow, number: int = 0) -> QueueState:
+    """The worst state that applies to one of the pool's queues."""
+    reading, decision = reading_of_queue(pool, number), pool.view.decision
+    queue = last_known(reading)
     if isinstance(reading, Absent) or queue is None:
         return QueueState.BLIND
     if decision is not None and any(each.code is Code.POISON for each in decision.reasons):
@@ -95,19 +132,38 @@ def state_of_queue(pool: PoolRow) -> QueueState:
     return QueueState.OK if queue.total else QueueState.EMPTY
 
 
+def _since(state: QueueState, pool: PoolRow, rates: QueueRates, frame: Frame) -> float | None:
+    """When this state began: of a reading that failed, when that was; of a pause and of messages
+    that come back again and again, what the controller remembers of the pool.
+    """
+    if state in {QueueState.BLIND, QueueState.STALE}:
+        return reading_of_queue(pool, rates.number).at or None
+    if state is QueueState.HELD:
+        return None if pool.view.standing is None else pool.view.standing.bound_since
+    if state is QueueState.POISON:
+        findings = () if frame.snapshot is None else frame.snapshot.findings
+        times = (each.since for each in findings if _is_poison(each, pool))
+        return next(times, None)
+    return rates.since
+
+
+def _is_poison(finding: Finding, pool: PoolRow) -> bool:
+    return finding.subject == pool.view.key and finding.kind == Code.POISON
+
+
 def _state(row: QueueRow, frame: Frame) -> Span:
     del frame
     return Span(f"{row.state.mark:<2} {row.state.word}", row.state.tone)
 
 
 def _depth(row: QueueRow, name: str, frame: Frame, width: int) -> Span:
-    queue = row.pool.queue
+    queue = row.depth
     value = None if queue is None else getattr(queue, name)
-    return number_span(value, frame, old=row.pool.queue_is_old, width=width - 1)
+    return number_span(value, frame, old=isinstance(row.reading, Stale), width=width - 1)
 
 
 def _value(row: QueueRow, name: str) -> SortValue | None:
-    queue = row.pool.queue
+    queue = row.depth
     return None if queue is None else (getattr(queue, name),)
 
 
@@ -161,7 +217,7 @@ QUEUE_COLUMNS: Final = (
     Column[QueueRow](
         "POOL",
         16,
-        lambda row, _: Span(row.key),
+        lambda row, _: Span(row.pool.key),
         lambda row: (row.key,),
         widest=34,
         letter="N",
@@ -170,11 +226,18 @@ QUEUE_COLUMNS: Final = (
     Column[QueueRow](
         "STATE", 9, _state, lambda row: (float(row.state.rank),), letter="S", descending=True
     ),
+    Column[QueueRow](
+        "SINCE",
+        6,
+        lambda row, frame: since_span(row.since, frame),
+        lambda row: _known(row.since),
+        descending=True,
+    ),
     _depth_column("PENDING", "pending", 7, letter="Q"),
     _depth_column("FLIGHT", "in_flight", 6, letter="F"),
     _depth_column("REDEL", "redelivered", 5, letter="R"),
     Column[QueueRow](
-        "OLDEST", 8, _oldest, lambda row: _known(row.oldest_at), right=True, letter="A"
+        "OLDEST", 7, _oldest, lambda row: _known(row.oldest_at), right=True, letter="A"
     ),
     Column[QueueRow](
         "IN/m",
@@ -211,21 +274,27 @@ QUEUE_COLUMNS: Final = (
         letter="W",
         descending=True,
     ),
-    _depth_column("PULLS", "waiting_pulls", 6, rank=5),
+    Column[QueueRow](
+        "WAIT, 15 MIN",
+        RECENT_CELLS,
+        lambda row, frame: recent_span(row.pool.history.recent.wait_s, frame),
+        rank=3,
+    ),
+    _depth_column("PULLS", "waiting_pulls", 6, rank=6),
     Column[QueueRow](
         "STREAM",
         10,
-        lambda row, _: Span(row.pool.view.stream),
-        lambda row: (row.pool.view.stream,),
-        rank=4,
+        lambda row, _: Span(row.name.stream),
+        lambda row: (row.name.stream,),
+        rank=5,
         widest=20,
     ),
     Column[QueueRow](
         "CONSUMER",
         18,
-        lambda row, _: Span(row.pool.view.consumer),
-        lambda row: (row.pool.view.consumer,),
-        rank=3,
+        lambda row, _: Span(row.name.consumer),
+        lambda row: (row.name.consumer,),
+        rank=4,
         widest=32,
     ),
 )
@@ -234,19 +303,28 @@ BY_PENDING: Final = Sort("PENDING", descending=True)
 
 def queue_lines(row: QueueRow, frame: Frame, width: int) -> list[Line]:
     """Where the queue is, how it moves, how long messages wait, and what holds them."""
-    view, queue = row.pool.view, row.pool.queue
+    queue, place = row.depth, f"{row.name.stream} > {row.name.consumer}"
     pulls = "" if queue is None else f"{figures.count(queue.waiting_pulls)} pulls wait for work"
     return [
         *_trouble(row, frame, width),
-        *labelled("queue", (f"{view.stream} > {view.consumer}", Span(pulls, Tone.DIM)), width),
+        *labelled("queue", (place, *_rank_parts(row), Span(pulls, Tone.DIM)), width),
         *labelled("moving", _moving(row, frame), width),
         *labelled("waits", _waits(row, frame), width),
     ]
 
 
+def _rank_parts(row: QueueRow) -> list[Span]:
+    """Which of the pool's several queues it is."""
+    count = len(row.pool.view.queues)
+    if count == 1:
+        return []
+    rank = {0: ", pulled first", count - 1: ", pulled last"}.get(row.number, "")
+    return [Span(f"queue {row.number + 1} of {count}{rank}")]
+
+
 def _trouble(row: QueueRow, frame: Frame, width: int) -> list[Line]:
     """What is wrong with the queue, or holds its messages."""
-    queue, reading, decision = row.pool.queue, row.pool.view.observation.queue, None
+    queue, reading, decision = row.depth, row.reading, None
     lines: list[Line] = []
     if isinstance(reading, Absent | Stale):
         detail = f": {reading.detail}" if reading.detail else ""
@@ -279,7 +357,7 @@ def _moving(row: QueueRow, frame: Frame) -> list[Span]:
         Span(f"{amounts.rate(arrivals)}{old} a minute arrive"),
         Span(f"{amounts.rate(done)}{old} a minute are done"),
     ]
-    queue = row.pool.queue
+    queue = row.depth
     if queue is not None and queue.total and done > arrivals and not old:
         left_s = 60 * queue.total / (done - arrivals)
         parts.append(Span(f"at this pace empty in {figures.age(left_s)}", Tone.DIM))

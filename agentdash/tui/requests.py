@@ -10,26 +10,20 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from agentdash.danger import Danger, danger_of
+from agentdash.intent_ends import DEFAULT_UNTIL, NO_END
 from agentdash.moments import read_until
 from controller.model.audit import StandingIntent
 from controller.model.intent_words import asked_words, key_words, scope_name, stands, until_words
 from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
     Intent,
     IntentKey,
     IntentKind,
-    NoGrowth,
-    Pause,
-    Pin,
     Scope,
+    intent_for,
 )
 
 EVERYTHING: Final = "--all"
 TAKE_BACK: Final = "-"
-DEFAULT_UNTIL: Final = "2h"
-_NO_END: Final = "-"
 _MOST_DIGITS: Final = 15
 
 
@@ -144,20 +138,21 @@ class Form:
     def question(self) -> str:
         """What the prompt says."""
         asking = self.asking
+        if asking is Question.NUMBER and self.standing is not None:
+            return f"{self.verb.number}, or {TAKE_BACK} to {self.verb.back or 'take it back'}"
         return self.verb.number if asking is Question.NUMBER else str(asking or "")
 
     def advice(self, now: float) -> str:
         """What can be answered."""
         match self.asking:
             case Question.NUMBER:
-                back = self.verb.back or "take it back"
-                return "a number" if self.standing is None else f"a number; {TAKE_BACK} {back}"
+                return "a number"
             case Question.WHY:
                 return "others will read it; - for no reason"
             case Question.UNTIL if self.reset_at is not None:
                 return f"enter: the reset, {until_words(self.reset_at, now)}"
             case Question.UNTIL:
-                return f"2h, 14:00; enter: {DEFAULT_UNTIL}; {_NO_END} no end"
+                return f"2h, 14:00; enter: {DEFAULT_UNTIL}; {NO_END} no end"
         return ""
 
     def answered(self, text: str, now: float) -> Form:
@@ -204,24 +199,11 @@ class Form:
 
     def intent(self) -> Intent | None:
         """What to ask for; None to take back what stands there."""
-        return None if self.takes_back else self._intent()
-
-    def _intent(self) -> Intent:
-        scope, number, why = self.scope, self.number or 0, self.why or ""
+        if self.takes_back:
+            return None
+        number = self.keep if self.verb.kind is IntentKind.PAUSE else self.number
         until = None if self.until is None else self.until.at
-        match self.verb.kind:
-            case IntentKind.PIN:
-                return Pin(pool=scope.pool or "", replicas=number, until=until, why=why)
-            case IntentKind.CAP:
-                return Cap(pool=scope.pool or "", replicas=number, until=until, why=why)
-            case IntentKind.PAUSE:
-                return Pause(scope=scope, keep=self.keep, until=until, why=why)
-            case IntentKind.FREEZE:
-                return Freeze(scope=scope, until=until, why=why)
-            case IntentKind.NO_GROWTH:
-                return NoGrowth(scope=scope, until=until, why=why)
-            case IntentKind.BUDGET:
-                return DayBudget(tenant=scope.tenant or "", tokens=number, until=until, why=why)
+        return intent_for(self.key, number=number, until=until, why=self.why or "")
 
     def said(self, now: float) -> str:
         """The answers given so far, in one line."""
@@ -249,7 +231,7 @@ class Form:
 
 
 def _end(text: str, now: float, reset_at: float | None) -> End:
-    if text == _NO_END:
+    if text == NO_END:
         return End(None, text)
     if not text and reset_at is not None:
         return End(reset_at, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
@@ -23,7 +24,8 @@ PHASE_TONES: Final = {
     PodPhase.TERMINATING: Tone.DIM,
     PodPhase.READY: Tone.OK,
 }
-_RECENT_CELLS: Final = 15
+RECENT_CELLS: Final = 15
+"""The last 15 minutes, a minute to a cell."""
 SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
@@ -52,6 +54,13 @@ def change_text(before: int | None, after: int | None, frame: Frame) -> str:
 def _state(row: PoolRow, frame: Frame) -> Span:
     del frame
     return Span(f"{row.state.mark:<2} {row.state.word}", row.state.tone)
+
+
+def since_span(at: float | None, frame: Frame) -> Span:
+    """When something that is shown began."""
+    if at is None:
+        return Span(frame.glyphs.none, Tone.DIM)
+    return Span(figures.since(at, frame.now), Tone.DIM)
 
 
 def _ready(row: PoolRow, frame: Frame) -> Span:
@@ -104,6 +113,8 @@ def _bound(row: PoolRow, frame: Frame) -> Span:
     decision = row.view.decision
     if decision is None:
         return Span(frame.glyphs.none, Tone.DIM)
+    if row.not_woken_below is not None and decision.gate is None:
+        return Span(f"activation {row.not_woken_below}")
     return Span(row.bound, Tone.WARN if decision.gate else Tone.PLAIN)
 
 
@@ -126,9 +137,14 @@ def _why(row: PoolRow, frame: Frame) -> Span:
     return Span(words.last_sentence(decision, frame.at), Tone.PLAIN)
 
 
+def recent_span(series: Sequence[int], frame: Frame) -> Span:
+    """The last 15 minutes of a series, a minute to a cell."""
+    return Span(sparkline(series, RECENT_CELLS, frame.glyphs), Tone.DIM)
+
+
 def _recent(row: PoolRow, frame: Frame) -> Span:
-    """The messages that waited, a minute to a cell."""
-    return Span(sparkline(row.history.recent.pending, _RECENT_CELLS, frame.glyphs), Tone.DIM)
+    """The messages that waited."""
+    return recent_span(row.history.recent.pending, frame)
 
 
 def _known(value: float | None) -> SortValue | None:
@@ -142,7 +158,7 @@ def _trouble_then_pressure(row: PoolRow) -> SortValue:
 
 _POOL_COLUMN: Final = Column[PoolRow](
     "POOL",
-    19,
+    18,
     lambda row, _: Span(row.key),
     lambda row: (row.key,),
     widest=40,
@@ -152,6 +168,13 @@ _POOL_COLUMN: Final = Column[PoolRow](
 _STATE_COLUMN: Final = Column[PoolRow](
     "STATE", 9, _state, lambda row: (float(row.state.rank),), letter="S", descending=True
 )
+_STATE_SINCE_COLUMN: Final = Column[PoolRow](
+    "SINCE",
+    6,
+    lambda row, frame: since_span(row.since, frame),
+    lambda row: _known(row.since),
+    descending=True,
+)
 _READY_COLUMN: Final = Column[PoolRow](
     "READY", 6, _ready, lambda row: _known(row.ready), right=True, letter="R", descending=True
 )
@@ -159,7 +182,14 @@ _NEXT_COLUMN: Final = Column[PoolRow](
     "NOW→NEXT", 8, _next, lambda row: _known(row.next), right=True, letter="X", descending=True
 )
 _WANT_COLUMN: Final = Column[PoolRow](
-    "WANT", 5, _demand, lambda row: _known(row.demand), right=True, letter="W", descending=True
+    "WANT",
+    5,
+    _demand,
+    lambda row: _known(row.demand),
+    rank=4,
+    right=True,
+    letter="W",
+    descending=True,
 )
 _PENDING_COLUMN: Final = Column[PoolRow](
     "PENDING",
@@ -177,7 +207,7 @@ _BOUND_COLUMN: Final = Column[PoolRow](
     "BOUND", 8, _bound, lambda row: (row.bound,), rank=3, letter="B"
 )
 _TIER_COLUMN: Final = Column[PoolRow](
-    "TIER", 10, lambda row, _: Span(row.view.tier), lambda row: (row.view.tier,), rank=4, letter="T"
+    "TIER", 10, lambda row, _: Span(row.view.tier), lambda row: (row.view.tier,), rank=6, letter="T"
 )
 _TARGET_COLUMN: Final = Column[PoolRow](
     "TARGET",
@@ -201,12 +231,13 @@ _IN_FLIGHT_COLUMN: Final = Column[PoolRow](
 )
 _RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=10, right=True)
 _WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=11)
-_RECENT_COLUMN: Final = Column[PoolRow]("LAST 15 MIN", _RECENT_CELLS, _recent, rank=5)
-_WHY_COLUMN: Final = Column[PoolRow]("WHY", 30, _why, rank=9, fill=True)
+_RECENT_COLUMN: Final = Column[PoolRow]("LAST 15 MIN", RECENT_CELLS, _recent, rank=5)
+_WHY_COLUMN: Final = Column[PoolRow]("WHY", 26, _why, rank=9, fill=True)
 
 POOL_COLUMNS_SHORT: Final = (
     _POOL_COLUMN,
     _STATE_COLUMN,
+    _STATE_SINCE_COLUMN,
     _READY_COLUMN,
     _NEXT_COLUMN,
     _WANT_COLUMN,
@@ -220,6 +251,7 @@ POOL_COLUMNS: Final = (
     _POOL_COLUMN,
     _TIER_COLUMN,
     _STATE_COLUMN,
+    _STATE_SINCE_COLUMN,
     _READY_COLUMN,
     _NEXT_COLUMN,
     _TARGET_COLUMN,
@@ -262,8 +294,7 @@ _MARK_COLUMN: Final = Column[Finding]("!", 2, lambda finding, _: SEVERITY_MARKS[
 _SINCE_COLUMN: Final = Column[Finding](
     "SINCE",
     6,
-    lambda finding, frame: Span(figures.age(frame.now - finding.since), Tone.DIM),
-    right=True,
+    lambda finding, frame: since_span(finding.since, frame),
     rank=1,
 )
 FINDING_COLUMNS: Final = (

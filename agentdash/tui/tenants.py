@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentdash.tui import amounts, figures
 from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.queues import measured_span
-from agentdash.tui.view import Frame
+from agentdash.tui.tables import RECENT_CELLS, recent_span, since_span
+from agentdash.tui.tier_shares import saved_span, saved_usd, shares_span, tier_lines
+from agentdash.tui.view import NO_HISTORY, Frame
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
-from controller.model.intents import Pause
+from controller.model.history import History
+from controller.model.intent_words import asked_words
+from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause
 
-_BAR_WIDTH: Final = 12
+_BAR_WIDTH: Final = 8
 
 
 class TenantState(Enum):
@@ -23,7 +27,9 @@ class TenantState(Enum):
 
     HARD = ("hard", "!!", Tone.CRIT, 5)
     UNKNOWN = ("unknown", "!!", Tone.CRIT, 4)
+    FROZEN = ("frozen", "!", Tone.WARN, 3)
     PAUSED = ("paused", "!", Tone.WARN, 3)
+    HELD = ("held", "!", Tone.WARN, 2)
     PACED = ("paced", "!", Tone.WARN, 2)
     WARNED = ("warned", "!", Tone.WARN, 1)
     OK = ("ok", "", Tone.OK, 0)
@@ -44,25 +50,32 @@ _BY_TOKENS: Final = {
 }
 _SENTENCES: Final = {
     TokenState.OK: "below the warning",
-    TokenState.WARNED: "the warning is reached",
-    TokenState.PACED: "held to a pace",
-    TokenState.HARD: "spent: the targets are 0 until the reset",
-    TokenState.UNKNOWN: "the ledger is not known: with a hard budget nothing grows",
+    TokenState.WARNED: "the warning is reached{since}",
+    TokenState.PACED: "held to a pace{since}",
+    TokenState.HARD: "spent{since}: the targets are 0 until the reset",
+    TokenState.UNKNOWN: "the ledger is not known{since}: with a hard budget nothing grows",
 }
 
 
 def tenant_state(view: TenantView) -> TenantState:
     """The worst state that applies to the tenant."""
     states = [TenantState.OK if view.tokens is None else _BY_TOKENS[view.tokens.state]]
-    if view.pause is not None:
-        states.append(TenantState.PAUSED)
+    states += [each.state for each in asked_for(view) if each.state is not None]
     return max(states, key=lambda state: state.rank)
+
+
+def tenant_since(view: TenantView) -> float | None:
+    """When the state that is shown began (Unix seconds), where the controller says it."""
+    state, tokens = tenant_state(view), view.tokens
+    if state is TenantState.PAUSED:
+        return view.pause_since
+    return None if tokens is None or _BY_TOKENS[tokens.state] is not state else tokens.since
 
 
 def tenant_filter_text(view: TenantView) -> str:
     """The text that a filter searches."""
-    paused = "" if view.pause is None else f"paused {view.pause.who}"
-    return f"{view.name} {view.tier} {view.namespace} {tenant_state(view).word} {paused}"
+    asked = " ".join(f"{each.label} {each.intent.who}" for each in asked_for(view))
+    return f"{view.name} {view.tier} {view.namespace} {tenant_state(view).word} {asked}"
 
 
 def used_share(view: TenantView) -> float | None:
@@ -130,6 +143,16 @@ def _burn(view: TenantView, frame: Frame) -> Span:
     return measured_span(None if burn is None else amounts.rate(burn), frame, zero=burn == 0)
 
 
+def tenant_history(view: TenantView, frame: Frame) -> History:
+    """How the tenant's tokens went."""
+    histories = {} if frame.snapshot is None else frame.snapshot.tenant_histories
+    return histories.get(view.name, NO_HISTORY)
+
+
+def _recent(view: TenantView, frame: Frame) -> Span:
+    return recent_span(tenant_history(view, frame).recent.tokens, frame)
+
+
 def _runs_out(view: TenantView, frame: Frame) -> Span:
     tokens = view.tokens
     if tokens is None:
@@ -181,18 +204,64 @@ def _part(
     return Span(f"{shown}/{text(hard)}{old}", tone)
 
 
-def pause_text(pause: Pause) -> str:
-    """`paused by mara until 13:00Z`."""
-    who = f" by {pause.who}" if pause.who else ""
-    fleet = "" if pause.scope.tenant is not None else "the whole fleet "
-    until = "" if pause.until is None else f" until {figures.time_of_day(pause.until)[:5]}Z"
-    return f"{fleet}paused{who}{until}"
+class AskedFor(NamedTuple):
+    """One thing that an operator asked for all of a tenant: its word, and what it makes of the
+    tenant's state, None where that stays as it is.
+    """
+
+    label: str
+    intent: Pause | Freeze | NoGrowth | DayBudget
+    state: TenantState | None = None
+
+    @property
+    def words(self) -> str:
+        """Who, and until when: `mara until 13:00Z`, `the whole fleet by mara`."""
+        intent = self.intent
+        of_fleet = not isinstance(intent, DayBudget) and intent.scope.tenant is None
+        parts = ["the whole fleet"] if of_fleet else []
+        if intent.who:
+            parts.append(f"by {intent.who}" if of_fleet else intent.who)
+        if intent.until is not None:
+            parts.append(f"until {figures.time_of_day(intent.until)[:5]}Z")
+        return " ".join(parts)
 
 
-def _pause(view: TenantView, frame: Frame) -> Span:
-    if view.pause is None:
+def asked_for(view: TenantView) -> list[AskedFor]:
+    """What operators asked for the whole tenant, the strongest first."""
+    found: list[AskedFor] = []
+    if view.freeze is not None:
+        found.append(AskedFor("frozen", view.freeze, TenantState.FROZEN))
+    if view.pause is not None:
+        found.append(AskedFor("paused", view.pause, TenantState.PAUSED))
+    if view.no_growth is not None:
+        found.append(AskedFor("held", view.no_growth, TenantState.HELD))
+    if view.day_budget is not None:
+        found.append(AskedFor("budget", view.day_budget))
+    return found
+
+
+def _asked(view: TenantView, frame: Frame) -> Span:
+    found = asked_for(view)
+    if not found:
         return Span(frame.glyphs.none, Tone.DIM)
-    return Span(pause_text(view.pause).removeprefix("paused ").removeprefix("by "), Tone.WARN)
+    more = f" +{len(found) - 1}" if len(found) > 1 else ""
+    return Span(f"{found[0].label} {found[0].words}{more}", Tone.WARN)
+
+
+def _asked_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """Each in full, with why."""
+    lines: list[Line] = []
+    for each in asked_for(view):
+        intent, text = each.intent, each.words
+        if isinstance(intent, Pause):
+            kept = "" if intent.keep is None else f", keeping {intent.keep} replicas a pool"
+            by = "by " if intent.who and intent.scope.tenant is not None else ""
+            text = f"{_since(view.pause_since, frame)}{by}{text}{kept}"
+        if isinstance(intent, DayBudget):
+            text = f"{asked_words(intent)}, {text}"
+        why = f": {intent.why}" if intent.why else ""
+        lines += labelled_text(each.label, f"{text}{why}", width, Tone.WARN)
+    return lines
 
 
 TENANT_COLUMNS: Final = (
@@ -205,7 +274,7 @@ TENANT_COLUMNS: Final = (
         letter="N",
     ),
     Column[TenantView](
-        "TIER", 10, lambda view, _: Span(view.tier), lambda view: (view.tier,), rank=3, letter="T"
+        "TIER", 10, lambda view, _: Span(view.tier), lambda view: (view.tier,), rank=12, letter="T"
     ),
     Column[TenantView](
         "STATE",
@@ -215,10 +284,17 @@ TENANT_COLUMNS: Final = (
         letter="S",
         descending=True,
     ),
-    Column[TenantView]("BUDGET", _BAR_WIDTH, _bar, rank=7),
+    Column[TenantView](
+        "SINCE",
+        6,
+        lambda view, frame: since_span(tenant_since(view), frame),
+        _known(tenant_since),
+        descending=True,
+    ),
+    Column[TenantView]("BUDGET", _BAR_WIDTH, _bar, rank=8),
     Column[TenantView](
         "TOKENS/DAY",
-        13,
+        12,
         _tokens,
         _known(lambda view: None if view.tokens is None else view.tokens.used),
         right=True,
@@ -236,6 +312,7 @@ TENANT_COLUMNS: Final = (
         letter="R",
         descending=True,
     ),
+    Column[TenantView]("TOK/m, 15 MIN", RECENT_CELLS, _recent, rank=6),
     Column[TenantView](
         "RUNS OUT",
         14,
@@ -249,6 +326,7 @@ TENANT_COLUMNS: Final = (
         5,
         lambda view, _: Span(str(view.pools)),
         lambda view: (view.pools,),
+        rank=1,
         right=True,
         descending=True,
     ),
@@ -262,22 +340,21 @@ TENANT_COLUMNS: Final = (
         letter="W",
         descending=True,
     ),
-    Column[TenantView]("PODS", 7, _quota_pods, rank=4, right=True),
-    Column[TenantView]("CPU", 9, _quota_cpu, rank=5, right=True),
-    Column[TenantView]("MEMORY", 12, _quota_memory, rank=6, right=True),
-    Column[TenantView]("PAUSED", 17, _pause, rank=8, widest=32),
+    Column[TenantView]("N/S/P %", 9, shares_span, rank=5, right=True),
+    Column[TenantView](
+        "SAVED", 6, saved_span, _known(saved_usd), rank=5, right=True, descending=True
+    ),
+    Column[TenantView]("PODS", 7, _quota_pods, rank=6, right=True),
+    Column[TenantView]("CPU", 9, _quota_cpu, rank=10, right=True),
+    Column[TenantView]("MEMORY", 12, _quota_memory, rank=11, right=True),
+    Column[TenantView]("OPERATORS", 15, _asked, rank=9, widest=60),
 )
 BY_SHARE: Final = Sort("SHARE", descending=True)
 
 
 def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
-    """The pause, the day's tokens, money, quota and pools of one tenant."""
-    lines: list[Line] = []
-    if view.pause is not None:
-        why = f": {view.pause.why}" if view.pause.why else ""
-        keeps = "" if view.pause.keep is None else f", keeping {view.pause.keep} replicas a pool"
-        text = pause_text(view.pause).replace("paused ", "", 1)
-        lines += labelled_text("paused", f"{text}{keeps}{why}", width, Tone.WARN)
+    """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
+    lines = _asked_lines(view, frame, width)
     lines += _token_lines(view, frame, width)
     usd = _usd(view, frame)
     unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
@@ -288,6 +365,7 @@ def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     else:
         usd = usd._replace(text=f"{usd.text} USD an hour planned")
     lines += labelled("cost", (usd, Span(unpriced, Tone.DIM)), width)
+    lines += tier_lines(view, frame, width)
     lines += labelled(
         "quota",
         (
@@ -305,6 +383,10 @@ def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     return [*lines, *labelled("serves", pools, width)]
 
 
+def _since(at: float | None, frame: Frame) -> str:
+    return "" if at is None else f"since {figures.since(at, frame.now)} "
+
+
 def _named(name: str, span: Span) -> Span:
     return span._replace(text=f"{name} {span.text}")
 
@@ -313,7 +395,9 @@ def _token_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     tokens = view.tokens
     if tokens is None:
         return labelled("tokens", (Span("no daily budget", Tone.DIM),), width)
-    state = Span(_SENTENCES[tokens.state], _BY_TOKENS[tokens.state].tone)
+    since = f" since {figures.since(tokens.since, frame.now)}" if tokens.since else ""
+    sentence = _SENTENCES[tokens.state].format(since=since)
+    state = Span(sentence, _BY_TOKENS[tokens.state].tone)
     parts = [_tokens(view, frame)]
     if tokens.reserved:
         parts.append(Span(f"{figures.count(tokens.reserved)} reserved", Tone.DIM))

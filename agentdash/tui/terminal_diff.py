@@ -1,12 +1,14 @@
 """Writes only the cells that differ from what the terminal already shows, as curses does.
 
 Textual writes every region that it repaints. Over SSH that is too much: most of it is on the screen
-already. Only this file depends on the form of Textual's updates.
+already. Only this file depends on the form of Textual's updates. No character that could speak to
+the terminal passes, whichever widget it comes from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len, get_character_cell_size
@@ -16,6 +18,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
+
+from controller.model.text import clean
 
 # up to so many unchanged cells are written again: a cursor move costs as many bytes
 _SHORT_GAP: Final = 6
@@ -45,10 +49,13 @@ class TerminalDiff:
     """Remembers what the terminal shows. Call `reset` when that is no longer known.
 
     With `ascii_only`, no other character is written, whichever widget or text it comes from.
+    `erases_in_color`: the terminal fills what is erased with the background colour; without it,
+    blanks on a colour are written one by one.
     """
 
-    def __init__(self, *, ascii_only: bool = False) -> None:
+    def __init__(self, *, ascii_only: bool = False, erases_in_color: bool = False) -> None:
         self._ascii_only = ascii_only
+        self._erases_in_color = erases_in_color
         self._rows: dict[int, dict[int, Cell | None]] = {}
 
     def reset(self) -> None:
@@ -61,12 +68,12 @@ class TerminalDiff:
 
     def encode(self, update: LayoutUpdate | ChopsUpdate, colors: ColorSystem) -> str:
         """The text to write so that the terminal shows the update."""
-        out: list[str] = []
+        pen = _Pen(erases_in_color=self._erases_in_color)
         for y, x, segments in _pieces(update):
-            self._put(y, x, _cells(segments, colors), out)
-        return "".join(out) + "\x1b[0m" if out else ""
+            self._put(y, x, _cells(segments, colors), pen)
+        return pen.written()
 
-    def _put(self, y: int, x: int, cells: Iterable[Cell], out: list[str]) -> None:
+    def _put(self, y: int, x: int, cells: Iterable[Cell], pen: _Pen) -> None:
         row = self._rows.setdefault(y, {})
         run: list[Cell] = []
         same: list[Cell] = []
@@ -85,11 +92,16 @@ class TerminalDiff:
             elif run:
                 same.append(cell)
                 if len(same) > _SHORT_GAP:
-                    _write(y, start, run, out)
+                    pen.write(y, start, run, row)
                     run, same = [], []
             x += cell.width
         if run:
-            _write(y, start, run, out)
+            pen.write(y, start, run, row)
+
+
+def _looks_alike(one: Cell, other: Cell) -> bool:
+    """Whether the other cell is written without a change of style."""
+    return one.codes == other.codes or (other.text == " " and _same_blank(one.codes, other.codes))
 
 
 def _in_ascii(cell: Cell) -> Cell:
@@ -133,10 +145,12 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Iter
 
 
 def _cells(segments: Iterable[Segment], colors: ColorSystem) -> Iterator[Cell]:
-    for text, style, control in segments:
+    for raw, style, control in segments:
         if control:
             continue
         codes = _codes(style, colors)
+        # a widget that is not ours may show text as it came
+        text = raw if raw.isprintable() else clean(raw)
         if text.isascii():
             for character in text:
                 yield Cell(character, codes, 1)
@@ -163,11 +177,141 @@ def _codes(style: Style | None, colors: ColorSystem) -> str:
     return "" if style is None else Strip.render_ansi(style, colors)
 
 
-def _write(y: int, x: int, run: Iterable[Cell], out: list[str]) -> None:
-    out.append(f"\x1b[{y + 1};{x + 1}H")
-    current: str | None = None
-    for cell in run:
-        if cell.codes != current:
-            current = cell.codes
-            out.append(f"\x1b[0;{current}m" if current else "\x1b[0m")
-        out.append(cell.text)
+class _Style(NamedTuple):
+    """SGR codes by what they set; an empty colour is the terminal's own."""
+
+    attributes: frozenset[str]
+    foreground: str
+    background: str
+
+
+_NO_STYLE: Final = _Style(frozenset(), "", "")
+_ENDED_BY: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
+_OWN_BACKGROUNDS: Final = frozenset({"", "49"})
+# bold, dim, italic
+_UNSEEN_ON_BLANKS: Final = frozenset({"1", "2", "3"})
+_COLOR_LENGTHS: Final = {"2": 5, "5": 3}
+
+
+class _Pen:
+    """Writes cells with few bytes: of each style only what differs from that of the cell before, of
+    a move only what is needed, and many blanks as one erasure.
+    """
+
+    def __init__(self, *, erases_in_color: bool) -> None:
+        self._out: list[str] = []
+        self._last = Cell("", "", 0)
+        self._erases_in_color = erases_in_color
+        self._at: tuple[int, int] | None = None
+        # whether the terminal surely agrees on the column: it may draw some characters wider
+        self._is_sure = False
+
+    def write(self, y: int, x: int, run: Sequence[Cell], row: Mapping[int, Cell | None]) -> None:
+        """Write cells from this place on; `row` is all that the row then shows."""
+        self._move(y, x)
+        place = 0
+        while place < len(run):
+            cell = run[place]
+            blanks = self._blanks(run, place)
+            is_last = place + blanks == len(run)
+            beyond = "" if is_last else _column(x + blanks)
+            erasure = f"\x1b[{blanks}X"
+            self._use(cell)
+            if len(erasure) + len(beyond) < blanks:
+                self._out += [erasure, beyond]
+                x += blanks
+                place += blanks
+                self._at = (y, x - blanks if is_last else x)
+                continue
+            self._out.append(cell.text)
+            self._is_sure = self._is_sure and cell.text.isascii()
+            x += cell.width
+            place += 1
+            self._at = (y, x)
+        # behind the last column, a terminal's cursor stays on it
+        self._is_sure = self._is_sure and x in row
+
+    def _blanks(self, run: Sequence[Cell], place: int) -> int:
+        """How many cells from here on look the same when they are erased."""
+        first = run[place]
+        style = _style(first.codes)
+        if style.background not in _OWN_BACKGROUNDS and not self._erases_in_color:
+            return 0
+        end = place
+        while end < len(run) and run[end].text == " " and _same_blank(first.codes, run[end].codes):
+            end += 1
+        return end - place
+
+    def _use(self, cell: Cell) -> None:
+        """Change to the style of this cell; for a blank only if it would look another way."""
+        if not _looks_alike(self._last, cell):
+            self._out.append(_change(self._last.codes, cell.codes))
+            self._last = cell
+
+    def _move(self, y: int, x: int) -> None:
+        """Go to this place, on the same line and to the next one by a shorter way."""
+        before, self._at = self._at, (y, x)
+        if before is not None and before[0] == y:
+            self._out.append(_column(x))
+        elif before is not None and before[0] + 1 == y and self._is_sure and 0 <= before[1] - x < 4:
+            back = before[1] - x
+            self._out.append(f"\x1b[B\x1b[{back}D" if back else "\x1b[B")
+        else:
+            self._out.append(f"\x1b[{y + 1};{x + 1}H")
+        self._is_sure = True
+
+    def written(self) -> str:
+        """All that was written, with the terminal's own style at the end."""
+        return "".join((*self._out, "\x1b[0m")) if self._out else ""
+
+
+def _column(x: int) -> str:
+    """The sequence that goes to a column of the same line."""
+    return f"\x1b[{x + 1}G"
+
+
+@lru_cache(maxsize=4096)
+def _change(before: str, after: str) -> str:
+    """The sequence from one style to another: the difference, or all of it where an attribute or a
+    colour ends.
+    """
+    old, new = _style(before), _style(after)
+    ended = old.attributes - new.attributes
+    has_own_color = (old.foreground and not new.foreground) or (
+        old.background and not new.background
+    )
+    if has_own_color or not ended <= _ENDED_BY.keys():
+        return f"\x1b[0;{after}m" if after else "\x1b[0m"
+    parts = sorted({_ENDED_BY[each] for each in ended})
+    # bold and dim have one end
+    kept = frozenset() if "22" in parts else old.attributes
+    parts += sorted(new.attributes - kept)
+    parts += [new.foreground] if new.foreground != old.foreground else []
+    parts += [new.background] if new.background != old.background else []
+    return f"\x1b[{';'.join(parts)}m" if parts else ""
+
+
+@lru_cache(maxsize=4096)
+def _same_blank(before: str, after: str) -> bool:
+    """Whether a blank looks the same in both styles."""
+    old, new = _style(before), _style(after)
+    drawn = (old.attributes | new.attributes) - _UNSEEN_ON_BLANKS
+    return old.background == new.background and not drawn
+
+
+@lru_cache(maxsize=4096)
+def _style(codes: str) -> _Style:
+    """What SGR codes set, as Rich writes them."""
+    attributes, foreground, background = set(), "", ""
+    rest = codes.split(";") if codes else []
+    while rest:
+        length = _COLOR_LENGTHS.get(rest[1], 1) if rest[0] in {"38", "48"} and rest[1:] else 1
+        part, rest = ";".join(rest[:length]), rest[length:]
+        number = int(part.partition(";")[0])
+        if 30 <= number <= 39 or 90 <= number <= 97:
+            foreground = part
+        elif 40 <= number <= 49 or 100 <= number <= 107:
+            background = part
+        else:
+            attributes.add(part)
+    return _Style(frozenset(attributes), foreground, background)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import is_
@@ -11,15 +11,19 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.decision import CEILINGS, Bound, Decision
+from controller.model.condition import condition_of
+from controller.model.decision import Code
 from controller.model.history import History
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
-from controller.model.outcome import HARMLESS
-from controller.model.readings import Absent, Fresh, Reading, Stale, last_known
-from controller.model.snapshot import Link, LinkState, PoolView, Snapshot
+from controller.model.readings import Fresh, Reading, Stale, last_known
+from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity, Snapshot
+from controller.model.standing import Condition
 
 STALE_INTERVALS: Final = 2.0
+OWN_FIRST_SNAPSHOT: Final = "the first snapshot: queues and Deployments are read"
+"""What a dashboard waits for whose controller runs in the same process."""
 NO_HISTORY: Final = History()
+_WORST_FIRST: Final = tuple(reversed(Severity))
 
 
 class PoolState(Enum):
@@ -28,21 +32,24 @@ class PoolState(Enum):
     `mark` says without colour how bad it is. `rank` is the sort key of the column STATE.
     """
 
-    BLIND = ("blind", "!!", Tone.CRIT, 9)
-    CRASH = ("crash", "!!", Tone.CRIT, 8)
-    ERROR = ("error", "!!", Tone.CRIT, 7)
-    STUCK = ("stuck", "!!", Tone.CRIT, 6)
-    STALE = ("stale", "~", Tone.WARN, 5)
-    HELD = ("held", "!", Tone.WARN, 4)
-    PAUSED = ("paused", "!", Tone.WARN, 3)
-    CAPPED = ("capped", "!", Tone.WARN, 3)
-    UP = ("up", "", Tone.BUSY, 2)
-    DOWN = ("down", "", Tone.BUSY, 2)
-    OK = ("ok", "", Tone.OK, 1)
-    ZERO = ("zero", "", Tone.DIM, 0)
+    BLIND = (Condition.BLIND, "!!", Tone.CRIT, 9)
+    CRASH = (Condition.CRASH, "!!", Tone.CRIT, 8)
+    ERROR = (Condition.ERROR, "!!", Tone.CRIT, 7)
+    STUCK = (Condition.STUCK, "!!", Tone.CRIT, 6)
+    STALE = (Condition.STALE, "~", Tone.WARN, 5)
+    HELD = (Condition.HELD, "!", Tone.WARN, 4)
+    FROZEN = (Condition.FROZEN, "!", Tone.WARN, 4)
+    PAUSED = (Condition.PAUSED, "!", Tone.WARN, 3)
+    CAPPED = (Condition.CAPPED, "!", Tone.WARN, 3)
+    UP = (Condition.UP, "", Tone.BUSY, 2)
+    DOWN = (Condition.DOWN, "", Tone.BUSY, 2)
+    PINNED = (Condition.PINNED, "", Tone.OK, 1)
+    OK = (Condition.OK, "", Tone.OK, 1)
+    ZERO = (Condition.ZERO, "", Tone.DIM, 0)
 
-    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
-        self.word = word
+    def __init__(self, condition: Condition, mark: str, tone: Tone, rank: int) -> None:
+        self.condition = condition
+        self.word = condition.value
         self.mark = mark
         self.tone = tone
         self.rank = rank
@@ -51,6 +58,9 @@ class PoolState(Enum):
     def trouble(self) -> int:
         """2 if a person should look now, 1 if something holds the pool, else 0."""
         return {"!!": 2, "": 0}.get(self.mark, 1)
+
+
+_STATE_OF: Final = {state.condition: state for state in PoolState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +110,31 @@ class PoolRow:
         return None if self.view.decision is None else self.view.decision.demand
 
     @property
+    def since(self) -> float | None:
+        """When its state began (Unix seconds); None where the controller does not say it."""
+        return None if self.view.standing is None else self.view.standing.since
+
+    @property
     def bound(self) -> str:
         """The gate that holds `next`; without a gate, the rule that decided the target."""
         decision = self.view.decision
         return "" if decision is None else as_words(decision.gate or decision.bound)
 
     @property
+    def not_woken_below(self) -> int | None:
+        """The activation that keeps the pool at zero although it has work; None where none does."""
+        decision = self.view.decision
+        if decision is None or decision.target != 0 or not decision.demand:
+            return None
+        found = (each for each in decision.reasons if each.code is Code.INACTIVE)
+        activation = next((each.numbers.get("activation") for each in found), None)
+        return activation if isinstance(activation, int) else None
+
+    @property
     def filter_text(self) -> str:
         """The text that a filter searches."""
-        return f"{self.key} {self.view.tier} {self.state.word} {self.bound}"
+        asleep = "" if self.not_woken_below is None else "activation"
+        return f"{self.key} {self.view.tier} {self.state.word} {self.bound} {asleep}"
 
 
 def pool_rows(snapshot: Snapshot, shown: tuple[PoolRow, ...] = ()) -> tuple[PoolRow, ...]:
@@ -165,50 +191,7 @@ def pressure_of(view: PoolView) -> float | None:
 
 def state_of(view: PoolView) -> PoolState:
     """The worst state that applies to the pool."""
-    return next(_states(view))
-
-
-def _states(view: PoolView) -> Iterator[PoolState]:
-    """The states that apply to the pool, the worst first."""
-    seen = view.observation
-    kinds = {type(seen.queue), type(seen.workload), type(seen.pods)}
-    pods = last_known(seen.pods)
-    if Absent in kinds:
-        yield PoolState.BLIND
-    if pods is not None and pods.crashing:
-        yield PoolState.CRASH
-    if view.outcome is not None and view.outcome.kind not in HARMLESS:
-        yield PoolState.ERROR
-    if pods is not None and pods.unscheduled:
-        yield PoolState.STUCK
-    if Stale in kinds:
-        yield PoolState.STALE
-    if view.decision is not None:
-        yield from _decided_states(view.decision, last_known(seen.workload))
-    yield PoolState.OK
-
-
-def _decided_states(decision: Decision, workload: Workload | None) -> Iterator[PoolState]:
-    if decision.gate is not None:
-        yield PoolState.HELD
-    if decision.bound is Bound.PAUSE:
-        yield PoolState.PAUSED
-    if decision.bound in CEILINGS and _is_below_demand(decision):
-        yield PoolState.CAPPED
-    if workload is None or decision.next is None:
-        return
-    if decision.next > min(workload.replicas, workload.ready):
-        yield PoolState.UP
-    elif decision.next < max(workload.replicas, workload.ready):
-        yield PoolState.DOWN
-    elif decision.next == 0:
-        yield PoolState.ZERO
-
-
-def _is_below_demand(decision: Decision) -> bool:
-    if decision.target is None or decision.demand is None:
-        return False
-    return decision.target < decision.demand
+    return _STATE_OF[condition_of(view)]
 
 
 def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
@@ -303,10 +286,13 @@ class ShownMoment(NamedTuple):
 class Frame:
     """Everything that a screen is drawn from at one moment; times are Unix seconds.
 
-    `waiting` is None while the view is live. While it is frozen, it is the number of snapshots that
-    came since then. `newest_at` is the time of the newest snapshot, which a frozen view does not
-    show. `engine_error` says why the engine does not run; None while it runs. `moment` is set while
-    the past is shown; `now` is then the time of the snapshot.
+    `waiting` is None while the view is live. While the picture is still, it is the number of
+    snapshots that came since then. `newest_at` is the time of the newest snapshot, which a still
+    picture does not show; of another process, when it came here. `engine_error` says why the engine
+    does not run; None while it runs. `feed_problem` says why nothing comes from a controller
+    elsewhere. `moment` is set while the past is shown; `now` is then the time of the snapshot.
+    `resume_key` is the key that ends a still picture, `top_key` the one that goes to the first row.
+    `waits_for` says what brings the first snapshot.
     """
 
     now: float
@@ -316,9 +302,13 @@ class Frame:
     totals: Totals = NO_TOTALS
     waiting: int | None = None
     engine_error: str | None = None
+    feed_problem: str | None = None
     newest_at: float | None = None
     glyphs: Glyphs = UNICODE
     moment: ShownMoment | None = None
+    resume_key: str = "."
+    top_key: str = "g"
+    waits_for: str = OWN_FIRST_SNAPSHOT
 
     @property
     def at(self) -> float:
@@ -332,10 +322,12 @@ class Frame:
 
     @property
     def stale(self) -> bool:
-        """Whether no snapshot came for more than two intervals."""
+        """Whether no snapshot came for more than two intervals, or none can come."""
         snapshot = self.snapshot
         if snapshot is None:
             return False
+        if self.feed_problem is not None:
+            return True
         silence = self.now - (snapshot.at if self.newest_at is None else self.newest_at)
         return silence > STALE_INTERVALS * max(snapshot.interval_s, 1.0)
 
@@ -368,6 +360,13 @@ def unready_pods(pods: Pods | None) -> tuple[Pod, ...]:
         return ()
     waiting = (pod for pod in pods.items if pod.phase is not PodPhase.READY)
     return tuple(sorted(waiting, key=lambda pod: (PHASE_ORDER.index(pod.phase), pod.name)))
+
+
+def findings_by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, the worst first, then the oldest first."""
+    return sorted(
+        findings, key=lambda finding: (_WORST_FIRST.index(finding.severity), finding.since)
+    )
 
 
 PHASE_ORDER: Final = (

@@ -12,9 +12,9 @@ from typing import Final
 from agentdash.tui import figures
 from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.recent_past import RecentPast
-from agentdash.tui.view import Frame, ShownMoment, is_newer, pool_rows, totals
+from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame, ShownMoment, is_newer, pool_rows, totals
 from controller.model.snapshot import Snapshot
-from controller.ports import Past, PastMoment, Place
+from controller.ports.showing import Past, PastMoment, Place
 
 _MINUTE_S: Final = 60.0
 
@@ -32,11 +32,31 @@ class ViewState:
     """Takes snapshots, ignores older ones, and keeps the frame that the screens are drawn from.
 
     With a `journal` it shows the moments of that, from its end; without one, those that it took.
+    `resume_key` ends a still picture, `top_key` goes to the first row. `waits_for` brings the first
+    snapshot.
     """
 
-    def __init__(self, started_at: float, glyphs: Glyphs, journal: Past | None = None) -> None:
-        self.frame = Frame(started_at, started_at, glyphs=glyphs)
+    def __init__(
+        self,
+        started_at: float,
+        glyphs: Glyphs,
+        journal: Past | None = None,
+        *,
+        resume_key: str = ".",
+        top_key: str = "g",
+        waits_for: str = OWN_FIRST_SNAPSHOT,
+    ) -> None:
+        self.frame = Frame(
+            started_at,
+            started_at,
+            glyphs=glyphs,
+            resume_key=resume_key,
+            top_key=top_key,
+            waits_for=waits_for,
+        )
         self._newest: Snapshot | None = None
+        self._timed: Snapshot | None = None
+        self._came_at = started_at
         self._waiting: int | None = None
         self._recent = RecentPast()
         self._past: Past = self._recent if journal is None else journal
@@ -52,7 +72,7 @@ class ViewState:
         return self._newest
 
     def accept(self, snapshot: Snapshot) -> bool:
-        """Show the snapshot, or only count it while the view is frozen or shows the past.
+        """Show the snapshot, or only count it while the picture is still or shows the past.
 
         Returns False for a snapshot that is not newer than the last one.
         """
@@ -66,8 +86,8 @@ class ViewState:
             self._waiting += 1
         return True
 
-    def toggle_freeze(self) -> None:
-        """Freeze the view; or resume it, and from the past too, with the newest snapshot."""
+    def toggle_still(self) -> None:
+        """Keep the picture still; or go on, and from the past too, with the newest snapshot."""
         if self._replays or self._waiting is not None:
             self.go_live()
         else:
@@ -129,15 +149,20 @@ class ViewState:
         """What of the past could not be read, in words."""
         return self._past.notes()
 
-    def refresh(self, now: float, engine_error: str | None) -> Frame:
+    def refresh(
+        self, now: float, engine_error: str | None, feed_problem: str | None = None
+    ) -> Frame:
         """The frame as of now: ages and banners follow from it. In the past, now is the moment."""
         shown = self.frame.snapshot
+        if self._newest is not self._timed:
+            self._timed, self._came_at = self._newest, now
         if shown is not None and self._place is not None:
             moment = ShownMoment(is_replay=self._replays, end_at=self.end_at(now))
             self.frame = replace(
                 self.frame,
                 now=shown.at,
                 engine_error=engine_error,
+                feed_problem=feed_problem,
                 waiting=None,
                 newest_at=shown.at,
                 moment=moment,
@@ -147,11 +172,21 @@ class ViewState:
             self.frame,
             now=now,
             engine_error=engine_error,
+            feed_problem=feed_problem,
             waiting=self._waiting,
-            newest_at=None if self._newest is None else self._newest.at,
+            newest_at=self._newest_at,
             moment=None,
         )
         return self.frame
+
+    @property
+    def _newest_at(self) -> float | None:
+        """When the newest snapshot was made; of another process, whose clock may be wrong, when it
+        came.
+        """
+        if self._newest is None:
+            return None
+        return self._came_at if self._newest.attached else self._newest.at
 
     def _travel(self, moment: PastMoment) -> None:
         """Show a moment of the past, with what grew and shrank since the change before it."""

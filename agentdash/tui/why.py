@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
@@ -19,6 +19,7 @@ from agentdash.tui.lines import (
     line_width,
     wrap,
 )
+from agentdash.tui.operating import Ahead
 from agentdash.tui.tables import change_text
 from agentdash.tui.view import Frame, PoolRow, freshness
 from controller.model.decision import Decision, Reason
@@ -33,11 +34,15 @@ _LABEL_WIDTH: Final = 11
 _BESIDE_LABEL: Final = 14
 # from this height on, a panel has room for blank lines and the sentence
 _TALL_PANEL: Final = 12
+# a change so near is told as a time to wait, a later one as a time of day
+_SOON_S: Final = 3600.0
 _FRESHNESS_TONES: Final = {"fresh": Tone.OK, "stale": Tone.WARN, "absent": Tone.CRIT}
 
 
-def now_decided_lines(row: PoolRow, frame: Frame, width: int, height: int) -> list[Line]:
-    """The decision that stands, rule by rule."""
+def now_decided_lines(
+    row: PoolRow, frame: Frame, width: int, height: int, ahead: Ahead | str = ""
+) -> list[Line]:
+    """The decision that stands, rule by rule, and what follows (`ahead`), as far as it is known."""
     decision = row.view.decision
     if decision is None:
         return [
@@ -45,7 +50,44 @@ def now_decided_lines(row: PoolRow, frame: Frame, width: int, height: int) -> li
             line(Span(" the first tick that sees this pool decides it", Tone.DIM)),
         ]
     old = frame.stale or row.queue_is_old or row.workload_is_old
-    return decision_lines(decision, row.view.outcome, frame, width, height, at=frame.at, old=old)
+    standing = row.view.standing
+    since = None if standing is None else standing.bound_since
+    return decision_lines(
+        decision,
+        row.view.outcome,
+        frame,
+        width,
+        height,
+        at=frame.at,
+        old=old,
+        since=since,
+        below=ahead_lines(ahead, decision, frame, width),
+    )
+
+
+def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int) -> list[Line]:
+    """When the number changes next, and what it would be without each rule; a text says why that is
+    not known, and an empty one that it has been asked.
+    """
+    if isinstance(ahead, str):
+        return _labelled_text("next", (ahead,), width, Tone.DIM) if ahead else []
+    text = "no change foreseen while the work and the limits stay as they are"
+    if decision.changes:
+        text = f"{change_text(decision.current, decision.next, frame)} now"
+    elif ahead.change:
+        change = ahead.change.replace("→", frame.glyphs.arrow)
+        text = f"{change} {_when(ahead.at, frame.now)}"
+        text += f" ({ahead.because} ends)" if ahead.because else ""
+    lines = _labelled_text("next", (text,), width, Tone.PLAIN)
+    return lines + _labelled_text("otherwise", ahead.without, width, Tone.PLAIN)
+
+
+def _when(at: float, now: float) -> str:
+    if at <= now:
+        return "now"
+    if at - now < _SOON_S:
+        return f"in {figures.age(at - now)}"
+    return f"at {figures.since(at, now)}Z"
 
 
 def decision_lines(
@@ -57,10 +99,13 @@ def decision_lines(
     *,
     at: float,
     old: bool = False,
+    since: float | None = None,
+    below: Sequence[Line] = (),
 ) -> list[Line]:
     """The four numbers, then each rule with its input and the replicas after it, then what became
     of it. The sentences speak of the time `at`; `old` numbers follow from values that are not
-    fresh.
+    fresh. The bound and the gate are the same `since` then (Unix seconds). The lines `below` follow
+    what was decided.
 
     A low panel has no blank lines and no sentence: the last line of the screen shows the same
     sentence.
@@ -78,8 +123,8 @@ def decision_lines(
     lines += [*gap, _table_line("STEP", "INPUT", "REPLICAS", width, Tone.HEADING)]
     for reason in decision.reasons:
         lines += _rule(reason, at, width)
-    lines.append(_result(decision, frame, width))
-    return [*lines, *gap, *written]
+    lines.append(_result(decision, frame, width, since))
+    return [*lines, *gap, *below, *written]
 
 
 def _numbers(decision: Decision, frame: Frame, *, old: bool) -> Line:
@@ -105,13 +150,15 @@ def _rule(reason: Reason, at: float, width: int) -> list[Line]:
     return [first, *(_table_line("", text, "", width, Tone.PLAIN) for text in texts[1:])]
 
 
-def _result(decision: Decision, frame: Frame, width: int) -> Line:
+def _result(decision: Decision, frame: Frame, width: int, since: float | None) -> Line:
     replicas = frame.glyphs.unknown
     if decision.next is not None:
         replicas = f"= {figures.count(decision.next)}"
     bound = f"bound by {decision.bound}"
     if decision.gate is not None:
         bound += f", held by {words.as_words(decision.gate)}"
+    if since is not None:
+        bound += f", since {figures.since(since, frame.now)}"
     return _table_line("decided", bound, replicas, width, Tone.TITLE)
 
 
@@ -153,9 +200,11 @@ def outcome_lines(
 
 
 def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    """The pods and the queue now, the pool's limits, its Deployment, findings and warnings."""
+    """The pods and the queue now, the pool's limits, its workload, findings and warnings."""
     view = row.view
-    place = f"{view.namespace}/{view.deployment}"
+    workload = view.workload
+    place = f"{view.namespace}/{workload.name}"
+    queues = tuple(f"{each.stream} > {each.consumer}" for each in view.queues)
     lines = [
         *_pods_lines(row, frame, width),
         *_queue_lines(row, frame, width),
@@ -169,8 +218,8 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
             ),
             width,
         ),
-        *_labelled_text("queue", (f"{view.stream} > {view.consumer}",), width, Tone.PLAIN),
-        *_labelled_text("deployment", (place,), width, Tone.PLAIN),
+        *_labelled_text("queue", queues, width, Tone.PLAIN),
+        *_labelled_text(workload.kind.lower(), (place,), width, Tone.PLAIN),
     ]
     if row.workload is not None:
         lines += _workload_lines(row, row.workload, frame, width)
@@ -254,8 +303,7 @@ def _finding_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     lines: list[Line] = []
     for finding in findings:
         if finding.subject == row.key:
-            since = figures.age(frame.now - finding.since)
-            text = f"{finding.text} (since {since})"
+            text = f"{finding.text} (since {figures.since(finding.since, frame.now)})"
             lines += _labelled_text(str(finding.severity), (text,), width, Tone.WARN)
     return lines
 
@@ -265,7 +313,7 @@ def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     seen = row.view.observation
     lines = [
         *_reading("queue", seen.queue, frame, width),
-        *_reading("deployment", seen.workload, frame, width),
+        *_reading(row.view.workload.kind.lower(), seen.workload, frame, width),
         *_reading("pods", seen.pods, frame, width),
     ]
     wake = f"{seen.wake}: {seen.wake_detail}" if seen.wake_detail else str(seen.wake)
@@ -298,6 +346,8 @@ def _reading(
 def title_spans(row: PoolRow, frame: Frame) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """The left and the right title in the panel's border."""
     state = f"{row.state.mark} {row.state.word}".strip()
+    if row.since is not None:
+        state += f" since {figures.since(row.since, frame.now)}"
     left = (
         Span(f"pool {cut_middle(row.key, 40, frame.glyphs.ellipsis)}", Tone.TITLE),
         Span(f"  {state}", row.state.tone),

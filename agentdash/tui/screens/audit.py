@@ -22,6 +22,7 @@ class AuditScreen(TableView[IntentChange]):
     SCOPE: ClassVar[KeyScope] = KeyScope.AUDIT
     REACH: ClassVar[Reach | None] = None
     HAS_POOLS: ClassVar[bool] = False
+    COPIES_ROWS: ClassVar[bool] = False
     SPEC = TableSpec[IntentChange](
         "audit",
         AUDIT_COLUMNS,

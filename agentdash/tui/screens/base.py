@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -25,19 +25,34 @@ from agentdash.tui.header import (
     hint_line,
     rule_line,
 )
+from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.lines import Line, Span, Tone, line
+from agentdash.tui.pod_log import PodRef
 from agentdash.tui.requests import VERBS, Reach
+from agentdash.tui.saving import SAVE_NOTE
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.lines_widget import ClickedLine, LinesBuilder, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER, Completer, Prompt, PromptInput
+from agentdash.tui.widgets.prompt import (
+    ASK,
+    COMMAND,
+    FILTER,
+    SAVE,
+    Completer,
+    Prompt,
+    PromptInput,
+)
 from controller.model.intents import Scope
 
 SMALLEST_SIZE: Final = (60, 15)
+HIGH: Final = 36
 NO_FLASH: Final = Span("")
+# header, hints and last line of a view in one column
+_OTHER_LINES: Final = 4
 # what only rows and only several panels have
-_OF_ROWS: Final = frozenset({"open", "filter"})
+_OF_ROWS: Final = frozenset({"open", "filter", "copy_row"})
+_COPIES_A_NAME: Final = "copy the name of the row"
 _OF_PANELS: Final = frozenset({"next_panel", "previous_panel"})
 
 
@@ -70,13 +85,22 @@ class ViewScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-lowest"),
         (SMALLEST_SIZE[1], "-h15"),
-        (36, "-h36"),
+        (HIGH, "-h36"),
     ]
     AUTO_FOCUS = "Panel"
     VIEW: ClassVar[str] = ""
     SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
     HAS_POOLS: ClassVar[bool] = True
     """Whether the view can have a pool under its cursor, which `d` explains."""
+
+    OPENS: ClassVar[bool] = True
+    """Whether enter opens the rows of its tables."""
+
+    COPIES_ROWS: ClassVar[bool] = True
+    """Whether the rows of its tables can be copied and saved as values."""
+
+    HAS_PODS: ClassVar[bool] = False
+    """Whether the view can have a pod under its cursor, of which `l` shows the last lines."""
 
     REACH: ClassVar[Reach | None] = Reach.POOL
     """What the view can have under its cursor that an operator can change."""
@@ -97,6 +121,15 @@ class ViewScreen(Screen[None]):
 
     class CommandEntered(Message):
         """A person entered a command. The app closes the prompt, or shows in it what is wrong."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class FileNamed(Message):
+        """A person named the file to save the view in. The app closes the prompt, or says in it
+        what is wrong.
+        """
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -132,6 +165,7 @@ class ViewScreen(Screen[None]):
         self._panel: Panel | None = None
         self._history: list[str] = []
         self._filter_before = ""
+        self._keys = DEFAULT_KEYS
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -146,6 +180,36 @@ class ViewScreen(Screen[None]):
         yield self._hints
         yield self._crumbs
         yield self._too_small
+
+    def use_keys(self, keys: Keymap) -> None:
+        """Show the keys that a person chose. What they do, the app sees to."""
+        self._keys = keys
+
+    def on_mount(self) -> None:
+        """Know the size before the first layout. Textual sets the classes of a size only after it,
+        and the first frame would be written in another form than the next one.
+        """
+        size = self.app.size
+        sides = (
+            (size.width, self.HORIZONTAL_BREAKPOINTS),
+            (size.height, self.VERTICAL_BREAKPOINTS),
+        )
+        # in one call: each goes through the style of every widget
+        self.add_class(
+            *(max(each for each in points if each[0] <= cells)[1] for cells, points in sides)
+        )
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room for panels beside each other, also before the first layout."""
+        return self.app.size.width >= WIDE and self.app.size.height >= HIGH
+
+    @property
+    def body_lines(self) -> int:
+        """How many lines the body of a view in one column has, also before it has been laid out."""
+        banners = self._banner.styles.height
+        others = _OTHER_LINES - self.has_class("-folded")
+        return max(self.app.size.height - others - int(banners.value if banners else 0), 0)
 
     def compose_body(self) -> ComposeResult:
         """The view's own panels."""
@@ -172,7 +236,7 @@ class ViewScreen(Screen[None]):
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
         )
         self._crumb_names = chrome.crumbs
-        self._too_small.show(_too_small_lines)
+        self._too_small.show(lambda *_: _too_small_lines(*self.size))
         banners = len(banner_lines(frame, 80))
         self._banner.display = bool(banners)
         self._banner.styles.height = banners
@@ -182,23 +246,45 @@ class ViewScreen(Screen[None]):
     def actions(self) -> tuple[UserAction, ...]:
         """The actions whose keys do something in this view."""
         tables, panels = list(self.query(LiveTable)), list(self.query(Panel))
+        has_pods = self.has_rows or self.pod_under_cursor is not None
+        letters = {letter for table in tables for letter in table.sort_letters}
         sorts = any(table.sort is not None for table in tables)
-        found = actions_in(scopes_of(self.SCOPE))
+        of_pool = self.HAS_POOLS or self.subject is not None
+        found = tuple(
+            each if each.id != "copy" or of_pool else replace(each, help=_COPIES_A_NAME)
+            for each in self._keys.applied(actions_in(scopes_of(self.SCOPE)))
+        )
         return tuple(
             action
             for action in found
-            if (tables or action.id not in _OF_ROWS)
+            if (self.has_rows or action.id not in _OF_ROWS)
+            and (action.id != "open" or self.OPENS)
+            and (action.id != "copy_row" or self.COPIES_ROWS)
+            and (action.id != "sort_by" or action.argument in letters)
+            and (action.id != "copy" or self.has_rows or self.subject)
             and (sorts or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
             and (action.id != "why" or self.HAS_POOLS)
+            and (action.id != "logs" or (self.HAS_PODS and has_pods))
             and (not action.danger or self._can(action))
         )
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it shows a table, the rows of which have a cursor."""
+        return bool(list(self.query(LiveTable)))
 
     def _can(self, action: UserAction) -> bool:
         """Whether this key that changes something can ever be about a row of this view."""
         if not self.operates or action.id != OPERATE:
             return self.operates
         return self.REACH in VERBS[action.argument].reach
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether the terminal has no room for the view, nor for a question above the prompt."""
+        width, height = self.size
+        return width < SMALLEST_SIZE[0] or height < SMALLEST_SIZE[1]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -208,6 +294,11 @@ class ViewScreen(Screen[None]):
     @property
     def subject(self) -> str | None:
         """The key of the pool that `why` would explain; None without a pool."""
+        return None
+
+    @property
+    def pod_under_cursor(self) -> PodRef | None:
+        """The pod whose last lines can be shown; None without one."""
         return None
 
     @property
@@ -250,6 +341,11 @@ class ViewScreen(Screen[None]):
         self.prompt.note(f"in {table.title}: text or regex, ! for the opposite")
         return True
 
+    def open_saving(self, name: str, history: list[str]) -> None:
+        """Open the prompt for the name of a file, which begins with this one."""
+        self._open_prompt(SAVE, name, lambda _: (), history)
+        self.prompt.note(SAVE_NOTE)
+
     def _open_prompt(self, mode: str, text: str, completer: Completer, history: list[str]) -> None:
         self._history = history
         self.add_class("-prompting")
@@ -276,9 +372,13 @@ class ViewScreen(Screen[None]):
         self.focus_panel()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Remember the panel that the keys go to."""
+        """Remember the panel that the keys go to. While the prompt is open, they go to the prompt:
+        a click on a panel takes nothing away from it.
+        """
         if isinstance(event.widget, Panel):
             self._panel = event.widget
+            if self.prompt.mode:
+                self.set_focus(self.prompt.input)
 
     def on_resize(self) -> None:
         """A view that was hidden because it was too small has lost the focus."""
@@ -330,6 +430,8 @@ class ViewScreen(Screen[None]):
             self._history.append(text)
         if mode == COMMAND and text:
             self.post_message(self.CommandEntered(text))
+        elif mode == SAVE and text:
+            self.post_message(self.FileNamed(text))
         else:
             self.close_prompt()
 

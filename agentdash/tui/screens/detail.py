@@ -11,6 +11,7 @@ from agentdash.tui.actions import KeyScope
 from agentdash.tui.audit import audit_lines
 from agentdash.tui.details import event_lines, finding_lines, pod_lines
 from agentdash.tui.lines import Line, Span, Tone, cut_middle
+from agentdash.tui.pod_log import PodRef
 from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.view import Frame
@@ -31,6 +32,7 @@ class DetailScreen(ViewScreen):
     VIEW: ClassVar[str] = "detail"
     SCOPE: ClassVar[KeyScope] = KeyScope.DETAIL
     REACH: ClassVar[Reach | None] = None
+    HAS_PODS: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +53,13 @@ class DetailScreen(ViewScreen):
     def subject(self) -> str | None:
         """The pool that the row belongs to."""
         return self._pool
+
+    @property
+    def pod_under_cursor(self) -> PodRef | None:
+        """The pod that is shown, if it is one."""
+        if self._pool is None or not isinstance(self._opened, Pod):
+            return None
+        return PodRef(self._pool, self._opened.name)
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the panel."""

@@ -21,7 +21,7 @@ from controller.model.snapshot import ScaleEvent
 
 
 class EventsScreen(TableView[ScaleEvent]):
-    """One row for each write; a row opens why its pool has its number."""
+    """One row for each write; a row opens the decision of its moment."""
 
     VIEW: ClassVar[str] = "events"
     SCOPE: ClassVar[KeyScope] = KeyScope.EVENTS
@@ -64,5 +64,6 @@ class EventsScreen(TableView[ScaleEvent]):
         return event_lines(row, frame, width)
 
     def opening(self, row: ScaleEvent) -> RowTarget | None:
-        """Why the event's pool has its number."""
-        return RowTarget("why", frozenset({row.pool}))
+        """No other view: an event opens in full, with the decision of its moment."""
+        del row
+        return None

@@ -20,6 +20,7 @@ class ModelsScreen(TableView[ModelView]):
 
     VIEW: ClassVar[str] = "models"
     SCOPE: ClassVar[KeyScope] = KeyScope.MODELS
+    HAS_POOLS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
     SPEC = TableSpec[ModelView](
         "models",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
@@ -24,9 +24,12 @@ from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from controller.model.fleet_views import NodeClassView
 
+_LEAST_LINES: Final = 6
+"""With which a table has its headings, the frame among them."""
+
 
 class NodesScreen(TableView[NodeClassView]):
-    """One row for each class of nodes, which opens its pods; below, one for each pool with pods
+    """One row for each class of nodes, which opens its nodes; below, one for each pool with pods
     that no node takes, which opens the pool's pods.
     """
 
@@ -79,16 +82,16 @@ class NodesScreen(TableView[NodeClassView]):
         """Fill both tables."""
         super().draw_body(frame)
         fine = () if frame.snapshot is None else (nobody_waits(frame.rows),)
-        self.unplaced.set_rows(unplaced_pods(frame.rows), frame, fine)
+        unplaced = unplaced_pods(frame.rows)
+        self.unplaced.styles.height = max(len(unplaced) + 3, _LEAST_LINES) if unplaced else 3
+        self.unplaced.set_rows(unplaced, frame, fine)
 
     def detail_lines(self, row: NodeClassView, frame: Frame, width: int) -> Sequence[Line]:
         """The nodes of a class, and what still fits on them."""
         return class_lines(row, frame, width)
 
     def opening(self, row: NodeClassView | UnplacedPods) -> RowTarget | None:
-        """The pods on the nodes of a class, or those of a pool."""
+        """The nodes of a class, or the pods of a pool."""
         if isinstance(row, UnplacedPods):
             return RowTarget("pods", frozenset({row.key}), of=row.key)
-        if not row.nodes:
-            return None
-        return RowTarget("pods", frozenset(), of=class_name(row), nodes=frozenset(row.nodes))
+        return RowTarget("class", frozenset(), of=class_name(row)) if row.nodes else None

@@ -21,16 +21,20 @@ from agentdash.tui.tables import (
     event_key,
     finding_key,
 )
-from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.view import Frame, PoolRow, findings_by_severity
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from agentdash.tui.widgets.panel import Panel
-from controller.model.snapshot import Finding, Link, LinkState, ScaleEvent, Severity
+from controller.model.snapshot import Finding, Link, LinkState, ScaleEvent
 
-_WORST_FIRST: Final = tuple(reversed(Severity))
 _LINK_TONES: Final = {LinkState.CONNECTED: Tone.OK, LinkState.CONNECTING: Tone.WARN}
 _ENGINE_NAME_WIDTH: Final = 11
 # cells that a name and the blanks beside it take from a line
 _BESIDE_NAME: Final = 14
+_ENGINE_STOPPED: Final = ("the engine has stopped", "the dashboard goes on waiting")
+_CONTROLLER_NOT_SEEN: Final = (
+    "the controller runs elsewhere and cannot be seen from here",
+    "it may well go on",
+)
 # of pools, findings and scale events in one column
 _LEAST_LINES: Final = (8, 5, 5)
 
@@ -75,22 +79,22 @@ class OverviewScreen(ViewScreen):
         )
         self.engine = Panel(id="engine")
         self._rows = (0, 0, 0)
+        self._known: Sequence[PoolRow] = ()
 
     def on_resize(self) -> None:
         """Share the lines again."""
         super().on_resize()
-        self.call_after_refresh(self._share_lines)
+        self._share_lines()
 
     def _share_lines(self) -> None:
         """In one column, a panel without rows is as low as can be, and its place goes to those that
         have some. On a wide screen the style sheet says where the panels are.
         """
-        one_column = not (self.has_class("-w140") and self.has_class("-h36"))
-        room = sum(body.size.height for body in self.query("#body"))
+        room = self.body_lines
         pools, findings, events = self._rows
         wanted = [pools + 3, max(findings + 2, 3), max(events + 3, 3) if events else 3]
         shared = share_lines(room, wanted, _LEAST_LINES)
-        heights = [str(max(lines, 1)) if one_column and room else "1fr" for lines in shared]
+        heights = [str(max(lines, 1)) if room and not self.is_wide else "1fr" for lines in shared]
         self.findings.styles.height, self.events.styles.height = heights[1:]
 
     def compose_body(self) -> ComposeResult:
@@ -102,12 +106,14 @@ class OverviewScreen(ViewScreen):
 
     @property
     def subject(self) -> str | None:
-        """The pool of the scale event under the cursor, if that table has the focus; else the pool
-        under the cursor.
+        """The pool under the cursor of the panel that has the focus: of its scale event, of its
+        finding if that is about a pool, else of the table of pools.
         """
-        event = self.events.cursor_row
-        if self.focused is self.events and event is not None:
+        if self.focused is self.events and (event := self.events.cursor_row) is not None:
             return event.pool
+        if self.focused is self.findings and (finding := self.findings.cursor_row) is not None:
+            is_pool = any(row.key == finding.subject for row in self._known)
+            return finding.subject if is_pool else None
         return self.pools.cursor_key
 
     def draw_body(self, frame: Frame) -> None:
@@ -121,8 +127,9 @@ class OverviewScreen(ViewScreen):
             no_finding = [line(Span(" nothing needs attention", Tone.OK))]
             no_event = [line(Span(" nothing has been scaled yet", Tone.DIM))]
         self._rows = (len(frame.rows), len(findings), len(events))
+        self._known = frame.rows
         self._share_lines()
-        self.findings.set_rows(by_severity(findings), frame, no_finding)
+        self.findings.set_rows(findings_by_severity(findings), frame, no_finding)
         newest_first = sorted(events, key=lambda event: event.at, reverse=True)
         self.events.set_rows(newest_first, frame, no_event)
         self.engine.show_titled(
@@ -130,13 +137,6 @@ class OverviewScreen(ViewScreen):
             title=(Span("engine", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
-
-
-def by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, the worst first, then the oldest first."""
-    return sorted(
-        findings, key=lambda finding: (_WORST_FIRST.index(finding.severity), finding.since)
-    )
 
 
 def placeholder_lines(frame: Frame) -> list[Line]:
@@ -147,16 +147,16 @@ def placeholder_lines(frame: Frame) -> list[Line]:
             line(Span(" the fleet file names none; add one and it appears here", Tone.DIM)),
         ]
     waited = figures.age(frame.waited_s)
-    if frame.engine_error:
-        text = wrap(frame.engine_error, 74)
+    if problem := frame.engine_error or frame.feed_problem:
+        heading, hope = _ENGINE_STOPPED if frame.engine_error else _CONTROLLER_NOT_SEEN
         return [
-            line(Span(" the engine has stopped", Tone.CRIT)),
-            *(line(f" {part}") for part in text),
-            line(Span(f" no snapshot for {waited}; the dashboard goes on waiting", Tone.DIM)),
+            line(Span(f" {heading}", Tone.CRIT)),
+            *(line(f" {part}") for part in wrap(problem, 74)),
+            line(Span(f" no snapshot for {waited}; {hope}", Tone.DIM)),
         ]
     return [
         line(Span(f" loading  {waited}", Tone.TITLE)),
-        line(Span(" waiting for the first snapshot: queues and Deployments are read", Tone.DIM)),
+        line(Span(f" waiting for {frame.waits_for}", Tone.DIM)),
     ]
 
 

@@ -15,7 +15,7 @@ from agentdash.tui.widgets.live_table import TableSpec
 
 
 class QueuesScreen(TableView[QueueRow]):
-    """One row for each pool's stream and consumer; a row opens why its pool has its number."""
+    """One row for each stream and consumer of a pool; a row opens why its pool has its number."""
 
     VIEW: ClassVar[str] = "queues"
     SCOPE: ClassVar[KeyScope] = KeyScope.QUEUES
@@ -23,9 +23,7 @@ class QueuesScreen(TableView[QueueRow]):
         "queues",
         QUEUE_COLUMNS,
         key=lambda row: row.key,
-        filter_text=lambda row: (
-            f"{row.key} {row.state.word} {row.pool.view.stream} {row.pool.view.consumer}"
-        ),
+        filter_text=lambda row: f"{row.key} {row.state.word} {row.name.stream} {row.name.consumer}",
         sort=BY_PENDING,
     )
 
@@ -36,10 +34,10 @@ class QueuesScreen(TableView[QueueRow]):
     @property
     def subject(self) -> str | None:
         """The pool under the cursor."""
-        return self.table.cursor_key
+        return next((row.pool.key for row in self._rows if row.key == self.table.cursor_key), None)
 
     def rows(self, frame: Frame) -> Sequence[QueueRow]:
-        """One for each pool."""
+        """One for each queue."""
         self._rows = queue_rows(frame, self._rows)
         return self._rows
 
@@ -53,4 +51,4 @@ class QueuesScreen(TableView[QueueRow]):
 
     def opening(self, row: QueueRow) -> RowTarget | None:
         """Why the pool has its number."""
-        return RowTarget("why", frozenset({row.key}))
+        return RowTarget("why", frozenset({row.pool.key}))

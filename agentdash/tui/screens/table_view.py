@@ -22,14 +22,14 @@ from agentdash.tui.widgets.panel import Panel
 class RowTarget:
     """What opens when a person opens a row: the view by its name, and what of it is shown.
 
-    `of` stands in the table's title; `pools` are the keys of the pools that are shown. Where `why`
-    opens, `pools` is the one that it explains. With `nodes`, what is shown is what runs on them.
+    `of` stands in the table's title, and names a node or a class of nodes where one of them opens;
+    `pools` are the keys of the pools that are shown. Where `why` opens, `pools` is the one that it
+    explains.
     """
 
     view: str
     pools: frozenset[str]
     of: str = ""
-    nodes: frozenset[str] | None = None
 
 
 class TableView(ViewScreen, Generic[R]):

@@ -4,13 +4,16 @@ pods that are not ready.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
 from agentdash.tui.actions import KeyScope
+from agentdash.tui.heights import share_lines
 from agentdash.tui.history_chart import history_lines
 from agentdash.tui.lines import Line, Span, Tone, line
+from agentdash.tui.operating import Ahead
+from agentdash.tui.pod_log import PodRef
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import POD_COLUMNS
 from agentdash.tui.view import Frame, PoolRow, unready_pods
@@ -20,6 +23,13 @@ from agentdash.tui.widgets.panel import Panel
 from controller.model.observation import Pod
 from controller.model.readings import Fresh
 
+_LEAST_LINES: Final = (8, 6)
+"""Of the decision, and of what is there now, each with its frame."""
+_HISTORY_LINES: Final = 7
+_PODS_LINES: Final = 4
+_TALL_PODS_LINES: Final = 6
+_NO_PODS_LINES: Final = 3
+
 
 class WhyScreen(ViewScreen):
     """One pool. `pool` is its key: the view stays with it, however the tables change."""
@@ -27,10 +37,14 @@ class WhyScreen(ViewScreen):
     VIEW: ClassVar[str] = "why"
     SCOPE: ClassVar[KeyScope] = KeyScope.WHY
     HAS_POOLS: ClassVar[bool] = False
+    HAS_PODS: ClassVar[bool] = True
+    COPIES_ROWS: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
         self.pool = ""
+        self._shown: tuple[PoolRow, Frame] | None = None
+        self._ahead: tuple[str, Ahead | str] = ("", "")
         self.decision = Panel(id="decision")
         self.now = Panel(id="now")
         self.readings = Panel(id="readings")
@@ -45,6 +59,11 @@ class WhyScreen(ViewScreen):
             id="pods",
         )
 
+    def on_resize(self) -> None:
+        """Share the lines again."""
+        super().on_resize()
+        self.call_after_refresh(self._share_lines)
+
     def compose_body(self) -> ComposeResult:
         """The panels; the style sheet arranges them."""
         yield self.decision
@@ -53,10 +72,32 @@ class WhyScreen(ViewScreen):
         yield self.history
         yield self.pods
 
+    def show_ahead(self, pool: str, ahead: Ahead | str) -> None:
+        """Show from the next draw on what follows for this pool, or why that is not known."""
+        self._ahead = (pool, ahead)
+
+    def _ahead_of(self, frame: Frame) -> Ahead | str:
+        """What is known of what follows; empty until an answer comes."""
+        if frame.moment is not None:
+            return "known only of now: a journal keeps what was decided, not how"
+        pool, ahead = self._ahead
+        return ahead if pool == self.pool else ""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a pod that is not ready."""
+        return not self.has_class("-no-pods")
+
     @property
     def subject(self) -> str | None:
         """The pool that the view explains."""
         return self.pool
+
+    @property
+    def pod_under_cursor(self) -> PodRef | None:
+        """The pod under the cursor of the table below."""
+        pod = self.pods.cursor_row
+        return None if pod is None else PodRef(self.pool, pod.name)
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the panels."""
@@ -82,8 +123,9 @@ class WhyScreen(ViewScreen):
 
     def _draw_row(self, row: PoolRow, frame: Frame) -> None:
         left, right = title_spans(row, frame)
+        ahead = self._ahead_of(frame)
         self.decision.show_titled(
-            lambda width, height: now_decided_lines(row, frame, width, height),
+            lambda width, height: now_decided_lines(row, frame, width, height, ahead),
             title=left,
             note=right,
             glyphs=frame.glyphs,
@@ -100,12 +142,35 @@ class WhyScreen(ViewScreen):
         )
         self.history.show_titled(
             lambda width, height: history_lines(row.history, frame, width, height),
-            title=(Span("last 15 minutes and 24 hours", Tone.TITLE),),
+            title=(Span("history", Tone.TITLE),),
             glyphs=frame.glyphs,
         )
         unready = unready_pods(row.pods)
         self.set_class(not unready, "-no-pods")
         self.pods.set_rows(unready, frame, [no_pod_line(row, frame)])
+        self._shown = row, frame
+        self._share_lines()
+
+    def _share_lines(self) -> None:
+        """In one column, the decision is as high as its rules need, and what is there now has the
+        rest. On a wide screen the style sheet says where the panels are.
+        """
+        is_tall = self.has_class("-h36")
+        one_column = not (self.has_class("-w140") and is_tall)
+        width = self.decision.size.width - 2
+        for body in self.query("#body"):
+            if not one_column or width <= 0 or self._shown is None:
+                body.styles.clear_rule("grid_rows")
+                continue
+            pods = [_TALL_PODS_LINES if is_tall else _PODS_LINES]
+            if self.has_class("-no-pods"):
+                pods = [_NO_PODS_LINES] if is_tall else []
+            below = [_HISTORY_LINES, *pods] if is_tall else pods
+            row, frame = self._shown
+            rules = now_decided_lines(row, frame, width, 0, self._ahead_of(frame))
+            room = body.size.height - sum(below)
+            decision, now = share_lines(room, (len(rules) + 2, room), _LEAST_LINES)
+            body.styles.grid_rows = " ".join(map(str, (decision, max(now, 1), *below)))
 
 
 def no_pod_line(row: PoolRow, frame: Frame) -> Line:

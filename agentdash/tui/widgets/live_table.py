@@ -35,7 +35,8 @@ class TableSpec(Generic[R]):
     `title` stands in its border. `key` identifies a row. A filter searches what the columns on the
     screen show, and `filter_text`. Without `sort`, the rows stay in the order in which they come.
     On a narrow panel, each row may have the `narrow` columns instead, and its `details` on the
-    lines below. `name` is how a row is called elsewhere, where that is not its key.
+    lines below; on a wider one, the row under the cursor goes on below if it has details. `name` is
+    how a row is called elsewhere, where that is not its key.
     """
 
     title: str
@@ -52,6 +53,7 @@ class LiveTable(Panel, Generic[R]):
     """A table of a snapshot's rows. A new snapshot never moves the cursor to another row.
 
     `of` is what its rows belong to, where they are not all there are: it stands in the title.
+    `state` stands after the title, where there is more to say of the rows than their number.
     """
 
     class RowOpened(Message):
@@ -88,9 +90,11 @@ class LiveTable(Panel, Generic[R]):
         self._order_is_old = False
         self._heading_lines = 1
         self._lines_per_row = 1
+        self._more: Sequence[Line] = ()
         self.sort = spec.sort
         self.filter = RowFilter()
         self.of = ""
+        self.state = ""
 
     @property
     def cursor_key(self) -> str | None:
@@ -101,6 +105,11 @@ class LiveTable(Panel, Generic[R]):
     def cursor_row(self) -> R | None:
         """The row under the cursor."""
         return self._visible[self._cursor.index] if self._visible else None
+
+    @property
+    def sort_letters(self) -> tuple[str, ...]:
+        """The letters that sort by one of its columns."""
+        return tuple(column.letter for column in self._spec.columns if column.letter)
 
     @property
     def column_titles(self) -> tuple[str, ...]:
@@ -141,6 +150,15 @@ class LiveTable(Panel, Generic[R]):
         if key in self._keys:
             self._cursor.move_to(self._keys.index(key), self._keys)
             self._moved()
+
+    def put_in_order(self) -> None:
+        """Sort the rows now, for no more will come. The cursor goes to the first one, unless a
+        person has moved it.
+        """
+        self._arrange(in_order=True)
+        if self._keys and self._moved_at == float("-inf"):
+            self._cursor.move_to(0, self._keys)
+        self.update_lines()
 
     def _rearrange(self) -> None:
         """After a change of the filter or the sort."""
@@ -192,12 +210,15 @@ class LiveTable(Panel, Generic[R]):
         known = self._frame is not None and self._frame.snapshot is not None
         name = f"{self._spec.title} of {cut(self.of, 40)}" if self.of else self._spec.title
         title: list[Span | str] = [Span(name + (counted if known else ""), Tone.TITLE)]
+        if self.state:
+            title.append(Span(f" {self.state}", Tone.DIM))
         if self.filter:
             title.append(Span(f" /{fit(self.filter.text, 24).rstrip()}", Tone.WARN))
         self._title = title
         self._note = ()
         if known and self.sort is None and self._cursor.index:
-            self._note = (Span("held; g goes to the first", Tone.DIM),)
+            key = "" if self._frame is None else self._frame.top_key
+            self._note = (Span(f"held; {key} goes to the first", Tone.DIM),)
         if self.sort is not None and known:
             arrow = self.glyphs.down if self.sort.descending else self.glyphs.up
             self._note = (Span(f"sort {self._heading(self.sort.title)} {arrow}", Tone.DIM),)
@@ -213,19 +234,46 @@ class LiveTable(Panel, Generic[R]):
         tall = bool(self._spec.narrow) and width < _NARROW
         self._heading_lines = int(height >= _HEIGHT_FOR_HEADINGS and not tall)
         self._lines_per_row = _LINES_OF_TALL_ROW if tall else 1
-        rows_on_screen = max((height - self._heading_lines) // self._lines_per_row, 1)
+        columns = self._spec.narrow if tall else self._spec.columns
+        room = height - self._heading_lines
+        self._more = () if tall else self._rest_of_cursor_row(width - 2, room - 1, self._frame)
+        rows_on_screen = max((room - len(self._more)) // self._lines_per_row, 1)
         self._cursor.resize(rows_on_screen, len(self._visible))
         offset = self._cursor.offset
         rows = self._visible[offset : offset + rows_on_screen]
         self._foot = self._position()
-        columns = self._spec.narrow if tall else self._spec.columns
         self._placed, cells = self._cells(rows, columns, width - 2, self._frame)
         found = [self._heading_line(self._placed)] if self._heading_lines else []
         for index, row in enumerate(rows):
             found.append(self._row_line(cells[index], offset + index))
             if tall:
                 found += self._detail_lines(row, width)
+            elif offset + index == self._cursor.index:
+                found += self._more
         return found
+
+    def _rest_of_cursor_row(self, width: int, most: int, frame: Frame) -> Sequence[Line]:
+        """What does not fit the column that fills the line, in at most `most` lines below it: of
+        the row under the cursor, in a table whose rows have details.
+        """
+        row = self.cursor_row
+        if self._spec.details is None or row is None or most < 1:
+            return ()
+        start, offset = 1, self._cursor.offset
+        nearby = self._visible[offset : offset + most + 1]
+        placed, _ = self._cells([row, *nearby], self._spec.columns, width, frame)
+        for each in placed:
+            if each.column.fill:
+                parts = wrap(each.column.cell(row, frame).text, each.width)
+                break
+            start += each.width + 1
+        else:
+            return ()
+        rest = parts[1 : most + 1]
+        if len(parts) > most + 1:
+            rest[-1] = cut(" ".join(parts[most:]), each.width, self.glyphs.ellipsis)
+        tone = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR
+        return [line(" " * start, part, background=tone) for part in rest]
 
     def _cells(
         self, rows: Sequence[R], columns: Sequence[Column[R]], width: int, frame: Frame
@@ -285,8 +333,9 @@ class LiveTable(Panel, Generic[R]):
             Span(self.glyphs.cursor if at_cursor and self.has_focus else " ", Tone.TITLE)
         ]
         for each, (text, tone, _) in zip(self._placed, cells, strict=True):
+            goes_on = at_cursor and self._more and each.column.fill
             shown = fit(
-                text,
+                wrap(text, each.width)[0] if goes_on else text,
                 each.width,
                 right=each.column.right,
                 name=each.column.names,
@@ -399,6 +448,9 @@ class LiveTable(Panel, Generic[R]):
         """A click moves the cursor, or sorts by the heading; a double click opens the row."""
         below_headings = event.y - 1 - self._heading_lines
         first, rows = self._cursor.offset, self._cursor.rows_on_screen
+        # what belongs to the row under the cursor is on that row
+        below_cursor = below_headings - (self._cursor.index - first)
+        below_headings -= max(min(below_cursor, len(self._more)), 0)
         index = first + below_headings // self._lines_per_row
         if below_headings >= 0 and index < min(len(self._keys), first + rows):
             self._cursor.move_to(index, self._keys)

@@ -8,12 +8,12 @@ from typing import ClassVar, Final, TypeAlias
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from agentdash.tui.lines import Span, Tone, cut, line, width_of
+from agentdash.tui.lines import Span, Tone, cut, line, width_of, wrap
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.text import clean
 
@@ -22,6 +22,10 @@ Completer: TypeAlias = Callable[[str], Sequence[str]]
 COMMAND: Final = ":"
 FILTER: Final = "/"
 ASK: Final = "?"
+SAVE: Final = ">"
+_NOTE_PERCENT: Final = 45
+"""The share of the line that a note has at least."""
+_NOTE_LINES: Final = 3
 
 
 class _FirstCompletion(Suggester):
@@ -137,7 +141,7 @@ class PromptInput(Input):
 class Prompt(Horizontal):
     """The mode's symbol, the input line, and a note about what is typed.
 
-    `mode` is COMMAND, FILTER or ASK, and empty while the prompt is closed.
+    `mode` is COMMAND, FILTER, ASK or SAVE, and empty while the prompt is closed.
     """
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -146,6 +150,8 @@ class Prompt(Horizontal):
         self._symbol = LinesWidget(id="prompt-symbol")
         self.input = PromptInput()
         self._note = LinesWidget(id="prompt-note")
+        self._noted: tuple[str, Tone] = ("", Tone.DIM)
+        self._laid_out_for = 0
 
     def compose(self) -> ComposeResult:
         """From left to right."""
@@ -175,10 +181,41 @@ class Prompt(Horizontal):
         """Hide the prompt."""
         self.mode = ""
         self.display = False
+        self.styles.height = 1
+
+    def on_resize(self, event: Resize) -> None:
+        """Lay the note out again for another width. A question has none there: it can be read now,
+        or is too narrow to be answered.
+        """
+        if event.size.width != self._laid_out_for:
+            self._laid_out_for = event.size.width
+            self.note(*(("", Tone.DIM) if self.mode == ASK else self._noted))
 
     def note(self, text: str, tone: Tone = Tone.DIM) -> None:
-        """Show a note about what is typed."""
-        self._note.show(lambda width, _: [line(Span(cut(text, width), tone))])
+        """Show a note about what is typed. A warning is shown whole: it gets what the line leaves
+        free, and more lines where it needs them.
+        """
+        self._noted = text, tone
+        share = self.size.width * _NOTE_PERCENT // 100
+        if tone is not Tone.WARN or width_of(text) <= share or not share:
+            self._size_note(1, f"{_NOTE_PERCENT}%")
+            self._note.show(lambda width, _: [line(Span(cut(text, width), tone))])
+            return
+        free = max(share, min(width_of(text), self.size.width - self._taken()))
+        lines = [line(Span(each, tone)) for each in wrap(text, free)[:_NOTE_LINES]]
+        self._size_note(len(lines), free)
+        self._note.show(lambda *_: lines)
+
+    def _size_note(self, height: int, width: int | str) -> None:
+        self._note.styles.width = width
+        self.styles.height = self._note.styles.height = height
+
+    def _taken(self) -> int:
+        """The cells of the symbol and of what is typed, with the completion behind it."""
+        typed = self.input.value
+        found = (clean(each) for each in self.completions(typed))
+        shown = next((each for each in found if each.startswith(typed)), typed)
+        return self._symbol.size.width + width_of(shown) + 2
 
 
 def _no_completions(text: str) -> Sequence[str]:

@@ -1,0 +1,129 @@
+"""Runs what a person writes behind `:`, and lists the same in the command palette."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from textual.app import SystemCommand
+
+from agentdash.tui import commands
+from agentdash.tui.actions import KeyContext, key_name
+from agentdash.tui.commands import ParsedCommand
+from agentdash.tui.lines import Tone
+from agentdash.tui.requests import AnswerError
+
+if TYPE_CHECKING:
+    from agentdash.tui.app import Dashboard
+
+_LOOKS: Final = frozenset(
+    each.name for each in commands.COMMANDS if not each.takes_pool and not each.operates
+)
+
+
+class CommandLine:
+    """The commands of the dashboard, by name."""
+
+    def __init__(self, app: Dashboard) -> None:
+        self._app = app
+        self._typed: list[str] = []
+
+    def open(self) -> None:
+        """Open the prompt for a command."""
+        pools, tenants = self._app.pool_keys, self._app.tenants
+        operates = self._app.operations.is_possible
+        self._app.views.top.open_commands(
+            lambda typed: commands.complete(typed, pools, tenants, operates=operates),
+            self._typed,
+        )
+
+    async def entered(self, text: str) -> None:
+        """Run a command, or say in the prompt what is wrong with it."""
+        view = self._app.views.top
+        try:
+            command = commands.parse(text, self._app.pool_keys, view.subject or "")
+            if command.time:
+                self._app.go_to_moment(command.time)
+        except ValueError as error:
+            view.prompt.note(str(error), Tone.WARN)
+            return
+        if command.request is not None:
+            self._ask(command)
+            return
+        view.close_prompt()
+        if not command.time:
+            await self.run(command)
+
+    def _ask(self, command: ParsedCommand) -> None:
+        """Ask for something that changes the fleet."""
+        view, operations = self._app.views.top, self._app.operations
+        if command.request is None or not operations.is_possible:
+            view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
+            return
+        verb, takes_back = command.request
+        pools, tenants = self._app.pool_keys, self._app.tenants
+        scope = view.scope_under_cursor
+        try:
+            scope, words = commands.scope_asked(command.words, verb, pools, tenants, scope)
+            operations.by_command(verb, scope, words, takes_back=takes_back)
+        except (commands.UnknownCommandError, AnswerError) as error:
+            view.prompt.note(str(error), Tone.WARN)
+
+    async def run(self, command: ParsedCommand) -> None:
+        """Do what a command says that only looks."""
+        app, views = self._app, self._app.views
+        match command.name:
+            case "quit":
+                app.action_leave()
+            case "help":
+                await app.action_help()
+            case "live":
+                app.go_live()
+            case "why":
+                await views.explain(command.pool)
+            case "undo":
+                app.action_undo()
+            case "audit":
+                app.audit_asking.ask()
+                await views.above_overview(views.audit)
+            case "doctor":
+                app.doctor_asking.ask()
+                await views.above_overview(views.doctor)
+            case "theme":
+                app.use_theme(command.choice)
+            case name:
+                await views.show(name)
+        table = views.top.filtered
+        if command.filter is not None and table is not None:
+            table.set_filter(command.filter)
+
+    # -- the command palette ------------------------------------------------------------------
+
+    def palette(self) -> Iterator[SystemCommand]:
+        """The entries of the palette: the actions of this view with their keys, and all views.
+        Pools are found by typing.
+        """
+        app, view = self._app, self._app.views.top
+        context = KeyContext(app.operations.refusal, view.scope_under_cursor)
+        for action in view.actions:
+            if action.palette:
+                keys = " ".join(key_name(each) for each in action.keys)
+                off = action.enabled(context)
+                yield SystemCommand(
+                    action.title,
+                    f"{keys}  {action.help}" if off is None else f"off: {off}",
+                    lambda action=action: app.call_later(app.run_as_by_key, action),
+                )
+        for command in commands.COMMANDS:
+            is_possible = app.operations.is_possible or not command.operates
+            if (
+                is_possible
+                and command.name in {*_LOOKS, "audit"}
+                and not (command.takes_time or command.choices)
+            ):
+                parsed = ParsedCommand(command.name)
+                yield SystemCommand(
+                    f":{command.name}",
+                    f"{command.help} (:{next(iter(command.aliases), command.name)})",
+                    lambda parsed=parsed: app.call_later(self.run, parsed),
+                )

@@ -1,0 +1,66 @@
+"""How a person leaves the dashboard: for good, which may stop a controller, or to the shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from agentdash.tui import figures
+
+if TYPE_CHECKING:
+    from agentdash.tui.app import Dashboard
+    from controller.model.snapshot import Snapshot
+
+TWICE_WITHIN_S: Final = 4.0
+"""How long a question in the last line waits for the key to be pressed again."""
+
+
+class Leaving:
+    """`stops` gives the newest snapshot of the controller that ends with this process, if any."""
+
+    def __init__(self, app: Dashboard, stops: Callable[[], Snapshot | None]) -> None:
+        self._app = app
+        self._stops = stops
+        self.asked_at = float("-inf")
+        self._suspended_at: float | None = None
+
+    def leave(self, key: str = "") -> None:
+        """Quit. Where that stops a controller that writes, the key must be pressed again within a
+        few seconds. Without a key, a person has written the command, which is no slip.
+        """
+        now, stops = time.monotonic(), self._stops()
+        writes = stops is not None and stops.role.writes
+        if not key or stops is None or not writes or now - self.asked_at <= TWICE_WITHIN_S:
+            self._app.exit()
+            return
+        key = self._app.keys.key_of("leave") if key == "ctrl-q" else key
+        pools = figures.amount(len(stops.pools), "pool")
+        self._app.flash(f"leaving stops the controller of {pools}: {key} again")
+        self.asked_at = now
+
+    def withdraw_question(self) -> None:
+        """The question whether to leave is no longer on the screen: the next key asks it again."""
+        self.asked_at = float("-inf")
+
+    def suspend(self) -> None:
+        """Give the terminal back to the shell until `fg`. Everything in this process stops."""
+        if os.getsid(0) == os.getpgrp():
+            # no shell could continue us: Textual would stop this process for good
+            self._app.flash("no shell is behind this terminal to suspend to")
+            return
+        self._suspended_at = self._app.now
+        # as the terminal's own ctrl-z: to the whole job, so that the shell notices
+        os.killpg(0, signal.SIGTSTP)
+
+    def resumed(self) -> None:
+        """After `fg`: the shell has written on the screen, and time has passed."""
+        self._app.action_redraw()
+        self._app.draw()
+        if self._suspended_at is not None:
+            stopped = figures.age(self._app.now - self._suspended_at)
+            self._suspended_at = None
+            too = ", and the controller with it" if self._stops() is not None else ""
+            self._app.flash(f"was suspended for {stopped}{too}")
