@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from agentdash import __version__
+from agentdash import __version__, argument_types
+from agentdash.completion import ASK, SCRIPTS, FleetNames, answer
+from agentdash.demo_arguments import add_demo
+from agentdash.looking_arguments import add_looking
 from agentdash.operating_arguments import add_operating
 from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
+from agentdash.shipping_arguments import add_shipping
+from agentdash.task_arguments import add_tasks
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from agentdash.verbs.answer import Options
+    from agentdash.preferences import Preferences
     from controller.model.settings import Settings
 
 DESCRIPTION: Final = """\
@@ -33,15 +39,20 @@ examples:
   agentdash -f fleet.yaml --journal day.jsonl    keep what each tick saw and decided
   agentdash --replay day.jsonl                   the dashboard on it, at any of its moments
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
+  agentdash -f fleet.yaml --once pools --csv     a view as text, once: also --plain, --json
   agentdash why -f fleet.yaml acme/research      the rules behind one number
   agentdash pause acme --until 2h --why OPS-902  stop a tenant's work; `undo` takes it back
   agentdash intents                              what operators ask for, and the audit
+  agentdash submit acme/research "sum up Q3"     give a pool a task; then `result`, `cancel`, `dead`
+  agentdash worker agents:research               a worker with the agent in agents.py
+  agentdash doctor -f fleet.yaml                 whether all that the fleet needs works
+  agentdash manifests -f fleet.yaml              what runs it in a cluster, for kubectl apply
   agentdash example > fleet.yaml                 a commented fleet file to begin with
   agentdash schema fleet                         the JSON schema of the fleet file
 
 exit codes:
   0  it did what was asked, or was asked to stop
-  1  it failed because of a fault in agentdash
+  1  it failed because of a fault in agentdash; `doctor`: something does not work
   2  the command line, the fleet file or the observations are wrong
   3  something it needs is missing: a server, a kubeconfig, its input or its output
   4  the NATS server is too old or has no JetStream
@@ -54,14 +65,20 @@ FLEET_HELP: Final = "the fleet file (default fleet.yaml)"
 KUBECONFIG_HELP: Final = "default: $KUBECONFIG, then the cluster that agentdash runs in"
 CONTEXT_HELP: Final = "a kubeconfig context; default: the fleet file's, then the current one"
 JOURNAL_HELP: Final = "keep what each tick saw and decided, for --replay"
+THEME_HELP: Final = "agentdash, midnight, paper or colour-blind; `:theme NAME` remembers one"
 ASCII_HELP: Final = "draw the screen with ASCII characters only"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = _parser().parse_args(arguments)
-        verb = getattr(options, "run", _run_fleet)
+        parser = _parser()
+        if words[:1] == [ASK]:
+            return int(_complete(parser, words[1:]))
+        options = parser.parse_args(words)
+        _check_once(parser, options)
+        verb = getattr(options, "run", _run_fleet if options.once is None else _run_once)
         code: ExitCode = verb(options)
     except OutputError as error:
         note(str(error))
@@ -124,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--controller-only", action="store_true", help="run the daemon, no screen")
     parser.add_argument(
         "--listen",
-        type=_address,
+        type=argument_types.address,
         default=("127.0.0.1", 9464),
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
@@ -137,77 +154,71 @@ def _parser() -> argparse.ArgumentParser:
         help="the dashboard on a journal; no fleet file, no NATS, no Kubernetes",
     )
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
+    parser.add_argument("--theme", type=argument_types.theme, metavar="THEME", help=THEME_HELP)
+    _add_once(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
-    _add_plan(verbs.add_parser("plan", help="what would be done, from live state or a file"))
-    _add_why(verbs.add_parser("why", help="why a pool has its number of replicas"))
+    add_looking(verbs, _load, _add_place)
     _add_attach(verbs.add_parser("attach", help="the dashboard of a controller elsewhere"))
     add_operating(verbs, _load, _add_place)
+    add_tasks(verbs, _load, _add_place)
+    add_shipping(verbs, _load, _add_place)
     schema = verbs.add_parser("schema", help="print a JSON schema")
     schema.add_argument("of", choices=["fleet", "observation", "plan"])
     schema.set_defaults(run=_run_schema)
+    completion = verbs.add_parser("completion", help="print a script that completes the line")
+    completion.description = COMPLETION
+    completion.formatter_class = argparse.RawDescriptionHelpFormatter
+    completion.add_argument("shell", choices=list(SCRIPTS))
+    completion.set_defaults(run=_run_completion)
+    profile = verbs.add_parser("profile", help="which profile an agent with these tools needs")
+    profile.add_argument(
+        "tools",
+        nargs="+",
+        metavar="TOOL",
+        help="the name of a tool, or an agent MODULE:FUNCTION that declares its tools",
+    )
+    profile.set_defaults(run=_run_profile)
     example = verbs.add_parser("example", help="print a commented fleet file")
     example.set_defaults(run=_run_example)
     return parser
 
 
+def _add_theme(parser: argparse.ArgumentParser) -> None:
+    unset = argparse.SUPPRESS
+    parser.add_argument(
+        "--theme", type=argument_types.theme, default=unset, metavar="THEME", help=THEME_HELP
+    )
+
+
+def _add_once(parser: argparse.ArgumentParser) -> None:
+    once = parser.add_argument_group("once", "print a view as text and end; nothing is written")
+    once.add_argument(
+        "--once", type=argument_types.view, metavar="VIEW", help=f"one of {argument_types.views()}"
+    )
+    for form, text in (
+        ("plain", "a line for each row, cells between tabs, for awk and screen readers"),
+        ("json", "one object with the values, not the formatted text"),
+        ("csv", "the values for a spreadsheet"),
+    ):
+        once.add_argument(
+            f"--{form}", dest="once_form", action="append_const", const=form, help=text
+        )
+    once.add_argument(
+        "--width",
+        type=argument_types.width,
+        metavar="N",
+        help="of the text (default: the terminal's; without a terminal as wide as needed)",
+    )
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Runs a real nats-server, a simulated Kubernetes API over HTTP, real workers, and a load "
-        "with calm times, bursts and idle times; and the dashboard with its controller."
-    )
-    parser.add_argument("--headless", action="store_true", help="no screen, a summary at the end")
-    parser.add_argument(
-        "--for",
-        dest="for_s",
-        type=_duration,
-        metavar="DURATION",
-        help="end after this time (60s, 2m)",
-    )
-    parser.add_argument(
-        "--speed",
-        type=_speed,
-        default=2.0,
-        metavar="N",
-        help="how many times faster than real the cluster and the workers are (default 2)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=_seed,
-        default=1,
-        metavar="N",
-        help="seed of the random load and start-up times (default 1)",
-    )
-    parser.add_argument(
-        "--load-for", type=_duration, metavar="DURATION", help="stop publishing after this time"
-    )
+    add_demo(parser)
     parser.add_argument("--journal", default=argparse.SUPPRESS, metavar="FILE", help=JOURNAL_HELP)
     parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
+    _add_theme(parser)
     parser.set_defaults(run=_run_demo)
 
-
-PLAN: Final = """\
-Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
-
-Live, it looks once, with the memory and the operators' intents that are kept in NATS. Without a
-memory, windows and cooldowns begin with this look, so no pool shrinks. If NATS or Kubernetes is not
-connected, the exit code is 3, and the plan is the one for what could be seen.
-
-With --observations it reads ticks from a file, one JSON object on each line, as `agentdash schema
-observation` describes them. It plans them in order, in virtual time, and carries the memory from
-one to the next. It refuses numbers that no cluster has and names that the fleet file does not have.
-"""
-
-PLAN_EXAMPLES: Final = """\
-examples:
-  agentdash plan -f fleet.yaml
-  agentdash plan -f fleet.yaml --observations ticks.jsonl --all
-  echo '{"version": 1, "now": 1700000000, "observation": {"pools": {"acme/research": {
-    "queue": {"type": "fresh", "at": 1700000000, "value": {"pending": 7, "in_flight": 1}},
-    "workload": {"type": "fresh", "at": 1700000000, "value": {"replicas": 2}},
-    "pods": {"type": "fresh", "at": 1700000000, "value": {"ready": 2}}}}}}' | tr -d '\\n' |
-    agentdash plan -f fleet.yaml --observations - --json
-"""
 
 ATTACH_EXAMPLES: Final = """\
 examples:
@@ -215,18 +226,13 @@ examples:
   agentdash attach --nats nats://nats.example:4222
 """
 
-WHY: Final = """\
-Prints for each pool the rules in the order they were applied, with their numbers, and what the
-number would be without each rule that matters: "without the budget: 7". It looks at the same things
-as `agentdash plan`.
-"""
+COMPLETION: Final = """\
+Prints a script that completes verbs, options, and the pools and tenants of the fleet file:
 
-WHY_EXAMPLES: Final = """\
-examples:
-  agentdash why -f fleet.yaml acme/research
-  agentdash why -f fleet.yaml acme/research acme/browser --observations ticks.jsonl --json
+  bash  agentdash completion bash >> ~/.bashrc
+  zsh   agentdash completion zsh > a file named _agentdash in a folder of $fpath
+  fish  agentdash completion fish > ~/.config/fish/completions/agentdash.fish
 """
-
 
 ATTACH: Final = """\
 Shows what a running controller publishes in NATS, on any machine that reaches the NATS servers. It
@@ -244,7 +250,11 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bucket", default="agentdash", metavar="NAME", help="the fleet's bucket, beside --nats"
     )
+    parser.add_argument(
+        "--read-only", action="store_true", default=unset, help="look only; nothing is asked for"
+    )
     parser.add_argument("--ascii", action="store_true", default=unset, help=ASCII_HELP)
+    _add_theme(parser)
     parser.set_defaults(run=_run_attach)
 
 
@@ -252,27 +262,21 @@ def _run_attach(options: argparse.Namespace) -> ExitCode:
     from controller.model.settings import NatsSettings
 
     nats = NatsSettings(servers=(options.nats or "",), bucket=options.bucket)
+    read_only = options.read_only
     if options.nats is None:
         settings = _load(options)
         if settings is None:
             return ExitCode.USAGE
         nats = settings.nats
+        read_only = read_only or settings.controller.read_only
+    if not _can_show("--once prints a view of a running controller as text"):
+        return ExitCode.UNREACHABLE
+    prefer = _preferences(options)
+    if prefer is None:
+        return ExitCode.USAGE
     from agentdash.launch import show_attached
 
-    return show_attached(nats, ascii_only=options.ascii)
-
-
-def _add_plan(parser: argparse.ArgumentParser) -> None:
-    _describe(parser, PLAN, PLAN_EXAMPLES)
-    _add_look(parser)
-    parser.set_defaults(run=_run_plan)
-
-
-def _add_why(parser: argparse.ArgumentParser) -> None:
-    _describe(parser, WHY, WHY_EXAMPLES)
-    parser.add_argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file")
-    _add_look(parser)
-    parser.set_defaults(run=_run_why)
+    return show_attached(nats, read_only=read_only, ascii_only=options.ascii, prefer=prefer)
 
 
 def _describe(parser: argparse.ArgumentParser, description: str, examples: str) -> None:
@@ -288,64 +292,71 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", default=unset, metavar="NAME", help=CONTEXT_HELP)
 
 
-def _add_look(parser: argparse.ArgumentParser) -> None:
-    """What to look at, and how to print it."""
-    _add_place(parser)
-    parser.add_argument(
-        "--observations",
-        metavar="FILE",
-        help="plan the ticks of this file instead of the live fleet; - is standard input",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="begin without memory, even if there is one"
-    )
-    parser.add_argument(
-        "--all", dest="every_tick", action="store_true", help="print every tick, not only the last"
-    )
-    parser.add_argument(
-        "--json",
-        dest="as_json",
-        action="store_true",
-        help="print JSON, as `agentdash schema plan` describes it",
+def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> ExitCode:
+    """Answer a shell that completes a line: it shows nothing but these answers."""
+    found = answer(parser, words, _fleet_names)
+    if found:
+        tell(found)
+    return ExitCode.OK
+
+
+def _fleet_names(path: Path) -> FleetNames:
+    """The names in a fleet file; none where it cannot be read or is wrong."""
+    from controller.config import FleetFileError, load
+
+    try:
+        fleet = load(path.expanduser()).fleet
+    except (FleetFileError, RuntimeError):  # RuntimeError: ~ without a home directory
+        return FleetNames()
+    return FleetNames(
+        tuple(pool.key for pool in fleet.pools), tuple(tenant.name for tenant in fleet.tenants)
     )
 
 
-def _run_plan(options: argparse.Namespace) -> ExitCode:
+def _run_completion(options: argparse.Namespace) -> ExitCode:
+    tell(SCRIPTS[options.shell].rstrip("\n"))
+    return ExitCode.OK
+
+
+def _check_once(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with exit code 2 where options are given that do not go together."""
+    forms = [f"--{form}" for form in dict.fromkeys(options.once_form or ())]
+    beside = [*forms, *(["--width"] if options.width is not None else [])]
+    if options.once is None and beside:
+        parser.error(f"{beside[0]} needs --once VIEW, which says what to print")
+    if options.once is not None and hasattr(options, "run"):
+        parser.error("--once prints a view of the fleet; it takes no verb")
+    if options.once is not None and options.controller_only:
+        parser.error("--once ends after one look; --controller-only runs on: use one of them")
+    if len(beside) > 1:
+        parser.error(f"{beside[0]} and {beside[1]} do not go together: use one of them")
+
+
+def _run_once(options: argparse.Namespace) -> ExitCode:
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
-    from agentdash.verbs.answer import show_plan
+    from agentdash.verbs.once import show_once
 
-    return show_plan(settings, _look_options(options))
-
-
-def _run_why(options: argparse.Namespace) -> ExitCode:
-    settings = _load(options)
-    if settings is None:
-        return ExitCode.USAGE
-    from agentdash.verbs.answer import show_why
-
-    return show_why(settings, options.pools, _look_options(options))
-
-
-def _look_options(options: argparse.Namespace) -> Options:
-    from agentdash.verbs.answer import Options
-
-    return Options(
-        observations=options.observations,
-        fresh=options.fresh,
-        every_tick=options.every_tick,
-        as_json=options.as_json,
+    return show_once(
+        settings,
+        options.once,
+        name=options.fleet.name,
+        form=(options.once_form or ["text"])[0],
+        width=options.width,
+        ascii_only=options.ascii,
     )
 
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     if options.replay is not None:
         return _replay(options)
+    from controller.config.source import FleetSource, file_state
+
+    source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
-    settings = settings.with_journal(options.journal)
     read_only = options.read_only or settings.controller.read_only
     name = options.fleet.name
     if options.controller_only:
@@ -354,20 +365,45 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
 
         log_json()
         host, port = options.listen
-        return run_daemon(settings, name=name, read_only=read_only, host=host, port=port)
+        return run_daemon(settings, source, name=name, read_only=read_only, host=host, port=port)
     if not _can_show("--controller-only runs the same controller without a screen"):
         return ExitCode.UNREACHABLE
+    prefer = _preferences(options)
+    if prefer is None:
+        return ExitCode.USAGE
     from agentdash.launch import show_fleet
 
-    return show_fleet(settings, name=name, read_only=read_only, ascii_only=options.ascii)
+    return show_fleet(
+        settings,
+        source,
+        name=name,
+        read_only=read_only,
+        ascii_only=options.ascii,
+        prefer=prefer,
+    )
+
+
+def _preferences(options: argparse.Namespace) -> Preferences | None:
+    """What the person prefers; None if a file of it is wrong, once its errors are told."""
+    from agentdash.preferences import PreferencesError, read_preferences
+
+    try:
+        found = read_preferences(os.environ)
+    except PreferencesError as error:
+        complain(str(error))
+        return None
+    return found if options.theme is None else found._replace(theme=options.theme)
 
 
 def _replay(options: argparse.Namespace) -> ExitCode:
     if not _can_show("the journal is lines of JSON"):
         return ExitCode.UNREACHABLE
+    prefer = _preferences(options)
+    if prefer is None:
+        return ExitCode.USAGE
     from agentdash.launch import show_journal
 
-    return show_journal(options.replay, ascii_only=options.ascii)
+    return show_journal(options.replay, ascii_only=options.ascii, prefer=prefer)
 
 
 def _can_show(instead: str) -> bool:
@@ -394,7 +430,10 @@ def _run_demo(options: argparse.Namespace) -> ExitCode:
     }
     if options.headless:
         return run_demo_headless(for_s=options.for_s, **demo)
-    return show_demo(for_s=options.for_s, ascii_only=options.ascii, **demo)
+    prefer = _preferences(options)
+    if prefer is None:
+        return ExitCode.USAGE
+    return show_demo(for_s=options.for_s, ascii_only=options.ascii, prefer=prefer, **demo)
 
 
 def _run_schema(options: argparse.Namespace) -> ExitCode:
@@ -410,6 +449,12 @@ def _run_schema(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def _run_profile(options: argparse.Namespace) -> int:
+    from agentdash.verbs.profile import show_profile
+
+    return show_profile(options.tools)
+
+
 def _run_example(_: argparse.Namespace) -> ExitCode:
     from importlib.resources import files
 
@@ -422,12 +467,10 @@ def _load(options: argparse.Namespace) -> Settings | None:
     """The fleet file's settings with what the command line adds; None if the file is wrong, once
     its errors are on standard error.
     """
-    import msgspec
-
-    from controller.config import FleetFileError, load
+    from controller.config import FleetFileError
 
     try:
-        settings = load(options.fleet)
+        return _read_settings(options)
     except FleetFileError as error:
         complain(str(error))
         if not options.fleet.exists():
@@ -436,57 +479,19 @@ def _load(options: argparse.Namespace) -> Settings | None:
                 "`agentdash example > fleet.yaml` prints one to begin with"
             )
         return None
+
+
+def _read_settings(options: argparse.Namespace) -> Settings:
+    """The settings of the fleet file, with what the command line adds. Raises FleetFileError."""
+    import msgspec
+
+    from controller.config import load
+
+    settings = load(options.fleet)
     kubernetes = msgspec.structs.replace(
         settings.kubernetes,
         kubeconfig=options.kubeconfig,
         context=options.context or settings.kubernetes.context,
     )
-    return msgspec.structs.replace(settings, kubernetes=kubernetes)
-
-
-def _address(text: str) -> tuple[str, int]:
-    from controller.notation.decimals import read_whole
-
-    host, colon, port = text.rpartition(":")
-    try:
-        number = read_whole(port)
-    except ValueError:
-        number = -1
-    if not colon or not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9464")
-    return host.strip("[]") or "127.0.0.1", number
-
-
-def _duration(text: str) -> float:
-    from controller.notation.decimals import read_decimal
-    from controller.notation.durations import read_duration
-
-    for read in (read_decimal, read_duration):
-        try:
-            seconds = float(read(text))
-        except ValueError:
-            continue
-        if 0 < seconds < 1e9:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 60s or 2m")
-
-
-def _speed(text: str) -> float:
-    from controller.notation.decimals import read_decimal
-
-    try:
-        speed = float(read_decimal(text))
-    except ValueError:
-        speed = 0.0
-    if not 0.1 <= speed <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.1 to 100")
-    return speed
-
-
-def _seed(text: str) -> int:
-    from controller.notation.decimals import read_whole
-
-    try:
-        return read_whole(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
+    return settings.with_journal(getattr(options, "journal", None))

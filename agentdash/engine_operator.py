@@ -1,5 +1,5 @@
-"""How the dashboard operates on a running engine: each request goes into the engine's event loop,
-and its answer comes back.
+"""How the dashboard operates: each request goes into the event loop of what runs behind it, the
+engine or the connection to one elsewhere, and its answer comes back.
 """
 
 from __future__ import annotations
@@ -7,35 +7,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from agentdash.tui.operating import NotDoneError, Preview, TakenError
+from agentdash.examining import examine_beside
+from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
 from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
-from controller.model.intents import Intent, IntentKey, Intents
-from controller.model.memory import Memory
+from controller.model.diagnosis import Progress, Report
+from controller.model.ids import PoolKey
+from controller.model.intents import Intent, IntentKey
+from controller.model.pod_log import PodLog
+from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
-from controller.planning.effect import effect_of
-from controller.ports import (
-    Feed,
+from controller.ports.desk import NoEffectError, OpenDesk, PodLogError
+from controller.ports.showing import Feed
+from controller.ports.stores import (
     IntentConflictError,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
 )
 
-if TYPE_CHECKING:  # the first paint does not wait for what the wiring imports
-    from controller.wiring import OpenDesk
-
 T = TypeVar("T")
 
 READ_ONLY: Final = "read-only (--read-only, or controller.read_only in the fleet file)"
-ATTACHED: Final = (
-    "the controller runs elsewhere; ask in a shell: agentdash -f FLEET pause, pin, freeze …"
-)
 REPLAYED: Final = "this is a journal: nothing in it can be changed"
-_STARTING: Final = "the controller here has not begun yet"
+_STARTING: Final = "not connected yet; try again in a moment"
 _NO_RIGHT: Final = "your NATS user may not write intents; the README lists the rights"
 _MAY_BE_WRITTEN: Final = "whether it was written is not known; :audit shows it"
+_NO_KUBERNETES: Final = "this process does not speak to Kubernetes, so it cannot read logs"
+NO_FLEET_FILE: Final = (
+    "this dashboard has no fleet file; run agentdash doctor -f FLEET where the controller runs"
+)
 _ANSWER_S: Final = 10.0
 """Each request has its own deadline at the desk; this one is for an engine that ended meanwhile."""
 
@@ -46,14 +48,22 @@ class _Place(NamedTuple):
 
 
 class EngineOperator:
-    """The person at this process's terminal. `off` says why they can never ask for anything."""
+    """The person at this process's terminal. `off` says why they can never ask for anything.
+    `settings` are those of the fleet file, None where this process has none.
+    """
 
-    def __init__(self, operator: Operator, feed: Feed, off: str | None = None) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        feed: Feed,
+        off: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         self.operator = operator
+        self.settings = settings
         self._feed = feed
         self._off = off
         self._place: _Place | None = None
-        self._has_right = True
 
     @property
     def who(self) -> str:
@@ -62,14 +72,9 @@ class EngineOperator:
 
     def at_desk(self, open_desk: OpenDesk | None) -> None:
         """The engine opens its desk, or closes it. Called in the engine's event loop."""
-        self._has_right = True
         self._place = None
         if open_desk is not None:
             self._place = _Place(open_desk, asyncio.get_running_loop())
-
-    def turn_off(self, why: str) -> None:
-        """From now on nothing can be asked for."""
-        self._off = why
 
     def refusal(self) -> str | None:
         """Why nothing can be asked for now; None if it can."""
@@ -77,7 +82,7 @@ class EngineOperator:
             return self._off
         if self._place is None:
             return _STARTING
-        if not self._has_right:
+        if self._place.open_desk.is_refused():
             return _NO_RIGHT
         snapshot = self._feed.latest()
         links = () if snapshot is None else snapshot.links
@@ -115,6 +120,27 @@ class EngineOperator:
         """The changes that are kept."""
         return await self._there(lambda place: place.desk.audit())
 
+    async def examine(self, on_progress: Callable[[Progress], None]) -> Report:
+        """The checks of the doctor, by the fleet file of this process. It needs no engine."""
+        if self.settings is None:
+            raise NotDoneError(NO_FLEET_FILE if self._off != REPLAYED else REPLAYED)
+        return await examine_beside(self.settings, on_progress)
+
+    async def look_ahead(self, pool: str) -> Ahead:
+        """What the pool would have without each of its rules, and what it will have next."""
+        return await self._there(partial(_ahead, PoolKey(pool)))
+
+    async def pod_log(self, namespace: str, pod: str) -> PodLog:
+        """The last lines of a pod. Where this process does not speak to Kubernetes, it says so."""
+        place = self._place
+        if (place is None and self._off is not None) or (place and place.open_desk.logs is None):
+            command = f"kubectl logs -n {namespace} {pod}"
+            raise NotDoneError(f"{_NO_KUBERNETES}; {command} shows them")
+        try:
+            return await self._there(partial(_tail, namespace, pod))
+        except PodLogError as error:
+            raise NotDoneError(str(error)) from error
+
     async def _there(
         self,
         ask: Callable[[OpenDesk], Awaitable[T]],
@@ -135,16 +161,21 @@ class EngineOperator:
         except StoreAwayError as error:
             raise NotDoneError(unknown(str(error))) from error
         except StoreRefusedError as error:
-            self._has_right = False
             raise NotDoneError(f"{error}: {_NO_RIGHT}") from error
         except TimeoutError as error:
             raise NotDoneError(unknown("the controller does not answer")) from error
-        except (StoreError, ValueError) as error:
+        except (StoreError, NoEffectError, ValueError) as error:
             raise NotDoneError(str(error)) from error
 
 
 async def _coroutine(ask: Callable[[OpenDesk], Awaitable[T]], place: OpenDesk) -> T:
     return await ask(place)
+
+
+async def _tail(namespace: str, pod: str, place: OpenDesk) -> PodLog:
+    if place.logs is None:
+        raise PodLogError(_NO_KUBERNETES)
+    return await place.logs.tail(namespace, pod)
 
 
 async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Preview:
@@ -155,21 +186,21 @@ async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Pr
         replaces = error.revision
     if standing is not None:
         replaces = standing.revision
-    tick = place.look()
-    if tick is None:
-        raise NotDoneError("the controller has not seen the fleet yet; try again in a moment")
-    # two plans of the whole fleet: beside the engine's loop, which goes on ticking
-    effect = await asyncio.to_thread(
-        effect_of,
-        key,
-        intent,
-        observation=tick.observation,
-        fleet=place.fleet,
-        intents=tick.intents or Intents(),
-        memory=tick.memory or Memory(),
-        now=tick.now,
-    )
-    return Preview(effect, tick.now, standing, replaces)
+    foreseen = await place.foresee(key, intent)
+    return Preview(foreseen.effect, foreseen.now, standing, replaces)
+
+
+async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:
+    from controller.planning import counterfactual, explain  # only where it is asked for
+
+    outlook = await place.look_ahead(pool)
+    without = tuple(map(counterfactual.sentence, outlook.without))
+    following = outlook.next
+    if following is None:
+        return Ahead(without)
+    because = "" if following.ends is None else explain.title(following.ends).lower()
+    change = f"{following.before:,} → {following.after:,}"
+    return Ahead(without, change, following.at, because)
 
 
 def _writes(words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -14,21 +15,25 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from agentdash.demo.process import DemoError, RunningWorld, running_world
-from agentdash.demo.report import WorldReport, summary
-from agentdash.engine_operator import ATTACHED, READ_ONLY, REPLAYED, EngineOperator
+from agentdash.demo.report import SpentTokens, WorldReport, summary
+from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
 from agentdash.identity import operator
-from agentdash.output import tell, waiting_for
+from agentdash.output import draw_less_over_ssh, tell, waiting_for
 from controller.attach import Attachment, find_writer
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError, Main
+from controller.engine.switches import SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
+from controller.ports.desk import Person
 from controller.record.journal_files import JournalError
 from controller.record.journal_past import JournalPast
 
 if TYPE_CHECKING:
+    from agentdash.preferences import Preferences
+    from controller.config.source import FleetSource
     from controller.model.settings import NatsSettings, Settings
 
 ENGINE_STOP_S: Final = 15.0
@@ -38,21 +43,31 @@ ANSWERS_WITHIN_S: Final = 0.7
 """A controller that writes answers within a few ms of the connection to NATS."""
 
 
-def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bool) -> ExitCode:
-    """Run the dashboard on a fleet, with the controller in a thread of its own. Where a controller
-    of the fleet writes already, show what that one publishes: two must not write beside each other.
+def show_fleet(
+    settings: Settings,
+    source: FleetSource,
+    *,
+    name: str,
+    read_only: bool,
+    ascii_only: bool,
+    prefer: Preferences,
+) -> ExitCode:
+    """Run the dashboard on the fleet of `source`, with the controller in a thread of its own. Where
+    a controller of the fleet writes already, show what that one publishes: two must not write
+    beside each other.
     """
     clock, hub = SystemClock(), Hub()
-    attachment = Attachment(settings.nats, hub, clock)
-    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None)
+    seat, attachment = _attached_seat(settings.nats, hub, clock, READ_ONLY if read_only else None)
+    seat.settings = settings
+    signals = SignalSwitch()
+    freeze_by_signals(signals)
 
     async def engine(stopping: asyncio.Event) -> None:
         if not read_only and await find_writer(settings.nats, clock, ANSWERS_WITHIN_S):
-            seat.turn_off(ATTACHED)
             await attachment.run(stopping)
             return
         # imported here, so that the first paint does not wait for the Kubernetes client
-        from controller.wiring import Person, embedded
+        from controller.wiring import embedded
 
         await embedded(
             settings,
@@ -62,26 +77,52 @@ def show_fleet(settings: Settings, *, name: str, read_only: bool, ascii_only: bo
             read_only=read_only,
             stopping=stopping,
             person=Person(seat.operator, seat.at_desk),
+            signals=signals,
+            source=source,
         )
 
     return _run_with_dashboard(
-        engine, hub, clock, seat, ascii_only=ascii_only, problem=attachment.problem
+        engine,
+        hub,
+        clock,
+        seat,
+        ascii_only=ascii_only,
+        prefer=prefer,
+        problem=attachment.problem,
     )
 
 
-def show_attached(settings: NatsSettings, *, ascii_only: bool) -> ExitCode:
+def show_attached(
+    settings: NatsSettings, *, read_only: bool, ascii_only: bool, prefer: Preferences
+) -> ExitCode:
     """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
     clock, hub = SystemClock(), Hub()
-    attachment = Attachment(settings, hub, clock)
-    seat = EngineOperator(operator(), hub, ATTACHED)
+    seat, attachment = _attached_seat(settings, hub, clock, READ_ONLY if read_only else None)
     return _run_with_dashboard(
-        attachment.run, hub, clock, seat, ascii_only=ascii_only, problem=attachment.problem
+        attachment.run,
+        hub,
+        clock,
+        seat,
+        ascii_only=ascii_only,
+        prefer=prefer,
+        problem=attachment.problem,
+        attaches=True,
     )
 
 
-def show_journal(path: Path, *, ascii_only: bool) -> ExitCode:
+def _attached_seat(
+    settings: NatsSettings, hub: Hub, clock: SystemClock, off: str | None
+) -> tuple[EngineOperator, Attachment]:
+    """The person's seat, and the attachment whose desk they sit at where no engine runs here."""
+    seat = EngineOperator(operator(), hub, off)
+    attachment = Attachment(settings, hub, clock, Person(seat.operator, seat.at_desk))
+    return seat, attachment
+
+
+def show_journal(path: Path, *, ascii_only: bool, prefer: Preferences) -> ExitCode:
     """Run the dashboard on a journal, from its end. It needs nothing but the file."""
-    from agentdash.tui.app import run_dashboard
+    draw_less_over_ssh(os.environ)
+    from agentdash.tui.run import run_dashboard
 
     try:
         past = JournalPast(path)
@@ -98,6 +139,9 @@ def show_journal(path: Path, *, ascii_only: bool) -> ExitCode:
         engine_error=lambda: None,
         ascii_only=ascii_only,
         journal=past,
+        keys=prefer.keys,
+        theme=prefer.theme,
+        remember_theme=prefer.remember_theme,
     )
     for note in past.notes():
         _print_to_stderr(f"agentdash: {note}")
@@ -112,6 +156,7 @@ def show_demo(
     for_s: float | None,
     ascii_only: bool,
     journal: str | None,
+    prefer: Preferences,
 ) -> ExitCode:
     """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
@@ -124,7 +169,9 @@ def show_demo(
         except DemoError as error:
             raise FatalError(str(error)) from error
 
-    return _run_with_dashboard(engine, hub, clock, seat, ascii_only=ascii_only, for_s=for_s)
+    return _run_with_dashboard(
+        engine, hub, clock, seat, ascii_only=ascii_only, prefer=prefer, for_s=for_s
+    )
 
 
 def run_demo_headless(
@@ -162,7 +209,8 @@ async def _run_headless(
         async with _progress(hub, seconds):
             await _run_controller(world, hub, clock, stopping, journal=journal)
         took = time.monotonic() - began
-    tell(_summary(world.report, hub, took))
+    for each in _summary(world.report, hub, took):
+        tell(each)
 
 
 async def _run_controller(
@@ -174,11 +222,13 @@ async def _run_controller(
     journal: str | None,
     seat: EngineOperator | None = None,
 ) -> None:
-    from controller.wiring import Person, embedded
+    from controller.wiring import embedded
 
     settings = load(Path(world.ready.fleet)).with_journal(journal)
     kubernetes = msgspec.structs.replace(settings.kubernetes, kubeconfig=world.ready.kubeconfig)
     settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
+    if seat is not None:
+        seat.settings = settings
     await embedded(
         settings,
         hub,
@@ -190,13 +240,20 @@ async def _run_controller(
     )
 
 
-def _summary(report: WorldReport, hub: Hub, seconds: float) -> str:
+def _summary(report: WorldReport, hub: Hub, seconds: float) -> list[str]:
     snapshot = hub.latest()
+    tenants = () if snapshot is None else snapshot.tenants
     return summary(
         report,
         seconds=seconds,
         decisions=snapshot.loop.decisions if snapshot else 0,
         writes=snapshot.loop.writes if snapshot else 0,
+        tiers={each.name: each.tier for each in tenants},
+        budgets=[
+            SpentTokens(tenant=each.name, used=each.tokens.used, cap=each.tokens.cap)
+            for each in tenants
+            if each.tokens is not None and each.tokens.used is not None
+        ],
     )
 
 
@@ -230,11 +287,17 @@ def _run_with_dashboard(
     seat: EngineOperator,
     *,
     ascii_only: bool,
+    prefer: Preferences,
     for_s: float | None = None,
     problem: Callable[[], str | None] = lambda: None,
+    attaches: bool = False,
 ) -> ExitCode:
-    """`problem` says why there is nothing to show, where the engine itself runs."""
-    from agentdash.tui.app import run_dashboard
+    """`problem` says why nothing comes from a controller elsewhere, where none runs here. With
+    `attaches`, none ever does: what ends the thread ends no controller.
+    """
+    draw_less_over_ssh(os.environ)
+    from agentdash.tui.run import run_dashboard
+    from agentdash.tui.view import OWN_FIRST_SNAPSHOT
 
     log_nowhere()
     thread = EngineThread(engine)
@@ -244,9 +307,14 @@ def _run_with_dashboard(
             clock=clock.now,
             operator=seat,
             on_ready=thread.start,
-            engine_error=lambda: thread.problem() or problem(),
+            engine_error=(lambda: None) if attaches else thread.problem,
+            feed_problem=(lambda: thread.problem() or problem()) if attaches else problem,
+            waits_for="the controller's snapshot" if attaches else OWN_FIRST_SNAPSHOT,
             ascii_only=ascii_only,
             for_s=for_s,
+            keys=prefer.keys,
+            theme=prefer.theme,
+            remember_theme=prefer.remember_theme,
         )
     finally:
         with waiting_for("the controller to end what it is writing"):

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from agentdash.intent_ends import DEFAULT_UNTIL, NO_END
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -83,11 +84,14 @@ def add_operating(
                 "--keep", dest="number", type=_replicas, metavar="N", help="keep N replicas"
             )
         if not verb.withdraws:
-            ends = "the tenant's next reset" if verb.name == "budget" else "until it is taken back"
+            ends = "the tenant's next reset" if verb.name == "budget" else DEFAULT_UNTIL
             parser.add_argument(
                 "--until",
                 metavar="WHEN",
-                help=f"2h, 14:00 (this machine's clock) or 2026-11-23T08:00Z (default: {ends})",
+                help=(
+                    "2h, 14:00 (this machine's clock) or 2026-11-23T08:00Z, "
+                    f"{NO_END} for no end (default: {ends})"
+                ),
             )
             parser.add_argument(
                 "--replace", action="store_true", help="put it in the place of one that stands"

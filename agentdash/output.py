@@ -10,11 +10,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 from controller.model.text import clean
+
+# a key is answered within 50 ms even where the frame before it has just been drawn
+_FRAMES_OVER_SSH: Final = "20"
 
 
 class OutputError(Exception):
@@ -95,6 +98,14 @@ def why_no_dashboard(environment: Mapping[str, str]) -> str | None:
     if environment.get("TERM", "") in {"", "dumb"}:
         return "the terminal cannot be drawn on (TERM is dumb or not set)"
     return None
+
+
+def draw_less_over_ssh(environment: MutableMapping[str, str]) -> None:
+    """Draw at most 20 frames a second over SSH, a third of what Textual draws, unless the person
+    has set another rate. Call it before Textual is imported, which reads the rate then.
+    """
+    if environment.get("SSH_CONNECTION"):
+        environment.setdefault("TEXTUAL_FPS", _FRAMES_OVER_SSH)
 
 
 def _write(stream: TextIO, text: str) -> None:

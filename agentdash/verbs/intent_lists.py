@@ -12,6 +12,7 @@ import msgspec
 from agentdash.identity import operator
 from agentdash.output import by_default, note, tell
 from agentdash.verbs.tables import aligned
+from agentdash.verbs.waiting import waiting_for_nats
 from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
@@ -26,7 +27,7 @@ from controller.model.intent_words import (
 from controller.model.intents import Intent, key_of
 from controller.model.settings import Settings
 from controller.planning.explain import duration
-from controller.ports import StoreError
+from controller.ports.stores import StoreError
 from controller.wiring import operating
 
 _STANDING = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
@@ -41,9 +42,12 @@ def show_intents(settings: Settings, *, audit: bool, as_json: bool) -> ExitCode:
     with by_default(signal.SIGINT):
         try:
             if audit:
-                _show_audit(asyncio.run(_audit(settings, clock)), clock.now(), as_json=as_json)
+                with waiting_for_nats(settings.nats):
+                    changes = asyncio.run(_audit(settings, clock))
+                _show_audit(changes, clock.now(), as_json=as_json)
             else:
-                found = asyncio.run(_standing(settings, clock))
+                with waiting_for_nats(settings.nats):
+                    found = asyncio.run(_standing(settings, clock))
                 _show_standing(found, clock.now(), as_json=as_json)
         except UnsupportedServerError as error:
             note(str(error))

@@ -1,22 +1,24 @@
-"""One look at the live fleet for `plan` and `why`. Only this module loads the clients."""
+"""One look at the live fleet for `plan`, `why` and `--once`. Only this module loads the clients."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from agentdash.output import waiting_for
-from controller.attach import UnsupportedServerError
+from agentdash.verbs.waiting import waiting_for_nats
+from controller.attach import UnsupportedServerError, find_snapshot
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.settings import Settings
-from controller.model.snapshot import LinkState
-from controller.model.text import clean
+from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
-from controller.wiring import look_once
+from controller.wiring import Look, look_once, snapshot_of
+
+_ANSWERS_WITHIN_S: Final = 0.7
+"""A controller that runs answers within a few ms of the connection to NATS."""
 
 
 class LiveLook(NamedTuple):
@@ -27,17 +29,45 @@ class LiveLook(NamedTuple):
     tick: Tick | None
     notes: tuple[str, ...]
     code: ExitCode
+    look: Look | None = None
+
+
+class LiveSnapshot(NamedTuple):
+    """What a dashboard would show now, None where there was nothing to see; as LiveLook."""
+
+    snapshot: Snapshot | None
+    notes: tuple[str, ...]
+    code: ExitCode
+
+
+def snapshot_now(settings: Settings, name: str) -> LiveSnapshot:
+    """What the running controller shows, if one answers; else one look and one plan. `name` is the
+    fleet file's. It never raises, and writes nothing.
+    """
+    log_nowhere()
+    with waiting_for_nats(settings.nats, "Kubernetes"):
+        shown = asyncio.run(find_snapshot(settings.nats, SystemClock(), _ANSWERS_WITHIN_S))
+        if shown is not None:
+            return LiveSnapshot(shown, (), ExitCode.OK)
+        seen = _look(settings, fresh=False)
+    if seen.look is None:
+        return LiveSnapshot(None, seen.notes, seen.code)
+    notes = (*seen.notes, "no controller answers: this is one look, without rates and events")
+    return LiveSnapshot(snapshot_of(seen.look, settings, name), notes, seen.code)
 
 
 def look(settings: Settings, *, fresh: bool) -> LiveLook:
     """Connect to NATS and Kubernetes, wait for both, and ask once. It never raises: what cannot be
     reached is in the notes.
     """
-    servers = clean(", ".join(settings.nats.servers))
     log_nowhere()  # the notes say what the connections would log
+    with waiting_for_nats(settings.nats, "Kubernetes"):
+        return _look(settings, fresh=fresh)
+
+
+def _look(settings: Settings, *, fresh: bool) -> LiveLook:
     try:
-        with waiting_for(f"NATS ({servers}) and Kubernetes"):
-            found = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
+        found = asyncio.run(look_once(settings, SystemClock(), fresh=fresh))
     except UnsupportedServerError as error:
         return LiveLook(None, (str(error),), ExitCode.UNSUPPORTED)
     except FatalError as error:
@@ -46,7 +76,8 @@ def look(settings: Settings, *, fresh: bool) -> LiveLook:
     unreachable = [f"{link.name} is {link.state}: {link.detail}".rstrip(": ") for link in down]
     intents = [f"operators' intents: {each}" for each in found.stored.intent_problems]
     notes = (_of_memory(found.stored, found.tick.now, fresh=fresh), *intents, *unreachable)
-    return LiveLook(found.tick, notes, ExitCode.UNREACHABLE if down else ExitCode.OK)
+    code = ExitCode.UNREACHABLE if down else ExitCode.OK
+    return LiveLook(found.tick, notes, code, found)
 
 
 def _of_memory(stored: StoredState, now: float, *, fresh: bool) -> str:
@@ -58,8 +89,9 @@ def _of_memory(stored: StoredState, now: float, *, fresh: bool) -> str:
         return f"the controller's memory cannot be read ({stored.memory_problem}): {begin}"
     if stored.saved_memory is None:
         return f"no controller has left a memory: {begin}"
-    age = _age(max(0.0, now - stored.saved_memory.saved_at))
-    return f"planned with the controller's memory of {age} ago"
+    saved = stored.saved_memory
+    age_s = now - saved.saved_at if saved.age_s is None else saved.age_s
+    return f"planned with the controller's memory of {_age(max(0.0, age_s))} ago"
 
 
 def _age(seconds: float) -> str:

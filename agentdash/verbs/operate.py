@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -13,10 +14,12 @@ import msgspec
 
 from agentdash.danger import danger_of
 from agentdash.identity import operator
+from agentdash.intent_ends import DEFAULT_UNTIL, NO_END
 from agentdash.moments import read_until
 from agentdash.output import by_default, note, tell
 from agentdash.verbs.consent import QuestionError, agreed, ask_why
 from agentdash.verbs.intent_lists import plain
+from agentdash.verbs.waiting import waiting_for_nats
 from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
@@ -33,17 +36,12 @@ from controller.model.intent_words import (
     until_words,
 )
 from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
     Intent,
     IntentKey,
     IntentKind,
     Intents,
-    NoGrowth,
-    Pause,
-    Pin,
     Scope,
+    intent_for,
     key_of,
 )
 from controller.model.memory import Memory
@@ -52,16 +50,17 @@ from controller.model.snapshot import LinkState
 from controller.model.unknown_names import NameKind, UnknownName, sentence, unknown_pool
 from controller.planning.demand.metrics.names import reading_name
 from controller.planning.effect import Effect, effect_of
+from controller.planning.estimate import Estimate
 from controller.planning.share.calendar import local_day
-from controller.ports import (
+from controller.ports.desk import Foreseen, IntentDesk
+from controller.ports.stores import (
     IntentConflictError,
-    IntentDesk,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
     UndoRefusedError,
 )
-from controller.wiring import Look, look_once, operating
+from controller.wiring import Look, find_effect, look_once, operating
 
 _UNDO: Final = "undo: agentdash undo"
 
@@ -109,7 +108,7 @@ class Prepared(NamedTuple):
     intent: Intent | None
     standing: StandingIntent | None
     replaces: int | None
-    effect: Effect
+    effect: Effect | Estimate
     now: float
     undoes: IntentChange | None = None
 
@@ -122,7 +121,8 @@ def operate(settings: Settings, name: str, asking: Asking, doing: Doing) -> Exit
         why = ask_why(asking.why)
         if not asking.withdraws:
             intent = intent_asked(settings.fleet, key, asking, why, clock.now())
-        prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=asking.replace))
+        with _waiting(settings):
+            prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=asking.replace))
         return _finish(settings, name, doing, clock, prepared, why)
 
     return _run(settings, doing, begun)
@@ -132,10 +132,15 @@ def undo(settings: Settings, name: str, doing: Doing) -> ExitCode:
     """Take back this operator's last change that stands."""
 
     def begun(clock: SystemClock) -> ExitCode:
-        prepared = asyncio.run(_prepared_undo(settings, clock))
+        with _waiting(settings):
+            prepared = asyncio.run(_prepared_undo(settings, clock))
         return _finish(settings, name, doing, clock, prepared, "")
 
     return _run(settings, doing, begun)
+
+
+def _waiting(settings: Settings) -> AbstractContextManager[None]:
+    return waiting_for_nats(settings.nats, "what a controller or Kubernetes says")
 
 
 def key_asked(fleet: Fleet, asking: Asking) -> IntentKey:
@@ -168,29 +173,25 @@ def key_asked(fleet: Fleet, asking: Asking) -> IntentKey:
 
 def intent_asked(fleet: Fleet, key: IntentKey, asking: Asking, why: str, now: float) -> Intent:
     """The intent that the command line describes; the desk adds who asks. Raises RequestError."""
-    until = None
-    if asking.until is not None:
-        try:
-            until = read_until(asking.until, now)
-        except ValueError as error:
-            raise RequestError(f"--until: {error}") from None
-    number, scope = asking.number or 0, key.scope
-    match key.kind:
-        case IntentKind.PIN:
-            return Pin(pool=scope.pool or "", replicas=number, until=until, why=why)
-        case IntentKind.CAP:
-            return Cap(pool=scope.pool or "", replicas=number, until=until, why=why)
-        case IntentKind.PAUSE:
-            return Pause(scope=scope, keep=asking.number, until=until, why=why)
-        case IntentKind.FREEZE:
-            return Freeze(scope=scope, until=until, why=why)
-        case IntentKind.NO_GROWTH:
-            return NoGrowth(scope=scope, until=until, why=why)
-        case IntentKind.BUDGET:
-            name = scope.tenant or ""
-            if until is None:
-                until = _reset(fleet, name, now)
-            return DayBudget(tenant=name, tokens=number, until=until, why=why)
+    try:
+        until = _end(fleet, key, asking.until, now)
+    except ValueError as error:
+        raise RequestError(f"--until: {error}") from None
+    try:
+        return intent_for(key, number=asking.number, until=until, why=why)
+    except ValueError as error:
+        raise RequestError(f"{error}: say how many") from None
+
+
+def _end(fleet: Fleet, key: IntentKey, until: str | None, now: float) -> float | None:
+    """When it ends, None for never. What is left out is as in the dashboard: no intent is forgotten
+    for good. Raises ValueError.
+    """
+    if until == NO_END:
+        return None
+    if until is None and key.kind is IntentKind.BUDGET:
+        return _reset(fleet, key.scope.tenant or "", now)
+    return read_until(until or DEFAULT_UNTIL, now)
 
 
 def _reset(fleet: Fleet, name: str, now: float) -> float:
@@ -258,7 +259,8 @@ def _finish(  # noqa: PLR0917 - what it takes to write
         shown = statement if doing.as_json else ""
         if not doing.yes and not agreed(danger_of(scope), scope_name(scope), name, shown):
             raise RefusedError("not confirmed: nothing was changed")
-        change = asyncio.run(_written_or_not(settings, clock, prepared, why))
+        with waiting_for_nats(settings.nats):
+            change = asyncio.run(_written_or_not(settings, clock, prepared, why))
     if doing.as_json:
         tell(_report(doing.verb, prepared, change))
     elif change is not None:
@@ -291,9 +293,8 @@ async def _prepared(
                 )
         if intent is None and replaces is None:
             raise RefusedError(await _nothing_there(desk, key, clock.now()))
-    look = await look_once(settings, clock, fresh=False)
-    effect = _effect(settings.fleet, look, key, intent)
-    return Prepared(key, intent, standing, replaces, effect, look.tick.now)
+    effect, now = await _foreseen(settings, clock, key, intent)
+    return Prepared(key, intent, standing, replaces, effect, now)
 
 
 async def _prepared_undo(settings: Settings, clock: SystemClock) -> Prepared:
@@ -303,9 +304,24 @@ async def _prepared_undo(settings: Settings, clock: SystemClock) -> Prepared:
     change = last_of(changes, me.who)
     if change is None:
         raise RefusedError(f"{me.who} has changed nothing that could be taken back")
-    look = await look_once(settings, clock, fresh=False)
-    effect = _effect(settings.fleet, look, change.key, change.before)
-    return Prepared(change.key, change.before, None, None, effect, look.tick.now, undoes=change)
+    effect, now = await _foreseen(settings, clock, change.key, change.before)
+    return Prepared(change.key, change.before, None, None, effect, now, undoes=change)
+
+
+async def _foreseen(
+    settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
+) -> Foreseen:
+    """What it changes now, by the controller that runs; where none answers, by one look."""
+    told = await find_effect(settings, clock, key, intent)
+    if told is not None:
+        return told
+    try:
+        look = await look_once(settings, clock, fresh=False)
+    except UnsupportedServerError:
+        raise
+    except FatalError as error:
+        raise FatalError(f"no controller answers, and {error}; nothing was changed") from error
+    return Foreseen(_effect(settings.fleet, look, key, intent), look.tick.now)
 
 
 async def _written(
