@@ -1,5 +1,5 @@
-"""What all tests share: one worker for each core, the profiles of Hypothesis, the switch of the
-mutants, and a cache of bytecode for the programs that tests start.
+"""What all tests share: one worker for each core, the profiles of Hypothesis, the switches of the
+mutants and the seeds, and a cache of bytecode for the programs that tests start.
 """
 
 from __future__ import annotations
@@ -40,6 +40,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run only the mutants: each removes one rule from the product, and a test must notice",
     )
+    parser.addoption(
+        "--seeds",
+        type=int,
+        default=60,
+        help="how many histories of tests/simulation/engine are played (default: %(default)s)",
+    )
+    parser.addoption(
+        "--soak",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="how long the soak test runs; by default a quarter of a minute",
+    )
+    parser.addoption(
+        "--soak-days",
+        type=float,
+        default=1.0,
+        metavar="DAYS",
+        help="how many days of virtual time the simulated soak test plays (default: %(default)s)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,9 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """No workers for a few tests, which end before workers have started; else three for two cores.
+    """No workers for a few tests, which end before workers have started; else two for each core.
 
-    A third of the time tests wait for other processes. `-n auto` by hand is one for each core.
+    Half of the time tests wait for other processes. `-n auto` by hand is one for each core.
     """
     cores = yield
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or any(
@@ -75,7 +95,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     folders = all(Path(argument).is_dir() for argument in config.args)
     if narrowed or not folders or config.option.capture == "no":
         return 0
-    return cores + cores // 2
+    return 2 * cores
 
 
 @pytest.hookimpl(wrapper=True)

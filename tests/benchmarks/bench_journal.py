@@ -34,6 +34,9 @@ class FixedClock:
     def now(self) -> float:
         return scenarios.NOW
 
+    def monotonic(self) -> float:
+        return scenarios.NOW
+
     def follow_step(self) -> float:
         return 0.0
 
@@ -105,7 +108,7 @@ def next_tick(before: Snapshot, history: HistoryRecorder, choose: Random) -> tup
     encoded = 0
     for place in choose.sample(range(POOLS), CHANGING):
         views[place] = changed(views[place], choose.randrange(50), at)
-        history.saw(views[place])
+        history.saw(views[place], at - choose.randrange(30), at)
         encoded += len(msgspec.json.encode(views[place]))
     return (
         replace(
@@ -113,7 +116,7 @@ def next_tick(before: Snapshot, history: HistoryRecorder, choose: Random) -> tup
             sequence=before.sequence + 1,
             at=at,
             pools=tuple(views),
-            histories=history.pass_time(at),
+            histories=history.pass_time(at).pools,
         ),
         encoded,
     )

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from nats.aio.client import Client
 
 from controller.kube.access import Access
 from controller.model.settings import KubernetesSettings
-from support.live import daemon, streams, until
-from support.measure import Simulator, report, simulator, spread
+from support.live import Daemon, daemon, streams, until
+from support.measure import Simulator, processor_s, report, simulator, spread
 from support.nats_server import RealNats
 
 AT_ONCE = 20
@@ -166,3 +167,54 @@ async def patch(api: Simulator, namespace: str, replicas: int) -> None:
     await api.call(
         "PATCH", f"{path_of(namespace)}/bound/scale", body, "application/merge-patch+json"
     )
+
+
+FLOOD, FLOOD_S = 100_000, 20.0
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "asleep",
+    ["", "    activation: 1000000\n"],
+    ids=["wakes", "below its activation"],
+)
+async def test_flood(tmp_path: Path, asleep: str) -> None:
+    """A pool at zero gets many messages within some seconds: what they cost the daemon."""
+    kubeconfig, fleet = tmp_path / "kubeconfig", tmp_path / "fleet.yaml"
+    with RealNats(tmp_path / "nats") as server:
+        text = FLEET.format(url=server.url, namespace="tenant-acme") + POOL.format(name="research")
+        fleet.write_text(text + asleep, "utf-8")
+        async with streams(server.url, ["research"]) as client, simulator(kubeconfig) as api:
+            await api.namespace("tenant-acme")
+            await api.deployment("tenant-acme", "research")
+            async with daemon(fleet, kubeconfig) as running:
+                await until(lambda: running.said("leading"))
+                quiet = await share_of(running, FLOOD_S / 2)
+                flooding = asyncio.create_task(flood(client))
+                flooded = await share_of(running, FLOOD_S)
+                await flooding
+                ticks = await running.ticks()
+    report(
+        f"{FLOOD:,} messages into a pool at zero within {FLOOD_S:g} s, "
+        + ("which stays below its activation" if asleep else "which wakes"),
+        f"{flooded:.1%} of a core",
+        f"target ≤ 15 %; with no message: {quiet:.1%}; {ticks} ticks in all",
+    )
+
+
+async def share_of(running: Daemon, seconds: float) -> float:
+    """The share of a core that the daemon takes from now on."""
+    used, began = processor_s(running.process.pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (processor_s(running.process.pid) - used) / (time.monotonic() - began)
+
+
+async def flood(client: Client) -> None:
+    """Publish evenly, so that the messages last for most of the time."""
+    batch = 500
+    for _ in range(FLOOD // batch):
+        for _ in range(batch):
+            await client.publish("tasks.research", b"work")
+        await client.flush()
+        await asyncio.sleep(0.8 * FLOOD_S / (FLOOD / batch))

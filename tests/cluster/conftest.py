@@ -41,6 +41,9 @@ class WallClock:
     def now(self) -> float:
         return time.time()
 
+    def monotonic(self) -> float:
+        return time.monotonic()
+
     def follow_step(self) -> float:
         return 0.0
 
@@ -70,22 +73,16 @@ class Admin:
         return found
 
     async def deploy(self, name: str, replicas: int = 1, cpu: str = "10m") -> dict[str, Any]:
-        container = {
-            "name": "agent",
-            "image": "registry.example/agent:1",
-            "resources": {"requests": {"cpu": cpu, "memory": "16Mi"}},
-        }
-        labels = {"app": name}
-        spec = {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
-            },
-        }
-        body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
-        return await self.ask("POST", self.deployments(), body)
+        return await self.ask("POST", self.deployments(), _workload(name, replicas, cpu))
+
+    async def deploy_stateful(self, name: str, replicas: int, policy: str) -> dict[str, Any]:
+        body = _workload(name, replicas, "10m")
+        body["spec"] |= {"serviceName": name, "podManagementPolicy": policy}
+        return await self.ask("POST", self.stateful(), body)
+
+    def stateful(self, name: str = "") -> str:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/statefulsets"
+        return f"{path}/{name}" if name else path
 
     def deployments(self, name: str = "") -> str:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
@@ -142,6 +139,24 @@ class Admin:
             while not holds(found := await self.ask("GET", path)):
                 await asyncio.sleep(0.05)
         return found
+
+
+def _workload(name: str, replicas: int, cpu: str) -> dict[str, Any]:
+    container = {
+        "name": "agent",
+        "image": "registry.example/agent:1",
+        "resources": {"requests": {"cpu": cpu, "memory": "16Mi"}},
+    }
+    labels = {"app": name}
+    spec = {
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+        },
+    }
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 @pytest.fixture

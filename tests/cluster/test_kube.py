@@ -13,14 +13,17 @@ import pytest
 from controller.kube import wire
 from controller.kube.cluster import Cluster
 from controller.kube.freshness import Freshness
-from controller.kube.reflector import Reflector, WatchTarget
-from controller.kube.views import DeploymentView
+from controller.kube.listing import WatchTarget
+from controller.kube.reflector import Reflector
+from controller.kube.views import WorkloadView
 from controller.model.fleet import Pool
 from controller.model.observation import PodPhase, Pods, Workload
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState
+from controller.ports.desk import PodLogError
+from support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.cluster
 
@@ -87,7 +90,7 @@ async def test_among_many_changes_our_write_is_never_undone_by_an_older_event(ad
         cluster.set_namespaces(frozenset({admin.namespace}))
         assert await cluster.synced(10.0)
 
-        def look(_namespace: str, _deployment: str) -> None:
+        def look(_namespace: str, _changed: object) -> None:
             reading = cluster.workloads.workload(pool)
             if isinstance(reading, Fresh):
                 shown.append(reading.value.replicas)
@@ -120,6 +123,24 @@ async def test_a_service_account_without_the_right_is_forbidden(admin: Any) -> N
         assert isinstance(walled, Absent)
         assert "cannot list resource" in walled.detail
         assert isinstance(cluster.workloads.workload(pool), Fresh)
+
+
+async def test_an_autoscaler_of_the_real_server_is_part_of_the_reading(admin: Any) -> None:
+    await admin.deploy("research", 1)
+    pool = admin.pool("research")
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "research"}
+    spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3}
+    hpas = f"/apis/autoscaling/v2/namespaces/{admin.namespace}/horizontalpodautoscalers"
+    async with Cluster.connect(admin.settings, admin.clock) as cluster:
+        cluster.set_namespaces(frozenset({admin.namespace}))
+        assert await cluster.synced(10.0)
+        assert value(cluster.workloads.workload(pool)).autoscaler == ""
+        await admin.ask("POST", hpas, {"metadata": {"name": "rival"}, "spec": spec})
+        await admin.until(lambda: value(cluster.workloads.workload(pool)).autoscaler)
+        found = value(cluster.workloads.workload(pool)).autoscaler
+        assert found == "HorizontalPodAutoscaler rival"
+        await admin.ask("DELETE", f"{hpas}/rival")
+        await admin.until(lambda: not value(cluster.workloads.workload(pool)).autoscaler)
 
 
 async def test_a_quota_shows_in_the_deployments_message_and_as_a_warning(admin: Any) -> None:
@@ -173,65 +194,10 @@ async def test_writing_to_a_deleted_deployment_is_gone_and_then_it_is_missing(ad
         assert gone.why is Why.OBJECT_MISSING
 
 
-class Proxy:
-    """A TCP relay in front of the API server that can be cut and closed."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = host, port
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._relays: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        """Refuse new connections and break those that are."""
-        assert self._server is not None
-        self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        while self._relays:  # a connection that was being made ends itself
-            await asyncio.gather(*self._relays, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        making = asyncio.current_task()
-        assert making is not None
-        self._relays.add(making)
-        making.add_done_callback(self._relays.discard)
-        server = self._server
-        self._writers.add(writer)
-        upstream, out = await asyncio.open_connection(*self._target)
-        if server is None or not server.is_serving():
-            # the relay was cut while this connection was being made, so it must end, too
-            out.transport.abort()
-            writer.transport.abort()
-            return
-        self._writers.add(out)
-        for source, sink in ((reader, out), (upstream, writer)):
-            relay = asyncio.create_task(self._relay(source, sink))
-            self._relays.add(relay)
-            relay.add_done_callback(self._relays.discard)
-
-    async def _relay(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        except ConnectionError:
-            pass
-        finally:
-            sink.transport.abort()
-            self._writers.discard(sink)
-
-
 class Proxied:
     """Settings that go through a proxy."""
 
-    def __init__(self, settings: KubernetesSettings, proxy: Proxy) -> None:
+    def __init__(self, settings: KubernetesSettings, proxy: TcpProxy) -> None:
         self.settings = settings
         self.proxy = proxy
 
@@ -240,7 +206,7 @@ async def through_proxy(admin: Any) -> Proxied:
     config = json.loads(Path(admin.settings.kubeconfig).read_text())
     cluster = config["clusters"][0]["cluster"]
     target = urlsplit(cluster["server"])
-    proxy = Proxy(str(target.hostname), target.port or 443)
+    proxy = TcpProxy(str(target.hostname), target.port or 443)
     await proxy.open()
     cluster["server"] = f"https://127.0.0.1:{proxy.port}"
     path = admin.folder / "proxied"
@@ -283,7 +249,7 @@ async def test_after_a_broken_connection_missed_changes_are_seen(
 async def test_a_watch_from_an_expired_version_lists_anew(admin: Any) -> None:
     """ConfigMaps have no watch cache on the test cluster: versions that etcd compacts are gone."""
     first = await admin.ask("GET", admin.core("configmaps"))
-    view = DeploymentView(lambda _name: None)
+    view = WorkloadView(lambda _name: None)
     freshness = Freshness(admin.clock, admin.link)
     resource = WatchTarget(kind="configmaps", path=admin.core("configmaps"))
     reflector = Reflector(admin.client, resource, view, freshness, admin.clock)
@@ -319,3 +285,26 @@ async def test_bookmarks_carry_a_quiet_watch_forward(admin: Any) -> None:
     assert {line.type for line in lines} == {"BOOKMARK"}
     version = wire.VERSIONED.decode(lines[-1].object).metadata.resource_version
     assert int(version) > int(first["metadata"]["resourceVersion"])
+
+
+async def test_without_a_log_the_real_server_and_we_say_why(admin: Any) -> None:
+    """The nodes here have no kubelet that could answer."""
+    await admin.deploy("research", 1)
+    await admin.deploy("giant", 1, cpu="64")
+    placed, unplaced = admin.pool("research"), admin.pool("giant")
+    async with Cluster.connect(admin.settings, admin.clock) as cluster:
+        cluster.set_namespaces(frozenset({admin.namespace}))
+        assert await cluster.synced(10.0)
+        await admin.until(lambda: pods(cluster.workloads.pods(placed)).ready == 1)
+        await admin.until(lambda: pods(cluster.workloads.pods(unplaced)).unscheduled == 1)
+        [unplaced_pod] = pods(cluster.workloads.pods(unplaced)).items
+        assert (await cluster.logs.tail(admin.namespace, unplaced_pod.name)).lines == ()
+        [pod] = pods(cluster.workloads.pods(placed)).items
+        with pytest.raises(PodLogError, match="the kubelet of its node does not answer"):
+            await cluster.logs.tail(admin.namespace, pod.name)
+        with pytest.raises(PodLogError, match="not there any longer"):
+            await cluster.logs.tail(admin.namespace, "gone")
+    settings = await admin.account("watcher", READ)
+    async with Cluster.connect(settings, admin.clock) as cluster:
+        with pytest.raises(PodLogError, match="allow it `get` on `pods/log`"):
+            await cluster.logs.tail(admin.namespace, "gone")

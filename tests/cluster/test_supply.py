@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controller.kube.cluster import Cluster
+from controller.model.ids import WorkloadName
 from controller.model.observation import ClusterRoom, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
@@ -15,7 +16,7 @@ from controller.model.settings import KubernetesSettings
 pytestmark = pytest.mark.cluster
 
 MERGE = "application/merge-patch+json"
-OURS = frozenset({"research"})
+OURS = frozenset({WorkloadName("research")})
 MI = 2**20
 
 

@@ -33,11 +33,14 @@ from controller.model.metrics import (
 from controller.model.observation import (
     ClusterRoom,
     Observation,
+    Pod,
+    PodPhase,
     Pods,
     PoolObservation,
     QueueDepth,
     TenantObservation,
     TokenUsage,
+    Workers,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Stale, Why
@@ -53,6 +56,7 @@ from controller.model.scarcity import (
 )
 from controller.model.schedule import Schedule, WeeklyWindow
 from controller.model.tick import Tick
+from controller.model.worker_messages import PoolOrders, WorkerState
 from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
@@ -69,7 +73,7 @@ LAG = ExternalMetric(name="lag", target=AverageValueTarget(milli=5000))
 
 
 class Scene:
-    """One history: a fleet whose Deployments obey, tick by tick."""
+    """One history: a fleet whose workloads obey, tick by tick."""
 
     def __init__(self, name: str, fleet: Fleet, replicas: int = 0) -> None:
         self.name = name
@@ -110,9 +114,39 @@ class Scene:
         size = self._replicas[pool.key]
         return PoolObservation(
             queue=Fresh(value=self._depth(pool, pending, in_flight), at=self.now),
-            workload=Fresh(value=Workload(replicas=size, current=size), at=self.now),
+            workload=Fresh(value=self._workload(pool, size), at=self.now),
             pods=Fresh(value=Pods(ready=size), at=self.now),
         )
+
+    def _workload(self, pool: Pool, size: int) -> Workload:
+        first = 0 if pool.statefulset else None
+        return Workload(replicas=size, current=size, first_ordinal=first)
+
+    def ordinals(
+        self, pool: Pool, busy: Mapping[int, int], told: tuple[int, ...], revision: int
+    ) -> dict[str, object]:
+        """The pods of a StatefulSet and what their workers say: so many tasks by ordinal; those
+        that were `told` to stop have obeyed the orders of this revision.
+        """
+        name, size = pool.workload.name, self._replicas[pool.key]
+        ready = {"phase": PodPhase.READY, "created_at": NOON - 600.0, "ready_at": NOON - 590.0}
+        pods = tuple(Pod(name=f"{name}-{each}", ordinal=each, **ready) for each in range(size))
+        states = tuple(
+            WorkerState(
+                worker=f"{name}-{each}",
+                slots=1,
+                busy=busy.get(each, 0),
+                pulling=each not in told,
+                obeyed=revision,
+            )
+            for each in range(size)
+        )
+        orders = PoolOrders(drain=tuple(f"{name}-{each}" for each in told))
+        workers = Workers(states=states, orders=orders, revision=revision)
+        return {
+            "pods": Fresh(value=Pods(ready=size, items=pods), at=self.now),
+            "workers": Fresh(value=workers, at=self.now),
+        }
 
     def _depth(self, pool: Pool, pending: int, in_flight: int) -> QueueDepth:
         """The queue, its deliveries counted where the scene says so: the fewest that lead there,
@@ -323,6 +357,23 @@ def by_its_past() -> Scene:
     return scene
 
 
+def by_ordinals() -> Scene:
+    """Two StatefulSets shrink: the workers of one say what they do, those of the other do not."""
+    spoken = a_pool("notes", deployment="", statefulset="notes-db")
+    silent = a_pool("memory", deployment="", statefulset="memory-db")
+    fleet = Fleet(tenants=(a_tenant("acme"),), pools=(spoken, silent))
+    scene = Scene("by_ordinals", fleet)
+    scene.tick({}, wait_s=30.0)
+    scene.tick({"notes": (6, 0), "memory": (6, 0)}, wait_s=30.0)
+    told: tuple[int, ...] = ()
+    for revision, busy in enumerate(({1: 1, 4: 1}, {1: 1, 4: 1}, {1: 1}, {1: 1}, {}, {}, {}), 1):
+        seen = scene.ordinals(spoken, busy, told, revision)
+        work = (0, len(busy))
+        scene.tick({"notes": work, "memory": work}, {"notes": seen}, wait_s=30.0)
+        told = tuple(range(len(busy), 6)) if revision > 1 else ()
+    return scene
+
+
 def scenes() -> Iterator[Scene]:
-    for scene in (burst_and_lull, scarce, blind, operators, by_hpa, by_its_past):
+    for scene in (burst_and_lull, scarce, blind, operators, by_hpa, by_its_past, by_ordinals):
         yield scene()

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
-from agentdash.worker import ensure_usage_stream
+from agentdash.worker.streams import ensure_usage_stream
 from controller.model.usage_event import usage_subject
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats

@@ -6,60 +6,35 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.kubesim import ApiFault
+from agentdash.demo.kubesim.resources import AUTOSCALERS, SCALED_OBJECTS
+from agentdash.worker.streams import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal_past import JournalPast
 from support import requests_seen
-from support.live import Daemon, daemon, fleet_text, streams, until
-from support.nats_server import RealNats
+from support.live import daemon, fleet_text, until
+from support.live_world import NAMESPACE, SCALE, LiveWorld, Servers, servers
 
 NAMES = ["research", "browser"]
-NAMESPACE = "tenant-acme"
-SCALE = r"/deployments/\w+/scale"
 
 
-class Live:
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
-        self.fleet = folder / "fleet.yaml"
-        self.kubeconfig = folder / "kubeconfig"
-        self.server = server
-        self.sim = sim
-        self.client = client
-        self.fleet.write_text(fleet_text(server.url, NAMES), "utf-8")
-        sim.write_kubeconfig(self.kubeconfig)
-
-    def replicas(self, name: str) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
-        assert stored is not None
-        return int(stored.object["spec"]["replicas"])
-
-    async def publish(self, name: str, count: int = 1) -> None:
-        for _ in range(count):
-            await self.client.jetstream().publish(f"tasks.{name}", b"work")
-
-    async def ready(self, running: Daemon) -> None:
-        await until(lambda: running.said("started"))
-        while (await running.get("/readyz"))[0] != 200:
-            await asyncio.sleep(0.05)
+class Live(LiveWorld):
+    def __init__(self, folder: Path, found: Servers) -> None:
+        super().__init__(folder, found)
+        self.fleet.write_text(fleet_text(self.server.url, NAMES), "utf-8")
 
 
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
-            await sim.create_namespace(NAMESPACE)
-            for name in NAMES:
-                await sim.create_deployment(name, NAMESPACE)
-            yield Live(tmp_path, server, sim, client)
+    async with servers(tmp_path, *NAMES) as found:
+        yield Live(tmp_path, found)
 
 
 async def test_a_message_in_a_real_queue_becomes_a_patched_deployment(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 5)
+        await running.ready()
+        await live.publish(5, "research")
         await until(lambda: live.replicas("research") == 5)
         await until(lambda: running.said("scaled"))
         assert live.replicas("browser") == 0
@@ -71,8 +46,8 @@ async def test_a_message_in_a_real_queue_becomes_a_patched_deployment(live: Live
 
 async def test_work_that_is_done_brings_the_pool_back_to_zero(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 2)
+        await running.ready()
+        await live.publish(2, "research")
         await until(lambda: live.replicas("research") > 0)
         pull = await live.client.jetstream().pull_subscribe_bind("research", "TASKS")
         for message in await pull.fetch(2):
@@ -82,15 +57,15 @@ async def test_work_that_is_done_brings_the_pool_back_to_zero(live: Live) -> Non
 
 async def test_in_steady_state_nothing_is_written_and_nothing_is_logged(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 3)
+        await running.ready()
+        await live.publish(3, "research")
         await until(lambda: live.replicas("research") == 3)
         await running.pass_ticks(1)
         live.sim.requests.clear()
         logged = len(running.lines)
         await running.pass_ticks(5)
         log = live.sim.requests
-        assert log.writes() == []
+        assert [each for each in log.writes() if "/leases" not in each.path] == []
         assert requests_seen.count(log, path_regex=r"/(pods|deployments)", verb="list") == 0
         assert running.lines[logged:] == []
 
@@ -100,8 +75,8 @@ async def test_what_each_tick_saw_is_in_the_journal_and_quiet_ticks_are_short(
 ) -> None:
     path = tmp_path / "kept" / "journal.jsonl"
     async with daemon(live.fleet, live.kubeconfig, "--journal", str(path)) as running:
-        await live.ready(running)
-        await live.publish("research", 3)
+        await running.ready()
+        await live.publish(3, "research")
         await until(lambda: live.replicas("research") == 3)
         await running.pass_ticks(8)
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -121,8 +96,8 @@ async def test_what_each_tick_saw_is_in_the_journal_and_quiet_ticks_are_short(
 
 async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig, "--read-only") as running:
-        await live.ready(running)
-        await live.publish("research", 4)
+        await running.ready()
+        await live.publish(4, "research")
         await until(lambda: running.said("would scale"))
         await running.pass_ticks(4)
         assert live.sim.requests.writes() == []
@@ -132,9 +107,9 @@ async def test_read_only_says_what_it_would_do_and_writes_nothing(live: Live) ->
 async def test_one_namespace_that_refuses_stops_nobody_else(live: Live) -> None:
     live.sim.faults.add(ApiFault(verb="patch", path="/research/scale", status=403))
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 4)
-        await live.publish("browser", 2)
+        await running.ready()
+        await live.publish(4, "research")
+        await live.publish(2, "browser")
         await until(lambda: live.replicas("browser") == 2)
         await until(lambda: running.said("not scaled"))
     assert live.replicas("research") == 0
@@ -144,8 +119,8 @@ async def test_one_namespace_that_refuses_stops_nobody_else(live: Live) -> None:
 
 async def test_a_killed_nats_server_scales_nothing_down_and_is_named(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 4)
+        await running.ready()
+        await live.publish(4, "research")
         await until(lambda: live.replicas("research") == 4)
         live.server.kill()
         live.sim.requests.clear()
@@ -157,14 +132,59 @@ async def test_a_killed_nats_server_scales_nothing_down_and_is_named(live: Live)
         assert (await running.get("/healthz"))[0] == 200
         assert requests_seen.count(live.sim.requests, path_regex=SCALE, method="PATCH") == 0
         live.server.start()
-        await live.ready(running)
+        await running.ready()
     assert live.replicas("research") == 4
+
+
+async def test_refused_credentials_are_said_by_readyz_and_hold_everything(live: Live) -> None:
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        fault = live.sim.faults.add(ApiFault(path=".*", status=401))
+        # the lease, which is read on a connection of its own, may say so first
+        while "kubernetes: our credentials are refused" not in (await running.get("/readyz"))[1]:
+            await asyncio.sleep(0.05)
+        assert (await running.get("/readyz"))[0] == 503
+        assert (await running.get("/healthz"))[0] == 200
+        live.sim.faults.remove(fault)
+        await running.ready()
+
+
+async def test_a_pool_with_another_autoscaler_is_left_to_it_before_the_first_write(
+    live: Live,
+) -> None:
+    rival = {
+        "metadata": {"name": "research"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "research"},
+            "minReplicas": 1,
+            "maxReplicas": 3,
+        },
+    }
+    live.sim.cluster.registry.create(AUTOSCALERS, NAMESPACE, rival)
+    scaled_by_keda = {
+        "metadata": {"name": "keda-browser"},
+        "spec": {"scaleTargetRef": {"name": "browser"}},
+    }
+    live.sim.cluster.registry.create(SCALED_OBJECTS, NAMESPACE, scaled_by_keda)
+    await live.publish(3, "research")
+    await live.publish(3, "browser")
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        await until(lambda: len(running.said("needs attention")) == 2)
+        await running.pass_ticks(5)
+        assert requests_seen.count(live.sim.requests, path_regex=SCALE, method="PATCH") == 0
+        live.sim.cluster.registry.delete(AUTOSCALERS, NAMESPACE, "research")
+        await until(lambda: live.replicas("research") == 3)
+        assert live.replicas("browser") == 0
+    said = {str(line["pool"]): str(line["why"]) for line in running.said("needs attention")}
+    assert said["acme/research"].startswith("HorizontalPodAutoscaler research scales it too")
+    assert said["acme/browser"].startswith("ScaledObject keda-browser scales it too")
 
 
 async def test_metrics_name_each_pool_and_queue(live: Live) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
-        await live.ready(running)
-        await live.publish("research", 3)
+        await running.ready()
+        await live.publish(3, "research")
         await until(lambda: running.said("scaled"))
         await running.pass_ticks(2)  # the queue is read before its message is counted
         _, text = await running.get("/metrics")
@@ -173,7 +193,27 @@ async def test_metrics_name_each_pool_and_queue(live: Live) -> None:
     assert 'agentdash_pool_target_replicas{pool="research",tenant="acme"} 3.0' in text
     assert 'agentdash_pool_bound{bound="demand",pool="research",tenant="acme"} 1.0' in text
     assert 'agentdash_source_up{source="nats"} 1.0' in text
-    assert "agentdash_leader" not in text
+    assert "agentdash_leader 1.0" in text
+
+
+async def test_what_each_source_fails_to_answer_is_counted(live: Live) -> None:
+    async def failures(source: str) -> float:
+        _, text = await running.get("/metrics")
+        name = f'agentdash_source_failures_total{{source="{source}"}} '
+        [line] = [line for line in text.splitlines() if line.startswith(name)]
+        return float(line.removeprefix(name))
+
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        before = await failures("kubernetes")
+        live.sim.faults.add(ApiFault(verb="patch", path="/research/scale", status=500))
+        await live.publish(3, "research")
+        while await failures("kubernetes") == before:
+            await running.pass_ticks(1)
+        before = await failures("nats")
+        live.server.kill()
+        while await failures("nats") == before:
+            await running.pass_ticks(1)
 
 
 async def test_a_wrong_fleet_file_ends_with_its_errors_and_code_2(live: Live) -> None:
@@ -220,3 +260,21 @@ async def test_an_old_nats_server_is_refused_in_words_and_code_4(live: Live) -> 
             assert await running.process.wait() == ExitCode.UNSUPPORTED
     assert "2.9.10" in running.text[-1]
     assert "2.10" in running.text[-1]
+
+
+async def test_what_a_worker_writes_ends_no_daemon_and_stops_no_pool(live: Live) -> None:
+    nested = b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        stream = live.client.jetstream()
+        await ensure_worker_streams(stream, result_ttl_s=60.0)
+        await stream.publish("$KV.agentdash_workers.acme.research.odd", nested)
+        await stream.publish("$KV.agentdash_orders.acme.research", nested)
+        await until(
+            lambda: any("research.odd cannot be understood" in line for line in running.text)
+        )
+        await until(lambda: any("orders acme.research cannot be" in line for line in running.text))
+        await live.publish(3)
+        await until(lambda: live.replicas() == 3)
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,17 @@ from nats.aio.client import Client
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from controller.attach import find_snapshot
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
+from controller.model.history import NOT_KNOWN, History
+from controller.model.ids import PoolKey
 from controller.model.intents import Freeze, Pin, Scope
+from controller.model.memory import Memory
 from controller.model.settings import NatsSettings
+from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket
+from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
 from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until
@@ -27,13 +33,13 @@ from support.nats_server import RealNats
 
 NAMESPACE = "tenant-acme"
 NAMES = ["research", "browser"]
-WINDOW_S = 15
+WINDOW_S = 28
 """Long enough to kill a controller in the middle of it, and to see which window ran out."""
 
 FLEET = """\
 version: 1
 nats: {{servers: ['{url}']}}
-controller: {{interval: 200ms}}
+controller: {{interval: 200ms, lease: {{duration: 3s, renew_deadline: 2s, retry: 200ms}}}}
 tenants:
   acme: {{tier: growth, namespace: tenant-acme}}
 pools:
@@ -81,6 +87,15 @@ class Live:
         while json.loads((await bucket.get("memory.head")).value or b"")["saved_at"] < moment:
             await asyncio.sleep(0.05)
 
+    async def memory(self) -> Memory:
+        """The memory that was saved last."""
+        settings = NatsSettings(servers=(self.server.url,))
+        async with NatsSession(settings, SystemClock()) as session:
+            await until(lambda: session.connected)
+            saved = await MemoryBucket(Bucket(session, "agentdash")).load()
+        assert saved is not None
+        return saved.memory
+
     async def started(self, running: Daemon) -> None:
         await until(lambda: running.said("started"))
 
@@ -97,6 +112,27 @@ class Live:
         assert process.returncode == ExitCode.OK, err.decode()
         pools = {each["pool"]: each for each in json.loads(out)["pools"]}
         return pools, err.decode().partition("\n")[0]
+
+    async def shown(self, is_wanted: Callable[[Snapshot], bool]) -> Snapshot:
+        """What the controller shows, as soon as it is as wanted."""
+        settings = NatsSettings(servers=(self.server.url,))
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = await find_snapshot(settings, SystemClock(), PATIENCE_S)
+                if found is not None and is_wanted(found):
+                    return found
+
+
+def blind_since(snapshot: Snapshot) -> float | None:
+    """Since when the finding about the queue of research is there."""
+    subjects = {(each.subject, each.kind): each.since for each in snapshot.findings}
+    return subjects.get((PoolKey("acme/research"), "queue"))
+
+
+def known_slots(snapshot: Snapshot) -> int:
+    """In how many slots of the last 15 minutes the size of browser is known."""
+    history = snapshot.histories.get(PoolKey("acme/browser"), History())
+    return sum(number != NOT_KNOWN for number in history.recent.ready)
 
 
 NO_RIGHT_TO_WRITE = """
@@ -127,6 +163,7 @@ def codes(answer: dict[str, Any]) -> set[str]:
     return {reason["code"] for reason in answer["reasons"]}
 
 
+@pytest.mark.timeout(150)
 async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_would_have(
     live: Live,
 ) -> None:
@@ -136,7 +173,7 @@ async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_w
         await live.publish("browser", 2)
         await until(lambda: (live.replicas("research"), live.replicas("browser")) == (5, 2))
         warm = time.monotonic() + WINDOW_S
-        await until(lambda: time.monotonic() > warm)
+        await until(lambda: time.monotonic() > warm, 2 * WINDOW_S)
         await live.finish("research", 5)
         await live.finish("browser", 2)
         ended, ended_at = time.monotonic(), time.time()
@@ -144,10 +181,13 @@ async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_w
         await live.memory_saved_since(ended_at)
         first.process.kill()
         await first.process.wait()
+    # a window that began again with the next controller would end so much later
+    pause = ended + WINDOW_S / 3
+    await until(lambda: time.monotonic() > pause)
     # the plan and the next controller start at once: both must look while the window lasts
     planning = asyncio.create_task(live.plan())
     async with daemon(live.fleet, live.kubeconfig) as second:
-        await until(lambda: second.said("memory loaded"))
+        await until(lambda: second.said("leading") and len(second.said("memory loaded")) == 2)
         began = time.monotonic()
         planned, note = await planning
         assert "planned with the controller's memory of " in note
@@ -156,10 +196,47 @@ async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_w
         assert "stabilized_down" in codes(planned["acme/research"])
         assert "cooldown" in codes(planned["acme/browser"])
         assert began - ended < WINDOW_S - 2, "this machine was too slow for this test"
-        await until(lambda: (live.replicas("research"), live.replicas("browser")) == (1, 0))
+        await until(
+            lambda: (live.replicas("research"), live.replicas("browser")) == (1, 0), 2 * WINDOW_S
+        )
         # both lasted as long as without the kill: neither was shorter, neither began again
         assert time.monotonic() - ended > WINDOW_S - 1
         assert time.monotonic() - began < WINDOW_S - 1
+
+
+async def test_a_server_that_comes_after_the_controller_brings_the_memory_it_holds(
+    live: Live,
+) -> None:
+    async with daemon(live.fleet, live.kubeconfig) as first:
+        await live.started(first)
+        await live.publish("research", 5)
+        await until(lambda: live.replicas("research") == 5)
+    left = await live.memory()
+    live.server.kill()
+    async with daemon(live.fleet, live.kubeconfig) as second:
+        await until(lambda: second.said("leading"))
+        assert not second.said("memory loaded"), "it is to begin without the server"
+        live.server.start()
+        await until(lambda: second.said("memory loaded"))
+    key = PoolKey("acme/research")
+    kept = (await live.memory()).pools[key]
+    assert kept.since == left.pools[key].since, "another window began"
+    assert kept.scaled_up == left.pools[key].scaled_up
+
+
+async def test_a_restart_keeps_since_when_a_finding_is_there_and_how_it_went(live: Live) -> None:
+    async with daemon(live.fleet, live.kubeconfig):
+        await live.client.jetstream().delete_consumer("TASKS", "research")
+        first = await live.shown(lambda seen: bool(blind_since(seen)) and known_slots(seen) > 0)
+        # what is saved at the end is what was shown a tick before it
+        await live.shown(lambda seen: seen.sequence > first.sequence + 3)
+    stopped_at = time.time()
+    async with daemon(live.fleet, live.kubeconfig):
+        second = await live.shown(lambda seen: seen.at > stopped_at and bool(blind_since(seen)))
+    assert second.process != first.process
+    assert blind_since(second) == blind_since(first)
+    assert known_slots(second) >= known_slots(first)
+    assert second.version == first.version != ""
 
 
 async def test_a_plan_beside_no_controller_says_so_and_takes_nothing_away(live: Live) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import sys
+import time
 import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -198,7 +199,7 @@ async def test_a_pause_is_stated_written_obeyed_listed_and_undone(live: Live) ->
 
 
 async def test_a_dry_run_says_it_and_writes_nothing(live: Live) -> None:
-    ended = await live.run("cap", "acme/research", "2", "--why", "-", "--dry-run")
+    ended = await live.run("cap", "acme/research", "2", "--why", "-", "--until", "-", "--dry-run")
     assert ended.code == ExitCode.OK, ended.err
     assert ended.out == (
         "cap acme/research: 1 pool, nothing changes now; at most 2 replicas;"
@@ -208,10 +209,20 @@ async def test_a_dry_run_says_it_and_writes_nothing(live: Live) -> None:
     assert names == ["TASKS"]
 
 
+async def test_what_has_no_end_on_the_command_line_ends_in_two_hours(live: Live) -> None:
+    begin = time.time()
+    ended = await live.run("freeze", "--all", "--why", "upgrade", "--dry-run", "--json")
+    assert ended.code == ExitCode.OK, ended.err
+    until = ended.answer["intent"]["until"]
+    assert begin + 7200 <= until <= time.time() + 7200
+    endless = ("freeze", "--all", "--until", "-", "--why", "upgrade", "--dry-run", "--json")
+    assert (await live.run(*endless)).answer["intent"]["until"] is None
+
+
 async def test_the_second_operator_is_told_who_was_first_and_replaces_in_so_many_words(
     live: Live,
 ) -> None:
-    asked = ("pin", "acme/research", "2", "--why", "launch", "--yes")
+    asked = ("pin", "acme/research", "2", "--until", "-", "--why", "launch", "--yes")
     assert (await live.run(*asked)).code == ExitCode.OK
     second = await live.run("pin", "acme/research", "4", "--why", "no", "--yes", who=BEN)
     assert (second.code, second.out) == (ExitCode.REFUSED, "")
@@ -348,6 +359,35 @@ async def test_without_kubernetes_it_is_written_and_said_to_be_unknown(live: Liv
     assert ended.code == ExitCode.OK, ended.err
     assert "2 not known well enough to say" in ended.out
     assert len((await live.intents()).freezes) == 1
+
+
+async def test_where_a_controller_runs_the_machine_of_the_operator_needs_no_kubeconfig(
+    live: Live,
+) -> None:
+    async with daemon(live.fleet, live.kubeconfig):
+        await live.publish("research", 3)
+        await until(lambda: live.replicas("research") == 3)
+        live.kubeconfig.unlink()
+        ended = await live.run("pause", "acme/research", "--why", "-", "--yes")
+    assert ended.code == ExitCode.OK, ended.err
+    assert ended.out.startswith("pause acme/research: 1 pool, 3 replicas idle now go; paused;")
+
+    ended = await live.run("resume", "acme/research", "--why", "-", "--yes")
+    assert ended.code == ExitCode.UNREACHABLE
+    assert ended.err.startswith("agentdash: no controller answers, and ")
+    assert "no such kubeconfig" in ended.err
+    assert ended.err.endswith("nothing was changed\n")
+
+
+@pytest.mark.parametrize(
+    "verb", [("intents",), ("pause", "acme", "--why", "-"), ("submit", "acme/research", "sum up")]
+)
+async def test_on_a_terminal_it_says_which_server_it_waits_for(
+    live: Live, verb: tuple[str, ...]
+) -> None:
+    live.server.kill()
+    ended = await live.ask(verb=verb)
+    assert f"agentdash: waiting for NATS ({live.server.url})" in ended.out
 
 
 async def test_a_read_only_fleet_asks_for_nothing(live: Live) -> None:

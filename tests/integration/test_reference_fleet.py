@@ -24,9 +24,6 @@ from support.nats_server import RealNats
 
 REFERENCE = Path(__file__).parents[1] / "unit" / "config" / "reference.yaml"
 NOTICES = {
-    "models.gpt-large.tier",
-    "models.gpt-large.limits.burst",
-    "tenants.acme.budget.usd_per_workflow",
     "pools[1].signals.cases",
 }
 NO_PROMETHEUS = "http://127.0.0.1:9"

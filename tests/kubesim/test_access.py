@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentdash.demo.kubesim.controllers.victims import DELETION_COST
 from tests.kubesim.conftest import APPS, CORE, MERGE, World
 
 Start = Callable[..., Awaitable[World]]
@@ -41,6 +42,27 @@ async def test_a_role_allows_its_verbs_on_its_resources(world: World) -> None:
     whole, refused = await world.call("PATCH", path, body, Authorization=token, **MERGE)
     assert (allowed, read, whole) == (200, 403, 403)
     assert 'cannot patch resource "deployments" in API group "apps"' in refused["message"]
+
+
+async def test_a_deletion_cost_needs_the_right_to_patch_pods(world: World) -> None:
+    watch = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    patch = {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}
+    await world.scale(1)
+    await world.until(lambda: len(world.pods()) == 1)
+    [pod] = world.pods()
+    body = {"metadata": {"annotations": {DELETION_COST: "-2147483648"}}}
+    path = f"{CORE}/pods/{pod.key[1]}"
+    token = await _account(world, watch)
+    status, refused = await world.call("PATCH", path, body, Authorization=token, **MERGE)
+    assert status == 403
+    assert 'cannot patch resource "pods"' in refused["message"]
+    role = f"{RBAC}/namespaces/tenant-a/roles/scaler"
+    await world.call("PATCH", role, {"rules": [watch, patch]}, **MERGE)
+    status, marked = await world.call("PATCH", path, body, Authorization=token, **MERGE)
+    assert (status, marked["metadata"]["annotations"][DELETION_COST]) == (200, "-2147483648")
+    body["metadata"]["annotations"][DELETION_COST] = None  # type: ignore[assignment]
+    _, reset = await world.call("PATCH", path, body, Authorization=token, **MERGE)
+    assert DELETION_COST not in reset["metadata"].get("annotations", {})
 
 
 async def test_resource_names_narrow_a_rule(world: World) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agentdash.demo.kubesim.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICA_SETS
+from support import size_writers
 from tests.kubesim.conftest import APPS, CORE, MERGE, World
 
 PATH = f"{APPS}/deployments/research"
@@ -164,3 +167,57 @@ async def test_malformed_bodies_are_refused(world: World, body: object) -> None:
     status, answer = await world.call("POST", f"{APPS}/deployments", body)
     assert 400 <= status < 500
     assert answer["kind"] == "Status"
+
+
+@pytest.mark.parametrize("nulled", ["strategy", "replicas", "revisionHistoryLimit"])
+async def test_a_field_that_is_left_out_or_nulled_has_its_default_again(
+    world: World, nulled: str
+) -> None:
+    _, made = await world.call("GET", PATH)
+    for change in (
+        ("PATCH", {"spec": {nulled: None}}, MERGE),
+        ("PUT", {**made, "spec": {k: v for k, v in made["spec"].items() if k != nulled}}, {}),
+    ):
+        method, body, more = change
+        body.get("metadata", {}).pop("resourceVersion", None)
+        status, found = await world.call(method, PATH, body, **more)
+        assert status == 200
+        defaults = {
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"},
+            },
+            "replicas": 1,
+            "revisionHistoryLimit": 10,
+        }
+        assert found["spec"][nulled] == defaults[nulled]
+    await world.scale(2)
+    await world.until(lambda: world.ready() == 2)
+
+
+async def test_a_controller_that_crashes_makes_every_answer_an_error(world: World) -> None:
+    def crash(_key: object) -> None:
+        raise KeyError("strategy")
+
+    queue = world.sim.cluster._queues[0]
+    queue._work = crash
+    await world.scale(2)
+    await world.until(lambda: world.sim.cluster.crash)
+    status, refused = await world.call("GET", PATH)
+    assert status == 500
+    assert refused["message"] == (
+        "a controller of the simulated cluster crashed: KeyError('strategy')"
+    )
+    world.sim.cluster._tasks[:] = [
+        task for task in world.sim.cluster._tasks if not task.done()
+    ]  # its crash was seen
+
+
+async def test_the_last_writer_of_a_size_is_in_its_managed_fields(world: World) -> None:
+    async def ask(method: str, path: str, body: Any, kind: str) -> dict[str, Any]:
+        headers = {"Content_Type": kind} if kind else {}
+        status, answer = await world.call(method, path, body, **headers)
+        assert status == 200, answer
+        return dict(answer)
+
+    assert await size_writers.each_owner_in_turn(ask, PATH) == size_writers.IN_TURN

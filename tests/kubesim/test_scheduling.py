@@ -44,6 +44,22 @@ async def test_a_new_node_takes_the_waiting_pods(start: Start) -> None:
     assert "node-9" in _placed(world)
 
 
+async def test_a_node_that_is_taken_away_is_left_in_order_and_may_come_back(start: Start) -> None:
+    world = await start(nodes=2)
+    await world.sim.create_deployment("research", "tenant-a", replicas=4)
+    await world.until(lambda: world.ready() == 4)
+    cluster = world.sim.cluster
+    cluster.cordon_node("node-0")
+    evicted = cluster.evict_pods("node-0")
+    assert evicted
+    assert cluster.evict_pods("node-0") == [], "they are leaving already"
+    await world.until(lambda: world.ready() == 4 and set(_placed(world)) == {"node-1"})
+    assert not set(evicted) & {pod.key[1] for pod in world.pods()}
+    cluster.cordon_node("node-0", cordoned=False)
+    await world.scale(8)
+    await world.until(lambda: set(_placed(world)) == {"node-0", "node-1"})
+
+
 async def test_room_that_becomes_free_is_used_at_once(start: Start) -> None:
     world = await start(nodes=1, node_cpu="1")
     await world.sim.create_deployment("research", "tenant-a", replicas=2, cpu="500m")

@@ -32,9 +32,122 @@ GATE_RULES: Final = (
     Mutant(
         "a pool that needs fewer itself waits for no minimum runtime",
         "planning/step/idle_first.py",
-        "_too_young(given, moment) if target < recommendation else 0",
-        "_too_young(given, moment)",
+        "len(too_young(given, moment)) if target < recommendation else 0",
+        "len(too_young(given, moment))",
         ("test_a_pool_that_needs_fewer_itself_waits_for_no_minimum_runtime()",),
+    ),
+    # drains
+    Mutant(
+        "a worker is drained when it has acted on these very orders",
+        "planning/step/crew.py",
+        "state.obeyed == revision and",
+        "state.obeyed <= revision and",
+        ("test_a_worker_that_has_not_heard_its_orders_is_not_drained()",),
+    ),
+    Mutant(
+        "a pod that is not ready and not drained holds the pool",
+        "planning/step/drain.py",
+        "        elif pod.name not in crew.drained:\n            return 0\n",
+        "",
+        ("test_a_busy_pod_that_is_not_ready_holds_the_pool_for_it_would_go_first()",),
+    ),
+    Mutant(
+        "pods go only when they are marked",
+        "planning/step/drain.py",
+        "if pod.name in gone and is_first(pod)]",
+        "if pod.name in gone]",
+        ("test_a_drained_pod_goes_once_it_is_marked()",),
+    ),
+    Mutant(
+        "a mark counts when a ReplicaSet has seen it too",
+        "planning/step/drain.py",
+        "moment.reached(at + MARK_SEEN_S)",
+        "moment.reached(at)",
+        ("test_a_mark_counts_after_a_while()",),
+    ),
+    Mutant(
+        "who was told to stop is told again",
+        "planning/step/drain.py",
+        "return is_ready, not crew.is_told(pod), stays, crew.busy(pod), -ready_at, pod.name",
+        "return is_ready, False, stays, crew.busy(pod), -ready_at, pod.name",
+        ("test_who_was_told_is_told_again_although_another_is_idle_now()",),
+    ),
+    Mutant(
+        "pods whose node ends go before others",
+        "planning/step/drain.py",
+        "return is_ready, not crew.is_told(pod), stays, crew.busy(pod), -ready_at, pod.name",
+        "return is_ready, not crew.is_told(pod), crew.busy(pod), -ready_at, pod.name",
+        ("test_pods_whose_node_ends_go_before_others()",),
+    ),
+    Mutant(
+        "workers on a node that ends hand their tasks back",
+        "planning/step/pulling.py",
+        "return replace(orders, leave=leaving) if leaving else orders",
+        "return orders",
+        ("test_workers_on_a_node_that_ends_hand_back_in_a_pool_that_keeps_its_size()",),
+    ),
+    Mutant(
+        "a marked pod keeps its mark while it hears newer orders",
+        "planning/step/drain.py",
+        "(crew.drained | marked).intersection(going)",
+        "crew.drained.intersection(going)",
+        ("test_a_marked_pod_keeps_its_mark_while_it_hears_newer_orders()",),
+    ),
+    Mutant(
+        "a StatefulSet keeps every ordinal below one that is not drained",
+        "planning/step/ordinals.py",
+        " and names[following - 1] in crew.drained:",
+        ":",
+        ("test_an_idle_ordinal_below_a_busy_one_stays()",),
+    ),
+    Mutant(
+        "a StatefulSet is drained by its ordinals, not as a ReplicaSet chooses",
+        "planning/step/step.py",
+        "shrinking = drain if given.workload.first_ordinal is None else drain_from_the_top",
+        "shrinking = drain",
+        ("test_it_shrinks_to_the_busy_ordinal_and_says_which_that_is()",),
+    ),
+    Mutant(
+        "without states of workers no ordinal goes while any is busy",
+        "planning/step/ordinals.py",
+        "    if busy:\n",
+        "    if False:\n",
+        ("test_without_states_of_workers_none_goes_while_any_is_busy()",),
+    ),
+    Mutant(
+        "an ordinal that is not there is told to stop before it counts as idle",
+        "planning/step/crew.py",
+        "for name in workers.silent if name not in told and name not in states",
+        "for name in orders.drain if name not in told and name not in states",
+        ("test_a_pod_that_is_not_there_is_told_by_its_name_before_it_counts_as_idle((), 4)",),
+    ),
+    Mutant(
+        "an ordinal that may be going is not called back before the new size is seen",
+        "planning/step/ordinals.py",
+        "told = {*names.values(), *_leaving(given, crew)}",
+        "told = {*names.values()}",
+        ("test_who_is_being_deleted_stays_told_and_is_not_called_back_too_early()",),
+    ),
+    Mutant(
+        "orders that are about to end are not relied on",
+        "planning/step/crew.py",
+        "moment.reached(orders.until - ORDERS_END_S)",
+        "False",
+        ("test_orders_that_are_about_to_end_are_not_relied_on()",),
+    ),
+    Mutant(
+        "the workers of a frozen pool are told nothing",
+        "planning/gate/gate.py",
+        "if gate is Gate.FREEZE or following.drain is None",
+        "if following.drain is None",
+        ("test_the_workers_of_a_frozen_pool_are_told_nothing()",),
+    ),
+    Mutant(
+        "a pool keeps its size while its workers are not known",
+        "planning/gate/gate.py",
+        "        or _workers_unknown(given, target)\n",
+        "",
+        ("test_a_pool_keeps_its_size_while_its_workers_are_lost()",),
     ),
     Mutant(
         "a pool grows only into room that is free",
@@ -46,15 +159,15 @@ GATE_RULES: Final = (
     Mutant(
         "pods that are terminating still take room",
         "planning/step/room.py",
-        "return self.current + self.terminating",
+        "return self.current + self.leaving",
         "return self.current",
         ("test_replicas_that_terminate_still_take_room(3, 6)",),
     ),
     Mutant(
         "a pool that shrinks takes its present places until it has shrunk",
         "planning/step/room.py",
-        "return max(self.current, self.target) + self.terminating",
-        "return self.target + self.terminating",
+        "return max(self.current, self.target) + self.leaving",
+        "return self.target + self.leaving",
         ("test_a_replica_that_goes_leaves_no_room_in_the_same_plan()",),
     ),
     Mutant(
@@ -79,16 +192,16 @@ GATE_RULES: Final = (
     Mutant(
         "terminating pods below zero make no room",
         "planning/growth.py",
-        "terminating = 0 if pods is None else max(pods.terminating, 0)",
-        "terminating = 0 if pods is None else pods.terminating",
+        "leaving = max(pods.terminating, 0)",
+        "leaving = pods.terminating",
         ("test_a_count_of_terminating_pods_below_zero_makes_no_room()",),
     ),
     # gates
     Mutant(
         "a frozen pool is not changed",
         "planning/gate/gate.py",
-        "        _frozen(given)\n        or _pods_unknown",
-        "        _pods_unknown",
+        "        _frozen(given)\n        or _scaled_by_another",
+        "        _scaled_by_another",
         ("test_a_frozen_pool_stays_and_other_pools_get_none_of_its_part()",),
     ),
     Mutant(
@@ -151,7 +264,7 @@ GATE_RULES: Final = (
     Mutant(
         "a write that another writer has replaced counts against the policies",
         "planning/remember/writes.py",
-        "        memory = _counted(memory, asked, undone, behavior)\n",
+        "        memory = _counted(memory, asked, undone, behavior, moment)\n",
         "",
         (
             (
@@ -166,6 +279,13 @@ GATE_RULES: Final = (
         "return 0 < asked.generation <= workload.generation - 2",
         "return 0 < asked.generation",
         ("test_a_write_that_was_not_applied_does_not_count()",),
+    ),
+    Mutant(
+        "a change that was refused for long counts from when it is seen",
+        "planning/remember/writes.py",
+        "at = moment.now if late else asked.at",
+        "at = asked.at",
+        ("test_a_write_that_was_refused_for_long_counts_from_when_it_is_seen()",),
     ),
     Mutant(
         "a change counts from the time when it was asked for",
@@ -264,6 +384,13 @@ GATE_RULES: Final = (
         ),
     ),
     Mutant(
+        "a pool that is larger than its memory knows is not scaled down at once",
+        "planning/remember/resume.py",
+        "        if sizes.get(key, 0) > _largest_known(found)\n",
+        "        if sizes.get(key, 0) < 0\n",
+        ("test_a_pool_larger_than_its_memory_knows_begins_its_window_again()",),
+    ),
+    Mutant(
         "an idle pool that was begun to be taken to zero says nothing of a gap",
         "planning/remember/resume.py",
         "    if any(at >= cooled for at in changes):\n        return None\n",
@@ -271,6 +398,18 @@ GATE_RULES: Final = (
         ("test_a_restart_does_not_delay_an_idle_pool_that_shrinks_by_its_policy()",),
     ),
     # contests
+    Mutant(
+        "a size that GitOps restores is a contest from the first time",
+        "planning/remember/contest.py",
+        " or is_restored(known[-1])",
+        "",
+        (
+            (
+                "test_a_size_that_gitops_restores_is_left_alone_from_the_first_time"
+                "('argocd-controller')"
+            ),
+        ),
+    ),
     Mutant(
         "three changes by others are a contest",
         "planning/remember/contest.py",

@@ -47,8 +47,8 @@ RECOMMEND_RULES: Final = (
     Mutant(
         "a freeze annotation on a Deployment is obeyed",
         "planning/given/annotations.py",
-        "    if not is_on(annotations, FREEZE):",
-        "    if True:",
+        "    if is_on(workload.annotations, FREEZE):",
+        "    if False:",
         ("test_a_frozen_deployment_stays_and_its_reason_says_who_and_why(9)",),
     ),
     Mutant(

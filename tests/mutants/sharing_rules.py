@@ -307,8 +307,8 @@ SHARING_RULES: Final = (
     Mutant(
         "a held pool keeps the places it has",
         "planning/allocation/divide.py",
-        "rows.place_running(pool, claims.current[pool])",
-        "rows.place_running(pool, 0)",
+        "rows.place_held(pool, claims.current[pool])",
+        "rows.place_held(pool, 0)",
         ("test_a_held_pool_counts_as_it_is_and_no_other_pool_gets_its_places()",),
     ),
     Mutant(

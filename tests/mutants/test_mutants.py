@@ -11,14 +11,24 @@ from collections.abc import Iterator
 import pytest
 
 from mutants.demand_rules import DEMAND_RULES
+from mutants.engine_rules import ENGINE_RULES
 from mutants.gate_rules import GATE_RULES
 from mutants.kept_rules import KEPT_RULES
 from mutants.recommend_rules import RECOMMEND_RULES
 from mutants.sharing_rules import SHARING_RULES
+from mutants.worker_rules import WORKER_RULES
 from support.mutation import NOTICED, UNNOTICED, Mutant, Mutants
 
 pytestmark = pytest.mark.mutants
-RULES = (*DEMAND_RULES, *RECOMMEND_RULES, *SHARING_RULES, *GATE_RULES, *KEPT_RULES)
+RULES = (
+    *DEMAND_RULES,
+    *RECOMMEND_RULES,
+    *SHARING_RULES,
+    *GATE_RULES,
+    *KEPT_RULES,
+    *ENGINE_RULES,
+    *WORKER_RULES,
+)
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ class Places(NamedTuple):
             workload=Fresh(value=workload, at=START),
             pods=Fresh(value=Pods(items=pods), at=START),
         )
-        override = Overrides(Intents()).of(terms, {}, Moment(START))
+        override = Overrides(Intents()).of(terms, workload, Moment(START))
         memory = PoolMemory(since=0.0)
         return PoolInput(terms, seen, workload, position.current, memory, override, START)
 

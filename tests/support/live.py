@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ POOL = """\
 
 
 def fleet_text(
-    nats_url: str,
+    nats_url: str | Sequence[str],
     names: list[str],
     *,
     namespace: str = "tenant-acme",
@@ -38,7 +38,10 @@ def fleet_text(
     cooldown: str = "2s",
     interval: str = "200ms",
     per_stream: int | None = None,
+    nats_options: str = "",
 ) -> str:
+    """A fleet of one tenant. `nats_options` are further keys of `nats`, as ", replicas: 3"."""
+    servers = [nats_url] if isinstance(nats_url, str) else list(nats_url)
     pools = "".join(
         POOL.format(
             name=name,
@@ -50,7 +53,8 @@ def fleet_text(
         for number, name in enumerate(names)
     )
     return (
-        f"version: 1\nnats: {{servers: ['{nats_url}']}}\ncontroller: {{interval: {interval}}}\n"
+        f"version: 1\nnats: {{servers: {servers}{nats_options}}}\n"
+        f"controller: {{interval: {interval}}}\n"
         f"tenants:\n  acme: {{tier: growth, namespace: {namespace}}}\npools:\n{pools}"
     )
 
@@ -113,11 +117,17 @@ class Daemon:
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
             return answer.status, await answer.text()
 
+    async def ready(self) -> None:
+        """Wait until it says that it is."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.said("started") or (await self.get("/readyz"))[0] != 200:
+                await asyncio.sleep(0.05)
+
     async def ticks(self) -> int:
-        """How many ticks it has counted so far."""
+        """How many ticks it has counted so far; 0 before the first snapshot, which adds the row."""
         _, text = await self.get("/metrics")
-        [line] = [row for row in text.splitlines() if row.startswith("agentdash_ticks_total ")]
-        return int(float(line.split()[1]))
+        rows = [row for row in text.splitlines() if row.startswith("agentdash_ticks_total ")]
+        return int(float(rows[0].split()[1])) if rows else 0
 
     async def pass_ticks(self, count: int) -> None:
         """Wait until so many more ticks have ended."""
@@ -136,11 +146,16 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(fleet: Path, kubeconfig: Path, *options: str) -> AsyncIterator[Daemon]:
+async def daemon(
+    fleet: Path,
+    kubeconfig: Path,
+    *options: str,
+    program: Sequence[str | Path] = ("-m", "agentdash"),
+) -> AsyncIterator[Daemon]:
+    """A daemon that is stopped with the block. `program` is what Python runs as agentdash."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "agentdash",
+        *program,
         "-f",
         fleet,
         "--kubeconfig",

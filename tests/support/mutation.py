@@ -43,10 +43,11 @@ UNNOTICED: Final = "no test fails when it is removed"
 class Mutant(NamedTuple):
     """One rule, how to remove it, and the tests that guard it.
 
-    `text` stands exactly once in the file, or in all files of the folder, `place` below
-    `controller/`; without the rule, `without` stands there. Of `tests`, each a call of a test
-    function as `test_name(arguments)`, at least one must then fail by an assertion. The function is
-    looked for in all files of tests; `module:test_name()` chooses one where several have the name.
+    `text` stands exactly once in the file, or in all files of the folder, `place`, which is
+    below `controller/` unless it begins with `agentdash/`; without the rule, `without` stands
+    there. Of `tests`, each a call of a test function as `test_name(arguments)`, at least one must
+    then fail by an assertion. The function is looked for in all files of tests;
+    `module:test_name()` chooses one where several have the name.
     """
 
     rule: str
@@ -127,13 +128,15 @@ class _Finder(MetaPathFinder):
 
 
 def _finder(place: str, text: str, without: str) -> _Finder:
-    root = ROOT / "controller" / place
+    root = ROOT / (place if place.startswith("agentdash/") else f"controller/{place}")
     files = [root] if root.is_file() else sorted(root.rglob("*.py"))
     sources = {file: file.read_text("utf-8") for file in files}
     found = {file: source for file, source in sources.items() if text in source}
     count = sum(source.count(text) for source in found.values())
     if count != 1:
-        names = ", ".join(str(file.relative_to(ROOT)) for file in found) or f"controller/{place}"
+        names = ", ".join(str(file.relative_to(ROOT)) for file in found) or str(
+            root.relative_to(ROOT)
+        )
         raise UnusableError(f"its text stands {count} times in {names}, not once: {text!r}")
     [(file, source)] = found.items()
     return _Finder(file, source.replace(text, without))

@@ -28,12 +28,21 @@ class RealNats:
     """
 
     def __init__(
-        self, directory: Path, config: str = "", *, jetstream: bool = True, name: str = "test"
+        self,
+        directory: Path,
+        config: str = "",
+        *,
+        jetstream: bool = True,
+        name: str = "test",
+        domain: str | None = None,
+        max_file: str = "1GB",
     ) -> None:
         self._directory = directory
         self._config = config
         self._jetstream = jetstream
         self._name = name
+        self._limits = f"max_mem: 256MB, max_file: {max_file}"
+        self._limits += f", domain: {domain}" if domain else ""
         self._process: subprocess.Popen[bytes] | None = None
         self._listen = f"127.0.0.1:{free_port()}"
         self._http = f"127.0.0.1:{free_port()}"
@@ -107,7 +116,7 @@ class RealNats:
         ]
         if self._jetstream:
             store = self._directory / "js"
-            lines.append(f'jetstream {{ store_dir: "{store}", max_mem: 256MB, max_file: 1GB }}')
+            lines.append(f'jetstream {{ store_dir: "{store}", {self._limits} }}')
         return "\n".join([*lines, self._config, ""])
 
     def _ports(self, process: subprocess.Popen[bytes]) -> dict[str, list[str]]:

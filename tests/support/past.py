@@ -8,7 +8,13 @@ from random import Random
 
 from msgspec.structs import replace
 
-from controller.model.fleet_views import QueueRates, TenantView
+from controller.model.fleet_views import (
+    ClusterNode,
+    NodeClassView,
+    QueueRates,
+    RoomView,
+    TenantView,
+)
 from controller.model.history import History, Timeline
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import LoopStats, Snapshot
@@ -38,10 +44,23 @@ def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
     tenants = before.tenants
     if choose.random() < 0.3:
         tenants = (TenantView(name="acme", tier="t", namespace="n", pools=choose.randrange(9)),)
+    nodes = list(before.nodes)
+    if choose.random() < 0.4:
+        name = f"n{choose.randrange(5)}"
+        nodes = [node for node in nodes if node.name != name]
+        if choose.random() < 0.7:
+            nodes.append(ClusterNode(name=name, closed=choose.choice(["", "cordoned"])))
+            nodes.sort(key=lambda node: node.name)
+    room = before.room
+    if choose.random() < 0.3:
+        room = RoomView(classes=(NodeClassView(name="", pods=choose.randrange(9)),))
     histories = before.histories
     if choose.random() < 0.5 and pools:
         timeline = Timeline(pending=(choose.randrange(9),), ready=(1,), target=(1,))
         histories = {**histories, choose.choice(pools).key: History(recent=timeline)}
+    of_tenants = before.tenant_histories
+    if choose.random() < 0.3:
+        of_tenants = {"acme": History(recent=Timeline(tokens=(choose.randrange(9),)))}
     return replace(
         before,
         sequence=before.sequence + 1,
@@ -49,8 +68,11 @@ def next_snapshot(before: Snapshot, choose: Random) -> Snapshot:
         pools=tuple(pools),
         queues=tuple(rates[view.key] for view in pools),
         tenants=tenants,
+        nodes=tuple(nodes),
+        room=room,
         events=events,
         histories=histories,
+        tenant_histories=of_tenants,
     )
 
 

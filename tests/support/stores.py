@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
-from controller.model.stored import SavedMemory, StoredIntents
-from controller.ports import StoreError
+from controller.model.stored import SavedMemory, ShownPast, StoredIntents
+from controller.ports.stores import StoreError
 
 
 class FakeMemories:
@@ -32,6 +32,26 @@ class FakeMemories:
         if self.error is not None:
             raise self.error
         self.kept = SavedMemory(memory=memory, saved_at=now)
+
+
+class FakePast:
+    """What of the snapshots was saved; `error` is raised by all."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[ShownPast, ...] = ()
+        self.error: StoreError | None = None
+        self.saves = 0
+
+    async def load(self) -> tuple[ShownPast, ...]:
+        if self.error is not None:
+            raise self.error
+        return self.kept
+
+    async def save(self, past: ShownPast) -> None:
+        if self.error is not None:
+            raise self.error
+        self.kept = (past,)
+        self.saves += 1
 
 
 class FakeIntents:

@@ -7,19 +7,22 @@ import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
-from controller.model.ids import PoolKey, pool_key
+from controller.model.ids import PoolKey, WorkloadName, pool_key
 from controller.model.metrics import MeasuredPod
 from controller.model.observation import (
     ClusterEvent,
     ClusterRoom,
+    Pod,
     Pods,
     QueueDepth,
     WakeWatch,
     Workload,
 )
 from controller.model.outcome import Outcome, OutcomeKind
-from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.snapshot import Link, LinkState
 
@@ -32,6 +35,8 @@ class VirtualClock:
     def __init__(self, start: float = START) -> None:
         self._now = start
         self._step = 0.0
+        self._stepped = 0.0
+        self._end = start
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
@@ -45,7 +50,14 @@ class VirtualClock:
     def follow_step(self) -> float:
         step, self._step = self._step, 0.0
         self._now += step
+        self._stepped += step
+        # a sleep takes as long as it would have taken
+        self._sleepers = [(at + step, number, future) for at, number, future in self._sleepers]
+        self._end += step
         return step
+
+    def monotonic(self) -> float:
+        return self._now - self._stepped
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -57,15 +69,15 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Let so many seconds pass; everything that was waiting for them runs."""
-        end = self._now + seconds
+        self._end = self._now + seconds
         await settle()
-        while self._sleepers and self._sleepers[0][0] <= end:
+        while self._sleepers and self._sleepers[0][0] <= self._end:
             at, _, future = heapq.heappop(self._sleepers)
             self._now = max(self._now, at)
             if not future.done():
                 future.set_result(None)
             await settle()
-        self._now = end
+        self._now = self._end
         await settle()
 
 
@@ -80,7 +92,7 @@ class FakeQueues:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self.depths: dict[PoolKey, QueueDepth | Absent] = {}
+        self.depths: dict[PoolKey, QueueDepth | Stale[QueueDepth] | Absent] = {}
         self.hang = False
         self.reads: list[tuple[PoolKey, ...]] = []
 
@@ -92,7 +104,8 @@ class FakeQueues:
         readings: dict[PoolKey, Reading[QueueDepth]] = {}
         for pool in pools:
             depth = self.depths.get(pool.key, QueueDepth(pending=0, in_flight=0))
-            readings[pool.key] = depth if isinstance(depth, Absent) else Fresh(value=depth, at=at)
+            known = isinstance(depth, QueueDepth)
+            readings[pool.key] = Fresh(value=depth, at=at) if known else depth
         return readings
 
 
@@ -125,7 +138,7 @@ class FakeCluster:
     def __init__(self, clock: VirtualClock, pools: Iterable[Pool], replicas: int = 0) -> None:
         self._clock = clock
         self._version = itertools.count(1)
-        self._callback: Callable[[str, str], None] = lambda *_: None
+        self._callback: Callable[[str, WorkloadName], None] = lambda *_: None
         self.replicas = {pool.key: replicas for pool in pools}
         self.versions = {pool.key: next(self._version) for pool in pools}
         self.absent: dict[PoolKey, Absent] = {}
@@ -134,44 +147,69 @@ class FakeCluster:
         self.answers: dict[PoolKey, list[Outcome]] = {}
         self.gate: asyncio.Event | None = None
         self.writes: list[tuple[PoolKey, int, bool]] = []
+        self.unseen: dict[PoolKey, tuple[int, int]] = {}
+        self.reread_pools: list[PoolKey] = []
+        self.items: dict[PoolKey, dict[str, Pod]] = {}
+        self.marks: list[tuple[str, int | None]] = []
+        self.refusal = ""
 
     def workload(self, pool: Pool) -> Reading[Workload]:
         if pool.key in self.absent:
             return self.absent[pool.key]
-        replicas = self.replicas[pool.key]
+        known = self.replicas[pool.key], self.versions[pool.key]
+        replicas, version = self.unseen.get(pool.key, known)
         value = Workload(
             replicas=replicas,
             current=replicas,
+            updated=replicas,
             ready=replicas,
-            resource_version=str(self.versions[pool.key]),
+            resource_version=str(version),
         )
         return Fresh(value=value, at=self._clock.now())
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         if pool.key in self.absent:
             return Absent(why=Why.VIEW_INCOMPLETE)
-        return Fresh(value=Pods(ready=self.replicas[pool.key]), at=self._clock.now())
+        items = tuple(self.items.get(pool.key, {}).values())
+        return Fresh(value=Pods(ready=self.replicas[pool.key], items=items), at=self._clock.now())
 
     def measured_pods(self, _: Pool) -> tuple[MeasuredPod, ...]:
         return ()
 
+    def unmarkable(self, _: Pool) -> str:
+        return self.refusal
+
+    def unfreezable(self, _: Pool) -> str:
+        return ""
+
     def warnings(self, _: Pool) -> tuple[ClusterEvent, ...]:
         return ()
 
-    def quota(self, namespace: str, _deployments: frozenset[str]) -> Reading[Resources]:
+    def quota(self, namespace: str, _workloads: frozenset[WorkloadName]) -> Reading[Resources]:
         return self.quotas.get(namespace) or Fresh(value=Resources(), at=self._clock.now())
 
     def room(self, _classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
         return self.nodes
 
-    def on_change(self, callback: Callable[[str, str], None]) -> None:
+    def on_change(self, callback: Callable[[str, WorkloadName], None]) -> None:
         self._callback = callback
+
+    async def reread(self, pool: Pool) -> None:
+        self.reread_pools.append(pool.key)
+        self.unseen.pop(pool.key, None)
+        self._callback(pool.namespace, pool.workload)
+
+    def set_unseen(self, pool: Pool, replicas: int) -> None:
+        """Somebody else sets the replicas, and no watch reports it."""
+        self.unseen[pool.key] = (self.replicas[pool.key], self.versions[pool.key])
+        self.replicas[pool.key] = replicas
+        self.versions[pool.key] = next(self._version)
 
     def set(self, pool: Pool, replicas: int) -> None:
         """Somebody else sets the replicas."""
         self.replicas[pool.key] = replicas
         self.versions[pool.key] = next(self._version)
-        self._callback(pool.namespace, pool.deployment)
+        self._callback(pool.namespace, pool.workload)
 
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
@@ -185,6 +223,15 @@ class FakeCluster:
             return Outcome(kind=OutcomeKind.CONFLICT, status=409, detail="modified")
         self.replicas[pool.key] = replicas
         self.versions[pool.key] = next(self._version)
+        return Outcome(kind=OutcomeKind.APPLIED, status=200)
+
+    async def mark(self, pool: Pool, pod: str, cost: int | None) -> Outcome:
+        self.marks.append((pod, cost))
+        if self.refusal:
+            return Outcome(kind=OutcomeKind.FORBIDDEN, status=403, detail=self.refusal)
+        pods = self.items[pool.key]
+        pods[pod] = replace(pods[pod], deletion_cost=cost or 0)
+        self._callback(pool.namespace, pool.workload)
         return Outcome(kind=OutcomeKind.APPLIED, status=200)
 
 

@@ -9,8 +9,9 @@ from textual.app import App
 from textual.screen import Screen
 
 from agentdash.tui.app import Dashboard
+from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.operating import Operating
-from controller.ports import Past
+from controller.ports.showing import Past
 from tui import scenarios
 
 
@@ -33,8 +34,12 @@ def dashboard(
     on_ready: Callable[[], None] = do_nothing,
     engine_error: Callable[[], str | None] = do_nothing,
     ascii_only: bool = False,
+    erases_in_color: bool = False,
     operator: Operating | None = None,
     journal: Past | None = None,
+    keys: Keymap = DEFAULT_KEYS,
+    theme: str = "agentdash",
+    remember_theme: Callable[[str], str | None] = lambda _: None,
 ) -> Dashboard:
     return kind(
         feed,
@@ -42,6 +47,10 @@ def dashboard(
         on_ready=on_ready,
         engine_error=engine_error,
         ascii_only=ascii_only,
+        erases_in_color=erases_in_color,
         operator=operator,
         journal=journal,
+        keys=keys,
+        theme=theme,
+        remember_theme=remember_theme,
     )

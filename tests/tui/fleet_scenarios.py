@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet_views import (
+    ClusterNode,
     ModelDraw,
     ModelLimit,
     ModelView,
@@ -16,17 +17,21 @@ from controller.model.fleet_views import (
     TenantView,
     TokenState,
 )
+from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
-from controller.model.intents import Pause, Scope
-from controller.model.observation import QueueDepth
-from controller.model.readings import Absent, Fresh, Why
-from controller.model.scarcity import Resources
+from controller.model.intents import DayBudget, Freeze, Pause, Scope
+from controller.model.observation import QueueDepth, TierUsage, Workers
+from controller.model.readings import Absent, Fresh, Why, last_known
+from controller.model.scarcity import ModelTier, Resources
 from controller.model.snapshot import PoolView, Snapshot
+from controller.model.worker_messages import WorkerState
 from tui import scenarios
 from tui.scenarios import HOSTILE_TEXT, NOW
 
 GIB = 1024**3
 MIDNIGHT = NOW - NOW % 86_400 + 86_400
+FREEZE = Freeze(scope=Scope(tenant="kite"), until=NOW + 7200, who="jon", why="OPS-890 upgrade")
+BUDGET = DayBudget(tenant="kite", tokens=3_000_000, until=NOW + 40_000, who="eve", why="demo")
 PAUSE = Pause(scope=Scope(tenant="initech"), until=NOW + 3311, who="mara", why="OPS-881 loop")
 
 
@@ -48,6 +53,7 @@ def rates(
         waited_p95_s=p95,
         oldest_at=None if oldest_s is None else NOW - oldest_s,
         oldest_is_older=older,
+        since=NOW - 1020,
     )
 
 
@@ -61,6 +67,7 @@ def tokens(
     pace: float | None = None,
     reserved: int | None = None,
     is_old: bool = False,
+    since_s: float = 43_200.0,
 ) -> TenantTokens:
     return TenantTokens(
         cap=cap,
@@ -72,6 +79,7 @@ def tokens(
         burn_per_minute=burn,
         pace_per_minute=pace,
         runs_out_at=None if runs_out_s is None else NOW + runs_out_s,
+        since=NOW - since_s,
     )
 
 
@@ -86,6 +94,14 @@ def calm_tenants() -> tuple[TenantView, ...]:
             tokens=tokens(1_204_000, 5_000_000, burn=2_100.0, reserved=84_000),
             usd_per_hour=31.2,
             usd_limit=50.0,
+            tiers=TierUsage(
+                tokens={
+                    ModelTier.NANO: 746_480,
+                    ModelTier.STANDARD: 361_200,
+                    ModelTier.PREMIUM: 96_320,
+                },
+                saved_usd=4.1,
+            ),
             quota=Resources(replicas=120, cpu_milli=64_000, memory_bytes=256 * GIB),
             used=Resources(replicas=80, cpu_milli=20_000, memory_bytes=40 * GIB),
         ),
@@ -111,6 +127,19 @@ def calm_tenants() -> tuple[TenantView, ...]:
     )
 
 
+def paces(tokens_a_minute: int, rises: float) -> History:
+    """The pace of a tenant's tokens: it rises by so much in each minute."""
+    recent = [round(tokens_a_minute * rises ** (slot // 4)) for slot in range(60)]
+    return History(recent=Timeline(tokens=(NOT_KNOWN, NOT_KNOWN, *recent[2:])))
+
+
+TENANT_HISTORIES = {
+    "acme": paces(1_200, 1.28),
+    "globex": paces(9_000, 0.97),
+    "kite": paces(NOT_KNOWN, 1.0),
+}
+
+
 def strained_tenants() -> tuple[TenantView, ...]:
     """One tenant near its cap, one stopped, one paused, one whose ledger is silent."""
     acme, globex, initech = calm_tenants()
@@ -125,19 +154,25 @@ def strained_tenants() -> tuple[TenantView, ...]:
                 pace=412.5,
                 runs_out_s=432,
                 reserved=120_000,
+                since_s=1260,
             ),
             usd_per_hour=54.1,
         ),
         replace(
-            globex, tokens=tokens(2_013_000, 2_000_000, TokenState.HARD, burn=8_200.0, pace=0.0)
+            globex,
+            tokens=tokens(
+                2_013_000, 2_000_000, TokenState.HARD, burn=8_200.0, pace=0.0, since_s=180
+            ),
         ),
-        replace(initech, pause=PAUSE, paused_pools=3),
+        replace(initech, pause=PAUSE, pause_since=NOW - 212, paused_pools=3),
         TenantView(
             name="kite",
             tier="starter",
             namespace="agents-kite",
+            freeze=FREEZE,
+            day_budget=BUDGET,
             pools=0,
-            tokens=tokens(305_000, 500_000, TokenState.UNKNOWN, is_old=True),
+            tokens=tokens(305_000, 500_000, TokenState.UNKNOWN, is_old=True, since_s=620),
             is_quota_old=True,
             quota=Resources(replicas=8),
             used=Resources(replicas=0, cpu_milli=0, memory_bytes=0),
@@ -184,6 +219,8 @@ MODELS = (
             ModelLimit(name="requests", limit=4_000, usable=4_000.0, drawn=420.0),
             ModelLimit(name="parallel calls", limit=400, usable=400.0, drawn=140.0),
         ),
+        calls_per_minute=350.0,
+        refused_calls_per_minute=0.0,
     ),
     ModelView(key="local", model="local"),
     ModelView(
@@ -195,6 +232,8 @@ MODELS = (
             ModelLimit(name="input tokens", limit=4_000_000, usable=3_600_000.0, drawn=1_780_000.0),
             ModelLimit(name="output tokens", limit=800_000, usable=720_000.0, drawn=222_500.0),
         ),
+        calls_per_minute=930.0,
+        refused_calls_per_minute=45.0,
     ),
     ModelView(
         key="sonnet/globex",
@@ -237,11 +276,60 @@ ROOM = RoomView(
     )
 )
 
+GPU_TAINT = "nvidia.com/gpu=present:NoSchedule"
+
+
+def cluster_node(
+    name: str, node_class: str, cpus: int, gib: int, *taints: str, closed: str = ""
+) -> ClusterNode:
+    return ClusterNode(
+        name=name,
+        node_class=node_class,
+        holds=Resources(replicas=110, cpu_milli=1000 * cpus, memory_bytes=gib * GIB),
+        taints=taints,
+        closed=closed,
+    )
+
+
+NODES = (
+    cluster_node("cpu-01", "", 32, 128),
+    cluster_node(
+        "cpu-02", "", 32, 128, "node.kubernetes.io/unschedulable:NoSchedule", closed="cordoned"
+    ),
+    cluster_node("cpu-03", "spot", 32, 128, "cloud.google.com/gke-spot=true:NoSchedule"),
+    cluster_node("gpu-a10-02", "gpu", 16, 64, GPU_TAINT),
+    cluster_node("gpu-a10-04", "gpu", 16, 64, GPU_TAINT, "team=vision:PreferNoSchedule"),
+    cluster_node(
+        "gpu-a10-07",
+        "gpu",
+        16,
+        64,
+        GPU_TAINT,
+        "node.kubernetes.io/not-ready:NoExecute",
+        closed="not Ready",
+    ),
+)
+
+
+def placed() -> Snapshot:
+    """The burst, with what the pods of one pool request and what their workers say."""
+    snapshot = burst()
+    gpu = next(view for view in snapshot.pools if view.key == "acme/browser-gpu")
+    pods = last_known(gpu.observation.pods)
+    assert pods is not None
+    states = tuple(
+        WorkerState(worker=pod.name, slots=2, busy=number % 3, pulling=True)
+        for number, pod in enumerate(pods.items[3:13])
+    )
+    seen = replace(gpu.observation, workers=Fresh(value=Workers(states=states), at=snapshot.at))
+    requests = Resources(cpu_milli=1_000, memory_bytes=4 * GIB)
+    return _changed(snapshot, {gpu.key: replace(gpu, observation=seen, requests=requests)})
+
 
 def no_nodes() -> Snapshot:
     """Nodes may not be listed, and the fleet file says nothing of capacity."""
     why = 'refused: nodes is forbidden: User "system:serviceaccount:agents:agentdash" cannot list'
-    return replace(calm(), room=RoomView(why=why))
+    return replace(calm(), room=RoomView(why=why), nodes=())
 
 
 def old_nodes() -> Snapshot:
@@ -327,8 +415,10 @@ def burst(sequence: int = 4821, at: float = NOW - 0.4) -> Snapshot:
         ),
         queues=QUEUES,
         tenants=calm_tenants(),
+        tenant_histories=TENANT_HISTORIES,
         models=MODELS,
         room=ROOM,
+        nodes=NODES,
         events=(*snapshot.events, *ASKED),
     )
 
@@ -355,14 +445,25 @@ def stale() -> Snapshot:
     return replace(over_budget(), at=NOW - 47.0)
 
 
+def attached() -> Snapshot:
+    """The controller runs elsewhere, and keeps a journal."""
+    return replace(
+        burst(),
+        attached=True,
+        process="bastion/4711",
+        journal="/var/lib/agentdash/journal.jsonl",
+        version="0.0.9",
+    )
+
+
 def nothing_at_all() -> Snapshot:
     """A fleet file without pools and tenants."""
     return scenarios.empty_fleet()
 
 
-def hostile() -> Snapshot:
-    """Every text from outside contains escape sequences and markup."""
-    snapshot, text = scenarios.hostile_fleet(), HOSTILE_TEXT
+def hostile(text: str = HOSTILE_TEXT) -> Snapshot:
+    """Every text from outside is this one, with escape sequences and markup."""
+    snapshot = scenarios.hostile_fleet(text)
     pause = Pause(scope=Scope(tenant=text), until=NOW + 60, who=text, why=text)
     tenant = replace(calm_tenants()[0], name=text, tier=text, namespace=text, pause=pause)
     key = snapshot.pools[0].key
@@ -373,4 +474,5 @@ def hostile() -> Snapshot:
         queues=(replace(QUEUES[0], pool=key),),
         models=(replace(MODELS[0], key=text, draws=(draw(text, 3),)),),
         room=RoomView(classes=(gpu,), is_old=True, why=text),
+        nodes=(cluster_node(text, text, 4, 8, text, closed=text),),
     )

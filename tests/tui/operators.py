@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from agentdash.tui.operating import NotDoneError, Preview, TakenError
+from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
 from controller.model.audit import Audit, IntentChange, StandingIntent
+from controller.model.diagnosis import Diagnosis, Level, Progress, Report
 from controller.model.intents import Intent, IntentKey, Pause, Pin, Scope, key_of
+from controller.model.pod_log import PodLog
 from controller.planning.effect import Effect, PoolEffect
 from tui.scenarios import NOW
 
@@ -49,6 +51,11 @@ class FakeOperator:
         self.written: list[tuple[IntentKey, Intent | None]] = []
         self.undone: list[IntentChange] = []
         self.failure: Exception | None = None
+        self.progress: list[Progress] = []
+        self.examined = 0
+        self.ahead = Ahead()
+        self.looked_ahead: list[str] = []
+        self.logs: dict[tuple[str, str], PodLog] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.on_write: Callable[[], Awaitable[None]] | None = None
@@ -90,6 +97,22 @@ class FakeOperator:
     async def audit(self) -> Audit:
         await self._answers()
         return Audit(changes=tuple(self.changes), kept_of_each=64)
+
+    async def examine(self, on_progress: Callable[[Progress], None]) -> Report:
+        self.examined += 1
+        for progress in self.progress:
+            on_progress(progress)
+        await self._answers()
+        return Report(lines=self.progress[-1].lines if self.progress else ())
+
+    async def look_ahead(self, pool: str) -> Ahead:
+        await self._answers()
+        self.looked_ahead.append(pool)
+        return self.ahead
+
+    async def pod_log(self, namespace: str, pod: str) -> PodLog:
+        await self._answers()
+        return self.logs.get((namespace, pod), PodLog())
 
     async def _answers(self) -> None:
         await self.gate.wait()
@@ -165,6 +188,39 @@ def some_changes() -> list[IntentChange]:
             revision=16, at=NOW - 360, key=key_of(pause), who=MARA, after=pause, why=pause.why
         ),
     ]
+
+
+def some_checks() -> list[Progress]:
+    """The checks of a fleet with an HPA beside it, and a right that is missing."""
+    lines = (
+        Diagnosis(check="nats", level=Level.OK, text="nats-server 2.12.1 at nats://nats:4222"),
+        Diagnosis(check="kubernetes", level=Level.OK, text="server v1.36.0"),
+        Diagnosis(
+            check="rights",
+            level=Level.FAIL,
+            text="this user may not patch deployments/scale in agents-globex",
+            subject="agents-globex",
+            todo="apply the Role that `agentdash manifests` prints for this namespace",
+        ),
+        Diagnosis(
+            check="rivals",
+            level=Level.FAIL,
+            text="HorizontalPodAutoscaler research-hpa scales research-agent, so agentdash leaves"
+            " it alone",
+            subject="acme/research",
+            todo="delete the HorizontalPodAutoscaler, or take the pool out of the fleet file",
+        ),
+        Diagnosis(
+            check="deployments",
+            level=Level.WARN,
+            text="coder-agent has no readiness probe",
+            subject="acme/coder",
+            todo="add one, so that work does not wait for pods that cannot do it yet",
+        ),
+        Diagnosis(check="quotas", level=Level.SKIP, text="no answer within 5 s"),
+        Diagnosis(check="lease", level=Level.OK, text="Lease agentdash in agents-system"),
+    )
+    return [Progress(checks=7, ended=2, lines=lines[:2]), Progress(checks=7, ended=7, lines=lines)]
 
 
 def refused(words: str) -> NotDoneError:

@@ -34,12 +34,16 @@ class Recording:
         self._app = app
 
     def read(self) -> str:
+        return "".join(self.writes())
+
+    def writes(self) -> list[str]:
+        """One text for each time that something was written."""
         driver = self._app._driver
         assert isinstance(driver, RecordingDriver)
         written: list[str] = driver.__dict__.setdefault("written", [])
-        text = "".join(written)
+        taken = list(written)
         written.clear()
-        return text
+        return taken
 
 
 @asynccontextmanager
@@ -73,7 +77,13 @@ def screen_of(size: tuple[int, int]) -> tuple[pyte.Screen, pyte.Stream]:
 
 
 def cells(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
-    """Each cell with its character and its style."""
+    """Each cell with its character and its style; of a blank only what can be seen of it."""
     return [
-        [tuple(screen.buffer[y][x]) for x in range(screen.columns)] for y in range(screen.lines)
+        [_seen(screen.buffer[y][x]) for x in range(screen.columns)] for y in range(screen.lines)
     ]
+
+
+def _seen(cell: pyte.screens.Char) -> tuple[object, ...]:
+    if cell.data == " " and not (cell.underscore or cell.strikethrough or cell.reverse):
+        return (" ", cell.bg)
+    return tuple(cell)

@@ -7,6 +7,7 @@ from math import sin
 
 from msgspec.structs import replace
 
+from controller.model.condition import condition_of
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
@@ -33,6 +34,7 @@ from controller.model.snapshot import (
     Severity,
     Snapshot,
 )
+from controller.model.standing import Standing
 
 NOW = 1_772_453_089.0  # 2026-03-02 12:04:49Z
 HOSTILE_TEXT = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\x9b31m\u202eevil\u200b[/][link=http://x]"
@@ -94,12 +96,13 @@ def pool(
     outcome: Outcome | None = None,
     warnings: tuple[ClusterEvent, ...] = (),
     at: float = NOW - 0.4,
+    since_s: float = 1260.0,
 ) -> PoolView:
     key = pool_key(tenant, name)
     wanted = demand if target is None else target
     upcoming = wanted if next_replicas is None else next_replicas
     seen = Pods(ready=ready, starting=max(current - ready, 0)) if pods is None else pods
-    return PoolView(
+    view = PoolView(
         key=key,
         tenant=tenant,
         tier=tier,
@@ -141,6 +144,21 @@ def pool(
         ),
         outcome=outcome,
     )
+    return standing_since(view, NOW - since_s)
+
+
+def standing_since(view: PoolView, since: float) -> PoolView:
+    """The pool stands as it does since then; its bound is the same for ten minutes longer."""
+    decision = view.decision
+    assert decision is not None
+    standing = Standing(
+        condition=condition_of(view),
+        since=since,
+        bound=decision.bound,
+        gate=decision.gate,
+        bound_since=since - 600,
+    )
+    return replace(view, standing=standing)
 
 
 def over_max() -> PoolView:
@@ -151,6 +169,7 @@ def over_max() -> PoolView:
             name=f"{name}-m1q2z",
             phase=PodPhase.UNSCHEDULED,
             created_at=NOW - 31,
+            since=NOW - 31,
             reason="Unschedulable",
             message="0/42 nodes are available: 42 Insufficient nvidia.com/gpu",
         ),
@@ -160,6 +179,7 @@ def over_max() -> PoolView:
             node="gpu-a10-07",
             created_at=NOW - 12,
             scheduled_at=NOW - 11.8,
+            since=NOW - 11.8,
             reason="ContainerCreating",
             message="pulling image registry/agents/browser:2.14",
         ),
@@ -168,6 +188,7 @@ def over_max() -> PoolView:
             phase=PodPhase.CRASHING,
             node="gpu-a10-02",
             created_at=NOW - 140,
+            since=NOW - 95,
             restarts=4,
             reason="CrashLoopBackOff",
             message="tool server handshake failed: exit code 3",
@@ -178,7 +199,10 @@ def over_max() -> PoolView:
                 phase=PodPhase.READY,
                 node="gpu-a10-04",
                 created_at=NOW - 900,
-                ready_at=NOW - 880,
+                scheduled_at=NOW - 898,
+                started_at=NOW - 889,
+                ready_at=NOW - 880 + index,
+                since=NOW - 880 + index,
             )
             for index in range(12)
         ),
@@ -496,16 +520,21 @@ def _history(number: int, view: PoolView) -> History:
         waited[20:30] = [NOT_KNOWN] * 10
     if pending == NOT_KNOWN:
         waited[-20:] = [NOT_KNOWN] * 20
+    waits = [each if each == NOT_KNOWN else round(0.3 * each) for each in waited]
     grown = [round(max(ready, 0) * slot / 59) for slot in range(59)]
     wanted = [round(max(target, 0) * min(slot + 8, 59) / 59) for slot in range(59)]
     return History(
         recent=Timeline(
-            pending=(*waited, pending), ready=(*grown, ready), target=(*wanted, target)
+            pending=(*waited, pending),
+            ready=(*grown, ready),
+            target=(*wanted, target),
+            wait_s=(*waits, NOT_KNOWN if pending == NOT_KNOWN else pending // 3),
         ),
         day=Timeline(
             pending=tuple(round(3 * wave * max(pending, 0)) for wave in waves),
             ready=tuple(round(2 * wave * max(ready, 0)) for wave in waves),
             target=tuple(round(2 * wave * max(target, 0)) for wave in waves),
+            wait_s=tuple(round(wave * max(pending, 0)) for wave in waves),
         ),
     )
 
@@ -553,9 +582,8 @@ def read_only() -> Snapshot:
     return replace(mixed_fleet(), role=Role.READ_ONLY)
 
 
-def hostile_fleet() -> Snapshot:
-    """Every text that comes from outside contains escape sequences and markup."""
-    text = HOSTILE_TEXT
+def hostile_fleet(text: str = HOSTILE_TEXT) -> Snapshot:
+    """Every text that comes from outside is this one, with escape sequences and markup."""
     view = over_max()
     seen = view.observation
     assert view.decision is not None

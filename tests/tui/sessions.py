@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from agentdash.tui.operating import Operating
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.snapshot import Snapshot
-from controller.ports import Past
+from controller.ports.showing import Past
 from tui import scenarios
 from tui.dashboards import dashboard
 
@@ -63,11 +63,11 @@ class Session:
 
     @property
     def stack(self) -> list[str]:
-        return [view.VIEW for view in self.app._views()]
+        return [view.VIEW for view in self.app.views.stack]
 
     @property
     def pools(self) -> list[str]:
-        return list(self.app._overview.pools.visible_keys)
+        return list(self.app.views.overview.pools.visible_keys)
 
 
 @asynccontextmanager

@@ -93,3 +93,11 @@ def terminal(
             process.kill()
             process.wait()
         os.close(master)
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    """Ask again and again, for a process that tells nobody when it is ready."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not done():
+        assert time.monotonic() < deadline, f"not so within {TIMEOUT_S} s"
+        time.sleep(0.05)

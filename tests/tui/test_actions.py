@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +14,10 @@ from agentdash.tui.app import Dashboard
 from agentdash.tui.header import hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import line_width
+from agentdash.tui.names import VIEWS as VIEWS_BY_NAME
 from agentdash.tui.widgets.live_table import LiveTable
 
+README = Path(__file__).parents[2] / "README.md"
 VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP, KeyScope.DETAIL)
 
 
@@ -69,8 +74,9 @@ def test_help_lists_every_action_of_the_view_with_its_keys_and_its_whole_text() 
 def test_help_explains_the_roles_that_a_process_can_have() -> None:
     shown = "\n".join("".join(span.text for span in row.spans) for row in help_lines((), 39))
     assert "ACTIVE      writes; no lease is held" in shown
+    assert "LEADER      writes; holds the lease" in shown
+    assert "FOLLOWER    waits for the lease" in shown
     assert "READ-ONLY   plans, but never writes" in shown
-    assert "LEADER" not in shown
 
 
 def test_the_hint_line_never_shows_part_of_a_hint() -> None:
@@ -88,3 +94,29 @@ def test_the_hint_line_never_shows_part_of_a_hint() -> None:
 )
 def test_keys_are_named_as_people_write_them(key: str, name: str) -> None:
     assert key_name(key) == name
+
+
+def table_of_readme(heading: str) -> list[list[str]]:
+    """The rows of README's table with this first line, each as its cells."""
+    text = README.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    rows = takewhile(lambda line: line.startswith("|"), text.splitlines()[1:])
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_each_key_that_readme_tells_to_press_is_a_key_of_the_table() -> None:
+    pressed = {key for row in table_of_readme("| to | press | or type |") for key in quoted(row[1])}
+    known = {key_name(key) for action in ACTIONS for key in each_key(action)}
+    # a number and an answer are typed into a form
+    assert pressed - known == {"3", "y"}
+
+
+def test_readme_lists_every_view_with_its_names_and_no_other() -> None:
+    rows = table_of_readme("| view | opens by | shows | enter opens |")
+    opened = {row[0]: set(quoted(row[1])) for row in rows}
+    for view in VIEWS_BY_NAME:
+        assert opened[view.name] >= {f":{name}" for name in (view.name, view.aliases[0])}
+    assert opened.keys() - {view.name for view in VIEWS_BY_NAME} == {"why", "doctor"}

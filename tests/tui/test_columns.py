@@ -27,7 +27,7 @@ def test_columns_are_dropped_by_rank_and_never_made_narrower() -> None:
 
 def test_the_most_important_columns_fit_a_screen_of_eighty_cells() -> None:
     titles = [each.column.title for each in place_columns(POOL_COLUMNS_SHORT, 76)]
-    assert titles == ["POOL", "STATE", "READY", "NOW→NEXT", "WANT", "PENDING", "PRESS", "BOUND"]
+    assert titles == ["POOL", "STATE", "SINCE", "READY", "NOW→NEXT", "PENDING", "PRESS", "BOUND"]
 
 
 def test_a_wide_screen_shows_every_column_but_the_two_least_important() -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agentdash.tui.commands import ParsedCommand, UnknownCommandError, complete, parse
+from agentdash.tui.commands import (
+    COMMANDS,
+    ParsedCommand,
+    UnknownCommandError,
+    complete,
+    once_view,
+    parse,
+)
 from agentdash.tui.filters import parse_filter
 
 POOLS = ["acme/coder", "acme/browser", "globex/coder"]
@@ -51,21 +58,56 @@ def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> Non
         parse(text, POOLS)
 
 
+@pytest.mark.parametrize(
+    ("view", "verb"),
+    [
+        ("audit", "agentdash intents --audit"),
+        ("why", "agentdash why TENANT/POOL"),
+        ("why acme/coder", "agentdash why TENANT/POOL"),
+        ("doctor", "agentdash doctor"),
+    ],
+)
+def test_a_view_that_a_verb_prints_is_answered_with_that_verb(view: str, verb: str) -> None:
+    with pytest.raises(UnknownCommandError, match=f"use `{verb}`"):
+        once_view(view)
+
+
 def test_commands_and_pools_are_completed() -> None:
-    assert complete("po", POOLS) == ("pools", "pods")
+    assert complete("po", POOLS) == ("pods", "pools")
     assert complete("why br", POOLS) == ("why acme/browser",)
     assert complete("why coder", POOLS) == ("why acme/coder", "why globex/coder")
     assert complete("pools x", POOLS) == ()
 
 
-def test_names_of_which_a_part_begins_so_are_offered_first() -> None:
+def test_the_first_completion_is_what_enter_runs() -> None:
+    typed = {
+        word[:end]
+        for command in COMMANDS
+        if not command.operates and not command.takes_time and not command.choices
+        for word in (command.name, *command.aliases)
+        for end in range(1, len(word) + 1)
+    }
+    compared = 0
+    for text in sorted(typed):
+        found = [each for each in complete(text, POOLS) if each.startswith(text)]
+        try:
+            run = parse(text, POOLS, selected=POOLS[0]).name
+        except UnknownCommandError:
+            continue
+        if found:
+            assert found[0] == run, text
+            compared += 1
+    assert compared > 30
+
+
+def test_names_of_which_a_part_begins_so_are_offered_alone() -> None:
     pools = ["acme/research", "acme/scout", "globex/tools-shared", "starter/x"]
     assert complete("why s", pools) == (
         "why acme/scout",
         "why globex/tools-shared",
         "why starter/x",
-        "why acme/research",
     )
+    assert complete("why ear", pools) == ("why acme/research",)
 
 
 def test_a_filter_is_a_regex_that_ignores_case() -> None:

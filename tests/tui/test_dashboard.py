@@ -21,10 +21,10 @@ async def test_enter_opens_the_pools_then_why_and_escape_goes_back() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("j", "j", "enter")
         assert running.stack == ["overview", "pools"]
-        assert running.app._pools.pools.cursor_key == "initech/etl"
+        assert running.app.views.pools.pools.cursor_key == "initech/etl"
         await running.keys("enter")
         assert running.stack == ["overview", "pools", "why"]
-        assert running.app._why.pool == "initech/etl"
+        assert running.app.views.why.pool == "initech/etl"
         await running.keys("escape", "q")
         assert running.stack == ["overview"]
 
@@ -51,7 +51,7 @@ async def test_leaving_a_controller_that_writes_is_asked_once(key: str, named: s
 async def test_the_question_is_asked_again_when_it_is_no_longer_shown() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("q")
-        running.app._asked_to_leave_at -= 10
+        running.app.leaving.asked_at -= 10
         await running.keys("q")
         assert running.app.return_code is None
 
@@ -86,7 +86,7 @@ async def test_commands_open_views_and_go_back_to_views_on_the_stack() -> None:
         await running.type(":pools /globex")
         await running.keys("enter")
         assert running.stack == ["overview", "pools"]
-        assert len(running.app._pools.pools.visible_keys) == 4
+        assert len(running.app.views.pools.pools.visible_keys) == 4
         await running.type(":ov")
         await running.keys("enter")
         assert running.stack == ["overview"]
@@ -107,11 +107,11 @@ async def test_tab_completes_and_up_shows_the_last_command() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.type(":po")
         await running.keys("tab")
-        assert running.app.view.prompt.input.value == "pools"
+        assert running.app.view.prompt.input.value == "pods"
         await running.keys("enter")
         await running.type(":")
         await running.keys("up")
-        assert running.app.view.prompt.input.value == "pools"
+        assert running.app.view.prompt.input.value == "pods"
         await running.keys("down")
         assert running.app.view.prompt.input.value == ""
 
@@ -172,7 +172,7 @@ async def test_backspace_closes_only_an_empty_prompt() -> None:
         assert running.app.view.prompt.display
         await running.keys("backspace")
         assert not running.app.view.prompt.display
-        assert running.app.focused is running.app._overview.pools
+        assert running.app.focused is running.app.views.overview.pools
 
 
 async def test_a_filter_applies_while_it_is_typed_and_escape_removes_it() -> None:
@@ -189,13 +189,13 @@ async def test_escape_clears_the_filter_before_it_goes_back() -> None:
         await running.keys("enter")
         await running.type("/acme")
         await running.keys("enter", "escape")
-        assert len(running.app._pools.pools.visible_keys) == 9
+        assert len(running.app.views.pools.pools.visible_keys) == 9
         assert running.stack == ["overview", "pools"]
 
 
 async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
     async with session(scenarios.many_pools(40)) as running:
-        table = running.app._overview.pools
+        table = running.app.views.overview.pools
         await running.keys("j", "j", "j")
         chosen = table.cursor_key
         moved = scenarios.many_pools(40, 2)
@@ -205,12 +205,12 @@ async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
         assert table.cursor_key == chosen
         assert table.visible_keys[0] == "zz/new"
         await running.keys("d")
-        assert running.app._why.pool == chosen
+        assert running.app.views.why.pool == chosen
 
 
 async def test_the_cursor_keeps_its_place_when_its_pool_is_gone() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        table = running.app._overview.pools
+        table = running.app.views.overview.pools
         await running.keys("j", "j")
         gone, after = table.visible_keys[2], table.visible_keys[3]
         left = tuple(view for view in scenarios.pools() if view.key != gone)
@@ -254,10 +254,10 @@ async def test_the_sort_is_kept_while_another_view_is_shown() -> None:
 
 async def test_keys_move_the_cursor_to_both_ends_and_scroll() -> None:
     async with session(scenarios.many_pools(100)) as running:
-        table = running.app._overview.pools
+        table = running.app.views.overview.pools
         await running.keys("G")
         assert table.cursor_key == table.visible_keys[-1]
-        assert "gent-0099" in running.text("#pools")
+        assert "ent-0099" in running.text("#pools")
         await running.keys("ctrl+b", "g", "ctrl+f", "k")
         assert table.cursor_key == table.visible_keys[6]
 
@@ -275,7 +275,7 @@ async def test_enter_on_an_event_shows_the_decision_of_that_moment_not_todays() 
         assert "bound by max" in shown
         assert "applied (200)" in shown
         await running.keys("d")
-        assert running.app._why.pool == "acme/coder-large"
+        assert running.app.views.why.pool == "acme/coder-large"
         assert "1,240 pending" not in running.text("#decision")
 
 
@@ -303,7 +303,7 @@ async def test_a_finding_that_is_no_pools_opens_in_full_with_its_pools() -> None
 async def test_enter_on_a_finding_explains_its_pool() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("tab", "enter")
-        assert running.app._why.pool == "globex/canary"
+        assert running.app.views.why.pool == "globex/canary"
 
 
 async def test_older_snapshots_are_ignored() -> None:
@@ -314,7 +314,7 @@ async def test_older_snapshots_are_ignored() -> None:
         assert running.pools == []
 
 
-async def test_a_frozen_view_does_not_change_and_counts_the_snapshots() -> None:
+async def test_a_still_picture_does_not_change_and_counts_the_snapshots() -> None:
     async with session(scenarios.mixed_fleet(10)) as running:
         await running.keys(".")
         await running.publish(replace(scenarios.mixed_fleet(11), pools=()))
@@ -323,13 +323,13 @@ async def test_a_frozen_view_does_not_change_and_counts_the_snapshots() -> None:
         assert len(running.pools) == 9
         assert "2 updates waiting" in running.text("#banner")
         await running.keys("j")
-        assert running.app._overview.pools.cursor_key == "acme/browser-gpu"
+        assert running.app.views.overview.pools.cursor_key == "acme/browser-gpu"
         await running.keys(".")
         assert len(running.pools) == 2
         assert not running.app.view.query_one("#banner").display
 
 
-async def test_a_frozen_view_is_not_stale_while_snapshots_come() -> None:
+async def test_a_still_picture_is_not_stale_while_snapshots_come() -> None:
     async with session(scenarios.mixed_fleet(10)) as running:
         await running.keys(".")
         running.clock.now += 60
@@ -369,7 +369,7 @@ async def test_every_pod_is_ready_is_said_of_fresh_pods_that_exist_only() -> Non
         ("none", "there is no pod"),
         ("old", "none when the pods were seen last"),
     ):
-        async with session(fleet) as running:
+        async with session(fleet, (120, 36)) as running:
             await running.type(f":why {name}")
             await running.keys("enter")
             assert said in running.text("#pods")
@@ -397,7 +397,7 @@ async def test_an_engine_error_is_shown_and_the_dashboard_still_works() -> None:
         await running.pilot.pause()
         assert "ENGINE STOPPED  KeyError: 'x'; next try in 8 s" in running.text("#banner")
         await running.keys("j")
-        assert running.app._overview.pools.cursor_key == "acme/browser-gpu"
+        assert running.app.views.overview.pools.cursor_key == "acme/browser-gpu"
 
 
 async def test_while_loading_the_seconds_are_counted() -> None:
@@ -464,12 +464,12 @@ async def test_after_many_resizes_the_screen_is_complete() -> None:
 async def test_the_palette_lists_the_actions_of_the_view() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         titles = [entry.title for entry in running.app.get_system_commands(running.app.screen)]
-        assert {"why", "freeze", "filter", "redraw"} <= set(titles)
+        assert {"why", "still", "filter", "redraw"} <= set(titles)
         await running.keys("ctrl+p")
-        await running.type("freeze")
+        await running.type("still")
         await running.keys("enter")
         await running.pilot.pause()
-        assert "FROZEN" in running.text("#banner")
+        assert "STILL" in running.text("#banner")
 
 
 async def test_help_lists_the_keys_and_closes() -> None:
@@ -490,3 +490,16 @@ def test_only_the_cells_that_differ_are_refreshed() -> None:
     assert changed_cells(old, line(Span("name  "), Span("12"), Span("  end")), 80) == (0, 6)
     assert changed_cells(old, line(Span("name  ", Tone.DIM), Span("12")), 80) == (8, 80)
     assert changed_cells(old, old._replace(background=Tone.ALERT), 80) == (0, 80)
+
+
+async def test_the_finding_under_the_cursor_is_whole_and_a_click_below_finds_its_row() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        findings = running.app.views.overview.findings
+        assert "no consumer   12:04" in running.text("#attention")
+        assert "globex-canary on AGENTS" in running.text("#attention")
+        assert await running.pilot.click(findings, offset=(30, 2))
+        assert findings.cursor_key == findings.visible_keys[0]
+        assert await running.pilot.click(findings, offset=(30, 3))
+        assert findings.cursor_key == findings.visible_keys[1]
+        await running.pilot.pause()
+        assert "globex-canary on AGENTS" not in running.text("#attention")

@@ -41,7 +41,7 @@ def test_every_line_is_given_and_only_the_first_panel_gets_more_than_it_wants(
 async def test_panels_without_rows_collapse_and_the_pools_get_their_place() -> None:
     quiet = replace(scenarios.many_pools(40), findings=(), events=())
     async with session(quiet) as running:
-        overview = running.app._overview
+        overview = running.app.views.overview
         assert (overview.findings.size.height, overview.events.size.height) == (3, 3)
         before = overview.pools.size.height
         await running.publish(replace(scenarios.many_pools(40, 2), findings=scenarios.findings()))
@@ -50,12 +50,14 @@ async def test_panels_without_rows_collapse_and_the_pools_get_their_place() -> N
         assert overview.pools.size.height < before
 
 
-async def test_a_pool_without_unready_pods_gives_their_place_to_the_decision() -> None:
+async def test_a_pool_without_unready_pods_gives_their_place_to_the_panels_above() -> None:
     async with session(scenarios.mixed_fleet(), (120, 36)) as running:
+        why = running.app.views.why
         await running.keys("j", "d")
-        with_pods = running.app._why.decision.size.height
+        await running.pilot.pause()
+        with_pods = why.decision.size.height + why.now.size.height
         await running.type(":why support-chat")
         await running.keys("enter")
         await running.pilot.pause()
-        assert running.app._why.pods.size.height == 3
-        assert running.app._why.decision.size.height == with_pods + 3
+        assert why.pods.size.height == 3
+        assert why.decision.size.height + why.now.size.height == with_pods + 3

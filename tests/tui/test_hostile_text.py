@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.lines import line
-from agentdash.tui.theme import THEME, stylesheet
+from agentdash.tui.theme import THEMES, stylesheet
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import UndiffedDashboard, dashboard
@@ -32,6 +32,8 @@ KEYS = {
     "tenants": ("colon", "t", "n", "enter"),
     "pods": ("colon", "p", "o", "enter"),
     "nodes": ("colon", "n", "o", "enter"),
+    "class": ("colon", "n", "o", "enter", "enter"),
+    "node": ("colon", "n", "o", "enter", "enter", "enter"),
     "models": ("colon", "m", "o", "enter"),
     "timeline": ("colon", "e", "v", "enter"),
 }
@@ -77,8 +79,8 @@ class OneWidget(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        self.register_theme(THEMES[0])
+        self.theme = THEMES[0].name
 
     def compose(self) -> ComposeResult:
         yield LinesWidget(id="lines")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agentdash.tui import figures
 from agentdash.tui.actions import ACTIONS
@@ -24,8 +25,10 @@ from agentdash.tui.lines import (
     width_of,
     wrap,
 )
+from agentdash.tui.pods import PodRow, pod_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
+from controller.model.observation import Pod, PodPhase
 from controller.model.snapshot import Snapshot
 from tui import scenarios
 
@@ -92,6 +95,16 @@ def test_ages_are_short(seconds: float, shown: str) -> None:
     assert figures.age(seconds) == shown
 
 
+def test_an_age_in_whole_minutes_changes_once_a_minute_after_the_first() -> None:
+    assert [figures.whole_age(seconds) for seconds in (59.9, 60, 119, 3599)] == [
+        "59s",
+        "1m",
+        "1m",
+        "59m",
+    ]
+    assert figures.whole_age(3 * 3600 + 720) == figures.age(3 * 3600 + 720)
+
+
 def frame_of(snapshot: Snapshot, glyphs: Glyphs = UNICODE) -> Frame:
     rows = pool_rows(snapshot)
     return Frame(
@@ -132,6 +145,19 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
     return found
 
 
+def test_a_pool_that_is_a_stateful_set_says_so() -> None:
+    snapshot = scenarios.mixed_fleet()
+    first, *others = snapshot.pools
+    stateful = replace(first, deployment="", statefulset="research-db")
+    frame = frame_of(replace(snapshot, pools=(stateful, *others)))
+    (row,) = (each for each in frame.rows if each.key == first.key)
+    text = "\n".join(
+        "".join(span.text for span in each.spans) for each in now_lines(row, frame, 120)
+    )
+    assert f"statefulset {first.namespace}/research-db" in text
+    assert "deployment" not in text
+
+
 @pytest.mark.parametrize("name", SNAPSHOTS)
 @pytest.mark.parametrize("width", [78, 80, 100, 139, 160, 240])
 def test_no_line_is_wider_than_its_screen(name: str, width: int) -> None:
@@ -144,3 +170,22 @@ def test_with_ascii_glyphs_every_line_is_ascii() -> None:
     frame = frame_of(scenarios.mixed_fleet(), ASCII)
     shown = "".join(span.text for row in all_lines(frame, 160) for span in row.spans)
     assert shown.replace("NOW→NEXT", "").isascii()
+
+
+def test_a_kill_switch_that_is_on_is_a_banner_with_its_reason() -> None:
+    snapshot = replace(scenarios.mixed_fleet(), frozen_by=("freeze file /etc/f: moving",))
+    frame = frame_of(snapshot)
+    texts = ["".join(span.text for span in each.spans).strip() for each in banner_lines(frame, 100)]
+    assert "WRITES FROZEN  freeze file /etc/f: moving" in texts
+
+
+def test_a_pod_on_a_node_that_ends_names_the_taint() -> None:
+    frame = frame_of(scenarios.mixed_fleet())
+    pod = Pod(name="a", phase=PodPhase.READY, node="n-1", node_ends="example.com/ends")
+    row = PodRow(frame.rows[0], pod, is_old=False)
+    assert row.why == "node ends: example.com/ends"
+    waiting = PodRow(row.pool, replace(pod, reason="Evicted"), is_old=False)
+    assert waiting.why == "node ends: example.com/ends; Evicted"
+    lines = ["".join(span.text for span in each.spans) for each in pod_lines(row, frame, 80)]
+    assert any("taint example.com/ends: its worker hands its tasks back" in each for each in lines)
+    assert not any("waits" in each for each in lines)

@@ -38,7 +38,7 @@ async def operating(
     async with session(scenarios.mixed_fleet(), size, operator) as running:
         await running.type(":pools")
         await running.keys("enter")
-        running.app._pools.pools.select(CODER)
+        running.app.views.pools.pools.select(CODER)
         await running.pilot.pause()
         yield running
 
@@ -68,6 +68,37 @@ async def test_a_pin_is_asked_for_with_its_number_reason_and_end_and_then_confir
         pin = Pin(pool=CODER, replicas=3, until=NOW + HOUR, why="load test")
         assert operator.written == [(key_of(pin), pin)]
         assert "done; undo: u; acme/coder-large: 3 spares kept ready" in running.text("#crumbs")
+
+
+async def test_before_the_first_snapshot_nothing_can_be_asked_for() -> None:
+    operator = operators.FakeOperator()
+    async with session(None, (120, 36), operator) as running:
+        assert "(s)pause" in running.text("#hints")
+        await running.keys("s")
+        assert "pause is off: no snapshot has come yet" in running.text("#crumbs")
+        await running.type(":freeze --all why x")
+        await running.keys("enter")
+        assert "off: no snapshot has come yet" in running.text("#prompt-note")
+        assert operator.previewed == []
+
+
+@pytest.mark.parametrize(("size", "lines"), [((120, 36), 2), ((80, 24), 3)])
+async def test_what_is_wrong_is_said_whole_beside_what_was_typed(
+    size: tuple[int, int], lines: int
+) -> None:
+    async with operating(operators.FakeOperator(), size) as running:
+        prompt = running.app.view.prompt
+        await fill(running, f":pause {CODER} until 25:99")
+        note = running.text("#prompt-note")
+        assert " ".join(note.split()) == (
+            '"25:99" must be a duration such as 2h, a time of day such as 14:00,'
+            " or a date such as 2026-11-23T08:00Z"
+        )
+        assert (len(note.splitlines()), prompt.size.height) == (lines, lines)
+        assert prompt.input.value == f"pause {CODER} until 25:99"
+        assert prompt.input.size.width > len(prompt.input.value)
+        await running.keys("backspace")
+        assert prompt.size.height == 1
 
 
 async def test_the_end_is_in_two_hours_unless_another_is_typed() -> None:
@@ -153,7 +184,7 @@ async def test_the_request_stays_with_its_pool_while_rows_move() -> None:
         await fill(running, "3", "load")
         snapshot = scenarios.many_pools(40, 5000, at=NOW)
         await running.publish(snapshot)
-        assert running.app._pools.pools.cursor_key != CODER
+        assert running.app.views.pools.pools.cursor_key != CODER
         await fill(running, "", "y")
         assert [key.scope.pool for key, _ in operator.written] == [CODER]
 
@@ -164,7 +195,7 @@ async def test_a_tenant_is_paused_from_the_tenants_with_the_numbers_of_all_its_p
     async with session(fleet_scenarios.over_budget(), operator=operator) as running:
         await running.type(":tn")
         await running.keys("enter")
-        tenant = running.app._tables["tenants"].table.cursor_key
+        tenant = running.app.views.tables["tenants"].table.cursor_key
         await running.keys("s")
         await fill(running, "OPS-902", "")
         assert "3 pools, 11 replicas idle now go, 4 replicas busy now finish first" in bar(running)
@@ -248,7 +279,7 @@ async def test_a_minus_for_the_number_takes_a_pin_back() -> None:
     operator.stands(pin)
     async with operating(operator) as running:
         await running.keys("p")
-        assert "- unpin" in running.text("#prompt-note")
+        assert "spares, or - to unpin" in running.text("#prompt-symbol")
         await fill(running, "-", "done", "y")
         assert operator.written == [(key_of(pin), None)]
 

@@ -12,7 +12,7 @@ from tui.dashboards import dashboard
 from tui.plain import typed
 from tui.recording import recorded
 
-SMALL, WIDE = (80, 24), (160, 45)
+SMALL, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
 Picture = Callable[..., bool]
 PIN = (*typed(":pools"), "enter", "p", "3", "enter", *typed("load test"), "enter")
 CONFIRM_BYTES = 3_000
@@ -79,6 +79,11 @@ def test_operating_off_80x24(picture: Picture) -> None:
 def test_audit_80x24(picture: Picture) -> None:
     """Every change, the newest first: who, what, of what, before and after; below, one in full."""
     assert same(picture, asked(), SMALL, *typed(":au"), "enter", "j")
+
+
+def test_audit_120x36(picture: Picture) -> None:
+    """Who asked for what, for which pool or tenant, and until when; below, the change in words."""
+    assert same(picture, asked(), MIDDLE, *typed(":au"), "enter")
 
 
 def test_audit_160x45(picture: Picture) -> None:

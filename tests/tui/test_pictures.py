@@ -7,11 +7,23 @@ from pathlib import Path
 
 from agentdash.tui.app import Dashboard
 from controller.model.snapshot import Snapshot
-from tui import scenarios, test_operating_pictures, test_time_travel, test_view_pictures
+from tui import (
+    scenarios,
+    test_ahead,
+    test_attention,
+    test_doctor,
+    test_logs,
+    test_operating_pictures,
+    test_scenario_pictures,
+    test_themes,
+    test_time_travel,
+    test_view_pictures,
+)
 from tui.dashboards import dashboard
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 SMALL = (80, 24)
+MIDDLE = (120, 36)
 WIDE = (160, 45)
 Picture = Callable[..., bool]
 
@@ -49,10 +61,24 @@ def test_overview_160x45(picture: Picture) -> None:
     assert picture(showing(scenarios.mixed_fleet()), terminal_size=WIDE)
 
 
+def test_overview_120x36(picture: Picture) -> None:
+    """Pools, attention and events one above the other; the last line says why the pool under the
+    cursor has its number.
+    """
+    assert picture(showing(scenarios.mixed_fleet()), terminal_size=MIDDLE)
+
+
 def test_pools_80x24(picture: Picture) -> None:
     """The most important columns; the last line explains the row under the cursor."""
     assert picture(
         showing(scenarios.mixed_fleet()), press=[*typed(":pl"), "enter", "j"], terminal_size=SMALL
+    )
+
+
+def test_pools_120x36(picture: Picture) -> None:
+    """More columns than at 80, with the last 15 minutes as bars."""
+    assert picture(
+        showing(scenarios.mixed_fleet()), press=[*typed(":pl"), "enter", "j"], terminal_size=MIDDLE
     )
 
 
@@ -66,6 +92,11 @@ def test_pools_160x45(picture: Picture) -> None:
 def test_why_80x24(picture: Picture) -> None:
     """The four numbers, the rules in order, the state now, the readings, two pods not ready."""
     assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=SMALL)
+
+
+def test_why_120x36(picture: Picture) -> None:
+    """The rules in order, and below them the readings and the pods that are not ready."""
+    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=MIDDLE)
 
 
 def test_why_160x45(picture: Picture) -> None:
@@ -135,8 +166,8 @@ def test_disconnected_160x45(picture: Picture) -> None:
     assert picture(showing(scenarios.nats_lost()), terminal_size=WIDE)
 
 
-def test_frozen_80x24(picture: Picture) -> None:
-    """The view is frozen: a banner says how many updates wait, and which key resumes."""
+def test_still_80x24(picture: Picture) -> None:
+    """The picture is still: a banner says how many updates wait, and which key resumes."""
     assert picture(showing(scenarios.mixed_fleet()), press=["."], terminal_size=SMALL)
 
 
@@ -153,6 +184,11 @@ def test_too_small_50x12(picture: Picture) -> None:
 def test_help_80x24(picture: Picture) -> None:
     """Keys in two columns; the last line counts the lines that do not fit."""
     assert picture(showing(scenarios.mixed_fleet()), press=["?"], terminal_size=SMALL)
+
+
+def test_help_120x36(picture: Picture) -> None:
+    """Keys in columns, and the beginning of the legend."""
+    assert picture(showing(scenarios.mixed_fleet()), press=["?"], terminal_size=MIDDLE)
 
 
 def test_help_160x45(picture: Picture) -> None:
@@ -213,6 +249,14 @@ def test_every_picture_in_the_folder_belongs_to_a_test() -> None:
             *vars(test_view_pictures),
             *vars(test_time_travel),
             *vars(test_operating_pictures),
+            *vars(test_scenario_pictures),
+            *vars(test_logs),
+            *vars(test_ahead),
+            *vars(test_attention),
+            *vars(test_doctor),
+            *vars(test_ahead),
+            *vars(test_attention),
+            *vars(test_themes),
         )
         if name[-1].isdigit() and name.startswith("test_")
     }

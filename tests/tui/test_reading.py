@@ -30,7 +30,7 @@ async def test_rows_keep_their_order_while_they_are_read() -> None:
         clock.now += 2
         await running.publish(with_demands(3, clock.now, a=1, b=2, c=3, d=99))
         assert running.pools == ["acme/d", "acme/c", "acme/b", "acme/a"]
-        assert running.app._overview.pools.cursor_key == "acme/b"
+        assert running.app.views.overview.pools.cursor_key == "acme/b"
 
 
 async def test_rows_change_their_places_at_most_every_five_seconds() -> None:
@@ -70,7 +70,7 @@ async def test_a_click_on_a_heading_sorts_by_its_column() -> None:
 async def test_the_cursor_is_seen_after_every_change_of_view_and_size() -> None:
     async with session(scenarios.many_pools(120)) as running:
         await running.keys("G", "k", "k", "k")
-        chosen = running.app._overview.pools.cursor_key
+        chosen = running.app.views.overview.pools.cursor_key
         assert chosen is not None
         end = chosen[-6:]
 
@@ -79,7 +79,7 @@ async def test_the_cursor_is_seen_after_every_change_of_view_and_size() -> None:
 
         assert is_seen()
         await running.keys("enter")
-        assert running.app._pools.pools.cursor_key == chosen
+        assert running.app.views.pools.pools.cursor_key == chosen
         assert is_seen()
         await running.keys("escape")
         assert is_seen()
@@ -88,7 +88,7 @@ async def test_the_cursor_is_seen_after_every_change_of_view_and_size() -> None:
             await running.pilot.pause()
         assert is_seen()
         await running.keys("k")
-        assert running.app._overview.pools.cursor_key != chosen
+        assert running.app.views.overview.pools.cursor_key != chosen
 
 
 async def test_after_too_small_and_back_the_keyboard_works() -> None:
@@ -98,14 +98,14 @@ async def test_after_too_small_and_back_the_keyboard_works() -> None:
         await running.pilot.pause()
         await running.pilot.resize_terminal(80, 24)
         await running.pilot.pause()
-        assert running.app.focused is running.app._overview.events
+        assert running.app.focused is running.app.views.overview.events
         await running.keys("j", "d")
-        assert running.app._why.pool == "acme/coder-large"
+        assert running.app.views.why.pool == "acme/coder-large"
 
 
 async def test_the_wheel_takes_the_cursor_along() -> None:
     async with session(scenarios.many_pools(100)) as running:
-        table = running.app._overview.pools
+        table = running.app.views.overview.pools
         table.scroll_by(30)
         await running.pilot.pause()
         assert table.cursor_key == table.visible_keys[30]
@@ -129,7 +129,7 @@ async def test_events_follow_the_newest_until_the_cursor_is_moved_then_hold_stil
         return replace(snapshot, events=scaled(count, scenarios.NOW - 400))
 
     async with session(fleet(30)) as running:
-        events = running.app._overview.events
+        events = running.app.views.overview.events
         await running.publish(fleet(31))
         assert events.cursor_key == events.visible_keys[0]
         await running.keys("tab", "tab", "j", "j")
@@ -146,7 +146,7 @@ async def test_events_follow_the_newest_until_the_cursor_is_moved_then_hold_stil
 
 async def test_a_filter_belongs_to_the_table_with_the_focus() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        events = running.app._overview.events
+        events = running.app.views.overview.events
         await running.keys("tab", "tab")
         await running.type("/forbidden")
         assert len(events.visible_keys) == 1
@@ -168,7 +168,7 @@ async def test_a_filter_finds_every_column_of_an_event(text: str, found: int) ->
     async with session(scenarios.mixed_fleet(), (160, 45)) as running:
         await running.keys("tab", "tab")
         await running.type(f"/{text}")
-        assert len(running.app._overview.events.visible_keys) == found
+        assert len(running.app.views.overview.events.visible_keys) == found
 
 
 async def test_a_filter_finds_every_column_of_a_pool() -> None:

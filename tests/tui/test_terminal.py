@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socketserver
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from controller.exit_codes import ExitCode
 from tui.recording import screen_of
 from tui.terminal import terminal
 
 RUN = """
 import sys
-from agentdash.tui.app import run_dashboard
+from textual._context import active_app
+from agentdash.tui.run import run_dashboard
 from tui import scenarios
 feed = scenarios.FakeFeed(scenarios.{scenario}())
 sys.exit(
@@ -28,19 +35,58 @@ sys.exit(
 """
 FAIL = """
 import sys
-from agentdash.tui import app
+from agentdash.tui.run import run_dashboard
+from agentdash.tui.screens.overview import OverviewScreen
 from tui import scenarios
 
 def failing(*_):
     secret = "canary-in-a-local-variable"
     raise RuntimeError("a widget failed")
 
-app.OverviewScreen.draw_body = failing
+OverviewScreen.draw_body = failing
 feed = scenarios.FakeFeed(scenarios.mixed_fleet())
 clock = scenarios.FixedClock()
 sys.exit(
-    app.run_dashboard(feed, clock=clock, on_ready=lambda: None, engine_error=lambda: None)
+    run_dashboard(feed, clock=clock, on_ready=lambda: None, engine_error=lambda: None)
 )
+"""
+FAIL_BESIDE_AN_ENGINE = """
+import asyncio
+import sys
+import time
+from agentdash.tui.run import run_dashboard
+from agentdash.tui.screens.overview import OverviewScreen
+from controller.engine.supervise import EngineThread
+from tui import scenarios
+
+ticks = []
+
+async def engine(stopping):
+    while not stopping.is_set():
+        ticks.append(None)
+        await asyncio.sleep(0.01)
+
+drawn = OverviewScreen.draw_body
+
+def failing(*args):
+    if ticks:
+        raise RuntimeError("a widget failed")
+    drawn(*args)
+
+OverviewScreen.draw_body = failing
+thread = EngineThread(engine)
+code = run_dashboard(
+    scenarios.FakeFeed(None),
+    clock=scenarios.FixedClock(),
+    on_ready=thread.start,
+    engine_error=thread.problem,
+)
+there, until = len(ticks), time.monotonic() + 10
+while len(ticks) < there + 5 and time.monotonic() < until:
+    time.sleep(0.01)
+print("ticks went on:", len(ticks) >= there + 5, "its problem:", thread.problem())
+print("stopped in peace:", thread.stop(5.0), thread.fatal())
+sys.exit(code)
 """
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOWN_CURSOR = b"\x1b[?25h"
@@ -64,6 +110,18 @@ def test_it_starts_and_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
         assert seen.finish() == 0
         assert LEFT_ALTERNATE_SCREEN in seen.output
         assert SHOWN_CURSOR in seen.output
+
+
+@pytest.mark.parametrize(("term", "erases"), [("xterm-256color", True), ("vt100", False)])
+def test_blanks_are_erased_where_the_terminal_is_known_to_keep_the_colour(
+    term: str, *, erases: bool
+) -> None:
+    with terminal(run(), size=(160, 45), environment={"TERM": term}) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(b"qq")
+        assert seen.finish() == 0
+        assert (re.search(rb"\x1b\[\d+X", seen.output) is not None) is erases
+        assert (b" " * 20 in seen.output) is not erases
 
 
 SHELL = """
@@ -109,17 +167,19 @@ def test_ctrl_z_without_a_shell_behind_it_stops_nothing() -> None:
         assert seen.finish() == 0
 
 
+# a thread of Textual writes to the terminal, so the mark goes the same way as the first paint
+MARK_READY = "lambda: active_app.get().write_raw('<<READY>>')"
+
+
 def test_ready_is_called_after_the_first_paint() -> None:
-    on_ready = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
-    with terminal(run(on_ready=on_ready)) as seen:
+    with terminal(run(on_ready=MARK_READY)) as seen:
         output = seen.read_until(lambda output: b"<<READY>>" in output)
         assert b"prod-eu1" in output[: output.index(b"<<READY>>")]
 
 
 @pytest.mark.parametrize("keys", [b"\r", b"d", b"?", b":pl\r", b"\x10"])
 def test_ready_is_called_if_a_key_is_pressed_before_the_first_paint(keys: bytes) -> None:
-    on_ready = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush()"
-    with terminal(run(on_ready=on_ready)) as seen:
+    with terminal(run(on_ready=MARK_READY)) as seen:
         seen.type(keys)
         seen.read_until(lambda output: b"<<READY>>" in output)
 
@@ -133,13 +193,22 @@ def test_a_widget_that_fails_leaves_a_clean_terminal_and_the_error() -> None:
         assert b"canary-in-a-local-variable" not in seen.output
 
 
+def test_a_controller_in_the_same_process_ticks_on_while_a_widget_fails() -> None:
+    with terminal(FAIL_BESIDE_AN_ENGINE) as seen:
+        assert seen.finish() == 1
+        after = seen.output[seen.output.rindex(LEFT_ALTERNATE_SCREEN) :]
+        assert b"a widget failed" in after
+        assert b"ticks went on: True its problem: None" in after
+        assert b"stopped in peace: True None" in after
+
+
 def test_with_no_color_there_are_no_colours() -> None:
     with terminal(run(), environment={"NO_COLOR": "1"}) as seen:
         output = seen.read_until(lambda output: b"browser-gpu" in output)
         codes = re.findall(rb"\x1b\[([0-9;]*)m", output)
         assert codes
         numbers = {number for code in codes for number in code.split(b";") if number}
-        assert numbers <= {b"0", b"1", b"2", b"4", b"7", b"39", b"49"}
+        assert numbers <= {b"0", b"1", b"2", b"4", b"7", b"22", b"24", b"27", b"39", b"49"}
         seen.type(b"qq")
         assert seen.finish() == 0
 
@@ -200,3 +269,51 @@ def test_the_dashboard_loads_neither_kubernetes_nor_nats_nor_the_engine() -> Non
         "controller.nats",
     )
     assert not [name for name in loaded if name.startswith(forbidden)]
+
+
+# -- attached: no engine runs here -----------------------------------------------------------
+
+ATTACH = """
+import sys
+from agentdash.cli import main
+sys.exit(main(["attach", "--nats", "nats://127.0.0.1:{port}"]))
+"""
+
+
+@contextmanager
+def greeting_server(greeting: bytes) -> Iterator[int]:
+    """The port of a server that greets each client so, and then says nothing."""
+
+    class Greets(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(greeting)
+            while self.request.recv(4096):
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greets) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_attached_dashboard_says_that_it_waits_for_the_controllers_snapshot() -> None:
+    with greeting_server(b"") as port, terminal(ATTACH.format(port=port)) as seen:
+        seen.read_until(lambda output: "waiting for the controller's snapshot" in shown(output))
+        assert "Deployments are read" not in shown(seen.output)
+
+
+def test_a_nats_server_that_is_too_old_is_no_engine_that_has_stopped() -> None:
+    info = {"server_id": "x", "version": "2.9.10", "max_payload": 1048576, "jetstream": True}
+    greeting = f"INFO {json.dumps(info)}\r\n".encode()
+    with greeting_server(greeting) as port, terminal(ATTACH.format(port=port)) as seen:
+        seen.read_until(lambda output: "2.9.10 is too old" in shown(output))
+        text = shown(seen.output)
+        assert "the controller runs elsewhere and cannot be seen from here" in text
+        assert "engine" not in text
+        seen.type(b"qq")
+        assert seen.finish() == ExitCode.UNREACHABLE

@@ -26,10 +26,12 @@ SESSION = (
 )  # fmt: skip
 
 
-async def session(kind: type[Dashboard]) -> list[list[list[tuple[object, ...]]]]:
+async def session(
+    kind: type[Dashboard], *, erases_in_color: bool = False
+) -> list[list[list[tuple[object, ...]]]]:
     """What the terminal shows after each key; some snapshots come between the keys."""
     feed, clock = scenarios.FakeFeed(scenarios.mixed_fleet(1)), scenarios.FixedClock()
-    app = dashboard(feed, clock, kind=kind)
+    app = dashboard(feed, clock, kind=kind, erases_in_color=erases_in_color)
     screen, stream = screen_of(SIZE)
     shown = []
     async with recorded(app, SIZE) as (pilot, recording):
@@ -45,8 +47,14 @@ async def session(kind: type[Dashboard]) -> list[list[list[tuple[object, ...]]]]
     return shown
 
 
-async def test_a_session_looks_the_same_with_and_without_the_difference() -> None:
-    with_diff, without = await session(Dashboard), await session(UndiffedDashboard)
+@pytest.mark.parametrize("erases_in_color", [False, True])
+async def test_a_session_looks_the_same_with_and_without_the_difference(
+    monkeypatch: pytest.MonkeyPatch, *, erases_in_color: bool
+) -> None:
+    # a message that ends with time would end at another key on a slow machine
+    monkeypatch.setattr("agentdash.tui.app._FLASH_S", 1e9)
+    with_diff = await session(Dashboard, erases_in_color=erases_in_color)
+    without = await session(UndiffedDashboard)
     names = ("start", *SESSION)
     for name, one, other in zip(names, with_diff, without, strict=True):
         differing = [
@@ -69,9 +77,9 @@ def written(diff: TerminalDiff, *rows: str, style: Style | None = None) -> str:
 
 def test_cells_that_do_not_change_are_not_written() -> None:
     diff = TerminalDiff()
-    assert written(diff, "hello", "world") == "\x1b[1;1H\x1b[0mhello\x1b[2;1H\x1b[0mworld\x1b[0m"
+    assert written(diff, "hello", "world") == "\x1b[1;1Hhello\x1b[2;1Hworld\x1b[0m"
     assert written(diff, "hello", "world") == ""
-    assert written(diff, "hello", "worms") == "\x1b[2;4H\x1b[0mms\x1b[0m"
+    assert written(diff, "hello", "worms") == "\x1b[2;4Hms\x1b[0m"
 
 
 def test_a_cell_with_another_colour_is_written() -> None:
@@ -83,8 +91,39 @@ def test_a_cell_with_another_colour_is_written() -> None:
 def test_a_short_gap_is_written_again_and_a_long_gap_is_skipped() -> None:
     diff = TerminalDiff()
     written(diff, "." * 30)
-    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1H\x1b[0mx...x\x1b[0m"
-    assert written(diff, "y...x" + "." * 20 + "y....").count("H") == 2
+    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1Hx...x\x1b[0m"
+    assert written(diff, "y...x" + "." * 20 + "y....") == "\x1b[1;1Hy\x1b[26Gy\x1b[0m"
+
+
+def test_many_blanks_are_one_erasure_and_on_a_colour_only_where_the_terminal_keeps_it() -> None:
+    row, on_red = "a" + " " * 20 + "b", Style(bgcolor="red")
+    assert written(TerminalDiff(), row) == "\x1b[1;1Ha\x1b[20X\x1b[22Gb\x1b[0m"
+    assert written(TerminalDiff(), "a" + " " * 20) == "\x1b[1;1Ha\x1b[20X\x1b[0m"
+    assert " " * 20 in written(TerminalDiff(), row, style=on_red)
+    assert "\x1b[20X" in written(TerminalDiff(erases_in_color=True), row, style=on_red)
+
+
+@pytest.mark.parametrize("style", ["underline", "reverse on blue", "strike"])
+def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) -> None:
+    seen = written(TerminalDiff(erases_in_color=True), " " * 20, style=Style.parse(style))
+    assert " " * 20 in seen
+
+
+def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
+    diff = TerminalDiff()
+    written(diff, "age 1s", "age 2s")
+    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\x1b[1D4\x1b[0m"
+
+
+@pytest.mark.parametrize(("first", "second"), [("a1", "a2"), ("日1.", "日2.")])
+def test_a_step_down_is_not_taken_from_the_last_column_nor_behind_wide_characters(
+    first: str, second: str
+) -> None:
+    shown = written(TerminalDiff(), first, second)
+    assert "\x1b[2;1H" in shown
+    diff = TerminalDiff()
+    written(diff, "..", "..")
+    assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx\x1b[0m"
 
 
 def test_after_a_reset_everything_is_written() -> None:
@@ -115,6 +154,25 @@ def test_cells_under_a_wide_character_are_written_again() -> None:
     assert screen.display[0] == "a.x."
 
 
+STYLES = ("", "bold red on blue", "dim red on blue", "italic", "underline on blue", "reverse bold")
+
+
+@pytest.mark.parametrize("before", STYLES)
+@pytest.mark.parametrize("after", STYLES)
+def test_of_a_style_only_the_difference_is_written_and_it_looks_the_same(
+    before: str, after: str
+) -> None:
+    row = Strip([Segment("a b", Style.parse(before)), Segment("c d", Style.parse(after))])
+    diffed, one = screen_of((6, 1))
+    whole, other = screen_of((6, 1))
+    one.feed(
+        TerminalDiff().encode(LayoutUpdate([[row]], Region(0, 0, 6, 1)), ColorSystem.TRUECOLOR)
+    )
+    for text, style in (("a b", before), ("c d", after)):
+        other.feed("\x1b[0m" + Style.parse(style).render(text, color_system=ColorSystem.TRUECOLOR))
+    assert cells(diffed) == cells(whole)
+
+
 async def test_a_resize_writes_the_whole_screen_again() -> None:
     app = dashboard(scenarios.FakeFeed(scenarios.mixed_fleet()))
     async with recorded(app, SIZE) as (pilot, recording):
@@ -125,3 +183,15 @@ async def test_a_resize_writes_the_whole_screen_again() -> None:
         stream.feed(recording.read())
         assert "acme/browser-gpu" in "\n".join(screen.display)
         assert "prod-eu1" in screen.display[0]
+
+
+async def test_text_that_nobody_cleaned_reaches_the_terminal_as_text() -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.mixed_fleet()))
+    async with recorded(app, (100, 30)) as (pilot, recording):
+        recording.read()
+        app.notify(f"{scenarios.HOSTILE_TEXT}", markup=False)
+        await pilot.pause()
+        raw = recording.read()
+    assert "evil" in raw
+    assert not {"\x9b", "\u202e", "\u200b"} & set(raw)
+    assert "\x1b]52" not in raw

@@ -50,7 +50,7 @@ def journal(tmp_path: Path) -> JournalPast:
 
 
 def shown(running: Session) -> Snapshot:
-    snapshot = running.app._frame.snapshot
+    snapshot = running.app.frame.snapshot
     assert snapshot is not None
     return snapshot
 
@@ -78,13 +78,13 @@ async def test_every_view_shows_the_moment(journal: JournalPast) -> None:
         await running.keys("{", "{")
         most = shown(running).pools[0].max
         await running.keys(*typed(":pools"), "enter")
-        row = running.app._frame.row(shown(running).pools[0].key)
+        row = running.app.frame.row(shown(running).pools[0].key)
         assert row is not None
         assert row.view.max == most
         for view in ("qu", "tn", "po", "no", "mo", "ev"):
             await running.keys(*typed(f":{view}"), "enter")
             assert "REPLAY 2026-03-02 12:02:49Z" in running.text("#banner")
-        assert running.app._frame.at == shown(running).at
+        assert running.app.frame.at == shown(running).at
 
 
 async def test_a_time_is_gone_to(journal: JournalPast) -> None:
@@ -150,7 +150,7 @@ async def test_a_live_dashboard_steps_back_and_returns() -> None:
         assert shown(running) == next_one
 
 
-async def test_a_frozen_view_is_stepped_back_from_where_it_stands() -> None:
+async def test_a_still_picture_is_stepped_back_from_where_it_stands() -> None:
     written = recorded()
     async with session(written[0]) as running:
         for snapshot in written[1:20]:

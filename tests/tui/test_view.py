@@ -24,13 +24,20 @@ from agentdash.tui.view import (
     unready_pods,
 )
 from agentdash.tui.view_state import ViewState
-from controller.model.decision import Bound, Gate
+from controller.model.decision import Bound, Code, Gate, Reason
 from controller.model.history import History
+from controller.model.lease import LeaseView
 from controller.model.observation import PodPhase, Workload
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
-from controller.model.snapshot import PoolView, Snapshot
+from controller.model.snapshot import PoolView, Role, Snapshot
 from tui import scenarios
+
+
+def with_reason(view: PoolView, code: Code) -> PoolView:
+    assert view.decision is not None
+    reasons = (*view.decision.reasons, Reason(code=code, value=4))
+    return replace(view, decision=replace(view.decision, reasons=reasons))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,12 @@ from tui import scenarios
         (scenarios.over_max(), "crash"),
         (scenarios.write_refused(), "error"),
         (scenarios.stale_queue(), "stale"),
-        (scenarios.pool(demand=7, next_replicas=4, gate=Gate.FREEZE), "held"),
+        (scenarios.pool(demand=7, next_replicas=4, gate=Gate.FREEZE), "frozen"),
+        (scenarios.pool(demand=7, next_replicas=4, gate=Gate.ROOM), "held"),
+        (scenarios.pool(ready=4, current=4, demand=1, next_replicas=4, gate=Gate.BUSY), "down"),
+        (scenarios.pool(ready=4, current=4, demand=1, next_replicas=3, gate=Gate.BUSY), "down"),
+        (with_reason(scenarios.pool(demand=4), Code.PINNED), "pinned"),
+        (with_reason(scenarios.pool(demand=7), Code.PINNED), "up"),
         (scenarios.pool(demand=7, target=5, bound=Bound.MAX), "capped"),
         (scenarios.pool(demand=7, target=4), "ok"),
         (scenarios.pool(demand=7), "up"),
@@ -61,7 +73,7 @@ TROUBLES = [
     ("error", lambda view: replace(view, outcome=FORBIDDEN)),
     ("stuck", lambda view: with_pods(view, unscheduled=1)),
     ("stale", lambda view: with_readings(view, workload=old(view.observation.workload))),
-    ("held", lambda view: with_decision(view, gate=Gate.FREEZE)),
+    ("frozen", lambda view: with_decision(view, gate=Gate.FREEZE)),
     ("capped", lambda view: with_decision(view, target=5, next=5, bound=Bound.MAX)),
     ("up", lambda view: view),
 ]
@@ -163,21 +175,21 @@ def test_a_gate_is_shown_instead_of_the_bound() -> None:
     assert pool_row(scenarios.pool()).bound == "demand"
 
 
-def test_an_older_snapshot_is_ignored_and_a_frozen_view_counts_the_newer_ones() -> None:
+def test_an_older_snapshot_is_ignored_and_a_still_picture_counts_the_newer_ones() -> None:
     state = ViewState(scenarios.NOW, UNICODE)
     assert state.accept(scenarios.mixed_fleet(5))
     assert not state.accept(scenarios.mixed_fleet(4))
-    state.toggle_freeze()
+    state.toggle_still()
     assert state.accept(scenarios.mixed_fleet(6))
     frozen = state.refresh(scenarios.NOW, None)
     assert (frozen.waiting, frozen.snapshot) == (1, scenarios.mixed_fleet(5))
-    state.toggle_freeze()
+    state.toggle_still()
     assert state.refresh(scenarios.NOW, None).snapshot == scenarios.mixed_fleet(6)
 
 
-def test_a_view_frozen_before_the_first_snapshot_still_shows_it() -> None:
+def test_a_picture_kept_still_before_the_first_snapshot_still_shows_it() -> None:
     state = ViewState(scenarios.NOW, UNICODE)
-    state.toggle_freeze()
+    state.toggle_still()
     state.accept(scenarios.mixed_fleet(5))
     assert state.frame.snapshot == scenarios.mixed_fleet(5)
 
@@ -289,3 +301,17 @@ def test_from_the_first_stale_second_on_every_sum_of_the_header_is_marked() -> N
     assert len(sums) == 7
     assert all(each.endswith("~") for each in sums)
     assert "no alarm~" in stale
+
+
+def test_the_header_of_a_follower_names_the_process_that_leads() -> None:
+    lease = LeaseView(name="Lease default/agentdash", holder="pod-7/1_9f3a2b1c")
+    following = replace(scenarios.mixed_fleet(), role=Role.FOLLOWER, lease=lease)
+    assert "[RO] FOLLOWER of pod-7/1_9f3a2b1c " in header_text(following)
+    alone = replace(following, lease=replace(lease, holder=""))
+    assert "[RO] FOLLOWER   fleet" in header_text(alone)
+
+
+def test_a_process_that_cannot_keep_its_lease_does_not_follow_itself() -> None:
+    lease = LeaseView(name="the lease", holder="pod-7/1_9f3a2b1c", is_ours=True, problem="away")
+    lost = replace(scenarios.mixed_fleet(), role=Role.FOLLOWER, lease=lease)
+    assert "[RO] FOLLOWER: lease not kept " in header_text(lost)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from controller.model.snapshot import Snapshot
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
@@ -159,6 +161,52 @@ def test_nodes_unknown_80x24(picture: Picture) -> None:
 def test_nodes_old_120x36(picture: Picture) -> None:
     """The nodes are not read any longer: ~ after what was known last, and why in the details."""
     assert same(picture, fleet_scenarios.old_nodes(), "no", MIDDLE)
+
+
+def test_node_class_120x36(picture: Picture) -> None:
+    """The nodes of one class: whether each takes pods, its room and what this fleet requests of it,
+    its taints; below, why the one under the cursor is closed, and which pools are on it.
+    """
+    keys = ("j", "enter", "j", "j")
+    assert same(picture, fleet_scenarios.placed(), "no", MIDDLE, *keys)
+
+
+def test_node_80x24(picture: Picture) -> None:
+    """One node: its room per resource and its taints; its pods with pool, phase, busy or idle, and
+    what they request; ? where a worker says nothing.
+    """
+    keys = ("j", "enter", "j", "enter", "j")
+    assert same(picture, fleet_scenarios.placed(), "no", SMALL, *keys)
+
+
+def test_node_120x36(picture: Picture) -> None:
+    """The same, with the age and restarts of each pod."""
+    keys = ("j", "enter", "j", "enter", "j")
+    assert same(picture, fleet_scenarios.placed(), "no", MIDDLE, *keys)
+
+
+def test_node_160x45(picture: Picture) -> None:
+    """A node that is not Ready, with a pod that still starts on it."""
+    keys = ("j", "enter", "j", "j", "enter")
+    assert same(picture, fleet_scenarios.placed(), "no", WIDE, *keys)
+
+
+def test_info_80x24(picture: Picture) -> None:
+    """Which fleet and controller, its role and since when, both connections; at the end, the right
+    that a write lacked.
+    """
+    assert same(picture, fleet_scenarios.burst(), "info", SMALL, "G")
+
+
+def test_info_120x36(picture: Picture) -> None:
+    """An attached dashboard: whose decisions it shows and since when, and the journal there."""
+    assert same(picture, fleet_scenarios.attached(), "info", MIDDLE, "j", "j")
+
+
+def test_info_160x45(picture: Picture) -> None:
+    """NATS is lost: since when, why, and when the last good answer came."""
+    lost = replace(fleet_scenarios.burst(), links=scenarios.nats_lost().links)
+    assert same(picture, lost, "info", WIDE, *["j"] * 6)
 
 
 def test_models_80x24(picture: Picture) -> None:

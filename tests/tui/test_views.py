@@ -12,20 +12,28 @@ from textual.events import Key
 from textual.pilot import Pilot
 
 from agentdash.tui.app import Dashboard
-from agentdash.tui.commands import VIEWS, parse
-from agentdash.tui.pods import cold_start_s
+from agentdash.tui.commands import parse
+from agentdash.tui.info import facts
+from agentdash.tui.names import VIEWS
+from agentdash.tui.pods import cold_start_s, cold_start_steps, p90_ready_s
+from agentdash.tui.queues import queue_rows
+from agentdash.tui.screens.nodes import NodesScreen
 from agentdash.tui.screens.table_view import TableView
-from controller.model.decision import Gate
-from controller.model.observation import Pod, PodPhase
-from controller.model.readings import Absent, Why
-from controller.model.snapshot import Snapshot
+from agentdash.tui.view import Frame, pool_rows
+from controller.model.decision import Code, Gate
+from controller.model.fleet_views import QueueRates
+from controller.model.ids import PoolKey, QueueName
+from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workers
+from controller.model.readings import Absent, Fresh, Why
+from controller.model.snapshot import Finding, Severity, Snapshot
+from controller.model.worker_messages import WorkerState
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines, shown, typed
 
 NOW = scenarios.NOW
 SIZES = [(80, 24), (120, 36), (160, 45)]
-TABLES = ["queues", "tenants", "pods", "nodes", "models", "events"]
+TABLES = ["queues", "tenants", "pods", "nodes", "models", "events", "attention"]
 
 
 class Session:
@@ -50,7 +58,7 @@ class Session:
 
     @property
     def stack(self) -> list[str]:
-        return [view.VIEW for view in self.app._views()]
+        return [view.VIEW for view in self.app.views.stack]
 
     @property
     def table(self) -> tuple[str, ...]:
@@ -133,7 +141,7 @@ async def test_a_lost_connection_is_named_above_a_view() -> None:
     async with session(lost) as running:
         for name in TABLES:
             await running.command(name)
-            assert "nats LOST 47s, its values are the last known" in running.text
+            assert "nats LOST since 12:04 (47s), its values are the last known" in running.text
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -201,16 +209,16 @@ async def test_queues_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "qu")
     assert found[2:] == [
         "┌─ queues [9] ──────────────────────────────────────────────── sort PENDING ↓ ─┐",
-        "│ POOL                 STATE     PENDING FLIGHT REDEL   OLDEST   IN/m DONE/m   │",
-        "│>acme/browser-gpu        ok       1,240     12     0    1m52s  1,204     38   │",
-        "│ globex/research      ~  stale     402~    80~    0~        -      -      -   │",
-        "│ acme/coder-large        ok          61     65     0       4s     88     91   │",
-        "│ initech/etl          !! poison       9      2     2  >12m04s    4.2    3.9   │",
-        "│ initech/tools-shared !  held         5      9     0      31s      0    2.0   │",
-        "│ globex/eval-batch    !  paused       0     31     0        -      0    9.4   │",
-        "│ globex/support-chat     ok           0    140     0        -    230    229   │",
-        "│ initech/voice           empty        0      0     0        -      0      0   │",
-        "│ globex/canary        !! blind        ?      ?     ?        -      -      -   │",
+        "│ POOL             STATE     SINCE  PENDING FLIGHT REDEL  OLDEST   IN/m DONE/m │",
+        "│>acme/browser-gpu    ok     11:47    1,240     12     0   1m52s  1,204     38 │",
+        "│ globex/research  ~  stale  12:04     402~    80~    0~       -      -      - │",
+        "│ acme/coder-large    ok     11:47       61     65     0      4s     88     91 │",
+        "│ initech/etl      !! poison -            9      2     2 >12m04s    4.2    3.9 │",
+        "│ initech/…-shared !  held   11:33        5      9     0     31s      0    2.0 │",
+        "│ globex/e…l-batch !  paused 11:47        0     31     0       -      0    9.4 │",
+        "│ globex/s…rt-chat    ok     11:47        0    140     0       -    230    229 │",
+        "│ initech/voice       empty  11:47        0      0     0       -      0      0 │",
+        "│ globex/canary    !! blind  12:04        ?      ?     ?       -      -      - │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ acme/browser-gpu ───────────────────────────────────────────────────────────┐",
         "│ queue       AGENTS > acme-browser-gpu   0 pulls wait for work                │",
@@ -220,7 +228,7 @@ async def test_queues_as_plain_lines() -> None:
         "│                                                                              │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel",
         " overview > queues   acme/browser-gpu: at most 20 replicas (max)",
     ]
 
@@ -244,7 +252,7 @@ async def test_a_queue_without_rates_shows_no_number_that_nobody_knows() -> None
     snapshot = replace(fleet_scenarios.burst(), queues=())
     found = await lines(snapshot, "qu", size=(160, 45))
     row = next(line for line in found if "acme/coder-large" in line)
-    assert row.split()[2:11] == ["ok", "61", "65", "0", "-", "-", "-", "-", "-"]
+    assert row.split()[2:11] == ["ok", "-", "61", "65", "0", "-", "-", "-", "-"]
 
 
 async def test_an_empty_queue_shows_no_age_even_where_the_last_rates_have_one() -> None:
@@ -252,9 +260,9 @@ async def test_an_empty_queue_shows_no_age_even_where_the_last_rates_have_one() 
     support = fleet_scenarios.rates("globex/support-chat", 1.0, 1.0, oldest_s=5)
     queues = tuple(support if each.pool == support.pool else each for each in snapshot.queues)
     found = await lines(replace(snapshot, queues=queues), "qu")
-    row = next(line for line in found if "globex/support-chat" in line)
-    assert row.split()[2:6] == ["ok", "0", "140", "0"]
-    assert row.split()[6] == "-"
+    row = next(line for line in found if "globex/s…rt-chat" in line)
+    assert row.split()[2:7] == ["ok", "11:47", "0", "140", "0"]
+    assert row.split()[7] == "-"
 
 
 async def test_enter_on_a_queue_says_why_its_pool_has_its_number() -> None:
@@ -262,9 +270,9 @@ async def test_enter_on_a_queue_says_why_its_pool_has_its_number() -> None:
         await running.command("queues")
         await running.keys("j", "enter")
         assert running.stack == ["overview", "queues", "why"]
-        assert running.app._why.pool == "globex/research"
+        assert running.app.views.why.pool == "globex/research"
         await running.keys("escape", "d")
-        assert running.app._why.pool == "globex/research"
+        assert running.app.views.why.pool == "globex/research"
 
 
 async def test_queues_are_filtered_and_sorted() -> None:
@@ -300,27 +308,29 @@ async def test_tenants_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.over_budget(), "tn", "j")
     assert found[2:8] == [
         "┌─ tenants [4] ───────────────────────────────────────────────── sort SHARE ↓ ─┐",
-        "│ TENANT       STATE         TOKENS/DAY SHARE  TOK/m       RUNS OUT POOLS      │",
-        "│ globex       !! hard        2.0M/2.0M  101%  8,200          spent     4      │",
-        "│>acme         !  paced       4.7M/5.0M   94%  41.0k      12:12:01Z     2      │",
-        "│ kite         !! unknown    305k/500k~  61%~      -              ?     0      │",
-        "│ initech      !  paused              -     -      -              -     3      │",
+        "│ TENANT       STATE      SINCE    TOKENS/DAY SHARE  TOK/m       RUNS OUT      │",
+        "│ globex       !! hard    12:01     2.0M/2.0M  101%  8,200          spent      │",
+        "│>acme         !  paced   11:43     4.7M/5.0M   94%  41.0k      12:12:01Z      │",
+        "│ kite         !! unknown 11:54    305k/500k~  61%~      -              ?      │",
+        "│ initech      !  paused  12:01             -     -      -              -      │",
     ]
-    assert found[14:20] == [
+    assert found[14:21] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
-        "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace                    │",
+        "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace since 11:43        │",
         "│ pace        41.0k/m   held to 412/m   runs out 12:12:01Z   reset 00:00Z      │",
         "│ cost        54.10/50.00 USD an hour planned                                  │",
+        "│ tiers       nano 62%   standard 30%   premium 8%   saved 4.10 USD today      │",
         "│ quota       pods 80/120   cpu 20/64   memory 40Gi/256Gi                      │",
         "│ serves      2 pools in agents-acme, tier enterprise                          │",
     ]
 
 
-async def test_the_wide_table_of_tenants_has_quotas_and_pauses() -> None:
+async def test_the_wide_table_of_tenants_has_tiers_quotas_and_pauses() -> None:
     found = await lines(fleet_scenarios.over_budget(), "tn", "G", size=(160, 45))
-    assert any("80/120     20/64   40Gi/256Gi -" in row for row in found)
-    assert any("5.5Gi mara until 13:00Z" in row for row in found)
-    assert any("by mara until 13:00Z: OPS-881 loop" in row for row in found)
+    assert any("62/30/8   4.10  80/120 -" in row for row in found)
+    assert any("11 paused mara unt" in row for row in found)
+    assert any("since 12:01 by mara until 13:00Z: OPS-881 loop" in row for row in found)
+    assert any("!! hard    12:01" in row for row in found)
 
 
 async def test_calm_tenants_last_the_day() -> None:
@@ -376,26 +386,26 @@ async def test_pods_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "po", "j", "j")
     assert found[2:] == [
         "┌─ pods [16] ─────────────────────────────────────────────────── sort PHASE ↑ ─┐",
-        "│ POD                   POOL              PHASE          COLD WHY IT WAITS     │",
-        "│ pods not known        globex/canary     unknown           - view incomplete… │",
-        "│ browser-gp…7c9f-p0d3c acme/browser-gpu  crashing     2m20s… CrashLoopBackOf… │",
-        "│>browser-gp…7c9f-m1q2z acme/browser-gpu  unscheduled    31s… Unschedulable:…  │",
-        "│ browser-gp…7c9f-b4j7m acme/browser-gpu  starting       12s… ContainerCreati… │",
-        "│ browser-gp…7c9f-00000 acme/browser-gpu  ready           20s                  │",
-        "│ browser-gp…7c9f-00001 acme/browser-gpu  ready           20s                  │",
-        "│ browser-gp…7c9f-00002 acme/browser-gpu  ready           20s                  │",
-        "│ browser-gp…7c9f-00003 acme/browser-gpu  ready           20s                  │",
-        "│ browser-gp…7c9f-00004 acme/browser-gpu  ready           20s                  │",
+        "│ POD                  POOL              PHASE       WORK     WHY IT WAITS     │",
+        "│ pods not known       globex/canary     unknown     ?        view incomplete… │",
+        "│ browser-gp…c9f-p0d3c acme/browser-gpu  crashing    -        CrashLoopBackOf… │",
+        "│>browser-gp…c9f-m1q2z acme/browser-gpu  unscheduled -        Unschedulable:…  │",
+        "│ browser-gp…c9f-b4j7m acme/browser-gpu  starting    -        ContainerCreati… │",
+        "│ browser-gp…c9f-00000 acme/browser-gpu  ready       ?                         │",
+        "│ browser-gp…c9f-00001 acme/browser-gpu  ready       ?                         │",
+        "│ browser-gp…c9f-00002 acme/browser-gpu  ready       ?                         │",
+        "│ browser-gp…c9f-00003 acme/browser-gpu  ready       ?                         │",
+        "│ browser-gp…c9f-00004 acme/browser-gpu  ready       ?                         │",
         "└────────────────────────────────────────────────────────────────── 1-9 of 16 ─┘",
         "┌─ acme/browser-gpu browser-gpu-7c9f-m1q2z ────────────────────────────────────┐",
-        "│ now         unscheduled   on no node yet                                     │",
+        "│ now         unscheduled since 12:04   on no node yet                         │",
         "│ cold start  created 12:04:18Z, 31s ago   not ready yet                       │",
         "│ waits       Unschedulable: 0/42 nodes are available: 42 Insufficient         │",
         "│             nvidia.com/gpu                                                   │",
-        "│ its pool    15 pods, 12 ready   half of 12 were ready within 20s             │",
+        "│ its pool    15 pods, 12 ready   9 of 10 were ready within 30s                │",
         "│ 2 more lines below                                                           │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <.>still <tab>panel",
         " overview > pods   acme/browser-gpu: at most 20 replicas (max)",
     ]
 
@@ -408,7 +418,7 @@ async def test_enter_on_a_pool_opens_its_pods_and_on_a_pod_why() -> None:
         assert len(running.table) == 15
         assert "pods of acme/browser-gpu [15]" in running.text
         await running.keys("enter")
-        assert running.app._why.pool == "acme/browser-gpu"
+        assert running.app.views.why.pool == "acme/browser-gpu"
         await running.keys("escape", "escape")
         assert running.stack == ["overview", "pools"]
         await running.command("pods")
@@ -442,6 +452,31 @@ async def test_a_pod_that_becomes_ready_stops_its_cold_start() -> None:
     assert cold_start_s(replace(pod, created_at=0.0), NOW) is None
 
 
+def test_a_cold_start_is_told_step_by_step_until_a_restart() -> None:
+    pod = Pod(
+        name="a",
+        phase=PodPhase.READY,
+        created_at=NOW - 19,
+        scheduled_at=NOW - 17,
+        started_at=NOW - 8,
+        ready_at=NOW,
+    )
+    assert cold_start_steps(pod) == (2, 9, 8)
+    assert cold_start_steps(replace(pod, ready_at=None)) == (2, 9, None)
+    assert cold_start_steps(replace(pod, started_at=None)) == (2, None, None)
+    assert cold_start_steps(replace(pod, scheduled_at=NOW - 30)) == (None, None, None)
+    assert cold_start_steps(replace(pod, restarts=1)) == (None, None, None)
+
+
+@pytest.mark.parametrize(("pods", "expected"), [(0, None), (1, 1), (9, 9), (10, 9), (20, 18)])
+def test_nine_of_ten_pods_were_ready_within_their_p90(pods: int, expected: float | None) -> None:
+    items = tuple(
+        Pod(name=str(n), phase=PodPhase.READY, created_at=NOW, ready_at=NOW + 1 + n)
+        for n in range(pods)
+    )
+    assert p90_ready_s(Pods(items=items)) == expected
+
+
 # -- events -----------------------------------------------------------------------------------
 
 
@@ -468,7 +503,7 @@ async def test_events_as_plain_lines() -> None:
         "│ now         9 of 9 replicas ready                                            │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel",
         " overview > events   initech/tools-shared: paused by mara (OPS-881 loop): noth…",
     ]
 
@@ -482,16 +517,33 @@ async def test_an_event_that_a_person_asked_for_names_that_person() -> None:
         assert "the controller by itself" in running.text
 
 
-async def test_enter_on_an_event_says_why_and_for_a_pool_that_is_gone_says_so() -> None:
+async def test_enter_on_an_event_opens_the_decision_of_its_moment_and_d_todays() -> None:
     async with session(fleet_scenarios.burst()) as running:
         await running.command("events")
         await running.keys("j", "enter")
-        assert running.stack == ["overview", "events", "why"]
-        assert running.app._why.pool == "acme/coder-large"
-        await running.keys("escape")
-        await running.publish(replace(fleet_scenarios.burst(9000), pools=()))
-        await running.keys("enter")
-        assert "acme/coder-large is no pool of this snapshot" in running.text
+        assert running.stack == ["overview", "events", "detail"]
+        assert "acme/coder-large" in running.text
+        assert "as decided then; d: as it is now" in running.text
+        await running.keys("d")
+        assert running.stack[-1] == "why"
+        assert running.app.views.why.pool == "acme/coder-large"
+
+
+async def test_a_key_in_attention_is_about_the_pool_of_the_finding_under_the_cursor() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        overview = running.app.views.overview
+        of_pools = overview.subject
+        await running.keys("tab")
+        keys = {row.key for row in running.app.frame.rows}
+        seen = []
+        for _ in running.app.frame.snapshot.findings:
+            finding = overview.findings.cursor_row
+            seen.append(finding.subject in keys)
+            assert overview.subject == (finding.subject if seen[-1] else None)
+            await running.keys("j")
+        assert any(seen)
+        await running.keys("shift+tab")
+        assert overview.subject == of_pools
 
 
 async def test_events_are_sorted_by_size_of_the_change() -> None:
@@ -513,6 +565,7 @@ async def test_nodes_as_plain_lines() -> None:
         "│>gpu           3/3      14/330     46/48    84Gi/192Gi      0 acme/br…ser-gpu │",
         "│ spot         1/25      61/770     ?/128       ?/512Gi      ? acme/co…r-large │",
         "│                                                                              │",
+        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ gpu ────────────────────────────────────────────────────────────────────────┐",
         "│ nodes       3 nodes, at most 3   gpu-a10-02, gpu-a10-04, gpu-a10-07          │",
@@ -525,9 +578,8 @@ async def test_nodes_as_plain_lines() -> None:
         "│ acme/browser-gpu      1    31s goes on 0/42 nodes are available: 42 Insuffi… │",
         "│                                                                              │",
         "│                                                                              │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel <q>back",
+        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel <q>back",
         " overview > nodes",
     ]
 
@@ -546,14 +598,65 @@ async def test_pods_that_are_not_known_are_not_said_to_have_a_node() -> None:
     assert "the pods of 1 pool are not known" in found
 
 
-async def test_enter_on_a_class_opens_the_pods_on_its_nodes() -> None:
-    async with session(fleet_scenarios.burst()) as running:
+async def test_enter_on_a_class_opens_its_nodes_and_enter_on_a_node_its_pods() -> None:
+    async with session(fleet_scenarios.placed()) as running:
         await running.command("nodes")
         await running.keys("j", "enter")
-        assert running.stack == ["overview", "nodes", "pods"]
-        assert "pods of gpu [14]" in running.text
+        assert running.stack == ["overview", "nodes", "class"]
+        assert "nodes of gpu [3]" in running.text
+        await running.keys("j", "enter")
+        assert running.stack == ["overview", "nodes", "class", "node"]
+        assert "pods of gpu-a10-04 [12]" in running.text
+        await running.keys("enter")
+        assert running.app.views.why.pool == "acme/browser-gpu"
+        await running.keys("escape", "escape")
+        assert running.stack == ["overview", "nodes", "class"]
         await running.keys("escape", "j", "enter")
-        assert "pods of spot [0]" in running.text
+        assert "nodes of spot [1]" in running.text
+
+
+async def test_a_node_as_plain_lines() -> None:
+    async with session(fleet_scenarios.placed()) as running:
+        await running.command("nodes")
+        await running.keys("j", "enter", "j", "enter", "j")
+        assert running.text.splitlines()[2:] == [
+            "┌─ gpu-a10-04 ─────────────────────────────────────────────────────────────────┐",
+            "│ takes pods  open   class gpu                                                 │",
+            "│ fleet asks  pods 12/110 11%   cpu 12/16 75%   memory 48Gi/64Gi 75%           │",
+            "│ taints      nvidia.com/gpu=present:NoSchedule, team=vision:PreferNoSchedule  │",
+            "│ pools       acme/browser-gpu 12                                              │",
+            "└──────────────────────────────────────────────────────────────────────────────┘",
+            "┌─ pods of gpu-a10-04 [12] ──────────────────────── held; g goes to the first ─┐",
+            "│ POD                    POOL              PHASE       WORK        CPU MEMORY  │",
+            "│ browser-gpu-7c9f-00000 acme/browser-gpu  ready       idle          1    4Gi  │",
+            "│>browser-gpu-7c9f-00001 acme/browser-gpu  ready       busy 1/2      1    4Gi  │",
+            "│ browser-gpu-7c9f-00002 acme/browser-gpu  ready       busy 2/2      1    4Gi  │",
+            "│ browser-gpu-7c9f-00003 acme/browser-gpu  ready       idle          1    4Gi  │",
+            "│ browser-gpu-7c9f-00004 acme/browser-gpu  ready       busy 1/2      1    4Gi  │",
+            "└────────────────────────────────────────────────────────────────── 1-5 of 12 ─┘",
+            "┌─ acme/browser-gpu browser-gpu-7c9f-00001 ────────────────────────────────────┐",
+            "│ now         ready since 11:50   busy 1/2   on gpu-a10-04                     │",
+            "│ cold start  created 11:49:49Z, 15m00s ago   2s to a node   9s to start       │",
+            "│             10s to be ready   ready after 21s                                │",
+            "│ its pool    15 pods, 12 ready   9 of 10 were ready within 30s                │",
+            "└──────────────────────────────────────────────────────────────────────────────┘",
+            " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <.>still <tab>panel",
+            " overview > nodes > class > node   acme/browser-gpu: at most 20 replicas (max)",
+        ]
+
+
+async def test_a_node_that_goes_while_it_is_shown_is_said_to_be_gone() -> None:
+    snapshot = fleet_scenarios.placed()
+    async with session(snapshot) as running:
+        await running.command("nodes")
+        await running.keys("j", "enter", "enter")
+        assert "it is no node of the cluster now" not in running.text
+        nodes = tuple(node for node in snapshot.nodes if node.name != "gpu-a10-02")
+        await running.publish(replace(snapshot, sequence=snapshot.sequence + 1, nodes=nodes))
+        assert "gpu-a10-02" in running.text
+        assert "it is no node of the cluster now" in running.text
+        await running.keys("escape")
+        assert "nodes of gpu [2]" in running.text
 
 
 async def test_enter_on_pods_that_fit_nowhere_opens_the_pods_of_their_pool() -> None:
@@ -562,7 +665,7 @@ async def test_enter_on_pods_that_fit_nowhere_opens_the_pods_of_their_pool() -> 
         await running.keys("tab", "tab", "enter")
         assert "pods of acme/browser-gpu [15]" in running.text
         await running.keys("escape", "d")
-        assert running.app._why.pool == "acme/browser-gpu"
+        assert running.app.views.why.pool == "acme/browser-gpu"
 
 
 async def test_a_gate_for_pods_that_do_not_become_ready_stops_growth() -> None:
@@ -582,11 +685,11 @@ async def test_models_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "mo")
     assert found[2:] == [
         "┌─ models [4] ────────────────────────────────────────────────── sort SHARE ↓ ─┐",
-        "│ MODEL                 REQ/m      IN TOK/m     OUT TOK/m SHARE REFUSED POOLS  │",
-        "│>opus                890/900     1.8M/3.6M     222k/720k   99%      31     2  │",
-        "│ sonnet/globex       109/270          218k         27.2k   40%       0     2  │",
-        "│ haiku            >420/4,000         >840k         >105k   35%       0     2  │",
-        "│ local                     0             0             0     -       0     0  │",
+        "│ MODEL                 REQ/m      IN TOK/m     OUT TOK/m SHARE REFUSED  429/m │",
+        "│>opus                890/900     1.8M/3.6M     222k/720k   99%      31     45 │",
+        "│ sonnet/globex       109/270          218k         27.2k   40%       0      - │",
+        "│ haiku            >420/4,000         >840k         >105k   35%       0      0 │",
+        "│ local                     0             0             0     -       0      - │",
         "│                                                                              │",
         "│                                                                              │",
         "│                                                                              │",
@@ -597,11 +700,11 @@ async def test_models_as_plain_lines() -> None:
         "│ requests    890 of 900   99%   1,000 less the headroom   refuses 31 replicas │",
         "│ input       1.8M of 3.6M   49%   4.0M less the headroom                      │",
         "│ output      222k of 720k   31%   800,000 less the headroom                   │",
+        "│ calls       about 930 a minute by workers   45 refused by the provider (429) │",
         "│ pools       acme/coder-large 70 replicas 840 req/m                           │",
         "│             acme/browser-gpu 20 replicas 50 req/m, 31 refused                │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>freeze <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <.>still <tab>panel <shift-right>sort",
         " overview > models",
     ]
 
@@ -630,3 +733,158 @@ async def test_models_are_filtered_by_pool_and_sorted_by_what_is_refused() -> No
         assert running.table == ("sonnet/globex", "haiku")
         await running.keys("escape", "F")
         assert running.table[0] == "opus"
+
+
+# -- info -------------------------------------------------------------------------------------
+
+
+async def test_info_as_plain_lines() -> None:
+    found = await lines(fleet_scenarios.attached(), "info", "j", "j")
+    assert found[3:14] == [
+        "│ FACT        SINCE  IS                                                        │",
+        "│ version            agentdash 0.1.0 here, 0.0.9 in the controller             │",
+        "│ fleet              agents, context prod-eu1: 9 pools, 3 tenants              │",
+        "│>controller  10:44  bastion/4711, elsewhere, this dashboard is attached       │",
+        "│ role               ACTIVE: writes without a lease (store: none): run one co… │",
+        "│ epoch              1772448268.000, sequence 4821                             │",
+        "│ tick               every 1 s, the last in 4.2 ms, 2 late                     │",
+        "│ nats        11:04  connected: nats://nats-0:4222                             │",
+        "│ kubernetes  11:04  connected: v1.35.0                                        │",
+        "│ journal            /var/lib/agentdash/journal.jsonl                          │",
+        "└────────────────────────────────────────────────────────────────── 1-9 of 11 ─┘",
+    ]
+
+
+def test_info_names_what_may_not_be_read_or_written() -> None:
+    snapshot = fleet_scenarios.burst()
+    [view, *others] = snapshot.pools
+    refused = Absent(why=Why.REFUSED, at=NOW, detail="cannot list")
+    seen = replace(view.observation, pods=refused)
+    nodes = Finding(
+        severity=Severity.INFO,
+        subject="kubernetes",
+        kind="nodes",
+        text="nodes cannot be read (refused) and set no limit",
+        since=NOW,
+    )
+    snapshot = replace(
+        snapshot, pools=(replace(view, observation=seen), *others), findings=(nodes,)
+    )
+    frame = Frame(now=NOW, started_at=NOW, snapshot=snapshot)
+    assert [fact.text for fact in facts(frame) if fact.name == "no right to"] == [
+        "deployments/scale: initech/etl",
+        f"their queue, workload or pods: {view.key}",
+        "nodes cannot be read (refused) and set no limit",
+    ]
+    fine = replace(snapshot, pools=(), findings=())
+    assert (
+        facts(Frame(now=NOW, started_at=NOW, snapshot=fine))[-1].text
+        == "none is seen to be missing"
+    )
+
+
+@pytest.mark.parametrize("view", ["overview", "pools", "queues", "tenants"])
+@pytest.mark.parametrize("size", [(60, 15), *SIZES])
+async def test_each_table_with_a_state_says_since_when(view: str, size: tuple[int, int]) -> None:
+    found = await lines(fleet_scenarios.burst(), view, size=size)
+    headings = [each for each in found if " STATE " in each]
+    assert all(" SINCE " in each for each in headings)
+    assert headings or size == (60, 15)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_pods_that_fit_nowhere_take_no_more_lines_than_they_have(
+    size: tuple[int, int],
+) -> None:
+    snapshot = fleet_scenarios.burst()
+    async with session(snapshot, size) as running:
+        await running.command("nodes")
+        view = running.app.view
+        assert isinstance(view, NodesScreen)
+        assert view.unplaced.size.height == 6
+        later = replace(fleet_scenarios.calm(), sequence=snapshot.sequence + 1)
+        await running.publish(later)
+        assert view.unplaced.size.height == 3
+        assert "every pod has a node" in running.text
+
+
+def states_since(snapshot: Snapshot) -> dict[str, float | None]:
+    frame = Frame(now=NOW, started_at=NOW, snapshot=snapshot, rows=pool_rows(snapshot))
+    return {row.state.word: row.since for row in queue_rows(frame, ())}
+
+
+def test_the_state_of_a_queue_began_when_its_cause_did() -> None:
+    snapshot = fleet_scenarios.burst()
+    poisoned = Finding(
+        severity=Severity.WARNING,
+        subject="initech/etl",
+        kind=Code.POISON,
+        text="again and again",
+        since=NOW - 7,
+    )
+    since = states_since(replace(snapshot, findings=(poisoned,)))
+    pools = {view.key: view for view in snapshot.pools}
+    held = pools[PoolKey("initech/tools-shared")].standing
+    assert held is not None
+    assert since["held"] == held.bound_since
+    assert since["poison"] == NOW - 7
+    assert since["stale"] == pools[PoolKey("globex/research")].observation.queue.at
+    assert since["empty"] == since["paused"] == NOW - 1020
+
+
+def two_queues(snapshot: Snapshot, key: str) -> Snapshot:
+    """The snapshot with a second queue of this pool, in which 7 messages wait."""
+    low = Fresh(value=QueueDepth(pending=7, in_flight=0), at=snapshot.at)
+    pools = tuple(
+        replace(
+            view,
+            lower_queues=(QueueName("BATCH", "research-low"),),
+            observation=replace(view.observation, queues=(view.observation.queue, low)),
+        )
+        if view.key == key
+        else view
+        for view in snapshot.pools
+    )
+    rates = QueueRates(pool=PoolKey(key), number=1, arrivals_per_minute=4.0)
+    return replace(snapshot, pools=pools, queues=(*snapshot.queues, rates))
+
+
+async def test_each_of_a_pools_queues_has_a_row() -> None:
+    snapshot = two_queues(fleet_scenarios.burst(), "globex/research")
+    found = await lines(snapshot, "qu /globex/research", size=(160, 45))
+    rows = [line.strip("│>").split() for line in found if re.match(r"│.globex/research ", line)]
+    assert [row[-2:] for row in rows] == [["AGENTS", "globex-research"], ["BATCH", "research-low"]]
+    assert rows[0][1:5] == ["~", "stale", "12:04", "402~"]
+    assert rows[1][1:8] == ["ok", "-", "7", "0", "0", "-", "4.0"]
+
+
+async def test_the_lower_queue_of_a_pool_says_its_rank_and_acts_on_its_pool() -> None:
+    async with session(two_queues(fleet_scenarios.burst(), "globex/research")) as running:
+        await running.command("queues /BATCH")
+        assert "queue 2 of 2, pulled last" in running.text
+        assert running.app.view.subject == "globex/research"
+        await running.keys("enter")
+        assert running.app.views.why.pool == "globex/research"
+        assert "BATCH > research-low" in running.text
+
+
+async def test_a_pod_says_when_its_worker_reached_the_steps_of_its_start() -> None:
+    snapshot = fleet_scenarios.burst()
+    [view] = [each for each in snapshot.pools if each.key == "acme/browser-gpu"]
+    items = view.observation.pods.value.items
+    pod = next(each for each in items if each.phase is PodPhase.READY)
+    last = pod.ready_at or 0.0
+    marks = {
+        "shared": pod.created_at - 9.0,
+        "process": last,
+        "tools": last + 1.2,
+        "first task": last + 65.0,
+    }
+    state = WorkerState(worker=pod.name, slots=1, busy=1, pulling=True, marks=marks)
+    workers = Fresh(value=Workers(states=(state,)), at=snapshot.at)
+    seen = replace(view.observation, workers=workers)
+    pools = [replace(view, observation=seen) if each is view else each for each in snapshot.pools]
+    found = await lines(replace(snapshot, pools=tuple(pools)), f"po /{pod.name}")
+    [line] = [each for each in found if "its worker" in each]
+    assert "tools after 1s   first task after 1m03s" in line
+    assert "shared" not in line

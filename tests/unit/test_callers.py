@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
 
+import agentdash.worker
 from support.callers import Name, Product
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +24,9 @@ UNREACHED = {
     "controller.simulate": "the verb that will use it does not exist yet",
 }
 # Methods that nothing in the product calls.
-UNCALLED = {}
+UNCALLED = {
+    "agentdash.worker.session:Session.when_context_fills": "agents call it",
+}
 # Class names that are defined more than once.
 SAME_CLASS_NAME = {}
 # Constants and type aliases of the controller that have several values.
@@ -35,9 +39,17 @@ def product() -> Product:
 
 
 def roots() -> list[Name]:
-    """What the project's scripts call."""
+    """What the project's scripts call, and what agents are built on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return [Name(*script.split(":")) for script in project["scripts"].values()]
+    offered = [getattr(agentdash.worker, name) for name in agentdash.worker.__all__]
+    return [
+        *(Name(*script.split(":")) for script in project["scripts"].values()),
+        *(
+            Name(each.__module__, each.__name__)
+            for each in offered
+            if isinstance(each, type) or isfunction(each)
+        ),
+    ]
 
 
 def excepted(found: set[str], exceptions: dict[str, str]) -> tuple[set[str], set[str]]:

@@ -186,8 +186,12 @@ class StubApi:
             return web.json_response({"gitVersion": "v1.36.3"})
         if kind == "scale":
             return await self._scale(request, namespace, name)
-        if verb == "watch":
-            return await self._watch(request, resource, namespace)
+        if verb == "get":
+            return await self._get(request, resource, namespace, name)
+        watches = verb == "watch"
+        return await (self._watch if watches else self._whole)(request, resource, namespace)
+
+    async def _whole(self, request: web.Request, resource: str, namespace: str) -> web.Response:
         return self._list(request, resource, namespace)
 
     def _meant(self, request: web.Request) -> tuple[str, str, str]:
@@ -196,10 +200,20 @@ class StubApi:
             return "version", "", ""
         # nodes belong to no namespace
         namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
-        if parts[-1] == "scale":
-            return "scale", namespace, parts[-2]
+        if parts[-1] in {"scale", "log"}:
+            return parts[-1], namespace, parts[-2]
+        if parts[-2] == "deployments":
+            return "get deployments", namespace, parts[-1]
         verb = "watch" if "watch" in request.query else "list"
         return f"{verb} {parts[-1]}", namespace, ""
+
+    async def _get(
+        self, request: web.Request, kind: str, namespace: str, name: str
+    ) -> web.StreamResponse:
+        found = self.objects.get((kind, namespace, name))
+        if found is None:
+            return await status(404, "NotFound", f'{kind}.apps "{name}" not found')(request)
+        return web.json_response(found)
 
     def _list(self, request: web.Request, kind: str, namespace: str) -> web.Response:
         found = [
@@ -254,6 +268,9 @@ class QuickClock:
 
     def now(self) -> float:
         return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     def follow_step(self) -> float:
         return 0.0

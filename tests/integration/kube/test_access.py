@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -144,6 +145,82 @@ async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: 
         await Access.load(kit.settings(api.url, exec=plugin)), Pauses(), LinkTracker(quick)
     )
     await client.call("GET", "/version", kind="version")
+    await client.close()
+
+
+def hanging(folder: Path) -> dict[str, Any]:
+    """A plugin that starts another program, writes both numbers down and never answers."""
+    code = (
+        "import os, pathlib, subprocess, time; child = subprocess.Popen(['sleep', '30']);"
+        f"new = pathlib.Path({str(folder)!r}) / 'new';"
+        "new.write_text(f'{os.getpid()} {child.pid}');"
+        "new.rename(new.with_name('pids')); time.sleep(30)"
+    )
+    version = "client.authentication.k8s.io/v1"
+    return {"apiVersion": version, "command": sys.executable, "args": ["-c", code]}
+
+
+def runs(process: str) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+async def test_an_exec_plugin_that_hangs_is_ended_with_all_that_it_started(
+    api: Any, kit: Any, tmp_path: Path
+) -> None:
+    settings = kit.settings(api.url, exec=hanging(tmp_path))
+    access = Access(kubeconfig(settings.kubeconfig, None))
+    reading = asyncio.create_task(access.renew(0))
+    await kit.until((tmp_path / "pids").exists, 20.0)
+    processes = (tmp_path / "pids").read_text().split()
+    assert all(map(runs, processes))
+    reading.cancel()  # a request's own time-out is shorter than that of the plugin
+    await kit.until(lambda: not any(map(runs, processes)))
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+async def test_a_plugin_without_an_answer_is_a_failure_in_words(
+    api: Any, kit: Any, tmp_path: Path
+) -> None:
+    settings = kit.settings(api.url, exec=hanging(tmp_path))
+    access = Access(kubeconfig(settings.kubeconfig, None), timeout_s=0.5)
+    with pytest.raises(ConfigError, match="does the kubeconfig's exec plugin wait for input"):
+        await access.renew(0)
+    left = [each for each in gc.get_objects() if isinstance(each, asyncio.SubprocessTransport)]
+    assert all(each.is_closing() for each in left), "its pipes are closed when we are told"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "canary-7f3a, no JSON",
+        '{"kind": "ExecCredential", "token": "canary-7f3a"}',
+        '{"apiVersion": "v0", "kind": "E", "status": {"token": "canary-7f3a"}}',
+        '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "E", "status": ["canary-7f3a"]}',
+    ],
+)
+async def test_what_a_plugin_prints_is_never_repeated(
+    api: Any, kit: Any, quick: Any, caplog: pytest.LogCaptureFixture, says: str
+) -> None:
+    caplog.set_level("DEBUG")
+    version = "client.authentication.k8s.io/v1"
+    code = f"print({says!r})"
+    plugin = {"apiVersion": version, "command": sys.executable, "args": ["-c", code]}
+    only("another", api, kit)
+    link = LinkTracker(quick)
+    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), Pauses(), link)
+    with pytest.raises(ApiError) as refused:
+        await client.call("GET", "/version", kind="version")
+    assert refused.value.status == 401
+    assert "our credentials are refused" in link.link().detail
+    for said in (str(refused.value), link.link().detail, caplog.text):
+        assert "canary" not in said
     await client.close()
 
 

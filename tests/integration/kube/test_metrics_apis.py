@@ -40,7 +40,7 @@ from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.signals import ExternalSeries, Signal
 from controller.model.snapshot import LinkState
-from controller.ports import MetricAnswer, MetricSource
+from controller.ports.sources import MetricAnswer, MetricSource
 from support import requests_seen
 from support.world import make_pool
 
@@ -87,7 +87,7 @@ async def world(
         settings = KubernetesSettings(kubeconfig=str(folder / "kubeconfig"), selector=selector)
         clock = SystemClock()
         async with Cluster.connect(settings, clock) as cluster:
-            cluster.workloads.measure(pools)
+            cluster.workloads.prepare(pools)
             cluster.set_namespaces(frozenset({NAMESPACE}))
             await ready(cluster, pools)
             opened = metric_sources(cluster.client, cluster.workloads, pools, clock, selector or "")
@@ -228,7 +228,7 @@ async def test_pods_that_are_known_in_part_are_not_counted(api: Any, kit: Any) -
     fed, clock = pool("research", CPU), SystemClock()
     api.pod(NAMESPACE, "a", "research")
     async with Cluster.connect(kit.settings(api.url), clock) as cluster:
-        cluster.workloads.measure([fed])
+        cluster.workloads.prepare([fed])
         cluster.set_namespaces(frozenset({NAMESPACE}))
         await kit.until(lambda: cluster.workloads.measured_pods(fed))
         api.always["list pods"] = kit.status(500)

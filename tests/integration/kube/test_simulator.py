@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentdash.demo.kubesim import ApiFault, KubeSim
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pods, Workload
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings
+from controller.planning.given.annotations import read_freeze
+from support.stateful import create_statefulset
 
 
 @pytest.fixture
@@ -62,6 +66,45 @@ async def scaled(cluster: Cluster, pool: Pool, replicas: int) -> OutcomeKind:
         if done.kind is not OutcomeKind.CONFLICT:
             return done.kind
         await asyncio.sleep(0.01)
+
+
+async def test_a_deployment_and_a_stateful_set_of_one_name_are_two_workloads(
+    cluster: Cluster, sim: KubeSim, kit: Any
+) -> None:
+    plain, stateful = kit.pool(), replace(kit.pool(), deployment="", statefulset="research")
+    changes: list[tuple[str, WorkloadName]] = []
+    create_statefulset(sim, "research", "tenant-a", podManagementPolicy="Parallel")
+    cluster.workloads.prepare([plain, stateful])
+    cluster.set_namespaces(frozenset({"tenant-a"}))
+    cluster.workloads.on_change(lambda namespace, changed: changes.append((namespace, changed)))
+    assert await cluster.synced(5.0)
+    assert await scaled(cluster, stateful, 3) is OutcomeKind.APPLIED
+    await kit.until(lambda: ready(cluster.workloads.pods(stateful)) == 3, 20.0)
+    items = pods(cluster.workloads.pods(stateful)).items
+    assert [each.ordinal for each in items] == [0, 1, 2]
+    assert workload(cluster.workloads.workload(stateful)).first_ordinal == 0
+    assert workload(cluster.workloads.workload(plain)).replicas == 1
+    await kit.until(lambda: ready(cluster.workloads.pods(plain)) == 1, 20.0)
+    assert ("tenant-a", WorkloadName("research", WorkloadKind.STATEFUL_SET)) in changes
+
+
+async def test_the_annotation_of_a_stateful_set_freezes_it(
+    cluster: Cluster, sim: KubeSim, kit: Any
+) -> None:
+    stateful = replace(kit.pool(), deployment="", statefulset="db")
+    create_statefulset(sim, "db", "tenant-a")
+    cluster.workloads.prepare([stateful])
+    cluster.set_namespaces(frozenset({"tenant-a"}))
+    assert await cluster.synced(5.0)
+    freeze = {"metadata": {"annotations": {"agentdash.dev/freeze": "the auditors are here"}}}
+    path = "/apis/apps/v1/namespaces/tenant-a/statefulsets/db"
+    await cluster.client.call("PATCH", path, kind="test", body=freeze, content_type=MERGE_PATCH)
+
+    def frozen() -> bool:
+        freeze = read_freeze(workload(cluster.workloads.workload(stateful)), stateful.key)
+        return freeze is not None and freeze.why == "the auditors are here"
+
+    await kit.until(frozen)
 
 
 async def test_a_fleet_scales_up_and_down(cluster: Cluster, kit: Any) -> None:
@@ -144,7 +187,7 @@ async def test_quotas_nodes_and_requests_are_seen_and_followed(
     assert workload(cluster.workloads.workload(kit.pool())).requests == Resources(
         cpu_milli=250, memory_bytes=512 * 2**20
     )
-    ours = frozenset({"research"})
+    ours = frozenset({WorkloadName("research")})
     assert last_known(cluster.supply.quota("tenant-a", ours)) == Resources()
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "4", "requests.cpu": "2"}}}
     path = "/api/v1/namespaces/tenant-a/resourcequotas"

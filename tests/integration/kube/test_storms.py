@@ -7,15 +7,17 @@ import random
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from controller.kube.access import Access
 from controller.kube.client import Client
 from controller.kube.freshness import Freshness
 from controller.kube.limits import Pauses
 from controller.kube.link import LinkTracker
-from controller.kube.reflector import REFUSED_WAIT_S, WATCH_RETRY_MOST_S, Reflector, WatchTarget
-from controller.kube.views import DeploymentView
-from controller.model.readings import Fresh
+from controller.kube.listing import WatchTarget
+from controller.kube.reflector import REFUSED_WAIT_S, WATCH_RETRY_MOST_S, Reflector
+from controller.kube.views import WorkloadView
+from controller.model.readings import Fresh, Stale, Why
 
 PATH = "/apis/apps/v1/namespaces/tenant-a/deployments"
 AWAY_S = 300.0
@@ -54,7 +56,7 @@ async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[
     return client, Reflector(
         client,
         WatchTarget(kind="deployments", path=PATH),
-        DeploymentView(lambda _name: None),
+        WorkloadView(lambda _name: None),
         freshness,
         clock,
         rng=random.Random(seed),
@@ -73,7 +75,33 @@ async def story(api: Any, kit: Any, seed: int) -> tuple[StoryClock, int]:
     return clock, client.requests.total()
 
 
-@pytest.mark.parametrize("fault", ["away", "500", "dropping", "empty watch", "503 for 20 s"])
+def gone(code: int = 410) -> dict[str, Any]:
+    return {"type": "ERROR", "object": {"code": code, "reason": "Expired", "message": "too old"}}
+
+
+async def torn(request: Any) -> Any:
+    """A watch whose connection breaks in the middle of its first line."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b'{"type":"MODIFIED","obj')
+    request.transport.abort()
+    return response
+
+
+FAULTS = [
+    "away",
+    "500",
+    "dropping",
+    "empty watch",
+    "410",
+    "410 line",
+    "line, then 410",
+    "torn",
+    "503 for 20 s",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_five_minutes_without_a_server_bring_few_requests(
     api: Any, kit: Any, fault: str
 ) -> None:
@@ -87,6 +115,15 @@ async def test_five_minutes_without_a_server_bring_few_requests(
             api.always["list deployments"] = kit.drop
         case "empty watch":
             api.always["watch deployments"] = kit.lines()
+        case "410":
+            api.always["watch deployments"] = kit.status(410, "Expired", "too old")
+        case "410 line":
+            api.always["watch deployments"] = kit.lines(gone())
+        case "line, then 410":
+            bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "900"}}}
+            api.always["watch deployments"] = kit.lines(bookmark, gone())
+        case "torn":
+            api.always["watch deployments"] = torn
         case _:
             wish = kit.status(503, "ServiceUnavailable", "no", retry_after=20)
             api.always["list deployments"] = wish
@@ -115,3 +152,67 @@ async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any, kit: A
     assert clock.passed <= 12 * WATCH_RETRY_MOST_S
     task.cancel()
     await client.close()
+
+
+async def test_while_every_watch_is_torn_the_list_still_shows_what_changed(
+    api: Any, kit: Any
+) -> None:
+    clock = StoryClock()
+    api.deployment("tenant-a", "research", 1)
+    api.always["watch deployments"] = torn
+    client, reflector = await reflecting(api, kit, clock, 3)
+    view = reflector._view
+    task = asyncio.create_task(reflector.run())
+    await kit.until(lambda: view.get("research"))
+    api.deployment("tenant-a", "research", 7)
+    await kit.until(lambda: view.get("research").replicas == 7)
+    assert clock.passed < 60.0
+    task.cancel()
+    await client.close()
+
+
+async def test_a_watch_that_is_torn_for_longer_than_the_grace_is_stale_between_lists(
+    api: Any, kit: Any
+) -> None:
+    clock = StoryClock()
+    api.always["watch deployments"] = torn
+    client, reflector = await reflecting(api, kit, clock, 3)
+    task = asyncio.create_task(reflector.run())
+    await kit.until(lambda: reflector.freshness.listed)
+    api.always["list deployments"] = kit.status(500, "InternalError", "no")
+    await kit.until(lambda: isinstance(reflector.freshness.judge(0), Stale))
+    task.cancel()
+    await client.close()
+
+
+async def test_a_watch_that_opens_and_never_speaks_is_stale_until_a_new_list(
+    api: Any, kit: Any, quick: Any
+) -> None:
+    api.deployment("tenant-a", "research", 1)
+    api.always["watch deployments"] = opened_and_silent
+    async with asyncio.timeout(10):
+        link = LinkTracker(quick)
+        client = Client(await Access.load(kit.settings(api.url)), Pauses(), link)
+        view = WorkloadView(lambda _name: None)
+        freshness = Freshness(quick, link)
+        target = WatchTarget(kind="deployments", path=PATH)
+        reflector = Reflector(client, target, view, freshness, quick, silence_s=0.2)
+        task = asyncio.create_task(reflector.run())
+        await kit.until(lambda: view.get("research"))
+        api.deployment("tenant-a", "research", 9)
+        api.once["list deployments"].append(kit.status(500, "InternalError", "no"))
+        await kit.until(lambda: isinstance(freshness.judge(0), Stale))
+        silent = freshness.judge(0)
+        assert isinstance(silent, Stale)
+        assert silent.why is Why.VIEW_INCOMPLETE
+        await kit.until(lambda: view.get("research").replicas == 9)
+        task.cancel()
+    await client.close()
+
+
+async def opened_and_silent(request: Any) -> Any:
+    """A watch that is opened and brings no line, not even a bookmark."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await asyncio.Event().wait()
+    return response

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from controller.kube.cluster import Cluster
+from controller.model.ids import WorkloadName
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
 from controller.model.scarcity import NodeClass, Resources
 
 A = frozenset({"tenant-a"})
-OURS = frozenset({"research"})
+OURS = frozenset({WorkloadName("research")})
 SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=3)
 
 

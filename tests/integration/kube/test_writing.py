@@ -242,3 +242,33 @@ async def test_a_webhook_that_changes_the_number_is_named(api: Any, kit: Any, qu
         OutcomeKind.APPLIED,
         "an admission webhook changed it to 4",
     )
+
+
+async def test_a_mark_is_a_merge_patch_of_one_annotation(api: Any, kit: Any, quick: Any) -> None:
+    sent: list[tuple[str, str, Any]] = []
+
+    async def note(request: Any) -> Any:
+        sent.append((request.method, request.path, await request.json()))
+        return await kit.status(200)(request)
+
+    api.always["list research-1"] = note
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        for cost in (-(2**31), None):
+            done = await cluster.actuator.mark(kit.pool(), "research-1", cost)
+            assert done.kind is OutcomeKind.APPLIED
+    path = "/api/v1/namespaces/tenant-a/pods/research-1"
+    name = "controller.kubernetes.io/pod-deletion-cost"
+    assert sent == [
+        ("PATCH", path, {"metadata": {"annotations": {name: value}}})
+        for value in ("-2147483648", None)
+    ]
+
+
+async def test_a_refused_mark_is_remembered_for_a_while(api: Any, kit: Any, quick: Any) -> None:
+    api.always["list research-1"] = kit.status(403, "Forbidden", "cannot patch pods")
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        pool = kit.pool()
+        assert cluster.workloads.unmarkable(pool) == ""
+        done = await cluster.actuator.mark(pool, "research-1", 0)
+        assert done.kind is OutcomeKind.FORBIDDEN
+        assert cluster.workloads.unmarkable(pool) == "cannot patch pods"

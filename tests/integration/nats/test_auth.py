@@ -11,11 +11,17 @@ from pathlib import Path
 
 import nkeys
 import pytest
+from msgspec.structs import replace
+from nats.aio.msg import Msg
 
+from agentdash.worker import NatsLogin
+from agentdash.worker.link import NatsLink
+from controller.engine.clock import SystemClock
 from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials, NatsTls
+from controller.model.settings import NatsCredentials, NatsSettings, NatsTls
 from controller.model.snapshot import LinkState
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
+from controller.nats.session import NatsSession
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.operator_mode import Operator
 from tests.support.nats_server import RealNats
@@ -192,6 +198,12 @@ async def test_tls_and_mutual_tls(
         assert isinstance(
             session._client._transport._io_writer.get_extra_info("ssl_object"), ssl.SSLObject
         )
+        link = NatsLink(NatsLogin(servers=(server.url,), ca_file=f"{ca}.pem"), name="worker")
+        await link.open()
+        assert isinstance(
+            link.client._transport._io_writer.get_extra_info("ssl_object"), ssl.SSLObject
+        )
+        await link.close()
 
 
 PERMISSIONS = """
@@ -228,6 +240,48 @@ async def test_a_request_we_may_not_send_is_refused_and_not_merely_late(
         with pytest.raises(NatsTimeoutError):
             await session.request("silent", b"", 0.02)
         assert session.connected
+
+
+OWN_INBOX = """
+accounts { A: { jetstream: enabled, users: [
+  { user: dash, password: dash, permissions: { subscribe: { allow: ["DASH_INBOX.>"] } } } ] } }
+"""
+
+
+async def test_with_an_inbox_of_its_own_nothing_else_need_be_readable(
+    directory: Path, secret: Write, until: Until
+) -> None:
+    with RealNats(directory, OWN_INBOX) as server:
+        user = NatsCredentials(user="dash", password=secret("dash", "dash"))
+        settings = NatsSettings(servers=(server.url,), credentials=user, inbox="DASH_INBOX")
+        async with NatsSession(settings, SystemClock()) as session:
+            await until(lambda: session.connected)
+            assert b"memory" in await session.request("$JS.API.INFO", b"", 5.0)
+        async with NatsSession(replace(settings, inbox="_INBOX"), SystemClock()) as session:
+            await until(lambda: session.connected)
+            with pytest.raises(NatsRefusedError, match=r"its own inbox \(_INBOX\.>\)"):
+                await session.request("$JS.API.INFO", b"", 5.0)
+
+
+async def test_no_answer_can_be_sent_to_a_request_that_was_not_seen(
+    directory: Path, connect: Connect
+) -> None:
+    with RealNats(directory) as server:
+        session, other = await connect(server.url), await connect(server.url)
+        seen: list[str] = []
+
+        async def answer(message: Msg) -> None:
+            seen.append(message.reply)
+            await message.respond(b"yes")
+
+        await other._client.subscribe("ask", cb=answer)
+        await other.request("$JS.API.INFO", b"", 5.0)
+        for _ in range(3):
+            assert await session.request("ask", b"", 5.0) == b"yes"
+        tokens = [subject.split(".")[2] for subject in seen]
+        assert len({subject.rpartition(".")[0] for subject in seen}) == 1
+        assert len(set(tokens)) == 3
+        assert all(len(token) == 16 for token in tokens), "64 random bits, not a number"
 
 
 async def test_a_subject_that_we_may_not_subscribe_to_is_named(

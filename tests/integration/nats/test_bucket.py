@@ -7,7 +7,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from controller.ports import (
+from controller.ports.stores import (
     StoreAwayError,
     StoreConflictError,
     StoreMissingError,
@@ -171,3 +171,11 @@ async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(
             StoreRefusedError, match=r"(?i)may not publish to \$KV\.agentdash\.a\.b"
         ):
             await reader.put("a.b", b"2", expected=1)
+
+
+async def test_more_copies_than_there_are_servers_are_refused_in_words(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url, replicas=3))
+    with pytest.raises(StoreAwayError, match=r"bucket agentdash cannot be created: replicas > 1"):
+        await kv.put("a", b"1", expected=0)

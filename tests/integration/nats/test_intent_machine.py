@@ -39,7 +39,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.intent_codec import key_text
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
-from controller.ports import IntentConflictError
+from controller.ports.stores import IntentConflictError
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
 from tests.support.examples import scaled

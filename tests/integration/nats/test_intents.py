@@ -7,11 +7,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from pathlib import Path
 
+import nats
 import pytest
 from nats.aio.msg import Msg
 
+from controller.model.audit import Operator
 from controller.model.intent_words import time_words
 from controller.model.intents import (
     Cap,
@@ -26,8 +29,11 @@ from controller.model.intents import (
 )
 from controller.nats import bucket_watch
 from controller.nats.follower import _Reading
+from controller.nats.intent_desk import BucketDesk
+from controller.nats.intent_reading import FAULTS_SHOWN
 from controller.nats.intents import read_intents
-from controller.ports import IntentConflictError
+from controller.nats.jetstream import stream_info
+from controller.ports.stores import IntentConflictError
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.integration.nats.kept import bucket, following
 from tests.support.intent_desk import IntentDesk
@@ -212,7 +218,7 @@ async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins
         assert json.loads(answer)["total"] == 1
 
 
-async def test_a_bucket_that_went_back_in_time_is_not_believed(
+async def test_a_restored_bucket_takes_nothing_back_and_what_is_asked_there_is_obeyed(
     directory: Path, connect: Connect, until: Until
 ) -> None:
     server = RealNats(directory / "server").start()
@@ -221,7 +227,7 @@ async def test_a_bucket_that_went_back_in_time_is_not_believed(
         session = await connect(server.url)
         kv = bucket(session)
         desk = IntentDesk(kv)
-        await desk.put(PIN, replaces=None)
+        pin = await desk.put(PIN, replaces=None)
         server.stop()
         shutil.copytree(store, older)
         server.start()
@@ -234,12 +240,68 @@ async def test_a_bucket_that_went_back_in_time_is_not_believed(
             shutil.rmtree(store)
             older.rename(store)
             server.start()
-            await until(lambda: "went back in time" in seen.board.stored().detail)
+            await until(lambda: seen.board.stored().kept)
             standing = seen.board.stored()
-            assert "its last revision is 1, 2 was seen before" in standing.detail
+            assert (standing.lost_at, standing.kept) == (None, 2)
             assert standing.in_force() == Intents(pins=(PIN,), freezes=(FREEZE,))
+            await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
+            await desk.put(PAUSE, replaces=None)
+            await until(lambda: seen.board.stored().intents.pauses)
+            standing = seen.board.stored()
+            assert standing.intents == Intents(pauses=(PAUSE,), freezes=(FREEZE,))
+            assert standing.kept == 1
     finally:
         server.stop()
+
+
+async def test_a_freeze_in_a_bucket_that_was_deleted_and_made_again_is_obeyed_within_a_second(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        for intent in (PIN, PAUSE):
+            await IntentDesk(kv).put(intent, replaces=None)
+        await until(lambda: seen.board.stored().intents.pauses)
+        await session.request(f"$JS.API.STREAM.DELETE.{kv.stream}", b"", 5.0)
+        await until(lambda: seen.board.stored().lost_at)
+        other = bucket(await connect(server.url))
+        await IntentDesk(other).put(FREEZE, replaces=None)
+        began = time.monotonic()
+        await until(lambda: seen.board.stored().intents.freezes)
+        assert time.monotonic() - began < 2.0
+        standing = seen.board.stored()
+        assert standing.in_force() == Intents(pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,))
+        assert standing.kept == 2
+
+
+async def test_thousands_of_keys_that_are_no_intents_cost_little_and_are_few_findings(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    kv = bucket(session)
+    await IntentDesk(kv).put(PIN, replaces=None)
+    client = await nats.connect(server.url)
+    for number in range(20_000):
+        await client.publish(f"$KV.agentdash.intent.junk.{number}", b"{")
+    await client.flush()
+    await client.close()
+    while (await stream_info(session, kv.stream, 5.0)).state.last_seq <= 20_000:
+        await asyncio.sleep(0.05)
+    began = time.process_time()
+    once = await read_intents(kv)
+    assert once.intents == Intents(pins=(PIN,))
+    assert once.more_faults == 20_000 - FAULTS_SHOWN
+    async with following(session, kv) as seen:
+        await seen.board.first_read()
+        standing = seen.board.stored()
+        assert standing.intents == Intents(pins=(PIN,))
+        assert len(standing.faults) == FAULTS_SHOWN
+        assert len(standing.faults) + standing.more_faults == 20_000
+        await BucketDesk(kv, Operator(who="ann")).put(FREEZE, replaces=None)
+        await until(lambda: seen.board.stored().intents.freezes)
+    assert time.process_time() - began < 10.0
 
 
 UNREADABLE = {

@@ -9,7 +9,7 @@ from controller.model.memory import Memory
 from controller.nats import memory as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.memory import HEAD, PARTS, VERSION, MemoryBucket
-from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
+from controller.ports.stores import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory
 from tests.support.nats_server import RealNats
@@ -25,6 +25,17 @@ async def test_what_was_saved_is_loaded_without_loss(server: RealNats, connect: 
     loaded = await MemoryBucket(bucket(await connect(server.url))).load()
     assert loaded is not None
     assert (loaded.memory, loaded.saved_at) == (saved, NOW)
+
+
+async def test_the_age_of_a_memory_is_by_the_servers_clock(
+    server: RealNats, connect: Connect
+) -> None:
+    store = MemoryBucket(bucket(await connect(server.url)))
+    await store.save(memory(), NOW)
+    loaded = await store.load()
+    assert loaded is not None
+    assert loaded.age_s is not None
+    assert 0.0 <= loaded.age_s < 10.0
 
 
 async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
@@ -106,9 +117,22 @@ async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_ti
     assert loaded.memory == memory(replicas=3)
 
 
+async def test_who_took_over_notices_that_the_one_before_has_saved_since(
+    server: RealNats, connect: Connect
+) -> None:
+    before = MemoryBucket(bucket(await connect(server.url)))
+    after = MemoryBucket(bucket(await connect(server.url)))
+    await before.save(memory(replicas=1), NOW)
+    assert await after.load() is not None
+    await before.save(memory(replicas=2), NOW)
+    with pytest.raises(StoreConflictError, match="another memory"):
+        await after.save(memory(replicas=3), NOW)
+
+
 HEADS = {
     "not-json": (b"{", "cannot be understood"),
     "not-utf8": (b'{"version": "\xff"}', "cannot be understood"),
+    "nested": (b'{"version": %d, "parts": %s' % (VERSION, b"[" * 100_000), "nested too deeply"),
     "another-shape": (b'{"version": %d, "surprise": 1}' % VERSION, "cannot be understood"),
     "older": (b'{"version": 1, "saved_at": 1}', f"format 1, this program reads {VERSION}"),
     "newer": (b'{"version": 99, "pools": {}}', f"format 99, this program reads {VERSION}"),

@@ -7,16 +7,20 @@ import logging
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from controller.engine.clock import SystemClock
 from controller.model.audit import Operator
 from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
 from controller.model.intents import Pin, key_of
 from controller.model.observation import WakeWatch
 from controller.model.readings import Fresh
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
+from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerState
+from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.memory import MemoryBucket
 from controller.nats.queues import QueueReader
@@ -25,6 +29,8 @@ from controller.nats.stored_state import read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
+from controller.nats.workers import WorkerBuckets
+from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import NOW, bucket, following, memory
 from tests.support.intent_desk import IntentDesk
@@ -94,6 +100,18 @@ async def test_a_user_with_the_rights_of_the_readme_lacks_none(
             await until(lambda: seen.board.stored().intents.pins)
             [consumer] = await js.consumers_info("KV_agentdash")
             assert consumer.name.startswith("agentdash-")
+
+        crews = WorkerBuckets(half, SystemClock(), make_fleet(make_pool()))
+        worker = WorkerState(worker="pod-1", slots=1, busy=0, pulling=True)
+        states = Bucket(free, WORKERS_BUCKET)
+        await states.put("acme.research.pod-1", msgspec.json.encode(worker), expected=0)
+        async with crews.following():
+            await until(lambda: crews.read(PoolKey("acme/research")) is not None)
+            await crews.first_read(5.0)
+            await crews.tell(PoolKey("acme/research"), PoolOrders(drain=("pod-1", "pod-2")))
+            reading = crews.read(PoolKey("acme/research"))
+            assert isinstance(reading, Fresh)
+            assert (reading.value.states, reading.value.silent) == ((worker,), ("pod-2",))
 
         source = TokenUsageSource(half, SystemClock(), fleet(tenant()))
         async with source.reading():

@@ -266,3 +266,21 @@ async def test_without_jetstream_the_reading_says_so(directory: Path, connect: C
         assert isinstance(reading, Absent)
         assert reading.why is Why.REFUSED
         assert "nothing listens" in reading.detail
+
+
+@pytest.mark.parametrize("how", ["ack_sync", "term"])
+async def test_work_that_is_done_out_of_order_is_believed_at_once(
+    readers: Readers, how: str
+) -> None:
+    js = await work(readers.session, "a")
+    for _ in range(6):
+        await js.publish("work.a", b"work")
+    pull = await js.pull_subscribe_bind("a", "WORK")
+    _, *others = await pull.fetch(6)
+    [reading] = await readers.read(pool("a"))
+    assert (reading.value.pending, reading.value.in_flight) == (0, 6)
+    for message in others:
+        await getattr(message, how)()
+    while reading.value.in_flight > 1:
+        [reading] = await readers.read(pool("a"))
+        assert isinstance(reading, Fresh), reading

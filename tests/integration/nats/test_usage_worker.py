@@ -9,7 +9,17 @@ from contextlib import asynccontextmanager
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from agentdash.worker import Task, UsedTokens, Worker, ensure_usage_stream
+from agentdash.worker import (
+    NatsLogin,
+    QueueName,
+    Session,
+    Task,
+    UsedTokens,
+    Worker,
+    WorkerSettings,
+)
+from agentdash.worker.link import NatsLink
+from agentdash.worker.streams import ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
 from controller.model.usage_event import USAGE_STREAM
@@ -29,27 +39,30 @@ async def tasks(session: NatsSession, number: int) -> JetStreamContext:
     return js
 
 
-async def agent(_: Task) -> UsedTokens:
-    return UsedTokens(input=100, output=20, cached_input=50, calls=2)
+async def agent(_: Task, session: Session) -> object:
+    session.used(UsedTokens(input=100, output=20, cached_input=50, calls=2))
+    return None
 
 
 @asynccontextmanager
-async def working(js: JetStreamContext, done: list[Task]) -> AsyncIterator[None]:
+async def working(url: str, done: list[Task]) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    worker = Worker(
-        stream=js,
-        stream_name="TASKS",
-        consumer="research",
-        agent=agent,
+    login = NatsLogin(servers=(url,))
+    settings = WorkerSettings(
         tenant="acme",
-        role="research",
+        pool="research",
+        queues=(QueueName("TASKS", "research"),),
+        worker="one",
         slots=4,
-        on_done=lambda task, _: done.append(task),
     )
+    worker = Worker(agent, settings, login, on_end=lambda task, _: done.append(task))
+    link = NatsLink(login)
+    await link.open()
     async with asyncio.TaskGroup() as group:
-        group.create_task(worker.run(stopping))
+        group.create_task(worker.work(link, stopping))
         yield
         stopping.set()
+    await link.close()
 
 
 async def all_acknowledged(js: JetStreamContext) -> None:
@@ -68,7 +81,7 @@ async def test_what_workers_use_is_counted_and_measured(
     await ensure_usage_stream(js)
     source = TokenUsageSource(session, SystemClock(), fleet(tenant()))
     done: list[Task] = []
-    async with source.reading(), working(js, done):
+    async with source.reading(), working(server.url, done):
         await until(lambda: len(done) == 8)
 
         def used() -> object:
@@ -89,10 +102,10 @@ async def test_work_is_done_where_no_stream_keeps_what_it_used(
     session = await connect(server.url)
     js = await tasks(session, 3)
     done: list[Task] = []
-    async with working(js, done):
+    async with working(server.url, done):
         await until(lambda: len(done) == 3)
     await all_acknowledged(js)
-    assert {task.deliveries for task in done} == {1}
+    assert {task.attempt for task in done} == {1}
 
 
 async def test_a_full_stream_of_events_delays_no_work(
@@ -105,6 +118,6 @@ async def test_a_full_stream_of_events_delays_no_work(
         StreamConfig(name=USAGE_STREAM, subjects=["agentdash.usage.>"], max_msgs=1, discard="new")
     )
     done: list[Task] = []
-    async with working(js, done):
+    async with working(server.url, done):
         await until(lambda: len(done) == 3)
     await all_acknowledged(js)

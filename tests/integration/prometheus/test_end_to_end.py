@@ -88,6 +88,9 @@ async def test_a_signal_grows_and_shrinks_its_pool_and_its_silence_does_neither(
             await asyncio.sleep(0.05)
         await running.pass_ticks(5)
         assert live.replicas() == 7
+        failures = 'agentdash_source_failures_total{source="prometheus"}'
+        assert f"{failures} 0.0" not in (page := (await running.get("/metrics"))[1])
+        assert failures in page
 
         live.backlog(10)
         await until(lambda: live.replicas() == 2)

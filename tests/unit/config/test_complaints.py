@@ -99,7 +99,10 @@ pools:
         (HEAD + "controller: {read_only: yes}", "controller.read_only: must be true or false, not"),
         (HEAD + "controller: {interval: 1:30}", 'interval: "1:30" must be a duration: a number of'),
         (HEAD + "controller: {interval: 1ms}", '"1ms" must be between 100ms and 5m'),
-        (HEAD + "controller: {min: 1}", "unknown key; known here: interval, journal, read_only"),
+        (
+            HEAD + "controller: {min: 1}",
+            "unknown key; known here: freeze_file, interval, journal, lease, read_only",
+        ),
         (
             HEAD + "kubernetes: {selector: 'a ='}\npool: []",
             '5:1: pool: unknown key; did you mean "p',
@@ -212,6 +215,10 @@ def test_a_pools_keys(complaints: Complain, keys: str, complaint: str) -> None:
         (["deployment: x"], '11:11: pools[1].name: another pool is called "acme/a" already'),
         (["name: b", "deployment: a"], "10:17: pools[1].deployment: another pool scales the De"),
         (["deployment: a", "name: b"], 'the Deployment "acme/a" already (line 5): give each its'),
+        (
+            ["statefulset: x", "deployment: y", "name: b"],
+            "pools[1]: is one workload: give deployment or statefulset, and take the other out",
+        ),
     ],
 )
 def test_two_pools_may_not_have_the_same_name_or_deployment(
@@ -220,6 +227,20 @@ def test_two_pools_may_not_have_the_same_name_or_deployment(
     second = changed(*keys, "queue: {stream: S, consumer: d}")
     (line,) = complaints(with_pools(POOL, second))
     assert complaint in line
+
+
+def test_two_pools_may_not_share_a_stateful_set(complaints: Complain) -> None:
+    first = changed("statefulset: x")
+    second = changed("name: b", "statefulset: x", "queue: {stream: S, consumer: d}")
+    (line,) = complaints(with_pools(first, second))
+    assert 'pools[1].statefulset: another pool scales the StatefulSet "acme/x" already' in line
+
+
+def test_a_stateful_set_may_be_called_like_the_deployment_of_another_pool(
+    complaints: Complain,
+) -> None:
+    second = changed("name: b", "statefulset: a", "queue: {stream: S, consumer: d}")
+    assert complaints(with_pools(POOL, second)) == []
 
 
 def test_two_pools_may_not_share_a_consumer(complaints: Complain) -> None:
@@ -333,3 +354,28 @@ def test_each_of_thousands_of_unknown_names_gets_a_message(
     assert "did you mean" in unknown[0].message
     assert "; there are: tenant-0000-x, " in unknown[-1].message  # not compared with each
     assert unknown[-1].message.endswith(" and 990 more")
+
+
+NEVER_BEGINS = "must be more than 0s: a task could never begin"
+MEANT = '; did you mean "gpt-small"?'
+
+
+def test_a_session_and_a_router_are_checked(complaints: Complain) -> None:
+    wrong = changed(
+        "session: {tokens: 0, duration: 0s, tool_call: 3}",
+        "router: [gpt-smal]",
+    )
+    text = with_pools(wrong).replace("tenants:", "models: {gpt-small: {}}\ntenants:", 1)
+    assert complaints(text) == [
+        "fleet.yaml:6:23: pools[0].session.tokens: must be at least 1, not the number 0",
+        f'fleet.yaml:6:36: pools[0].session.duration: "0s" {NEVER_BEGINS}',
+        'fleet.yaml:6:40: pools[0].session.tool_call: unknown key; did you mean "tool_calls"?',
+        f'fleet.yaml:7:14: pools[0].router[0]: no model is called "gpt-smal"{MEANT}',
+    ]
+
+
+def test_a_router_names_each_model_once(complaints: Complain) -> None:
+    text = with_pools(changed("router: [m, m]")).replace("tenants:", "models: {m: {}}\ntenants:", 1)
+    assert complaints(text) == [
+        "fleet.yaml:6:13: pools[0].router: names a model twice: remove one",
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.config import load, parse
+from controller.config import load
 
 Complain = Callable[[str], list[str]]
 
@@ -36,37 +36,6 @@ def notices(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("top", "tenant", "pool", "notice"),
-    [
-        (
-            "models: {m: {tier: nano}}",
-            "",
-            "",
-            "3:14: models.m.tier is read by workers' routers; nothing acts on it yet",
-        ),
-        (
-            "models: {m: {limits: {burst: 2}}}",
-            "",
-            "",
-            "3:23: models.m.limits.burst is read by workers; nothing acts on it yet",
-        ),
-        (
-            "",
-            ", budget: {usd_per_workflow: 1}",
-            "",
-            "4:41: tenants.acme.budget.usd_per_workflow is read by workers; nothing acts on it yet",
-        ),
-    ],
-)
-def test_a_key_that_only_workers_read_gives_a_notice(
-    path: Path, top: str, tenant: str, pool: str, notice: str
-) -> None:
-    path.write_text(FLEET % (top, tenant, pool), "utf-8")
-    assert notices(path) == [notice]
-    assert len(parse(path.read_text("utf-8"), "fleet.yaml").notices) == 1
-
-
-@pytest.mark.parametrize(
     ("top", "tenant", "pool"),
     [
         (
@@ -81,6 +50,9 @@ def test_a_key_that_only_workers_read_gives_a_notice(
         ("", "", ', schedules: [{cron: "0 18 * * 5", for: 62h, max: 3}]'),
         ("tiers: {growth: {priority: 1, blind: {after: 1m, replicas: 2}}}", "", ""),
         ("capacity: {node_classes: {spot: {nodes: {max: 9}}}}", "", ", nodes: [spot]"),
+        ("models: {m: {tier: nano}}", "", ", router: [m]"),
+        ("models: {m: {limits: {parallel: 5, burst: 2}}}", "", ", router: [m]"),
+        ("", ", budget: {usd_per_workflow: 1}", ", session: {tokens: 1, duration: 1h}"),
     ],
 )
 def test_keys_with_an_effect_give_no_notice(path: Path, top: str, tenant: str, pool: str) -> None:

@@ -112,9 +112,8 @@ def test_every_key_has_a_description_and_the_schema_is_json() -> None:
     assert bare == []
 
 
-# keys without effect yet (see controller/config/effects.py), and rarer forms of metrics
+# rarer forms of metrics
 LATER = {
-    *("burst", "usd_per_workflow"),
     *("container", "containerResource", "describedObject", "kind", "apiVersion", "object", "pods"),
     *("key", "matchExpressions", "operator", "values"),
 }

@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
 from controller.engine.loop import Engine
+from controller.engine.past import PastKeeper
 from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.switches import SignalSwitch, Switches
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
-from controller.model.snapshot import Role, Snapshot
+from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
-from support.stores import FakeIntents, FakeMemories
+from controller.ports.lease import Leadership
+from controller.ports.sources import WorkerSource
+from support.stores import FakeIntents, FakeMemories, FakePast
 from support.world import (
     START,
     FakeCluster,
@@ -31,7 +35,15 @@ from support.world import (
 class Harness:
     """The engine and everything around it, with shorthands for a test's sentences."""
 
-    def __init__(self, *pools: Pool, replicas: int = 0, writes: bool = True) -> None:
+    def __init__(
+        self,
+        *pools: Pool,
+        replicas: int = 0,
+        writes: bool = True,
+        leadership: Leadership | None = None,
+        workers: WorkerSource | None = None,
+        interval_s: float = 1.0,
+    ) -> None:
         self.clock = VirtualClock()
         self.pools = pools
         self.queues = FakeQueues(self.clock)
@@ -41,6 +53,9 @@ class Harness:
         self.hub = Hub()
         self.memories = FakeMemories()
         self.intents = FakeIntents()
+        self.past = FakePast()
+        self.signals = SignalSwitch()
+        self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
         fleet = make_fleet(*pools)
         self.recorder = Recorder(writes=writes)
         self.engine = Engine(
@@ -58,6 +73,8 @@ class Harness:
                 clock=self.clock,
                 writes=writes,
             ),
+            past=PastKeeper(self.past, self.clock),
+            switches=self.switches,
             links=[self.link],
             clock=self.clock,
             hub=self.hub,
@@ -66,11 +83,12 @@ class Harness:
                 fleet=fleet,
                 name="fleet.yaml",
                 context="test",
-                role=Role.ACTIVE if writes else Role.READ_ONLY,
-                interval_s=1.0,
+                interval_s=interval_s,
                 epoch=START,
             ),
-            interval_s=1.0,
+            interval_s=interval_s,
+            leadership=leadership,
+            workers=workers,
         )
 
     @asynccontextmanager

@@ -48,6 +48,22 @@ def decision(*reasons: Reason) -> Decision:
             "remove its other autoscaler",
         ),
         (
+            Reason(
+                code=Code.SET_BACK,
+                value=3,
+                numbers={
+                    "times": 1,
+                    "ours": 5,
+                    "theirs": 3,
+                    "by": "argocd-controller",
+                    "window_s": 600.0,
+                    "until": START + 60,
+                },
+            ),
+            "set back from 5 to 3 by argocd-controller (Argo CD): left at 3 replicas",
+            "list /spec/replicas under ignoreDifferences",
+        ),
+        (
             Reason(code=Code.POISON, value=2, numbers=POISONED),
             "4 messages in flight come back again and again and no others wait",
             "max_deliver",
@@ -65,7 +81,7 @@ def decision(*reasons: Reason) -> Decision:
                 value=2,
                 numbers={"annotation": "autoscaling.keda.sh/paused-replicas", "text": "two"},
             ),
-            "the Deployment's annotation autoscaling.keda.sh/paused-replicas is not a number",
+            "the workload's annotation autoscaling.keda.sh/paused-replicas is not a number",
             "set it to a whole number, or remove it",
         ),
     ],

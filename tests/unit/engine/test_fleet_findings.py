@@ -62,7 +62,6 @@ def test_they_are_among_a_snapshots_findings_and_those_of_models_with_them() -> 
         fleet=fleet,
         name="fleet.yaml",
         context="test",
-        role=Role.READ_ONLY,
         interval_s=1.0,
         epoch=START,
         notices=(NOTICE,),
@@ -72,8 +71,9 @@ def test_they_are_among_a_snapshots_findings_and_those_of_models_with_them() -> 
         links=(),
         recorder=Recorder(writes=False),
         notices=(),
-        failed_readings=0,
+        failures=(),
         now=START,
+        role=Role.READ_ONLY,
     )
     found = {(finding.subject, finding.kind) for finding in snapshot.findings}
     of_the_file = {("fleet file", "models.gpt.tier"), ("fleet file", "models.gpt.limits")}

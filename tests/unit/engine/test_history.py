@@ -12,11 +12,13 @@ from controller.engine.history import (
     HistoryRecorder,
 )
 from controller.model.decision import Bound, Decision
-from controller.model.history import NOT_KNOWN, History
+from controller.model.fleet_views import TenantTokens, TenantView, TokenState
+from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.snapshot import PoolView
+from controller.model.stored import ShownPast
 
 KEY = pool_key("acme", "research")
 BEGIN = 1_700_000_100.0 // DAY_SLOT_S * DAY_SLOT_S
@@ -68,12 +70,18 @@ class Recorded:
         self.now = BEGIN
         self.recorder.pass_time(self.now)
 
-    def saw(self, pending: int | None, ready: int = 2, target: int | None = 3) -> None:
-        self.recorder.saw(a_view(pending, ready, target))
+    def saw(
+        self,
+        pending: int | None,
+        ready: int = 2,
+        target: int | None = 3,
+        oldest_at: float | None = None,
+    ) -> None:
+        self.recorder.saw(a_view(pending, ready, target), oldest_at, self.now)
 
     def later(self, seconds: float) -> History:
         self.now += seconds
-        return self.recorder.pass_time(self.now).get(KEY, History())
+        return self.recorder.pass_time(self.now).pools.get(KEY, History())
 
 
 def test_a_slot_has_the_most_messages_that_waited_and_the_replicas_at_its_end() -> None:
@@ -90,7 +98,7 @@ def test_a_slot_has_the_most_messages_that_waited_and_the_replicas_at_its_end() 
 
 def test_what_is_not_known_is_no_zero() -> None:
     recorded = Recorded()
-    assert set(recorded.later(RECENT_SLOT_S).recent.pending) == {NOT_KNOWN}
+    assert set(recorded.later(RECENT_SLOT_S).recent.pending) <= {NOT_KNOWN}
     recorded.saw(None, target=None)
     recent = recorded.later(RECENT_SLOT_S).recent
     assert set(recent.pending) == set(recent.target) == {NOT_KNOWN}
@@ -131,10 +139,10 @@ def test_the_histories_are_the_same_object_until_a_slot_ends_differently() -> No
     recorded.saw(3)
     for _ in range(RECENT_SLOTS):
         before = recorded.later(RECENT_SLOT_S)
-    every = recorded.recorder.pass_time(recorded.now + 1)
-    assert recorded.recorder.pass_time(recorded.now + 2) is every
+    every = recorded.recorder.pass_time(recorded.now + 1).pools
+    assert recorded.recorder.pass_time(recorded.now + 2).pools is every
     assert recorded.later(RECENT_SLOT_S) is before, "nothing happened for 15 minutes"
-    assert recorded.recorder.pass_time(recorded.now) is every
+    assert recorded.recorder.pass_time(recorded.now).pools is every
 
 
 def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
@@ -143,6 +151,47 @@ def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
     before = recorded.later(RECENT_SLOT_S)
     assert recorded.later(-600.0) is before
     assert recorded.later(600.0 + RECENT_SLOT_S).recent.pending[-2:] == (3, 3)
+
+
+def test_the_wait_of_a_slot_is_the_longest_that_a_message_had_waited_in_it() -> None:
+    recorded = Recorded()
+    recorded.saw(5, oldest_at=BEGIN)
+    recorded.now += 9
+    recorded.saw(2, oldest_at=BEGIN + 8)
+    assert recorded.later(6).recent.wait_s[-1] == 7, "at its end, the oldest waits for 7 s"
+    assert recorded.later(RECENT_SLOT_S).recent.wait_s[-1] == 22
+    recorded.saw(0)
+    assert recorded.later(RECENT_SLOT_S).recent.wait_s[-1] == 22, "it waited until the slot began"
+    assert recorded.later(RECENT_SLOT_S).recent.wait_s[-1] == 0
+
+
+def test_a_wait_that_is_not_known_is_no_zero() -> None:
+    recorded = Recorded()
+    recorded.saw(3)
+    assert recorded.later(RECENT_SLOT_S).recent.wait_s[-1] == NOT_KNOWN
+    recorded.saw(None)
+    assert recorded.later(RECENT_SLOT_S).recent.wait_s[-1] == NOT_KNOWN
+
+
+def a_tenant(burn: float | None, *, is_old: bool = False) -> TenantView:
+    tokens = TenantTokens(
+        cap=1000, state=TokenState.OK, resets_at=0.0, burn_per_minute=burn, is_old=is_old
+    )
+    return TenantView(name="acme", tier="growth", namespace="acme", pools=1, tokens=tokens)
+
+
+def test_a_tenant_has_the_fastest_pace_of_each_slot() -> None:
+    recorder = HistoryRecorder([KEY], ["acme"])
+    recorder.pass_time(BEGIN)
+    for burn in (400.4, 2100.0, 30.0):
+        recorder.saw_tenants((a_tenant(burn),))
+    recent = recorder.pass_time(BEGIN + RECENT_SLOT_S).tenants["acme"].recent
+    assert (recent.tokens[-1], recent.pending) == (2100, ())
+    recorder.saw_tenants((a_tenant(90.0, is_old=True),))
+    recent = recorder.pass_time(BEGIN + 2 * RECENT_SLOT_S).tenants["acme"].recent
+    assert recent.tokens[-2:] == (2100, 30)
+    recent = recorder.pass_time(BEGIN + 3 * RECENT_SLOT_S).tenants["acme"].recent
+    assert recent.tokens[-1] == NOT_KNOWN, "the last word of a silent ledger is no pace"
 
 
 def test_a_pool_takes_less_than_20_kb() -> None:
@@ -154,10 +203,38 @@ def test_a_pool_takes_less_than_20_kb() -> None:
         now = BEGIN
         for tick in range(250):
             for number, key in enumerate(keys):
-                recorder.saw(a_view(1_000_000 + 977 * tick + number, ready=tick, key=key))
+                view = a_view(1_000_000 + 977 * tick + number, ready=tick, target=2 * tick, key=key)
+                recorder.saw(view, now - 100_000 - 3 * tick - number, now)
             now += RECENT_SLOT_S if tick < 100 else DAY_SLOT_S
             recorder.pass_time(now)
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
     assert used / len(keys) < 20_000
+
+
+def test_what_another_process_left_fills_what_is_not_known_here() -> None:
+    first, second = HistoryRecorder([KEY]), HistoryRecorder([KEY])
+    first.pass_time(BEGIN)
+    for slot in range(1, 5):
+        first.saw(a_view(10 * slot), BEGIN, BEGIN)
+        left = first.pass_time(BEGIN + slot * RECENT_SLOT_S).pools[KEY]
+    past = ShownPast(at=BEGIN + 4 * RECENT_SLOT_S, histories={KEY: left})
+    second.begin_with(past, BEGIN + 6 * RECENT_SLOT_S + 1)
+    second.saw(a_view(7), BEGIN, BEGIN)
+    found = second.pass_time(BEGIN + 7 * RECENT_SLOT_S).pools[KEY]
+    assert found.recent.pending[-7:] == (10, 20, 30, 40, NOT_KNOWN, NOT_KNOWN, 7)
+    # the slot of 15 minutes that both saw a part of has the most of both
+    second.saw(a_view(0), BEGIN, BEGIN)
+    assert second.pass_time(BEGIN + DAY_SLOT_S).pools[KEY].day.pending[-1] == 40
+
+
+def test_a_history_with_numbers_that_cannot_be_or_of_a_later_time_is_not_taken() -> None:
+    recorder = HistoryRecorder([KEY])
+    absurd = History(recent=Timeline(pending=(2**40, -7, 5)))
+    recorder.begin_with(ShownPast(at=BEGIN + 3600, histories={KEY: absurd}), BEGIN)
+    assert recorder.pass_time(BEGIN).pools == {}
+    recorder.begin_with(ShownPast(at=BEGIN, histories={KEY: absurd}), BEGIN)
+    recent = recorder.pass_time(BEGIN).pools[KEY].recent
+    assert recent.pending[-3:] == (NOT_KNOWN, NOT_KNOWN, 5)
+    assert recent.ready == (NOT_KNOWN,) * RECENT_SLOTS

@@ -6,15 +6,18 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from controller.engine.keep import SAVE_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
+from controller.model.standing import Condition
 from controller.model.stored import IntentFault, SavedMemory, StoredIntents
 from controller.planning.remember.clock import follow_clock
-from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
+from controller.ports.stores import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -63,6 +66,19 @@ async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
         assert world.cluster.writes == [(POOL.key, 1, False)]
 
 
+@pytest.mark.parametrize("ahead_s", [3600.0, 45.0, -45.0, -3600.0])
+async def test_a_memory_saved_by_another_clock_keeps_its_ages(ahead_s: float) -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    left = await left_by_a_quiet_fleet(ended_s_ago=5.0 - ahead_s)
+    world.memories.kept = replace(left, age_s=START + ahead_s - left.saved_at)
+    async with world.running():
+        await world.clock.advance(30.0)
+        assert world.cluster.writes == []
+        await world.clock.advance(10.0)
+        assert world.cluster.writes == [(POOL.key, 1, False)]
+
+
 async def test_without_a_memory_one_whole_window_is_held() -> None:
     world = Harness(POOL, replicas=4)
     world.queue(POOL, pending=1)
@@ -93,12 +109,8 @@ async def test_a_memory_from_the_future_holds_no_longer_than_its_window() -> Non
         assert world.cluster.writes == [(POOL.key, 1, False)]
 
 
-@pytest.mark.parametrize(
-    "error", [StoreAwayError("no answer"), StoreUnreadableError("it has format 2")]
-)
-async def test_a_memory_that_cannot_be_read_is_lost_and_said_so(
-    error: StoreAwayError | StoreUnreadableError,
-) -> None:
+async def test_a_memory_that_cannot_be_read_is_lost_and_said_so() -> None:
+    error = StoreUnreadableError("it has format 2")
     world = Harness(POOL, replicas=4)
     world.queue(POOL, pending=1)
     world.memories.error = error
@@ -110,6 +122,53 @@ async def test_a_memory_that_cannot_be_read_is_lost_and_said_so(
         [text] = await findings(world, "memory")
         assert str(error) in text
         await world.clock.advance(3.0)
+        assert await findings(world, "memory") == []
+
+
+async def test_a_store_that_answers_late_gives_its_memory_before_any_save() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queues.depths[POOL.key] = Absent(why=Why.DISCONNECTED, at=START)
+    left = world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
+    world.memories.error = StoreAwayError("not connected")
+    async with world.running():
+        await world.clock.advance(20.0)
+        assert world.memories.saves == []
+        [text] = await findings(world, "memory")
+        assert "not connected" in text
+        assert "go on from it when it can" in text
+        world.memories.error = None
+        world.queue(POOL, pending=1)
+        await world.clock.advance(10.0)
+        assert world.cluster.writes == []
+        assert await findings(world, "memory") == []
+        await world.clock.advance(10.0)
+        assert world.cluster.writes == [(POOL.key, 1, False)], "the window of before goes on"
+    assert world.memories.kept is not left
+    assert world.memories.kept is not None
+    assert world.memories.kept.memory.pools[POOL.key].since < START
+
+
+async def test_a_store_that_never_answers_loses_nothing_of_what_it_holds() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=5)
+    left = world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
+    world.memories.error = StoreAwayError("not connected")
+    async with world.running():
+        await world.clock.advance(60.0)
+        world.memories.error = None
+    assert world.memories.kept is left
+    assert world.cluster.writes == [(POOL.key, 5, False)]
+
+
+async def test_an_empty_store_that_answers_late_is_saved_to() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=5)
+    world.memories.error = StoreAwayError("not connected")
+    async with world.running():
+        await world.clock.advance(5.0)
+        world.memories.error = None
+        await world.clock.advance(20.0)
+        assert world.memories.kept is not None
         assert await findings(world, "memory") == []
 
 
@@ -134,6 +193,7 @@ async def test_memory_is_saved_when_it_changes_and_never_while_nothing_does() ->
     world = Harness(POOL, OTHER, replicas=1)
     world.queue(POOL, pending=1)
     async with world.running():
+        await world.snapshot()
         await world.clock.advance(600.0)
         assert [at - START for at in world.memories.saves] == [SAVE_EVERY_S]
         world.queue(POOL, pending=5)
@@ -142,6 +202,25 @@ async def test_memory_is_saved_when_it_changes_and_never_while_nothing_does() ->
         kept = world.memories.kept
         assert kept is not None
         assert kept.memory.pools[POOL.key].asked is not None
+
+
+async def test_a_new_process_says_since_when_a_pool_stands_as_it_did_before() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=1)
+    world.memories.kept = kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
+    left = kept.memory.pools[POOL.key].standing
+    assert left is not None
+    async with world.running():
+        [view] = (await world.snapshot()).pools
+        assert view.standing is not None
+        assert view.standing.condition is left.condition is Condition.OK
+        assert view.standing.since == left.since < START
+        await world.clock.advance(5.0)
+        world.intents.set(Intents(pauses=(Pause(scope=Scope(), keep=4),)), Scope())
+        [view] = (await world.snapshot()).pools
+        assert view.standing is not None
+        assert view.standing.condition is Condition.PAUSED
+        assert view.standing.since >= START + 5
 
 
 async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:

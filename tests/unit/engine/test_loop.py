@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from controller.engine.loop import next_slot
+from controller.engine.slots import next_slot
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.intents import Cap, Intents, Scope
-from controller.model.observation import WakeWatch
+from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.outcome import Outcome, OutcomeKind
-from controller.model.readings import Absent, Why
-from controller.model.snapshot import Role
+from controller.model.readings import Absent, Stale, Why
+from controller.model.snapshot import NO_WRITE, OVERTAKEN, Role
 from support.world import make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -138,7 +138,7 @@ async def test_a_hung_source_does_not_hold_the_tick_and_holds_only_what_it_speak
         decision = snapshot.pools[0].decision
         assert decision is not None
         assert Code.HELD_BLIND in {reason.code for reason in decision.reasons}
-        assert snapshot.loop.failed_readings >= 1
+        assert dict(snapshot.loop.failures)["nats"] >= 1
 
 
 async def test_an_absent_queue_is_held_and_named_among_the_findings() -> None:
@@ -202,6 +202,16 @@ async def test_a_pool_has_at_most_one_write_under_way() -> None:
         world.cluster.gate.set()
         await settle()
         assert world.cluster.replicas[RESEARCH.key] == 5
+
+
+async def test_a_write_that_was_applied_is_not_repeated_by_an_early_tick_of_other_pools() -> None:
+    world = Harness(RESEARCH, SLEEPER)
+    world.cluster.set(RESEARCH, 1)
+    world.queue(RESEARCH, pending=5)
+    async with world.running():
+        world.wakes.wake(SLEEPER.key)
+        await settle()
+        assert world.cluster.writes == [(RESEARCH.key, 5, False), (SLEEPER.key, 1, True)]
 
 
 async def test_a_wake_during_a_write_is_acted_on_when_the_write_has_ended() -> None:
@@ -320,6 +330,96 @@ async def test_a_step_of_the_clock_changes_no_decision() -> None:
         assert world.cluster.writes == []
 
 
+@pytest.mark.parametrize("step_s", [-7200.0, 7200.0])
+async def test_after_a_step_of_the_clock_ticks_and_reads_go_on(step_s: float) -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queue(RESEARCH, pending=4)
+    async with world.running():
+        await world.clock.advance(100.0)
+        world.clock.step(step_s)
+        await world.clock.advance(2.0)
+        before = (await world.snapshot()).loop
+        reads = len(world.queues.reads)
+        await world.clock.advance(10.0)
+        after = (await world.snapshot()).loop
+        assert after.ticks == before.ticks + 10
+        assert after.late_ticks == before.late_ticks
+        assert len(world.queues.reads) == reads + 10
+
+
+async def test_an_old_reading_keeps_its_age_when_the_clock_is_set_back() -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queue(RESEARCH, pending=4)
+    async with world.running():
+        await world.clock.advance(100.0)
+        read_at = world.clock.now()
+        depth = QueueDepth(pending=4, in_flight=0)
+        for why in (Why.TIMED_OUT, Why.DISCONNECTED):
+            world.queues.depths[RESEARCH.key] = Stale(value=depth, at=read_at, why=why)
+            await world.clock.advance(5.0)
+            world.clock.step(-7200.0)
+            await world.clock.advance(5.0)
+        [pool] = (await world.snapshot()).pools
+        assert pool.observation.queue.at == pytest.approx(read_at - 14_400.0, abs=1.0)
+
+
+async def test_a_held_fleet_is_ticked_and_read_like_any_other() -> None:
+    world = Harness(RESEARCH, replicas=4)
+    world.queues.depths[RESEARCH.key] = Absent(why=Why.DISCONNECTED)
+    async with world.running():
+        await world.clock.advance(1.0)
+        assert (await decided(world)).gate is Gate.BLIND
+        reads = len(world.queues.reads)
+        await world.clock.advance(10.0)
+        assert len(world.queues.reads) == reads + 10
+        assert (await world.snapshot()).loop.ticks >= 11
+
+
+async def test_a_change_that_no_watch_reports_is_found_by_reading_the_deployment_alone() -> None:
+    world = Harness(RESEARCH, replicas=2)
+    world.queue(RESEARCH, pending=2)
+    async with world.running():
+        await world.clock.advance(3.0)
+        world.cluster.set_unseen(RESEARCH, 3)
+        world.queue(RESEARCH, pending=5)
+        await world.clock.advance(2.0)
+        assert not world.cluster.reread_pools
+        await world.clock.advance(4.0)
+        assert world.cluster.reread_pools == [RESEARCH.key]
+        assert world.cluster.replicas[RESEARCH.key] == 5
+        kinds = {finding.kind for finding in (await world.snapshot()).findings}
+        assert OVERTAKEN in kinds, "the watch has still not reported anything"
+        world.cluster.set(RESEARCH, 5)
+        await world.clock.advance(1.0)
+        assert OVERTAKEN not in {finding.kind for finding in (await world.snapshot()).findings}
+
+
+async def test_writes_that_go_on_losing_are_tried_ever_later() -> None:
+    world = Harness(RESEARCH, replicas=2)
+    world.queue(RESEARCH, pending=5)
+    conflict = Outcome(kind=OutcomeKind.CONFLICT, status=409, detail="modified")
+    world.cluster.answers[RESEARCH.key] = [conflict] * 1_000
+    async with world.running():
+        await world.clock.advance(300.0)
+    assert len(world.cluster.writes) <= 15
+    assert len(world.cluster.reread_pools) == len(world.cluster.writes) - 2
+
+
+async def test_a_cluster_that_takes_no_write_is_a_finding() -> None:
+    world = Harness(RESEARCH, replicas=2)
+    world.queue(RESEARCH, pending=5)
+    refused = Outcome(kind=OutcomeKind.UNAUTHORIZED, status=401, detail="Unauthorized")
+    world.cluster.answers[RESEARCH.key] = [refused] * 1_000
+    async with world.running():
+        await world.clock.advance(9.0)
+        assert NO_WRITE not in {finding.kind for finding in (await world.snapshot()).findings}
+        await world.clock.advance(3.0)
+        assert NO_WRITE in {finding.kind for finding in (await world.snapshot()).findings}
+        world.queue(RESEARCH, pending=2)
+        await world.clock.advance(1.0)
+        assert NO_WRITE not in {finding.kind for finding in (await world.snapshot()).findings}
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
@@ -331,3 +431,22 @@ async def test_a_step_of_the_clock_changes_no_decision() -> None:
 )
 def test_a_late_tick_is_skipped_and_counted(now: float, expected: tuple[float, int]) -> None:
     assert next_slot(10.0, now, 1.0) == expected
+
+
+async def test_a_signal_freezes_all_pools_within_a_tick_and_the_snapshot_says_so() -> None:
+    world = Harness(RESEARCH, replicas=1)
+    async with world.running():
+        world.signals.turn(on=True)
+        await world.switches.look()
+        world.queue(RESEARCH, pending=7)
+        await world.clock.advance(30.0)
+        assert world.cluster.writes == []
+        snapshot = await world.snapshot()
+        assert snapshot.frozen_by == ("SIGUSR1: a signal to this process; SIGUSR2 ends it",)
+        decision = await decided(world)
+        assert (decision.gate, decision.target, decision.next) == (Gate.FREEZE, 7, 1)
+        world.signals.turn(on=False)
+        await world.switches.look()
+        await settle()
+        assert world.cluster.writes == [(RESEARCH.key, 7, False)]
+        assert (await world.snapshot()).frozen_by == ()

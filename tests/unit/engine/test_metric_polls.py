@@ -12,7 +12,7 @@ from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
-from controller.ports import MetricAnswer, MetricKey
+from controller.ports.sources import MetricAnswer, MetricKey
 from support.world import (
     START,
     FakeCluster,
@@ -117,6 +117,16 @@ async def test_a_failure_after_a_value_leaves_it_stale_until_the_next_value() ->
         source.values[KEY] = 5
         await world.clock.advance(1.0)
         assert world.reading == fresh(5, START + 3)
+
+
+async def test_each_failed_reading_counts_for_its_source() -> None:
+    clock = VirtualClock()
+    bad, good = FakeSource(clock), FakeSource(clock, "custom metrics")
+    world = World(bad, good, clock=clock)
+    bad.values[KEY] = Absent(why=Why.REFUSED, at=START)
+    async with world.running():
+        await world.clock.advance(2.0)
+        assert world.polls.failures() == (("prometheus", 3), ("custom metrics", 0))
 
 
 async def test_a_metric_that_a_source_forgets_to_answer_is_no_value() -> None:

@@ -11,9 +11,12 @@ from controller.engine.model_views import ModelViews
 from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.fleet import Fleet, Pool
 from controller.model.fleet_views import ModelLimit, ModelView
-from controller.model.observation import PoolObservation
+from controller.model.observation import PoolObservation, Workers
+from controller.model.readings import Fresh
 from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
 from controller.model.snapshot import PoolView
+from controller.model.worker_messages import WorkerState
+from controller.model.worker_terms import ModelDemand
 from controller.planning.share.drawn import KnownDraws
 from support.world import make_fleet, make_pool
 
@@ -84,6 +87,32 @@ def test_the_targets_of_all_pools_draw_on_a_shared_limit() -> None:
         ("acme/research", 20),
         ("globex/coder", 40),
     ]
+
+
+def calling(pool: Pool, *demands: ModelDemand) -> PoolView:
+    states = (
+        WorkerState(worker=f"w{number}", slots=1, busy=1, pulling=True, demand=(demand,))
+        for number, demand in enumerate(demands)
+    )
+    workers = Fresh(value=Workers(states=tuple(states)), at=1.0)
+    return replace(view_of(pool, 1), observation=PoolObservation(workers=workers))
+
+
+def test_calls_and_refusals_are_those_that_the_workers_of_all_pools_report() -> None:
+    pools = using("research"), using("other", None)
+    views = views_of(fleet_of(*pools))
+    views.take(view_of(pools[0], 1))
+    assert only(views).calls_per_minute is None, "no worker reports any"
+    first = ModelDemand(model="gpt", requests_per_minute=30, refused_per_minute=3)
+    elsewhere = ModelDemand(model="unknown", requests_per_minute=7)
+    views.take(calling(pools[0], first, first, elsewhere))
+    views.take(calling(pools[1], ModelDemand(model="gpt", requests_per_minute=5)))
+    found = only(views)
+    assert (found.calls_per_minute, found.refused_calls_per_minute) == (65, 6)
+    views.take(calling(pools[0]))
+    assert only(views).calls_per_minute == 5, "what is no longer reported is gone"
+    views.take(calling(pools[1]))
+    assert only(views).calls_per_minute is None
 
 
 def test_what_a_limit_refuses_is_counted_at_the_row_that_refused() -> None:

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from controller.engine.observe import Observer
 from controller.model.ids import PoolKey
-from controller.model.observation import QueueDepth, RefusedEvents, TokenUsage
+from controller.model.observation import QueueDepth, RefusedEvents, TierUsage, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.model.scarcity import TaskUsage
-from controller.ports import UsageSource
+from controller.model.scarcity import ModelTier, TaskUsage
+from controller.ports.sources import UsageSource
 from support.world import (
     START,
     FakeCluster,
@@ -23,6 +23,7 @@ from support.world import (
 
 RESEARCH, ETL = make_pool("research"), make_pool("etl", tenant="globex")
 TASK = TaskUsage(input_tokens=700, seconds=Decimal(4))
+TIERS = {"acme": TierUsage(tokens={ModelTier.NANO: 7}, saved_usd=0.5)}
 REFUSED = RefusedEvents(count=2, last="nonsense")
 
 
@@ -32,6 +33,12 @@ class FakeUsage:
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
         used = TokenUsage(used=Decimal(5), reserved=Decimal(100 * in_flight(RESEARCH.key)))
         return {"acme": Fresh(value=used, at=START)}
+
+    def tiers(self) -> Mapping[str, TierUsage]:
+        return TIERS
+
+    def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
+        pass
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         return TASK if pool == RESEARCH.key else None
@@ -68,6 +75,7 @@ async def test_a_view_of_one_pool_holds_every_tenants_tokens() -> None:
     )
     assert seen.tenants["globex"].usage == Absent(why=Why.NEVER_READ)
     assert seen.refused_events == REFUSED
+    assert seen.tiers == TIERS
 
 
 async def test_what_was_measured_of_a_pools_tasks_is_in_its_view() -> None:

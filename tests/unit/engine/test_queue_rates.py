@@ -68,6 +68,28 @@ def test_rates_are_of_the_last_minute() -> None:
     assert queue.rates().arrivals_per_minute == 0
 
 
+def test_a_queue_says_since_when_it_holds_work_is_empty_or_is_paused() -> None:
+    queue = Queue()
+    assert queue.rates().since == 1000
+    filled = queue.now + 1
+    queue.second(arrive=2)
+    queue.second(deliver=1)
+    assert queue.rates().since == filled
+    emptied = queue.now + 1
+    queue.second(deliver=1, finish=2)
+    assert queue.rates().since == emptied
+    at = queue.now + 1
+    queue.meters.saw(POOL, Fresh(value=QueueDepth(pending=0, in_flight=0, paused=True), at=at))
+    assert queue.rates().since == at
+
+
+def test_a_consumer_without_counters_says_since_when_it_holds_work() -> None:
+    meters = QueueMeters([POOL])
+    for at in (1000.0, 1010.0, 1020.0):
+        meters.saw(POOL, Fresh(value=QueueDepth(pending=int(at), in_flight=0), at=at))
+    assert meters.rates(1030.0)[0].since == 1000
+
+
 def test_before_ten_seconds_have_been_seen_no_rate_is_known() -> None:
     queue = Queue()
     queue.second(arrive=5, deliver=5)
@@ -132,7 +154,9 @@ def test_a_consumer_that_was_created_again_begins_anew() -> None:
         queue.second(arrive=1, deliver=1)
     queue.delivered = queue.sequence = 0
     queue.second(arrive=7)
-    assert queue.rates() == QueueRates(pool=POOL, oldest_at=1021.0, oldest_is_older=True)
+    assert queue.rates() == QueueRates(
+        pool=POOL, oldest_at=1021.0, oldest_is_older=True, since=1001.0
+    )
 
 
 def test_a_purge_is_neither_a_delivery_nor_a_completion() -> None:
@@ -186,7 +210,7 @@ def test_a_queue_that_stands_for_a_day_takes_little_room() -> None:
     queue = Queue()
     for _ in range(20_000):
         queue.second(arrive=1)
-    meter = queue.meters._meters[POOL]
+    meter = queue.meters._meters[POOL, 0]
     assert len(meter._waiting) < 2000
     assert sum(each.messages for each in meter._waiting) == 20_000
 
@@ -216,3 +240,17 @@ def test_waits_are_those_of_a_queue_whose_messages_carry_their_times(
         assert rates.waited_p95_s == waits[-(-len(waits) * 95 // 100) - 1]
     else:
         assert rates.waited_p95_s is None
+
+
+def test_each_of_a_pools_queues_has_rates_of_its_own_and_the_oldest_message_counts() -> None:
+    meters = QueueMeters([POOL, POOL, OTHER])
+    for second in range(20):
+        for number, pending in enumerate((0, second)):
+            depth = QueueDepth(pending=pending, in_flight=0, delivered=0)
+            meters.saw(POOL, Fresh(value=depth, at=1000.0 + second), number)
+    rates = meters.rates(1020.0)
+    assert [(each.pool, each.number) for each in rates] == [(POOL, 0), (POOL, 1), (OTHER, 0)]
+    assert [each.arrivals_per_minute for each in rates] == [0.0, 57.0, None]
+    assert meters.oldest_at(POOL) == 1001.0
+    meters.saw(POOL, Absent(why=Why.TIMED_OUT, at=1020.0), 0)
+    assert meters.oldest_at(POOL) is None

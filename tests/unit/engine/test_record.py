@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from controller.engine.actuate import Write
 from controller.engine.record import EVENTS_KEPT, Recorder
 from controller.model.decision import Code, Decision, Reason
@@ -38,3 +40,17 @@ def test_only_the_newest_events_and_their_decisions_are_kept() -> None:
     events = recorder.events()
     assert len(events) == EVENTS_KEPT
     assert events[0].decision == decided(EVENTS_KEPT + 51)
+
+
+def test_a_failure_that_only_differs_in_its_request_id_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder(writes=True)
+    for number in range(50):
+        detail = f"internal error, request id {number}"
+        failed = Outcome(kind=OutcomeKind.FAILED, status=500, detail=detail)
+        recorder.written(Write(decision=decided(4), outcome=failed, at=float(number)))
+    forbidden = Outcome(kind=OutcomeKind.FORBIDDEN, status=403, detail="no")
+    recorder.written(Write(decision=decided(4), outcome=forbidden, at=60.0))
+    said = [record.__dict__["outcome"] for record in caplog.records]
+    assert said == ["failed", "forbidden"]

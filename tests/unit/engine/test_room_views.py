@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from controller.engine.room_views import RoomViews
 from controller.model.fleet import Fleet, Pool
-from controller.model.fleet_views import RoomView
+from controller.model.fleet_views import ClusterNode, RoomView
 from controller.model.ids import PoolKey
 from controller.model.observation import (
     ClusterRoom,
+    NodeState,
     Pod,
     PodPhase,
     Pods,
@@ -118,6 +119,23 @@ def test_the_last_known_room_is_marked_as_old() -> None:
     stale = Stale(value=ROOM.value, at=START - 60, why=Why.DISCONNECTED)
     found = RoomViews(fleet_of(RESEARCH)).view(stale)
     assert (found.is_old, found.why) == (True, "disconnected")
+
+
+def test_each_node_is_shown_with_its_class_its_room_and_why_it_is_closed() -> None:
+    views = RoomViews(fleet_of(RESEARCH))
+    states = {
+        "b": NodeState(closed="not Ready"),
+        "a": NodeState(holds=HOLDS, taints=("x:NoSchedule",)),
+    }
+    room = ClusterRoom(nodes={"a": "spot", "b": ""}, states=states)
+    first, second = views.nodes(Fresh(value=room, at=START))
+    assert first == ClusterNode(name="a", node_class="spot", holds=HOLDS, taints=("x:NoSchedule",))
+    assert second == ClusterNode(name="b", closed="not Ready")
+    other = ClusterRoom(nodes=room.nodes, states={**states, "b": NodeState(closed="cordoned")})
+    again = views.nodes(Stale(value=other, at=START, why=Why.DISCONNECTED))
+    assert again[0] is first
+    assert again[1].closed == "cordoned"
+    assert views.nodes(Absent(why=Why.REFUSED)) == ()
 
 
 def test_while_no_pod_moves_it_is_the_same_object() -> None:

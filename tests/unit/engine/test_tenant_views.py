@@ -14,7 +14,7 @@ from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -22,11 +22,20 @@ from controller.model.observation import (
     PoolObservation,
     QueueDepth,
     TenantObservation,
+    TierUsage,
     TokenUsage,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.scarcity import Budget, LlmModel, Pacing, Price, Resources, TaskUsage
+from controller.model.scarcity import (
+    Budget,
+    LlmModel,
+    ModelTier,
+    Pacing,
+    Price,
+    Resources,
+    TaskUsage,
+)
 from controller.model.snapshot import Role, Snapshot
 from controller.planning.compile import compile_fleet
 from controller.planning.kept import Kept
@@ -61,7 +70,6 @@ class World:
             fleet=fleet,
             name="fleet.yaml",
             context="test",
-            role=Role.ACTIVE,
             interval_s=1.0,
             epoch=START,
         )
@@ -69,6 +77,7 @@ class World:
         self.intents = Intents()
         self.seen: dict[PoolKey, PoolObservation] = {}
         self.tenants: dict[str, TenantObservation] = {}
+        self.tiers: dict[str, TierUsage] = {}
         self.memory, self.kept = Memory(), None
         for pool in self.pools:
             self.see(pool, pool.min)
@@ -94,6 +103,7 @@ class World:
             pools=dict(self.seen),
             tenants=dict(self.tenants),
             capacity=Fresh(value=ClusterRoom(), at=NOON),
+            tiers=dict(self.tiers),
         )
         planned = plan(observation, self.terms, self.intents, self.memory, now, self.kept)
         self.memory, self.kept = planned.memory, planned.kept
@@ -101,7 +111,12 @@ class World:
         self.builder.decided(planned.changed)
         self.builder.planned(planned.kept, self.intents)
         return self.builder.snapshot(
-            links=(), recorder=self.recorder, notices=(), failed_readings=0, now=now
+            links=(),
+            recorder=self.recorder,
+            notices=(),
+            failures=(),
+            now=now,
+            role=Role.ACTIVE,
         )
 
     def tenant(self, now: float = NOON) -> TenantView:
@@ -129,6 +144,17 @@ def test_without_a_budget_there_are_no_tokens() -> None:
         unpriced=2,
         used=Resources(replicas=0, cpu_milli=0, memory_bytes=0),
     )
+
+
+def test_what_went_to_each_tier_is_shown_and_stays_the_same_object_while_it_is_the_same() -> None:
+    world = World()
+    world.tiers = {"acme": TierUsage(tokens={ModelTier.NANO: 7}, saved_usd=0.5)}
+    first = world.tick().tenants
+    assert first[0].tiers == world.tiers["acme"]
+    world.tiers = {"acme": TierUsage(tokens={ModelTier.NANO: 7}, saved_usd=0.5)}
+    assert world.tick().tenants is first
+    world.tiers = {"acme": TierUsage(tokens={ModelTier.NANO: 8}, saved_usd=0.5)}
+    assert world.tenant().tiers == world.tiers["acme"]
 
 
 STATES: Mapping[str, tuple[int, Budget, TokenState, float | None]] = {
@@ -180,7 +206,7 @@ def test_a_silent_ledger_makes_the_state_unknown() -> None:
     world = World(budget=Budget(tokens_per_day=CAP))
     world.use(Absent(why=Why.STREAM_MISSING))
     assert world.tokens() == TenantTokens(
-        cap=CAP, state=TokenState.UNKNOWN, resets_at=MIDNIGHT + 86_400
+        cap=CAP, state=TokenState.UNKNOWN, resets_at=MIDNIGHT + 86_400, since=NOON
     )
     old = used(500).value
     world.use(Stale(value=old, at=NOON - 60, why=Why.DISCONNECTED))
@@ -189,6 +215,23 @@ def test_a_silent_ledger_makes_the_state_unknown() -> None:
     world.use(Stale(value=old, at=NOON - 700, why=Why.DISCONNECTED))
     found = world.tokens()
     assert (found.state, found.used, found.is_old) == (TokenState.UNKNOWN, 500, True)
+
+
+def test_a_state_and_a_pause_say_since_when() -> None:
+    world = World(budget=Budget(tokens_per_day=CAP, pacing=Pacing.NEVER))
+    world.use(used(CAP // 2))
+    assert world.tokens(NOON).since == NOON
+    world.use(used(CAP // 2 + 1))
+    assert world.tokens(NOON + 60).since == NOON
+    world.use(used(CAP * 9 // 10))
+    assert world.tokens(NOON + 90).since == NOON + 90
+    pause = Pause(scope=Scope(tenant="acme"), who="mara", until=NOON + 1000)
+    world.intents = Intents(pauses=(pause,))
+    assert world.tenant(NOON + 100).pause_since == NOON + 100
+    world.intents = Intents(pauses=(replace(pause, until=NOON + 2000),))
+    assert world.tenant(NOON + 200).pause_since == NOON + 100, "it was prolonged"
+    world.intents = Intents()
+    assert world.tenant(NOON + 300).pause_since is None
 
 
 def test_the_day_ends_in_the_tenants_zone_and_the_next_one_begins() -> None:
@@ -284,6 +327,38 @@ def test_a_pool_bound_by_a_pause_is_counted() -> None:
     }
     world.builder.decided(decisions)
     snapshot = world.builder.snapshot(
-        links=(), recorder=world.recorder, notices=(), failed_readings=0, now=NOON
+        links=(), recorder=world.recorder, notices=(), failures=(), now=NOON, role=Role.ACTIVE
     )
     assert snapshot.tenants[0].paused_pools == 1
+
+
+def test_a_freeze_a_hold_and_a_day_budget_are_shown_until_they_end() -> None:
+    world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
+    freeze = Freeze(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-882")
+    hold = NoGrowth(scope=Scope(), who="jon")
+    budget = DayBudget(tenant="acme", tokens=8_000_000, until=NOON + 60, who="eve")
+    pool = Freeze(scope=Scope(pool="zeta/voice"))
+    world.intents = Intents(freezes=(pool, freeze), no_growths=(hold,), budgets=(budget,))
+    acme_view, zeta_view = world.tick().tenants
+    assert (acme_view.freeze, acme_view.no_growth, acme_view.day_budget) == (freeze, hold, budget)
+    assert (zeta_view.freeze, zeta_view.no_growth, zeta_view.day_budget) == (None, hold, None)
+    ended = world.tenant(NOON + 61)
+    assert (ended.freeze, ended.no_growth, ended.day_budget) == (None, hold, None)
+
+
+def test_an_operators_budget_of_the_day_is_what_tokens_and_findings_go_by_until_it_ends() -> None:
+    world = World(make_pool("research"), budget=Budget(tokens_per_day=1000))
+    world.use(used(1000))
+
+    def seen(now: float) -> tuple[int, TokenState, list[str]]:
+        snapshot = world.tick(now)
+        tokens = snapshot.tenants[0].tokens
+        assert tokens is not None
+        found = [each.text for each in snapshot.findings if each.kind == "budget"]
+        return tokens.cap, tokens.state, [text[:30] for text in found]
+
+    spent = (1000, TokenState.HARD, ["the day's 1,000 tokens are spe"])
+    assert seen(NOON) == spent
+    world.intents = Intents(budgets=(DayBudget(tenant="acme", tokens=4000, until=NOON + 60),))
+    assert seen(NOON + 1) == (4000, TokenState.OK, [])
+    assert seen(NOON + 61) == spent

@@ -8,16 +8,18 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
+from controller.expose.health import Health
 from controller.expose.metrics import MetricsPage
 from controller.expose.server import serving
 from controller.model.decision import Bound, Decision, Gate
 from controller.model.fleet import Pool
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, QueueName
 from controller.model.observation import PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import (
@@ -76,7 +78,7 @@ def snapshot_of(
         links=(Link(name="nats", state=LinkState.CONNECTED, since=START, last_good_at=START - 2),),
         pools=pools,
         findings=tuple(findings),
-        loop=LoopStats(ticks=7),
+        loop=LoopStats(ticks=7, failures=(("nats", 4), ("kubernetes", 0))),
     )
 
 
@@ -172,6 +174,8 @@ def test_a_scraper_reads_every_number_of_a_pool(openmetrics: bool) -> None:
         == 3
     )
     assert found["agentdash_ticks_total", ()] == 7
+    assert found["agentdash_source_failures_total", (("source", "nats"),)] == 4
+    assert found["agentdash_source_failures_total", (("source", "kubernetes"),)] == 0
     assert found["agentdash_source_up", (("source", "nats"),)] == 1
     assert found["agentdash_source_age_seconds", (("source", "nats"),)] == 2
 
@@ -228,15 +232,15 @@ def test_before_the_first_tick_there_are_only_counts_of_writes() -> None:
 
 async def test_a_scrape_answers_in_the_format_that_is_asked_for() -> None:
     counts: dict[tuple[PoolKey, str, str], int] = {}
-    snapshot = snapshot_of(view_of())
+    empty = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START)
+    snapshot = snapshot_of(view_of(queue=empty))
     async with (
         serving(
             "127.0.0.1",
             0,
             latest=lambda: snapshot,
             scaled=lambda: counts,
-            now=lambda: START,
-            interval_s=1.0,
+            liveness=lambda: Health(ok=True),
         ) as url,
         aiohttp.ClientSession() as http,
     ):
@@ -254,6 +258,31 @@ async def test_a_scrape_answers_in_the_format_that_is_asked_for() -> None:
         async with http.get(f"{url}/metrics", params=chosen) as answer:
             named = {family.name for family in parse_plain(await answer.text())}
         async with http.get(f"{url}/readyz") as answer:
-            assert (answer.status, await answer.text()) == (200, "ok\n")
+            assert (answer.status, await answer.text()) == (200, "ok\nleader\n")
     assert plain >= {"agentdash_pool_target_replicas", "python_info", "python_gc_objects_collected"}
     assert named == {"agentdash_leader", "process_open_fds"}
+
+
+@pytest.mark.parametrize("openmetrics", [True, False])
+def test_each_of_a_pools_queues_is_a_series_of_its_own(openmetrics: bool) -> None:
+    depths = QueueDepth(pending=3, in_flight=1), QueueDepth(pending=40, in_flight=2)
+    readings = tuple(Fresh(value=depth, at=START) for depth in depths)
+    total = Fresh(value=QueueDepth(pending=43, in_flight=3), at=START)
+    view = view_of(queue=total)
+    view = replace(
+        view,
+        lower_queues=(QueueName("TASKS", "low"),),
+        observation=replace(view.observation, queues=readings),
+    )
+    shown = Shown(view)
+    found = shown.samples(openmetrics=openmetrics)
+    high = (("consumer", "acme-research"), ("stream", "TASKS"))
+    low = (("consumer", "low"), ("stream", "TASKS"))
+    assert found["nats_consumer_pending", high] == 3
+    assert found["nats_consumer_pending", low] == 40
+    assert found["nats_consumer_ack_pending", low] == 2
+    blind = replace(view.observation, queues=(readings[0], Absent(why=Why.NEVER_READ)))
+    shown.snapshot = snapshot_of(replace(view, observation=blind))
+    found = shown.samples(openmetrics=openmetrics)
+    assert found["nats_consumer_pending", high] == 3
+    assert ("nats_consumer_pending", low) not in found

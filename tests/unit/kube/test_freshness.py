@@ -25,7 +25,8 @@ def view(clock: Any, link: LinkTracker) -> Freshness:
 def listed(view: Freshness, link: LinkTracker) -> None:
     link.answered()
     view.completed()
-    view.alive()
+    view.opened()
+    view.confirmed()
 
 
 def test_before_the_first_list_nothing_is_known(view: Freshness) -> None:
@@ -81,6 +82,30 @@ def test_failing_again_and_again_does_not_renew_the_grace(
     assert isinstance(view.judge(3), Stale)
 
 
+def test_a_watch_that_breaks_as_soon_as_it_is_opened_does_not_renew_the_grace(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    for _ in range(4):
+        view.opened()
+        view.broke(Why.DISCONNECTED, "torn")
+        clock.advance(5)
+    torn = view.judge(3)
+    assert isinstance(torn, Stale)
+    assert torn.detail == "torn"
+
+
+def test_a_quiet_watch_that_stays_open_is_fresh_again(
+    view: Freshness, link: LinkTracker, clock: Any
+) -> None:
+    listed(view, link)
+    view.broke(Why.DISCONNECTED, "reset")
+    view.opened()
+    clock.advance(WATCH_GRACE_S + 1)
+    link.answered()
+    assert isinstance(view.judge(3), Fresh)
+
+
 def test_known_gaps_are_stale_at_once_and_until_the_next_complete_list(
     view: Freshness, link: LinkTracker
 ) -> None:
@@ -89,7 +114,8 @@ def test_known_gaps_are_stale_at_once_and_until_the_next_complete_list(
     stale = view.judge(3)
     assert isinstance(stale, Stale)
     assert stale.why is Why.VIEW_INCOMPLETE
-    view.alive()
+    view.opened()
+    view.confirmed()
     assert isinstance(view.judge(3), Stale)
     listed(view, link)
     assert isinstance(view.judge(3), Fresh)
@@ -118,6 +144,27 @@ def test_a_step_of_the_clock_changes_no_age(view: Freshness, link: LinkTracker, 
     clock.wall -= 7200
     clock.advance(WATCH_GRACE_S + 1)
     assert isinstance(view.judge(3), Stale)
+
+
+def test_changes_of_the_link_are_logged_once_each(
+    link: LinkTracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    link.answered()
+    link.answered()
+    for _ in range(3):
+        link.silent(Why.TIMED_OUT, "no answer in time")
+    link.answered()
+    link.refused("Unauthorized")
+    link.refused("Unauthorized")
+    link.accepted()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "kubernetes connected: "),
+        ("WARNING", "kubernetes disconnected: no answer in time"),
+        ("INFO", "kubernetes connected: "),
+        ("WARNING", "kubernetes refuses our credentials: Unauthorized"),
+        ("INFO", "kubernetes takes our credentials again"),
+    ]
 
 
 def test_the_link_tells_since_when_and_what(link: LinkTracker, clock: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.metrics_pods import MeasuredPods, measured_deployments, measured_pod
+from controller.kube.metrics_pods import MeasuredPods, measured_pod, measured_workloads
 from controller.model import metrics
 from controller.model.fleet import Pool
+from controller.model.ids import WorkloadName
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -116,20 +117,20 @@ ODD = raw("odd", spec={"containers": [{"name": "a", "resources": {"requests": {"
 
 
 def test_one_pod_that_cannot_be_read_leaves_its_deployment_without_any() -> None:
-    pods = MeasuredPods({"research", "etl"})
-    pods.put("b", "research", raw("b"))
-    pods.put("a", "research", raw("a"))
-    pods.put("c", "etl", raw("c"))
-    pods.put("d", "plain", raw("d"))
-    assert [pod.name for pod in pods.of("research")] == ["a", "b"]
-    assert pods.of("plain") == ()
-    pods.put("odd", "research", ODD)
-    assert pods.of("research") == ()
-    assert [pod.name for pod in pods.of("etl")] == ["c"]
-    pods.drop("odd", "research")
-    pods.drop("a", "research")
-    pods.drop("d", "plain")
-    assert [pod.name for pod in pods.of("research")] == ["b"]
+    pods = MeasuredPods({WorkloadName("research"), WorkloadName("etl")})
+    pods.put("b", WorkloadName("research"), raw("b"))
+    pods.put("a", WorkloadName("research"), raw("a"))
+    pods.put("c", WorkloadName("etl"), raw("c"))
+    pods.put("d", WorkloadName("plain"), raw("d"))
+    assert [pod.name for pod in pods.of(WorkloadName("research"))] == ["a", "b"]
+    assert pods.of(WorkloadName("plain")) == ()
+    pods.put("odd", WorkloadName("research"), ODD)
+    assert pods.of(WorkloadName("research")) == ()
+    assert [pod.name for pod in pods.of(WorkloadName("etl"))] == ["c"]
+    pods.drop("odd", WorkloadName("research"))
+    pods.drop("a", WorkloadName("research"))
+    pods.drop("d", WorkloadName("plain"))
+    assert [pod.name for pod in pods.of(WorkloadName("research"))] == ["b"]
 
 
 AVERAGE, VALUE = AverageValueTarget(milli=1), ValueTarget(milli=1)
@@ -152,12 +153,12 @@ AVERAGE, VALUE = AverageValueTarget(milli=1), ValueTarget(milli=1)
 )
 def test_pods_are_kept_where_a_metric_counts_them(spec: MetricSpec, asks: bool) -> None:
     pool = msgspec.structs.replace(make_pool("research"), metrics=(spec,))
-    expected = {"tenant-acme": frozenset({"research"})} if asks else {}
-    assert measured_deployments([pool, make_pool("plain")]) == expected
+    expected = {"tenant-acme": frozenset({WorkloadName("research")})} if asks else {}
+    assert measured_workloads([pool, make_pool("plain")]) == expected
 
 
 @pytest.mark.parametrize("kind", TargetType)
 def test_a_formula_by_value_counts_pods_too(kind: TargetType) -> None:
     formula = Modifiers(formula="queue", target_milli=1, metric_type=kind)
     pool: Pool = msgspec.structs.replace(make_pool("research"), modifiers=formula)
-    assert bool(measured_deployments([pool])) is (kind is TargetType.VALUE)
+    assert bool(measured_workloads([pool])) is (kind is TargetType.VALUE)

@@ -94,6 +94,32 @@ def test_a_taint_that_people_set_or_that_only_prefers_closes_no_node(taint: dict
     assert cpus(seen(node("a", taints=[taint]))) == {"": 4}
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (node(), ""),
+        (node(ready="Unknown"), "not Ready"),
+        (node(unschedulable=True), "cordoned"),
+        (
+            node(taints=[{"key": "node.kubernetes.io/pid-pressure", "effect": "NoSchedule"}]),
+            "tainted node.kubernetes.io/pid-pressure",
+        ),
+        (node(taints=[{"key": "team", "effect": "NoSchedule"}]), ""),
+        (msgspec.Raw(b'{"metadata": {"name": "n"}, "spec": 4}'), "it cannot be read"),
+    ],
+)
+def test_why_a_node_takes_no_pods_is_known(found: msgspec.Raw, why: str) -> None:
+    assert seen(found).room(()).states["n"].closed == why
+
+
+def test_a_node_tells_what_it_holds_and_its_first_taints_as_plain_text() -> None:
+    taints = [{"key": f"t{n}", "value": "a\x1b[31m", "effect": "NoSchedule"} for n in range(40)]
+    state = seen(node(taints=[{"key": "gpu", "effect": "NoExecute"}, *taints])).room(()).states["n"]
+    assert state.holds == Resources(replicas=110, cpu_milli=4000, memory_bytes=8 * GI)
+    assert state.taints[:2] == ("gpu:NoExecute", "t0=a\N{REPLACEMENT CHARACTER}[31m:NoSchedule")
+    assert len(state.taints) == 8
+
+
 def test_no_nodes_are_no_room() -> None:
     nothing = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
     assert seen().room(()).resources == nothing
@@ -285,3 +311,41 @@ def test_the_class_of_each_node_is_named() -> None:
     view = seen(spot("a"), node("b"), node("c", unschedulable=True))
     assert view.room((SPOT,)).nodes == {"a": "spot", "b": "", "c": ""}
     assert view.room((SPOT, REST)).nodes == {"a": "spot", "b": "rest", "c": "rest"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ToBeDeletedByClusterAutoscaler",
+        "karpenter.sh/disrupted",
+        "aws-node-termination-handler/spot-itn",
+        "cloud.google.com/impending-node-termination",
+        "node.kubernetes.io/out-of-service",
+        "example.com/leaving",
+    ],
+)
+def test_a_node_that_ends_is_known_by_its_taint(key: str) -> None:
+    view = NodeView(["example.com/leaving"])
+    view.replace([node("a"), node("b")])
+    assert view.room(()).ending == {}
+    tainted = node("b", taints=[{"key": "other"}, {"key": key, "effect": "PreferNoSchedule"}])
+    view.put(tainted)
+    assert view.room(()).ending == {"b": key}
+    view.put(node("b"))
+    assert view.room(()).ending == {}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "kubernetes.azure.com/scalesetpriority",
+        "cloud.google.com/gke-spot",
+        "node.kubernetes.io/unschedulable",
+        "DeletionCandidateOfClusterAutoscaler",
+        "example.com/leaving-soon",
+    ],
+)
+def test_a_node_that_may_end_some_day_does_not_end(key: str) -> None:
+    view = NodeView(["example.com/leaving"])
+    view.replace([node("a", taints=[{"key": key, "effect": "NoSchedule"}])])
+    assert view.room(()).ending == {}

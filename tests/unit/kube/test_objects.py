@@ -14,8 +14,10 @@ from controller.kube.objects import (
     counted,
     deployment_record,
     pod_record,
-    unix_seconds,
+    statefulset_record,
 )
+from controller.kube.pod_times import unix_seconds
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pod, PodPhase, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
@@ -163,6 +165,37 @@ def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
     assert workload_of(deployment()).annotations == {}
 
 
+def managed(manager: str, time: str, *fields: str, **more: Any) -> dict[str, Any]:
+    owned = {"f:spec": {f"f:{field}": {} for field in fields}}
+    return {"manager": manager, "operation": "Update", "time": time, "fieldsV1": owned, **more}
+
+
+def test_of_the_managers_of_fields_the_last_that_set_the_size_is_kept() -> None:
+    entries = [
+        managed("kubectl-create", "2026-11-22T10:00:05Z", "replicas", "template"),
+        managed("argocd-controller", "2026-11-22T10:00:07Z", "replicas"),
+        managed("kubectl-edit", "2026-11-22T10:00:09Z", "template"),
+        managed("agentdash", "2026-11-22T10:00:06Z", "replicas", subresource="scale"),
+    ]
+    assert workload_of(deployment(metadata={"managedFields": entries})).sized_by == (
+        "argocd-controller"
+    )
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        None,
+        [],
+        [managed("kubectl-edit", "2026-11-22T10:00:09Z", "template")],
+        [{"manager": "kube-controller-manager", "fieldsV1": {"f:status": {"f:replicas": {}}}}],
+        [{"manager": "old", "fieldsV1": None}],
+    ],
+)
+def test_a_size_whose_manager_is_not_noted_has_none(entries: object) -> None:
+    assert workload_of(deployment(metadata={"managedFields": entries})).sized_by == ""
+
+
 def test_the_message_names_a_quota_before_a_stuck_rollout() -> None:
     stuck = condition("Progressing", "False", message="deadline exceeded")
     quota = condition("ReplicaFailure", "True", message="exceeded quota: tenant")
@@ -298,7 +331,7 @@ def test_failed_and_deleted_pods() -> None:
 def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
     record = pod_record(pod(phase="Pending"))
     assert not isinstance(record, UnnamedObject)
-    assert record.deployment == "research"
+    assert record.workload == WorkloadName("research")
 
 
 @pytest.mark.parametrize(
@@ -314,13 +347,55 @@ def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
 def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
     record = pod_record(pod(meta=meta, phase="Pending"))
     assert not isinstance(record, UnnamedObject)
-    assert record.deployment is None
+    assert record.workload is None
+
+
+def test_a_pod_of_a_stateful_set_belongs_to_it_and_has_an_ordinal() -> None:
+    owner = {"kind": "StatefulSet", "name": "research-v2", "controller": True}
+    meta = {
+        "name": "research-v2-12",
+        "labels": {"controller-revision-hash": "research-v2-77d4"},
+        "ownerReferences": [owner],
+    }
+    record = pod_record(pod(meta=meta, phase="Pending"))
+    assert not isinstance(record, UnnamedObject)
+    assert record.workload == WorkloadName("research-v2", WorkloadKind.STATEFUL_SET)
+    assert isinstance(record.found, Pod)
+    assert (record.found.ordinal, record.found.generation) == (12, "research-v2-77d4")
+
+
+@pytest.mark.parametrize(
+    ("more", "first"), [({}, 0), ({"ordinals": None}, 0), ({"ordinals": {"start": 7}}, 7)]
+)
+def test_a_stateful_set_is_read_like_a_deployment_and_has_a_first_ordinal(
+    more: dict[str, Any], first: int
+) -> None:
+    body = {
+        "metadata": {"name": "research", "uid": "u", "resourceVersion": "4", "generation": 3},
+        "spec": {"replicas": 5, **more},
+        "status": {"replicas": 4, "readyReplicas": 3, "observedGeneration": 2},
+    }
+    record = statefulset_record(json.dumps(body).encode())
+    assert not isinstance(record, UnnamedObject)
+    found = record.found
+    assert isinstance(found, Workload)
+    assert (found.replicas, found.current, found.ready) == (5, 4, 3)
+    assert (found.generation, found.observed_generation) == (3, 2)
+    assert found.first_ordinal == first
+
+
+def test_a_stateful_set_with_an_impossible_first_ordinal_is_refused() -> None:
+    body = {"metadata": {"name": "research"}, "spec": {"ordinals": {"start": -1}}}
+    record = statefulset_record(json.dumps(body).encode())
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, RefusedObject)
+    assert record.found.detail == "spec.ordinals.start is -1"
 
 
 def test_a_pod_that_cannot_be_read_is_refused_in_its_own_pool() -> None:
     record = pod_record(pod(phase=3))
     assert not isinstance(record, UnnamedObject)
-    assert record.deployment == "research"
+    assert record.workload == WorkloadName("research")
     assert isinstance(record.found, RefusedObject)
 
 
@@ -341,10 +416,3 @@ def test_pods_are_counted_by_phase_and_sorted_by_name() -> None:
         0,
     )
     assert [pod.name for pod in pods.items] == ["p5", "p6", "p7", "p8", "p9"]
-
-
-def test_text_that_is_no_time_is_none() -> None:
-    assert unix_seconds("<time>") is None
-    assert unix_seconds(None) is None
-    assert unix_seconds("1970-01-01T00:01:00.5Z") == 60.5
-    assert unix_seconds("1970-01-01T00:01:00") == 60.0

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from controller.kube.objects import RefusedObject, SuspectWorkload
-from controller.kube.views import DeploymentView, PodView
+from controller.kube.views import PodView, WorkloadView
+from controller.kube.wire import DELETION_COST
+from controller.model.ids import WorkloadName
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
+from support.world import VirtualClock
 
 
 def raw(found: dict[str, Any]) -> msgspec.Raw:
@@ -37,19 +40,24 @@ def pod(name: str, deployment: str = "research", **status: Any) -> msgspec.Raw:
     )
 
 
-def replicas(view: DeploymentView, name: str) -> int:
+def replicas(view: WorkloadView, name: str) -> int:
     found = view.get(name)
     assert isinstance(found, Workload)
     return found.replicas
 
 
 def pods(view: PodView, name: str) -> Pods:
-    found = view.get(name)
+    found = view.get(WorkloadName(name))
     assert isinstance(found, Pods)
     return found
 
 
 class Changes(list[str]):
+    """The names of the workloads that changed."""
+
+    def note(self, workload: WorkloadName) -> None:
+        self.append(workload.name)
+
     def take(self) -> list[str]:
         taken, self[:] = list(self), []
         return taken
@@ -57,7 +65,7 @@ class Changes(list[str]):
 
 def test_a_deployment_that_cannot_be_read_hides_no_other() -> None:
     changes = Changes()
-    view = DeploymentView(changes.append)
+    view = WorkloadView(changes.note)
     view.replace([raw({}), deployment("bad", -5), deployment("text", "x"), deployment("good", 4)])
     bad, text = view.get("bad"), view.get("text")
     assert isinstance(bad, RefusedObject)
@@ -69,7 +77,7 @@ def test_a_deployment_that_cannot_be_read_hides_no_other() -> None:
 
 def test_a_complete_list_removes_what_it_does_not_name() -> None:
     changes = Changes()
-    view = DeploymentView(changes.append)
+    view = WorkloadView(changes.note)
     view.replace([deployment("a"), deployment("b")])
     changes.take()
     view.replace([deployment("b")])
@@ -79,14 +87,14 @@ def test_a_complete_list_removes_what_it_does_not_name() -> None:
 
 def test_the_same_again_is_no_change() -> None:
     changes = Changes()
-    view = DeploymentView(changes.append)
+    view = WorkloadView(changes.note)
     view.put(deployment("a"))
     view.put(deployment("a"))
     assert changes == ["a"]
 
 
 def test_a_deployment_marked_for_deletion_is_gone() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a"))
     view.put(deployment("a", deletionTimestamp="2026-01-01T00:00:00Z"))
     assert view.get("a") is None
@@ -105,7 +113,7 @@ def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> 
 @pytest.mark.parametrize("odd", ["-1", "lots", str(2**63)])
 def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
     changes = Changes()
-    view = DeploymentView(changes.append)
+    view = WorkloadView(changes.note)
     view.put(asking("250m"))
     view.put(asking(odd, replicas=7, version="11"))
     found = view.get("a")
@@ -121,7 +129,7 @@ def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
 
 
 def test_requests_that_were_never_readable_refuse_their_deployment() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(asking("-1"))
     found = view.get("a")
     assert isinstance(found, RefusedObject)
@@ -129,7 +137,7 @@ def test_requests_that_were_never_readable_refuse_their_deployment() -> None:
 
 
 def test_a_new_deployment_does_not_inherit_the_requests_of_its_namesake() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(asking("250m"))
     view.put(asking("-1", uid="another"))
     assert isinstance(view.get("a"), RefusedObject)
@@ -140,7 +148,7 @@ def test_a_new_deployment_does_not_inherit_the_requests_of_its_namesake() -> Non
 
 
 def test_an_older_suspect_event_does_not_undo_our_write() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(asking("250m", replicas=1, version="10"))
     view.applied("a", "u", 5, "20")
     view.put(asking("-1", replicas=1, version="15"))
@@ -148,10 +156,13 @@ def test_an_older_suspect_event_does_not_undo_our_write() -> None:
 
 
 def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "uid-a", 5, "20")
     assert replicas(view, "a") == 5
+    known = view.get("a")
+    assert isinstance(known, Workload)
+    assert known.sized_by == "agentdash"
     view.put(deployment("a", 1, "15"))
     assert replicas(view, "a") == 5
     view.replace([deployment("a", 1, "15")])
@@ -162,7 +173,7 @@ def test_our_write_is_seen_at_once_and_no_older_event_takes_it_back() -> None:
 
 
 def test_once_the_watch_has_caught_up_only_the_watch_counts() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "uid-a", 5, "20")
     view.put(deployment("a", 5, "20"))
@@ -171,14 +182,14 @@ def test_once_the_watch_has_caught_up_only_the_watch_counts() -> None:
 
 
 def test_a_write_that_the_watch_has_overtaken_changes_nothing() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 7, "30"))
     view.applied("a", "uid-a", 5, "20")
     assert replicas(view, "a") == 7
 
 
 def test_versions_that_are_no_numbers_wait_for_the_watch() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 1, "v10"))
     view.applied("a", "uid-a", 5, "v20")
     assert replicas(view, "a") == 1
@@ -187,7 +198,7 @@ def test_versions_that_are_no_numbers_wait_for_the_watch() -> None:
 
 
 def test_a_write_to_a_namesake_is_not_applied() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "another-uid", 5, "20")
     view.applied("unknown", "uid", 5, "20")
@@ -196,7 +207,7 @@ def test_a_write_to_a_namesake_is_not_applied() -> None:
 
 
 def test_a_deleted_deployment_may_come_back_with_any_version() -> None:
-    view = DeploymentView(Changes().append)
+    view = WorkloadView(Changes().append)
     view.put(deployment("a", 1, "10"))
     view.applied("a", "uid-a", 5, "20")
     view.remove(deployment("a", 1, "12"))
@@ -207,7 +218,7 @@ def test_a_deleted_deployment_may_come_back_with_any_version() -> None:
 
 def test_pods_are_counted_by_deployment() -> None:
     changes = Changes()
-    view = PodView(changes.append)
+    view = PodView(changes.note)
     view.replace([pod("r-1"), pod("r-2"), pod("b-1", "browser")])
     assert (pods(view, "research").starting, pods(view, "browser").starting) == (2, 1)
     view.remove(pod("r-1"))
@@ -219,19 +230,19 @@ def test_pods_are_counted_by_deployment() -> None:
 def test_a_count_is_made_anew_only_for_the_pool_that_changed() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1"), pod("b-1", "browser")])
-    research, browser = view.get("research"), view.get("browser")
+    research, browser = view.get(WorkloadName("research")), view.get(WorkloadName("browser"))
     view.put(pod("r-2"))
-    assert view.get("browser") is browser
-    assert view.get("research") is not research
-    same = view.get("research")
+    assert view.get(WorkloadName("browser")) is browser
+    assert view.get(WorkloadName("research")) is not research
+    same = view.get(WorkloadName("research"))
     view.put(pod("r-2"))
-    assert view.get("research") is same
+    assert view.get(WorkloadName("research")) is same
 
 
 def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
-    odd = view.get("research")
+    odd = view.get(WorkloadName("research"))
     assert isinstance(odd, RefusedObject)
     assert "r-1" in odd.detail
     assert pods(view, "browser").starting == 1
@@ -254,7 +265,7 @@ def test_what_pods_of_others_take_is_known_with_or_without_a_deployment() -> Non
     asks = [{"resources": {"requests": {"cpu": "100m"}}}]
     job = raw({"metadata": {"name": "job"}, "spec": {"containers": asks}, "status": {}})
     done = {"metadata": {"name": "job"}, "spec": {"containers": asks}}
-    ours = frozenset({"research"})
+    ours = frozenset({WorkloadName("research")})
     view.replace([pod("r-1"), pod("b-1", "browser"), job])
     taken = Resources(replicas=2, cpu_milli=100, memory_bytes=0)
     assert view.usage.of_others(ours) == taken
@@ -267,3 +278,23 @@ def test_what_pods_of_others_take_is_known_with_or_without_a_deployment() -> Non
     view.replace([pod("r-1")])
     assert view.usage.of_others(ours).replicas == 0
     assert view.usage.of_others(frozenset()).replicas == 1
+
+
+async def test_the_time_at_which_a_pod_was_marked_stays_until_the_mark_goes() -> None:
+    clock = VirtualClock()
+    view = PodView(Changes().append, clock=clock)
+
+    def show(cost: str, **status: Any) -> float | None:
+        found = json.loads(bytes(pod("a", **status)))
+        found["metadata"]["annotations"] = {DELETION_COST: cost}
+        view.put(raw(found))
+        [seen] = pods(view, "research").items
+        return seen.marked_at
+
+    assert show("5") is None
+    assert show("-2147483648") == clock.now()
+    marked_at = clock.now()
+    await clock.advance(9.0)
+    assert show("-2147483648", phase="Running") == marked_at
+    assert show("0") is None
+    assert show("-2147483648") == clock.now()

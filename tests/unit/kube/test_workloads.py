@@ -17,6 +17,7 @@ from controller.kube.link import LinkTracker
 from controller.kube.namespace import NamespaceWorkloads
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.fleet import Pool
+from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.metrics import ResourceMetric, UtilizationTarget
@@ -34,7 +35,7 @@ from support.world import make_fleet, make_pool
 
 RESEARCH = make_pool("research")
 NAMESPACE = RESEARCH.namespace
-OURS = frozenset({"research"})
+OURS = frozenset({WorkloadName("research")})
 
 
 class SilentClient(Client):
@@ -65,15 +66,17 @@ class Watched:
         """Lists and watches have begun, and are complete."""
         self.workloads.set_namespaces(frozenset({NAMESPACE}))
         here = self.namespace
-        for reflector in (here.deployments_reflector, here.pods_reflector, here.quotas_reflector):
+        workloads = here.kinds[WorkloadKind.DEPLOYMENT].reflector
+        for reflector in (workloads, here.pods_reflector, here.quotas_reflector):
             reflector.freshness.completed()
-            reflector.freshness.alive()
+            reflector.freshness.opened()
+            reflector.freshness.confirmed()
 
     def deployment(
         self, replicas: int = 8, cpu: str = "250m", version: str = "10", name: str = "research"
     ) -> None:
         template = {"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}}
-        self.namespace.deployments.put(
+        self.namespace.kinds[WorkloadKind.DEPLOYMENT].view.put(
             raw(
                 {
                     "metadata": {"name": name, "uid": "u", "resourceVersion": version},
@@ -167,7 +170,7 @@ async def test_an_unchanged_pool_returns_the_same_objects(watched: Watched) -> N
     watched.pod()
     watched.quota(pods="10")
     watched.warning(600)
-    watched.namespace.deployments_reflector.freshness.completed()
+    watched.namespace.kinds[WorkloadKind.DEPLOYMENT].reflector.freshness.completed()
     watched.namespace.warnings.replace([watched.warning_event(600)])
     assert same(before, watched.seen()) == [True] * 5
 
@@ -226,7 +229,7 @@ async def test_a_write_of_our_own_is_a_change_that_wakes_nothing(watched: Watche
 async def test_what_only_the_hpa_sees_of_a_pod_is_a_change(watched: Watched) -> None:
     target = UtilizationTarget(percent=50)
     metrics = (ResourceMetric(resource="cpu", target=target),)
-    watched.workloads.measure([msgspec.structs.replace(RESEARCH, metrics=metrics)])
+    watched.workloads.prepare([msgspec.structs.replace(RESEARCH, metrics=metrics)])
     watched.watch()
     watched.deployment()
     watched.pod()
@@ -271,7 +274,9 @@ async def test_a_watch_that_is_down_is_stale_after_the_grace(watched: Watched) -
     watched.watch()
     watched.deployment()
     fresh = watched.workloads.workload(RESEARCH)
-    watched.namespace.deployments_reflector.freshness.broke(Why.DISCONNECTED, "reset")
+    watched.namespace.kinds[WorkloadKind.DEPLOYMENT].reflector.freshness.broke(
+        Why.DISCONNECTED, "reset"
+    )
     watched.clock.advance(WATCH_GRACE_S)
     assert watched.workloads.workload(RESEARCH) is fresh
     watched.clock.advance(0.1)

@@ -33,6 +33,9 @@ class FrozenClock:
     def now(self) -> float:
         return self.time
 
+    def monotonic(self) -> float:
+        return self.time
+
     def follow_step(self) -> float:
         return 0.0
 
@@ -77,6 +80,8 @@ class FakeNats:
     deadline.
     """
 
+    api = "$JS.API"
+
     def __init__(self, answer: Callable[[str, dict[str, Any]], Answer | None]) -> None:
         self.answer = answer
         self.connected = True
@@ -108,8 +113,9 @@ class FakeNats:
         self.subscriptions[subject] = (on_message, on_refused)
         return FakeSubscription(self, subject)
 
-    def on_connected(self, callback: Callable[[], None]) -> None:
+    def on_connected(self, callback: Callable[[], None]) -> Callable[[], None]:
         self._on_connected.append(callback)
+        return lambda: self._on_connected.remove(callback)
 
     def publish(self, subject: str) -> None:
         if subject in self.subscriptions:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
+from controller.model.readings import Why
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.bucket_watch import BucketWatch
+from controller.nats.bucket_watch import KEPT_OF_A_VALUE_BYTES, BucketWatch
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_nats import Answer
 from tests.unit.nats.fake_stream import Server, status
@@ -25,22 +26,24 @@ class Watched:
         self.bucket = Bucket(self.server, "b")  # type: ignore[arg-type]  # a fake session
         self.clock = VirtualClock()
         self.found_keys: list[list[str]] = []
+        self.others: list[bool] = []
         self.changes: list[tuple[str, bool]] = []
         self.losses: list[str] = []
         self._delivered = 0
 
-    def found(self, entries: Mapping[str, BucketEntry]) -> None:
+    def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         self.found_keys.append(sorted(entries))
+        self.others.append(is_another)
 
     def changed(self, entry: BucketEntry) -> None:
         self.changes.append((entry.key, entry.deleted))
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, _: Why) -> None:
         self.losses.append(reason)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Watched]:
-        watch = BucketWatch(self.server, self.bucket, "k", self, self.clock)  # type: ignore[arg-type]
+        watch = BucketWatch(self.server, self.bucket, "k.>", self, self.clock)  # type: ignore[arg-type]
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(watch.run())
             await settle()
@@ -109,16 +112,38 @@ async def test_a_bucket_that_is_deleted_is_lost(watched: Watched) -> None:
     assert set(later) == {"there is no bucket b any longer"}
 
 
-async def test_a_bucket_with_fewer_revisions_than_before_is_lost_for_good(
-    watched: Watched,
+@pytest.mark.parametrize("changed", ["fewer revisions", "created anew"])
+async def test_a_bucket_that_is_another_is_followed_on_and_told_so(
+    changed: str, watched: Watched
 ) -> None:
     async with watched.running():
         await watched.writes(7)
-        watched.server.info = {"last_seq": 6}
+        if changed == "fewer revisions":
+            watched.server.info = {"last_seq": 6}
+        else:
+            watched.server.info = {"last_seq": 7}
+            watched.server.created = "2026-05-05T00:00:00Z"
         await watched.breaks()
-        await watched.clock.advance(60)
-    [_, reason] = watched.losses
-    assert reason == "bucket b went back in time: its last revision is 6, 7 was seen before"
+        assert watched.others == [False, True]
+        await watched.writes(2)
+        watched.server.info = {"last_seq": 7}
+        await watched.breaks()
+    assert watched.changes[-1] == ("k.2", False)
+    assert watched.others == [False, True, False]
+
+
+async def test_of_a_value_that_no_reader_takes_only_the_beginning_is_kept(
+    watched: Watched,
+) -> None:
+    entries: list[BucketEntry] = []
+    watched.changed = entries.append  # type: ignore[method-assign]
+    async with watched.running():
+        reply = "$JS.ACK.KV_b.c.1.1.1.1500000000.0"
+        data = b"[" * 1_000_000
+        await watched.server.delivers(
+            Msg(_client=None, subject="$KV.b.k.1", reply=reply, data=data)  # type: ignore[arg-type]
+        )
+    assert [len(each.value) for each in entries] == [KEPT_OF_A_VALUE_BYTES]
 
 
 async def test_a_write_while_the_stream_is_asked_is_not_a_bucket_that_went_back_in_time(

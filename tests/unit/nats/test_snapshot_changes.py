@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.model.fleet_views import ClusterNode, NodeClassView, QueueRates, RoomView
 from controller.nats.snapshot_frames import Assembly, FrameError, frames, read_part
 from controller.record.snapshot_changes import (
     MissedSnapshotError,
@@ -56,6 +57,20 @@ def test_a_quiet_tick_of_1000_pools_is_small() -> None:
     before = replace(scenarios.many_pools(1000, 1), findings=())
     after = replace(before, sequence=2, at=before.at + 1)
     assert sum(map(len, frames(difference(before, after), 2**20))) < 400
+
+
+def test_of_1000_nodes_only_the_one_that_changed_is_sent() -> None:
+    nodes = tuple(ClusterNode(name=f"node-{n:04d}", node_class="spot") for n in range(1000))
+    classes = (NodeClassView(name="", nodes=tuple(node.name for node in nodes)),)
+    room = RoomView(classes=classes)
+    before = replace(scenarios.mixed_fleet(), nodes=nodes, room=room)
+    cordoned = replace(nodes[7], closed="cordoned")
+    after = replace(before, sequence=before.sequence + 1, nodes=(*nodes[:7], cordoned, *nodes[8:]))
+    change = difference(before, after)
+    assert (change.nodes, change.node_names, change.room) == ((cordoned,), None, None)
+    assert changed(before, change) == after
+    quiet = difference(after, replace(after, sequence=after.sequence + 1))
+    assert sum(map(len, frames(quiet, 2**20))) < 1000
 
 
 def test_a_change_of_a_snapshot_that_is_not_there_is_refused() -> None:
@@ -124,3 +139,18 @@ def test_a_snapshot_that_grows_without_end_when_it_is_unpacked_is_refused(
     part = read_part(frames(whole(scenarios.mixed_fleet()), 2**20)[0])
     with pytest.raises(FrameError, match="of more than 10,000 bytes"):
         Assembly().add(part._replace(data=zlib.compress(bytes(10**6))))
+
+
+def test_the_rates_of_each_of_a_pools_queues_arrive() -> None:
+    before = scenarios.mixed_fleet()
+    first, *others = before.pools
+    low = QueueRates(pool=first.key, number=1, arrivals_per_minute=1.0)
+    rates = [QueueRates(pool=each.key) for each in others]
+    before = replace(before, queues=(QueueRates(pool=first.key), low, *rates))
+    moved = replace(low, arrivals_per_minute=2.0)
+    after = replace(before, sequence=before.sequence + 1)
+    after = replace(after, queues=(before.queues[0], moved, *rates))
+    change = over_the_wire(difference(before, after))
+    assert change is not None
+    assert change.queues == (moved,)
+    assert changed(before, change).queues == after.queues

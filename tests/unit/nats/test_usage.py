@@ -22,10 +22,12 @@ from controller.model.observation import (
     PoolObservation,
     QueueDepth,
     TenantObservation,
+    TierUsage,
     TokenUsage,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.scarcity import ModelTier
 from controller.model.usage_event import USAGE_STREAM
 from controller.nats.usage import TokenUsageSource
 from support.planning import plan
@@ -58,11 +60,11 @@ class World:
             await settle()
             yield self
 
-    async def uses(self, tokens: int, *, at: float | None = None) -> None:
+    async def uses(self, tokens: int, *, at: float | None = None, tier: str = "") -> None:
         """A worker of acme reports what a task used, now or `at`."""
         self._number += 1
         stored = int((at or self.clock.now()) * 1e9)
-        subject, data = event(input=tokens)
+        subject, data = event(input=tokens, tier=tier)
         reply = f"$JS.ACK.{USAGE_STREAM}.c.1.{self._number}.{self._number}.{stored}.0"
         message = Msg(_client=None, subject=subject, reply=reply, data=data)  # type: ignore[arg-type]
         await self.server.delivers(message)
@@ -179,6 +181,17 @@ async def test_without_a_budget_of_tokens_nothing_is_read() -> None:
         await world.source.first_read(5.0)
         assert world.source.read(idle) == {}
         assert world.server.asked == []
+
+
+async def test_shares_of_tiers_are_read_without_a_budget_and_say_when_they_are_old() -> None:
+    free = fleet(tenant(tokens_per_day=None), pools=(POOL,), tiers=["nano", "premium"])
+    async with World(free).reading() as world:
+        await world.uses(700, tier="nano")
+        tokens = {ModelTier.NANO: 700}
+        assert world.source.tiers() == {"acme": TierUsage(tokens=tokens)}
+        world.server.connected = False
+        assert world.source.tiers() == {"acme": TierUsage(tokens=tokens, is_old=True)}
+        assert world.source.read(idle) == {}
 
 
 async def test_an_error_in_the_block_is_not_hidden_by_the_reading() -> None:

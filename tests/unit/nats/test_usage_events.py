@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from controller.model.usage_event import (
+    LONGEST_TIER,
+    MOST_SAVED_USD,
     MOST_TOKENS_OF_A_TASK,
     USAGE_SUBJECT_PREFIX,
     UsageEvent,
@@ -34,6 +36,8 @@ def test_what_a_worker_publishes_is_understood() -> None:
         model="m",
         usage=UsedTokens(input=3, cached_input=2, output=1, calls=4),
         seconds=1.5,
+        tier="nano",
+        saved_usd=0.25,
     )
     data = msgspec.json.encode(published)
     assert decode_event(usage_subject("acme", "research"), data, TENANTS) == published
@@ -43,6 +47,8 @@ def test_what_a_worker_publishes_is_understood() -> None:
         "usage": {"input": 3, "cached_input": 2, "output": 1, "calls": 4},
         "model": "m",
         "seconds": 1.5,
+        "tier": "nano",
+        "saved_usd": 0.25,
     }
 
 
@@ -81,6 +87,21 @@ def test_numbers_that_no_task_uses_are_refused(usage: dict[str, object]) -> None
 @pytest.mark.parametrize("seconds", [-1.0, 1e300])
 def test_a_time_that_no_task_takes_is_refused(seconds: float) -> None:
     refusal(*event(seconds=seconds, input=1))
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [{"tier": "x" * (LONGEST_TIER + 1)}, {"saved_usd": MOST_SAVED_USD * 2}, {"saved_usd": "1"}],
+    ids=str,
+)
+def test_an_absurd_tier_or_saving_is_refused(absurd: dict[str, object]) -> None:
+    subject, data = event(input=1)
+    refusal(subject, json.dumps(json.loads(data) | absurd).encode())
+
+
+def test_an_event_of_a_worker_that_knows_no_tiers_counts() -> None:
+    found = decode_event(*event(input=1), TENANTS)
+    assert (found.tier, found.saved_usd) == ("", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
-from controller.model.scarcity import TaskUsage, TokenCount
+from controller.model.observation import TierUsage
+from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
 from controller.model.usage_event import UsageEvent, UsedTokens
 from controller.nats.usage_ledger import (
     BURN_HALF_LIFE_S,
@@ -206,6 +207,58 @@ def test_roles_that_are_not_pools_count_against_the_budget_too() -> None:
     ledger.take(done(100, role="by-hand"), NOON)
     assert used(ledger, NOON) == 100
     assert ledger.measured(pool_key("acme", "by-hand")) is None
+
+
+def of_tier(tier: str, tokens: int, saved_usd: float = 0.0) -> UsageEvent:
+    return replace(done(tokens), tier=tier, saved_usd=saved_usd)
+
+
+def tiered(**of_tenant: object) -> UsageLedger:
+    """A ledger of a fleet with models of three tiers."""
+    return ledger_of(fleet(tenant(**of_tenant), tiers=ModelTier))  # type: ignore[arg-type]
+
+
+def test_tokens_of_all_kinds_are_summed_by_tier_with_what_was_saved() -> None:
+    ledger = tiered(tokens_per_day=None)
+    assert ledger.tiers(NOON, 0.0) == {}
+    ledger.take(replace(done(10, cached_input=2, output=3), tier="nano", saved_usd=0.5), NOON)
+    ledger.take(of_tier("nano", 5, saved_usd=-0.25), NOON)
+    ledger.take(of_tier("premium", 100), NOON)
+    tokens = {ModelTier.NANO: 20, ModelTier.PREMIUM: 100}
+    assert ledger.tiers(NOON, 0.0) == {"acme": TierUsage(tokens=tokens, saved_usd=0.25)}
+
+
+def test_models_of_no_or_a_strange_tier_are_in_no_share() -> None:
+    ledger = tiered()
+    for tier in ("", "colossal"):
+        ledger.take(of_tier(tier, 7, saved_usd=1.0), NOON)
+    assert ledger.tiers(NOON, 0.0) == {}
+    assert used(ledger, NOON) == 14
+
+
+def test_shares_begin_anew_with_the_tenants_day() -> None:
+    ledger = tiered(timezone=NEW_YORK)
+    midnight = in_new_york(2026, 11, 21)
+    ledger.take(of_tier("nano", 7), midnight - 1)
+    ledger.take(of_tier("premium", 5), midnight)
+    assert ledger.tiers(midnight + 1, 0.0)["acme"].tokens == {ModelTier.PREMIUM: 5}
+    assert ledger.since(midnight + 2 * HOUR) == midnight
+
+
+def test_shares_that_miss_events_of_the_day_are_old() -> None:
+    ledger = tiered()
+    ledger.take(of_tier("nano", 7), NOON)
+    begin = ledger.period_start("acme", NOON)
+    assert not ledger.tiers(NOON, begin)["acme"].is_old
+    assert ledger.tiers(NOON, begin + 1)["acme"].is_old
+
+
+def test_a_fleet_with_one_tier_has_no_shares() -> None:
+    ledger = ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"]))
+    ledger.take(of_tier("nano", 7), NOON)
+    assert ledger.tiers(NOON, 0.0) == {}
+    assert not ledger.is_needed
+    assert tiered(tokens_per_day=None).is_needed
 
 
 @given(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
-from controller.model.scarcity import Budget, TaskUsage, TokenCount
+from controller.model.scarcity import Budget, LlmModel, ModelTier, TaskUsage, TokenCount
 from controller.model.usage_event import usage_subject
 from tests.unit.nats.fake_nats import pool
 
@@ -25,8 +26,10 @@ def tenant(name: str = "acme", *, timezone: str = "UTC", **budget: Any) -> Tenan
     )
 
 
-def fleet(*tenants: Tenant, pools: tuple[Pool, ...] = ()) -> Fleet:
+def fleet(*tenants: Tenant, pools: tuple[Pool, ...] = (), tiers: Iterable[str] = ()) -> Fleet:
+    """`tiers`: those of the fleet's models."""
     return Fleet(
+        models=tuple(LlmModel(name=tier, tier=ModelTier(tier)) for tier in tiers),
         tiers=(TIER,),
         tenants=tenants,
         pools=pools or tuple(pool("research", tenant=each.name) for each in tenants),
@@ -34,10 +37,17 @@ def fleet(*tenants: Tenant, pools: tuple[Pool, ...] = ()) -> Fleet:
 
 
 def event(
-    tenant: str = "acme", role: str = "research", *, seconds: float | None = None, **usage: Any
+    tenant: str = "acme",
+    role: str = "research",
+    *,
+    seconds: float | None = None,
+    tier: str = "",
+    **usage: Any,
 ) -> tuple[str, bytes]:
     """Where one is published, and what."""
     body: dict[str, Any] = {"tenant": tenant, "role": role, "model": "m", "usage": usage}
+    if tier:
+        body["tier"] = tier
     if seconds is not None:
         body["seconds"] = seconds
     return usage_subject(tenant, role), json.dumps(body).encode()

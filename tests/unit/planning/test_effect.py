@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey
@@ -22,6 +23,9 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.effect import Effect, changed_intents, effect_of
+from support.crews import POOL as DRAINED
+from support.crews import crew, pod, state
+from support.world import make_fleet
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, behavior, make_pool
 
@@ -140,3 +144,50 @@ def test_a_pool_that_is_not_known_is_named_as_such() -> None:
     found = effect(Pause(scope=ALL), pools={POOLS[0].key: SEEN[POOLS[0].key]})
     assert found.unknown == (POOLS[1].key, POOLS[2].key)
     assert found.words().endswith(", 2 not known well enough to say")
+
+
+def paused(seen: PoolObservation, pool: Pool = DRAINED) -> Effect:
+    """The effect of a pause on one pool whose workers say what they do."""
+    intent = Pause(scope=Scope(pool=pool.key))
+    return effect_of(
+        key_of(intent),
+        intent,
+        observation=Observation(pools={pool.key: seen}),
+        fleet=make_fleet(pool),
+        intents=Intents(),
+        memory=Memory(pools={pool.key: OBSERVED_FOR_LONG}),
+        now=START,
+    )
+
+
+def test_workers_that_must_stop_first_are_counted_as_they_are_now() -> None:
+    """Idle workers are told to stop, which takes a moment: they are not busy for that."""
+    pods = [pod(name) for name in "abcdef"]
+    states = [state("a", 1), state("b", 1), *(state(name) for name in "cdef")]
+    assert (
+        paused(crew(pods, states))
+        .words()
+        .startswith("1 pool, 4 replicas idle now go, 2 replicas busy now finish first")
+    )
+
+
+def test_idle_pods_of_a_stateful_set_go_after_a_busy_one_above_them() -> None:
+    pods = [pod(f"research-{number}", ordinal=number) for number in range(3)]
+    states = [state("research-0"), state("research-1"), state("research-2", 1)]
+    seen = crew(pods, states)
+    workload = Workload(replicas=3, current=3, updated=3, first_ordinal=0)
+    seen = replace(seen, workload=Fresh(value=workload, at=START))
+    assert (
+        paused(seen, replace(DRAINED, deployment="", statefulset="research"))
+        .words()
+        .startswith("1 pool, 1 replica busy now finish first, 2 replicas idle now go after them")
+    )
+
+
+def test_in_a_rollout_all_go_together_when_the_busy_ones_have_finished() -> None:
+    pods = [pod("a", generation="1"), pod("b", generation="2")]
+    assert (
+        paused(crew(pods, [state("a", 1), state("b")]))
+        .words()
+        .startswith("1 pool, 1 replica busy now finish first, 1 replica idle now go after them")
+    )

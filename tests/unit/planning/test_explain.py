@@ -30,9 +30,11 @@ NUMBERS: dict[str, Number] = {
     "min": 2,
     "max": 4,
     "who": "mara",
+    "autoscaler": "HorizontalPodAutoscaler research",
     "reason": "OPS-881",
     "spares": 3,
     "row": "quota-cpu:acme",
+    "pod": "research-3",
     "capacity": 4000.0,
     "usd_per_hour": 41.25,
     "usd_alert": 40.0,
@@ -42,6 +44,9 @@ NUMBERS: dict[str, Number] = {
     "exhausted_at": NOW + 7_500,
     "subject": "acme/research",
     "busy": 4,
+    "going": 4,
+    "drained": 3,
+    "generations": 2,
     "stuck": 1,
     "annotation": "autoscaling.keda.sh/paused",
     "text": "many",
@@ -51,6 +56,9 @@ NUMBERS: dict[str, Number] = {
     "times": 3,
     "ours": 5,
     "theirs": 9,
+    "by": "argocd-controller",
+    "holder": "pod-7/1_ab",
+    "wanted": 6,
     "metric": "lag",
     "measured": 15.5,
     "per": "per replica",
@@ -67,8 +75,8 @@ NUMBERS: dict[str, Number] = {
 }
 GOLDEN = {
     Code.QUEUE: "12 pending + 3 in flight, 1 task per replica (2 slots): 4 replicas",
-    Code.WOKEN: "a message was published 1 min 15 s ago, before the queue was read: 4 replicas or"
-    " more",
+    Code.WOKEN: "4 replicas or more: a message was published 1 min 15 s ago, before the queue was"
+    " read",
     Code.QUEUE_UNKNOWN: "the queue's depth is not known (timed out, 1 min 15 s), so there is no"
     " demand",
     Code.QUEUE_PAUSED: "the consumer is paused: its messages count, but none is delivered",
@@ -92,7 +100,7 @@ GOLDEN = {
     Code.INACTIVE: "40 messages do not wake a pool whose activation is 50",
     Code.ACTIVATED: "40 messages, more than the activation of 50: 4 replicas at once",
     Code.ACTIVATED_BY_METRIC: "lag is 15.5, more than its activation of 50: 4 replicas at once",
-    Code.ACTIVATION_FORCED: "an annotation of the Deployment forces the pool to be active: 4"
+    Code.ACTIVATION_FORCED: "an annotation of the workload forces the pool to be active: 4"
     " replicas",
     Code.COOLDOWN: "idle, but kept at 4 replicas until the cooldown ends in 12 s",
     Code.ASLEEP: "idle for longer than the cooldown of 15 min: to zero",
@@ -106,8 +114,7 @@ GOLDEN = {
     Code.AT_MAX: "at most 4 replicas (max)",
     Code.SCALED_TO_ZERO_BY_HAND: "it was scaled to zero by hand although min is 2: it stays at"
     " zero until it is scaled up by hand",
-    Code.WORKLOAD_UNKNOWN: "the Deployment is not known (timed out, 1 min 15 s): nothing is"
-    " written",
+    Code.WORKLOAD_UNKNOWN: "the workload is not known (timed out, 1 min 15 s): nothing is written",
     Code.PODS_UNKNOWN: "the pods are not known (timed out, 1 min 15 s): it stays at 4 replicas,"
     " nothing is written",
     Code.HELD_BLIND: "held at 4 replicas: the queue is not known (timed out, 1 min 15 s), and"
@@ -123,13 +130,13 @@ GOLDEN = {
     Code.KEPT_WHILE_PAUSED: "paused by mara (OPS-881): kept at 4 replicas",
     Code.PAUSE_UNREADABLE: "the pause by mara asks for 5 replicas, which cannot be: kept at 4"
     " replicas",
-    Code.KEPT_BY_ANNOTATION: "the Deployment's annotation autoscaling.keda.sh/paused keeps it at 4"
+    Code.KEPT_BY_ANNOTATION: "the workload's annotation autoscaling.keda.sh/paused keeps it at 4"
     " replicas",
-    Code.NO_SHRINKING: "the Deployment's annotation autoscaling.keda.sh/paused lets no replica go:"
+    Code.NO_SHRINKING: "the workload's annotation autoscaling.keda.sh/paused lets no replica go:"
     " 4 replicas",
-    Code.NO_GROWTH: "the Deployment's annotation autoscaling.keda.sh/paused lets no replica be"
+    Code.NO_GROWTH: "the workload's annotation autoscaling.keda.sh/paused lets no replica be"
     " added: 4 replicas",
-    Code.ANNOTATION_UNREADABLE: "the Deployment's annotation autoscaling.keda.sh/paused is not a"
+    Code.ANNOTATION_UNREADABLE: "the workload's annotation autoscaling.keda.sh/paused is not a"
     " number of replicas (many): kept at 4 replicas",
     Code.CAPPED: "capped by mara (OPS-881): at most 4 replicas",
     Code.NOT_GROWING: "no growth, asked for by mara (OPS-881): no more than 4 replicas",
@@ -152,14 +159,31 @@ GOLDEN = {
     Code.UNSHAREABLE: "acme/research cannot be calculated with, so nothing can be shared: it stays"
     " at 4 replicas",
     Code.BUSY: "4 replicas at work finish their tasks first: 4 replicas now",
+    Code.DRAINING: "3 of 4 replicas that go are drained, 4 finish their tasks first: 4 replicas"
+    " now",
+    Code.ROLLING_OUT: "its pods are of 2 pod templates: none is taken away before the rollout has"
+    " ended, 4 replicas now",
+    Code.ROLLOUT_PAUSED: "its pods are of 2 pod templates and its Deployment is paused: none is"
+    " taken away before the rollout goes on and has ended, 4 replicas now",
+    Code.BUSY_AT_THE_TOP: "the highest ordinals of a StatefulSet go first, and research-3 is not"
+    " drained yet (4 of 4 replicas that go at work): 4 replicas now",
+    Code.BUSY_SOMEWHERE: "4 replicas at work, and nothing says whether these are the highest"
+    " ordinals, which a StatefulSet removes first: 4 replicas until all are idle",
+    Code.WORKERS_UNKNOWN: "what its workers do is not known (timed out, 1 min 15 s), so none is"
+    " taken away: 4 replicas",
     Code.ROOM: "replicas that are leaving still take the room it may have (quota-cpu:acme): 4"
     " replicas now",
     Code.MINIMUM_RUNTIME: "replicas that just began are not taken back yet: 4 replicas now",
     Code.FROZEN: "frozen by mara (OPS-881): it stays at 4 replicas",
-    Code.CONTESTED: "another writer keeps setting it back, 3 times, last from 5 to 9: left at 4"
-    " replicas until that has not happened for 5 min, 12 s to go",
+    Code.CONTESTED: "argocd-controller (Argo CD) keeps setting it back, 3 times, last from 5 to 9:"
+    " left at 4 replicas until that has not happened for 5 min, 12 s to go",
+    Code.SET_BACK: "set back from 5 to 9 by argocd-controller (Argo CD): left at 4 replicas until"
+    " that has not happened for 5 min, 12 s to go",
+    Code.OTHER_AUTOSCALER: "HorizontalPodAutoscaler research scales it too: left at 4 replicas"
+    " until that is gone",
     Code.NOT_BECOMING_READY: "1 pod crash, cannot start or fit nowhere: no more than 4 replicas"
     " until they are ready",
+    Code.FOLLOWER: "pod-7/1_ab leads: this process would set 6 replicas, and writes nothing",
 }
 
 
@@ -218,7 +242,7 @@ def test_one_is_singular() -> None:
 
 def test_an_unknown_age_is_left_out() -> None:
     reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers={"why": "never_read"})
-    assert sentence(reason, NOW) == "the Deployment is not known (never read): nothing is written"
+    assert sentence(reason, NOW) == "the workload is not known (never read): nothing is written"
 
 
 def decided(

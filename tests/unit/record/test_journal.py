@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.engine.history import HistoryRecorder
+from controller.model.lease import LeaseView
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import Snapshot
+from controller.record.journal_chain import without_link
 from controller.record.journal_files import JournalError, JournalFiles, earlier_files
 from controller.record.journal_lines import (
     UnreadableLineError,
@@ -27,7 +29,7 @@ from controller.record.journal_lines import (
 from controller.record.journal_past import JournalPast
 from controller.record.journal_writer import JournalWriter
 from support.past import busy_tick, next_snapshot, quiet_tick, write_journal
-from tui import scenarios
+from tui import fleet_scenarios, scenarios
 
 DAY_S = 86_400.0
 
@@ -39,6 +41,9 @@ class Clock:
         self.at = scenarios.NOW
 
     def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
         return self.at
 
     def follow_step(self) -> float:
@@ -63,6 +68,16 @@ def all_of(past: JournalPast) -> list[Snapshot]:
         found.append(moment.snapshot)
         moment = past.before(moment.place)
     return found[::-1]
+
+
+def test_a_line_says_who_leads_from_then_on() -> None:
+    first = replace(scenarios.mixed_fleet(1), lease=LeaseView(name="agentdash", holder="a/1"))
+    led = replace(quiet_tick(first), lease=LeaseView(name="agentdash", holder="b/2", is_ours=True))
+    without = replace(quiet_tick(led), lease=None)
+    known = read_line(whole_line(first, None), None).snapshot
+    for before, after in pairwise((first, led, without)):
+        known = read_line(change_line(before, after), known).snapshot
+        assert known == after
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,24 +106,34 @@ def test_every_moment_is_read_back_as_it_was(
 
 def test_histories_that_go_on_are_a_few_numbers_in_a_line() -> None:
     views = scenarios.mixed_fleet(1).pools
-    recorder = HistoryRecorder([view.key for view in views])
+    recorder = HistoryRecorder([view.key for view in views], ["acme"])
+    [tenant, *_] = fleet_scenarios.calm_tenants()
+    assert tenant.tokens is not None
     before: Snapshot | None = None
     anew = 0
     for number in range(300):
+        at = scenarios.NOW + number * 15
         for index, view in enumerate(views):
             seen = scenarios.pool(pending=(number * index) % 7).observation
-            recorder.saw(replace(view, observation=seen))
+            recorder.saw(replace(view, observation=seen), at - index, at)
+        tokens = replace(tenant.tokens, burn_per_minute=100.0 * (number % 5))
+        recorder.saw_tenants((replace(tenant, tokens=tokens),))
+        histories = recorder.pass_time(at)
         snapshot = replace(
             scenarios.mixed_fleet(number + 1),
             pools=views,
-            at=scenarios.NOW + number * 15,
-            histories=recorder.pass_time(scenarios.NOW + number * 15),
+            at=at,
+            histories=histories.pools,
+            tenant_histories=histories.tenants,
         )
         if before is not None and before.histories:
             line = change_line(before, snapshot)
-            assert read_line(line, before).snapshot.histories == snapshot.histories
-            assert len(json.dumps(json.loads(line).get("tails", {}))) < 150 * len(views)
-            anew += "histories" in json.loads(line)
+            read, plain = read_line(line, before).snapshot, json.loads(line)
+            assert read.histories == snapshot.histories
+            assert read.tenant_histories == snapshot.tenant_histories
+            assert len(json.dumps(plain.get("tails", {}))) < 180 * len(views)
+            assert len(json.dumps(plain.get("tenant_tails", {}))) < 180
+            anew += "histories" in plain or "tenant_histories" in plain
         before = snapshot
     assert anew <= 1, "the series of a day begins once"
 
@@ -159,7 +184,7 @@ def test_a_torn_last_line_is_left_out_and_named(tmp_path: Path) -> None:
         (b"\xff\xfe", "is not UTF-8"),
         (b'["\\n",' + b"[" * 100_000, "is nested too deeply"),
         (b'{"kind":"tick","sequence":[],"at":1}', "is no line of a journal"),
-        (b'{"kind":"tick","sequence":9,"at":1e300}', "has a number that no fleet has"),
+        (b'{"kind":"tick","sequence":1e300,"at":1}', "has a number that no fleet has"),
         (b'{"kind":"tick","sequence":9,"at":99999999999}', "has a time that is none"),
         (b'{"kind":"tick","sequence":9,"at":1,"colour":2}', "is no line of a journal"),
         (b"", "is not JSON"),
@@ -177,7 +202,8 @@ def test_a_line_that_cannot_be_read_ends_with_its_number(
     path.write_bytes(b"\n".join(lines))
     past = JournalPast(path)
     assert all_of(past) == written[:3] + written[10:]
-    [note] = past.notes()
+    broken, note = past.notes()
+    assert broken.startswith("line 4 of journal.jsonl does not follow the line before it")
     assert note.startswith(f"line 4 of journal.jsonl {said}")
     assert note.endswith("left out, with what follows up to the next whole snapshot")
 
@@ -365,3 +391,64 @@ async def test_the_disk_is_waited_for_only_where_the_cluster_was_written_to(
         journal.offer(acted)
         journal.offer(quiet_tick(acted))
     assert len(synced) == 1
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+BROKEN = "does not follow the line before it: lines were changed, removed or put in there"
+
+
+def test_a_changed_line_is_found_by_the_hash_in_the_line_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, ticks(20))
+    lines = lines_of(path)
+    changed = lines[6].replace(b'"ticks":', b'"ticks": ', 1)
+    assert changed != lines[6]
+    path.write_bytes(b"".join([*lines[:6], changed, *lines[7:]]))
+    assert JournalPast(path).notes() == (f"line 8 of journal.jsonl {BROKEN}",)
+
+
+@pytest.mark.parametrize("gone", [3, 10])
+def test_a_line_that_was_removed_is_found(tmp_path: Path, gone: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, ticks(20))
+    lines = lines_of(path)
+    path.write_bytes(b"".join([*lines[:gone], *lines[gone + 1 :]]))
+    assert f"line {gone + 1} of journal.jsonl {BROKEN}" in JournalPast(path).notes()
+
+
+def test_the_chain_goes_on_over_files_and_processes_and_a_torn_end(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    written = ticks(9)
+    write_journal(path, written[:3])
+    with path.open("ab") as torn:
+        torn.write(b'{"kind":"change","sequ')
+    write_journal(path, written[3:6])
+    write_journal(path, written[6:])
+    assert len(earlier_files(path)) == 2
+    past = JournalPast(path)
+    assert all_of(past) == written
+    assert [note for note in past.notes() if BROKEN in note] == []
+    middle = earlier_files(path)[1]
+    middle.unlink()
+    assert f"line 1 of journal.jsonl {BROKEN}" in JournalPast(path).notes()
+
+
+def test_a_journal_of_an_earlier_version_carries_no_hashes_and_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    written = ticks(5)
+    write_journal(path, written)
+    path.write_bytes(b"".join(without_link(line) + b"\n" for line in lines_of(path)))
+    past = JournalPast(path)
+    assert all_of(past) == written
+    assert past.notes() == ()
+
+
+async def test_a_journal_that_cannot_be_opened_is_down_from_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    files = JournalFiles(JournalSettings(path=str(tmp_path / "file" / "journal.jsonl")))
+    writer = JournalWriter(files, Clock())
+    async with writer.recording():
+        assert "file" in str(writer.down())

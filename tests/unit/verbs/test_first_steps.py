@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def test_without_a_terminal_the_dashboard_is_refused_and_the_daemon_named(
     assert "--controller-only" in said
     assert main(["demo"]) == ExitCode.UNREACHABLE
     assert "--headless" in capsys.readouterr().err
+    assert main(["attach", "--nats", "nats://127.0.0.1:4222"]) == ExitCode.UNREACHABLE
+    assert "--once" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
@@ -109,3 +113,17 @@ def test_what_is_done_in_time_says_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     with output.waiting_for("NATS", after_s=60):
         pass
     assert stream.getvalue() == ""
+
+
+def test_the_demo_without_its_packages_names_the_extra() -> None:
+    code = (
+        "import importlib.util as util, sys; find = util.find_spec\n"
+        "util.find_spec = lambda name, *of: None if name == 'jsonpatch' else find(name, *of)\n"
+        "from agentdash.cli import main; sys.exit(main(['demo', '--headless', '--for', '1s']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ran.returncode == ExitCode.UNREACHABLE
+    assert "pip install 'agentdash-fleet[demo]'" in ran.stderr
+    assert "Traceback" not in ran.stderr

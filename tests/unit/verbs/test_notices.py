@@ -11,7 +11,7 @@ from agentdash.cli import main
 from controller.exit_codes import ExitCode
 from unit.verbs.worlds import NOW, pool, tick, write
 
-MODELS = "models: {gpt-large: {tier: premium, limits: {parallel: 4, burst: 8}}}\n"
+MODELS = "models: {gpt-large: {limits: {parallel: 4}}, gpt-mini: {limits: {parallel: 4}}}\n"
 
 
 @pytest.mark.parametrize("verb", [("plan",), ("why", "acme/research")])
@@ -26,9 +26,6 @@ def test_each_key_without_effect_has_a_line_of_its_own(
     assert code == ExitCode.OK
     assert json.loads(said.out)["pools"][0]["next"] == 4
     first, second = said.err.splitlines()[:2]
-    assert first == (
-        f"agentdash: {fleet}:15:22: models.gpt-large.tier is read by workers' routers; "
-        "nothing acts on it yet"
-    )
-    assert second.startswith(f"agentdash: {fleet}:15:")
-    assert "models.gpt-large.limits.burst is read by workers" in second
+    nothing = "limits have no effect: no pool uses this model"
+    assert first == f"agentdash: {fleet}:15:22: models.gpt-large.{nothing}"
+    assert second == f"agentdash: {fleet}:15:57: models.gpt-mini.{nothing}"

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentdash.cli import PLAN_EXAMPLES, main
+from agentdash.cli import main
+from agentdash.looking_arguments import PLAN_EXAMPLES
 from agentdash.verbs.ticks import MAX_LINES_TOLD
 from controller.exit_codes import ExitCode
 from controller.model.decision import Code, Decision, Reason

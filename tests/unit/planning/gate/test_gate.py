@@ -151,6 +151,25 @@ def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
     assert (decision.target, decision.next, decision.gate) == (6, 6, None)
 
 
+@pytest.mark.parametrize(("work", "replicas"), [(9, 1), (0, 6), (3, 0)])
+def test_a_pool_with_another_autoscaler_is_never_written(work: int, replicas: int) -> None:
+    story = Story(make_pool(cooldown_s=1.0, behavior=QUICK), replicas=replicas)
+    rival = "HorizontalPodAutoscaler research"
+    shared = Fresh(value=Workload(replicas=replicas, autoscaler=rival), at=START)
+    for _ in range(400):
+        decision = story.tick(work, workload=shared)
+        assert (decision.next, decision.gate) == (replicas, Gate.CONTESTED)
+        assert decision.reasons[-1].code is Code.OTHER_AUTOSCALER
+        assert decision.reasons[-1].numbers == {"autoscaler": rival}
+
+
+def test_once_the_other_autoscaler_is_gone_the_pool_is_decided_as_before() -> None:
+    story = Story(make_pool(), replicas=1)
+    shared = Fresh(value=Workload(replicas=1, autoscaler="ScaledObject a"), at=START)
+    assert story.tick(5, workload=shared).next == 1
+    assert story.tick(5).next == 5
+
+
 STUCK = [
     (PodPhase.CRASHING, "CrashLoopBackOff"),
     (PodPhase.STARTING, "ImagePullBackOff"),

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.planning.limit.poisson import poisson_quantile, spares_for_arrivals
+from controller.planning.limit.poisson import (
+    SUMMED,
+    _by_floats,
+    poisson_quantile,
+    spares_for_arrivals,
+)
 from reference.warm import poisson_quantile as summed
 from support.sharing import AmountError
 
@@ -53,6 +58,18 @@ def test_a_sum_too_close_to_call_is_decided_with_more_digits() -> None:
 
 def test_a_large_mean_takes_no_longer() -> None:
     assert poisson_quantile(Fraction(10_000), Fraction(99, 100)) == 10_233
+
+
+@pytest.mark.parametrize("probability", [Fraction(1, 10), Fraction(1, 2), Fraction(999, 1000)])
+def test_above_a_million_the_quantile_is_that_of_the_sums_within_one(probability: Fraction) -> None:
+    mean = Fraction(SUMMED + 1)
+    summed_up, _ = _by_floats(float(mean), float(probability))
+    assert abs(poisson_quantile(mean, probability) - summed_up) <= 1
+
+
+def test_a_mean_of_ten_to_the_sixteenth_is_no_work() -> None:
+    quantile = poisson_quantile(Fraction(10**16), Fraction(99, 100))
+    assert quantile - 10**16 == pytest.approx(2.326348 * 10**8, rel=1e-6)
 
 
 @given(st.fractions(0, 50), st.fractions(0, 50), st.fractions(0, Fraction(99, 100)))

@@ -7,8 +7,8 @@ import pytest
 
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.planning.remember.resume import resumed
+from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, SetBack
+from controller.planning.remember.resume import doubted, resumed
 from support.world import START, make_fleet, make_pool
 from unit.planning.story import Story, behavior, codes, pods
 from unit.planning.story import make_pool as a_pool
@@ -135,3 +135,40 @@ def test_a_restart_does_not_delay_an_idle_pool_that_shrinks_by_its_policy() -> N
     restarted(story)
     story.ticks(60)
     assert story.replicas <= size - 2
+
+
+def quiet(**more: object) -> Memory:
+    """The memory of a pool that asked for one replica for hours."""
+    run = RecommendationRun(replicas=1, first_at=START - 9000)
+    steady = PoolMemory(since=START - 9000, recommendations=(run,), ours=1)
+    return Memory(pools={"acme/research": msgspec.structs.replace(steady, **more)})
+
+
+def test_a_pool_larger_than_its_memory_knows_begins_its_window_again() -> None:
+    memory = doubted(quiet(), {"acme/research": 5}, START)
+    [found] = memory.pools.values()
+    assert (found.since, found.ours) == (START, None)
+    assert found.recommendations == quiet().pools["acme/research"].recommendations
+
+
+@pytest.mark.parametrize(
+    ("memory", "size"),
+    [
+        (quiet(), 1),
+        (quiet(), 0),
+        (quiet(ours=5), 5),
+        (quiet(recommendations=(RecommendationRun(replicas=5, first_at=START - 60),)), 5),
+        (quiet(asked=PendingWrite(before=1, after=5, at=START - 1)), 5),
+        (quiet(asked=PendingWrite(before=5, after=1, at=START - 1)), 5),
+        (quiet(asked=PendingWrite(before=1, after=9, at=START - 1, earlier=(5,))), 5),
+        (quiet(ours=None, replaced=SetBack(ours=1, theirs=5, at=START - 60)), 5),
+        (quiet(ours=None, set_back=(SetBack(ours=1, theirs=5, at=START - 60),)), 5),
+    ],
+)
+def test_a_size_that_the_memory_knows_changes_nothing(memory: Memory, size: int) -> None:
+    assert doubted(memory, {"acme/research": size}, START) is memory
+
+
+def test_a_pool_whose_deployment_is_not_known_keeps_its_memory() -> None:
+    memory = quiet()
+    assert doubted(memory, {}, START) is memory

@@ -30,6 +30,20 @@ def test_a_write_that_is_not_seen_yet_is_not_counted_and_keeps_its_first_time() 
     assert not story.remembered.scaled_up
 
 
+def test_a_write_that_was_refused_for_long_counts_from_when_it_is_seen() -> None:
+    story = Story(make_pool(behavior=LIMITED), replicas=3)
+    story.ignores_writes = True
+    for _ in range(25):
+        story.tick(9)
+    story.ignores_writes = False
+    applied_at = story.now
+    story.tick(9)
+    while (decision := story.tick(12)).next == 7:
+        pass
+    assert decision.next == 11
+    assert story.now - applied_at >= 60.0
+
+
 def test_a_write_whose_answer_was_lost_is_not_stepped_twice() -> None:
     story = Story(make_pool(behavior=LIMITED), replicas=3)
     story.ignores_writes = True

@@ -49,6 +49,7 @@ def test_a_limit_feeds_as_many_as_littles_law_says(seconds: int, replicas: int) 
         (RateLimits(requests_per_minute=100, headroom=Decimal("0.1")), 9, "rpm"),
         (RateLimits(requests_per_minute=100, input_tokens_per_minute=500), 5, "itpm"),
         (RateLimits(requests_per_minute=100, output_tokens_per_minute=80), 4, "otpm"),
+        (RateLimits(requests_per_minute=100, tokens_per_minute=360), 3, "tpm"),
         (RateLimits(requests_per_minute=100, parallel=6), 3, "parallel"),
         (RateLimits(parallel=6, headroom=Decimal("0.5")), 3, "parallel"),
         (RateLimits(requests_per_minute=1), 1, "rpm"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.intents import Intents
+from controller.model.intents import DayBudget, Intents
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -26,7 +26,7 @@ from controller.model.scarcity import Budget, Resources, TaskUsage
 from controller.planning.allocation.values import ReplicaUses
 from controller.planning.compile import compile_fleet
 from controller.planning.share.claims import requests_of
-from controller.planning.share.scarcity import Scarcity, scarcity_of
+from controller.planning.share.scarcity import Scarcity, scarcity_of, spends_budget
 from controller.planning.share.uses import KnownUses
 from support.planning import plan
 from support.world import TIER, make_pool
@@ -158,13 +158,19 @@ BUDGET = Budget(tokens_per_day=1_000_000)
 TASK = TaskUsage(input_tokens=1000, seconds=Decimal(60))
 
 
-def paced(now: float, used: int = 900_000) -> Scarcity:
-    owner = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=BUDGET)
+def owner_with(budget: Budget) -> Tenant:
+    return Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
+
+
+def paced(
+    now: float, used: int = 900_000, *, budget: Budget = BUDGET, asked: tuple[DayBudget, ...] = ()
+) -> Scarcity:
+    owner = owner_with(budget)
     pool = replace(make_pool(), usage=TASK)
     usage = Fresh(value=TokenUsage(used=Decimal(used)), at=now)
     seen = Observation(tenants={"acme": TenantObservation(usage=usage)})
     sharing = compile_fleet(Fleet(tenants=(owner,), pools=(pool,))).sharing
-    return scarcity_of(sharing, seen, now, None)
+    return scarcity_of(sharing, seen, now, None, asked)
 
 
 MIDNIGHT = NOW - NOW % 86_400 + 86_400
@@ -184,3 +190,27 @@ def test_the_pace_counts_whole_minutes_to_the_reset_rounded_up(
 def test_the_pace_holds_until_the_next_whole_minute() -> None:
     found = paced(MIDNIGHT - 5_999.0).tenants["acme"]
     assert found.changes_at == MIDNIGHT - 5_940
+
+
+@pytest.mark.parametrize(
+    ("planned_with", "asked", "used", "spends"),
+    [
+        (900_000, None, 999_999, False),
+        (900_000, None, 1_000_000, True),
+        (1_000_000, None, 1_000_001, False),  # it was planned as spent
+        (900_000, 950_000, 950_000, True),
+        (900_000, 2_000_000, 1_000_000, False),
+    ],
+)
+def test_tokens_spend_a_hard_budget_once_and_an_operators_counts(
+    planned_with: int, asked: int | None, used: int, *, spends: bool
+) -> None:
+    budgets = () if asked is None else (DayBudget(tenant="acme", tokens=asked),)
+    planned = paced(NOW, planned_with, asked=budgets)
+    assert spends_budget(owner_with(BUDGET), planned, Decimal(used)) is spends
+
+
+def test_nothing_spends_a_budget_that_only_warns() -> None:
+    soft = replace(BUDGET, hard=False)
+    planned = paced(NOW, budget=soft)
+    assert not spends_budget(owner_with(soft), planned, Decimal(2_000_000))

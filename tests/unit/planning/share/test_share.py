@@ -181,6 +181,62 @@ def test_a_frozen_pool_stays_and_other_pools_get_none_of_its_part() -> None:
     assert (decisions["b"].target, decisions["b"].bound) == (4, Bound.CAPACITY)
 
 
+def changed(work: int, replicas: int, **fields: object) -> PoolObservation:
+    """A pool whose Deployment differs in these fields."""
+    found = seen(work, replicas)
+    assert isinstance(found.workload, Fresh)
+    workload = Fresh(value=replace(found.workload.value, **fields), at=NOON)
+    return replace(found, workload=workload)
+
+
+def test_a_pool_with_another_autoscaler_stays_and_other_pools_get_none_of_its_part() -> None:
+    world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=10)))
+    rival = changed(0, 6, autoscaler="HorizontalPodAutoscaler a")
+    world.seen = {PoolKey("acme/a"): rival, PoolKey("acme/b"): seen(50, 1)}
+    decisions = world.decide()
+    assert (decisions["a"].target, decisions["a"].gate) == (6, Gate.CONTESTED)
+    assert (decisions["b"].target, decisions["b"].bound) == (4, Bound.CAPACITY)
+
+
+@pytest.mark.parametrize("running", [1, 15])
+@pytest.mark.parametrize("annotation", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
+def test_a_tenant_that_holds_itself_above_its_quota_takes_no_room_from_others(
+    annotation: str, running: int
+) -> None:
+    world = World(
+        pool("big", "acme"),
+        pool("small", "initech"),
+        pool("second", "initech"),
+        tenants=(tenant("acme", HIGH), tenant("initech", LOW, quota=Resources(replicas=1))),
+        capacity=Capacity(resources=Resources(replicas=16)),
+    )
+    world.seen = {
+        PoolKey("acme/big"): seen(15, running),
+        PoolKey("initech/small"): changed(0, 15, annotations={annotation: "true"}),
+        PoolKey("initech/second"): seen(5, 0),
+    }
+    decisions = world.decide()
+    assert decisions["big"].target == 15
+    # replicas that run are not taken away; more of them wait for physical room
+    assert decisions["big"].next == running
+    assert (decisions["small"].target, decisions["small"].next) == (15, 15)
+    assert (decisions["second"].target, decisions["second"].bound) == (0, Bound.QUOTA)
+
+
+def test_what_a_tenant_holds_above_its_quota_leaves_nothing_to_its_other_pools() -> None:
+    world = World(
+        pool("large", requests=Resources(cpu_milli=3000)),
+        pool("second", requests=Resources(cpu_milli=1000)),
+        tenants=(tenant("acme", quota=Resources(cpu_milli=4000)),),
+    )
+    paused = {"autoscaling.keda.sh/paused": "true"}
+    world.seen = {
+        PoolKey("acme/large"): changed(0, 2, annotations=paused),
+        PoolKey("acme/second"): seen(5, 0),
+    }
+    assert world.decide()["second"].target == 0
+
+
 def test_an_open_schedule_replaces_min_and_max() -> None:
     office = Schedule(
         window=WeeklyWindow(days=(0, 1, 2, 3, 4), from_minute=8 * 60, until_minute=18 * 60),

@@ -11,7 +11,15 @@ from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.observation import (
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Workload,
+)
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from support.planning import plan
@@ -88,6 +96,27 @@ def test_replicas_that_terminate_still_take_room(terminating: int, following: in
     assert (decision.target, decision.next, decision.gate) == (9, following, Gate.ROOM)
     assert decision.reasons[-1].code is Code.ROOM
     assert decision.reasons[-1].numbers == {"busy": 0, "row": "replicas"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "room"),
+    [(PodPhase.READY, 1), (PodPhase.UNSCHEDULED, 1), (PodPhase.FAILED, 3)],
+)
+def test_surge_pods_of_a_rollout_take_room_until_they_are_gone(phase: PodPhase, room: int) -> None:
+    fleet = Fleetlet(replicas=9).pool("rolling", 4, 4).pool("b", 2, 5)
+    key = fleet.pools[0].key
+    pods = tuple(
+        Pod(name=f"p{index}", phase=PodPhase.READY if index < 4 else phase) for index in range(6)
+    )
+    rolling = Workload(replicas=4, current=6, updated=2)
+    fleet.seen[key] = replace(
+        fleet.seen[key],
+        workload=Fresh(value=rolling, at=START),
+        pods=Fresh(value=Pods(ready=6, items=pods), at=START),
+    )
+    decisions = fleet.decide()
+    assert decisions["rolling"].next == 4
+    assert (decisions["b"].target, decisions["b"].next) == (5, 2 + room)
 
 
 def test_a_count_of_terminating_pods_below_zero_makes_no_room() -> None:

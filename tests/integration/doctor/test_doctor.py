@@ -1,0 +1,342 @@
+"""What `agentdash doctor` says of a healthy fleet, and of each thing that can be wrong with one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import nats
+import pytest
+
+from agentdash.cli import main
+from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
+from controller.config import parse
+from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
+from controller.doctor.of_pools import Qos, qos
+from controller.engine.clock import SystemClock
+from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
+from controller.model.diagnosis import Level, Report
+from controller.model.settings import Settings
+from support.live import fleet_text, streams
+from support.nats_server import RealNats
+from support.stateful import create_statefulset
+
+NAMESPACE = "tenant-acme"
+PROBE = {"readinessProbe": {"httpGet": {"path": "/readyz", "port": 9465}}}
+
+
+class World:
+    """A real nats-server and a simulated cluster with one pool that is as it should be."""
+
+    def __init__(self, sim: KubeSim, server: RealNats, folder: Path) -> None:
+        self.sim, self.server, self.folder = sim, server, folder
+        self.text = fleet_text(server.url, ["research"])
+
+    def settings(self, **changes: str) -> Settings:
+        text = self.text
+        for before, after in changes.items():
+            text = text.replace(before, after)
+        found = parse(text, "fleet.yaml")
+        path = self.folder / "kubeconfig"
+        if not path.exists():
+            self.sim.write_kubeconfig(path)
+        kubernetes = msgspec.structs.replace(found.kubernetes, kubeconfig=str(path))
+        return msgspec.structs.replace(found, kubernetes=kubernetes)
+
+    async def report(self, **changes: str) -> Report:
+        return await examine(self.settings(**changes), SystemClock())
+
+    async def add(self, resource: Any, body: dict[str, Any]) -> None:
+        self.sim.cluster.registry.create(resource, NAMESPACE, body)
+
+
+def lines(report: Report, check: str) -> list[tuple[str, str, str]]:
+    return [(line.level, line.text, line.todo) for line in report.lines if line.check == check]
+
+
+def bad(report: Report) -> set[tuple[str, str]]:
+    return {(line.check, line.level) for line in report.lines if line.level is not Level.OK}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with opened(tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def opened(folder: Path, **options: Any) -> AsyncIterator[World]:
+    with RealNats(folder / "nats") as server:
+        async with streams(server.url, ["research"]) as client, KubeSim(**options) as sim:
+            await client.jetstream().create_key_value(bucket="agentdash")
+            await sim.create_namespace(NAMESPACE, quota={"pods": "20"})
+            await deploy(sim, "research")
+            yield World(sim, server, folder)
+
+
+async def deploy(sim: KubeSim, name: str, **container: Any) -> None:
+    amounts = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+    whole = {"name": "agent", "image": "agent:1", "resources": amounts, **PROBE, **container}
+    spec = {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [whole]}},
+    }
+    stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
+    if stored is not None:
+        sim.cluster.store.delete(stored)
+    sim.cluster.registry.create(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+
+
+async def test_a_healthy_fleet_has_one_good_line_for_each_check(world: World) -> None:
+    began = time.monotonic()
+    report = await world.report()
+    assert bad(report) == set(), report
+    every = [OF_NATS.name, OF_KUBERNETES.name, *(check.name for check in OTHERS)]
+    assert [line.check for line in report.lines] == every
+    assert not report.has_failure
+    assert time.monotonic() - began < 5.0
+    assert not world.sim.requests.writes() or {
+        each.template for each in world.sim.requests.writes()
+    } == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
+
+
+async def test_missing_streams_and_consumers_are_named_with_the_command_that_makes_them(
+    world: World,
+) -> None:
+    report = await world.report(**{"consumer: research": "consumer: other"})
+    [(level, text, todo)] = lines(report, "queues")
+    assert (level, "TASKS/other" in text) == ("fail", True)
+    assert "nats consumer add TASKS other" in todo
+    report = await world.report(**{"stream: TASKS": "stream: GONE"})
+    [(level, text, todo)] = lines(report, "queues")
+    assert (level, "nats stream add GONE" in todo) == ("fail", True)
+    assert lines(report, "clock of nats")[0][0] == "skip"
+    assert report.has_failure
+
+
+async def test_a_consumer_that_limits_deliveries_is_a_warning_with_the_command(
+    world: World,
+) -> None:
+    client = await nats.connect(world.server.url)
+    try:
+        js = client.jetstream()
+        config = (await js.consumer_info("TASKS", "research")).config
+        await js.add_consumer("TASKS", replace(config, max_deliver=2))
+    finally:
+        await client.close()
+    report = await world.report()
+    [(level, text, todo)] = lines(report, "queues")
+    assert (level, "TASKS/research has max_deliver 2" in text) == ("warn", True)
+    assert "nats consumer edit TASKS research --max-deliver=-1" in todo
+    assert not report.has_failure
+
+
+async def test_a_missing_deployment_and_a_selector_that_leaves_it_out_are_failures(
+    world: World,
+) -> None:
+    for change in (
+        {"    tenant: acme": "    tenant: acme\n    deployment: other"},
+        {"version: 1": "version: 1\nkubernetes: {selector: a=b}"},
+    ):
+        report = await world.report(**change)
+        [(level, text, _)] = lines(report, "workloads")
+        assert (level, "there is no readable Deployment" in text) == ("fail", True)
+
+
+async def test_a_pool_that_is_a_stateful_set_is_looked_up_as_one(world: World) -> None:
+    changes = {"    tenant: acme": "    tenant: acme\n    statefulset: db"}
+    [(level, text, todo)] = lines(await world.report(**changes), "workloads")
+    assert (level, "there is no readable StatefulSet db" in text) == ("fail", True)
+    assert "mend statefulset" in todo
+    create_statefulset(world.sim, "db", NAMESPACE)
+    [(level, text, _)] = lines(await world.report(**changes), "workloads")
+    assert (level, "db has no readiness probe" in text) == ("warn", True)
+    target = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3}
+    await world.add(AUTOSCALERS, {"metadata": {"name": "mine"}, "spec": spec})
+    [(level, text, _)] = lines(await world.report(**changes), "rivals")
+    assert (level, "HorizontalPodAutoscaler mine scales db" in text) == ("fail", True)
+
+
+async def test_missing_requests_are_named_with_the_class_of_service(world: World) -> None:
+    await deploy(world.sim, "research", resources={})
+    [(level, text, todo)] = lines(await world.report(), "workloads")
+    assert (level, "BestEffort" in text) == ("warn", True)
+    assert "resources.requests" in todo
+    target = "{type: Utilization, averageUtilization: 75}"
+    metric = f"{{type: Resource, resource: {{name: cpu, target: {target}}}}}"
+    report = await world.report(**{"    cooldown": f"    metrics: [{metric}]\n    cooldown"})
+    assert lines(report, "workloads")[0][0] == "fail", "a share of nothing"
+
+
+async def test_a_missing_readiness_probe_is_a_warning(world: World) -> None:
+    await deploy(world.sim, "research", readinessProbe=None)
+    report = await world.report()
+    [(level, text, _)] = lines(report, "workloads")
+    assert (level, "no readiness probe" in text) == ("warn", True)
+    assert not report.has_failure, "it works without"
+
+
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ScaledObject"])
+async def test_another_autoscaler_of_a_pool_is_named(world: World, kind: str) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "research"}
+    spec: dict[str, Any] = {"scaleTargetRef": target}
+    if kind == "ScaledObject":
+        await world.add(SCALED_OBJECTS, {"metadata": {"name": "mine"}, "spec": spec})
+    else:
+        await world.add(
+            AUTOSCALERS, {"metadata": {"name": "mine"}, "spec": spec | {"maxReplicas": 3}}
+        )
+    [(level, text, todo)] = lines(await world.report(), "rivals")
+    assert (level, f"{kind} mine scales research" in text) == ("fail", True)
+    assert f"delete the {kind}" in todo
+
+
+async def test_a_quota_below_the_pools_max_is_named_in_numbers(world: World) -> None:
+    report = await world.report(**{"max: 10": "max: 21"})
+    [(level, text, _)] = lines(report, "quotas")
+    assert level == "warn"
+    assert "allows 20 pods" in text
+    assert "asks for 21" in text
+
+
+async def test_each_missing_right_is_a_line_and_only_needed_ones_are_failures(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, admin_token="admin", refuse_anonymous=True) as world:
+        header = {"Authorization": "Bearer admin"}
+        async with aiohttp.ClientSession(world.sim.url, headers=header) as session:
+            root = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
+            await session.post(root, json={"metadata": {"name": "x"}})
+            async with session.post(f"{root}/x/token", json={"spec": {}}) as answer:
+                token = (await answer.json())["status"]["token"]
+            rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+            rule = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}
+            await session.post(f"{rbac}/roles", json={"metadata": {"name": "x"}, "rules": [rule]})
+            bound = {
+                "metadata": {"name": "x"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"},
+                "subjects": [{"kind": "ServiceAccount", "name": "x", "namespace": NAMESPACE}],
+            }
+            await session.post(f"{rbac}/rolebindings", json=bound)
+        config = world.sim.kubeconfig()
+        config["users"] = [{"name": "kubesim", "user": {"token": token}}]
+        (tmp_path / "kubeconfig").write_text(json.dumps(config), "utf-8")
+        report = await world.report()
+    found = {text: level for level, text, _ in lines(report, "rights")}
+    assert (
+        found[
+            "we may not watch deployments (apps) in tenant-acme, which is needed for: what to "
+            "scale and how it is"
+        ]
+        == "fail"
+    )
+    assert any(
+        level == "warn" and text.startswith("we may not list nodes in the whole cluster")
+        for text, level in found.items()
+    )
+    assert not [text for text in found if "we may not list deployments " in text]
+    assert lines(report, "lease")[0][0] == "fail"
+    assert lines(report, "quotas")[0][0] == "skip"
+
+
+async def test_what_does_not_answer_is_one_failure_and_the_rest_is_skipped(world: World) -> None:
+    text = world.text.replace(world.server.url, "nats://127.0.0.1:1")
+    world.text = text
+    report = await world.report()
+    assert lines(report, "nats")[0][0] == "fail"
+    assert {name for name, level in bad(report) if level == "skip"} == {
+        "queues",
+        "stores",
+        "copies",
+        "clock of nats",
+    }
+    world.folder.joinpath("kubeconfig").write_text("{}", "utf-8")
+    report = await world.report()
+    assert lines(report, "kubernetes")[0][0] == "fail"
+    assert lines(report, "rights")[0][0] == "skip"
+
+
+async def test_a_check_that_hangs_ends_at_its_deadline_beside_the_others(world: World) -> None:
+    world.sim.faults.add(ApiFault(path="/deployments", hang=True))
+    began = time.monotonic()
+    report = await world.report()
+    assert time.monotonic() - began < 8.0
+    assert lines(report, "workloads") == [("skip", "no answer within 5 s", "")]
+    assert lines(report, "lease")[0][0] == "ok"
+
+
+async def test_tenants_that_share_our_inbox_are_a_warning(world: World) -> None:
+    two = {"tenants:\n": "tenants:\n  globex: {tier: growth}\n"}
+    [(level, _, todo)] = lines(await world.report(**two), "inbox")
+    assert (level, "nats.inbox" in todo) == ("warn", True)
+
+
+async def test_a_bucket_with_other_copies_than_the_fleet_file_says_is_a_warning(
+    world: World,
+) -> None:
+    three = {"']}": "'], replicas: 3}"}
+    [(level, text, todo)] = lines(await world.report(**three), "copies")
+    assert level == "warn"
+    assert text.startswith("KV_agentdash is kept by 1 servers and nats.replicas says 3")
+    assert todo == "nats stream edit KV_agentdash --replicas 3, or mend nats.replicas"
+
+
+async def test_a_domain_that_does_not_answer_is_a_failure(world: World) -> None:
+    [(level, text, todo)] = lines(await world.report(**{"']}": "'], domain: hub}"}), "nats")
+    assert level == "fail"
+    assert text == "no JetStream of domain hub answers"
+    assert "nats.domain" in todo
+
+
+async def test_a_server_without_jetstream_is_a_failure(world: World, tmp_path: Path) -> None:
+    with RealNats(tmp_path / "bare", jetstream=False) as bare:
+        [(level, text, todo)] = lines(await world.report(**{world.server.url: bare.url}), "nats")
+    assert (level, "JetStream is not enabled" in text, "-js" in todo) == ("fail", True, True)
+
+
+async def test_a_clock_that_is_wrong_is_told_with_its_distance(world: World) -> None:
+    ahead = SystemClock(wall=lambda: time.time() + 60.0)
+    report = await examine(world.settings(), ahead)
+    for check in ("clock of nats", "clock of kubernetes"):
+        [(level, text, _)] = lines(report, check)
+        assert level == "warn"
+        assert " s behind ours" in text
+
+
+def test_the_class_of_service_is_that_of_kubernetes() -> None:
+    def pod(requests: dict[str, str] | None, limits: dict[str, str] | None) -> Qos:
+        made = WireResourceRequirements(
+            requests=WireAmounts(**requests) if requests else None,
+            limits=WireAmounts(**limits) if limits else None,
+        )
+        return qos([WireContainer(resources=made)])
+
+    both = {"cpu": "500m", "memory": "1Gi"}
+    assert pod(None, None) is Qos.BEST_EFFORT
+    assert pod(both, None) is Qos.BURSTABLE
+    assert pod({"cpu": "0.5"}, both) is Qos.GUARANTEED
+    assert pod({"cpu": "0.4"}, both) is Qos.BURSTABLE
+    assert pod(None, both) is Qos.GUARANTEED
+
+
+def test_the_command_ends_with_1_where_something_does_not_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(fleet_text("nats://127.0.0.1:1", ["research"]), "utf-8")
+    place = ["-f", str(path), "--kubeconfig", str(tmp_path / "none")]
+    assert main(["doctor", *place]) == 1
+    assert capsys.readouterr().out.startswith("fail  nats ")
+    assert main(["doctor", *place, "--json"]) == 1
+    [line, *_] = json.loads(capsys.readouterr().out)["lines"]
+    assert (line["check"], line["level"]) == ("nats", "fail")

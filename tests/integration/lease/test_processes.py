@@ -1,0 +1,335 @@
+"""Two real controllers beside each other: which of them writes, and when the other takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.kubesim.resources import DEPLOYMENTS, LEASES
+from controller.attach import Attachment
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.exit_codes import ExitCode
+from controller.model.settings import NatsSettings
+from controller.model.snapshot import Role
+from support.live import Daemon, daemon, fleet_text, streams, until
+from support.nats_server import RealNats
+
+NAMESPACE = "tenant-acme"
+NAMES = ["research"]
+SHORT = "duration: 4s, renew_deadline: 3s, retry: 300ms"
+DURATION_S = 4.0
+
+
+class Fleet:
+    """A fleet with controllers that come and go."""
+
+    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+        self.folder = folder
+        self.kubeconfig = folder / "kubeconfig"
+        self.server = server
+        self.sim = sim
+        self.client = client
+        sim.write_kubeconfig(self.kubeconfig)
+
+    def file(self, lease: str, name: str = "fleet.yaml") -> Path:
+        text = fleet_text(self.server.url, NAMES, minimum=1)
+        path = self.folder / name
+        wanted = f"controller: {{interval: 200ms, lease: {{{lease}}}}}"
+        path.write_text(text.replace("controller: {interval: 200ms}", wanted), "utf-8")
+        return path
+
+    def replicas(self) -> int:
+        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+        assert stored is not None
+        return int(stored.object["spec"]["replicas"])
+
+    def lease(self) -> dict[str, Any] | None:
+        stored = self.sim.cluster.store.get(LEASES, "default", "agentdash")
+        return None if stored is None else dict(stored.object["spec"])
+
+    def damage_lease(self, **spec: Any) -> None:
+        store = self.sim.cluster.store
+        stored = store.get(LEASES, "default", "agentdash")
+        assert stored is not None
+        store.update(stored, {**stored.object, "spec": spec})
+
+    async def stored(self) -> dict[str | None, int]:
+        """The last revision of each stream but the tasks'."""
+        infos = await self.client.jetstream().streams_info()
+        return {
+            each.config.name: each.state.last_seq for each in infos if each.config.name != "TASKS"
+        }
+
+    async def publish(self, count: int) -> None:
+        for _ in range(count):
+            await self.client.jetstream().publish("tasks.research", b"work")
+
+    async def finish(self, count: int) -> None:
+        pull = await self.client.jetstream().pull_subscribe_bind("research", "TASKS")
+        for message in await pull.fetch(count):
+            await message.ack_sync()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    with RealNats(tmp_path / "nats") as server:
+        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+            await sim.create_namespace(NAMESPACE)
+            await sim.create_deployment("research", NAMESPACE, replicas=1)
+            yield Fleet(tmp_path, server, sim, client)
+
+
+class Pair:
+    """A leader and a follower, both in their stride."""
+
+    def __init__(self, leader: Daemon, follower: Daemon) -> None:
+        self.leader = leader
+        self.follower = follower
+
+
+async def pair(stack: AsyncExitStack, fleet: Fleet, lease: str = SHORT) -> Pair:
+    path = fleet.file(lease)
+    leader = await stack.enter_async_context(daemon(path, fleet.kubeconfig))
+    await until(lambda: leader.said("leading"))
+    follower = await stack.enter_async_context(daemon(path, fleet.kubeconfig))
+    await until(lambda: follower.said("following"))
+    while (await follower.get("/readyz"))[0] != 200:
+        await asyncio.sleep(0.05)
+    return Pair(leader, follower)
+
+
+def scaled(running: Daemon) -> list[tuple[Any, Any]]:
+    return [(line["before"], line["after"]) for line in running.said("scaled")]
+
+
+@pytest.mark.parametrize("store", ["kubernetes", "nats"])
+async def test_one_writes_the_other_is_ready_and_says_what_it_is(fleet: Fleet, store: str) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet, f"store: {store}, {SHORT}")
+        await fleet.publish(5)
+        await until(lambda: fleet.replicas() == 5)
+        await fleet.finish(5)
+        await until(lambda: fleet.replicas() == 1)
+        await both.follower.pass_ticks(5)
+        await until(lambda: scaled(both.leader) == [(1, 5), (5, 1)])
+        assert scaled(both.follower) == []
+        assert both.follower.said("would scale") == []
+        for running, role, metric in ((both.leader, "leader", 1), (both.follower, "follower", 0)):
+            status, text = await running.get("/readyz")
+            assert (status, text.split()[:2]) == (200, ["ok", role])
+            assert f"agentdash_leader {metric}" in (await running.get("/metrics"))[1]
+        assert str(both.leader.process.pid) in (await both.follower.get("/readyz"))[1]
+
+
+async def test_a_follower_writes_nothing_but_its_look_at_the_lease(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        # what follows is the follower's alone
+        both.leader.process.send_signal(signal.SIGSTOP)
+        try:
+            fleet.sim.requests.clear()
+            stored = await fleet.stored()
+            await fleet.publish(4)
+            await both.follower.pass_ticks(5)
+            assert fleet.sim.requests.writes() == []
+            assert await fleet.stored() == stored
+        finally:
+            both.leader.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_stopped_leader_is_replaced_at_once_and_ends_well(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        began = time.monotonic()
+        both.leader.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(both.leader.process.wait(), 10.0) == ExitCode.OK
+        await fleet.publish(3)
+        await until(lambda: fleet.replicas() == 3)
+        assert time.monotonic() - began < DURATION_S, "it waited for the lease to end"
+        await until(lambda: scaled(both.follower) == [(1, 3)])
+        assert both.leader.said("lease released")
+        assert fleet.lease()["leaseTransitions"] == 1  # type: ignore[index]
+
+
+async def test_a_killed_leader_is_replaced_when_its_lease_ends(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        both.leader.process.kill()
+        await both.leader.process.wait()
+        await fleet.publish(3)
+        began = time.monotonic()
+        await until(lambda: fleet.replicas() == 3)
+        assert DURATION_S - 1.0 <= time.monotonic() - began <= DURATION_S + 2.0
+        await until(lambda: scaled(both.follower) == [(1, 3)])
+
+
+async def test_at_the_default_times_a_killed_leader_is_replaced_within_17_seconds(
+    fleet: Fleet,
+) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet, "duration: 15s")
+        began = time.monotonic()
+        both.leader.process.kill()
+        await fleet.publish(3)
+        await until(lambda: fleet.replicas() == 3, 25.0)
+        assert time.monotonic() - began <= 17.0
+        await until(lambda: scaled(both.follower) == [(1, 3)])
+
+
+async def test_a_leader_that_was_stopped_and_continues_writes_nothing(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        both.leader.process.send_signal(signal.SIGSTOP)
+        await until(lambda: both.follower.said("leading"))
+        await fleet.publish(3)
+        await until(lambda: fleet.replicas() == 3)
+        await fleet.finish(3)
+        both.leader.process.send_signal(signal.SIGCONT)
+        await until(lambda: both.leader.said("no longer leading"))
+        await until(lambda: fleet.replicas() == 1)
+        await both.leader.pass_ticks(5)
+        assert scaled(both.leader) == []
+        assert "agentdash_leader 0" in (await both.leader.get("/metrics"))[1]
+
+
+@pytest.mark.parametrize("damage", ["deleted", "empty holder", "junk", "foreign"])
+async def test_after_damage_to_the_lease_there_is_one_leader_again(
+    fleet: Fleet, damage: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        match damage:
+            case "deleted":
+                store = fleet.sim.cluster.store
+                stored = store.get(LEASES, "default", "agentdash")
+                assert stored is not None
+                store.delete(stored)
+            case "empty holder":
+                fleet.damage_lease(holderIdentity="", leaseDurationSeconds=15)
+            case "junk":
+                fleet.damage_lease(holderIdentity=["?"], renewTime={"a": None}, more="x" * 1000)
+            case "foreign":
+                fleet.damage_lease(
+                    holderIdentity="a person",
+                    leaseDurationSeconds=1,
+                    renewTime="2099-01-01T00:00:00.000000Z",
+                )
+        await fleet.publish(3)
+        await until(lambda: fleet.replicas() == 3)
+        await until(lambda: str((fleet.lease() or {}).get("holderIdentity")).count("/") == 1)
+        async with asyncio.timeout(10.0):
+            leaders = 0
+            while leaders != 1:  # it says so with the tick after it has taken the lease
+                await asyncio.sleep(0.05)
+                pages = [await each.get("/metrics") for each in (both.leader, both.follower)]
+                leaders = sum("\nagentdash_leader 1" in text for _, text in pages)
+        await until(lambda: len(scaled(both.leader) + scaled(both.follower)) == 1)
+
+
+async def test_refused_and_slow_writes_to_deployments_do_not_cost_the_lease(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        fleet.sim.faults.add(ApiFault(verb="patch", path="/scale", status=429, retry_after=30))
+        await fleet.publish(3)
+        await until(lambda: both.leader.said("not scaled"))
+        fleet.sim.faults.add(ApiFault(path="/(pods|deployments)", latency_s=2.0))
+        both.leader.lines.clear()
+        await asyncio.sleep(0)
+        enough = time.monotonic() + 2 * DURATION_S
+        await until(lambda: time.monotonic() > enough)
+        assert both.leader.said("no longer leading") == []
+        assert both.follower.said("leading") == []
+
+
+async def test_without_the_right_to_leases_nothing_is_written_and_the_rule_is_named(
+    fleet: Fleet,
+) -> None:
+    fleet.sim.faults.add(ApiFault(path="/leases", status=403))
+    async with daemon(fleet.file(SHORT), fleet.kubeconfig) as running:
+        await until(lambda: running.said("started"))
+        await fleet.publish(3)
+        while "lease" not in (await running.get("/readyz"))[1]:
+            await asyncio.sleep(0.05)
+        await running.pass_ticks(5)
+        status, text = await running.get("/readyz")
+        assert status == 503
+        assert "resources [leases], verbs [get, create, patch, watch]" in text
+        finding = 'agentdash_finding{kind="lease",severity="critical",subject="lease"} 1'
+        assert finding in (await running.get("/metrics"))[1]
+        assert fleet.sim.requests.writes() == []
+        fleet.sim.faults.clear()
+        await until(lambda: fleet.replicas() == 3)
+
+
+async def test_without_an_election_each_writes_and_says_so(fleet: Fleet) -> None:
+    async with daemon(fleet.file("store: none"), fleet.kubeconfig) as running:
+        await until(lambda: running.said("started"))
+        await fleet.publish(3)
+        await until(lambda: fleet.replicas() == 3)
+        await running.pass_ticks(1)
+        assert (await running.get("/readyz"))[1] == "ok\nactive\n"
+        assert "agentdash_leader" not in (await running.get("/metrics"))[1]
+    assert fleet.lease() is None
+
+
+async def test_an_attached_dashboard_shows_the_leader_and_goes_on_with_the_next_one(
+    fleet: Fleet,
+) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        settings, hub = NatsSettings(servers=(fleet.server.url,)), Hub()
+        stopping = asyncio.Event()
+        attached = asyncio.create_task(Attachment(settings, hub, SystemClock()).run(stopping))
+
+        def shows(running: Daemon) -> bool:
+            snapshot = hub.latest()
+            return snapshot is not None and (snapshot.role, snapshot.process.split("/")[-1]) == (
+                Role.LEADER,
+                str(running.process.pid),
+            )
+
+        await until(lambda: shows(both.leader))
+        await both.follower.pass_ticks(5)
+        assert shows(both.leader)
+        both.leader.process.send_signal(signal.SIGTERM)
+        await until(lambda: shows(both.follower))
+        stopping.set()
+        await attached
+
+
+async def test_a_stop_in_the_middle_of_a_write_gives_the_lease_back_after_it(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        both = await pair(stack, fleet)
+        fleet.sim.faults.add(ApiFault(verb="patch", path="/scale", latency_s=1.0, times=1))
+        await fleet.publish(3)
+        await both.leader.pass_ticks(2)
+        both.leader.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(both.leader.process.wait(), 10.0) == ExitCode.OK
+        await until(lambda: both.follower.said("leading"))
+        assert fleet.replicas() == 3
+        messages = [line["message"] for line in both.leader.lines]
+        assert messages.index("scaled") < messages.index("lease released")
+
+
+async def test_a_stop_while_the_api_server_hangs_still_ends_within_ten_seconds(
+    fleet: Fleet,
+) -> None:
+    async with daemon(fleet.file(SHORT), fleet.kubeconfig) as running:
+        await until(lambda: running.said("leading"))
+        fleet.sim.faults.add(ApiFault(verb="patch", hang=True))
+        await fleet.publish(3)
+        await running.pass_ticks(2)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.process.wait() == ExitCode.OK
+        assert time.monotonic() - began < 10.0

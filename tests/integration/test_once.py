@@ -1,0 +1,135 @@
+"""`agentdash --once` as a process, on a real nats-server and a Kubernetes API."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agentdash.demo.kubesim import KubeSim
+from agentdash.tui.names import ONCE_VIEWS
+from controller.exit_codes import ExitCode
+from support.live import PATIENCE_S, daemon, fleet_text, streams, until
+from support.nats_server import RealNats
+
+NAMES = ["research", "browser"]
+NAMESPACE = "tenant-acme"
+
+
+class Printed(NamedTuple):
+    code: int | None
+    out: str
+    err: str
+
+
+async def agentdash(*arguments: object) -> Printed:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentdash"),
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Printed(process.returncode, out.decode(), err.decode())
+
+
+class Place:
+    def __init__(self, folder: Path, server: RealNats, sim: KubeSim) -> None:
+        self.fleet = folder / "fleet.yaml"
+        self.kubeconfig = folder / "kubeconfig"
+        self.server = server
+        self.sim = sim
+        self.fleet.write_text(fleet_text(server.url, NAMES, maximum=4), "utf-8")
+        sim.write_kubeconfig(self.kubeconfig)
+
+    async def once(self, *arguments: object) -> Printed:
+        return await agentdash(
+            "-f", self.fleet, "--kubeconfig", self.kubeconfig, "--once", *arguments
+        )
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    with RealNats(tmp_path / "nats") as server:
+        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+            await sim.create_namespace(NAMESPACE)
+            for name in NAMES:
+                await sim.create_deployment(name, NAMESPACE)
+            for _ in range(7):
+                await client.jetstream().publish("tasks.research", b"work")
+            yield Place(tmp_path, server, sim)
+
+
+async def test_without_a_controller_it_looks_once_and_writes_nothing(place: Place) -> None:
+    printed = await place.once("pools", "--json")
+    assert printed.code == ExitCode.OK, printed.err
+    answer = json.loads(printed.out)
+    pools = {each["pool"]: each for each in answer["pools"]}
+    numbers = [pools["acme/research"][name] for name in ("replicas", "next", "demand", "pending")]
+    assert numbers == [0, 4, 7, 7]
+    assert answer["fleet"] == "fleet.yaml"
+    assert "no controller answers" in printed.err
+    assert place.sim.requests.writes() == []
+
+
+@pytest.mark.timeout(240)  # a process for each view
+async def test_every_view_is_printed_in_every_form_without_colours(place: Place) -> None:
+    for view in ONCE_VIEWS:
+        printed = await place.once(view, "--width", "80")
+        assert printed.code == ExitCode.OK, printed.err
+        assert "\x1b" not in printed.out
+        assert max(map(len, printed.out.splitlines())) <= 80
+    plain = await place.once("queues", "--plain")
+    [heading, *rows] = [line.split("\t") for line in plain.out.splitlines()]
+    assert dict(zip(heading, rows[0], strict=True))["PENDING"] == "7"
+    table = await place.once("qu", "--csv")
+    assert [row["pending"] for row in csv.DictReader(io.StringIO(table.out))] == ["7", "0"]
+
+
+async def test_a_running_controller_is_asked_first(place: Place) -> None:
+    async with daemon(place.fleet, place.kubeconfig):
+        await until(place.sim.requests.writes)
+        printed = await place.once("events", "--json")
+    assert printed.code == ExitCode.OK
+    assert printed.err == ""
+    [event, *_] = json.loads(printed.out)["events"]
+    assert (event["pool"], event["before"]) == ("acme/research", 0)
+
+
+async def test_a_server_that_cannot_be_reached_is_named(place: Place) -> None:
+    place.server.kill()
+    printed = await place.once("pools", "--plain")
+    assert printed.code == ExitCode.UNREACHABLE
+    assert "agentdash: nats is " in printed.err
+    assert "blind" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--once", "pool5"), "no view 'pool5'; try pool"),
+        (("--json",), "--json needs --once VIEW"),
+        (("--width", "80"), "--width needs --once VIEW"),
+        (("--once", "pools", "--json", "--csv"), "--json and --csv do not go together"),
+        (("--once", "pools", "--csv", "--width", "80"), "--csv and --width do not go"),
+        (("--once", "pools", "--width", "7"), "from 40 to 10000"),
+        (("--once", "pools", "plan"), "it takes no verb"),
+        (("--once", "pools", "--controller-only"), "use one of them"),
+    ],
+)
+async def test_wrong_usage_is_named(arguments: tuple[str, ...], words: str) -> None:
+    printed = await agentdash(*arguments)
+    assert (printed.code, printed.out) == (ExitCode.USAGE, "")
+    assert words in printed.err

@@ -1,0 +1,153 @@
+"""What the README says that a tenant's worker may do in NATS is enough for it, and no more."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig
+
+from agentdash.worker import NatsLogin, Session, Task, TaskStatus, UsedTokens
+from agentdash.worker.learned import LEARNED_BUCKET
+from agentdash.worker.link import NatsLink
+from agentdash.worker.spending import SPENDING_BUCKET
+from agentdash.worker.streams import ensure_usage_stream, ensure_worker_streams
+from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import ALLOWANCES_BUCKET
+from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
+from tests.support.nats_server import RealNats
+
+README = Path(__file__).parents[3] / "README.md"
+MEMORY_AND_INTENTS = "agentdash"
+
+
+def rights_of_the_readme() -> tuple[list[str], list[str]]:
+    """What a worker of tenant acme may publish, and what it may subscribe."""
+    text = README.read_text("utf-8").partition("A worker of tenant `T` needs")[2]
+    table, _, rest = text.partition("\n\nIt subscribes ")
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    publish = [found for row in rows for found in re.findall(r"`([^`]+)`", row)]
+    subscribe = re.findall(r"`([^`]+)`", rest.partition(". ")[0])
+    assert (len(publish), len(subscribe)) == (21, 4), "the table has moved"
+    stream, consumer = QUEUE
+    return (
+        [
+            each.replace(".T.", ".acme.").replace("STREAM.CONSUMER", f"{stream}.{consumer}")
+            for each in publish
+        ],
+        [each.replace(".T.", ".acme.") for each in subscribe],
+    )
+
+
+def config() -> str:
+    publish, subscribe = map(json.dumps, rights_of_the_readme())
+    return f"""accounts {{ A {{ jetstream: enabled, users: [
+      {{ user: owner, password: owner }}
+      {{ user: acme, password: acme, permissions: {{
+          publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }} ] }} }}"""
+
+
+@asynccontextmanager
+async def prepared(folder: Path) -> AsyncIterator[tuple[Shop, str]]:
+    """A pool whose workers have a user of tenant acme, and that user's address."""
+    with RealNats(folder / "nats", config()) as server:
+        where = server.url.removeprefix("nats://")
+        link = NatsLink(NatsLogin(servers=(f"nats://owner:owner@{where}",)))
+        await link.open()
+        try:
+            await prepare(link)
+            js = link.jetstream
+            await ensure_worker_streams(js, result_ttl_s=60.0)
+            await ensure_usage_stream(js)
+            for name in (MEMORY_AND_INTENTS, ALLOWANCES_BUCKET, SPENDING_BUCKET, LEARNED_BUCKET):
+                await js.create_key_value(KeyValueConfig(bucket=name))
+            url = f"nats://acme:acme@{where}"
+            yield Shop(url, link, pool_tasks(link)), url
+        finally:
+            await link.close()
+
+
+async def contents(js: JetStreamContext) -> dict[str, tuple[int, int, int]]:
+    """Of each stream its last number, its messages and its consumers."""
+    states = {info.config.name or "": info.state for info in await js.streams_info()}
+    return {
+        name: (state.last_seq, state.messages, state.consumer_count)
+        for name, state in states.items()
+    }
+
+
+async def ignored(_: Exception) -> None:
+    """What is refused is seen by what the streams hold."""
+
+
+async def agent(task: Task, session: Session) -> object:
+    await session.checkpoint({"page": 1})
+    session.used(UsedTokens(input=5), model="m", usd=0.01)
+    if task.payload == "poison":
+        raise ValueError(task.payload)
+    return {"resumed": session.resumed}
+
+
+async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with prepared(tmp_path) as (shop, _):
+        async with shop.worker(agent, attempts=1):
+            await shop.submit("work", "good", budget_usd=1.0)
+            await shop.submit("poison", "bad", budget_usd=1.0)
+            assert (await shop.result("good")).status is TaskStatus.DONE
+            assert (await shop.result("bad")).status is TaskStatus.DEAD
+            await shop.all_acknowledged()
+        js = shop.link.jetstream
+        assert (await js.stream_info(USAGE_STREAM)).state.messages == 2
+        assert (await js.stream_info("AGENTDASH_DEAD")).state.messages == 1
+    refused = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and "permissions violation" in record.getMessage()
+    ]
+    assert [each for each in refused if "stream.create" not in each] == []
+
+
+async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: Path) -> None:
+    async with prepared(tmp_path) as (shop, url):
+        js = shop.link.jetstream
+        await (await js.key_value(MEMORY_AND_INTENTS)).put("intent.freeze", b"{}")
+        before = await contents(js)
+        worker = await nats.connect(url, error_cb=ignored)
+        try:
+            for subject in (
+                "$KV.agentdash.intent.freeze",
+                "$KV.agentdash.memory.head",
+                "agentdash.usage.globex.research",
+                "agentdash.dead.globex.research.1",
+                "tasks.acme.research",
+                "$KV.agentdash_workers.globex.research.one",
+                "$KV.agentdash_results.globex.research.1",
+                "$KV.agentdash_handed_back.globex.research.1",
+                "$KV.agentdash_spending.globex.task.research.1",
+                "$KV.agentdash_learned.globex.research",
+                "$KV.agentdash_orders.acme.research",
+                "$KV.agentdash_allowances.acme.research",
+                "$JS.API.STREAM.PURGE.KV_agentdash",
+                "$JS.API.STREAM.DELETE.KV_agentdash",
+                "$JS.API.STREAM.PURGE.AGENTDASH_USAGE",
+                "$JS.API.CONSUMER.DELETE.TASKS.acme-research",
+            ):
+                await worker.publish(subject, b"")
+            await worker.publish("agentdash.usage.acme.research", b"{}")
+            await worker.flush()
+        finally:
+            await worker.close()
+        after = await contents(js)
+        assert before.keys() == after.keys()
+        assert {name for name in before if after[name] != before[name]} == {USAGE_STREAM}
+        stored = await js.get_msg(USAGE_STREAM, 1)
+        assert (stored.subject, after[USAGE_STREAM]) == ("agentdash.usage.acme.research", (1, 1, 0))

@@ -1,0 +1,442 @@
+"""Workers that must end, and connections that are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from nats import errors
+from nats.js.api import ConsumerConfig, DiscardPolicy
+
+from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker
+from agentdash.worker.dead import DeadLetters
+from agentdash.worker.pull import Puller
+from agentdash.worker.stores import Checkpoints, DeliveryNumber, Results, StoredResult
+from agentdash.worker.streams import ensure_worker_streams
+from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
+from tests.integration.worker.test_orders import busy_with, pulls, state
+from tests.support.nats_server import RealNats
+
+
+async def test_a_stopping_worker_hands_back_and_the_next_one_resumes(shop: Shop) -> None:
+    begun: list[int] = []
+
+    async def counting(_: Task, session: Session) -> object:
+        """Counts one further each time that its worker stops."""
+        number = session.resumed or 0
+        if number < 3:
+            begun.append(number)
+            await session.stopping.wait()
+            await session.checkpoint(number + 1)
+        return number
+
+    await shop.submit(None, "one")
+    for number in range(3):
+        async with shop.worker(counting) as stopping:
+            while len(begun) <= number:
+                await asyncio.sleep(0.002)
+            stopping.set()
+        assert await shop.tasks.results.get("one") is None
+    async with shop.worker(counting, attempts=1):
+        result = await shop.result("one")
+        await shop.all_acknowledged()
+    assert begun == [0, 1, 2]
+    assert (result.result, result.attempts) == (3, 1), "a task that is handed back was not tried"
+
+
+@pytest.mark.timeout(30)
+async def test_workers_that_share_a_connection_end_whenever_they_are_told(shop: Shop) -> None:
+    """Before Python 3.12 asyncio.wait_for, by which nats-py waits, loses a cancellation that comes
+    together with the answer. A worker that missed one never ended.
+    """
+    chance = random.Random(4)
+
+    async def short(_: Task, session: Session) -> object:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(chance.uniform(0, 0.05)):
+                await session.stopping.wait()
+        return None
+
+    async def one(name: str) -> None:
+        settings, stopping = shop.settings(worker=name), asyncio.Event()
+        worker = Worker(short, settings, NatsLogin(servers=(shop.url,)))
+        working = asyncio.create_task(worker.work(shop.link, stopping))
+        await asyncio.sleep(chance.uniform(0, 0.15))
+        if chance.random() < 0.5:
+            stopping.set()
+        else:
+            working.cancel()
+        await asyncio.wait({working})
+
+    listeners = len(shop.link.client._subs)
+    for turn in range(12):
+        for number in range(30):
+            await shop.submit(None, f"{turn}-{number}")
+        async with asyncio.TaskGroup() as group:
+            for number in range(12):
+                group.create_task(one(f"{turn}-{number}"))
+    # of 144 workers; a few were cancelled at the moment at which they subscribed
+    assert len(shop.link.client._subs) <= listeners + 12
+
+
+async def test_agents_are_told_of_the_end_before_the_pulls_have_ended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes a while where NATS is slow, and the time is the agents'."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    end = Puller.end
+
+    async def slow(self: Puller) -> None:
+        async with asyncio.timeout(5):
+            await told.wait()
+        await end(self)
+
+    async def agent(_: Task, session: Session) -> None:
+        begun.set()
+        await session.stopping.wait()
+        told.set()
+
+    monkeypatch.setattr(Puller, "end", slow)
+    await shop.submit("x", "one")
+    async with shop.worker(agent) as stopping:
+        await begun.wait()
+        stopping.set()
+    assert told.is_set()
+
+
+async def test_what_does_not_end_within_the_grace_is_cut_and_done_elsewhere(shop: Shop) -> None:
+    begun = asyncio.Event()
+
+    async def endless(_: Task, __: Session) -> object:
+        begun.set()
+        await asyncio.Event().wait()
+        return None
+
+    await shop.submit("x", "one")
+    async with shop.worker(endless, grace_s=0.1, worker="first") as stopping:
+        await begun.wait()
+        stopping.set()
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    async with shop.worker(attempts=1, worker="second"):
+        result = await shop.result("one")
+    assert (result.worker, result.attempts) == ("second", 1)
+
+
+async def test_a_task_that_ends_within_the_grace_has_its_result(shop: Shop) -> None:
+    begun = asyncio.Event()
+
+    async def short(_: Task, session: Session) -> object:
+        begun.set()
+        await session.stopping.wait()
+        return "just in time"
+
+    await shop.submit("x", "one")
+    async with shop.worker(short) as stopping:
+        await begun.wait()
+        stopping.set()
+    assert (await shop.result("one")).result == "just in time"
+    await shop.all_acknowledged()
+
+
+async def test_a_spot_notice_stops_the_worker(shop: Shop, tmp_path: Path) -> None:
+    notice = tmp_path / "notice"
+    async with shop.worker(spot_notice=str(notice)) as stopping:
+        await pulls(shop)
+        notice.touch()
+        await stopping.wait()
+
+
+async def test_a_worker_that_is_cancelled_hands_back_what_it_has(shop: Shop) -> None:
+    begun = asyncio.Event()
+
+    async def endless(_: Task, __: Session) -> object:
+        begun.set()
+        await asyncio.Event().wait()
+        return None
+
+    async def interrupted() -> None:
+        async with shop.worker(endless):
+            await begun.wait()
+            raise RuntimeError
+
+    await shop.submit("x", "one")
+    with pytest.raises(ExceptionGroup):
+        await interrupted()
+    async with shop.worker(attempts=1):
+        assert (await shop.result("one")).status is TaskStatus.DONE
+
+
+async def test_a_message_too_many_goes_back_without_being_tried(shop: Shop) -> None:
+    """While both queues are empty a worker waits at both; then both bring one at once."""
+    hold = asyncio.Event()
+
+    async def agent(task: Task, _: Session) -> object:
+        await hold.wait()
+        return task.attempt
+
+    async with shop.worker(agent, queues=(HIGH, QUEUE), attempts=1):
+        while not await _waits_at_both(shop):
+            await asyncio.sleep(0.002)
+        await asyncio.gather(
+            shop.submit(None, "high", priority=Priority.HIGH), shop.submit(None, "normal")
+        )
+        await busy_with(shop, 1)
+        while await _waits_somewhere(shop):  # a busy worker keeps no message from the others
+            await asyncio.sleep(0.002)
+        hold.set()
+        ends = [await shop.result("high"), await shop.result("normal")]
+        await shop.all_acknowledged()
+    assert [(end.status, end.attempts) for end in ends] == [(TaskStatus.DONE, 1)] * 2
+
+
+async def _waits_somewhere(shop: Shop) -> bool:
+    infos = [await shop.link.jetstream.consumer_info(*queue) for queue in (HIGH, QUEUE)]
+    return any(info.num_waiting for info in infos)
+
+
+async def _waits_at_both(shop: Shop) -> bool:
+    infos = [await shop.link.jetstream.consumer_info(*queue) for queue in (HIGH, QUEUE)]
+    return all(info.num_waiting for info in infos)
+
+
+@pytest.mark.timeout(60)
+async def test_work_goes_on_after_the_server_was_away(server: RealNats) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def agent(task: Task, _: Session) -> object:
+        if task.id == "during":
+            begun.set()
+            await end.wait()
+        return task.attempt
+
+    async with shop_at(server.url) as shop, shop.worker(agent, slots=2):
+        await shop.submit(None, "during")
+        await begun.wait()
+        server.kill()
+        end.set()
+        server.start()
+        assert (await shop.result("during")).status is TaskStatus.DONE
+        await shop.submit(None, "after")
+        await shop.result("after")
+        await shop.all_acknowledged()
+        assert (await state(shop)).pulling, "the state is there again, though kept in memory"
+
+
+@pytest.mark.timeout(60)
+async def test_an_idle_worker_pulls_again_once_the_server_is_back(server: RealNats) -> None:
+    async with shop_at(server.url) as shop, shop.worker(slots=2):
+        await pulls(shop)
+        server.kill()
+        server.start()
+        async with asyncio.timeout(15):
+            while True:
+                with suppress(errors.Error):
+                    await shop.submit(None, "one")
+                    break
+            assert (await shop.result("one")).status is TaskStatus.DONE
+
+
+async def test_a_long_task_is_kept_alive(server: RealNats) -> None:
+    begun: list[int] = []
+
+    async def agent(task: Task, session: Session) -> object:
+        begun.append(task.attempt)
+        try:
+            async with asyncio.timeout(1.2):
+                await session.stopping.wait()
+        except TimeoutError:
+            return task.attempt
+        return None
+
+    async with shop_at(server.url, ack_wait_s=0.3) as shop, shop.worker(agent, slots=2):
+        await shop.submit(None, "one")
+        assert (await shop.result("one")).result == 1
+        await shop.all_acknowledged()
+    assert begun == [1]
+
+
+async def test_a_long_task_of_the_most_impatient_queue_is_kept_alive() -> None:
+    tries: list[int] = []
+
+    async def agent(task: Task, _: Session) -> None:
+        tries.append(task.attempt)
+        await asyncio.sleep(1.5)  # the time that the work takes
+
+    with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
+        async with shop_at(server.url, ack_wait_s=30.0) as shop:
+            js = shop.link.jetstream
+            config = (await js.consumer_info(*HIGH)).config
+            await js.add_consumer("TASKS", config.evolve(ack_wait=0.5))
+            async with shop.worker(agent, slots=2, queues=(HIGH, QUEUE)):
+                await shop.submit(None, "one", priority=Priority.HIGH)
+                await shop.result("one")
+    assert tries == [1]
+
+
+async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused() -> None:
+    with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
+        async with shop_at(server.url) as shop:
+            js = shop.link.jetstream
+            await ensure_worker_streams(js, result_ttl_s=60.0)
+            checkpoints = Checkpoints(js, "acme", "research")
+
+            async def saved(state: str, message: int, time: int) -> bool:
+                number = DeliveryNumber(message, time)
+                return await checkpoints.save("one", state, revision=1, delivery=number)
+
+            assert await saved("by the second delivery", 7, 2)
+            assert not await saved("by the first delivery", 7, 1)
+            assert await saved("by a later message", 9, 1)
+            assert not await saved("by the second delivery of the earlier one", 7, 2)
+            found = await checkpoints.load("one")
+    assert found is not None
+    assert found.state == "by a later message"
+
+
+async def test_a_consumers_own_limit_of_deliveries_loses_no_task(server: RealNats) -> None:
+    async def agent(_: Task, __: Session) -> object:
+        raise RuntimeError("broken")
+
+    async with shop_at(server.url, max_deliver=1) as shop, shop.worker(agent):
+        await shop.submit(None, "one")
+        result = await shop.result("one")
+    assert result.status is TaskStatus.DEAD
+    assert "broken" in result.error
+
+
+async def _hand_back(shop: Shop, times: int) -> None:
+    """So many workers begin the task `one` and are stopped, one after the other."""
+    begun: asyncio.Queue[None] = asyncio.Queue()
+
+    async def agent(_: Task, session: Session) -> None:
+        begun.put_nowait(None)
+        await session.stopping.wait()
+        await session.checkpoint((session.resumed or 0) + 1)
+
+    for number in range(times):
+        async with shop.worker(agent, worker=f"w{number}") as stopping:
+            await begun.get()
+            stopping.set()
+
+
+async def test_a_task_that_is_handed_back_at_its_last_delivery_is_published_again(
+    server: RealNats,
+) -> None:
+    async def agent(task: Task, session: Session) -> object:
+        return [task.payload, task.terms.workflow, session.resumed]
+
+    async with shop_at(server.url, max_deliver=2) as shop:
+        await shop.submit("sum up", "one", workflow="w")
+        await _hand_back(shop, 3)
+        async with shop.worker(agent, attempts=1):
+            result = await shop.result("one")
+            await shop.all_acknowledged()
+    assert (result.result, result.attempts) == (["sum up", "w", 3], 1)
+
+
+async def test_a_text_without_terms_stays_a_text_when_it_is_published_again(
+    server: RealNats,
+) -> None:
+    async with shop_at(server.url, max_deliver=1) as shop:
+        js = shop.link.jetstream
+        await js.publish("tasks.acme.research", b"sum up", headers={"Nats-Msg-Id": "one"})
+        await _hand_back(shop, 2)
+        async with shop.worker():
+            assert (await shop.result("one")).result == {"answer": "sum up"}
+
+
+async def test_a_worker_that_is_cancelled_at_a_last_delivery_passes_the_task_on(
+    server: RealNats,
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(_: Task, __: Session) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def interrupted(shop: Shop) -> None:
+        async with shop.worker(endless):
+            await begun.wait()
+            raise RuntimeError
+
+    async with shop_at(server.url, max_deliver=1) as shop:
+        await shop.submit("x", "one")
+        with pytest.raises(ExceptionGroup):
+            await interrupted(shop)
+        async with shop.worker():
+            assert (await shop.result("one")).status is TaskStatus.DONE
+
+
+async def test_a_task_that_its_stream_takes_no_more_is_a_dead_letter(server: RealNats) -> None:
+    async with shop_at(server.url, max_deliver=1) as shop:
+        js = shop.link.jetstream
+        await shop.submit("x", "one")
+        config = (await js.stream_info("TASKS")).config
+        await js.update_stream(config.evolve(max_msgs=1, discard=DiscardPolicy.NEW))
+        await _hand_back(shop, 1)
+        dead = await shop.result("one")
+        assert await DeadLetters(js, "acme", "research").get("one") is not None
+    assert dead.status is TaskStatus.DEAD
+    assert "maximum messages exceeded" in dead.error
+
+
+async def test_an_answer_that_is_lost_at_the_last_delivery_loses_no_task(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = [errors.TimeoutError(), errors.TimeoutError()]
+    get = Results.get
+
+    async def get_later(self: Results, task: str) -> StoredResult | None:
+        if lost and task == "one":
+            raise lost.pop()
+        return await get(self, task)
+
+    async with shop_at(server.url, max_deliver=1) as shop:
+        async with shop.worker():
+            monkeypatch.setattr(Results, "get", get_later)
+            await shop.submit("x", "one")
+            await shop.all_acknowledged()
+        assert not lost
+        assert (await shop.result("one")).status is TaskStatus.DONE
+
+
+async def test_a_worker_names_a_consumer_that_limits_deliveries(
+    server: RealNats, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with shop_at(server.url, max_deliver=3) as shop, shop.worker():
+        await pulls(shop)
+    assert "consumer acme-research of stream TASKS has max_deliver 3" in caplog.text
+    assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
+
+
+async def test_a_worker_waits_for_its_queue(shop: Shop) -> None:
+    await shop.link.jetstream.delete_consumer(*QUEUE)
+    async with shop.worker(answer):
+        await asyncio.sleep(0.3)
+        await shop.link.jetstream.add_consumer(
+            "TASKS",
+            ConsumerConfig(durable_name=QUEUE.consumer, filter_subject="tasks.acme.research"),
+        )
+        await shop.submit("x", "one")
+        await shop.result("one")
+
+
+async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_there(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    js = shop.link.jetstream
+    found = (await js.consumer_info(*QUEUE)).config
+    await js.delete_consumer(*QUEUE)
+    async with shop.worker():
+        words = "there is no consumer acme-research of a stream TASKS: create it"
+        while words not in caplog.text:
+            await asyncio.sleep(0.005)
+        await js.add_consumer("TASKS", found)
+        await shop.submit(None, "one")
+        assert (await shop.result("one")).status is TaskStatus.DONE

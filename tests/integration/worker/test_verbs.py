@@ -1,0 +1,198 @@
+"""The verbs about tasks, and a worker as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.integration.worker.conftest import HIGH, QUEUE, Shop
+from tests.support.ports import free_port
+
+FLEET = """\
+version: 1
+nats: {{servers: ['{url}']}}
+tenants: {{acme: {{tier: growth}}}}
+pools:
+  - name: research
+    tenant: acme
+    queues:
+      - {{stream: TASKS, consumer: acme-research-high}}
+      - {{stream: TASKS, consumer: acme-research}}
+    replicas: {{max: 4}}
+"""
+AGENTS = """\
+from agentdash.worker import Fatal, Session, Task, UsedTokens
+
+
+async def research(task: Task, session: Session) -> object:
+    session.used(UsedTokens(input=3), model="small")
+    session.tool_call("browser")
+    if task.goal == "impossible":
+        raise Fatal("it cannot be done")
+    return {"answer": task.goal.upper()}
+
+
+def not_async(task, session):
+    return None
+"""
+
+
+@pytest.fixture
+def home(shop: Shop, tmp_path: Path) -> Path:
+    (tmp_path / "fleet.yaml").write_text(FLEET.format(url=shop.url), "utf-8")
+    (tmp_path / "agents.py").write_text(AGENTS, "utf-8")
+    return tmp_path
+
+
+async def agentdash(home: Path, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentdash", *arguments),
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    return process.returncode or 0, out.decode(), error.decode()
+
+
+@asynccontextmanager
+async def worker(home: Path, shop: Shop, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    environment = {
+        "NATS_URL": shop.url,
+        "AGENTDASH_TENANT": "acme",
+        "AGENTDASH_POOL": "research",
+        "AGENTDASH_QUEUES": "TASKS/acme-research",
+        "AGENTDASH_LISTEN": "off",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentdash", "worker", "agents:research"),
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment, **more},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+
+
+async def test_a_task_from_submit_to_result(home: Path, shop: Shop) -> None:
+    async with worker(home, shop):
+        code, out, _ = await agentdash(home, "submit", "acme/research", "count", "--wait", "--json")
+        assert code == 0
+        result = json.loads(out)
+        assert (result["status"], result["result"]) == ("done", {"answer": "COUNT"})
+        code, out, _ = await agentdash(home, "result", "research", result["id"])
+        assert (code, out.splitlines()[1]) == (0, '{"answer":"COUNT"}')
+
+
+async def test_a_cancelled_task_is_never_begun(home: Path, shop: Shop) -> None:
+    code, out, _ = await agentdash(home, "submit", "acme/research", "count", "--id", "one")
+    assert (code, out) == (0, "one\n")
+    code, _, said = await agentdash(home, "submit", "acme/research", "count", "--id", "one")
+    assert code == 0
+    assert "the same task" in said
+    _, out, _ = await agentdash(home, "result", "acme/research", "one", "--json")
+    assert json.loads(out) == {"id": "one", "status": "open"}
+    code, out, _ = await agentdash(home, "cancel", "acme/research", "one", "--why", "typo")
+    assert (code, out) == (0, "one  cancelled\n")
+    async with worker(home, shop):
+        await shop.all_acknowledged()
+    result = await shop.result("one")
+    assert result.error.startswith("typo (")
+    code, _, said = await agentdash(home, "dead", "show", "acme/research", "one")
+    assert code == 3
+    assert "agentdash dead list acme/research" in said
+
+
+async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop) -> None:
+    async with worker(home, shop):
+        await shop.link.jetstream.publish(
+            "tasks.acme.research", b"\xff", headers={"Nats-Msg-Id": "bad"}
+        )
+        await shop.result("bad")
+        await shop.all_acknowledged()
+    await shop.link.jetstream.publish("agentdash.dead.acme.research.x", b"junk")
+    code, out, said = await agentdash(home, "dead", "list", "acme/research")
+    assert code == 0
+    assert "neither JSON nor text" in out
+    assert "message 2 of AGENTDASH_DEAD (agentdash.dead.acme.research.x) is no dead letter" in said
+    code, out, _ = await agentdash(home, "dead", "show", "acme/research", "bad")
+    assert code == 0
+    assert "subject tasks.acme.research" in out
+    code, out, _ = await agentdash(home, "dead", "retry", "acme/research", "bad")
+    assert (code, out) == (0, "bad  published to tasks.acme.research again\n")
+    code, out, _ = await agentdash(home, "dead", "list", "acme/research")
+    assert (code, out) == (0, "no dead letters\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("submit", "acme/research", "x", "--id", "a b"), "a task's id is"),
+        (("submit", "acme/research", "x", "--timeout", "soon"), "soon"),
+        (("submit", "acme/research", "--payload", "{"), "--payload is not JSON"),
+        (("submit", "acme/reserch", "x"), "research"),
+        (("worker", "agents"), "is not MODULE:FUNCTION"),
+        (("worker", "nothing:x"), "cannot be imported"),
+        (("worker", "agents:none"), "has no none"),
+        (("worker", "agents:not_async"), "is no `async def` function"),
+        (("worker", "agents:research"), "NATS_URL is not set"),
+    ],
+)
+async def test_what_is_wrong_is_said(home: Path, arguments: tuple[str, ...], words: str) -> None:
+    code, _, said = await agentdash(home, *arguments)
+    assert code == 2
+    assert words in said
+    assert "Traceback" not in said
+
+
+async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
+    port = free_port()
+    async with worker(home, shop, AGENTDASH_LISTEN=f"127.0.0.1:{port}"):
+        await shop.submit("count", "one")
+        await shop.submit("impossible", "two", priority="high")
+        await shop.result("one")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            for path in ("/healthz", "/readyz", "/startup"):
+                async with client.get(path) as answer:
+                    assert (path, answer.status) == (path, 200)
+            async with client.get("/startup") as answer:
+                marks = await answer.json()
+            async with client.get("/metrics") as answer:
+                text = await answer.text()
+    assert marks["started"] is True
+    assert marks["process"] <= marks["registered"] <= marks["first task"]
+    for line in (
+        'agent_tasks_total{priority="normal",role="research",status="done"} 1.0',
+        'agent_session_duration_seconds_count{role="research"} 1.0',
+        'agent_tokens_consumed_total{kind="input",model="small",role="research",tenant="acme"} 3.0',
+        'agent_tool_calls_total{role="research",status="ok",tool="browser"} 1.0',
+    ):
+        assert line in text
+
+
+async def test_a_task_of_high_priority_goes_to_the_first_queue_and_others_to_the_last(
+    home: Path, shop: Shop
+) -> None:
+    await agentdash(home, "submit", "acme/research", "slow", "--id", "slow")
+    await agentdash(home, "submit", "acme/research", "fast", "--id", "fast", "--priority", "high")
+    js = shop.link.jetstream
+    waiting = [(await js.consumer_info(*queue)).num_pending for queue in (HIGH, QUEUE)]
+    assert waiting == [1, 1]
+    both = "TASKS/acme-research-high,TASKS/acme-research"
+    async with worker(home, shop, AGENTDASH_QUEUES=both):
+        assert (await shop.result("fast")).at <= (await shop.result("slow")).at

@@ -1,0 +1,28 @@
+"""StatefulSets in a simulated cluster."""
+
+from __future__ import annotations
+
+from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.kubesim.resources import STATEFUL_SETS
+from agentdash.demo.kubesim.store import StoredObject
+
+
+def create_statefulset(
+    sim: KubeSim, name: str, namespace: str, *, replicas: int = 0, **spec: object
+) -> StoredObject:
+    """Add a StatefulSet of one container; `spec` adds to its own (podManagementPolicy)."""
+    amounts = {"cpu": "250m", "memory": "512Mi"}
+    resources = {"requests": amounts, "limits": dict(amounts)}
+    container = {"name": "agent", "image": "registry.example/agent:1", "resources": resources}
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    body = {
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": template,
+            "serviceName": name,
+            **spec,
+        },
+    }
+    return sim.cluster.registry.create(STATEFUL_SETS, namespace, body)

@@ -1,0 +1,95 @@
+"""The view of what needs attention: every finding, and what each leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from controller.model.snapshot import Finding, Severity, Snapshot
+from tui import fleet_scenarios, scenarios
+from tui.dashboards import dashboard
+from tui.plain import shown, typed
+from tui.sessions import session
+
+NOW = scenarios.NOW
+FOUND = (
+    ("globex", Severity.WARNING, 300.0, "the day's tokens are nearly spent"),
+    ("globex/canary", Severity.CRITICAL, 60.0, "its queue is not known"),
+    ("nats", Severity.CRITICAL, 90.0, "the connection is lost"),
+    ("fleet file", Severity.INFO, 900.0, "an earlier one is in force: line 3 names no tier"),
+)
+Picture = Callable[..., bool]
+
+
+def troubled() -> Snapshot:
+    findings = tuple(
+        Finding(severity=severity, subject=subject, kind="test", text=text, since=NOW - ago)
+        for subject, severity, ago, text in FOUND
+    )
+    return replace(fleet_scenarios.burst(), findings=findings)
+
+
+async def test_the_worst_comes_first_with_what_it_leads_to() -> None:
+    lines = await shown(
+        dashboard(scenarios.FakeFeed(troubled())), [*typed(":att"), "enter"], (120, 36)
+    )
+    first = next(number for number, text in enumerate(lines) if "LEADS TO" in text)
+    rows = [" ".join(text.strip("│> ").split()) for text in lines[first + 1 : first + 5]]
+    assert rows == [
+        "!! critical nats 12:03 the connection is lost info",
+        "!! critical globex/canary 12:03 its queue is not known why",
+        "! warning globex 11:59 the day's tokens are nearly spent its pools",
+        "i info fleet file 11:49 an earlier one is in force: line 3 names no tier all of it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("down", "stack"),
+    [
+        (0, ["overview", "attention", "info"]),
+        (1, ["overview", "attention", "why"]),
+        (2, ["overview", "attention", "pools"]),
+        (3, ["overview", "attention", "detail"]),
+    ],
+)
+async def test_every_finding_leads_somewhere(down: int, stack: list[str]) -> None:
+    async with session(troubled()) as running:
+        await running.keys(*typed(":attention"), "enter", *["j"] * down, "enter")
+        assert running.stack == stack
+
+
+async def test_a_tenants_finding_opens_the_pools_of_that_tenant_only() -> None:
+    async with session(troubled()) as running:
+        await running.keys(*typed(":attention"), "enter", "j", "j", "enter")
+        pools = running.app.views.pools.pools.visible_keys
+        assert pools
+        assert all(key.startswith("globex/") for key in pools)
+
+
+def same(picture: Picture, snapshot: Snapshot, size: tuple[int, int], *keys: str) -> bool:
+    app = dashboard(scenarios.FakeFeed(snapshot))
+    return picture(app, press=[*typed(":att"), "enter", *keys], terminal_size=size)
+
+
+def test_attention_80x24(picture: Picture) -> None:
+    """Critical findings first, in words and marks; each with since when, what is wrong, and what
+    enter shows; below, the one under the cursor in full.
+    """
+    assert same(picture, troubled(), (80, 24), "j")
+
+
+def test_attention_120x36(picture: Picture) -> None:
+    """The same with room for the whole text."""
+    assert same(picture, fleet_scenarios.over_budget(), (120, 36))
+
+
+def test_attention_160x45(picture: Picture) -> None:
+    """A fleet under a burst: a blind pool, a crashing one, refused writes."""
+    assert same(picture, fleet_scenarios.burst(), (160, 45), "j")
+
+
+def test_attention_empty_80x24(picture: Picture) -> None:
+    """Nothing needs attention, and it says so."""
+    assert same(picture, replace(fleet_scenarios.calm(), findings=()), (80, 24))

@@ -1,0 +1,144 @@
+"""The doctor's view: the checks run when a person asks, and their lines come as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agentdash.engine_operator import NO_FLEET_FILE
+from agentdash.tui.columns import sort_rows
+from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
+from controller.model.diagnosis import Level
+from tui import fleet_scenarios, operators, scenarios
+from tui.dashboards import dashboard
+from tui.plain import screen_lines, typed
+from tui.recording import recorded
+from tui.sessions import Session, session
+
+WIDE = (120, 36)
+Picture = Callable[..., bool]
+
+
+def checked() -> operators.FakeOperator:
+    operator = operators.FakeOperator()
+    operator.progress = operators.some_checks()
+    return operator
+
+
+async def ask(running: Session) -> str:
+    await running.type(":doctor")
+    await running.keys("enter")
+    return "\n".join(screen_lines(running.app))
+
+
+async def test_the_picture_of_the_checks_has_a_twin_in_plain_lines() -> None:
+    async with session(scenarios.mixed_fleet(), WIDE, checked()) as running:
+        shown = await ask(running)
+    for line in operators.some_checks()[-1].lines:
+        assert any(
+            line.level in each and line.check in each and line.text[:40] in each
+            for each in shown.splitlines()
+        ), line
+    assert "checked at" in shown
+    assert "apply the Role that `agentdash manifests` prints for this namespace" in shown
+
+
+def test_what_does_not_work_comes_first() -> None:
+    lines = operators.some_checks()[-1].lines
+    levels = [each.level for each in sort_rows(lines, DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key)]
+    fail, skip, warn, ok = Level.FAIL, Level.SKIP, Level.WARN, Level.OK
+    assert levels == [fail, fail, skip, warn, ok, ok, ok]
+
+
+async def test_lines_come_while_other_checks_still_run() -> None:
+    operator = checked()
+    operator.progress = operator.progress[:1]
+    operator.gate.clear()
+    async with session(scenarios.mixed_fleet(), WIDE, operator) as running:
+        shown = await ask(running)
+        assert "2 of 7 checks have ended" in shown
+        assert "server v1.36.0" in shown
+        operator.gate.set()
+        await running.app.workers.wait_for_complete()
+        await running.pilot.pause()
+        assert "checked at" in "\n".join(screen_lines(running.app))
+
+
+async def test_a_second_request_does_not_run_the_checks_twice_at_once() -> None:
+    operator = checked()
+    operator.gate.clear()
+    async with session(scenarios.mixed_fleet(), WIDE, operator) as running:
+        await ask(running)
+        await ask(running)
+        assert operator.examined == 1
+        operator.gate.set()
+        await running.app.workers.wait_for_complete()
+        await ask(running)
+        assert operator.examined == 2
+
+
+async def test_a_dashboard_that_cannot_check_says_why_and_what_does() -> None:
+    operator = operators.FakeOperator()
+    operator.failure = operators.refused("this dashboard has no fleet file")
+    async with session(scenarios.mixed_fleet(), WIDE, operator) as running:
+        assert "nothing was checked: this dashboard has no fleet file" in await ask(running)
+    async with session(scenarios.mixed_fleet(), WIDE) as running:
+        assert "agentdash doctor checks the same" in await ask(running)
+
+
+async def test_the_checks_are_shown_before_there_is_any_snapshot() -> None:
+    app = dashboard(scenarios.FakeFeed(None), operator=checked())
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press(*typed(":doc"), "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "research-hpa scales research-agent" in "\n".join(screen_lines(app))
+
+
+def test_the_doctor_80x24(picture: Picture) -> None:
+    """What does not work first, then what could not be looked at; every level as a word; below,
+    one line in full with what to do.
+    """
+    assert same(picture, checked(), (80, 24))
+
+
+def test_the_doctor_120x36(picture: Picture) -> None:
+    """Two checks of seven have ended: the title counts them, and their lines are there."""
+    operator = checked()
+    operator.progress = operator.progress[:1]
+    operator.gate.clear()
+    assert same(picture, operator, (120, 36))
+
+
+def test_the_doctor_160x45(picture: Picture) -> None:
+    """The same as in the small one, with room for the whole of each line."""
+    assert same(picture, checked(), (160, 45), "j")
+
+
+def test_the_doctor_away_80x24(picture: Picture) -> None:
+    """An attached dashboard has no fleet file: it says so, and where the checks can be made."""
+    operator = operators.FakeOperator()
+    operator.failure = operators.refused(NO_FLEET_FILE)
+    assert same(picture, operator, (80, 24))
+
+
+def same(
+    picture: Picture, operator: operators.FakeOperator, size: tuple[int, int], *keys: str
+) -> bool:
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.over_budget()), operator=operator)
+    return picture(app, press=[*typed(":doctor"), "enter", *keys], terminal_size=size)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_with_ascii_the_doctor_writes_no_other_character(size: tuple[int, int]) -> None:
+    app = dashboard(
+        scenarios.FakeFeed(scenarios.mixed_fleet()), ascii_only=True, operator=checked()
+    )
+    async with recorded(app, size) as (pilot, recording):
+        await pilot.press(*typed(":doctor"), "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        written = recording.read()
+    assert "readiness" in written
+    assert written.isascii()

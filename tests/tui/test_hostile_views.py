@@ -1,0 +1,214 @@
+"""Hostile texts through every view, prompt, message, file and clipboard, and the bytes they leave.
+
+No character of another person may speak to the terminal, be taken for markup, or run in a
+spreadsheet, wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from textual.pilot import Pilot
+
+from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.names import ONCE_VIEWS, VIEWS
+from agentdash.tui.sheets import SheetForm, sheets_of, written
+from agentdash.tui.view_state import ViewState
+from controller.model.audit import IntentChange
+from controller.model.intents import Pause, Scope, key_of
+from tui import fleet_scenarios, operators, scenarios
+from tui.dashboards import dashboard
+from tui.plain import key_event, screen_lines, typed
+from tui.recording import recorded
+from tui.test_hostile_text import OWN_SEQUENCES
+
+WIDE = (160, 45)
+# zero width, bidi marks and overrides, byte order, fillers, a tag, half a surrogate pair
+INVISIBLE = "\u200b\u200e\u202e\u2066\u2060\ufeff\u3164\u034f\U000e0041\ud800"
+TEXTS = {
+    "escapes": scenarios.HOSTILE_TEXT,
+    "markup": "[/][@click=app.quit()]x[/][link=http://x]y[bold][",
+    "formula": "=cmd|' /C calc'!A0",
+    "wide formula": "＝1+1",
+    "controls": f"a{INVISIBLE}" + "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])),
+    "long": "[@click=app.quit()]" + "x" * 10_000,
+    "wide": "\u754c" * 10_000,
+}
+ON_SCREEN = ("escapes", "markup", "controls", "long")
+COPIED = re.compile(r"\x1b\]52;c;[A-Za-z0-9+/]*=*\x07")
+COMMANDS = tuple(view.name for view in VIEWS)
+# more of what can be opened: panels of the overview and their rows, why, help, palette, completion
+WALKS = (
+    ("tab", "enter"),
+    ("tab", "tab", "enter"),
+    ("d",),
+    (*typed(":nodes"), "enter", "enter", "enter", "C"),
+    ("question_mark",),
+    ("ctrl+p", "x"),
+    ("ctrl+p", "escape"),
+    (*typed(":why "), "tab", "tab", "enter"),
+    (*typed(":pause "), "tab", "tab", "escape"),
+    (*typed("/x"), "enter"),
+    ("c",),
+    ("C",),
+)
+
+
+def harmful(raw: str) -> list[str]:
+    """The characters that are neither text nor of the dashboard's own sequences."""
+    rest = OWN_SEQUENCES.sub("", COPIED.sub("", raw))
+    return [
+        character
+        for character in rest
+        if (ord(character) < 0x20 and character not in "\r\n")
+        or 0x7F <= ord(character) <= 0x9F
+        or character in INVISIBLE
+    ]
+
+
+def changes_by(text: str) -> list[IntentChange]:
+    """Who did what and why is this text."""
+    pause = Pause(scope=Scope(tenant=text), until=scenarios.NOW + 60, who=text, why=text)
+    return [
+        IntentChange(
+            revision=1,
+            at=scenarios.NOW - 5,
+            key=key_of(pause),
+            who=text,
+            origin=text,
+            after=pause,
+            why=text,
+        )
+    ]
+
+
+def operator_by(text: str) -> operators.FakeOperator:
+    operator = operators.FakeOperator()
+    operator.changes = changes_by(text)
+    operator.stands(
+        Pause(scope=Scope(pool=text), until=scenarios.NOW + 60, who=text, why=text),
+    )
+    return operator
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ON_SCREEN)
+async def test_no_view_lets_a_text_speak_to_the_terminal(name: str) -> None:
+    text = TEXTS[name]
+    app = dashboard(
+        scenarios.FakeFeed(fleet_scenarios.hostile(text)),
+        operator=operator_by(text),
+        engine_error=lambda: text,
+    )
+    walks = (*WALKS, *((f":{command}",) for command in (*COMMANDS, "audit")))
+    async with recorded(app, WIDE) as (pilot, recording):
+        for walk in walks:
+            if walk[0].startswith(":"):
+                await press(pilot, "colon")
+                app.view.prompt.input.value = walk[0].removeprefix(":")
+                await press(pilot, "enter")
+            else:
+                await press(pilot, *walk)
+            raw = recording.read()
+            assert not harmful(raw), walk
+            assert app.return_code is None
+            assert raw, walk
+            await press(pilot, "enter", "escape", "escape")
+        assert not harmful(recording.read())
+
+
+@pytest.mark.parametrize("name", ON_SCREEN)
+async def test_no_question_or_message_lets_a_text_speak_to_the_terminal(name: str) -> None:
+    text = TEXTS[name]
+    operator = operator_by(text)
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile(text)), operator=operator)
+    async with recorded(app, WIDE) as (pilot, recording):
+        await press(pilot, *typed(":pools"), "enter", *typed("/x"), "enter", "escape")
+        await press(pilot, "s", *typed("why"), "enter", "y", "enter")
+        operator.failure = operators.refused(text)
+        await press(pilot, "z", *typed("why"), "enter", "enter")
+        await press(pilot, "escape", "escape", "u", "escape")
+        app.flash(text)
+        app.notify(text, title=text, markup=False)
+        await pilot.pause()
+        assert not harmful(recording.read())
+        assert app.return_code is None
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Type as fast as the dashboard answers; `Pilot.press` waits for an idle process each time."""
+    for key in keys:
+        pilot.app.post_message(key_event(key))
+        await pilot._wait_for_screen()
+        await pilot._wait_for_screen()
+    with pilot.app._context():
+        pilot.app.screen._on_timer_update()  # paint now, not at the next frame
+    await pilot._wait_for_screen()
+
+
+async def test_markup_in_a_name_is_shown_as_it_was_typed_in_every_view() -> None:
+    text = TEXTS["markup"]
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile(text)))
+    async with recorded(app, WIDE) as (pilot, _):
+        for view in COMMANDS:
+            await press(pilot, *typed(f":{view}"), "enter")
+            assert any("[/]" in line for line in screen_lines(app)), view
+
+
+async def test_the_clipboard_gets_the_name_and_the_terminal_only_base64() -> None:
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile()))
+    async with recorded(app, WIDE) as (pilot, recording):
+        await press(pilot, *typed(":pools"), "enter")
+        recording.read()
+        await press(pilot, "C")
+        raw = recording.read()
+    assert COPIED.search(raw)
+    assert not harmful(raw)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "svg", "txt"])
+async def test_a_saved_view_has_no_harmful_character(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile()))
+    async with recorded(app, WIDE) as (pilot, _):
+        await press(pilot, *typed(":pools"), "enter", "ctrl+s")
+        app.view.prompt.input.value = f"pools.{kind}"
+        await press(pilot, "enter")
+        await pilot.pause()
+    saved = (tmp_path / f"pools.{kind}").read_text()
+    assert "evil" in saved
+    assert not harmful(saved)
+    if kind == "svg":
+        assert "<a " not in saved
+        assert "onclick" not in saved
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("view", ONCE_VIEWS)
+def test_no_printed_view_lets_a_text_through(view: str, name: str) -> None:
+    text = TEXTS[name]
+    state = ViewState(scenarios.NOW, UNICODE)
+    state.accept(replace(fleet_scenarios.hostile(text), process=text))
+    frame = state.refresh(scenarios.NOW, text)
+    sheets = sheets_of(view, frame)
+    printed = {form: written(view, sheets, frame, form, None) for form in SheetForm}
+    for form, output in printed.items():
+        assert not [each for each in harmful(output) if each != "\t"], form
+    json.loads(printed[SheetForm.JSON])
+    for row in csv.reader(io.StringIO(printed[SheetForm.CSV])):
+        assert not [cell for cell in row if is_formula(cell)]
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would compute the cell; a negative number is none."""
+    if not cell.lstrip().startswith(("=", "+", "-", "@", "＝")):
+        return False
+    return re.fullmatch(r"-?[0-9.e+-]+", cell) is None

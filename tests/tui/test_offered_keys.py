@@ -1,0 +1,75 @@
+"""What the hints and `?` offer in a view does something there, whichever row has the cursor."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from agentdash.tui.actions import UserAction
+from agentdash.tui.names import VIEWS
+from controller.model.snapshot import Snapshot
+from tui import fleet_scenarios
+from tui.operators import FakeOperator, some_changes
+from tui.plain import typed
+from tui.sessions import Session, session
+
+READY, UNREADY = "globex/support-chat", "acme/browser-gpu"
+WAYS = {
+    **{view.name: [*typed(f":{view.name}"), "enter"] for view in VIEWS},
+    "why": [*typed(f":why {UNREADY}"), "enter"],
+    "why without a pod to show": [*typed(f":why {READY}"), "enter"],
+    "audit": [*typed(":audit"), "enter"],
+    "detail": [*typed(":audit"), "enter", "enter"],
+    "logs": [*typed(":po/00001"), "enter", "l"],
+    "help": ["?"],
+}
+TRIED = frozenset({"open", "filter", "copy", "copy_row", "sort_by"})
+REFUSALS = re.compile("nothing|no pool|no pod|this table|shift-. sorts by no|.* does nothing here")
+
+
+def burst() -> Snapshot:
+    found = fleet_scenarios.burst()
+    return replace(found, pools=tuple(sorted(found.pools, key=lambda view: view.key != UNREADY)))
+
+
+async def refusal(running: Session, action: UserAction) -> str:
+    """What the last line says where the key did nothing."""
+    await running.keys(action.keys[0].split(",")[-1])
+    said = running.app._flash.text
+    if running.app.view.prompt.mode:
+        await running.keys("escape")
+    return said if REFUSALS.match(said) else ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_each_key_that_a_view_offers_does_something_there(way: str) -> None:
+    operator = FakeOperator()
+    operator.changes = some_changes()
+    async with session(burst(), size=(120, 36), operator=operator) as running:
+        await running.keys(*WAYS[way])
+        view = running.app.view
+        assert way.partition(" ")[0] == view.VIEW
+        offered = [action for action in view.actions if action.id in TRIED]
+        for action in offered:
+            assert not await refusal(running, action), f"{action.id} {action.argument} in {way}"
+            if running.app.view is not view:
+                await running.app.views.go_back()
+                running.app.flash("")
+
+
+async def test_a_fact_opens_nothing_and_its_name_is_copied_not_a_pools_key() -> None:
+    async with session(burst()) as running:
+        await running.keys(*WAYS["info"])
+        offered = {action.id: action.help for action in running.app.view.actions}
+        assert "open" not in offered
+        assert offered["copy"] == "copy the name of the row"
+
+
+async def test_why_offers_to_open_a_pod_only_where_one_is_not_ready() -> None:
+    async with session(burst()) as running:
+        await running.keys(*WAYS["why"])
+        assert "open" in {action.id for action in running.app.view.actions}
+        await running.keys("escape", *WAYS["why without a pod to show"])
+        assert {"open", "filter"}.isdisjoint(each.id for each in running.app.view.actions)

@@ -1,0 +1,58 @@
+"""What is counted when a worker of the demo has to stop at work."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agentdash.demo.crew import DemoCrew, DemoPod
+
+
+def pod(name: str, node: str = "node-0") -> DemoPod:
+    return DemoPod(name, node, lambda _: None)
+
+
+def session(*, stopped: bool) -> Any:
+    stopping = asyncio.Event()
+    if stopped:
+        stopping.set()
+    return SimpleNamespace(stopping=stopping)
+
+
+def test_a_worker_that_is_told_to_stop_at_work_was_killed_unless_its_node_was_taken_away() -> None:
+    crew = DemoCrew()
+    crew.take_away(["b"])
+    for name, stopped in (("a", True), ("b", True), ("c", False)):
+        with crew.at_work(pod(name), session(stopped=stopped)):
+            pass
+    assert (crew.killed, crew.reclaimed) == (1, 1)
+
+
+def test_a_task_that_fails_while_its_worker_stops_is_counted_too() -> None:
+    crew = DemoCrew()
+    with pytest.raises(ValueError, match="broken"), crew.at_work(pod("a"), session(stopped=True)):
+        raise ValueError("broken")
+    assert crew.killed == 1
+
+
+def test_the_end_of_the_demo_kills_nobody() -> None:
+    crew = DemoCrew()
+    with crew.at_work(pod("a"), session(stopped=True)):
+        crew.end()
+    assert crew.killed == 0
+
+
+async def test_the_busiest_node_is_known_once_one_is_at_work() -> None:
+    crew = DemoCrew()
+    asked = asyncio.create_task(crew.busiest_node())
+    await asyncio.sleep(0)
+    assert not asked.done()
+    with (
+        crew.at_work(pod("a", "node-1"), session(stopped=False)),
+        crew.at_work(pod("b", "node-2"), session(stopped=False)),
+        crew.at_work(pod("c", "node-2"), session(stopped=False)),
+    ):
+        assert await asked == "node-2"

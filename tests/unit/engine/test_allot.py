@@ -1,0 +1,165 @@
+"""When workers are told what they may use."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from controller.engine.allot import Allotment
+from controller.model.fleet import Tenant, Tier
+from controller.model.ids import PoolKey
+from controller.model.observation import Workers
+from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.scarcity import RateLimits
+from controller.model.worker_messages import PoolAllowance, WorkerState
+from controller.model.worker_terms import ModelDemand
+from controller.ports.stores import StoreAwayError
+from property.test_provider_shares import A, B, fleet
+
+TENANT = Tenant(name="t", tier=Tier(name="growth", priority=500), namespace="t")
+SIXTY = RateLimits(requests_per_minute=60)
+
+
+class Crew:
+    """What the workers say, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.readings: dict[PoolKey, Reading[Workers] | None] = {A: None, B: None}
+
+    def read(self, pool: PoolKey) -> Reading[Workers] | None:
+        return self.readings[pool]
+
+    def are(self, pool: PoolKey, *names: str, short: bool = False) -> None:
+        demand = ModelDemand(model="gpt", short_of=("requests_per_minute",) if short else ())
+        self.readings[pool] = Fresh(
+            value=Workers(
+                states=tuple(
+                    WorkerState(worker=name, slots=1, busy=1, pulling=True, demand=(demand,))
+                    for name in names
+                )
+            ),
+            at=0.0,
+        )
+
+
+class Store:
+    """What was stored, and whether it can be."""
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[PoolKey, PoolAllowance]] = []
+        self.is_away = False
+
+    async def allow(self, pool: PoolKey, allowance: PoolAllowance) -> None:
+        if self.is_away:
+            raise StoreAwayError("bucket agentdash_allowances: no answer")
+        self.writes.append((pool, allowance))
+
+
+class Still:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+class World:
+    def __init__(self, limits: RateLimits = SIXTY) -> None:
+        self.crew, self.store, self.clock = Crew(), Store(), Still()
+        whole = fleet(limits, A, B)
+        tenants = tuple(
+            replace(TENANT, name=pool.tenant, namespace=pool.tenant) for pool in whole.pools
+        )
+        self.allotment = Allotment(
+            replace(whole, tenants=tenants),
+            self.crew,  # type: ignore[arg-type]
+            self.store,
+            self.clock,  # type: ignore[arg-type]
+        )
+
+    async def tick(self) -> list[tuple[PoolKey, PoolAllowance]]:
+        """What this tick stores."""
+        self.store.writes.clear()
+        async with asyncio.TaskGroup() as tasks:
+            self.allotment.begin(tasks)
+        return list(self.store.writes)
+
+
+def part(allowance: PoolAllowance, worker: str) -> float | None:
+    return allowance.shares[0].of(worker).requests_per_minute
+
+
+async def test_workers_are_told_once_and_again_when_others_come() -> None:
+    world = World()
+    world.crew.are(A, "one")
+    ((pool, allowance),) = await world.tick()
+    assert (pool, part(allowance, "one")) == (A, 60)
+    assert allowance.terms.model == "gpt"
+    assert await world.tick() == []
+    world.crew.are(B, "two")
+    told = dict(await world.tick())
+    assert (part(told[A], "one"), part(told[B], "two")) == (30, 30)
+
+
+async def test_what_a_worker_needs_changes_the_shares() -> None:
+    world = World()
+    world.crew.are(A, "one")
+    world.crew.are(B, "two")
+    await world.tick()
+    world.crew.are(B, "two", short=True)
+    told = dict(await world.tick())
+    assert (part(told[A], "one"), part(told[B], "two")) == (0.3, 59.7)
+
+
+async def test_workers_without_work_take_next_to_nothing_from_the_others() -> None:
+    world = World()
+    world.crew.are(A, "a", "b", short=True)
+    world.crew.are(B, *(f"idle-{number}" for number in range(8)))
+    told = dict(await world.tick())
+    at_work = told[A].shares[0].workers.values()
+    total = sum(share.requests_per_minute or 0.0 for share in at_work)
+    assert total > 0.99 * (SIXTY.requests_per_minute or 0) * (1 - float(SIXTY.headroom))
+
+
+async def test_parallel_calls_go_round() -> None:
+    world = World(RateLimits(parallel=1))
+    world.crew.are(A, "one", "two")
+    seen = []
+    for _ in range(3):
+        for _, allowance in await world.tick():
+            shares = allowance.shares[0].workers
+            seen.append([name for name, share in shares.items() if share.parallel])
+        world.clock.at += 10
+    assert seen in ([["one"], ["two"], ["one"]], [["two"], ["one"], ["two"]])
+
+
+async def test_a_pool_without_workers_is_told_nothing() -> None:
+    world = World()
+    world.crew.readings[A] = Absent(why=Why.NEVER_READ, at=0.0)
+    assert await world.tick() == []
+
+
+async def test_what_could_not_be_stored_is_a_finding_and_tried_again() -> None:
+    world = World()
+    world.crew.are(A, "one")
+    world.store.is_away = True
+    assert await world.tick() == []
+    ((_, _, code, text),) = world.allotment.findings()
+    assert code == "allowances"
+    assert "no answer" in text
+    world.store.is_away = False
+    assert len(await world.tick()) == 1
+    assert list(world.allotment.findings()) == []
+
+
+@pytest.mark.parametrize("limits", [SIXTY, RateLimits(parallel=3)])
+async def test_time_alone_changes_nothing_while_there_is_enough(limits: RateLimits) -> None:
+    world = World(limits)
+    world.crew.are(A, "one")
+    await world.tick()
+    world.clock.at += 1000
+    assert await world.tick() == []

@@ -1,0 +1,131 @@
+"""What `/healthz` and `/readyz` say, and that a process which can do nothing is not ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from controller.expose.health import TickWatch, readiness
+from controller.model.observation import PoolObservation, QueueDepth, Workload
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.snapshot import (
+    NO_WRITE,
+    OVERTAKEN,
+    Finding,
+    Link,
+    LinkState,
+    LoopStats,
+    PoolView,
+    Role,
+    Severity,
+    Snapshot,
+)
+from support.world import START, make_pool
+
+DEPTH = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START)
+SIZE = Fresh(value=Workload(replicas=1), at=START)
+
+
+def pool_view(
+    name: str, queue: Reading[QueueDepth] = DEPTH, workload: Reading[Workload] = SIZE
+) -> PoolView:
+    pool = make_pool(name)
+    return PoolView(
+        key=pool.key,
+        tenant=pool.tenant,
+        tier="growth",
+        namespace=pool.namespace,
+        deployment=pool.deployment,
+        stream=pool.stream,
+        consumer=pool.consumer,
+        slots=1,
+        target_per_replica=1,
+        min=0,
+        max=9,
+        observation=PoolObservation(queue=queue, workload=workload),
+    )
+
+
+def snapshot(*pools: PoolView, **more: Any) -> Snapshot:
+    found: dict[str, Any] = {
+        "links": (Link(name="nats", state=LinkState.CONNECTED, since=START),),
+        "loop": LoopStats(ticks=1),
+        **more,
+    }
+    return Snapshot(
+        epoch=START,
+        sequence=1,
+        at=START,
+        interval_s=1.0,
+        fleet="f",
+        context="c",
+        role=Role.ACTIVE,
+        pools=pools,
+        **found,
+    )
+
+
+class Passing:
+    """Monotonic seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def __call__(self) -> float:
+        return self.passed
+
+
+def test_without_a_tick_for_several_intervals_the_process_is_not_alive() -> None:
+    time = Passing()
+    watch = TickWatch(1.0, time)
+    time.passed = 10.0
+    assert watch.liveness().ok
+    time.passed = 10.1
+    assert watch.liveness().causes == ("no tick for 10 s",)
+    watch.saw(snapshot(loop=LoopStats(ticks=7)))
+    assert watch.liveness().ok
+
+
+def test_ticks_of_single_pools_do_not_keep_a_process_alive() -> None:
+    time = Passing()
+    watch = TickWatch(5.0, time)
+    watch.saw(snapshot(loop=LoopStats(ticks=7)))
+    for second in range(1, 27):
+        time.passed = second
+        watch.saw(snapshot(loop=LoopStats(ticks=7)))
+    assert watch.liveness().causes == ("no tick for 26 s",)
+
+
+def test_a_process_whose_connections_are_up_is_ready() -> None:
+    assert not readiness(None).ok
+    assert readiness(snapshot(loop=LoopStats())).causes == ("no tick yet",)
+    assert readiness(snapshot(pool_view("a"))).ok
+    down = Link(name="kubernetes", state=LinkState.DISCONNECTED, since=START, detail="refused")
+    assert readiness(snapshot(links=(down,))).causes == ("kubernetes: refused",)
+
+
+def test_a_process_that_reads_no_queue_or_no_deployment_is_not_ready() -> None:
+    silent = Stale(value=DEPTH.value, at=START, why=Why.TIMED_OUT, detail="no answer within 1 s")
+    refused = Absent(why=Why.REFUSED, detail="deployments is forbidden")
+    nothing = snapshot(pool_view("a", silent, refused), pool_view("b", silent, refused))
+    assert readiness(nothing).causes == (
+        "no queue can be read: no answer within 1 s",
+        "no workload can be read: deployments is forbidden",
+    )
+    assert readiness(snapshot(pool_view("a", silent, refused), pool_view("b"))).ok
+
+
+@pytest.mark.parametrize("why", [Why.CONSUMER_MISSING, Why.STREAM_MISSING])
+def test_a_queue_that_does_not_exist_is_the_pools_own_fault(why: Why) -> None:
+    assert readiness(snapshot(pool_view("a", Absent(why=why)))).ok
+
+
+@pytest.mark.parametrize("kind", [NO_WRITE, OVERTAKEN])
+def test_a_process_whose_writes_fail_is_not_ready_and_says_why(kind: str) -> None:
+    finding = Finding(
+        severity=Severity.CRITICAL, subject="kubernetes", kind=kind, text="no", since=START
+    )
+    assert readiness(snapshot(findings=(finding,))).causes == ("kubernetes: no",)
+    assert readiness(snapshot(findings=(replace(finding, kind="link"),))).ok

@@ -1,0 +1,126 @@
+"""What `agentdash manifests --alerts` prints, in the real rule engine of Prometheus."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentdash.cli import main
+from controller.engine.wait_findings import WAITS
+from controller.manifests.alerts import ALERTS, prometheus_rule, rule_file
+from controller.manifests.options import Installation
+from controller.model.decision import Code
+from support.manifests import plain
+
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(
+    PROMTOOL is None, reason="there is no promtool (apt-get install prometheus)"
+)
+A, B = '{namespace="ops",job="agentdash",pod="a"', '{namespace="ops",job="agentdash",pod="b"'
+POOL = ',tenant="acme",pool="research"'
+LONG = "x400"
+"""400 steps of 30 s."""
+HEALTHY = {
+    f"agentdash_ticks_total{A}}}": f"0+30{LONG}",
+    f"agentdash_ticks_total{B}}}": f"0+30{LONG}",
+    f"agentdash_leader{A}}}": f"1+0{LONG}",
+    f"agentdash_leader{B}}}": f"0+0{LONG}",
+    f'agentdash_source_up{A},source="nats"}}': f"1+0{LONG}",
+    f'agentdash_source_up{B},source="nats"}}': f"1+0{LONG}",
+    f"agentdash_queue_reading_blind{A}{POOL}}}": f"0+0{LONG}",
+    f"agentdash_failed_writes_total{A}}}": f"3+0{LONG}",
+    f"agentdash_late_ticks_total{A}}}": f"40+0{LONG}",
+    f"agentdash_fleet_file_valid{A}}}": f"1+0{LONG}",
+    f"agentdash_frozen{A}}}": f"0+0{LONG}",
+    f"agentdash_pool_next_replicas{A}{POOL}}}": f"4+0{LONG}",
+    f"agentdash_pool_ready_replicas{A}{POOL}}}": f"4+0{LONG}",
+    f'agentdash_finding{A},subject="x",kind="other"}}': f"1+0{LONG}",
+}
+FAULTS: dict[str, dict[str, str]] = {
+    "AgentdashAbsent": {
+        f"agentdash_ticks_total{A}}}": "0+0x3 stale",
+        f"agentdash_ticks_total{B}}}": "0+0x3 stale",
+    },
+    "AgentdashStopped": {
+        f"agentdash_ticks_total{A}}}": f"7+0{LONG}",
+        f"agentdash_ticks_total{B}}}": f"9+0{LONG}",
+    },
+    "AgentdashNoLeader": {f"agentdash_leader{A}}}": f"0+0{LONG}"},
+    "AgentdashTwoLeaders": {f"agentdash_leader{B}}}": f"1+0{LONG}"},
+    "AgentdashSourceDown": {f'agentdash_source_up{A},source="nats"}}': f"0+0{LONG}"},
+    "AgentdashQueueBlind": {f"agentdash_queue_reading_blind{A}{POOL}}}": f"1+0{LONG}"},
+    "AgentdashWritesFail": {f"agentdash_failed_writes_total{A}}}": f"3+1{LONG}"},
+    "AgentdashFleetFileInvalid": {f"agentdash_fleet_file_valid{A}}}": f"0+0{LONG}"},
+    "AgentdashFrozen": {f"agentdash_frozen{A}}}": f"1+0{LONG}"},
+    "AgentdashLateTicks": {f"agentdash_late_ticks_total{A}}}": f"40+2{LONG}"},
+    "AgentdashNotReady": {f"agentdash_pool_ready_replicas{A}{POOL}}}": f"3+0{LONG}"},
+    "AgentdashContested": {
+        f'agentdash_finding{A},subject="x",kind="{Code.SET_BACK}"}}': f"1+0{LONG}",
+        f'agentdash_finding{A},subject="y",kind="{Code.CONTESTED}"}}': f"1+0{LONG}",
+    },
+    "AgentdashMessagesWait": {f'agentdash_finding{A},subject="x",kind="{WAITS}"}}': f"1+0{LONG}"},
+}
+
+
+def promtool(*words: str | Path) -> None:
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "agentdash.yaml"
+    path.write_text(rule_file(), "utf-8")
+    return path
+
+
+def test_the_alerts_are_printed_without_a_fleet_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["manifests", "--alerts"]) == 0
+    [group] = yaml.safe_load(capsys.readouterr().out)["groups"]
+    assert [each["alert"] for each in group["rules"]] == [each.name for each in ALERTS]
+
+
+def test_the_operator_gets_the_same_rules() -> None:
+    made = plain(prometheus_rule(Installation(image="x", namespace="ops")).body)
+    assert made["metadata"]["namespace"] == "ops"
+    assert made["spec"] == yaml.safe_load(rule_file())
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules(rules: Path) -> None:
+    promtool("check", "rules", "--lint-fatal", rules)
+
+
+@needs_promtool
+@pytest.mark.parametrize("alert", [None, *(each.name for each in ALERTS)])
+def test_each_fault_fires_its_alert_and_no_other(alert: str | None, rules: Path) -> None:
+    series = {**HEALTHY, **FAULTS.get(alert or "", {})}
+    results = 2 if alert == "AgentdashContested" else 1
+    fired = [{"labels": f'{{alertname="{alert}"}}', "value": results}] if alert else []
+    case = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [
+                    {"series": name, "values": values} for name, values in series.items()
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "eval_time": "2h",
+                        "exp_samples": fired,
+                    }
+                ],
+            }
+        ],
+    }
+    path = rules.with_name("case.yaml")
+    path.write_text(json.dumps(case), "utf-8")
+    promtool("test", "rules", path)

@@ -1,0 +1,131 @@
+"""The next change of a pool, foreseen by the plan itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from controller.model.decision import Code
+from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.intents import Intents, Pause, Pin, Scope
+from controller.model.memory import Memory
+from controller.model.observation import (
+    Observation,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    TenantObservation,
+    TokenUsage,
+    Workload,
+)
+from controller.model.readings import Fresh
+from controller.model.scarcity import Budget
+from controller.planning.ahead import NextChange, next_change
+from controller.planning.outlook import outlook_of
+from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
+from unit.planning.story import START, Story, behavior, make_pool
+
+DAY_S = 86_400.0
+SLOW_DOWN = make_pool(behavior=behavior(down_window_s=60), cooldown_s=0.0)
+AT_ONCE = make_pool(behavior=behavior(down_window_s=0), cooldown_s=0.0)
+
+
+def seen(replicas: int, *, pending: int, at: float) -> PoolObservation:
+    return PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=at),
+        workload=Fresh(value=Workload(replicas=replicas, current=replicas), at=at),
+        pods=Fresh(value=Pods(ready=replicas), at=at),
+    )
+
+
+def foreseen(
+    replicas: int,
+    *,
+    pending: int = 0,
+    intents: Intents = Intents(),  # noqa: B008 - a frozen value
+    tenants: dict[str, TenantObservation] | None = None,
+    fleet: Fleet | None = None,
+) -> NextChange | None:
+    pools = {AT_ONCE.key: seen(replicas, pending=pending, at=START)}
+    return next_change(
+        AT_ONCE,
+        observation=Observation(pools=pools, tenants=tenants or {}),
+        fleet=fleet or Fleet(pools=(AT_ONCE,)),
+        intents=intents,
+        memory=Memory(pools={AT_ONCE.key: OBSERVED_FOR_LONG}),
+        now=START,
+    )
+
+
+def test_a_window_downwards_says_when_it_lets_go_and_to_what_size() -> None:
+    story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
+    for _ in range(18):
+        story.tick(pending=1)
+    change = next_change(
+        SLOW_DOWN,
+        observation=Observation(
+            pools={SLOW_DOWN.key: seen(story.replicas, pending=1, at=story.now)}
+        ),
+        fleet=Fleet(pools=(SLOW_DOWN,)),
+        intents=Intents(),
+        memory=story.memory,
+        now=story.now,
+    )
+    assert change is not None
+    assert (change.before, change.after, change.ends) == (3, 1, Code.STABILIZED_DOWN)
+    sizes = story.ticks(60, pending=1)
+    assert change.at - story.now + 60 == pytest.approx(sizes.index(1), abs=1.0)
+
+
+def test_a_pool_that_changes_now_or_never_has_no_next_change() -> None:
+    assert foreseen(1, pending=5) is None
+    assert foreseen(5, pending=5) is None
+
+
+def test_a_pause_ends_when_its_author_said() -> None:
+    pause = Pause(scope=Scope(pool=AT_ONCE.key), until=START + 1800, who="ann", why="")
+    change = foreseen(0, pending=4, intents=Intents(pauses=(pause,)))
+    assert change == NextChange(at=START + 1800, before=0, after=4, ends=Code.PAUSED)
+
+
+def test_spares_go_when_their_pin_ends() -> None:
+    pin = Pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
+    change = foreseen(2, intents=Intents(pins=(pin,)))
+    assert change is not None
+    assert (change.at, change.before, change.after) == (START + 600, 2, 0)
+
+
+def test_a_spent_budget_lasts_until_the_tenants_day_ends() -> None:
+    tier = Tier(name="growth", priority=500)
+    budget = Budget(tokens_per_day=1000)
+    tenant = Tenant(name="acme", tier=tier, namespace="tenant-acme", budget=budget)
+    usage = Fresh(value=TokenUsage(used=Decimal(1000)), at=START)
+    change = foreseen(
+        0,
+        pending=4,
+        tenants={"acme": TenantObservation(usage=usage)},
+        fleet=Fleet(tiers=(tier,), tenants=(tenant,), pools=(AT_ONCE,)),
+    )
+    assert change is not None
+    assert change.at == START - START % DAY_S + DAY_S
+    assert (change.before, change.after, change.ends) == (0, 4, Code.BUDGET_SPENT)
+
+
+def test_the_outlook_has_both_and_none_for_a_pool_that_was_not_seen() -> None:
+    pin = Pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
+    outlooks = [
+        outlook_of(
+            key,
+            observation=Observation(pools={AT_ONCE.key: seen(2, pending=0, at=START)}),
+            fleet=Fleet(pools=(AT_ONCE,)),
+            intents=Intents(pins=(pin,)),
+            memory=Memory(pools={AT_ONCE.key: OBSERVED_FOR_LONG}),
+            now=START,
+        )
+        for key in (AT_ONCE.key, "acme/other")
+    ]
+    assert outlooks[1] is None
+    assert outlooks[0] is not None
+    assert [(each.lifted, each.next) for each in outlooks[0].without] == [("pin", 0)]
+    assert outlooks[0].next is not None

@@ -1,0 +1,160 @@
+"""Prepared agents, in virtual time. Making one takes 9 s."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from agentdash.worker.agent_pool import AgentPool
+from support.virtual_loop import run
+
+MAKING_S = 9.0
+
+
+class Workshop:
+    """Makes agents, which are numbers, and remembers what happened to them."""
+
+    def __init__(self, *, fails: int = 0) -> None:
+        self.made = 0
+        self.closed: list[int] = []
+        self.sick: set[int] = set()
+        self._fails = fails
+
+    async def make(self) -> int:
+        await asyncio.sleep(MAKING_S)
+        if self._fails:
+            self._fails -= 1
+            raise ConnectionError("no tools")
+        self.made += 1
+        return self.made
+
+    async def close(self, agent: int) -> None:
+        self.closed.append(agent)
+
+    async def is_healthy(self, agent: int) -> bool:
+        return agent not in self.sick
+
+    def pool(self, **options: Any) -> AgentPool[int]:
+        return AgentPool(self.make, close=self.close, is_healthy=self.is_healthy, **options)
+
+
+async def waited(pool: AgentPool[int], use_s: float = 1.0) -> tuple[int, float]:
+    """The agent of one use, and how long it was waited for."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with pool.take() as agent:
+        took = loop.time() - began
+        await asyncio.sleep(use_s)
+        return agent, took
+
+
+def history(
+    options: dict[str, Any],
+    then: Callable[[AgentPool[int], Workshop], Awaitable[Any]],
+    workshop: Workshop | None = None,
+) -> Any:
+    shop = workshop or Workshop()
+
+    async def tell() -> Any:
+        async with shop.pool(**options) as pool:
+            return await then(pool, shop)
+
+    return run(tell())
+
+
+def test_agents_are_made_in_the_background_from_the_start() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> object:
+        await asyncio.sleep(MAKING_S + 1)
+        return await asyncio.gather(waited(pool), waited(pool)), shop.made
+
+    assert history({"least": 2, "most": 2}, then) == ([(2, 0.0), (1, 0.0)], 2)
+
+
+def test_a_use_waits_for_no_constructor_a_second_time() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> list[float]:
+        return [(await waited(pool, use_s=10.0))[1] for _ in range(5)]
+
+    options = {"least": 1, "most": 1, "retire_after_uses": 2}
+    assert history(options, then) == pytest.approx([MAKING_S, 0, 0, 0, 0])
+
+
+def test_an_agent_that_comes_free_is_taken_before_a_new_one_is_ready() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> list[tuple[int, float]]:
+        await asyncio.sleep(MAKING_S)
+        return await asyncio.gather(*(waited(pool, use_s=2.0) for _ in range(3)))
+
+    assert history({"least": 1, "most": 3}, then) == [(1, 0.0), (1, 2.0), (1, 4.0)]
+
+
+def test_never_more_than_the_most_are_there() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+        await asyncio.gather(*(waited(pool, use_s=100.0) for _ in range(6)))
+        return shop.made, pool.there
+
+    assert history({"least": 0, "most": 2}, then) == (2, 2)
+
+
+def test_an_agent_is_retired_after_its_last_use() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[list[int], list[int]]:
+        used = [(await waited(pool))[0] for _ in range(5)]
+        return used, list(shop.closed)
+
+    options = {"least": 0, "most": 1, "retire_after_uses": 2}
+    assert history(options, then) == ([1, 1, 2, 2, 3], [1, 2])
+
+
+def test_idle_agents_above_the_least_are_retired() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+        await asyncio.gather(*(waited(pool, use_s=50.0) for _ in range(3)))
+        before = pool.there
+        await asyncio.sleep(130)
+        return before, pool.there
+
+    assert history({"least": 1, "most": 3, "retire_after_idle_s": 60}, then) == (3, 1)
+
+
+def test_an_agent_that_is_not_healthy_is_not_used() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, list[int]]:
+        await asyncio.sleep(MAKING_S + 1)
+        shop.sick = {1}
+        agent, _ = await waited(pool)
+        return agent, list(shop.closed)
+
+    assert history({"least": 1, "most": 2}, then) == (2, [1])
+
+
+def test_a_factory_that_fails_is_tried_again() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> int:
+        return (await waited(pool))[0]
+
+    assert history({"least": 1, "most": 1}, then, Workshop(fails=5)) == 1
+
+
+def test_a_caller_that_gives_up_leaves_its_agent_to_the_next() -> None:
+    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+        impatient = asyncio.create_task(waited(pool))
+        await asyncio.sleep(1)
+        impatient.cancel()
+        await asyncio.gather(impatient, return_exceptions=True)
+        return (await waited(pool))[0], shop.made
+
+    assert history({"least": 0, "most": 1}, then) == (1, 1)
+
+
+def test_everything_is_closed_at_the_end() -> None:
+    shop = Workshop()
+
+    async def then(pool: AgentPool[int], _: Workshop) -> None:
+        await asyncio.gather(waited(pool), waited(pool))
+
+    history({"least": 2, "most": 3}, then, shop)
+    assert sorted(shop.closed) == [1, 2]
+
+
+@pytest.mark.parametrize("sizes", [{"least": 3, "most": 2}, {"least": -1}, {"least": 0, "most": 0}])
+def test_impossible_sizes_are_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="least"):
+        AgentPool(Workshop().make, **sizes)

@@ -1,0 +1,366 @@
+"""The calls of one task: its session's tokens, refusals by the provider, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agentdash.worker.calls import REFUSALS, ModelCalls
+from agentdash.worker.errors import LimitReached, Retryable
+from agentdash.worker.rates import ModelGates
+from agentdash.worker.router import TierHistory
+from agentdash.worker.spending import Account, Spending, Spent
+from agentdash.worker.task import Task
+from controller.model.scarcity import ModelTier
+from controller.model.usage_event import UsedTokens
+from controller.model.worker_terms import ModelShare, ModelTerms, RateShare
+from support.virtual_loop import run
+
+
+class Counts:
+    """A session that may use 1,000 tokens by default."""
+
+    task = Task(id="t", payload="sum up")
+
+    def __init__(self, most: int = 1000) -> None:
+        self.most_tokens = most
+        self.seen: list[UsedTokens] = []
+        self.usd: dict[str, float] = {}
+        self.contexts: list[tuple[int, int]] = []
+
+    @property
+    def tokens(self) -> int:
+        return sum(each.input + each.cached_input + each.output for each in self.seen)
+
+    def context(self, used: int, size: int) -> bool:
+        self.contexts.append((used, size))
+        return False
+
+    def count(self, tokens: UsedTokens, *, model: str, usd: float) -> None:
+        self.seen.append(tokens)
+        self.usd[model] = self.usd.get(model, 0.0) + usd
+        if self.tokens > self.most_tokens:
+            raise LimitReached("more tokens than allowed")
+
+
+class RefusedError(Exception):
+    """As the clients of openai and anthropic raise it."""
+
+    status_code = 429
+
+    def __init__(self, **headers: str) -> None:
+        super().__init__("too many requests")
+        names = {name.replace("_", "-"): text for name, text in headers.items()}
+        self.response = SimpleNamespace(headers=names)
+
+
+def answer(prompt: int, completion: int, cached: int = 0) -> Any:
+    details = SimpleNamespace(cached_tokens=cached)
+    return SimpleNamespace(
+        usage=SimpleNamespace(
+            prompt_tokens=prompt, completion_tokens=completion, prompt_tokens_details=details
+        )
+    )
+
+
+def in_turn(*outcomes: Any) -> Callable[[], Awaitable[Any]]:
+    """A provider that answers, or raises, these one after the other."""
+    left = list(outcomes)
+
+    async def make() -> Any:
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return make
+
+
+class Purse(Spending):
+    """The accounts in memory: what is reserved or spent, and nothing is refused."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Spent] = {}
+
+    async def reserve(self, account: Account, amount: Spent) -> None:
+        self.held[account.key] = self.held.get(account.key, Spent()) + amount
+
+    async def settle(self, account: Account, reserved: Spent, used: Spent) -> None:
+        self.held[account.key] += used - reserved
+
+    async def spent(self, account: Account) -> Spent:
+        return self.held.get(account.key, Spent())
+
+
+def calls(
+    counts: Counts,
+    gates: ModelGates | None = None,
+    models: tuple[ModelTerms, ...] = (),
+    accounts: tuple[Account, ...] = (),
+    purse: Purse | None = None,
+) -> ModelCalls:
+    return ModelCalls(
+        counts,
+        gates=gates or ModelGates({}),
+        models=models,
+        history=TierHistory(),
+        spending=purse or Purse(),
+        accounts=accounts,
+    )
+
+
+def test_the_tokens_of_an_answer_are_counted_by_kind() -> None:
+    async def history() -> list[UsedTokens]:
+        counts = Counts()
+        made = calls(counts)
+        await made.ask("gpt", in_turn(answer(300, 20, 100)), input_tokens=400, output_tokens=50)
+        other = SimpleNamespace(
+            usage=SimpleNamespace(input_tokens=30, output_tokens=4, cache_read_input_tokens=9)
+        )
+        await made.ask("claude", in_turn(other), input_tokens=50, output_tokens=50)
+        return counts.seen
+
+    assert run(history()) == [
+        UsedTokens(input=200, cached_input=100, output=20),
+        UsedTokens(input=30, cached_input=9, output=4),
+    ]
+
+
+def test_calls_cost_what_their_model_costs() -> None:
+    async def history() -> dict[str, float]:
+        counts = Counts()
+        large = ModelTerms(name="large", input_price=Decimal(2), output_price=Decimal(10))
+        made = calls(counts, models=(large, ModelTerms(name="local")))
+        for model in ("large", "local"):
+            await made.ask(model, in_turn(answer(100, 10)), input_tokens=200, output_tokens=50)
+        return counts.usd
+
+    assert run(history()) == {"large": pytest.approx(0.0003), "local": 0.0}
+
+
+def test_a_budget_in_usd_allows_no_model_without_a_price() -> None:
+    async def history() -> None:
+        budget = Account(key="k", subject="workflow w", usd=Decimal(1))
+        made = calls(Counts(), models=(ModelTerms(name="local"),), accounts=(budget,))
+        await made.ask("local", in_turn(), input_tokens=200, output_tokens=50)
+
+    with pytest.raises(
+        LimitReached, match="workflow w has a budget in USD, and local has no price"
+    ):
+        run(history())
+
+
+BUDGET = Account(key="k", subject="workflow w", usd=Decimal(1))
+SMALL = ModelTerms(
+    name="small", tier=ModelTier.NANO, input_price=Decimal(1), output_price=Decimal(1)
+)
+LARGE = ModelTerms(
+    name="large", tier=ModelTier.PREMIUM, input_price=Decimal(9), output_price=Decimal(9)
+)
+
+
+def test_what_a_call_used_is_what_its_budget_loses() -> None:
+    async def history() -> Decimal:
+        purse = Purse()
+        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
+        refused = RefusedError(retry_after="1")
+        await made.ask("small", in_turn(refused, answer(30, 20)), input_tokens=99, output_tokens=99)
+        return purse.held["k"].usd
+
+    assert run(history()) == Decimal("0.00005")
+
+
+def test_a_call_that_was_cut_may_have_used_its_estimate() -> None:
+    async def history() -> Decimal:
+        purse = Purse()
+        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
+        with pytest.raises(ConnectionError):
+            await made.ask("small", in_turn(ConnectionError()), input_tokens=99, output_tokens=1)
+        return purse.held["k"].usd
+
+    assert run(history()) == Decimal("0.0001")
+
+
+def test_a_call_that_is_cut_while_its_cost_is_settled_is_settled_all_the_same() -> None:
+    class SlowPurse(Purse):
+        async def settle(self, account: Account, reserved: Spent, used: Spent) -> None:
+            await asyncio.sleep(1)
+            await super().settle(account, reserved, used)
+
+    async def history() -> Decimal:
+        purse = SlowPurse()
+        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
+        asking = asyncio.create_task(
+            made.ask("small", in_turn(answer(30, 20)), input_tokens=99, output_tokens=99)
+        )
+        await asyncio.sleep(0.5)
+        asking.cancel()
+        await asyncio.wait({asking})
+        await asyncio.sleep(1)
+        return purse.held["k"].usd
+
+    assert run(history()) == Decimal("0.00005")
+
+
+def test_an_error_of_a_call_is_not_hidden_by_a_limit_that_it_passes() -> None:
+    async def history() -> int:
+        counts = Counts(most=100)
+        made = calls(counts)
+
+        async def one() -> None:
+            async with made.call("gpt", input_tokens=90, output_tokens=10) as call:
+                call.settle(UsedTokens(input=150))
+                raise ValueError("no JSON")
+
+        with pytest.raises(ValueError, match="no JSON"):
+            await one()
+        return counts.tokens
+
+    assert run(history()) == 150
+
+
+def test_a_task_is_solved_by_the_cheapest_model_whose_answer_is_accepted() -> None:
+    async def history() -> tuple[list[str], float, float]:
+        asked: list[str] = []
+        counts = Counts()
+
+        async def make(model: str) -> Any:
+            asked.append(model)
+            return answer(100, 10)
+
+        await calls(counts, models=(LARGE, SMALL), accounts=(BUDGET,)).solve(
+            make,
+            accept=lambda _: asked[-1] == "large",
+            kind="summary",
+            input_tokens=200,
+            output_tokens=50,
+        )
+        return asked, counts.usd["small"], counts.usd["large"]
+
+    assert run(history()) == (["small", "large"], pytest.approx(0.00011), pytest.approx(0.00099))
+
+
+def test_a_call_reports_how_full_its_models_context_is() -> None:
+    async def history() -> list[tuple[int, int]]:
+        counts = Counts()
+        made = calls(counts, models=(ModelTerms(name="gpt", context_tokens=500), SMALL))
+        for model in ("gpt", "small"):
+            await made.ask(model, in_turn(answer(300, 20)), input_tokens=300, output_tokens=20)
+        return counts.contexts
+
+    assert run(history()) == [(320, 500)]
+
+
+def test_a_task_that_no_model_solves_reaches_its_limit() -> None:
+    async def history() -> None:
+        await calls(Counts(), models=(LARGE, SMALL)).solve(
+            lambda _: in_turn(answer(1, 1))(),
+            accept=lambda _: False,
+            kind="summary",
+            input_tokens=20,
+            output_tokens=5,
+        )
+
+    with pytest.raises(LimitReached, match="no model is left"):
+        run(history())
+
+
+def test_an_answer_without_usage_counts_as_estimated() -> None:
+    async def history() -> int:
+        counts = Counts()
+        await calls(counts).ask("gpt", in_turn(object()), input_tokens=400, output_tokens=50)
+        return counts.tokens
+
+    assert run(history()) == 450
+
+
+def test_a_refused_call_is_made_again_when_the_provider_says_so() -> None:
+    async def history() -> tuple[float, int]:
+        loop, counts = asyncio.get_running_loop(), Counts()
+        began = loop.time()
+        made = in_turn(
+            RefusedError(retry_after="7"), RefusedError(retry_after_ms="500"), answer(1, 1)
+        )
+        await calls(counts).ask("gpt", made, input_tokens=10, output_tokens=10)
+        return loop.time() - began, counts.tokens
+
+    assert run(history()) == pytest.approx((7.5, 2))
+
+
+def test_a_call_that_is_refused_without_end_is_given_up() -> None:
+    async def history() -> None:
+        made = in_turn(*[RefusedError()] * REFUSALS)
+        await calls(Counts()).ask("gpt", made, input_tokens=10, output_tokens=10)
+
+    with pytest.raises(Retryable, match="refused a call 20 times"):
+        run(history())
+
+
+@pytest.mark.parametrize("error", [ConnectionError("cut"), RefusedError()])
+def test_other_errors_are_the_agents_own(error: Exception) -> None:
+    if isinstance(error, RefusedError):
+        error.code = "insufficient_quota"  # type: ignore[attr-defined]
+
+    async def history() -> None:
+        await calls(Counts()).ask("gpt", in_turn(error), input_tokens=10, output_tokens=10)
+
+    with pytest.raises(type(error)):
+        run(history())
+
+
+def test_a_call_that_could_pass_the_sessions_limit_is_not_made() -> None:
+    async def history() -> int:
+        counts = Counts()
+        made = calls(counts)
+        await made.ask("gpt", in_turn(answer(600, 100)), input_tokens=600, output_tokens=100)
+        with pytest.raises(LimitReached, match="700 are used or reserved"):
+            await made.ask("gpt", in_turn(), input_tokens=200, output_tokens=101)
+        return counts.tokens
+
+    assert run(history()) == 700
+
+
+def test_parallel_calls_of_a_task_do_not_pass_its_limit_together() -> None:
+    async def history() -> list[object]:
+        made = calls(Counts())
+
+        async def one() -> None:
+            async with made.call("gpt", input_tokens=400, output_tokens=0) as call:
+                await asyncio.sleep(1)
+                call.settle(UsedTokens(input=400))
+
+        return await asyncio.gather(one(), one(), one(), return_exceptions=True)
+
+    assert [type(each) for each in run(history())] == [type(None), type(None), LimitReached]
+
+
+def test_orders_replace_the_shares_that_a_worker_began_with() -> None:
+    async def history() -> float:
+        loop = asyncio.get_running_loop()
+        gates = ModelGates({"gpt": RateShare(requests_per_minute=1)})
+        made = calls(Counts(), gates)
+        ask = in_turn(*[answer(1, 1)] * 3)
+        await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+        newcomer, mine = RateShare(requests_per_minute=1), RateShare(requests_per_minute=60)
+        share = ModelShare(model="gpt", newcomer=newcomer, workers={"w-1": mine})
+        loop.call_later(3, gates.hold_to, (share,), "w-1")
+        began = loop.time()
+        await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+        assert [each.short_of for each in gates.demand()] == [("requests_per_minute",)]
+        return loop.time() - began
+
+    assert run(history()) == pytest.approx(3.95)
+
+
+def test_models_that_are_not_used_are_not_reported() -> None:
+    async def history() -> object:
+        gates = ModelGates({})
+        gates.gate("gpt")
+        return gates.demand()
+
+    assert run(history()) == ()

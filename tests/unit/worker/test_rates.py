@@ -1,0 +1,291 @@
+"""A worker's share of a provider's limits, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentdash.worker.rates import LATE_S, LONGEST_RETRY_AFTER_S, LeakyBucket, ModelGate
+from controller.model.usage_event import UsedTokens
+from controller.model.worker_terms import RateShare
+from support.virtual_loop import run
+
+NOTHING = UsedTokens()
+
+
+def tokens(into: int = 0, out: int = 0) -> UsedTokens:
+    return UsedTokens(input=into, output=out)
+
+
+class Clients:
+    """Clients that call again and again, and when each call started (seconds from the start)."""
+
+    def __init__(self, gate: ModelGate, *, took_s: float = 0.0) -> None:
+        self.gate, self.took_s = gate, took_s
+        self.began_at = asyncio.get_running_loop().time()
+        self.started: list[float] = []
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time() - self.began_at
+
+    async def call(self, estimate: UsedTokens = NOTHING, used: UsedTokens | None = None) -> None:
+        async with self.gate.call(estimate) as call:
+            self.started.append(self.now())
+            await asyncio.sleep(self.took_s)
+            call.settle(estimate if used is None else used)
+
+    async def keep_calling(self, seconds: float, estimate: UsedTokens = NOTHING) -> None:
+        async def forever() -> None:
+            while True:
+                await self.call(estimate)
+
+        clients = [asyncio.create_task(forever()) for _ in range(3)]
+        await asyncio.sleep(seconds)
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+
+def test_requests_are_spread_over_the_minute() -> None:
+    async def history() -> list[float]:
+        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
+        await clients.keep_calling(59)
+        return clients.started
+
+    assert run(history()) == pytest.approx([0, 10, 20, 30, 40, 50])
+
+
+def test_refused_calls_are_reported_for_as_long_as_they_are_recent() -> None:
+    async def history() -> list[float]:
+        gate = ModelGate("gpt", RateShare())
+        for _ in range(3):
+            async with gate.call(NOTHING) as call:
+                call.refused(0.0)
+        reported = []
+        for _ in range(3):
+            reported.append(gate.demand().refused_per_minute)
+            await asyncio.sleep(19)
+        gate.close()
+        return reported
+
+    # three in 20 seconds are nine a minute, in coarse steps
+    assert run(history()) == [10.0, 10.0, 0.0]
+
+
+def test_a_burst_starts_at_once_after_a_pause() -> None:
+    async def history() -> list[float]:
+        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=60, burst=3)))
+        await clients.keep_calling(2.5)
+        return clients.started
+
+    assert run(history()) == pytest.approx([0, 0, 0, 1, 2])
+
+
+def test_tokens_of_a_kind_have_a_limit_of_their_own() -> None:
+    async def history() -> list[float]:
+        share = RateShare(input_tokens_per_minute=60_000, output_tokens_per_minute=600)
+        clients = Clients(ModelGate("gpt", share))
+        # output is scarce: 10 tokens a second flow, and a call takes 50
+        await clients.keep_calling(16, tokens(100, 50))
+        return clients.started
+
+    assert run(history()) == pytest.approx([0, 0, 5, 10, 15])
+
+
+def test_input_and_output_may_share_one_limit() -> None:
+    async def history() -> list[float]:
+        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
+        await clients.keep_calling(11, tokens(400, 600))
+        return clients.started
+
+    assert run(history()) == pytest.approx([0, 10])
+
+
+def test_what_a_call_used_in_fact_replaces_its_estimate() -> None:
+    async def history() -> tuple[float, float]:
+        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
+        await clients.call(tokens(1000), used=tokens(100))
+        await clients.call(tokens(900), used=tokens(3900))
+        first = clients.now()
+        await clients.call(tokens(1000))  # after the debt of 3,000 and its own 1,000
+        return first, clients.now()
+
+    assert run(history()) == pytest.approx((0, 40))
+
+
+def test_a_call_larger_than_the_bucket_waits_for_a_full_one() -> None:
+    async def history() -> float:
+        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
+        await clients.call(tokens(500))
+        await clients.call(tokens(1_000_000))
+        return clients.now()
+
+    assert run(history()) == pytest.approx(5)
+
+
+def test_parallel_calls_are_limited() -> None:
+    async def history() -> list[float]:
+        clients = Clients(ModelGate("gpt", RateShare(parallel=2)), took_s=4)
+        await clients.keep_calling(7)
+        return clients.started
+
+    assert run(history()) == pytest.approx([0, 0, 4, 4])
+
+
+def test_without_a_parallel_call_nothing_starts_until_the_share_has_one() -> None:
+    async def history() -> float:
+        gate = ModelGate("gpt", RateShare(parallel=0))
+        clients = Clients(gate)
+        asyncio.get_running_loop().call_later(9, gate.hold_to, RateShare(parallel=1))
+        await clients.call()
+        return clients.now()
+
+    assert run(history()) == pytest.approx(9)
+
+
+def test_a_new_share_counts_for_calls_that_wait_already() -> None:
+    async def history() -> float:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=1))
+        clients = Clients(gate)
+        await clients.call()
+        # after 15 s a quarter of a request has flowed; the rest comes at one a second
+        asyncio.get_running_loop().call_later(15, gate.hold_to, RateShare(requests_per_minute=60))
+        await clients.call()
+        return clients.now()
+
+    assert run(history()) == pytest.approx(15.75)
+
+
+def test_a_cancelled_caller_leaves_the_queue_and_takes_nothing() -> None:
+    async def history() -> float:
+        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
+        await clients.call()
+        waiting = [asyncio.create_task(clients.call()) for _ in range(3)]
+        await asyncio.sleep(1)
+        for each in waiting:
+            each.cancel()
+        await clients.call()
+        return clients.now()
+
+    assert run(history()) == pytest.approx(10)
+
+
+def test_a_failed_call_still_counts_as_a_request() -> None:
+    async def history() -> float:
+        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
+        with pytest.raises(ConnectionError):
+            async with clients.gate.call(NOTHING):
+                raise ConnectionError
+        await clients.call()
+        return clients.now()
+
+    assert run(history()) == pytest.approx(10)
+
+
+async def refuse(gate: ModelGate, retry_after_s: float | None, *, after_s: float = 0.0) -> None:
+    async with gate.call(NOTHING) as call:
+        await asyncio.sleep(after_s)
+        call.refused(retry_after_s)
+
+
+def test_a_refusal_pauses_halves_the_rate_and_the_rate_creeps_back() -> None:
+    async def history() -> tuple[list[float], float]:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=60))
+        clients = Clients(gate)
+        await refuse(gate, 3.0)
+        await clients.keep_calling(6.9)
+        paces = [gate.pace]
+        await asyncio.sleep(50)
+        return [*clients.started, *paces], gate.pace
+
+    # nothing for 3 s, in which one request flows at half the rate; then one every 2 s, and from
+    # 5 s on one every 1.8 s
+    started, later = run(history())
+    assert started[0] == pytest.approx(3.0)
+    assert started[1] == pytest.approx(4.9, abs=0.11)
+    assert started[-1] == pytest.approx(0.55)
+    assert later == 1.0
+
+
+def test_refusals_of_calls_that_were_under_way_together_halve_the_rate_once() -> None:
+    async def history() -> float:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=600, burst=5))
+        await asyncio.gather(*(refuse(gate, 0.5) for _ in range(5)))
+        return gate.pace
+
+    assert run(history()) == 0.5
+
+
+def test_a_refusal_without_a_time_or_with_an_absurd_one_has_a_bounded_pause() -> None:
+    async def history() -> list[float]:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=6000))
+        clients = Clients(gate)
+        for retry_after_s in (None, -5.0, 1e9):
+            await refuse(gate, retry_after_s)
+            await clients.call()
+        return clients.started
+
+    first, second, third = run(history())
+    assert first == pytest.approx(1.0)
+    assert second - first < 0.1
+    assert third - second == pytest.approx(LONGEST_RETRY_AFTER_S, abs=0.2)
+
+
+def test_a_demand_says_what_was_used_and_what_calls_wait_for() -> None:
+    async def history() -> list[object]:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=60, parallel=1))
+        clients = Clients(gate, took_s=0.5)
+        await clients.call(tokens(1000, 100))
+        quiet = gate.demand()
+        await clients.keep_calling(10, tokens(1000, 100))
+        short = gate.demand()
+        await asyncio.sleep(30)
+        return [quiet, short, gate.demand()]
+
+    quiet, short, silent = run(history())
+    assert quiet.short_of == ()
+    assert (quiet.requests_per_minute, quiet.input_tokens_per_minute) == (3, 3000)
+    assert short.short_of == ("parallel", "requests_per_minute")
+    assert silent.requests_per_minute == 0
+    assert silent.short_of == ()
+
+
+def test_small_changes_of_use_are_not_reported() -> None:
+    async def history() -> list[float]:
+        gate = ModelGate("gpt", RateShare())
+        clients = Clients(gate)
+        seen = []
+        for _ in range(7):
+            await clients.call(tokens(1000))
+            seen.append(gate.demand().requests_per_minute)
+        return seen
+
+    assert run(history()) == [3, 7, 10, 15, 15, 20, 30]
+
+
+def test_calls_that_always_wake_late_still_use_the_whole_share() -> None:
+    bucket, now, calls = LeakyBucket(600, 1, 0.0), 0.0, 0
+    while now < 60:
+        while (wait_s := bucket.wait_s(1, now)) > 0:
+            now += wait_s + 0.02
+        bucket.take(1)
+        calls += 1
+    assert 599 <= calls <= 602
+
+
+def test_a_bucket_that_no_call_waits_for_saves_nothing_beyond_its_burst() -> None:
+    bucket = LeakyBucket(600, 1, 0.0)
+    bucket.take(1)
+    assert bucket.wait_s(1, 100.0) == 0
+    bucket.take(1)
+    assert bucket.wait_s(1, 100.0) == pytest.approx(0.1)
+
+
+def test_what_a_late_call_finds_is_bounded() -> None:
+    bucket = LeakyBucket(600, 1, 0.0)
+    bucket.take(1)
+    bucket.wait_s(1, 0.0)
+    assert bucket.wait_s(1, 100.0) == 0
+    bucket.take(1 + LATE_S * 600 / 60)
+    assert bucket.wait_s(1, 100.0) == pytest.approx(0.1)

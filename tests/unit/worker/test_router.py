@@ -1,0 +1,233 @@
+"""Which model a task is sent to."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentdash.worker.errors import LimitReached
+from agentdash.worker.router import (
+    FADING,
+    KINDS_KEPT,
+    Route,
+    Router,
+    TierHistory,
+    TierUse,
+    TriesOf,
+    then,
+)
+from agentdash.worker.task import Task
+from controller.model.scarcity import ModelTier
+from controller.model.usage_event import UsedTokens
+from controller.model.worker_terms import ModelTerms
+
+
+def model(name: str, tier: ModelTier, price: str | None) -> ModelTerms:
+    each = None if price is None else Decimal(price)
+    return ModelTerms(name=name, tier=tier, input_price=each, output_price=each)
+
+
+NANO = model("small", ModelTier.NANO, "0.1")
+STANDARD = model("middle", ModelTier.STANDARD, "1")
+PREMIUM = model("large", ModelTier.PREMIUM, "10")
+ALL = (PREMIUM, NANO, STANDARD)
+MILLION = UsedTokens(input=900_000, output=100_000)
+"""With it a model costs its price."""
+
+
+def task(text: str = "sum up") -> Task:
+    return Task(id="t", payload=text)
+
+
+def routed(
+    history: TierHistory | None = None,
+    *,
+    router: Router | None = None,
+    models: tuple[ModelTerms, ...] = ALL,
+    budget: str | None = None,
+    text: str = "sum up",
+) -> Route:
+    chosen = router or Router(history or TierHistory())
+    return asyncio.run(
+        chosen.route(
+            task(text),
+            models,
+            kind="summary",
+            expected=MILLION,
+            budget_usd=None if budget is None else Decimal(budget),
+        )
+    )
+
+
+def failures(history: TierHistory, times: int) -> None:
+    for _ in range(times):
+        history.tried("summary", NANO, did_it=False, use=TierUse())
+
+
+def test_the_cheapest_model_is_tried_first_and_better_ones_after_it() -> None:
+    route = routed()
+    assert route.model == NANO
+    assert route.failed(MILLION) == STANDARD
+    assert route.failed(MILLION) == PREMIUM
+    with pytest.raises(LimitReached, match="no model is left"):
+        route.failed(MILLION)
+
+
+def test_a_rule_says_the_least_tier_that_a_task_needs() -> None:
+    def contracts(asked: Task) -> ModelTier | None:
+        return ModelTier.PREMIUM if "contract" in asked.goal else None
+
+    def short(asked: Task) -> ModelTier | None:
+        return ModelTier.STANDARD
+
+    router = Router(TierHistory(), (contracts, short))
+    assert routed(router=router, text="read the contract").model == PREMIUM
+    assert routed(router=router).model == STANDARD
+
+
+def test_a_classifier_is_asked_only_where_no_rule_speaks() -> None:
+    asked: list[str] = []
+
+    async def classify(one: Task) -> ModelTier | None:
+        asked.append(one.goal)
+        return ModelTier.STANDARD
+
+    def by_length(one: Task) -> ModelTier | None:
+        return ModelTier.NANO if len(one.goal) < 5 else None
+
+    router = Router(TierHistory(), (by_length,), classify)
+    assert routed(router=router, text="hi").model == NANO
+    assert routed(router=router, text="a long text").model == STANDARD
+    assert asked == ["a long text"]
+
+
+def test_where_no_model_is_good_enough_the_best_there_is_does_it() -> None:
+    router = Router(TierHistory(), (lambda _: ModelTier.PREMIUM,))
+    assert routed(router=router, models=(STANDARD, NANO)).model == STANDARD
+
+
+def test_a_model_that_fails_too_often_for_its_price_is_passed_over() -> None:
+    history = TierHistory()
+    failures(history, 12)
+    # 1.5 of 14: still worth a tenth of the price
+    assert routed(history).model == NANO
+    failures(history, 8)
+    assert routed(history).model == STANDARD
+
+
+def test_a_model_that_was_passed_over_is_tried_again_in_time() -> None:
+    history = TierHistory()
+    failures(history, 30)
+    seen = [routed(history).model for _ in range(60)]
+    assert 20 < seen.index(NANO) < 50
+    failures(history, 1)
+    assert routed(history).model == STANDARD
+
+
+def test_a_model_that_is_hardly_cheaper_is_not_tried_before_the_better_one() -> None:
+    dear = model("dear", ModelTier.NANO, "0.9")
+    assert routed(models=(dear, STANDARD)).model == STANDARD
+
+
+def test_kinds_of_tasks_are_learned_apart() -> None:
+    history = TierHistory()
+    for _ in range(30):
+        history.tried("code", NANO, did_it=False, use=TierUse())
+    assert history.chance("code", NANO.name) < 0.1
+    assert routed(history).model == NANO
+
+
+def test_the_budget_shrinks_with_every_try() -> None:
+    route = routed(budget="1.05")
+    assert route.model == NANO
+    with pytest.raises(LimitReached, match=r"middle may cost 1\.0000 USD .* 0\.9500 USD are left"):
+        route.failed(UsedTokens(input=1_000_000))
+
+
+def test_a_model_that_can_be_paid_is_tried_though_it_often_fails() -> None:
+    history = TierHistory()
+    failures(history, 30)
+    assert routed(history, budget="0.5").model == NANO
+
+
+def test_without_prices_a_model_is_tried_while_it_succeeds_more_often_than_not() -> None:
+    free = tuple(model(each.name, each.tier, None) for each in (NANO, STANDARD, PREMIUM))
+    history = TierHistory()
+    assert routed(history, models=free).model.name == "small"
+    failures(history, 2)
+    assert routed(history, models=free).model.name == "middle"
+
+
+def test_shares_and_savings_are_counted_by_tier() -> None:
+    history = TierHistory()
+    route = routed(history)
+    route.failed(MILLION)
+    route.succeeded(MILLION)
+    routed(history).succeeded(MILLION)
+    assert history.by_tier == {
+        ModelTier.NANO: TierUse(2, 1, Decimal("0.2"), Decimal(10)),
+        ModelTier.STANDARD: TierUse(1, 1, Decimal(1), Decimal(10)),
+    }
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([NANO, STANDARD, PREMIUM]), st.booleans()), max_size=80),
+    st.decimals(0, 20, places=2),
+)
+def test_no_past_sends_a_task_beyond_its_budget(
+    past: list[tuple[ModelTerms, bool]], budget: Decimal
+) -> None:
+    history = TierHistory()
+    for tried, did_it in past:
+        history.tried("summary", tried, did_it=did_it, use=TierUse())
+    left = budget
+    try:
+        route = routed(history, budget=str(budget))
+        while True:
+            cost = route.model.usd(MILLION)
+            assert cost is not None
+            assert cost <= left
+            left -= cost
+            route.failed(MILLION)
+    except LimitReached:
+        return
+
+
+def test_workers_that_add_to_each_other_know_what_one_alone_would() -> None:
+    alone, first, second = TierHistory(), TierHistory(), TierHistory()
+    stored: TriesOf = {}
+    for number in range(40):
+        worker = (first, second)[number // 7 % 2]
+        worker.go_on_from(stored)
+        for history in (alone, worker):
+            history.tried("sum", NANO, did_it=number % 3 == 0, use=TierUse())
+            history.passed_over("sum", NANO.name)
+        stored = then(stored, worker.take_unsaved())
+    assert TierHistory().chance("sum", NANO.name) == 0.75
+    for history in (first, second):
+        history.go_on_from(stored)
+        assert history.chance("sum", NANO.name) == pytest.approx(alone.chance("sum", NANO.name))
+
+
+def test_what_could_not_be_stored_is_stored_later() -> None:
+    history = TierHistory()
+    history.tried("sum", NANO, did_it=False, use=TierUse())
+    lost = history.take_unsaved()
+    history.tried("sum", NANO, did_it=True, use=TierUse())
+    history.give_back(lost)
+    [kept] = history.take_unsaved().values()
+    assert (kept.done, kept.failed, kept.faded) == (1.0, FADING, 2)
+    assert history.take_unsaved() == {}
+
+
+def test_only_the_latest_kinds_are_kept() -> None:
+    history = TierHistory()
+    for number in range(KINDS_KEPT + 5):
+        history.tried(f"kind-{number}", NANO, did_it=False, use=TierUse())
+    assert len(history.take_unsaved()) == KINDS_KEPT
+    assert history.chance("kind-4", NANO.name) == 0.75
+    assert history.chance("kind-5", NANO.name) < 0.75
