@@ -22,7 +22,8 @@ class Wording(NamedTuple):
     - A name that ends in `_s` is shown as a duration. `{until}` and names that end in `_at` are
       shown as the time left, `{since}` as the time passed.
     - `{blindness}` is why a reading cannot be used, and for how long if known. `{outlook}` is when
-      a budget will be spent, if that is before its reset.
+      a budget will be spent, if that is before its reset. `{of_queue}` names the queue, where the
+      pool has several.
     """
 
     title: str
@@ -78,7 +79,7 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.POISON: Wording(
         "Poison",
-        "{redelivered:message} in flight come back again and again and no others wait"
+        "{redelivered:message} in flight{of_queue} come back again and again and no others wait"
         " ({deliveries} deliveries in {since}, none acknowledged): they add no replicas",
     ),
     Code.METRIC: Wording(
@@ -416,6 +417,8 @@ class _Words(dict[str, _Word]):
                 f", and at the present burn they are spent in {self['exhausted_at']},"
                 f" {self['early_s']} before the reset"
             )
+        if name == "of_queue":
+            return _Word(f" of {self['queue']}" if "queue" in self._reason.numbers else "")
         if name == "writer":
             return _Word(named(writing_manager(self._reason)))
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
