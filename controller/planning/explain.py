@@ -23,7 +23,7 @@ class Wording(NamedTuple):
       shown as the time left, `{since}` as the time passed.
     - `{blindness}` is why a reading cannot be used, and for how long if known. `{outlook}` is when
       a budget will be spent, if that is before its reset. `{of_queue}` names the queue, where the
-      pool has several.
+      pool has several. `{one_by_one}` says that replicas start so.
     """
 
     title: str
@@ -49,13 +49,13 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.LEARNED_NEED: Wording(
         "Needed now",
         "these messages need {value:replica}: a task takes {service_s},"
-        " and a new replica is ready after {ready_s}",
+        " and a new replica is ready after {ready_s}{one_by_one}",
     ),
     Code.WORTH_STARTING: Wording(
         "Worth starting",
         "{value:replica}: {base} for these messages, and {likely} more because about"
         " {arrivals_per_min} tasks arrive per minute and a new replica is ready only after"
-        " {ready_s}",
+        " {ready_s}{one_by_one}",
     ),
     Code.WORTH_KEEPING: Wording(
         "Worth keeping",
@@ -339,6 +339,13 @@ _WHYS: Final[dict[str, str]] = {
 }
 
 
+# words that a sentence has only where the reason has this number
+_WHERE_GIVEN: Final = {
+    "of_queue": ("queue", " of {queue}"),
+    "one_by_one": ("starts", ", one after the other"),
+}
+
+
 def writing_manager(reason: Reason) -> str:
     """The field manager that a reason speaks of; empty if it names none."""
     by = reason.numbers.get("by")
@@ -417,8 +424,9 @@ class _Words(dict[str, _Word]):
                 f", and at the present burn they are spent in {self['exhausted_at']},"
                 f" {self['early_s']} before the reset"
             )
-        if name == "of_queue":
-            return _Word(f" of {self['queue']}" if "queue" in self._reason.numbers else "")
+        if name in _WHERE_GIVEN:
+            needed, words = _WHERE_GIVEN[name]
+            return _Word(words.format_map(self) if needed in self._reason.numbers else "")
         if name == "writer":
             return _Word(named(writing_manager(self._reason)))
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)
