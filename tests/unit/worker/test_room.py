@@ -30,6 +30,14 @@ class Guests:
         self._ends[name].set()
         await asyncio.sleep(1)
 
+    def seen(self) -> tuple[list[str], list[str], bool]:
+        """Who is inside, who was refused, and whether one has the room to itself."""
+        return list(self.inside), list(self.refused), self.room.is_kept
+
+    def all_go(self) -> None:
+        for end in self._ends.values():
+            end.set()
+
     async def _stay(self, name: str, *, alone: bool) -> None:
         async with self.room.seat(alone=alone) as is_seated:
             if not is_seated:
@@ -41,7 +49,7 @@ class Guests:
 
 
 def test_one_that_must_be_alone_waits_and_nobody_comes_in_meanwhile() -> None:
-    async def history() -> None:
+    async def history() -> list[tuple[list[str], list[str], bool]]:
         async with asyncio.TaskGroup() as group:
             guests = Guests(group)
             await guests.comes("a")
@@ -49,37 +57,41 @@ def test_one_that_must_be_alone_waits_and_nobody_comes_in_meanwhile() -> None:
             await guests.comes("suspect", alone=True)
             await guests.comes("c")
             await guests.comes("second suspect", alone=True)
-            assert (guests.inside, guests.refused) == (["a", "b"], ["c", "second suspect"])
-            assert guests.room.is_kept
+            seen = [guests.seen()]
             await guests.goes("a")
-            assert guests.inside == ["b"]
+            seen.append(guests.seen())
             await guests.goes("b")
-            assert guests.inside == ["suspect"]
+            seen.append(guests.seen())
             await guests.comes("d")
-            assert guests.refused[-1] == "d"
             await guests.goes("suspect")
             await guests.comes("e")
-            assert (guests.inside, guests.room.is_kept) == (["e"], False)
-            await guests.goes("e")
+            seen.append(guests.seen())
+            guests.all_go()
+        return seen
 
-    run(history())
+    refused = ["c", "second suspect"]
+    assert run(history()) == [
+        (["a", "b"], refused, True),
+        (["b"], refused, True),
+        (["suspect"], refused, True),
+        (["e"], [*refused, "d"], False),
+    ]
 
 
 def test_one_that_waits_to_be_alone_is_turned_away() -> None:
-    async def history() -> None:
+    async def history() -> tuple[list[str], list[str], bool]:
         async with asyncio.TaskGroup() as group:
             guests = Guests(group)
             await guests.comes("a")
             await guests.comes("suspect", alone=True)
             guests.room.turn_away()
             await asyncio.sleep(1)
-            assert guests.refused == ["suspect"]
             await guests.comes("b")
-            assert guests.inside == ["a", "b"]
-            await guests.goes("a")
-            await guests.goes("b")
+            seen = guests.seen()
+            guests.all_go()
+        return seen
 
-    run(history())
+    assert run(history()) == (["a", "b"], ["suspect"], False)
 
 
 @pytest.mark.parametrize(
