@@ -406,6 +406,12 @@ def _ready_s(memory: NativeMemory) -> float:
     return (FIRST_READY_S if memory.ready_s is None else memory.ready_s) * max(memory.starts, 1)
 
 
+def cold_start_s(seen: PoolObservation, memory: NativeMemory | None) -> float:
+    """The seconds that one replica of a pool needs to become ready, as far as is known."""
+    known_s = None if memory is None else memory.ready_s
+    return _measured_ready_s(seen) or known_s or FIRST_READY_S
+
+
 def _measured_ready_s(seen: PoolObservation) -> float | None:
     """The median time from a pod's creation to its readiness, over a few of the pool's pods."""
     pods = last_known(seen.pods)
