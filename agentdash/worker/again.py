@@ -66,12 +66,18 @@ class TaskMessage(NamedTuple):
 
 async def publish_again(stream: JetStreamContext, message: TaskMessage, tried: Tried) -> None:
     """Publish its task once more, with the tries that it had. The same message twice is one, within
-    the stream's window for duplicates. Raises UnreadableTaskError and nats.errors.Error.
+    the stream's window for duplicates. Terms that cannot be read stay as they are: the next worker
+    makes a dead letter of them. Raises nats.errors.Error.
     """
     task, _ = message.task()
-    terms = read_terms_again(message.headers, task, tries=tried.begun, failed=tried.failed)
+    try:
+        terms = header_json(
+            read_terms_again(message.headers, task, tries=tried.begun, failed=tried.failed)
+        )
+    except UnreadableTaskError:
+        terms = (message.headers or {}).get(TERMS_HEADER, "")
     headers = {
-        TERMS_HEADER: header_json(terms),
+        TERMS_HEADER: terms,
         Header.MSG_ID.value: f"again.{message.stream}.{message.sequence}",
     }
     await stream.publish(message.subject, message.body, headers=headers)
@@ -136,7 +142,7 @@ class ExhaustedWatch:
                 while (notice := await self._notice(queue, self._next.get(queue, 1))) is not None:
                     await self._recover(queue, notice)
                     self._next[queue] = (notice.seq or 0) + 1
-            except (errors.Error, UnreadableTaskError) as error:
+            except errors.Error as error:
                 log.warning(
                     "a task of %s/%s that is delivered no more could not be published again: %s",
                     queue.stream,
@@ -159,7 +165,7 @@ class ExhaustedWatch:
             return None
 
     async def _recover(self, queue: QueueName, notice: RawStreamMsg) -> None:
-        """Raises nats.errors.Error and UnreadableTaskError."""
+        """Raises nats.errors.Error."""
         try:
             told = decoded(_NOTICE, notice.data or b"")
         except UndecodableError as error:

@@ -242,10 +242,10 @@ class Delivery:
             await self.hand_back()
 
     async def _try(self, task: Task) -> None:
-        await self._tries.begin()
         checkpoint = None
         if self.delivered > 1 or task.terms.tried_before:
             checkpoint = await self._desk.checkpoints.load(task.id)
+        await self._tries.begin()
         began = time.monotonic()
         session = self._open_session(task, checkpoint)
         outcome = await self._work(task, session)
@@ -358,7 +358,7 @@ class Delivery:
             return
         try:
             await self._tries.fail()
-        except UnreadableStoreError as error:
+        except (UnreadableStoreError, errors.Error) as error:
             log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         log.warning("a try failed: %s", failed.why, extra={"task": task.id})
         await self._message.nak(delay=failed.wait_s(task.attempt))

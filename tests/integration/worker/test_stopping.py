@@ -22,6 +22,7 @@ from agentdash.worker.streams import (
     ensure_exhausted_stream,
     ensure_worker_streams,
 )
+from agentdash.worker.task import TERMS_HEADER
 from agentdash.worker.tries import TryCounts
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
 from tests.integration.worker.test_orders import busy_with, pulls, state
@@ -472,6 +473,25 @@ async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
             await asyncio.sleep(0.005)
     assert (result.status, result.result) == (TaskStatus.DONE, ["sum up", "w", None])
     assert result.attempts == most + 1 if most == 1 else result.attempts > 1
+
+
+async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    async with shop_at(server.url, max_deliver=1, ack_wait_s=0.2) as shop:
+        js = shop.link.jetstream
+        broken = {TERMS_HEADER: '{"timeout_s": -1}', "Nats-Msg-Id": "terms"}
+        await js.publish("tasks.acme.research", b"{}", headers=broken)
+        await shop.submit("x", "one")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        await pull.fetch(2, timeout=30)  # by a worker that dies
+        await pull.unsubscribe()
+        async with shop.worker():
+            assert (await shop.result("one")).status is TaskStatus.DONE
+            while not (letters := (await DeadLetters(js, "acme", "research").list()).letters):
+                await asyncio.sleep(0.005)
+    assert "timeout_s" in letters[0].note.reason
 
 
 async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_end(
