@@ -44,8 +44,8 @@ async def run_incidents(
 
 
 async def _take_nodes_away(sim: KubeSim, crew: DemoCrew, speed: float) -> None:
-    """The busiest node, as a provider does with spot machines: it is tainted, and ends once its
-    workers have handed back, or when the notice is over.
+    """The busiest node, as a provider does with spot machines: it is tainted, and once its
+    workers have handed back, or when the notice is over, it is drained, and gone for a while.
     """
     loop = asyncio.get_running_loop()
     due = loop.time() + BURST_S + STARTED_S / speed
@@ -57,9 +57,11 @@ async def _take_nodes_away(sim: KubeSim, crew: DemoCrew, speed: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(NOTICE_S):
                 await crew.left(node)
+        sim.cluster.cordon_node(node)
         crew.gone(sim.cluster.evict_pods(node))
         await asyncio.sleep(WITHOUT_NODE_S / speed)
         sim.cluster.taint_node(node, ENDS, tainted=False)
+        sim.cluster.cordon_node(node, cordoned=False)
         due += CYCLE_S
 
 

@@ -48,7 +48,7 @@ from agentdash.worker.outcomes import (
 )
 from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.results import TaskResult, TaskStatus
-from agentdash.worker.room import Room
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
@@ -93,7 +93,7 @@ class Desk:
     tries: TryCounts
     dead: DeadLetters
     usage: UsageReports
-    room: Room
+    room: TaskRoom
     on_end: OnEnd | None = None
 
 

@@ -29,7 +29,7 @@ from agentdash.worker.outcomes import Cut
 from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
-from agentdash.worker.room import Room
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import Checkpoints, Results
 from agentdash.worker.streams import ensure_worker_streams
@@ -91,7 +91,7 @@ class WorkerLife:
             tries=TryCounts(link.jetstream, *place),
             dead=DeadLetters(link.jetstream, *place),
             usage=UsageReports(link.jetstream, settings, self._metrics),
-            room=Room(),
+            room=TaskRoom(),
             on_end=on_end,
         )
         self._exhausted = ExhaustedWatch(link, self._desk.results, self._desk.tries)

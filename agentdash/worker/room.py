@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Room:
+class TaskRoom:
     """Who is at work in one worker."""
 
     def __init__(self) -> None:

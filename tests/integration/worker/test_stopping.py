@@ -467,10 +467,9 @@ async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
         async with shop.worker(agent, attempts=most + 1):
             result = await shop.result("one")
             await shop.all_acknowledged()
-        while (await js.stream_info("TASKS")).state.messages:  # neither message stays behind
-            await asyncio.sleep(0.005)
-        while (await js.stream_info(EXHAUSTED_STREAM)).state.messages:
-            await asyncio.sleep(0.005)
+            for stream in ("TASKS", EXHAUSTED_STREAM):  # nothing stays behind
+                while (await js.stream_info(stream)).state.messages:
+                    await asyncio.sleep(0.005)
     assert (result.status, result.result) == (TaskStatus.DONE, ["sum up", "w", None])
     assert result.attempts == most + 1 if most == 1 else result.attempts > 1
 

@@ -18,7 +18,7 @@ from agentdash.worker.dead import DeathNote
 from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.pool_models import PoolModels
-from agentdash.worker.room import Room
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from controller.model.usage_event import UsageEvent
@@ -108,7 +108,7 @@ def delivery(
         tries=TryCounts(any_post, "acme", "research"),
         dead=any_post,
         usage=UsageReports(any_post, SETTINGS, metrics),
-        room=Room(),
+        room=TaskRoom(),
     )
     return Delivery(desk, any_post, most_deliveries=0)
 

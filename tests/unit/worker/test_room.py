@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agentdash.worker.room import Room
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.tries import Tried
 from support.virtual_loop import run
 
@@ -15,7 +15,7 @@ class Guests:
     """Tasks in a room: who is inside, in the order of their coming."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
-        self.room = Room()
+        self.room = TaskRoom()
         self.inside: list[str] = []
         self.refused: list[str] = []
         self._group = group
