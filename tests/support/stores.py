@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
+from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
+from controller.model.queue_mark import QueueMark
 from controller.model.stored import SavedMemory, ShownPast, StoredIntents
 from controller.ports.stores import StoreError
 
@@ -32,6 +34,21 @@ class FakeMemories:
         if self.error is not None:
             raise self.error
         self.kept = SavedMemory(memory=memory, saved_at=now)
+
+
+class FakeHistories:
+    """Where queues stand in their histories, as a test sets it; `given` is what was handed over."""
+
+    def __init__(self) -> None:
+        self.known: dict[QueueName, QueueMark] = {}
+        self.given: list[QueueMark] = []
+        self.renewals = 0
+
+    def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
+        return tuple(self.known[queue] for queue in queues if queue in self.known)
+
+    def go_on_from(self, marks: Iterable[QueueMark]) -> None:
+        self.given += marks
 
 
 class FakePast:
