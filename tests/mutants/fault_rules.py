@@ -52,4 +52,28 @@ FAULT_RULES: Final = (
         "",
         ("test_a_queue_that_is_another_one_is_saved_though_nothing_else_changes()",),
     ),
+    Mutant(
+        "a past that was not read yet is not replaced",
+        "engine/past.py",
+        "        if self._is_unread:\n            if self._loading",
+        "        if False:\n            if self._loading",
+        (
+            "test_a_past_that_cannot_be_read_is_not_replaced_by_a_younger_one()",
+            "test_a_past_that_is_read_late_is_gone_on_from_and_saved_with_what_came_after()",
+        ),
+    ),
+    Mutant(
+        "a new leader reads what the last one has saved before it saves",
+        "engine/past.py",
+        "self._snapshots, self._is_unread = snapshots, True",
+        "self._snapshots = snapshots",
+        ("test_a_new_leader_saves_nothing_before_it_has_read_what_the_last_one_left()",),
+    ),
+    Mutant(
+        "what another process has saved is read before it is replaced",
+        "engine/past.py",
+        "self._is_unread or isinstance(error, StoreConflictError)",
+        "self._is_unread",
+        ("test_what_another_process_has_saved_meanwhile_is_read_before_it_is_replaced()",),
+    ),
 )

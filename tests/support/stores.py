@@ -52,16 +52,18 @@ class FakeHistories:
 
 
 class FakePast:
-    """What of the snapshots was saved; `error` is raised by all."""
+    """What of the snapshots was saved; `error` is raised by all, `load_error` by a load alone."""
 
     def __init__(self) -> None:
         self.kept: tuple[ShownPast, ...] = ()
         self.error: StoreError | None = None
+        self.load_error: StoreError | None = None
         self.saves = 0
 
     async def load(self) -> tuple[ShownPast, ...]:
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.load_error
+        if error is not None:
+            raise error
         return self.kept
 
     async def save(self, past: ShownPast) -> None:
