@@ -267,7 +267,7 @@ async def test_what_a_worker_writes_ends_no_daemon_and_stops_no_pool(live: Live)
     async with daemon(live.fleet, live.kubeconfig) as running:
         await running.ready()
         stream = live.client.jetstream()
-        await ensure_worker_streams(stream, result_ttl_s=60.0)
+        await ensure_worker_streams(stream, "acme", result_ttl_s=60.0)
         await stream.publish("$KV.agentdash_workers.acme.research.odd", nested)
         await stream.publish("$KV.agentdash_orders.acme.research", nested)
         await until(

@@ -283,7 +283,7 @@ async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused() -> Non
     with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
         async with shop_at(server.url) as shop:
             js = shop.link.jetstream
-            await ensure_worker_streams(js, result_ttl_s=60.0)
+            await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             checkpoints = Checkpoints(js, "acme", "research")
 
             async def saved(state: str, message: int, time: int) -> bool:
