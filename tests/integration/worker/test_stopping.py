@@ -401,8 +401,9 @@ async def test_an_answer_that_is_lost_at_the_last_delivery_loses_no_task(
         async with shop.worker():
             monkeypatch.setattr(Results, "get", get_later)
             await shop.submit("x", "one")
+            while lost:  # a consumer counts a message some time after the stream has it
+                await asyncio.sleep(0.005)
             await shop.all_acknowledged()
-        assert not lost
         assert (await shop.result("one")).status is TaskStatus.DONE
 
 
