@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
+from textual.widgets import Input
 
 from agentdash.tui.actions import KeyScope
 from agentdash.tui.bindings import bindings_for
@@ -29,6 +30,14 @@ class Panel(LinesWidget, can_focus=True):
         self._note: Sequence[Span | str] = ()
         self._foot: Sequence[Span | str] = ()
         self._offset = 0
+        self._had_focus = False
+
+    @property
+    def _is_lit(self) -> bool:
+        """Whether the border shows the focus. A prompt takes the keys for a moment: to write the
+        border in two other tones for it costs 2 kB at 160x45.
+        """
+        return self.has_focus or (self._had_focus and isinstance(self.screen.focused, Input))
 
     def show_titled(
         self,
@@ -49,7 +58,7 @@ class Panel(LinesWidget, can_focus=True):
         inner_width, inner_height = max(width - 2, 0), max(height - 2, 0)
         inside = self.inside(inner_width, inner_height)
         glyphs = self.glyphs
-        tone = Tone.FOCUS if self.has_focus else Tone.BORDER
+        tone = Tone.FOCUS if self._is_lit else Tone.BORDER
         side, rule = Span(glyphs.vertical, tone), Span(glyphs.horizontal, tone)
         body = [_between_sides(row, side, inner_width) for row in inside[:inner_height]]
         body += [_between_sides(line(), side, inner_width)] * (inner_height - len(body))
@@ -113,6 +122,7 @@ class Panel(LinesWidget, can_focus=True):
     def watch_has_focus(self, has_focus: bool) -> None:
         """Draw the border in another tone while the panel has the focus."""
         super().watch_has_focus(has_focus)
+        self._had_focus = has_focus or isinstance(self.screen.focused, Input)
         self.update_lines()
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
