@@ -60,8 +60,10 @@ class PastKeeper:
             else:
                 self._saving = tasks.create_task(self._save(snapshot), name="save the past")
 
-    async def finish(self) -> None:
-        """Save what is not saved yet, within `FINISH_S`."""
+    async def finish(self, last: Snapshot | None) -> None:
+        """Save what is not saved yet, up to the `last` snapshot, within `FINISH_S`."""
+        if self._latest is not None and last is not None:
+            self._latest = last
         try:
             async with asyncio.timeout(FINISH_S):
                 if self._saving is not None:

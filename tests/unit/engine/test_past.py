@@ -100,6 +100,18 @@ async def test_the_histories_go_on_and_nothing_is_known_of_the_time_between() ->
     assert 3 in recent.ready[:began]
 
 
+async def test_what_is_saved_at_the_end_is_the_last_that_was_shown() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=3)
+    async with world.running():
+        await pass_time(world, 20.0)
+        shown = await world.snapshot()
+        while (last := await world.snapshot()).histories is shown.histories:
+            await world.clock.advance(0.5)
+    assert last.histories
+    assert world.past.kept[0].histories == last.histories
+
+
 async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothing() -> None:
     world = Harness(POOL, replicas=3)
     world.queue(POOL, pending=3)
