@@ -1,8 +1,11 @@
 """Writes only the cells that differ from what the terminal already shows, as curses does.
 
 Textual writes every region that it repaints. Over SSH that is too much: most of it is on the screen
-already. Only this file depends on the form of Textual's updates. No character that could speak to
-the terminal passes, whichever widget it comes from.
+already. Of a table in which 10 cells change it writes 62,222 bytes a second, and here 160 are
+written of the same table; of its Header 9,033 and 50, of a frame that gets the focus 33,614 and
+1,786 (tests/benchmarks/bench_widgets.py, 160x45, true colour). Only this file depends on the form
+of Textual's updates. No character that could speak to the terminal passes, whichever widget it
+comes from.
 """
 
 from __future__ import annotations

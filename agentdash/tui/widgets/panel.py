@@ -1,4 +1,11 @@
-"""A border with titles around lines that can be scrolled."""
+"""A border with titles around lines that can be scrolled.
+
+A border of CSS costs as many bytes (51 where a line in it changes, 1.8 kB where it gets the focus),
+but has one text on each edge; here the title and the order of the rows stand on the upper one, so
+that no line is spent on the second. To scroll a text by a line costs 3.1 kB here and 3.2 kB in
+Textual's VerticalScroll, which also takes two columns for its bar. Both draw all lines again when a
+title changes (24 ms against 5 ms). (tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 
