@@ -17,7 +17,10 @@ from controller.ports.stores import PastStore, StoreError
 
 log = logging.getLogger(__name__)
 
-PAST_EVERY_S: Final = 60.0
+PAST_EVERY_S: Final = 15.0
+"""As often as a slot of a history ends: a killed process takes no more than that with it."""
+PAST_EVERY_S_PER_POOL: Final = 0.015
+"""From 1,000 pools on less often, so that no more than 40 kB a second are written for it."""
 PAST_RECALL_S: Final = 1.0
 """How long the first tick waits for it."""
 MOST_FINDINGS: Final = 1000
@@ -56,7 +59,7 @@ class PastKeeper:
         self._latest = snapshot
         if self._saving is None and self._clock.monotonic() >= self._not_before:
             if self._is_saved():
-                self._not_before = self._clock.monotonic() + PAST_EVERY_S
+                self._not_before = self._clock.monotonic() + every_s(len(snapshot.pools))
             else:
                 self._saving = tasks.create_task(self._save(snapshot), name="save the past")
 
@@ -100,8 +103,13 @@ class PastKeeper:
         else:
             self._saved, self._is_failing = snapshot, False
         finally:
-            self._not_before = self._clock.monotonic() + PAST_EVERY_S
+            self._not_before = self._clock.monotonic() + every_s(len(snapshot.pools))
             self._saving = None
+
+
+def every_s(pools: int) -> float:
+    """The least time between two saves for so many pools, in seconds."""
+    return max(PAST_EVERY_S, pools * PAST_EVERY_S_PER_POOL)
 
 
 def past_of(snapshot: Snapshot) -> ShownPast:

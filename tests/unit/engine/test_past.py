@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.past import PAST_EVERY_S
+from controller.engine.past import PAST_EVERY_S, every_s
 from controller.engine.standings import LEFT_FOR_S
 from controller.engine.tenant_views import dated
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
@@ -127,6 +127,11 @@ async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothin
         world.past.error = None
         await pass_time(world, PAST_EVERY_S)
         assert world.past.saves >= 2
+
+
+@pytest.mark.parametrize(("pools", "seconds"), [(0, 15), (1_000, 15), (4_000, 60), (10_000, 150)])
+def test_a_large_fleet_is_saved_less_often(pools: int, seconds: float) -> None:
+    assert every_s(pools) == pytest.approx(seconds)
 
 
 async def test_a_store_that_cannot_be_read_costs_the_past_and_nothing_else() -> None:
