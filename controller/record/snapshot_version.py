@@ -34,7 +34,7 @@ class SnapshotVersion(NamedTuple):
         return self > SNAPSHOT_VERSION
 
 
-SNAPSHOT_VERSION: Final = SnapshotVersion(1, 0)
+SNAPSHOT_VERSION: Final = SnapshotVersion(1, 1)
 
 
 class OtherVersionError(Exception):

@@ -22,7 +22,7 @@ from controller.model.snapshot import Role, Snapshot
 from controller.nats.session import NatsSession
 from controller.nats.snapshot_publisher import WHOLE, SnapshotPublisher
 from controller.nats.snapshot_reader import SnapshotReader
-from controller.record.snapshot_version import OtherVersionError
+from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
 from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
@@ -281,7 +281,8 @@ async def test_a_controller_of_another_version_is_named_and_one_that_follows_it_
     attachment = Attachment(settings, hub, clock)
     task = asyncio.create_task(attachment.run(stopping))
     await until(attachment.problem)
-    said = "this controller speaks snapshot version 5.2, this dashboard 1.0: update this agentdash"
+    ours = f"this dashboard {SNAPSHOT_VERSION}: update this agentdash"
+    said = f"this controller speaks snapshot version 5.2, {ours}"
     assert attachment.problem() == said
     assert asked == [WHOLE]
     # it may write, so nobody may lead beside it

@@ -181,12 +181,18 @@ def test_a_newer_minor_version_is_read_without_its_new_fields() -> None:
         Assembly().add(read_part(of_version(change, major, minor, grown(change))))
 
 
+def test_an_older_minor_version_is_read() -> None:
+    change = whole(fleet_scenarios.burst())
+    assert Assembly().add(read_part(of_version(change, SNAPSHOT_VERSION.major, 0))) == change
+
+
 @pytest.mark.parametrize(
     ("major", "todo"), [(2, "update this agentdash"), (0, "update the controller")]
 )
 def test_another_major_version_is_named_with_what_to_do(major: int, todo: str) -> None:
     message = of_version(whole(scenarios.mixed_fleet()), major, 7)
-    said = f"this controller speaks snapshot version {major}.7, this dashboard 1.0: {todo}"
+    ours = f"this dashboard {SNAPSHOT_VERSION}: {todo}"
+    said = f"this controller speaks snapshot version {major}.7, {ours}"
     with pytest.raises(OtherVersionError, match=said):
         read_part(message)
     # whatever that version has behind its number

@@ -270,7 +270,8 @@ def test_a_journal_of_another_major_version_names_both_versions(
     path = tmp_path / "journal.jsonl"
     line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, 4)
     path.write_bytes(line)
-    said = f"journal.jsonl is of snapshot version {major}.4, this agentdash reads 1.0: {todo}"
+    ours = f"this agentdash reads {SNAPSHOT_VERSION}: {todo}"
+    said = f"journal.jsonl is of snapshot version {major}.4, {ours}"
     with pytest.raises(JournalError, match=said):
         JournalPast(path)
     with pytest.raises(UnreadableLineError, match=f"version {major}.4"):

@@ -62,7 +62,7 @@ def test_what_snapshots_are_made_of_is_that_of_their_version(
         raised = before[0] != str(SNAPSHOT_VERSION)
         assert raised or before in ([before[0]], found.splitlines()), "raise SNAPSHOT_VERSION first"
         KEPT.write_text(f"{found}\n")
-    assert KEPT.read_text() == f"{found}\n"
+    assert KEPT.read_text() == f"{found}\n", "raise SNAPSHOT_VERSION, then --snapshot-update"
 
 
 def test_versions_are_ordered_by_their_numbers() -> None:
