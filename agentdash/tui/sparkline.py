@@ -1,4 +1,8 @@
-"""A row of numbers as a row of bars, one cell each."""
+"""A row of numbers as a row of bars, one cell each.
+
+Textual's Sparkline has a colour for each bar: 20 of them cost 8.4 kB a second where each number
+changes, and 1.4 kB here. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

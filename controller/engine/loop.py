@@ -240,8 +240,9 @@ class Engine:
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
+            self._publisher.now()
             if self._past is not None:
-                await self._past.finish()
+                await self._past.finish(self._hub.latest())
         self._publisher.now()
 
     def handover(self) -> Handover:

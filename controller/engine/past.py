@@ -17,7 +17,10 @@ from controller.ports.stores import PastStore, StoreConflictError, StoreError
 
 log = logging.getLogger(__name__)
 
-PAST_EVERY_S: Final = 60.0
+PAST_EVERY_S: Final = 15.0
+"""As often as a slot of a history ends: a killed process takes no more than that with it."""
+PAST_EVERY_S_PER_POOL: Final = 0.015
+"""From 1,000 pools on less often, so that no more than 40 kB a second are written for it."""
 PAST_RECALL_S: Final = 1.0
 """How long the first tick waits for it."""
 PAST_AGAIN_S: Final = 5.0
@@ -70,14 +73,16 @@ class PastKeeper:
                 self._loading = tasks.create_task(self._load_late(), name="load the past")
         elif self._saving is None and now >= self._not_before:
             if self._is_saved():
-                self._not_before = now + PAST_EVERY_S
+                self._not_before = now + every_s(len(snapshot.pools))
             else:
                 self._saving = tasks.create_task(self._save(snapshot), name="save the past")
 
-    async def finish(self) -> None:
-        """Save what is not saved yet, within `FINISH_S`."""
+    async def finish(self, last: Snapshot | None) -> None:
+        """Save what is not saved yet, up to the `last` snapshot, within `FINISH_S`."""
         if self._loading is not None:
             self._loading.cancel()
+        if self._latest is not None and last is not None:
+            self._latest = last
         try:
             async with asyncio.timeout(FINISH_S):
                 if self._saving is not None:
@@ -141,8 +146,13 @@ class PastKeeper:
         else:
             self._saved, self._is_failing = snapshot, False
         finally:
-            self._not_before = self._clock.monotonic() + PAST_EVERY_S
+            self._not_before = self._clock.monotonic() + every_s(len(snapshot.pools))
             self._saving = None
+
+
+def every_s(pools: int) -> float:
+    """The least time between two saves for so many pools, in seconds."""
+    return max(PAST_EVERY_S, pools * PAST_EVERY_S_PER_POOL)
 
 
 def past_of(snapshot: Snapshot) -> ShownPast:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.past import PAST_EVERY_S
+from controller.engine.past import PAST_EVERY_S, every_s
 from controller.engine.standings import LEFT_FOR_S
 from controller.engine.tenant_views import dated
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
@@ -101,6 +101,18 @@ async def test_the_histories_go_on_and_nothing_is_known_of_the_time_between() ->
     assert 3 in recent.ready[:began]
 
 
+async def test_what_is_saved_at_the_end_is_the_last_that_was_shown() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=3)
+    async with world.running():
+        await pass_time(world, 20.0)
+        shown = await world.snapshot()
+        while (last := await world.snapshot()).histories is shown.histories:
+            await world.clock.advance(0.5)
+    assert last.histories
+    assert world.past.kept[0].histories == last.histories
+
+
 async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothing() -> None:
     world = Harness(POOL, replicas=3)
     world.queue(POOL, pending=3)
@@ -116,6 +128,11 @@ async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothin
         world.past.error = None
         await pass_time(world, PAST_EVERY_S)
         assert world.past.saves >= 2
+
+
+@pytest.mark.parametrize(("pools", "seconds"), [(0, 15), (1_000, 15), (4_000, 60), (10_000, 150)])
+def test_a_large_fleet_is_saved_less_often(pools: int, seconds: float) -> None:
+    assert every_s(pools) == pytest.approx(seconds)
 
 
 async def test_a_store_that_cannot_be_read_costs_the_past_and_nothing_else() -> None:
@@ -165,14 +182,14 @@ async def test_a_new_leader_saves_nothing_before_it_has_read_what_the_last_one_l
     before = Harness(POOL, replicas=4)
     await left_behind(before)
     async with world.running():
-        await pass_time(world, 3 * PAST_EVERY_S)
+        await pass_time(world, LEFT_FOR_S)
         left = tuple(shifted(each, -300.0) for each in before.past.kept)
         world.past.kept, world.past.load_error = left, StoreAwayError("no answer")
         leadership.gain()
-        await pass_time(world, 2 * PAST_EVERY_S)
+        await pass_time(world, 120.0)
         early = world.past.kept
         world.past.load_error = None
-        await pass_time(world, 2 * PAST_EVERY_S)
+        await pass_time(world, 120.0)
     assert early == left
     assert world.past.saves >= 1
     assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
@@ -188,7 +205,7 @@ async def test_what_another_process_has_saved_meanwhile_is_read_before_it_is_rep
         world.past.error = StoreConflictError("another controller has saved the fleet's past")
         await pass_time(world, PAST_EVERY_S + 5)
         world.past.error = None
-        await pass_time(world, 2 * PAST_EVERY_S)
+        await pass_time(world, 120.0)
     assert world.past.saves >= 1
     assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
 
@@ -197,7 +214,7 @@ async def test_who_does_not_write_saves_nothing() -> None:
     world = Harness(POOL, replicas=1, writes=False)
     world.queue(POOL, pending=7)
     async with world.running():
-        await pass_time(world, 3 * PAST_EVERY_S)
+        await pass_time(world, LEFT_FOR_S)
     assert world.past.saves == 0
 
 
