@@ -37,6 +37,7 @@ from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_bucket import SnapshotBucket
 from controller.nats.snapshot_publisher import SnapshotPublisher
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
@@ -70,6 +71,7 @@ class Lasting(NamedTuple):
     intents: IntentBucket
     memories: MemoryBucket
     past: PastBucket
+    last: SnapshotBucket
     queues: QueueReader
     wakes: WakeSubscriptions
     journal: JournalWriter | None
@@ -208,7 +210,7 @@ def _engine(
             clock=clock,
             writes=not lasting.read_only,
         ),
-        past=PastKeeper(lasting.past, clock),
+        past=PastKeeper(lasting.past, lasting.last, clock),
         switches=lasting.switches,
         links=[lasting.session, cluster],
         more_failures=cluster.failures,

@@ -47,6 +47,7 @@ from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_bucket import SnapshotBucket
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
@@ -357,6 +358,7 @@ async def _run(
                 intents=IntentBucket(session, bucket, clock),
                 memories=MemoryBucket(bucket),
                 past=PastBucket(bucket),
+                last=SnapshotBucket(bucket),
                 queues=queues,
                 wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 journal=journal,

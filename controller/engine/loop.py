@@ -240,7 +240,8 @@ class Engine:
             await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
             if self._past is not None:
-                await self._past.finish()
+                self._publisher.now()
+                await self._past.finish(self._hub.latest() if self._lead.may_write() else None)
         self._publisher.now()
 
     def handover(self) -> Handover:
@@ -252,7 +253,7 @@ class Engine:
         if before is None:
             memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
             if self._past is not None:
-                await self._past.recall(self._snapshots)
+                await self._past.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
@@ -359,8 +360,6 @@ class Engine:
             return
         self._lead.has_memory = False
         self._keeper.follow()
-        if self._past is not None:
-            self._past.follow()
         self._decide_anew()
 
     async def _take_over(self) -> None:
@@ -374,7 +373,7 @@ class Engine:
         self._decide_anew()
         await self._release_workers()
         if self._past is not None:
-            await self._past.recall(self._snapshots)
+            await self._past.recall(self._snapshots, self._recorder)
 
     def _found(self, left: Memory) -> None:
         """What an earlier process has left could be read at last: go on from it."""

@@ -19,7 +19,7 @@ from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports.lease import Leadership
 from controller.ports.sources import WorkerSource
-from support.stores import FakeIntents, FakeMemories, FakePast
+from support.stores import FakeIntents, FakeMemories, FakePast, FakeSnapshots
 from support.world import (
     START,
     FakeCluster,
@@ -54,6 +54,7 @@ class Harness:
         self.memories = FakeMemories()
         self.intents = FakeIntents()
         self.past = FakePast()
+        self.last = FakeSnapshots()
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
         fleet = make_fleet(*pools)
@@ -73,7 +74,7 @@ class Harness:
                 clock=self.clock,
                 writes=writes,
             ),
-            past=PastKeeper(self.past, self.clock),
+            past=PastKeeper(self.past, self.last, self.clock),
             switches=self.switches,
             links=[self.link],
             clock=self.clock,
