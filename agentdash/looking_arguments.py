@@ -1,5 +1,5 @@
-"""The command line's verbs that look once, `plan` and `why`. It imports nothing heavy before it
-knows the verb.
+"""The command line's verbs that look once, `plan`, `why` and `journal`. It imports nothing heavy
+before it knows the verb.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdash.argument_types import duration
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ examples:
 """
 
 
+JOURNAL: Final = """\
+Prints the journal that the controllers keep in NATS (controller.journal.stream of the fleet file),
+whichever of them led: the lines of a journal's file, for agentdash --replay. It begins with a whole
+snapshot.
+"""
+
+JOURNAL_EXAMPLES: Final = """\
+examples:
+  agentdash journal -f fleet.yaml > day.jsonl && agentdash --replay day.jsonl
+  agentdash journal -f fleet.yaml --since 2h > incident.jsonl
+"""
+
+
 def add_looking(
     verbs: argparse._SubParsersAction[Any],
     load: Load,
@@ -66,6 +80,16 @@ def add_looking(
     _describe(why, WHY, WHY_EXAMPLES)
     why.add_argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file")
     why.set_defaults(run=partial(_run_why, load))
+    journal = verbs.add_parser("journal", help="the journal that NATS keeps, for --replay")
+    _describe(journal, JOURNAL, JOURNAL_EXAMPLES)
+    journal.add_argument(
+        "--since",
+        type=duration,
+        metavar="AGO",
+        help="what is younger, such as 2h, and up to 15 minutes before it (default: all)",
+    )
+    add_place(journal)
+    journal.set_defaults(run=partial(_run_journal, load))
     for parser in (plan, why):
         add_place(parser)
         _add_look(parser)
@@ -113,6 +137,15 @@ def _run_why(load: Load, options: argparse.Namespace) -> ExitCode:
     from agentdash.verbs.answer import show_why
 
     return show_why(settings, options.pools, _look_options(options))
+
+
+def _run_journal(load: Load, options: argparse.Namespace) -> ExitCode:
+    settings = load(options)
+    if settings is None:
+        return ExitCode.USAGE
+    from agentdash.verbs.journal import show_journal_stream
+
+    return show_journal_stream(settings, since_s=options.since)
 
 
 def _look_options(options: argparse.Namespace) -> Options:
