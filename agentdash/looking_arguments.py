@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdash.argument_types import duration
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from controller.model.settings import Settings
 
 Load = Callable[[argparse.Namespace], "Settings | None"]
+Show = Callable[[argparse.Namespace, Path], ExitCode]
 
 PLAN: Final = """\
 Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
@@ -57,13 +59,13 @@ examples:
 JOURNAL: Final = """\
 Prints the journal that the controllers keep in NATS (controller.journal.stream of the fleet file),
 whichever of them led: the lines of a journal's file, for agentdash --replay. It begins with a whole
-snapshot.
+snapshot. With --show it opens the dashboard on it.
 """
 
 JOURNAL_EXAMPLES: Final = """\
 examples:
+  agentdash journal -f fleet.yaml --since 2h --show
   agentdash journal -f fleet.yaml > day.jsonl && agentdash --replay day.jsonl
-  agentdash journal -f fleet.yaml --since 2h > incident.jsonl
 """
 
 
@@ -71,8 +73,11 @@ def add_looking(
     verbs: argparse._SubParsersAction[Any],
     load: Load,
     add_place: Callable[[argparse.ArgumentParser], None],
+    show: Show,
 ) -> None:
-    """Add them all. `load` reads the fleet file, `add_place` adds the options that say where."""
+    """Add them all. `load` reads the fleet file, `add_place` adds the options that say where,
+    `show` runs the dashboard on a journal.
+    """
     plan = verbs.add_parser("plan", help="what would be done, from live state or a file")
     _describe(plan, PLAN, PLAN_EXAMPLES)
     plan.set_defaults(run=partial(_run_plan, load))
@@ -88,8 +93,11 @@ def add_looking(
         metavar="AGO",
         help="what is younger, such as 2h, and up to 15 minutes before it (default: all)",
     )
+    journal.add_argument(
+        "--show", action="store_true", help="open the dashboard on it, as --replay does on a file"
+    )
     add_place(journal)
-    journal.set_defaults(run=partial(_run_journal, load))
+    journal.set_defaults(run=partial(_run_journal, load, show))
     for parser in (plan, why):
         add_place(parser)
         _add_look(parser)
@@ -139,13 +147,20 @@ def _run_why(load: Load, options: argparse.Namespace) -> ExitCode:
     return show_why(settings, options.pools, _look_options(options))
 
 
-def _run_journal(load: Load, options: argparse.Namespace) -> ExitCode:
+def _run_journal(load: Load, show: Show, options: argparse.Namespace) -> ExitCode:
     settings = load(options)
     if settings is None:
         return ExitCode.USAGE
-    from agentdash.verbs.journal import show_journal_stream
+    from agentdash.verbs.journal import print_journal_stream, save_journal_stream
 
-    return show_journal_stream(settings, since_s=options.since)
+    if not options.show:
+        return print_journal_stream(settings, since_s=options.since)
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="agentdash-") as folder:
+        path = Path(folder) / "journal.jsonl"
+        code = save_journal_stream(settings, path, since_s=options.since)
+        return show(options, path) if code is ExitCode.OK else code
 
 
 def _look_options(options: argparse.Namespace) -> Options:

@@ -1,9 +1,12 @@
-"""`agentdash journal`: prints the lines of the journal that NATS keeps, for `--replay`."""
+"""`agentdash journal`: the lines of the journal that NATS keeps, printed or for a dashboard."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
 from agentdash.output import by_default, note, tell
 from agentdash.verbs.waiting import waiting_for_nats
@@ -17,32 +20,40 @@ from controller.nats.journal_reader import JournalReading, read_journal
 from controller.wiring import connected
 
 
-def show_journal_stream(settings: Settings, *, since_s: float | None) -> ExitCode:
+def print_journal_stream(settings: Settings, *, since_s: float | None) -> ExitCode:
     """Print its lines, those of the last `since_s` seconds and some before them; None: all.
 
     Raises OutputError.
     """
+    return _read(settings, since_s, lambda line: tell(line.decode().removesuffix("\n")))
+
+
+def save_journal_stream(settings: Settings, path: Path, *, since_s: float | None) -> ExitCode:
+    """Write them into this file, which is new."""
+    with path.open("wb") as opened:
+        return _read(settings, since_s, lambda line: _append(opened, line))
+
+
+def _append(opened: BinaryIO, line: bytes) -> None:
+    opened.write(line)
+
+
+def _read(settings: Settings, since_s: float | None, on_line: Callable[[bytes], None]) -> ExitCode:
     log_nowhere()
     clock = SystemClock()
     odd = 0
 
-    def show(line: bytes) -> None:
+    def take(line: bytes) -> None:
         nonlocal odd
-        text = line.decode("utf-8", "replace").removesuffix("\n")
-        if text.isprintable():
-            tell(text)
+        if line.decode("utf-8", "replace").removesuffix("\n").isprintable():
+            on_line(line)
         else:  # none of ours: names are cleaned, and JSON escapes control characters
             odd += 1
 
     async def read() -> JournalReading:
+        since = None if since_s is None else clock.now() - since_s
         async with connected(settings, clock) as session:
-            return await read_journal(
-                session,
-                settings.nats.bucket,
-                clock,
-                show,
-                since=None if since_s is None else clock.now() - since_s,
-            )
+            return await read_journal(session, settings.nats.bucket, clock, take, since=since)
 
     try:
         # an interrupt ends the process without a word, as it ends other filters
@@ -59,6 +70,7 @@ def show_journal_stream(settings: Settings, *, since_s: float | None) -> ExitCod
         return ExitCode.UNREACHABLE
     if unread := reading.unread + odd:
         note(f"{unread:,} messages of the stream are no lines of a journal: left out")
-    if not reading.lines:
-        note("the stream has no whole snapshot of that time yet")
-    return ExitCode.OK
+    if reading.lines > odd:
+        return ExitCode.OK
+    note("the stream has no whole snapshot of that time yet")
+    return ExitCode.UNREACHABLE

@@ -238,11 +238,14 @@ class Engine:
                 self._snapshots.count_late(late)
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
-            await self._keeper.finish()
-            if self._past is not None:
-                self._publisher.now()
-                await self._past.finish(self._hub.latest() if self._lead.may_write() else None)
+            await asyncio.gather(self._keeper.finish(), self._finish_past())
         self._publisher.now()
+
+    async def _finish_past(self) -> None:
+        """Save what was shown last, if this process leads."""
+        if self._past is not None:
+            self._publisher.now()
+            await self._past.finish(self._hub.latest() if self._lead.may_write() else None)
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""

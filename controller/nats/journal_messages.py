@@ -19,7 +19,7 @@ from controller.record.journal_lines import MOST_LINE_BYTES
 
 PLAIN_BYTES: Final = 64 * 1024
 """A longer line is compressed."""
-PART_BYTES: Final = 512 * 1024
+MESSAGE_BYTES: Final = 512 * 1024
 _LEVEL: Final = 1
 _ID: Final = re.compile(r"([0-9a-f]{32})-([0-9]{1,5})-([0-9]{1,5})")
 
@@ -51,7 +51,7 @@ def parts_of(line: bytes, most: int) -> list[LinePart]:
     """The messages of a line, none of them larger than `most` bytes."""
     pieces = [line]
     if len(line) > min(PLAIN_BYTES, most):
-        data, room = zlib.compress(line, _LEVEL), min(PART_BYTES, most)
+        data, room = zlib.compress(line, _LEVEL), min(MESSAGE_BYTES, most)
         pieces = [data[start : start + room] for start in range(0, len(data), room)]
     name = hash_of(line)
     return [LinePart(PartId(name, number, len(pieces)), data) for number, data in enumerate(pieces)]

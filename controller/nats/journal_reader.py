@@ -14,7 +14,7 @@ from controller.nats.errors import NatsError, StreamMissingError
 from controller.nats.follower import Follower
 from controller.nats.jetstream import StreamInfo
 from controller.nats.journal_messages import LineAssembly, LinePart, part_id
-from controller.nats.journal_stream import WHOLE_EVERY_S, journal_stream
+from controller.nats.journal_stream import STREAM_WHOLE_EVERY_S, journal_stream
 from controller.nats.session import NatsSession
 from controller.ports.clock import Clock
 from controller.record.journal_lines import whole_line_at
@@ -49,7 +49,7 @@ class JournalReading:
             return ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
             )
-        start = datetime.fromtimestamp(self._since - WHOLE_EVERY_S, UTC)
+        start = datetime.fromtimestamp(self._since - STREAM_WHOLE_EVERY_S, UTC)
         return ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=start)
 
     def opened(self, pending: int) -> None:

@@ -47,7 +47,7 @@ MOST_LINES_BYTES: Final = 16 * 2**20
 """So many bytes of lines wait for a server that is away; after them, moments are left out."""
 TICK_EVERY_S: Final = 60.0
 """A moment in which nothing but time went on is written so often."""
-WHOLE_EVERY_S: Final = 900.0
+STREAM_WHOLE_EVERY_S: Final = 900.0
 WHOLE_AFTER_BYTES: Final = 8 * 2**20
 """A whole snapshot is written after so much time, or after changes of so many bytes and of twice
 the size of the last whole one.
@@ -233,7 +233,7 @@ class JournalStream:
     def _is_whole_due(self, before: Snapshot, snapshot: Snapshot) -> bool:
         return (
             before.epoch != snapshot.epoch
-            or not 0 <= snapshot.at - self._whole_at < WHOLE_EVERY_S
+            or not 0 <= snapshot.at - self._whole_at < STREAM_WHOLE_EVERY_S
             or self._bytes_since >= max(WHOLE_AFTER_BYTES, 2 * self._whole_bytes)
         )
 

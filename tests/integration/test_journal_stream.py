@@ -16,6 +16,7 @@ from controller.record.journal_past import JournalPast
 from integration.test_once import Printed, agentdash
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
+from support.terminal import in_terminal
 
 NAMES = ["research"]
 LEASE = "lease: {store: nats, duration: 4s, renew_deadline: 3s, retry: 300ms}"
@@ -76,6 +77,9 @@ async def test_a_fail_over_after_a_kill_leaves_one_chain_of_both_leaders(world: 
     processes = {each.process.rpartition("/")[2] for each in shown}
     assert processes == {str(one.process.pid), str(two.process.pid)}
     assert {event.after for each in shown for event in each.events} >= {3, 5}
+    async with in_terminal("journal", "-f", str(world.file("one")), "--show") as terminal:
+        await terminal.shows("REPLAY .* the end")
+        terminal.keys("q")
 
 
 async def test_without_the_stream_the_verb_says_what_makes_one(world: World) -> None:

@@ -273,7 +273,7 @@ async def test_of_a_quiet_fleet_there_is_a_line_a_minute(
 async def test_only_what_is_asked_for_is_read(
     server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_stream, "WHOLE_EVERY_S", 10.0)
+    monkeypatch.setattr(journal_stream, "STREAM_WHOLE_EVERY_S", 10.0)
     session = await connect(server.url)
     await write(session, *days(LEADS, 40))
     found: list[bytes] = []

@@ -89,6 +89,7 @@ async def test_who_does_not_write_leaves_none() -> None:
 async def test_a_store_that_is_away_stops_no_tick_and_no_write(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     world = fleet(pending=7)
     world.last.error = StoreAwayError("no answer")
     async with world.running():
