@@ -93,8 +93,8 @@ class _Pending(NamedTuple):
 class JournalStream:
     """Takes snapshots on the loop, and publishes those of a process that writes.
 
-    While NATS is away, lines wait. What no longer fits is left out and `problem` says so; then the
-    stream goes on with a whole snapshot.
+    While NATS is away, lines wait. What no longer fits is left out and `problem` says so; the next
+    line has all that changed since.
     """
 
     def __init__(
@@ -207,7 +207,6 @@ class JournalStream:
 
     async def _encode(self, snapshot: Snapshot) -> None:
         if self._lines_bytes > MOST_LINES_BYTES:
-            self._encoded = None  # what comes later begins with a whole snapshot
             self._leave_out()
             return
         before, beginning = self._encoded, self._beginnings
