@@ -79,6 +79,8 @@ def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int
         text = f"{change} {_when(ahead.at, frame.now)}"
         text += f" ({ahead.because} ends)" if ahead.because else ""
     lines = _labelled_text("next", (text,), width, Tone.PLAIN)
+    if ahead.starting:
+        lines += _labelled_text("starting", (ahead.starting,), width, Tone.PLAIN)
     return lines + _labelled_text("otherwise", ahead.without, width, Tone.PLAIN)
 
 

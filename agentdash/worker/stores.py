@@ -1,4 +1,4 @@
-"""What is kept of a task beside its message: its result, its checkpoint, its hand-backs."""
+"""What is kept of a task beside its message: its result and its checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nats.js.object_store import ObjectStore
 from agentdash.worker.errors import UnreadableStoreError
 from agentdash.worker.link import ANSWER_S
 from agentdash.worker.results import RESULTS_BUCKET, TaskResult, result_key
-from agentdash.worker.streams import CHECKPOINTS_BUCKET, HANDED_BACK_BUCKET, bucket
+from agentdash.worker.streams import CHECKPOINTS_BUCKET, bucket
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.jetstream import ErrorCode
 from controller.model.text import clean
@@ -179,42 +179,6 @@ class Checkpoints:
             await self._objects.delete(f"{self._place}/{task}")
         except NotFoundError:
             return
-
-
-class HandBacks:
-    """How often each message of one pool was handed back. All methods raise nats.errors.Error.
-
-    JetStream counts the deliveries of a message; those that ended in a hand-back were no tries.
-    """
-
-    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
-        self._bucket = bucket(stream, HANDED_BACK_BUCKET)
-        self._tenant, self._pool = tenant, pool
-
-    async def count(self, task: str, message: int) -> int:
-        """The hand-backs of a task's message so far. `message` is its sequence in the stream.
-        Raises UnreadableStoreError if the value is none.
-        """
-        key = self._key(task, message)
-        try:
-            entry = await self._bucket.get(key)
-        except KeyNotFoundError:
-            return 0
-        value = entry.value or b"0"
-        if not _COUNT.fullmatch(value):
-            raise UnreadableStoreError(
-                f"{key} in {HANDED_BACK_BUCKET} is no number; delete it, and its tries count anew: "
-                f"nats kv del {HANDED_BACK_BUCKET} {key}"
-            )
-        return int(value)
-
-    async def add(self, task: str, message: int) -> None:
-        """Count one more. Raises UnreadableStoreError."""
-        number = await self.count(task, message) + 1
-        await self._bucket.put(self._key(task, message), str(number).encode())
-
-    def _key(self, task: str, message: int) -> str:
-        return f"{self._tenant}.{self._pool}.{task}.{message}"
 
 
 @contextmanager

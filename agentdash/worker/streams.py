@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 DEAD_STREAM: Final = "AGENTDASH_DEAD"
 DEAD_PREFIX: Final = "agentdash.dead"
 CHECKPOINTS_BUCKET: Final = "agentdash_checkpoints"
-HANDED_BACK_BUCKET: Final = "agentdash_handed_back"
-"""How often a message was handed back without being tried."""
+TRIES_BUCKET: Final = "agentdash_handed_back"
+"""How often a message was tried. Its name is from when it counted what was handed back."""
+EXHAUSTED_STREAM: Final = "AGENTDASH_EXHAUSTED"
+EXHAUSTED_PREFIX: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+"""Where JetStream tells that it delivers a message no more, before stream and consumer."""
 USAGE_KEPT_S: Final = 8 * 86_400.0
 """A week and a day. After a restart a tenant's day is rebuilt from the stream, in any time zone."""
 CHECKPOINTS_KEPT_S: Final = 7 * 86_400.0
@@ -64,11 +67,25 @@ async def ensure_worker_streams(stream: JetStreamContext, *, result_ttl_s: float
     await asyncio.gather(
         _ensure(stream, dead),
         _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
-        _ensure_bucket(stream, KeyValueConfig(bucket=HANDED_BACK_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
         _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
         ensure_workers_bucket(stream),
         _ensure_checkpoints(stream),
     )
+
+
+async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
+    """Create the stream that keeps what JetStream tells of messages that it delivers no more.
+
+    Raises nats.errors.Error.
+    """
+    config = StreamConfig(
+        name=EXHAUSTED_STREAM,
+        subjects=[f"{EXHAUSTED_PREFIX}.>"],
+        max_age=DEAD_KEPT_S,
+        description="messages that their consumers deliver no more (max_deliver)",
+    )
+    await _ensure(stream, config)
 
 
 async def ensure_workers_bucket(stream: JetStreamContext) -> None:

@@ -174,9 +174,12 @@ class WireOrdinals(WireObject):
 
 
 class WireStatefulSetSpec(WireDeploymentSpec):
-    """apps/v1 StatefulSetSpec. No `replicas` means one (apps/v1 defaults)."""
+    """apps/v1 StatefulSetSpec. No `replicas` means one, no `pod_management_policy` OrderedReady
+    (apps/v1 defaults).
+    """
 
     ordinals: WireOrdinals | None = None
+    pod_management_policy: str | None = None
 
 
 class WireStatefulSet(WireDeployment):

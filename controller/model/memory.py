@@ -81,7 +81,8 @@ class PoolMemory(Value):
       such change, until the plan agrees or disagrees with it. `set_back`: the changes with which it
       disagreed, the newest last.
     - `blind_since`: when the pool's work was last known, None while it is known.
-    - `repeats`: the messages in flight, while they are nothing but redeliveries.
+    - `repeats`: the messages in flight, while they are nothing but redeliveries. `queue_repeats`:
+      of several queues, those of each in place of it.
     - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
       to one more than the fallback's threshold.
     - `native`: what rule native has learned.
@@ -101,6 +102,7 @@ class PoolMemory(Value):
     set_back: tuple[SetBack, ...] = ()
     blind_since: float | None = None
     repeats: Repeats | None = None
+    queue_repeats: tuple[Repeats | None, ...] = ()
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
     active_since: float | None = None

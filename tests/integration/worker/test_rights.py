@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
-from agentdash.worker import NatsLogin, Session, Task, TaskStatus, UsedTokens
+from agentdash.worker import NatsLogin, Session, Task, TaskStatus, UsedTokens, again
 from agentdash.worker.learned import LEARNED_BUCKET
 from agentdash.worker.link import NatsLink
 from agentdash.worker.spending import SPENDING_BUCKET
-from agentdash.worker.streams import ensure_usage_stream, ensure_worker_streams
+from agentdash.worker.streams import (
+    ensure_exhausted_stream,
+    ensure_usage_stream,
+    ensure_worker_streams,
+)
 from controller.model.usage_event import USAGE_STREAM
 from controller.model.worker_messages import ALLOWANCES_BUCKET
 from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
@@ -26,6 +32,7 @@ from tests.support.nats_server import RealNats
 
 README = Path(__file__).parents[3] / "README.md"
 MEMORY_AND_INTENTS = "agentdash"
+SUBJECT = "tasks.acme.research"
 
 
 def rights_of_the_readme() -> tuple[list[str], list[str]]:
@@ -46,8 +53,17 @@ def rights_of_the_readme() -> tuple[list[str], list[str]]:
     )
 
 
-def config() -> str:
-    publish, subscribe = map(json.dumps, rights_of_the_readme())
+def rights_with_a_limit_of_deliveries() -> list[str]:
+    """What a worker may publish besides, where its consumer has `max_deliver`."""
+    text = README.read_text("utf-8").partition("it also needs")[2].partition("; `agentdash")[0]
+    found = re.findall(r"`([^`]+)`", text)
+    assert len(found) == 3, "the sentence has moved"
+    return [*(each.replace("GET.STREAM", f"GET.{QUEUE.stream}") for each in found), SUBJECT]
+
+
+def config(*more: str) -> str:
+    allowed, subscribed = rights_of_the_readme()
+    publish, subscribe = json.dumps([*allowed, *more]), json.dumps(subscribed)
     return f"""accounts {{ A {{ jetstream: enabled, users: [
       {{ user: owner, password: owner }}
       {{ user: acme, password: acme, permissions: {{
@@ -55,14 +71,16 @@ def config() -> str:
 
 
 @asynccontextmanager
-async def prepared(folder: Path) -> AsyncIterator[tuple[Shop, str]]:
-    """A pool whose workers have a user of tenant acme, and that user's address."""
-    with RealNats(folder / "nats", config()) as server:
+async def prepared(folder: Path, *more: str, **consumer: Any) -> AsyncIterator[tuple[Shop, str]]:
+    """A pool whose workers have a user of tenant acme, and that user's address; it may publish to
+    `more` subjects besides.
+    """
+    with RealNats(folder / "nats", config(*more)) as server:
         where = server.url.removeprefix("nats://")
         link = NatsLink(NatsLogin(servers=(f"nats://owner:owner@{where}",)))
         await link.open()
         try:
-            await prepare(link)
+            await prepare(link, **consumer)
             js = link.jetstream
             await ensure_worker_streams(js, result_ttl_s=60.0)
             await ensure_usage_stream(js)
@@ -114,6 +132,25 @@ async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
         if record.levelno >= logging.WARNING and "permissions violation" in record.getMessage()
     ]
     assert [each for each in refused if "stream.create" not in each] == []
+
+
+async def test_with_a_limit_of_deliveries_a_worker_needs_the_rights_that_the_readme_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    more = rights_with_a_limit_of_deliveries()
+    async with prepared(tmp_path, *more, max_deliver=1, ack_wait_s=0.2) as (shop, _):
+        js = shop.link.jetstream
+        await ensure_exhausted_stream(js)
+        await shop.submit("work", "one")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        await pull.fetch(1, timeout=30)  # by a worker that dies
+        await pull.unsubscribe()
+        async with shop.worker(agent):
+            assert (await shop.result("one")).status is TaskStatus.DONE
+            for stream in ("AGENTDASH_EXHAUSTED", QUEUE.stream):
+                while (await js.stream_info(stream)).state.messages:
+                    await asyncio.sleep(0.005)
 
 
 async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: Path) -> None:

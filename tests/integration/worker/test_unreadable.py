@@ -16,7 +16,7 @@ from agentdash.worker.results import RESULTS_BUCKET
 from agentdash.worker.spending import SPENDING_BUCKET, Account, Spending, Spent
 from agentdash.worker.streams import (
     CHECKPOINTS_BUCKET,
-    HANDED_BACK_BUCKET,
+    TRIES_BUCKET,
     bucket,
     ensure_worker_streams,
 )
@@ -115,16 +115,16 @@ async def test_a_checkpoint_that_does_not_come_in_time_ends_no_worker(
     assert "did not come within 0.05 s" in dead.error
 
 
-async def test_a_number_of_hand_backs_that_is_none_makes_a_dead_letter(shop: Shop) -> None:
+async def test_a_count_of_tries_that_is_none_makes_a_dead_letter(shop: Shop) -> None:
     async def agent(_: Task, __: Session) -> object:
-        await bucket(shop.link.jetstream, HANDED_BACK_BUCKET).put("acme.research.bad.1", b"many")
+        await bucket(shop.link.jetstream, TRIES_BUCKET).put("acme.research.bad.1", b"many")
         raise Retryable("once more", after_s=0.01)
 
     async with shop.worker(agent, attempts=2):
         await shop.submit(None, "bad")
         dead = await shop.result("bad")
     assert dead.status is TaskStatus.DEAD
-    assert "acme.research.bad.1 in agentdash_handed_back is no number" in dead.error
+    assert "acme.research.bad.1 in agentdash_handed_back is no count of tries" in dead.error
 
 
 async def test_orders_and_allowances_that_are_nested_too_deeply_end_no_worker(
