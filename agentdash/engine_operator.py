@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from agentdash.examining import examine_beside
 from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
@@ -26,9 +26,6 @@ from controller.ports.stores import (
     StoreError,
     StoreRefusedError,
 )
-
-if TYPE_CHECKING:
-    from controller.planning.outlook import Starting
 
 T = TypeVar("T")
 
@@ -194,27 +191,9 @@ async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Pr
 
 
 async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:
-    from controller.planning import counterfactual, explain  # only where it is asked for
+    from agentdash.foreseen import ahead_of  # it loads the planner: only where it is asked for
 
-    outlook = await place.look_ahead(pool)
-    without = tuple(map(counterfactual.sentence, outlook.without))
-    following = outlook.next
-    starting = "" if outlook.starting is None else _starting(outlook.starting)
-    if following is None:
-        return Ahead(without, starting=starting)
-    because = "" if following.ends is None else explain.title(following.ends).lower()
-    change = f"{following.before:,} → {following.after:,}"
-    return Ahead(without, change, following.at, because, starting)
-
-
-def _starting(starting: Starting) -> str:
-    from controller.planning.explain import duration
-
-    takes = f"takes about {duration(starting.ready_s)}"
-    if starting.replicas == 1:
-        return f"1 replica is not ready yet; its start {takes}"
-    how = "one after the other" if starting.one_by_one else "at the same time"
-    return f"{starting.replicas:,} replicas are not ready yet; they start {how}, which {takes}"
+    return ahead_of(await place.look_ahead(pool))
 
 
 def _writes(words: str) -> str:

@@ -16,6 +16,7 @@ from controller.engine.findings import Found
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.loop import Engine, Handover
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.past import PastKeeper
@@ -217,8 +218,10 @@ def _engine(
             intents=lasting.intents,
             clock=clock,
             writes=not lasting.read_only,
+            histories=lasting.queues,
         ),
-        past=PastKeeper(lasting.past, lasting.last, clock),
+        past=PastKeeper(lasting.past, clock),
+        last=LastKeeper(lasting.last, clock),
         switches=lasting.switches,
         links=[lasting.session, cluster],
         more_failures=cluster.failures,

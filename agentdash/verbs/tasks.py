@@ -117,7 +117,7 @@ async def _do(
     session: NatsSession, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
 ) -> ExitCode:
     stream = session.jetstream()
-    await ensure_worker_streams(stream, result_ttl_s=RESULT_TTL_S)
+    await ensure_worker_streams(stream, pool.tenant, result_ttl_s=RESULT_TTL_S)
     place = _place(stream, session.send, pool)
     return (
         await _submit(place, asked, terms)

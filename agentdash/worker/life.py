@@ -211,7 +211,9 @@ class WorkerLife:
         while True:
             try:
                 await ensure_worker_streams(
-                    self._link.jetstream, result_ttl_s=self._settings.result_ttl_s
+                    self._link.jetstream,
+                    self._settings.tenant,
+                    result_ttl_s=self._settings.result_ttl_s,
                 )
                 if self._cancels is None:
                     self._cancels = await self._link.client.subscribe(subject, cb=self._on_cancel)

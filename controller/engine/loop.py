@@ -16,6 +16,7 @@ from controller.engine.early import EarlyTicks
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.lead import Lead
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
@@ -64,13 +65,14 @@ SETTLE_S: Final = 5.0
 class Handover(NamedTuple):
     """What an engine leaves to the next one in the same process, which has another fleet. `leads`:
     its memory is the fleet's. `unread`: why an earlier process's is not read yet, else empty.
-    `snapshots` made its snapshots.
+    `snapshots` made its snapshots; `past_unread`: an earlier process's past is not read yet.
     """
 
     memory: Memory
     leads: bool
     unread: str
     snapshots: SnapshotBuilder
+    past_unread: bool
 
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
@@ -109,6 +111,7 @@ class Engine:
         more_failures: Callable[[], Iterable[tuple[str, int]]] = tuple,
         announcer: Announcer | None = None,
         past: PastKeeper | None = None,
+        last: LastKeeper | None = None,
         before: Handover | None = None,
     ) -> None:
         """Without an actuator the engine only plans and never writes; with a leadership it writes
@@ -156,6 +159,7 @@ class Engine:
         self._more_failures = more_failures
         self._announcer = announcer
         self._past = past
+        self._last = last
         self._before = before
         self._memory = Memory()
         self._kept: Kept | None = None
@@ -238,28 +242,42 @@ class Engine:
                 self._snapshots.count_late(late)
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
-            await asyncio.gather(self._keeper.finish(), self._finish_past())
+            await asyncio.gather(self._keeper.finish(), self._finish_past(), self._finish_last())
         self._publisher.now()
 
     async def _finish_past(self) -> None:
-        """Save what was shown last, if this process leads."""
         if self._past is not None:
+            await self._past.finish()
+
+    async def _finish_last(self) -> None:
+        """Save what is shown last, if this process leads."""
+        if self._last is not None:
             self._publisher.now()
-            await self._past.finish(self._hub.latest() if self._lead.may_write() else None)
+            await self._last.finish(self._hub.latest() if self._lead.may_write() else None)
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
-        return Handover(self._memory, self._lead.has_memory, self._keeper.unread, self._snapshots)
+        return Handover(
+            self._memory,
+            self._lead.has_memory,
+            self._keeper.unread,
+            self._snapshots,
+            self._past is not None and self._past.is_unread,
+        )
 
     async def _begin_with(self, before: Handover | None) -> Memory:
         """The memory to begin with: of the engine before in this process, else the stored one."""
         if before is None:
             memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
             if self._past is not None:
-                await self._past.recall(self._snapshots, self._recorder)
+                await self._past.recall(self._snapshots)
+            if self._last is not None:
+                await self._last.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
+        if self._past is not None:
+            self._past.go_on_with(self._snapshots, is_unread=before.past_unread)
         return before.memory
 
     def _doubted(self, memory: Memory) -> Memory:
@@ -279,6 +297,8 @@ class Engine:
         latest = self._hub.latest()
         if self._past is not None and latest is not None and self._lead.may_write():
             self._past.remember(latest, self._tasks)
+        if self._last is not None and latest is not None and self._lead.may_write():
+            self._last.remember(latest, self._tasks)
 
     async def _early_tick(self) -> None:
         """Tick between two slots, for the pools that are due only."""
@@ -363,6 +383,8 @@ class Engine:
             return
         self._lead.has_memory = False
         self._keeper.follow()
+        if self._past is not None:
+            self._past.follow()
         self._decide_anew()
 
     async def _take_over(self) -> None:
@@ -374,9 +396,11 @@ class Engine:
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()
-        await self._release_workers()
         if self._past is not None:
-            await self._past.recall(self._snapshots, self._recorder)
+            await self._past.recall(self._snapshots)
+        if self._last is not None:
+            await self._last.recall(self._snapshots, self._recorder)
+        await self._release_workers()
 
     def _found(self, left: Memory) -> None:
         """What an earlier process has left could be read at last: go on from it."""

@@ -1,122 +1,148 @@
 """What people have seen of the fleet outlasts the process: since when findings and tenants' states
-are as they are, the histories, and the last snapshot with its scale events. Saved in tasks beside
-the ticks; nothing is decided by it.
+are as they are, and the histories. Saved in a task beside the ticks; nothing is decided by it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Final, TypeVar
+from typing import Final
 
-from controller.engine.record import Recorder
-from controller.engine.saving import SavePlan, SnapshotSaver
+from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
 from controller.engine.snapshots import SnapshotBuilder
 from controller.model.snapshot import Snapshot
 from controller.model.stored import FindingSince, ShownPast, TenantSince
 from controller.ports.clock import Clock
-from controller.ports.stores import PastStore, SnapshotStore, StoreError
+from controller.ports.stores import PastStore, StoreConflictError, StoreError
 
 log = logging.getLogger(__name__)
 
 PAST_EVERY_S: Final = 60.0
 PAST_RECALL_S: Final = 1.0
 """How long the first tick waits for it."""
+PAST_AGAIN_S: Final = 5.0
+"""The least time between attempts to read it."""
 MOST_FINDINGS: Final = 1000
-LAST_EVERY_S: Final = 15.0
-"""The last snapshot is saved so often while something changes."""
-LAST_AGAIN_S: Final = 300.0
-"""And so often while nothing does, so that it says how long the process has run."""
-
-_T = TypeVar("_T")
 
 
 class PastKeeper:
     """Saves what the snapshots show, and hands it to the next process. A failure is logged: people
-    then see a shorter past, and the controller does its work.
+    then see a shorter past, and the controller does its work. Before what is stored was read,
+    nothing is saved in its place.
     """
 
-    def __init__(self, store: PastStore, last: SnapshotStore, clock: Clock) -> None:
+    def __init__(self, store: PastStore, clock: Clock) -> None:
         self._store = store
-        self._last = last
         self._clock = clock
-        past = SavePlan("the past that people saw", PAST_EVERY_S, PAST_EVERY_S, _is_same_past)
-        latest = SavePlan("the last snapshot", 0.0, LAST_EVERY_S, _shows_the_same)
-        self._savers = (
-            SnapshotSaver(past, lambda snapshot: store.save(past_of(snapshot)), clock),
-            SnapshotSaver(latest, last.save, clock),
-        )
+        self._snapshots: SnapshotBuilder | None = None
+        self._latest: Snapshot | None = None
+        self._saved: Snapshot | None = None
+        self._not_before = clock.monotonic() + PAST_EVERY_S
+        self._load_not_before = 0.0
+        self._saving: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._is_failing = False
+        self._is_unread = True
 
-    async def recall(self, snapshots: SnapshotBuilder, recorder: Recorder) -> None:
-        """Let snapshots and scale events go on from what was saved, as far as it can be read within
-        `PAST_RECALL_S`.
+    @property
+    def is_unread(self) -> bool:
+        """Whether the store may have something that these snapshots do not go on from yet."""
+        return self._is_unread
+
+    async def recall(self, snapshots: SnapshotBuilder) -> None:
+        """Let the snapshots go on from what was saved. If it cannot be read within `PAST_RECALL_S`,
+        they do when it can.
         """
-        parts, last = await asyncio.gather(
-            _read("the past that people saw", self._store.load()),
-            _read("the last snapshot", self._last.load()),
-        )
-        now = self._clock.now()
-        for part in parts or ():
-            if part.at <= now:
-                snapshots.begin_with(part, now)
-        if last is not None:
-            snapshots.begin_after(last.epoch, now)
-            recorder.begin_with(each for each in last.events if each.at <= now)
+        self._snapshots, self._is_unread = snapshots, True
+        await self._load(PAST_RECALL_S)
+
+    def go_on_with(self, snapshots: SnapshotBuilder, *, is_unread: bool) -> None:
+        """Begin with what an engine in the same process has left, with its `is_unread`."""
+        self._snapshots, self._is_unread = snapshots, is_unread
 
     def remember(self, snapshot: Snapshot, tasks: asyncio.TaskGroup) -> None:
-        """Take the latest snapshot, and start saves in `tasks` that are due. Never waits."""
-        for each in self._savers:
-            each.remember(snapshot, tasks)
-
-    async def finish(self, last: Snapshot | None) -> None:
-        """Save the last snapshot as far as it is not saved yet, within `FINISH_S`; None, of a
-        process that does not lead, is not saved.
+        """Take the latest snapshot, and start a save in `tasks` if one is due; where what is stored
+        is not read yet, an attempt to read it. Never waits.
         """
-        await asyncio.gather(*(each.finish(last) for each in self._savers))
+        self._latest, now = snapshot, self._clock.monotonic()
+        if self._is_unread:
+            if self._loading is None and now >= self._load_not_before:
+                self._loading = tasks.create_task(self._load_late(), name="load the past")
+        elif self._saving is None and now >= self._not_before:
+            if self._is_saved():
+                self._not_before = now + PAST_EVERY_S
+            else:
+                self._saving = tasks.create_task(self._save(snapshot), name="save the past")
 
+    async def finish(self) -> None:
+        """Save what is not saved yet, within `FINISH_S`."""
+        if self._loading is not None:
+            self._loading.cancel()
+        try:
+            async with asyncio.timeout(FINISH_S):
+                if self._saving is not None:
+                    await self._saving
+                if self._latest is not None and not self._is_unread and not self._is_saved():
+                    await self._save(self._latest)
+        except TimeoutError:
+            log.warning("the past that people saw was not saved in time")
 
-async def _read(what: str, reading: Coroutine[object, object, _T]) -> _T | None:
-    try:
-        async with asyncio.timeout(PAST_RECALL_S):
-            return await reading
-    except (StoreError, TimeoutError) as error:
-        reason = str(error) or f"no answer within {PAST_RECALL_S:g} s"
-        log.warning("%s cannot be read: %s", what, reason)
-        return None
+    def follow(self) -> None:
+        """Save nothing from now on: another process leads."""
+        self._latest, self._is_unread = None, True
 
+    async def _load(self, limit_s: float) -> None:
+        """Go on from what is stored, if it can be read within this time."""
+        try:
+            async with asyncio.timeout(limit_s):
+                parts = await self._store.load()
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {limit_s:g} s"
+            if not self._is_failing:
+                log.warning("the past that people saw cannot be read: %s", reason)
+            self._is_failing = True
+            return
+        finally:
+            self._load_not_before = self._clock.monotonic() + PAST_AGAIN_S
+        now = self._clock.now()
+        for part in parts:
+            if part.at <= now and self._snapshots is not None:
+                self._snapshots.begin_with(part, now)
+        self._is_unread = self._is_failing = False
 
-def _is_same_past(saved: Snapshot, latest: Snapshot) -> bool:
-    return (
-        saved.histories is latest.histories
-        and saved.tenant_histories is latest.tenant_histories
-        and _findings(saved) == _findings(latest)
-        and saved.tenants == latest.tenants
-    )
+    async def _load_late(self) -> None:
+        try:
+            await self._load(SAVE_LIMIT_S)
+        finally:
+            self._loading = None
 
+    def _is_saved(self) -> bool:
+        saved, latest = self._saved, self._latest
+        return (
+            saved is not None
+            and latest is not None
+            and saved.histories is latest.histories
+            and saved.tenant_histories is latest.tenant_histories
+            and _findings(saved) == _findings(latest)
+            and saved.tenants == latest.tenants
+        )
 
-def _shows_the_same(saved: Snapshot, latest: Snapshot) -> bool:
-    """Whether only time went on between the two, and not for long."""
-    return (
-        saved.epoch == latest.epoch
-        and 0 <= latest.at - saved.at < LAST_AGAIN_S
-        and all(getattr(saved, name) == getattr(latest, name) for name in _SHOWN)
-        and [link.state for link in saved.links] == [link.state for link in latest.links]
-    )
-
-
-_SHOWN: Final = (
-    "role",
-    "pools",
-    "queues",
-    "tenants",
-    "models",
-    "room",
-    "nodes",
-    "events",
-    "findings",
-    "frozen_by",
-)
+    async def _save(self, snapshot: Snapshot) -> None:
+        try:
+            async with asyncio.timeout(SAVE_LIMIT_S):
+                await self._store.save(past_of(snapshot))
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"not done within {SAVE_LIMIT_S:g} s"
+            if not self._is_failing:
+                log.warning("the past that people saw cannot be saved: %s", reason)
+            self._is_failing = True
+            # what another process has saved meanwhile is gone on from, before it is replaced
+            self._is_unread = self._is_unread or isinstance(error, StoreConflictError)
+        else:
+            self._saved, self._is_failing = snapshot, False
+        finally:
+            self._not_before = self._clock.monotonic() + PAST_EVERY_S
+            self._saving = None
 
 
 def past_of(snapshot: Snapshot) -> ShownPast:

@@ -129,6 +129,7 @@ class WireManagedEntry(WireObject):
     """metav1.ManagedFieldsEntry: a writer, when it wrote last, and the fields that it owns."""
 
     manager: str = ""
+    operation: str = ""
     time: str | None = None
     fields_v1: WireManagedFields | None = msgspec.field(name="fieldsV1", default=None)
 

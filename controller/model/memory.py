@@ -6,6 +6,7 @@ import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.native import NativeMemory
+from controller.model.queue_mark import QueueMark
 from controller.model.standing import Standing
 from controller.model.value import Value
 
@@ -86,8 +87,9 @@ class PoolMemory(Value):
     - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
       to one more than the fallback's threshold.
     - `native`: what rule native has learned.
-    - `standing`: how the pool stood when this was saved, for the next process to go on from; None
-      in the memory to plan with.
+    - `standing`: how the pool stood when this was saved, and `queues`: where its queues stood in
+      their histories, for the next process to go on from; None and empty in the memory to plan
+      with.
     """
 
     since: float
@@ -107,6 +109,7 @@ class PoolMemory(Value):
     native: NativeMemory | None = None
     active_since: float | None = None
     standing: Standing | None = None
+    queues: tuple[QueueMark, ...] = ()
 
 
 class Memory(Value):

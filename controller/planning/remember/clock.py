@@ -75,6 +75,8 @@ def _times(memory: PoolMemory) -> Iterator[float | None]:
         yield native_latest(memory.native)
     if memory.standing is not None:
         yield from (memory.standing.since, memory.standing.bound_since)
+    for mark in memory.queues:
+        yield mark.at
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
@@ -99,6 +101,7 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         replaced=None if replaced is None else replace(replaced, at=replaced.at + by_s),
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
         standing=None if standing is None else standing.shifted(by_s),
+        queues=tuple(replace(mark, at=mark.at + by_s) for mark in memory.queues),
     )
 
 

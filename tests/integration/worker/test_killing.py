@@ -37,7 +37,7 @@ async def test_no_task_is_lost_and_no_result_is_seen_twice(
         shop_at(server.url, ack_wait_s=1.0, max_deliver=most) as shop,
         Victims(tmp_path, server.url, WORKERS) as victims,
     ):
-        await ensure_worker_streams(shop.link.jetstream, result_ttl_s=3600.0)
+        await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=3600.0)
         number = 0
         for _ in range(KILLS):
             for _ in range(TASKS_PER_KILL):

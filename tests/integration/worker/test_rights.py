@@ -12,14 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import nats.errors
 import pytest
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
-from agentdash.worker import NatsLogin, Session, Task, TaskStatus, UsedTokens, again
+from agentdash.worker import (
+    NatsLogin,
+    Retryable,
+    Session,
+    Task,
+    TaskStatus,
+    UsedTokens,
+    again,
+)
 from agentdash.worker.learned import LEARNED_BUCKET
 from agentdash.worker.link import NatsLink
 from agentdash.worker.spending import SPENDING_BUCKET
+from agentdash.worker.stores import Checkpoints, DeliveryNumber
 from agentdash.worker.streams import (
     ensure_exhausted_stream,
     ensure_usage_stream,
@@ -35,8 +45,8 @@ MEMORY_AND_INTENTS = "agentdash"
 SUBJECT = "tasks.acme.research"
 
 
-def rights_of_the_readme() -> tuple[list[str], list[str]]:
-    """What a worker of tenant acme may publish, and what it may subscribe."""
+def rights_of_the_readme(tenant: str) -> tuple[list[str], list[str]]:
+    """What a worker of this tenant may publish, and what it may subscribe."""
     text = README.read_text("utf-8").partition("A worker of tenant `T` needs")[2]
     table, _, rest = text.partition("\n\nIt subscribes ")
     rows = [line for line in table.splitlines() if line.startswith("| `")]
@@ -44,13 +54,13 @@ def rights_of_the_readme() -> tuple[list[str], list[str]]:
     subscribe = re.findall(r"`([^`]+)`", rest.partition(". ")[0])
     assert (len(publish), len(subscribe)) == (21, 4), "the table has moved"
     stream, consumer = QUEUE
-    return (
-        [
-            each.replace(".T.", ".acme.").replace("STREAM.CONSUMER", f"{stream}.{consumer}")
-            for each in publish
-        ],
-        [each.replace(".T.", ".acme.") for each in subscribe],
-    )
+    queue = f"{stream}.{consumer if tenant == 'acme' else tenant}"
+
+    def of_tenant(subject: str) -> str:
+        named = re.sub(r"(?<=[._])T(?=\.|$)", tenant, subject)
+        return named.replace("STREAM.CONSUMER", queue)
+
+    return [*map(of_tenant, publish)], [*map(of_tenant, subscribe)]
 
 
 def rights_with_a_limit_of_deliveries() -> list[str]:
@@ -62,12 +72,19 @@ def rights_with_a_limit_of_deliveries() -> list[str]:
 
 
 def config(*more: str) -> str:
-    allowed, subscribed = rights_of_the_readme()
-    publish, subscribe = json.dumps([*allowed, *more]), json.dumps(subscribed)
+    """Users of two tenants; acme may publish to `more` subjects besides."""
+    users = ""
+    for tenant in ("acme", "globex"):
+        allowed, subscribed = rights_of_the_readme(tenant)
+        if tenant == "acme":
+            allowed += more
+        publish, subscribe = json.dumps(allowed), json.dumps(subscribed)
+        users += f"""{{ user: {tenant}, password: {tenant}, permissions: {{
+          publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}
+      """
     return f"""accounts {{ A {{ jetstream: enabled, users: [
       {{ user: owner, password: owner }}
-      {{ user: acme, password: acme, permissions: {{
-          publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }} ] }} }}"""
+      {users} ] }} }}"""
 
 
 @asynccontextmanager
@@ -82,7 +99,8 @@ async def prepared(folder: Path, *more: str, **consumer: Any) -> AsyncIterator[t
         try:
             await prepare(link, **consumer)
             js = link.jetstream
-            await ensure_worker_streams(js, result_ttl_s=60.0)
+            for tenant in ("acme", "globex"):
+                await ensure_worker_streams(js, tenant, result_ttl_s=60.0)
             await ensure_usage_stream(js)
             for name in (MEMORY_AND_INTENTS, ALLOWANCES_BUCKET, SPENDING_BUCKET, LEARNED_BUCKET):
                 await js.create_key_value(KeyValueConfig(bucket=name))
@@ -188,3 +206,61 @@ async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: P
         assert {name for name in before if after[name] != before[name]} == {USAGE_STREAM}
         stored = await js.get_msg(USAGE_STREAM, 1)
         assert (stored.subject, after[USAGE_STREAM]) == ("agentdash.usage.acme.research", (1, 1, 0))
+
+
+async def test_a_worker_goes_on_from_a_checkpoint_with_the_rights_of_the_readme(
+    tmp_path: Path,
+) -> None:
+    pages = list(range(50_000))  # in several parts
+
+    async def reader(_: Task, session: Session) -> object:
+        if session.resumed is not None:
+            return session.resumed == pages
+        await session.checkpoint(pages)
+        raise Retryable("once more", after_s=0.01)
+
+    async with prepared(tmp_path) as (shop, _), shop.worker(reader, attempts=3):
+        await shop.submit("work", "long")
+        result = await shop.result("long")
+    assert (result.status, result.result) == (TaskStatus.DONE, True), result.error
+
+
+async def test_a_tenants_worker_can_neither_read_nor_change_another_tenants_checkpoints(
+    tmp_path: Path,
+) -> None:
+    async with prepared(tmp_path) as (shop, url):
+        js = shop.link.jetstream
+        theirs = Checkpoints(js, "globex", "research")
+        number = DeliveryNumber(1, 1)
+        assert await theirs.save("t", {"secret": 1}, revision=1, delivery=number)
+        before = await contents(js)
+        refused: list[str] = []
+
+        async def note(error: Exception) -> None:
+            refused.append(str(error).lower())
+
+        worker = await nats.connect(url, error_cb=note)
+        try:
+            place = "agentdash_checkpoints_globex"
+            requests = (
+                f"$JS.API.STREAM.MSG.GET.OBJ_{place}",
+                f"$JS.API.DIRECT.GET.OBJ_{place}",
+                f"$JS.API.STREAM.PURGE.OBJ_{place}",
+                f"$JS.API.STREAM.INFO.OBJ_{place}",
+                f"$JS.API.CONSUMER.CREATE.OBJ_{place}",
+                f"$O.{place}.M.x",
+                f"$O.{place}.C.x",
+            )
+            for subject in requests:
+                await worker.publish(subject, b'{"seq": 1}', reply="_INBOX.answer")
+            await worker.flush()
+            with pytest.raises(nats.errors.Error):
+                await Checkpoints(worker.jetstream(timeout=0.5), "globex", "research").load("t")
+        finally:
+            await worker.close()
+        for subject in requests:
+            assert any(f'publish to "{subject.lower()}"' in error for error in refused), subject
+        assert await contents(js) == before
+        found = await theirs.load("t")
+    assert found is not None
+    assert found.state == {"secret": 1}

@@ -289,7 +289,7 @@ async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused() -> Non
     with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
         async with shop_at(server.url) as shop:
             js = shop.link.jetstream
-            await ensure_worker_streams(js, result_ttl_s=60.0)
+            await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             checkpoints = Checkpoints(js, "acme", "research")
 
             async def saved(state: str, message: int, time: int) -> bool:
@@ -407,8 +407,9 @@ async def test_an_answer_that_is_lost_at_the_last_delivery_loses_no_task(
         async with shop.worker():
             monkeypatch.setattr(Results, "get", get_later)
             await shop.submit("x", "one")
+            while lost:  # a consumer counts a message some time after the stream has it
+                await asyncio.sleep(0.005)
             await shop.all_acknowledged()
-        assert not lost
         assert (await shop.result("one")).status is TaskStatus.DONE
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.loop import Engine
 from controller.engine.past import PastKeeper
 from controller.engine.record import Recorder
@@ -19,7 +20,7 @@ from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports.lease import Leadership
 from controller.ports.sources import WorkerSource
-from support.stores import FakeIntents, FakeMemories, FakePast, FakeSnapshots
+from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast, FakeSnapshots
 from support.world import (
     START,
     FakeCluster,
@@ -55,6 +56,7 @@ class Harness:
         self.intents = FakeIntents()
         self.past = FakePast()
         self.last = FakeSnapshots()
+        self.histories = FakeHistories()
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
         fleet = make_fleet(*pools)
@@ -73,8 +75,10 @@ class Harness:
                 intents=self.intents,
                 clock=self.clock,
                 writes=writes,
+                histories=self.histories,
             ),
-            past=PastKeeper(self.past, self.last, self.clock),
+            past=PastKeeper(self.past, self.clock),
+            last=LastKeeper(self.last, self.clock),
             switches=self.switches,
             links=[self.link],
             clock=self.clock,

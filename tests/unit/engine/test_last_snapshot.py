@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.past import LAST_AGAIN_S, LAST_EVERY_S, PastKeeper
+from controller.engine.last_snapshot import LAST_AGAIN_S, LAST_EVERY_S, LastKeeper
 from controller.engine.snapshots import MOST_AHEAD_S
 from controller.model.snapshot import Snapshot
 from controller.ports.stores import StoreAwayError
 from support.past import busy_tick, quiet_tick
-from support.stores import FakePast, FakeSnapshots
+from support.stores import FakeSnapshots
 from support.world import START, VirtualClock, make_pool, settle
 from tui import scenarios
 from unit.engine.conftest import Harness
@@ -34,7 +34,7 @@ async def kept(world: Harness) -> Snapshot:
 
 async def test_a_quiet_fleet_is_saved_once_and_again_after_minutes() -> None:
     clock, store, shown = VirtualClock(), FakeSnapshots(), quiet_tick(scenarios.mixed_fleet())
-    keeper = PastKeeper(FakePast(), store, clock)
+    keeper = LastKeeper(store, clock)
     async with asyncio.TaskGroup() as tasks:
 
         async def tick(seconds: float) -> None:

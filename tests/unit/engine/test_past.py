@@ -13,7 +13,8 @@ from controller.model.intents import Pause, Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot
 from controller.model.stored import FindingSince, ShownPast, TenantSince
-from controller.ports.stores import StoreAwayError
+from controller.ports.stores import StoreAwayError, StoreConflictError
+from support.leadership import FakeLeadership
 from support.world import START, make_pool
 from unit.engine.conftest import Harness
 
@@ -124,6 +125,72 @@ async def test_a_store_that_cannot_be_read_costs_the_past_and_nothing_else() -> 
     async with world.running():
         await pass_time(world, 1.0)
         assert world.cluster.writes == [(POOL.key, 7, False)]
+
+
+async def test_a_past_that_cannot_be_read_is_not_replaced_by_a_younger_one() -> None:
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    world = after(before)
+    kept = world.past.kept
+    world.past.load_error = StoreAwayError("no answer")
+    world.queue(POOL, pending=5)
+    async with world.running():
+        await pass_time(world, 3 * PAST_EVERY_S)
+    assert (world.past.kept, world.past.saves) == (kept, 0)
+
+
+async def test_a_past_that_is_read_late_is_gone_on_from_and_saved_with_what_came_after() -> None:
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    world = after(before, down_s=60.0)
+    world.past.load_error = StoreAwayError("no answer")
+    world.queue(POOL, pending=5)
+    async with world.running():
+        await pass_time(world, 2 * PAST_EVERY_S)
+        early = (await world.snapshot()).histories[POOL.key].recent.pending
+        world.past.load_error = None
+        await pass_time(world, 2 * PAST_EVERY_S)
+        late = (await world.snapshot()).histories[POOL.key].recent.pending
+    assert 3 not in early
+    assert late.index(3) < late.index(5)
+    [saved] = world.past.kept
+    recent = saved.histories[POOL.key].recent.pending
+    assert (3 in recent, 5 in recent) == (True, True)
+
+
+async def test_a_new_leader_saves_nothing_before_it_has_read_what_the_last_one_left() -> None:
+    leadership = FakeLeadership()
+    world = Harness(POOL, replicas=4, leadership=leadership)
+    world.queue(POOL, pending=5)
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    async with world.running():
+        await pass_time(world, 3 * PAST_EVERY_S)
+        left = tuple(shifted(each, -300.0) for each in before.past.kept)
+        world.past.kept, world.past.load_error = left, StoreAwayError("no answer")
+        leadership.gain()
+        await pass_time(world, 2 * PAST_EVERY_S)
+        early = world.past.kept
+        world.past.load_error = None
+        await pass_time(world, 2 * PAST_EVERY_S)
+    assert early == left
+    assert world.past.saves >= 1
+    assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
+
+
+async def test_what_another_process_has_saved_meanwhile_is_read_before_it_is_replaced() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=5)
+    other = Harness(POOL, replicas=4)
+    await left_behind(other)
+    async with world.running():
+        world.past.kept = tuple(shifted(each, -600.0) for each in other.past.kept)
+        world.past.error = StoreConflictError("another controller has saved the fleet's past")
+        await pass_time(world, PAST_EVERY_S + 5)
+        world.past.error = None
+        await pass_time(world, 2 * PAST_EVERY_S)
+    assert world.past.saves >= 1
+    assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
 
 
 async def test_who_does_not_write_saves_nothing() -> None:
