@@ -38,6 +38,7 @@ examples:
   agentdash -f fleet.yaml --controller-only      the daemon: JSON logs, /metrics, /healthz
   agentdash -f fleet.yaml --journal day.jsonl    keep what each tick saw and decided
   agentdash --replay day.jsonl                   the dashboard on it, at any of its moments
+  agentdash journal -f fleet.yaml --show         the same from NATS, whichever controller led
   agentdash plan -f fleet.yaml                   what would be done now; nothing is written
   agentdash -f fleet.yaml --once pools --csv     a view as text, once: also --plain, --json
   agentdash why -f fleet.yaml acme/research      the rules behind one number
@@ -158,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_once(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
-    add_looking(verbs, _load, _add_place)
+    add_looking(verbs, _load, _add_place, _show_journal)
     _add_attach(verbs.add_parser("attach", help="the dashboard of a controller elsewhere"))
     add_operating(verbs, _load, _add_place)
     add_tasks(verbs, _load, _add_place)
@@ -350,7 +351,7 @@ def _run_once(options: argparse.Namespace) -> ExitCode:
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     if options.replay is not None:
-        return _replay(options)
+        return _show_journal(options, options.replay)
     from controller.config.source import FleetSource, file_state
 
     source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
@@ -395,7 +396,8 @@ def _preferences(options: argparse.Namespace) -> Preferences | None:
     return found if options.theme is None else found._replace(theme=options.theme)
 
 
-def _replay(options: argparse.Namespace) -> ExitCode:
+def _show_journal(options: argparse.Namespace, path: Path) -> ExitCode:
+    """Run the dashboard on a journal in a file."""
     if not _can_show("the journal is lines of JSON"):
         return ExitCode.UNREACHABLE
     prefer = _preferences(options)
@@ -403,7 +405,7 @@ def _replay(options: argparse.Namespace) -> ExitCode:
         return ExitCode.USAGE
     from agentdash.launch import show_journal
 
-    return show_journal(options.replay, ascii_only=options.ascii, prefer=prefer)
+    return show_journal(path, ascii_only=options.ascii, prefer=prefer)
 
 
 def _can_show(instead: str) -> bool:

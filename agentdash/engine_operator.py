@@ -85,7 +85,7 @@ class EngineOperator:
         if self._place.open_desk.is_refused():
             return _NO_RIGHT
         snapshot = self._feed.latest()
-        links = () if snapshot is None else snapshot.links
+        links = () if snapshot is None or snapshot.recalled else snapshot.links
         lost = next((each for each in links if each.name == "nats"), None)
         if lost is not None and lost.state is not LinkState.CONNECTED:
             return f"nats is {lost.state}: {lost.detail}".rstrip(": ")

@@ -1,5 +1,5 @@
-"""The command line's verbs that look once, `plan` and `why`. It imports nothing heavy before it
-knows the verb.
+"""The command line's verbs that look once, `plan`, `why` and `journal`. It imports nothing heavy
+before it knows the verb.
 """
 
 from __future__ import annotations
@@ -7,8 +7,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdash.argument_types import duration
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from controller.model.settings import Settings
 
 Load = Callable[[argparse.Namespace], "Settings | None"]
+Show = Callable[[argparse.Namespace, Path], ExitCode]
 
 PLAN: Final = """\
 Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
@@ -53,12 +56,28 @@ examples:
 """
 
 
+JOURNAL: Final = """\
+Prints the journal that the controllers keep in NATS (controller.journal.stream of the fleet file),
+whichever of them led: the lines of a journal's file, for agentdash --replay. It begins with a whole
+snapshot. With --show it opens the dashboard on it.
+"""
+
+JOURNAL_EXAMPLES: Final = """\
+examples:
+  agentdash journal -f fleet.yaml --since 2h --show
+  agentdash journal -f fleet.yaml > day.jsonl && agentdash --replay day.jsonl
+"""
+
+
 def add_looking(
     verbs: argparse._SubParsersAction[Any],
     load: Load,
     add_place: Callable[[argparse.ArgumentParser], None],
+    show: Show,
 ) -> None:
-    """Add them all. `load` reads the fleet file, `add_place` adds the options that say where."""
+    """Add them all. `load` reads the fleet file, `add_place` adds the options that say where,
+    `show` runs the dashboard on a journal.
+    """
     plan = verbs.add_parser("plan", help="what would be done, from live state or a file")
     _describe(plan, PLAN, PLAN_EXAMPLES)
     plan.set_defaults(run=partial(_run_plan, load))
@@ -66,6 +85,19 @@ def add_looking(
     _describe(why, WHY, WHY_EXAMPLES)
     why.add_argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file")
     why.set_defaults(run=partial(_run_why, load))
+    journal = verbs.add_parser("journal", help="the journal that NATS keeps, for --replay")
+    _describe(journal, JOURNAL, JOURNAL_EXAMPLES)
+    journal.add_argument(
+        "--since",
+        type=duration,
+        metavar="AGO",
+        help="what is younger, such as 2h, and up to 15 minutes before it (default: all)",
+    )
+    journal.add_argument(
+        "--show", action="store_true", help="open the dashboard on it, as --replay does on a file"
+    )
+    add_place(journal)
+    journal.set_defaults(run=partial(_run_journal, load, show))
     for parser in (plan, why):
         add_place(parser)
         _add_look(parser)
@@ -113,6 +145,22 @@ def _run_why(load: Load, options: argparse.Namespace) -> ExitCode:
     from agentdash.verbs.answer import show_why
 
     return show_why(settings, options.pools, _look_options(options))
+
+
+def _run_journal(load: Load, show: Show, options: argparse.Namespace) -> ExitCode:
+    settings = load(options)
+    if settings is None:
+        return ExitCode.USAGE
+    from agentdash.verbs.journal import print_journal_stream, save_journal_stream
+
+    if not options.show:
+        return print_journal_stream(settings, since_s=options.since)
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="agentdash-") as folder:
+        path = Path(folder) / "journal.jsonl"
+        code = save_journal_stream(settings, path, since_s=options.since)
+        return show(options, path) if code is ExitCode.OK else code
 
 
 def _look_options(options: argparse.Namespace) -> Options:

@@ -22,16 +22,20 @@ from controller.nats.effects import ask_effect, ask_outlook
 from controller.nats.errors import NatsError
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_bucket import recall_snapshot
 from controller.nats.snapshot_reader import SnapshotReader
 from controller.nats.write_rights import WriteRights
 from controller.planning.estimate import estimate_of
 from controller.planning.outlook import Outlook
 from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person
+from controller.ports.stores import StoreError
 from controller.record.snapshot_version import OtherVersionError
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0
 """A controller that runs answers within a few ms; after this time the person is told."""
+RECALLS_WITHIN_S: Final = 10.0
+"""How long the last snapshot may take to read: of 10,000 pools it has about ten parts."""
 OLD_AFTER_INTERVALS: Final = 2.0
 """A controller publishes in each interval; after so many without news the person is told."""
 
@@ -43,6 +47,8 @@ class UnsupportedServerError(FatalError):
 class Attachment:
     """Hands to a hub what a controller elsewhere publishes. With a `person` it opens a desk: what
     they ask for goes into the bucket, and that controller acts on it. It writes nothing else.
+
+    While no controller answers, it hands over the last snapshot that one has kept.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class Attachment:
         self._problem: str | None = None
         self._other_version: str | None = None
         self._arrived_at: float | None = None
+        self._recalled: Snapshot | None = None
+        self._unread = ""
 
     def problem(self) -> str | None:
         """Why there are no snapshots, in words for the user; None while they come."""
@@ -71,9 +79,13 @@ class Attachment:
             reader = SnapshotReader(
                 session, self._settings.bucket, self._publish, self._note_other_version
             )
-            rights = WriteRights(session, Bucket(session, self._settings.bucket))
+            bucket = Bucket(session, self._settings.bucket)
+            rights = WriteRights(session, bucket)
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(reader.run(), name="snapshots")]
+                beside = [
+                    group.create_task(reader.run(), name="snapshots"),
+                    group.create_task(self._recall(session, bucket), name="last snapshot"),
+                ]
                 if self._person is not None:
                     beside.append(group.create_task(rights.run(), name="rights"))
                     self._person.at_desk(self._desk(session, rights, self._person.operator))
@@ -111,8 +123,35 @@ class Attachment:
         desk = BucketDesk(Bucket(session, bucket), operator)
         return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused)
 
+    async def _recall(self, session: NatsSession, bucket: Bucket) -> None:
+        """Where no controller answers, hand over what the last one has kept; try again with each
+        connection until there is something to show.
+        """
+        connected = asyncio.Event()
+        session.on_connected(connected.set)
+        if session.connected:
+            connected.set()
+        while True:
+            await connected.wait()
+            connected.clear()
+            await asyncio.sleep(ANSWERS_WITHIN_S)
+            if self._hub.latest() is not None:
+                return
+            try:
+                async with asyncio.timeout(RECALLS_WITHIN_S):
+                    found = await recall_snapshot(bucket)
+            except (StoreError, TimeoutError) as error:
+                self._unread = str(error) or f"no answer within {RECALLS_WITHIN_S:g} s"
+                continue
+            self._unread = ""
+            if found is not None and self._arrived_at is None:
+                self._recalled = found
+                self._problem = recalled_words(found, self._clock.now())
+                self._hub.publish(found)
+
     def _publish(self, snapshot: Snapshot) -> None:
-        self._arrived_at, self._other_version = self._clock.now(), None
+        self._recalled = self._other_version = None
+        self._arrived_at = self._clock.now()
         self._hub.publish(replace(snapshot, attached=True))
 
     def _note_other_version(self, text: str) -> None:
@@ -122,6 +161,8 @@ class Attachment:
         if self._other_version is not None:
             return self._other_version
         now, latest, arrived = self._clock.now(), reader.latest, self._arrived_at
+        if self._recalled is not None:
+            return recalled_words(self._recalled, now) + _away(session)
         if latest is None or arrived is None:
             return None if now - began < ANSWERS_WITHIN_S else self._never(session, began, now)
         # the other process's clock may be wrong: ages are counted from when its news came
@@ -138,11 +179,22 @@ class Attachment:
             since = time_words(began, now, to_seconds=True)
             return f"NATS is away since {since} ({session.link().detail}); it is tried again"
         bucket = self._settings.bucket
+        unread = f"; the last snapshot cannot be read: {self._unread}" if self._unread else ""
         return (
             f"no controller answers at {session.link().detail}: none runs there with the"
             f" bucket {bucket}, or this NATS user may not use {bucket}.snapshots and"
-            f" {bucket}.watchers"
+            f" {bucket}.watchers{unread}"
         )
+
+
+def recalled_words(snapshot: Snapshot, now: float) -> str:
+    """That nothing of now is shown, and of when and whom it is; `now` is Unix seconds."""
+    at, who = time_words(snapshot.at, now, to_seconds=True), snapshot.process or "the last one"
+    return f"no controller runs; this is what {who} saw at {at}"
+
+
+def _away(session: NatsSession) -> str:
+    return "" if session.connected else f"; NATS is away ({session.link().detail})"
 
 
 async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: float) -> str | None:
@@ -164,6 +216,22 @@ async def find_snapshot(
     """
     snapshot = await _first(settings, clock, within_s, lambda _: True)
     return None if snapshot is None else replace(snapshot, attached=True)
+
+
+async def find_last_snapshot(settings: NatsSettings, clock: SystemClock) -> Snapshot | None:
+    """What the last controller of this fleet has kept, `recalled`; None if nothing is kept or NATS
+    is away. Raises StoreError for what cannot be read.
+    """
+    async with NatsSession(settings, clock) as session:
+        connection = asyncio.Event()
+        session.on_connected(connection.set)
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                await connection.wait()
+            async with asyncio.timeout(RECALLS_WITHIN_S):
+                return await recall_snapshot(Bucket(session, settings.bucket))
+        except TimeoutError:
+            return None
 
 
 async def _first(

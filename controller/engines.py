@@ -5,20 +5,23 @@ file, out of what lasts as long as the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Final, NamedTuple
 
 from controller.engine.clock import SystemClock
 from controller.engine.elector import Elector
+from controller.engine.findings import Found
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.loop import Engine, Handover
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.past import PastKeeper
 from controller.engine.pauses import spare_what_lasts
+from controller.engine.publish import stream_findings
 from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.switches import Switches
@@ -33,10 +36,12 @@ from controller.nats.bucket import Bucket
 from controller.nats.effects import EffectAnswers, effect_now, outlook_now
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
+from controller.nats.journal_stream import JournalStream
 from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_bucket import SnapshotBucket
 from controller.nats.snapshot_publisher import SnapshotPublisher
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
@@ -70,9 +75,11 @@ class Lasting(NamedTuple):
     intents: IntentBucket
     memories: MemoryBucket
     past: PastBucket
+    last: SnapshotBucket
     queues: QueueReader
     wakes: WakeSubscriptions
     journal: JournalWriter | None
+    stream: JournalStream | None
     file: FleetFileWatch | None
     name: str
     process: str
@@ -130,7 +137,11 @@ async def run_engines(
         beside.append(lasting.elector.run())
     unsubscribe = hub.subscribe(publisher.offer)
     try:
-        async with asyncio.TaskGroup() as tasks, _recording(lasting.journal, hub):
+        async with (
+            asyncio.TaskGroup() as tasks,
+            _recording(lasting.journal, hub),
+            _recording(lasting.stream, hub),
+        ):
             await lasting.switches.look()
             others = [tasks.create_task(each) for each in beside]
             before = None
@@ -210,6 +221,7 @@ def _engine(
             histories=lasting.queues,
         ),
         past=PastKeeper(lasting.past, clock),
+        last=LastKeeper(lasting.last, clock),
         switches=lasting.switches,
         links=[lasting.session, cluster],
         more_failures=cluster.failures,
@@ -230,10 +242,18 @@ def _engine(
         interval_s=interval_s,
         journal=lasting.journal,
         leadership=lasting.elector,
-        more_findings=tuple if lasting.file is None else lasting.file.findings,
+        more_findings=lambda: _findings(lasting),
         announcer=None if lasting.read_only else cluster.events,
         before=before,
     )
+
+
+def _findings(lasting: Lasting) -> Iterator[Found]:
+    """What is wrong with what lasts as long as the process."""
+    if lasting.file is not None:
+        yield from lasting.file.findings()
+    if lasting.stream is not None:
+        yield from stream_findings(lasting.stream.problem())
 
 
 def watch_pools(cluster: Cluster, fleet: Fleet) -> None:
@@ -283,7 +303,9 @@ def _ahead(
 
 
 @asynccontextmanager
-async def _recording(journal: JournalWriter | None, hub: Hub) -> AsyncIterator[None]:
+async def _recording(
+    journal: JournalWriter | JournalStream | None, hub: Hub
+) -> AsyncIterator[None]:
     """Write what the hub publishes into the journal, if there is one."""
     if journal is None:
         yield

@@ -42,11 +42,13 @@ from controller.nats.effects import ask_effect
 from controller.nats.errors import NatsError
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
+from controller.nats.journal_stream import JournalStream
 from controller.nats.lease import BucketLease
 from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
 from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
+from controller.nats.snapshot_bucket import SnapshotBucket
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
@@ -357,9 +359,11 @@ async def _run(
                 intents=IntentBucket(session, bucket, clock),
                 memories=MemoryBucket(bucket),
                 past=PastBucket(bucket),
+                last=SnapshotBucket(bucket),
                 queues=queues,
                 wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 journal=journal,
+                stream=_journal_stream(settings, session, clock, read_only=read_only),
                 file=None if source is None else FleetFileWatch(source, settings, clock),
                 name=name,
                 process=process,
@@ -374,6 +378,16 @@ async def _run(
     # raised outside of the task group, which would wrap it in an ExceptionGroup
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
+
+
+def _journal_stream(
+    settings: Settings, session: NatsSession, clock: SystemClock, *, read_only: bool
+) -> JournalStream | None:
+    """The stream of the journal, if this process may come to write it."""
+    journal = settings.controller.journal
+    if read_only or journal is None or journal.stream is None:
+        return None
+    return JournalStream(session, settings.nats.bucket, journal.stream, clock)
 
 
 @asynccontextmanager

@@ -47,17 +47,20 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     if snapshot.attached:
         word = f"{role.word} on {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
         access, writes = "attached", False
+    if snapshot.recalled:
+        access, word = "past", f"last of {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
     if frame.moment is not None:
         access, writes = "replay" if frame.moment.is_replay else "past", False
     name = cut(snapshot.context or snapshot.fleet or TITLE, 24, frame.glyphs.ellipsis)
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
-    if snapshot.attached and width >= _ROOM_FOR_SINCE:
+    if snapshot.attached and not snapshot.recalled and width >= _ROOM_FOR_SINCE:
         left.append(f" since {figures.since(snapshot.epoch, frame.now)}")
     if width >= WIDE:
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
-    parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in snapshot.links)]
+    links = () if snapshot.recalled else snapshot.links
+    parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in links)]
     if width >= WIDE:
         took = figures.milliseconds(snapshot.loop.last_tick_s)
         parts.append((Span(f"interval {snapshot.interval_s:g}s"),))
@@ -162,8 +165,12 @@ def _alarm(frame: Frame) -> tuple[Span | str, ...]:
 def banner_lines(frame: Frame, width: int) -> list[Line]:
     """Why the numbers below may be wrong or old; at most three lines."""
     found: list[str] = []
+    problem = None if frame.snapshot is None else frame.feed_problem
+    recalled = frame.snapshot is not None and frame.snapshot.recalled
     if frame.moment is not None:
         found.append(_moment_words(frame, frame.moment))
+    elif recalled and problem:
+        found.append(f"PAST  {problem}")
     if frame.engine_error and frame.snapshot is not None:
         found.append(f"ENGINE STOPPED  {frame.engine_error}")
     switches = () if frame.snapshot is None else frame.snapshot.frozen_by
@@ -176,9 +183,9 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         found.append(
             f"{name} LOST since {since} ({duration}), its values are the last known{detail}"
         )
-    if frame.feed_problem and frame.snapshot is not None:
-        found.append(f"FEED LOST  {frame.feed_problem}")
-    elif frame.stale and frame.snapshot is not None:
+    if problem and not recalled:
+        found.append(f"FEED LOST  {problem}")
+    elif frame.stale and not recalled and frame.snapshot is not None:
         at = figures.time_of_day(frame.snapshot.at)
         symbol = frame.glyphs.stale
         found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")

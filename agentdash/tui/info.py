@@ -76,6 +76,8 @@ def _controller(snapshot: Snapshot, frame: Frame) -> str:
     where = "in this process"
     if frame.moment is not None and frame.moment.is_replay:
         where = "as a journal has it"
+    elif snapshot.recalled:
+        where = "the last that ran; this is what it has kept"
     elif snapshot.attached:
         where = "elsewhere, this dashboard is attached"
     return f"{snapshot.process or 'not known'}, {where}"

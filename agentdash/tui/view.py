@@ -338,8 +338,10 @@ class Frame:
 
     @property
     def lost_links(self) -> tuple[Link, ...]:
-        """The connections that are down."""
-        links = () if self.snapshot is None else self.snapshot.links
+        """The connections that are down; of a controller that runs no more, none."""
+        if self.snapshot is None or self.snapshot.recalled:
+            return ()
+        links = self.snapshot.links
         return tuple(link for link in links if link.state is LinkState.DISCONNECTED)
 
     def row(self, key: str) -> PoolRow | None:
@@ -348,9 +350,13 @@ class Frame:
 
 
 def is_newer(candidate: Snapshot, shown: Snapshot | None) -> bool:
-    """Whether the snapshot is from a later process, or from a later tick of the same process."""
+    """Whether the snapshot is from a later process, or from a later tick of the same process. What
+    a controller publishes is newer than what one has kept, whatever their clocks say.
+    """
     if shown is None:
         return True
+    if candidate.recalled != shown.recalled:
+        return shown.recalled
     return (candidate.epoch, candidate.sequence) > (shown.epoch, shown.sequence)
 
 

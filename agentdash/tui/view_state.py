@@ -181,12 +181,13 @@ class ViewState:
 
     @property
     def _newest_at(self) -> float | None:
-        """When the newest snapshot was made; of another process, whose clock may be wrong, when it
-        came.
+        """When the newest snapshot was made; of another process that runs, whose clock may be
+        wrong, when it came.
         """
-        if self._newest is None:
+        newest = self._newest
+        if newest is None:
             return None
-        return self._came_at if self._newest.attached else self._newest.at
+        return self._came_at if newest.attached and not newest.recalled else newest.at
 
     def _travel(self, moment: PastMoment) -> None:
         """Show a moment of the past, with what grew and shrank since the change before it."""

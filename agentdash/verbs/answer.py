@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentdash.foreseen import ahead_of
 from agentdash.output import by_default, complain, note, tell
+from agentdash.tui.operating import Ahead
 from agentdash.verbs.names import UnknownNamesTold, choose, unseen
 from agentdash.verbs.tables import plan_table, why_table
 from agentdash.verbs.ticks import Decided, StandardInputError, TicksError, decide, read_ticks
@@ -22,6 +23,7 @@ from controller.report.plan import encode_report, plan_report, pool_report
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings
+    from controller.model.snapshot import Snapshot
 
 
 class Options(NamedTuple):
@@ -53,7 +55,8 @@ def show_plan(settings: Settings, options: Options) -> ExitCode:
 
 def show_why(settings: Settings, names: Sequence[str], options: Options) -> ExitCode:
     """Print for each named pool (`tenant/name`) the rules in their order, when its number changes
-    next, and what it would have without each rule.
+    next, and what it would have without each rule. Where the cluster cannot be looked at, the rules
+    are those that the last controller has kept.
     """
     pools, problems = choose(settings.fleet, names)
     if problems:
@@ -77,7 +80,15 @@ def show_why(settings: Settings, names: Sequence[str], options: Options) -> Exit
             why_table(now, decision, ahead_of(outlook)) for _, decision, outlook in found
         )
 
-    return _show(settings, pools, options, answer)
+    def of_last(last: Snapshot) -> str:
+        kept = {view.key: view.decision for view in last.pools}
+        found = [(pool, each) for pool in pools if (each := kept.get(pool.key)) is not None]
+        if options.as_json:
+            reports = tuple(pool_report(pool, each, last.at) for pool, each in found)
+            return encode_report(plan_report(last.at, reports))
+        return "\n\n".join(why_table(last.at, each, Ahead()) for _, each in found)
+
+    return _show(settings, pools, options, answer, of_last)
 
 
 def _outlook(decided: Decided, fleet: Fleet, pool: Pool) -> Outlook | None:
@@ -95,9 +106,15 @@ def _outlook(decided: Decided, fleet: Fleet, pool: Pool) -> Outlook | None:
 
 
 def _show(
-    settings: Settings, pools: Sequence[Pool], options: Options, answer: Callable[[Decided], str]
+    settings: Settings,
+    pools: Sequence[Pool],
+    options: Options,
+    answer: Callable[[Decided], str],
+    of_last: Callable[[Snapshot], str] | None = None,
 ) -> ExitCode:
-    """Decide the ticks, and print the answer about the last one, or about each."""
+    """Decide the ticks, and print the answer about the last one, or about each. Where the fleet
+    cannot be looked at, print `of_last` of what the last controller has kept.
+    """
     for notice in settings.notices:
         note(str(notice))
     # an interrupt ends the process without a word, as it ends other filters
@@ -113,9 +130,21 @@ def _show(
         except StandardInputError as error:
             note(str(error))
             return ExitCode.UNREACHABLE
+        if last is None and of_last is not None and options.observations is None:
+            _print_last(settings, of_last)
     if last is not None and (missing := unseen(pools, last.plan.decisions)):
         note(missing)
     return code
+
+
+def _print_last(settings: Settings, of_last: Callable[[Snapshot], str]) -> None:
+    from agentdash.verbs.live import snapshot_of_last
+
+    kept = snapshot_of_last(settings)
+    for text in kept.notes:
+        note(text)
+    if kept.snapshot is not None and (text := of_last(kept.snapshot)):
+        tell(text)
 
 
 def _ticks(settings: Settings, options: Options) -> tuple[Iterable[Tick], ExitCode]:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from agentdash.verbs.waiting import waiting_for_nats
-from controller.attach import UnsupportedServerError, find_snapshot
+from controller.attach import (
+    UnsupportedServerError,
+    find_last_snapshot,
+    find_snapshot,
+    recalled_words,
+)
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
+from controller.model.intent_words import time_words
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
+from controller.ports.stores import StoreError
 from controller.record.snapshot_version import OtherVersionError
 from controller.wiring import Look, look_once, snapshot_of
 
@@ -42,8 +51,10 @@ class LiveSnapshot(NamedTuple):
 
 
 def snapshot_now(settings: Settings, name: str) -> LiveSnapshot:
-    """What the running controller shows, if one answers; else one look and one plan. `name` is the
-    fleet file's. It never raises, and writes nothing.
+    """What the running controller shows, if one answers; else one look and one plan, with the scale
+    events that the last controller has kept. Where Kubernetes cannot be reached, it is that
+    controller's last snapshot, `recalled`. `name` is the fleet file's. It never raises, and writes
+    nothing.
     """
     log_nowhere()
     with waiting_for_nats(settings.nats, "Kubernetes"):
@@ -55,10 +66,48 @@ def snapshot_now(settings: Settings, name: str) -> LiveSnapshot:
         if shown is not None:
             return LiveSnapshot(shown, (), ExitCode.OK)
         seen = _look(settings, fresh=False)
+        if seen.look is None or _is_up(seen.look, "nats"):
+            last, unread = _last(settings)
+        else:
+            last, unread = None, ()
+    if last is not None and (seen.look is None or not _is_up(seen.look, "kubernetes")):
+        notes = (*seen.notes, f"{recalled_words(last, SystemClock().now())}, not now")
+        return LiveSnapshot(last, notes, seen.code)
     if seen.look is None:
-        return LiveSnapshot(None, seen.notes, seen.code)
-    notes = (*seen.notes, f"{because}: this is one look, without rates and events")
-    return LiveSnapshot(snapshot_of(seen.look, settings, name), notes, seen.code)
+        return LiveSnapshot(None, (*seen.notes, *unread), seen.code)
+    snapshot = snapshot_of(seen.look, settings, name)
+    alone = f"{because}: this is one look, without rates and events"
+    if last is not None:
+        snapshot = replace(snapshot, events=last.events)
+        at = time_words(last.at, snapshot.at, to_seconds=True)
+        alone = (
+            f"{because}: this is one look, without rates; events are those that"
+            f" {last.process} has kept until {at}"
+        )
+    return LiveSnapshot(snapshot, (*seen.notes, *unread, alone), seen.code)
+
+
+def snapshot_of_last(settings: Settings) -> LiveSnapshot:
+    """What the last controller has kept, where nothing can be seen now. It never raises."""
+    log_nowhere()
+    last, unread = _last(settings)
+    if last is None:
+        return LiveSnapshot(None, unread, ExitCode.UNREACHABLE)
+    words = f"{recalled_words(last, SystemClock().now())}, not now"
+    return LiveSnapshot(last, (words,), ExitCode.UNREACHABLE)
+
+
+def _last(settings: Settings) -> tuple[Snapshot | None, tuple[str, ...]]:
+    """What the last controller has kept, and why it cannot be read."""
+    try:
+        return asyncio.run(find_last_snapshot(settings.nats, SystemClock())), ()
+    except StoreError as error:
+        return None, (f"the last snapshot cannot be read: {error}",)
+
+
+def _is_up(look: Look, name: str) -> bool:
+    up = (each.name for each in look.links if each.state is LinkState.CONNECTED)
+    return name in up
 
 
 def look(settings: Settings, *, fresh: bool) -> LiveLook:

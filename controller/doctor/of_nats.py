@@ -14,6 +14,7 @@ from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, W
 from controller.nats.consumers import consumer_state
 from controller.nats.errors import NatsError, StreamMissingError
 from controller.nats.jetstream import stream_info
+from controller.nats.journal_stream import journal_stream, journal_subject
 from controller.nats.queues import QueueReader
 
 _SHARED_STREAMS: Final = (
@@ -99,6 +100,9 @@ async def stores(patient: Patient, found: Findings) -> None:
             f"{bucket}: {error}",
             "give the NATS user the rights that README.md lists; without them a restart forgets",
         )
+    journal = patient.settings.controller.journal
+    if journal is not None and journal.stream is not None:
+        await _journal(patient, found)
     tenants = patient.settings.fleet.tenants
     if any(tenant.budget.tokens_per_day is not None for tenant in tenants):
         try:
@@ -111,6 +115,27 @@ async def stores(patient: Patient, found: Findings) -> None:
     found.ok_if_clean(f"{bucket} can be read")
 
 
+async def _journal(patient: Patient, found: Findings) -> None:
+    """The journal's stream is there and takes the subject that is written."""
+    bucket = patient.settings.nats.bucket
+    stream, subject = journal_stream(bucket), journal_subject(bucket)
+    try:
+        info = await stream_info(patient.session, stream, CHECK_S)
+    except StreamMissingError:
+        found.warn(f"{stream} does not exist yet", "nothing: the first leader creates it")
+    except NatsError as error:
+        found.fail(
+            f"{stream}: {error}; the journal is then in the leader's file alone",
+            "give the NATS user the rights that README.md lists",
+        )
+    else:
+        if not {subject, f"{bucket}.*", f"{bucket}.>"} & set(info.config.subjects or ()):
+            found.fail(
+                f"{stream} does not take {subject}, so no journal is written into it",
+                f"nats stream edit {stream} --subjects {subject}",
+            )
+
+
 async def copies(patient: Patient, found: Findings) -> None:
     """In a cluster no stream that we need is lost with one server, and our bucket has as many
     copies as the fleet file says.
@@ -119,23 +144,24 @@ async def copies(patient: Patient, found: Findings) -> None:
     bucket = f"KV_{nats.bucket}"
     queues = dict.fromkeys(queue.stream for pool in patient.pools for queue in pool.queues)
     several = ""
-    for stream in dict.fromkeys((*queues, bucket, *_SHARED_STREAMS)):
+    kept = (bucket, journal_stream(nats.bucket), *_SHARED_STREAMS)
+    for stream in dict.fromkeys((*queues, *kept)):
         try:
             info = await stream_info(patient.session, stream, CHECK_S)
         except NatsError:
             continue  # the checks of queues and stores say it
-        kept, cluster = info.config.num_replicas, info.cluster.name if info.cluster else ""
+        servers, cluster = info.config.num_replicas, info.cluster.name if info.cluster else ""
         several = several or clean(cluster)
-        if cluster and kept == 1:
+        if cluster and servers == 1:
             found.warn(
                 f"{stream} is kept by one server of cluster {clean(cluster)}: while that server is "
                 "away it cannot be read, and its pools are held",
                 f"nats stream edit {stream} --replicas 3"
                 + (", and nats.replicas: 3 in the fleet file" if stream == bucket else ""),
             )
-        elif stream == bucket and kept != nats.replicas:
+        elif stream == bucket and servers != nats.replicas:
             found.warn(
-                f"{bucket} is kept by {kept} servers and nats.replicas says {nats.replicas}: a "
+                f"{bucket} is kept by {servers} servers and nats.replicas says {nats.replicas}: a "
                 "bucket that exists keeps its own number",
                 f"nats stream edit {bucket} --replicas {nats.replicas}, or mend nats.replicas",
             )

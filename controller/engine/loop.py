@@ -16,6 +16,7 @@ from controller.engine.early import EarlyTicks
 from controller.engine.findings import Found
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.lead import Lead
 from controller.engine.metric_polls import MetricPolls
 from controller.engine.observe import Observer
@@ -110,6 +111,7 @@ class Engine:
         more_failures: Callable[[], Iterable[tuple[str, int]]] = tuple,
         announcer: Announcer | None = None,
         past: PastKeeper | None = None,
+        last: LastKeeper | None = None,
         before: Handover | None = None,
     ) -> None:
         """Without an actuator the engine only plans and never writes; with a leadership it writes
@@ -157,6 +159,7 @@ class Engine:
         self._more_failures = more_failures
         self._announcer = announcer
         self._past = past
+        self._last = last
         self._before = before
         self._memory = Memory()
         self._kept: Kept | None = None
@@ -239,11 +242,18 @@ class Engine:
                 self._snapshots.count_late(late)
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
-            await self._keeper.finish()
             self._publisher.now()
-            if self._past is not None:
-                await self._past.finish(self._hub.latest())
+            await asyncio.gather(self._keeper.finish(), self._finish_past(), self._finish_last())
         self._publisher.now()
+
+    async def _finish_past(self) -> None:
+        if self._past is not None:
+            await self._past.finish(self._hub.latest())
+
+    async def _finish_last(self) -> None:
+        """Save what is shown last, if this process leads."""
+        if self._last is not None:
+            await self._last.finish(self._hub.latest() if self._lead.may_write() else None)
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
@@ -261,6 +271,8 @@ class Engine:
             memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
             if self._past is not None:
                 await self._past.recall(self._snapshots)
+            if self._last is not None:
+                await self._last.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
@@ -285,6 +297,8 @@ class Engine:
         latest = self._hub.latest()
         if self._past is not None and latest is not None and self._lead.may_write():
             self._past.remember(latest, self._tasks)
+        if self._last is not None and latest is not None and self._lead.may_write():
+            self._last.remember(latest, self._tasks)
 
     async def _early_tick(self) -> None:
         """Tick between two slots, for the pools that are due only."""
@@ -384,6 +398,8 @@ class Engine:
         self._decide_anew()
         if self._past is not None:
             await self._past.recall(self._snapshots)
+        if self._last is not None:
+            await self._last.recall(self._snapshots, self._recorder)
         await self._release_workers()
 
     def _found(self, left: Memory) -> None:

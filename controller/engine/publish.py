@@ -78,3 +78,9 @@ def journal_findings(journal: Journal | None) -> Iterator[Found]:
     if problem is not None:
         text = f"is not complete, and the controller goes on: {problem}"
         yield Severity.WARNING, "journal", "incomplete", text
+
+
+def stream_findings(problem: str | None) -> Iterator[Found]:
+    """One, if the journal's stream lacks something."""
+    if problem is not None:
+        yield Severity.WARNING, "journal", "stream", problem

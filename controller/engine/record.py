@@ -39,6 +39,13 @@ class Recorder:
         self.written_count = 0
         self.failed_count = 0
 
+    def begin_with(self, events: Iterable[ScaleEvent]) -> None:
+        """Go on from the events of the process before this one."""
+        known = {(each.at, each.pool) for each in self._events}
+        left = [each for each in events if (each.at, each.pool) not in known]
+        newest_first = sorted([*self._events, *left], key=lambda each: each.at, reverse=True)
+        self._events = deque(newest_first[:EVENTS_KEPT], maxlen=EVENTS_KEPT)
+
     def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
         """Count the decisions that change a replica count; a repeated one counts once.
 

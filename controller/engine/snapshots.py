@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from math import inf, nextafter
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -48,6 +50,8 @@ from controller.planning.share.drawn import KnownDraws
 from controller.planning.share.scarcity import TenantScarcity
 from controller.planning.share.spending import cost_terms_of
 
+MOST_AHEAD_S: Final = 3600.0
+"""The clock of the leader before may have been ahead of ours by so much."""
 _UNSEEN = PoolObservation()
 
 
@@ -145,6 +149,13 @@ class SnapshotBuilder:
         self._left_until = now + LEFT_FOR_S
         self._of_tenants.begin_with(past.tenants, self._left_until)
         self._history.begin_with(past, now)
+
+    def begin_after(self, epoch: float, now: float) -> None:
+        """Have the snapshots count as newer than those of the leader before, whose `epoch` this is
+        (Unix seconds), although its clock was ahead of ours by some time.
+        """
+        if self.epoch <= epoch <= now + MOST_AHEAD_S:
+            self.epoch = nextafter(epoch, inf)
 
     def saw(self, observation: Observation) -> None:
         """Take a tick's observation, of all pools or of some."""

@@ -54,6 +54,8 @@ def mounts(settings: Settings) -> Mounts:
         # the newest file may grow past the limit before the oldest goes
         room = {"emptyDir": {"sizeLimit": str(journal.max_bytes * 5 // 4)}}
         note = "goes with the Pod; a PersistentVolumeClaim for each Pod would keep it"
+        if journal.stream is not None:
+            note = "goes with the Pod; what led is kept in NATS, too (agentdash journal)"
         volumes.append(Noted(note, {"name": "journal", **room}))
         mounted.append({"name": "journal", "mountPath": folder})
     keys = [*variables, *(name for names in folders.values() for name in names)]

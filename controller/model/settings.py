@@ -66,12 +66,24 @@ class PrometheusSettings(Value):
     url: str
 
 
+class JournalStreamSettings(Value):
+    """For how long the journal's stream keeps its lines, and in how many bytes at most, where this
+    program creates it.
+    """
+
+    keep_s: float = 86_400.0
+    max_bytes: int = 256 * 2**20
+
+
 class JournalSettings(Value):
-    """Where the snapshots of each tick are kept, for how long, and in how many bytes at most."""
+    """Where the snapshots of each tick are kept, for how long, and in how many bytes at most; and
+    the stream in NATS that keeps the leader's, if there is to be one.
+    """
 
     path: str
     keep_s: float = 86_400.0
     max_bytes: int = 2**30
+    stream: JournalStreamSettings | None = None
 
 
 class LeaseSettings(Value):

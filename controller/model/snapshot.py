@@ -165,7 +165,8 @@ class Snapshot(Value):
     """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
 
     `sequence` numbers the snapshots of that process; `process` names it, as `host/4711`.
-    `attached`: another process decided it than the one that shows it. `lease` is None where this
+    `attached`: another process decided it than the one that shows it. `recalled`: no controller
+    that runs has published it; it is the last that one has kept. `lease` is None where this
     process takes part in no election. An epoch begins with a process, and again when it becomes the
     leader or takes over another fleet file: so the newest epoch is that of the leader. `queues` has
     one entry for each queue, in the order of `pools`, and of a pool the highest priority first.
@@ -194,6 +195,7 @@ class Snapshot(Value):
     findings: tuple[Finding, ...] = ()
     process: str = ""
     attached: bool = False
+    recalled: bool = False
     lease: LeaseView | None = None
     histories: Mapping[PoolKey, History] = {}
     tenant_histories: Mapping[str, History] = {}

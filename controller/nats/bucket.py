@@ -44,6 +44,8 @@ from controller.ports.stores import (
 
 _DELETED: Final = frozenset({KV_DEL, KV_PURGE})
 _AT_ONCE: Final = 64
+_HEADERS_BYTES: Final = 512
+"""What the headers of a write take at most of a message."""
 MOST_KEYS: Final = 50_000
 """Each of 10,000 pools may have five intents."""
 HISTORY: Final = 64
@@ -90,6 +92,11 @@ class Bucket:
         self.stream: str = KV_STREAM_TEMPLATE.format(bucket=name)
         self.highest = 0
         """The highest revision of any key seen so far."""
+
+    def most_value_bytes(self) -> int:
+        """The largest value that the server takes. Raises StoreAwayError."""
+        with self._store_errors():
+            return max(self._session.max_payload - _HEADERS_BYTES, 1)
 
     def subject(self, key: str) -> str:
         """Where a key's values are published."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from controller.model.audit import StandingIntent
 from controller.model.intents import Scope
 from controller.model.memory import Memory
+from controller.model.snapshot import Snapshot
 from controller.model.stored import SavedMemory, ShownPast, StoredIntents
 
 
@@ -83,6 +84,18 @@ class PastStore(Protocol):
 
     async def save(self, past: ShownPast) -> None:
         """Replace what was saved. Raises StoreError."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Stores the last snapshot beyond the end of the process."""
+
+    async def load(self) -> Snapshot | None:
+        """The last one that was saved; None if there is none. Raises StoreError."""
+        ...
+
+    async def save(self, snapshot: Snapshot) -> None:
+        """Replace it, as a whole or not at all. Raises StoreError."""
         ...
 
 

@@ -69,6 +69,7 @@ _LARGE_TIMES: Final = re.compile(r'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
 _TIMES: Final = frozenset({"at", "since", "until", "epoch"})
 _NO_TIME: Final = "has a time that is none"
 _AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_TICK: Final = b'{"kind":"tick",'
 _WHOLE: Final = re.compile(
     rb'\{"kind":"whole","version":([0-9]{1,9}),(?:"minor":([0-9]{1,9}),)?"at":([0-9.e+-]{1,32}),'
 )
@@ -187,6 +188,11 @@ def change_line(before: Snapshot, after: Snapshot) -> bytes:
     """The line with what differs between two snapshots of one process."""
     line = _difference(before, after)
     return whole_line(after, None) if line is None else _ENCODER.encode(line) + b"\n"
+
+
+def is_tick_line(line: bytes) -> bool:
+    """Whether nothing but time went on."""
+    return line.startswith(_TICK)
 
 
 def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | None:

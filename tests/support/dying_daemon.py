@@ -21,7 +21,8 @@ from controller.engine.hub import Hub
 from controller.kube import cluster
 from controller.kube.scale import ClusterActuator
 from controller.nats.bucket import Bucket
-from controller.nats.memory import HEAD, MemoryBucket
+from controller.nats.memory import MemoryBucket
+from controller.nats.parted import head_key
 from controller.nats.queues import QueueReader
 from controller.planning.planner import plan
 
@@ -81,7 +82,7 @@ def replaced(death: Death) -> list[Any]:
 
     class DyingBucket(Bucket):
         async def put(self, key: str, *arguments: Any, **options: Any) -> int:
-            if key == HEAD:
+            if key == head_key("memory"):
                 death.may_come(Phase.HALF_SAVED)
             return await super().put(key, *arguments, **options)
 

@@ -9,6 +9,7 @@ from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.queue_mark import QueueMark
+from controller.model.snapshot import Snapshot
 from controller.model.stored import SavedMemory, ShownPast, StoredIntents
 from controller.ports.stores import StoreError
 
@@ -70,6 +71,26 @@ class FakePast:
         if self.error is not None:
             raise self.error
         self.kept = (past,)
+        self.saves += 1
+
+
+class FakeSnapshots:
+    """The last snapshot that was saved; `error` is raised by all."""
+
+    def __init__(self) -> None:
+        self.kept: Snapshot | None = None
+        self.error: StoreError | None = None
+        self.saves = 0
+
+    async def load(self) -> Snapshot | None:
+        if self.error is not None:
+            raise self.error
+        return self.kept
+
+    async def save(self, snapshot: Snapshot) -> None:
+        if self.error is not None:
+            raise self.error
+        self.kept = snapshot
         self.saves += 1
 
 

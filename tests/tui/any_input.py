@@ -252,7 +252,8 @@ class Watched:
         press where nothing would stop, or a command.
         """
         prompt = self.app.view.prompt
-        if not self.app._stops_with_us:
+        stops = self.app._stops_with_us()
+        if stops is None or not stops.role.writes:
             return True
         if step == Press("enter") and prompt.mode == COMMAND:
             return prompt.input.value.strip() in QUITS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,6 +179,25 @@ def test_a_kill_switch_that_is_on_is_a_banner_with_its_reason() -> None:
     frame = frame_of(snapshot)
     texts = ["".join(span.text for span in each.spans).strip() for each in banner_lines(frame, 100)]
     assert "WRITES FROZEN  freeze file /etc/f: moving" in texts
+
+
+def test_what_the_last_controller_kept_is_the_past_before_any_other_banner() -> None:
+    lost = replace(scenarios.nats_lost(), frozen_by=("freeze file /etc/f: moving",))
+    kept = replace(lost, attached=True, recalled=True, process="bastion/4711")
+    words = "no controller runs; this is what bastion/4711 saw at 11:48:03Z"
+    frame = dataclasses.replace(
+        frame_of(kept), feed_problem=words, engine_error=None, waiting=None, now=kept.at + 720.0
+    )
+    texts = ["".join(span.text for span in each.spans).strip() for each in banner_lines(frame, 100)]
+    assert texts == [f"PAST  {words}", "WRITES FROZEN  freeze file /etc/f: moving"]
+    [first, second] = [
+        "".join(span.text for span in each.spans) for each in header_lines(frame, 160, 2)
+    ]
+    assert "[past] last of bastion/4711" in first
+    assert "age 12m" in first
+    assert "STALE" in first
+    assert "nats" not in first, "its connections are not those of now"
+    assert "~" in second
 
 
 def test_a_pod_on_a_node_that_ends_names_the_taint() -> None:

@@ -13,6 +13,7 @@ from controller.model.secret import SecretRef
 from controller.model.settings import (
     ControllerSettings,
     JournalSettings,
+    JournalStreamSettings,
     KubernetesSettings,
     LeaseSettings,
     NatsCredentials,
@@ -55,7 +56,15 @@ def settings(file: FleetFile) -> Settings:
 def _journal(entry: JournalEntry | None) -> JournalSettings | None:
     if entry is None:
         return None
-    return JournalSettings(path=entry.path, keep_s=entry.keep, max_bytes=entry.max_bytes)
+    stream = entry.stream
+    return JournalSettings(
+        path=entry.path,
+        keep_s=entry.keep,
+        max_bytes=entry.max_bytes,
+        stream=None
+        if stream is None
+        else JournalStreamSettings(keep_s=stream.keep, max_bytes=stream.max_bytes),
+    )
 
 
 def _lease(entry: LeaseEntry, bucket: str) -> LeaseSettings:

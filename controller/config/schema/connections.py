@@ -25,7 +25,7 @@ from controller.config.scalars import (
 )
 from controller.config.schema.section import Section
 from controller.model.lease import LeaseTimes
-from controller.model.settings import FREEZE_FILE
+from controller.model.settings import FREEZE_FILE, JournalStreamSettings
 
 
 class SecretEntry(Section):
@@ -165,6 +165,34 @@ class PrometheusEntry(Section):
 _LEAST_JOURNAL: Final = 16 * 2**20
 
 
+def _room_for_some(most: int) -> int:
+    if most < _LEAST_JOURNAL:
+        raise ValueError("must be at least 16Mi")
+    return most
+
+
+class JournalStreamEntry(Section):
+    """The stream in NATS that keeps the journal of whichever process leads. Its name is that of
+    nats.bucket and `_journal`; one that exists keeps its own limits.
+    """
+
+    looks_like = "{keep: 24h, max_bytes: 256Mi}"
+
+    keep: KeptFor = Field(
+        default=JournalStreamSettings().keep_s,
+        description="For how long: a duration from 1m to 366 days. Default 24h.",
+    )
+    max_bytes: Memory = Field(
+        default=JournalStreamSettings().max_bytes,
+        description="Its most bytes, from 16Mi; the oldest lines go. Default 256Mi.",
+    )
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _room_for_some(cls, most: int) -> int:
+        return _room_for_some(most)
+
+
 class JournalEntry(Section):
     """The file in which the snapshot of each tick is kept, for `agentdash --replay`."""
 
@@ -181,12 +209,15 @@ class JournalEntry(Section):
         description="The most bytes of all files together, from 16Mi; the oldest go. Default 1Gi.",
     )
 
+    stream: JournalStreamEntry | None = Field(
+        default=None,
+        description="Keep what changed in a stream of NATS, too. Default: in the file alone.",
+    )
+
     @field_validator("max_bytes")
     @classmethod
     def _room_for_some(cls, most: int) -> int:
-        if most < _LEAST_JOURNAL:
-            raise ValueError("must be at least 16Mi")
-        return most
+        return _room_for_some(most)
 
 
 class LeaseEntry(Section):

@@ -137,6 +137,28 @@ async def test_missing_streams_and_consumers_are_named_with_the_command_that_mak
     assert report.has_failure
 
 
+async def test_a_journals_stream_is_looked_at_where_the_fleet_file_asks_for_one(
+    world: World,
+) -> None:
+    asked = {"controller: {": "controller: {journal: {path: /tmp/j.jsonl, stream: {}}, "}
+    report = await world.report(**asked)
+    [(level, text, todo)] = lines(report, "stores")
+    assert (level, text) == ("warn", "agentdash_journal does not exist yet")
+    assert todo == "nothing: the first leader creates it"
+    client = await nats.connect(world.server.url)
+    try:
+        js = client.jetstream()
+        await js.add_stream(name="agentdash_journal", subjects=["elsewhere"])
+        [(level, text, todo)] = lines(await world.report(**asked), "stores")
+        assert (level, "does not take agentdash.journal" in text) == ("fail", True)
+        assert todo == "nats stream edit agentdash_journal --subjects agentdash.journal"
+        await js.update_stream(name="agentdash_journal", subjects=["agentdash.>"])
+    finally:
+        await client.close()
+    assert [level for level, _, _ in lines(await world.report(**asked), "stores")] == ["ok"]
+    assert not [line for line in lines(await world.report(), "stores") if "journal" in line[1]]
+
+
 async def test_a_consumer_that_limits_deliveries_is_a_warning_with_the_command(
     world: World,
 ) -> None:

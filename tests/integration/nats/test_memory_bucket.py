@@ -9,11 +9,15 @@ from controller.model.ids import PoolKey
 from controller.model.memory import Memory
 from controller.nats import memory as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.memory import HEAD, PARTS, VERSION, MemoryBucket
+from controller.nats.memory import VERSION, MemoryBucket
+from controller.nats.parted import head_key, parts_prefix
 from controller.ports.stores import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory
 from tests.support.nats_server import RealNats
+
+HEAD = head_key("memory")
+PARTS = parts_prefix("memory")
 
 
 async def parts(kv: Bucket) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from controller.engine.hub import Hub
 from controller.engine.keep import Keeper
+from controller.engine.last_snapshot import LastKeeper
 from controller.engine.loop import Engine
 from controller.engine.past import PastKeeper
 from controller.engine.record import Recorder
@@ -19,7 +20,7 @@ from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports.lease import Leadership
 from controller.ports.sources import WorkerSource
-from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast
+from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast, FakeSnapshots
 from support.world import (
     START,
     FakeCluster,
@@ -54,6 +55,7 @@ class Harness:
         self.memories = FakeMemories()
         self.intents = FakeIntents()
         self.past = FakePast()
+        self.last = FakeSnapshots()
         self.histories = FakeHistories()
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
@@ -76,6 +78,7 @@ class Harness:
                 histories=self.histories,
             ),
             past=PastKeeper(self.past, self.clock),
+            last=LastKeeper(self.last, self.clock),
             switches=self.switches,
             links=[self.link],
             clock=self.clock,

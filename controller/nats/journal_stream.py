@@ -1,0 +1,387 @@
+"""The journal of whichever process leads, in a stream: what changed, line by line, linked by hashes
+over restarts and fail-overs.
+
+The lines are those of the journal's file in all but their links, which are of the stream's own
+chain, and in that moments in which nothing but time went on are written once a minute. Each line is
+written only if the one that it links to is the last of the stream. So no two writers make two
+chains, and what is sent again after an answer was lost is stored once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from nats.js.api import DiscardPolicy, Header, StreamConfig
+
+from controller.model.backoff import Backoff
+from controller.model.intent_words import time_words
+from controller.model.settings import JournalStreamSettings
+from controller.model.snapshot import Snapshot
+from controller.model.text import clean
+from controller.nats.errors import (
+    JetStreamError,
+    MessageMissingError,
+    NatsError,
+    NatsNoRespondersError,
+    RevisionConflictError,
+    StreamExistsError,
+    StreamMissingError,
+)
+from controller.nats.jetstream import typed_errors
+from controller.nats.journal_messages import LinePart, PartId, part_id, parts_of
+from controller.nats.session import NatsSession
+from controller.ports.clock import Clock
+from controller.record.journal_chain import linked
+from controller.record.journal_lines import change_line, is_tick_line, whole_line
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 64
+"""So many snapshots wait to be made into lines."""
+MOST_LINES_BYTES: Final = 16 * 2**20
+"""So many bytes of lines wait for a server that is away; after them, moments are left out."""
+TICK_EVERY_S: Final = 60.0
+"""A moment in which nothing but time went on is written so often."""
+STREAM_WHOLE_EVERY_S: Final = 900.0
+WHOLE_AFTER_BYTES: Final = 8 * 2**20
+"""A whole snapshot is written after so much time, or after changes of so many bytes and of twice
+the size of the last whole one.
+"""
+TELL_S: Final = 60.0
+FINISH_S: Final = 2.0
+_RETRY_FIRST_S: Final = 0.5
+_RETRY_MOST_S: Final = 15.0
+_HEADERS_BYTES: Final = 512
+
+
+def journal_stream(bucket: str) -> str:
+    """The stream of the journal of the fleet with this bucket."""
+    return f"{bucket}_journal"
+
+
+def journal_subject(bucket: str) -> str:
+    """Where its lines are published."""
+    return f"{bucket}.journal"
+
+
+class _OvertakenError(NatsError):
+    """Another process has written a line."""
+
+
+class _Tail(NamedTuple):
+    """The end of the stream: the sequence and part of the last message (0 and None without one),
+    and the hash of the last complete line (empty if it is not known).
+    """
+
+    sequence: int
+    part: PartId | None
+    line: str
+
+
+class _Pending(NamedTuple):
+    """The line that is being sent, and the end of the stream that it follows."""
+
+    parts: list[LinePart]
+    after: int
+
+
+class JournalStream:
+    """Takes snapshots on the loop, and publishes those of a process that writes.
+
+    While NATS is away, lines wait. What no longer fits is left out and `problem` says so; the next
+    line has all that changed since.
+    """
+
+    def __init__(
+        self, session: NatsSession, bucket: str, settings: JournalStreamSettings, clock: Clock
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._clock = clock
+        self.stream: Final = journal_stream(bucket)
+        self._subject = journal_subject(bucket)
+        self._snapshots: deque[Snapshot] = deque()
+        self._lines: deque[bytes] = deque()
+        self._lines_bytes = 0
+        self._beginnings = 0
+        self._encoded: Snapshot | None = None
+        self._latest: Snapshot | None = None
+        self._whole_at = 0.0
+        self._whole_bytes = 0
+        self._bytes_since = 0
+        self._tail: _Tail | None = None
+        self._pending: _Pending | None = None
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        self._trouble = ""
+        self._trouble_since = 0.0
+        self._left_out = 0
+        self._told_until = 0.0
+        self._ending = False
+        self._is_encoded = False
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Have it written, if its process writes; else forget what waits. Called on the loop of
+        `recording`; never waits.
+        """
+        if not snapshot.role.writes:
+            self._begin_anew()
+            self._latest = None
+            return
+        self._latest = snapshot
+        if len(self._snapshots) >= MOST_WAITING:
+            self._snapshots.popleft()
+            self._leave_out()
+        self._snapshots.append(snapshot)
+        self._wake.set()
+
+    def problem(self) -> str | None:
+        """Why moments are missing in the stream, in words; None while it has all."""
+        lost = ""
+        if self._left_out and (self._trouble or self._clock.monotonic() < self._told_until):
+            lost = f"{self._left_out:,} moments were left out of it, and the file has them"
+        if not self._trouble:
+            return f"stream {self.stream}: {lost}" if lost else None
+        since = time_words(self._trouble_since, self._clock.now(), to_seconds=True)
+        waiting = f"{len(self._lines):,} lines wait" if self._lines else ""
+        more = "".join(f"; {each}" for each in (waiting, lost) if each)
+        return f"stream {self.stream} is not written since {since}: {self._trouble}{more}"
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Write while inside; at the end, what waits is written within `FINISH_S`."""
+        end = self._session.on_connected(self._connected.set)
+        tasks = {
+            asyncio.create_task(self._make_lines(), name="journal lines"),
+            asyncio.create_task(self._send_lines(), name="journal stream"),
+        }
+        try:
+            yield
+        finally:
+            self._ending = True
+            for each in (self._wake, self._ready, self._connected):
+                each.set()
+            _, left = await asyncio.wait(tasks, timeout=FINISH_S)
+            if left:
+                log.warning("the journal's last lines were not written into the stream in time")
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left)
+            end()
+
+    async def _make_lines(self) -> None:
+        while not self._ending or self._snapshots:
+            if not self._snapshots:
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            await self._encode(self._snapshots.popleft())
+            self._ready.set()
+        self._is_encoded = True
+        self._ready.set()
+
+    async def _send_lines(self) -> None:
+        while self._lines or not self._is_encoded:
+            if not self._lines:
+                await self._ready.wait()
+                self._ready.clear()
+                continue
+            try:
+                await self._send()
+            except NatsError as error:
+                self._failed(error)
+                if self._ending:
+                    return
+                await self._pause()
+            else:
+                self._went_on()
+
+    # -- lines --------------------------------------------------------------------------------
+
+    async def _encode(self, snapshot: Snapshot) -> None:
+        if self._lines_bytes > MOST_LINES_BYTES:
+            self._leave_out()
+            return
+        before, beginning = self._encoded, self._beginnings
+        # beside the ticks: a whole snapshot of a large fleet takes a part of a second
+        line = await asyncio.to_thread(self._line, before, snapshot)
+        if line and self._beginnings == beginning:
+            self._lines.append(line)
+            self._lines_bytes += len(line)
+            self._encoded = snapshot
+
+    def _line(self, before: Snapshot | None, snapshot: Snapshot) -> bytes:
+        """The snapshot's line without a link; empty if none is due."""
+        if before is not None and not self._is_whole_due(before, snapshot):
+            line = change_line(before, snapshot)
+            if is_tick_line(line) and snapshot.at - before.at < TICK_EVERY_S:
+                return b""
+            self._bytes_since += len(line)
+            return line
+        line = whole_line(snapshot, before)
+        self._whole_at, self._whole_bytes, self._bytes_since = snapshot.at, len(line), 0
+        return line
+
+    def _is_whole_due(self, before: Snapshot, snapshot: Snapshot) -> bool:
+        return (
+            before.epoch != snapshot.epoch
+            or not 0 <= snapshot.at - self._whole_at < STREAM_WHOLE_EVERY_S
+            or self._bytes_since >= max(WHOLE_AFTER_BYTES, 2 * self._whole_bytes)
+        )
+
+    def _begin_anew(self) -> None:
+        """Go on with a whole snapshot, at the end that the stream has then."""
+        self._beginnings += 1
+        self._snapshots.clear()
+        self._lines.clear()
+        self._lines_bytes = 0
+        self._encoded = self._tail = self._pending = None
+
+    def _leave_out(self) -> None:
+        self._left_out += 1
+        self._told_until = self._clock.monotonic() + TELL_S
+
+    # -- messages -----------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        """Write what waits, in order. Raises NatsError."""
+        while self._lines:
+            line = self._lines[0]
+            if self._tail is None:
+                self._tail = await self._find_tail()
+                self._check_pending(self._tail)
+            if self._pending is None:
+                most = max(self._session.max_payload - _HEADERS_BYTES, 1)
+                parts = parts_of(linked(line, self._tail.line), most)
+                self._pending = _Pending(parts, self._tail.sequence)
+            pending, tail, self._tail = self._pending, self._tail, None
+            tail = await self._publish(pending, tail)
+            if self._pending is pending:  # else another process leads meanwhile
+                self._tail, self._pending = tail, None
+                self._lines_bytes -= len(self._lines.popleft())
+
+    def _check_pending(self, tail: _Tail) -> None:
+        """Whether the line that was being sent can go on at this end. Raises _OvertakenError."""
+        pending = self._pending
+        if pending is None or tail.sequence == pending.after:
+            return
+        if tail.part is None or tail.part.line != pending.parts[0].id.line:
+            latest = self._latest
+            self._begin_anew()
+            if latest is not None:
+                self._snapshots.append(latest)
+                self._wake.set()
+            raise _OvertakenError("another controller writes it, too")
+
+    async def _publish(self, pending: _Pending, tail: _Tail) -> _Tail:
+        """Send what of the line is not stored yet; the end of the stream after it."""
+        line, sequence = pending.parts[0].id.line, tail.sequence
+        is_begun = tail.part is not None and tail.part.line == line
+        first = tail.part.number + 1 if is_begun and tail.part is not None else 0
+        part = tail.part
+        for each in pending.parts[first:]:
+            headers = {
+                Header.MSG_ID.value: str(each.id),
+                Header.EXPECTED_STREAM.value: self.stream,
+                Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(sequence),
+            }
+            try:
+                with typed_errors():
+                    ack = await self._session.jetstream().publish(
+                        self._subject, each.data, headers=headers
+                    )
+            except NatsNoRespondersError as error:
+                raise StreamMissingError(f"there is no stream {self.stream}") from error
+            sequence, part = ack.seq, each.id
+        return _Tail(sequence, part, line)
+
+    async def _find_tail(self) -> _Tail:
+        """The end of the stream; without a stream, that of a new one. Raises NatsError."""
+        jetstream = self._session.jetstream()
+        try:
+            with typed_errors():
+                # direct=False: from the leader
+                found = await jetstream.get_msg(self.stream, None, self._subject, direct=False)
+        except MessageMissingError:
+            return _Tail(0, None, "")
+        except StreamMissingError:
+            await self._create()
+            return _Tail(0, None, "")
+        sequence, part = found.seq or 0, part_id(found.headers)
+        if part is None:
+            return _Tail(sequence, None, "")
+        if part.is_last:
+            return _Tail(sequence, part, part.line)
+        return _Tail(sequence, part, await self._line_at(sequence - part.number - 1))
+
+    async def _line_at(self, sequence: int) -> str:
+        """The hash of the line that ends with this message; empty where none does."""
+        if sequence < 1:
+            return ""
+        try:
+            with typed_errors():
+                found = await self._session.jetstream().get_msg(self.stream, sequence, direct=False)
+        except MessageMissingError:
+            return ""
+        part = part_id(found.headers)
+        return part.line if part is not None and part.is_last else ""
+
+    async def _create(self) -> None:
+        config = StreamConfig(
+            name=self.stream,
+            description="agentdash: what each tick saw and decided; agentdash journal prints it",
+            subjects=[self._subject],
+            max_age=self._settings.keep_s,
+            max_bytes=self._settings.max_bytes,
+            discard=DiscardPolicy.OLD,
+            deny_delete=True,
+            num_replicas=self._session.replicas,
+        )
+        try:
+            with typed_errors():
+                await self._session.jetstream().add_stream(config)
+        except StreamExistsError:
+            return
+        except JetStreamError as error:
+            raise JetStreamError(f"it cannot be created: {error}") from error
+
+    # -- trouble ------------------------------------------------------------------------------
+
+    def _failed(self, error: NatsError) -> None:
+        self._tail = None  # whether the last message was stored is not known
+        text = clean(error)
+        if isinstance(error, RevisionConflictError):
+            text = "another controller writes it, too"
+        if not self._trouble:
+            self._trouble_since = self._clock.now()
+        if text != self._trouble:
+            log.warning("the journal's stream is not written", extra={"why": text})
+        self._trouble = text
+
+    def _went_on(self) -> None:
+        self._backoff.reset()
+        if self._trouble:
+            log.info("the journal's stream is written again")
+            self._trouble = ""
+            if self._left_out:
+                self._told_until = self._clock.monotonic() + TELL_S
+        elif self._left_out and self._clock.monotonic() >= self._told_until:
+            self._left_out = 0
+
+    async def _pause(self) -> None:
+        """Until the next connection or the end, at most for a while that grows."""
+        self._connected.clear()
+        if self._ending:
+            return
+        try:
+            async with asyncio.timeout(self._backoff.next_s()):
+                await self._connected.wait()
+        except TimeoutError:
+            return

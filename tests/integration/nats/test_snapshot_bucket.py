@@ -1,0 +1,284 @@
+"""The last snapshot of a fleet in its bucket, on a real nats-server, and who reads it there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agentdash.tui.view import is_newer
+from controller.attach import Attachment
+from controller.engine.clock import SystemClock
+from controller.engine.hub import Hub
+from controller.engine.past import past_of
+from controller.model.history import History, Timeline
+from controller.model.secret import SecretRef
+from controller.model.settings import NatsCredentials, NatsSettings
+from controller.model.snapshot import Snapshot
+from controller.nats import snapshot_bucket
+from controller.nats.bucket import Bucket
+from controller.nats.parted import head_key
+from controller.nats.past import PastBucket
+from controller.nats.snapshot_bucket import FORMAT, SnapshotBucket, recall_snapshot
+from controller.ports.stores import (
+    StoreAwayError,
+    StoreConflictError,
+    StoreError,
+    StoreUnreadableError,
+)
+from tests.integration.nats.conftest import Connect, Until
+from tests.integration.nats.kept import BUCKET, bucket
+from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
+from tests.support.nats_server import RealNats
+from tui import scenarios
+
+FLEET = replace(scenarios.mixed_fleet(), process="host/4711")
+READS = "$JS.API.STREAM.MSG.GET.KV_agentdash"
+
+
+def plain(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, histories={}, tenant_histories={})
+
+
+async def test_what_was_saved_is_recalled_with_the_histories_of_the_past(
+    server: RealNats, connect: Connect
+) -> None:
+    histories = {
+        FLEET.pools[0].key: History(recent=Timeline(pending=(1,), ready=(2,), target=(3,)))
+    }
+    saved = replace(FLEET, histories=histories)
+    kv = bucket(await connect(server.url))
+    await SnapshotBucket(kv).save(saved)
+    reader = bucket(await connect(server.url))
+    assert await SnapshotBucket(reader).load() == plain(saved)
+    await PastBucket(kv).save(past_of(saved))
+    recalled = await recall_snapshot(reader)
+    tenants = saved.tenant_histories
+    assert recalled == replace(saved, attached=True, recalled=True, tenant_histories=tenants)
+
+
+async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
+    kv = bucket(await connect(server.url))
+    assert await recall_snapshot(kv) is None
+    await kv.create()
+    assert await recall_snapshot(kv) is None
+
+
+async def test_a_large_fleet_is_saved_in_messages_that_a_small_server_takes(
+    directory: Path, connect: Connect
+) -> None:
+    with RealNats(directory, SMALL_MESSAGES) as server:
+        kv = bucket(await connect(server.url))
+        for number in (300, 200):
+            saved = scenarios.many_pools(number)
+            await SnapshotBucket(kv).save(saved)
+        assert await SnapshotBucket(kv).load() == plain(saved)
+        sets = {each.key.rpartition(".")[0] for each in await kv.entries("snapshot.set")}
+        assert len(sets) == 1, "the parts of the first are gone"
+
+
+async def test_a_save_that_is_cut_short_leaves_the_one_before(
+    directory: Path, connect: Connect
+) -> None:
+    with RealNats(directory, SMALL_MESSAGES) as server:
+        kv = bucket(await connect(server.url))
+        await SnapshotBucket(kv).save(FLEET)
+        other = replace(scenarios.many_pools(20), process="host/9")
+        for writes in range(3):
+            with pytest.raises(StoreAwayError, match="cut"):
+                await SnapshotBucket(Dying(kv, writes)).save(other)
+            assert await SnapshotBucket(kv).load() == plain(FLEET)
+
+
+async def test_another_controller_that_saves_is_noticed_once_and_then_replaced(
+    server: RealNats, connect: Connect
+) -> None:
+    ours = SnapshotBucket(bucket(await connect(server.url)))
+    theirs = SnapshotBucket(bucket(await connect(server.url)))
+    await ours.save(FLEET)
+    await theirs.save(FLEET)
+    with pytest.raises(StoreConflictError, match="another snapshot"):
+        await ours.save(FLEET)
+    await ours.save(replace(FLEET, process="ours"))
+    found = await theirs.load()
+    assert found is not None
+    assert found.process == "ours"
+
+
+async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
+    server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SnapshotBucket(bucket(await connect(server.url)))
+    await store.save(FLEET)
+    monkeypatch.setattr(snapshot_bucket, "MOST_KEPT_BYTES", 1000)
+    with pytest.raises(StoreError, match="more than the 1,000 kept"):
+        await store.save(scenarios.many_pools(100))
+    assert await store.load() == plain(FLEET)
+
+
+DAMAGES = {
+    "another format": (b'{"version": 99, "saved_at": 1}', b"", "format 99, this program reads 1"),
+    "no head": (b"{", b"", "cannot be understood"),
+    "nested head": (b'{"version": 1, "parts": ' + b"[" * 100_000, b"", "nested too deeply"),
+    "a part that is none": (b"", b"AGD0 something else", "of this version"),
+    "a part that cannot be unpacked": (b"", b"AGD1" + bytes(19) + b"\x01junk", "cannot be read"),
+    "too many parts": (b'{"version":1,"saved_at":1,"parts":[%s1]}' % (b"1," * 5000), b"", "5,001"),
+}
+
+
+@pytest.mark.parametrize(("head", "part", "words"), DAMAGES.values(), ids=DAMAGES)
+async def test_what_cannot_be_read_is_refused_in_words_and_replaced_by_the_next_save(
+    head: bytes, part: bytes, words: str, server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    revision = await kv.put("snapshot.set.a.0", part, expected=0)
+    valid = {"version": FORMAT, "saved_at": 1.0, "parts": [revision]}
+    await kv.put(head_key("snapshot"), head or json.dumps(valid).encode(), expected=0)
+    with pytest.raises(StoreUnreadableError, match=words):
+        await SnapshotBucket(kv).load()
+    async with attached(NatsSettings(servers=(server.url,))) as (hub, attachment):
+        while words not in (attachment.problem() or ""):
+            await asyncio.sleep(0.01)
+        assert "the last snapshot cannot be read: " in (attachment.problem() or "")
+        assert hub.latest() is None
+    store = SnapshotBucket(kv)
+    await store.save(FLEET)
+    assert await store.load() == plain(FLEET)
+
+
+async def test_a_fleet_of_another_program_is_refused_in_words(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    store = SnapshotBucket(kv)
+    odd = replace(FLEET, at="yesterday")  # type: ignore[arg-type]
+    await store.save(odd)
+    with pytest.raises(StoreUnreadableError, match=r"Expected `float`, got `str`"):
+        await store.load()
+    await store.save(replace(FLEET, at=1e300))
+    with pytest.raises(StoreUnreadableError, match="time"):
+        await store.load()
+
+
+# -- who attaches ----------------------------------------------------------------------------
+
+
+async def test_while_no_controller_runs_the_last_one_is_shown_as_the_past(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    await SnapshotBucket(bucket(session)).save(FLEET)
+    async with attached(NatsSettings(servers=(server.url,))) as (hub, attachment):
+        await until(lambda: hub.latest() is not None)
+        shown = hub.latest()
+        assert shown == replace(plain(FLEET), attached=True, recalled=True)
+        at = "2026-03-02 12:04:48Z"
+        words = f"no controller runs; this is what host/4711 saw at {at}"
+        await until(lambda: attachment.problem() == words)
+        # whose clock is behind: what is published is newer than what was kept all the same
+        behind = replace(FLEET, epoch=FLEET.epoch - 900, sequence=1, at=FLEET.at - 900)
+        async with running(Controller(session, behind).publisher):
+            await until(lambda: hub.latest() == replace(behind, attached=True))
+            await until(lambda: attachment.problem() is None)
+            live = hub.latest()
+            assert live is not None
+            assert is_newer(live, shown)
+            assert not is_newer(shown, live)
+
+
+async def test_where_a_controller_answers_what_was_kept_is_not_shown(
+    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.attach.ANSWERS_WITHIN_S", 0.3)
+    session = await connect(server.url)
+    await SnapshotBucket(bucket(session)).save(replace(FLEET, epoch=FLEET.epoch + 900))
+    controller = Controller(session, FLEET)
+    async with (
+        running(controller.publisher),
+        attached(NatsSettings(servers=(server.url,))) as (hub, _),
+    ):
+        await until(lambda: hub.latest() is not None)
+        seen = []
+        hub.subscribe(seen.append)
+        ends = asyncio.get_running_loop().time() + 1.0
+        while asyncio.get_running_loop().time() < ends:
+            controller.tick()
+            await asyncio.sleep(0.02)
+        assert seen
+        assert not any(each.recalled for each in seen)
+
+
+def as_user(directory: Path, allowed: list[str]) -> tuple[str, NatsCredentials]:
+    """The server's configuration, and the credentials of a laptop with these rights to publish."""
+    rights = f"""accounts {{ A {{ jetstream: enabled, users: [
+      {{ user: controller, password: controller }}
+      {{ user: laptop, password: laptop, permissions: {{
+          publish: {{ allow: {json.dumps(allowed)} }}
+          subscribe: {{ allow: ["agentdash.snapshots", "_INBOX.>"] }} }} }} ] }} }}
+no_auth_user: controller
+"""
+    secret = directory / "laptop"
+    secret.write_text("laptop", "utf-8")
+    return rights, NatsCredentials(user="laptop", password=SecretRef(file=str(secret)))
+
+
+async def test_without_the_right_to_read_it_a_sentence_says_so(
+    directory: Path, connect: Connect, until: Until
+) -> None:
+    rights, credentials = as_user(directory, ["agentdash.watchers"])
+    with RealNats(directory, rights) as server:
+        await SnapshotBucket(bucket(await connect(server.url))).save(FLEET)
+        settings = NatsSettings(servers=(server.url,), credentials=credentials)
+        async with attached(settings) as (hub, attachment):
+            await until(lambda: "the last snapshot cannot be read" in (attachment.problem() or ""))
+            assert "our NATS user may not publish to $js.api.stream.msg.get" in str(
+                attachment.problem()
+            )
+            assert hub.latest() is None
+
+
+async def test_the_rights_that_the_readme_names_are_enough(
+    directory: Path, connect: Connect, until: Until
+) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    told = readme.partition("To see what the last controller saw")[2].partition(".\n")[0]
+    assert f"`{READS}`" in told
+    assert "`_INBOX.>`" in told
+    rights, credentials = as_user(directory, ["agentdash.watchers", READS])
+    with RealNats(directory, rights) as server:
+        await SnapshotBucket(bucket(await connect(server.url))).save(FLEET)
+        settings = NatsSettings(servers=(server.url,), credentials=credentials)
+        async with attached(settings) as (hub, _):
+            await until(lambda: hub.latest() is not None)
+            assert hub.latest() == replace(plain(FLEET), attached=True, recalled=True)
+
+
+@asynccontextmanager
+async def attached(settings: NatsSettings) -> AsyncIterator[tuple[Hub, Attachment]]:
+    hub, stopping = Hub(), asyncio.Event()
+    attachment = Attachment(settings, hub, SystemClock())
+    task = asyncio.create_task(attachment.run(stopping))
+    try:
+        yield hub, attachment
+    finally:
+        stopping.set()
+        await task
+
+
+class Dying(Bucket):
+    """A bucket whose process ends after `writes` writes."""
+
+    def __init__(self, kv: Bucket, writes: int) -> None:
+        super().__init__(kv._session, BUCKET)
+        self._writes = writes
+
+    async def put(self, key: str, value: bytes, *, expected: int) -> int:
+        if self._writes == 0:
+            raise StoreAwayError("cut")
+        self._writes -= 1
+        return await super().put(key, value, expected=expected)
