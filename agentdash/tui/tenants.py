@@ -143,14 +143,14 @@ def _burn(view: TenantView, frame: Frame) -> Span:
     return measured_span(None if burn is None else amounts.rate(burn), frame, zero=burn == 0)
 
 
-def tenant_history(view: TenantView, frame: Frame) -> History:
-    """How the tenant's tokens went."""
+def tenant_history(tenant: str, frame: Frame) -> History:
+    """How the tokens of the tenant with this name went."""
     histories = {} if frame.snapshot is None else frame.snapshot.tenant_histories
-    return histories.get(view.name, NO_HISTORY)
+    return histories.get(tenant, NO_HISTORY)
 
 
 def _recent(view: TenantView, frame: Frame) -> Span:
-    return recent_span(tenant_history(view, frame).recent.tokens, frame)
+    return recent_span(tenant_history(view.name, frame).recent.tokens, frame)
 
 
 def _runs_out(view: TenantView, frame: Frame) -> Span:

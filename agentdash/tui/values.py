@@ -69,6 +69,12 @@ POOL_FIELDS: Final[Sequence[ValueField[PoolRow]]] = (
     ValueField(
         "pending_last_15_min", "LAST 15 MIN", lambda row, _: _series(row.history.recent.pending)
     ),
+    ValueField[PoolRow](
+        "ready_last_15_min", "READY  TARGET", lambda row, _: _series(row.history.recent.ready)
+    ),
+    ValueField[PoolRow](
+        "target_last_15_min", "READY  TARGET", lambda row, _: _series(row.history.recent.target)
+    ),
     ValueField("wake", "WAKE", lambda row, _: str(row.view.observation.wake)),
     ValueField("why", "WHY", _why),
 )
@@ -211,7 +217,7 @@ TENANT_FIELDS: Final[Sequence[ValueField[TenantView]]] = (
     ValueField[TenantView](
         "tokens_per_minute_last_15_min",
         "TOK/m, 15 MIN",
-        lambda view, frame: _series(tenant_history(view, frame).recent.tokens),
+        lambda view, frame: _series(tenant_history(view.name, frame).recent.tokens),
     ),
     _of_tokens("tokens_run_out_at", "runs_out_at", "RUNS OUT"),
     _of_tokens("tokens_reset_at", "resets_at", "RUNS OUT"),
