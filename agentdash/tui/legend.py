@@ -74,7 +74,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "CONSUMER": "the durable consumer",
     "TENANT": "the tenant's name",
     "BUDGET": "how it stands to its tokens per day",
-    "TOKENS/DAY": "used today, of the day's budget",
+    "TOKENS/DAY": "used today, of the day's budget; without one, of all models and kinds",
     "SHARE": "how much of the limit is used",
     "TOK/m": "tokens used in a minute, lately",
     "RUNS OUT": "when nothing is left at this pace; else the day lasts",

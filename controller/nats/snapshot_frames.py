@@ -17,7 +17,7 @@ MOST_SNAPSHOT_BYTES: Final = 256 * 2**20
 MOST_PARTS: Final = 4096
 
 _HEADER: Final = struct.Struct(">4sdQHH")
-_MAGIC: Final = b"AGD1"
+_MAGIC: Final = b"AGD2"
 _LEVEL: Final = 1
 _DECODER: Final = msgspec.msgpack.Decoder(SnapshotChange)
 

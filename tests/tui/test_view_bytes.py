@@ -119,6 +119,52 @@ async def test_a_change_of_view_writes_few_bytes(view: str) -> None:
     assert back <= CHANGE
 
 
+def with_histories(snapshot: Snapshot, slots: int = 0) -> Snapshot:
+    """The snapshot when so many slots of 15 s have ended since the first one."""
+
+    def later(series: tuple[int, ...]) -> tuple[int, ...]:
+        return (*series[slots:], *series[:slots])
+
+    histories = {
+        key: replace(
+            history,
+            recent=replace(
+                history.recent,
+                pending=later(history.recent.pending),
+                ready=later(history.recent.ready),
+                target=later(history.recent.target),
+                wait_s=later(history.recent.wait_s),
+            ),
+        )
+        for key, history in scenarios.histories(snapshot.pools).items()
+    }
+    return replace(snapshot, histories=histories)
+
+
+@pytest.mark.parametrize("view", ["overview", "pools", "history"])
+async def test_15_minutes_of_every_pool_stay_within_the_bytes_of_a_tick_and_of_a_view(
+    view: str,
+) -> None:
+    clock = scenarios.FixedClock()
+    feed = scenarios.FakeFeed(with_histories(fleet(1)))
+    app = dashboard(feed, clock, erases_in_color=True)
+    async with recorded(app, WIDE) as (pilot, recording):
+        if view == "overview":
+            await prompt_with(pilot, "tenants")
+            await pilot.press("enter")
+        await prompt_with(pilot, view)
+        there = await go(pilot, recording, ["enter"])
+        slots = 4
+        for slot in range(1, 1 + slots):
+            clock.now += 15
+            feed.publish(with_histories(fleet(1 + slot, at=clock.now - 0.4), slot))
+            await pilot.pause()
+        cost = len(recording.read().encode()) / slots / 15
+    print(f"{view}: there {there} B, {cost:.0f} B/s while every slot differs")
+    assert 0 < there <= CHANGE
+    assert 0 < cost <= TICK
+
+
 async def test_the_doctor_writes_few_bytes() -> None:
     operator, clock = operators.FakeOperator(), scenarios.FixedClock()
     operator.progress = operators.some_checks()

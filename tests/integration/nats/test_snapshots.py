@@ -127,7 +127,7 @@ async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
     forger = await nats.connect(server.url)
     async with running(controller.publisher, reader):
         await until(lambda: seen)
-        await forger.publish(f"{BUCKET}.snapshots", b"AGD1 and something that is no snapshot")
+        await forger.publish(f"{BUCKET}.snapshots", b"AGD2 and something that is no snapshot")
         await forger.flush()
         after = controller.tick(fleet="another")
         await until(lambda: seen[-1] == after)
