@@ -190,7 +190,7 @@ async def test_no_busy_worker_is_deleted_by_many_scale_downs_under_load(
     [
         pytest.param(1, 0, (0.05, 0.6), id="one_by_one"),
         pytest.param("25%", 0, (0.05, 0.6), id="several_at_once"),
-        pytest.param("25%", 10, (6.0, 8.0), id="tasks_longer_than_a_start"),
+        pytest.param("25%", 5, (3.0, 4.5), id="tasks_longer_than_a_start"),
     ],
 )
 @pytest.mark.timeout(120 + 3 * ROLLOUT_S)
