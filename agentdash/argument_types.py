@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentdash.tui.commands import OnceView
 
 
 def address(text: str) -> tuple[str, int]:
@@ -26,8 +30,8 @@ def views() -> str:
     return ", ".join(ONCE_VIEWS)
 
 
-def view(text: str) -> str:
-    """The name of a view that `--once` prints."""
+def view(text: str) -> OnceView:
+    """A view that `--once` prints."""
     from agentdash.tui.commands import UnknownCommandError, once_view
 
     try:

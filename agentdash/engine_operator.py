@@ -191,16 +191,9 @@ async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Pr
 
 
 async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:
-    from controller.planning import counterfactual, explain  # only where it is asked for
+    from agentdash.foreseen import ahead_of  # it loads the planner: only where it is asked for
 
-    outlook = await place.look_ahead(pool)
-    without = tuple(map(counterfactual.sentence, outlook.without))
-    following = outlook.next
-    if following is None:
-        return Ahead(without)
-    because = "" if following.ends is None else explain.title(following.ends).lower()
-    change = f"{following.before:,} → {following.after:,}"
-    return Ahead(without, change, following.at, because)
+    return ahead_of(await place.look_ahead(pool))
 
 
 def _writes(words: str) -> str:

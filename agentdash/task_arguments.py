@@ -37,7 +37,8 @@ What it works on is in the environment:
   AGENTDASH_TENANT, AGENTDASH_POOL
   AGENTDASH_QUEUES        STREAM/CONSUMER, several between commas, the highest priority first
   AGENTDASH_SLOTS         tasks at once (default 1)
-  AGENTDASH_ATTEMPTS      tries of a task before it is a dead letter (default 5)
+  AGENTDASH_ATTEMPTS      tries of a task before it is a dead letter (default 5); one whose worker
+                          died is a try
   AGENTDASH_GRACE         time for checkpoints when it must end (default 25s); at least 5 s less
                           than the pod's terminationGracePeriodSeconds
   AGENTDASH_LISTEN        where /metrics, /healthz, /readyz, /startup are (default 127.0.0.1:9465;

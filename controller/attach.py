@@ -27,6 +27,7 @@ from controller.nats.write_rights import WriteRights
 from controller.planning.estimate import estimate_of
 from controller.planning.outlook import Outlook
 from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person
+from controller.record.snapshot_version import OtherVersionError
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0
@@ -56,6 +57,7 @@ class Attachment:
         self._clock = clock
         self._person = person
         self._problem: str | None = None
+        self._other_version: str | None = None
         self._arrived_at: float | None = None
 
     def problem(self) -> str | None:
@@ -66,7 +68,9 @@ class Attachment:
         """Follow them until `stopping`. Raises FatalError for a server that is too old."""
         began = self._clock.now()
         async with NatsSession(self._settings, self._clock) as session:
-            reader = SnapshotReader(session, self._settings.bucket, self._publish)
+            reader = SnapshotReader(
+                session, self._settings.bucket, self._publish, self._note_other_version
+            )
             rights = WriteRights(session, Bucket(session, self._settings.bucket))
             async with asyncio.TaskGroup() as group:
                 beside = [group.create_task(reader.run(), name="snapshots")]
@@ -108,10 +112,15 @@ class Attachment:
         return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused)
 
     def _publish(self, snapshot: Snapshot) -> None:
-        self._arrived_at = self._clock.now()
+        self._arrived_at, self._other_version = self._clock.now(), None
         self._hub.publish(replace(snapshot, attached=True))
 
+    def _note_other_version(self, text: str) -> None:
+        self._other_version = text
+
     def _missing(self, session: NatsSession, reader: SnapshotReader, began: float) -> str | None:
+        if self._other_version is not None:
+            return self._other_version
         now, latest, arrived = self._clock.now(), reader.latest, self._arrived_at
         if latest is None or arrived is None:
             return None if now - began < ANSWERS_WITHIN_S else self._never(session, began, now)
@@ -137,15 +146,22 @@ class Attachment:
 
 
 async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: float) -> str | None:
-    """The name of a controller of this fleet that writes, if one answers within this time."""
-    snapshot = await _first(settings, clock, within_s, lambda each: each.role.writes)
+    """The name of a controller of this fleet that writes, if one answers within this time. One of
+    another version has no name; it may write.
+    """
+    try:
+        snapshot = await _first(settings, clock, within_s, lambda each: each.role.writes)
+    except OtherVersionError:
+        return "a controller of another version"
     return None if snapshot is None else snapshot.process
 
 
 async def find_snapshot(
     settings: NatsSettings, clock: SystemClock, within_s: float
 ) -> Snapshot | None:
-    """What a running controller of this fleet shows now, if one answers within this time."""
+    """What a running controller of this fleet shows now, if one answers within this time. Raises
+    OtherVersionError for one whose snapshots cannot be read.
+    """
     snapshot = await _first(settings, clock, within_s, lambda _: True)
     return None if snapshot is None else replace(snapshot, attached=True)
 
@@ -162,8 +178,13 @@ async def _first(
         if is_wanted(snapshot) and not found.done():
             found.set_result(snapshot)
 
+    def refuse(text: str) -> None:
+        if not found.done():
+            found.set_exception(OtherVersionError(text))
+
     async with NatsSession(settings, clock) as session:
-        reading = asyncio.create_task(SnapshotReader(session, settings.bucket, take).run())
+        reader = SnapshotReader(session, settings.bucket, take, refuse)
+        reading = asyncio.create_task(reader.run())
         try:
             async with asyncio.timeout(within_s):
                 return await found

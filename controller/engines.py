@@ -207,6 +207,7 @@ def _engine(
             intents=lasting.intents,
             clock=clock,
             writes=not lasting.read_only,
+            histories=lasting.queues,
         ),
         past=PastKeeper(lasting.past, clock),
         switches=lasting.switches,

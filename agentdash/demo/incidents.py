@@ -5,6 +5,7 @@ the limit of a model.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from openai import AsyncOpenAI, OpenAIError
@@ -18,6 +19,12 @@ BURST_S: Final = 8.0
 """The second of a cycle at which most tasks come at once, see LOADS."""
 STARTED_S: Final = 12.0
 """Simulated seconds after which most of the pods for them are ready."""
+ENDS: Final = "cloud.google.com/impending-node-termination"
+"""The taint by which GKE says that a machine is preempted."""
+NOTICE_S: Final = 25.0
+"""Seconds from the taint to the machine's end, if workers are at work there so long: the controller
+sees it and orders them to hand their tasks back. Its time is no faster than ours.
+"""
 WITHOUT_NODE_S: Final = 15.0
 """Simulated seconds for which the node takes no pods."""
 RIVAL_FOR_S: Final = 8.0
@@ -37,15 +44,23 @@ async def run_incidents(
 
 
 async def _take_nodes_away(sim: KubeSim, crew: DemoCrew, speed: float) -> None:
-    """The busiest node, as a provider does with spot machines: its pods get SIGTERM."""
+    """The busiest node, as a provider does with spot machines: it is tainted, and once its
+    workers have handed back, or when the notice is over, it is drained, and gone for a while.
+    """
     loop = asyncio.get_running_loop()
     due = loop.time() + BURST_S + STARTED_S / speed
     while True:
         await asyncio.sleep(due - loop.time())
         node = await crew.busiest_node()
+        crew.take_away(sim.cluster.pods_on(node))
+        sim.cluster.taint_node(node, ENDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTICE_S):
+                await crew.left(node)
         sim.cluster.cordon_node(node)
-        crew.take_away(sim.cluster.evict_pods(node))
+        crew.gone(sim.cluster.evict_pods(node))
         await asyncio.sleep(WITHOUT_NODE_S / speed)
+        sim.cluster.taint_node(node, ENDS, tainted=False)
         sim.cluster.cordon_node(node, cordoned=False)
         due += CYCLE_S
 

@@ -15,7 +15,8 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     - `lost` tasks are neither ended nor in their queue, `twice` is how many results were stored a
       second time; None where NATS did not answer at the end.
     - `killed` workers were told to stop at work because their pool was scaled down, `reclaimed`
-      ones because their node was taken away. `resumed` tasks went on from a checkpoint.
+      ones because their node was taken away, `ordered` of them by the controller while it still
+      ran. `resumed` tasks went on from a checkpoint.
     - `calls` of models, of which `refused_calls` met a limit of the provider (429).
     - `tokens` by tier; `usd` is what they cost, and `usd_if_large` what the answers would have cost
       with the large model alone.
@@ -30,6 +31,7 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     twice: int | None = None
     killed: int = 0
     reclaimed: int = 0
+    ordered: int = 0
     resumed: int = 0
     calls: int = 0
     refused_calls: int = 0
@@ -73,13 +75,14 @@ def summary(
     did = f"{decisions} decisions, {writes} patches, {world.pods_started} pods started"
     lost, twice = _number(world.lost), _number(world.twice)
     stopped = f"{world.killed} busy workers stopped by a scale-down"
+    ordered = f"{world.ordered} by the controller's order before it ended"
     resumed = f"{world.resumed} tasks went on from their checkpoint"
     return [
         f"{seconds:.0f} s: {world.published} tasks, {world.done} done, {did}",
         f"waits, p50 and p95: {waits}",
         *_priorities(world),
         f"promises: {lost} tasks lost, {twice} results stored twice, {stopped}",
-        f"a node was taken away: {world.reclaimed} workers stopped at work, {resumed}",
+        f"a node was taken away: {world.reclaimed} workers stopped at work, {ordered}, {resumed}",
         f"provider: {world.calls} calls, {world.refused_calls} refused (429)",
         *_tokens(world),
         *(f"budget: {each.tenant} used {each.used:,} of {each.cap:,} tokens" for each in budgets),

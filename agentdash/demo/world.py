@@ -135,6 +135,7 @@ class DemoWorld:
             twice=None if self._outcome is None else self._outcome.twice,
             killed=crew.killed,
             reclaimed=crew.reclaimed,
+            ordered=crew.ordered,
             resumed=crew.resumed,
             calls=used.calls,
             refused_calls=used.refused,

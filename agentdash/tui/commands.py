@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from agentdash.tui.names import ONCE_VIEWS, PRINTED_BY, THEME_NAMES, VIEWS, Command
+from agentdash.tui.names import ONCE_VIEWS, THEME_NAMES, VIEWS, Command
 from agentdash.tui.requests import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
 from controller.model.intents import Scope
 
@@ -38,9 +38,6 @@ COMMANDS: Final = (
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
-"""The views that are printed once: those that have tables."""
-
-
 # what may follow a request without a name
 _NO_NAMES: Final = frozenset({"until", "why", "keep", "-"})
 # what ends a part of a pool's key
@@ -65,6 +62,13 @@ class ParsedCommand:
     def request(self) -> tuple[Verb, bool] | None:
         """What it asks for, and whether it takes that back; None for a command that only looks."""
         return _REQUESTS.get(self.name)
+
+
+class OnceView(NamedTuple):
+    """A view to be printed once; `pool` is what was typed for the pool that it is of, if it was."""
+
+    name: str
+    pool: str = ""
 
 
 class UnknownCommandError(ValueError):
@@ -97,18 +101,22 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
     return ParsedCommand(command.name, pool=_pool(wanted.strip() or selected, pools))
 
 
-def once_view(text: str) -> str:
+def once_view(text: str) -> OnceView:
     """The view of this name or alias, to be printed once. Raises UnknownCommandError."""
-    for view in VIEWS:
-        if text in (view.name, *view.aliases):
-            return view.name
-    if (verb := PRINTED_BY.get(text.partition(" ")[0])) is not None:
-        raise UnknownCommandError(f"{text!r} has a verb of its own: use `{verb}`")
-    if text not in ONCE_VIEWS:
-        raise UnknownCommandError(
-            f"no view {text!r}{_nearest(text, ONCE_VIEWS, ' '.join(ONCE_VIEWS))}"
-        )
-    return text
+    word, _, pool = text.strip().partition(" ")
+    for command in COMMANDS:
+        if command.name in ONCE_VIEWS and word in (command.name, *command.aliases):
+            if pool and not command.takes_pool:
+                raise UnknownCommandError(f"no view {text!r}; try {command.name}")
+            return OnceView(command.name, pool.strip())
+    raise UnknownCommandError(f"no view {text!r}{_nearest(text, ONCE_VIEWS, ' '.join(ONCE_VIEWS))}")
+
+
+def pool_named(wanted: str, pools: Sequence[str]) -> str:
+    """The key of the pool that is meant: by its key, its name, or a part of the key that no other
+    has. Raises UnknownCommandError.
+    """
+    return _pool(wanted, pools)
 
 
 def scope_asked(

@@ -1,4 +1,10 @@
-"""What stands around every view: two header lines, banners, key hints, and the last line."""
+"""What stands around every view: two header lines, banners, key hints, and the last line.
+
+Textual's Header and Footer cost as many bytes behind the difference writer (50 where the title
+changes, 1.2 kB for the first hints), but have one text in the middle of the line, and take 25 ms
+where the title changes and 52 ms where bindings do, against 1 ms here.
+(tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

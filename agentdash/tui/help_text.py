@@ -1,4 +1,9 @@
-"""The help page as lines: the keys of a view, the roles and the commands."""
+"""The help page as lines: the keys of a view, the roles and the commands.
+
+Textual's HelpPanel shows keys alone, in one narrow column. What this page says costs 5.4 kB in a
+Panel and 6.9 kB in a VerticalScroll of Textual's.
+(tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

@@ -5,9 +5,7 @@ The parser of the command line offers them in `--help`, so nothing heavy is impo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 
@@ -39,15 +37,9 @@ VIEWS: Final = (
     Command("attention", ("att", "alerts"), "what is wrong"),
     Command("info", ("in",), "who decides here"),
 )
-ONCE_VIEWS: Final = tuple(each.name for each in VIEWS)
-PRINTED_BY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "audit": "agentdash intents --audit",
-        "au": "agentdash intents --audit",
-        "why": "agentdash why TENANT/POOL",
-        "doctor": "agentdash doctor",
-        "doc": "agentdash doctor",
-    }
-)
-"""The verbs that print what is a view of the dashboard and none of `--once`."""
+SNAPSHOT_VIEWS: Final = (*(each.name for each in VIEWS), "why")
+"""The views that are printed of a snapshot; `why` may be of one pool."""
+ASKED_VIEWS: Final = ("audit", "doctor")
+"""The views that are asked for where they are printed: no snapshot has them."""
+ONCE_VIEWS: Final = (*SNAPSHOT_VIEWS, *ASKED_VIEWS)
 THEME_NAMES: Final = ("agentdash", "midnight", "paper", "colour-blind")

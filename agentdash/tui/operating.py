@@ -48,13 +48,15 @@ class Ahead(NamedTuple):
     """What a pool would have without each of its rules, as sentences, and its next change.
 
     `change` is `3 → 1`, empty where none is foreseen while nothing new happens; `at` is when (Unix
-    seconds), `because` the rule that ends then.
+    seconds), `because` the rule that ends then. `starting` says when replicas that start are ready,
+    empty where none do.
     """
 
     without: tuple[str, ...] = ()
     change: str = ""
     at: float = 0.0
     because: str = ""
+    starting: str = ""
 
 
 class Operating(Protocol):

@@ -13,7 +13,7 @@ from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.tables import RECENT_CELLS, number_span, recent_span, since_span
 from agentdash.tui.view import Frame, PoolRow
-from controller.model.decision import Bound, Code
+from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet_views import QueueRates
 from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth
@@ -121,7 +121,7 @@ def state_of_queue(pool: PoolRow, number: int = 0) -> QueueState:
     queue = last_known(reading)
     if isinstance(reading, Absent) or queue is None:
         return QueueState.BLIND
-    if decision is not None and any(each.code is Code.POISON for each in decision.reasons):
+    if decision is not None and any(_poisons(each, pool, number) for each in decision.reasons):
         return QueueState.POISON
     if isinstance(reading, Stale):
         return QueueState.STALE
@@ -142,13 +142,20 @@ def _since(state: QueueState, pool: PoolRow, rates: QueueRates, frame: Frame) ->
         return None if pool.view.standing is None else pool.view.standing.bound_since
     if state is QueueState.POISON:
         findings = () if frame.snapshot is None else frame.snapshot.findings
-        times = (each.since for each in findings if _is_poison(each, pool))
+        times = (each.since for each in findings if _is_poison(each, pool, rates.number))
         return next(times, None)
     return rates.since
 
 
-def _is_poison(finding: Finding, pool: PoolRow) -> bool:
-    return finding.subject == pool.view.key and finding.kind == Code.POISON
+def _poisons(reason: Reason, pool: PoolRow, number: int) -> bool:
+    """Whether this reason is about messages of this queue that come back again and again."""
+    queue = reason.numbers.get("queue")
+    return reason.code is Code.POISON and queue in {None, str(pool.view.queues[number])}
+
+
+def _is_poison(finding: Finding, pool: PoolRow, number: int) -> bool:
+    kinds = {Code.POISON.value, f"{Code.POISON.value} {pool.view.queues[number]}"}
+    return finding.subject == pool.view.key and finding.kind in kinds
 
 
 def _state(row: QueueRow, frame: Frame) -> Span:
@@ -338,7 +345,7 @@ def _trouble(row: QueueRow, frame: Frame, width: int) -> list[Line]:
         lines += labelled_text("paused", text, width, Tone.WARN)
     decision = row.pool.view.decision
     for reason in () if decision is None else decision.reasons:
-        if reason.code is Code.POISON:
+        if _poisons(reason, row.pool, row.number):
             text = words.reason_sentence(reason, frame.at)
             lines += labelled_text("poison", text, width, Tone.CRIT)
         elif reason.code in _PAUSES and decision is not None and decision.bound is Bound.PAUSE:

@@ -27,6 +27,7 @@ from agentdash.tui.nodes import (
 )
 from agentdash.tui.pods import POD_ROW_COLUMNS, WORST_FIRST, PodRows
 from agentdash.tui.queues import BY_PENDING, QUEUE_COLUMNS, queue_rows
+from agentdash.tui.rule_rows import RULE_COLUMNS, RULE_FIELDS, rule_rows
 from agentdash.tui.single_nodes import NODE_COLUMNS, NODE_POD_COLUMNS, NodeRows
 from agentdash.tui.tables import (
     BY_PRESSURE,
@@ -280,6 +281,21 @@ def _info_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
     )
 
 
+def _why_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
+    del snapshot
+    return (
+        Sheet(
+            "rules",
+            "why: the rules in the order in which they were applied",
+            RULE_COLUMNS,
+            RULE_FIELDS,
+            rule_rows(frame),
+            lambda row: row.key,
+            "no pools, so no decisions",
+        ),
+    )
+
+
 _VIEWS: Final[Mapping[str, Callable[[Frame, Snapshot], Sheets]]] = {
     "overview": _overview_sheets,
     "pools": lambda frame, _: (_pools(frame, POOL_COLUMNS, "pools"),),
@@ -293,6 +309,7 @@ _VIEWS: Final[Mapping[str, Callable[[Frame, Snapshot], Sheets]]] = {
     "events": lambda _, snapshot: (_events(snapshot, TIMELINE_COLUMNS),),
     "info": _info_sheets,
     "attention": _attention_sheets,
+    "why": _why_sheets,
 }
 
 
@@ -314,13 +331,16 @@ def written(
 
 
 def as_text(sheets: Sheets, frame: Frame, width: int | None = None) -> str:
-    """The header of the screen, then each table under its title."""
+    """The header of the screen where there is a snapshot, then each table under its title."""
     room = _HEADER_WIDTH if width is None else width
-    lines = [
-        _plain_text(each) for each in (*header_lines(frame, room, 2), *banner_lines(frame, room))
-    ]
+    lines: list[str] = []
+    if frame.snapshot is not None:
+        above = (*header_lines(frame, room, 2), *banner_lines(frame, room))
+        lines = [_plain_text(each) for each in above]
     for sheet in sheets:
-        lines += ["", f" {sheet.title} [{len(sheet.rows)}]", *_aligned(sheet, frame, width)]
+        title = f" {sheet.title} [{len(sheet.rows)}]"
+        title = title if width is None else cut(title, width, frame.glyphs.ellipsis)
+        lines += [*([""] if lines else []), title, *_aligned(sheet, frame, width)]
     return "\n".join(each.rstrip() for each in lines)
 
 
@@ -340,16 +360,18 @@ def as_plain(sheets: Sheets, frame: Frame) -> str:
 
 
 def as_json(view: str, sheets: Sheets, frame: Frame) -> str:
-    """One object: when, of which fleet, and for each table a list of its rows as objects."""
+    """One object: when, of which fleet where a snapshot says it, and for each table a list of its
+    rows as objects.
+    """
     snapshot = frame.snapshot
-    whole: dict[str, object] = {
-        "version": 1,
-        "view": view,
-        "at": frame.at,
-        "fleet": "" if snapshot is None else clean(snapshot.fleet),
-        "process": "" if snapshot is None else clean(snapshot.process),
-        "stale": frame.stale,
-    }
+    whole: dict[str, object] = {"version": 1, "view": view, "at": frame.now}
+    if snapshot is not None:
+        whole |= {
+            "at": frame.at,
+            "fleet": clean(snapshot.fleet),
+            "process": clean(snapshot.process),
+            "stale": frame.stale,
+        }
     for sheet in sheets:
         whole[sheet.name] = [
             {field.name: _cleaned(field.value(row, frame)) for field in sheet.fields}

@@ -1,4 +1,8 @@
-"""Rows of numbers as bars: of one line, or of several."""
+"""Rows of numbers as bars, one cell each: of one line, or of several.
+
+Textual's Sparkline has a colour for each bar: 20 of them cost 8.4 kB a second where each number
+changes, and 1.4 kB here. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

@@ -61,13 +61,37 @@ class TerminalApp(App[None]):
         self._close_messages_no_wait()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Textual writes everything through this method; here only the difference is written."""
+        """Textual writes everything through this method; here only the difference is written.
+
+        Where nothing differs, nothing is written: Textual would write 22 bytes, which begin and end
+        a frame and set the cursor, for each time that a view is drawn again.
+        """
         if isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            # an update renders itself, which Rich's type does not say
-            super()._display(screen, self._terminal_diff.wrap(renderable))  # type: ignore[arg-type]
+            update = self._terminal_diff.wrap(renderable)
+            if (
+                self._would_write
+                and self._cursor_stays
+                and not update.render_segments(self.console)
+            ):
+                self.post_display_hook()
+            else:
+                # an update renders itself, which Rich's type does not say
+                super()._display(screen, update)  # type: ignore[arg-type]
         else:
             super()._display(screen, renderable)
         # call_after_refresh would get lost if a key changed the view before the first paint
         if self._tells_of_paint and renderable is not None:
             self._tells_of_paint = False
             self.call_later(self._on_painted)
+
+    @property
+    def _would_write(self) -> bool:
+        """Whether Textual writes updates now: those that it drops must not count as written."""
+        is_open = self._running and not self._closed and not self._batch_count
+        return is_open and not self.is_headless and self._driver is not None
+
+    @property
+    def _cursor_stays(self) -> bool:
+        """Whether the terminal's cursor is where it belongs."""
+        place = self.screen.outer_size.clamp_offset(self.cursor_position)
+        return place == self._previous_cursor_position

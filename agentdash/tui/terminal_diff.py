@@ -1,8 +1,11 @@
 """Writes only the cells that differ from what the terminal already shows, as curses does.
 
 Textual writes every region that it repaints. Over SSH that is too much: most of it is on the screen
-already. Only this file depends on the form of Textual's updates. No character that could speak to
-the terminal passes, whichever widget it comes from.
+already. Of a table in which 10 cells change it writes 62,222 bytes a second, and here 160 are
+written of the same table; of its Header 9,033 and 50, of a frame that gets the focus 33,614 and
+1,786 (tests/benchmarks/bench_widgets.py, 160x45, true colour). Only this file depends on the form
+of Textual's updates. No character that could speak to the terminal passes, whichever widget it
+comes from.
 """
 
 from __future__ import annotations
@@ -117,9 +120,15 @@ class _DiffedUpdate(CompositorUpdate):
     def __init__(self, diff: TerminalDiff, update: LayoutUpdate | ChopsUpdate) -> None:
         self._diff = diff
         self._update = update
+        self._text: str | None = None
 
     def render_segments(self, console: Console) -> str:
-        """The escape sequences and texts for the cells that differ."""
+        """The escape sequences and texts for the cells that differ; the same each time."""
+        if self._text is None:
+            self._text = self._encoded(console)
+        return self._text
+
+    def _encoded(self, console: Console) -> str:
         colors = {
             None: ColorSystem.TRUECOLOR,
             "standard": ColorSystem.STANDARD,
@@ -214,11 +223,12 @@ class _Pen:
             cell = run[place]
             blanks = self._blanks(run, place)
             is_last = place + blanks == len(run)
-            beyond = "" if is_last else _column(x + blanks)
+            beyond = "" if is_last else self._to_column(x, x + blanks)
             erasure = f"\x1b[{blanks}X"
             self._use(cell)
             if len(erasure) + len(beyond) < blanks:
                 self._out += [erasure, beyond]
+                self._is_sure = self._is_sure or not is_last
                 x += blanks
                 place += blanks
                 self._at = (y, x - blanks if is_last else x)
@@ -252,7 +262,7 @@ class _Pen:
         """Go to this place, on the same line and to the next one by a shorter way."""
         before, self._at = self._at, (y, x)
         if before is not None and before[0] == y:
-            self._out.append(_column(x))
+            self._out.append(self._to_column(before[1], x))
         elif before is not None and before[0] + 1 == y and self._is_sure and 0 <= before[1] - x < 4:
             back = before[1] - x
             self._out.append(f"\x1b[B\x1b[{back}D" if back else "\x1b[B")
@@ -262,12 +272,13 @@ class _Pen:
 
     def written(self) -> str:
         """All that was written, with the terminal's own style at the end."""
-        return "".join((*self._out, "\x1b[0m")) if self._out else ""
+        return "".join((*self._out, "\x1b[m")) if self._out else ""
 
-
-def _column(x: int) -> str:
-    """The sequence that goes to a column of the same line."""
-    return f"\x1b[{x + 1}G"
+    def _to_column(self, start: int, x: int) -> str:
+        """The shorter sequence that goes from one column to another of the same line."""
+        column = f"\x1b[{x + 1}G"
+        onwards = f"\x1b[{x - start}C"
+        return onwards if self._is_sure and start < x and len(onwards) < len(column) else column
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
+from agentdash.tui.ahead import next_words
 from agentdash.tui.lines import (
     BLANK,
     Line,
@@ -34,8 +35,6 @@ _LABEL_WIDTH: Final = 11
 _BESIDE_LABEL: Final = 14
 # from this height on, a panel has room for blank lines and the sentence
 _TALL_PANEL: Final = 12
-# a change so near is told as a time to wait, a later one as a time of day
-_SOON_S: Final = 3600.0
 _FRESHNESS_TONES: Final = {"fresh": Tone.OK, "stale": Tone.WARN, "absent": Tone.CRIT}
 
 
@@ -71,23 +70,12 @@ def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int
     """
     if isinstance(ahead, str):
         return _labelled_text("next", (ahead,), width, Tone.DIM) if ahead else []
-    text = "no change foreseen while the work and the limits stay as they are"
-    if decision.changes:
-        text = f"{change_text(decision.current, decision.next, frame)} now"
-    elif ahead.change:
-        change = ahead.change.replace("→", frame.glyphs.arrow)
-        text = f"{change} {_when(ahead.at, frame.now)}"
-        text += f" ({ahead.because} ends)" if ahead.because else ""
+    due = change_text(decision.current, decision.next, frame) if decision.changes else ""
+    text = next_words(ahead, frame.now, due=due).replace("→", frame.glyphs.arrow)
     lines = _labelled_text("next", (text,), width, Tone.PLAIN)
+    if ahead.starting:
+        lines += _labelled_text("starting", (ahead.starting,), width, Tone.PLAIN)
     return lines + _labelled_text("otherwise", ahead.without, width, Tone.PLAIN)
-
-
-def _when(at: float, now: float) -> str:
-    if at <= now:
-        return "now"
-    if at - now < _SOON_S:
-        return f"in {figures.age(at - now)}"
-    return f"at {figures.since(at, now)}Z"
 
 
 def decision_lines(

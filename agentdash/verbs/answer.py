@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from agentdash.foreseen import ahead_of
 from agentdash.output import by_default, complain, note, tell
 from agentdash.verbs.names import UnknownNamesTold, choose, unseen
 from agentdash.verbs.tables import plan_table, why_table
@@ -16,7 +17,7 @@ from agentdash.verbs.ticks import Decided, StandardInputError, TicksError, decid
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
 from controller.model.tick import Tick
-from controller.planning.counterfactual import Counterfactual, counterfactuals
+from controller.planning.outlook import Outlook, outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def show_plan(settings: Settings, options: Options) -> ExitCode:
 
 
 def show_why(settings: Settings, names: Sequence[str], options: Options) -> ExitCode:
-    """Print for each named pool (`tenant/name`) the rules in their order, and what it would have
-    without each.
+    """Print for each named pool (`tenant/name`) the rules in their order, when its number changes
+    next, and what it would have without each rule.
     """
     pools, problems = choose(settings.fleet, names)
     if problems:
@@ -63,23 +64,28 @@ def show_why(settings: Settings, names: Sequence[str], options: Options) -> Exit
     def answer(decided: Decided) -> str:
         now, decisions = decided.tick.now, decided.plan.decisions
         found = [
-            (pool, decisions[pool.key], _without(decided, settings.fleet, pool))
+            (pool, decisions[pool.key], outlook)
             for pool in pools
-            if pool.key in decisions
+            if (outlook := _outlook(decided, settings.fleet, pool)) is not None
         ]
         if options.as_json:
             reports = tuple(
-                pool_report(pool, decision, now, without) for pool, decision, without in found
+                pool_report(pool, decision, now, outlook) for pool, decision, outlook in found
             )
             return encode_report(plan_report(now, reports))
-        return "\n\n".join(why_table(now, decision, without) for _, decision, without in found)
+        return "\n\n".join(
+            why_table(now, decision, ahead_of(outlook)) for _, decision, outlook in found
+        )
 
     return _show(settings, pools, options, answer)
 
 
-def _without(decided: Decided, fleet: Fleet, pool: Pool) -> tuple[Counterfactual, ...]:
-    return counterfactuals(
-        decided.plan.decisions[pool.key],
+def _outlook(decided: Decided, fleet: Fleet, pool: Pool) -> Outlook | None:
+    """What follows for a pool; None if the tick has not seen it."""
+    if pool.key not in decided.plan.decisions:
+        return None
+    return outlook_of(
+        pool.key,
         observation=decided.tick.observation,
         fleet=fleet,
         intents=decided.intents,

@@ -19,11 +19,16 @@ def show_doctor(settings: Settings, *, as_json: bool) -> ExitCode:
     """Print a line for each thing that was looked at; OK if all of it works."""
     for notice in settings.notices:
         note(str(notice))
-    log_nowhere()  # the lines say what the connections would log
-    with waiting_for_nats(settings.nats, "Kubernetes"):
-        found = asyncio.run(examine(settings, SystemClock()))
+    found = find_faults(settings)
     tell(encode(found) if as_json else _text(found))
     return ExitCode.FAILED if found.has_failure else ExitCode.OK
+
+
+def find_faults(settings: Settings) -> Report:
+    """Run all checks; what goes wrong is a line of the report."""
+    log_nowhere()  # the lines say what the connections would log
+    with waiting_for_nats(settings.nats, "Kubernetes"):
+        return asyncio.run(examine(settings, SystemClock()))
 
 
 def _text(found: Report) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,29 +33,48 @@ from controller.wiring import operating
 _STANDING = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
 _CHANGES = ("REVISION", "AT", "WHO", "WHAT", "BEFORE", "AFTER", "UNTIL", "WHY")
 _NONE = "-"
+T = TypeVar("T")
+
+
+class AuditError(Exception):
+    """What operators asked for cannot be read; the text says why, `code` is that of the process."""
+
+    def __init__(self, text: str, code: ExitCode) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def show_intents(settings: Settings, *, audit: bool, as_json: bool) -> ExitCode:
     """Print the intents in force, or every change that is kept."""
-    log_nowhere()  # what goes wrong is raised, and said once
     clock = SystemClock()
     with by_default(signal.SIGINT):
         try:
             if audit:
-                with waiting_for_nats(settings.nats):
-                    changes = asyncio.run(_audit(settings, clock))
-                _show_audit(changes, clock.now(), as_json=as_json)
+                _show_audit(read_audit(settings, clock), clock.now(), as_json=as_json)
             else:
-                with waiting_for_nats(settings.nats):
-                    found = asyncio.run(_standing(settings, clock))
+                found = _asking(settings, _standing(settings, clock))
                 _show_standing(found, clock.now(), as_json=as_json)
-        except UnsupportedServerError as error:
+        except AuditError as error:
             note(str(error))
-            return ExitCode.UNSUPPORTED
-        except (StoreError, FatalError) as error:
-            note(str(error))
-            return ExitCode.UNREACHABLE
+            return error.code
     return ExitCode.OK
+
+
+def read_audit(settings: Settings, clock: SystemClock) -> Audit:
+    """Every change that is kept of what operators asked for. Raises AuditError."""
+    return _asking(settings, _audit(settings, clock))
+
+
+def _asking(settings: Settings, question: Coroutine[Any, Any, T]) -> T:
+    """The answer of the intents' bucket. Raises AuditError."""
+    log_nowhere()  # what goes wrong is raised, and said once
+    try:
+        with waiting_for_nats(settings.nats):
+            return asyncio.run(question)
+    except UnsupportedServerError as error:
+        raise AuditError(str(error), ExitCode.UNSUPPORTED) from error
+    except (StoreError, FatalError) as error:
+        raise AuditError(str(error), ExitCode.UNREACHABLE) from error
 
 
 async def _standing(settings: Settings, clock: SystemClock) -> Sequence[StandingIntent]:

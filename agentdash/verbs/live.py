@@ -15,6 +15,7 @@ from controller.model.settings import Settings
 from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
+from controller.record.snapshot_version import OtherVersionError
 from controller.wiring import Look, look_once, snapshot_of
 
 _ANSWERS_WITHIN_S: Final = 0.7
@@ -46,13 +47,17 @@ def snapshot_now(settings: Settings, name: str) -> LiveSnapshot:
     """
     log_nowhere()
     with waiting_for_nats(settings.nats, "Kubernetes"):
-        shown = asyncio.run(find_snapshot(settings.nats, SystemClock(), _ANSWERS_WITHIN_S))
+        because = "no controller answers"
+        try:
+            shown = asyncio.run(find_snapshot(settings.nats, SystemClock(), _ANSWERS_WITHIN_S))
+        except OtherVersionError as error:
+            shown, because = None, str(error)
         if shown is not None:
             return LiveSnapshot(shown, (), ExitCode.OK)
         seen = _look(settings, fresh=False)
     if seen.look is None:
         return LiveSnapshot(None, seen.notes, seen.code)
-    notes = (*seen.notes, "no controller answers: this is one look, without rates and events")
+    notes = (*seen.notes, f"{because}: this is one look, without rates and events")
     return LiveSnapshot(snapshot_of(seen.look, settings, name), notes, seen.code)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from controller.model.decision import Decision, Reason
 from controller.planning import explain
-from controller.planning.counterfactual import Counterfactual
-from controller.planning.counterfactual import sentence as counterfactual_sentence
 
 UNKNOWN = explain.UNKNOWN
 """What stands for a number that is not known."""
@@ -19,8 +17,3 @@ def headline_of(decision: Decision, at: float) -> str:
 def step_of(reason: Reason, at: float) -> tuple[str, str]:
     """The name of the rule that was applied, and a sentence with its numbers, as of `at`."""
     return explain.title(reason.code), explain.sentence(reason, at)
-
-
-def without_sentence(without: Counterfactual) -> str:
-    """What the decision would be without one of its rules."""
-    return counterfactual_sentence(without)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from textwrap import wrap
 from typing import Final
 
-from agentdash.verbs.sentences import UNKNOWN, headline_of, step_of, without_sentence
+from agentdash.tui.ahead import next_words
+from agentdash.tui.operating import Ahead
+from agentdash.verbs.sentences import UNKNOWN, headline_of, step_of
 from controller.model.decision import Decision
-from controller.planning.counterfactual import Counterfactual
 
 _HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY")
 _RIGHT: Final = frozenset({2, 3, 4})
@@ -30,9 +31,9 @@ def plan_table(at: float, decisions: Sequence[Decision]) -> str:
     return "\n".join(lines)
 
 
-def why_table(at: float, decision: Decision, without: Iterable[Counterfactual]) -> str:
-    """One pool: its numbers, the rules in the order they were applied, and what it would have
-    without each rule.
+def why_table(at: float, decision: Decision, ahead: Ahead) -> str:
+    """One pool: its numbers, the rules in the order they were applied, when they change next, and
+    what it would have without each rule.
     """
     numbers = (
         f"target {_count(decision.target)}",
@@ -53,9 +54,9 @@ def why_table(at: float, decision: Decision, without: Iterable[Counterfactual]) 
         lines.append(_rule(title, first, value))
         lines += [_rule("", text, "") for text in rest]
     lines.append(_rule("decided", _decided(decision), f"= {_count(decision.next)}"))
-    if texts := [f"  {without_sentence(other)}" for other in without]:
-        lines += ["", *texts]
-    return "\n".join(lines)
+    due = _step(decision) if decision.changes else ""
+    following = [f"next: {next_words(ahead, at, due=due)}"]
+    return "\n".join([*lines, "", *(f"  {text}" for text in (*following, *ahead.without))])
 
 
 def moment(at: float) -> str:

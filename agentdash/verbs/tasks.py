@@ -117,7 +117,7 @@ async def _do(
     session: NatsSession, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
 ) -> ExitCode:
     stream = session.jetstream()
-    await ensure_worker_streams(stream, result_ttl_s=RESULT_TTL_S)
+    await ensure_worker_streams(stream, pool.tenant, result_ttl_s=RESULT_TTL_S)
     place = _place(stream, session.send, pool)
     return (
         await _submit(place, asked, terms)
@@ -270,10 +270,11 @@ async def _show_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
         return ExitCode.OK
     about = letter.note
     at = datetime.fromtimestamp(about.at, UTC).isoformat(timespec="seconds")
+    tries = "1 try" if about.attempts == 1 else f"{about.attempts} tries"
     tell(
         "\n".join(
             (
-                f"{about.id}  dead since {at} after {about.attempts} tries, on {about.worker}",
+                f"{about.id}  dead since {at} after {tries}, noted by {about.worker}",
                 clean(about.reason),
                 f"message {about.sequence} of stream {about.stream}, subject {about.subject}",
                 f"terms  {clean(letter.terms or '-', _BODY_LIMIT)}",

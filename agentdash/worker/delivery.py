@@ -2,13 +2,15 @@
 
     read    the message as a task                 cannot be read → dead letter
     look    has it ended? was it tried before?    ended → acknowledge, and nothing more
-    work    the agent, within its limits
+                                                  tries used up → dead letter
+    count   the try, before it begins             a worker that dies here has tried it
+    work    the agent, within its limits          the last try after workers died: alone
     keep    the result, created under the task's id: the first one counts
     end     acknowledge; or hand back; or try again later; or dead letter
 
 The result is stored before the message is acknowledged. A worker that dies in between leaves a
 message whose next delivery ends at `look`. Where the consumer delivers the message no more
-(`max_deliver`), a task that is not ended is published once more in its place.
+(`max_deliver`), a task that is handed back is published once more in its place.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from typing import Any, Final
 import msgspec
 from nats import errors
 from nats.aio.msg import Msg
-from nats.js.api import Header
 from nats.js.errors import APIError, NoStreamResponseError
 
+from agentdash.worker.again import TaskMessage, publish_again
 from agentdash.worker.dead import DeadLetters, DeathNote
 from agentdash.worker.errors import (
     HandBack,
@@ -46,25 +48,22 @@ from agentdash.worker.outcomes import (
 )
 from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.results import TaskResult, TaskStatus
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
     Checkpoints,
     DeliveryNumber,
-    HandBacks,
     Results,
     StoredCheckpoint,
 )
 from agentdash.worker.task import (
     TERMS_HEADER,
     Task,
-    TaskTerms,
-    header_json,
     read_payload,
     read_terms,
-    read_terms_again,
-    task_id,
 )
+from agentdash.worker.tries import Tried, TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from controller.model.backoff import Backoff
 from controller.model.text import clean
@@ -91,9 +90,10 @@ class Desk:
     models: PoolModels
     results: Results
     checkpoints: Checkpoints
-    hand_backs: HandBacks
+    tries: TryCounts
     dead: DeadLetters
     usage: UsageReports
+    room: TaskRoom
     on_end: OnEnd | None = None
 
 
@@ -114,19 +114,16 @@ class Delivery:
         self._cut: Cut | None = None
         self._stopping = False
         self.session: Session | None = None
-        self.id = self._read_id()
+        self._as_published = TaskMessage(
+            message.subject, message.data, message.headers, self._stream, self._sequence
+        )
+        self.id, earlier = self._as_published.task()
+        self._tries = desk.tries.of(self.id, self._sequence, self.delivered, earlier)
 
     @property
     def run(self) -> str:
         """A name that no other delivery has."""
         return f"{self._stream}.{self._consumer}.{self._sequence}.{self.delivered}"
-
-    def _read_id(self) -> str:
-        try:
-            terms = read_terms(self._message.headers)
-        except UnreadableTaskError:
-            terms = TaskTerms()
-        return task_id(terms, self._message.headers, self._stream, self._sequence)
 
     def stop(self) -> None:
         """Tell the agent that the worker must end."""
@@ -158,9 +155,9 @@ class Delivery:
             await self._pass_on()
             return
         try:
-            await self._desk.hand_backs.add(self.id, self._sequence)
-        except UnreadableStoreError as error:
-            log.warning("a hand-back counts as a try: %s", error, extra={"task": self.id})
+            await self._tries.take_back()
+        except (UnreadableStoreError, errors.Error) as error:
+            log.warning("a hand-back counts as a try: %s", clean(error), extra={"task": self.id})
         await self._message.nak()
 
     async def handle(self) -> None:
@@ -187,7 +184,7 @@ class Delivery:
     async def _give_up(self) -> None:
         try:
             async with asyncio.timeout(ANSWER_S):
-                await (self._pass_on() if self._is_last else self._message.nak())
+                await self.hand_back()
         except (TimeoutError, errors.Error) as error:
             log.debug("a task was not handed back and comes again later: %s", clean(error))
 
@@ -196,15 +193,8 @@ class Delivery:
         refuses it, it becomes a dead letter. Raises nats.errors.Error.
         """
         try:
-            tries = await self._tries_before(read_terms(self._message.headers))
-            terms = read_terms_again(self._message.headers, self.id, tries=tries)
-            headers = {
-                TERMS_HEADER: header_json(terms),
-                Header.MSG_ID.value: f"again.{self._stream}.{self._sequence}",
-            }
-            await self._desk.link.jetstream.publish(
-                self._message.subject, self._message.data, headers=headers
-            )
+            tried = await self._tries.before()
+            await publish_again(self._desk.link.jetstream, self._as_published, tried)
         except (UnreadableTaskError, UnreadableStoreError, APIError, NoStreamResponseError) as why:
             reason = (
                 f"its consumer {self._consumer} delivers it no more (max_deliver), and it cannot "
@@ -226,13 +216,6 @@ class Delivery:
                 continue
             return
 
-    async def _tries_before(self, terms: TaskTerms) -> int:
-        """How often the task was tried before. Raises UnreadableStoreError, nats.errors.Error."""
-        if self.delivered == 1:
-            return terms.tries
-        returned = await self._desk.hand_backs.count(self.id, self._sequence)
-        return terms.tries + max(0, self.delivered - 1 - returned)
-
     async def _handle(self) -> None:
         try:
             task = self._read()
@@ -242,11 +225,27 @@ class Delivery:
         if await self._desk.results.get(task.id) is not None:
             await self._acknowledge()
             return
+        before, most = await self._tries.before(), self._desk.settings.attempts
+        if before.again:
+            await self._acknowledge()
+            return
+        if before.begun >= most:
+            await self._die(before.words(), task, attempts=before.begun)
+            return
+        task = msgspec.structs.replace(task, attempt=before.begun + 1)
+        # where workers died, the last try tells whether it was this task or one beside it
+        alone = before.lost > 0 and task.attempt == most
+        async with self._desk.room.seat(alone=alone) as is_seated:
+            if is_seated:
+                await self._try(task)
+        if not is_seated:
+            await self.hand_back()
+
+    async def _try(self, task: Task) -> None:
         checkpoint = None
         if self.delivered > 1 or task.terms.tried_before:
-            attempt = await self._tries_before(task.terms) + 1
-            task = msgspec.structs.replace(task, attempt=attempt)
             checkpoint = await self._desk.checkpoints.load(task.id)
+        await self._tries.begin()
         began = time.monotonic()
         session = self._open_session(task, checkpoint)
         outcome = await self._work(task, session)
@@ -352,12 +351,27 @@ class Delivery:
 
     async def _try_again(self, failed: TryAgain, task: Task) -> None:
         """Have it delivered again after a while; once its tries are used up, a dead letter."""
-        if task.attempt >= self._desk.settings.attempts or self._is_last:
-            tries = f"{task.attempt} of {self._desk.settings.attempts} tries failed"
+        most = self._desk.settings.attempts
+        if task.attempt >= most or self._is_last:
+            tries = await self._tries_in_words(task)
             await self._die(f"{tries}, the last one: {failed.why}", task, attempts=task.attempt)
             return
+        try:
+            await self._tries.fail()
+        except (UnreadableStoreError, errors.Error) as error:
+            log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         log.warning("a try failed: %s", failed.why, extra={"task": task.id})
         await self._message.nak(delay=failed.wait_s(task.attempt))
+
+    async def _tries_in_words(self, task: Task) -> str:
+        """The tries of a task whose last one has failed."""
+        try:
+            tried = (await self._tries.before()).with_try(failed=True)
+        except UnreadableStoreError:
+            tried = Tried()
+        if tried.lost:
+            return tried.words()
+        return f"{task.attempt} of {self._desk.settings.attempts} tries failed"
 
     async def _keep(self, task: Task, session: Session, ended: Ended, seconds: float) -> None:
         """Store the result, however long it takes; the first one stored counts."""

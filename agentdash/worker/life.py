@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
+from agentdash.worker.again import ExhaustedWatch
 from agentdash.worker.allowance import AllowanceWatch
 from agentdash.worker.dead import DeadLetters
 from agentdash.worker.delivery import Agent, Delivery, Desk, OnEnd
@@ -28,10 +29,12 @@ from agentdash.worker.outcomes import Cut
 from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
+from agentdash.worker.room import TaskRoom
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import Checkpoints, HandBacks, Results
+from agentdash.worker.stores import Checkpoints, Results
 from agentdash.worker.streams import ensure_worker_streams
 from agentdash.worker.submit import cancel_subject
+from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from agentdash.worker.worker import Prepare
 from controller.model.backoff import Backoff
@@ -85,11 +88,13 @@ class WorkerLife:
             metrics=self._metrics,
             results=Results(link.jetstream, *place),
             checkpoints=Checkpoints(link.jetstream, *place),
-            hand_backs=HandBacks(link.jetstream, *place),
+            tries=TryCounts(link.jetstream, *place),
             dead=DeadLetters(link.jetstream, *place),
             usage=UsageReports(link.jetstream, settings, self._metrics),
+            room=TaskRoom(),
             on_end=on_end,
         )
+        self._exhausted = ExhaustedWatch(link, self._desk.results, self._desk.tries)
         self._changed = asyncio.Event()
         self._deliveries: dict[asyncio.Task[None], Delivery] = {}
         self._all_ended = asyncio.Event()
@@ -192,6 +197,7 @@ class WorkerLife:
             group.create_task(self._keep_alive())
             group.create_task(self._check_ends())
             group.create_task(self._watch_demand())
+            group.create_task(self._exhausted.run())
             group.create_task(self._allowance.run())
             group.create_task(self._keep_learned())
             if self._may_pull and not self._is_stopping:
@@ -205,7 +211,9 @@ class WorkerLife:
         while True:
             try:
                 await ensure_worker_streams(
-                    self._link.jetstream, result_ttl_s=self._settings.result_ttl_s
+                    self._link.jetstream,
+                    self._settings.tenant,
+                    result_ttl_s=self._settings.result_ttl_s,
                 )
                 if self._cancels is None:
                     self._cancels = await self._link.client.subscribe(subject, cb=self._on_cancel)
@@ -227,21 +235,13 @@ class WorkerLife:
                 missing = f"there is no consumer {queue.consumer} of a stream {queue.stream}"
                 raise StoreUnavailableError(f"{missing}: create it") from None
             ack_wait_s.append(info.config.ack_wait or _ACK_WAIT_S)
-            self._most_deliveries[queue] = most = info.config.max_deliver or 0
-            if most > 0:
-                log.warning(
-                    "consumer %s of stream %s has max_deliver %d: a task whose worker crashes at "
-                    "its last delivery is lost; AGENTDASH_ATTEMPTS limits the tries, so: "
-                    "nats consumer edit %s %s --max-deliver=-1",
-                    queue.consumer,
-                    queue.stream,
-                    most,
-                    queue.stream,
-                    queue.consumer,
-                )
+            self._most_deliveries[queue] = info.config.max_deliver or 0
+        await self._exhausted.begin(self._most_deliveries)
         self._heartbeat_s = max(_LEAST_HEARTBEAT_S, min(ack_wait_s) / HEARTBEATS_PER_ACK_WAIT)
 
     def _free(self) -> int:
+        if self._desk.room.is_kept:
+            return 0
         return self._settings.slots - len(self._deliveries)
 
     def _take(self, message: Msg) -> None:
@@ -381,6 +381,7 @@ class WorkerLife:
         """Tell those at work that they must end."""
         for delivery in tuple(self._deliveries.values()):
             delivery.stop()
+        self._desk.room.turn_away()
 
     async def _cut_after(self, grace_s: float) -> None:
         """Give the agents the grace; then cut them."""

@@ -1,17 +1,19 @@
-"""What is kept of a task beside its message: its result, its checkpoint, its hand-backs."""
+"""What is kept of a task beside its message: its result and its checkpoint."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import ObjectMeta
+from nats.js.api import ObjectInfo, ObjectMeta
 from nats.js.errors import (
     BadObjectMetaError,
     BadRequestError,
@@ -21,12 +23,17 @@ from nats.js.errors import (
     LinkIsABucketError,
     NotFoundError,
 )
-from nats.js.object_store import ObjectStore
+from nats.js.object_store import (
+    OBJ_CHUNKS_PRE_TEMPLATE,
+    OBJ_DIGEST_TEMPLATE,
+    OBJ_STREAM_TEMPLATE,
+    ObjectStore,
+)
 
 from agentdash.worker.errors import UnreadableStoreError
 from agentdash.worker.link import ANSWER_S
 from agentdash.worker.results import RESULTS_BUCKET, TaskResult, result_key
-from agentdash.worker.streams import CHECKPOINTS_BUCKET, HANDED_BACK_BUCKET, bucket
+from agentdash.worker.streams import bucket, checkpoints_bucket
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.jetstream import ErrorCode
 from controller.model.text import clean
@@ -128,15 +135,16 @@ class StoredCheckpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The last checkpoint of each task of one pool, in the object store.
+    """The last checkpoint of each task of one pool, in the object store of its tenant.
 
     All methods raise nats.errors.Error.
     """
 
     def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
-        self._objects = ObjectStore(
-            name=CHECKPOINTS_BUCKET, stream=f"OBJ_{CHECKPOINTS_BUCKET}", js=stream
-        )
+        self._stream = stream
+        self._bucket = checkpoints_bucket(tenant)
+        self._stored_in = OBJ_STREAM_TEMPLATE.format(bucket=self._bucket)
+        self._objects = ObjectStore(name=self._bucket, stream=self._stored_in, js=stream)
         self._place = f"{tenant}/{pool}"
 
     async def load(self, task: str) -> StoredCheckpoint | None:
@@ -144,16 +152,37 @@ class Checkpoints:
         be read, or not within ANSWER_S.
         """
         name = f"{self._place}/{task}"
-        with _readable(name):
+        with _readable(self._bucket, name):
+            async with asyncio.timeout(ANSWER_S):
+                try:
+                    info = await self._objects.get_info(name)
+                except NotFoundError:
+                    return None
+                state = decoded(_STATE, await self._content(info))
+            return StoredCheckpoint(state, _number((info.headers or {}).get(_HEADER, "0"), _HEADER))
+
+    async def _content(self, info: ObjectInfo) -> bytes:
+        """The bytes of an object, by the right to get messages alone: ObjectStore.get also looks
+        for the stream by its subject and makes a consumer. Raises DigestMismatchError, LookupError,
+        TypeError.
+        """
+        if info.is_link():
+            raise LinkIsABucketError
+        subject = OBJ_CHUNKS_PRE_TEMPLATE.format(bucket=self._bucket, obj=info.nuid)
+        content, sequence = bytearray(), 1
+        while len(content) < (info.size or 0):
             try:
-                async with asyncio.timeout(ANSWER_S):
-                    found = await self._objects.get(name)
+                chunk = await self._stream.get_msg(
+                    self._stored_in, seq=sequence, subject=subject, next=True
+                )
             except NotFoundError:
-                return None
-            state = decoded(_STATE, found.data or b"null")
-            return StoredCheckpoint(
-                state, _number((found.info.headers or {}).get(_HEADER, "0"), _HEADER)
-            )
+                raise LookupError("parts of it are missing") from None
+            content += chunk.data or b""
+            sequence = (chunk.seq or sequence) + 1
+        digest = base64.urlsafe_b64encode(sha256(content).digest()).decode()
+        if content and OBJ_DIGEST_TEMPLATE.format(digest=digest) != info.digest:
+            raise DigestMismatchError
+        return bytes(content) or b"null"
 
     async def save(self, task: str, state: Any, *, revision: int, delivery: DeliveryNumber) -> bool:
         """Store a state in the place of the last one. False, and nothing is stored, if a later
@@ -161,7 +190,7 @@ class Checkpoints:
         UnreadableStoreError if the last one cannot be read.
         """
         name = f"{self._place}/{task}"
-        with _readable(name):
+        with _readable(self._bucket, name):
             try:
                 stored = (await self._objects.get_info(name)).headers
             except NotFoundError:
@@ -181,44 +210,8 @@ class Checkpoints:
             return
 
 
-class HandBacks:
-    """How often each message of one pool was handed back. All methods raise nats.errors.Error.
-
-    JetStream counts the deliveries of a message; those that ended in a hand-back were no tries.
-    """
-
-    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
-        self._bucket = bucket(stream, HANDED_BACK_BUCKET)
-        self._tenant, self._pool = tenant, pool
-
-    async def count(self, task: str, message: int) -> int:
-        """The hand-backs of a task's message so far. `message` is its sequence in the stream.
-        Raises UnreadableStoreError if the value is none.
-        """
-        key = self._key(task, message)
-        try:
-            entry = await self._bucket.get(key)
-        except KeyNotFoundError:
-            return 0
-        value = entry.value or b"0"
-        if not _COUNT.fullmatch(value):
-            raise UnreadableStoreError(
-                f"{key} in {HANDED_BACK_BUCKET} is no number; delete it, and its tries count anew: "
-                f"nats kv del {HANDED_BACK_BUCKET} {key}"
-            )
-        return int(value)
-
-    async def add(self, task: str, message: int) -> None:
-        """Count one more. Raises UnreadableStoreError."""
-        number = await self.count(task, message) + 1
-        await self._bucket.put(self._key(task, message), str(number).encode())
-
-    def _key(self, task: str, message: int) -> str:
-        return f"{self._tenant}.{self._pool}.{task}.{message}"
-
-
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def _readable(store: str, name: str) -> Iterator[None]:
     """Turns what an object raises that is not what it should be, or does not come in time."""
     try:
         yield
@@ -236,8 +229,8 @@ def _readable(name: str) -> Iterator[None]:
     ) as error:
         why = f"it did not come within {ANSWER_S:g} s" if isinstance(error, TimeoutError) else error
         raise UnreadableStoreError(
-            f"checkpoint {name} in {CHECKPOINTS_BUCKET} cannot be read: {clean(why)}; to begin the "
-            f"task anew, delete it: nats object rm {CHECKPOINTS_BUCKET} {name}"
+            f"checkpoint {name} in {store} cannot be read: {clean(why)}; to begin the task anew, "
+            f"delete it: nats object rm {store} {name}"
         ) from None
 
 

@@ -26,9 +26,11 @@ log = logging.getLogger(__name__)
 
 DEAD_STREAM: Final = "AGENTDASH_DEAD"
 DEAD_PREFIX: Final = "agentdash.dead"
-CHECKPOINTS_BUCKET: Final = "agentdash_checkpoints"
-HANDED_BACK_BUCKET: Final = "agentdash_handed_back"
-"""How often a message was handed back without being tried."""
+TRIES_BUCKET: Final = "agentdash_handed_back"
+"""How often a message was tried. Its name is from when it counted what was handed back."""
+EXHAUSTED_STREAM: Final = "AGENTDASH_EXHAUSTED"
+EXHAUSTED_PREFIX: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+"""Where JetStream tells that it delivers a message no more, before stream and consumer."""
 USAGE_KEPT_S: Final = 8 * 86_400.0
 """A week and a day. After a restart a tenant's day is rebuilt from the stream, in any time zone."""
 CHECKPOINTS_KEPT_S: Final = 7 * 86_400.0
@@ -51,9 +53,18 @@ async def ensure_usage_stream(stream: JetStreamContext) -> None:
     )
 
 
-async def ensure_worker_streams(stream: JetStreamContext, *, result_ttl_s: float) -> None:
-    """Create what a worker needs besides its queues. `result_ttl_s` is how long results are kept,
-    if this worker is the one that creates their bucket. Raises nats.errors.Error.
+def checkpoints_bucket(tenant: str) -> str:
+    """The object store of a tenant's checkpoints. The names of objects are hashes in their
+    subjects, so that rights can only be given on a whole store.
+    """
+    return f"agentdash_checkpoints_{tenant}"
+
+
+async def ensure_worker_streams(
+    stream: JetStreamContext, tenant: str, *, result_ttl_s: float
+) -> None:
+    """Create what a tenant's worker needs besides its queues. `result_ttl_s` is how long results
+    are kept, if this worker is the one that creates their bucket. Raises nats.errors.Error.
     """
     dead = StreamConfig(
         name=DEAD_STREAM,
@@ -64,11 +75,25 @@ async def ensure_worker_streams(stream: JetStreamContext, *, result_ttl_s: float
     await asyncio.gather(
         _ensure(stream, dead),
         _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
-        _ensure_bucket(stream, KeyValueConfig(bucket=HANDED_BACK_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
         _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
         ensure_workers_bucket(stream),
-        _ensure_checkpoints(stream),
+        _ensure_checkpoints(stream, checkpoints_bucket(tenant)),
     )
+
+
+async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
+    """Create the stream that keeps what JetStream tells of messages that it delivers no more.
+
+    Raises nats.errors.Error.
+    """
+    config = StreamConfig(
+        name=EXHAUSTED_STREAM,
+        subjects=[f"{EXHAUSTED_PREFIX}.>"],
+        max_age=DEAD_KEPT_S,
+        description="messages that their consumers deliver no more (max_deliver)",
+    )
+    await _ensure(stream, config)
 
 
 async def ensure_workers_bucket(stream: JetStreamContext) -> None:
@@ -92,9 +117,9 @@ async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> No
     await _exists(stream.create_key_value(config), config.bucket)
 
 
-async def _ensure_checkpoints(stream: JetStreamContext) -> None:
+async def _ensure_checkpoints(stream: JetStreamContext, name: str) -> None:
     config = ObjectStoreConfig(ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from")
-    await _exists(stream.create_object_store(CHECKPOINTS_BUCKET, config), CHECKPOINTS_BUCKET)
+    await _exists(stream.create_object_store(name, config), name)
 
 
 async def _exists(creating: Awaitable[object], name: str) -> None:

@@ -43,9 +43,9 @@ class TaskTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `deadline` is in Unix seconds: a task that has not ended by then ends as `expired`. `timeout_s`
     limits each try. In a message that takes the place of an earlier one of the same task,
-    `tried_before` says that a checkpoint may exist, `tries` how many tries are used, and `plain`
-    that the first message had no terms: its body need not be JSON. Unknown fields of later versions
-    are ignored.
+    `tried_before` says that a checkpoint may exist, `tries` how many tries are used, `failed` how
+    many of them ended with an error, and `plain` that the first message had no terms: its body need
+    not be JSON. Unknown fields of later versions are ignored.
     """
 
     id: str = ""
@@ -58,6 +58,7 @@ class TaskTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow: str = ""
     tried_before: bool = False
     tries: Tries = 0
+    failed: Tries = 0
     plain: bool = False
 
 
@@ -106,13 +107,17 @@ def read_terms(headers: Mapping[str, str] | None) -> TaskTerms:
     return terms
 
 
-def read_terms_again(headers: Mapping[str, str] | None, task: str, *, tries: int = 0) -> TaskTerms:
-    """The terms under which the task of this message is published once more, after so many tries.
-    Raises UnreadableTaskError.
+def read_terms_again(
+    headers: Mapping[str, str] | None, task: str, *, tries: int = 0, failed: int = 0
+) -> TaskTerms:
+    """The terms under which the task of this message is published once more, after so many tries,
+    of which so many have failed. Raises UnreadableTaskError.
     """
     terms = read_terms(headers)
     plain = terms.plain or TERMS_HEADER not in (headers or {})
-    return msgspec.structs.replace(terms, id=task, tried_before=True, tries=tries, plain=plain)
+    return msgspec.structs.replace(
+        terms, id=task, tried_before=True, tries=tries, failed=failed, plain=plain
+    )
 
 
 def read_payload(body: bytes, *, is_json: bool) -> Any:

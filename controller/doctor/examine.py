@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
-from controller.doctor import of_kubernetes, of_nats, of_pools
+from controller.doctor import of_kubernetes, of_nats, of_pools, of_rollouts
 from controller.doctor.patient import CHECK_S, Patient
 from controller.doctor.report import Findings
 from controller.kube.access import Access
@@ -48,6 +48,8 @@ OTHERS: Final = (
     Check("inbox", frozenset(), of_nats.inbox),
     Check("workloads", _ON_KUBERNETES, of_pools.workloads),
     Check("rivals", _ON_KUBERNETES, of_pools.rivals),
+    Check("owners", _ON_KUBERNETES, of_rollouts.owners),
+    Check("rollouts", _ON_KUBERNETES, of_rollouts.rollouts),
     Check("quotas", _ON_KUBERNETES, of_pools.quotas),
     Check("lease", _ON_KUBERNETES, of_kubernetes.lease),
     Check("clock of nats", _ON_NATS, of_nats.clock),

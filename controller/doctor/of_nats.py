@@ -77,9 +77,10 @@ async def _deliveries(patient: Patient, found: Findings) -> None:
             most = state.config.max_deliver
             if most > 0:
                 found.warn(
-                    f"{queue.stream}/{queue.consumer} has max_deliver {most}: a task whose worker "
-                    f"crashes at delivery {most} is never delivered again, and no dead letter says "
-                    "so",
+                    f"{queue.stream}/{queue.consumer} has max_deliver {most}: JetStream gives a "
+                    f"message up after delivery {most}; agentdash's workers publish it again, "
+                    "behind the others, and need the stream AGENTDASH_EXHAUSTED for it; others "
+                    "lose it",
                     f"nats consumer edit {queue.stream} {queue.consumer} --max-deliver=-1; workers "
                     "limit the tries themselves (AGENTDASH_ATTEMPTS)",
                     pool.key,

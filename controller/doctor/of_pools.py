@@ -76,7 +76,7 @@ async def workloads(patient: Patient, found: Findings) -> None:
     selector = patient.settings.kubernetes.selector or ""
     for namespace, pools in patient.namespaces():
         there: dict[WorkloadName, _Workload] = {}
-        for kind, raw in await _of_kinds(patient.client, namespace, pools, selector):
+        for kind, raw in await of_kinds(patient.client, namespace, pools, selector):
             try:
                 each = decoded(_WORKLOAD, raw)
             except UndecodableError:
@@ -105,7 +105,7 @@ def _counted(pools: Iterable[Pool]) -> str:
     )
 
 
-async def _of_kinds(
+async def of_kinds(
     client: Client, namespace: str, pools: Iterable[Pool], selector: str = ""
 ) -> list[tuple[WorkloadKind, msgspec.Raw]]:
     """All workloads in a namespace of the kinds that these pools name."""
@@ -209,7 +209,7 @@ async def quotas(patient: Patient, found: Findings) -> None:
         view = QuotaView()
         try:
             view.replace(await _list(patient.client, "/api/v1", namespace, "resourcequotas"))
-            templates = await _of_kinds(patient.client, namespace, pools)
+            templates = await of_kinds(patient.client, namespace, pools)
         except ApiError as error:
             if error.status != 403:
                 raise

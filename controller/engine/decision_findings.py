@@ -15,7 +15,9 @@ from controller.planning.explain import sentence, writing_manager
 _WHAT_TO_DO: Final[Mapping[Code, str]] = {
     Code.OTHER_AUTOSCALER: "delete that one, or take the pool out of the fleet file",
     Code.POISON: (
-        "see what these messages have in common; max_deliver of the consumer limits deliveries"
+        "see what these messages have in common; agentdash's workers bury them after"
+        " AGENTDASH_ATTEMPTS tries (agentdash dead list), others must end them themselves: with"
+        " max_deliver they would be lost"
     ),
     Code.BLIND_FOR_LONG: "its size is a guess until its queue and metrics can be read again",
     Code.ANNOTATION_UNREADABLE: "set it to a whole number, or remove it to let the pool scale",
@@ -55,7 +57,15 @@ def decision_findings(decisions: Collection[Decision], now: float) -> Iterator[F
                 continue
             if to_do := _what_to_do(reason):
                 text = f"{sentence(reason, now)}; {to_do}"
-                yield Severity.WARNING, decision.pool, reason.code.value, text
+                yield Severity.WARNING, decision.pool, _kind(reason), text
+
+
+def _kind(reason: Reason) -> str:
+    """The code; where a pool has several queues, with the one that it is about: each has its own
+    finding.
+    """
+    queue = reason.numbers.get("queue")
+    return reason.code.value if queue is None else f"{reason.code.value} {queue}"
 
 
 def _is_blind_for_long(decision: Decision) -> bool:

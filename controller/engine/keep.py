@@ -11,9 +11,11 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.engine.findings import Found
 from controller.engine.intent_findings import IntentFindings
-from controller.engine.standings import Standings, without_standings
+from controller.engine.standings import Standings, to_plan_with
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
@@ -22,6 +24,7 @@ from controller.model.stored import SavedMemory
 from controller.planning.remember.clock import on_this_clock
 from controller.planning.remember.resume import resumed
 from controller.ports.clock import Clock
+from controller.ports.sources import QueueHistories
 from controller.ports.stores import (
     IntentStore,
     MemoryStore,
@@ -58,13 +61,19 @@ class Keeper:
         intents: IntentStore,
         clock: Clock,
         writes: bool,
+        histories: QueueHistories | None = None,
     ) -> None:
-        """If `writes` is False, nothing is saved."""
+        """If `writes` is False, nothing is saved. Without `histories`, it is not kept where queues
+        stand in them.
+        """
         self._fleet = fleet
         self._memories = memories
         self._intents = intents
         self._clock = clock
         self._writes = writes
+        self._histories = histories
+        self._queues = {pool.key: pool.queues for pool in fleet.pools}
+        self._saved_renewals = 0
         self._intent_findings = IntentFindings(fleet)
         self._standings = Standings()
         self._saved_changes = 0
@@ -93,6 +102,7 @@ class Keeper:
         memory = await self._load(deadline)
         self._saved, self._saved_at = memory, self._clock.monotonic()
         self._saved_changes = standings.changes
+        self._saved_renewals = self._renewals
         if not self._lost and not self._unread:
             await self._read_intents(deadline)
         return memory
@@ -239,13 +249,33 @@ class Keeper:
         extra = {"age_s": round(age_s, 3), "pools": len(left.memory.pools)}
         log.info("memory loaded", extra=extra)
         self._standings.begin_with(memory, now)
-        return resumed(without_standings(memory), self._fleet, now)
+        if self._histories is not None:
+            marks = (mark for pool in memory.pools.values() for mark in pool.queues)
+            self._histories.go_on_from(marks)
+        return resumed(to_plan_with(memory), self._fleet, now)
+
+    @property
+    def _renewals(self) -> int:
+        return 0 if self._histories is None else self._histories.renewals
+
+    def _to_save(self, memory: Memory) -> Memory:
+        """The memory, with what only the next process needs."""
+        memory, histories = self._standings.in_memory(memory), self._histories
+        if histories is None:
+            return memory
+        pools = {
+            key: replace(pool, queues=histories.marks(self._queues.get(key, ())))
+            for key, pool in memory.pools.items()
+        }
+        return replace(memory, pools=pools)
 
     def _is_unsaved(self) -> bool:
         if not self._writes or self._latest is None or self._unread:
             return False
         # the time of the last plan alone is not worth a save
         if self._saved is None or self._latest.pools is not self._saved.pools:
+            return True
+        if self._renewals != self._saved_renewals:
             return True
         return self._standings.changes != self._saved_changes
 
@@ -254,9 +284,10 @@ class Keeper:
         if memory is None:
             return
         began, changes = self._clock.monotonic(), self._standings.changes
+        renewals = self._renewals
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
-                await self._memories.save(self._standings.in_memory(memory), self._clock.now())
+                await self._memories.save(self._to_save(memory), self._clock.now())
         except StoreConflictError as error:
             self._failed(str(error), began + SAVE_EVERY_S)
         except StoreError as error:
@@ -268,7 +299,7 @@ class Keeper:
                 log.info("memory is saved again")
             now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
-            self._saved_changes = changes
+            self._saved_changes, self._saved_renewals = changes, renewals
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
         finally:
             self._saving = None

@@ -64,13 +64,14 @@ SETTLE_S: Final = 5.0
 class Handover(NamedTuple):
     """What an engine leaves to the next one in the same process, which has another fleet. `leads`:
     its memory is the fleet's. `unread`: why an earlier process's is not read yet, else empty.
-    `snapshots` made its snapshots.
+    `snapshots` made its snapshots; `past_unread`: an earlier process's past is not read yet.
     """
 
     memory: Memory
     leads: bool
     unread: str
     snapshots: SnapshotBuilder
+    past_unread: bool
 
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
@@ -239,13 +240,20 @@ class Engine:
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
             await self._keeper.finish()
+            self._publisher.now()
             if self._past is not None:
-                await self._past.finish()
+                await self._past.finish(self._hub.latest())
         self._publisher.now()
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
-        return Handover(self._memory, self._lead.has_memory, self._keeper.unread, self._snapshots)
+        return Handover(
+            self._memory,
+            self._lead.has_memory,
+            self._keeper.unread,
+            self._snapshots,
+            self._past is not None and self._past.is_unread,
+        )
 
     async def _begin_with(self, before: Handover | None) -> Memory:
         """The memory to begin with: of the engine before in this process, else the stored one."""
@@ -256,6 +264,8 @@ class Engine:
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
+        if self._past is not None:
+            self._past.go_on_with(self._snapshots, is_unread=before.past_unread)
         return before.memory
 
     def _doubted(self, memory: Memory) -> Memory:
@@ -372,9 +382,9 @@ class Engine:
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()
-        await self._release_workers()
         if self._past is not None:
             await self._past.recall(self._snapshots)
+        await self._release_workers()
 
     def _found(self, left: Memory) -> None:
         """What an earlier process has left could be read at last: go on from it."""

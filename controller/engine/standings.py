@@ -81,7 +81,7 @@ class Standings:
         return found
 
 
-def without_standings(memory: Memory) -> Memory:
-    """The memory to plan with: how its pools stood is no part of it."""
-    pools = {key: replace(pool, standing=None) for key, pool in memory.pools.items()}
+def to_plan_with(memory: Memory) -> Memory:
+    """The memory without what is saved beside it for the next process: nothing is planned by it."""
+    pools = {key: replace(pool, standing=None, queues=()) for key, pool in memory.pools.items()}
     return replace(memory, pools=pools)

@@ -145,20 +145,26 @@ def _record(
 
 def _statefulset(found: wire.WireStatefulSet) -> WorkloadRecord:
     record = _deployment(found)
-    first = ((found.spec or wire.WireStatefulSetSpec()).ordinals or wire.WireOrdinals()).start
+    spec = found.spec or wire.WireStatefulSetSpec()
+    first = (spec.ordinals or wire.WireOrdinals()).start
+    one_by_one = spec.pod_management_policy != "Parallel"
     if not 0 <= first <= INT32_MAX:
         refused = RefusedObject(why=Why.IMPLAUSIBLE, detail=f"spec.ordinals.start is {first}")
         return WorkloadRecord(name=record.name, found=refused)
     match record.found:
         case Workload() as workload:
-            numbered = msgspec.structs.replace(workload, first_ordinal=first)
+            numbered = _numbered(workload, first, one_by_one=one_by_one)
             return WorkloadRecord(name=record.name, found=numbered)
         case SuspectWorkload(workload=workload) as suspect:
-            numbered = msgspec.structs.replace(workload, first_ordinal=first)
+            numbered = _numbered(workload, first, one_by_one=one_by_one)
             suspect = msgspec.structs.replace(suspect, workload=numbered)
             return WorkloadRecord(name=record.name, found=suspect)
         case _:
             return record
+
+
+def _numbered(workload: Workload, first: int, *, one_by_one: bool) -> Workload:
+    return msgspec.structs.replace(workload, first_ordinal=first, one_by_one=one_by_one)
 
 
 def _deployment(found: wire.WireDeployment) -> WorkloadRecord:

@@ -129,6 +129,7 @@ class WireManagedEntry(WireObject):
     """metav1.ManagedFieldsEntry: a writer, when it wrote last, and the fields that it owns."""
 
     manager: str = ""
+    operation: str = ""
     time: str | None = None
     fields_v1: WireManagedFields | None = msgspec.field(name="fieldsV1", default=None)
 
@@ -174,9 +175,12 @@ class WireOrdinals(WireObject):
 
 
 class WireStatefulSetSpec(WireDeploymentSpec):
-    """apps/v1 StatefulSetSpec. No `replicas` means one (apps/v1 defaults)."""
+    """apps/v1 StatefulSetSpec. No `replicas` means one, no `pod_management_policy` OrderedReady
+    (apps/v1 defaults).
+    """
 
     ordinals: WireOrdinals | None = None
+    pod_management_policy: str | None = None
 
 
 class WireStatefulSet(WireDeployment):

@@ -60,6 +60,8 @@ _WRITERS: Final = {
     "keda": Writer("KEDA", "delete its ScaledObject, or take the pool out of the fleet file"),
 }
 _KUBECTL_PREFIX: Final = "kubectl"
+_APPLY: Final = "Apply"
+"""managedFields: the operation of a server-side apply, which owns what its manifest has."""
 
 
 def writer(manager: str) -> Writer:
@@ -75,3 +77,20 @@ def named(manager: str) -> str:
         return "another writer"
     title = writer(manager).title
     return f"{manager} ({title})" if title else manager
+
+
+def reset_by(manager: str, operation: str) -> str:
+    """What to do about an owner of `spec.replicas` that sets it back to a manifest's whenever it is
+    synchronised, upgraded or applied; empty for one that does not. `operation` is that of its entry
+    in managedFields.
+    """
+    found = writer(manager)
+    if found.restores or found is _HELM:
+        return found.to_do
+    if operation == _APPLY:
+        # Kubernetes, server-side apply, "Transferring ownership"
+        return (
+            "remove spec.replicas from the manifest that is applied, once agentdash has set the"
+            " size: before that, applying without it sets 1"
+        )
+    return ""

@@ -6,6 +6,7 @@ import msgspec
 
 from controller.model.ids import PoolKey
 from controller.model.native import NativeMemory
+from controller.model.queue_mark import QueueMark
 from controller.model.standing import Standing
 from controller.model.value import Value
 
@@ -81,12 +82,14 @@ class PoolMemory(Value):
       such change, until the plan agrees or disagrees with it. `set_back`: the changes with which it
       disagreed, the newest last.
     - `blind_since`: when the pool's work was last known, None while it is known.
-    - `repeats`: the messages in flight, while they are nothing but redeliveries.
+    - `repeats`: the messages in flight, while they are nothing but redeliveries. `queue_repeats`:
+      of several queues, those of each in place of it.
     - `failures`: by metric with a fallback, how many plans in a row could not read it, counted up
       to one more than the fallback's threshold.
     - `native`: what rule native has learned.
-    - `standing`: how the pool stood when this was saved, for the next process to go on from; None
-      in the memory to plan with.
+    - `standing`: how the pool stood when this was saved, and `queues`: where its queues stood in
+      their histories, for the next process to go on from; None and empty in the memory to plan
+      with.
     """
 
     since: float
@@ -101,10 +104,12 @@ class PoolMemory(Value):
     set_back: tuple[SetBack, ...] = ()
     blind_since: float | None = None
     repeats: Repeats | None = None
+    queue_repeats: tuple[Repeats | None, ...] = ()
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
     active_since: float | None = None
     standing: Standing | None = None
+    queues: tuple[QueueMark, ...] = ()
 
 
 class Memory(Value):

@@ -100,7 +100,9 @@ class NativeMemory(Value):
     - `in_flight`: messages in flight since `in_flight_at`; `worked_s`: the seconds of work from
       `asked_at` to `in_flight_at`.
     - `served`: finished tasks, counted only up to the number from which they are trusted.
-    - `ready_s`: the measured time to ready; None before one was measured.
+    - `ready_s`: the measured time to ready of one replica; None before one was measured.
+    - `starts`: how many such times pass until all replicas that were needed are ready: more than 1
+      where replicas start one after the other.
     - `base`, `start`, `keep`: the advice given at `asked_at`, in replicas.
     - `surplus_since`: since when more replicas run than are worth keeping; None without surplus.
     """
@@ -112,6 +114,7 @@ class NativeMemory(Value):
     sequence: Count | None = None
     served: Count = 0
     ready_s: NotNegative | None = None
+    starts: Count = 1
     base: Count = 0
     start: Count = 0
     keep: Count = 0

@@ -51,7 +51,8 @@ class Workload(Value):
     `autoscaler` is another autoscaler of it, as kind and name; empty if none is known.
     `namespace_freeze` is the freeze annotation of its namespace, None without one. `sized_by` is
     the field manager that set `replicas` last, empty if that is not known. `first_ordinal` is the
-    number of the first pod of a StatefulSet, None for a Deployment.
+    number of the first pod of a StatefulSet, None for a Deployment. `one_by_one`: each of its pods
+    is created once the one before it is ready (a StatefulSet's podManagementPolicy OrderedReady).
     """
 
     replicas: int
@@ -72,6 +73,7 @@ class Workload(Value):
     namespace_freeze: str | None = None
     sized_by: str = ""
     first_ordinal: int | None = None
+    one_by_one: bool = False
 
     @property
     def is_rolling_out(self) -> bool:

@@ -19,6 +19,7 @@ from controller.model.memory import (
     PendingWrite,
     PoolMemory,
     RecommendationRun,
+    Repeats,
     ScaleChange,
     SetBack,
 )
@@ -123,9 +124,9 @@ def memory_faults(memory: Memory, now: float) -> Iterator[InputFault]:
         yield from _of_sizes(pool, path)
         yield from _of_times(pool, path, times)
         yield from _faults(FAILURES, f"{path}.failures", pool.failures)
-        if pool.repeats is not None:
-            counters = _numbers(pool.repeats, "messages", "delivered", "sequence")
-            yield from _faults(COUNTER, f"{path}.repeats", counters)
+        for at, repeats in _repeats(pool, path):
+            counters = _numbers(repeats, "messages", "delivered", "sequence")
+            yield from _faults(COUNTER, at, counters)
         if pool.native is not None:
             yield from _of_native(pool.native, f"{path}.native", times)
 
@@ -213,8 +214,16 @@ def _of_times(pool: PoolMemory, path: str, times: NumberRange) -> Iterator[Input
     yield from _faults(times, path, named)
     for at, value in _parts(pool, path):
         yield from _faults(times, at, _numbers(value, *_TIMES[type(value)]))
+    for at, repeats in _repeats(pool, path):
+        yield from _fault(times, f"{at}.since", repeats.since)
+
+
+def _repeats(pool: PoolMemory, path: str) -> Iterator[tuple[str, Repeats]]:
     if pool.repeats is not None:
-        yield from _fault(times, f"{path}.repeats.since", pool.repeats.since)
+        yield f"{path}.repeats", pool.repeats
+    for index, repeats in enumerate(pool.queue_repeats):
+        if repeats is not None:
+            yield f"{path}.queue_repeats[{index}]", repeats
 
 
 _SIZES: Final[Mapping[type, tuple[str, ...]]] = {

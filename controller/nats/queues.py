@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Pool
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, QueueName
 from controller.model.observation import QueueDepth
+from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.nats.consumer_lists import Answer, StreamConsumers
 from controller.nats.consumers import ConsumerConfiguration, ConsumerState
 from controller.nats.errors import NatsError, NatsTimeoutError
 from controller.nats.jetstream import Requests
 from controller.nats.queue_sums import QueueSums
-from controller.nats.regressions import GoodAnswer, HistoryHold, held
+from controller.nats.regressions import GoodAnswer, HistoryHold, answer_of, held, mark_of
 from controller.ports.clock import Clock
 
 STREAMS_AT_ONCE: Final = 256
@@ -67,6 +70,8 @@ class QueueReader:
         self._streams: dict[str, StreamConsumers] = {}
         self._last: defaultdict[str, dict[str, _LastReading]] = defaultdict(dict)
         self._sums = QueueSums()
+        self._left: defaultdict[str, dict[str, QueueMark]] = defaultdict(dict)
+        self.renewals = 0
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         """A reading for each pool, as of the time before the first request. Never raises."""
@@ -114,6 +119,27 @@ class QueueReader:
         last = self._last[stream].get(consumer)
         return None if last is None or last.is_gone else last.filters
 
+    def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
+        """For each of these queues the last answer that was believed, if there is one; while its
+        history has gone back, that is the one before.
+        """
+        return tuple(mark for queue in queues if (mark := self._mark(queue)) is not None)
+
+    def go_on_from(self, marks: Iterable[QueueMark]) -> None:
+        """Compare the next answer about each of these queues with what an earlier process saw."""
+        now = self._clock.now()
+        for mark in marks:
+            self._left[mark.stream][mark.consumer] = replace(mark, at=min(mark.at, now))
+
+    def _mark(self, queue: QueueName) -> QueueMark | None:
+        left = self._left[queue.stream].get(queue.consumer)
+        if left is not None:
+            return left
+        last = self._last[queue.stream].get(queue.consumer)
+        if last is None:
+            return None
+        return mark_of(queue, last.answer if last.hold is None else last.hold.before)
+
     def _stream(self, name: str) -> StreamConsumers:
         if name not in self._streams:
             self._streams[name] = StreamConsumers(self._nats, self._clock, name, self._timeout_s)
@@ -148,7 +174,7 @@ class QueueReader:
         """A reading for each consumer that is wanted of one stream. `wanted` gives how long its
         history must have gone back before that is believed, in seconds.
         """
-        known = self._last[stream]
+        known, left = self._last[stream], self._left[stream]
         readings: dict[str, Reading[QueueDepth]] = {}
         # in the order of the answers, which are adjacent in memory: in the order of `wanted` this
         # loop takes twice as long (1.6 µs instead of 0.8 µs a consumer)
@@ -169,11 +195,15 @@ class QueueReader:
                 or last.is_gone
                 or depth != last.depth
                 or answer.config != last.config
+                or name in left
             ):
                 if not _is_plausible(depth):
                     readings[name] = _without_value(Why.IMPLAUSIBLE, _numbers(depth), last, at)
                     continue
-                last = known[name] = self._next(last, depth, answer, at, window_s)
+                same = last.depth if last is not None and depth == last.depth else depth
+                found = GoodAnswer(answer.created, same, at, answer.ack_floor)
+                mark = left.pop(name, None)
+                last = known[name] = self._next(last, mark, found, answer.config, window_s)
             last.at, last.acks = at, answer.ack_floor
             hold = last.hold
             readings[name] = Fresh(value=last.depth, at=at) if hold is None else hold.reading
@@ -182,18 +212,21 @@ class QueueReader:
     def _next(
         self,
         last: _LastReading | None,
-        depth: QueueDepth,
-        answer: ConsumerState,
-        at: float,
+        mark: QueueMark | None,
+        found: GoodAnswer,
+        config: ConsumerConfiguration,
         window_s: float,
     ) -> _LastReading:
-        """The good reading that follows `last`."""
-        same = last.depth if last is not None and depth == last.depth else depth
-        found = GoodAnswer(answer.created, same, at, answer.ack_floor)
-        if last is None:
-            return _LastReading(found, answer.config, None)
-        hold = held(last.answer, last.hold, found, window_s=window_s, now=self._clock.monotonic())
-        return _LastReading(found, answer.config, hold)
+        """The good reading that follows `last`, and what an earlier process has left as `mark`."""
+        if last is None or last.created != found.created:
+            self.renewals += 1
+        now = self._clock.monotonic()
+        hold = None if last is None else last.hold
+        if mark is not None:
+            hold = held(answer_of(mark), hold, found, window_s=window_s, now=now)
+        if last is not None:
+            hold = held(last.answer, hold, found, window_s=window_s, now=now)
+        return _LastReading(found, config, hold)
 
 
 def _without_value(

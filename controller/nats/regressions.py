@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import msgspec
+
+from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth
+from controller.model.queue_mark import AckMark, QueueMark
 from controller.model.readings import Stale, Why
 from controller.nats.consumers import AckFloor
 
@@ -25,6 +29,37 @@ class GoodAnswer(NamedTuple):
     at: float
     acks: AckFloor | None = None
     max_deliver: int = -1
+
+
+def mark_of(queue: QueueName, answer: GoodAnswer) -> QueueMark:
+    """The answer as it is kept for the next process."""
+    depth, acks = answer.depth, answer.acks
+    return QueueMark(
+        stream=queue.stream,
+        consumer=queue.consumer,
+        created=answer.created,
+        at=answer.at,
+        pending=depth.pending,
+        in_flight=depth.in_flight,
+        redelivered=depth.redelivered,
+        delivered=depth.delivered,
+        sequence=depth.sequence,
+        acks=None if acks is None else AckMark(**msgspec.structs.asdict(acks)),
+        max_deliver=answer.max_deliver,
+    )
+
+
+def answer_of(mark: QueueMark) -> GoodAnswer:
+    """The answer that an earlier process has kept."""
+    depth = QueueDepth(
+        pending=mark.pending,
+        in_flight=mark.in_flight,
+        redelivered=mark.redelivered,
+        delivered=mark.delivered,
+        sequence=mark.sequence,
+    )
+    acks = None if mark.acks is None else AckFloor(**msgspec.structs.asdict(mark.acks))
+    return GoodAnswer(mark.created, depth, mark.at, acks, mark.max_deliver)
 
 
 class HistoryHold(NamedTuple):

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from controller.model.decoding import UndecodableError, decoded
+from controller.model.known_fields import Cut, cut_for
 from controller.model.text import clean
 from controller.record.snapshot_changes import SnapshotChange
+from controller.record.snapshot_version import (
+    SNAPSHOT_VERSION,
+    OtherVersionError,
+    SnapshotVersion,
+    words_for_controller,
+)
 
 MOST_SNAPSHOT_BYTES: Final = 256 * 2**20
 """A change is never larger than this before it is compressed: 10,000 pools are 7 MB."""
 MOST_PARTS: Final = 4096
 
-_HEADER: Final = struct.Struct(">4sdQHH")
-_MAGIC: Final = b"AGD2"
+# the magic and the version begin the messages of every version
+_VERSION: Final = struct.Struct(">4sHH")
+_HEADER: Final = struct.Struct(">4sHHdQHH")
+_MAGIC: Final = b"AGDS"
 _LEVEL: Final = 1
 _DECODER: Final = msgspec.msgpack.Decoder(SnapshotChange)
 
@@ -29,6 +39,7 @@ class FrameError(Exception):
 class Part(NamedTuple):
     """One message: part `number` of `parts`, of the snapshot (`epoch`, `sequence`)."""
 
+    version: SnapshotVersion
     epoch: float
     sequence: int
     number: int
@@ -45,19 +56,28 @@ def frames(change: SnapshotChange, most: int) -> list[bytes]:
         raise FrameError(f"a snapshot of {len(data):,} bytes does not fit {MOST_PARTS} messages")
     head = change.head
     return [
-        _HEADER.pack(_MAGIC, head.epoch, head.sequence, number, len(parts)) + part
+        _HEADER.pack(_MAGIC, *SNAPSHOT_VERSION, head.epoch, head.sequence, number, len(parts))
+        + part
         for number, part in enumerate(parts)
     ]
 
 
 def read_part(message: bytes) -> Part:
-    """What a message is a part of. Raises FrameError."""
-    if len(message) < _HEADER.size or not message.startswith(_MAGIC):
-        raise FrameError("not a part of a snapshot of this version")
-    _, epoch, sequence, number, count = _HEADER.unpack_from(message)
+    """What a message is a part of. Raises FrameError, and OtherVersionError where its version is
+    another major one.
+    """
+    if len(message) < _VERSION.size or not message.startswith(_MAGIC):
+        raise FrameError("not a part of a snapshot")
+    _, *numbers = _VERSION.unpack_from(message)
+    version = SnapshotVersion(*numbers)
+    if not version.is_readable:
+        raise OtherVersionError(words_for_controller(version))
+    if len(message) < _HEADER.size:
+        raise FrameError("a part that is cut")
+    _, _, _, epoch, sequence, number, count = _HEADER.unpack_from(message)
     if not 0 <= number < count <= MOST_PARTS:
         raise FrameError(f"part {number} of {count}")
-    return Part(epoch, sequence, number, count, message[_HEADER.size :])
+    return Part(version, epoch, sequence, number, count, message[_HEADER.size :])
 
 
 class Assembly:
@@ -67,7 +87,9 @@ class Assembly:
         self._parts: list[Part] = []
 
     def add(self, part: Part) -> SnapshotChange | None:
-        """The change, once its last part is there. Raises FrameError."""
+        """The change, once its last part is there. Raises FrameError, and OtherVersionError where
+        the change cannot be read because it is of another version.
+        """
         if part.number == 0:
             self._parts = []
         elif not self._is_next(part):
@@ -77,16 +99,16 @@ class Assembly:
         if len(self._parts) < part.parts:
             return None
         data, self._parts = b"".join(each.data for each in self._parts), []
-        return _decoded(data)
+        return _decoded(data, part.version)
 
     def _is_next(self, part: Part) -> bool:
         if not self._parts:
             return False
         last = self._parts[-1]
-        return last[:2] == part[:2] and last.parts == part.parts and last.number + 1 == part.number
+        return last[:3] == part[:3] and last.parts == part.parts and last.number + 1 == part.number
 
 
-def _decoded(data: bytes) -> SnapshotChange:
+def _decoded(data: bytes, version: SnapshotVersion) -> SnapshotChange:
     try:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(data, MOST_SNAPSHOT_BYTES)
@@ -94,6 +116,31 @@ def _decoded(data: bytes) -> SnapshotChange:
             raise FrameError(
                 f"a snapshot that is cut, or of more than {MOST_SNAPSHOT_BYTES:,} bytes"
             )
-        return decoded(_DECODER, content, most_bytes=MOST_SNAPSHOT_BYTES)
+        return _change(content, version)
     except (zlib.error, UndecodableError) as error:
+        if version != SNAPSHOT_VERSION:
+            raise OtherVersionError(words_for_controller(version)) from None
         raise FrameError(f"cannot be read: {clean(error, 120)}") from None
+
+
+def _change(content: bytes, version: SnapshotVersion) -> SnapshotChange:
+    """Raises UndecodableError."""
+    try:
+        return decoded(_DECODER, content)
+    except UndecodableError:
+        if not version.is_newer:
+            raise
+    return decoded(_NewerDecoder(), content)
+
+
+class _NewerDecoder:
+    """Reads what a newer version has written, but for the fields that are unknown here."""
+
+    def decode(self, data: bytes | msgspec.Raw, /) -> SnapshotChange:
+        """The change. Raises as msgspec's decoders do."""
+        return msgspec.convert(_known_fields()(msgspec.msgpack.decode(data)), SnapshotChange)
+
+
+@cache
+def _known_fields() -> Cut:
+    return cut_for(SnapshotChange)

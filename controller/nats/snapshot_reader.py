@@ -21,6 +21,7 @@ from controller.nats.snapshot_publisher import (
     watchers_subject,
 )
 from controller.record.snapshot_changes import MissedSnapshotError, changed
+from controller.record.snapshot_version import OtherVersionError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class SnapshotReader:
     process of the last has been silent: the clock of the next leader may be behind.
 
     Where a change cannot be used, because one before it was lost, a whole snapshot is asked for.
+    `on_other_version` is called with the words for each one that is of a version which cannot be
+    read; nothing is asked for then, until the process that wrote it is another one.
     """
 
     def __init__(
@@ -41,11 +44,14 @@ class SnapshotReader:
         session: NatsSession,
         bucket: str,
         on_snapshot: Callable[[Snapshot], None],
+        on_other_version: Callable[[str], None] = log.debug,
     ) -> None:
         self._session = session
         self._snapshots = snapshots_subject(bucket)
         self._watchers = watchers_subject(bucket)
         self._on_snapshot = on_snapshot
+        self._on_other_version = on_other_version
+        self._refused_epoch: float | None = None
         self._assembly = Assembly()
         self._latest: Snapshot | None = None
         self._latest_at = 0.0
@@ -86,17 +92,24 @@ class SnapshotReader:
             self._is_subscribed = False
             self._wake.set()
             return
+        epoch: float | None = None
         try:
-            change = self._assembly.add(read_part(message.data))
+            part = read_part(message.data)
+            epoch = part.epoch
+            change = self._assembly.add(part)
             if change is None:
                 return
             if self._is_older(change.head):
                 self._needs_whole &= change.base is not None
                 return
             snapshot = changed(self._latest, change)
+        except OtherVersionError as error:
+            self._needs_whole, self._refused_epoch = False, epoch
+            self._on_other_version(str(error))
+            return
         except (FrameError, MissedSnapshotError) as error:
             log.debug("a whole snapshot is needed: %s", error)
-            if not self._needs_whole:
+            if not self._needs_whole and (epoch is None or epoch != self._refused_epoch):
                 self._needs_whole = True
                 self._wake.set()
             return

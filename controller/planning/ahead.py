@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision
 from controller.model.fleet import Fleet, Pool
+from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation, TenantObservation, TokenUsage
@@ -57,10 +58,9 @@ def next_change(
     held = planned.plan.decisions.get(pool.key)
     if held is None or held.next is None or held.next != held.current:
         return None
-    number = terms.sharing.number_of[pool.key]
     observation = replace(observation, clock_step_s=0.0)  # the clock has made its step by now
     for _ in range(MOST_STEPS):
-        at = _changes_at(planned, number, pool.tenant)
+        at = _changes_at(planned, terms, pool)
         if at == inf:
             break
         planned = plan(observation, terms, intents, planned.memory, at)
@@ -70,13 +70,22 @@ def next_change(
     return _after_an_end(held, pool.tenant, observation, terms, intents, memory, now)
 
 
-def _changes_at(planned: Planned, number: int, tenant: str) -> float:
+def _changes_at(planned: Planned, terms: FleetTerms, pool: Pool) -> float:
     """When one of the pool's rules, or a limit of its tenant, gives another answer."""
     kept = planned.kept
-    if kept is None:
-        return inf
-    limits = kept.scarcity.tenants.get(tenant)
+    if kept is None:  # not all pools were observed: then only the reasons say when they end
+        return min(_ends_of_reasons(planned, pool.key), default=inf)
+    limits = kept.scarcity.tenants.get(pool.tenant)
+    number = terms.sharing.number_of[pool.key]
     return min(kept.times[number], inf if limits is None else limits.changes_at)
+
+
+def _ends_of_reasons(planned: Planned, key: PoolKey) -> Iterator[float]:
+    decision = planned.plan.decisions.get(key)
+    for reason in () if decision is None else decision.reasons:
+        until = reason.numbers.get("until")
+        if isinstance(until, float) and until >= planned.plan.at:
+            yield nextafter(until, inf)
 
 
 def _changed(planned: Planned, held: Decision, at: float) -> NextChange | None:

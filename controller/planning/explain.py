@@ -22,7 +22,8 @@ class Wording(NamedTuple):
     - A name that ends in `_s` is shown as a duration. `{until}` and names that end in `_at` are
       shown as the time left, `{since}` as the time passed.
     - `{blindness}` is why a reading cannot be used, and for how long if known. `{outlook}` is when
-      a budget will be spent, if that is before its reset.
+      a budget will be spent, if that is before its reset. `{of_queue}` names the queue, where the
+      pool has several. `{one_by_one}` says that replicas start so.
     """
 
     title: str
@@ -48,13 +49,13 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     Code.LEARNED_NEED: Wording(
         "Needed now",
         "these messages need {value:replica}: a task takes {service_s},"
-        " and a new replica is ready after {ready_s}",
+        " and a new replica is ready after {ready_s}{one_by_one}",
     ),
     Code.WORTH_STARTING: Wording(
         "Worth starting",
         "{value:replica}: {base} for these messages, and {likely} more because about"
         " {arrivals_per_min} tasks arrive per minute and a new replica is ready only after"
-        " {ready_s}",
+        " {ready_s}{one_by_one}",
     ),
     Code.WORTH_KEEPING: Wording(
         "Worth keeping",
@@ -78,7 +79,7 @@ _OF_THE_POOL: Final[dict[Code, Wording]] = {
     ),
     Code.POISON: Wording(
         "Poison",
-        "{redelivered:message} in flight come back again and again and no others wait"
+        "{redelivered:message} in flight{of_queue} come back again and again and no others wait"
         " ({deliveries} deliveries in {since}, none acknowledged): they add no replicas",
     ),
     Code.METRIC: Wording(
@@ -338,6 +339,13 @@ _WHYS: Final[dict[str, str]] = {
 }
 
 
+# words that a sentence has only where the reason has this number
+_WHERE_GIVEN: Final = {
+    "of_queue": ("queue", " of {queue}"),
+    "one_by_one": ("starts", ", one after the other"),
+}
+
+
 def writing_manager(reason: Reason) -> str:
     """The field manager that a reason speaks of; empty if it names none."""
     by = reason.numbers.get("by")
@@ -416,6 +424,9 @@ class _Words(dict[str, _Word]):
                 f", and at the present burn they are spent in {self['exhausted_at']},"
                 f" {self['early_s']} before the reset"
             )
+        if name in _WHERE_GIVEN:
+            needed, words = _WHERE_GIVEN[name]
+            return _Word(words.format_map(self) if needed in self._reason.numbers else "")
         if name == "writer":
             return _Word(named(writing_manager(self._reason)))
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol, TypeAlias
 
 from controller.model.fleet import Pool
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, QueueName
 from controller.model.metrics import MetricValue
 from controller.model.observation import (
     QueueDepth,
@@ -18,6 +18,7 @@ from controller.model.observation import (
     WakeWatch,
     Workers,
 )
+from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import TaskUsage
 from controller.model.snapshot import Link
@@ -35,6 +36,25 @@ class QueueSource(Protocol):
 
     def each(self, pool: PoolKey) -> tuple[Reading[QueueDepth], ...]:
         """Of a pool with several queues, the last reading of each; else empty."""
+        ...
+
+
+class QueueHistories(Protocol):
+    """Where queues stand in their histories, beyond the end of a process: so the next one notices
+    that a history went back while no process ran.
+    """
+
+    @property
+    def renewals(self) -> int:
+        """How often a queue turned out to be another one of the same name, or was first read."""
+        ...
+
+    def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
+        """For each of these queues the last answer that was believed, if there is one."""
+        ...
+
+    def go_on_from(self, marks: Iterable[QueueMark]) -> None:
+        """Compare the next answer about each of these queues with what an earlier process saw."""
         ...
 
 

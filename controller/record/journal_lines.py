@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -26,6 +27,7 @@ from controller.model.fleet_views import (
 from controller.model.history import History
 from controller.model.ids import PoolKey
 from controller.model.json_line import NotJsonError, read_json_line
+from controller.model.known_fields import Cut, cut_for
 from controller.model.lease import LeaseView
 from controller.model.limits import INT64_MAX
 from controller.model.ranges import MOMENT
@@ -48,8 +50,12 @@ from controller.record.snapshot_changes import (
     difference,
     whole,
 )
+from controller.record.snapshot_version import (
+    SNAPSHOT_VERSION,
+    SnapshotVersion,
+    words_for_journal,
+)
 
-JOURNAL_VERSION: Final = 1
 MOST_LINE_BYTES: Final = 64 * 2**20
 """A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
 
@@ -63,7 +69,9 @@ _LARGE_TIMES: Final = re.compile(r'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
 _TIMES: Final = frozenset({"at", "since", "until", "epoch"})
 _NO_TIME: Final = "has a time that is none"
 _AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
-_WHOLE: Final = re.compile(rb'\{"kind":"whole","version":([0-9]{1,9}),"at":([0-9.e+-]{1,32}),')
+_WHOLE: Final = re.compile(
+    rb'\{"kind":"whole","version":([0-9]{1,9}),(?:"minor":([0-9]{1,9}),)?"at":([0-9.e+-]{1,32}),'
+)
 
 
 _LinkTimes: TypeAlias = tuple[tuple[float, float | None], ...]
@@ -92,12 +100,15 @@ class HeadChange(Value):
 
 
 class WholeLine(Value, tag_field="kind", tag="whole"):
-    """All of a snapshot. `changed` is False if it differs from the one before in its time only."""
+    """All of a snapshot. `changed` is False if it differs from the one before in its time only.
+    `version` and `minor` are those of snapshots.
+    """
 
     version: int
     at: float
     change: SnapshotChange
     changed: bool = True
+    minor: int = 0
 
 
 class ChangeLine(Value, tag_field="kind", tag="change"):
@@ -166,19 +177,23 @@ def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
         "events": [msgspec.Raw(encode(event)) for event in change.events],
     }
     # the index finds these lines, and their times, by how they begin
-    line = {"kind": "whole", "version": JOURNAL_VERSION, "at": float(snapshot.at)}
-    return encode(line | {"changed": is_changed, "change": parts}) + b"\n"
+    major, minor = SNAPSHOT_VERSION
+    line: dict[str, object] = {"kind": "whole", "version": major}
+    line |= {"minor": minor} if minor else {}
+    return encode(line | {"at": float(snapshot.at), "changed": is_changed, "change": parts}) + b"\n"
 
 
 def change_line(before: Snapshot, after: Snapshot) -> bytes:
     """The line with what differs between two snapshots of one process."""
-    return _ENCODER.encode(_difference(before, after)) + b"\n"
+    line = _difference(before, after)
+    return whole_line(after, None) if line is None else _ENCODER.encode(line) + b"\n"
 
 
-def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | WholeLine:
+def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | None:
+    """None where the snapshots are of different processes."""
     change = difference(before, after)
     if change.base is None:
-        return WholeLine(version=JOURNAL_VERSION, at=after.at, change=change)
+        return None
     known, times = _link_times(before), _link_times(after)
     link_times = () if times == known else times
     timeless = replace(after, links=_with_times(after.links, known))
@@ -236,24 +251,36 @@ def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
     )
 
 
-def whole_line_at(line: bytes) -> float | None:
-    """The time of a whole snapshot's line, from how the line begins; None for any other line, and
-    for one of another version.
+class LineStart(NamedTuple):
+    """How the line of a whole snapshot begins."""
+
+    version: SnapshotVersion
+    at: float
+
+
+def line_start(line: bytes) -> LineStart | None:
+    """The version and the time of a whole snapshot's line, of any version; None for any other
+    line.
     """
     found = _WHOLE.match(line)
-    if found is None or int(found[1]) != JOURNAL_VERSION:
+    if found is None:
         return None
     try:
-        at = float(found[2])
+        at = float(found[3])
     except ValueError:
         return None
-    return at if MOMENT.admits(at) else None
+    version = SnapshotVersion(int(found[1]), int(found[2] or 0))
+    return LineStart(version, at) if MOMENT.admits(at) else None
 
 
-def read_line(line: bytes, before: Snapshot | None) -> ReadSnapshot:
-    """The snapshot of a line, which follows the line of `before`. Raises UnreadableLineError."""
+def read_line(
+    line: bytes, before: Snapshot | None, version: SnapshotVersion = SNAPSHOT_VERSION
+) -> ReadSnapshot:
+    """The snapshot of a line, which follows the line of `before`. `version` is that of the whole
+    snapshot on which they stand. Raises UnreadableLineError.
+    """
     try:
-        read = _read(line)
+        read = _read(line, version)
         snapshot, is_changed = _snapshot_of(read, before)
     except NotJsonError as error:
         raise UnreadableLineError(str(error)) from None
@@ -262,6 +289,8 @@ def read_line(line: bytes, before: Snapshot | None) -> ReadSnapshot:
     except RecursionError:
         raise UnreadableLineError("is nested too deeply") from None
     except msgspec.ValidationError as error:
+        if version != SNAPSHOT_VERSION:
+            raise UnreadableLineError(words_for_journal(version)) from None
         raise UnreadableLineError(f"is no line of a journal: {clean(error, 160)}") from None
     except msgspec.DecodeError as error:
         raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None
@@ -270,18 +299,25 @@ def read_line(line: bytes, before: Snapshot | None) -> ReadSnapshot:
     return ReadSnapshot(snapshot, is_changed)
 
 
-def _read(line: bytes) -> _AnyLine:
+def _read(line: bytes, version: SnapshotVersion) -> _AnyLine:
     text = line.decode("utf-8")
     if _has_odd_characters(text):
         plain, _ = read_json_line(line)
-    elif _has_large_numbers(line, text):
+    elif version.is_newer or _has_large_numbers(line, text):
         plain = msgspec.json.decode(line)
     else:
         read: _AnyLine = _DECODER.decode(line)
         return read
+    if version.is_newer:
+        plain = _known_fields()(plain)
     _refuse_absurd(plain)
     converted: _AnyLine = msgspec.convert(plain, _AnyLine)
     return converted
+
+
+@cache
+def _known_fields() -> Cut:
+    return cut_for(_AnyLine)
 
 
 # the quick looks come first: a step in time reads megabytes
@@ -321,8 +357,9 @@ def is_time(name: str) -> bool:
 
 def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, bool]:
     if isinstance(line, WholeLine):
-        if line.version != JOURNAL_VERSION:
-            raise UnreadableLineError(f"is of version {line.version}, not {JOURNAL_VERSION}")
+        version = SnapshotVersion(line.version, line.minor)
+        if not version.is_readable:
+            raise UnreadableLineError(words_for_journal(version))
         if line.change.base is not None:
             raise UnreadableLineError("is no whole snapshot")
         snapshot, is_changed = changed(None, line.change), line.changed

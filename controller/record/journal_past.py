@@ -23,9 +23,10 @@ from controller.record.journal_lines import (
     MOST_LINE_BYTES,
     ReadSnapshot,
     UnreadableLineError,
+    line_start,
     read_line,
-    whole_line_at,
 )
+from controller.record.snapshot_version import SnapshotVersion, words_for_journal
 
 _READ_KEPT: Final = 4
 _BUFFER_BYTES: Final = 2**20
@@ -34,13 +35,16 @@ _MOST_PART_BYTES: Final = 4 * MOST_LINE_BYTES
 
 
 class _Part(NamedTuple):
-    """The lines of a file from a whole snapshot up to the next; `line` is the first's number."""
+    """The lines of a file from a whole snapshot of this version up to the next; `line` is the
+    first's number.
+    """
 
     file: Path
     offset: int
     size: int
     line: int
     at: float
+    version: SnapshotVersion
 
 
 class JournalPast:
@@ -137,7 +141,7 @@ class JournalPast:
         before: Snapshot | None = None
         for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), part.line):
             try:
-                moment = read_line(without_link(line), before)
+                moment = read_line(without_link(line), before, part.version)
             except UnreadableLineError as error:
                 self._note(
                     f"line {number} of {part.file.name} {error}: left out, with what follows up to"
@@ -163,15 +167,19 @@ class JournalPast:
                     self._note(f"the last line of {file.name}, {number}, is torn: left out")
                 break
             self._check_link(line, number, file)
-            at = whole_line_at(line)
+            start = line_start(line)
+            if start is not None and not start.version.is_readable:
+                self._note(f"{file.name} {words_for_journal(start.version)}")
             is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
-            if at is not None or is_too_large:
+            if start is not None or is_too_large:
                 if begun is not None:
                     yield begun._replace(size=offset - begun.offset)
-                begun = None if at is None else _Part(file, offset, 0, number, at)
+                begun = None
+                if start is not None and start.version.is_readable:
+                    begun = _Part(file, offset, 0, number, start.at, start.version)
             elif begun is None and number == 1:
                 self._note(
-                    f"line 1 of {file.name} is no whole snapshot of this version:"
+                    f"line 1 of {file.name} is no whole snapshot:"
                     f" {clean(line[:60].decode('utf-8', 'replace'))}"
                 )
             offset += len(line)

@@ -12,8 +12,10 @@ from controller.model.fleet import Pool
 from controller.model.limits import INT64_MAX
 from controller.model.tick import TICK_VERSION, Tick
 from controller.model.value import Value
+from controller.planning.ahead import NextChange
 from controller.planning.counterfactual import Counterfactual
 from controller.planning.explain import sentence
+from controller.planning.outlook import Outlook
 
 PLAN_VERSION: Final = 1
 
@@ -44,9 +46,22 @@ class WithoutReport(ReportValue):
     gate: Gate | None
 
 
+class NextReport(ReportValue):
+    """The next change: at `at` (Unix seconds) from `before` to `after` replicas, if no reading and
+    no intent changes until then. `ends` is the rule that holds the number until then, null where
+    that is not one rule with a time.
+    """
+
+    at: float
+    before: int
+    after: int
+    ends: Code | None
+
+
 class PoolReport(ReportValue):
     """One pool's decision, in replicas; null where a number cannot be known. `gate` says why `next`
-    is not the target. Only `why` gives `without`.
+    is not the target. Only `why` gives `without`, and the `next_change` after this decision, null
+    where none is foreseen.
     """
 
     pool: str
@@ -59,6 +74,7 @@ class PoolReport(ReportValue):
     gate: Gate | None
     reasons: tuple[ReasonReport, ...]
     without: tuple[WithoutReport, ...] | msgspec.UnsetType = msgspec.UNSET
+    next_change: NextReport | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class PlanReport(ReportValue):
@@ -80,9 +96,9 @@ def pool_report(
     pool: Pool,
     decision: Decision,
     at: float,
-    without: tuple[Counterfactual, ...] | None = None,
+    outlook: Outlook | None = None,
 ) -> PoolReport:
-    """The pool in the report as of `at`; `without` are counterfactuals, None for `plan`."""
+    """The pool in the report as of `at`; `outlook` is what follows, None for `plan`."""
     return PoolReport(
         pool=pool.key,
         current=_count(decision.current),
@@ -93,7 +109,8 @@ def pool_report(
         bound=decision.bound,
         gate=decision.gate,
         reasons=tuple(_reason_report(reason, at) for reason in decision.reasons),
-        without=msgspec.UNSET if without is None else tuple(map(_without_report, without)),
+        without=msgspec.UNSET if outlook is None else tuple(map(_without_report, outlook.without)),
+        next_change=msgspec.UNSET if outlook is None else _next_report(outlook.next),
     )
 
 
@@ -148,6 +165,15 @@ def _without_report(without: Counterfactual) -> WithoutReport:
         bound=without.bound,
         gate=without.gate,
     )
+
+
+def _next_report(change: NextChange | None) -> NextReport | None:
+    if change is None or not isfinite(change.at):
+        return None
+    before, after = _count(change.before), _count(change.after)
+    if before is None or after is None:
+        return None
+    return NextReport(at=change.at, before=before, after=after, ends=change.ends)
 
 
 def _number(number: float | str) -> int | float | str | None:

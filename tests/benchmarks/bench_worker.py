@@ -62,7 +62,7 @@ async def bare(shop: Shop, number: int, slots: int) -> float:
 async def test_tasks_a_second(server: RealNats, slots: int) -> None:
     number = TASKS if slots > 1 else TASKS // 4
     async with shop_at(server.url) as shop:
-        await ensure_worker_streams(shop.link.jetstream, result_ttl_s=60.0)
+        await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=60.0)
         await fill(shop, number, "bare")
         bare_s = await bare(shop, number, slots)
         await fill(shop, number, "ours")
@@ -136,7 +136,7 @@ async def test_a_killed_workers_task_goes_on(server: RealNats, tmp_path: Path) -
         shop_at(server.url, ack_wait_s=1.0) as shop,
         Victims(tmp_path, server.url, 2, slots=1) as victims,
     ):
-        await ensure_worker_streams(shop.link.jetstream, result_ttl_s=600.0)
+        await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=600.0)
         for number in range(3):
             name = f"long-{number}"
             await shop.tasks.submit({"step_s": 5.0}, TaskTerms(id=name))

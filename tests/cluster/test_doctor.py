@@ -31,7 +31,8 @@ async def test_a_real_cluster_is_looked_at_and_what_is_missing_is_named(
             settings = msgspec.structs.replace(parse(text, "fleet.yaml"), kubernetes=admin.settings)
             report = await examine(settings, admin.clock)
     bad = {line.check: line for line in report.lines if line.level is not Level.OK}
-    assert set(bad) == {"workloads", "rivals", "stores"}, bad
+    assert set(bad) == {"workloads", "rivals", "rollouts", "stores"}, bad
+    assert "its maxUnavailable is 25%" in bad["rollouts"].text
     assert "no readiness probe" in bad["workloads"].text
     assert "HorizontalPodAutoscaler mine scales research" in bad["rivals"].text
     assert "does not exist yet" in bad["stores"].text

@@ -5,18 +5,37 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from agentdash.demo.kubesim import ApiFault
-from agentdash.demo.kubesim.resources import AUTOSCALERS, SCALED_OBJECTS
+from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from agentdash.worker.streams import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal_past import JournalPast
 from support import requests_seen
-from support.live import daemon, fleet_text, until
+from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import NAMESPACE, SCALE, LiveWorld, Servers, servers
 
 NAMES = ["research", "browser"]
+LONG_TICKS = 20
+"""At 200 ms, longer than the window (1 s) and the cooldown (2 s) of the pools together."""
+BLOCKED = """
+import time
+from pathlib import Path
+from controller.engine.loop import Engine
+from agentdash.cli import main
+
+tick = Engine._full_tick
+
+async def blocked(self):
+    while Path({stuck!r}).exists():
+        time.sleep(0.05)
+    await tick(self)
+
+Engine._full_tick = blocked
+raise SystemExit(main())
+"""
 
 
 class Live(LiveWorld):
@@ -126,7 +145,12 @@ async def test_a_killed_nats_server_scales_nothing_down_and_is_named(live: Live)
         live.sim.requests.clear()
         while (await running.get("/readyz"))[0] == 200:
             await asyncio.sleep(0.05)
-        await running.pass_ticks(4)
+        await running.pass_ticks(LONG_TICKS)
+        _, metrics = await running.get("/metrics")
+        for name in NAMES:
+            labels = f'pool="{name}",tenant="acme"'
+            assert f"agentdash_queue_reading_blind{{{labels}}} 1.0" in metrics
+        assert 'agentdash_pool_gate{gate="blind",pool="research",tenant="acme"} 1.0' in metrics
         status, text = await running.get("/readyz")
         assert (status, text.partition(":")[0]) == (503, "nats")
         assert (await running.get("/healthz"))[0] == 200
@@ -267,7 +291,7 @@ async def test_what_a_worker_writes_ends_no_daemon_and_stops_no_pool(live: Live)
     async with daemon(live.fleet, live.kubeconfig) as running:
         await running.ready()
         stream = live.client.jetstream()
-        await ensure_worker_streams(stream, result_ttl_s=60.0)
+        await ensure_worker_streams(stream, "acme", result_ttl_s=60.0)
         await stream.publish("$KV.agentdash_workers.acme.research.odd", nested)
         await stream.publish("$KV.agentdash_orders.acme.research", nested)
         await until(
@@ -278,3 +302,58 @@ async def test_what_a_worker_writes_ends_no_daemon_and_stops_no_pool(live: Live)
         await until(lambda: live.replicas() == 3)
     async with daemon(live.fleet, live.kubeconfig) as running:
         await running.ready()
+
+
+async def lives(running: Daemon) -> bool:
+    """What a kubelet's liveness probe finds; no answer is none, too."""
+    limit = aiohttp.ClientTimeout(total=5.0)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(f"{running.url}/healthz") as answer,
+        ):
+            return answer.status == 200
+    except (TimeoutError, aiohttp.ClientError):
+        return False
+
+
+async def test_a_loop_that_is_blocked_fails_the_liveness_check_and_its_late_ticks_are_counted(
+    live: Live, tmp_path: Path
+) -> None:
+    stuck = tmp_path / "stuck"
+    program = ("-c", BLOCKED.format(stuck=str(stuck)))
+    async with daemon(live.fleet, live.kubeconfig, program=program) as running:
+        await running.ready()
+        assert await lives(running)
+        stuck.touch()
+        try:
+            async with asyncio.timeout(60.0):
+                while await lives(running):
+                    await asyncio.sleep(0.1)
+        finally:
+            stuck.unlink()
+        async with asyncio.timeout(60.0):
+            while not await lives(running):
+                await asyncio.sleep(0.1)
+        await running.pass_ticks(2)
+        _, metrics = await running.get("/metrics")
+    late = [row for row in metrics.splitlines() if row.startswith("agentdash_late_ticks_total")]
+    assert [float(row.split()[1]) > 0 for row in late] == [True]
+
+
+async def test_a_deployment_that_vanishes_is_named_and_stops_nothing(live: Live) -> None:
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        await live.publish(2, "research")
+        await until(lambda: live.replicas("research") == 2)
+        live.sim.cluster.registry.delete(DEPLOYMENTS, NAMESPACE, "research")
+        await live.publish(3, "research")
+        await live.publish(4, "browser")
+        await until(lambda: live.replicas("browser") == 4)
+        await running.pass_ticks(LONG_TICKS)
+        _, metrics = await running.get("/metrics")
+    finding = 'agentdash_finding{kind="deployment",severity="warning",subject="acme/research"} 1.0'
+    assert finding in metrics
+    assert [line for line in running.text if not line.startswith("{")] == []
+    troubles = [line for line in running.lines if line["level"] != "info"]
+    assert len(troubles) <= 2, troubles

@@ -157,12 +157,14 @@ def test_without_a_screen_it_sums_up_and_exits_with_0(traces: Traces) -> None:
         r"(\d+) busy workers stopped by a scale-down",
         said,
     ) == [0, 0, 0]
-    stopped, resumed = counts(
+    stopped, ordered, resumed = counts(
         r"a node was taken away: (\d+) workers stopped at work, "
+        r"(\d+) by the controller's order before it ended, "
         r"(\d+) tasks went on from their checkpoint",
         said,
     )
     assert stopped >= resumed >= 1
+    assert stopped >= ordered >= 1
     calls, refused = counts(r"provider: (\d+) calls, (\d+) refused \(429\)", said)
     assert calls - refused >= done, "each task needs an answer"
     assert refused >= 1

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import NODES, PODS
+from agentdash.demo.kubesim.resources import PODS
 from agentdash.worker import NatsLogin, QueueName, TaskTerms
 from agentdash.worker.link import NatsLink
 from agentdash.worker.streams import bucket
@@ -70,15 +70,6 @@ class Cluster:
         pods = (each.object for each in self.sim.cluster.store.each(PODS, NAMESPACE))
         return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods}
 
-    def taint(self, node: str, key: str) -> None:
-        """As a controller does that was told that the machine ends."""
-        stored = self.sim.cluster.store.get(NODES, "", node)
-        assert stored is not None
-        spec = (stored.object.get("spec") or {}) | {
-            "taints": [{"key": key, "effect": "NoSchedule"}]
-        }
-        self.sim.cluster.store.update(stored, stored.object | {"spec": spec})
-
 
 @pytest.fixture
 async def link(tmp_path: Path) -> AsyncIterator[NatsLink]:
@@ -123,7 +114,7 @@ async def test_a_task_on_a_node_that_ends_goes_on_elsewhere(tmp_path: Path, link
             await tasks.submit("its state", TaskTerms(id="one"))
             while not (at_work := await busy(link, sorted(nodes))):
                 await asyncio.sleep(0.05)
-            cluster.taint(nodes[at_work[0]], "example.com/ends")
+            cluster.sim.cluster.taint_node(nodes[at_work[0]], "example.com/ends")
             while (found := await tasks.results.get("one")) is None:
                 await asyncio.sleep(0.05)
             assert cluster.nodes() == nodes

@@ -228,8 +228,6 @@ async def test_a_restart_keeps_since_when_a_finding_is_there_and_how_it_went(liv
     async with daemon(live.fleet, live.kubeconfig):
         await live.client.jetstream().delete_consumer("TASKS", "research")
         first = await live.shown(lambda seen: bool(blind_since(seen)) and known_slots(seen) > 0)
-        # what is saved at the end is what was shown a tick before it
-        await live.shown(lambda seen: seen.sequence > first.sequence + 3)
     stopped_at = time.time()
     async with daemon(live.fleet, live.kubeconfig):
         second = await live.shown(lambda seen: seen.at > stopped_at and bool(blind_since(seen)))

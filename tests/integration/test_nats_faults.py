@@ -195,5 +195,35 @@ async def test_a_queue_whose_history_goes_back_lowers_nothing_and_says_why(
         assert live.replicas() == 4
 
 
+@pytest.mark.parametrize("whole_stream", [False, True], ids=["consumer", "stream"])
+async def test_a_queue_made_anew_while_no_daemon_runs_lowers_nothing_and_says_why(
+    live: Live, *, whole_stream: bool
+) -> None:
+    async with live.at_four() as running:
+        pull = await live.client.jetstream().pull_subscribe_bind("research", "TASKS")
+        await pull.fetch(4)
+        await running.pass_ticks(2)
+        running.process.kill()
+        await running.process.wait()
+    if whole_stream:
+        jetstream = live.client.jetstream()
+        config = (await jetstream.stream_info("TASKS")).config
+        consumer = (await jetstream.consumer_info("TASKS", "research")).config
+        await jetstream.delete_stream("TASKS")
+        await jetstream.add_stream(config)
+        await jetstream.add_consumer("TASKS", consumer)
+    else:
+        await create_anew(live)
+    journal = live.folder / "journal.jsonl"
+    async with daemon(live.fleet, live.kubeconfig, "--journal", str(journal)) as next_one:
+        await until(lambda: next_one.said("leading"))
+        await shows(next_one, GATE)
+        await next_one.pass_ticks(2)
+        assert is_history(live.reading())
+        await next_one.pass_ticks(LONG_TICKS)
+        assert is_history(live.reading())
+        assert live.replicas() == 4
+
+
 def is_history(reading: Reading[QueueDepth]) -> bool:
     return isinstance(reading, Stale) and reading.why is Why.HISTORY_REGRESSED

@@ -60,6 +60,23 @@ async def test_a_node_that_is_taken_away_is_left_in_order_and_may_come_back(star
     await world.until(lambda: set(_placed(world)) == {"node-0", "node-1"})
 
 
+async def test_a_tainted_node_keeps_its_pods_and_gets_no_more(start: Start) -> None:
+    world = await start(nodes=2)
+    await world.sim.create_deployment("research", "tenant-a", replicas=4)
+    await world.until(lambda: world.ready() == 4)
+    cluster = world.sim.cluster
+    before = cluster.pods_on("node-0")
+    cluster.taint_node("node-0", "example.com/ends")
+    cluster.cordon_node("node-0")
+    cluster.cordon_node("node-0", cordoned=False)
+    await world.scale(8)
+    await world.until(lambda: world.ready() == 8)
+    assert cluster.pods_on("node-0") == before, "its own taint stays when another one goes"
+    cluster.taint_node("node-0", "example.com/ends", tainted=False)
+    await world.scale(12)
+    await world.until(lambda: len(cluster.pods_on("node-0")) > len(before))
+
+
 async def test_room_that_becomes_free_is_used_at_once(start: Start) -> None:
     world = await start(nodes=1, node_cpu="1")
     await world.sim.create_deployment("research", "tenant-a", replicas=2, cpu="500m")

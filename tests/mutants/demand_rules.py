@@ -79,7 +79,21 @@ DEMAND_RULES: Final = (
         "if not",
         ("test_rule_hpa_counts_redelivered_messages_like_any_other()",),
     ),
+    Mutant(
+        "poison in one of several queues is named while the others have work",
+        "planning/demand/redelivered.py",
+        "    if len(pool.queues) == 1:\n",
+        "    if True:\n",
+        ("test_poison_in_one_of_several_queues_is_named_while_the_others_have_work()",),
+    ),
     # what a pool has learned
+    Mutant(
+        "replicas that start one after the other take one cold start each",
+        "planning/demand/learned.py",
+        "    if workload is None or not workload.one_by_one:\n",
+        "    if True:\n",
+        ("test_replicas_that_start_one_after_the_other_are_not_asked_for_to_come_too_late()",),
+    ),
     Mutant(
         "ten finished tasks are needed before a pool is sized by its past",
         "planning/demand/learned.py",

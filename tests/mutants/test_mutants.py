@@ -12,6 +12,7 @@ import pytest
 
 from mutants.demand_rules import DEMAND_RULES
 from mutants.engine_rules import ENGINE_RULES
+from mutants.fault_rules import FAULT_RULES
 from mutants.gate_rules import GATE_RULES
 from mutants.kept_rules import KEPT_RULES
 from mutants.recommend_rules import RECOMMEND_RULES
@@ -28,6 +29,7 @@ RULES = (
     *KEPT_RULES,
     *ENGINE_RULES,
     *WORKER_RULES,
+    *FAULT_RULES,
 )
 
 

@@ -43,6 +43,7 @@ def full_memory(at: float) -> PoolMemory:
         set_back=(SetBack(ours=8, theirs=7, at=at),),
         blind_since=at,
         repeats=Repeats(messages=3, since=at, delivered=900, sequence=900),
+        queue_repeats=(Repeats(messages=3, since=at, delivered=900, sequence=900), None),
         native=NativeMemory(
             learned=learned,
             asked_at=at,

@@ -65,16 +65,22 @@ def stream_of(number: int, per_stream: int | None) -> str:
 
 @asynccontextmanager
 async def streams(
-    nats_url: str, names: list[str], per_stream: int | None = None
+    nats_url: str,
+    names: list[str],
+    per_stream: int | None = None,
+    *,
+    credentials: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A connection to a server that has a consumer for each name, so many in a stream; all in
-    stream TASKS unless given.
+    stream TASKS unless given. `credentials` is a creds file to log in with.
     """
 
     async def quiet(_: Exception) -> None:
         """The tests look at what the product says, not at what this client does."""
 
-    client = await nats.connect(nats_url, error_cb=quiet, max_reconnect_attempts=-1)
+    client = await nats.connect(
+        nats_url, error_cb=quiet, max_reconnect_attempts=-1, user_credentials=credentials
+    )
     stream = client.jetstream()
     for name in dict.fromkeys(stream_of(number, per_stream) for number in range(len(names))):
         subjects = [f"{name.lower()}.>"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
+from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
+from controller.model.queue_mark import QueueMark
 from controller.model.stored import SavedMemory, ShownPast, StoredIntents
 from controller.ports.stores import StoreError
 
@@ -34,17 +36,34 @@ class FakeMemories:
         self.kept = SavedMemory(memory=memory, saved_at=now)
 
 
+class FakeHistories:
+    """Where queues stand in their histories, as a test sets it; `given` is what was handed over."""
+
+    def __init__(self) -> None:
+        self.known: dict[QueueName, QueueMark] = {}
+        self.given: list[QueueMark] = []
+        self.renewals = 0
+
+    def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
+        return tuple(self.known[queue] for queue in queues if queue in self.known)
+
+    def go_on_from(self, marks: Iterable[QueueMark]) -> None:
+        self.given += marks
+
+
 class FakePast:
-    """What of the snapshots was saved; `error` is raised by all."""
+    """What of the snapshots was saved; `error` is raised by all, `load_error` by a load alone."""
 
     def __init__(self) -> None:
         self.kept: tuple[ShownPast, ...] = ()
         self.error: StoreError | None = None
+        self.load_error: StoreError | None = None
         self.saves = 0
 
     async def load(self) -> tuple[ShownPast, ...]:
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.load_error
+        if error is not None:
+            raise error
         return self.kept
 
     async def save(self, past: ShownPast) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Self
 
 
 class TcpProxy:
     """Relays to one server. A relay that was cut serves again after `open`, on the same port."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls`, clients speak TLS to the relay, and the server does not."""
         self._target = host, port
+        self._tls = tls
         self._writers: set[asyncio.StreamWriter] = set()
         self._relays: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -29,7 +32,9 @@ class TcpProxy:
 
     async def open(self) -> None:
         """Serve; returns when connections are taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pyte
+from textual.app import App
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
-
-from agentdash.tui.app import Dashboard
 
 
 class RecordingDriver(HeadlessDriver):
@@ -30,7 +29,7 @@ class RecordingDriver(HeadlessDriver):
 class Recording:
     """What was written since it was read last."""
 
-    def __init__(self, app: Dashboard) -> None:
+    def __init__(self, app: App[None]) -> None:
         self._app = app
 
     def read(self) -> str:
@@ -48,7 +47,7 @@ class Recording:
 
 @asynccontextmanager
 async def recorded(
-    app: Dashboard, size: tuple[int, int]
+    app: App[None], size: tuple[int, int]
 ) -> AsyncIterator[tuple[Pilot[None], Recording]]:
     """Run the dashboard on a recording driver."""
     app.driver_class = RecordingDriver

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-TIMEOUT_S = 20.0
+TIMEOUT_S = 50.0
 
 
 class Terminal:

@@ -48,6 +48,12 @@ async def test_a_change_hours_away_is_told_by_the_clock() -> None:
     assert "at 00:04Z (budget spent ends)" in text
 
 
+async def test_replicas_that_start_are_told_with_their_time() -> None:
+    words = "3 replicas are not ready yet; they start one after the other"
+    assert words in await why(asked(Ahead(starting=words)))
+    assert "not ready yet" not in await why(asked(Ahead()))
+
+
 async def test_a_pool_that_does_not_change_says_so() -> None:
     text = await why(asked(Ahead()))
     assert "no change foreseen while the work and the limits stay as they are" in text

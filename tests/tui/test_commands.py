@@ -59,17 +59,24 @@ def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("view", "verb"),
+    ("text", "view"),
     [
-        ("audit", "agentdash intents --audit"),
-        ("why", "agentdash why TENANT/POOL"),
-        ("why acme/coder", "agentdash why TENANT/POOL"),
-        ("doctor", "agentdash doctor"),
+        ("pl", ("pools", "")),
+        ("au", ("audit", "")),
+        ("doctor", ("doctor", "")),
+        ("why", ("why", "")),
+        ("describe", ("why", "")),
+        ("why acme/coder", ("why", "acme/coder")),
     ],
 )
-def test_a_view_that_a_verb_prints_is_answered_with_that_verb(view: str, verb: str) -> None:
-    with pytest.raises(UnknownCommandError, match=f"use `{verb}`"):
-        once_view(view)
+def test_a_view_is_printed_once_by_its_name_or_alias(text: str, view: tuple[str, str]) -> None:
+    assert once_view(text) == view
+
+
+@pytest.mark.parametrize("text", ["pools acme/coder", "undo", "pin", "help", ""])
+def test_what_is_no_view_is_not_printed(text: str) -> None:
+    with pytest.raises(UnknownCommandError, match="no view"):
+        once_view(text)
 
 
 def test_commands_and_pools_are_completed() -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from agentdash.tui.glyphs import UNICODE
-from agentdash.tui.names import ONCE_VIEWS, VIEWS
+from agentdash.tui.names import SNAPSHOT_VIEWS, VIEWS
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.view_state import ViewState
 from controller.model.audit import IntentChange
@@ -192,7 +192,7 @@ async def test_a_saved_view_has_no_harmful_character(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("view", ONCE_VIEWS)
+@pytest.mark.parametrize("view", SNAPSHOT_VIEWS)
 def test_no_printed_view_lets_a_text_through(view: str, name: str) -> None:
     text = TEXTS[name]
     state = ViewState(scenarios.NOW, UNICODE)

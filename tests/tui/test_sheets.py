@@ -7,15 +7,21 @@ import io
 import json
 
 import pytest
+from msgspec.structs import replace
 
+from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets
 from agentdash.tui.glyphs import ASCII, UNICODE, Glyphs
 from agentdash.tui.lines import width_of
-from agentdash.tui.names import ONCE_VIEWS
-from agentdash.tui.sheets import SheetForm, sheets_of, written
+from agentdash.tui.names import ASKED_VIEWS, ONCE_VIEWS, SNAPSHOT_VIEWS
+from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
+from controller.model.audit import IntentChange
+from controller.model.diagnosis import Diagnosis, Level
+from controller.model.ids import PoolKey
+from controller.model.intents import Pin, key_of
 from controller.model.snapshot import Snapshot
-from tui import fleet_scenarios, scenarios
+from tui import fleet_scenarios, operators, scenarios
 
 # of the column BUDGET: the share in numbers says the same
 WITHOUT_A_VALUE = {"BUDGET"}
@@ -35,17 +41,40 @@ def printed(
     width: int | None = None,
     glyphs: Glyphs = UNICODE,
 ) -> str:
-    seen = frame(snapshot, glyphs)
-    return written(view, sheets_of(view, seen), seen, form, width)
+    seen = asked_frame(glyphs) if view in ASKED_VIEWS else frame(snapshot, glyphs)
+    return written(view, sheets(view, seen), seen, form, width)
+
+
+def asked(view: str, text: str = "OPS-902") -> Sheets:
+    """The tables of a view that comes with no snapshot, with this text in its values."""
+    if view == "doctor":
+        found = Diagnosis(check="streams", level=Level.FAIL, subject=text, text=text, todo=text)
+        return doctor_sheets([*operators.some_checks()[-1].lines, found])
+    pool = PoolKey(text)
+    pin = Pin(pool=pool, replicas=3, who=text, why=text, until=scenarios.NOW + 60)
+    made = IntentChange(
+        revision=8, at=scenarios.NOW - 70, key=key_of(pin), who=text, origin=text, why=text
+    )
+    ended = replace(made, revision=9, expired=True)
+    return audit_sheets([made, ended, replace(made, revision=10, after=pin)])
+
+
+def sheets(view: str, seen: Frame) -> Sheets:
+    return asked(view) if view in ASKED_VIEWS else sheets_of(view, seen)
+
+
+def asked_frame(glyphs: Glyphs = UNICODE) -> Frame:
+    return ViewState(scenarios.NOW, glyphs).refresh(scenarios.NOW, None)
 
 
 def test_every_view_that_can_be_named_has_tables() -> None:
-    assert all(sheets_of(view, frame()) for view in ONCE_VIEWS)
+    assert all(sheets(view, frame()) for view in ONCE_VIEWS)
+    assert set(ASKED_VIEWS) < set(ONCE_VIEWS)
 
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
 def test_every_column_of_the_screen_has_values(view: str) -> None:
-    for sheet in sheets_of(view, frame()):
+    for sheet in sheets(view, frame()):
         titles = {column.title for column in sheet.columns}
         assert titles - WITHOUT_A_VALUE <= {field.column for field in sheet.fields}
         names = [field.name for field in sheet.fields]
@@ -83,11 +112,11 @@ def test_text_says_what_is_old_and_what_is_unknown() -> None:
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
 def test_plain_has_a_line_for_each_row_and_as_many_cells_as_titles(view: str) -> None:
-    sheets = sheets_of(view, frame())
+    tables = sheets(view, frame())
     lines = [line.split("\t") for line in printed(view, SheetForm.PLAIN).splitlines()]
-    assert len(lines) == sum(1 + len(sheet.rows) for sheet in sheets)
-    several = len(sheets) > 1
-    for sheet in sheets:
+    assert len(lines) == sum(1 + len(sheet.rows) for sheet in tables)
+    several = len(tables) > 1
+    for sheet in tables:
         own = [line for line in lines if not several or line[0] == sheet.name]
         assert len({len(line) for line in own}) == 1
         assert all(cell for line in own for cell in line)
@@ -137,7 +166,7 @@ def as_fields(value: Snapshot | object) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__struct_fields__}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
+@pytest.mark.parametrize("view", SNAPSHOT_VIEWS)
 @pytest.mark.parametrize("form", SheetForm)
 def test_no_hostile_text_comes_through(view: str, form: SheetForm) -> None:
     for snapshot in (scenarios.hostile_fleet(), fleet_scenarios.hostile()):
@@ -147,10 +176,60 @@ def test_no_hostile_text_comes_through(view: str, form: SheetForm) -> None:
             assert "\\u001b" not in text
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
+@pytest.mark.parametrize("view", SNAPSHOT_VIEWS)
 def test_an_empty_fleet_says_that_it_is_empty(view: str) -> None:
     text = printed(view, SheetForm.TEXT, scenarios.empty_fleet(), width=80)
     assert "no" in text
     assert json.loads(printed(view, SheetForm.JSON, scenarios.empty_fleet()))["view"] == view
     heads = printed(view, SheetForm.CSV, scenarios.empty_fleet())
     assert heads.startswith('"')
+
+
+@pytest.mark.parametrize("view", ASKED_VIEWS)
+@pytest.mark.parametrize("form", SheetForm)
+def test_no_hostile_text_comes_through_what_is_asked_for(view: str, form: SheetForm) -> None:
+    hostile = "=evil\x1b[31m\u202e\u200b\x07"
+    text = written(view, asked(view, hostile), asked_frame(), form)
+    assert "evil" in text
+    assert not {"\x1b", "\x9b", "\u202e", "\u200b", "\x07"} & set(text)
+    if form is SheetForm.CSV:
+        cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+        assert "evil" in "".join(cells)
+        assert not [cell for cell in cells if cell.startswith("=")]
+
+
+def test_nothing_asked_for_and_nothing_checked_are_said() -> None:
+    for found, said in ((audit_sheets(()), "nothing was ever"), (doctor_sheets(()), "nothing was")):
+        assert said in written("any", found, asked_frame(), SheetForm.TEXT, 80)
+
+
+def test_why_has_the_rules_of_each_pool_in_their_order_and_what_was_decided() -> None:
+    answer = json.loads(printed("why", SheetForm.JSON))
+    rows = [each for each in answer["rules"] if each["pool"] == "acme/browser-gpu"]
+    snapshot = fleet_scenarios.burst()
+    decision = next(view for view in snapshot.pools if view.key == "acme/browser-gpu").decision
+    assert decision is not None
+    assert [each["code"] for each in rows] == [*(str(each.code) for each in decision.reasons), None]
+    assert [each["replicas"] for each in rows][:-1] == [each.value for each in decision.reasons]
+    assert (rows[-1]["step"], rows[-1]["replicas"]) == ("decided", 20)
+    canary = [each for each in answer["rules"] if each["pool"] == "globex/canary"]
+    assert (canary[-1]["replicas"], canary[-1]["text"]) == (6, "bound by demand, held by blind")
+
+
+def test_the_audit_has_who_what_and_why_newest_first() -> None:
+    changes = json.loads(printed("audit", SheetForm.JSON))["audit"]
+    assert [each["revision"] for each in changes] == [10, 9, 8]
+    newest = changes[0]
+    assert (newest["before"], newest["after"], newest["why"]) == (
+        "nothing",
+        "3 spares kept ready",
+        "OPS-902",
+    )
+    assert (newest["until"], newest["age_s"]) == (scenarios.NOW + 60, 70)
+    assert (changes[1]["after"], changes[1]["expired"]) == ("ended", True)
+
+
+def test_the_doctor_has_the_worst_first_and_what_to_do() -> None:
+    found = json.loads(printed("doctor", SheetForm.JSON))["doctor"]
+    assert found[0]["level"] == "fail"
+    assert any(each["todo"] for each in found)

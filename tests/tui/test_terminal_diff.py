@@ -77,9 +77,9 @@ def written(diff: TerminalDiff, *rows: str, style: Style | None = None) -> str:
 
 def test_cells_that_do_not_change_are_not_written() -> None:
     diff = TerminalDiff()
-    assert written(diff, "hello", "world") == "\x1b[1;1Hhello\x1b[2;1Hworld\x1b[0m"
+    assert written(diff, "hello", "world") == "\x1b[1;1Hhello\x1b[2;1Hworld\x1b[m"
     assert written(diff, "hello", "world") == ""
-    assert written(diff, "hello", "worms") == "\x1b[2;4Hms\x1b[0m"
+    assert written(diff, "hello", "worms") == "\x1b[2;4Hms\x1b[m"
 
 
 def test_a_cell_with_another_colour_is_written() -> None:
@@ -91,14 +91,14 @@ def test_a_cell_with_another_colour_is_written() -> None:
 def test_a_short_gap_is_written_again_and_a_long_gap_is_skipped() -> None:
     diff = TerminalDiff()
     written(diff, "." * 30)
-    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1Hx...x\x1b[0m"
-    assert written(diff, "y...x" + "." * 20 + "y....") == "\x1b[1;1Hy\x1b[26Gy\x1b[0m"
+    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1Hx...x\x1b[m"
+    assert written(diff, "y...x" + "." * 20 + "y....") == "\x1b[1;1Hy\x1b[26Gy\x1b[m"
 
 
 def test_many_blanks_are_one_erasure_and_on_a_colour_only_where_the_terminal_keeps_it() -> None:
     row, on_red = "a" + " " * 20 + "b", Style(bgcolor="red")
-    assert written(TerminalDiff(), row) == "\x1b[1;1Ha\x1b[20X\x1b[22Gb\x1b[0m"
-    assert written(TerminalDiff(), "a" + " " * 20) == "\x1b[1;1Ha\x1b[20X\x1b[0m"
+    assert written(TerminalDiff(), row) == "\x1b[1;1Ha\x1b[20X\x1b[22Gb\x1b[m"
+    assert written(TerminalDiff(), "a" + " " * 20) == "\x1b[1;1Ha\x1b[20X\x1b[m"
     assert " " * 20 in written(TerminalDiff(), row, style=on_red)
     assert "\x1b[20X" in written(TerminalDiff(erases_in_color=True), row, style=on_red)
 
@@ -112,7 +112,22 @@ def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) ->
 def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
     diff = TerminalDiff()
     written(diff, "age 1s", "age 2s")
-    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\x1b[1D4\x1b[0m"
+    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\x1b[1D4\x1b[m"
+
+
+def test_a_column_of_the_same_line_is_reached_by_the_shorter_way() -> None:
+    diff = TerminalDiff()
+    written(diff, "." * 60)
+    shown = written(diff, "x" + "." * 9 + "x" + "." * 38 + "x" + "." * 10)
+    # on to column 11, and to column 50, where both ways are as long
+    assert shown == "\x1b[1;1Hx\x1b[9Cx\x1b[50Gx\x1b[m"
+
+
+def test_behind_a_character_that_may_be_wider_the_column_is_named() -> None:
+    diff = TerminalDiff()
+    written(diff, "." * 120)
+    shown = written(diff, "." * 100 + "→" + "." * 9 + "x" + "." * 9)
+    assert shown == "\x1b[1;101H→\x1b[111Gx\x1b[m"
 
 
 @pytest.mark.parametrize(("first", "second"), [("a1", "a2"), ("日1.", "日2.")])
@@ -123,7 +138,7 @@ def test_a_step_down_is_not_taken_from_the_last_column_nor_behind_wide_character
     assert "\x1b[2;1H" in shown
     diff = TerminalDiff()
     written(diff, "..", "..")
-    assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx\x1b[0m"
+    assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx\x1b[m"
 
 
 def test_after_a_reset_everything_is_written() -> None:

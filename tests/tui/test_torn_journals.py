@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentdash.tui.header import banner_lines, header_lines
-from agentdash.tui.names import ONCE_VIEWS
+from agentdash.tui.names import SNAPSHOT_VIEWS
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.tenants import tenant_lines
 from agentdash.tui.view import Frame, pool_rows, totals
@@ -43,7 +43,7 @@ def show(snapshot: Snapshot) -> None:
     frame = Frame(snapshot.at, snapshot.at, snapshot, rows, totals(rows))
     header_lines(frame, 160, 2)
     banner_lines(frame, 80)
-    for view in ONCE_VIEWS:
+    for view in SNAPSHOT_VIEWS:
         for form in SheetForm:
             written(view, sheets_of(view, frame), frame, form)
     for row in rows:

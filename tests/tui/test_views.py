@@ -25,7 +25,7 @@ from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey, QueueName
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workers
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.snapshot import Finding, Severity, Snapshot
+from controller.model.snapshot import Finding, PoolView, Severity, Snapshot
 from controller.model.worker_messages import WorkerState
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
@@ -852,6 +852,36 @@ def two_queues(snapshot: Snapshot, key: str) -> Snapshot:
     )
     rates = QueueRates(pool=PoolKey(key), number=1, arrivals_per_minute=4.0)
     return replace(snapshot, pools=pools, queues=(*snapshot.queues, rates))
+
+
+def test_poison_is_shown_at_the_queue_that_has_it() -> None:
+    key = "initech/etl"
+    snapshot = two_queues(fleet_scenarios.burst(), key)
+
+    def named(view: PoolView) -> PoolView:
+        """The pool's reason names its lower queue."""
+        assert view.decision is not None
+        reasons = tuple(
+            replace(each, numbers={**each.numbers, "queue": "BATCH/research-low"})
+            if each.code is Code.POISON
+            else each
+            for each in view.decision.reasons
+        )
+        return replace(view, decision=replace(view.decision, reasons=reasons))
+
+    pools = tuple(named(view) if view.key == key else view for view in snapshot.pools)
+    poisoned = Finding(
+        severity=Severity.WARNING,
+        subject=key,
+        kind="poison BATCH/research-low",
+        text="again and again",
+        since=NOW - 7,
+    )
+    snapshot = replace(snapshot, pools=pools, findings=(poisoned,))
+    frame = Frame(now=NOW, started_at=NOW, snapshot=snapshot, rows=pool_rows(snapshot))
+    rows = [row for row in queue_rows(frame, ()) if row.pool.view.key == key]
+    assert [(row.number, row.state.word == "poison") for row in rows] == [(0, False), (1, True)]
+    assert rows[1].since == NOW - 7
 
 
 async def test_each_of_a_pools_queues_has_a_row() -> None:

@@ -24,7 +24,7 @@ from controller.model.pod_log import PodLog
 from controller.model.settings import KubernetesSettings
 from controller.planning.ahead import NextChange
 from controller.planning.counterfactual import Counterfactual
-from controller.planning.outlook import Outlook
+from controller.planning.outlook import Outlook, Starting
 from controller.ports.desk import NoEffectError, OpenDesk, PodLogError, PodLogs
 from support.live import fleet_text
 
@@ -108,6 +108,35 @@ async def test_what_follows_for_a_pool_is_told_in_words() -> None:
     assert ahead.without == ("without the budget: 6 (bound by max)",)
     assert (ahead.change, ahead.at) == ("3 → 1", 42.0)
     assert ahead.because == "stabilised downwards"
+
+
+@pytest.mark.parametrize(
+    ("starting", "words"),
+    [
+        (None, ""),
+        (
+            Starting(replicas=1, ready_s=9.0),
+            "1 replica is not ready yet; its start takes about 9 s",
+        ),
+        (
+            Starting(replicas=3, ready_s=27.0, one_by_one=True),
+            "3 replicas are not ready yet; they start one after the other, which takes about 27 s",
+        ),
+        (
+            Starting(replicas=3, ready_s=9.0),
+            "3 replicas are not ready yet; they start at the same time, which takes about 9 s",
+        ),
+    ],
+)
+async def test_when_starting_replicas_are_ready_is_told_in_words(
+    starting: Starting | None, words: str
+) -> None:
+    async def look_ahead(_: PoolKey) -> Outlook:
+        await asyncio.sleep(0)
+        return Outlook(now=0.0, without=(), starting=starting)
+
+    ahead = await at_the_desk(None, READ_ONLY, look_ahead).look_ahead("acme/research")
+    assert ahead.starting == words
 
 
 async def test_a_pool_that_is_not_decided_has_no_prospect_and_the_reason_is_told() -> None:

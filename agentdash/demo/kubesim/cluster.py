@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from agentdash.demo.kubesim.clock import Timers
+from agentdash.demo.kubesim.clock import Timers, stamp
 from agentdash.demo.kubesim.controllers.autoscaling import AutoscalerController
 from agentdash.demo.kubesim.controllers.deployment import DeploymentController
 from agentdash.demo.kubesim.controllers.disruption import DisruptionController
@@ -140,16 +140,35 @@ class SimCluster:
             spec = (node.object.get("spec") or {}) | {"unschedulable": cordoned}
             self.store.update(node, node.object | {"spec": spec})
 
+    def taint_node(self, name: str, key: str, *, tainted: bool = True) -> None:
+        """Give a node this taint (NoSchedule), as a controller does that knows more of its machine,
+        or take it away; nothing if there is no such node.
+        """
+        node = self.store.get(NODES, "", name)
+        if node is not None:
+            spec = node.object.get("spec") or {}
+            taints = [each for each in spec.get("taints") or () if each["key"] != key]
+            if tainted:
+                taints.append({"key": key, "effect": "NoSchedule", "timeAdded": stamp()})
+            self.store.update(node, node.object | {"spec": spec | {"taints": taints}})
+
+    def pods_on(self, node: str) -> list[str]:
+        """The names of the pods on a node that are not leaving."""
+        return [name for _, name in self._pods_on(node)]
+
     def evict_pods(self, node: str) -> list[str]:
         """Begin to delete all pods on a node, each with its grace period; returns their names."""
-        pods = [
+        pods = self._pods_on(node)
+        for namespace, name in pods:
+            self.registry.delete(PODS, namespace, name)
+        return [name for _, name in pods]
+
+    def _pods_on(self, node: str) -> list[tuple[str, str]]:
+        return [
             pod.key
             for pod in self.store.each(PODS)
             if pod.object["spec"].get("nodeName") == node and not is_terminating(pod.object)
         ]
-        for namespace, name in pods:
-            self.registry.delete(PODS, namespace, name)
-        return [name for _, name in pods]
 
     def _start(self, work: Coroutine[Any, Any, None] | Awaitable[None], name: str) -> None:
         self._tasks.append(asyncio.ensure_future(work))

@@ -185,7 +185,8 @@ class KubeSim:
         grace_s: int = 30,
         spec: Object | None = None,
     ) -> StoredObject:
-        """Add a Deployment of one container with equal requests and limits.
+        """Add a Deployment of one container with equal requests and limits. Its rollouts stop old
+        pods only when new ones are ready.
 
         `spec` adds to the pod spec (nodeSelector, priorityClassName). Raises StatusError.
         """
@@ -199,6 +200,7 @@ class KubeSim:
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": {"app": name}},
+                "strategy": {"rollingUpdate": {"maxUnavailable": 0}},
                 "template": {"metadata": {"labels": dict(marks)}, "spec": pod},
             },
         }

@@ -1,4 +1,10 @@
-"""A widget made of lines: it remembers what it shows and refreshes only what changes."""
+"""A widget made of lines: it remembers what it shows and refreshes only what changes.
+
+Textual's Static writes as few bytes behind the difference writer, and for two lines it takes as
+long (102 B and 6 ms for both where the time changes). A screen of it in which one line changes
+takes five times as long, 51 B and 24 ms against 51 B and 5 ms, for it draws all lines again. So all
+that is made of lines has this one base. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

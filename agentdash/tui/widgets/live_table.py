@@ -1,4 +1,11 @@
-"""A table of live rows: the cursor stays on its row, and only cells that change are drawn."""
+"""A table of live rows: the cursor stays on its row, and only cells that change are drawn.
+
+Behind the difference writer Textual's DataTable costs about as many bytes where 10 cells change
+(160 B against 229 B, for it does not draw what stands beyond its last column), but 105 ms of the
+processor a second against 22 ms at 50 rows, and 128 ms against 23 ms at 1,000: each changed cell
+draws the whole table again. Its cursor belongs to a place, and columns that do not fit are not
+dropped but scrolled. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
       not be followed.
     - `arrivals`: the expected arrivals during one time to ready; None if not known.
     - `unusable`: the first metric that cannot be used, so that the demand is incomplete.
-    - `native`, `repeats`, `failures`: to be remembered.
+    - `native`, `repeats`, `queue_repeats`, `failures`: to be remembered.
     """
 
     work: Work
@@ -55,6 +55,7 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     unusable: UnusableMetric | None
     native: NativeMemory | None
     repeats: Repeats | None
+    queue_repeats: tuple[Repeats | None, ...]
     failures: dict[str, int]
     reasons: tuple[Reason, ...]
 
@@ -81,11 +82,11 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
         arrivals = learned.arrivals
         if learned.base is not None:
             needed = max(learned.base, 1) if work.woken else learned.base
-    work, repeats = cap_redelivered(
+    work, repeats, queue_repeats = cap_redelivered(
         pool,
         seen,
         work,
-        memory.repeats,
+        memory,
         settled=settled,
         current=current,
         now=moment.now,
@@ -110,6 +111,7 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
             unusable=None,
             native=native,
             repeats=repeats,
+            queue_repeats=queue_repeats,
             failures=memory.failures,
             reasons=tuple(reasons),
         )
@@ -132,6 +134,7 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
         unusable=combined.unusable,
         native=native,
         repeats=repeats,
+        queue_repeats=queue_repeats,
         # the same object while the counts are the same, so that an unchanged memory is kept
         failures=measured.failures if measured.failures != memory.failures else memory.failures,
         reasons=tuple(reasons),

@@ -9,6 +9,7 @@ quiet time so far, and remembered only if it has changed.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -16,9 +17,9 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
-from controller.model.fleet import Rule
+from controller.model.fleet import Pool, Rule
 from controller.model.limits import INT32_MAX
-from controller.model.native import NativeMemory, NativeState
+from controller.model.native import FIRST_SERVICE_S, NativeMemory, NativeState
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, last_known
 from controller.planning.demand.advice import (
@@ -48,7 +49,8 @@ quiet time so far.
 """
 FIRST_READY_S: Final = 9.0
 """The assumed time to ready until one was measured: scheduling 2 s, image 2, MCP servers 2; memory,
-queue and first task 1 each.
+queue and first task 1 each. Of a StatefulSet that starts its pods one after the other, the last of
+n is ready after n such times.
 """
 _PODS_ASKED: Final = 16
 _SLOWEST_START_S: Final = 3600.0
@@ -229,6 +231,8 @@ def _learned_now(
     """The memory after the rule has learned from this queue, with its advice."""
     pool = terms.pool
     ready_s = _measured_ready_s(seen) or (None if before is None else before.ready_s)
+    task_s = FIRST_SERVICE_S if before is None else service_s(before.learned)
+    starts = _starts(pool, seen, depth, task_s, FIRST_READY_S if ready_s is None else ready_s)
     counters, learned, worked_s, served = _Counters(0, 0), None, None, 0
     if before is not None:
         before = _caught_up(terms, before, current, now)
@@ -245,7 +249,7 @@ def _learned_now(
         completions=counters.completed,
         replicas=current,
         slots=max(pool.slots, 1),
-        time_to_ready_s=FIRST_READY_S if ready_s is None else ready_s,
+        time_to_ready_s=(FIRST_READY_S if ready_s is None else ready_s) * starts,
         worked_s=worked_s,
     )
     if learned is None and pool.usage is not None:
@@ -259,6 +263,7 @@ def _learned_now(
         sequence=depth.sequence,
         served=min(served, SETTLED_AFTER),
         ready_s=ready_s,
+        starts=starts,
         base=advice.base,
         start=advice.start,
         keep=advice.keep,
@@ -272,7 +277,7 @@ def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float)
     """The memory of a pool that was quiet until now, with the forecast for now, as it was one time
     to ready ago. The arrivals are compared with it.
     """
-    ready_s = FIRST_READY_S if before.ready_s is None else before.ready_s
+    ready_s = _ready_s(before)
     at = now - ready_s
     if at - before.asked_at < ready_s or before.in_flight_at > at:
         return before
@@ -290,7 +295,7 @@ def _same_input(terms: PoolTerms, before: NativeMemory, current: int, at: float)
         completions=before.learned.completions,
         replicas=current,
         slots=max(terms.pool.slots, 1),
-        time_to_ready_s=FIRST_READY_S if before.ready_s is None else before.ready_s,
+        time_to_ready_s=_ready_s(before),
         worked_s=_worked_s(before, at),
     )
 
@@ -324,8 +329,8 @@ def _with_surplus(memory: NativeMemory, base: int, current: int, now: float) -> 
 
 def _base(terms: PoolTerms, memory: NativeMemory, depth: QueueDepth) -> int:
     """Replicas for the present messages."""
-    ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
-    slots = slots_needed(depth.pending, depth.in_flight, service_s(memory.learned), ready_s)
+    task_s, ready_s = service_s(memory.learned), _ready_s(memory)
+    slots = slots_needed(depth.pending, depth.in_flight, task_s, ready_s)
     return replicas_needed(slots, max(terms.pool.slots, 1), depth.total)
 
 
@@ -349,8 +354,7 @@ def _arrivals(terms: PoolTerms, memory: NativeMemory | None, moment: Moment) -> 
     warm = terms.pool.warm
     if memory is None or warm is None or warm.slo is None:
         return None
-    ready_s = FIRST_READY_S if memory.ready_s is None else memory.ready_s
-    return arrivals_per_s(memory.learned, _last_look(memory, moment)) * ready_s
+    return arrivals_per_s(memory.learned, _last_look(memory, moment)) * _ready_s(memory)
 
 
 def _counts(depth: QueueDepth) -> bool:
@@ -373,6 +377,39 @@ def _since(before: NativeMemory, depth: QueueDepth) -> _Counters:
     arrived = depth.pending - before.pending + delivered
     completed = delivered - (depth.in_flight - before.learned.in_flight)
     return _Counters(max(arrived, 0), max(completed, 0))
+
+
+def _starts(
+    pool: Pool, seen: PoolObservation, depth: QueueDepth, task_s: float, ready_s: float
+) -> int:
+    """How many times to ready pass until the replicas that these messages need are ready. It is 1
+    where they start at the same time. Where they start one after the other, the n-th is needed if
+    that many messages will still be waiting when it is ready.
+    """
+    workload = last_known(seen.workload)
+    if workload is None or not workload.one_by_one:
+        return 1
+
+    def is_superfluous(starts: int) -> bool:
+        slots = slots_needed(depth.pending, depth.in_flight, task_s, ready_s * starts)
+        return replicas_needed(slots, max(pool.slots, 1), depth.total) < workload.ready + starts
+
+    most = replicas_needed(depth.total, max(pool.slots, 1), depth.total) - workload.ready
+    if most <= 1:
+        return 1
+    # a later one is needed less: the first superfluous one is found by halves
+    return max(bisect_left(range(1, min(most, INT32_MAX) + 1), True, key=is_superfluous), 1)
+
+
+def _ready_s(memory: NativeMemory) -> float:
+    """The time until the replicas that are needed are ready."""
+    return (FIRST_READY_S if memory.ready_s is None else memory.ready_s) * max(memory.starts, 1)
+
+
+def cold_start_s(seen: PoolObservation, memory: NativeMemory | None) -> float:
+    """The seconds that one replica of a pool needs to become ready, as far as is known."""
+    known_s = None if memory is None else memory.ready_s
+    return _measured_ready_s(seen) or known_s or FIRST_READY_S
 
 
 def _measured_ready_s(seen: PoolObservation) -> float | None:
@@ -398,6 +435,8 @@ def _reason(terms: PoolTerms, memory: NativeMemory, advice: Advice, current: int
         "service_s": round(service_s(memory.learned), 3),
         "ready_s": round(FIRST_READY_S if memory.ready_s is None else memory.ready_s, 3),
     }
+    if memory.starts > 1:
+        numbers["starts"] = memory.starts
     replicas = advice.replicas
     if replicas > advice.keep:
         code = Code.SURPLUS_HELD

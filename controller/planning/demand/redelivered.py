@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool, Rule
-from controller.model.memory import Repeats
+from controller.model.memory import PoolMemory, Repeats
 from controller.model.observation import PoolObservation, QueueDepth
-from controller.model.readings import Fresh
+from controller.model.readings import Fresh, Reading, last_known
 from controller.planning.demand.work import Work
 
 POISON_DELIVERIES: Final = 3
@@ -17,18 +17,19 @@ POISON_DELIVERIES: Final = 3
 
 class Capped(NamedTuple):
     """The work without the replicas that only redelivered messages would add, and what is
-    remembered of these messages.
+    remembered of these messages; where the pool has several queues, of those of each.
     """
 
     work: Work
     repeats: Repeats | None
+    queue_repeats: tuple[Repeats | None, ...]
 
 
 def cap_redelivered(
     pool: Pool,
     seen: PoolObservation,
     work: Work,
-    before: Repeats | None,
+    memory: PoolMemory,
     *,
     settled: bool,
     current: int,
@@ -41,21 +42,31 @@ def cap_redelivered(
     """
     queue = seen.queue
     if pool.rule is Rule.HPA or not (work.counted and isinstance(queue, Fresh)):
-        return Capped(work, before)
+        return Capped(work, memory.repeats, memory.queue_repeats)
     depth, demand = queue.value, work.demand or 0
-    if depth.redelivered == 0 and before is None:
-        return Capped(work, None)
+    if depth.redelivered == 0 and memory.repeats is None and not memory.queue_repeats:
+        return Capped(work, None, ())
     per_replica = pool.slots if settled else pool.target
     capped = capped_demand(demand, depth, max(per_replica, 1), current)
-    repeats = _updated(before, depth, now)
-    if (reason := _poison(repeats, depth, capped)) is not None:
-        reasons.append(reason)
-    elif capped < demand:
+    repeats: Repeats | None = None
+    queue_repeats: tuple[Repeats | None, ...] = ()
+    if len(pool.queues) == 1:
+        repeats = _updated(memory.repeats, depth, now)
+        poison = [_poison(repeats, depth, capped)]
+    else:
+        queue_repeats = _of_each(seen.queues, memory.queue_repeats, now)
+        poison = [
+            _poison(each, last_known(reading), capped, str(name))
+            for name, reading, each in zip(pool.queues, seen.queues, queue_repeats, strict=False)
+        ]
+    named = [reason for reason in poison if reason is not None]
+    reasons += named
+    if capped < demand and not named:
         numbers: dict[str, Number] = {"redelivered": _redelivered(depth)}
         reasons.append(Reason(code=Code.REDELIVERED, value=capped, numbers=numbers))
     if capped != demand:
         work = Work(work.messages, work.counted, work.woken, capped)
-    return Capped(work, repeats)
+    return Capped(work, repeats, queue_repeats)
 
 
 def capped_demand(demand: int, depth: QueueDepth, per_replica: int, current: int) -> int:
@@ -97,18 +108,41 @@ def _updated(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats |
     )
 
 
-def _poison(repeats: Repeats | None, depth: QueueDepth, value: int) -> Reason | None:
-    if repeats is None or repeats.delivered is None or depth.delivered is None:
+def _of_each(
+    readings: tuple[Reading[QueueDepth], ...], before: tuple[Repeats | None, ...], now: float
+) -> tuple[Repeats | None, ...]:
+    """The same for each of several queues; one that is not known now stays as it was. Empty if none
+    has only redelivered messages; the same object if nothing changes.
+    """
+    known = before or (None,) * len(readings)
+    if len(known) != len(readings):  # the fleet file has other queues now
+        known = (None,) * len(readings)
+    after = tuple(
+        _updated(last, reading.value, now) if isinstance(reading, Fresh) else last
+        for reading, last in zip(readings, known, strict=True)
+    )
+    if not any(after):
+        return before if not before else ()
+    unchanged = len(before) == len(after) and all(
+        one is other for one, other in zip(before, after, strict=True)
+    )
+    return before if unchanged else after
+
+
+def _poison(
+    repeats: Repeats | None, depth: QueueDepth | None, value: int, queue: str = ""
+) -> Reason | None:
+    """`queue` names it where the pool has several."""
+    if repeats is None or repeats.delivered is None or depth is None or depth.delivered is None:
         return None
     deliveries = depth.delivered - repeats.delivered
     if deliveries < POISON_DELIVERIES * repeats.messages:
         return None
-    return Reason(
-        code=Code.POISON,
-        value=value,
-        numbers={
-            "redelivered": repeats.messages,
-            "deliveries": deliveries,
-            "since": repeats.since,
-        },
-    )
+    numbers: dict[str, Number] = {
+        "redelivered": repeats.messages,
+        "deliveries": deliveries,
+        "since": repeats.since,
+    }
+    if queue:
+        numbers["queue"] = queue
+    return Reason(code=Code.POISON, value=value, numbers=numbers)

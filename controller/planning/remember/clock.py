@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.model.memory import Memory, PoolMemory, ScaleChange
+from controller.model.memory import Memory, PoolMemory, Repeats, ScaleChange
 from controller.model.stored import SavedMemory
 from controller.planning.demand.learned import latest_time as native_latest
 from controller.planning.demand.learned import moved as native_moved
@@ -68,16 +68,19 @@ def _times(memory: PoolMemory) -> Iterator[float | None]:
     for change in (memory.asked, memory.replaced):
         if change is not None:
             yield change.at
-    if memory.repeats is not None:
-        yield memory.repeats.since
+    for repeats in (memory.repeats, *memory.queue_repeats):
+        if repeats is not None:
+            yield repeats.since
     if memory.native is not None:
         yield native_latest(memory.native)
     if memory.standing is not None:
         yield from (memory.standing.since, memory.standing.bound_since)
+    for mark in memory.queues:
+        yield mark.at
 
 
 def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
-    repeats, replaced, asked = memory.repeats, memory.replaced, memory.asked
+    replaced, asked = memory.replaced, memory.asked
     standing = memory.standing
     return replace(
         memory,
@@ -93,15 +96,21 @@ def _moved(memory: PoolMemory, by_s: float) -> PoolMemory:
         scaled_down=_events_moved(memory.scaled_down, by_s),
         asked=None if asked is None else replace(asked, at=asked.at + by_s),
         blind_since=_time_moved(memory.blind_since, by_s),
-        repeats=None if repeats is None else replace(repeats, since=repeats.since + by_s),
+        repeats=_repeats_moved(memory.repeats, by_s),
+        queue_repeats=tuple(_repeats_moved(each, by_s) for each in memory.queue_repeats),
         replaced=None if replaced is None else replace(replaced, at=replaced.at + by_s),
         set_back=tuple(replace(each, at=each.at + by_s) for each in memory.set_back),
         standing=None if standing is None else standing.shifted(by_s),
+        queues=tuple(replace(mark, at=mark.at + by_s) for mark in memory.queues),
     )
 
 
 def _time_moved(at: float | None, by_s: float) -> float | None:
     return None if at is None else at + by_s
+
+
+def _repeats_moved(repeats: Repeats | None, by_s: float) -> Repeats | None:
+    return None if repeats is None else replace(repeats, since=repeats.since + by_s)
 
 
 def _events_moved(events: tuple[ScaleChange, ...], by_s: float) -> tuple[ScaleChange, ...]:

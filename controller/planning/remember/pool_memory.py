@@ -28,10 +28,15 @@ def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> Po
     if (
         demand.native is not memory.native
         or demand.repeats is not memory.repeats
+        or demand.queue_repeats is not memory.queue_repeats
         or demand.failures is not memory.failures
     ):
         memory = replace(
-            memory, native=demand.native, repeats=demand.repeats, failures=demand.failures
+            memory,
+            native=demand.native,
+            repeats=demand.repeats,
+            queue_repeats=demand.queue_repeats,
+            failures=demand.failures,
         )
     if gated.replicas != given.current:
         memory = with_write(memory, given.workload, gated.replicas, now)

@@ -21,15 +21,18 @@ from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OB
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
 from controller.doctor.of_pools import Qos, qos
+from controller.doctor.of_rollouts import unavailable
 from controller.engine.clock import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.diagnosis import Level, Report
 from controller.model.settings import Settings
 from support.live import fleet_text, streams
 from support.nats_server import RealNats
+from support.size_writers import APPLY, MERGE, Ask, as_agentdash
 from support.stateful import create_statefulset
 
 NAMESPACE = "tenant-acme"
+PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/research"
 PROBE = {"readinessProbe": {"httpGet": {"path": "/readyz", "port": 9465}}}
 
 
@@ -87,6 +90,7 @@ async def deploy(sim: KubeSim, name: str, **container: Any) -> None:
     whole = {"name": "agent", "image": "agent:1", "resources": amounts, **PROBE, **container}
     spec = {
         "replicas": 0,
+        "strategy": {"rollingUpdate": {"maxUnavailable": 0}},
         "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [whole]}},
     }
@@ -96,14 +100,24 @@ async def deploy(sim: KubeSim, name: str, **container: Any) -> None:
     sim.cluster.registry.create(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
 
 
+def asking(session: aiohttp.ClientSession) -> Ask:
+    """Asks the simulated API."""
+
+    async def ask(method: str, path: str, body: Any, kind: str) -> dict[str, Any]:
+        headers = {"Content-Type": kind}
+        async with session.request(method, path, json=body, headers=headers) as answer:
+            answer.raise_for_status()
+            return dict(await answer.json())
+
+    return ask
+
+
 async def test_a_healthy_fleet_has_one_good_line_for_each_check(world: World) -> None:
-    began = time.monotonic()
     report = await world.report()
     assert bad(report) == set(), report
     every = [OF_NATS.name, OF_KUBERNETES.name, *(check.name for check in OTHERS)]
     assert [line.check for line in report.lines] == every
     assert not report.has_failure
-    assert time.monotonic() - began < 5.0
     assert not world.sim.requests.writes() or {
         each.template for each in world.sim.requests.writes()
     } == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
@@ -184,6 +198,81 @@ async def test_a_missing_readiness_probe_is_a_warning(world: World) -> None:
     [(level, text, _)] = lines(report, "workloads")
     assert (level, "no readiness probe" in text) == ("warn", True)
     assert not report.has_failure, "it works without"
+
+
+@pytest.mark.parametrize(
+    ("manager", "apply", "words", "todo"),
+    [
+        ("argocd-controller", False, "(Argo CD) owns spec.replicas of research", "ignoreDiff"),
+        ("kustomize-controller", True, "(Flux) owns spec.replicas of research", "manifests of its"),
+        ("helm", False, "(Helm) owns spec.replicas of research", "out of the chart"),
+        ("kubectl", True, "owns spec.replicas of research", "before that, applying without"),
+    ],
+)
+async def test_what_would_restore_a_pools_size_is_named_until_agentdash_has_set_it(
+    world: World, manager: str, words: str, todo: str, *, apply: bool
+) -> None:
+    assert [level for level, _, _ in lines(await world.report(), "owners")] == ["ok"]
+    async with aiohttp.ClientSession(world.sim.url) as session:
+        ask = asking(session)
+        body: dict[str, Any] = {"spec": {"replicas": 2}}
+        if apply:
+            body |= {"apiVersion": "apps/v1", "kind": "Deployment"}
+            body["metadata"] = {"name": "research"}
+        kind = APPLY if apply else MERGE
+        await ask("PATCH", f"{PATH}?fieldManager={manager}&force={str(apply).lower()}", body, kind)
+        [(level, text, what)] = lines(await world.report(), "owners")
+        assert (level, words in text, todo in what) == ("warn", True, True), (text, what)
+        await as_agentdash(ask, PATH, 3)
+        assert [level for level, _, _ in lines(await world.report(), "owners")] == ["ok"]
+
+
+async def test_a_person_who_set_a_size_once_restores_nothing(world: World) -> None:
+    async with aiohttp.ClientSession(world.sim.url) as session:
+        body = {"spec": {"replicas": 2}}
+        await asking(session)("PATCH", f"{PATH}?fieldManager=kubectl-edit", body, MERGE)
+    assert [level for level, _, _ in lines(await world.report(), "owners")] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ({"rollingUpdate": None}, "stops up to 2 of 10 pods at once, as its maxUnavailable is 25%"),
+        ({"rollingUpdate": {"maxUnavailable": 3}}, "stops up to 3 of 10 pods at once"),
+        ({"rollingUpdate": None, "type": "Recreate"}, "stops all its pods at once"),
+    ],
+)
+async def test_a_rollout_that_stops_busy_workers_is_a_warning(
+    world: World, strategy: dict[str, Any], words: str
+) -> None:
+    async with aiohttp.ClientSession(world.sim.url) as session:
+        await asking(session)("PATCH", PATH, {"spec": {"strategy": strategy}}, MERGE)
+    report = await world.report()
+    [(level, text, todo)] = lines(report, "rollouts")
+    assert (level, words in text) == ("warn", True), text
+    assert "maxUnavailable 0" in todo
+    assert not report.has_failure
+
+
+@pytest.mark.parametrize(
+    ("share", "replicas", "lost"),
+    [
+        (0, 10, 0),
+        (2, 10, 2),
+        (20, 10, 10),
+        (-1, 10, 0),
+        ("0%", 10, 0),
+        ("25%", 3, 0),  # rounded down
+        ("25%", 4, 1),
+        ("100%", 4, 4),
+        ("x%", 4, 0),
+        ("", 4, 0),
+    ],
+)
+def test_the_pods_that_a_rolling_update_may_stop_are_those_of_kubernetes(
+    share: int | str, replicas: int, lost: int
+) -> None:
+    assert unavailable(share, replicas) == lost
 
 
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ScaledObject"])

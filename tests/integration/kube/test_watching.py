@@ -237,8 +237,22 @@ async def test_a_line_that_cannot_be_read_lists_anew(api: Any, kit: Any, quick: 
         await kit.until(lambda: replicas(cluster, kit.pool()) == 1)
 
 
-async def test_an_answer_that_is_no_list_is_unreadable(api: Any, kit: Any, quick: Any) -> None:
-    api.always["list deployments"] = kit.lines("<html>please log in</html>")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<html>please log in</html>",
+        "{}",
+        "null",
+        "[]",
+        '{"metadata":{"resourceVersion":"7"}}',
+        '{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"res',
+        '{"kind":"Status","status":"Success"}',
+    ],
+)
+async def test_an_answer_that_is_no_list_is_unreadable(
+    api: Any, kit: Any, quick: Any, answer: str
+) -> None:
+    api.always["list deployments"] = kit.lines(answer)
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         cluster.set_namespaces(A)
         await kit.until(lambda: api.count("list deployments") == 2)

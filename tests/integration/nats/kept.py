@@ -10,6 +10,7 @@ from controller.engine.clock import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, ScaleChange
+from controller.model.queue_mark import AckMark, QueueMark
 from controller.nats.bucket import Bucket
 from controller.nats.intents import IntentBucket
 from controller.nats.session import NatsSession
@@ -31,6 +32,20 @@ def pool_memory(replicas: int = 3) -> PoolMemory:
         asked=PendingWrite(before=1, after=replicas, at=NOW - 1, earlier=(2,)),
         own_zero=True,
         failures={"queue": 2},
+        queues=(
+            QueueMark(
+                stream="TASKS",
+                consumer="research",
+                created="2026-01-01T00:00:00.5Z",
+                at=NOW - 2,
+                pending=1,
+                in_flight=2,
+                delivered=9,
+                sequence=8,
+                acks=AckMark(consumer_seq=7, stream_seq=6, last_active="2026-01-01T00:00:01Z"),
+                max_deliver=5,
+            ),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from controller.model.ids import PoolKey
 from controller.model.memory import Memory
 from controller.nats import memory as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
@@ -25,6 +26,21 @@ async def test_what_was_saved_is_loaded_without_loss(server: RealNats, connect: 
     loaded = await MemoryBucket(bucket(await connect(server.url))).load()
     assert loaded is not None
     assert (loaded.memory, loaded.saved_at) == (saved, NOW)
+
+
+async def test_a_memory_from_before_histories_of_queues_were_kept_is_read(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    await kv.create()
+    part = b'{"acme/research":{"since":1.0,"standing":{"condition":"ok","since":2.0},"ours":3}}'
+    revision = await kv.put(f"{PARTS}.0123456789abcdef.0", part, expected=0)
+    head = b'{"version":2,"saved_at":9.0,"parts":[%d]}' % revision
+    await kv.put(HEAD, head, expected=0)
+    loaded = await MemoryBucket(kv).load()
+    assert loaded is not None
+    found = loaded.memory.pools[PoolKey("acme/research")]
+    assert (found.since, found.ours, found.queues) == (1.0, 3, ())
 
 
 async def test_the_age_of_a_memory_is_by_the_servers_clock(

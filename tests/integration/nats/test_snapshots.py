@@ -10,8 +10,9 @@ from pathlib import Path
 import nats
 import pytest
 from msgspec.structs import replace
+from nats.aio.msg import Msg
 
-from controller.attach import Attachment, find_writer
+from controller.attach import Attachment, find_snapshot, find_writer
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.model.lease import LeaseView
@@ -19,8 +20,10 @@ from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials, NatsSettings
 from controller.model.snapshot import Role, Snapshot
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_publisher import SnapshotPublisher
+from controller.nats.snapshot_publisher import WHOLE, SnapshotPublisher
 from controller.nats.snapshot_reader import SnapshotReader
+from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
+from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
 from tui import scenarios
@@ -127,7 +130,9 @@ async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
     forger = await nats.connect(server.url)
     async with running(controller.publisher, reader):
         await until(lambda: seen)
-        await forger.publish(f"{BUCKET}.snapshots", b"AGD2 and something that is no snapshot")
+        await forger.publish(
+            f"{BUCKET}.snapshots", b"AGDS\0\1\0\0 and something that is no snapshot"
+        )
         await forger.flush()
         after = controller.tick(fleet="another")
         await until(lambda: seen[-1] == after)
@@ -254,5 +259,41 @@ async def test_an_attached_dashboard_says_whose_snapshots_it_shows_and_why_there
         server.kill()
         await until(attachment.problem)
         assert "NATS is away" in (attachment.problem() or "")
+    stopping.set()
+    await task
+
+
+async def test_a_controller_of_another_version_is_named_and_one_that_follows_it_is_shown(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    """The dashboard stays, and shows the controller as soon as that is updated."""
+    settings, clock = NatsSettings(servers=(server.url,)), SystemClock()
+    forger = await nats.connect(server.url)
+    asked: list[bytes] = []
+
+    async def speak(message: Msg) -> None:
+        asked.append(message.data)
+        await forger.publish(f"{BUCKET}.snapshots", b"AGDS\0\5\0\2 as of then")
+
+    await forger.subscribe(f"{BUCKET}.watchers", cb=speak)
+    await forger.flush()
+    hub, stopping = Hub(), asyncio.Event()
+    attachment = Attachment(settings, hub, clock)
+    task = asyncio.create_task(attachment.run(stopping))
+    await until(attachment.problem)
+    ours = f"this dashboard {SNAPSHOT_VERSION}: update this agentdash"
+    said = f"this controller speaks snapshot version 5.2, {ours}"
+    assert attachment.problem() == said
+    assert asked == [WHOLE]
+    # it may write, so nobody may lead beside it
+    assert await find_writer(settings, clock, PATIENCE_S) == "a controller of another version"
+    with pytest.raises(OtherVersionError, match=r"5\.2"):
+        await find_snapshot(settings, clock, PATIENCE_S)
+    await forger.close()
+    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    async with running(controller.publisher):
+        await until(lambda: controller.publisher._heard_at)
+        controller.tick()
+        await until(lambda: hub.latest() is not None and attachment.problem() is None)
     stopping.set()
     await task

@@ -14,6 +14,7 @@ AGENT = '''\
 import asyncio
 import os
 import random
+import signal
 
 from agentdash.worker import Session, Task
 
@@ -24,6 +25,9 @@ async def work(task: Task, session: Session) -> object:
     with open(os.environ["RAN"], "a", encoding="utf-8") as ran:
         ran.write(f"{task.id} {step} {os.getpid()}\\n")
     pause_s = task.payload["step_s"] if isinstance(task.payload, dict) else 0.03
+    if task.goal == "poison":
+        await asyncio.sleep(pause_s)
+        os.kill(os.getpid(), signal.SIGKILL)
     while step < 3:
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
         step += 1
@@ -35,11 +39,14 @@ async def work(task: Task, session: Session) -> object:
 class Victims:
     """So many worker processes; one that is killed is replaced at once."""
 
-    def __init__(self, home: Path, url: str, number: int, *, slots: int = 4) -> None:
+    def __init__(
+        self, home: Path, url: str, number: int, *, slots: int = 4, attempts: int = 1000
+    ) -> None:
         self._home = home
         self._url = url
         self._number = number
         self._slots = slots
+        self._attempts = attempts
         self._processes: list[asyncio.subprocess.Process] = []
         self._started = 0
         self.ran = home / "ran"
@@ -66,7 +73,7 @@ class Victims:
                 "AGENTDASH_QUEUES": "TASKS/acme-research-high,TASKS/acme-research",
                 "AGENTDASH_LISTEN": "off",
                 "AGENTDASH_SLOTS": str(self._slots),
-                "AGENTDASH_ATTEMPTS": "1000",
+                "AGENTDASH_ATTEMPTS": str(self._attempts),
                 "AGENTDASH_WORKER": f"victim-{self._started}",
                 "RAN": str(self.ran),
                 "PYTHONPATH": os.pathsep.join(sys.path),
@@ -90,6 +97,11 @@ class Victims:
         """Replace those that were killed from outside, and wait for the pool to be whole."""
         self._processes = [each for each in self._processes if each.returncode is None]
         await self.start()
+
+    def begun(self, task: str) -> list[int]:
+        """The processes that have begun this task, one for each try."""
+        lines = map(str.split, self.ran.read_text("utf-8").splitlines())
+        return [int(process) for name, _, process in lines if name == task]
 
     async def stop(self) -> list[int]:
         for process in self._processes:

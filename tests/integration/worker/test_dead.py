@@ -60,7 +60,7 @@ async def test_a_foreign_message_among_the_letters_is_named_and_skipped(
 ) -> None:
     js = shop.link.jetstream
     letters = DeadLetters(js, "acme", "research")
-    await ensure_worker_streams(js, result_ttl_s=60.0)
+    await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
     headers = None if note is None else {"Agentdash-Dead": note}
     await js.publish(f"{DEAD_PREFIX}.acme.research.x", b"junk", headers=headers)
     async with shop.worker():

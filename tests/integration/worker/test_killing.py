@@ -26,16 +26,18 @@ TASKS_PER_KILL = 6
 WORKERS = 3
 
 
-@pytest.mark.timeout(60 + 3 * KILLS)
+@pytest.mark.timeout(60 + 5 * KILLS)
+@pytest.mark.parametrize("most", [-1, 1, 2], ids=["no limit", "max_deliver 1", "max_deliver 2"])
 async def test_no_task_is_lost_and_no_result_is_seen_twice(
-    server: RealNats, tmp_path: Path
+    most: int, server: RealNats, tmp_path: Path
 ) -> None:
+    """Also at the last delivery that a consumer allows."""
     rng = random.Random()
     async with (
-        shop_at(server.url, ack_wait_s=1.0) as shop,
+        shop_at(server.url, ack_wait_s=1.0, max_deliver=most) as shop,
         Victims(tmp_path, server.url, WORKERS) as victims,
     ):
-        await ensure_worker_streams(shop.link.jetstream, result_ttl_s=3600.0)
+        await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=3600.0)
         number = 0
         for _ in range(KILLS):
             for _ in range(TASKS_PER_KILL):

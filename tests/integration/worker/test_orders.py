@@ -31,7 +31,7 @@ ORDERS = orders_key("acme", "research")
 
 async def order(shop: Shop, **orders: object) -> int:
     """Give orders as the controller does; their revision."""
-    await ensure_worker_streams(shop.link.jetstream, result_ttl_s=60.0)
+    await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=60.0)
     encoded = msgspec.json.encode(PoolOrders(**orders))  # type: ignore[arg-type]
     return await bucket(shop.link.jetstream, ORDERS_BUCKET).put(ORDERS, encoded)
 

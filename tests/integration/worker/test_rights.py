@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
+import nats.errors
 import pytest
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
-from agentdash.worker import NatsLogin, Session, Task, TaskStatus, UsedTokens
+from agentdash.worker import (
+    NatsLogin,
+    Retryable,
+    Session,
+    Task,
+    TaskStatus,
+    UsedTokens,
+    again,
+)
 from agentdash.worker.learned import LEARNED_BUCKET
 from agentdash.worker.link import NatsLink
 from agentdash.worker.spending import SPENDING_BUCKET
-from agentdash.worker.streams import ensure_usage_stream, ensure_worker_streams
+from agentdash.worker.stores import Checkpoints, DeliveryNumber
+from agentdash.worker.streams import (
+    ensure_exhausted_stream,
+    ensure_usage_stream,
+    ensure_worker_streams,
+)
 from controller.model.usage_event import USAGE_STREAM
 from controller.model.worker_messages import ALLOWANCES_BUCKET
 from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
@@ -26,10 +42,11 @@ from tests.support.nats_server import RealNats
 
 README = Path(__file__).parents[3] / "README.md"
 MEMORY_AND_INTENTS = "agentdash"
+SUBJECT = "tasks.acme.research"
 
 
-def rights_of_the_readme() -> tuple[list[str], list[str]]:
-    """What a worker of tenant acme may publish, and what it may subscribe."""
+def rights_of_the_readme(tenant: str) -> tuple[list[str], list[str]]:
+    """What a worker of this tenant may publish, and what it may subscribe."""
     text = README.read_text("utf-8").partition("A worker of tenant `T` needs")[2]
     table, _, rest = text.partition("\n\nIt subscribes ")
     rows = [line for line in table.splitlines() if line.startswith("| `")]
@@ -37,34 +54,53 @@ def rights_of_the_readme() -> tuple[list[str], list[str]]:
     subscribe = re.findall(r"`([^`]+)`", rest.partition(". ")[0])
     assert (len(publish), len(subscribe)) == (21, 4), "the table has moved"
     stream, consumer = QUEUE
-    return (
-        [
-            each.replace(".T.", ".acme.").replace("STREAM.CONSUMER", f"{stream}.{consumer}")
-            for each in publish
-        ],
-        [each.replace(".T.", ".acme.") for each in subscribe],
-    )
+    queue = f"{stream}.{consumer if tenant == 'acme' else tenant}"
+
+    def of_tenant(subject: str) -> str:
+        named = re.sub(r"(?<=[._])T(?=\.|$)", tenant, subject)
+        return named.replace("STREAM.CONSUMER", queue)
+
+    return [*map(of_tenant, publish)], [*map(of_tenant, subscribe)]
 
 
-def config() -> str:
-    publish, subscribe = map(json.dumps, rights_of_the_readme())
+def rights_with_a_limit_of_deliveries() -> list[str]:
+    """What a worker may publish besides, where its consumer has `max_deliver`."""
+    text = README.read_text("utf-8").partition("it also needs")[2].partition("; `agentdash")[0]
+    found = re.findall(r"`([^`]+)`", text)
+    assert len(found) == 3, "the sentence has moved"
+    return [*(each.replace("GET.STREAM", f"GET.{QUEUE.stream}") for each in found), SUBJECT]
+
+
+def config(*more: str) -> str:
+    """Users of two tenants; acme may publish to `more` subjects besides."""
+    users = ""
+    for tenant in ("acme", "globex"):
+        allowed, subscribed = rights_of_the_readme(tenant)
+        if tenant == "acme":
+            allowed += more
+        publish, subscribe = json.dumps(allowed), json.dumps(subscribed)
+        users += f"""{{ user: {tenant}, password: {tenant}, permissions: {{
+          publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}
+      """
     return f"""accounts {{ A {{ jetstream: enabled, users: [
       {{ user: owner, password: owner }}
-      {{ user: acme, password: acme, permissions: {{
-          publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }} ] }} }}"""
+      {users} ] }} }}"""
 
 
 @asynccontextmanager
-async def prepared(folder: Path) -> AsyncIterator[tuple[Shop, str]]:
-    """A pool whose workers have a user of tenant acme, and that user's address."""
-    with RealNats(folder / "nats", config()) as server:
+async def prepared(folder: Path, *more: str, **consumer: Any) -> AsyncIterator[tuple[Shop, str]]:
+    """A pool whose workers have a user of tenant acme, and that user's address; it may publish to
+    `more` subjects besides.
+    """
+    with RealNats(folder / "nats", config(*more)) as server:
         where = server.url.removeprefix("nats://")
         link = NatsLink(NatsLogin(servers=(f"nats://owner:owner@{where}",)))
         await link.open()
         try:
-            await prepare(link)
+            await prepare(link, **consumer)
             js = link.jetstream
-            await ensure_worker_streams(js, result_ttl_s=60.0)
+            for tenant in ("acme", "globex"):
+                await ensure_worker_streams(js, tenant, result_ttl_s=60.0)
             await ensure_usage_stream(js)
             for name in (MEMORY_AND_INTENTS, ALLOWANCES_BUCKET, SPENDING_BUCKET, LEARNED_BUCKET):
                 await js.create_key_value(KeyValueConfig(bucket=name))
@@ -116,6 +152,25 @@ async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
     assert [each for each in refused if "stream.create" not in each] == []
 
 
+async def test_with_a_limit_of_deliveries_a_worker_needs_the_rights_that_the_readme_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    more = rights_with_a_limit_of_deliveries()
+    async with prepared(tmp_path, *more, max_deliver=1, ack_wait_s=0.2) as (shop, _):
+        js = shop.link.jetstream
+        await ensure_exhausted_stream(js)
+        await shop.submit("work", "one")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        await pull.fetch(1, timeout=30)  # by a worker that dies
+        await pull.unsubscribe()
+        async with shop.worker(agent):
+            assert (await shop.result("one")).status is TaskStatus.DONE
+            for stream in ("AGENTDASH_EXHAUSTED", QUEUE.stream):
+                while (await js.stream_info(stream)).state.messages:
+                    await asyncio.sleep(0.005)
+
+
 async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: Path) -> None:
     async with prepared(tmp_path) as (shop, url):
         js = shop.link.jetstream
@@ -151,3 +206,61 @@ async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: P
         assert {name for name in before if after[name] != before[name]} == {USAGE_STREAM}
         stored = await js.get_msg(USAGE_STREAM, 1)
         assert (stored.subject, after[USAGE_STREAM]) == ("agentdash.usage.acme.research", (1, 1, 0))
+
+
+async def test_a_worker_goes_on_from_a_checkpoint_with_the_rights_of_the_readme(
+    tmp_path: Path,
+) -> None:
+    pages = list(range(50_000))  # in several parts
+
+    async def reader(_: Task, session: Session) -> object:
+        if session.resumed is not None:
+            return session.resumed == pages
+        await session.checkpoint(pages)
+        raise Retryable("once more", after_s=0.01)
+
+    async with prepared(tmp_path) as (shop, _), shop.worker(reader, attempts=3):
+        await shop.submit("work", "long")
+        result = await shop.result("long")
+    assert (result.status, result.result) == (TaskStatus.DONE, True), result.error
+
+
+async def test_a_tenants_worker_can_neither_read_nor_change_another_tenants_checkpoints(
+    tmp_path: Path,
+) -> None:
+    async with prepared(tmp_path) as (shop, url):
+        js = shop.link.jetstream
+        theirs = Checkpoints(js, "globex", "research")
+        number = DeliveryNumber(1, 1)
+        assert await theirs.save("t", {"secret": 1}, revision=1, delivery=number)
+        before = await contents(js)
+        refused: list[str] = []
+
+        async def note(error: Exception) -> None:
+            refused.append(str(error).lower())
+
+        worker = await nats.connect(url, error_cb=note)
+        try:
+            place = "agentdash_checkpoints_globex"
+            requests = (
+                f"$JS.API.STREAM.MSG.GET.OBJ_{place}",
+                f"$JS.API.DIRECT.GET.OBJ_{place}",
+                f"$JS.API.STREAM.PURGE.OBJ_{place}",
+                f"$JS.API.STREAM.INFO.OBJ_{place}",
+                f"$JS.API.CONSUMER.CREATE.OBJ_{place}",
+                f"$O.{place}.M.x",
+                f"$O.{place}.C.x",
+            )
+            for subject in requests:
+                await worker.publish(subject, b'{"seq": 1}', reply="_INBOX.answer")
+            await worker.flush()
+            with pytest.raises(nats.errors.Error):
+                await Checkpoints(worker.jetstream(timeout=0.5), "globex", "research").load("t")
+        finally:
+            await worker.close()
+        for subject in requests:
+            assert any(f'publish to "{subject.lower()}"' in error for error in refused), subject
+        assert await contents(js) == before
+        found = await theirs.load("t")
+    assert found is not None
+    assert found.state == {"secret": 1}

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pytest
 from nats import errors
-from nats.js.api import ConsumerConfig, DiscardPolicy
+from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
 
-from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker
+from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker, again
 from agentdash.worker.dead import DeadLetters
 from agentdash.worker.pull import Puller
 from agentdash.worker.stores import Checkpoints, DeliveryNumber, Results, StoredResult
-from agentdash.worker.streams import ensure_worker_streams
+from agentdash.worker.streams import (
+    EXHAUSTED_STREAM,
+    ensure_exhausted_stream,
+    ensure_worker_streams,
+)
+from agentdash.worker.task import TERMS_HEADER
+from agentdash.worker.tries import TryCounts
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
 from tests.integration.worker.test_orders import busy_with, pulls, state
 from tests.support.nats_server import RealNats
@@ -283,7 +289,7 @@ async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused() -> Non
     with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
         async with shop_at(server.url) as shop:
             js = shop.link.jetstream
-            await ensure_worker_streams(js, result_ttl_s=60.0)
+            await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             checkpoints = Checkpoints(js, "acme", "research")
 
             async def saved(state: str, message: int, time: int) -> bool:
@@ -401,8 +407,9 @@ async def test_an_answer_that_is_lost_at_the_last_delivery_loses_no_task(
         async with shop.worker():
             monkeypatch.setattr(Results, "get", get_later)
             await shop.submit("x", "one")
+            while lost:  # a consumer counts a message some time after the stream has it
+                await asyncio.sleep(0.005)
             await shop.all_acknowledged()
-        assert not lost
         assert (await shop.result("one")).status is TaskStatus.DONE
 
 
@@ -440,3 +447,90 @@ async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_
         await js.add_consumer("TASKS", found)
         await shop.submit(None, "one")
         assert (await shop.result("one")).status is TaskStatus.DONE
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
+    most: int, server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+
+    async def agent(task: Task, session: Session) -> object:
+        return [task.payload, task.terms.workflow, session.resumed]
+
+    async with shop_at(server.url, max_deliver=most, ack_wait_s=0.2) as shop:
+        js = shop.link.jetstream
+        await shop.submit("sum up", "one", workflow="w")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        for _ in range(most):  # by workers that die
+            await pull.fetch(1, timeout=30)
+        await pull.unsubscribe()
+        async with shop.worker(agent, attempts=most + 1):
+            result = await shop.result("one")
+            await shop.all_acknowledged()
+            for stream in ("TASKS", EXHAUSTED_STREAM):  # nothing stays behind
+                while (await js.stream_info(stream)).state.messages:
+                    await asyncio.sleep(0.005)
+    assert (result.status, result.result) == (TaskStatus.DONE, ["sum up", "w", None])
+    assert result.attempts == most + 1 if most == 1 else result.attempts > 1
+
+
+async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    async with shop_at(server.url, max_deliver=1, ack_wait_s=0.2) as shop:
+        js = shop.link.jetstream
+        broken = {TERMS_HEADER: '{"timeout_s": -1}', "Nats-Msg-Id": "terms"}
+        await js.publish("tasks.acme.research", b"{}", headers=broken)
+        await shop.submit("x", "one")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        await pull.fetch(2, timeout=30)  # by a worker that dies
+        await pull.unsubscribe()
+        async with shop.worker():
+            assert (await shop.result("one")).status is TaskStatus.DONE
+            while not (letters := (await DeadLetters(js, "acme", "research").list()).letters):
+                await asyncio.sleep(0.005)
+    assert "timeout_s" in letters[0].note.reason
+
+
+async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_end(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    async with shop_at(server.url, max_deliver=1, ack_wait_s=0.2) as shop:
+        js = shop.link.jetstream
+        await shop.submit(None, "one")
+        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+        for number in range(3):
+            await pull.fetch(1, timeout=30)
+            if number == 0:
+                await ensure_exhausted_stream(js)
+                await ensure_worker_streams(js, result_ttl_s=60.0)
+            place = (js, "acme", "research")
+            watch = again.ExhaustedWatch(shop.link, Results(*place), TryCounts(*place))
+            while (await js.stream_info("TASKS")).state.last_seq != number + 2:
+                with suppress(errors.Error):
+                    await pull.fetch(1, timeout=0.05)
+                await watch.look([QUEUE])
+        await pull.unsubscribe()
+        async with shop.worker(attempts=3):
+            dead = await shop.result("one")
+    assert dead.error == "began 3 times and no worker lived to end it"
+
+
+async def test_a_worker_takes_nothing_where_a_limit_of_deliveries_would_lose_it(
+    server: RealNats, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with shop_at(server.url, max_deliver=3) as shop:
+        js = shop.link.jetstream
+        await js.add_stream(StreamConfig(name="OTHERS", subjects=["$JS.EVENT.ADVISORY.>"]))
+        await shop.submit("x", "one")
+        async with shop.worker():
+            while "the worker cannot start: consumer acme-research of stream" not in caplog.text:
+                await asyncio.sleep(0.005)
+            info = await js.consumer_info(*QUEUE)
+            assert (info.num_pending, info.num_ack_pending) == (1, 0)
+            assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
+            await js.add_consumer("TASKS", info.config.evolve(max_deliver=-1))
+            assert (await shop.result("one")).status is TaskStatus.DONE

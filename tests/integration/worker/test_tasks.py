@@ -167,7 +167,7 @@ async def test_a_cancelled_task_never_starts_and_one_under_way_is_told(shop: Sho
         return None
 
     await shop.submit(None, "before")
-    await ensure_worker_streams(shop.link.jetstream, result_ttl_s=60.0)
+    await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=60.0)
     assert (await shop.tasks.cancel("before", "not needed")).status is TaskStatus.CANCELLED
     async with shop.worker(agent):
         await shop.submit(None, "during")

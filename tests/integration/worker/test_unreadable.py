@@ -12,12 +12,14 @@ from nats.js.api import ObjectMeta
 
 from agentdash.worker import Retryable, Session, Task, TaskStatus, outcomes
 from agentdash.worker.dead import DeadLetters
+from agentdash.worker.errors import UnreadableStoreError
 from agentdash.worker.results import RESULTS_BUCKET
 from agentdash.worker.spending import SPENDING_BUCKET, Account, Spending, Spent
+from agentdash.worker.stores import Checkpoints, DeliveryNumber
 from agentdash.worker.streams import (
-    CHECKPOINTS_BUCKET,
-    HANDED_BACK_BUCKET,
+    TRIES_BUCKET,
     bucket,
+    checkpoints_bucket,
     ensure_worker_streams,
 )
 from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, orders_key
@@ -38,7 +40,7 @@ async def test_a_garbage_result_makes_a_dead_letter_and_cuts_no_other_task(
     shop: Shop, value: bytes
 ) -> None:
     js = shop.link.jetstream
-    await ensure_worker_streams(js, result_ttl_s=60.0)
+    await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
     await bucket(js, RESULTS_BUCKET).put("acme.research.bad", value)
     begun, end = asyncio.Event(), asyncio.Event()
 
@@ -65,7 +67,7 @@ async def test_a_garbage_result_makes_a_dead_letter_and_cuts_no_other_task(
 
 
 async def _put_checkpoint(shop: Shop, state: bytes, revision: str) -> None:
-    store = await shop.link.jetstream.object_store(CHECKPOINTS_BUCKET)
+    store = await shop.link.jetstream.object_store(checkpoints_bucket("acme"))
     name = "acme/research/bad"
     headers = {"Agentdash-Revision": revision}
     await store.put(name, state, ObjectMeta(name=name, headers=headers))
@@ -88,8 +90,29 @@ async def test_a_checkpoint_that_cannot_be_read_makes_a_dead_letter(
         dead = await shop.result("bad")
         await shop.all_acknowledged()
     assert dead.status is TaskStatus.DEAD
-    assert "checkpoint acme/research/bad in agentdash_checkpoints cannot be read" in dead.error
+    assert "checkpoint acme/research/bad in agentdash_checkpoints_acme cannot be read" in dead.error
     assert "nats object rm" in dead.error
+
+
+@pytest.mark.parametrize(
+    ("forged", "words"), [(None, "parts of it are missing"), (b"[9999999]", "delete it")]
+)
+async def test_a_checkpoint_whose_parts_are_lost_or_others_is_not_gone_on_from(
+    shop: Shop, forged: bytes | None, words: str
+) -> None:
+    js = shop.link.jetstream
+    await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
+    checkpoints = Checkpoints(js, "acme", "research")
+    assert await checkpoints.save("one", [1234567], revision=1, delivery=DeliveryNumber(1, 1))
+    store = await js.object_store(checkpoints_bucket("acme"))
+    info = await store.get_info("acme/research/one")
+    subject = f"$O.{checkpoints_bucket('acme')}.C.{info.nuid}"
+    await js.purge_stream(f"OBJ_{checkpoints_bucket('acme')}", subject=subject)
+    if forged is not None:
+        assert len(forged) == info.size
+        await js.publish(subject, forged)
+    with pytest.raises(UnreadableStoreError, match=words):
+        await checkpoints.load("one")
 
 
 async def test_a_checkpoint_that_does_not_come_in_time_ends_no_worker(
@@ -105,7 +128,7 @@ async def test_a_checkpoint_that_does_not_come_in_time_ends_no_worker(
         return "fine"
 
     monkeypatch.setattr("agentdash.worker.stores.ANSWER_S", 0.05)
-    monkeypatch.setattr("agentdash.worker.stores.ObjectStore.get", never)
+    monkeypatch.setattr("agentdash.worker.stores.Checkpoints._content", never)
     async with shop.worker(agent, attempts=2):
         await shop.submit(None, "bad")
         dead = await shop.result("bad")
@@ -115,23 +138,23 @@ async def test_a_checkpoint_that_does_not_come_in_time_ends_no_worker(
     assert "did not come within 0.05 s" in dead.error
 
 
-async def test_a_number_of_hand_backs_that_is_none_makes_a_dead_letter(shop: Shop) -> None:
+async def test_a_count_of_tries_that_is_none_makes_a_dead_letter(shop: Shop) -> None:
     async def agent(_: Task, __: Session) -> object:
-        await bucket(shop.link.jetstream, HANDED_BACK_BUCKET).put("acme.research.bad.1", b"many")
+        await bucket(shop.link.jetstream, TRIES_BUCKET).put("acme.research.bad.1", b"many")
         raise Retryable("once more", after_s=0.01)
 
     async with shop.worker(agent, attempts=2):
         await shop.submit(None, "bad")
         dead = await shop.result("bad")
     assert dead.status is TaskStatus.DEAD
-    assert "acme.research.bad.1 in agentdash_handed_back is no number" in dead.error
+    assert "acme.research.bad.1 in agentdash_handed_back is no count of tries" in dead.error
 
 
 async def test_orders_and_allowances_that_are_nested_too_deeply_end_no_worker(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     js, key = shop.link.jetstream, orders_key("acme", "research")
-    await ensure_worker_streams(js, result_ttl_s=60.0)
+    await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
     await js.create_key_value(bucket=ALLOWANCES_BUCKET)
     async with shop.worker():
         await bucket(js, ALLOWANCES_BUCKET).put(key, NESTED)

@@ -139,6 +139,26 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
     assert (code, out) == (0, "no dead letters\n")
 
 
+async def test_a_task_whose_worker_died_at_each_try_is_listed_and_given_again(
+    home: Path, shop: Shop
+) -> None:
+    await shop.submit("count", "one")
+    pull = await shop.link.jetstream.pull_subscribe_bind("acme-research", "TASKS")
+    [message] = await pull.fetch(1, timeout=30)  # by a worker that dies
+    await message.nak()
+    await pull.unsubscribe()
+    async with shop.worker(attempts=1):
+        await shop.result("one")
+        await shop.all_acknowledged()
+    _, out, _ = await agentdash(home, "dead", "list", "acme/research")
+    assert "began once and no worker lived to end it" in out
+    _, out, _ = await agentdash(home, "dead", "show", "acme/research", "one")
+    assert "after 1 try, noted by one" in out
+    _, out, _ = await agentdash(home, "dead", "retry", "acme/research", "one")
+    async with shop.worker(attempts=1):
+        assert (await shop.result("one")).result == {"answer": "count"}, "with all its tries"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -56,3 +56,25 @@ async def test_the_busiest_node_is_known_once_one_is_at_work() -> None:
         crew.at_work(pod("c", "node-2"), session(stopped=False)),
     ):
         assert await asked == "node-2"
+
+
+async def test_a_node_is_left_once_none_is_at_work_on_it() -> None:
+    crew = DemoCrew()
+    crew.take_away(["a", "b"])
+    with crew.at_work(pod("a"), session(stopped=True)):
+        leaving = asyncio.create_task(crew.left("node-0"))
+        with crew.at_work(pod("b"), session(stopped=True)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not leaving.done()
+    await leaving
+
+
+def test_a_worker_that_stops_before_its_node_has_ended_was_ordered_to() -> None:
+    crew = DemoCrew()
+    crew.take_away(["a", "b"])
+    with crew.at_work(pod("a"), session(stopped=True)):
+        pass
+    with crew.at_work(pod("b"), session(stopped=True)):
+        crew.gone(["b"])
+    assert (crew.reclaimed, crew.ordered, crew.killed) == (2, 1, 0)

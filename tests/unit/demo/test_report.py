@@ -13,6 +13,7 @@ WORLD = WorldReport(
     lost=0,
     twice=0,
     reclaimed=3,
+    ordered=2,
     resumed=2,
     calls=12,
     refused_calls=4,
@@ -39,7 +40,10 @@ def test_it_says_all_that_happened() -> None:
         "waits, p50 and p95: acme (enterprise) 2.0 s / 9.0 s, globex (growth) - / -",
         "waits of acme/research by priority, p50 and p95: high 1.0 s / 1.0 s, normal 9.0 s / 9.0 s",
         "promises: 0 tasks lost, 0 results stored twice, 0 busy workers stopped by a scale-down",
-        "a node was taken away: 3 workers stopped at work, 2 tasks went on from their checkpoint",
+        (
+            "a node was taken away: 3 workers stopped at work, 2 by the controller's order before "
+            "it ended, 2 tasks went on from their checkpoint"
+        ),
         "provider: 12 calls, 4 refused (429)",
         "tokens: 1,000 (nano 60%, standard 30%, premium 10%); 75% saved against premium alone",
         "budget: globex used 150,000 of 200,000 tokens",

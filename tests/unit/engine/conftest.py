@@ -19,7 +19,7 @@ from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports.lease import Leadership
 from controller.ports.sources import WorkerSource
-from support.stores import FakeIntents, FakeMemories, FakePast
+from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast
 from support.world import (
     START,
     FakeCluster,
@@ -54,6 +54,7 @@ class Harness:
         self.memories = FakeMemories()
         self.intents = FakeIntents()
         self.past = FakePast()
+        self.histories = FakeHistories()
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
         fleet = make_fleet(*pools)
@@ -72,6 +73,7 @@ class Harness:
                 intents=self.intents,
                 clock=self.clock,
                 writes=writes,
+                histories=self.histories,
             ),
             past=PastKeeper(self.past, self.clock),
             switches=self.switches,

@@ -66,7 +66,7 @@ def decision(*reasons: Reason) -> Decision:
         (
             Reason(code=Code.POISON, value=2, numbers=POISONED),
             "4 messages in flight come back again and again and no others wait",
-            "max_deliver",
+            "agentdash dead list",
         ),
         (
             Reason(
@@ -93,6 +93,26 @@ def test_what_goes_on_until_somebody_acts_is_a_warning_with_what_to_do(
     assert (severity, subject, kind) == (Severity.WARNING, RESEARCH.key, reason.code)
     assert text.startswith(what)
     assert advice in text
+
+
+def test_each_queue_of_a_pool_has_its_own_finding() -> None:
+    both = [
+        Reason(code=Code.POISON, value=2, numbers={**POISONED, "queue": f"TASKS/{name}"})
+        for name in ("high", "low")
+    ]
+    found = list(decision_findings([decision(*both)], START))
+    assert [(subject, kind) for _, subject, kind, _ in found] == [
+        (RESEARCH.key, "poison TASKS/high"),
+        (RESEARCH.key, "poison TASKS/low"),
+    ]
+    assert "4 messages in flight of TASKS/low come back" in found[1][3]
+
+
+def test_no_advice_leads_to_a_limit_of_deliveries() -> None:
+    poison = Reason(code=Code.POISON, value=2, numbers=POISONED)
+    [(_, _, _, text)] = decision_findings([decision(poison)], START)
+    assert text.endswith("with max_deliver they would be lost")
+    assert "AGENTDASH_ATTEMPTS" in text
 
 
 def test_a_decision_like_any_other_calls_for_nobody() -> None:

@@ -12,6 +12,8 @@ from controller.engine.keep import SAVE_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.memory import Memory, PoolMemory
+from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
 from controller.model.standing import Condition
@@ -412,3 +414,75 @@ async def test_an_intent_for_a_name_that_the_fleet_does_not_have_is_a_warning() 
         await world.clock.advance(61.0)
         kinds = {each.kind for each in (await world.snapshot()).findings}
         assert kinds == {"pin acme/browzer", "pause tenant acmee"}
+
+
+SETTLED_S = 10 * SAVE_EVERY_S
+"""After this time without news there is nothing left to save."""
+
+
+def mark(created: str) -> QueueMark:
+    """Where the pool's queue stands in its history."""
+    [queue] = POOL.queues
+    return QueueMark(
+        stream=queue.stream,
+        consumer=queue.consumer,
+        created=created,
+        at=START,
+        pending=0,
+        in_flight=4,
+    )
+
+
+def kept_marks(world: Harness) -> tuple[QueueMark, ...]:
+    assert world.memories.kept is not None
+    return world.memories.kept.memory.pools[POOL.key].queues
+
+
+async def test_where_a_queue_stands_in_its_history_is_saved_and_left_to_the_next_process() -> None:
+    before = Harness(POOL, replicas=4)
+    before.queue(POOL, pending=4)
+    before.histories.known = {POOL.queues[0]: mark("monday")}
+    async with before.running():
+        await before.clock.advance(SAVE_EVERY_S + 1)
+    assert kept_marks(before) == (mark("monday"),)
+    assert before.memories.kept is not None
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=4)
+    world.memories.kept = SavedMemory(memory=before.memories.kept.memory, saved_at=START)
+    async with world.running():
+        await world.clock.advance(1.0)
+        look = world.engine.look()
+    assert world.histories.given == [mark("monday")]
+    assert look is not None
+    assert look.memory is not None
+    assert look.memory.pools[POOL.key].queues == (), "nothing is planned by it"
+
+
+async def test_a_queue_that_is_another_one_is_saved_though_nothing_else_changes() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=4)
+    saves = []
+    async with world.running():
+        for _ in range(2):
+            await world.clock.advance(SETTLED_S)
+            saves.append(len(world.memories.saves))
+        world.histories.known = {POOL.queues[0]: mark("tuesday")}
+        world.histories.renewals += 1
+        await world.clock.advance(SETTLED_S)
+        saves.append(len(world.memories.saves))
+    assert saves == [saves[0], saves[0], saves[0] + 1]
+    assert kept_marks(world) == (mark("tuesday"),)
+
+
+async def test_a_memory_that_is_read_late_hands_over_where_queues_stood() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=4)
+    world.memories.error = StoreAwayError("no answer")
+    memory = Memory(pools={POOL.key: PoolMemory(since=START - 9, queues=(mark("monday"),))})
+    world.memories.kept = SavedMemory(memory=memory, saved_at=START)
+    async with world.running():
+        await world.clock.advance(5.0)
+        early = list(world.histories.given)
+        world.memories.error = None
+        await world.clock.advance(5.0)
+    assert (early, world.histories.given) == ([], [mark("monday")])

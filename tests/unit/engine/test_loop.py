@@ -180,6 +180,28 @@ async def test_a_failing_pool_is_tried_ever_later_and_stops_nobody_else() -> Non
         assert world.cluster.replicas[other.key] == 5
 
 
+async def test_of_fifty_writes_the_one_that_fails_is_recorded_as_such() -> None:
+    pools = [make_pool(f"p{number:02}", minimum=1) for number in range(50)]
+    world, wrong = Harness(*pools, replicas=1), pools[17].key
+    refusal = Outcome(kind=OutcomeKind.FORBIDDEN, status=403, detail="no")
+    world.cluster.answers[wrong] = [refusal] * 1000
+    for pool in pools:
+        world.queue(pool, pending=5)
+    async with world.running():
+        await world.clock.advance(1.0)
+        snapshot = await world.snapshot()
+    others = {pool.key for pool in pools} - {wrong}
+    outcomes = {view.key: view.outcome for view in snapshot.pools}
+    assert outcomes[wrong] == refusal
+    assert {key for key, each in outcomes.items() if each and each.status == 200} == others
+    recorded = {event.pool: event.outcome.kind for event in snapshot.events}
+    assert recorded.pop(wrong) is OutcomeKind.FORBIDDEN
+    assert recorded == dict.fromkeys(others, OutcomeKind.APPLIED)
+    assert snapshot.loop.writes == 49
+    assert snapshot.loop.failed_writes == [key for key, *_ in world.cluster.writes].count(wrong) > 0
+    assert [world.cluster.replicas[pool.key] for pool in pools].count(5) == 49
+
+
 async def test_a_server_that_asks_to_wait_is_not_asked_again_before() -> None:
     world = Harness(RESEARCH, replicas=1)
     slow = Outcome(kind=OutcomeKind.THROTTLED, status=429, retry_after_s=30.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.past import PAST_EVERY_S
+from controller.engine.past import PAST_EVERY_S, every_s
 from controller.engine.standings import LEFT_FOR_S
 from controller.engine.tenant_views import dated
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
@@ -13,7 +13,8 @@ from controller.model.intents import Pause, Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot
 from controller.model.stored import FindingSince, ShownPast, TenantSince
-from controller.ports.stores import StoreAwayError
+from controller.ports.stores import StoreAwayError, StoreConflictError
+from support.leadership import FakeLeadership
 from support.world import START, make_pool
 from unit.engine.conftest import Harness
 
@@ -100,6 +101,18 @@ async def test_the_histories_go_on_and_nothing_is_known_of_the_time_between() ->
     assert 3 in recent.ready[:began]
 
 
+async def test_what_is_saved_at_the_end_is_the_last_that_was_shown() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=3)
+    async with world.running():
+        await pass_time(world, 20.0)
+        shown = await world.snapshot()
+        while (last := await world.snapshot()).histories is shown.histories:
+            await world.clock.advance(0.5)
+    assert last.histories
+    assert world.past.kept[0].histories == last.histories
+
+
 async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothing() -> None:
     world = Harness(POOL, replicas=3)
     world.queue(POOL, pending=3)
@@ -117,6 +130,11 @@ async def test_a_quiet_fleet_is_saved_once_and_a_store_that_is_away_stops_nothin
         assert world.past.saves >= 2
 
 
+@pytest.mark.parametrize(("pools", "seconds"), [(0, 15), (1_000, 15), (4_000, 60), (10_000, 150)])
+def test_a_large_fleet_is_saved_less_often(pools: int, seconds: float) -> None:
+    assert every_s(pools) == pytest.approx(seconds)
+
+
 async def test_a_store_that_cannot_be_read_costs_the_past_and_nothing_else() -> None:
     world = Harness(POOL, replicas=1)
     world.past.error = StoreAwayError("no answer")
@@ -126,11 +144,77 @@ async def test_a_store_that_cannot_be_read_costs_the_past_and_nothing_else() -> 
         assert world.cluster.writes == [(POOL.key, 7, False)]
 
 
+async def test_a_past_that_cannot_be_read_is_not_replaced_by_a_younger_one() -> None:
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    world = after(before)
+    kept = world.past.kept
+    world.past.load_error = StoreAwayError("no answer")
+    world.queue(POOL, pending=5)
+    async with world.running():
+        await pass_time(world, 3 * PAST_EVERY_S)
+    assert (world.past.kept, world.past.saves) == (kept, 0)
+
+
+async def test_a_past_that_is_read_late_is_gone_on_from_and_saved_with_what_came_after() -> None:
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    world = after(before, down_s=60.0)
+    world.past.load_error = StoreAwayError("no answer")
+    world.queue(POOL, pending=5)
+    async with world.running():
+        await pass_time(world, 2 * PAST_EVERY_S)
+        early = (await world.snapshot()).histories[POOL.key].recent.pending
+        world.past.load_error = None
+        await pass_time(world, 2 * PAST_EVERY_S)
+        late = (await world.snapshot()).histories[POOL.key].recent.pending
+    assert 3 not in early
+    assert late.index(3) < late.index(5)
+    [saved] = world.past.kept
+    recent = saved.histories[POOL.key].recent.pending
+    assert (3 in recent, 5 in recent) == (True, True)
+
+
+async def test_a_new_leader_saves_nothing_before_it_has_read_what_the_last_one_left() -> None:
+    leadership = FakeLeadership()
+    world = Harness(POOL, replicas=4, leadership=leadership)
+    world.queue(POOL, pending=5)
+    before = Harness(POOL, replicas=4)
+    await left_behind(before)
+    async with world.running():
+        await pass_time(world, LEFT_FOR_S)
+        left = tuple(shifted(each, -300.0) for each in before.past.kept)
+        world.past.kept, world.past.load_error = left, StoreAwayError("no answer")
+        leadership.gain()
+        await pass_time(world, 120.0)
+        early = world.past.kept
+        world.past.load_error = None
+        await pass_time(world, 120.0)
+    assert early == left
+    assert world.past.saves >= 1
+    assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
+
+
+async def test_what_another_process_has_saved_meanwhile_is_read_before_it_is_replaced() -> None:
+    world = Harness(POOL, replicas=4)
+    world.queue(POOL, pending=5)
+    other = Harness(POOL, replicas=4)
+    await left_behind(other)
+    async with world.running():
+        world.past.kept = tuple(shifted(each, -600.0) for each in other.past.kept)
+        world.past.error = StoreConflictError("another controller has saved the fleet's past")
+        await pass_time(world, PAST_EVERY_S + 5)
+        world.past.error = None
+        await pass_time(world, 120.0)
+    assert world.past.saves >= 1
+    assert 3 in world.past.kept[0].histories[POOL.key].recent.pending
+
+
 async def test_who_does_not_write_saves_nothing() -> None:
     world = Harness(POOL, replicas=1, writes=False)
     world.queue(POOL, pending=7)
     async with world.running():
-        await pass_time(world, 3 * PAST_EVERY_S)
+        await pass_time(world, LEFT_FOR_S)
     assert world.past.saves == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.engine.standings import LEFT_FOR_S, Standings, without_standings
+from controller.engine.standings import LEFT_FOR_S, Standings, to_plan_with
 from controller.model.decision import Bound, Gate
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import PoolObservation
@@ -57,7 +57,7 @@ def test_what_is_saved_is_gone_on_from_and_no_part_of_the_plan() -> None:
     before = first.of(CALM, BEGIN)
     saved = first.in_memory(Memory(pools={CALM.key: PoolMemory(since=BEGIN)}))
     assert saved.pools[CALM.key].standing == before
-    assert without_standings(saved).pools == {CALM.key: PoolMemory(since=BEGIN)}
+    assert to_plan_with(saved).pools == {CALM.key: PoolMemory(since=BEGIN)}
     second.begin_with(saved, BEGIN + 30)
     assert second.of(CALM, BEGIN + 40) == before
 

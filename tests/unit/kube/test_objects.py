@@ -384,6 +384,24 @@ def test_a_stateful_set_is_read_like_a_deployment_and_has_a_first_ordinal(
     assert found.first_ordinal == first
 
 
+@pytest.mark.parametrize(
+    ("policy", "one_by_one"),
+    [
+        ({}, True),
+        ({"podManagementPolicy": "OrderedReady"}, True),
+        ({"podManagementPolicy": "Parallel"}, False),
+    ],
+)
+def test_a_stateful_set_says_whether_its_pods_start_one_after_the_other(
+    policy: dict[str, Any], one_by_one: bool
+) -> None:
+    body = {"metadata": {"name": "research", "uid": "u"}, "spec": {"replicas": 5, **policy}}
+    record = statefulset_record(json.dumps(body).encode())
+    assert not isinstance(record, UnnamedObject)
+    assert isinstance(record.found, Workload)
+    assert record.found.one_by_one is one_by_one
+
+
 def test_a_stateful_set_with_an_impossible_first_ordinal_is_refused() -> None:
     body = {"metadata": {"name": "research"}, "spec": {"ordinals": {"start": -1}}}
     record = statefulset_record(json.dumps(body).encode())

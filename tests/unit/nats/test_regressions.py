@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Gate
 from controller.model.observation import QueueDepth
+from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.nats.queues import QueueReader
 from controller.nats.regressions import LEAST_HOLD_S
@@ -27,7 +29,7 @@ class Queue:
     def __init__(self) -> None:
         self.clock = FrozenClock()
         self._nats = FakeNats(self._answer)
-        self._reader = QueueReader(self._nats, self.clock)
+        self.reader = QueueReader(self._nats, self.clock)
         self.pool = replace(pool("a"), behavior=behavior())
         self.answer: Answer = page()
 
@@ -43,10 +45,21 @@ class Queue:
 
     async def read(self, after_s: float = 1.0) -> Reading[QueueDepth]:
         self.clock.time += after_s
-        return (await self._reader.read([self.pool]))[self.pool.key]
+        return (await self.reader.read([self.pool]))[self.pool.key]
 
     def filters(self) -> tuple[str, ...] | None:
-        return self._reader.filters("WORK", "a")
+        return self.reader.filters("WORK", "a")
+
+    def process_without_memory(self) -> None:
+        """Another process reads the queue."""
+        self.reader = QueueReader(self._nats, self.clock)
+
+    def next_process(self) -> None:
+        """Another process reads the queue, with what this one has left."""
+        marks = self.reader.marks(self.pool.queues)
+        stored = msgspec.json.decode(msgspec.json.encode(marks), type=tuple[QueueMark, ...])
+        self.process_without_memory()
+        self.reader.go_on_from(stored)
 
     def _answer(self, *_: object) -> Answer:
         return self.answer
@@ -203,3 +216,98 @@ async def test_a_pool_keeps_its_size_at_default_windows_and_says_why() -> None:
 
 def test_a_pool_without_a_window_still_waits_a_minute() -> None:
     assert LEAST_HOLD_S == 60.0
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ({"created": "tuesday"}, "the consumer was created anew"),
+        ({"deliveries": 3}, "deliveries went back from 9 to 3"),
+        ({"at": 4}, "the stream's sequence went back from 9 to 4"),
+        ({"acked": 2}, "acknowledgements went back from 3 to 2"),
+        ({"acked": 3}, "7 messages are no longer in flight without an acknowledgement"),
+    ],
+)
+async def test_a_history_that_went_back_while_no_process_ran_is_noticed_by_the_next(
+    after: dict[str, Any], words: str
+) -> None:
+    queue = Queue()
+    queue.has(1, 7, acked=3)
+    await queue.read()
+    before = queue.clock.now()
+    queue.next_process()
+    queue.has(0, 0, **after)
+    first = await queue.read(WINDOW_S * 3)
+    assert isinstance(first, Stale)
+    assert (first.why, first.value.total, first.at) == (Why.HISTORY_REGRESSED, 8, before)
+    assert first.detail.startswith(f"{words}, and 0 messages follow 8")
+    assert await queue.read(WINDOW_S - 1) == first
+    assert isinstance(await queue.read(1), Fresh)
+
+
+async def test_work_that_was_done_while_no_process_ran_is_believed_at_once() -> None:
+    queue = Queue()
+    queue.has(2, 6, acked=3)
+    await queue.read()
+    queue.next_process()
+    queue.has(0, 1, acked=8, deliveries=11, at=11)
+    assert isinstance(await queue.read(), Fresh)
+
+
+async def test_each_further_process_holds_until_a_window_has_passed_in_one() -> None:
+    queue = Queue()
+    queue.has(2, 6)
+    await queue.read()
+    queue.has(0, 0, created="tuesday")
+    await queue.read()
+    for _ in range(3):
+        queue.next_process()
+        held = await queue.read(WINDOW_S - 1)
+        assert isinstance(held, Stale)
+        assert (held.why, held.value.total) == (Why.HISTORY_REGRESSED, 8)
+    await queue.read(WINDOW_S)
+    queue.next_process()
+    assert isinstance(await queue.read(), Fresh), "what was confirmed is what the next begins with"
+
+
+async def test_what_was_left_stays_until_the_queue_can_be_read() -> None:
+    queue = Queue()
+    queue.has(2, 6)
+    await queue.read()
+    left = queue.reader.marks(queue.pool.queues)
+    queue.next_process()
+    there, queue.answer = queue.answer, api_error(10059, "stream not found")
+    missing = await queue.read()
+    assert isinstance(missing, Absent), "another process's last value is not a reading of this one"
+    assert queue.reader.marks(queue.pool.queues) == left
+    queue.answer = there
+    assert isinstance(await queue.read(), Fresh)
+
+
+async def test_what_is_left_can_be_learned_after_the_first_readings() -> None:
+    queue = Queue()
+    queue.has(2, 6)
+    await queue.read()
+    left = queue.reader.marks(queue.pool.queues)
+    queue.process_without_memory()
+    queue.has(0, 0, created="tuesday")
+    assert isinstance(await queue.read(), Fresh)
+    queue.reader.go_on_from(left)
+    held = await queue.read()
+    assert isinstance(held, Stale)
+    assert held.why is Why.HISTORY_REGRESSED
+
+
+async def test_a_mark_from_a_clock_that_is_ahead_is_of_now() -> None:
+    queue = Queue()
+    queue.has(2, 6)
+    await queue.read(7200.0)
+    queue.next_process()
+    queue.clock.time -= 7200.0
+    [mark] = queue.reader.marks(queue.pool.queues)
+    assert mark.at > queue.clock.now(), "it was left before the clock was set back"
+    queue.reader.go_on_from([mark])
+    queue.has(0, 0, created="tuesday")
+    held = await queue.read()
+    assert isinstance(held, Stale)
+    assert held.at <= queue.clock.now()

@@ -18,7 +18,7 @@ from controller.model.fleet_views import (
     RoomView,
     TenantView,
 )
-from controller.nats.snapshot_frames import Assembly, FrameError, frames, read_part
+from controller.nats.snapshot_frames import _HEADER, Assembly, FrameError, frames, read_part
 from controller.record.snapshot_changes import (
     MissedSnapshotError,
     SnapshotChange,
@@ -26,8 +26,10 @@ from controller.record.snapshot_changes import (
     difference,
     whole,
 )
+from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
+from support.newer import grown
 from support.past import next_snapshot
-from tui import scenarios
+from tui import fleet_scenarios, scenarios
 
 LEAST_PAYLOAD = 400
 
@@ -127,9 +129,10 @@ def test_a_part_that_is_lost_spoils_its_change_and_no_other() -> None:
     "message",
     [
         b"",
-        b"AGD2",
+        b"AGDS",
+        b"AGDS\0\1\0\0",
         b"HTTP/1.1 200 OK and so on, long enough for a header",
-        b"AGD2" + b"\xff" * 40,
+        b"AGDS\0\1\0\0" + b"\xff" * 40,
     ],
 )
 def test_what_is_no_part_is_refused(message: bytes) -> None:
@@ -177,3 +180,52 @@ def test_the_rates_of_each_of_a_pools_queues_arrive() -> None:
     assert change is not None
     assert change.queues == (moved,)
     assert changed(before, change).queues == after.queues
+
+
+# -- versions -----------------------------------------------------------------------------------
+
+
+def of_version(change: SnapshotChange, major: int, minor: int, content: object = None) -> bytes:
+    """The message of that version with this content; without one, that of this version."""
+    [message] = frames(change, 2**20)
+    head, body = bytearray(message[: _HEADER.size]), message[_HEADER.size :]
+    head[4:8] = major.to_bytes(2, "big") + minor.to_bytes(2, "big")
+    if content is not None:
+        body = zlib.compress(msgspec.msgpack.encode(content))
+    return bytes(head) + body
+
+
+def test_a_newer_minor_version_is_read_without_its_new_fields() -> None:
+    change = whole(fleet_scenarios.burst())
+    major, minor = SNAPSHOT_VERSION
+    message = of_version(change, major, minor + 1, grown(change))
+    assert Assembly().add(read_part(message)) == change
+    with pytest.raises(FrameError, match="unknown field"):
+        Assembly().add(read_part(of_version(change, major, minor, grown(change))))
+
+
+def test_an_older_minor_version_is_read() -> None:
+    change = whole(fleet_scenarios.burst())
+    assert Assembly().add(read_part(of_version(change, SNAPSHOT_VERSION.major, 0))) == change
+
+
+@pytest.mark.parametrize(
+    ("major", "todo"), [(2, "update this agentdash"), (0, "update the controller")]
+)
+def test_another_major_version_is_named_with_what_to_do(major: int, todo: str) -> None:
+    message = of_version(whole(scenarios.mixed_fleet()), major, 7)
+    ours = f"this dashboard {SNAPSHOT_VERSION}: {todo}"
+    said = f"this controller speaks snapshot version {major}.7, {ours}"
+    with pytest.raises(OtherVersionError, match=said):
+        read_part(message)
+    # whatever that version has behind its number
+    with pytest.raises(OtherVersionError, match=said):
+        read_part(message[:8])
+
+
+def test_a_newer_snapshot_that_cannot_be_read_names_the_versions() -> None:
+    change = whole(scenarios.mixed_fleet())
+    major, minor = SNAPSHOT_VERSION
+    content = {"head": {"role": "unheard of"}}
+    with pytest.raises(OtherVersionError, match=f"version {major}.{minor + 1}, this dashboard"):
+        Assembly().add(read_part(of_version(change, major, minor + 1, content)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from msgspec.structs import replace
+
 from controller.model.decision import Code, Decision
-from controller.model.observation import QueueDepth
+from controller.model.observation import QueueDepth, Workload
 from controller.model.readings import Fresh
 from unit.planning.story import Story, make_pool
 
@@ -35,6 +37,8 @@ class Consumer:
         self.service_s = service_s
         self.pending = self.delivered = self.again = 0
         self._ends: deque[float] = deque()
+        self.one_by_one: bool | None = None
+        """Whether the replicas of a StatefulSet start so; None for a Deployment."""
 
     @property
     def depth(self) -> QueueDepth:
@@ -55,7 +59,13 @@ class Consumer:
             self.pending -= 1
             self.delivered += 1
             self._ends.append(now + self.service_s)
-        return self.story.tick(queue=Fresh(value=self.depth, at=now))
+        replicas = self.story.replicas
+        workload = Workload(replicas=replicas, ready=replicas)
+        if self.one_by_one is not None:
+            workload = replace(workload, first_ordinal=0, one_by_one=self.one_by_one)
+        return self.story.tick(
+            queue=Fresh(value=self.depth, at=now), workload=Fresh(value=workload, at=now)
+        )
 
     def run(self, seconds: int, every_s: int) -> Consumer:
         """So many seconds with one task in each interval."""

@@ -112,6 +112,7 @@ class Story:
         in_flight: int = 0,
         *,
         queue: Reading[QueueDepth] | None = None,
+        queues: tuple[Reading[QueueDepth], ...] = (),
         workload: Reading[Workload] | None = None,
         pods: Reading[Pods] | None = None,
         woken_at: float | None = None,
@@ -126,6 +127,7 @@ class Story:
         depth = QueueDepth(pending=pending, in_flight=in_flight, paused=paused)
         seen = PoolObservation(
             queue=queue or Fresh(value=depth, at=self.now),
+            queues=queues,
             workload=workload or Fresh(value=Workload(replicas=self.replicas), at=self.now),
             pods=pods or Fresh(value=Pods(ready=self.replicas), at=self.now),
             woken_at=woken_at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from controller.model.decision import Code
 from controller.model.fleet import Fleet, Tenant, Tier
@@ -12,6 +13,8 @@ from controller.model.intents import Intents, Pause, Pin, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
+    Pod,
+    PodPhase,
     Pods,
     PoolObservation,
     QueueDepth,
@@ -22,7 +25,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
 from controller.planning.ahead import NextChange, next_change
-from controller.planning.outlook import outlook_of
+from controller.planning.outlook import Starting, outlook_of
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, make_pool
 
@@ -129,3 +132,40 @@ def test_the_outlook_has_both_and_none_for_a_pool_that_was_not_seen() -> None:
     assert outlooks[0] is not None
     assert [(each.lifted, each.next) for each in outlooks[0].without] == [("pin", 0)]
     assert outlooks[0].next is not None
+
+
+@pytest.mark.parametrize(
+    ("workload", "ready_s"),
+    [
+        (Workload(replicas=2, current=2, ready=2), 9.0),
+        (Workload(replicas=2, current=2, ready=2, first_ordinal=0), 9.0),
+        (Workload(replicas=2, current=2, ready=2, first_ordinal=0, one_by_one=True), 27.0),
+    ],
+    ids=["Deployment", "Parallel", "OrderedReady"],
+)
+def test_the_outlook_says_when_the_replicas_that_start_are_ready(
+    workload: Workload, ready_s: float
+) -> None:
+    observed = replace(seen(2, pending=5, at=START), workload=Fresh(value=workload, at=START))
+
+    def starting(observed: PoolObservation) -> Starting | None:
+        outlook = outlook_of(
+            AT_ONCE.key,
+            observation=Observation(pools={AT_ONCE.key: observed}),
+            fleet=Fleet(pools=(AT_ONCE,)),
+            intents=Intents(),
+            memory=Memory(pools={AT_ONCE.key: OBSERVED_FOR_LONG}),
+            now=START,
+        )
+        assert outlook is not None
+        return outlook.starting
+
+    found = starting(observed)
+    assert found is not None
+    assert (found.replicas, found.ready_s) == (3, ready_s), "2 are ready of 5"
+    slow = Pod(name="a", phase=PodPhase.READY, created_at=START - 90, ready_at=START - 60)
+    measured = starting(replace(observed, pods=Fresh(value=Pods(ready=2, items=(slow,)), at=START)))
+    assert measured is not None
+    assert measured.ready_s == ready_s / 9.0 * 30.0
+    stuck = Fresh(value=Pods(ready=2, unscheduled=1), at=START)
+    assert starting(replace(observed, pods=stuck)) is None, "nothing says when"

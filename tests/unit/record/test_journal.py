@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,13 +22,18 @@ from controller.model.snapshot import Snapshot
 from controller.record.journal_chain import without_link
 from controller.record.journal_files import JournalError, JournalFiles, earlier_files
 from controller.record.journal_lines import (
+    ChangeLine,
+    TickLine,
     UnreadableLineError,
+    WholeLine,
     change_line,
     read_line,
     whole_line,
 )
 from controller.record.journal_past import JournalPast
 from controller.record.journal_writer import JournalWriter
+from controller.record.snapshot_version import SNAPSHOT_VERSION, SnapshotVersion
+from support.newer import grown
 from support.past import busy_tick, next_snapshot, quiet_tick, write_journal
 from tui import fleet_scenarios, scenarios
 
@@ -216,17 +222,78 @@ def test_texts_from_a_file_are_cleaned() -> None:
     assert read.process == hostile.process
 
 
-def test_a_line_of_another_version_is_refused() -> None:
-    line = whole_line(scenarios.mixed_fleet(1), None).replace(b'"version":1', b'"version":2')
-    with pytest.raises(UnreadableLineError, match="version 2, not 1"):
-        read_line(line, None)
+# -- versions -----------------------------------------------------------------------------------
+
+
+def of_version(line: bytes, major: int, minor: int) -> bytes:
+    """The line as that version would write it, with unknown fields everywhere."""
+    plain = grown(msgspec.json.decode(line, type=WholeLine | ChangeLine | TickLine))
+    assert isinstance(plain, dict)
+    if plain["kind"] == "whole":
+        begin = {"kind": "whole", "version": major, "minor": minor, "at": plain["at"]}
+        plain = begin | plain | begin
+    return msgspec.json.encode(plain) + b"\n"
+
+
+def lines_for(snapshots: list[Snapshot]) -> list[bytes]:
+    changes = [change_line(*pair) for pair in pairwise(snapshots)]
+    return [whole_line(snapshots[0], None), *changes]
+
+
+def test_a_journal_of_a_newer_minor_version_is_read_without_its_new_fields(tmp_path: Path) -> None:
+    written = ticks(12)
+    path, (major, minor) = tmp_path / "journal.jsonl", SNAPSHOT_VERSION
+    newer = [of_version(line, major, minor + 3) for line in lines_for(written)]
+    path.write_bytes(b"".join(newer))
+    past = JournalPast(path)
+    assert all_of(past) == written
+    assert past.notes() == ()
+
+
+def test_a_newer_journal_with_what_this_version_cannot_read_names_both_versions(
+    tmp_path: Path,
+) -> None:
+    path, (major, minor) = tmp_path / "journal.jsonl", SNAPSHOT_VERSION
+    line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, minor + 1)
+    path.write_bytes(line.replace(b'"role":"', b'"role":"unheard of '))
+    said = f"is of snapshot version {major}.{minor + 1}, this agentdash reads {SNAPSHOT_VERSION}"
+    with pytest.raises(JournalError, match=f"{said}: update agentdash"):
+        JournalPast(path)
+
+
+@pytest.mark.parametrize(
+    ("major", "todo"), [(2, "update agentdash"), (0, "an older agentdash reads it")]
+)
+def test_a_journal_of_another_major_version_names_both_versions(
+    tmp_path: Path, major: int, todo: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, 4)
+    path.write_bytes(line)
+    ours = f"this agentdash reads {SNAPSHOT_VERSION}: {todo}"
+    said = f"journal.jsonl is of snapshot version {major}.4, {ours}"
+    with pytest.raises(JournalError, match=said):
+        JournalPast(path)
+    with pytest.raises(UnreadableLineError, match=f"version {major}.4"):
+        read_line(line, None, SnapshotVersion(major, 4))
+
+
+def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(tmp_path: Path) -> None:
+    """An agentdash that was updated goes on in the journal of the one before."""
+    path, written = tmp_path / "journal.jsonl", ticks(6)
+    theirs = [of_version(line, 2, 0) for line in lines_for(written[:3])]
+    path.write_bytes(b"".join([*theirs, *lines_for(written[3:])]))
+    past = JournalPast(path)
+    assert all_of(past) == written[3:]
+    [note] = past.notes()
+    assert "snapshot version 2.0" in note
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "has no snapshot"),
-        (b"hello\n", "line 1 of journal.jsonl is no whole snapshot of this version: hello"),
+        (b"hello\n", "line 1 of journal.jsonl is no whole snapshot: hello"),
         (None, "no such file"),
     ],
 )

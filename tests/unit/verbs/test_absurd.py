@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agentdash.foreseen import ahead_of
 from agentdash.verbs.tables import plan_table, why_table
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -35,7 +36,7 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.planning.counterfactual import counterfactuals
+from controller.planning.outlook import outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
 from support.planning import plan
 from support.reports import decode_report
@@ -153,16 +154,17 @@ def test_the_planner_never_raises_whatever_was_observed(
         decision = decisions.get(pool.key)
         if decision is None:
             continue
-        without = counterfactuals(
-            decision,
+        outlook = outlook_of(
+            pool.key,
             observation=second,
             fleet=FLEET,
             intents=asked,
             memory=memory,
             now=NOW + 1,
         )
-        reports.append(pool_report(pool, decision, NOW + 1, without))
-        assert why_table(NOW, decision, without)
+        assert outlook is not None
+        reports.append(pool_report(pool, decision, NOW + 1, outlook))
+        assert why_table(NOW, decision, ahead_of(outlook))
     assert plan_table(NOW, list(decisions.values()))
     report = plan_report(NOW, tuple(reports))
     assert decode_report(encode_report(report)) == report

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,48 @@ def test_the_rules_stand_in_order_with_their_numbers_and_the_counterfactual(
         "At max at most 4 replicas (max) 4",
         "decided bound by max = 4",
         "",
+        "next: 2→4 now",
         "without max: 8",
     ]
+
+
+def held(since: float) -> dict[str, Any]:
+    """An idle pool of three replicas, which its window holds."""
+    memory = {"since": NOW - 100, "last_active_at": NOW - 50}
+    runs = [
+        {"replicas": 3, "first_at": NOW - 60, "last_at": since},
+        {"replicas": 0, "first_at": since},
+    ]
+    memory["recommendations"] = runs  # type: ignore[assignment]
+    return tick(pools={"acme/browser": pool(NOW, 3)}, memory={"pools": {"acme/browser": memory}})
+
+
+def test_it_says_when_the_number_changes_next_and_which_rule_ends_then(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet, ticks = write(tmp_path, held(since=NOW - 1))
+    place = ("acme/browser", "-f", fleet, "--observations", ticks)
+    assert main(["why", *place]) == ExitCode.OK
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    [following] = [line for line in lines if line.startswith("next: ")]
+    assert following == "next: 3 → 0 in 2s (stabilised downwards ends)"
+    assert main(["why", *place, "--json"]) == ExitCode.OK
+    [browser] = json.loads(capsys.readouterr().out)["pools"]
+    change = browser["next_change"]
+    assert (change["before"], change["after"], change["ends"]) == (3, 0, "stabilized_down")
+    assert change["at"] == pytest.approx(NOW + 2, abs=0.1)
+
+
+def test_where_nothing_is_foreseen_it_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet, ticks = write(tmp_path, tick(pools={"acme/browser": pool(NOW, 2, in_flight=2)}))
+    place = ("acme/browser", "-f", fleet, "--observations", ticks)
+    assert main(["why", *place]) == ExitCode.OK
+    assert "next: no change foreseen while the work" in capsys.readouterr().out
+    assert main(["why", *place, "--json"]) == ExitCode.OK
+    [browser] = json.loads(capsys.readouterr().out)["pools"]
+    assert browser["next_change"] is None
 
 
 def test_several_pools_are_printed_once_each_in_the_given_order(

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 from nats import errors
+from nats.js.api import PubAck
+from nats.js.errors import NotFoundError
 
 from agentdash.worker import QueueName, Session, Task, TaskResult, UsedTokens, WorkerSettings
+from agentdash.worker.dead import DeathNote
 from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.pool_models import PoolModels
+from agentdash.worker.room import TaskRoom
+from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from controller.model.usage_event import UsageEvent
 from support.virtual_loop import run
@@ -32,10 +37,12 @@ class Post:
 
     headers: dict[str, str] | None = None
     data = b'"go"'
+    subject = "tasks.acme.research"
     max_payload = 1_000_000
 
-    def __init__(self, refusals: int = 0) -> None:
+    def __init__(self, refusals: int = 0, *, delivered: int = 1) -> None:
         self.noted: list[str] = []
+        self._delivered = delivered
         self.events: list[UsageEvent] = []
         self._refusals = refusals
 
@@ -44,13 +51,23 @@ class Post:
         return SimpleNamespace(
             stream="TASKS",
             consumer="research",
-            num_delivered=1,
+            num_delivered=self._delivered,
             sequence=SimpleNamespace(stream=1),
             timestamp=datetime.now(UTC),
         )
 
     async def get(self, _: str) -> None:
         """There is no result."""
+
+    async def get_msg(self, *_: object, **__: object) -> NoReturn:
+        """Nothing is kept of its tries."""
+        raise NotFoundError
+
+    async def load(self, _: str) -> None:
+        """There is no checkpoint."""
+
+    async def bury(self, note: DeathNote, *_: object) -> None:
+        self.noted.append(f"buried: {note.reason}")
 
     async def keep(self, result: TaskResult) -> TaskResult:
         if self._refusals:
@@ -65,27 +82,33 @@ class Post:
         self.noted.append("acknowledged")
 
     async def nak(self, delay: float | None = None) -> None:
-        assert delay is not None
-        self.noted.append("not acknowledged")
+        self.noted.append("handed back" if delay is None else "not acknowledged")
 
-    async def publish(self, _: str, body: bytes, **__: object) -> None:
-        self.events.append(msgspec.json.decode(body, type=UsageEvent))
+    async def publish(self, subject: str, body: bytes, **__: object) -> PubAck:
+        if subject.startswith("$KV."):
+            self.noted.append("counted")
+        else:
+            self.events.append(msgspec.json.decode(body, type=UsageEvent))
+        return PubAck(stream="", seq=1)
 
 
-def delivery(post: Post, agent: Callable[[Task, Session], Awaitable[Any]]) -> Delivery:
+def delivery(
+    post: Post, agent: Callable[[Task, Session], Awaitable[Any]], *, attempts: int = 5
+) -> Delivery:
     metrics = WorkerMetrics("acme", "research")
     any_post = cast("Any", post)
     desk = Desk(
         link=cast("Any", SimpleNamespace(jetstream=post, client=post)),
-        settings=SETTINGS,
+        settings=msgspec.structs.replace(SETTINGS, attempts=attempts),
         agent=agent,
         metrics=metrics,
         models=PoolModels(SETTINGS, any_post, metrics),
         results=any_post,
         checkpoints=any_post,
-        hand_backs=any_post,
+        tries=TryCounts(any_post, "acme", "research"),
         dead=any_post,
         usage=UsageReports(any_post, SETTINGS, metrics),
+        room=TaskRoom(),
     )
     return Delivery(desk, any_post, most_deliveries=0)
 
@@ -124,9 +147,46 @@ def test_a_try_that_is_cut_reports_what_it_used() -> None:
         return post
 
     post = run(history())
-    assert post.noted == ["not acknowledged"]
+    assert post.noted == ["counted", "not acknowledged"]
     assert [(each.model, each.usage.input) for each in post.events] == [("small", 70)]
 
 
 async def _done(_: Task, __: Session) -> str:
     return "done"
+
+
+def test_a_further_try_is_counted_before_it_begins() -> None:
+    """One whose worker dies is counted so."""
+
+    async def history() -> list[str]:
+        post = Post(delivered=2)
+
+        async def agent(task: Task, _: Session) -> None:
+            post.noted.append(f"try {task.attempt}")
+
+        await delivery(post, agent).handle()
+        return post.noted
+
+    assert run(history()) == ["counted", "try 2", "kept", "acknowledged"]
+
+
+def test_a_task_whose_tries_are_used_up_by_workers_that_died_is_buried() -> None:
+    async def history() -> list[str]:
+        post = Post(delivered=2)
+        await delivery(post, _done, attempts=1).handle()
+        return post.noted
+
+    assert run(history()) == [
+        "buried: began once and no worker lived to end it",
+        "kept",
+        "acknowledged",
+    ]
+
+
+def test_a_first_delivery_that_is_handed_back_was_no_try() -> None:
+    async def history() -> list[str]:
+        post = Post()
+        await delivery(post, _done).hand_back()
+        return post.noted
+
+    assert run(history()) == ["counted", "handed back"]

@@ -18,6 +18,7 @@ from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
 from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
+from controller.planning.explain import sentence
 from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
@@ -54,6 +55,35 @@ def test_long_tasks_that_arrive_at_once_are_all_asked_for_in_one_tick() -> None:
     assert decision.next is not None
     assert decision.next >= 12
     assert running < 6
+
+
+def after_a_burst(tasks: int, *, one_by_one: bool | None) -> Decision:
+    """The decision when so many tasks of 20 s have arrived at once."""
+    consumer = learned(every_s=10, service_s=20.0, max=100)
+    consumer.one_by_one = one_by_one
+    return consumer.second(tasks)
+
+
+def test_replicas_that_start_one_after_the_other_are_not_asked_for_to_come_too_late() -> None:
+    at_once = after_a_burst(40, one_by_one=None)
+    assert after_a_burst(40, one_by_one=False) == at_once
+    ordered = after_a_burst(40, one_by_one=True)
+    assert at_once.demand is not None
+    assert ordered.demand is not None
+    current = ordered.current or 0
+    assert current < ordered.demand < at_once.demand
+    reason = next(reason for reason in ordered.reasons if reason.code in BY_ITS_PAST)
+    starts = int(reason.numbers["starts"])
+    # the last of them is ready after so many cold starts, and by then as many tasks still wait
+    still_waiting = 40 * min(1.0, 20.0 / (starts * FIRST_READY_S))
+    assert current + starts <= still_waiting + current + 1
+    assert starts + 1 > 40 * 20.0 / ((starts + 1) * FIRST_READY_S) - current
+    assert "a new replica is ready after 9 s, one after the other" in sentence(reason, 0.0)
+
+
+def test_more_tasks_never_lower_what_is_asked_for_where_replicas_start_in_order() -> None:
+    asked = [after_a_burst(tasks, one_by_one=True).demand or 0 for tasks in (1, 3, 8, 20, 60)]
+    assert asked == sorted(asked)
 
 
 def test_replicas_are_kept_ready_for_tasks_that_are_likely_to_come() -> None:

@@ -9,10 +9,13 @@ import pytest
 
 from controller.model.decision import Code, Decision
 from controller.model.fleet import Pool, Rule
+from controller.model.ids import QueueName
 from controller.model.memory import Memory
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
+from controller.nats.queue_sums import summed
 from controller.planning.demand.redelivered import capped_demand
+from controller.planning.explain import sentence
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)
@@ -158,6 +161,40 @@ def test_an_unknown_queue_acknowledges_nothing() -> None:
         queue.tick(0, 2, 2, again=1)
     queue.story.tick(queue=silence())
     assert [Code.POISON in codes(queue.tick(0, 2, 2, again=1)) for _ in range(3)][-1]
+
+
+def test_poison_in_one_of_several_queues_is_named_while_the_others_have_work() -> None:
+    low = QueueName("TASKS", "low")
+    pool = make_pool(behavior=QUICK, lower_queues=(low,))
+    story = Story(pool, replicas=2)
+
+    def tick(again: int) -> Decision:
+        """The high queue's two messages come back, the low one has ever new work."""
+        poison = QueueDepth(
+            pending=0, in_flight=2, redelivered=2, delivered=10 + again, sequence=10
+        )
+        busy = QueueDepth(
+            pending=5, in_flight=3, redelivered=1, delivered=50 + 7 * again, sequence=50 + 7 * again
+        )
+        each = tuple(Fresh(value=depth, at=story.now) for depth in (poison, busy))
+        total = Fresh(value=summed([poison, busy]), at=story.now)
+        return story.tick(queue=total, queues=each)
+
+    named = [Code.POISON in codes(tick(again)) for again in range(8)]
+    assert named == [False] * 6 + [True] * 2
+    story.tick(queue=silence(), queues=(silence(), silence()), clock_step_s=60.0)
+    story.memory = msgspec.json.decode(msgspec.json.encode(story.memory), type=Memory)
+    decision = tick(8)
+    [reason] = [each for each in decision.reasons if each.code is Code.POISON]
+    assert reason.numbers == {
+        "redelivered": 2,
+        "deliveries": 8,
+        "since": START + 60,
+        "queue": str(pool.queues[0]),
+    }
+    assert f"2 messages in flight of {pool.queues[0]} come back" in sentence(reason, story.now)
+    assert decision.demand is not None
+    assert decision.demand >= 7, "the work beside it is served"
 
 
 def test_a_step_of_the_clock_and_a_restart_keep_the_age_of_poison() -> None:

@@ -1,0 +1,63 @@
+"""The tables of the views that come with no snapshot: the audit, and the checks of the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from agentdash.tui.audit import AUDIT_COLUMNS, NEWEST_FIRST, after_text, before_text
+from agentdash.tui.columns import sort_rows
+from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
+from agentdash.tui.sheets import Sheet, Sheets
+from agentdash.tui.values import ValueField
+from controller.model.audit import IntentChange
+from controller.model.diagnosis import Diagnosis
+from controller.model.intent_words import scope_name
+
+
+def _until(change: IntentChange) -> float | None:
+    return None if change.after is None else change.after.until
+
+
+AUDIT_FIELDS: Final[Sequence[ValueField[IntentChange]]] = (
+    ValueField("revision", "TIME", lambda change, _: change.revision),
+    ValueField("at", "TIME", lambda change, _: change.at),
+    ValueField("age_s", "AGO", lambda change, frame: max(frame.now - change.at, 0.0)),
+    ValueField("who", "WHO", lambda change, _: change.who or None),
+    ValueField("origin", "WHO", lambda change, _: change.origin or None),
+    ValueField("kind", "ASKED FOR", lambda change, _: str(change.key.kind)),
+    ValueField("scope", "OF", lambda change, _: scope_name(change.key.scope)),
+    ValueField("before", "BEFORE → AFTER", lambda change, _: before_text(change)),
+    ValueField("after", "BEFORE → AFTER", lambda change, _: after_text(change)),
+    ValueField("expired", "BEFORE → AFTER", lambda change, _: change.expired),
+    ValueField("undoes", "BEFORE → AFTER", lambda change, _: change.undoes),
+    ValueField("until", "UNTIL", lambda change, _: _until(change)),
+    ValueField("why", "REASON", lambda change, _: change.why or None),
+)
+DIAGNOSIS_FIELDS: Final[Sequence[ValueField[Diagnosis]]] = (
+    ValueField("level", "RESULT", lambda found, _: str(found.level)),
+    ValueField("check", "CHECK", lambda found, _: found.check),
+    ValueField("subject", "OF", lambda found, _: found.subject or None),
+    ValueField("text", "FOUND", lambda found, _: found.text),
+    ValueField("todo", "FOUND", lambda found, _: found.todo or None),
+)
+
+
+def audit_sheets(changes: Sequence[IntentChange]) -> Sheets:
+    """The table of these changes, the newest first."""
+
+    def key(change: IntentChange) -> str:
+        return str(change.revision)
+
+    rows = sort_rows(changes, AUDIT_COLUMNS, NEWEST_FIRST, key)
+    nothing = "nothing was ever asked for"
+    return (Sheet("audit", "audit", AUDIT_COLUMNS, AUDIT_FIELDS, rows, key, nothing),)
+
+
+def doctor_sheets(found: Sequence[Diagnosis]) -> Sheets:
+    """The table of what the checks found, the worst first."""
+    rows = sort_rows(found, DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key)
+    nothing = "nothing was checked"
+    return (
+        Sheet("doctor", "doctor", DOCTOR_COLUMNS, DIAGNOSIS_FIELDS, rows, diagnosis_key, nothing),
+    )
