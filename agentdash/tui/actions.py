@@ -36,20 +36,25 @@ class KeyScope(StrEnum):
     HELP = "help"
     DETAIL = "detail"
     LOGS = "logs"
+    HISTORY = "history"
     INFO = "info"
     ATTENTION = "attention"
 
 
 class KeyContext(NamedTuple):
     """What decides whether a key is on: why nothing can be asked for now, and what is under the
-    cursor.
+    cursor: what can be changed there, the pool that can be explained, and whether there is a pod.
     """
 
-    refusal: str | None
-    scope: Scope | None
+    refusal: str | None = None
+    scope: Scope | None = None
+    pool: str | None = None
+    has_pod: bool = False
 
 
 OPERATE: Final = "operate"
+# what keys that only look are about
+_ABOUT: Final = {"why": "pool", "logs": "pod"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class UserAction:
     def enabled(self, context: KeyContext) -> str | None:
         """Why the key is off; None if it is on."""
         if self.danger is Danger.NONE:
-            return None
+            found = {"why": bool(context.pool), "logs": context.has_pod}.get(self.id, True)
+            return None if found else f"no {_ABOUT[self.id]} under the cursor"
         if context.refusal is not None:
             return context.refusal
         if self.id != OPERATE:
@@ -173,6 +179,7 @@ ACTIONS: Final = (
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
     UserAction("logs", ("l",), "logs", "the pod's last lines", "look", hint=5),
     *_OPERATE,
+    UserAction("history", ("t",), "history", "its 15 min and 24 h", "look", hint=5),
     UserAction("still", (".",), "still", "keep still, or go on", "look", hint=6),
     _step("<", Step.BACK, "earlier", "the change before"),
     _step(">", Step.ON, "later", "the change after"),
@@ -189,6 +196,11 @@ ACTIONS: Final = (
 )
 
 _KEY_NAMES: Final = {"escape": "esc", "pagedown": "pgdn", "pageup": "pgup"}
+
+
+def operating_action(verb: str) -> UserAction:
+    """The action whose key asks for this verb."""
+    return next(each for each in _OPERATE if each.argument == verb)
 
 
 def scopes_of(view: KeyScope) -> tuple[KeyScope, ...]:

@@ -369,6 +369,10 @@ class Dashboard(TerminalApp):
         """Show the last lines of the pod under the cursor, or read them again."""
         await self._log_asking.ask(self.view.pod_under_cursor)
 
+    async def action_history(self) -> None:
+        """Show how it went: the pool or the tenant under the cursor, else the fleet."""
+        await self.views.show_history()
+
     async def action_view(self, name: str) -> None:
         """Show the view of this command."""
         await self.command_line.run(ParsedCommand(name))
@@ -435,26 +439,13 @@ class Dashboard(TerminalApp):
 
     def action_operate(self, verb: str) -> None:
         """Ask for something for what is under the cursor; another key takes it back."""
-        found = (each for each in self.view.actions if each.handler == f"operate({verb!r})")
-        action = next(found, None)
-        if action is None:
-            self.flash(f"{verb} is not for what this view shows; ? lists the keys", Tone.DIM)
-            return
-        self.operations.by_key(action)
+        self.operations.by_key(verb)
 
     def action_undo(self) -> None:
         """Take back the person's own change: in the audit the one under the cursor, else the last
         one.
         """
-        if not self.operations.is_possible:
-            self.flash("nothing can be asked for in this dashboard", Tone.DIM)
-            return
-        audit = self.views.audit
-        change = audit.change if self.view is audit else None
-        if change is not None and not audit.is_mine(change):
-            self.flash("only your own changes that stand can be taken back")
-            return
-        self.operations.undo(change)
+        self.operations.undo()
 
     # -- time ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from textual.app import SystemCommand
 
 from agentdash.tui import commands
-from agentdash.tui.actions import KeyContext, key_name
+from agentdash.tui.actions import key_name
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.lines import Tone
 from agentdash.tui.requests import AnswerError
@@ -81,6 +81,8 @@ class CommandLine:
                 app.go_live()
             case "why":
                 await views.explain(command.pool)
+            case "history":
+                await app.action_history()
             case "undo":
                 app.action_undo()
             case "audit":
@@ -104,7 +106,7 @@ class CommandLine:
         Pools are found by typing.
         """
         app, view = self._app, self._app.views.top
-        context = KeyContext(app.operations.refusal, view.scope_under_cursor)
+        context = view.key_context(app.operations.refusal)
         for action in view.actions:
             if action.palette:
                 keys = " ".join(key_name(each) for each in action.keys)

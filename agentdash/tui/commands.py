@@ -30,6 +30,7 @@ COMMANDS: Final = (
         )
         for name, (verb, back) in _REQUESTS.items()
     ),
+    Command("history", ("hi",), "15 min and 24 h of it"),
     Command("why", ("describe",), "explain its number", takes_pool=True),
     Command("at", (), "11:50, -15m", takes_time=True),
     Command("live", (), "back from the past"),

@@ -13,14 +13,17 @@ from typing import Final
 
 from agentdash.tui import figures, words
 from agentdash.tui.actions import UserAction, key_name
-from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, line_width
+from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
 from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.view import Frame, ShownMoment
 from controller.model.snapshot import Link, LinkState, Role, Severity
 
 TITLE: Final = "agentdash"
 WIDE: Final = 140
-_ROOM_FOR_SINCE: Final = 100
+# the most cells of the fleet's name and of the process that an attached dashboard shows, from the
+# width on at which all of it has room beside since when
+_NAMES_OF_ATTACHED: Final = ((100, 24, 24), (80, 12, 14), (0, 10, 12))
+_LONGEST_NAME: Final = 24
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
 _BETWEEN_CRUMBS: Final = " > "
@@ -44,19 +47,20 @@ def _fleet_line(frame: Frame, width: int) -> Line:
         word = f"{role.word}: lease not kept"
     elif snapshot.role is Role.FOLLOWER and lease is not None and lease.holder:
         word = f"{role.word} of {cut(lease.holder, 24, frame.glyphs.ellipsis)}"
+    longest = _LONGEST_NAME
     if snapshot.attached:
-        word = f"{role.word} on {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
+        longest, most = next(names for least, *names in _NAMES_OF_ATTACHED if width >= least)
+        process = cut_middle(snapshot.process, most, frame.glyphs.ellipsis)
+        word = f"{role.word} on {process} since {figures.since(snapshot.epoch, frame.now)}"
         access, writes = "attached", False
     if snapshot.recalled:
         access, word = "past", f"last of {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
     if frame.moment is not None:
         access, writes = "replay" if frame.moment.is_replay else "past", False
-    name = cut(snapshot.context or snapshot.fleet or TITLE, 24, frame.glyphs.ellipsis)
+    name = cut(snapshot.context or snapshot.fleet or TITLE, longest, frame.glyphs.ellipsis)
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
-    if snapshot.attached and not snapshot.recalled and width >= _ROOM_FOR_SINCE:
-        left.append(f" since {figures.since(snapshot.epoch, frame.now)}")
     if width >= WIDE:
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
     links = () if snapshot.recalled else snapshot.links

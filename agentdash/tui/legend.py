@@ -23,6 +23,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "PRESS": "wanted replicas for each ready one; pools in trouble come before it",
     "BOUND": "the rule that decided the target, or the gate that holds next; activation: too "
     "little work to wake it",
+    "READY  TARGET": "replicas over the last 15 minutes, on one scale: ready ones, and the target",
     "LAST 15 MIN": "the most messages that waited, one minute to a bar; a dot is not known",
     "WAIT, 15 MIN": "the longest that a message had waited, one minute to a bar",
     "TOK/m, 15 MIN": "the fastest pace of tokens, one minute to a bar",
@@ -73,7 +74,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "CONSUMER": "the durable consumer",
     "TENANT": "the tenant's name",
     "BUDGET": "how it stands to its tokens per day",
-    "TOKENS/DAY": "used today, of the day's budget",
+    "TOKENS/DAY": "used today, of the day's budget; without one, of all models and kinds",
     "SHARE": "how much of the limit is used",
     "TOK/m": "tokens used in a minute, lately",
     "RUNS OUT": "when nothing is left at this pace; else the day lasts",

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from agentdash.danger import Danger, danger_of
-from agentdash.tui.actions import KeyContext, UserAction
+from agentdash.tui.actions import operating_action
 from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, wrap
 from agentdash.tui.operating import NotDoneError, Operating, Preview, TakenError
 from agentdash.tui.requests import (
@@ -96,15 +96,16 @@ class Operations:
 
     # -- how a request begins -----------------------------------------------------------------
 
-    def by_key(self, action: UserAction) -> None:
-        """A key was pressed: ask about what is under the cursor now."""
-        scope = self._app.view.scope_under_cursor
-        off = action.enabled(KeyContext(self.refusal, scope))
+    def by_key(self, verb: str) -> None:
+        """The key of this verb was pressed: ask about what is under the cursor now."""
+        action, view = operating_action(verb), self._app.view
+        scope = view.scope_under_cursor
+        off = action.enabled(view.key_context(self.refusal))
         if off is not None or scope is None:
             self._app.flash(f"{action.title} is off: {off}")
             return
         try:
-            self._begin(self._new_form(VERBS[action.argument], scope))
+            self._begin(self._new_form(VERBS[verb], scope))
         except AnswerError as error:
             self._app.flash(str(error))
 
@@ -127,8 +128,18 @@ class Operations:
             toggles=False,
         )
 
-    def undo(self, change: IntentChange | None) -> None:
-        """Take back this change of the person's own; None: the last one."""
+    def undo(self) -> None:
+        """Take back the person's own change: in the audit the one under the cursor, else the last
+        one.
+        """
+        if not self.is_possible:
+            self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
+            return
+        audit = self._app.views.audit
+        change = audit.change if self._app.view is audit else None
+        if change is not None and not audit.is_mine(change):
+            self._app.flash("only your own changes that stand can be taken back")
+            return
         if self.refusal is not None:
             self._app.flash(f"undo is off: {self.refusal}")
             return

@@ -45,7 +45,9 @@ from controller.model.snapshot import Snapshot
 from controller.model.text import clean
 
 # columns that draw with blocks what another column or the values say in numbers
-_DRAWINGS: Final = frozenset({"LAST 15 MIN", "WAIT, 15 MIN", "TOK/m, 15 MIN", "BUDGET"})
+_DRAWINGS: Final = frozenset(
+    {"LAST 15 MIN", "READY  TARGET", "WAIT, 15 MIN", "TOK/m, 15 MIN", "BUDGET"}
+)
 # what a spreadsheet takes for the beginning of a formula
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _EMPTY: Final = "-"

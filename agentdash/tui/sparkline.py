@@ -1,4 +1,4 @@
-"""A row of numbers as a row of bars, one cell each.
+"""Rows of numbers as bars, one cell each: of one line, or of several.
 
 Textual's Sparkline has a colour for each bar: 20 of them cost 8.4 kB a second where each number
 changes, and 1.4 kB here. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
@@ -19,15 +19,34 @@ def sparkline(values: Sequence[int], width: int, glyphs: Glyphs, top: int | None
     is as high as its part of `top`, by default the largest value; 0 is the lowest bar. What is not
     known is a dot.
     """
+    return plot(values, width, 1, glyphs, top)[0]
+
+
+def plot(
+    values: Sequence[int], width: int, rows: int, glyphs: Glyphs, top: int | None = None
+) -> list[str]:
+    """The same in bars of so many rows, the upper row first; empty rows without values or cells."""
     if not values or width < 1:
-        return ""
+        return [""] * rows
     cells = _cells(values, width)
-    bars = glyphs.bars
     most = max(*cells, 0) if top is None else top
-    return "".join(
-        glyphs.gap if value == NOT_KNOWN else bars[_height(value, most, len(bars))]
-        for value in cells
-    )
+    each = len(glyphs.bars)
+    heights = [
+        NOT_KNOWN if value == NOT_KNOWN else _height(value, most, rows * each) for value in cells
+    ]
+    return [
+        "".join(_cell(height, row * each, row, glyphs) for height in heights)
+        for row in reversed(range(rows))
+    ]
+
+
+def _cell(height: int, below: int, row: int, glyphs: Glyphs) -> str:
+    """What a bar of this height shows in a row with so many heights `below` it."""
+    if height == NOT_KNOWN:
+        return " " if row else glyphs.gap
+    if height < below:
+        return " "
+    return glyphs.bars[min(height - below, len(glyphs.bars) - 1)]
 
 
 def _cells(values: Sequence[int], width: int) -> list[int]:

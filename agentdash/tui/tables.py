@@ -26,6 +26,9 @@ PHASE_TONES: Final = {
 }
 RECENT_CELLS: Final = 15
 """The last 15 minutes, a minute to a cell."""
+_REPLICA_CELLS: Final = 6
+_REPLICAS_TITLE: Final = "READY  TARGET"
+"""Each of the words stands over its bars."""
 SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
@@ -147,6 +150,17 @@ def _recent(row: PoolRow, frame: Frame) -> Span:
     return recent_span(row.history.recent.pending, frame)
 
 
+def _recent_replicas(row: PoolRow, frame: Frame) -> Span:
+    """Those that were ready, and the target, on one scale."""
+    recent = row.history.recent
+    most = max((*recent.ready, *recent.target), default=0)
+    ready, target = (
+        sparkline(series, _REPLICA_CELLS, frame.glyphs, most)
+        for series in (recent.ready, recent.target)
+    )
+    return Span(f"{ready:<{_REPLICA_CELLS}} {target}", Tone.DIM)
+
+
 def _known(value: float | None) -> SortValue | None:
     return None if value is None else (value,)
 
@@ -207,14 +221,19 @@ _BOUND_COLUMN: Final = Column[PoolRow](
     "BOUND", 8, _bound, lambda row: (row.bound,), rank=3, letter="B"
 )
 _TIER_COLUMN: Final = Column[PoolRow](
-    "TIER", 10, lambda row, _: Span(row.view.tier), lambda row: (row.view.tier,), rank=6, letter="T"
+    "TIER",
+    10,
+    lambda row, _: Span(row.view.tier),
+    lambda row: (row.view.tier,),
+    rank=10,
+    letter="T",
 )
 _TARGET_COLUMN: Final = Column[PoolRow](
     "TARGET",
     7,
     _target,
     lambda row: _known(row.target),
-    rank=5,
+    rank=6,
     right=True,
     letter="A",
     descending=True,
@@ -232,7 +251,10 @@ _IN_FLIGHT_COLUMN: Final = Column[PoolRow](
 _RANGE_COLUMN: Final = Column[PoolRow]("MIN/MAX", 8, _range, rank=10, right=True)
 _WAKE_COLUMN: Final = Column[PoolRow]("WAKE", 6, _wake, rank=11)
 _RECENT_COLUMN: Final = Column[PoolRow]("LAST 15 MIN", RECENT_CELLS, _recent, rank=5)
-_WHY_COLUMN: Final = Column[PoolRow]("WHY", 26, _why, rank=9, fill=True)
+_REPLICAS_COLUMN: Final = Column[PoolRow](
+    _REPLICAS_TITLE, 2 * _REPLICA_CELLS + 1, _recent_replicas, rank=5
+)
+_WHY_COLUMN: Final = Column[PoolRow]("WHY", 24, _why, rank=9, fill=True)
 
 POOL_COLUMNS_SHORT: Final = (
     _POOL_COLUMN,
@@ -246,6 +268,7 @@ POOL_COLUMNS_SHORT: Final = (
     _BOUND_COLUMN,
     _TIER_COLUMN,
     _RECENT_COLUMN,
+    _REPLICAS_COLUMN,
 )
 POOL_COLUMNS: Final = (
     _POOL_COLUMN,
@@ -262,6 +285,7 @@ POOL_COLUMNS: Final = (
     _PRESSURE_COLUMN,
     _BOUND_COLUMN,
     _RECENT_COLUMN,
+    _REPLICAS_COLUMN,
     _WAKE_COLUMN,
     _WHY_COLUMN,
 )

@@ -10,6 +10,7 @@ from agentdash.tui import amounts, figures
 from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.model_tokens import model_lines, pace_lines, used_today
 from agentdash.tui.queues import measured_span
 from agentdash.tui.tables import RECENT_CELLS, recent_span, since_span
 from agentdash.tui.tier_shares import saved_span, saved_usd, shares_span, tier_lines
@@ -109,11 +110,33 @@ def _old_or_not(text: str, tokens: TenantTokens, frame: Frame) -> Span:
 def _tokens(view: TenantView, frame: Frame) -> Span:
     tokens = view.tokens
     if tokens is None:
-        return Span(frame.glyphs.none, Tone.DIM)
+        return _used_without_budget(view, frame)
     cap = figures.count(tokens.cap, 5)
     if tokens.used is None:
         return Span(f"{frame.glyphs.unknown}/{cap}", Tone.WARN)
     return _old_or_not(f"{figures.count(tokens.used, 5)}/{cap}", tokens, frame)
+
+
+def _used_without_budget(view: TenantView, frame: Frame) -> Span:
+    """What was used today, of all models and kinds."""
+    used = used_today(view)
+    return measured_span(
+        None if used is None else figures.count(used, 5) + _old_usage(view, frame),
+        frame,
+        zero=used == 0,
+    )
+
+
+def _old_usage(view: TenantView, frame: Frame) -> str:
+    is_old = view.by_model is not None and view.by_model.is_old
+    return frame.glyphs.stale if is_old and not frame.stale else ""
+
+
+def _pace(view: TenantView) -> float | None:
+    """Tokens a minute: as the budget counts them, without one all of them."""
+    if view.tokens is None:
+        return None if view.by_model is None else view.by_model.per_minute
+    return view.tokens.burn_per_minute
 
 
 def _share(view: TenantView, frame: Frame) -> Span:
@@ -139,18 +162,18 @@ def _bar(view: TenantView, frame: Frame) -> Span:
 
 
 def _burn(view: TenantView, frame: Frame) -> Span:
-    burn = None if view.tokens is None else view.tokens.burn_per_minute
+    burn = _pace(view)
     return measured_span(None if burn is None else amounts.rate(burn), frame, zero=burn == 0)
 
 
-def tenant_history(view: TenantView, frame: Frame) -> History:
-    """How the tenant's tokens went."""
+def tenant_history(tenant: str, frame: Frame) -> History:
+    """How the tokens of the tenant with this name went."""
     histories = {} if frame.snapshot is None else frame.snapshot.tenant_histories
-    return histories.get(view.name, NO_HISTORY)
+    return histories.get(tenant, NO_HISTORY)
 
 
 def _recent(view: TenantView, frame: Frame) -> Span:
-    return recent_span(tenant_history(view, frame).recent.tokens, frame)
+    return recent_span(tenant_history(view.name, frame).recent.tokens, frame)
 
 
 def _runs_out(view: TenantView, frame: Frame) -> Span:
@@ -296,7 +319,7 @@ TENANT_COLUMNS: Final = (
         "TOKENS/DAY",
         12,
         _tokens,
-        _known(lambda view: None if view.tokens is None else view.tokens.used),
+        _known(lambda view: used_today(view) if view.tokens is None else view.tokens.used),
         right=True,
         descending=True,
     ),
@@ -307,7 +330,7 @@ TENANT_COLUMNS: Final = (
         "TOK/m",
         6,
         _burn,
-        _known(lambda view: None if view.tokens is None else view.tokens.burn_per_minute),
+        _known(_pace),
         right=True,
         letter="R",
         descending=True,
@@ -356,6 +379,8 @@ def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
     lines = _asked_lines(view, frame, width)
     lines += _token_lines(view, frame, width)
+    lines += pace_lines(tenant_history(view.name, frame), frame, width)
+    lines += model_lines(view, frame, width)
     usd = _usd(view, frame)
     unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
     unpriced = unpriced if view.unpriced else ""
@@ -391,10 +416,18 @@ def _named(name: str, span: Span) -> Span:
     return span._replace(text=f"{name} {span.text}")
 
 
+def _parts_without_budget(view: TenantView, frame: Frame) -> list[Span]:
+    none = Span("no daily budget", Tone.DIM)
+    if view.by_model is None:
+        return [none]
+    pace = _burn(view, frame)
+    return [_tokens(view, frame), none, pace._replace(text=f"{pace.text}/m")]
+
+
 def _token_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     tokens = view.tokens
     if tokens is None:
-        return labelled("tokens", (Span("no daily budget", Tone.DIM),), width)
+        return labelled("tokens", _parts_without_budget(view, frame), width)
     since = f" since {figures.since(tokens.since, frame.now)}" if tokens.since else ""
     sentence = _SENTENCES[tokens.state].format(since=since)
     state = Span(sentence, _BY_TOKENS[tokens.state].tone)

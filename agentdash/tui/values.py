@@ -13,6 +13,7 @@ from agentdash.tui.attention import AttentionRow
 from agentdash.tui.columns import R
 from agentdash.tui.events import event_author
 from agentdash.tui.info import Fact
+from agentdash.tui.model_tokens import in_words, kind_today
 from agentdash.tui.models import model_share, refused_replicas
 from agentdash.tui.nodes import UnplacedPods, class_name
 from agentdash.tui.pods import PodRow, cold_start_s, worker_state
@@ -68,6 +69,12 @@ POOL_FIELDS: Final[Sequence[ValueField[PoolRow]]] = (
     ValueField("bound", "BOUND", lambda row, _: row.bound or None),
     ValueField(
         "pending_last_15_min", "LAST 15 MIN", lambda row, _: _series(row.history.recent.pending)
+    ),
+    ValueField[PoolRow](
+        "ready_last_15_min", "READY  TARGET", lambda row, _: _series(row.history.recent.ready)
+    ),
+    ValueField[PoolRow](
+        "target_last_15_min", "READY  TARGET", lambda row, _: _series(row.history.recent.target)
     ),
     ValueField("wake", "WAKE", lambda row, _: str(row.view.observation.wake)),
     ValueField("why", "WHY", _why),
@@ -175,6 +182,10 @@ def _of_tier(tier: ModelTier) -> ValueField[TenantView]:
     return ValueField(f"share_{tier.value}", "N/S/P %", lambda view, _: tier_share(view, tier))
 
 
+def _of_kind(kind: str) -> ValueField[TenantView]:
+    return ValueField(f"{kind}_tokens_today", "TOKENS/DAY", lambda view, _: kind_today(view, kind))
+
+
 def _of_intent(
     name: str, find: Callable[[TenantView], Intent | None]
 ) -> Iterator[ValueField[TenantView]]:
@@ -211,13 +222,19 @@ TENANT_FIELDS: Final[Sequence[ValueField[TenantView]]] = (
     ValueField[TenantView](
         "tokens_per_minute_last_15_min",
         "TOK/m, 15 MIN",
-        lambda view, frame: _series(tenant_history(view, frame).recent.tokens),
+        lambda view, frame: _series(tenant_history(view.name, frame).recent.tokens),
     ),
     _of_tokens("tokens_run_out_at", "runs_out_at", "RUNS OUT"),
     _of_tokens("tokens_reset_at", "resets_at", "RUNS OUT"),
     ValueField[TenantView]("pools", "POOLS", lambda view, _: view.pools),
     ValueField[TenantView]("usd_per_hour", "USD/h", lambda view, _: view.usd_per_hour),
     ValueField[TenantView]("usd_per_hour_limit", "USD/h", lambda view, _: view.usd_limit),
+    *(_of_kind(kind) for kind in ("input", "cached_input", "output")),
+    ValueField[TenantView](
+        "tokens_by_model",
+        "TOKENS/DAY",
+        lambda view, _: None if view.by_model is None else in_words(view.by_model),
+    ),
     *(_of_tier(tier) for tier in ModelTier),
     ValueField[TenantView]("saved_usd_today", "SAVED", lambda view, _: saved_usd(view)),
     ValueField[TenantView](

@@ -14,6 +14,7 @@ from agentdash.tui.screens.detail import DetailScreen
 from agentdash.tui.screens.doctor import DoctorScreen
 from agentdash.tui.screens.events import EventsScreen
 from agentdash.tui.screens.help import HelpScreen
+from agentdash.tui.screens.history import HistoryScreen
 from agentdash.tui.screens.info import InfoScreen
 from agentdash.tui.screens.logs import LogsScreen
 from agentdash.tui.screens.models import ModelsScreen
@@ -30,6 +31,7 @@ from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.view import PoolRow
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.audit import IntentChange
+from controller.model.intents import Scope
 from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent
 
@@ -47,6 +49,7 @@ class ViewStack:
         self.overview = OverviewScreen()
         self.pools = PoolsScreen()
         self.why = WhyScreen()
+        self.history = HistoryScreen()
         self.audit = AuditScreen()
         self.logs = LogsScreen()
         self.doctor = DoctorScreen()
@@ -69,7 +72,7 @@ class ViewStack:
             screen.use_keys(keys)
 
     def _all(self) -> Iterator[ViewScreen]:
-        yield from (self.overview, self.pools, self.why, self.audit, self.logs)
+        yield from (self.overview, self.pools, self.why, self.history, self.audit, self.logs)
         yield from (self.doctor, self.help, self.detail)
         yield from self.tables.values()
 
@@ -138,6 +141,17 @@ class ViewStack:
         """Show why this pool has its number."""
         self.why.pool = pool
         await self.go_to(self.why)
+
+    async def show_history(self) -> None:
+        """Show how the pool or the tenant under the cursor went, else the fleet; the same again
+        goes back.
+        """
+        view = self.top
+        if view is self.history:
+            await self.go_back()
+            return
+        self.history.show_of(Scope(pool=view.subject) if view.subject else view.about)
+        await self.go_to(self.history)
 
     async def open_row(self, message: LiveTable.RowOpened) -> None:
         """Open a row: a pool of the overview in the table of pools, there its pods, if it has any;

@@ -220,6 +220,8 @@ class HistoryRecorder:
             if tenant is None:
                 continue
             burn = None if tokens is None or tokens.is_old else tokens.burn_per_minute
+            if tokens is None and view.by_model is not None and not view.by_model.is_old:
+                burn = view.by_model.per_minute
             tenant.saw(tokens=NOT_KNOWN if burn is None else round(burn))
 
     def pass_time(self, now: float) -> Histories:

@@ -145,6 +145,7 @@ class Observer:
             capacity=capacity,
             refused_events=RefusedEvents() if self._usage is None else self._usage.refused(),
             tiers={} if self._usage is None else dict(self._usage.tiers()),
+            by_model={} if self._usage is None else dict(self._usage.by_model()),
             under_way=dict(under_way),
         )
 

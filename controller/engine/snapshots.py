@@ -23,7 +23,7 @@ from controller.engine.queue_rates import QueueMeters
 from controller.engine.record import Recorder
 from controller.engine.room_views import RoomViews
 from controller.engine.standings import LEFT_FOR_S, Standings
-from controller.engine.tenant_views import TenantViews
+from controller.engine.tenant_views import TenantViews, UsedToday
 from controller.engine.usage_findings import usage_findings
 from controller.engine.wait_findings import aims_of, wait_findings
 from controller.engine.work_findings import WorkFindings
@@ -39,6 +39,7 @@ from controller.model.observation import (
     RefusedEvents,
     TenantObservation,
     TierUsage,
+    TokensByModel,
 )
 from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
@@ -115,6 +116,7 @@ class SnapshotBuilder:
         self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
         self._refused = RefusedEvents()
         self._tier_usage: Mapping[str, TierUsage] = {}
+        self._model_usage: Mapping[str, TokensByModel] = {}
         self._findings: tuple[Finding, ...] = ()
         self._left: dict[tuple[str, str], float] = {}
         self._left_until = 0.0
@@ -173,7 +175,8 @@ class SnapshotBuilder:
             seen.update(changed)
             self._changed.update(changed)
         self._tenants, self._capacity = observation.tenants, observation.capacity
-        self._refused, self._tier_usage = observation.refused_events, observation.tiers
+        self._refused = observation.refused_events
+        self._tier_usage, self._model_usage = observation.tiers, observation.by_model
 
     def _measure_queues(
         self, pool: PoolKey, before: PoolObservation, after: PoolObservation
@@ -248,7 +251,11 @@ class SnapshotBuilder:
             now=now,
         )
         tenants = self._of_tenants.views(
-            self._tenants, self._scarce, self._tier_usage, self._intents, now
+            self._tenants,
+            self._scarce,
+            UsedToday(self._tier_usage, self._model_usage),
+            self._intents,
+            now,
         )
         self._history.saw_tenants(tenants)
         histories = self._history.pass_time(now)

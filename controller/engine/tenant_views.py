@@ -13,7 +13,12 @@ from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause
-from controller.model.observation import PoolObservation, TenantObservation, TierUsage
+from controller.model.observation import (
+    PoolObservation,
+    TenantObservation,
+    TierUsage,
+    TokensByModel,
+)
 from controller.model.readings import Stale, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView
@@ -53,6 +58,13 @@ class _Asked(NamedTuple):
 _NOTHING_ASKED: Final = _Asked()
 
 
+class UsedToday(NamedTuple):
+    """What tenants used today, by their names: of each class of models, and of each model."""
+
+    tiers: Mapping[str, TierUsage]
+    by_model: Mapping[str, TokensByModel]
+
+
 class _Inputs(NamedTuple):
     """All that a tenant's view is made of, but for its pools."""
 
@@ -60,6 +72,7 @@ class _Inputs(NamedTuple):
     budget: BudgetNow | None
     set_by: DayBudget | None
     tiers: TierUsage | None
+    by_model: TokensByModel | None
     asked: _Asked
     day: Day
 
@@ -104,7 +117,7 @@ class TenantViews:
         self,
         seen: Mapping[str, TenantObservation],
         scarce: Mapping[str, TenantScarcity],
-        tiers: Mapping[str, TierUsage],
+        used: UsedToday,
         intents: Intents,
         now: float,
     ) -> tuple[TenantView, ...]:
@@ -117,7 +130,8 @@ class TenantViews:
                 seen=seen.get(name, _UNSEEN),
                 budget=None if found is None else found.budget,
                 set_by=None if found is None else found.set_by,
-                tiers=tiers.get(name),
+                tiers=used.tiers.get(name),
+                by_model=used.by_model.get(name),
                 asked=_asked_of(name, intents, now) if is_any_asked else _NOTHING_ASKED,
                 day=self._day(tenant, known, now),
             )
@@ -172,6 +186,7 @@ class TenantViews:
             day_budget=inputs.asked.budget,
             paused_pools=sum(part.is_paused for part in parts),
             tiers=inputs.tiers,
+            by_model=inputs.by_model,
         )
 
 
@@ -300,6 +315,7 @@ def _same(known: _Inputs, found: _Inputs) -> bool:
         and known.budget is found.budget
         and known.set_by is found.set_by
         and known.tiers == found.tiers
+        and known.by_model == found.by_model
         and all(one is other for one, other in zip(known.asked, found.asked, strict=True))
         and known.day is found.day
     )

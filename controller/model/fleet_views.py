@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause
-from controller.model.observation import TierUsage
+from controller.model.observation import TierUsage, TokensByModel
 from controller.model.scarcity import Resources
 from controller.model.value import Value
 
@@ -90,7 +90,8 @@ class TenantView(Value):
       `pause_since`: since when a pause of this author is on it (Unix seconds). `day_budget`: in
       place of the fleet file's. `paused_pools`: pools that a pause binds, the tenant's own or
       another.
-    - `tiers`: what it used today of each class of models; None before that is known.
+    - `tiers`, `by_model`: what it used today of each class of models, and of each model; None
+      before that is known.
     """
 
     name: str
@@ -111,6 +112,7 @@ class TenantView(Value):
     day_budget: DayBudget | None = None
     paused_pools: int = 0
     tiers: TierUsage | None = None
+    by_model: TokensByModel | None = None
 
 
 class ModelLimit(Value):

@@ -17,7 +17,7 @@ class Timeline(Value):
     Of a pool: `pending` is the most messages that waited in each slot, and `wait_s` the longest
     that a message had waited in it, in seconds. `ready` and `target` are the replicas that were
     ready and that the pool should have had at the end of it. Of a tenant: `tokens` is the fastest
-    pace of the slot, in tokens a minute.
+    pace of the slot, in tokens a minute: as its budget counts them, without one all of them.
     """
 
     pending: tuple[int, ...] = ()

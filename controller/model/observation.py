@@ -229,6 +229,40 @@ class TierUsage(Value):
     is_old: bool = False
 
 
+class ModelTokens(Value):
+    """What a tenant's tasks used of one model since the tenant's day began, in tokens by kind,
+    unweighted, and in calls. `model` is empty for those that the fleet file does not name.
+    """
+
+    model: str
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+    calls: int = 0
+
+    @property
+    def total(self) -> int:
+        """The tokens of all kinds."""
+        return self.input + self.cached_input + self.output
+
+
+class TokensByModel(Value):
+    """A tenant's tokens by model, the most used one first, since the tenant's day began.
+
+    - `per_minute`: the recent pace of all of them, in tokens of all kinds, to two digits.
+    - `is_old`: some events may not be counted yet.
+    """
+
+    models: tuple[ModelTokens, ...]
+    per_minute: int = 0
+    is_old: bool = False
+
+    @property
+    def total(self) -> int:
+        """The tokens of all models and kinds."""
+        return sum(each.total for each in self.models)
+
+
 class RefusedEvents(Value):
     """The number of usage events not counted since this process began, and the last one's fault."""
 
@@ -274,7 +308,8 @@ class Observation(Value):
     - `clock_step_s`: how far the wall clock was stepped since the last tick.
     - `under_way`: the pools whose write has not ended, with the most replicas each may have after
       it. They are not decided until it has ended.
-    - `tiers`: what each tenant used of the classes of models today; nothing is decided by it.
+    - `tiers`, `by_model`: what each tenant used of the classes of models, and of each model, today;
+      nothing is decided by it.
     """
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
@@ -283,4 +318,5 @@ class Observation(Value):
     capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
     refused_events: RefusedEvents = RefusedEvents()
     tiers: dict[str, TierUsage] = msgspec.field(default_factory=dict)
+    by_model: dict[str, TokensByModel] = msgspec.field(default_factory=dict)
     under_way: dict[PoolKey, int] = msgspec.field(default_factory=dict)

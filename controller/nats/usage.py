@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
-from controller.model.observation import RefusedEvents, TierUsage, TokenUsage
+from controller.model.observation import RefusedEvents, TierUsage, TokensByModel, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
 from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
@@ -35,8 +35,9 @@ class _Doubt(NamedTuple):
 
 class TokenUsageSource:
     """The ledger of a fleet's tenants that have a token budget, rebuilt from the stream of usage
-    events and kept up to date as they come. What is used of each class of models is counted for all
-    tenants, if the fleet has models of several. Without either nothing is read.
+    events and kept up to date as they come. What is used of each model is counted for all tenants,
+    and of each class of models, if the fleet has several. Without budgets and models nothing is
+    read.
 
     Fresh only while there is a connection and the stream is read to its end: a tenant without
     events has then used nothing. If the stream is missing, the reading is Absent. Any other failure
@@ -92,8 +93,16 @@ class TokenUsageSource:
     def tiers(self) -> Mapping[str, TierUsage]:
         """What each tenant used today of each class of models; nothing of those without any."""
         now = self._clock.now()
-        known_from = self._feed.missing_before if self._doubt() is None else now
-        return self._ledger.tiers(now, known_from)
+        return self._ledger.tiers(now, self._known_from(now))
+
+    def by_model(self) -> Mapping[str, TokensByModel]:
+        """What each tenant used today of each model; nothing of those that used none."""
+        now = self._clock.now()
+        return self._ledger.by_model(now, self._known_from(now))
+
+    def _known_from(self, now: float) -> float:
+        """Events from before this moment may be missing."""
+        return self._feed.missing_before if self._doubt() is None else now
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""

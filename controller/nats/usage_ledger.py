@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from math import exp, log
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -12,46 +11,21 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import TierUsage, TokenUsage
+from controller.model.observation import TierUsage, TokensByModel, TokenUsage
 from controller.model.scarcity import TaskUsage, TokenCount
 from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.nats.usage_burn import BurnRate
 from controller.nats.usage_days import Daily
+from controller.nats.usage_models import ModelDays
 from controller.nats.usage_tasks import MeasuredTasks
 from controller.nats.usage_tiers import TierDays
 from controller.nats.usage_tokens import Tokens
 from controller.planning.share.calendar import Day
 
-BURN_HALF_LIFE_S: Final = 600.0
-"""Tokens are reported when a task ends, and tasks take up to half an hour: with a shorter half-life
-the end of each long task would look like a burst.
-"""
 LOOK_BACK_S: Final = 3600.0
 """Events are read at least this far back, even if the day has only begun: for the burn rate and the
 tasks.
 """
-
-_THOUSANDTH: Final = Decimal("0.001")
-
-
-class BurnRate:
-    """Tokens per minute: a decaying average, halved in each half-life."""
-
-    def __init__(self) -> None:
-        self._sum = 0.0
-        self._at = 0.0
-
-    def add(self, tokens: float, at: float) -> None:
-        """Add tokens that were used at `at` (Unix seconds)."""
-        self._sum = self._left(at) + tokens
-        self._at = max(self._at, at)
-
-    def per_minute(self, now: float) -> Decimal:
-        """The rate at `now`."""
-        rate = self._left(now) * 60 * log(2) / BURN_HALF_LIFE_S
-        return Decimal(rate).quantize(_THOUSANDTH)
-
-    def _left(self, at: float) -> float:
-        return self._sum * exp(-log(2) * max(0.0, at - self._at) / BURN_HALF_LIFE_S)
 
 
 class TokenAccount:
@@ -105,10 +79,17 @@ class UsageLedger:
             tenant.name: TierDays(tenant.timezone) for tenant in fleet.tenants if several
         }
 
+        models = frozenset(model.name for model in fleet.models)
+        self._models = {
+            tenant.name: ModelDays(tenant.timezone, models)
+            for tenant in fleet.tenants
+            if models or self._accounts
+        }
+
     @property
     def is_needed(self) -> bool:
         """Whether anything is made of the events."""
-        return bool(self._accounts or self._tiers)
+        return bool(self._models)
 
     @property
     def budgeted(self) -> Iterable[str]:
@@ -118,7 +99,7 @@ class UsageLedger:
     def since(self, now: float) -> float:
         """Events from before this moment have no influence on what is known at `now`."""
         starts = [account.day(now).start for account in self._accounts.values()]
-        starts += [tiers.day_start(now) for tiers in self._tiers.values()]
+        starts += [models.day_start(now) for models in self._models.values()]
         return min(now - LOOK_BACK_S, *starts)
 
     def used(self, tenant: str, now: float) -> Decimal | None:
@@ -138,6 +119,9 @@ class UsageLedger:
         tiers = self._tiers.get(event.tenant)
         if tiers is not None:
             tiers.take(event, at)
+        models = self._models.get(event.tenant)
+        if models is not None:
+            models.take(event, at)
         tasks = self._tasks.get(pool_key(event.tenant, event.role))
         if tasks is not None:
             tasks.take(event)
@@ -166,6 +150,18 @@ class UsageLedger:
         """
         found: dict[str, TierUsage] = {}
         for name, days in self._tiers.items():
+            used = days.used(now)
+            if used is not None:
+                is_old = days.day_start(now) < known_from
+                found[name] = replace(used, is_old=True) if is_old else used
+        return found
+
+    def by_model(self, now: float, known_from: float) -> Mapping[str, TokensByModel]:
+        """What was used today of each model, by kind, of the tenants that used any. Events from
+        before `known_from` may be missing.
+        """
+        found: dict[str, TokensByModel] = {}
+        for name, days in self._models.items():
             used = days.used(now)
             if used is not None:
                 is_old = days.day_start(now) < known_from

@@ -13,6 +13,7 @@ from controller.model.observation import (
     QueueDepth,
     RefusedEvents,
     TierUsage,
+    TokensByModel,
     TokenUsage,
     WakeWatch,
     Workers,
@@ -122,6 +123,10 @@ class UsageSource(Protocol):
 
     def tiers(self) -> Mapping[str, TierUsage]:
         """What each tenant used today of each class of models; nothing of those without any."""
+        ...
+
+    def by_model(self) -> Mapping[str, TokensByModel]:
+        """What each tenant used today of each model; nothing of those that used none."""
         ...
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:

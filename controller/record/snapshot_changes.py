@@ -22,9 +22,9 @@ class SnapshotChange(Value):
 
     - `head`: the snapshot without its pools, queues, tenants, nodes, events and histories, and of a
       difference without its room.
-    - `pools`, `queues`, `histories`, `tenant_histories`, `nodes`: those that differ. `keys` and
-      `node_names`: all pools and nodes in order, None where they are the same ones. `tenants` and
-      `room`: all of them, None where nothing differs.
+    - `pools`, `queues`, `tenants`, `histories`, `tenant_histories`, `nodes`: those that differ.
+      `keys`, `tenant_names` and `node_names`: all pools, tenants and nodes in order, None where
+      they are the same ones. `room`: all of it, None where nothing differs.
     - `events`: those that are new; of the ones before, the newest `events_kept` remain.
     """
 
@@ -34,6 +34,7 @@ class SnapshotChange(Value):
     keys: tuple[PoolKey, ...] | None = None
     queues: tuple[QueueRates, ...] = ()
     tenants: tuple[TenantView, ...] | None = None
+    tenant_names: tuple[str, ...] | None = None
     room: RoomView | None = None
     nodes: tuple[ClusterNode, ...] = ()
     node_names: tuple[str, ...] | None = None
@@ -69,14 +70,16 @@ def difference(before: Snapshot, after: Snapshot) -> SnapshotChange:
     views = {view.key: view for view in before.pools}
     keys = tuple(view.key for view in after.pools)
     new, kept = _new_events(before.events, after.events)
-    nodes, names = _new_nodes(before.nodes, after.nodes)
+    nodes, names = _new_named(before.nodes, after.nodes)
+    tenants, tenant_names = _new_named(before.tenants, after.tenants)
     return SnapshotChange(
         head=replace(_head(after), room=_NO_ROOM),
         base=before.sequence,
         pools=tuple(view for view in after.pools if views.get(view.key) is not view),
         keys=None if keys == tuple(views) else keys,
         queues=_new_queues(before.queues, after.queues),
-        tenants=None if after.tenants == before.tenants else after.tenants,
+        tenants=tenants or None,
+        tenant_names=tenant_names,
         room=None if after.room == before.room else after.room,
         nodes=nodes,
         node_names=names,
@@ -123,19 +126,13 @@ def changed(before: Snapshot | None, change: SnapshotChange) -> Snapshot:
     events = before.events
     if change.events or change.events_kept != len(before.events):
         events = (*change.events, *before.events[: change.events_kept])
-    nodes = before.nodes
-    if change.nodes or change.node_names is not None:
-        known = {node.name: node for node in (*before.nodes, *change.nodes)}
-        names = tuple(known) if change.node_names is None else change.node_names
-        nodes = tuple(known[name] for name in names if name in known)
-    tenants = before.tenants if change.tenants is None else change.tenants
     return replace(
         head,
         pools=pools,
         queues=queues,
-        tenants=tenants,
+        tenants=_named(before.tenants, change.tenants or (), change.tenant_names),
         room=before.room if change.room is None else change.room,
-        nodes=nodes,
+        nodes=_named(before.nodes, change.nodes, change.node_names),
         events=events,
         histories=histories,
         tenant_histories=of_tenants,
@@ -166,16 +163,30 @@ def _new_histories(
     return {key: history for key, history in after.items() if before.get(key) is not history}
 
 
-def _new_nodes(
-    before: tuple[ClusterNode, ...], after: tuple[ClusterNode, ...]
-) -> tuple[tuple[ClusterNode, ...], tuple[str, ...] | None]:
-    """The nodes that differ, and the names of all; None where they are the same ones."""
+_Named = TypeVar("_Named", TenantView, ClusterNode)
+
+
+def _new_named(
+    before: tuple[_Named, ...], after: tuple[_Named, ...]
+) -> tuple[tuple[_Named, ...], tuple[str, ...] | None]:
+    """Those that differ, and the names of all; None where they are the same ones."""
     if after is before:
         return (), None
-    known = {node.name: node for node in before}
-    names = tuple(node.name for node in after)
-    differing = tuple(node for node in after if known.get(node.name) != node)
+    known = {each.name: each for each in before}
+    names = tuple(each.name for each in after)
+    differing = tuple(each for each in after if known.get(each.name) != each)
     return differing, None if names == tuple(known) else names
+
+
+def _named(
+    before: tuple[_Named, ...], differing: Sequence[_Named], names: tuple[str, ...] | None
+) -> tuple[_Named, ...]:
+    """All of them after the change; the same ones where nothing differs."""
+    if not differing and names is None:
+        return before
+    known: dict[str, _Named] = {each.name: each for each in before}
+    known.update((each.name, each) for each in differing)
+    return tuple(known[name] for name in (known if names is None else names) if name in known)
 
 
 def _new_queues(

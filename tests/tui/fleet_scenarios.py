@@ -20,7 +20,13 @@ from controller.model.fleet_views import (
 from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Pause, Scope
-from controller.model.observation import QueueDepth, TierUsage, Workers
+from controller.model.observation import (
+    ModelTokens,
+    QueueDepth,
+    TierUsage,
+    TokensByModel,
+    Workers,
+)
 from controller.model.readings import Absent, Fresh, Why, last_known
 from controller.model.scarcity import ModelTier, Resources
 from controller.model.snapshot import PoolView, Snapshot
@@ -83,6 +89,18 @@ def tokens(
     )
 
 
+USED_BY_ACME = TokensByModel(
+    models=(
+        ModelTokens(
+            model="swift-1", input=604_200, cached_input=98_000, output=44_280, calls=1_904
+        ),
+        ModelTokens(model="steady-2", input=301_000, cached_input=41_200, output=19_000, calls=402),
+        ModelTokens(model="deep-3", input=88_320, output=8_000, calls=21),
+    ),
+    per_minute=2_100,
+)
+
+
 def calm_tenants() -> tuple[TenantView, ...]:
     """Enough tokens, money and room for everybody."""
     return (
@@ -102,6 +120,7 @@ def calm_tenants() -> tuple[TenantView, ...]:
                 },
                 saved_usd=4.1,
             ),
+            by_model=USED_BY_ACME,
             quota=Resources(replicas=120, cpu_milli=64_000, memory_bytes=256 * GIB),
             used=Resources(replicas=80, cpu_milli=20_000, memory_bytes=40 * GIB),
         ),
@@ -122,6 +141,10 @@ def calm_tenants() -> tuple[TenantView, ...]:
             namespace="agents-initech",
             pools=3,
             unpriced=3,
+            by_model=TokensByModel(
+                models=(ModelTokens(model="", input=84_000, output=9_100, calls=61),),
+                per_minute=620,
+            ),
             used=Resources(replicas=11, cpu_milli=2_750, memory_bytes=11 * GIB // 2),
         ),
     )

@@ -30,10 +30,14 @@ def test_the_most_important_columns_fit_a_screen_of_eighty_cells() -> None:
     assert titles == ["POOL", "STATE", "SINCE", "READY", "NOW→NEXT", "PENDING", "PRESS", "BOUND"]
 
 
-def test_a_wide_screen_shows_every_column_but_the_two_least_important() -> None:
+def test_a_wide_screen_shows_every_column_but_the_three_least_important() -> None:
     placed = place_columns(POOL_COLUMNS, 156)
     titles = [each.column.title for each in placed]
-    assert [each.title for each in POOL_COLUMNS if each.title not in titles] == ["MIN/MAX", "WAKE"]
+    assert [each.title for each in POOL_COLUMNS if each.title not in titles] == [
+        "TIER",
+        "MIN/MAX",
+        "WAKE",
+    ]
     assert sum(each.width for each in placed) + len(placed) - 1 == 156
 
 

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.tui.heights import share_lines
-from tui import scenarios
+from agentdash.tui.heights import details_lines, share_lines
+from agentdash.tui.screens.table_view import TableView
+from agentdash.tui.widgets.live_table import LiveTable
+from tui import fleet_scenarios, scenarios
+from tui.plain import screen_lines
 from tui.sessions import session
 
 LEAST = (8, 5, 5)
@@ -55,9 +58,87 @@ async def test_a_pool_without_unready_pods_gives_their_place_to_the_panels_above
         why = running.app.views.why
         await running.keys("j", "d")
         await running.pilot.pause()
-        with_pods = why.decision.size.height + why.now.size.height
+        panels = (why.decision, why.now, why.history)
+        pods, above = why.pods.size.height, sum(each.size.height for each in panels)
         await running.type(":why support-chat")
         await running.keys("enter")
         await running.pilot.pause()
         assert why.pods.size.height == 3
-        assert why.decision.size.height + why.now.size.height == with_pods + 3
+        assert pods > 3
+        assert sum(each.size.height for each in panels) == above + pods - 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows", "details", "height"),
+    [
+        (20, 9, 6, 8),  # as high as its lines
+        (32, 3, 6, 8),  # however much room there is
+        (20, 100, 30, 10),  # the table keeps half
+        (20, 3, 30, 14),  # and no more than its rows need
+        (11, 9, 7, 6),  # headings and two rows stay
+        (11, 1, 20, 7),
+        (20, 0, 0, 0),  # nothing to say
+    ],
+)
+def test_details_are_as_high_as_their_lines(
+    lines: int, rows: int, details: int, height: int
+) -> None:
+    assert details_lines(lines, rows, details) == height
+
+
+@given(st.integers(11, 80), st.integers(0, 300), st.integers(1, 100))
+def test_details_are_never_higher_than_their_lines_nor_leave_a_table_without_two_rows(
+    lines: int, rows: int, details: int
+) -> None:
+    height = details_lines(lines, rows, details)
+    assert 3 <= height <= details + 2
+    assert lines - height >= min(rows + 3, 5)
+    if height < details + 2:
+        assert lines - height <= max(lines // 2, 5)
+
+
+@pytest.mark.parametrize("view", ["tn", "qu", "po", "ev", "mo", "no", "att", "info"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45)])
+async def test_the_panel_of_details_has_no_empty_line_and_cuts_none(
+    view: str, size: tuple[int, int]
+) -> None:
+    async with session(fleet_scenarios.burst(), size) as running:
+        await running.type(f":{view}")
+        await running.keys("enter", "j")
+        screen = running.app.view
+        assert isinstance(screen, TableView)
+        shown = screen.details.lines(*screen.details.size)
+        inside = ["".join(span.text for span in row.spans)[1:-1].strip() for row in shown[1:-1]]
+        assert inside
+        assert inside[-1]
+        assert "more lines below" not in inside[-1]
+
+
+@pytest.mark.parametrize("view", ["ov", "pl", "tn", "qu", "po", "ev", "mo"])
+async def test_60x15_has_the_headings_of_its_table_and_more_than_one_row(view: str) -> None:
+    async with session(fleet_scenarios.burst(), (60, 15)) as running:
+        await running.type(f":{view}")
+        await running.keys("enter")
+        screen = running.app.view
+        table = next(iter(screen.query(LiveTable)))
+        shown = ["".join(span.text for span in row.spans) for row in table.lines(*table.size)]
+        titles = {column.title.split()[0] for column in table._spec.columns}
+        assert titles & set(shown[1].replace("→", " → ").split()) or "NOW→NEXT" in shown[1]
+        assert len(shown) >= 5
+        assert all(each.strip("│ ") for each in shown[2:4])
+
+
+async def test_59x15_says_what_it_needs() -> None:
+    async with session(scenarios.mixed_fleet(), (59, 15)) as running:
+        text = "\n".join(screen_lines(running.app))
+        assert "needs 60x15" in text
+        assert "has 59x15" in text
+
+
+async def test_why_on_the_smallest_screen_begins_with_the_decision() -> None:
+    async with session(fleet_scenarios.burst(), (60, 15)) as running:
+        await running.keys("d")
+        why = running.app.views.why
+        assert why.decision.size.height >= 6
+        assert why.now.size.height >= 4
+        assert not why.has_rows

@@ -32,7 +32,7 @@ from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.observation import Pod, PodPhase
 from controller.model.snapshot import Snapshot
-from tui import scenarios
+from tui import fleet_scenarios, scenarios
 
 
 @given(st.text(), st.integers(min_value=0, max_value=40), st.booleans())
@@ -145,6 +145,23 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
         found += now_lines(row, frame, width)
         found += reading_lines(row, frame, width)
     return found
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120])
+def test_an_attached_dashboard_says_at_every_width_since_when_it_shows_those_decisions(
+    width: int,
+) -> None:
+    long = replace(
+        fleet_scenarios.attached(),
+        context="a-context-of-24-letters!",
+        process="a-long-host-name/4711",
+    )
+    fleet_line, _ = header_lines(frame_of(long), width, 2)
+    text = "".join(span.text for span in fleet_line.spans)
+    assert " since 10:44" in text
+    assert "4711 since" in text
+    assert line_width(fleet_line) <= width
+    assert "age 0s" in text or width == 60
 
 
 def test_a_pool_that_is_a_stateful_set_says_so() -> None:

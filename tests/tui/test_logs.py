@@ -77,7 +77,7 @@ async def test_logs_as_plain_lines() -> None:
         "│    3 GET https://shop.example/cart 200 in 0.8 s                              │",
         "│>   4 tool server handshake failed: connection reset by peer after 3 tries,…  │",
     ]
-    assert found[15:18] == [
+    assert found[18:21] == [
         "│ line 4      tool server handshake failed: connection reset by peer after 3   │",
         "│             tries, giving the task back and ending with exit code 3 so that  │",
         "│             another replica may take it                                      │",

@@ -20,12 +20,13 @@ WAYS = {
     **{view.name: [*typed(f":{view.name}"), "enter"] for view in VIEWS},
     "why": [*typed(f":why {UNREADY}"), "enter"],
     "why without a pod to show": [*typed(f":why {READY}"), "enter"],
+    "history": ["t"],
     "audit": [*typed(":audit"), "enter"],
     "detail": [*typed(":audit"), "enter", "enter"],
     "logs": [*typed(":po/00001"), "enter", "l"],
     "help": ["?"],
 }
-TRIED = frozenset({"open", "filter", "copy", "copy_row", "sort_by"})
+TRIED = frozenset({"open", "filter", "copy", "copy_row", "sort_by", "why", "logs", "history"})
 REFUSALS = re.compile("nothing|no pool|no pod|this table|shift-. sorts by no|.* does nothing here")
 
 
@@ -73,3 +74,44 @@ async def test_why_offers_to_open_a_pod_only_where_one_is_not_ready() -> None:
         assert "open" in {action.id for action in running.app.view.actions}
         await running.keys("escape", *WAYS["why without a pod to show"])
         assert {"open", "filter"}.isdisjoint(each.id for each in running.app.view.actions)
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        ([*typed(":nodes"), "enter"], "no pool under the cursor"),
+        ([*typed(":audit"), "enter", "enter"], "no pool under the cursor"),
+        ([*typed(":tenants"), "enter"], "no pool under the cursor"),
+    ],
+)
+async def test_a_row_without_a_pool_does_not_offer_to_explain_one_and_says_why(
+    way: list[str], why: str
+) -> None:
+    operator = FakeOperator()
+    operator.changes = some_changes()
+    async with session(burst(), size=(120, 36), operator=operator) as running:
+        await running.keys(*way)
+        assert "why" not in {action.id for action in running.app.view.actions}
+        assert "<d>why" not in running.text("#hints")
+        await running.keys("d")
+        assert why in running.text("#crumbs")
+
+
+async def test_the_hints_follow_the_cursor_to_a_pool_and_away_from_it() -> None:
+    async with session(burst(), size=(120, 36), operator=FakeOperator()) as running:
+        await running.keys(*typed(":nodes"), "enter")
+        assert "<d>why" not in running.text("#hints")
+        await running.keys("tab", "tab")
+        assert "<d>why" in running.text("#hints")
+        assert "why" in {action.id for action in running.app.view.actions}
+
+
+async def test_a_pod_that_is_not_known_offers_no_log() -> None:
+    async with session(burst(), size=(120, 36)) as running:
+        await running.keys(*typed(":pods"), "enter")
+        assert running.app.view.pod_under_cursor is None
+        assert "logs" not in {action.id for action in running.app.view.actions}
+        await running.keys("l")
+        assert "no pod under the cursor" in running.text("#crumbs")
+        await running.keys("j")
+        assert "<l>logs" in running.text("#hints")

@@ -363,7 +363,7 @@ async def test_a_pool_has_no_budget_key_and_a_tenant_without_tokens_says_why() -
     operator = operators.FakeOperator()
     async with session(fleet_scenarios.over_budget(), (160, 45), operator) as running:
         await running.keys("b")
-        assert "budget is not for what this view shows" in running.text("#crumbs")
+        assert "budget is off: it is for a tenant" in running.text("#crumbs")
         await running.type(":tn")
         await running.keys("enter", "b")
         await fill(running, "9,000,000", "launch", "", "y")

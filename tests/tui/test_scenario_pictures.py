@@ -103,7 +103,7 @@ TWINS = {
     "paused-tenant": Twin(
         fleet_scenarios.over_budget, "tn", ("paused", "mara", "spent since 12:01")
     ),
-    "over-budget": Twin(operating_days.over_budget, "ov", ("!! 2", "2,000,000 tokens are spent")),
+    "over-budget": Twin(operating_days.over_budget, "ov", ("!! 2", "2,000,000 tokens are")),
     "attached": Twin(fleet_scenarios.attached, "ov", ("bastion/4711",)),
     "five-thousand-pods": Twin(operating_days.five_thousand_pods, "po", ("pods [5000]", "of 5000")),
     "disconnected": Twin(scenarios.nats_lost, "ov", ("nats LOST since", "nats LOST")),
@@ -176,7 +176,7 @@ def test_every_picture_has_a_test_that_says_what_a_reviewer_must_see() -> None:
 
 def test_every_view_has_pictures_at_three_sizes() -> None:
     stored = {path.stem for path in SCREENSHOTS.glob("*.svg")}
-    views = (*(view.name for view in VIEWS), "node", "why", "audit", "logs", "help")
+    views = (*(view.name for view in VIEWS), "node", "why", "history", "audit", "logs", "help")
     wanted = {f"{view}-{size}" for view in views for size in ("80x24", "120x36", "160x45")}
     assert wanted - stored == set()
 

@@ -219,16 +219,16 @@ async def test_queues_as_plain_lines() -> None:
         "│ globex/s…rt-chat    ok     11:47        0    140     0       -    230    229 │",
         "│ initech/voice       empty  11:47        0      0     0       -      0      0 │",
         "│ globex/canary    !! blind  12:04        ?      ?     ?       -      -      - │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ acme/browser-gpu ───────────────────────────────────────────────────────────┐",
         "│ queue       AGENTS > acme-browser-gpu   0 pulls wait for work                │",
         "│ moving      1,204 a minute arrive   38 a minute are done                     │",
         "│ waits       half within 41s   95% within 1m52s   in 5 minutes   oldest 1m52s │",
-        "│                                                                              │",
-        "│                                                                              │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <t>history <.>still <tab>panel",
         " overview > queues   acme/browser-gpu: at most 20 replicas (max)",
     ]
 
@@ -312,12 +312,17 @@ async def test_tenants_as_plain_lines() -> None:
         "│ globex       !! hard    12:01     2.0M/2.0M  101%  8,200          spent      │",
         "│>acme         !  paced   11:43     4.7M/5.0M   94%  41.0k      12:12:01Z      │",
         "│ kite         !! unknown 11:54    305k/500k~  61%~      -              ?      │",
-        "│ initech      !  paused  12:01             -     -      -              -      │",
+        "│ initech      !  paused  12:01         93.1k     -    620              -      │",
     ]
-    assert found[14:21] == [
+    assert found[9:21] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
         "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace since 11:43        │",
         "│ pace        41.0k/m   held to 412/m   runs out 12:12:01Z   reset 00:00Z      │",
+        "│ last 15 min ·▂▂▂▂▂▂▂▂▂▂▂▂▂▃▃▃▃▄▄▄▄▅▅▆▆▇▇██   most 38.0k/m                    │",
+        "│ used today  swift-1      in   604k   cached  98.0k   out  44.3k              │",
+        "│             steady-2     in   301k   cached  41.2k   out  19.0k              │",
+        "│             deep-3       in  88.3k   cached      0   out  8,000              │",
+        "│             all models   in   994k   cached   139k   out  71.3k              │",
         "│ cost        54.10/50.00 USD an hour planned                                  │",
         "│ tiers       nano 62%   standard 30%   premium 8%   saved 4.10 USD today      │",
         "│ quota       pods 80/120   cpu 20/64   memory 40Gi/256Gi                      │",
@@ -395,17 +400,17 @@ async def test_pods_as_plain_lines() -> None:
         "│ browser-gp…c9f-00001 acme/browser-gpu  ready       ?                         │",
         "│ browser-gp…c9f-00002 acme/browser-gpu  ready       ?                         │",
         "│ browser-gp…c9f-00003 acme/browser-gpu  ready       ?                         │",
-        "│ browser-gp…c9f-00004 acme/browser-gpu  ready       ?                         │",
-        "└────────────────────────────────────────────────────────────────── 1-9 of 16 ─┘",
+        "└────────────────────────────────────────────────────────────────── 1-8 of 16 ─┘",
         "┌─ acme/browser-gpu browser-gpu-7c9f-m1q2z ────────────────────────────────────┐",
         "│ now         unscheduled since 12:04   on no node yet                         │",
         "│ cold start  created 12:04:18Z, 31s ago   not ready yet                       │",
         "│ waits       Unschedulable: 0/42 nodes are available: 42 Insufficient         │",
         "│             nvidia.com/gpu                                                   │",
         "│ its pool    15 pods, 12 ready   9 of 10 were ready within 30s                │",
-        "│ 2 more lines below                                                           │",
+        "│ cluster     FailedScheduling x3, 9s ago: 0/42 nodes are available: 42        │",
+        "│             Insufficient nvidia.com/gpu                                      │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <.>still <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <t>history <.>still",
         " overview > pods   acme/browser-gpu: at most 20 replicas (max)",
     ]
 
@@ -494,6 +499,7 @@ async def test_events_as_plain_lines() -> None:
         "│ 11:48:49 initech/voice       auto   1→0 -1     demand   idle for longer tha… │",
         "│ 11:02:49 acme/browser-gpu    jon    4→9 +5     pin      5 spares pinned by…  │",
         "│                                                                              │",
+        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ initech/tools-shared ───────────────────────────────────────────────────────┐",
         "│ when        2026-03-02 12:01:17Z   3m32s ago   asked for by mara             │",
@@ -501,9 +507,8 @@ async def test_events_as_plain_lines() -> None:
         "│ because     paused by mara (OPS-881): nothing new starts                     │",
         "│ outcome     applied (200)                                                    │",
         "│ now         9 of 9 replicas ready                                            │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel",
+        " <:>cmd </>filter <?>help <enter>open <d>why <t>history <.>still <tab>panel",
         " overview > events   initech/tools-shared: paused by mara (OPS-881 loop): noth…",
     ]
 
@@ -566,20 +571,20 @@ async def test_nodes_as_plain_lines() -> None:
         "│ spot         1/25      61/770     ?/128       ?/512Gi      ? acme/co…r-large │",
         "│                                                                              │",
         "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
+        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ gpu ────────────────────────────────────────────────────────────────────────┐",
         "│ nodes       3 nodes, at most 3   gpu-a10-02, gpu-a10-04, gpu-a10-07          │",
         "│ taken       pods 4%   cpu 96%   memory 44%   by this fleet's pods alone      │",
         "│ fits        0 more replicas of acme/browser-gpu                              │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "┌─ pods that fit nowhere [1] ──────────────────────────────────────────────────┐",
         "│ POOL               PODS    FOR GROWTH  THE SCHEDULER SAYS                    │",
         "│ acme/browser-gpu      1    31s goes on 0/42 nodes are available: 42 Insuffi… │",
-        "│                                                                              │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <d>why <.>still <tab>panel <q>back",
+        " <:>cmd </>filter <?>help <enter>open <t>history <.>still <tab>panel <q>back",
         " overview > nodes",
     ]
 
@@ -640,7 +645,7 @@ async def test_a_node_as_plain_lines() -> None:
             "│             10s to be ready   ready after 21s                                │",
             "│ its pool    15 pods, 12 ready   9 of 10 were ready within 30s                │",
             "└──────────────────────────────────────────────────────────────────────────────┘",
-            " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <.>still <tab>panel",
+            " <:>cmd </>filter <?>help <enter>open <d>why <l>logs <t>history <.>still",
             " overview > nodes > class > node   acme/browser-gpu: at most 20 replicas (max)",
         ]
 
@@ -704,7 +709,7 @@ async def test_models_as_plain_lines() -> None:
         "│ pools       acme/coder-large 70 replicas 840 req/m                           │",
         "│             acme/browser-gpu 20 replicas 50 req/m, 31 refused                │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
-        " <:>cmd </>filter <?>help <enter>open <.>still <tab>panel <shift-right>sort",
+        " <:>cmd </>filter <?>help <enter>open <t>history <.>still <tab>panel",
         " overview > models",
     ]
 
@@ -751,7 +756,7 @@ async def test_info_as_plain_lines() -> None:
         "│ nats        11:04  connected: nats://nats-0:4222                             │",
         "│ kubernetes  11:04  connected: v1.35.0                                        │",
         "│ journal            /var/lib/agentdash/journal.jsonl                          │",
-        "└────────────────────────────────────────────────────────────────── 1-9 of 11 ─┘",
+        "│ history            15 minutes and 24 hours of 9 pools; saved every minute b… │",
     ]
 
 
@@ -801,7 +806,7 @@ async def test_the_pods_that_fit_nowhere_take_no_more_lines_than_they_have(
         await running.command("nodes")
         view = running.app.view
         assert isinstance(view, NodesScreen)
-        assert view.unplaced.size.height == 6
+        assert view.unplaced.size.height == 1 + 3
         later = replace(fleet_scenarios.calm(), sequence=snapshot.sequence + 1)
         await running.publish(later)
         assert view.unplaced.size.height == 3

@@ -21,7 +21,6 @@ class AuditScreen(TableView[IntentChange]):
     VIEW: ClassVar[str] = "audit"
     SCOPE: ClassVar[KeyScope] = KeyScope.AUDIT
     REACH: ClassVar[Reach | None] = None
-    HAS_POOLS: ClassVar[bool] = False
     COPIES_ROWS: ClassVar[bool] = False
     SPEC = TableSpec[IntentChange](
         "audit",

@@ -13,7 +13,15 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.tui.actions import OPERATE, KeyScope, UserAction, actions_in, scopes_of
+from agentdash.danger import Danger
+from agentdash.tui.actions import (
+    OPERATE,
+    KeyContext,
+    KeyScope,
+    UserAction,
+    actions_in,
+    scopes_of,
+)
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
@@ -48,8 +56,9 @@ from controller.model.intents import Scope
 SMALLEST_SIZE: Final = (60, 15)
 HIGH: Final = 36
 NO_FLASH: Final = Span("")
-# header, hints and last line of a view in one column
+# header, hints and last line of a view; on a wide screen also the hints and a rule under the header
 _OTHER_LINES: Final = 4
+_MORE_LINES: Final = 2
 # what only rows and only several panels have
 _OF_ROWS: Final = frozenset({"open", "filter", "copy_row"})
 _COPIES_A_NAME: Final = "copy the name of the row"
@@ -90,17 +99,11 @@ class ViewScreen(Screen[None]):
     AUTO_FOCUS = "Panel"
     VIEW: ClassVar[str] = ""
     SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
-    HAS_POOLS: ClassVar[bool] = True
-    """Whether the view can have a pool under its cursor, which `d` explains."""
-
     OPENS: ClassVar[bool] = True
     """Whether enter opens the rows of its tables."""
 
     COPIES_ROWS: ClassVar[bool] = True
     """Whether the rows of its tables can be copied and saved as values."""
-
-    HAS_PODS: ClassVar[bool] = False
-    """Whether the view can have a pod under its cursor, of which `l` shows the last lines."""
 
     REACH: ClassVar[Reach | None] = Reach.POOL
     """What the view can have under its cursor that an operator can change."""
@@ -157,6 +160,7 @@ class ViewScreen(Screen[None]):
         self._rule = LinesWidget(id="rule")
         self._banner = LinesWidget(id="banner")
         self.operates = False
+        self._operating_is_off = False
         self._asking = LinesWidget(id="asking")
         self.prompt = Prompt(id="prompt")
         self._hints = ClickedLine(id="hints")
@@ -206,9 +210,10 @@ class ViewScreen(Screen[None]):
 
     @property
     def body_lines(self) -> int:
-        """How many lines the body of a view in one column has, also before it has been laid out."""
+        """How many lines the body of a view has, also before it has been laid out."""
         banners = self._banner.styles.height
-        others = _OTHER_LINES - self.has_class("-folded")
+        is_folded = self.has_class("-folded")
+        others = _OTHER_LINES - is_folded + (_MORE_LINES if self.is_wide and not is_folded else 0)
         return max(self.app.size.height - others - int(banners.value if banners else 0), 0)
 
     def compose_body(self) -> ComposeResult:
@@ -217,6 +222,8 @@ class ViewScreen(Screen[None]):
 
     def draw(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the view's panels and everything around them."""
+        self.set_class(chrome.folded, "-folded")
+        self._show_banners(frame)
         self.draw_body(frame)
         self.draw_chrome(frame, chrome)
 
@@ -226,9 +233,8 @@ class ViewScreen(Screen[None]):
 
     def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the header, the banners, the key hints and the last line."""
-        self.set_class(chrome.folded, "-folded")
         self._header.show(lambda width, height: header_lines(frame, width, height))
-        off = chrome.operating_is_off
+        off = self._operating_is_off = chrome.operating_is_off
         for hints in (self._hints_above, self._hints):
             hints.show(lambda width, _: [hint_line(self.actions, width, operating_is_off=off)])
         self._rule.show(lambda width, _: [rule_line(frame, width)])
@@ -237,6 +243,10 @@ class ViewScreen(Screen[None]):
         )
         self._crumb_names = chrome.crumbs
         self._too_small.show(lambda *_: _too_small_lines(*self.size))
+        self._show_banners(frame)
+
+    def _show_banners(self, frame: Frame) -> None:
+        """Before the body: it has the lines that these leave."""
         banners = len(banner_lines(frame, 80))
         self._banner.display = bool(banners)
         self._banner.styles.height = banners
@@ -244,14 +254,15 @@ class ViewScreen(Screen[None]):
 
     @property
     def actions(self) -> tuple[UserAction, ...]:
-        """The actions whose keys do something in this view."""
+        """The actions whose keys do something in this view with what is under its cursor now. While
+        nothing can be asked for at all, those that ask for something are among them.
+        """
+        context = self.key_context(None)
         tables, panels = list(self.query(LiveTable)), list(self.query(Panel))
-        has_pods = self.has_rows or self.pod_under_cursor is not None
         letters = {letter for table in tables for letter in table.sort_letters}
         sorts = any(table.sort is not None for table in tables)
-        of_pool = self.HAS_POOLS or self.subject is not None
         found = tuple(
-            each if each.id != "copy" or of_pool else replace(each, help=_COPIES_A_NAME)
+            each if each.id != "copy" or self.subject else replace(each, help=_COPIES_A_NAME)
             for each in self._keys.applied(actions_in(scopes_of(self.SCOPE)))
         )
         return tuple(
@@ -262,11 +273,23 @@ class ViewScreen(Screen[None]):
             and (action.id != "copy_row" or self.COPIES_ROWS)
             and (action.id != "sort_by" or action.argument in letters)
             and (action.id != "copy" or self.has_rows or self.subject)
+            and (action.id != "why" or self.SCOPE is not KeyScope.WHY)
             and (sorts or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
-            and (action.id != "why" or self.HAS_POOLS)
-            and (action.id != "logs" or (self.HAS_PODS and has_pods))
             and (not action.danger or self._can(action))
+            and (
+                action.enabled(context) is None
+                or (self._operating_is_off and action.danger is not Danger.NONE)
+            )
+        )
+
+    def key_context(self, refusal: str | None) -> KeyContext:
+        """What decides here whether a key is on; `refusal`: why nothing can be asked for now."""
+        return KeyContext(
+            refusal,
+            self.scope_under_cursor,
+            pool=self.subject,
+            has_pod=self.pod_under_cursor is not None,
         )
 
     @property
@@ -307,6 +330,11 @@ class ViewScreen(Screen[None]):
         if self.REACH is None or self.subject is None:
             return None
         return Scope(pool=self.subject)
+
+    @property
+    def about(self) -> Scope:
+        """The tenant that it is about, else the fleet, where it is about no pool."""
+        return self.scope_under_cursor or Scope()
 
     @property
     def filtered(self) -> LiveTable[object] | None:

@@ -32,7 +32,6 @@ class DetailScreen(ViewScreen):
     VIEW: ClassVar[str] = "detail"
     SCOPE: ClassVar[KeyScope] = KeyScope.DETAIL
     REACH: ClassVar[Reach | None] = None
-    HAS_PODS: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,7 +30,6 @@ class DoctorScreen(TableView[Diagnosis]):
     VIEW: ClassVar[str] = "doctor"
     SCOPE: ClassVar[KeyScope] = KeyScope.DOCTOR
     REACH: ClassVar[Reach | None] = None
-    HAS_POOLS: ClassVar[bool] = False
     SPEC = TableSpec[Diagnosis](
         "doctor",
         DOCTOR_COLUMNS,

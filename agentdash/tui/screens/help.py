@@ -20,7 +20,6 @@ class HelpScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "help"
     SCOPE: ClassVar[KeyScope] = KeyScope.HELP
-    HAS_POOLS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
 
     def __init__(self) -> None:

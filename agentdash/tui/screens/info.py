@@ -22,7 +22,6 @@ class InfoScreen(TableView[Fact]):
     SCOPE: ClassVar[KeyScope] = KeyScope.INFO
     OPENS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
-    HAS_POOLS: ClassVar[bool] = False
     SPEC = TableSpec[Fact](
         "info",
         FACT_COLUMNS,

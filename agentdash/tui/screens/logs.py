@@ -22,7 +22,6 @@ class LogsScreen(TableView[LogLine]):
     SCOPE: ClassVar[KeyScope] = KeyScope.LOGS
     OPENS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
-    HAS_PODS: ClassVar[bool] = True
     COPIES_ROWS: ClassVar[bool] = False
     SPEC = TableSpec[LogLine](
         "last lines",

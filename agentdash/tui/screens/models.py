@@ -20,7 +20,6 @@ class ModelsScreen(TableView[ModelView]):
 
     VIEW: ClassVar[str] = "models"
     SCOPE: ClassVar[KeyScope] = KeyScope.MODELS
-    HAS_POOLS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
     SPEC = TableSpec[ModelView](
         "models",

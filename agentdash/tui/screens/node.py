@@ -53,6 +53,12 @@ class NodeScreen(PodTable):
         row = self._row(frame)
         return () if row is None else row.pods
 
+    def lines_beside(self, frame: Frame) -> int:
+        """The node itself: as high as its lines, and at most half of the screen."""
+        row = self._row(frame)
+        lines = 1 if row is None else len(node_lines(row, frame, self.app.size.width - 2))
+        return min(lines + 2, max(self.body_lines // 2 - 1, 3))
+
     def nothing(self, frame: Frame) -> Sequence[Line]:
         """Pods of other fleets are not known."""
         del frame
@@ -62,6 +68,7 @@ class NodeScreen(PodTable):
         """Draw the node, and fill the table."""
         super().draw_body(frame)
         row = self._row(frame)
+        self.room.styles.height = self.lines_beside(frame)
         gone = [line(Span(" it is no node of the cluster now", Tone.WARN))]
         self.room.show_titled(
             lambda width, _: gone if row is None else node_lines(row, frame, width),

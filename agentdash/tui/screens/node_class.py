@@ -20,7 +20,6 @@ class NodeClassScreen(TableView[NodeRow]):
 
     VIEW: ClassVar[str] = "class"
     SCOPE: ClassVar[KeyScope] = KeyScope.CLASS
-    HAS_POOLS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = None
     SPEC = TableSpec[NodeRow](
         "nodes", NODE_COLUMNS, key=lambda row: row.key, filter_text=lambda row: row.filter_text

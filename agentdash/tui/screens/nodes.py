@@ -24,8 +24,10 @@ from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
 from controller.model.fleet_views import NodeClassView
 
-_LEAST_LINES: Final = 6
-"""With which a table has its headings, the frame among them."""
+_AROUND_ROWS: Final = 3
+"""The frame and the headings of a table."""
+_LOW_BODY: Final = 16
+"""In a lower one, the panel without pods gives its place to the others."""
 
 
 class NodesScreen(TableView[NodeClassView]):
@@ -82,9 +84,17 @@ class NodesScreen(TableView[NodeClassView]):
         """Fill both tables."""
         super().draw_body(frame)
         fine = () if frame.snapshot is None else (nobody_waits(frame.rows),)
+        self.unplaced.set_rows(unplaced_pods(frame.rows), frame, fine)
+        lines = self.lines_beside(frame)
+        self.unplaced.display = bool(lines)
+        self.unplaced.styles.height = lines
+
+    def lines_beside(self, frame: Frame) -> int:
+        """The pods without a node: as many as there are, and at most a third of the screen."""
         unplaced = unplaced_pods(frame.rows)
-        self.unplaced.styles.height = max(len(unplaced) + 3, _LEAST_LINES) if unplaced else 3
-        self.unplaced.set_rows(unplaced, frame, fine)
+        if not unplaced:
+            return _AROUND_ROWS if self.body_lines >= _LOW_BODY else 0
+        return min(len(unplaced) + _AROUND_ROWS, max(self.body_lines // 3, _AROUND_ROWS + 1))
 
     def detail_lines(self, row: NodeClassView, frame: Frame, width: int) -> Sequence[Line]:
         """The nodes of a class, and what still fits on them."""

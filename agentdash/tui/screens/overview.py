@@ -9,8 +9,10 @@ from textual.app import ComposeResult
 
 from agentdash.tui import figures
 from agentdash.tui.actions import KeyScope
+from agentdash.tui.fleet_history import FleetHistory
 from agentdash.tui.heights import share_lines
-from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, wrap
+from agentdash.tui.history_chart import history_lines
+from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of, wrap
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables import (
     BY_PRESSURE,
@@ -35,8 +37,12 @@ _CONTROLLER_NOT_SEEN: Final = (
     "the controller runs elsewhere and cannot be seen from here",
     "it may well go on",
 )
-# of pools, findings and scale events in one column
+# of pools, findings and scale events in one column, and where there is no room for so many
 _LEAST_LINES: Final = (8, 5, 5)
+_FEWEST_LINES: Final = (6, 3, 3)
+_HISTORY_LINES: Final = 7
+# cells of a finding's line beside its text
+_BESIDE_FINDING: Final = 34
 
 
 class OverviewScreen(ViewScreen):
@@ -65,6 +71,7 @@ class OverviewScreen(ViewScreen):
                 filter_text=lambda finding: f"{finding.subject} {finding.text}",
                 narrow=FINDING_COLUMNS_NARROW,
                 details=lambda finding: finding.text,
+                headings_from=6,
             ),
             id="attention",
         )
@@ -77,6 +84,9 @@ class OverviewScreen(ViewScreen):
             ),
             id="events",
         )
+        self.history = Panel(id="history")
+        self.history.can_focus = False
+        self._fleet_history = FleetHistory()
         self.engine = Panel(id="engine")
         self._rows = (0, 0, 0)
         self._known: Sequence[PoolRow] = ()
@@ -88,19 +98,30 @@ class OverviewScreen(ViewScreen):
 
     def _share_lines(self) -> None:
         """In one column, a panel without rows is as low as can be, and its place goes to those that
-        have some. On a wide screen the style sheet says where the panels are.
+        have some. The history has its place where all have enough without it; on a low screen the
+        events are the first to go. On a wide screen the style sheet says where the panels are.
         """
         room = self.body_lines
+        is_wide = self.is_wide
+        has_history = is_wide or room >= sum(_LEAST_LINES) + _HISTORY_LINES
+        has_events = is_wide or room >= sum(_FEWEST_LINES)
+        self.history.display, self.events.display = has_history, has_events
+        if is_wide:
+            self.findings.styles.height = self.events.styles.height = "1fr"
+            return
+        room -= _HISTORY_LINES if has_history else 0
         pools, findings, events = self._rows
-        wanted = [pools + 3, max(findings + 2, 3), max(events + 3, 3) if events else 3]
-        shared = share_lines(room, wanted, _LEAST_LINES)
-        heights = [str(max(lines, 1)) if room and not self.is_wide else "1fr" for lines in shared]
-        self.findings.styles.height, self.events.styles.height = heights[1:]
+        wanted = [pools + 3, max(findings + 2, 3), events + 3 if events else 3]
+        least = _LEAST_LINES if room >= sum(_LEAST_LINES) else _FEWEST_LINES
+        panels = 3 if has_events else 2
+        shared = [*share_lines(room, wanted[:panels], least[:panels]), 1]
+        self.findings.styles.height, self.events.styles.height = shared[1:3]
 
     def compose_body(self) -> ComposeResult:
         """The panels; the style sheet arranges them."""
         yield self.pools
         yield self.findings
+        yield self.history
         yield self.events
         yield self.engine
 
@@ -116,8 +137,13 @@ class OverviewScreen(ViewScreen):
             return finding.subject if is_pool else None
         return self.pools.cursor_key
 
+    def _more_lines(self, findings: Sequence[Finding]) -> int:
+        """The most lines that a finding goes on for when the cursor is on it."""
+        room = max(self.app.size.width - _BESIDE_FINDING, 1)
+        return max((width_of(each.text) // room for each in findings), default=0)
+
     def draw_body(self, frame: Frame) -> None:
-        """Fill the four panels."""
+        """Fill the panels."""
         snapshot = frame.snapshot
         self.pools.set_rows(frame.rows, frame, placeholder_lines(frame))
         findings = () if snapshot is None else snapshot.findings
@@ -126,12 +152,18 @@ class OverviewScreen(ViewScreen):
         if snapshot is not None:
             no_finding = [line(Span(" nothing needs attention", Tone.OK))]
             no_event = [line(Span(" nothing has been scaled yet", Tone.DIM))]
-        self._rows = (len(frame.rows), len(findings), len(events))
+        self._rows = (len(frame.rows), len(findings) + self._more_lines(findings), len(events))
         self._known = frame.rows
         self._share_lines()
         self.findings.set_rows(findings_by_severity(findings), frame, no_finding)
         newest_first = sorted(events, key=lambda event: event.at, reverse=True)
         self.events.set_rows(newest_first, frame, no_event)
+        history = self._fleet_history.of({} if snapshot is None else snapshot.histories)
+        self.history.show_titled(
+            lambda width, height: history_lines(history, frame, width, height),
+            title=(Span("all pools, 15 minutes", Tone.TITLE),),
+            glyphs=frame.glyphs,
+        )
         self.engine.show_titled(
             lambda width, _: engine_lines(frame, width),
             title=(Span("engine", Tone.TITLE),),

@@ -17,8 +17,6 @@ from agentdash.tui.widgets.live_table import TableSpec
 class PodTable(TableView[PodRow]):
     """A table of pods; a row opens why its pool has its number."""
 
-    HAS_PODS: ClassVar[bool] = True
-
     @property
     def subject(self) -> str | None:
         """The pool of the pod under the cursor."""

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 
 from agentdash.tui.actions import UserAction
 from agentdash.tui.columns import R
+from agentdash.tui.heights import details_lines
 from agentdash.tui.lines import Line, Span, Tone, cut
 from agentdash.tui.screens.base import Chrome, ViewScreen
 from agentdash.tui.screens.overview import placeholder_lines
@@ -42,6 +43,7 @@ class TableView(ViewScreen, Generic[R]):
         self.table: LiveTable[R] = LiveTable(self.SPEC, id="table")
         self.details = Panel(id="details")
         self.only: RowTarget | None = None
+        self._frame: Frame | None = None
 
     def compose_body(self) -> ComposeResult:
         """The table above, the details below."""
@@ -89,16 +91,35 @@ class TableView(ViewScreen, Generic[R]):
             rows, empty = self.rows(frame), list(self.nothing(frame))
         self.table.set_rows(rows, frame, empty)
 
+    def on_resize(self) -> None:
+        """Share the lines again."""
+        super().on_resize()
+        self._draw_details()
+
+    def lines_beside(self, frame: Frame) -> int:
+        """How many lines the panels have that are neither the table nor the details."""
+        del frame
+        return 0
+
     def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the details with everything around the table: the cursor may have moved."""
-        row = self.table.cursor_row
-        if row is None:
-            self.details.show_titled(lambda *_: (), title=(), glyphs=frame.glyphs)
-        else:
-            name = cut((self.SPEC.name or self.SPEC.key)(row), 60, frame.glyphs.ellipsis)
-            self.details.show_titled(
-                lambda width, _: self.detail_lines(row, frame, width),
-                title=(Span(name, Tone.TITLE),),
-                glyphs=frame.glyphs,
-            )
         super().draw_chrome(frame, chrome)
+        self._frame = frame
+        self._draw_details()
+
+    def _draw_details(self) -> None:
+        """Say of the row under the cursor what there is to say, in a panel as high as its lines."""
+        row, frame = self.table.cursor_row, self._frame
+        self.details.display = row is not None
+        if row is None or frame is None:
+            return
+        name = cut((self.SPEC.name or self.SPEC.key)(row), 60, frame.glyphs.ellipsis)
+        # the panel is as wide as the screen, also before the first layout
+        lines = self.detail_lines(row, frame, self.app.size.width - 2)
+        room = self.body_lines - self.lines_beside(frame)
+        self.details.styles.height = details_lines(room, len(self.table.visible_keys), len(lines))
+        self.details.show_titled(
+            lambda width, _: self.detail_lines(row, frame, width),
+            title=(Span(name, Tone.TITLE),),
+            glyphs=frame.glyphs,
+        )

@@ -26,7 +26,6 @@ class TenantsScreen(TableView[TenantView]):
 
     VIEW: ClassVar[str] = "tenants"
     SCOPE: ClassVar[KeyScope] = KeyScope.TENANTS
-    HAS_POOLS: ClassVar[bool] = False
     REACH: ClassVar[Reach | None] = Reach.TENANT
     SPEC = TableSpec[TenantView](
         "tenants",

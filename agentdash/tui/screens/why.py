@@ -25,10 +25,15 @@ from controller.model.readings import Fresh
 
 _LEAST_LINES: Final = (8, 6)
 """Of the decision, and of what is there now, each with its frame."""
+_FEWEST_LINES: Final = (6, 4)
+"""On a screen that has no room for so many."""
 _HISTORY_LINES: Final = 7
-_PODS_LINES: Final = 4
-_TALL_PODS_LINES: Final = 6
+_DAY_LINES: Final = 13
+"""Of a history of 15 minutes, and of one of 24 hours too."""
+_PODS_LINES: Final = (4, 6)
+"""Of the pods that are not ready, at most: without their history above them, and with it."""
 _NO_PODS_LINES: Final = 3
+_READINGS: Final = 4
 
 
 class WhyScreen(ViewScreen):
@@ -36,8 +41,6 @@ class WhyScreen(ViewScreen):
 
     VIEW: ClassVar[str] = "why"
     SCOPE: ClassVar[KeyScope] = KeyScope.WHY
-    HAS_POOLS: ClassVar[bool] = False
-    HAS_PODS: ClassVar[bool] = True
     COPIES_ROWS: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -85,8 +88,8 @@ class WhyScreen(ViewScreen):
 
     @property
     def has_rows(self) -> bool:
-        """Whether there is a pod that is not ready."""
-        return not self.has_class("-no-pods")
+        """Whether there is a pod that is not ready, and room for it."""
+        return not (self.has_class("-no-pods") or self.has_class("-low"))
 
     @property
     def subject(self) -> str | None:
@@ -152,25 +155,36 @@ class WhyScreen(ViewScreen):
         self._share_lines()
 
     def _share_lines(self) -> None:
-        """In one column, the decision is as high as its rules need, and what is there now has the
-        rest. On a wide screen the style sheet says where the panels are.
+        """In one column, each panel is as high as its lines. The decision and what is there now
+        come first; the pods, the history of 15 minutes and that of 24 hours have their places where
+        there is room. On a wide screen the style sheet says where the panels are.
         """
-        is_tall = self.has_class("-h36")
-        one_column = not (self.has_class("-w140") and is_tall)
-        width = self.decision.size.width - 2
+        width = self.app.size.width - 2
         for body in self.query("#body"):
-            if not one_column or width <= 0 or self._shown is None:
+            if self.is_wide or self._shown is None:
+                self.remove_class("-low", "-no-history")
                 body.styles.clear_rule("grid_rows")
                 continue
-            pods = [_TALL_PODS_LINES if is_tall else _PODS_LINES]
-            if self.has_class("-no-pods"):
-                pods = [_NO_PODS_LINES] if is_tall else []
-            below = [_HISTORY_LINES, *pods] if is_tall else pods
             row, frame = self._shown
-            rules = now_decided_lines(row, frame, width, 0, self._ahead_of(frame))
-            room = body.size.height - sum(below)
-            decision, now = share_lines(room, (len(rules) + 2, room), _LEAST_LINES)
-            body.styles.grid_rows = " ".join(map(str, (decision, max(now, 1), *below)))
+            room = self.body_lines
+            rules = len(now_decided_lines(row, frame, width, 0, self._ahead_of(frame))) + 2
+            now = max(len(now_lines(row, frame, width * 5 // 8 - 2)), _READINGS) + 2
+            has_history = room >= sum(_LEAST_LINES) + _HISTORY_LINES + _PODS_LINES[0]
+            unready = len(unready_pods(row.pods))
+            pods = min(unready + 3, _PODS_LINES[has_history])
+            if not unready:
+                pods = _NO_PODS_LINES if has_history else 0
+            is_low = room < sum(_LEAST_LINES) + pods
+            below = [_HISTORY_LINES] if has_history else []
+            below += [pods] if pods and not is_low else []
+            left = room - sum(below)
+            if has_history and left >= rules + now + _DAY_LINES - _HISTORY_LINES:
+                below[0], left = _DAY_LINES, left - _DAY_LINES + _HISTORY_LINES
+            least = _FEWEST_LINES if is_low else _LEAST_LINES
+            above = share_lines(left, (rules, now), least)
+            self.set_class(is_low or not pods, "-low")
+            self.set_class(not has_history, "-no-history")
+            body.styles.grid_rows = " ".join(map(str, (*above, *below)))
 
 
 def no_pod_line(row: PoolRow, frame: Frame) -> Line:

@@ -27,8 +27,6 @@ from controller.model.text import clean
 # below this width, a row shows its details on lines of its own: so many lines for each row
 _NARROW: Final = 60
 _LINES_OF_TALL_ROW: Final = 4
-# a lower table has no line for the column headings
-_HEIGHT_FOR_HEADINGS: Final = 4
 # a table in which the cursor was moved is read for so long, and its rows keep their places
 _READING_S: Final = 10.0
 # otherwise rows change their places at most this often
@@ -43,7 +41,8 @@ class TableSpec(Generic[R]):
     screen show, and `filter_text`. Without `sort`, the rows stay in the order in which they come.
     On a narrow panel, each row may have the `narrow` columns instead, and its `details` on the
     lines below; on a wider one, the row under the cursor goes on below if it has details. `name` is
-    how a row is called elsewhere, where that is not its key.
+    how a row is called elsewhere, where that is not its key. A table of fewer lines than
+    `headings_from` has no headings, unless a line is left over.
     """
 
     title: str
@@ -54,6 +53,7 @@ class TableSpec(Generic[R]):
     narrow: Sequence[Column[R]] = ()
     details: Callable[[R], str] | None = None
     name: Callable[[R], str] | None = None
+    headings_from: int = 3
 
 
 class LiveTable(Panel, Generic[R]):
@@ -239,7 +239,7 @@ class LiveTable(Panel, Generic[R]):
             self._foot = ()
             return self._no_row_lines(width, height)
         tall = bool(self._spec.narrow) and width < _NARROW
-        self._heading_lines = int(height >= _HEIGHT_FOR_HEADINGS and not tall)
+        self._heading_lines = int(self._has_headings(height) and not tall)
         self._lines_per_row = _LINES_OF_TALL_ROW if tall else 1
         columns = self._spec.narrow if tall else self._spec.columns
         room = height - self._heading_lines
@@ -258,6 +258,11 @@ class LiveTable(Panel, Generic[R]):
             elif offset + index == self._cursor.index:
                 found += self._more
         return found
+
+    def _has_headings(self, height: int) -> bool:
+        """Whether there is room for them: enough, or a line that no row needs."""
+        spare = len(self._visible) < height and self._spec.details is None
+        return spare or height >= self._spec.headings_from
 
     def _rest_of_cursor_row(self, width: int, most: int, frame: Frame) -> Sequence[Line]:
         """What does not fit the column that fills the line, in at most `most` lines below it: of

@@ -23,6 +23,7 @@ from controller.model.observation import (
     QueueDepth,
     RefusedEvents,
     TierUsage,
+    TokensByModel,
     TokenUsage,
     Workload,
 )
@@ -307,6 +308,9 @@ class UsageView:
         }
 
     def tiers(self) -> Mapping[str, TierUsage]:
+        return {}
+
+    def by_model(self) -> Mapping[str, TokensByModel]:
         return {}
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:

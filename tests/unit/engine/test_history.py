@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+from msgspec.structs import replace
+
 from controller.engine.history import (
     DAY_SLOT_S,
     DAY_SLOTS,
@@ -15,7 +17,13 @@ from controller.model.decision import Bound, Decision
 from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import PoolObservation, QueueDepth, Workload
+from controller.model.observation import (
+    ModelTokens,
+    PoolObservation,
+    QueueDepth,
+    TokensByModel,
+    Workload,
+)
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.snapshot import PoolView
 from controller.model.stored import ShownPast
@@ -192,6 +200,21 @@ def test_a_tenant_has_the_fastest_pace_of_each_slot() -> None:
     assert recent.tokens[-2:] == (2100, 30)
     recent = recorder.pass_time(BEGIN + 3 * RECENT_SLOT_S).tenants["acme"].recent
     assert recent.tokens[-1] == NOT_KNOWN, "the last word of a silent ledger is no pace"
+
+
+def test_a_tenant_without_a_budget_has_the_pace_of_all_its_tokens() -> None:
+    recorder = HistoryRecorder([KEY], ["acme"])
+    recorder.pass_time(BEGIN)
+    models = (ModelTokens(model="demo", input=7),)
+    free = replace(a_tenant(None), tokens=None)
+    used = replace(free, by_model=TokensByModel(models=models, per_minute=840))
+    recorder.saw_tenants((used,))
+    recent = recorder.pass_time(BEGIN + RECENT_SLOT_S).tenants["acme"].recent
+    assert recent.tokens[-1] == 840
+    recorder.saw_tenants((replace(used, by_model=replace(used.by_model, is_old=True)),))
+    recorder.pass_time(BEGIN + 2 * RECENT_SLOT_S)
+    recent = recorder.pass_time(BEGIN + 3 * RECENT_SLOT_S).tenants["acme"].recent
+    assert recent.tokens[-1] == NOT_KNOWN
 
 
 def test_a_pool_takes_less_than_20_kb() -> None:

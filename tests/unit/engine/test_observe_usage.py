@@ -7,7 +7,14 @@ from decimal import Decimal
 
 from controller.engine.observe import Observer
 from controller.model.ids import PoolKey
-from controller.model.observation import QueueDepth, RefusedEvents, TierUsage, TokenUsage
+from controller.model.observation import (
+    ModelTokens,
+    QueueDepth,
+    RefusedEvents,
+    TierUsage,
+    TokensByModel,
+    TokenUsage,
+)
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import ModelTier, TaskUsage
 from controller.ports.sources import UsageSource
@@ -23,6 +30,7 @@ from support.world import (
 
 RESEARCH, ETL = make_pool("research"), make_pool("etl", tenant="globex")
 TASK = TaskUsage(input_tokens=700, seconds=Decimal(4))
+BY_MODEL = {"acme": TokensByModel(models=(ModelTokens(model="demo", input=7),), per_minute=7)}
 TIERS = {"acme": TierUsage(tokens={ModelTier.NANO: 7}, saved_usd=0.5)}
 REFUSED = RefusedEvents(count=2, last="nonsense")
 
@@ -36,6 +44,9 @@ class FakeUsage:
 
     def tiers(self) -> Mapping[str, TierUsage]:
         return TIERS
+
+    def by_model(self) -> Mapping[str, TokensByModel]:
+        return BY_MODEL
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
         pass
@@ -76,6 +87,7 @@ async def test_a_view_of_one_pool_holds_every_tenants_tokens() -> None:
     assert seen.tenants["globex"].usage == Absent(why=Why.NEVER_READ)
     assert seen.refused_events == REFUSED
     assert seen.tiers == TIERS
+    assert seen.by_model == BY_MODEL
 
 
 async def test_what_was_measured_of_a_pools_tasks_is_in_its_view() -> None:

@@ -18,11 +18,13 @@ from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
+    ModelTokens,
     Observation,
     PoolObservation,
     QueueDepth,
     TenantObservation,
     TierUsage,
+    TokensByModel,
     TokenUsage,
     Workload,
 )
@@ -78,6 +80,7 @@ class World:
         self.seen: dict[PoolKey, PoolObservation] = {}
         self.tenants: dict[str, TenantObservation] = {}
         self.tiers: dict[str, TierUsage] = {}
+        self.by_model: dict[str, TokensByModel] = {}
         self.memory, self.kept = Memory(), None
         for pool in self.pools:
             self.see(pool, pool.min)
@@ -104,6 +107,7 @@ class World:
             tenants=dict(self.tenants),
             capacity=Fresh(value=ClusterRoom(), at=NOON),
             tiers=dict(self.tiers),
+            by_model=dict(self.by_model),
         )
         planned = plan(observation, self.terms, self.intents, self.memory, now, self.kept)
         self.memory, self.kept = planned.memory, planned.kept
@@ -155,6 +159,22 @@ def test_what_went_to_each_tier_is_shown_and_stays_the_same_object_while_it_is_t
     assert world.tick().tenants is first
     world.tiers = {"acme": TierUsage(tokens={ModelTier.NANO: 8}, saved_usd=0.5)}
     assert world.tenant().tiers == world.tiers["acme"]
+
+
+def used_of(model: str, tokens: int, pace: int = 0) -> dict[str, TokensByModel]:
+    models = (ModelTokens(model=model, input=tokens, output=1, calls=1),)
+    return {"acme": TokensByModel(models=models, per_minute=pace)}
+
+
+def test_what_each_model_used_is_shown_and_stays_the_same_object_while_it_is_the_same() -> None:
+    world = World()
+    world.by_model = used_of("demo-small", 7)
+    first = world.tick().tenants
+    assert first[0].by_model == world.by_model["acme"]
+    world.by_model = used_of("demo-small", 7)
+    assert world.tick().tenants is first
+    world.by_model = used_of("demo-small", 8)
+    assert world.tenant().by_model == world.by_model["acme"]
 
 
 STATES: Mapping[str, tuple[int, Budget, TokenState, float | None]] = {

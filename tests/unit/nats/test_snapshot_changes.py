@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.fleet_views import ClusterNode, NodeClassView, QueueRates, RoomView
+from controller.model.fleet_views import (
+    ClusterNode,
+    NodeClassView,
+    QueueRates,
+    RoomView,
+    TenantView,
+)
 from controller.nats.snapshot_frames import _HEADER, Assembly, FrameError, frames, read_part
 from controller.record.snapshot_changes import (
     MissedSnapshotError,
@@ -59,6 +65,23 @@ def test_a_quiet_tick_of_1000_pools_is_small() -> None:
     before = replace(scenarios.many_pools(1000, 1), findings=())
     after = replace(before, sequence=2, at=before.at + 1)
     assert sum(map(len, frames(difference(before, after), 2**20))) < 400
+
+
+def test_of_1000_tenants_only_the_one_that_changed_is_sent_and_one_that_goes_is_gone() -> None:
+    tenants = tuple(
+        TenantView(name=f"tenant-{n:04d}", tier="gold", namespace="n", pools=1) for n in range(1000)
+    )
+    before = replace(scenarios.mixed_fleet(), tenants=tenants)
+    spends = replace(tenants[7], usd_per_hour=1.5)
+    after = replace(
+        before, sequence=before.sequence + 1, tenants=(*tenants[:7], spends, *tenants[8:])
+    )
+    change = difference(before, after)
+    assert (change.tenants, change.tenant_names) == ((spends,), None)
+    assert changed(before, change) == after
+    for rest in (after.tenants[1:], (), tuple(reversed(after.tenants))):
+        later = replace(after, sequence=after.sequence + 1, tenants=rest)
+        assert changed(after, difference(after, later)) == later
 
 
 def test_of_1000_nodes_only_the_one_that_changed_is_sent() -> None:

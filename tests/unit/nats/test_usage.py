@@ -194,6 +194,16 @@ async def test_shares_of_tiers_are_read_without_a_budget_and_say_when_they_are_o
         assert world.source.read(idle) == {}
 
 
+async def test_tokens_by_model_are_read_without_a_budget_and_say_when_they_are_old() -> None:
+    free = fleet(tenant(tokens_per_day=None), pools=(POOL,), tiers=["nano"])
+    async with World(free).reading() as world:
+        await world.uses(700, tier="nano")
+        (used,) = world.source.by_model().values()
+        assert (used.total, used.is_old) == (700, False)
+        world.server.connected = False
+        assert world.source.by_model()["acme"].is_old
+
+
 async def test_an_error_in_the_block_is_not_hidden_by_the_reading() -> None:
     world = World(new_york())
     with pytest.raises(ExceptionGroup) as caught:

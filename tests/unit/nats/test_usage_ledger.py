@@ -13,14 +13,12 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import TierUsage
-from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
+from controller.model.observation import ModelTokens, TierUsage, TokensByModel
+from controller.model.scarcity import LlmModel, ModelTier, TaskUsage, TokenCount
 from controller.model.usage_event import UsageEvent, UsedTokens
-from controller.nats.usage_ledger import (
-    BURN_HALF_LIFE_S,
-    LOOK_BACK_S,
-    UsageLedger,
-)
+from controller.nats.usage_burn import BURN_HALF_LIFE_S
+from controller.nats.usage_ledger import LOOK_BACK_S, UsageLedger
+from controller.nats.usage_models import MOST_MODELS
 from controller.nats.usage_tasks import MEASURED_FROM, TASKS_KEPT
 from tests.unit.nats.fake_nats import pool
 from tests.unit.nats.usage_world import NEW_YORK, fleet, tenant
@@ -257,8 +255,85 @@ def test_a_fleet_with_one_tier_has_no_shares() -> None:
     ledger = ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"]))
     ledger.take(of_tier("nano", 7), NOON)
     assert ledger.tiers(NOON, 0.0) == {}
-    assert not ledger.is_needed
-    assert tiered(tokens_per_day=None).is_needed
+
+
+def test_without_budgets_and_models_nothing_is_made_of_the_events() -> None:
+    assert not ledger_of(fleet(tenant(tokens_per_day=None))).is_needed
+    assert ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"])).is_needed
+    assert ledger_of(fleet(tenant())).is_needed
+
+
+def of_model(model: str, **kinds: int) -> UsageEvent:
+    return replace(done(**kinds), model=model)
+
+
+def named(*names: str) -> UsageLedger:
+    """A ledger of a tenant without a budget, in a fleet with these models."""
+    of_fleet = fleet(tenant(tokens_per_day=None))
+    return ledger_of(replace(of_fleet, models=tuple(LlmModel(name=name) for name in names)))
+
+
+def by_model(ledger: UsageLedger, now: float = NOON) -> TokensByModel:
+    return ledger.by_model(now, 0.0)["acme"]
+
+
+def test_tokens_are_summed_by_model_and_kind_without_a_budget_the_most_used_first() -> None:
+    ledger = named("small", "large")
+    assert ledger.by_model(NOON, 0.0) == {}
+    ledger.take(of_model("small", input=10, cached_input=4, output=1, calls=2), NOON)
+    ledger.take(of_model("large", input=100, output=20), NOON)
+    ledger.take(of_model("small", input=5), NOON)
+    small = ModelTokens(model="small", input=15, cached_input=4, output=1, calls=3)
+    large = ModelTokens(model="large", input=100, output=20, calls=1)
+    assert by_model(ledger).models == (large, small)
+    assert by_model(ledger).total == 140
+
+
+def test_models_that_the_fleet_file_does_not_name_are_counted_together() -> None:
+    ledger = named("small")
+    for name in ("somebody-elses", "another", ""):
+        ledger.take(of_model(name, input=7), NOON)
+    assert by_model(ledger).models == (ModelTokens(model="", input=21, calls=3),)
+
+
+def test_however_many_models_a_tenant_uses_they_have_fixed_space() -> None:
+    names = [f"model-{number}" for number in range(2 * MOST_MODELS)]
+    ledger = named(*names)
+    for name in names:
+        ledger.take(of_model(name, input=1), NOON)
+    models = by_model(ledger).models
+    assert len(models) == MOST_MODELS + 1
+    assert {each.model: each.input for each in models}[""] == MOST_MODELS
+    assert by_model(ledger).total == 2 * MOST_MODELS
+
+
+def test_the_sums_by_model_begin_anew_with_the_tenants_day() -> None:
+    models = (LlmModel(name="small"),)
+    of_fleet = fleet(tenant(tokens_per_day=None, timezone=NEW_YORK))
+    ledger = ledger_of(replace(of_fleet, models=models))
+    midnight = in_new_york(2026, 11, 21)
+    ledger.take(of_model("small", input=7), midnight - 1)
+    ledger.take(of_model("small", input=5), midnight)
+    assert by_model(ledger, midnight + 1).total == 5
+    assert ledger.since(midnight + 2 * HOUR) == midnight
+    assert not ledger.by_model(midnight + 1, midnight)["acme"].is_old
+    assert ledger.by_model(midnight + 1, midnight + 1)["acme"].is_old
+
+
+def test_a_pace_that_only_decays_is_the_same_object_for_seconds() -> None:
+    ledger = named("small")
+    ledger.take(of_model("small", input=84_000), NOON)
+    first = by_model(ledger)
+    told = [by_model(ledger, NOON + second) for second in range(60)]
+    assert first.per_minute == round(first.per_minute, -2) > 0
+    assert told[1] is first
+    assert len({each.per_minute for each in told}) < 15
+    assert [each.per_minute for each in told] == sorted(
+        (each.per_minute for each in told), reverse=True
+    )
+    assert by_model(ledger, NOON + BURN_HALF_LIFE_S).per_minute == pytest.approx(
+        first.per_minute / 2, rel=0.03
+    )
 
 
 @given(
