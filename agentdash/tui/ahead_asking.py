@@ -8,7 +8,8 @@ from agentdash.tui.operating import NotDoneError, Operating
 from controller.model.decision import Decision
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.view_stack import ViewStack
 
 _LEAST_S: Final = 2.0
 """It costs the controller some plans, so a pool that changes in each tick is not asked for each."""
@@ -21,16 +22,17 @@ class AheadAsking:
     can be asked.
     """
 
-    def __init__(self, app: Dashboard, operator: Operating | None) -> None:
+    def __init__(self, app: ShownApp, views: ViewStack, operator: Operating | None) -> None:
         self._app = app
+        self._views = views
         self._operator = operator
         self._asked: tuple[str, Decision | None] | None = None
         self._asked_at = float("-inf")
 
     def if_old(self) -> None:
         """Ask where the why view is shown, and the answer is none to the decision that it shows."""
-        app, view = self._app, self._app.views.why
-        if app.views.top is not view or self._operator is None or app.shows_the_past:
+        app, view = self._app, self._views.why
+        if self._views.top is not view or self._operator is None or app.shows_the_past:
             return
         row = app.frame.row(view.pool)
         question = (view.pool, None if row is None else row.view.decision)
@@ -41,12 +43,12 @@ class AheadAsking:
             app.run_worker(self._load(self._operator, view.pool), group="ahead", exclusive=True)
 
     async def _load(self, operator: Operating, pool: str) -> None:
-        view = self._app.views.why
+        view = self._views.why
         try:
             ahead = await operator.look_ahead(pool)
         except NotDoneError as error:
             view.show_ahead(pool, str(error))
         else:
             view.show_ahead(pool, ahead)
-        if self._app.views.top is view:
+        if self._views.top is view:
             self._app.draw()

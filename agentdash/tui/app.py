@@ -2,13 +2,14 @@
 
 Each subject has a file of its own, and this one only binds them to Textual: view_stack.py (which
 view opens which), command_line.py, operations.py (what changes the fleet), audit_asking.py,
-doctor_asking.py, exports.py (files and clipboard), leaving.py, terminal_app.py (what is written).
+doctor_asking.py, time_travel.py, exports.py (files and clipboard), leaving.py. They stand on
+shown_app.py (what is shown, and how it is drawn) and terminal_app.py (what is written), never on
+this one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
@@ -32,20 +33,19 @@ from agentdash.tui.exports import Exports
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.leaving import Leaving
-from agentdash.tui.lines import Span, Tone
+from agentdash.tui.lines import Tone
 from agentdash.tui.log_asking import LogAsking
 from agentdash.tui.mailbox import Mailbox
-from agentdash.tui.moments import read_past_moment
 from agentdash.tui.names import THEME_NAMES
 from agentdash.tui.operating import Operating
 from agentdash.tui.operations import Operations
-from agentdash.tui.pool_provider import PoolProvider
-from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
+from agentdash.tui.pool_provider import PoolChosen, PoolProvider
+from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.screens.overview import OverviewScreen
-from agentdash.tui.screens.why import WhyScreen
-from agentdash.tui.terminal_app import TerminalApp
+from agentdash.tui.shown_app import FLASH_S, ShownApp
 from agentdash.tui.theme import THEMES, stylesheet
-from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
+from agentdash.tui.time_travel import TimeTravel
+from agentdash.tui.view import OWN_FIRST_SNAPSHOT
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
@@ -53,14 +53,13 @@ from controller.model.snapshot import Snapshot
 from controller.ports.showing import Feed, Past
 
 _REDRAW_S: Final = 1.0
-_FLASH_S: Final = 4.0
 
 
 class SnapshotReady(Message):
     """A snapshot waits in the mailbox."""
 
 
-class Dashboard(TerminalApp):
+class Dashboard(ShownApp):
     """The terminal dashboard over one feed.
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
@@ -84,7 +83,7 @@ class Dashboard(TerminalApp):
         PoolProvider,
     }
     ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
-    NOTIFICATION_TIMEOUT: ClassVar[float] = _FLASH_S
+    NOTIFICATION_TIMEOUT: ClassVar[float] = FLASH_S
 
     def __init__(
         self,
@@ -103,20 +102,6 @@ class Dashboard(TerminalApp):
         remember_theme: Callable[[str], str | None] = lambda _: None,
         waits_for: str = OWN_FIRST_SNAPSHOT,
     ) -> None:
-        super().__init__(
-            on_painted=on_ready, ascii_only=ascii_only, erases_in_color=erases_in_color
-        )
-        for each in THEMES:
-            self.register_theme(each)
-        self.theme = theme
-        self._remember_theme = remember_theme
-        self.animation_level = "none"
-        self._feed = feed
-        self._clock = clock
-        self._engine_error = engine_error
-        self._feed_problem = feed_problem
-        self._mailbox = Mailbox(self._post_snapshot_ready)
-        self._unsubscribe: Callable[[], None] | None = None
         self._view_state = ViewState(
             clock(),
             ASCII if ascii_only else UNICODE,
@@ -125,19 +110,40 @@ class Dashboard(TerminalApp):
             top_key=keys.key_of("top"),
             waits_for=waits_for,
         )
-        self._told_notes = 0
-        self._flash = NO_FLASH
-        self._flash_until = 0.0
-        self._folded = False
+        super().__init__(
+            self._view_state,
+            keys,
+            clock=clock,
+            engine_error=engine_error,
+            feed_problem=feed_problem,
+            on_painted=on_ready,
+            ascii_only=ascii_only,
+            erases_in_color=erases_in_color,
+        )
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme
+        self._remember_theme = remember_theme
+        self.animation_level = "none"
+        self._feed = feed
+        self._mailbox = Mailbox(self._post_snapshot_ready)
+        self._unsubscribe: Callable[[], None] | None = None
         self._filter_history: list[str] = []
-        self.keys = keys
-        self.views = ViewStack(self, keys)
-        self.operations = Operations(self, operator)
-        self._log_asking = LogAsking(self, operator)
-        self.audit_asking = AuditAsking(self, operator)
-        self.doctor_asking = DoctorAsking(self, operator)
-        self._ahead_asking = AheadAsking(self, operator)
-        self.command_line = CommandLine(self)
+        self.views = ViewStack(self, before_change=self._leave_question)
+        self._log_asking = LogAsking(self, self.views, operator)
+        self._audit_asking = AuditAsking(self, self.views, operator)
+        self._doctor_asking = DoctorAsking(self, self.views, operator)
+        self._ahead_asking = AheadAsking(self, self.views, operator)
+        self.operations = Operations(self, self.views, operator, on_done=self._audit_asking.changed)
+        self._time_travel = TimeTravel(self, self._view_state)
+        self._command_line = CommandLine(
+            self,
+            self.views,
+            self.operations,
+            self._time_travel,
+            run=self._run_command,
+            press=self.run_as_by_key,
+        )
         self.leaving = Leaving(self, self._stops_with_us)
         self._exports = Exports(self)
         self.set_keymap({name: ",".join(each) for name, each in keys.keys.items()})
@@ -157,7 +163,7 @@ class Dashboard(TerminalApp):
         if latest is not None:
             self._view_state.accept(latest)
         self.draw()
-        self._tell_notes()
+        self._time_travel.tell_notes()
         self.set_interval(_REDRAW_S, self._redraw)
         self.begin_painting()
 
@@ -166,10 +172,13 @@ class Dashboard(TerminalApp):
         if self._unsubscribe is not None:
             self._unsubscribe()
 
+    def _leave_question(self) -> None:
+        self.operations.leave()
+
     def _stops_with_us(self) -> Snapshot | None:
         """The newest snapshot of the controller that runs in this process, if one does."""
         snapshot = self._view_state.newest
-        if snapshot is None or snapshot.attached or self._engine_error() is not None:
+        if snapshot is None or snapshot.attached or self.engine_error() is not None:
             return None
         return snapshot
 
@@ -192,78 +201,27 @@ class Dashboard(TerminalApp):
         """Called once a second: ages grow, and a snapshot may have become stale."""
         if not self.views.stack:  # while the app ends, its screens end first
             return
-        self.audit_asking.if_old()
+        self._audit_asking.if_old()
         self._ahead_asking.if_old()
-        before = self.frame
-        after, view = self._refresh(), self.view
-        if after.snapshot is None or before.stale != after.stale or isinstance(view, WhyScreen):
-            view.draw(after, self._chrome())
-        else:
-            view.draw_chrome(after, self._chrome())
+        self.draw_ages()
 
     # -- what is shown ------------------------------------------------------------------------
 
-    @property
-    def frame(self) -> Frame:
-        """What the views are drawn from."""
-        return self._view_state.frame
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """The snapshot that is shown."""
-        return self.frame.snapshot
-
-    @property
-    def shows_the_past(self) -> bool:
-        """Whether the moment that is shown is not now."""
-        return self.frame.moment is not None
-
-    @property
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._clock()
-
-    @property
-    def view(self) -> ViewScreen:
-        """The top view; the command palette may lie over it."""
-        return self.views.top
-
-    @property
-    def pool_keys(self) -> tuple[str, ...]:
-        """The keys of all pools, in the order of the fleet."""
-        return tuple(row.key for row in self.frame.rows)
-
-    @property
-    def tenants(self) -> tuple[str, ...]:
-        """The names of all tenants, in the order of the fleet."""
-        return () if self.snapshot is None else tuple(each.name for each in self.snapshot.tenants)
-
-    def _refresh(self) -> Frame:
-        return self._view_state.refresh(self._clock(), self._engine_error(), self._feed_problem())
-
     def draw(self) -> None:
-        """Draw the top view as of now."""
-        self.view.draw(self._refresh(), self._chrome())
+        """Draw the top view as of now, and ask for what belongs to it."""
+        super().draw()
         self._ahead_asking.if_old()
 
-    def _draw_chrome(self) -> None:
-        self.view.draw_chrome(self.frame, self._chrome())
-
-    def _chrome(self) -> Chrome:
-        if time.monotonic() > self._flash_until:
-            self._flash = NO_FLASH
-        crumbs = [screen.VIEW for screen in self.views.stack]
-        is_off = self.operations.refusal is not None
-        return Chrome(tuple(crumbs), self._flash, self._folded, is_off)
-
     def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
-        """Show a message in the last line for a few seconds, or for so many. In place of the
-        question whether to leave, it ends that question.
+        """Show a message in the last line. In place of the question whether to leave, it ends that
+        question.
         """
         self.leaving.withdraw_question()
-        self._flash = Span(text, tone)
-        self._flash_until = time.monotonic() + (seconds or _FLASH_S)
-        self._draw_chrome()
+        super().flash(text, tone, seconds)
+
+    def keys_are_off(self) -> bool:
+        """Whether nothing can be asked for now."""
+        return self.operations.refusal is not None
 
     # -- what views and tables say ------------------------------------------------------------
 
@@ -273,7 +231,7 @@ class Dashboard(TerminalApp):
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
-        self._draw_chrome()
+        self.draw_chrome()
 
     def on_live_table_key_ignored(self, message: LiveTable.KeyIgnored) -> None:
         """Say why a key did nothing."""
@@ -289,7 +247,7 @@ class Dashboard(TerminalApp):
 
     async def on_view_screen_command_entered(self, message: ViewScreen.CommandEntered) -> None:
         """Run a command."""
-        await self.command_line.entered(message.text)
+        await self._command_line.entered(message.text)
 
     def on_view_screen_file_named(self, message: ViewScreen.FileNamed) -> None:
         """Save the view."""
@@ -344,7 +302,7 @@ class Dashboard(TerminalApp):
 
     def action_command(self) -> None:
         """Open the command line."""
-        self.command_line.open()
+        self._command_line.open()
 
     def action_filter(self) -> None:
         """Open the filter of the table that has the focus."""
@@ -353,9 +311,7 @@ class Dashboard(TerminalApp):
 
     async def action_help(self) -> None:
         """Show the keys of this view."""
-        if self.view is not self.views.help:
-            self.views.help.explain(self.view, self.operations.refusal)
-        await self.views.go_to(self.views.help)
+        await self.views.show_help(self.operations.refusal)
 
     async def action_why(self) -> None:
         """Explain the pool under the cursor."""
@@ -375,7 +331,7 @@ class Dashboard(TerminalApp):
 
     async def action_view(self, name: str) -> None:
         """Show the view of this command."""
-        await self.command_line.run(ParsedCommand(name))
+        await self._command_line.run(ParsedCommand(name))
 
     async def action_close(self) -> None:
         """Clear the filter; without one, go back to the view below. It never ends the session."""
@@ -390,17 +346,16 @@ class Dashboard(TerminalApp):
     def action_next_panel(self) -> None:
         """Move the focus to the next panel."""
         self.screen.focus_next()
-        self._draw_chrome()
+        self.draw_chrome()
 
     def action_previous_panel(self) -> None:
         """Move the focus to the previous panel."""
         self.screen.focus_previous()
-        self._draw_chrome()
+        self.draw_chrome()
 
     def action_header(self) -> None:
         """Fold the header to one line, or unfold it."""
-        self._folded = not self._folded
-        self.draw()
+        self.fold_header()
 
     def action_suspend(self) -> None:
         """Give the terminal back to the shell until `fg`."""
@@ -426,8 +381,7 @@ class Dashboard(TerminalApp):
         """Copy the row under the cursor."""
         self._exports.copy_row()
 
-    def use_theme(self, name: str) -> None:
-        """Show these colours, and remember them."""
+    def _use_theme(self, name: str) -> None:
         self.theme = name
         problem = self._remember_theme(name)
         if problem is None:
@@ -451,35 +405,38 @@ class Dashboard(TerminalApp):
 
     def action_still(self) -> None:
         """Keep the picture still, or go on with the newest snapshot."""
-        self._view_state.toggle_still()
-        self.draw()
+        self._time_travel.keep_still()
 
     def action_step(self, step: str) -> None:
         """Step back or on to another moment of what is kept."""
-        self._say_where(self._view_state.step(Step(step)))
+        self._time_travel.step(Step(step))
 
-    def go_live(self) -> None:
-        """Show the newest snapshot again."""
-        self._view_state.go_live()
-        self.draw()
+    # -- commands -----------------------------------------------------------------------------
 
-    def go_to_moment(self, text: str) -> None:
-        """Show the moment of a time as it is typed. Raises ValueError."""
-        end = self._view_state.end_at(self._clock())
-        self._say_where(self._view_state.go_to(read_past_moment(text, end)))
-
-    def _say_where(self, missing: str) -> None:
-        self.draw()
-        if missing:
-            self.flash(missing, Tone.DIM)
-        self._tell_notes()
-
-    def _tell_notes(self) -> None:
-        """Say once of each line of a journal that it cannot be read."""
-        notes = self._view_state.notes()
-        if len(notes) > self._told_notes:
-            self._told_notes = len(notes)
-            self.flash(notes[-1])
+    async def _run_command(self, command: ParsedCommand) -> None:
+        match command.name:
+            case "quit":
+                self.action_leave()
+            case "help":
+                await self.action_help()
+            case "live":
+                self._time_travel.go_live()
+            case "why":
+                await self.views.explain(command.pool)
+            case "history":
+                await self.action_history()
+            case "undo":
+                self.action_undo()
+            case "audit":
+                self._audit_asking.ask()
+                await self.views.above_overview(self.views.audit)
+            case "doctor":
+                self._doctor_asking.ask()
+                await self.views.above_overview(self.views.doctor)
+            case "theme":
+                self._use_theme(command.choice)
+            case name:
+                await self.views.show(name)
 
     # -- the command palette ------------------------------------------------------------------
 
@@ -494,11 +451,11 @@ class Dashboard(TerminalApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the palette."""
         del screen
-        return self.command_line.palette()
+        return self._command_line.palette()
 
-    def explain_later(self, pool: str) -> None:
-        """Explain this pool as soon as the palette is closed."""
-        self.call_later(self.views.explain, pool)
+    async def on_pool_chosen(self, message: PoolChosen) -> None:
+        """Explain the pool that a person has found in the palette."""
+        await self.views.explain(message.pool)
 
 
 def _stop_blinking(screen: Screen[object]) -> None:

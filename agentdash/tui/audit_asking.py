@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from agentdash.tui.operating import NotDoneError, Operating
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.view_stack import ViewStack
 
 _EVERY_S: Final = 5.0
 
@@ -15,8 +16,9 @@ _EVERY_S: Final = 5.0
 class AuditAsking:
     """Keeps the audit view up to date. `operator` is None where nobody can be asked."""
 
-    def __init__(self, app: Dashboard, operator: Operating | None) -> None:
+    def __init__(self, app: ShownApp, views: ViewStack, operator: Operating | None) -> None:
         self._app = app
+        self._views = views
         self._operator = operator
         self._asked_at = float("-inf")
 
@@ -38,10 +40,10 @@ class AuditAsking:
 
     @property
     def _is_shown(self) -> bool:
-        return self._app.views.top is self._app.views.audit
+        return self._views.top is self._views.audit
 
     async def _load(self) -> None:
-        view = self._app.views.audit
+        view = self._views.audit
         if self._operator is None:
             view.show_problem("this dashboard cannot ask for it")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from textual.app import SystemCommand
@@ -14,7 +14,11 @@ from agentdash.tui.lines import Tone
 from agentdash.tui.requests import AnswerError
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.actions import UserAction
+    from agentdash.tui.operations import Operations
+    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.time_travel import TimeTravel
+    from agentdash.tui.view_stack import ViewStack
 
 _LOOKS: Final = frozenset(
     each.name for each in commands.COMMANDS if not each.takes_pool and not each.operates
@@ -22,28 +26,44 @@ _LOOKS: Final = frozenset(
 
 
 class CommandLine:
-    """The commands of the dashboard, by name."""
+    """The commands of the dashboard, by name. `run` does a command that only looks, `press` what a
+    key would do.
+    """
 
-    def __init__(self, app: Dashboard) -> None:
+    def __init__(
+        self,
+        app: ShownApp,
+        views: ViewStack,
+        operations: Operations,
+        time_travel: TimeTravel,
+        *,
+        run: Callable[[ParsedCommand], Awaitable[None]],
+        press: Callable[[UserAction], Awaitable[None]],
+    ) -> None:
         self._app = app
+        self._views = views
+        self._operations = operations
+        self._time_travel = time_travel
+        self._run = run
+        self._press = press
         self._typed: list[str] = []
 
     def open(self) -> None:
         """Open the prompt for a command."""
         pools, tenants = self._app.pool_keys, self._app.tenants
-        operates = self._app.operations.is_possible
-        self._app.views.top.open_commands(
+        operates = self._operations.is_possible
+        self._views.top.open_commands(
             lambda typed: commands.complete(typed, pools, tenants, operates=operates),
             self._typed,
         )
 
     async def entered(self, text: str) -> None:
         """Run a command, or say in the prompt what is wrong with it."""
-        view = self._app.views.top
+        view = self._views.top
         try:
             command = commands.parse(text, self._app.pool_keys, view.subject or "")
             if command.time:
-                self._app.go_to_moment(command.time)
+                self._time_travel.go_to(command.time)
         except ValueError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
@@ -56,7 +76,7 @@ class CommandLine:
 
     def _ask(self, command: ParsedCommand) -> None:
         """Ask for something that changes the fleet."""
-        view, operations = self._app.views.top, self._app.operations
+        view, operations = self._views.top, self._operations
         if command.request is None or not operations.is_possible:
             view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
             return
@@ -70,32 +90,9 @@ class CommandLine:
             view.prompt.note(str(error), Tone.WARN)
 
     async def run(self, command: ParsedCommand) -> None:
-        """Do what a command says that only looks."""
-        app, views = self._app, self._app.views
-        match command.name:
-            case "quit":
-                app.action_leave()
-            case "help":
-                await app.action_help()
-            case "live":
-                app.go_live()
-            case "why":
-                await views.explain(command.pool)
-            case "history":
-                await app.action_history()
-            case "undo":
-                app.action_undo()
-            case "audit":
-                app.audit_asking.ask()
-                await views.above_overview(views.audit)
-            case "doctor":
-                app.doctor_asking.ask()
-                await views.above_overview(views.doctor)
-            case "theme":
-                app.use_theme(command.choice)
-            case name:
-                await views.show(name)
-        table = views.top.filtered
+        """Do what a command says that only looks, and filter what it shows."""
+        await self._run(command)
+        table = self._views.top.filtered
         if command.filter is not None and table is not None:
             table.set_filter(command.filter)
 
@@ -105,8 +102,8 @@ class CommandLine:
         """The entries of the palette: the actions of this view with their keys, and all views.
         Pools are found by typing.
         """
-        app, view = self._app, self._app.views.top
-        context = view.key_context(app.operations.refusal)
+        app, view = self._app, self._views.top
+        context = view.key_context(self._operations.refusal)
         for action in view.actions:
             if action.palette:
                 keys = " ".join(key_name(each) for each in action.keys)
@@ -114,10 +111,10 @@ class CommandLine:
                 yield SystemCommand(
                     action.title,
                     f"{keys}  {action.help}" if off is None else f"off: {off}",
-                    lambda action=action: app.call_later(app.run_as_by_key, action),
+                    lambda action=action: app.call_later(self._press, action),
                 )
         for command in commands.COMMANDS:
-            is_possible = app.operations.is_possible or not command.operates
+            is_possible = self._operations.is_possible or not command.operates
             if (
                 is_possible
                 and command.name in {*_LOOKS, "audit"}

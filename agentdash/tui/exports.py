@@ -21,19 +21,19 @@ from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.text import clean
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.shown_app import ShownApp
 
 
 class Exports:
     """Saves and copies what the top view shows."""
 
-    def __init__(self, app: Dashboard) -> None:
+    def __init__(self, app: ShownApp) -> None:
         self._app = app
         self._names: list[str] = []
 
     def _sheets(self) -> Sheets:
         """The tables of this view, with the rows that pass the filters, in their order."""
-        view = self._app.views.top
+        view = self._app.view
         shown = sheets_of(view.VIEW, self._app.frame)
         tables = list(view.query(LiveTable))
         return tuple(
@@ -47,7 +47,7 @@ class Exports:
         if self._app.frame.snapshot is None:
             self._app.flash("nothing to save yet: no snapshot has come")
             return
-        view = self._app.views.top
+        view = self._app.view
         name = proposed_name(view.VIEW, self._app.now, has_tables=bool(self._sheets()))
         view.open_saving(name, self._names)
 
@@ -55,7 +55,7 @@ class Exports:
         """Save the view in the file that a person named, or say in the prompt why that cannot
         be.
         """
-        view = self._app.views.top
+        view = self._app.view
         try:
             path, kind = file_named(text, has_tables=bool(self._sheets()))
         except SaveError as error:
@@ -66,7 +66,7 @@ class Exports:
         self._app.call_after_refresh(self._save, path, kind)
 
     def _save(self, path: Path, kind: FileKind) -> None:
-        sheets, view = self._sheets(), self._app.views.top.VIEW
+        sheets, view = self._sheets(), self._app.view.VIEW
         if kind in FORMS and sheets:
             text = written(view, sheets, self._app.frame, FORMS[kind])
         elif kind is FileKind.SVG:
@@ -89,13 +89,13 @@ class Exports:
 
     def copy_key(self) -> None:
         """Copy the key of the pool under the cursor; without one, the name of the row."""
-        view = self._app.views.top
+        view = self._app.view
         table = view.filtered
         self._copy(view.subject or (None if table is None else table.cursor_key))
 
     def copy_row(self) -> None:
         """Copy the row under the cursor, its cells between tabs."""
-        view, frame, found = self._app.views.top, self._app.frame, None
+        view, frame, found = self._app.view, self._app.frame, None
         tables = list(view.query(LiveTable))
         for sheet, table in zip(sheets_of(view.VIEW, frame), tables, strict=False):
             if table is view.filtered and table.cursor_key is not None:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from agentdash.tui.operating import NotDoneError, Operating
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
     from agentdash.tui.pod_log import PodRef
+    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.view_stack import ViewStack
 
 
 class LogAsking:
     """Fills the view of a pod's log. `operator` is None where nobody can be asked."""
 
-    def __init__(self, app: Dashboard, operator: Operating | None) -> None:
+    def __init__(self, app: ShownApp, views: ViewStack, operator: Operating | None) -> None:
         self._app = app
+        self._views = views
         self._operator = operator
 
     async def ask(self, pod: PodRef | None) -> None:
@@ -28,12 +30,12 @@ class LogAsking:
         if app.shows_the_past:
             app.flash(f"a log is of now; {app.keys.key_of('still')} goes back to it")
             return
-        app.views.logs.show_pod(pod)
+        self._views.logs.show_pod(pod)
         app.run_worker(self._load(row.view.namespace, pod.name), group="logs", exclusive=True)
-        await app.views.go_to(app.views.logs)
+        await self._views.go_to(self._views.logs)
 
     async def _load(self, namespace: str, pod: str) -> None:
-        view = self._app.views.logs
+        view = self._views.logs
         if self._operator is None:
             view.show_problem("this dashboard cannot ask for it")
         else:
@@ -41,6 +43,6 @@ class LogAsking:
                 view.show_log(await self._operator.pod_log(namespace, pod))
             except NotDoneError as error:
                 view.show_problem(str(error))
-        if self._app.views.top is view:
+        if self._views.top is view:
             self._app.draw()
             view.select_newest()

@@ -31,8 +31,9 @@ from controller.model.intent_words import (
 from controller.model.intents import IntentKey, IntentKind, Scope
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
     from agentdash.tui.screens.base import ViewScreen
+    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.view_stack import ViewStack
 
 UNDO_S: Final = 30.0
 _SHOW_WAITING_AFTER_S: Final = 0.2
@@ -56,10 +57,21 @@ class _Stage(Enum):
 
 
 class Operations:
-    """One request at a time. `operator` is None in a dashboard that cannot ask for anything."""
+    """One request at a time. `operator` is None in a dashboard that cannot ask for anything.
+    `on_done` is called after each change.
+    """
 
-    def __init__(self, app: Dashboard, operator: Operating | None) -> None:
+    def __init__(
+        self,
+        app: ShownApp,
+        views: ViewStack,
+        operator: Operating | None,
+        *,
+        on_done: Callable[[], None],
+    ) -> None:
         self._app = app
+        self._views = views
+        self._on_done = on_done
         self._operator = operator
         self._close()
 
@@ -135,7 +147,7 @@ class Operations:
         if not self.is_possible:
             self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
             return
-        audit = self._app.views.audit
+        audit = self._views.audit
         change = audit.change if self._app.view is audit else None
         if change is not None and not audit.is_mine(change):
             self._app.flash("only your own changes that stand can be taken back")
@@ -330,7 +342,7 @@ class Operations:
             what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
         undo = "" if change.undoes is not None else "undo: u; "
         self._app.flash(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK, UNDO_S)
-        self._app.audit_asking.changed()
+        self._on_done()
 
     def _end(self) -> None:
         view = self._view

@@ -6,11 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.command import Hit, Hits, Provider
+from textual.message import Message
 
 from controller.model.text import clean
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.shown_app import ShownApp
+
+
+class PoolChosen(Message):
+    """A person has chosen a pool in the palette, which is closed by now."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self.pool = pool
 
 
 class PoolProvider(Provider):
@@ -19,10 +28,10 @@ class PoolProvider(Provider):
     async def search(self, query: str) -> Hits:
         """The pools that match."""
         matcher = self.matcher(query)
-        app: Dashboard = self.app  # type: ignore[assignment]
+        app: ShownApp = self.app  # type: ignore[assignment]
         for key in app.pool_keys:
             name = clean(key)
             score = matcher.match(name)
             if score > 0:
-                explain = partial(app.explain_later, key)
+                explain = partial(app.post_message, PoolChosen(key))
                 yield Hit(score, matcher.highlight(name), explain, text=name, help=f":why {name}")

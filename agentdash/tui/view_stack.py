@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentdash.tui.attention import AttentionRow
-from agentdash.tui.keymap import Keymap
 from agentdash.tui.screens.attention import AttentionScreen
 from agentdash.tui.screens.audit import AuditScreen
 from agentdash.tui.screens.base import ViewScreen
@@ -36,16 +35,19 @@ from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent
 
 if TYPE_CHECKING:
-    from agentdash.tui.app import Dashboard
+    from agentdash.tui.shown_app import ShownApp
 
 _NOTHING = "nothing to open here"
 
 
 class ViewStack:
-    """The views: each exists once. The overview is always the lowest on the stack."""
+    """The views: each exists once. The overview is always the lowest on the stack. `before_change`
+    is called before another view is shown.
+    """
 
-    def __init__(self, app: Dashboard, keys: Keymap) -> None:
+    def __init__(self, app: ShownApp, *, before_change: Callable[[], None]) -> None:
         self._app = app
+        self._before_change = before_change
         self.overview = OverviewScreen()
         self.pools = PoolsScreen()
         self.why = WhyScreen()
@@ -69,7 +71,7 @@ class ViewStack:
         )
         self.tables: Mapping[str, TableView[Any]] = {each.VIEW: each for each in tables}
         for screen in self._all():
-            screen.use_keys(keys)
+            screen.use_keys(app.keys)
 
     def _all(self) -> Iterator[ViewScreen]:
         yield from (self.overview, self.pools, self.why, self.history, self.audit, self.logs)
@@ -86,16 +88,16 @@ class ViewStack:
     @property
     def stack(self) -> list[ViewScreen]:
         """The views that lie on each other; none while the app ends."""
-        return [screen for screen in self._app.screen_stack if isinstance(screen, ViewScreen)]
+        return self._app.view_stack
 
     @property
     def top(self) -> ViewScreen:
         """The top view; the command palette may lie over it."""
-        return self.stack[-1]
+        return self._app.view
 
     async def go_to(self, screen: ViewScreen) -> None:
         """Show this view: go back to it if it is on the stack, else put it on top."""
-        self._app.operations.leave()
+        self._before_change()
         # in one frame: a view has no text before it is drawn
         with self._app.batch_update():
             if screen in self.stack:
@@ -136,6 +138,14 @@ class ViewStack:
             await self.above_overview(self.tables[name])
         else:
             await self.go_to(self.overview)
+
+    async def show_help(self, refusal: str | None) -> None:
+        """Show the keys of the view that is shown; `refusal`: why those that change something are
+        off.
+        """
+        if self.top is not self.help:
+            self.help.explain(self.top, refusal)
+        await self.go_to(self.help)
 
     async def explain(self, pool: str) -> None:
         """Show why this pool has its number."""

@@ -105,6 +105,9 @@ class ViewScreen(Screen[None]):
     COPIES_ROWS: ClassVar[bool] = True
     """Whether the rows of its tables can be copied and saved as values."""
 
+    COUNTS_SECONDS: ClassVar[bool] = False
+    """Whether its text counts seconds, so that it is drawn each second."""
+
     REACH: ClassVar[Reach | None] = Reach.POOL
     """What the view can have under its cursor that an operator can change."""
 

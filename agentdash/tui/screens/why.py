@@ -40,6 +40,7 @@ class WhyScreen(ViewScreen):
     """One pool. `pool` is its key: the view stays with it, however the tables change."""
 
     VIEW: ClassVar[str] = "why"
+    COUNTS_SECONDS = True
     SCOPE: ClassVar[KeyScope] = KeyScope.WHY
     COPIES_ROWS: ClassVar[bool] = False
 
