@@ -9,6 +9,7 @@ visible result.
     Worker.from_env(agent).run()
 """
 
+from agentdash.worker.agent import Agent
 from agentdash.worker.agent_pool import AgentPool
 from agentdash.worker.errors import (
     Fatal,
@@ -23,7 +24,7 @@ from agentdash.worker.session import Session
 from agentdash.worker.settings import NatsLogin, WorkerSettings
 from agentdash.worker.task import Priority, Task, TaskTerms
 from agentdash.worker.tools import uses_tools
-from agentdash.worker.worker import Agent, Worker
+from agentdash.worker.worker import Worker
 from controller.model.ids import QueueName
 from controller.model.scarcity import ModelTier
 from controller.model.usage_event import UsedTokens

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from agentdash.worker.again import TaskMessage, publish_again
+from agentdash.worker.agent import Agent, OnEnd
 from agentdash.worker.dead import DeadLetters, DeathNote
 from agentdash.worker.errors import (
     HandBack,
@@ -69,9 +69,6 @@ from controller.model.backoff import Backoff
 from controller.model.text import clean
 
 log = logging.getLogger(__name__)
-
-Agent = Callable[[Task, Session], Awaitable[Any]]
-OnEnd = Callable[[Task, TaskResult], None]
 
 STORE_FIRST_S: Final = 0.1
 STORE_MOST_S: Final = 5.0

@@ -18,9 +18,10 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.again import ExhaustedWatch
+from agentdash.worker.agent import Agent, OnEnd, Prepare
 from agentdash.worker.allowance import AllowanceWatch
 from agentdash.worker.dead import DeadLetters
-from agentdash.worker.delivery import Agent, Delivery, Desk, OnEnd
+from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
 from agentdash.worker.health import serving
 from agentdash.worker.link import NatsLink, end
@@ -36,7 +37,6 @@ from agentdash.worker.streams import ensure_worker_streams
 from agentdash.worker.submit import cancel_subject
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
-from agentdash.worker.worker import Prepare
 from controller.model.backoff import Backoff
 from controller.model.ids import QueueName
 from controller.model.text import clean

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
-from agentdash.worker.results import TaskResult
-from agentdash.worker.session import Session
+from agentdash.worker.agent import Agent, OnEnd, Prepare
 from agentdash.worker.settings import NatsLogin, WorkerSettings, read_settings
-from agentdash.worker.task import Task
 
 if TYPE_CHECKING:  # the client of NATS takes most of the time that an import takes
     from agentdash.worker.link import NatsLink
-
-Agent = Callable[[Task, Session], Awaitable[Any]]
-Prepare = Callable[[Callable[[str], None]], Awaitable[None]]
-"""Gets ready before the first task, and names each step that it has reached: `mark("tools")`."""
 
 
 class Worker:
@@ -34,7 +28,7 @@ class Worker:
         login: NatsLogin,
         *,
         prepare: Prepare | None = None,
-        on_end: Callable[[Task, TaskResult], None] | None = None,
+        on_end: OnEnd | None = None,
     ) -> None:
         """`prepare` ends before the first pull; `on_end` is called with each task that this worker
         has ended.

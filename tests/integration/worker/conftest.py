@@ -26,9 +26,9 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
+from agentdash.worker.agent import Prepare
 from agentdash.worker.link import NatsLink
 from agentdash.worker.submit import PoolTasks
-from agentdash.worker.worker import Prepare
 from tests.support.nats_server import RealNats
 
 QUEUE = QueueName("TASKS", "acme-research")
