@@ -23,6 +23,8 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "taskName",
     "often",
 }
+LIBRARIES: Final = ("nats", "aiohttp", "kubernetes", "urllib3")
+"""They log each lost connection."""
 OFTEN: Final = "often"
 """The field of a record that is no failure, and may be as frequent as one."""
 TRACE_LIMIT: Final = 8000
@@ -125,5 +127,5 @@ def log_nowhere() -> None:
 
 def _quiet_libraries() -> None:
     # they warn of each lost connection, which links and findings report already
-    for name in ("nats", "aiohttp", "kubernetes", "urllib3"):
+    for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -4,6 +4,7 @@ mutants and the seeds, and a cache of bytecode for the programs that tests start
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Generator
@@ -12,6 +13,8 @@ from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from controller.logs import LIBRARIES
 
 # what their assertions compare is shown as in a test
 pytest.register_assert_rewrite("support", "tests.support", "property", "tui.terminal")
@@ -123,6 +126,18 @@ def _by_folder(item: pytest.Item) -> tuple[int, str]:
     folder = item.nodeid.partition("::")[0].rpartition("/")[0]
     rank = {f"tests/{name}": place for place, name in enumerate(SLOWEST_FIRST)}
     return rank.get("/".join(folder.split("/")[:2]), len(rank)), folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Put the levels of logging back: a verb that runs in the test's own process silences them."""
+    loggers = [logging.getLogger(name) for name in (None, *LIBRARIES)]
+    levels = [each.level for each in loggers]
+    try:
+        return (yield)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
