@@ -149,3 +149,28 @@ async def test_a_thousand_pods_are_listed_from_bytes_that_are_made_once(start: S
     made = [stored.item() for stored in world.store.each(PODS, "tenant-a")]
     again = [stored.item() for stored in world.store.each(PODS, "tenant-a")]
     assert all(left is right for left, right in zip(made, again, strict=True))
+
+
+async def test_a_deployment_made_anew_gets_a_replica_set_of_its_own(world: World) -> None:
+    """While that of the one before it, of the same name, is still there."""
+    await world.scale(2)
+    await world.until(lambda: world.ready() == 2)
+    path = f"{APPS}/deployments/research"
+    (_, before) = await world.call("GET", path)
+    (old,) = world.store.each(REPLICA_SETS, "tenant-a")
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await world.call("PATCH", f"{APPS}/replicasets/{old.key[1]}", held, **MERGE)
+    await world.call("DELETE", path)
+    again = {each: before[each] for each in ("apiVersion", "kind", "spec")}
+    again["metadata"] = {"name": "research", "labels": before["metadata"].get("labels") or {}}
+    await world.call("POST", f"{APPS}/deployments", again)
+
+    def is_whole() -> bool:
+        found = world.store.get(DEPLOYMENTS, "tenant-a", "research")
+        return found is not None and found.object["status"].get("updatedReplicas") == 2
+
+    await world.until(is_whole)
+    names = {each.uid: each.key[1] for each in world.store.each(REPLICA_SETS, "tenant-a")}
+    assert len(names) == len(set(names.values())) == 2
+    (_, after) = await world.call("GET", path)
+    assert (names[old.uid], after["status"]["collisionCount"]) == (old.key[1], 1)

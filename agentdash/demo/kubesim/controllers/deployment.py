@@ -99,9 +99,10 @@ class DeploymentController:
 
     def _current(self, stored: StoredObject, sets: Sequence[StoredObject]) -> StoredObject | None:
         """The ReplicaSet of the present template."""
-        wanted = template_hash(stored.object["spec"]["template"])
+        template = stored.object["spec"]["template"]
+        wanted = {template_hash(template, each) for each in range(_collisions(stored) + 1)}
         for found in sets:
-            if found.object["metadata"]["labels"][HASH_LABEL] == wanted:
+            if found.object["metadata"]["labels"][HASH_LABEL] in wanted:
                 return found
         return None
 
@@ -110,7 +111,7 @@ class DeploymentController:
         revision = 1 + max((_revision(found) for found in sets), default=0)
         everything = sum(found.object["spec"]["replicas"] for found in sets)
         size = new_set_size(item, 0, everything)
-        digest = template_hash(item["spec"]["template"])
+        digest, collisions = self._free_hash(stored)
         template = copy.deepcopy(item["spec"]["template"])
         template["metadata"].setdefault("labels", {})[HASH_LABEL] = digest
         selector = copy.deepcopy(item["spec"]["selector"])
@@ -135,8 +136,23 @@ class DeploymentController:
         annotations = stored.object["metadata"].get("annotations") or {}
         metadata = item["metadata"] | {"annotations": annotations | {REVISION: str(revision)}}
         stored = self._registry.store.update(stored, item | {"metadata": metadata})
-        self._registry.set_status(stored, created(stored.object, name))
+        status = created(stored.object, name)
+        if collisions:
+            status["collisionCount"] = collisions
+        self._registry.set_status(stored, status)
         return made
+
+    def _free_hash(self, stored: StoredObject) -> tuple[str, int]:
+        """The hash for a new ReplicaSet whose name no other has, and how many were taken: one of an
+        earlier Deployment of this name stays until its pods are gone.
+        """
+        template, collisions = stored.object["spec"]["template"], _collisions(stored)
+        while True:
+            digest = template_hash(template, collisions)
+            name = f"{stored.key[1]}-{digest}"
+            if self._registry.store.get(REPLICA_SETS, stored.key[0], name) is None:
+                return digest, collisions
+            collisions += 1
 
     def _renew(
         self, stored: StoredObject, new: StoredObject, sets: Sequence[StoredObject]
@@ -211,6 +227,10 @@ class DeploymentController:
         idle = sorted((found for found in old if not total([found], "replicas")), key=_revision)
         for found in idle[: max(0, len(idle) - kept)]:
             self._registry.delete(REPLICA_SETS, *found.key)
+
+
+def _collisions(stored: StoredObject) -> int:
+    return int(stored.object["status"].get("collisionCount") or 0)
 
 
 def _mark(item: Object, revision: int) -> None:

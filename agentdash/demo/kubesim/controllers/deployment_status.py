@@ -36,6 +36,8 @@ def status_of(
     }
     status: Object = {"observedGeneration": deployment["metadata"]["generation"]}
     status |= {name: count for name, count in counts.items() if count}
+    if collisions := deployment["status"].get("collisionCount"):
+        status["collisionCount"] = collisions
     status["terminatingReplicas"] = total(sets, "terminatingReplicas")
     conditions = list(deployment["status"].get("conditions") or ())
     conditions = _with_available(conditions, deployment, available)

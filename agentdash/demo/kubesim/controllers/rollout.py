@@ -17,12 +17,14 @@ HASH_LABEL = "pod-template-hash"
 _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
 
 
-def template_hash(template: Mapping[str, Any]) -> str:
+def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
     """The hash in a ReplicaSet's name: FNV-1a, with its digits as letters that form no words.
+    `collisions` is how many such names were found to be another's.
 
     The real server hashes what Go prints of the struct, so the values differ; the form is the same.
     """
-    return _spelled(msgspec.json.encode(template, order="sorted"))
+    text = msgspec.json.encode(template, order="sorted")
+    return _spelled(text + str(collisions).encode() if collisions else text)
 
 
 @lru_cache(maxsize=512)
