@@ -57,10 +57,10 @@ class Effect(Value):
     def words(self) -> str:
         """The numbers in one line: `3 pools, 11 idle replicas go now, 4 busy ones finish first`."""
         parts = [_counted(len(self.concerned), "pool")]
-        for name, words in _WORDS.items():
+        for name, (one, several) in _WORDS.items():
             count = sum(getattr(each, name) for each in self.changed)
             if count:
-                parts.append(words.format(_counted(count, "replica")))
+                parts.append(f"{_counted(count, 'replica')} {one if count == 1 else several}")
         moved = any(each.target_before != each.target_after for each in self.changed)
         if len(parts) == 1:
             parts.append("only targets change now" if moved else "nothing changes now")
@@ -72,16 +72,17 @@ class Effect(Value):
         return ", ".join(parts)
 
 
-_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+_WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "starts": "{} start now",
-        "goes": "{} idle now go",
-        "finishes": "{} busy now finish first",
-        "follows": "{} idle now go after them",
-        "waits": "{} that would start do not",
-        "stays": "{} that would go stay",
+        "starts": ("starts now", "start now"),
+        "goes": ("idle now goes", "idle now go"),
+        "finishes": ("busy now finishes first", "busy now finish first"),
+        "follows": ("idle now goes after them", "idle now go after them"),
+        "waits": ("that would start does not", "that would start do not"),
+        "stays": ("that would go stays", "that would go stay"),
     }
 )
+"""Of one replica and of several."""
 
 
 def changed_intents(intents: Intents, key: IntentKey, intent: Intent | None) -> Intents:

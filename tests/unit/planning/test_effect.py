@@ -104,11 +104,11 @@ def test_no_growth_stops_only_growth() -> None:
     ("intent", "words"),
     [
         (Pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
-        (Pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stay"),
+        (Pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stays"),
         (Cap(pool=POOLS[0].key, replicas=5), "1 pool, nothing changes now"),
         (
             Cap(pool=POOLS[0].key, replicas=1),
-            "1 pool, 1 replica idle now go, 3 replicas busy now finish first",
+            "1 pool, 1 replica idle now goes, 3 replicas busy now finish first",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_idle_pods_of_a_stateful_set_go_after_a_busy_one_above_them() -> None:
     assert (
         paused(seen, replace(DRAINED, deployment="", statefulset="research"))
         .words()
-        .startswith("1 pool, 1 replica busy now finish first, 2 replicas idle now go after them")
+        .startswith("1 pool, 1 replica busy now finishes first, 2 replicas idle now go after them")
     )
 
 
@@ -189,5 +189,5 @@ def test_in_a_rollout_all_go_together_when_the_busy_ones_have_finished() -> None
     assert (
         paused(crew(pods, [state("a", 1), state("b")]))
         .words()
-        .startswith("1 pool, 1 replica busy now finish first, 1 replica idle now go after them")
+        .startswith("1 pool, 1 replica busy now finishes first, 1 replica idle now goes after them")
     )
