@@ -34,6 +34,8 @@ class Exports:
     def _sheets(self) -> Sheets:
         """The tables of this view, with the rows that pass the filters, in their order."""
         view = self._app.view
+        if not view.COPIES_ROWS:
+            return ()
         shown = sheets_of(view.VIEW, self._app.frame)
         tables = list(view.query(LiveTable))
         return tuple(

@@ -34,7 +34,7 @@ class SnapshotVersion(NamedTuple):
         return self > SNAPSHOT_VERSION
 
 
-SNAPSHOT_VERSION: Final = SnapshotVersion(1, 1)
+SNAPSHOT_VERSION: Final = SnapshotVersion(1, 2)
 
 
 class OtherVersionError(Exception):

@@ -22,6 +22,7 @@ from controller.exit_codes import ExitCode
 from controller.model.audit import Operator
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
+from controller.nats.parted import head_key
 from controller.ports.desk import Person
 from integration.test_once import Printed, agentdash
 from support.live import Daemon, daemon, fleet_text, streams, until
@@ -194,15 +195,21 @@ async def test_with_the_cluster_a_look_is_of_now_and_has_the_events_that_were_ke
     assert json.loads(printed.out)["events"][0]["pool"] == POOL
 
 
-async def test_a_quiet_daemon_writes_nothing_into_its_bucket(place: Place) -> None:
+async def test_a_quiet_daemon_writes_nothing_but_histories_into_its_bucket(place: Place) -> None:
     async with daemon(place.fleet, place.kubeconfig) as running:
         await running.ready()
         stream = place.client.jetstream()
         while await place.kept() is None:
             await asyncio.sleep(0.05)
-        before, quiet = (await stream.stream_info("KV_agentdash")).state.last_seq, 0
+
+        async def written() -> list[int | None]:
+            """The numbers of the last snapshot and memory."""
+            subjects = (f"$KV.agentdash.{head_key(name)}" for name in ("snapshot", "memory"))
+            return [(await stream.get_last_msg("KV_agentdash", each)).seq for each in subjects]
+
+        before, quiet = await written(), 0
         while quiet < 100:  # memory and snapshot of the first ticks are saved within seconds
             await running.pass_ticks(20)
-            after = (await stream.stream_info("KV_agentdash")).state.last_seq
+            after = await written()
             quiet = quiet + 20 if after == before else 0
             before = after

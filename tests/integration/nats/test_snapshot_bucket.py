@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from controller.ports.stores import (
     StoreError,
     StoreUnreadableError,
 )
+from controller.record.snapshot_version import SNAPSHOT_VERSION
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET, bucket
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
@@ -121,12 +123,18 @@ async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
     assert await store.load() == plain(FLEET)
 
 
+PART = struct.pack(">4sHHdQHH", b"AGDS", *SNAPSHOT_VERSION, 1.0, 1, 0, 1)
 DAMAGES = {
     "another format": (b'{"version": 99, "saved_at": 1}', b"", "format 99, this program reads 1"),
     "no head": (b"{", b"", "cannot be understood"),
     "nested head": (b'{"version": 1, "parts": ' + b"[" * 100_000, b"", "nested too deeply"),
-    "a part that is none": (b"", b"AGD0 something else", "of this version"),
-    "a part that cannot be unpacked": (b"", b"AGD1" + bytes(19) + b"\x01junk", "cannot be read"),
+    "a part that is none": (b"", b"AGD0 something else", "not a part of a snapshot"),
+    "a part of another version": (
+        b"",
+        b"AGDS" + bytes([0, 99, 0, 0]),
+        "speaks snapshot version 99",
+    ),
+    "a part that cannot be unpacked": (b"", PART + b"junk", "cannot be read"),
     "too many parts": (b'{"version":1,"saved_at":1,"parts":[%s1]}' % (b"1," * 5000), b"", "5,001"),
 }
 

@@ -27,7 +27,7 @@ async def test_a_task_that_kills_its_worker_dies_and_those_beside_it_live(
         shop_at(server.url, ack_wait_s=1.0) as shop,
         Victims(tmp_path, server.url, 1, slots=HEALTHY + 1, attempts=3) as victims,
     ):
-        await ensure_worker_streams(shop.link.jetstream, result_ttl_s=3600.0)
+        await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=3600.0)
         tasks = [f"healthy-{number}" for number in range(HEALTHY)]
         for task in tasks:
             await shop.submit({"step_s": 2.0}, task)
@@ -127,7 +127,7 @@ async def test_who_waits_to_be_alone_is_handed_back_when_the_worker_ends(shop: S
 async def test_hand_backs_that_an_older_worker_has_counted_are_no_tries(server: RealNats) -> None:
     async with shop_at(server.url, ack_wait_s=0.2) as shop:
         js = shop.link.jetstream
-        await ensure_worker_streams(js, result_ttl_s=60.0)
+        await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
         await shop.submit("x", "one")
         await bucket(js, TRIES_BUCKET).put("acme.research.one.1", b"3")
         await _lose(shop, 4)

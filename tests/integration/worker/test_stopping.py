@@ -506,7 +506,7 @@ async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_e
             await pull.fetch(1, timeout=30)
             if number == 0:
                 await ensure_exhausted_stream(js)
-                await ensure_worker_streams(js, result_ttl_s=60.0)
+                await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             place = (js, "acme", "research")
             watch = again.ExhaustedWatch(shop.link, Results(*place), TryCounts(*place))
             while (await js.stream_info("TASKS")).state.last_seq != number + 2:
