@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 
 from agentdash.demo.kubesim import KubeSim
 from agentdash.engine_operator import EngineOperator
@@ -202,10 +203,16 @@ async def test_a_quiet_daemon_writes_nothing_but_histories_into_its_bucket(place
         while await place.kept() is None:
             await asyncio.sleep(0.05)
 
-        async def written() -> list[int | None]:
-            """The numbers of the last snapshot and memory."""
-            subjects = (f"$KV.agentdash.{head_key(name)}" for name in ("snapshot", "memory"))
-            return [(await stream.get_last_msg("KV_agentdash", each)).seq for each in subjects]
+        async def number(name: str) -> int | None:
+            """The number of its last message; None before the first."""
+            try:
+                found = await stream.get_last_msg("KV_agentdash", f"$KV.agentdash.{head_key(name)}")
+            except NotFoundError:
+                return None
+            return found.seq
+
+        async def written() -> tuple[int | None, int | None]:
+            return await number("snapshot"), await number("memory")
 
         before, quiet = await written(), 0
         while quiet < 100:  # memory and snapshot of the first ticks are saved within seconds
