@@ -196,6 +196,7 @@ async def test_with_the_cluster_a_look_is_of_now_and_has_the_events_that_were_ke
     assert json.loads(printed.out)["events"][0]["pool"] == POOL
 
 
+@pytest.mark.timeout(180)
 async def test_a_quiet_daemon_writes_nothing_but_histories_into_its_bucket(place: Place) -> None:
     async with daemon(place.fleet, place.kubeconfig) as running:
         await running.ready()

@@ -16,6 +16,7 @@ from nats.js.errors import APIError
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Reading, Stale, Why
+from controller.nats.parted import head_key
 from controller.record.journal_past import JournalPast
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
@@ -62,6 +63,14 @@ class Live(LiveWorld):
         assert sizes == sorted(sizes), "lowered before any work was done"
         await self.finish(6)
         await until(lambda: self.replicas() == 0)
+
+    async def memory_is_saved(self) -> None:
+        """Wait until what the daemon knows by now is saved."""
+        jetstream, subject = self.client.jetstream(), f"$KV.agentdash.{head_key('memory')}"
+        before = (await jetstream.get_last_msg("KV_agentdash", subject)).seq
+        async with asyncio.timeout(30.0):
+            while (await jetstream.get_last_msg("KV_agentdash", subject)).seq == before:
+                await asyncio.sleep(0.05)
 
     def reading(self) -> Reading[QueueDepth]:
         """What the last tick knew of the queue."""
@@ -195,6 +204,7 @@ async def test_a_queue_whose_history_goes_back_lowers_nothing_and_says_why(
         assert live.replicas() == 4
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("whole_stream", [False, True], ids=["consumer", "stream"])
 async def test_a_queue_made_anew_while_no_daemon_runs_lowers_nothing_and_says_why(
     live: Live, *, whole_stream: bool
@@ -203,6 +213,7 @@ async def test_a_queue_made_anew_while_no_daemon_runs_lowers_nothing_and_says_wh
         pull = await live.client.jetstream().pull_subscribe_bind("research", "TASKS")
         await pull.fetch(4)
         await running.pass_ticks(2)
+        await live.memory_is_saved()
         running.process.kill()
         await running.process.wait()
     if whole_stream:
