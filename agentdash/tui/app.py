@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider, SearchIcon
-from textual.events import Key, Resize
+from textual.events import Key
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -166,11 +166,6 @@ class Dashboard(ShownApp):
         self._time_travel.tell_notes()
         self.set_interval(_REDRAW_S, self._redraw)
         self.begin_painting()
-
-    def on_resize(self, event: Resize) -> None:
-        """The question whether to leave may no longer be readable: the next key asks it again."""
-        super().on_resize(event)
-        self.leaving.withdraw_question()
 
     def on_unmount(self) -> None:
         """End the subscription."""

@@ -29,11 +29,13 @@ class Leaving:
 
     def leave(self, key: str = "") -> None:
         """Quit. Where that stops a controller that writes, the key must be pressed again within a
-        few seconds. Without a key, a person has written the command, which is no slip.
+        few seconds, where the question can be read. Without a key, a person has written the
+        command, which is no slip.
         """
         now, stops = time.monotonic(), self._stops()
         writes = stops is not None and stops.role.writes
-        if not key or stops is None or not writes or now - self.asked_at <= TWICE_WITHIN_S:
+        is_asked = now - self.asked_at <= TWICE_WITHIN_S and not self._app.view.is_too_small
+        if not key or stops is None or not writes or is_asked:
             self._app.exit()
             return
         key = self._app.keys.key_of("leave") if key == "ctrl-q" else key

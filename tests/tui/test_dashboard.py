@@ -37,6 +37,18 @@ async def test_escape_never_ends_the_session() -> None:
         assert "q quits" in running.text("#crumbs")
 
 
+async def test_a_question_that_cannot_be_read_is_not_answered() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("q")
+        await running.pilot.resize_terminal(50, 12)
+        await running.keys("q", "q")
+        assert running.app.return_code is None
+        await running.pilot.resize_terminal(80, 24)
+        assert "q again" in running.text("#crumbs")
+        await running.keys("q")
+        assert running.app.return_code == 0
+
+
 @pytest.mark.parametrize(("key", "named"), [("q", "q"), ("ctrl+c", "ctrl-c"), ("ctrl+q", "ctrl-q")])
 async def test_leaving_a_controller_that_writes_is_asked_once(key: str, named: str) -> None:
     async with session(scenarios.mixed_fleet()) as running:
