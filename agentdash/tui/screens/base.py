@@ -39,7 +39,7 @@ from agentdash.tui.pod_log import PodRef
 from agentdash.tui.requests import VERBS, Reach
 from agentdash.tui.saving import SAVE_NOTE
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.lines_widget import ClickedLine, LinesBuilder, LinesWidget
+from agentdash.tui.widgets.lines_widget import TONE_CLASSES, ClickedLine, LinesBuilder, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
 from agentdash.tui.widgets.prompt import (
@@ -96,6 +96,7 @@ class ViewScreen(Screen[None]):
         (SMALLEST_SIZE[1], "-h15"),
         (HIGH, "-h36"),
     ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     AUTO_FOCUS = "Panel"
     VIEW: ClassVar[str] = ""
     SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
