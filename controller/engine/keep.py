@@ -39,6 +39,8 @@ RECALL_S: Final = 3.0
 """How long the first tick waits for the stored memory and intents."""
 SAVE_EVERY_S: Final = 15.0
 """The least time between saves while no decision changes a replica count."""
+SAVE_MILESTONES_EVERY_S: Final = 2.0
+"""The same, after a milestone in the history of a queue."""
 SAVE_GAP_S: Final = 1.0
 IDLE_SHARE: Final = 20
 """The pause after a save, as a multiple of the save's duration: saving a large fleet's memory takes
@@ -73,7 +75,7 @@ class Keeper:
         self._writes = writes
         self._histories = histories
         self._queues = {pool.key: pool.queues for pool in fleet.pools}
-        self._saved_renewals = 0
+        self._saved_milestones = 0
         self._intent_findings = IntentFindings(fleet)
         self._standings = Standings()
         self._saved_changes = 0
@@ -102,7 +104,7 @@ class Keeper:
         memory = await self._load(deadline)
         self._saved, self._saved_at = memory, self._clock.monotonic()
         self._saved_changes = standings.changes
-        self._saved_renewals = self._renewals
+        self._saved_milestones = self._milestones
         if not self._lost and not self._unread:
             await self._read_intents(deadline)
         return memory
@@ -158,8 +160,9 @@ class Keeper:
         """Take the memory after a tick, and start a save in `tasks` if one is due; where an earlier
         memory is not read yet, an attempt to read it.
 
-        A save is due after `SAVE_EVERY_S`, or at once if the tick has `decided` to change a replica
-        count. Never waits. Saves do not overlap: while one runs, only the latest memory is kept.
+        A save is due after `SAVE_EVERY_S`, earlier after a milestone of a queue, or at once if the
+        tick has `decided` to change a replica count. Never waits. Saves do not overlap: while one
+        runs, only the latest memory is kept.
         """
         self._latest = memory
         self._decided = self._decided or decided
@@ -168,7 +171,9 @@ class Keeper:
             self._loading = tasks.create_task(self._load_late(), name="load memory")
         if not self._is_unsaved() or self._saving is not None or now < self._not_before:
             return
-        if self._decided or now - self._saved_at >= SAVE_EVERY_S:
+        is_milestone = self._milestones != self._saved_milestones
+        every_s = SAVE_MILESTONES_EVERY_S if is_milestone else SAVE_EVERY_S
+        if self._decided or now - self._saved_at >= every_s:
             self._saving = tasks.create_task(self._save(), name="save memory")
 
     async def finish(self) -> None:
@@ -255,8 +260,8 @@ class Keeper:
         return resumed(to_plan_with(memory), self._fleet, now)
 
     @property
-    def _renewals(self) -> int:
-        return 0 if self._histories is None else self._histories.renewals
+    def _milestones(self) -> int:
+        return 0 if self._histories is None else self._histories.milestones
 
     def _to_save(self, memory: Memory) -> Memory:
         """The memory, with what only the next process needs."""
@@ -275,7 +280,7 @@ class Keeper:
         # the time of the last plan alone is not worth a save
         if self._saved is None or self._latest.pools is not self._saved.pools:
             return True
-        if self._renewals != self._saved_renewals:
+        if self._milestones != self._saved_milestones:
             return True
         return self._standings.changes != self._saved_changes
 
@@ -284,7 +289,7 @@ class Keeper:
         if memory is None:
             return
         began, changes = self._clock.monotonic(), self._standings.changes
-        renewals = self._renewals
+        milestones = self._milestones
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
                 await self._memories.save(self._to_save(memory), self._clock.now())
@@ -299,7 +304,7 @@ class Keeper:
                 log.info("memory is saved again")
             now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
-            self._saved_changes, self._saved_renewals = changes, renewals
+            self._saved_changes, self._saved_milestones = changes, milestones
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
         finally:
             self._saving = None

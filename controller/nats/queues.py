@@ -71,7 +71,7 @@ class QueueReader:
         self._last: defaultdict[str, dict[str, _LastReading]] = defaultdict(dict)
         self._sums = QueueSums()
         self._left: defaultdict[str, dict[str, QueueMark]] = defaultdict(dict)
-        self.renewals = 0
+        self.milestones = 0
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         """A reading for each pool, as of the time before the first request. Never raises."""
@@ -218,8 +218,9 @@ class QueueReader:
         window_s: float,
     ) -> _LastReading:
         """The good reading that follows `last`, and what an earlier process has left as `mark`."""
-        if last is None or last.created != found.created:
-            self.renewals += 1
+        had_work = last is not None and last.depth.total > 0
+        if last is None or last.created != found.created or (found.depth.total and not had_work):
+            self.milestones += 1
         now = self._clock.monotonic()
         hold = None if last is None else last.hold
         if mark is not None:

@@ -45,8 +45,11 @@ class QueueHistories(Protocol):
     """
 
     @property
-    def renewals(self) -> int:
-        """How often a queue turned out to be another one of the same name, or was first read."""
+    def milestones(self) -> int:
+        """How often the next process would need to know more than it can from what was saved: a
+        queue was first read, turned out to be another one of the same name, or got work after it
+        had none.
+        """
         ...
 
     def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:

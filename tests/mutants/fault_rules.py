@@ -46,11 +46,25 @@ FAULT_RULES: Final = (
         ),
     ),
     Mutant(
-        "a queue that is another one is saved though nothing else changes",
+        "a milestone of a queue is saved though nothing else changes",
         "engine/keep.py",
-        "        if self._renewals != self._saved_renewals:\n            return True\n",
+        "        if self._milestones != self._saved_milestones:\n            return True\n",
         "",
-        ("test_a_queue_that_is_another_one_is_saved_though_nothing_else_changes()",),
+        ("test_a_milestone_of_a_queue_is_saved_though_nothing_else_changes()",),
+    ),
+    Mutant(
+        "a milestone of a queue is saved soon",
+        "engine/keep.py",
+        "SAVE_MILESTONES_EVERY_S if is_milestone else SAVE_EVERY_S",
+        "SAVE_EVERY_S",
+        ("test_a_milestone_of_a_queue_is_saved_though_nothing_else_changes()",),
+    ),
+    Mutant(
+        "work after none is a milestone of a queue",
+        "nats/queues.py",
+        " or (found.depth.total and not had_work)",
+        "",
+        ("test_what_the_next_process_must_know_of_a_queue_is_counted()",),
     ),
     Mutant(
         "a past that was not read yet is not replaced",

@@ -43,7 +43,7 @@ class FakeHistories:
     def __init__(self) -> None:
         self.known: dict[QueueName, QueueMark] = {}
         self.given: list[QueueMark] = []
-        self.renewals = 0
+        self.milestones = 0
 
     def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
         return tuple(self.known[queue] for queue in queues if queue in self.known)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.keep import SAVE_EVERY_S
+from controller.engine.keep import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
@@ -458,7 +458,7 @@ async def test_where_a_queue_stands_in_its_history_is_saved_and_left_to_the_next
     assert look.memory.pools[POOL.key].queues == (), "nothing is planned by it"
 
 
-async def test_a_queue_that_is_another_one_is_saved_though_nothing_else_changes() -> None:
+async def test_a_milestone_of_a_queue_is_saved_though_nothing_else_changes() -> None:
     world = Harness(POOL, replicas=4)
     world.queue(POOL, pending=4)
     saves = []
@@ -467,10 +467,13 @@ async def test_a_queue_that_is_another_one_is_saved_though_nothing_else_changes(
             await world.clock.advance(SETTLED_S)
             saves.append(len(world.memories.saves))
         world.histories.known = {POOL.queues[0]: mark("tuesday")}
-        world.histories.renewals += 1
+        world.histories.milestones += 1
+        await world.clock.advance(SAVE_MILESTONES_EVERY_S)
+        saves.append(len(world.memories.saves))
         await world.clock.advance(SETTLED_S)
         saves.append(len(world.memories.saves))
-    assert saves == [saves[0], saves[0], saves[0] + 1]
+    once = saves[0] + 1
+    assert saves == [saves[0], saves[0], once, once]
     assert kept_marks(world) == (mark("tuesday"),)
 
 

@@ -311,3 +311,21 @@ async def test_a_mark_from_a_clock_that_is_ahead_is_of_now() -> None:
     held = await queue.read()
     assert isinstance(held, Stale)
     assert held.at <= queue.clock.now()
+
+
+async def test_what_the_next_process_must_know_of_a_queue_is_counted() -> None:
+    queue = Queue()
+    counts = []
+    for pending, in_flight, created in (
+        (0, 0, "monday"),  # first read
+        (0, 0, "monday"),
+        (1, 0, "monday"),  # work after none
+        (9, 3, "monday"),
+        (0, 0, "monday"),
+        (0, 1, "monday"),  # work after none
+        (0, 0, "tuesday"),  # another queue
+    ):
+        queue.has(pending, in_flight, created=created)
+        await queue.read()
+        counts.append(queue.reader.milestones)
+    assert counts == [1, 1, 2, 2, 2, 3, 4]
