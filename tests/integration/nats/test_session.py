@@ -6,8 +6,10 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
+from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
@@ -58,6 +60,19 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
     server.start()
     await until(lambda: session.connected)
     assert made == [True]
+    assert b"streams" in await session.request("$JS.API.INFO", b"", 5.0)
+
+
+async def test_a_server_that_is_away_beyond_every_limit_of_attempts_is_found_again(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    server.kill()
+    async with Refuser(server.url) as refuser:
+        await until(lambda: refuser.refused > 2 * DEFAULT_MAX_RECONNECT_ATTEMPTS)
+        assert session.link().state is LinkState.DISCONNECTED
+    server.start()
+    await until(lambda: session.connected)
     assert b"streams" in await session.request("$JS.API.INFO", b"", 5.0)
 
 
@@ -227,6 +242,26 @@ class Greeter:
     def greet(self, transport: asyncio.Transport) -> None:
         self._transports.append(transport)
         transport.write(self._greeting)
+
+
+class Refuser:
+    """Ends every connection to where a server was, and counts them."""
+
+    def __init__(self, url: str) -> None:
+        self._port = urlsplit(url).port
+        self.refused = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._refuse, "127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    def _refuse(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.refused += 1
+        writer.close()
 
 
 class _Greeting(asyncio.Protocol):

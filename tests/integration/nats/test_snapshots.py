@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nats
 import pytest
@@ -137,6 +138,29 @@ async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
         after = controller.tick(fleet="another")
         await until(lambda: seen[-1] == after)
     await forger.close()
+
+
+async def test_a_dashboard_that_reads_nothing_costs_the_controller_and_the_others_nothing(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    controller = Controller(session, scenarios.mixed_fleet())
+    reader, seen = reader_on(await connect(server.url))
+    address = urlsplit(server.url)
+    _, deaf = await asyncio.open_connection(address.hostname, address.port, limit=1)
+    deaf.write(f"CONNECT {{}}\r\nSUB {BUCKET}.snapshots 1\r\n".encode())
+    await deaf.drain()
+    async with running(controller.publisher, reader):
+        await until(lambda: seen)
+        client = session._client
+        assert client is not None
+        sent = client.stats["out_msgs"]
+        for number in range(50):
+            after = controller.tick(fleet=f"fleet {number}")
+            await until(lambda after=after: seen[-1] == after)
+        assert client.stats["out_msgs"] - sent == 50, "what one does not read is not sent again"
+        assert client.pending_data_size == 0
+    deaf.close()
 
 
 async def test_a_server_that_comes_back_brings_the_snapshots_back(
