@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from syrupy.location import PyTestLocation
 from textual.app import App
+from textual.pilot import Pilot
+
+from tui import plain
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 
@@ -49,8 +52,16 @@ def picture(
     monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension", FlatScreenshots)
     compare: Callable[..., bool] = request.getfixturevalue("snap_compare")
 
-    def same(app: App[None], **options: Any) -> bool:
-        equal = compare(app, **options)
+    def same(app: App[None], press: Iterable[str] = (), **options: Any) -> bool:
+        prepare = options.pop("run_before", None)
+
+        async def before(pilot: Pilot[None]) -> None:
+            await pilot.pause()
+            if prepare is not None:
+                await prepare(pilot)
+            await plain.press(pilot, *press)
+
+        equal = compare(app, run_before=before, **options)
         assert not app.return_code, "the dashboard failed while its picture was taken"
         return equal
 

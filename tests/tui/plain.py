@@ -7,10 +7,12 @@ from unicodedata import lookup
 
 from textual.events import Key
 from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
+from textual.pilot import Pilot
 
 from agentdash.tui.app import Dashboard
 
 NAMES = {":": "colon", "/": "slash", " ": "space", "|": "vertical_line"}
+OPENS_PROMPT = frozenset({"colon", "slash"})
 
 
 def typed(text: str) -> list[str]:
@@ -28,6 +30,22 @@ def key_event(key: str) -> Key:
     return Key(_character_to_key(key) if len(key) == 1 and not key.isalnum() else key, character)
 
 
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys. A text in the prompt comes as fast as a terminal sends it when a person types
+    ahead or pastes; each other key waits until the one before it is drawn.
+    """
+    typing = False
+    for key in keys:
+        typing = key in OPENS_PROMPT or (typing and (len(key) == 1 or key in NAMES.values()))
+        if typing:
+            driver = pilot.app._driver
+            assert driver is not None
+            driver.send_message(key_event(key))
+        else:
+            await pilot.press(key)
+    await pilot.pause()
+
+
 def screen_lines(app: Dashboard) -> list[str]:
     """Every line of the screen, without the blanks at its end."""
     strips = app.screen._compositor.render_strips(app.size)
@@ -38,7 +56,5 @@ async def shown(app: Dashboard, keys: Sequence[str], size: tuple[int, int]) -> l
     """The lines after these keys."""
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        for key in keys:
-            await pilot.press(key)
-        await pilot.pause()
+        await press(pilot, *keys)
         return screen_lines(app)

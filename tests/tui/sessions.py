@@ -13,6 +13,7 @@ from controller.model.snapshot import Snapshot
 from controller.ports.showing import Past
 from tui import scenarios
 from tui.dashboards import dashboard
+from tui.plain import press
 
 
 class Session:
@@ -42,9 +43,8 @@ class Session:
         self.ready_calls += 1
 
     async def keys(self, *keys: str) -> None:
-        for key in keys:
-            await self.pilot.press(key)
-        await self.pilot.pause()
+        await press(self.pilot, *keys)
+        await self.settled()
 
     async def type(self, text: str) -> None:
         names = {"/": "slash", ":": "colon", " ": "space"}
@@ -52,7 +52,19 @@ class Session:
 
     async def publish(self, snapshot: Snapshot) -> None:
         self.feed.publish(snapshot)
+        await self.settled()
+
+    async def click(self, selector: str, words: str) -> None:
+        """Click where a line shows `words`."""
+        at = self.text(selector).index(words)
+        await self.pilot.click(selector, offset=(at + 1, 0))
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until the top view is laid out: a pause gives up after a second of work."""
         await self.pilot.pause()
+        while not any(line.size for line in self.app.view.query("#header, #too-small")):
+            await self.pilot.pause()
 
     def text(self, selector: str) -> str:
         widget = self.app.view.query_one(selector, LinesWidget)

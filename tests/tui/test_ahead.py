@@ -10,7 +10,7 @@ from agentdash.tui.operating import Ahead, NotDoneError
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.operators import FakeOperator
-from tui.plain import screen_lines, typed
+from tui.plain import press, screen_lines, typed
 
 NOW = scenarios.NOW
 POOL, GROWS = "globex/research", "acme/browser-gpu"
@@ -28,8 +28,7 @@ async def why(operator: FakeOperator | None, *keys: str, pool: str = POOL) -> st
     """The why view of one pool as text."""
     app = dashboard(scenarios.FakeFeed(fleet_scenarios.burst()), operator=operator)
     async with app.run_test(size=(120, 36)) as pilot:
-        for key in (*typed(f":why {pool}"), "enter", *keys):
-            await pilot.press(key)
+        await press(pilot, *typed(f":why {pool}"), "enter", *keys)
         await app.workers.wait_for_complete()
         await pilot.pause()
         return "\n".join(screen_lines(app))
@@ -89,8 +88,7 @@ async def test_it_is_asked_again_for_another_decision_but_not_in_every_tick() ->
     feed = scenarios.FakeFeed(snapshot)
     app = dashboard(feed, clock, operator=operator)
     async with app.run_test(size=(120, 36)) as pilot:
-        for key in (*typed(f":why {POOL}"), "enter"):
-            await pilot.press(key)
+        await press(pilot, *typed(f":why {POOL}"), "enter")
         for second in range(1, 5):
             clock.now += 1
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1, at=NOW + second)

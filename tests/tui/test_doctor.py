@@ -12,7 +12,7 @@ from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
 from controller.model.diagnosis import Level
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
-from tui.plain import screen_lines, typed
+from tui.plain import press, screen_lines, typed
 from tui.recording import recorded
 from tui.sessions import Session, session
 
@@ -90,7 +90,7 @@ async def test_a_dashboard_that_cannot_check_says_why_and_what_does() -> None:
 async def test_the_checks_are_shown_before_there_is_any_snapshot() -> None:
     app = dashboard(scenarios.FakeFeed(None), operator=checked())
     async with app.run_test(size=WIDE) as pilot:
-        await pilot.press(*typed(":doc"), "enter")
+        await press(pilot, *typed(":doc"), "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "research-hpa scales research-agent" in "\n".join(screen_lines(app))
@@ -136,7 +136,7 @@ async def test_with_ascii_the_doctor_writes_no_other_character(size: tuple[int, 
         scenarios.FakeFeed(scenarios.mixed_fleet()), ascii_only=True, operator=checked()
     )
     async with recorded(app, size) as (pilot, recording):
-        await pilot.press(*typed(":doctor"), "enter")
+        await press(pilot, *typed(":doctor"), "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
         written = recording.read()

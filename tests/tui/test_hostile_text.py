@@ -13,6 +13,7 @@ from agentdash.tui.theme import THEMES, stylesheet
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import UndiffedDashboard, dashboard
+from tui.plain import press
 from tui.recording import recorded, screen_of
 
 # the dashboard's own sequences: cursor, colours, erasing, modes, the shape of the mouse pointer
@@ -44,8 +45,7 @@ KEYS = {
 async def test_no_harmful_character_reaches_the_terminal(name: str, kind: type[Dashboard]) -> None:
     app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile()), kind=kind)
     async with recorded(app, (160, 45)) as (pilot, recording):
-        for key in KEYS[name]:
-            await pilot.press(key)
+        await press(pilot, *KEYS[name])
         await pilot.pause()
         raw = recording.read()
         rest = OWN_SEQUENCES.sub("", raw)

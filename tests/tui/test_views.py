@@ -29,7 +29,7 @@ from controller.model.snapshot import Finding, PoolView, Severity, Snapshot
 from controller.model.worker_messages import WorkerState
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
-from tui.plain import screen_lines, shown, typed
+from tui.plain import press, screen_lines, shown, typed
 
 NOW = scenarios.NOW
 SIZES = [(80, 24), (120, 36), (160, 45)]
@@ -45,9 +45,7 @@ class Session:
         self.feed = feed
 
     async def keys(self, *keys: str) -> None:
-        for key in keys:
-            await self.pilot.press(key)
-        await self.pilot.pause()
+        await press(self.pilot, *keys)
 
     async def command(self, text: str) -> None:
         await self.keys(*typed(f":{text}"), "enter")

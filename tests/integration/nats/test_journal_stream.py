@@ -65,6 +65,11 @@ def is_one_chain(lines: Sequence[bytes]) -> bool:
     return all(link_of(after) == hash_of(before) for before, after in pairwise(lines))
 
 
+def has_written_all(stream: JournalStream) -> bool:
+    """Whether each snapshot that it was offered is made into a line, and each line stored."""
+    return stream._encoded is stream._latest and not stream._lines
+
+
 def days(first: Snapshot, ticks: int, seed: int = 1) -> list[Snapshot]:
     choose, found = Random(seed), [first]
     while len(found) < ticks:
@@ -136,7 +141,7 @@ async def test_who_is_overtaken_by_another_writer_makes_no_second_chain(
     session = await connect(server.url)
     async with zombie.recording():
         zombie.offer(shown)
-        await until(lambda: not zombie._lines and not zombie._snapshots)
+        await until(lambda: has_written_all(zombie))
         await write(session, replace(LEADS, process="two/2", epoch=LEADS.epoch + 1))
         shown = busy_tick(shown)
         zombie.offer(shown)
@@ -158,7 +163,7 @@ async def test_a_server_that_is_away_loses_nothing_and_is_named(
     async with stream.recording():
         for each in shown[:10]:
             stream.offer(each)
-        await until(lambda: not stream._lines and not stream._snapshots)
+        await until(lambda: has_written_all(stream))
         server.kill()
         for each in shown[10:]:
             stream.offer(each)
@@ -182,7 +187,7 @@ async def test_what_no_longer_fits_is_left_out_in_words_and_the_next_line_has_al
     shown = days(LEADS, 20)
     async with stream.recording():
         stream.offer(shown[0])
-        await until(lambda: not stream._lines and not stream._snapshots)
+        await until(lambda: has_written_all(stream))
         server.kill()
         await until(lambda: not stream._session.connected)
         for each in shown[1:-1]:
@@ -227,7 +232,7 @@ async def test_a_message_whose_answer_was_lost_is_stored_once(
     async with stream.recording():
         for each in shown:
             stream.offer(each)
-        await until(lambda: not stream.unheard and not stream._lines and not stream._snapshots)
+        await until(lambda: not stream.unheard and has_written_all(stream))
     lines = await lines_in(session)
     assert len(lines) == len(set(lines)) == len(shown)
     assert is_one_chain(lines)
