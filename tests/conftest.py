@@ -1,9 +1,10 @@
-"""What all tests share: one worker for each core, the profiles of Hypothesis, the switches of the
+"""What all tests share: two workers for each core, the profiles of Hypothesis, the switches of the
 mutants and the seeds, and a cache of bytecode for the programs that tests start.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -120,6 +121,12 @@ def pytest_collection_modifyitems(
         items[:] = selected
     yield
     items.sort(key=_by_folder)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _by_folder(item: pytest.Item) -> tuple[int, str]:
