@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 from nats import errors
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    ConsumerInfo,
+    RetentionPolicy,
+    StreamConfig,
+)
 
 from agentdash.worker import (
     Agent,
@@ -95,6 +101,13 @@ class Shop:
                 if (stored := await self.tasks.results.get(task)) is not None:
                     return stored.result
             await asyncio.sleep(0.005)
+
+    async def counted(self, queue: QueueName = QUEUE) -> ConsumerInfo:
+        """The consumer once it counts a message, which is some time after the stream has it."""
+        js = self.link.jetstream
+        while not (info := await js.consumer_info(*queue)).num_ack_pending + info.num_pending:
+            await asyncio.sleep(0.005)
+        return info
 
     async def all_acknowledged(self, queue: QueueName = QUEUE) -> None:
         js = self.link.jetstream

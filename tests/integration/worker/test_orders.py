@@ -81,7 +81,7 @@ async def test_a_pause_cuts_the_open_pull_within_100_ms(shop: Shop) -> None:
             assert (seen.pulling, seen.busy) == (False, 0)
         assert min(took) < 0.1
         await shop.submit(None, "one")
-        info = await shop.link.jetstream.consumer_info(*QUEUE)
+        info = await shop.counted()
         assert (info.num_waiting, info.num_pending, info.num_ack_pending) == (0, 1, 0)
         revision = await order(shop)
         assert (await shop.result("one")).attempts == 1
@@ -221,7 +221,7 @@ async def test_no_task_is_begun_under_orders_that_were_there_before(shop: Shop) 
     async with shop.worker():
         seen = await obeyed(shop, revision)
         assert not seen.pulling
-        info = await shop.link.jetstream.consumer_info(*QUEUE)
+        info = await shop.counted()
         assert (info.num_pending, info.num_ack_pending) == (1, 0)
 
 

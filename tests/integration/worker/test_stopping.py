@@ -529,7 +529,7 @@ async def test_a_worker_takes_nothing_where_a_limit_of_deliveries_would_lose_it(
         async with shop.worker():
             while "the worker cannot start: consumer acme-research of stream" not in caplog.text:
                 await asyncio.sleep(0.005)
-            info = await js.consumer_info(*QUEUE)
+            info = await shop.counted()
             assert (info.num_pending, info.num_ack_pending) == (1, 0)
             assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
             await js.add_consumer("TASKS", info.config.evolve(max_deliver=-1))
