@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Coroutine
 from typing import Self
 
 
@@ -16,7 +18,8 @@ class TcpProxy:
         self._tls = tls
         self._writers: set[asyncio.StreamWriter] = set()
         self._relays: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._flows = asyncio.Event()
         self._flows.set()
         self.port = 0
@@ -32,21 +35,23 @@ class TcpProxy:
 
     async def open(self) -> None:
         """Serve; returns when connections are taken."""
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, ssl=self._tls
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listener))
 
     async def cut(self) -> None:
         """Refuse new connections and break those that are."""
-        assert self._server is not None
-        self._server.close()
+        assert self._listener is not None
+        assert self._accepting is not None
+        self._accepting.cancel()
+        await asyncio.wait({self._accepting})
+        self._listener.close()
         self._flows.set()
         for writer in list(self._writers):
             writer.transport.abort()
         while self._relays:  # a connection that was being made ends itself
             await asyncio.gather(*self._relays, return_exceptions=True)
-        await self._server.wait_closed()
 
     def stall(self) -> None:
         """From now on nothing gets through, and no connection ends."""
@@ -56,24 +61,42 @@ class TcpProxy:
         """End a stall: what was sent meanwhile arrives."""
         self._flows.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        making = asyncio.current_task()
-        assert making is not None
-        self._relays.add(making)
-        making.add_done_callback(self._relays.discard)
-        server = self._server
+    async def _accept(self, listener: socket.socket) -> None:
+        """An asyncio.Server that is closed forgets the connections that it has just taken."""
+        loop = asyncio.get_running_loop()
+        while True:
+            taken, _ = await loop.sock_accept(listener)
+            self._begin(self._serve(taken, listener))
+
+    async def _serve(self, taken: socket.socket, listener: socket.socket) -> None:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, taken, ssl=self._tls
+            )
+        except OSError:  # it ended within its TLS handshake
+            return
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._writers.add(writer)
-        upstream, out = await asyncio.open_connection(*self._target)
-        if server is None or not server.is_serving():
+        try:
+            upstream, out = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        if listener.fileno() < 0:
             # the relay was cut while this connection was being made, so it must end, too
             out.transport.abort()
             writer.transport.abort()
             return
         self._writers.add(out)
-        for source, sink in ((reader, out), (upstream, writer)):
-            relay = asyncio.create_task(self._relay(source, sink))
-            self._relays.add(relay)
-            relay.add_done_callback(self._relays.discard)
+        self._begin(self._relay(reader, out))
+        self._begin(self._relay(upstream, writer))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        relay = asyncio.create_task(work)
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
 
     async def _relay(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
