@@ -262,21 +262,23 @@ class ViewScreen(Screen[None]):
         nothing can be asked for at all, those that ask for something are among them.
         """
         context = self.key_context(None)
+        # once, and not for each action: a query walks over all widgets of the view
         tables, panels = list(self.query(LiveTable)), list(self.query(Panel))
+        has_rows, subject = self.has_rows, self.subject
         letters = {letter for table in tables for letter in table.sort_letters}
         sorts = any(table.sort is not None for table in tables)
         found = tuple(
-            each if each.id != "copy" or self.subject else replace(each, help=_COPIES_A_NAME)
+            each if each.id != "copy" or subject else replace(each, help=_COPIES_A_NAME)
             for each in self._keys.applied(actions_in(scopes_of(self.SCOPE)))
         )
         return tuple(
             action
             for action in found
-            if (self.has_rows or action.id not in _OF_ROWS)
+            if (has_rows or action.id not in _OF_ROWS)
             and (action.id != "open" or self.OPENS)
             and (action.id != "copy_row" or self.COPIES_ROWS)
             and (action.id != "sort_by" or action.argument in letters)
-            and (action.id != "copy" or self.has_rows or self.subject)
+            and (action.id != "copy" or has_rows or subject)
             and (action.id != "why" or self.SCOPE is not KeyScope.WHY)
             and (sorts or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
