@@ -334,6 +334,10 @@ def _check_once(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
 
 
 def _run_once(options: argparse.Namespace) -> ExitCode:
+    from agentdash.tui.names import HELP_VIEW
+
+    if options.once.name == HELP_VIEW:
+        return _show_help_once(options)
     settings = _load(options)
     if settings is None:
         return ExitCode.USAGE
@@ -343,6 +347,21 @@ def _run_once(options: argparse.Namespace) -> ExitCode:
         settings,
         options.once,
         name=options.fleet.name,
+        form=(options.once_form or ["text"])[0],
+        width=options.width,
+        ascii_only=options.ascii,
+    )
+
+
+def _show_help_once(options: argparse.Namespace) -> ExitCode:
+    """Print the dashboard's help, with the keys that the person chose."""
+    prefer = _preferences(options)
+    if prefer is None:
+        return ExitCode.USAGE
+    from agentdash.verbs.once import show_help_once
+
+    return show_help_once(
+        prefer.keys,
         form=(options.once_form or ["text"])[0],
         width=options.width,
         ascii_only=options.ascii,

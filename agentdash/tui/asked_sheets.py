@@ -1,4 +1,4 @@
-"""The tables of the views that come with no snapshot: the audit, and the checks of the doctor."""
+"""The tables of the views that come with no snapshot: the audit, the checks of the doctor, help."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from agentdash.tui.audit import AUDIT_COLUMNS, NEWEST_FIRST, after_text, before_text
-from agentdash.tui.columns import sort_rows
+from agentdash.tui.columns import Column, sort_rows
 from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
+from agentdash.tui.help_text import HelpEntry
+from agentdash.tui.lines import Span
 from agentdash.tui.sheets import Sheet, Sheets
 from agentdash.tui.values import ValueField
 from controller.model.audit import IntentChange
@@ -41,6 +43,33 @@ DIAGNOSIS_FIELDS: Final[Sequence[ValueField[Diagnosis]]] = (
     ValueField("text", "FOUND", lambda found, _: found.text),
     ValueField("todo", "FOUND", lambda found, _: found.todo or None),
 )
+
+
+HELP_COLUMNS: Final[Sequence[Column[HelpEntry]]] = (
+    Column[HelpEntry]("GROUP", 8, lambda entry, _: Span(entry.group), rank=1),
+    Column[HelpEntry]("NAME", 12, lambda entry, _: Span(entry.name)),
+    Column[HelpEntry]("MEANS", 18, lambda entry, _: Span(entry.text), fill=True),
+)
+HELP_FIELDS: Final[Sequence[ValueField[HelpEntry]]] = (
+    ValueField("group", "GROUP", lambda entry, _: entry.group),
+    ValueField("name", "NAME", lambda entry, _: entry.name),
+    ValueField("means", "MEANS", lambda entry, _: entry.text),
+)
+
+
+def help_sheets(entries: Sequence[HelpEntry]) -> Sheets:
+    """The table of these entries, in their order."""
+    return (
+        Sheet(
+            "help",
+            "keys, words and marks",
+            HELP_COLUMNS,
+            HELP_FIELDS,
+            entries,
+            lambda entry: f"{entry.group} {entry.name}",
+            "nothing is explained",
+        ),
+    )
 
 
 def audit_sheets(changes: Sequence[IntentChange]) -> Sheets:

@@ -38,6 +38,11 @@ COMMANDS: Final = (
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
 )
+# views that are of now and here alone, and what says the same
+_NOT_PRINTED: Final = {
+    "logs": "`kubectl logs` prints those of a pod",
+    "history": "--once pools --json has the last 15 minutes of each pool",
+}
 # what may follow a request without a name
 _NO_NAMES: Final = frozenset({"until", "why", "keep", "-"})
 # what ends a part of a pool's key
@@ -104,6 +109,8 @@ def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
 def once_view(text: str) -> OnceView:
     """The view of this name or alias, to be printed once. Raises UnknownCommandError."""
     word, _, pool = text.strip().partition(" ")
+    if instead := _NOT_PRINTED.get(word):
+        raise UnknownCommandError(f"no view {word!r} is printed: {instead}")
     for command in COMMANDS:
         if command.name in ONCE_VIEWS and word in (command.name, *command.aliases):
             if pool and not command.takes_pool:

@@ -8,7 +8,7 @@ Panel and 6.9 kB in a VerticalScroll of Textual's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
@@ -59,12 +59,29 @@ def help_lines(
     return _side_by_side(_into_columns(blocks, beside), each)
 
 
+class HelpEntry(NamedTuple):
+    """A key, role, command, column, word or mark of a group, and what it means."""
+
+    group: str
+    name: str
+    text: str
+
+
+def help_entries(actions: Iterable[UserAction], glyphs: Glyphs = UNICODE) -> list[HelpEntry]:
+    """All that can be explained: these keys, every role, command, column, word and mark."""
+    return [
+        HelpEntry(group, " ".join(name.split()), text)
+        for group, entries in _groups(tuple(actions), glyphs, legend.COLUMNS, None)
+        for name, text in entries
+    ]
+
+
 def _groups(
     actions: Sequence[UserAction], glyphs: Glyphs, columns: Iterable[str], off: str | None
 ) -> list[tuple[str, list[_Entry]]]:
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
-        groups[action.group].append((_keys(action), action.help))
+        groups[action.group].append((_keys(action), action.help.replace("→", glyphs.arrow)))
     operates = any(action.danger for action in actions)
     if operates and off is not None:
         groups["operate"].append(("off", off))

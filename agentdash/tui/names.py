@@ -41,5 +41,7 @@ SNAPSHOT_VIEWS: Final = (*(each.name for each in VIEWS), "why")
 """The views that are printed of a snapshot; `why` may be of one pool."""
 ASKED_VIEWS: Final = ("audit", "doctor")
 """The views that are asked for where they are printed: no snapshot has them."""
-ONCE_VIEWS: Final = (*SNAPSHOT_VIEWS, *ASKED_VIEWS)
+HELP_VIEW: Final = "help"
+"""The view that is the same for every fleet, so that nothing is read or asked for."""
+ONCE_VIEWS: Final = (*SNAPSHOT_VIEWS, *ASKED_VIEWS, HELP_VIEW)
 THEME_NAMES: Final = ("agentdash", "midnight", "paper", "colour-blind")

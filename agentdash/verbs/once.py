@@ -9,10 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentdash.output import by_default, note, tell
-from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets
+from agentdash.tui.actions import ACTIONS
+from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets, help_sheets
 from agentdash.tui.commands import OnceView, UnknownCommandError, pool_named
 from agentdash.tui.glyphs import ASCII, UNICODE
-from agentdash.tui.names import ASKED_VIEWS
+from agentdash.tui.help_text import help_entries
+from agentdash.tui.keymap import Keymap
+from agentdash.tui.names import ASKED_VIEWS, HELP_VIEW
 from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
@@ -64,6 +67,16 @@ def show_once(
         room = width or _terminal_width()
         tell(written(view.name, shown.sheets, shown.frame, SheetForm(form), room))
     return shown.code
+
+
+def show_help_once(keys: Keymap, *, form: str, width: int | None, ascii_only: bool) -> ExitCode:
+    """Print every key, column, word and mark of the dashboard. Raises OutputError."""
+    glyphs = ASCII if ascii_only else UNICODE
+    sheets = help_sheets(help_entries(keys.applied(ACTIONS), glyphs))
+    with by_default(signal.SIGINT):
+        frame = _now(ViewState(SystemClock().now(), glyphs))
+        tell(written(HELP_VIEW, sheets, frame, SheetForm(form), width or _terminal_width()))
+    return ExitCode.OK
 
 
 def _of_snapshot(settings: Settings, view: OnceView, name: str, state: ViewState) -> _Shown:

@@ -73,7 +73,9 @@ def test_a_view_is_printed_once_by_its_name_or_alias(text: str, view: tuple[str,
     assert once_view(text) == view
 
 
-@pytest.mark.parametrize("text", ["pools acme/coder", "undo", "pin", "help", ""])
+@pytest.mark.parametrize(
+    "text", ["pools acme/coder", "undo", "pin", "help me", "logs", "history", ""]
+)
 def test_what_is_no_view_is_not_printed(text: str) -> None:
     with pytest.raises(UnknownCommandError, match="no view"):
         once_view(text)

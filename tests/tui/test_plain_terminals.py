@@ -37,8 +37,10 @@ KEYS = {
     "why": ("j", "d"),
     "event": ("tab", "tab", "enter"),
     "help": ("question_mark",),
+    "help of pools": ("enter", "question_mark", "pagedown", "pagedown", "G"),
     "prompt": ("colon", "w", "h"),
     "palette": ("ctrl+p", "p"),
+    "sorts": ("enter", "ctrl+p", "s", "o", "r", "t"),
 }
 
 

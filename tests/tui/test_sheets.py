@@ -9,10 +9,13 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets
+from agentdash.tui import legend
+from agentdash.tui.actions import ACTIONS
+from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets, help_sheets
 from agentdash.tui.glyphs import ASCII, UNICODE, Glyphs
+from agentdash.tui.help_text import help_entries
 from agentdash.tui.lines import width_of
-from agentdash.tui.names import ASKED_VIEWS, ONCE_VIEWS, SNAPSHOT_VIEWS
+from agentdash.tui.names import ASKED_VIEWS, HELP_VIEW, ONCE_VIEWS, SNAPSHOT_VIEWS
 from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
@@ -41,7 +44,7 @@ def printed(
     width: int | None = None,
     glyphs: Glyphs = UNICODE,
 ) -> str:
-    seen = asked_frame(glyphs) if view in ASKED_VIEWS else frame(snapshot, glyphs)
+    seen = frame(snapshot, glyphs) if view in SNAPSHOT_VIEWS else asked_frame(glyphs)
     return written(view, sheets(view, seen), seen, form, width)
 
 
@@ -60,6 +63,8 @@ def asked(view: str, text: str = "OPS-902") -> Sheets:
 
 
 def sheets(view: str, seen: Frame) -> Sheets:
+    if view == HELP_VIEW:
+        return help_sheets(help_entries(ACTIONS, seen.glyphs))
     return asked(view) if view in ASKED_VIEWS else sheets_of(view, seen)
 
 
@@ -70,6 +75,14 @@ def asked_frame(glyphs: Glyphs = UNICODE) -> Frame:
 def test_every_view_that_can_be_named_has_tables() -> None:
     assert all(sheets(view, frame()) for view in ONCE_VIEWS)
     assert set(ASKED_VIEWS) < set(ONCE_VIEWS)
+
+
+def test_the_printed_help_has_every_key_and_explains_every_column() -> None:
+    entries = json.loads(printed("help", SheetForm.JSON))["help"]
+    assert {"group": "look", "name": "d", "means": "explain the pool's number"} in entries
+    columns = {each["name"] for each in entries if each["group"] == "columns"}
+    assert columns == {" ".join(title.split()) for title in legend.COLUMNS}
+    assert all(each["means"] for each in entries)
 
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
