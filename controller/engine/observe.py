@@ -170,6 +170,7 @@ class Observer:
             pool: tuple(replace(reading, at=reading.at + seconds) for reading in parts)
             for pool, parts in self._each.items()
         }
+        self._workloads.shift(seconds)
         if self._metrics is not None:
             self._metrics.shift(seconds)
 

@@ -217,6 +217,18 @@ class PodView:
             self._drop(record.name)
             self.usage.drop(record.name)
 
+    def shift(self, seconds: float) -> None:
+        """Add a step of the clock to the times at which pods were marked."""
+        for workload, pods in self._pods.items():
+            marked = {
+                name: msgspec.structs.replace(found, marked_at=found.marked_at + seconds)
+                for name, found in pods.items()
+                if isinstance(found, Pod) and found.marked_at is not None
+            }
+            if marked:
+                pods.update(marked)
+                self._recount(workload)
+
     def _take(self, found: msgspec.Raw) -> str | None:
         record = pod_record(found)
         if isinstance(record, UnnamedObject):

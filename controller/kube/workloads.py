@@ -124,6 +124,11 @@ class ClusterWorkloads:
         namespace = self._namespaces.get(pool.namespace)
         return () if namespace is None else namespace.measured_pods(pool.workload)
 
+    def shift(self, seconds: float) -> None:
+        """Add a step of the clock to the times at which pods were marked."""
+        for namespace in self._namespaces.values():
+            namespace.pod_view.shift(seconds)
+
     def unmarkable(self, pool: Pool) -> str:
         """Why the pool's pods cannot be given a deletion cost; empty if they can, as far as is
         known, and for a StatefulSet, which needs none. A refusal counts for the whole namespace,

@@ -51,6 +51,7 @@ class WorkerStates:
         gone.
         """
         self._clock = clock
+        self._steady: Callable[[], float] = clock.monotonic
         self._changed = changed
         self._states: dict[PoolKey, dict[str, WorkerState]] = {}
         self._heard: OrderedDict[str, float] = OrderedDict()
@@ -66,7 +67,7 @@ class WorkerStates:
         """Forget the workers of which nothing was heard for too long. While the bucket cannot be
         followed, nobody is forgotten.
         """
-        gone_before = self._clock.now() - GONE_AFTER_S
+        gone_before = self._steady() - GONE_AFTER_S
         while self._heard and self.loss is None:
             key, heard_at = next(iter(self._heard.items()))
             if heard_at > gone_before:
@@ -78,7 +79,7 @@ class WorkerStates:
         del is_another  # what a new bucket lacks is written again by those who wrote it
         if self.loss is not None:
             # nobody could be heard meanwhile
-            now = self._clock.now()
+            now = self._steady()
             self._heard = OrderedDict.fromkeys(self._heard, now)
         self.is_found, self.loss = True, None
         self.answered.set()
@@ -94,7 +95,7 @@ class WorkerStates:
             return
         pool, worker = place
         state = _decoded(worker, entry)
-        self._heard[entry.key] = self._clock.now()
+        self._heard[entry.key] = self._steady()
         self._heard.move_to_end(entry.key)
         states = self._states.setdefault(pool, {})
         if states.get(worker) != state:

@@ -32,6 +32,10 @@ class Workloads(Protocol):
         """
         ...
 
+    def shift(self, seconds: float) -> None:
+        """Add a step of the clock to the times that are not the server's: of marks on pods."""
+        ...
+
     def unmarkable(self, pool: Pool) -> str:
         """Why the pool's pods cannot be given a deletion cost; empty as far as is known."""
         ...

@@ -135,6 +135,13 @@ PLANTED: Final = (
         "return saved.memory",
         367,
     ),
+    Planted(
+        "the times at which pods were marked follow a step of the clock",
+        "engine/observe.py",
+        "        self._workloads.shift(seconds)\n",
+        "",
+        1119,
+    ),
 )
 
 ENGINE_RULES: Final = tuple(

@@ -46,6 +46,13 @@ FAULT_RULES: Final = (
         ),
     ),
     Mutant(
+        "a step of the clock makes no worker one that says nothing any longer",
+        "nats/worker_states.py",
+        "self._steady: Callable[[], float] = clock.monotonic",
+        "self._steady: Callable[[], float] = clock.now",
+        ("test_a_clock_that_is_set_ahead_makes_nobody_silent()",),
+    ),
+    Mutant(
         "a milestone of a queue is saved though nothing else changes",
         "engine/keep.py",
         "        if self._milestones != self._saved_milestones:\n            return True\n",

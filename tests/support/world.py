@@ -176,6 +176,9 @@ class FakeCluster:
     def measured_pods(self, _: Pool) -> tuple[MeasuredPod, ...]:
         return ()
 
+    def shift(self, seconds: float) -> None:
+        """No pod was marked."""
+
     def unmarkable(self, _: Pool) -> str:
         return self.refusal
 

@@ -149,6 +149,12 @@ class ClusterView:
                 items.append(replace(pod, marked_at=at))
         return replace(pods, items=tuple(items))
 
+    def shift(self, seconds: float) -> None:
+        self._marked = {name: at + seconds for name, at in self._marked.items()}
+        for key, pods in self._pods.items():
+            self._pods[key] = self._with_marks(pods)
+            self.forget(key)
+
     def measured_pods(self, _: Pool) -> tuple[MeasuredPod, ...]:
         return ()
 

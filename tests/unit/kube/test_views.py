@@ -296,5 +296,10 @@ async def test_the_time_at_which_a_pod_was_marked_stays_until_the_mark_goes() ->
     marked_at = clock.now()
     await clock.advance(9.0)
     assert show("-2147483648", phase="Running") == marked_at
+    clock.step(3600.0)
+    view.shift(clock.follow_step())
+    assert [each.marked_at for each in pods(view, "research").items] == [marked_at + 3600.0]
+    assert show("-2147483648") == marked_at + 3600.0
     assert show("0") is None
+    view.shift(60.0)
     assert show("-2147483648") == clock.now()

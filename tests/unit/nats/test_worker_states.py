@@ -54,6 +54,15 @@ async def test_nobody_is_forgotten_while_nobody_can_be_heard() -> None:
     assert await heard.after(1) == []
 
 
+async def test_a_clock_that_is_set_ahead_makes_nobody_silent() -> None:
+    heard = Heard()
+    heard.states.found({KEY: entry()}, is_another=False)
+    heard.clock.step(3600.0)
+    heard.clock.follow_step()
+    assert await heard.after(GONE_AFTER_S - 1) == ["pod.with.dots"]
+    assert await heard.after(1) == []
+
+
 def test_a_worker_that_says_that_it_ends_is_forgotten_at_once() -> None:
     heard = Heard()
     heard.states.found({KEY: entry()}, is_another=False)
