@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,12 +30,13 @@ class Printed(NamedTuple):
     err: str
 
 
-async def agentdash(*arguments: object) -> Printed:
+async def agentdash(*arguments: object, **environment: str) -> Printed:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agentdash"),
         *map(str, arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=os.environ | environment,
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
@@ -109,6 +111,17 @@ async def test_the_rules_of_one_pool_are_printed(place: Place) -> None:
     unknown = await place.once("why nosuch")
     assert (unknown.code, unknown.out) == (ExitCode.USAGE, "")
     assert "no pool 'nosuch'" in unknown.err
+
+
+async def test_help_is_printed_without_a_fleet_and_with_the_keys_that_a_person_chose(
+    tmp_path: Path,
+) -> None:
+    chosen = tmp_path / "agentdash" / "keys.toml"
+    chosen.parent.mkdir()
+    chosen.write_text('[keys]\nwhy = "w"\n', "utf-8")
+    printed = await agentdash("--once", "help", "--plain", XDG_CONFIG_HOME=str(tmp_path))
+    assert printed.code == ExitCode.OK, printed.err
+    assert "look\tw\texplain the pool's number" in printed.out.splitlines()
 
 
 async def test_what_was_asked_for_is_printed_without_a_cluster(place: Place) -> None:
