@@ -36,9 +36,12 @@ class _Right(NamedTuple):
 
 
 class _Step(NamedTuple):
+    """A change of a size; `seen_at`: when the process that made the next one first saw it."""
+
     sent_at: float
     change: int
     reign: int
+    seen_at: float
 
 
 class Judge:
@@ -52,12 +55,13 @@ class Judge:
         self._sent_at: dict[tuple[str, PoolKey], float] = {}
         self._writers: dict[tuple[PoolKey, int], str] = {}
         self._steps: defaultdict[PoolKey, list[_Step]] = defaultdict(list)
+        self._seen: dict[tuple[str, PoolKey], tuple[int | None, float]] = {}
         self.writes = 0
 
     def forget(self, name: str) -> None:
         """The process has ended, and no later one has its name."""
         self._rights.pop(name, None)
-        for known in (self._decided, self._sent_at):
+        for known in (self._decided, self._sent_at, self._seen):
             for place in [each for each in known if each[0] == name]:
                 del known[place]  # type: ignore[attr-defined]
 
@@ -75,8 +79,13 @@ class Judge:
             planned = plan(observation, terms, intents, memory, now, kept)
             for key in observation.pools:
                 decision = planned.plan.decisions.get(key)
-                if decision is not None and key not in observation.under_way:
-                    self._decided[controller.machine.name, key] = decision
+                if decision is None:
+                    continue
+                place = controller.machine.name, key
+                if self._seen.get(place, (None, 0.0))[0] != decision.current:
+                    self._seen[place] = decision.current, self._world.kernel.now
+                if key not in observation.under_way:
+                    self._decided[place] = decision
                     self._planned(controller, terms.pools[key].pool, decision, intents)
             return planned
 
@@ -184,11 +193,17 @@ class Judge:
     def _stepped(self, name: str, key: PoolKey, before: int, after: int, reign: int) -> None:
         """The HPA's rule: the size at the period's start, and so many more. A change counts from
         when it was decided, which is a little before it was sent; one that was asked for again
-        counts from the first time, at most `SEEN_WITHIN_S` before. What the process of an earlier
-        reign added may not have been saved when it ended.
+        counts from the first time, or from when it was seen if that is more than `SEEN_WITHIN_S`
+        later: so an increase counts from when it was sent at the earliest, and a decrease from when
+        it was seen at the latest. What the process of an earlier reign added may not have been
+        saved when it ended.
         """
         sent_at, late_s = self._sent_at[name, key], self._times.write_s
-        known = [each for each in self._steps[key] if sent_at - each.sent_at < UP_PERIOD_S + late_s]
+        steps = self._steps[key]
+        if steps:
+            _, seen_at = self._seen.get((name, key), (None, 0.0))
+            steps[-1] = steps[-1]._replace(seen_at=max(steps[-1].sent_at, seen_at))
+        known = [each for each in steps if sent_at - each.seen_at < UP_PERIOD_S + late_s]
         added = sum(
             max(each.change, 0)
             for each in known
@@ -199,7 +214,7 @@ class Judge:
         self._never(
             is_more and after > most, f"{name} took {key} to {after}, {most} at most at once"
         )
-        self._steps[key] = [*known, _Step(sent_at, after - before, reign)]
+        self._steps[key] = [*known, _Step(sent_at, after - before, reign, sent_at)]
 
 
 def _concerns(intent: object, pool: Pool) -> bool:
