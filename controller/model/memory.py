@@ -35,7 +35,8 @@ class PendingWrite(Value):
 
     `before` and `after` are sizes in replicas. `earlier` are other sizes requested from the same
     `before`: each may still appear as applied, if its answer was lost. `generation` is the
-    Deployment's at the last request. `repeated`: `after` was requested more than once.
+    Deployment's at the last request, and `version` its resourceVersion: while it has that one, the
+    request may still be applied. `repeated`: `after` was requested more than once.
     """
 
     before: int
@@ -44,6 +45,7 @@ class PendingWrite(Value):
     earlier: tuple[int, ...] = ()
     generation: int = 0
     repeated: bool = False
+    version: str = ""
 
 
 class SetBack(Value):

@@ -136,6 +136,13 @@ PLANTED: Final = (
         367,
     ),
     Planted(
+        "while a smaller size may still be set, those who would go are not called back",
+        "planning/step/drain.py",
+        "    if has_seen and not may_shrink_late(given.memory, workload):",
+        "    if has_seen:",
+        6154,
+    ),
+    Planted(
         "the times at which pods were marked follow a step of the clock",
         "engine/observe.py",
         "        self._workloads.shift(seconds)\n",

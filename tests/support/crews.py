@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from controller.model.decision import Decision
 from controller.model.fleet import Pool
 from controller.model.intents import Cap, Intents
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun
 from controller.model.observation import (
     DELETED_FIRST,
     Observation,
@@ -84,10 +84,13 @@ def decide(
     pool: Pool = POOL,
     intents: Intents | None = None,
     now: float = START,
+    asked_for: PendingWrite | None = None,
 ) -> Decision:
-    """The decision about the pool, whose target is an operator's cap."""
+    """The decision about the pool, whose target is an operator's cap. `asked_for`: a write whose
+    answer is not known.
+    """
     asked = intents or Intents(caps=(Cap(pool=pool.key, replicas=target),))
-    memory = Memory(pools={pool.key: MEMORY})
+    memory = Memory(pools={pool.key: replace(MEMORY, asked=asked_for)})
     result, _ = plan(Observation(pools={pool.key: seen}), make_fleet(pool), asked, memory, now)
     return result.decisions[pool.key]
 

@@ -56,15 +56,33 @@ def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -
     """
     last, before, generation = memory.asked, workload.replicas, workload.generation
     earlier: tuple[int, ...] = ()
+    version = workload.resource_version
     if last is not None and last.before == before:
         if last.after == after:
-            same = last.repeated and last.generation == generation
-            again = replace(last, repeated=True, generation=generation)
+            same = last.repeated and (last.generation, last.version) == (generation, version)
+            again = replace(last, repeated=True, generation=generation, version=version)
             return memory if same else replace(memory, asked=again)
         sizes = (*last.earlier, last.after)
         earlier = tuple(size for size in sizes if size != after)[-_EARLIER_WRITES:]
-    new = PendingWrite(before=before, after=after, at=now, earlier=earlier, generation=generation)
+    new = PendingWrite(
+        before=before,
+        after=after,
+        at=now,
+        earlier=earlier,
+        generation=generation,
+        version=version,
+    )
     return replace(memory, asked=new)
+
+
+def may_shrink_late(memory: PoolMemory, workload: Workload) -> bool:
+    """Whether a smaller size may still be set by a request that was not answered. A request names
+    the version that it replaces, so it is refused once the workload has another one.
+    """
+    asked = memory.asked
+    if asked is None or asked.version != workload.resource_version:
+        return False
+    return min(asked.after, *asked.earlier, asked.before) < workload.replicas
 
 
 def without_writes(memory: Memory) -> Memory:

@@ -24,6 +24,7 @@ from controller.model.observation import Pod, PodPhase
 from controller.model.worker_messages import PoolOrders
 from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
+from controller.planning.remember.writes import may_shrink_late
 from controller.planning.step.crew import Crew, is_first
 from controller.planning.step.idle_first import too_young
 from controller.planning.step.next import Next
@@ -133,10 +134,12 @@ def _removable(crew: Crew, going: Sequence[str], moment: Moment) -> int:
 
 def _perhaps_leaving(given: PoolInput, crew: Crew) -> Iterable[str]:
     """The pods that may be deleted at this moment, although the pool grows again: the Deployment's
-    controller has not seen its present size yet, and may still act on the one before.
+    controller has not seen its present size yet, and may still act on the one before; or a smaller
+    size was asked for, and may still be set.
     """
     workload = given.workload
-    if workload.observed_generation >= workload.generation:
+    has_seen = workload.observed_generation >= workload.generation
+    if has_seen and not may_shrink_late(given.memory, workload):
         return ()
     return (pod.name for pod in crew.pods if is_first(pod) and crew.is_told(pod))
 

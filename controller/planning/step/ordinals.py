@@ -17,6 +17,7 @@ from controller.model.observation import Pod
 from controller.model.worker_messages import PoolOrders
 from controller.planning.given.moment import Moment
 from controller.planning.given.pool_input import PoolInput
+from controller.planning.remember.writes import may_shrink_late
 from controller.planning.step.crew import Crew
 from controller.planning.step.idle_first import busy_replicas, too_young
 from controller.planning.step.next import Next
@@ -104,8 +105,11 @@ def _names(given: PoolInput, crew: Crew, kept: int) -> dict[int, str]:
 
 def _leaving(given: PoolInput, crew: Crew) -> list[str]:
     """The pods that may be deleted at this moment, although the pool grows again: its controller
-    has not seen its present size yet, and may still act on the one before.
+    has not seen its present size yet, and may still act on the one before; or a smaller size was
+    asked for, and may still be set.
     """
-    if given.workload.observed_generation >= given.workload.generation:
+    workload = given.workload
+    has_seen = workload.observed_generation >= workload.generation
+    if has_seen and not may_shrink_late(given.memory, workload):
         return []
     return [pod.name for pod in crew.pods if crew.is_told(pod)]

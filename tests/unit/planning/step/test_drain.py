@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Gate
 from controller.model.intents import Freeze, Intents, Pause, Scope
+from controller.model.memory import PendingWrite
 from controller.model.observation import PodPhase, Workers, Workload
 from controller.model.readings import Absent, Stale, Why
 from controller.model.worker_messages import PoolOrders
@@ -148,6 +149,30 @@ def test_a_pod_that_may_be_going_is_not_called_back_before_the_new_size_is_seen(
     assert told(decide(seen, 4)) == ("a",)
     seen = crew(pods, states, told=("a",), workload=replace(behind, observed_generation=7))
     assert (told(decide(seen, 4)), removable(decide(seen, 4))) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "may_be_set"),
+    [
+        (PendingWrite(before=3, after=1, at=START - 2, version="93"), True),
+        (PendingWrite(before=3, after=2, at=START - 2, version="93", earlier=(1,)), True),
+        (PendingWrite(before=3, after=1, at=START - 2, version="92"), False),
+        (PendingWrite(before=3, after=1, at=START - 31, version="93"), False),
+        (PendingWrite(before=3, after=4, at=START - 2, version="93"), False),
+        (None, False),
+    ],
+    ids=["no answer", "one of two", "overtaken", "long ago", "growth", "never asked"],
+)
+def test_while_a_smaller_size_may_still_be_set_who_would_go_is_not_called_back(
+    asked_for: PendingWrite | None, *, may_be_set: bool
+) -> None:
+    pods = [pod("a", first=True), pod("b"), pod("c")]
+    states = [state("a", pulling=False), state("b", 1), state("c", 1)]
+    workload = Workload(replicas=3, current=3, updated=3, resource_version="93")
+    seen = crew(pods, states, told=("a",), workload=workload)
+    decision = decide(seen, 3, asked_for=asked_for)
+    expected = ("a",) if may_be_set else ()
+    assert (told(decision), removable(decision)) == (expected, expected)
 
 
 @pytest.mark.parametrize(("message", "following"), [("exceeded quota", 1), ("", 3)])

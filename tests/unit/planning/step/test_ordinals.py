@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate
+from controller.model.memory import PendingWrite
 from controller.model.observation import Pod, PodPhase, PoolObservation, Workload
 from controller.model.worker_messages import WorkerState
 from controller.planning.explain import sentence
@@ -130,6 +131,15 @@ def test_who_is_being_deleted_stays_told_and_is_not_called_back_too_early() -> N
         workload=replace(behind, observed_generation=3),
     )
     assert told(shrunk(observed, 4)) == ()
+
+
+def test_while_a_smaller_set_may_still_be_asked_for_nobody_is_called_back() -> None:
+    whole = Workload(replicas=4, current=4, resource_version="93")
+    observed = seen(*four(drained=(2, 3)), told=("db-2", "db-3"), workload=whole)
+    unanswered = PendingWrite(before=4, after=2, at=START - 2, version="93")
+    assert told(decide(observed, 4, pool=SET, asked_for=unanswered)) == ("db-2", "db-3")
+    overtaken = replace(unanswered, version="92")
+    assert told(decide(observed, 4, pool=SET, asked_for=overtaken)) == ()
 
 
 def without_states(in_flight: int) -> PoolObservation:
