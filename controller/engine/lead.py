@@ -45,6 +45,10 @@ class Lead:
         """Whether writes may begin now: to the cluster, and of memory."""
         return self.has_memory and self.is_elected()
 
+    def lacks_memory(self) -> bool:
+        """Whether this process is elected, and has not taken over the fleet's memory."""
+        return self._writes and self.is_elected() and not self.has_memory
+
     @property
     def role(self) -> Role:
         """What this process may do now."""

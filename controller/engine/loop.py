@@ -164,6 +164,7 @@ class Engine:
         self._memory = Memory()
         self._kept: Kept | None = None
         self._to_write: dict[PoolKey, Decision] = {}
+        self._taking_over: asyncio.Task[None] | None = None
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._health = WriteHealth(interval_s)
@@ -289,6 +290,9 @@ class Engine:
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
         began = self._clock.monotonic()
+        if self._lead.lacks_memory() and self._taking_over is None:
+            # the right had lapsed for a moment while the memory was read: nobody else tells so
+            self._begin_to_lead()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
         if self._allotment is not None and self._lead.may_write():
@@ -378,14 +382,25 @@ class Engine:
 
     def _lead_changed(self, leads: bool) -> None:  # the callback of `Leadership.on_change`
         """This process has become the leader, or is it no longer."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()  # another process may have led and saved since it began
+            self._taking_over = None
         if leads:
-            self._tasks.create_task(self._take_over(), name="take over")
+            self._begin_to_lead()
             return
         self._lead.has_memory = False
         self._keeper.follow()
         if self._past is not None:
             self._past.follow()
         self._decide_anew()
+
+    def _begin_to_lead(self) -> None:
+        self._taking_over = self._tasks.create_task(self._take_over(), name="take over")
+        self._taking_over.add_done_callback(self._has_taken_over)
+
+    def _has_taken_over(self, ended: asyncio.Task[None]) -> None:
+        if self._taking_over is ended:
+            self._taking_over = None
 
     async def _take_over(self) -> None:
         """Continue with the previous leader's memory, so that no window begins again."""

@@ -136,6 +136,13 @@ PLANTED: Final = (
         367,
     ),
     Planted(
+        "a right that lapsed while the memory was read is led by when it is renewed",
+        "engine/loop.py",
+        "        if self._lead.lacks_memory() and self._taking_over is None:",
+        "        if False:",
+        7720,
+    ),
+    Planted(
         "while a smaller size may still be set, those who would go are not called back",
         "planning/step/drain.py",
         "    if has_seen and not may_shrink_late(given.memory, workload):",

@@ -20,7 +20,7 @@ from simulation.engine.kernel import BrokenPromiseError, Kernel
 from simulation.engine.setting import SHORT, Setting
 from simulation.engine.world import DIGEST, POOLS, World
 
-QUIET_S: Final = 65.0
+QUIET_S: Final = 120.0
 """After the faults and the last message, everything must have come to rest within this time."""
 AT_REST_S: Final = 15.0
 """What has been at rest for so long stays so: cooldown, window and one period of saves are over."""

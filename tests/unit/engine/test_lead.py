@@ -239,6 +239,23 @@ async def test_a_lease_lost_while_its_memory_is_read_is_not_led() -> None:
         assert (await decided(world)).gate is Gate.FOLLOWER
 
 
+async def test_a_right_that_lapses_while_the_memory_is_read_is_led_by_when_it_is_renewed() -> None:
+    """Renewals that succeed again tell nobody that this process leads: it did so before."""
+    leadership = FakeLeadership()
+    world = Harness(RESEARCH, replicas=1, leadership=leadership)
+    world.queue(RESEARCH, pending=7)
+    async with world.running():
+        await world.clock.advance(3.0)
+        leadership.gain()
+        leadership.lapse()
+        await world.clock.advance(5.0)
+        assert world.cluster.writes == []
+        leadership.renew()
+        await world.clock.advance(2.0)
+        assert world.cluster.writes == [(RESEARCH.key, 7, False)]
+        assert (await world.snapshot()).role is Role.LEADER
+
+
 async def test_a_follower_is_silent_only_while_another_process_leads() -> None:
     leadership = FakeLeadership()
     world = Harness(RESEARCH, leadership=leadership)
