@@ -138,6 +138,8 @@ class History:
             elif queue.pending or queue.in_flight:
                 words = f"{queue.pending} messages wait and {queue.in_flight} are in flight"
                 return f"{key} has not come to rest: {words}, size {size}"
+            elif self.judge.is_contested(lease.holder, key):
+                continue  # a person has set it again and again, and it is left alone for minutes
             elif size > crew.pool.min and not queue.counts:  # a learned pool keeps what pays
                 return f"{key} keeps {size} replicas without work"
         return ""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from controller.engine.loop import Planner
-from controller.model.decision import Decision
+from controller.model.decision import Decision, Gate
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
@@ -64,6 +64,11 @@ class Judge:
         for known in (self._decided, self._sent_at, self._seen):
             for place in [each for each in known if each[0] == name]:
                 del known[place]  # type: ignore[attr-defined]
+
+    def is_contested(self, name: str, key: PoolKey) -> bool:
+        """Whether this process leaves the pool to another writer for now."""
+        decision = self._decided.get((name, key))
+        return decision is not None and decision.gate is Gate.CONTESTED
 
     def planner_of(self, controller: Controller) -> Planner:
         """The planner, watched."""
