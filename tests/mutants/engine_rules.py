@@ -54,14 +54,14 @@ PLANTED: Final = (
         "planning/step/crew.py",
         "return state.obeyed == revision and not state.pulling and state.busy == 0",
         "return state.busy == 0",
-        17,
+        365,
     ),
     Planted(
         "replicas are lowered when the pods that go are marked",
         "planning/step/drain.py",
         "marks = [pod.marked_at for pod in crew.pods if pod.name in gone and is_first(pod)]",
         "marks = [pod.marked_at for pod in crew.pods if pod.name in gone]",
-        2,
+        3,
     ),
     Planted(
         "who writes has the right to write",
@@ -112,7 +112,7 @@ PLANTED: Final = (
         "engine/observe.py",
         "under_way=dict(under_way),",
         "under_way={},",
-        17,
+        8,
     ),
     Planted(
         "a write that was applied is not sent again",

@@ -53,6 +53,16 @@ FAULT_RULES: Final = (
         ("test_a_clock_that_is_set_ahead_makes_nobody_silent()",),
     ),
     Mutant(
+        "who was told and is being deleted stays told",
+        "planning/step/crew.py",
+        "frozenset(deleted).intersection(workers.orders.drain)",
+        "frozenset()",
+        (
+            "test_who_was_told_and_is_being_deleted_is_not_called_back()",
+            "test_who_is_being_deleted_already_stays_told()",
+        ),
+    ),
+    Mutant(
         "a milestone of a queue is saved though nothing else changes",
         "engine/keep.py",
         "        if self._milestones != self._saved_milestones:\n            return True\n",

@@ -124,8 +124,8 @@ GATE_RULES: Final = (
     Mutant(
         "an ordinal that may be going is not called back before the new size is seen",
         "planning/step/ordinals.py",
-        "told = {*names.values(), *_leaving(given, crew)}",
-        "told = {*names.values()}",
+        "told = {*names.values(), *_leaving(given, crew), *crew.ending}",
+        "told = {*names.values(), *crew.ending}",
         ("test_who_is_being_deleted_stays_told_and_is_not_called_back_too_early()",),
     ),
     Mutant(

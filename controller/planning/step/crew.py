@@ -25,13 +25,15 @@ class Crew(msgspec.Struct, frozen=True, gc=False):
 
     - `states`: by pod. `drained`: the names that were told to stop pulling and with which no task
       is lost: of pods that have obeyed and have no task, and of pods that are not there (a pod of
-      this name that begins now obeys before its first pull).
+      this name that begins now obeys before its first pull). `ending`: the names of those told that
+      are being deleted: they stay told, for their workers may run until SIGTERM reaches them.
     """
 
     pods: tuple[Pod, ...]
     workers: Workers
     states: Mapping[str, WorkerState]
     drained: frozenset[str]
+    ending: frozenset[str]
     slots: int
 
     @property
@@ -63,7 +65,9 @@ def crew_of(given: PoolInput, moment: Moment) -> Crew | None:
     if workers is None or not (workers.states or workers.revision):
         return None
     known = last_known(seen.pods)
-    pods = () if known is None else tuple(each for each in known.items if each.phase not in _ENDED)
+    items = () if known is None else known.items
+    pods = tuple(each for each in items if each.phase not in _ENDED)
+    deleted = (each.name for each in items if each.phase is PodPhase.TERMINATING)
     states = {state.worker: state for state in workers.states}
     depth = last_known(seen.queue)
     elsewhere = max(depth.in_flight, 0) if depth is not None else 0
@@ -73,6 +77,7 @@ def crew_of(given: PoolInput, moment: Moment) -> Crew | None:
         workers=workers,
         states=states,
         drained=_drained(pods, workers, states, -(-max(elsewhere, 0) // slots), moment),
+        ending=frozenset(deleted).intersection(workers.orders.drain),
         slots=slots,
     )
 

@@ -154,6 +154,6 @@ def _drain(crew: Crew, orders: PoolOrders, told: Iterable[str], going: Collectio
     """
     marked = {pod.name for pod in crew.pods if is_first(pod)}
     return Drain(
-        orders=replace(orders, drain=tuple(sorted(told))),
+        orders=replace(orders, drain=tuple(sorted(crew.ending.union(told)))),
         removable=tuple(sorted((crew.drained | marked).intersection(going))),
     )

@@ -47,7 +47,7 @@ def drain_from_the_top(  # noqa: PLR0917 - what a shrinking pool depends on
     following = min(current, max(names, default=current - 1) + 1)
     while following > kept and names[following - 1] in crew.drained:
         following -= 1
-    told = {*names.values(), *_leaving(given, crew)}
+    told = {*names.values(), *_leaving(given, crew), *crew.ending}
     drain = Drain(orders=replace(orders, drain=tuple(sorted(told))))
     if following == target:
         return Next(following, drain=drain)

@@ -175,6 +175,14 @@ def test_while_a_smaller_size_may_still_be_set_who_would_go_is_not_called_back(
     assert (told(decision), removable(decision)) == (expected, expected)
 
 
+def test_who_was_told_and_is_being_deleted_is_not_called_back() -> None:
+    deleted, other = (pod(name, PodPhase.TERMINATING) for name in ("a", "z"))
+    seen = crew([deleted, other, pod("b")], [state("a", pulling=False), state("b")], told=("a",))
+    assert told(decide(seen, 1)) == ("a",)
+    gone = crew([pod("b")], [state("b")], told=("a",))
+    assert told(decide(gone, 1)) == ()
+
+
 @pytest.mark.parametrize(("message", "following"), [("exceeded quota", 1), ("", 3)])
 def test_replicas_that_cannot_be_created_go_without_a_drain(message: str, following: int) -> None:
     workload = Workload(replicas=3, current=1, updated=1, message=message)

@@ -133,6 +133,13 @@ def test_who_is_being_deleted_stays_told_and_is_not_called_back_too_early() -> N
     assert told(shrunk(observed, 4)) == ()
 
 
+def test_who_is_being_deleted_already_stays_told() -> None:
+    pods, states = four(drained=(3,))
+    ending = [*pods[:3], replace(pods[3], phase=PodPhase.TERMINATING)]
+    observed = seen(ending, states, told=("db-3",), workload=Workload(replicas=3, current=3))
+    assert told(shrunk(observed, 3)) == ("db-3",)
+
+
 def test_while_a_smaller_set_may_still_be_asked_for_nobody_is_called_back() -> None:
     whole = Workload(replicas=4, current=4, resource_version="93")
     observed = seen(*four(drained=(2, 3)), told=("db-2", "db-3"), workload=whole)
