@@ -26,7 +26,7 @@ from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.switches import Switches
 from controller.kube.cluster import Cluster
-from controller.kube.metrics_source import metric_sources
+from controller.kube.metrics import metric_sources
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey

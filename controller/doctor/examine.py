@@ -11,10 +11,8 @@ from controller.doctor import of_kubernetes, of_nats, of_pools, of_rollouts
 from controller.doctor.patient import CHECK_S, Patient
 from controller.doctor.report import Findings
 from controller.kube.access import Access
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ConfigError, KubeError
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
 from controller.model.decoding import UndecodableError
 from controller.model.diagnosis import Diagnosis, Level, Progress, Report
 from controller.model.settings import Settings

@@ -16,10 +16,10 @@ from controller.doctor.report import Findings
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.kube.listing import Listing, ListLimits, WatchTarget
+from controller.kube.objects import requested
 from controller.kube.quotas import QuotaView
-from controller.kube.requests import requested
 from controller.kube.rivals import RivalView
+from controller.kube.watch import Listing, ListLimits, WatchTarget
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName

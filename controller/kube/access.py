@@ -1,18 +1,15 @@
-"""The API server's address and our credentials: from a kubeconfig, or from the pod we run in.
-
-The official loader reads them (tokens, files, exec plugins, OIDC, client certificates); this module
-decides when it reads them again. Nothing of `kubernetes` is imported before `load`: that takes half
-a second.
-"""
+"""The API server's address and our credentials: from a kubeconfig, or from the pod we run in."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import ssl
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,9 +18,42 @@ from urllib.parse import urlsplit
 import yaml
 
 from controller.kube.errors import ConfigError, shortened
-from controller.kube.plugins import end_plugins
 from controller.model.settings import KubernetesSettings
 from controller.model.text import clean_name
+
+_MARK: Final = b"KUBERNETES_EXEC_INFO="
+"""The official client sets this variable for its plugins, and they inherit it to what they start
+(kubernetes.aio.config.exec_provider)."""
+
+
+def end_plugins() -> int:
+    """End the plugins below this process, with all that they started; returns how many processes.
+    Where there is no /proc, they are left.
+    """
+    ended = 0
+    for process in list(_descendants(os.getpid())):
+        if _is_plugin(process):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+                ended += 1
+    return ended
+
+
+def _descendants(process: int) -> Iterator[int]:
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
+
+
+def _is_plugin(process: int) -> bool:
+    try:
+        environment = Path(f"/proc/{process}/environ").read_bytes()
+    except OSError:
+        return False
+    return any(entry.startswith(_MARK) for entry in environment.split(b"\0"))
+
 
 REREAD_S: Final = 60.0
 """client-go reads token files once a minute (transport.NewCachedFileTokenSource)."""

@@ -7,15 +7,19 @@ deadlines, typed errors, and one more try after a 401 with credentials that were
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 import aiohttp
+from aiolimiter import AsyncLimiter
 
 from controller.kube.access import Access, environment_proxy, trust_new_certificate
 from controller.kube.errors import (
@@ -31,10 +35,182 @@ from controller.kube.errors import (
     api_error,
     shortened,
 )
-from controller.kube.limits import Lane, Pauses
-from controller.kube.link import LinkTracker
+from controller.model.readings import Why
+from controller.model.snapshot import Link, LinkState
 from controller.model.unreachable import why_unreachable
 from controller.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+CLOCK_STEP_S: Final = 1.0
+"""Unix and monotonic time drift apart by less than this between two exchanges, unless the clock was
+set."""
+
+
+class LinkTracker:
+    """Any answer proves that the link is up, a refusal too; silence and broken connections prove
+    that it is down. Each exchange also shows whether the clock was set.
+
+    `is_up` is true if the last exchange had an answer; otherwise `why` and `detail` say what was
+    wrong. `monotonic` gives the seconds for all ages, here and in the views. `clock_epoch` grows
+    each time the wall clock is set.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        name: str = "kubernetes",
+    ) -> None:
+        """`name` is the connection's name in the log."""
+        self._clock = clock
+        self._name = name
+        self.monotonic = monotonic
+        self._state = LinkState.CONNECTING
+        self._since = monotonic()
+        self._good_at: float | None = None
+        self._offset = clock.now() - monotonic()
+        self._refusal: str | None = None
+        self.is_up = False
+        self.detail = ""
+        self.why = Why.NEVER_READ
+        self.clock_epoch = 0
+        self.failed = 0
+        """Requests that came to nothing through no fault of theirs, since the process began."""
+
+    def answered(self) -> None:
+        """Note that the server answered."""
+        self._good_at = self.monotonic()
+        self._enter(LinkState.CONNECTED, "", Why.NEVER_READ)
+
+    def silent(self, why: Why, detail: str) -> None:
+        """Note that a request got no answer."""
+        self.failed += 1
+        self._enter(LinkState.DISCONNECTED, detail, why)
+
+    def refused(self, detail: str) -> None:
+        """Note that the server refused our credentials: it answers, and we can do nothing."""
+        if self._refusal is None:
+            log.warning("%s refuses our credentials: %s", self._name, detail)
+        self._refusal = detail
+
+    def accepted(self) -> None:
+        """Note that the server took our credentials, or asked for none."""
+        if self._refusal is not None:
+            log.info("%s takes our credentials again", self._name, extra={"often": True})
+        self._refusal = None
+
+    def silent_for(self) -> float:
+        """The seconds since the last answer; 0.0 while the link is up."""
+        if self.is_up:
+            return 0.0
+        return self.monotonic() - (self._since if self._good_at is None else self._good_at)
+
+    def link(self) -> Link:
+        """The link as a value. Ages are monotonic, so a step of the clock does not change them."""
+        state, detail = self._state, self.detail
+        if state is LinkState.CONNECTED and self._refusal is not None:
+            state = LinkState.DISCONNECTED
+            detail = f"our credentials are refused: {self._refusal or 'Unauthorized'}"
+        return Link(
+            name="kubernetes",
+            state=state,
+            since=self._unix(self._since),
+            detail=detail,
+            last_good_at=None if self._good_at is None else self._unix(self._good_at),
+        )
+
+    def _enter(self, state: LinkState, detail: str, why: Why) -> None:
+        self._look_at_the_clock()
+        if state is not self._state:
+            self._state, self._since = state, self.monotonic()
+            level = logging.INFO if state is LinkState.CONNECTED else logging.WARNING
+            extra = {"often": True, "source": self._name}
+            log.log(level, "%s %s: %s", self._name, state.value, detail, extra=extra)
+        self.is_up = state is LinkState.CONNECTED
+        self.detail, self.why = detail, why
+
+    def _look_at_the_clock(self) -> None:
+        offset = self._clock.now() - self.monotonic()
+        if abs(offset - self._offset) > CLOCK_STEP_S:
+            self.clock_epoch += 1
+            self._offset = offset
+
+    def _unix(self, moment: float) -> float:
+        return self._clock.now() - (self.monotonic() - moment)
+
+
+WRITES_PER_SECOND: Final = 20.0
+WRITE_BURST: Final = 50
+
+
+class Lane(StrEnum):
+    """Requests that an API server throttles together, approximately."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Pauses:
+    """The times until which no requests are sent, by lane. `monotonic` gives seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until = dict.fromkeys(Lane, float("-inf"))
+
+    def hold(self, seconds: float, *lanes: Lane) -> None:
+        """Send nothing on these lanes for so many seconds; without lanes, on all of them."""
+        until = self._monotonic() + seconds
+        for lane in lanes or Lane:
+            self._until[lane] = max(self._until[lane], until)
+
+    def remaining(self, lane: Lane) -> float:
+        """Seconds until the lane is free; 0.0 if it is."""
+        return max(0.0, self._until[lane] - self._monotonic())
+
+
+class WriteGate:
+    """A leaky bucket for writes: urgent writes come first, then the one that has waited longest.
+
+    `run` must run beside the writers. A cancelled writer leaves the queue. At worst its turn is
+    lost; a turn is never given twice.
+    """
+
+    def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:
+        self._bucket = AsyncLimiter(burst, burst / per_second)
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._bulk: deque[asyncio.Future[None]] = deque()
+        self._asked = asyncio.Event()
+
+    async def enter(self, *, urgent: bool) -> None:
+        """Return when it is this writer's turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._urgent if urgent else self._bulk).append(turn)
+        self._asked.set()
+        await turn
+
+    async def run(self) -> None:
+        """Give turns until cancelled."""
+        while True:
+            await self._asked.wait()
+            if self._front() is None:
+                self._asked.clear()
+                continue
+            await self._bucket.acquire()
+            queue = self._front()  # asked again: a more urgent write may have come meanwhile
+            if queue is not None:
+                queue.popleft().set_result(None)
+
+    def _front(self) -> deque[asyncio.Future[None]] | None:
+        """The queue whose first writer is next; cancelled writers are dropped from it."""
+        for queue in (self._urgent, self._bulk):
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue:
+                return queue
+        return None
+
 
 CONNECT_TIMEOUT_S: Final = 3.0
 REQUEST_TIMEOUT_S: Final = 5.0

@@ -5,32 +5,150 @@ quotas, warnings, and the freeze of the namespace itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from controller.kube.client import Client
-from controller.kube.cluster_events import WarningView
-from controller.kube.event_writer import REPORTER
-from controller.kube.freshness import Freshness, Trust
-from controller.kube.kept_readings import KeptReadings
-from controller.kube.link import LinkTracker
-from controller.kube.listing import WatchTarget
-from controller.kube.namespace_switch import NamespaceSwitch
+from controller.kube import wire
+from controller.kube.client import Client, LinkTracker
+from controller.kube.events import REPORTER, WarningView
 from controller.kube.objects import RefusedObject
 from controller.kube.quotas import QuotaView, quota_reading
-from controller.kube.reflector import ObjectView, Reflector
 from controller.kube.rivals import RivalView
 from controller.kube.views import PodView, WorkloadView
-from controller.kube.watched_kind import WatchedKind, with_value
+from controller.kube.watch import Freshness, KeptReadings, ObjectView, Reflector, Trust, WatchTarget
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.metrics import MeasuredPod
 from controller.model.observation import Pods, Workload
-from controller.model.readings import Absent, Fresh, Reading
+from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
+from controller.model.text import clean
 from controller.ports.clock import Clock
+
+FREEZE: Final = "agentdash.dev/freeze"
+
+
+class _Namespace(wire.WireObject):
+    """v1 Namespace."""
+
+    metadata: wire.WireDeploymentMetadata
+
+
+_NAMESPACE: Final = msgspec.json.Decoder(_Namespace)
+
+
+class NamespaceSwitch:
+    """The view of one namespace: whether its annotation freezes the Deployments in it. What cannot
+    be read leaves the switch as it was.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """`changed` is called when the annotation came, went or changed."""
+        self._changed = changed
+        self._exists = False
+        self.freeze: str | None = None
+
+    def count(self) -> int:
+        """1 once the namespace was seen."""
+        return int(self._exists)
+
+    def replace(self, objects: Sequence[msgspec.Raw]) -> None:
+        """These are all there are: the namespace, or nothing."""
+        if not objects:
+            self._set(None)
+            self._exists = False
+        for found in objects:
+            self.put(found)
+
+    def put(self, found: msgspec.Raw) -> None:
+        """It was added or changed."""
+        try:
+            annotations = decoded(_NAMESPACE, found).metadata.annotations or {}
+        except UndecodableError:
+            return
+        self._exists = True
+        text = annotations.get(FREEZE)
+        self._set(None if text is None else clean(text))
+
+    def remove(self, gone: msgspec.Raw) -> None:
+        """It was deleted: the Deployments in it are gone too."""
+        del gone
+        self._set(None)
+        self._exists = False
+
+    def _set(self, freeze: str | None) -> None:
+        if freeze != self.freeze:
+            self.freeze = freeze
+            self._changed()
+
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class WatchedKind:
+    """The Deployments of one namespace, or its StatefulSets. `reflector` keeps `view` up to date.
+
+    A reading is the same object until something about it changes.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        view: WorkloadView,
+        reflector: Reflector,
+        complete: Callable[[WorkloadName, Workload], Workload],
+    ) -> None:
+        """`complete` adds what other objects say about a workload."""
+        self.view = view
+        self.reflector = reflector
+        self._namespace = namespace
+        self._complete = complete
+        self._readings = KeptReadings(reflector.freshness, self._make)
+
+    def get(self, workload: WorkloadName) -> Reading[Workload]:
+        """The workload; Absent(OBJECT_MISSING) if a complete view has none."""
+        return self._readings.get(workload)
+
+    def forget(self, workload: WorkloadName) -> None:
+        """Something about the workload changed."""
+        self._readings.forget(workload)
+
+    def _make(self, workload: WorkloadName) -> Reading[Workload]:
+        reading = self.reflector.freshness.judge(self.view.get(workload.name))
+        if isinstance(reading, Absent):
+            return reading
+        found = reading.value
+        if found is None:
+            return self._missing(workload, reading)
+        if isinstance(found, RefusedObject):
+            return Absent(why=found.why, at=reading.at, detail=found.detail)
+        if isinstance(found, Workload):
+            return with_value(reading, self._complete(workload, found))
+        completed = self._complete(workload, found.workload)
+        if isinstance(reading, Stale):
+            return with_value(reading, completed)
+        return Stale(value=completed, at=reading.at, why=found.why, detail=found.detail)
+
+    def _missing(self, workload: WorkloadName, reading: Fresh[S] | Stale[S]) -> Absent:
+        """The reading for a workload that the view does not have. A stale view cannot prove that it
+        is missing.
+        """
+        if isinstance(reading, Stale):
+            return Absent(why=reading.why, at=reading.at, detail=reading.detail)
+        missing = f"no {workload} in namespace {self._namespace}"
+        return Absent(why=Why.OBJECT_MISSING, at=reading.at, detail=missing)
+
+
+def with_value(reading: Fresh[S] | Stale[S], value: T) -> Reading[T]:
+    """The reading with another value."""
+    if isinstance(reading, Stale):
+        return Stale(value=value, at=reading.at, why=reading.why, detail=reading.detail)
+    return Fresh(value=value, at=reading.at)
+
 
 _PATHS: Final = {
     "deployments": "/apis/apps/v1/namespaces/{namespace}",

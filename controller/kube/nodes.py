@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from controller.kube import wire
-from controller.kube.ending import ending_taint
+from controller.kube.client import Client, LinkTracker
 from controller.kube.objects import RefusedObject, object_name
-from controller.kube.selectors import parsed
-from controller.kube.usage import added
+from controller.kube.quotas import added
+from controller.kube.watch import Freshness, Reflector, Trust, WatchTarget, parsed
+from controller.kube.workloads import ClusterWorkloads
+from controller.kube.writes import ending_taint
 from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import WorkloadName
 from controller.model.limits import INT64_MAX, MILLI
 from controller.model.observation import ClusterRoom, NodeState
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
@@ -20,6 +24,7 @@ from controller.model.scarcity import NodeClass, Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
 from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
+from controller.ports.clock import Clock
 
 _KEEPS_AWAY: Final = frozenset({"NoSchedule", "NoExecute"})
 # Taints that Kubernetes and its node autoscalers put on a node that takes no pods. Taints that
@@ -273,3 +278,70 @@ def _taint(taint: wire.WireTaint) -> str:
 
 def _closes(taint: wire.WireTaint) -> bool:
     return taint.effect in _KEEPS_AWAY and taint.key.startswith(_CLOSED_BY)
+
+
+class _KeptRoom(NamedTuple):
+    """A reading with its inputs: it is up to date while they are the same objects."""
+
+    room: ClusterRoom
+    refused: RefusedObject | None
+    trust: Trust
+    reading: Reading[ClusterRoom]
+
+
+class ClusterSupply:
+    """The `Supply` port. One reflector watches all nodes.
+
+    A reading stays the same object until it changes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        link: LinkTracker,
+        workloads: ClusterWorkloads,
+        ending_taints: Sequence[str] = (),
+    ) -> None:
+        """`ending_taints` are further keys of taints that say that a node ends."""
+        self._workloads = workloads
+        self._nodes = NodeView(ending_taints)
+        self._answer = asyncio.Event()
+        self._freshness = Freshness(clock, link, on_answer=self._answer.set)
+        self._kept: _KeptRoom | None = None
+        self._reflector = Reflector(
+            client,
+            WatchTarget(kind="nodes", path="/api/v1/nodes"),
+            self._nodes,
+            self._freshness,
+            clock,
+        )
+
+    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the namespace's quotas leave for these workloads together."""
+        return self._workloads.quota(namespace, workloads)
+
+    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
+        list nodes.
+        """
+        room, refused = self._nodes.room(tuple(classes)), self._nodes.refused
+        trust, kept = self._freshness.trust(), self._kept
+        if (
+            kept is None
+            or kept.room is not room
+            or kept.refused is not refused
+            or kept.trust is not trust
+        ):
+            judged = self._freshness.judge(room)
+            reading = room_reading(judged, refused, known=self._nodes.is_known)
+            kept = self._kept = _KeptRoom(room, refused, trust, reading)
+        return kept.reading
+
+    async def run(self) -> None:
+        """Watch the nodes until cancelled."""
+        await self._reflector.run()
+
+    async def wait_seen(self) -> None:
+        """Return when the nodes were listed, or it is known why they cannot be."""
+        await self._answer.wait()

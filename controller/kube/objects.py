@@ -6,22 +6,165 @@ An implausible or unreadable object is refused alone, so that it does not hide t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from controller.kube import wire
-from controller.kube.pod_times import pod_times, unix_seconds
-from controller.kube.requests import requested
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.limits import INT32_MAX
+from controller.model.limits import INT32_MAX, MILLI
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
+from controller.notation.quantity import exact_amount, rounded_up
+
+_Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
+
+
+def requested(spec: wire.WirePodSpec) -> Resources:
+    """A pod's requests of CPU and memory; None for a resource that no container requests.
+
+    It is the sum over containers and sidecars, or the need of the init containers if that is more,
+    plus the overhead of the runtime class (PodRequests in k8s.io/component-helpers). Defaults that
+    a LimitRange would add are not included. Raises ValueError for an amount that cannot be read.
+    """
+    cpu = _of_pod(spec, lambda amounts: amounts.cpu)
+    memory = _of_pod(spec, lambda amounts: amounts.memory)
+    return Resources(
+        cpu_milli=None if cpu is None else rounded_up(cpu, MILLI),
+        memory_bytes=None if memory is None else rounded_up(memory),
+    )
+
+
+def _of_pod(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
+    # requests of the pod as a whole (Kubernetes 1.34) replace those of its containers
+    whole = spec.resources or wire.WireResourceRequirements()
+    asked = _stated(whole.requests, amount)
+    if asked is None:
+        asked = _of_containers(spec, amount)
+    if asked is None:
+        asked = _stated(whole.limits, amount)
+    overhead = _stated(spec.overhead, amount)
+    return overhead if asked is None else asked + (overhead or 0)
+
+
+def _of_containers(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
+    """The containers' requests: the larger of the need at start and the need while running.
+
+    At start, init containers run one after the other, each beside the sidecars before it. Then all
+    containers run beside all sidecars.
+    """
+    sidecars = start = Fraction(0)
+    stated = False
+    for container in spec.init_containers or ():
+        own = _of_container(container, amount)
+        stated = stated or own is not None
+        if container.restart_policy == wire.SIDECAR_RESTART_POLICY:
+            sidecars += own or 0
+            start = max(start, sidecars)
+        else:
+            start = max(start, sidecars + (own or 0))
+    running = [_of_container(container, amount) for container in spec.containers or ()]
+    if not stated and all(own is None for own in running):
+        return None
+    return max(start, sidecars + _sum(running))
+
+
+def _of_container(container: wire.WireContainer, amount: _Amount) -> Fraction | None:
+    """A limit without a request counts as the request (SetDefaults_Pod in core/v1)."""
+    resources = container.resources or wire.WireResourceRequirements()
+    asked = _stated(resources.requests, amount)
+    return _stated(resources.limits, amount) if asked is None else asked
+
+
+def _stated(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | None:
+    written = None if amounts is None else amount(amounts)
+    return None if written is None else exact_amount(written)
+
+
+def _sum(amounts: Iterable[Fraction | None]) -> Fraction:
+    return sum((each for each in amounts if each is not None), start=Fraction(0))
+
+
+class PodTimes(Value):
+    """In Unix seconds; None for a step that is not done, or of which no time is known.
+
+    - `scheduled_at`: it was given to a node. `started_at`: the last of its containers began to run,
+      with its images there. `ready_at`: it became ready.
+    - `since`: its phase began.
+    """
+
+    scheduled_at: float | None
+    started_at: float | None
+    ready_at: float | None
+    since: float | None
+
+
+def unix_seconds(time: str | None) -> float | None:
+    """An RFC 3339 time in Unix seconds; None if there is none or it cannot be read."""
+    if not time:
+        return None
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def pod_times(
+    meta: wire.WireMetadata,
+    phase: PodPhase,
+    conditions: Mapping[str, wire.WireCondition],
+    containers: Sequence[wire.WireContainerStatus],
+) -> PodTimes:
+    """The times of a pod in this phase; `containers` are without the init containers."""
+    scheduled = _since(conditions.get("PodScheduled"), "True")
+    started, ready = _started_at(containers), _since(conditions.get("Ready"), "True")
+    unready = _since(conditions.get("Ready"), "False")
+    began = {
+        PodPhase.UNSCHEDULED: _since(conditions.get("PodScheduled"), "False"),
+        PodPhase.STARTING: scheduled,
+        PodPhase.RUNNING: started,
+        PodPhase.READY: ready,
+        PodPhase.CRASHING: unready,
+        PodPhase.FAILED: unready,
+        PodPhase.TERMINATING: _deletion_began(meta),
+    }
+    return PodTimes(
+        scheduled_at=scheduled,
+        started_at=started,
+        ready_at=ready,
+        since=began[phase] or unix_seconds(meta.creation_timestamp),
+    )
+
+
+def _since(condition: wire.WireCondition | None, status: str) -> float | None:
+    if condition is None or condition.status != status:
+        return None
+    return unix_seconds(condition.last_transition_time)
+
+
+def _started_at(containers: Sequence[wire.WireContainerStatus]) -> float | None:
+    """None while one of them does not run."""
+    began = [
+        unix_seconds(each.state.running.started_at) if each.state and each.state.running else None
+        for each in containers
+    ]
+    known = [at for at in began if at is not None]
+    return max(known) if known and len(known) == len(began) else None
+
+
+def _deletion_began(meta: wire.WireMetadata) -> float | None:
+    """The timestamp is when the grace period ends (metav1.ObjectMeta)."""
+    ends = unix_seconds(meta.deletion_timestamp)
+    return None if ends is None else ends - (meta.deletion_grace_period_seconds or 0)
+
 
 KEPT_ANNOTATIONS: Final = frozenset(
     {

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from controller.kube.metrics_pods import MeasuredPods
+from controller.kube.measured_pods import MeasuredPods
 from controller.kube.objects import (
     PodRecord,
     RefusedObject,
@@ -19,7 +19,7 @@ from controller.kube.objects import (
     pod_record,
     statefulset_record,
 )
-from controller.kube.usage import NamespaceUsage
+from controller.kube.quotas import NamespaceUsage
 from controller.model.field_managers import FIELD_MANAGER
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import DELETED_FIRST, Pod, Pods, Workload

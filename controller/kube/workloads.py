@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker
 from controller.kube.errors import KubeError
-from controller.kube.link import LinkTracker
-from controller.kube.metrics_pods import measured_workloads
+from controller.kube.measured_pods import measured_workloads
 from controller.kube.namespace import NamespaceNeeds, NamespaceWorkloads
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 
 from controller.kube.access import Access
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ApiError
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
 from controller.model.fleet import Behavior, Pool, ScalingRules
 from controller.model.ids import PoolKey
 from controller.model.settings import KubernetesSettings

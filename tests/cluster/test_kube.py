@@ -12,10 +12,8 @@ import pytest
 
 from controller.kube import wire
 from controller.kube.cluster import Cluster
-from controller.kube.freshness import Freshness
-from controller.kube.listing import WatchTarget
-from controller.kube.reflector import Reflector
 from controller.kube.views import WorkloadView
+from controller.kube.watch import Freshness, Reflector, WatchTarget
 from controller.model.fleet import Pool
 from controller.model.observation import PodPhase, Pods, Workload
 from controller.model.outcome import OutcomeKind

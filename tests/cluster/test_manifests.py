@@ -16,10 +16,8 @@ import yaml
 
 from controller.config import parse
 from controller.kube.access import Access
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ApiError
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
 from controller.manifests.objects import manifests
 from controller.manifests.options import Installation
 from controller.manifests.yaml_text import stream

@@ -24,7 +24,7 @@ from agentdash.demo.kubesim.metrics import (
 from controller.engine.clock import SystemClock
 from controller.engine.metric_polls import MetricPolls
 from controller.kube.cluster import Cluster
-from controller.kube.metrics_source import metric_sources
+from controller.kube.metrics import metric_sources
 from controller.model import metrics
 from controller.model.fleet import Pool
 from controller.model.metrics import AverageValueTarget, MetricSpec, MetricValue

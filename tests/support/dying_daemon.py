@@ -19,7 +19,7 @@ from agentdash import cli
 from controller import engines, wiring
 from controller.engine.hub import Hub
 from controller.kube import cluster
-from controller.kube.scale import ClusterActuator
+from controller.kube.writes import ClusterActuator
 from controller.nats.bucket import Bucket
 from controller.nats.memory import MemoryBucket
 from controller.nats.parted import head_key

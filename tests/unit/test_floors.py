@@ -17,7 +17,7 @@ BREACHES = {
     "controller/planning/planner.py": ("import asyncio", "Planning speaks to nobody"),
     "controller/engine/loop.py": ("import controller.nats.session", "siblings do not know each"),
     "controller/model/value.py": ("import controller.config", "floors below it"),
-    "controller/kube/scale.py": ("import agentdash.tui.app", "does not know who shows it"),
+    "controller/kube/writes.py": ("import agentdash.tui.app", "does not know who shows it"),
     "agentdash/demo/load.py": ("import controller.model.ids", "stands on its own"),
     "agentdash/tui/view.py": ("import controller.engine.hub", "never the machinery"),
     "agentdash/worker/life.py": ("import agentdash.demo.load", "what people run imports only"),

@@ -77,7 +77,7 @@ def test_what_is_no_failure_is_always_written(log: Log) -> None:
 
 def test_what_comes_as_often_as_a_failure_is_one_line_a_minute_too(log: Log) -> None:
     for number in range(50):
-        log.of("controller.kube.link").info("connected: %d", number, extra={"often": True})
+        log.of("controller.kube.client").info("connected: %d", number, extra={"often": True})
     assert [line["message"] for line in log.lines] == ["connected: 0"]
     assert "often" not in log.lines[0]
 

@@ -12,12 +12,10 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import Access
-from controller.kube.client import MOST_ANSWER_BYTES, Client
+from controller.kube.client import MOST_ANSWER_BYTES, Client, LinkTracker, Pauses
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, KubeError, TooLargeError, UnreachableError
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
-from controller.kube.listing import Listing, ListLimits, WatchTarget
+from controller.kube.watch import Listing, ListLimits, WatchTarget
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.ports import free_port

@@ -14,11 +14,9 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import REREAD_S, Access, environment_proxy, in_cluster, kubeconfig
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, ConfigError, KubeError, TimedOutError
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
 from controller.model.readings import Fresh
 from controller.model.settings import KubernetesSettings
 

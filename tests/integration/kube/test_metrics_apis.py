@@ -24,7 +24,7 @@ from agentdash.demo.kubesim.metrics import (
 from agentdash.demo.kubesim.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, SERVICE_ACCOUNTS
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
-from controller.kube.metrics_source import RESOURCE_EVERY_S, metric_sources
+from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
 from controller.model import metrics
 from controller.model.fleet import Pool
 from controller.model.metrics import (

@@ -14,8 +14,7 @@ from aiohttp import web
 from agentdash.demo.kubesim import ColdStart, KubeSim
 from agentdash.demo.kubesim.resources import PODS
 from controller.engine.clock import SystemClock
-from controller.kube.cluster import Cluster
-from controller.kube.pod_logs import MOST_LOG_BYTES, TAIL_LINES
+from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
 from controller.model.settings import KubernetesSettings
 from controller.ports.desk import PodLogError
 from integration.kube.conftest import status

@@ -10,13 +10,15 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import Access
-from controller.kube.client import Client
-from controller.kube.freshness import Freshness
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
-from controller.kube.listing import WatchTarget
-from controller.kube.reflector import REFUSED_WAIT_S, WATCH_RETRY_MOST_S, Reflector
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.views import WorkloadView
+from controller.kube.watch import (
+    REFUSED_WAIT_S,
+    WATCH_RETRY_MOST_S,
+    Freshness,
+    Reflector,
+    WatchTarget,
+)
 from controller.model.readings import Fresh, Stale, Why
 
 PATH = "/apis/apps/v1/namespaces/tenant-a/deployments"

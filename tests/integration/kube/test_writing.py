@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.kube import scale
+from controller.kube import writes
 from controller.kube.cluster import Cluster
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Fresh
@@ -77,7 +77,7 @@ async def test_a_connection_lost_after_sending_is_unknown(api: Any, kit: Any, qu
 async def test_no_answer_in_time_is_unknown(
     api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(writes, "WRITE_TIMEOUT_S", 0.05)
     api.always["scale"] = kit.silence
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
@@ -218,7 +218,7 @@ async def test_urgent_writes_leave_before_the_bulk(api: Any, kit: Any, quick: An
 async def test_a_backlog_beyond_our_own_limit_is_left_to_the_next_tick(
     api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "TURN_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(writes, "TURN_TIMEOUT_S", 0.1)
     api.always["scale"] = kit.status(409, "Conflict", "no")
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         results = await asyncio.gather(*(write(cluster, kit.pool(f"p{n}")) for n in range(60)))

@@ -14,10 +14,8 @@ from agentdash.demo.kubesim import ApiFault, KubeSim
 from agentdash.demo.kubesim.resources import LEASES
 from controller.engine.clock import SystemClock
 from controller.kube.access import Access
-from controller.kube.client import Client
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.lease import KubernetesLease
-from controller.kube.limits import Pauses
-from controller.kube.link import LinkTracker
 from controller.model.settings import KubernetesSettings, NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.lease import KEY, BucketLease

@@ -24,9 +24,9 @@ from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError
-from controller.kube.event_writer import EventWriter
+from controller.kube.events import EventWriter
 from controller.kube.lease import KubernetesLease
-from controller.kube.metrics_source import metric_sources
+from controller.kube.metrics import metric_sources
 from controller.manifests.objects import manifests
 from controller.manifests.options import Installation
 from controller.model.announcement import Announcement

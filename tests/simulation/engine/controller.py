@@ -16,9 +16,9 @@ from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.switches import SignalSwitch, Switches
 from controller.engine.write_right import WriteRight
+from controller.kube.client import WriteGate
 from controller.kube.lease import KubernetesLease
-from controller.kube.limits import WriteGate
-from controller.kube.scale import ClusterActuator
+from controller.kube.writes import ClusterActuator
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
 from controller.nats.memory import MemoryBucket

@@ -26,7 +26,7 @@ from controller.kube.errors import (
     status_error,
 )
 from controller.kube.objects import UnnamedObject, deployment_record, pod_record
-from controller.kube.scale import outcome
+from controller.kube.writes import outcome
 from controller.model.outcome import OutcomeKind
 from controller.model.readings import Why
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.kube.freshness import WATCH_GRACE_S, Freshness
-from controller.kube.link import LinkTracker
+from controller.kube.client import LinkTracker
+from controller.kube.watch import WATCH_GRACE_S, Freshness
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.snapshot import LinkState
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from controller.kube.limits import Lane, Pauses, WriteGate
+from controller.kube.client import Lane, Pauses, WriteGate
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.metrics_pods import MeasuredPods, measured_pod, measured_workloads
+from controller.kube.measured_pods import MeasuredPods, measured_pod, measured_workloads
 from controller.model import metrics
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadName

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from controller.kube.nodes import NodeView, room_reading
-from controller.kube.selectors import parsed
+from controller.kube.watch import parsed
 from controller.model.limits import INT64_MAX
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why

@@ -15,8 +15,8 @@ from controller.kube.objects import (
     deployment_record,
     pod_record,
     statefulset_record,
+    unix_seconds,
 )
-from controller.kube.pod_times import unix_seconds
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pod, PodPhase, Workload
 from controller.model.readings import Why

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from controller.kube import wire
-from controller.kube.pod_times import PodTimes, pod_times, unix_seconds
+from controller.kube.objects import PodTimes, pod_times, unix_seconds
 from controller.model.observation import PodPhase
 
 CREATED = 1_772_452_800.0

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.quotas import QuotaView, quota_reading
-from controller.kube.usage import NamespaceUsage
+from controller.kube.quotas import NamespaceUsage, QuotaView, quota_reading
 from controller.model.limits import INT64_MAX
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources

@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.client import Client
-from controller.kube.freshness import WATCH_GRACE_S
-from controller.kube.link import LinkTracker
+from controller.kube.client import Client, LinkTracker
 from controller.kube.namespace import NamespaceWorkloads
+from controller.kube.watch import WATCH_GRACE_S
 from controller.kube.workloads import ClusterWorkloads
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName

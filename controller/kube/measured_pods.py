@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from controller.kube import wire
-from controller.kube.pod_times import unix_seconds
+from controller.kube.objects import unix_seconds
 from controller.model.decoding import decoded
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadName
