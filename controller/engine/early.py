@@ -13,7 +13,7 @@ from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, WorkloadName
 from controller.model.intents import Scope
 from controller.model.outcome import OutcomeKind
-from controller.planning.given.overrides import concerns
+from controller.planning.inputs import concerns
 from controller.ports.cluster import Workloads
 
 

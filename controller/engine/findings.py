@@ -19,7 +19,7 @@ from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import FROZEN, Finding, Link, LinkState, PoolView, Severity
 from controller.planning.gate.gate import NOT_STARTING
-from controller.planning.given.annotations import read_freeze
+from controller.planning.inputs import read_freeze
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})

@@ -18,8 +18,7 @@ from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import Resources
 from controller.model.value import Value
 from controller.planning.compile import compile_fleet
-from controller.planning.given.annotations import PAUSES
-from controller.planning.given.overrides import concerns
+from controller.planning.inputs import PAUSES, concerns
 from controller.planning.planner import plan
 
 World: TypeAlias = tuple[Observation, Fleet, Intents]

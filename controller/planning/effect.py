@@ -18,7 +18,7 @@ from controller.model.observation import Observation, PoolObservation
 from controller.model.readings import last_known
 from controller.model.value import Value
 from controller.planning.compile import compile_fleet
-from controller.planning.given.overrides import concerns
+from controller.planning.inputs import concerns
 from controller.planning.planner import plan
 
 

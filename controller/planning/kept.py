@@ -17,15 +17,13 @@ from controller.model.limits import INT32_MAX
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
 from controller.planning.compile import FleetTerms
-from controller.planning.demand.demand import Demand
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.limit.limits import Limits
+from controller.planning.inputs import PoolInput
 from controller.planning.share.claims import Entry
 from controller.planning.share.scarcity import Scarcity
 from controller.planning.share.share import Shared
 from controller.planning.share.spending import CostAlert
-from controller.planning.share.target import Target
 from controller.planning.step.room import Room
+from controller.planning.values import Demand, Limits, Target
 
 
 class LocalPlan(msgspec.Struct, frozen=True, gc=False):

@@ -20,11 +20,8 @@ from controller.planning.compile import FleetTerms
 from controller.planning.context import PlanContext
 from controller.planning.demand.demand import demand_of
 from controller.planning.gate.gate import gated
-from controller.planning.given.moment import Moment
-from controller.planning.given.overrides import Overrides
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.given.terms import PoolTerms
 from controller.planning.growth import UNLIMITED_GROWTH, growth_of
+from controller.planning.inputs import Moment, Overrides, PoolInput, PoolTerms
 from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.limit.limit import limit
 from controller.planning.recommend.recommend import recommend

@@ -20,18 +20,15 @@ from controller.planning.compile import FleetTerms
 from controller.planning.context import PlanContext
 from controller.planning.demand.demand import blind_demand_of
 from controller.planning.demand.work import blindness
-from controller.planning.gate.gate import Gated
-from controller.planning.given.moment import Moment
-from controller.planning.given.terms import PoolTerms
 from controller.planning.growth import Growth
+from controller.planning.inputs import Moment, PoolTerms
 from controller.planning.kept import Kept, LocalPlan, Result
 from controller.planning.remember.pool_memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.share.claims import Entry
 from controller.planning.share.spending import CostAlert, CostTerms, cost_alerts, with_alert
-from controller.planning.share.target import Target
-from controller.planning.step.next import Next
 from controller.planning.step.room import Grown
 from controller.planning.targets import Targets
+from controller.planning.values import Gated, Next, Target
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):

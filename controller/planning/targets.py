@@ -18,7 +18,7 @@ from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
 from controller.planning.share.scarcity import NOTHING_SCARCE, Scarcity, scarcity_of
 from controller.planning.share.share import Shared, share, target_of
-from controller.planning.share.target import Target
+from controller.planning.values import Target
 
 
 class Targets(NamedTuple):

@@ -9,8 +9,8 @@ from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPol
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.model.native import NativeState
 from controller.planning.demand.advice import NativeInput, native
-from controller.planning.demand.metrics.external import Tolerance, object_average_value
-from controller.planning.given.moment import Moment
+from controller.planning.demand.metrics.external import object_average_value
+from controller.planning.inputs import Moment, Tolerance
 from controller.planning.recommend.behavior import (
     limit_change,
     longest_period_s,

@@ -13,7 +13,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.metrics.formula import compile_formula
+from controller.planning.demand.formula import compile_formula
 from reference.fallback import (
     FormulaTarget,
     Health,

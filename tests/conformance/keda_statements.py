@@ -37,7 +37,7 @@ from controller.model.metrics import (
 )
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.given.annotations import PAUSED_REPLICAS
+from controller.planning.inputs import PAUSED_REPLICAS
 from reference.keda import DEFAULT_COOLDOWN_S
 
 DEFAULT_MAX: Final = 100

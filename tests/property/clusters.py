@@ -39,7 +39,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage
-from controller.planning.given.annotations import (
+from controller.planning.inputs import (
     FORCE_ACTIVATION,
     FREEZE,
     PAUSED,

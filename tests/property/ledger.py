@@ -16,7 +16,7 @@ from controller.model.ids import PoolKey
 from controller.model.intents import Cap, Freeze, NoGrowth, Pause, Pin
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Pacing, Resources, TaskUsage
-from controller.planning.given.annotations import (
+from controller.planning.inputs import (
     FREEZE,
     PAUSED,
     PAUSED_REPLICAS,

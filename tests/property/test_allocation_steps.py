@@ -25,15 +25,13 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.allocation.values import SharingError
 from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.given.moment import Moment
-from controller.planning.given.overrides import Overrides
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.share.claims import fixed_sharer
 from controller.planning.share.scarcity import scarcity_of
 from controller.planning.share.share import share
 from controller.planning.step.idle_first import shrink
-from controller.planning.step.next import Next
 from controller.planning.step.room import Occupancy, Room, room_of
+from controller.planning.values import Next
 from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED
 from property.worlds import START

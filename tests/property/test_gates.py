@@ -23,7 +23,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.planning.explain import headline, sentence
-from controller.planning.given.annotations import (
+from controller.planning.inputs import (
     FREEZE,
     PAUSED,
     PAUSED_REPLICAS,

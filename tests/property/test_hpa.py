@@ -51,15 +51,15 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.metrics.external import MetricError, Tolerance
-from controller.planning.demand.metrics.formula import compile_formula
+from controller.planning.demand.formula import compile_formula
+from controller.planning.demand.metrics.external import MetricError
 from controller.planning.demand.metrics.pods import (
     Sample,
     group_pods,
     pods_average_value,
     resource_utilization,
 )
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment, Tolerance
 from property.fleets import BY_DEFAULT, member
 from property.worlds import as_bytes
 from support.planning import plan

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from controller.notation.formula_syntax import FormulaError, FormulaFault
-from controller.planning.demand.metrics.formula import Formula
+from controller.planning.demand.formula import Formula
 
 COMPOSITE: Final = "composite-metric"
 _MILLI: Final = 1000

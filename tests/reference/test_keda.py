@@ -12,7 +12,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.notation.formula_syntax import FormulaError, FormulaFault
-from controller.planning.demand.metrics.formula import compile_formula
+from controller.planning.demand.formula import compile_formula
 from reference.fallback import (
     FormulaTarget,
     Health,

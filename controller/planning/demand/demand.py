@@ -8,56 +8,15 @@ import msgspec
 
 from controller.model.decision import Reason
 from controller.model.fleet import Rule
-from controller.model.memory import PoolMemory, Repeats
-from controller.model.native import NativeMemory
+from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
 from controller.planning.demand.learned import learn
-from controller.planning.demand.metrics.measure import Activator, Measured, measure
-from controller.planning.demand.metrics.propose import (
-    MetricContext,
-    UnusableMetric,
-    propose_all,
-)
+from controller.planning.demand.metrics.measure import Measured, measure
+from controller.planning.demand.metrics.propose import MetricContext, propose_all
 from controller.planning.demand.redelivered import cap_redelivered
-from controller.planning.demand.work import Work, read_work
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.given.terms import PoolTerms
-
-
-class Demand(msgspec.Struct, frozen=True, gc=False):
-    """What the work of one pool asks for.
-
-    - `work`: the messages and the demand, including that of its metrics. If `work.counted`, the
-      demand is complete; else it is a lower bound.
-    - `needed`: the replicas that the present work needs, without memory, windows, tolerance and the
-      present size; None if not known.
-    - `active`: it has work worth waking for. `forced`: an annotation says that it has.
-      `activator`: the metric that woke it, if it was one.
-    - `settled`: the demand is what rule native has learned. `expects_work`: so replicas are worth
-      running although no message waits, and the cooldown does not remove them.
-    - `proposal`: for rule hpa the largest proposal of its metrics, None if there is none or it may
-      not be followed.
-    - `arrivals`: the expected arrivals during one time to ready; None if not known.
-    - `unusable`: the first metric that cannot be used, so that the demand is incomplete.
-    - `native`, `repeats`, `queue_repeats`, `failures`: to be remembered.
-    """
-
-    work: Work
-    needed: int | None
-    active: bool
-    forced: bool
-    activator: Activator | None
-    settled: bool
-    expects_work: bool
-    proposal: int | None
-    arrivals: float | None
-    unusable: UnusableMetric | None
-    native: NativeMemory | None
-    repeats: Repeats | None
-    queue_repeats: tuple[Repeats | None, ...]
-    failures: dict[str, int]
-    reasons: tuple[Reason, ...]
+from controller.planning.demand.work import read_work
+from controller.planning.inputs import Moment, PoolInput, PoolTerms
+from controller.planning.values import Demand, UnusableMetric, Work
 
 
 class BlindDemand(msgspec.Struct, frozen=True, gc=False):

@@ -32,9 +32,8 @@ from controller.planning.demand.advice import (
     service_s,
     slots_needed,
 )
-from controller.planning.demand.work import Work
-from controller.planning.given.moment import Moment
-from controller.planning.given.terms import PoolTerms
+from controller.planning.inputs import Moment, PoolTerms
+from controller.planning.values import Work
 
 SETTLED_AFTER: Final = 10
 """The number of tasks that must have finished before the pool's past is used."""

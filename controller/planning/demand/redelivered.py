@@ -9,7 +9,7 @@ from controller.model.fleet import Pool, Rule
 from controller.model.memory import PoolMemory, Repeats
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, Reading, last_known
-from controller.planning.demand.work import Work
+from controller.planning.values import Work
 
 POISON_DELIVERIES: Final = 3
 """Deliveries of each message in flight, none acknowledged, from which these messages are poison."""

@@ -5,30 +5,15 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any, Final
 
-import msgspec
-
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool
 from controller.model.limits import INT32_MAX
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.planning.values import Work
 
 IMPLAUSIBLE_MESSAGES: Final = 10**12
 """No queue holds so many messages: such a count is an error of the source."""
-
-
-class Work(msgspec.Struct, frozen=True, gc=False):
-    """The work of one pool.
-
-    `messages` wait or are in flight; None where the number is not known. If `counted`, a complete
-    answer gave the number; else there are at least so many. `woken`: a message was published that
-    the count does not include yet. `demand` is in replicas, None where it is not known.
-    """
-
-    messages: int | None
-    counted: bool
-    woken: bool
-    demand: int | None
 
 
 _UNKNOWN: Final = Work(None, False, False, None)

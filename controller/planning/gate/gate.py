@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from controller.model.decision import Code, Drain, Gate, Number, Reason
 from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
 from controller.model.worker_messages import PoolOrders
-from controller.planning.demand.demand import Demand
 from controller.planning.demand.work import blindness
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.limit.limits import Limits
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.history import warm_until
 from controller.planning.remember.contest import (
     clear_override,
@@ -30,9 +25,8 @@ from controller.planning.remember.contest import (
     quiet_s,
     quiet_until,
 )
-from controller.planning.share.target import Target
 from controller.planning.step.crew import is_first
-from controller.planning.step.next import Next
+from controller.planning.values import Demand, Gated, Limits, Next, Target
 
 UNSCHEDULABLE: Final = "Unschedulable"
 """The scheduler's reason for a pod that fits nowhere."""
@@ -48,18 +42,6 @@ NOT_STARTING: Final = frozenset(
     }
 )
 """The kubelet's reasons for a container that waits until a person changes something."""
-
-
-class Gated(msgspec.Struct, frozen=True, gc=False):
-    """The size to set now (`replicas`), the gate of this step or of step 4 if there is one, the
-    pool's memory, and what its workers are told.
-    """
-
-    replicas: int
-    gate: Gate | None
-    memory: PoolMemory
-    reasons: tuple[Reason, ...] = ()
-    drain: Drain | None = None
 
 
 def gated(

@@ -8,10 +8,9 @@ import msgspec
 
 from controller.model.decision import Code, Reason
 from controller.model.readings import Fresh, Stale
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.recommend.recommendation import Recommendation, add_reason
+from controller.planning.inputs import Moment, PoolInput
+from controller.planning.recommend.recommendation import add_reason
+from controller.planning.values import Demand, Recommendation
 
 
 class Lifted(msgspec.Struct, frozen=True, gc=False):

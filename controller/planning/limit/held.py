@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from controller.model.memory import PoolMemory
 from controller.model.readings import Fresh
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.history import warm_until
+from controller.planning.values import Demand
 
 
 def is_held(

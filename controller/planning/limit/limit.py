@@ -11,16 +11,13 @@ from controller.model.decision import Bound, Code, Number, Reason
 from controller.model.limits import INT32_MAX
 from controller.model.memory import PoolMemory
 from controller.planning.allocation.values import Ceiling
-from controller.planning.demand.demand import Demand
-from controller.planning.given.annotations import Halt
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Halt, Moment, PoolInput
 from controller.planning.limit.blind import lift_blind
 from controller.planning.limit.held import is_held
-from controller.planning.limit.limits import Limits
 from controller.planning.limit.spares import NO_SPARES, spare_base, spares_of
-from controller.planning.recommend.recommendation import Recommendation, add_reason
+from controller.planning.recommend.recommendation import add_reason
 from controller.planning.remember.contest import confirm_override, is_contested
+from controller.planning.values import Demand, Limits, Recommendation
 
 _PAUSE: Final = "pause"
 _CAP: Final = "cap"

@@ -11,9 +11,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from controller.planning.demand.demand import Demand
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import PoolInput
 from controller.planning.limit.poisson import spares_for_arrivals
+from controller.planning.values import Demand
 
 SLACK: Final = 1.25
 """A spare is kept until the arrival rate is lower by this factor than when it was added."""

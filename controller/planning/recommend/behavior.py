@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.limits import INT32_MAX
 from controller.model.memory import RecommendationRun, ScaleChange
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 
 GROWTH_FACTOR: Final = 2
 GROWTH_MINIMUM: Final = 4

@@ -5,8 +5,7 @@ from __future__ import annotations
 from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet import Behavior, PolicyType, SelectPolicy
 from controller.model.memory import PoolMemory
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.behavior import Limited, LimitReason
 from controller.planning.recommend.history import History, warm_until
 from controller.planning.recommend.recommendation import add_reason

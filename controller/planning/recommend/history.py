@@ -7,8 +7,7 @@ from math import inf
 from msgspec.structs import replace
 
 from controller.model.memory import PoolMemory, RecommendationRun
-from controller.planning.given.moment import Moment
-from controller.planning.given.terms import PoolTerms
+from controller.planning.inputs import Moment, PoolTerms
 
 History = tuple[RecommendationRun, ...]
 

@@ -14,9 +14,7 @@ from typing import Final
 
 from controller.model.decision import Bound, Code, Reason
 from controller.model.memory import PoolMemory
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.behavior import (
     LimitReason,
     clamp_without_behavior,
@@ -36,13 +34,8 @@ from controller.planning.recommend.idle import (
     floor_at_rest,
     scale_to_rest,
 )
-from controller.planning.recommend.recommendation import (
-    Recommendation,
-    Sized,
-    add_reason,
-    kept_size,
-    made,
-)
+from controller.planning.recommend.recommendation import Sized, add_reason, kept_size, made
+from controller.planning.values import Demand, Recommendation
 
 DOWNSCALE_WINDOW_S: Final = 300
 """The window downwards without `behavior` (kube-controller-manager's default)."""

@@ -11,12 +11,11 @@ from controller.model.decision import Bound, Code, Reason
 from controller.model.limits import MILLI
 from controller.model.memory import PoolMemory
 from controller.model.metrics import QUEUE
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.behavior import limit_change
 from controller.planning.recommend.explained import explain_policy
 from controller.planning.recommend.recommendation import Sized, add_reason
+from controller.planning.values import Demand
 
 BOTTOM: Final = 1
 """KEDA: the HPA of a pool that may go to zero has minReplicas 1."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from controller.model.decision import Bound, Code, Reason
 from controller.model.memory import PoolMemory
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.behavior import limit_change, longest_window_s, stabilize
 from controller.planning.recommend.explained import explain_limit, explain_window
 from controller.planning.recommend.history import History, remember, seeded
@@ -24,13 +22,8 @@ from controller.planning.recommend.idle import (
     floor_at_rest,
     scale_to_rest,
 )
-from controller.planning.recommend.recommendation import (
-    Recommendation,
-    Sized,
-    add_reason,
-    kept_size,
-    made,
-)
+from controller.planning.recommend.recommendation import Sized, add_reason, kept_size, made
+from controller.planning.values import Demand, Recommendation
 
 
 def recommend_native(

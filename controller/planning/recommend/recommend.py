@@ -6,13 +6,12 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Reason
 from controller.model.fleet import Rule
-from controller.planning.demand.demand import Demand
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.recommend.hpa import recommend_hpa
 from controller.planning.recommend.idle import is_switched_off, resting_size
 from controller.planning.recommend.native import recommend_native
-from controller.planning.recommend.recommendation import Recommendation, kept_size, made
+from controller.planning.recommend.recommendation import kept_size, made
+from controller.planning.values import Demand, Recommendation
 
 
 def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Recommendation:

@@ -7,27 +7,9 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Number, Reason
 from controller.model.memory import PoolMemory
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import PoolInput
 from controller.planning.recommend.history import History, ended
-
-
-class Recommendation(msgspec.Struct, frozen=True, gc=False):
-    """The size that the pool's rule recommends, before its limits.
-
-    - `min`: the floor in force; an idle pool may rest below its own.
-    - `unstabilized`: the size without windows and rate policies.
-    - `left_alone`: the pool was scaled to zero by hand; no limit and no gate applies.
-    - `memory`: the memory that windows and policies used, with the history after this
-      recommendation.
-    """
-
-    replicas: int
-    bound: Bound
-    min: int
-    unstabilized: int
-    left_alone: bool
-    memory: PoolMemory
-    reasons: tuple[Reason, ...]
+from controller.planning.values import Recommendation
 
 
 class Sized(msgspec.Struct, frozen=True, gc=False):

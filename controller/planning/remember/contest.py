@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from controller.model.field_managers import writer
 from controller.model.memory import PoolMemory, SetBack
 from controller.model.observation import Workload
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 
 CONTEST_WINDOW_S: Final = 600.0
 """Three changes by another writer within this time are a contest, which ends this long after the

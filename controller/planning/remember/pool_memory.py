@@ -8,11 +8,10 @@ from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
-from controller.planning.demand.demand import Demand
-from controller.planning.gate.gate import Gated
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import PoolInput
 from controller.planning.recommend.history import ended
 from controller.planning.remember.writes import with_write
+from controller.planning.values import Demand, Gated
 
 
 def initial_memory(replicas: int, now: float) -> PoolMemory:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from controller.model.fleet import Behavior
 from controller.model.memory import Memory, PendingWrite, PoolMemory
 from controller.model.observation import Workload
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 from controller.planning.recommend.behavior import longest_period_s, record_change
 from controller.planning.remember.contest import record_override
 

@@ -13,9 +13,9 @@ from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
 from controller.model.scarcity import Resources, TaskUsage
 from controller.planning.allocation.values import Ceiling
-from controller.planning.limit.limits import Limits
 from controller.planning.share.budget import BudgetState
 from controller.planning.share.scarcity import Scarcity
+from controller.planning.values import Limits
 
 # a measured number outside these limits is an error of its source
 _MOST_COUNTED: Final = 10**12

@@ -23,7 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Reading, Why, last_known
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.allocation.values import Row, SharingError
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 from controller.planning.share.budget import (
     BudgetState,
     BudgetStatus,

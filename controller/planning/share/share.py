@@ -23,8 +23,8 @@ from controller.planning.share.budget import BudgetState
 from controller.planning.share.claims import Claim, Entry, Sharer, budget_setting
 from controller.planning.share.scarcity import Scarcity
 from controller.planning.share.sharing_terms import SharingTerms
-from controller.planning.share.target import Target
 from controller.planning.share.uses import KnownUses
+from controller.planning.values import Target
 
 _CODES: Final[Mapping[Bound, Code]] = {
     Bound.QUOTA: Code.QUOTA,

@@ -11,8 +11,7 @@ import msgspec
 from controller.model.observation import DELETED_FIRST, Pod, PodPhase, Workers
 from controller.model.readings import last_known
 from controller.model.worker_messages import WorkerState
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 
 ORDERS_END_S: Final = 10.0
 """Orders that end within this time are not relied on: a worker's clock may be ahead of ours."""

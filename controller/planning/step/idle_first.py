@@ -8,9 +8,8 @@ from controller.model.decision import Code, Gate, Number, Reason
 from controller.model.observation import Pod, QueueDepth
 from controller.model.readings import Reading, last_known
 from controller.planning.demand.work import IMPLAUSIBLE_MESSAGES
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.step.next import Next
+from controller.planning.inputs import Moment, PoolInput
+from controller.planning.values import Next
 
 
 def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -> Next:

@@ -15,12 +15,11 @@ from msgspec.structs import replace
 from controller.model.decision import Code, Drain, Gate, Number, Reason
 from controller.model.observation import Pod
 from controller.model.worker_messages import PoolOrders
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.remember.writes import may_shrink_late
 from controller.planning.step.crew import Crew
 from controller.planning.step.idle_first import busy_replicas, too_young
-from controller.planning.step.next import Next
+from controller.planning.values import Next
 
 TOLD_AHEAD: Final = 100
 """The most pods that are told to stop before they are there."""

@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from controller.model.decision import Code
 from controller.model.readings import last_known
 from controller.model.worker_messages import PoolOrders
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.share.calendar import local_day
-from controller.planning.share.target import Target
+from controller.planning.values import Target
 
 PULLING: Final = PoolOrders()
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Drain, Gate, Number, Reason
-from controller.planning.given.moment import Moment
-from controller.planning.given.pool_input import PoolInput
-from controller.planning.limit.limits import Limits
-from controller.planning.share.target import Target
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.step.crew import crew_of
 from controller.planning.step.drain import drain
 from controller.planning.step.idle_first import busy_replicas, shrink
-from controller.planning.step.next import Next
 from controller.planning.step.ordinals import drain_from_the_top, shrink_from_the_top
 from controller.planning.step.pulling import pulling
 from controller.planning.step.room import Grown
+from controller.planning.values import Limits, Next, Target
 
 
 def step(

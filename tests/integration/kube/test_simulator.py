@@ -21,7 +21,7 @@ from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings
-from controller.planning.given.annotations import read_freeze
+from controller.planning.inputs import read_freeze
 from support.stateful import create_statefulset
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from controller.config.openings import FIRST_DAY, first_common, opening
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
-from controller.planning.given.moment import Moment
-from controller.planning.given.schedules import bounds_now
+from controller.planning.inputs import Moment, bounds_now
 
 START = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp()
 MINUTES = st.integers(0, 1439)

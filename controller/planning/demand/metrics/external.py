@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from controller.model.limits import INT32_MAX, INT64_MAX
+from controller.planning.inputs import Tolerance
 
 
 class MetricFault(StrEnum):
@@ -33,17 +34,6 @@ class MetricError(ValueError):
     def __init__(self, fault: MetricFault, text: str) -> None:
         super().__init__(text)
         self.fault = fault
-
-
-class Tolerance(NamedTuple):
-    """How far from 1 a ratio may be without a change, both ends included."""
-
-    down: float = 0.1
-    up: float = 0.1
-
-    def holds(self, ratio: float) -> bool:
-        """Whether the ratio is close enough to 1."""
-        return 1.0 - self.down <= ratio <= 1.0 + self.up
 
 
 class Proposal(NamedTuple):

@@ -35,6 +35,7 @@ from controller.model.metrics import (
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
+from controller.planning.demand.formula import Formula, composite_milli
 from controller.planning.demand.metrics.external import MetricFault
 from controller.planning.demand.metrics.fallback import (
     NO_FALLBACK_VALUE,
@@ -43,24 +44,15 @@ from controller.planning.demand.metrics.fallback import (
     is_usable,
     worth_milli,
 )
-from controller.planning.demand.metrics.formula import Formula, composite_milli
 from controller.planning.demand.metrics.names import reading_name
 from controller.planning.demand.metrics.pods import serving_pods
-from controller.planning.demand.metrics.propose import UnusableMetric
-from controller.planning.demand.work import Work, blindness
-from controller.planning.given.terms import PoolTerms
+from controller.planning.demand.work import blindness
+from controller.planning.inputs import PoolTerms
+from controller.planning.values import Activator, UnusableMetric, Work
 
 COMPOSITE: Final = "composite-metric"
 _OF_PODS: Final = (ResourceMetric, ContainerResourceMetric)
 _ValueTargets: TypeAlias = AverageValueTarget | ValueTarget
-
-
-class Activator(NamedTuple):
-    """What activates the pool: a metric's value strictly above its activation, in thousandths."""
-
-    name: str
-    milli: int
-    activation_milli: int
 
 
 class Measured(NamedTuple):

@@ -18,14 +18,8 @@ from controller.model.metrics import (
     PodUsages,
     StatusPhase,
 )
-from controller.planning.demand.metrics.external import (
-    MetricError,
-    MetricFault,
-    Proposal,
-    Tolerance,
-    whole,
-)
-from controller.planning.given.moment import Moment
+from controller.planning.demand.metrics.external import MetricError, MetricFault, Proposal, whole
+from controller.planning.inputs import Moment, Tolerance
 
 CPU_INITIALIZATION_S: Final = 300.0
 READINESS_DELAY_S: Final = 30.0

@@ -33,7 +33,6 @@ from controller.planning.demand.metrics.external import (
     MetricError,
     MetricFault,
     Proposal,
-    Tolerance,
     external_average_value,
     external_value,
     object_average_value,
@@ -48,7 +47,8 @@ from controller.planning.demand.metrics.pods import (
     serving_pods,
 )
 from controller.planning.demand.work import blindness
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment, Tolerance
+from controller.planning.values import UnusableMetric
 
 
 class MetricContext(NamedTuple):
@@ -59,13 +59,6 @@ class MetricContext(NamedTuple):
     pods: tuple[MeasuredPod, ...]
     tolerance: Tolerance
     moment: Moment
-
-
-class UnusableMetric(NamedTuple):
-    """A metric that cannot be used, and the numbers that say why."""
-
-    name: str
-    numbers: dict[str, Number]
 
 
 class Proposals(NamedTuple):

@@ -14,7 +14,7 @@ from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Resources, Warm
 from controller.planning.counterfactual import counterfactuals
 from controller.planning.explain import sentence
-from controller.planning.given.annotations import (
+from controller.planning.inputs import (
     FREEZE,
     PAUSED,
     PAUSED_REPLICAS,

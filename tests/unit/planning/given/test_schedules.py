@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
-from controller.planning.given.moment import Moment
-from controller.planning.given.schedules import ScheduledBounds, bounds_now
+from controller.planning.inputs import Moment, ScheduledBounds, bounds_now
 
 NEW_YORK = ZoneInfo("America/New_York")
 HOUR_S = 3600.0

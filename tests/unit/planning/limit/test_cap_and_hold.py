@@ -11,7 +11,7 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.planning.explain import sentence
-from controller.planning.given.annotations import PAUSED_REPLICAS, PAUSED_SCALE_IN
+from controller.planning.inputs import PAUSED_REPLICAS, PAUSED_SCALE_IN
 from support.planning import plan
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, codes, make_pool

@@ -6,7 +6,7 @@ import pytest
 
 from controller.model.fleet import Behavior, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.memory import RecommendationRun, ScaleChange
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 from controller.planning.recommend.behavior import (
     Limited,
     LimitReason,

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from controller.model.memory import RecommendationRun
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment
 from controller.planning.recommend.behavior import stabilize
 from controller.planning.recommend.history import remember
 from reference.behavior import entry

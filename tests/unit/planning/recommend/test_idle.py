@@ -8,7 +8,7 @@ from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Rule, SelectPolicy
 from controller.model.observation import Workload
 from controller.model.readings import Fresh
-from controller.planning.given.annotations import FORCE_ACTIVATION
+from controller.planning.inputs import FORCE_ACTIVATION
 from unit.planning.story import START, Story, behavior, codes, make_pool, percent, pods, silence
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from controller.model.limits import INT32_MAX, INT64_MAX
 from controller.planning.demand.metrics.external import (
-    Tolerance,
     external_average_value,
     external_value,
     object_average_value,
     object_value,
 )
+from controller.planning.inputs import Tolerance
 
 TENTH = Tolerance()
 

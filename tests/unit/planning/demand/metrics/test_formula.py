@@ -6,7 +6,7 @@ import pytest
 
 from controller.notation.formula_functions import NUMBER_FUNCTIONS, ONLY_LISTS, WITH_PREDICATE
 from controller.notation.formula_syntax import MAX_FORMULA_CHARACTERS, FormulaError, FormulaFault
-from controller.planning.demand.metrics.formula import compile_formula, composite_milli
+from controller.planning.demand.formula import compile_formula, composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 

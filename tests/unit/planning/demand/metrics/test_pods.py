@@ -17,12 +17,7 @@ from controller.model.metrics import (
     PodUsages,
     StatusPhase,
 )
-from controller.planning.demand.metrics.external import (
-    MetricError,
-    MetricFault,
-    Proposal,
-    Tolerance,
-)
+from controller.planning.demand.metrics.external import MetricError, MetricFault, Proposal
 from controller.planning.demand.metrics.pods import (
     Sample,
     Utilization,
@@ -34,7 +29,7 @@ from controller.planning.demand.metrics.pods import (
     resource_utilization,
     serving_pods,
 )
-from controller.planning.given.moment import Moment
+from controller.planning.inputs import Moment, Tolerance
 
 NOW = 100_000.0
 TENTH = Tolerance()

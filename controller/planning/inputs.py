@@ -1,0 +1,373 @@
+"""What the steps start from: the time, the fleet file's terms, what is in force for each pool.
+
+Source of the annotations: kedacore/keda pkg/scaling/executor/scale_scaledobjects.go and
+apis/keda/v1alpha1/scaledobject_types.go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import inf, nextafter
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from controller.model.fleet import Behavior, BlindPolicy, NativeCosts, Pool
+from controller.model.ids import PoolKey
+from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.memory import PoolMemory
+from controller.model.metrics import MetricSpec
+from controller.model.observation import PoolObservation, Workload
+from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
+from controller.notation.cron import CronError, last_firing, read_cron
+from controller.notation.formula_syntax import FormulaError
+from controller.planning.demand.formula import Formula
+
+
+class Moment:
+    """The time `now` (Unix seconds) for the rules of one pool.
+
+    Rules compare times only by `reached` and `passed`, which note when their answer will change.
+    Before `changes_at`, the earliest of these times, the same input gives the same result.
+    """
+
+    __slots__ = ("changes_at", "now")
+
+    def __init__(self, now: float, changes_at: float = inf) -> None:
+        self.now = now
+        self.changes_at = changes_at
+
+    def reached(self, at: float) -> bool:
+        """Whether it is `at` or later."""
+        if at <= self.now:
+            return True
+        self.changes_at = min(self.changes_at, at)
+        return False
+
+    def note(self, at: float) -> None:
+        """Note that an answer may change at `at`, a time after now."""
+        self.changes_at = min(self.changes_at, at)
+
+    def passed(self, at: float) -> bool:
+        """Whether it is later than `at`."""
+        return self.reached(nextafter(at, inf))
+
+
+PAUSED: Final = "autoscaling.keda.sh/paused"
+PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
+PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
+PAUSED_SCALE_OUT: Final = "autoscaling.keda.sh/paused-scale-out"
+FORCE_ACTIVATION: Final = "autoscaling.keda.sh/force-activation"
+FREEZE: Final = "agentdash.dev/freeze"
+PAUSES: Final = frozenset({PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT})
+
+# at most as many digits as 32 bits need; Python refuses to read much longer numbers
+_REPLICAS: Final = re.compile(r"([+-]?)0*([0-9]{1,10})")
+# Go's strconv.ParseBool; KEDA reads any other text as true
+_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+class Halt(NamedTuple):
+    """KEDA's pause of one Deployment, and the annotation that asks for it.
+
+    If both directions are paused, the size is `keep` replicas, or the present size if `keep` is
+    None. `unreadable` is the annotation's text if it should be a number but is not; then the
+    Deployment keeps its present size.
+    """
+
+    annotation: str
+    grows: bool = False
+    shrinks: bool = False
+    keep: int | None = None
+    unreadable: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the Deployment stays at its present size, whatever that is."""
+        return not self.grows and not self.shrinks and self.keep is None
+
+
+def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
+    """The pauses in force: one for both directions, else one for each direction that is paused.
+
+    KEDA: a number of replicas wins over a plain pause.
+    """
+    if PAUSED_REPLICAS in annotations:
+        return (_paused_replicas(annotations[PAUSED_REPLICAS]),)
+    if is_on(annotations, PAUSED):
+        return (Halt(PAUSED),)
+    halts = []
+    if is_on(annotations, PAUSED_SCALE_IN):
+        halts.append(Halt(PAUSED_SCALE_IN, grows=True))
+    if is_on(annotations, PAUSED_SCALE_OUT):
+        halts.append(Halt(PAUSED_SCALE_OUT, shrinks=True))
+    return tuple(halts)
+
+
+def read_freeze(workload: Workload, pool: PoolKey) -> Freeze | None:
+    """The freeze that an annotation of the Deployment or of its namespace asks for; its value is
+    the reason.
+    """
+    scope = Scope(pool=pool)
+    if is_on(workload.annotations, FREEZE):
+        return Freeze(scope=scope, who=FREEZE, why=workload.annotations[FREEZE])
+    if (why := workload.namespace_freeze) is not None and is_on({FREEZE: why}, FREEZE):
+        return Freeze(scope=scope, who=f"{FREEZE} on its namespace", why=why)
+    return None
+
+
+def is_on(annotations: Mapping[str, str], name: str) -> bool:
+    """Whether a switch is on. KEDA: any value but a false one turns it on, "banana" included."""
+    value = annotations.get(name)
+    return value is not None and value not in _FALSE
+
+
+def _paused_replicas(text: str) -> Halt:
+    found = _REPLICAS.fullmatch(text)
+    replicas = -1 if found is None else int("".join(found.groups()))
+    if not 0 <= replicas < 2**31:
+        return Halt(PAUSED_REPLICAS, unreadable=text)
+    return Halt(PAUSED_REPLICAS, keep=replicas)
+
+
+_MINUTE_S: Final = 60
+_FIRINGS_KEPT: Final = 16_384
+
+
+class ScheduledBounds(NamedTuple):
+    """A pool's min and max now; `scheduled` is true if an open window set one of them."""
+
+    min: int
+    max: int
+    scheduled: bool = False
+
+
+def bounds_now(
+    minimum: int, maximum: int, schedules: Sequence[Schedule], zone: ZoneInfo, moment: Moment
+) -> ScheduledBounds:
+    """The pool's own bounds, or those of the windows that are open: of several windows the largest
+    min and the smallest max.
+
+    The times of a weekly window are local clock times: if the clocks skip or repeat an hour, the
+    window is open whenever the clock shows a time in it. A cron window opens when its expression
+    fires (`last_firing` says what that is on days on which the clocks change) and stays open for
+    its duration, whatever the clocks do meanwhile; if it fires again while it is open, the duration
+    starts again.
+    """
+    # windows open and close on whole minutes, except that a cron window may close within one
+    moment.note((moment.now // _MINUTE_S + 1) * _MINUTE_S)
+    open_now = [each for each in schedules if _is_open(each, zone, moment)]
+    if not open_now:
+        return ScheduledBounds(minimum, maximum)
+    low = max((each.min for each in open_now if each.min is not None), default=minimum)
+    high = min((each.max for each in open_now if each.max is not None), default=maximum)
+    # a window that sets only one of the two must not make min larger than max
+    if all(each.min is None for each in open_now):
+        low = min(low, high)
+    if all(each.max is None for each in open_now):
+        high = max(low, high)
+    return ScheduledBounds(low, max(low, high), scheduled=True)
+
+
+def _is_open(schedule: Schedule, zone: ZoneInfo, moment: Moment) -> bool:
+    match schedule.window:
+        case WeeklyWindow() as window:
+            # the time of day is rounded to microseconds, so only a whole minute is never early
+            return _is_open_weekly(window, zone, moment.now // _MINUTE_S * _MINUTE_S)
+        case CronWindow() as window:
+            opened_at = _opened_at(window, zone, int(moment.now // _MINUTE_S))
+            return opened_at is not None and not moment.reached(opened_at + window.for_s)
+
+
+def _is_open_weekly(window: WeeklyWindow, zone: ZoneInfo, now: float) -> bool:
+    local = datetime.fromtimestamp(now, zone)
+    minute = local.hour * 60 + local.minute
+    if window.from_minute < window.until_minute:
+        return local.weekday() in window.days and window.from_minute <= minute < window.until_minute
+    if local.weekday() in window.days and minute >= window.from_minute:
+        return True
+    yesterday = (local.date() - timedelta(days=1)).weekday()
+    return yesterday in window.days and minute < window.until_minute
+
+
+@lru_cache(maxsize=_FIRINGS_KEPT)
+def _opened_at(window: CronWindow, zone: ZoneInfo, minute: int) -> float | None:
+    """When it opened last, at or before this minute (minutes since 1970)."""
+    try:
+        cron = read_cron(window.cron)
+    except CronError:
+        # the fleet file's reader refuses it; in a fleet built in code such a window never opens
+        return None
+    return last_firing(cron, zone, float(minute * _MINUTE_S), window.for_s)
+
+
+class Override(msgspec.Struct, frozen=True, gc=False):
+    """One pool's bounds now, the intents about it, and what its annotations ask: `halts` are KEDA's
+    pauses, `forced` its forced activation. `blind` is its tier's policy for blindness.
+    """
+
+    bounds: ScheduledBounds
+    pin: Pin | None = None
+    pause: Pause | None = None
+    freeze: Freeze | None = None
+    cap: Cap | None = None
+    no_growth: NoGrowth | None = None
+    halts: tuple[Halt, ...] = ()
+    forced: bool = False
+    blind: BlindPolicy | None = None
+
+
+class Tolerance(NamedTuple):
+    """How far from 1 a ratio may be without a change, both ends included."""
+
+    down: float = 0.1
+    up: float = 0.1
+
+    def holds(self, ratio: float) -> bool:
+        """Whether the ratio is close enough to 1."""
+        return 1.0 - self.down <= ratio <= 1.0 + self.up
+
+
+class PoolTerms(msgspec.Struct, frozen=True, gc=False):
+    """One pool's part of the fleet file, resolved.
+
+    - `override`: what is in force without schedules, intents and annotations: the pool's own bounds
+      and its tier's policy for blindness. `zone`: its tenant's clock.
+    - `has_metrics`: its size depends on more than its queue and rule native. `specs`: its metrics;
+      for rule hpa without any, its queue. `formula`: of its modifiers, None where it has none.
+    - `needs_past`: rule native or its spares use what was learned about the pool. `costs`: those of
+      rule native. `turn_s`: when it is the pool's turn within the interval at which the rule
+      learns.
+    - `learned_behavior`: its windows and policies once rule native uses what it has learned.
+    - `configured_spares`: spares that the fleet file names by number.
+    """
+
+    pool: Pool
+    override: Override
+    zone: ZoneInfo
+    has_metrics: bool
+    specs: tuple[MetricSpec, ...]
+    formula: Formula | FormulaError | None
+    tolerance: Tolerance
+    needs_past: bool
+    costs: NativeCosts
+    turn_s: float
+    learned_behavior: Behavior
+    configured_spares: int
+
+
+class PoolInput(msgspec.Struct, frozen=True, gc=False):
+    """A pool whose Deployment is known: its observation, and the limits and overrides in force.
+
+    `current` are the replicas that its spec asks for now. `memory` includes the outcome of the last
+    requested write. `planned_at` is the time of the previous plan: a state that has ended since
+    then counts as true until then.
+    """
+
+    terms: PoolTerms
+    seen: PoolObservation
+    workload: Workload
+    current: int
+    memory: PoolMemory
+    override: Override
+    planned_at: float
+
+    @property
+    def status_replicas(self) -> int:
+        """The replicas in its status, those of a rollout's surge included."""
+        return max(self.workload.current, 0)
+
+
+_Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
+_OfPool = TypeVar("_OfPool", Pin, Cap)
+_Numbered = tuple[int, _Scoped]
+
+
+class Overrides:
+    """What operators asked for, looked up by pool. An intent that has ended holds nothing."""
+
+    def __init__(self, intents: Intents) -> None:
+        self._pins = _by_pool(intents.pins)
+        self._caps = _by_pool(intents.caps)
+        self._pauses = _by_place(intents.pauses)
+        self._freezes = _by_place(intents.freezes)
+        self._no_growths = _by_place(intents.no_growths)
+        self._any = any(
+            (self._pins, self._caps, self._pauses, self._freezes, self._no_growths),
+        )
+
+    def of(self, terms: PoolTerms, workload: Workload, moment: Moment) -> Override:
+        """What holds for this pool now, whose Deployment this is."""
+        pool, annotations = terms.pool, workload.annotations
+        is_annotated = bool(annotations) or workload.namespace_freeze is not None
+        if not (self._any or pool.schedules or is_annotated):
+            return terms.override
+        bounds = terms.override.bounds
+        if pool.schedules:
+            bounds = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, moment)
+        freeze = _first_in_force(self._freezes, pool, moment)
+        if freeze is None and is_annotated:
+            freeze = read_freeze(workload, pool.key)
+        return Override(
+            bounds=bounds,
+            pin=_last_in_force(self._pins.get(pool.key, ()), moment),
+            pause=_first_in_force(self._pauses, pool, moment),
+            freeze=freeze,
+            cap=_last_in_force(self._caps.get(pool.key, ()), moment),
+            no_growth=_first_in_force(self._no_growths, pool, moment),
+            halts=read_halts(annotations) if annotations else (),
+            forced=bool(annotations) and is_on(annotations, FORCE_ACTIVATION),
+            blind=terms.override.blind,
+        )
+
+
+def concerns(scope: Scope, pool: Pool) -> bool:
+    """Whether an intent with this scope is about this pool."""
+    if scope.pool is not None:
+        return scope.pool == pool.key
+    return scope.tenant is None or scope.tenant == pool.tenant
+
+
+def _by_pool(intents: Iterable[_OfPool]) -> dict[str, list[_OfPool]]:
+    found: dict[str, list[_OfPool]] = {}
+    for intent in intents:
+        found.setdefault(intent.pool, []).append(intent)
+    return found
+
+
+def _by_place(intents: Iterable[_Scoped]) -> dict[Scope, list[_Numbered[_Scoped]]]:
+    """The intents by what they are about, each with its place in the list."""
+    found: dict[Scope, list[_Numbered[_Scoped]]] = {}
+    for number, intent in enumerate(intents):
+        scope = intent.scope
+        place = Scope(pool=scope.pool) if scope.pool is not None else Scope(tenant=scope.tenant)
+        found.setdefault(place, []).append((number, intent))
+    return found
+
+
+def _first_in_force(
+    intents: Mapping[Scope, Sequence[_Numbered[_Scoped]]], pool: Pool, moment: Moment
+) -> _Scoped | None:
+    """The first of the pool's own, its tenant's and the fleet's intents."""
+    if not intents:
+        return None
+    places = (Scope(pool=pool.key), Scope(tenant=pool.tenant), Scope())
+    for _, intent in sorted(
+        (each for place in places for each in intents.get(place, ())), key=itemgetter(0)
+    ):
+        if intent.until is None or not moment.reached(intent.until):
+            return intent
+    return None
+
+
+def _last_in_force(intents: Sequence[_OfPool], moment: Moment) -> _OfPool | None:
+    found = None
+    for intent in intents:
+        if intent.until is None or not moment.reached(intent.until):
+            found = intent
+    return found
