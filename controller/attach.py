@@ -17,14 +17,12 @@ from controller.model.intent_words import time_words
 from controller.model.intents import Intent, IntentKey
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
-from controller.nats.bucket import Bucket
+from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import ask_effect, ask_outlook
 from controller.nats.errors import NatsError
+from controller.nats.feed import SnapshotReader, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_bucket import recall_snapshot
-from controller.nats.snapshot_reader import SnapshotReader
-from controller.nats.write_rights import WriteRights
 from controller.planning.estimate import estimate_of
 from controller.planning.outlook import Outlook
 from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person

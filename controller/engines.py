@@ -32,21 +32,19 @@ from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey
 from controller.model.settings import Settings
 from controller.nats.allowances import AllowanceBucket
-from controller.nats.bucket import Bucket
+from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import EffectAnswers, effect_now, outlook_now
+from controller.nats.feed import SnapshotBucket, SnapshotPublisher
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
+from controller.nats.lag import QueueReader
 from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
-from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_bucket import SnapshotBucket
-from controller.nats.snapshot_publisher import SnapshotPublisher
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
-from controller.nats.write_rights import WriteRights
 from controller.planning.outlook import Outlook
 from controller.planning.planner import plan
 from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person

@@ -40,15 +40,15 @@ from controller.model.tick import TICK_VERSION, Tick
 from controller.nats.bucket import Bucket
 from controller.nats.effects import ask_effect
 from controller.nats.errors import NatsError
+from controller.nats.feed import SnapshotBucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
+from controller.nats.lag import QueueReader
 from controller.nats.lease import BucketLease
 from controller.nats.memory import MemoryBucket
 from controller.nats.past import PastBucket
-from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_bucket import SnapshotBucket
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource

@@ -15,7 +15,7 @@ from controller.nats.consumers import consumer_state
 from controller.nats.errors import NatsError, StreamMissingError
 from controller.nats.jetstream import stream_info
 from controller.nats.journal_stream import journal_stream, journal_subject
-from controller.nats.queues import QueueReader
+from controller.nats.lag import QueueReader
 
 _SHARED_STREAMS: Final = (
     *(f"KV_{name}" for name in (ORDERS_BUCKET, WORKERS_BUCKET, ALLOWANCES_BUCKET)),

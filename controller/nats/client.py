@@ -1,11 +1,4 @@
-"""nats-py's client with four differences: it checks the greeting before it sends credentials, its
-requests fail as soon as there can be no answer, it never reconnects by itself, and it can be closed
-at once.
-
-Every private part of nats-py that this file overrides or reads is named in
-tests/unit/nats/test_client_contract.py. pyproject.toml pins nats-py to the minor version whose
-private parts these are.
-"""
+"""The connection to NATS: the client, its credentials, and what is logged of its state."""
 
 from __future__ import annotations
 
@@ -13,18 +6,32 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+import secrets
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TypedDict
 from urllib.parse import ParseResult
 
+import nkeys
 from nats import errors
-from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, RawCredentials, Srv
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.js.api import Header, StatusCode
 
 from controller.model.nats_greeting import NO_TLS, offers_tls
+from controller.model.secret import Secret, SecretUnreadableError
+from controller.model.settings import NatsCredentials, NatsSettings, NatsTls
 from controller.model.text import clean
-from controller.nats.errors import NatsDisconnectedError, NatsNoRespondersError
+from controller.nats.errors import (
+    NatsDisconnectedError,
+    NatsError,
+    NatsNoRespondersError,
+    NatsRefusedError,
+    NatsTimeoutError,
+    describe,
+)
 
 OLDEST: Final = (2, 10)
 """Older servers silently ignore `filter_subjects`, so a part of the queue would not be counted."""
@@ -165,3 +172,311 @@ def _check_version(version: object) -> None:
         )
     if (int(match[1]), int(match[2])) < OLDEST:
         raise UnsupportedVersionError(f"NATS server {clean(version, 40)} is too old: {wanted}")
+
+
+# nats-py puts the server's message, subject included, into lower case. Subjects that differ only in
+# case are therefore refused together: that may prevent a reading, but never makes a wrong one.
+_VIOLATION: Final = re.compile(
+    r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE
+)
+
+
+class OneMessageSubscription:
+    """A subscription that the server ends after the first message."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        message: asyncio.Future[Msg],
+        forget: Callable[[OneMessageSubscription], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        self._subscription = subscription
+        self._message = message
+        self._forget = forget
+        self.on_refused = on_refused
+
+    @property
+    def subject(self) -> str:
+        """The subject it listens on."""
+        return self._subscription.subject
+
+    async def end(self) -> None:
+        """End it; nothing happens if it has ended already."""
+        self._forget(self)
+        if not self._message.done():
+            self._message.cancel()
+            try:
+                await self._subscription.unsubscribe()
+            except errors.Error:
+                return  # it ended with its connection
+
+
+class DeliverySubscription:
+    """A subscription whose every message is handed on, until it ends or its connection does."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        on_message: Callable[[Msg | None], None],
+        forget: Callable[[DeliverySubscription], None],
+    ) -> None:
+        self._subscription = subscription
+        self._on_message = on_message
+        self._forget = forget
+
+    @property
+    def subject(self) -> str:
+        """The subject it listens on."""
+        return self._subscription.subject
+
+    def lost(self) -> None:
+        """The connection is lost, and this subscription with it."""
+        self._forget(self)
+        self._on_message(None)
+
+    async def end(self) -> None:
+        """Take no more messages; nothing happens if it has ended with its connection."""
+        self._forget(self)
+        try:
+            await self._subscription.unsubscribe()
+        except errors.Error:
+            return
+
+
+class Connection:
+    """One client and everything that waits on it. All of it ends with the connection."""
+
+    def __init__(self, client: StrictClient, inbox: str = "_INBOX") -> None:
+        """`inbox` is what the subjects of answers begin with. The rest of each is random, so that
+        nobody who has not seen a request can answer it.
+        """
+        self._client = client
+        self._prefix = inbox
+        self._inbox = f"{inbox}.{secrets.token_hex(16)}"
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg | NatsError]]] = {}
+        self._one_message: dict[str, set[OneMessageSubscription]] = {}
+        self._deliveries: set[DeliverySubscription] = set()
+        self._inbox_refused = ""
+
+    async def open(self) -> None:
+        """Subscribe to our inbox. Raises nats.errors.Error."""
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        self._client.requester = self
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Msg:
+        """The answer. Raises NatsError, at the latest after `timeout_s`."""
+        if self._inbox_refused:
+            raise NatsRefusedError(self._inbox_refused)
+        reply = f"{self._inbox}.{secrets.token_hex(8)}"
+        # errors are set as results: the event loop reports exceptions that are never retrieved
+        answer: asyncio.Future[Msg | NatsError] = asyncio.get_running_loop().create_future()
+        self._waiting[reply] = (subject.lower(), answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.publish(
+                    subject, payload, reply=reply, headers=dict(headers) if headers else None
+                )
+                message = await answer
+        except errors.Error as error:
+            raise NatsDisconnectedError(describe(error)) from error
+        except TimeoutError:
+            raise NatsTimeoutError(f"no answer within {max(0.0, timeout_s):.3g} s") from None
+        finally:
+            del self._waiting[reply]
+        if isinstance(message, NatsError):
+            raise message
+        status = (message.headers or {}).get(Header.STATUS)
+        if not message.data and status == StatusCode.SERVICE_UNAVAILABLE:
+            raise NatsNoRespondersError(f"nothing listens on {clean(subject)}")
+        return message
+
+    async def subscribe_once(
+        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
+    ) -> OneMessageSubscription:
+        """See `NatsSession.subscribe_once`. Raises NatsDisconnectedError."""
+        message: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        try:
+            # max_msgs alone stops only the callback, unsubscribe(limit=1) tells the server. Both
+            # are needed: a second message between the two commands would find the future done
+            subscription = await self._client.subscribe(subject, future=message, max_msgs=1)
+            once = OneMessageSubscription(subscription, message, self._forget, on_refused)
+            self._one_message.setdefault(subject.lower(), set()).add(once)
+            await subscription.unsubscribe(limit=1)
+        except errors.Error as error:
+            raise NatsDisconnectedError(describe(error)) from error
+
+        def arrived(future: asyncio.Future[Msg]) -> None:
+            self._forget(once)
+            if not future.cancelled():
+                on_message()
+
+        message.add_done_callback(arrived)
+        return once
+
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
+        """See `NatsSession.deliver_to`. Raises NatsDisconnectedError."""
+        # not below the inbox of the answers, because delivered messages keep their own subject
+        return await self.subscribe(f"{self._inbox}.{secrets.token_hex(8)}.delivery", on_message)
+
+    async def subscribe(
+        self, subject: str, on_message: Callable[[Msg | None], None]
+    ) -> DeliverySubscription:
+        """See `NatsSession.subscribe`. Raises NatsDisconnectedError."""
+
+        async def take(message: Msg) -> None:
+            on_message(message)
+
+        try:
+            subscription = await self._client.subscribe(subject, cb=take)
+        except errors.Error as error:
+            raise NatsDisconnectedError(describe(error)) from error
+        delivery = DeliverySubscription(subscription, on_message, self._deliveries.discard)
+        self._deliveries.add(delivery)
+        return delivery
+
+    async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """See `NatsSession.send`. Raises NatsDisconnectedError."""
+        try:
+            await self._client.publish(subject, payload, reply=reply)
+        except errors.Error as error:
+            raise NatsDisconnectedError(describe(error)) from error
+
+    async def refused(self, message: str) -> None:
+        """The server reports a permissions violation: report it to what it refuses."""
+        match = _VIOLATION.search(message)
+        if match is None:
+            return
+        verb, subject = match[1].lower(), match[2].lower()
+        if verb == "publish":
+            words = f"our NATS user may not publish to {clean(match[2])}"
+            for asked, answer in self._waiting.values():
+                if asked == subject and not answer.done():
+                    answer.set_result(NatsRefusedError(words))
+        elif subject == f"{self._inbox}.*".lower():
+            self._inbox_refused = (
+                f"our NATS user may not subscribe to its own inbox ({self._prefix}.>)"
+            )
+            self._fail(NatsRefusedError(self._inbox_refused))
+        else:
+            words = f"our NATS user may not subscribe to {clean(match[2])}"
+            for once in tuple(self._one_message.get(subject, ())):
+                await once.end()
+                once.on_refused(words)
+
+    def lost(self, reason: str) -> None:
+        """The connection is lost: end everything that waits on it."""
+        self._fail(NatsDisconnectedError(reason))
+        self._one_message.clear()
+        for delivery in tuple(self._deliveries):
+            delivery.lost()
+
+    def _fail(self, error: NatsError) -> None:
+        for _, answer in self._waiting.values():
+            if not answer.done():
+                answer.set_result(error)
+
+    def _forget(self, once: OneMessageSubscription) -> None:
+        subject = once.subject.lower()
+        others = self._one_message.get(subject)
+        if others is not None:
+            others.discard(once)
+            if not others:
+                del self._one_message[subject]
+
+    async def _on_reply(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject)
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(message)
+
+
+class CredentialsError(Exception):
+    """A secret or certificate cannot be used. The message names it, never its content."""
+
+
+class Identity(TypedDict, total=False):
+    """The options of `nats.aio.client.Client.connect` that prove who we are."""
+
+    user: str
+    password: str
+    token: str
+    nkeys_seed_str: str
+    user_credentials: RawCredentials
+    tls: ssl.SSLContext
+
+
+def identity(settings: NatsSettings) -> Identity:
+    """Read every secret and certificate now, because mounted files are replaced from time to time.
+    Blocks on the disk. Raises CredentialsError.
+    """
+    try:
+        options = _credentials(settings.credentials)
+    except SecretUnreadableError as error:
+        raise CredentialsError(str(error)) from None
+    if settings.tls is not None:
+        options["tls"] = _tls(settings.tls)
+    return options
+
+
+def _credentials(credentials: NatsCredentials) -> Identity:
+    if credentials.creds is not None:
+        return {"user_credentials": _creds(credentials.creds.read())}
+    if credentials.nkey is not None:
+        return {"nkeys_seed_str": _seed(credentials.nkey.read().reveal(), "the nkey seed")}
+    if credentials.token is not None:
+        return {"token": credentials.token.read().reveal()}
+    if credentials.user is not None:
+        password = credentials.password
+        return {
+            "user": credentials.user,
+            "password": password.read().reveal() if password is not None else "",
+        }
+    return {}
+
+
+def _creds(secret: Secret) -> RawCredentials:
+    """A creds file holds a JWT and a seed between markers. Without the first marker nats-py never
+    returns from reading it, so both markers are looked for here.
+    """
+    lines = [line.strip() for line in secret.reveal().splitlines()]
+    for marker in ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"):
+        places = [number for number, line in enumerate(lines) if marker in line]
+        if not places or not lines[places[0] + 1 : places[0] + 2]:
+            raise CredentialsError(f"the creds file has no {marker.removeprefix('BEGIN ')}")
+        if "SEED" in marker:
+            _seed(lines[places[0] + 1], "the seed in the creds file")
+    return RawCredentials("\n".join(lines) + "\n")
+
+
+def _seed(seed: str, what: str) -> str:
+    try:
+        nkeys.from_seed(bytearray(seed.strip().encode())).wipe()
+    except (nkeys.NkeysError, ValueError):
+        raise CredentialsError(f"{what} is not an nkey seed") from None
+    return seed
+
+
+def _tls(tls: NatsTls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise CredentialsError(f"{tls.ca}: {_reason(error)}") from None
+    if tls.cert is not None:
+        try:
+            context.load_cert_chain(tls.cert, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            where = tls.cert if tls.key is None else f"{tls.cert} with {tls.key}"
+            raise CredentialsError(f"{where}: {_reason(error)}") from None
+    return context
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "not a usable PEM certificate or key"
+    return error.strerror or "cannot be read"

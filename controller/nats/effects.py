@@ -27,7 +27,7 @@ from controller.model.text import clean
 from controller.model.tick import Tick
 from controller.model.value import Value
 from controller.nats.errors import NatsError, UnreadableAnswerError
-from controller.nats.intent_codec import decode_intent, encode_intent, key_text, parse_key
+from controller.nats.intents import decode_intent, encode_intent, key_text, parse_key
 from controller.nats.session import NatsSession
 from controller.planning.effect import Effect, effect_of
 from controller.planning.outlook import Outlook, outlook_of

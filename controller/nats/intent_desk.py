@@ -24,7 +24,7 @@ from controller.model.intent_words import asked_words, key_words, time_words, un
 from controller.model.intents import Intent, IntentKey, key_of
 from controller.model.text import clean
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.intent_codec import (
+from controller.nats.intents import (
     PREFIX,
     Withdrawal,
     decode_body,

@@ -3,23 +3,270 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from typing import Final, Literal
 
+import msgspec
 from msgspec.structs import replace
 
-from controller.model.intents import Intent, Scope, key_of
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import dns_label, pool_key
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    IntentKey,
+    IntentKind,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    gathered,
+    intent_for,
+    key_of,
+)
+from controller.model.limits import INT32_MAX
 from controller.model.readings import Why
-from controller.model.stored import StoredIntents
+from controller.model.stored import IntentFault, StoredIntents
 from controller.model.text import clean
-from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.bucket_watch import BucketWatch
-from controller.nats.intent_codec import PREFIX
-from controller.nats.intent_reading import collect, read_entry
+from controller.model.value import Value
+from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports.clock import Clock
 from controller.ports.stores import StoreMissingError
+
+PREFIX: Final = "intent"
+UNREADABLE: Final = "its value cannot be read"
+MOST_TOKENS: Final = 10**15
+MOST_INTENT_BYTES: Final = 16 * 1024
+"""Of one value: an intent has some hundred bytes, and a reason as long as a page fits."""
+_OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
+
+
+class IntentBody(Value):
+    """An intent's value as it is stored: what is asked for, and who wrote it.
+
+    `who` asks for it. `by` wrote it, where that is somebody else: an undo puts an intent back that
+    was another operator's. `origin` is where the writer came from, `replaces` the revision that was
+    there before, `undoes` the revision of the change that this one takes back.
+    """
+
+    version: Literal[1]
+    who: str = ""
+    why: str = ""
+    until: float | None = None
+    replicas: int | None = None
+    keep: int | None = None
+    tokens: int | None = None
+    by: str = ""
+    origin: str = ""
+    replaces: int | None = None
+    undoes: int | None = None
+
+
+class Withdrawal(Value):
+    """What is left where an intent was: who took it away and why. `expired`: it had ended, and this
+    writer only cleared it away.
+    """
+
+    who: str = ""
+    why: str = ""
+    origin: str = ""
+    expired: bool = False
+    replaces: int | None = None
+    undoes: int | None = None
+
+
+_BODY: Final = msgspec.json.Decoder(IntentBody)
+_WITHDRAWAL: Final = msgspec.json.Decoder(Withdrawal)
+
+
+def parse_key(key: str) -> IntentKey:
+    """What a key of the bucket stands for. Raises ValueError."""
+    prefix, _, rest = key.partition(".")
+    word, *names = rest.split(".")
+    if prefix != PREFIX or word not in list(IntentKind) or len(names) > 2:
+        raise ValueError("stands for no intent")
+    kind = IntentKind(word)
+    checked = [dns_label(name) for name in names]
+    if kind in _OF_POOLS and len(checked) != 2:
+        raise ValueError(f"only a pool can have a {kind}")
+    if kind is IntentKind.BUDGET and len(checked) != 1:
+        raise ValueError("only a tenant can have a budget")
+    if len(checked) == 2:
+        return IntentKey(kind, Scope(pool=pool_key(checked[0], checked[1])))
+    return IntentKey(kind, Scope(tenant=checked[0] if checked else None))
+
+
+def stands_for_intent(key: str) -> bool:
+    """Whether `parse_key` knows it."""
+    try:
+        parse_key(key)
+    except ValueError:
+        return False
+    return True
+
+
+def key_text(key: IntentKey) -> str:
+    """The key in the bucket. Raises ValueError for names that would leave their place, and for a
+    scope that this kind of intent cannot have.
+    """
+    kind, scope = key
+    if scope.pool is not None:
+        tenant, _, name = scope.pool.partition("/")
+        names = [tenant, name]
+    else:
+        names = [] if scope.tenant is None else [scope.tenant]
+    text = ".".join([PREFIX, kind, *map(dns_label, names)])
+    parse_key(text)
+    return text
+
+
+def decode_body(value: bytes) -> IntentBody:
+    """A value as it is stored, its texts cleaned. Raises ValueError."""
+    try:
+        body = decoded(_BODY, value, most_bytes=MOST_INTENT_BYTES)
+    except UndecodableError as error:
+        raise ValueError(f"{UNREADABLE}: {error}") from None
+    for count in (body.replicas, body.keep):
+        if count is not None and not 0 <= count <= INT32_MAX:
+            raise ValueError(f"{UNREADABLE}: {count} replicas")
+    if body.tokens is not None and not 0 <= body.tokens <= MOST_TOKENS:
+        raise ValueError(f"{UNREADABLE}: {body.tokens} tokens")
+    return msgspec.structs.replace(
+        body, who=clean(body.who), why=clean(body.why), by=clean(body.by), origin=clean(body.origin)
+    )
+
+
+def decode_intent(key: IntentKey, value: bytes) -> Intent:
+    """The intent that a value states, its texts cleaned. Raises ValueError."""
+    return intent_of(key, decode_body(value))
+
+
+def intent_of(key: IntentKey, body: IntentBody) -> Intent:
+    """The intent that this body states at this key. Raises ValueError."""
+    numbers = {IntentKind.PAUSE: body.keep, IntentKind.BUDGET: body.tokens}
+    number = numbers.get(key.kind, body.replicas)
+    try:
+        intent = intent_for(key, number=number, until=body.until, why=body.why)
+    except ValueError as error:
+        raise ValueError(f"{UNREADABLE}: {error}") from None
+    return msgspec.structs.replace(intent, who=body.who)
+
+
+def encode_intent(
+    intent: Intent,
+    *,
+    by: str = "",
+    origin: str = "",
+    replaces: int | None = None,
+    undoes: int | None = None,
+) -> bytes:
+    """The value to write."""
+    return msgspec.json.encode(
+        IntentBody(
+            version=1,
+            who=intent.who,
+            why=intent.why,
+            until=intent.until,
+            replicas=intent.replicas if isinstance(intent, Pin | Cap) else None,
+            keep=intent.keep if isinstance(intent, Pause) else None,
+            tokens=intent.tokens if isinstance(intent, DayBudget) else None,
+            by="" if by == intent.who else by,
+            origin=origin,
+            replaces=replaces,
+            undoes=undoes,
+        )
+    )
+
+
+def decode_withdrawal(value: bytes) -> Withdrawal:
+    """Who took it away, as far as it is known: other tools leave no note."""
+    try:
+        left = decoded(_WITHDRAWAL, value, most_bytes=MOST_INTENT_BYTES)
+    except UndecodableError:
+        return Withdrawal()
+    return msgspec.structs.replace(
+        left, who=clean(left.who), why=clean(left.why), origin=clean(left.origin)
+    )
+
+
+KEY_SHOWN: Final = 160
+FAULTS_SHOWN: Final = 20
+"""Each is a finding and a series of the metrics; of more, only the number is told."""
+
+
+def read_entry(
+    entry: BucketEntry,
+    last: Intent | None,
+    read: MutableMapping[str, Intent],
+    faults: MutableMapping[str, str],
+) -> None:
+    """Add to `read` what an entry asks for and to `faults` what is wrong with it. `last` is the
+    intent that this key held before.
+    """
+    intent, fault = _interpret(entry, last)
+    if intent is not None:
+        read[entry.key] = intent
+    if fault:
+        faults[entry.key] = fault
+
+
+def collect(
+    read: Mapping[str, Intent], faults: Mapping[str, str], *, kept: int = 0
+) -> StoredIntents:
+    """All of them, in the order of the keys, and the first of the faults. `kept`: as many are not
+    in the bucket that is there now.
+    """
+    values = [read[key] for key in sorted(read)]
+    first = heapq.nsmallest(FAULTS_SHOWN, faults.items())
+    return StoredIntents(
+        intents=gathered(values),
+        faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
+        more_faults=len(faults) - len(first),
+        kept=kept,
+        read=True,
+    )
+
+
+def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, str]:
+    """The intent that an entry stands for, and what is wrong with it; empty if nothing is.
+
+    An entry that cannot be read leaves things as they are: a freeze freezes, a pause freezes too
+    (work is neither stopped nor started on a guess), and a pin, a cap and a budget keep their last
+    value. Without one, what is capped or has a budget does not grow.
+    """
+    try:
+        key = parse_key(entry.key)
+    except ValueError as error:
+        return None, f"is ignored: the key {error}"
+    try:
+        return decode_intent(key, entry.value), ""
+    except ValueError as error:
+        return _replacement(key, last, str(error))
+
+
+def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent | None, str]:
+    match key.kind:
+        case IntentKind.PIN if isinstance(last, Pin):
+            return last, f"{why}; the pin of {last.replicas} before it stays"
+        case IntentKind.PIN:
+            return None, f"{why}; nothing is pinned"
+        case IntentKind.PAUSE | IntentKind.FREEZE:
+            held = Freeze(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            return held, f"{why}; it freezes until it is corrected or deleted"
+        case IntentKind.CAP if isinstance(last, Cap):
+            return last, f"{why}; the cap of {last.replicas} before it stays"
+        case IntentKind.BUDGET if isinstance(last, DayBudget):
+            return last, f"{why}; the budget of {last.tokens} tokens before it stays"
+        case IntentKind.CAP | IntentKind.BUDGET | IntentKind.NO_GROWTH:
+            still = NoGrowth(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            return still, f"{why}; nothing grows until it is corrected or deleted"
+
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from nats.js.api import DiscardPolicy, Header, StreamConfig
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, Header, StreamConfig
 
 from controller.model.backoff import Backoff
 from controller.model.intent_words import time_words
@@ -32,12 +36,100 @@ from controller.nats.errors import (
     StreamExistsError,
     StreamMissingError,
 )
-from controller.nats.jetstream import typed_errors
-from controller.nats.journal_messages import LinePart, PartId, part_id, parts_of
+from controller.nats.follower import Follower
+from controller.nats.jetstream import StreamInfo, typed_errors
 from controller.nats.session import NatsSession
 from controller.ports.clock import Clock
-from controller.record.journal_chain import linked
-from controller.record.journal_lines import change_line, is_tick_line, whole_line
+from controller.record.journal_chain import hash_of, linked
+from controller.record.journal_lines import (
+    MOST_LINE_BYTES,
+    change_line,
+    is_tick_line,
+    line_start,
+    whole_line,
+)
+
+PLAIN_BYTES: Final = 64 * 1024
+"""A longer line is compressed."""
+MESSAGE_BYTES: Final = 512 * 1024
+_LEVEL: Final = 1
+_ID: Final = re.compile(r"([0-9a-f]{32})-([0-9]{1,5})-([0-9]{1,5})")
+
+
+class PartId(NamedTuple):
+    """Part `number` of the `parts` of the line with this hash."""
+
+    line: str
+    number: int
+    parts: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the line is complete with it."""
+        return self.number == self.parts - 1
+
+    def __str__(self) -> str:
+        return f"{self.line}-{self.number}-{self.parts}"
+
+
+class LinePart(NamedTuple):
+    """One message of a line."""
+
+    id: PartId
+    data: bytes
+
+
+def parts_of(line: bytes, most: int) -> list[LinePart]:
+    """The messages of a line, none of them larger than `most` bytes."""
+    pieces = [line]
+    if len(line) > min(PLAIN_BYTES, most):
+        data, room = zlib.compress(line, _LEVEL), min(MESSAGE_BYTES, most)
+        pieces = [data[start : start + room] for start in range(0, len(data), room)]
+    name = hash_of(line)
+    return [LinePart(PartId(name, number, len(pieces)), data) for number, data in enumerate(pieces)]
+
+
+def part_id(headers: Mapping[str, str] | None) -> PartId | None:
+    """Which part of which line a message is; None for a message of something else."""
+    found = _ID.fullmatch((headers or {}).get(Header.MSG_ID.value, ""))
+    if found is None:
+        return None
+    part = PartId(found[1], int(found[2]), int(found[3]))
+    return part if part.number < part.parts else None
+
+
+class LineAssembly:
+    """Puts parts together, as they come in order. What a writer has left unfinished is dropped."""
+
+    def __init__(self) -> None:
+        self._id: PartId | None = None
+        self._data: list[bytes] = []
+
+    def add(self, part: LinePart) -> bytes | None:
+        """The line, once its last part is there and its hash is right; else None."""
+        if part.id.number == 0:
+            self._data = []
+        elif self._id is None or part.id != self._id._replace(number=self._id.number + 1):
+            self._id, self._data = None, []
+            return None
+        self._id = part.id
+        self._data.append(part.data)
+        if not part.id.is_last:
+            return None
+        data, self._id, self._data = b"".join(self._data), None, []
+        line = data if data.startswith(b"{") else _unpacked(data)
+        return line if hash_of(line) == part.id.line else None
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What was compressed; nothing if it is damaged or longer than a line may be."""
+    unpacker = zlib.decompressobj()
+    try:
+        line = unpacker.decompress(data, MOST_LINE_BYTES)
+    except zlib.error:
+        return b""
+    return line if unpacker.eof else b""
+
 
 log = logging.getLogger(__name__)
 
@@ -385,3 +477,87 @@ class JournalStream:
                 await self._connected.wait()
         except TimeoutError:
             return
+
+
+HEARTBEAT_S: Final = 2.0
+
+
+class JournalReading:
+    """Hands every line of the stream that is there to `on_line`, once. `unread` is the number of
+    messages that are no part of a line, or of one that is not complete.
+    """
+
+    def __init__(self, on_line: Callable[[bytes], None], since: float | None) -> None:
+        """`since` (Unix seconds): the lines after it, and those before it up to a whole one."""
+        self._on_line = on_line
+        self._since = since
+        self._assembly = LineAssembly()
+        self._last = 0
+        self._is_begun = False
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unread = 0
+        self.lines = 0
+
+    async def ended(self) -> None:
+        """Return when all that was there is read. Raises NatsError."""
+        await self._ended
+
+    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
+        """The message after the last one read; at first a time before `since`."""
+        del stream
+        if self._last or self._since is None:
+            return ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
+            )
+        start = datetime.fromtimestamp(self._since - STREAM_WHOLE_EVERY_S, UTC)
+        return ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=start)
+
+    def opened(self, pending: int) -> None:
+        """Reading has begun."""
+
+    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
+        """One message of the stream."""
+        self._last = metadata.sequence.stream
+        part = part_id(message.headers)
+        line = None if part is None else self._assembly.add(LinePart(part, message.data))
+        if line is None:
+            self.unread += part is None or part.is_last
+            return
+        start = line_start(line)
+        self._is_begun |= start is not None and start.version.is_readable
+        if self._is_begun:
+            self.lines += 1
+            self._on_line(line)
+
+    def up_to_date(self) -> None:
+        """All is read."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def lost(self, error: NatsError) -> None:
+        """It is not read to its end."""
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+
+async def read_journal(
+    session: NatsSession,
+    bucket: str,
+    clock: Clock,
+    on_line: Callable[[bytes], None],
+    *,
+    since: float | None = None,
+) -> JournalReading:
+    """Read what the stream has now. Raises NatsError, StreamMissingError where there is none."""
+    reading = JournalReading(on_line, since)
+    stream = journal_stream(bucket)
+    follower = Follower(session, clock, stream, reading, heartbeat_s=HEARTBEAT_S)
+    task = asyncio.create_task(follower.run(), name="journal")
+    try:
+        await reading.ended()
+    except StreamMissingError:
+        raise StreamMissingError(f"there is no stream {stream}") from None
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    return reading

@@ -19,9 +19,16 @@ from controller.model.secret import without_userinfo
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Link, LinkState
 from controller.model.value import Value
-from controller.nats.client import GreetingError, StrictClient, UnsupportedVersionError
-from controller.nats.connection import Connection, DeliverySubscription, OneMessageSubscription
-from controller.nats.credentials import CredentialsError, identity
+from controller.nats.client import (
+    Connection,
+    CredentialsError,
+    DeliverySubscription,
+    GreetingError,
+    OneMessageSubscription,
+    StrictClient,
+    UnsupportedVersionError,
+    identity,
+)
 from controller.nats.errors import (
     JetStreamError,
     NatsDisconnectedError,

@@ -3,22 +3,177 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple, Self
 
+import msgspec
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.observation import RefusedEvents, TierUsage, TokensByModel, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
-from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
+from controller.model.text import clean
+from controller.model.usage_event import (
+    USAGE_STREAM,
+    USAGE_SUBJECT_PREFIX,
+    UsageEvent,
+    usage_subject,
+)
+from controller.nats.errors import NatsError
+from controller.nats.follower import HEARTBEATS_MISSED, Follower
+from controller.nats.jetstream import StreamContents, StreamInfo
+from controller.nats.ledger import UsageLedger
 from controller.nats.session import NatsSession
-from controller.nats.usage_events import RefusedEventError, decode_event
-from controller.nats.usage_feed import USAGE_SILENCE_S, UsageFeed
-from controller.nats.usage_ledger import UsageLedger
 from controller.ports.clock import Clock
+
+_SHOWN: Final = 80
+_MOST_EVENT_BYTES: Final = 64 * 1024
+
+
+class RefusedEventError(Exception):
+    """An event that does not count; the message says why."""
+
+
+_EVENT: Final = msgspec.json.Decoder(UsageEvent)
+
+
+def decode_event(subject: str, data: bytes, tenants: Collection[str]) -> UsageEvent:
+    """The event of one message. Raises RefusedEventError for an event that is garbled or absurd,
+    whose tenant is not in the fleet, or that names another tenant or role than its subject.
+    """
+    try:
+        event = decoded(_EVENT, data, most_bytes=_MOST_EVENT_BYTES)
+    except UndecodableError as error:
+        raise RefusedEventError(f"on {clean(subject, _SHOWN)}: {clean(error, _SHOWN)}") from None
+    if subject != usage_subject(event.tenant, event.role):
+        names = f"{clean(event.tenant, _SHOWN)}/{clean(event.role, _SHOWN)}"
+        raise RefusedEventError(f"on {clean(subject, _SHOWN)}: it names {names}")
+    if event.tenant not in tenants:
+        raise RefusedEventError(f"the fleet has no tenant {clean(event.tenant, _SHOWN)}")
+    return event
+
+
+log = logging.getLogger(__name__)
+
+USAGE_HEARTBEAT_S: Final = 5.0
+USAGE_SILENCE_S: Final = HEARTBEATS_MISSED * USAGE_HEARTBEAT_S
+"""If neither a message nor a heartbeat has come for this long, events may be unread."""
+
+
+class UsageFeed:
+    """Reads a stream of events from a given time on, and waits at its end for more.
+
+    `on_message` gets (stored at, subject, data), each message once: after a lost connection it
+    continues where it was. `current_at` is the last time when all messages were read, None before
+    that; `behind` is the number of unread messages; `problem` says why nothing is read now.
+    Messages stored before `missing_before` may have been removed before they were read.
+    """
+
+    def __init__(
+        self,
+        nats: NatsSession,
+        clock: Clock,
+        stream: str,
+        *,
+        since: Callable[[], float],
+        on_message: Callable[[float, str, bytes], None],
+    ) -> None:
+        self._clock = clock
+        self._stream = stream
+        self._since = since
+        self._on_message = on_message
+        self._follower = Follower(nats, clock, stream, self, heartbeat_s=USAGE_HEARTBEAT_S)
+        self._last: int | None = None
+        self._created: datetime | None = None
+        self._tried = asyncio.Event()
+        self.problem: NatsError | None = None
+        self.current_at: float | None = None
+        self.behind = 0
+        self.missing_before = 0.0
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        await self._follower.run()
+
+    async def first_read(self, timeout_s: float) -> None:
+        """Return once the stream was read to its end or cannot be read, at the latest after
+        `timeout_s`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._tried.wait()
+        except TimeoutError:
+            log.info("stream %s: %d messages are still to be read", self._stream, self.behind)
+
+    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
+        """The message after the last one read; at first, the first message since `since`."""
+        state = stream.state
+        is_another = stream.created != self._created
+        self._created = stream.created
+        if self._last is None:
+            since = self._since()
+            self.missing_before = _removed_before(state, since)
+            return ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_TIME,
+                opt_start_time=datetime.fromtimestamp(since, UTC),
+            )
+        if is_another:
+            self._last = 0  # another stream with the same name: events counted so far stay counted
+        elif state.first_seq > self._last + 1:
+            self.missing_before = _kept_from(state)
+        return ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
+        )
+
+    def opened(self, pending: int) -> None:
+        """The stream is read again."""
+        self.problem = None
+        self.behind = pending
+
+    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
+        """One event, unless it was read before."""
+        sequence = metadata.sequence.stream
+        if self._last is None or sequence > self._last:
+            self._last = sequence
+            self._on_message(metadata.timestamp.timestamp(), message.subject, message.data)
+        self.behind = metadata.num_pending
+
+    def up_to_date(self) -> None:
+        """Nothing is left unread."""
+        self.behind = 0
+        self.current_at = self._clock.now()
+        self._tried.set()
+
+    def lost(self, error: NatsError) -> None:
+        """The stream is not read now."""
+        if self.problem is None or str(error) != str(self.problem):
+            log.info("stream %s is not read: %s", self._stream, error)
+        self.problem = error
+        self._tried.set()
+
+
+def _removed_before(state: StreamContents, since: float) -> float:
+    """Messages stored after `since` and before this moment may have been removed from the stream;
+    0.0 if none were.
+    """
+    if state.first_seq <= 1:
+        return 0.0
+    kept_from = _kept_from(state)
+    return kept_from if kept_from > since else 0.0
+
+
+def _kept_from(state: StreamContents) -> float:
+    """All messages from this moment on are in the stream."""
+    return (state.first_ts if state.messages else state.last_ts).timestamp()
+
 
 NO_STREAM: Final = (
     f"there is no stream {USAGE_STREAM}: workers publish what they use to "

@@ -12,7 +12,7 @@ from typing import Final
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import WakeWatch
-from controller.nats.connection import OneMessageSubscription
+from controller.nats.client import OneMessageSubscription
 from controller.nats.errors import NatsDisconnectedError
 from controller.nats.session import NatsSession
 from controller.nats.subjects import Subjects, WakeSubjects

@@ -21,8 +21,7 @@ from controller.model.worker_messages import (
     orders_key,
     worker_key,
 )
-from controller.nats.bucket import Bucket
-from controller.nats.bucket_watch import BucketWatch
+from controller.nats.bucket import Bucket, BucketWatch
 from controller.nats.session import NatsSession
 from controller.nats.worker_orders import WorkerOrders
 from controller.nats.worker_states import Loss, WorkerStates

@@ -18,14 +18,14 @@ from msgspec.structs import replace
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
-from controller.nats.session import NatsSession
-from controller.nats.snapshot_publisher import (
+from controller.nats.feed import (
     LISTENING,
     WHOLE_AT_MOST_EVERY_S,
     SnapshotPublisher,
+    SnapshotReader,
     watchers_subject,
 )
-from controller.nats.snapshot_reader import SnapshotReader
+from controller.nats.session import NatsSession
 from support.measure import report, spread
 from support.nats_server import RealNats
 from tui import scenarios

@@ -13,7 +13,7 @@ from nats.js.api import ConsumerConfig, StorageType
 
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
-from controller.nats.queues import QueueReader
+from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.subjects import Subjects
 from controller.nats.wake import WakeSubscriptions

@@ -19,8 +19,7 @@ from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings
 from controller.model.usage_event import USAGE_STREAM
 from controller.nats.session import NatsSession
-from controller.nats.usage import TokenUsageSource
-from controller.nats.usage_feed import UsageFeed
+from controller.nats.usage import TokenUsageSource, UsageFeed
 from tests.support.measure import report, resident_mb
 from tests.support.nats_server import RealNats
 from tests.unit.nats.usage_world import event, fleet, tenant

@@ -21,9 +21,9 @@ from controller.engine.hub import Hub
 from controller.kube import cluster
 from controller.kube.writes import ClusterActuator
 from controller.nats.bucket import Bucket
+from controller.nats.lag import QueueReader
 from controller.nats.memory import MemoryBucket
 from controller.nats.parted import head_key
-from controller.nats.queues import QueueReader
 from controller.planning.planner import plan
 
 

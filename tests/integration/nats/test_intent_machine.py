@@ -36,8 +36,7 @@ from controller.model.intents import (
 )
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.intent_codec import key_text
-from controller.nats.intents import read_intents
+from controller.nats.intents import key_text, read_intents
 from controller.nats.session import NatsSession
 from controller.ports.stores import IntentConflictError
 from tests.integration.nats.conftest import CALM

@@ -27,11 +27,10 @@ from controller.model.intents import (
     Pin,
     Scope,
 )
-from controller.nats import bucket_watch
+from controller.nats import bucket as bucket_module
 from controller.nats.follower import _Reading
 from controller.nats.intent_desk import BucketDesk
-from controller.nats.intent_reading import FAULTS_SHOWN
-from controller.nats.intents import read_intents
+from controller.nats.intents import FAULTS_SHOWN, read_intents
 from controller.nats.jetstream import stream_info
 from controller.ports.stores import IntentConflictError
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
@@ -178,7 +177,7 @@ async def test_after_a_lost_message_all_intents_are_read_again(
 async def test_a_silent_consumer_is_replaced(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(bucket_module, "KEY_HEARTBEAT_S", 0.1)
     session = await connect(server.url)
     kv = bucket(session)
     await kv.create()
@@ -197,7 +196,7 @@ async def test_a_silent_consumer_is_replaced(
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_watch, "KEY_HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(bucket_module, "KEY_HEARTBEAT_S", 0.1)
     readings: list[_Reading] = []
     arrived = _Reading.arrived
 

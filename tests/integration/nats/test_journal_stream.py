@@ -18,9 +18,7 @@ from controller.model.settings import JournalStreamSettings, NatsCredentials
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import journal_stream
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, StreamMissingError
-from controller.nats.journal_messages import parts_of
-from controller.nats.journal_reader import read_journal
-from controller.nats.journal_stream import JournalStream, _Pending, _Tail
+from controller.nats.journal_stream import JournalStream, _Pending, _Tail, parts_of, read_journal
 from controller.nats.session import NatsSession
 from controller.record.journal_chain import hash_of, link_of
 from controller.record.journal_past import JournalPast

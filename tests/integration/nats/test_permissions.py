@@ -22,8 +22,8 @@ from controller.model.settings import NatsCredentials
 from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerState
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
+from controller.nats.lag import QueueReader
 from controller.nats.memory import MemoryBucket
-from controller.nats.queues import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.stored_state import read_stored_state
 from controller.nats.subjects import Subjects

@@ -18,7 +18,7 @@ from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials
-from controller.nats.queues import QueueReader
+from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.subjects import Subjects
 from controller.nats.wake import WakeSubscriptions

@@ -21,11 +21,11 @@ from controller.model.history import History, Timeline
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials, NatsSettings
 from controller.model.snapshot import Snapshot
-from controller.nats import snapshot_bucket
+from controller.nats import feed
 from controller.nats.bucket import Bucket
+from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
 from controller.nats.parted import head_key
 from controller.nats.past import PastBucket
-from controller.nats.snapshot_bucket import FORMAT, SnapshotBucket, recall_snapshot
 from controller.ports.stores import (
     StoreAwayError,
     StoreConflictError,
@@ -117,7 +117,7 @@ async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
 ) -> None:
     store = SnapshotBucket(bucket(await connect(server.url)))
     await store.save(FLEET)
-    monkeypatch.setattr(snapshot_bucket, "MOST_KEPT_BYTES", 1000)
+    monkeypatch.setattr(feed, "MOST_KEPT_BYTES", 1000)
     with pytest.raises(StoreError, match="more than the 1,000 kept"):
         await store.save(scenarios.many_pools(100))
     assert await store.load() == plain(FLEET)

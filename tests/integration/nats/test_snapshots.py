@@ -20,9 +20,8 @@ from controller.model.lease import LeaseView
 from controller.model.secret import SecretRef
 from controller.model.settings import NatsCredentials, NatsSettings
 from controller.model.snapshot import Role, Snapshot
+from controller.nats.feed import WHOLE, SnapshotPublisher, SnapshotReader
 from controller.nats.session import NatsSession
-from controller.nats.snapshot_publisher import WHOLE, SnapshotPublisher
-from controller.nats.snapshot_reader import SnapshotReader
 from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
 from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until

@@ -11,8 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from controller.model.readings import Why
-from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.bucket_watch import KEPT_OF_A_VALUE_BYTES, BucketWatch
+from controller.nats.bucket import KEPT_OF_A_VALUE_BYTES, Bucket, BucketEntry, BucketWatch
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_nats import Answer
 from tests.unit.nats.fake_stream import Server, status

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.nats.journal_messages import (
+from controller.nats.journal_stream import (
     PLAIN_BYTES,
     LineAssembly,
     LinePart,

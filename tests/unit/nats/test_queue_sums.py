@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.queue_sums import summed
-from controller.nats.queues import QueueReader
+from controller.nats.consumers import summed
+from controller.nats.lag import QueueReader
 from controller.nats.subjects import Subjects
 from controller.nats.wake import WakeSubscriptions
 from tests.unit.nats.fake_nats import (

@@ -10,14 +10,13 @@ import pytest
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.consumer_lists import AVOID_LIST_S, ONE_BY_ONE_MOST
 from controller.nats.errors import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsRefusedError,
     NatsTimeoutError,
 )
-from controller.nats.queues import QueueReader
+from controller.nats.lag import AVOID_LIST_S, ONE_BY_ONE_MOST, QueueReader
 from tests.unit.nats.fake_nats import (
     Answer,
     FakeNats,

@@ -18,7 +18,7 @@ from controller.model.fleet_views import (
     RoomView,
     TenantView,
 )
-from controller.nats.snapshot_frames import _HEADER, Assembly, FrameError, frames, read_part
+from controller.nats.feed import _HEADER, Assembly, FrameError, frames, read_part
 from controller.record.snapshot_changes import (
     MissedSnapshotError,
     SnapshotChange,
@@ -161,7 +161,7 @@ def test_what_is_no_snapshot_is_refused(content: bytes) -> None:
 def test_a_snapshot_that_grows_without_end_when_it_is_unpacked_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("controller.nats.snapshot_frames.MOST_SNAPSHOT_BYTES", 10_000)
+    monkeypatch.setattr("controller.nats.feed.MOST_SNAPSHOT_BYTES", 10_000)
     part = read_part(frames(whole(scenarios.mixed_fleet()), 2**20)[0])
     with pytest.raises(FrameError, match="of more than 10,000 bytes"):
         Assembly().add(part._replace(data=zlib.compress(bytes(10**6))))

@@ -16,7 +16,7 @@ from controller.model.usage_event import (
     UsedTokens,
     usage_subject,
 )
-from controller.nats.usage_events import RefusedEventError, decode_event
+from controller.nats.usage import RefusedEventError, decode_event
 from tests.unit.nats.usage_world import event
 
 TENANTS = frozenset({"acme", "globex"})

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from controller.model.readings import Why
-from controller.nats.usage_feed import UsageFeed
+from controller.nats.usage import UsageFeed
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_stream import SINCE, STREAM, Server, status, stored
 

@@ -16,10 +16,14 @@ from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel
 from controller.model.scarcity import LlmModel, ModelTier, TaskUsage, TokenCount
 from controller.model.usage_event import UsageEvent, UsedTokens
-from controller.nats.usage_burn import BURN_HALF_LIFE_S
-from controller.nats.usage_ledger import LOOK_BACK_S, UsageLedger
-from controller.nats.usage_models import MOST_MODELS
-from controller.nats.usage_tasks import MEASURED_FROM, TASKS_KEPT
+from controller.nats.ledger import (
+    BURN_HALF_LIFE_S,
+    LOOK_BACK_S,
+    MEASURED_FROM,
+    MOST_MODELS,
+    TASKS_KEPT,
+    UsageLedger,
+)
 from tests.unit.nats.fake_nats import pool
 from tests.unit.nats.usage_world import NEW_YORK, fleet, tenant
 
