@@ -51,7 +51,7 @@ from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from controller.model.signals import ExternalSeries
 from controller.model.text import clean, clean_name
 from controller.notation.quantity import exact_amount, rounded_up
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 from controller.ports.clock import Clock
 from controller.ports.cluster import Workloads
 from controller.ports.sources import MetricAnswer, MetricKey, MetricSource
