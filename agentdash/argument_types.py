@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def address(text: str) -> tuple[str, int]:
     """HOST and PORT."""
-    from controller.notation.decimals import read_whole
+    from controller.notation.quantity import read_whole
 
     host, colon, port = text.rpartition(":")
     try:
@@ -52,7 +52,7 @@ def theme(text: str) -> str:
 
 def width(text: str) -> int:
     """A number of columns."""
-    from controller.notation.decimals import read_whole
+    from controller.notation.quantity import read_whole
 
     try:
         number = read_whole(text)
@@ -65,8 +65,7 @@ def width(text: str) -> int:
 
 def duration(text: str) -> float:
     """Seconds."""
-    from controller.notation.decimals import read_decimal
-    from controller.notation.durations import read_duration
+    from controller.notation.quantity import read_decimal, read_duration
 
     for read in (read_decimal, read_duration):
         try:
@@ -80,7 +79,7 @@ def duration(text: str) -> float:
 
 def speed(text: str) -> float:
     """How many times faster than real."""
-    from controller.notation.decimals import read_decimal
+    from controller.notation.quantity import read_decimal
 
     try:
         speed = float(read_decimal(text))
@@ -93,7 +92,7 @@ def speed(text: str) -> float:
 
 def seed(text: str) -> int:
     """The seed of a random load."""
-    from controller.notation.decimals import read_whole
+    from controller.notation.quantity import read_whole
 
     try:
         return read_whole(text)

@@ -371,7 +371,7 @@ def _show_help_once(options: argparse.Namespace) -> ExitCode:
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     if options.replay is not None:
         return _show_journal(options, options.replay)
-    from controller.config.source import FleetSource, file_state
+    from controller.config.document import FleetSource, file_state
 
     source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
     settings = _load(options)

@@ -18,10 +18,12 @@ from controller.model.intents import Intent, IntentKey
 from controller.model.pod_log import PodLog
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
-from controller.ports.desk import NoEffectError, OpenDesk, PodLogError
-from controller.ports.showing import Feed
-from controller.ports.stores import (
+from controller.ports import (
+    Feed,
     IntentConflictError,
+    NoEffectError,
+    OpenDesk,
+    PodLogError,
     StoreAwayError,
     StoreError,
     StoreRefusedError,

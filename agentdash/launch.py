@@ -27,13 +27,13 @@ from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.engine.switches import SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.ports.desk import Person
+from controller.ports import Person
 from controller.record.journal_files import JournalError
 from controller.record.journal_past import JournalPast
 
 if TYPE_CHECKING:
     from agentdash.preferences import Preferences
-    from controller.config.source import FleetSource
+    from controller.config.document import FleetSource
     from controller.model.settings import NatsSettings, Settings
 
 ENGINE_STOP_S: Final = 15.0

@@ -209,7 +209,7 @@ def _doing(verb: str, options: argparse.Namespace) -> Doing:
 
 def _replicas(text: str) -> int:
     from controller.model.ranges import REPLICA_COUNT
-    from controller.notation.decimals import read_whole
+    from controller.notation.quantity import read_whole
 
     try:
         number = read_whole(text)
@@ -222,7 +222,7 @@ def _replicas(text: str) -> int:
 
 def _tokens(text: str) -> int:
     from controller.model.ranges import DAY_TOKENS
-    from controller.notation.decimals import read_decimal
+    from controller.notation.quantity import read_decimal
 
     unit = _UNITS.get(text[-1:], 1)
     try:

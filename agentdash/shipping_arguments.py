@@ -163,8 +163,8 @@ def _run_manifests(options: argparse.Namespace, load: Load) -> ExitCode:
     if settings is None:
         return ExitCode.USAGE
     from agentdash.verbs.manifests import show_manifests
+    from controller.manifests.dockerfile import Installation
     from controller.manifests.objects import KINDS
-    from controller.manifests.options import Installation
 
     chosen = Installation(
         image=options.image,

@@ -23,10 +23,10 @@ from controller.nats.errors import NatsError
 from controller.nats.feed import SnapshotReader, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
-from controller.planning.whatif import Outlook, estimate_of
-from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person
-from controller.ports.stores import StoreError
-from controller.record.snapshot_version import OtherVersionError
+from controller.planning.estimate import estimate_of
+from controller.planning.outlook import Outlook
+from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError
+from controller.record.snapshot_changes import OtherVersionError
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0

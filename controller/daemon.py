@@ -9,11 +9,11 @@ import sys
 from functools import partial
 
 from controller.attach import UnsupportedServerError
-from controller.config.source import FleetSource
+from controller.config.document import FleetSource
 from controller.engine.supervise import FatalError
 from controller.engine.switches import SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
-from controller.expose.door import ListenError
+from controller.expose.server import ListenError
 from controller.model.settings import Settings
 from controller.wiring import headless
 

@@ -45,11 +45,10 @@ from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
+from controller.planning.outlook import Outlook
 from controller.planning.planner import plan
-from controller.planning.whatif import Outlook
-from controller.ports.desk import Foreseen, NoEffectError, OpenDesk, Person
-from controller.ports.sources import MetricSource
-from controller.record.journal_writer import JournalWriter
+from controller.ports import Foreseen, MetricSource, NoEffectError, OpenDesk, Person
+from controller.record.journal_files import JournalWriter
 from controller.sources.prometheus import PrometheusSource
 
 FIRST_SIGHT_S: Final = 3.0

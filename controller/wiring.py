@@ -12,7 +12,7 @@ from socket import gethostname
 from typing import Final, NamedTuple
 
 from controller.attach import UnsupportedServerError
-from controller.config.source import FleetSource
+from controller.config.document import FleetSource
 from controller.engine.clock import SystemClock
 from controller.engine.elector import Elector
 from controller.engine.fleet_file import FleetFileWatch
@@ -24,8 +24,7 @@ from controller.engine.supervise import FatalError
 from controller.engine.switches import SignalSwitch, Switches
 from controller.engine.write_right import WriteRight
 from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
-from controller.expose.health import TickWatch
-from controller.expose.server import serving
+from controller.expose.server import TickWatch, serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.lease import KubernetesLease
@@ -58,10 +57,8 @@ from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.remember.clock import on_this_clock
 from controller.planning.remember.resume import doubted, resumed
-from controller.ports.desk import Foreseen, IntentDesk, NoEffectError, Person
-from controller.ports.lease import Lease
-from controller.record.journal_files import JournalFiles
-from controller.record.journal_writer import JournalWriter
+from controller.ports import Foreseen, IntentDesk, Lease, NoEffectError, Person
+from controller.record.journal_files import JournalFiles, JournalWriter
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.snapshot import Snapshot
-from controller.ports.showing import Feed, Past
+from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
 

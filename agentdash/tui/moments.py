@@ -8,7 +8,7 @@ from typing import Final
 
 from controller.model.ranges import MOMENT
 from controller.model.text import quote
-from controller.notation.durations import read_duration
+from controller.notation.quantity import read_duration
 
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z?")
 _ADVICE: Final = "is no time: 11:50, 11:50:03, -15m or 2026-11-22T11:50Z"

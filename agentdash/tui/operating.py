@@ -11,7 +11,8 @@ from controller.model.intents import Intent, IntentKey
 from controller.model.pod_log import PodLog
 
 if TYPE_CHECKING:  # a dashboard that only shows what others decide need not load the planner
-    from controller.planning.whatif import Effect, Estimate
+    from controller.planning.effect import Effect
+    from controller.planning.estimate import Estimate
 
 
 class NotDoneError(Exception):

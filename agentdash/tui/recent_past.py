@@ -9,7 +9,7 @@ from operator import is_not
 from typing import Final, NamedTuple
 
 from controller.model.snapshot import Snapshot
-from controller.ports.showing import PastMoment, Place
+from controller.ports import PastMoment, Place
 
 RECENT_S: Final = 900.0
 MOST_VIEWS: Final = 20_000

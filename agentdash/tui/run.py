@@ -14,7 +14,7 @@ from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.names import THEME_NAMES
 from agentdash.tui.operating import Operating
 from agentdash.tui.view import OWN_FIRST_SNAPSHOT
-from controller.ports.showing import Feed, Past
+from controller.ports import Feed, Past
 
 # each gives the terminal back first; the last two come when it closes, and by ctrl-\ from elsewhere
 _ENDED_BY: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)

@@ -14,7 +14,7 @@ from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.recent_past import RecentPast
 from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame, ShownMoment, is_newer, pool_rows, totals
 from controller.model.snapshot import Snapshot
-from controller.ports.showing import Past, PastMoment, Place
+from controller.ports import Past, PastMoment, Place
 
 _MINUTE_S: Final = 60.0
 

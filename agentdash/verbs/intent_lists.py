@@ -27,7 +27,7 @@ from controller.model.intent_words import (
 from controller.model.intents import Intent, key_of
 from controller.model.settings import Settings
 from controller.planning.explain import duration
-from controller.ports.stores import StoreError
+from controller.ports import StoreError
 from controller.wiring import operating
 
 _STANDING = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")

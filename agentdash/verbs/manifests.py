@@ -10,9 +10,8 @@ from agentdash.output import note, tell
 from controller.exit_codes import ExitCode
 from controller.manifests.alerts import rule_file
 from controller.manifests.dashboard import dashboard
-from controller.manifests.dockerfile import dockerfile
+from controller.manifests.dockerfile import Installation, ManifestError, dockerfile
 from controller.manifests.objects import manifests
-from controller.manifests.options import Installation, ManifestError
 from controller.manifests.yaml_text import stream
 from controller.model.settings import Settings
 from controller.model.text import clean

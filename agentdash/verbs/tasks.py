@@ -38,7 +38,7 @@ from controller.model.text import clean, quote
 from controller.nats.errors import NatsError
 from controller.nats.jetstream import typed_errors
 from controller.nats.session import NatsSession
-from controller.notation.durations import read_duration
+from controller.notation.quantity import read_duration
 from controller.planning.explain import duration
 from controller.wiring import connected
 

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from controller.config import document as documents
 from controller.config import effects, messages, references, resolve, windows
-from controller.config.document import Document
-from controller.config.problems import FleetFileError, Problem
+from controller.config.document import Document, FleetFileError, Problem
 from controller.config.schema import FleetFile
 from controller.model.settings import Settings
 from controller.model.text import clean

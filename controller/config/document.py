@@ -7,15 +7,60 @@ text nests, and unfolds aliases without a bound. Scalars have the types of YAML 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import yaml
 
-from controller.config.problems import FleetFileError, KeyPath, Problem, spell
-from controller.model.text import clean
+from controller.model.settings import Settings
+from controller.model.text import clean, quote
+from controller.model.value import Value
+
+KeyPath = tuple[str | int, ...]
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
+
+
+class Problem(Value):
+    """One problem to correct. Lines and columns count from 1. `path` is empty for a problem of the
+    whole file, for example if it cannot be read.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class FleetFileError(Exception):
+    """The fleet file cannot be used. `errors` are all its problems, in the file's order; the text
+    has one line for each.
+    """
+
+    def __init__(self, errors: Iterable[Problem]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda error: (error.line, error.column)))
+        super().__init__("\n".join(map(str, self.errors)))
+
+
+def spell(path: KeyPath) -> str:
+    """A key path as people write it, such as `pools[2].replicas.max`."""
+    spelled = ""
+    for key in path:
+        if isinstance(key, int):
+            spelled += f"[{key}]"
+        else:
+            spelled += ("." if spelled else "") + (key if _PLAIN_KEY.match(key) else quote(key))
+    return spelled
+
 
 MAX_DEPTH: Final = 50
 """Levels of nesting."""
@@ -293,3 +338,30 @@ def _not_yaml(name: str, text: str, error: yaml.MarkedYAMLError) -> FleetFileErr
         context = f" ({error.context} that starts on line {_marked(error.context_mark).line})"
     advice = "check the indentation, colons, brackets and quotes here"
     return _failure(name, at, f"not YAML: {error.problem or 'malformed'}{context}; {advice}")
+
+
+FileState: TypeAlias = tuple[str, ...]
+
+
+class FleetSource(NamedTuple):
+    """`load` reads the file's settings with what the command line adds to them, and raises
+    FleetFileError. `state` is that of the file before it was read the first time.
+    """
+
+    path: Path
+    load: Callable[[], Settings]
+    state: FileState
+
+
+def file_state(path: Path) -> FileState:
+    """Differs when the file was written, replaced, removed, or when a link on the way to it leads
+    elsewhere, as in a mounted ConfigMap. Blocks; raises nothing.
+    """
+    try:
+        path = path.expanduser()
+        found = path.stat()
+        where = os.path.realpath(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        return ("", str(error))
+    numbers = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return (where, *map(str, numbers))

@@ -11,10 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from controller.config.document import Document
-from controller.config.plain import as_mapping, pools_of
-from controller.config.problems import KeyPath, Problem, spell
+from controller.config.document import Document, KeyPath, Problem, spell
 from controller.config.references import external_metrics, formula_names
+from controller.config.scalars import as_mapping, pools_of
 from controller.model.fleet import Fleet, Pool, Rule
 from controller.model.metrics import QUEUE, ExternalMetric
 from controller.model.scarcity import RateLimits

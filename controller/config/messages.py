@@ -9,8 +9,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config.document import Document
-from controller.config.problems import KeyPath, Problem
+from controller.config.document import Document, KeyPath, Problem
 from controller.config.schema import FleetFile
 from controller.config.schema.connections import SecretEntry
 from controller.config.schema.section import Section, keys_of

@@ -9,11 +9,10 @@ from datetime import timedelta
 from functools import lru_cache
 from itertools import permutations
 
-from controller.config.document import Document
+from controller.config.document import Document, Problem
 from controller.config.openings import FIRST_DAY, Minute, first_common, opening
-from controller.config.problems import Problem
 from controller.config.schema import FleetFile
-from controller.config.schema.schedules import ScheduleEntry
+from controller.config.schema.pools import ScheduleEntry
 from controller.config.weekdays import DAYS
 from controller.model.schedule import CronWindow, WeeklyWindow
 

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
-from controller.doctor import of_kubernetes, of_nats, of_pools, of_rollouts
-from controller.doctor.patient import CHECK_S, Patient
-from controller.doctor.report import Findings
+from controller.doctor import of_kubernetes, of_nats, of_pools
+from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ConfigError, KubeError
@@ -19,7 +18,7 @@ from controller.model.settings import Settings
 from controller.model.text import clean
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 CONNECT_S: Final = 3.0
 _KUBERNETES: Final = "kubernetes"
@@ -46,8 +45,8 @@ OTHERS: Final = (
     Check("inbox", frozenset(), of_nats.inbox),
     Check("workloads", _ON_KUBERNETES, of_pools.workloads),
     Check("rivals", _ON_KUBERNETES, of_pools.rivals),
-    Check("owners", _ON_KUBERNETES, of_rollouts.owners),
-    Check("rollouts", _ON_KUBERNETES, of_rollouts.rollouts),
+    Check("owners", _ON_KUBERNETES, of_pools.owners),
+    Check("rollouts", _ON_KUBERNETES, of_pools.rollouts),
     Check("quotas", _ON_KUBERNETES, of_pools.quotas),
     Check("lease", _ON_KUBERNETES, of_kubernetes.lease),
     Check("clock of nats", _ON_NATS, of_nats.clock),

@@ -11,8 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.doctor.of_nats import told_skew
-from controller.doctor.patient import CHECK_S, Patient
-from controller.doctor.report import Findings
+from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.kube.errors import KubeError
 from controller.kube.lease import KubernetesLease
 from controller.model.decoding import UndecodableError, decoded
@@ -21,7 +20,7 @@ from controller.model.rights import LOOKING, Right, cluster_rights, lease_rights
 from controller.model.text import clean_name
 from controller.nats.bucket import Bucket
 from controller.nats.lease import BucketLease
-from controller.ports.lease import Lease, LeaseError
+from controller.ports import Lease, LeaseError
 
 _OLDEST: Final = (1, 23)
 """autoscaling/v2 came with it."""

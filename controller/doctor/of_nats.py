@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.doctor.patient import CHECK_S, Patient
-from controller.doctor.report import Findings
+from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import LinkState
 from controller.model.text import clean

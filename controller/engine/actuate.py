@@ -13,8 +13,7 @@ from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.value import Value
-from controller.ports.clock import Clock
-from controller.ports.cluster import Actuator
+from controller.ports import Actuator, Clock
 
 IN_FLIGHT_LIMIT: Final = 50
 """The most writes at the same time, equal to the client's burst. Further changes do not wait in a

@@ -11,7 +11,7 @@ from controller.model.announcement import Announcement
 from controller.model.outcome import HARMLESS, OutcomeKind
 from controller.model.snapshot import Severity
 from controller.planning.explain import sentence
-from controller.ports.cluster import Announcer
+from controller.ports import Announcer
 
 
 def announcement(write: Write) -> Announcement | None:

@@ -15,9 +15,7 @@ from controller.model.observation import DELETED_FIRST, PodPhase
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Fresh, last_known
 from controller.model.snapshot import Severity
-from controller.ports.cluster import Actuator, Workloads
-from controller.ports.sources import WorkerSource
-from controller.ports.stores import StoreConflictError, StoreError
+from controller.ports import Actuator, StoreConflictError, StoreError, WorkerSource, Workloads
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from controller.model.ids import PoolKey, WorkloadName
 from controller.model.intents import Scope
 from controller.model.outcome import OutcomeKind
 from controller.planning.inputs import concerns
-from controller.ports.cluster import Workloads
+from controller.ports import Workloads
 
 
 class EarlyTicks:

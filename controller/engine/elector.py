@@ -31,8 +31,7 @@ from controller.model.lease import (
     LeaseView,
     SeenLease,
 )
-from controller.ports.clock import Clock
-from controller.ports.lease import Lease, LeaseConflictError, LeaseError
+from controller.ports import Clock, Lease, LeaseConflictError, LeaseError
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.config.problems import FleetFileError
-from controller.config.source import FleetSource, file_state
+from controller.config.document import FleetFileError, FleetSource, file_state
 from controller.engine.findings import Found, listed
 from controller.engine.fleet_findings import FLEET_FILE
 from controller.model.settings import Settings
 from controller.model.snapshot import INVALID_FILE, Severity
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from controller.model.snapshot import Severity
 from controller.model.stored import SavedMemory
 from controller.planning.remember.clock import on_this_clock
 from controller.planning.remember.resume import resumed
-from controller.ports.clock import Clock
-from controller.ports.sources import QueueHistories
-from controller.ports.stores import (
+from controller.ports import (
+    Clock,
     IntentStore,
     MemoryStore,
+    QueueHistories,
     StoreAwayError,
     StoreConflictError,
     StoreError,

@@ -12,8 +12,7 @@ from controller.engine.record import Recorder
 from controller.engine.saving import SavePlan, SnapshotSaver
 from controller.engine.snapshots import SnapshotBuilder
 from controller.model.snapshot import Snapshot
-from controller.ports.clock import Clock
-from controller.ports.stores import SnapshotStore, StoreError
+from controller.ports import Clock, SnapshotStore, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -42,19 +42,22 @@ from controller.planning.planner import Planned
 from controller.planning.remember.joined import joined
 from controller.planning.remember.resume import doubted
 from controller.planning.share.scarcity import spends_budget
-from controller.ports.clock import Clock
-from controller.ports.cluster import Actuator, Announcer, Supply, Workloads
-from controller.ports.lease import Leadership
-from controller.ports.showing import Journal
-from controller.ports.sources import (
+from controller.ports import (
+    Actuator,
     AllowanceStore,
+    Announcer,
+    Clock,
+    Journal,
+    Leadership,
     LinkStatus,
     QueueSource,
+    StoreError,
+    Supply,
     UsageSource,
     WakeSource,
     WorkerSource,
+    Workloads,
 )
-from controller.ports.stores import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -283,12 +286,9 @@ class Engine:
 
     def _doubted(self, memory: Memory) -> Memory:
         """A memory that another process has left, compared with the sizes there are."""
-        return doubted(memory, self._sizes(), self._clock.now())
-
-    def _sizes(self) -> dict[PoolKey, int]:
-        """The replicas of each pool whose size is known."""
         seen = {pool.key: self._workloads.workload(pool) for pool in self._fleet.pools}
-        return {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
+        sizes = {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
+        return doubted(memory, sizes, self._clock.now())
 
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
@@ -299,7 +299,7 @@ class Engine:
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
         if self._allotment is not None and self._lead.may_write():
-            self._allotment.begin(self._tasks, self._sizes())
+            self._allotment.begin(self._tasks)
         self._snapshots.ticked(self._clock.monotonic() - began)
         latest = self._hub.latest()
         if self._past is not None and latest is not None and self._lead.may_write():

@@ -17,8 +17,7 @@ from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
-from controller.ports.clock import Clock
-from controller.ports.sources import MetricAnswer, MetricKey, MetricSource
+from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource
 
 READ_S: Final = 3.0
 """Time limit of one round; KEDA's limit for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""

@@ -24,9 +24,15 @@ from controller.model.observation import (
     TokenUsage,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
-from controller.ports.clock import Clock
-from controller.ports.cluster import Supply, Workloads
-from controller.ports.sources import QueueSource, UsageSource, WakeSource, WorkerSource
+from controller.ports import (
+    Clock,
+    QueueSource,
+    Supply,
+    UsageSource,
+    WakeSource,
+    WorkerSource,
+    Workloads,
+)
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
 _NO_NODES: Final[Mapping[str, str]] = MappingProxyType({})

@@ -12,8 +12,7 @@ from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
 from controller.engine.snapshots import SnapshotBuilder
 from controller.model.snapshot import Snapshot
 from controller.model.stored import FindingSince, ShownPast, TenantSince
-from controller.ports.clock import Clock
-from controller.ports.stores import PastStore, StoreConflictError, StoreError
+from controller.ports import Clock, PastStore, StoreConflictError, StoreError
 
 log = logging.getLogger(__name__)
 

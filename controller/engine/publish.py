@@ -13,9 +13,7 @@ from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.switches import Switches
 from controller.model.snapshot import Severity
-from controller.ports.clock import Clock
-from controller.ports.showing import Journal
-from controller.ports.sources import LinkStatus
+from controller.ports import Clock, Journal, LinkStatus
 
 COALESCE_S: Final = 0.02
 """All changes within this time are published in one snapshot, for example a burst of writes."""

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
 from controller.model.snapshot import Snapshot
-from controller.ports.clock import Clock
-from controller.ports.stores import StoreError
+from controller.ports import Clock, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 
 def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:

@@ -21,8 +21,7 @@ from controller.engine.findings import Found
 from controller.model.intents import Freeze, Intents, Scope
 from controller.model.snapshot import FROZEN, JOURNAL_DOWN, Severity
 from controller.model.text import clean
-from controller.ports.clock import Clock
-from controller.ports.showing import Journal
+from controller.ports import Clock, Journal
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,10 +21,221 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from controller.expose.door import MakeProtocol, listening
-from controller.expose.health import Health, readiness
 from controller.expose.metrics import MetricsPage, ScaleCounts
-from controller.model.snapshot import Snapshot
+from controller.model.readings import Fresh, Reading, T, Why
+from controller.model.snapshot import NO_WRITE, OVERTAKEN, LinkState, Role, Snapshot
+from controller.model.value import Value
+
+LEAST_PATIENCE_S: Final = 10.0
+INTERVALS_OF_PATIENCE: Final = 5
+
+_NOT_READY: Final = frozenset({NO_WRITE, OVERTAKEN})
+_OF_ONE_POOL: Final = frozenset(
+    {
+        Why.STREAM_MISSING,
+        Why.CONSUMER_MISSING,
+        Why.OBJECT_MISSING,
+        Why.IMPLAUSIBLE,
+        Why.HISTORY_REGRESSED,
+    }
+)
+"""The server answered: other pools can be read."""
+
+
+class Health(Value):
+    """The result of a check: `ok`, or the causes, one line for each. `note` is more to know."""
+
+    ok: bool
+    causes: tuple[str, ...] = ()
+    note: str = ""
+
+
+class TickWatch:
+    """Alive while the loop completes ticks of the whole fleet. A loop without one for several
+    intervals hangs, and only a restart helps. It measures monotonic time, so a step of the system's
+    clock changes nothing; it may be used by several threads.
+    """
+
+    def __init__(self, interval_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._patience_s = max(LEAST_PATIENCE_S, INTERVALS_OF_PATIENCE * interval_s)
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._ticks = 0
+        self._last = monotonic()
+
+    def saw(self, snapshot: Snapshot) -> None:
+        """Take a snapshot. Those of ticks for single pools do not count: reading the whole fleet
+        may hang beside them.
+        """
+        with self._lock:
+            if snapshot.loop.ticks != self._ticks:
+                self._ticks, self._last = snapshot.loop.ticks, self._monotonic()
+
+    def liveness(self) -> Health:
+        """Whether the loop lives now."""
+        with self._lock:
+            age_s = self._monotonic() - self._last
+        if age_s <= self._patience_s:
+            return Health(ok=True)
+        return Health(ok=False, causes=(f"no tick for {age_s:.0f} s",))
+
+
+def readiness(snapshot: Snapshot | None) -> Health:
+    """Ready after the first published tick, while all connections are up, what the pools depend on
+    can be read, and writes succeed. A follower is ready, too, if it can take over: while the lease
+    can be read and written. A pure function.
+    """
+    if snapshot is None or snapshot.loop.ticks == 0:
+        return Health(ok=False, causes=("no tick yet",))
+    causes = (
+        *_links_down(snapshot),
+        *_unreadable("queue", (pool.observation.queue for pool in snapshot.pools)),
+        *_unreadable("workload", (pool.observation.workload for pool in snapshot.pools)),
+        *(
+            f"{finding.subject}: {finding.text}"
+            for finding in snapshot.findings
+            if finding.kind in _NOT_READY
+        ),
+    )
+    if snapshot.lease is not None and snapshot.lease.problem and not snapshot.role.writes:
+        causes = (*causes, f"lease: {snapshot.lease.problem}")
+    return Health(ok=not causes, causes=causes, note=_role_note(snapshot))
+
+
+def _role_note(snapshot: Snapshot) -> str:
+    """Who leads, for a process that takes part in an election: `follower of host/4711`."""
+    lease = snapshot.lease
+    if lease is None or snapshot.role is Role.LEADER:
+        return snapshot.role.value
+    return f"{snapshot.role.value} of {lease.holder or 'no known process'}"
+
+
+def _links_down(snapshot: Snapshot) -> Iterator[str]:
+    for link in snapshot.links:
+        if link.state is not LinkState.CONNECTED:
+            yield f"{link.name}: {link.detail or link.state.value}"
+
+
+def _unreadable(what: str, readings: Iterable[Reading[T]]) -> Iterator[str]:
+    """A cause, if not one reading of all pools could be made."""
+    cause = None
+    for reading in readings:
+        if isinstance(reading, Fresh) or reading.why in _OF_ONE_POOL:
+            return
+        cause = cause or f"no {what} can be read: {reading.detail or reading.why.value}"
+    if cause is not None:
+        yield cause
+
+
+MOST_CONNECTIONS: Final = 32
+"""A few scrapers and probes at once need far fewer."""
+LIFETIME_S: Final = 10.0
+"""The longest time of a connection, idle or not: a scrape takes milliseconds, and the next one may
+connect again."""
+WAITING_ROOM: Final = 64
+"""Connections that the system keeps until they are accepted."""
+
+MakeProtocol = Callable[[], asyncio.Protocol]
+
+
+class ListenError(Exception):
+    """Listening on the address failed; the message has the address and the reason."""
+
+
+@asynccontextmanager
+async def listening(
+    make: MakeProtocol,
+    host: str,
+    port: int,
+    *,
+    most: int = MOST_CONNECTIONS,
+    lifetime_s: float = LIFETIME_S,
+) -> AsyncIterator[tuple[str, int]]:
+    """Give each connection a protocol of its own while the block runs; yields the address. Above
+    `most` connections the oldest is closed. Raises ListenError.
+    """
+    try:
+        # asyncio accepts as many connections at once as its backlog. Before Python 3.12 it logs as
+        # many errors and starts as many timers each second once the process has no descriptor left.
+        server = await asyncio.get_running_loop().create_server(
+            _Door(make, most, lifetime_s), host, port, backlog=1
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ListenError(f"cannot listen on {host}:{port}: {reason}") from None
+    for bound in server.sockets:
+        with socket.socket(fileno=os.dup(bound.fileno())) as same:
+            same.listen(WAITING_ROOM)
+    try:
+        address = server.sockets[0].getsockname()
+        yield str(address[0]), int(address[1])
+    finally:
+        server.close()
+
+
+class _Door:
+    """Makes protocols, and knows the connections that are open, the oldest first."""
+
+    def __init__(self, make: MakeProtocol, most: int, lifetime_s: float) -> None:
+        self._make = make
+        self._most = most
+        self._open: dict[_Guest, None] = {}
+        self.lifetime_s = lifetime_s
+
+    def __call__(self) -> asyncio.Protocol:
+        return _Guest(self, self._make())
+
+    def enter(self, guest: _Guest) -> None:
+        if len(self._open) >= self._most:
+            oldest = next(iter(self._open))
+            self.leave(oldest)
+            oldest.end()
+        self._open[guest] = None
+
+    def leave(self, guest: _Guest) -> None:
+        self._open.pop(guest, None)
+
+
+class _Guest(asyncio.Protocol):
+    """One connection: it hands everything to its protocol, and ends after its lifetime."""
+
+    def __init__(self, door: _Door, inner: asyncio.Protocol) -> None:
+        self._door = door
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._door.lifetime_s, self.end)
+        self._door.enter(self)
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._door.leave(self)
+        self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
 
 SHUTDOWN_S: Final = 1.0
 _OPENMETRICS: Final = "application/openmetrics-text"

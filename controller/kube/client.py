@@ -38,7 +38,7 @@ from controller.kube.errors import (
 from controller.model.readings import Why
 from controller.model.snapshot import Link, LinkState
 from controller.model.unreachable import why_unreachable
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

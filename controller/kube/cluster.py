@@ -22,8 +22,7 @@ from controller.model.pod_log import PodLog
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link
 from controller.model.text import clean
-from controller.ports.clock import Clock
-from controller.ports.desk import PodLogError
+from controller.ports import Clock, PodLogError
 
 TAIL_LINES: Final = 200
 MOST_LOG_BYTES: Final = 2**20

@@ -25,8 +25,7 @@ from controller.model.ids import PoolKey, WorkloadKind, WorkloadName
 from controller.model.observation import ClusterEvent
 from controller.model.readings import last_known
 from controller.model.text import clean, clean_name
-from controller.ports.clock import Clock
-from controller.ports.cluster import Workloads
+from controller.ports import Clock, Workloads
 
 KEPT_PER_POOL: Final = 5
 KEPT_POOLS: Final = 4096

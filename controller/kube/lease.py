@@ -18,8 +18,13 @@ from controller.model.backoff import Backoff
 from controller.model.field_managers import FIELD_MANAGER
 from controller.model.lease import LeaseRecord, SeenLease
 from controller.model.text import clean_name
-from controller.ports.clock import Clock
-from controller.ports.lease import LeaseAwayError, LeaseConflictError, LeaseError, LeaseRefusedError
+from controller.ports import (
+    Clock,
+    LeaseAwayError,
+    LeaseConflictError,
+    LeaseError,
+    LeaseRefusedError,
+)
 
 log = logging.getLogger(__name__)
 

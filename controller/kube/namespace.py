@@ -26,7 +26,7 @@ from controller.model.observation import Pods, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 FREEZE: Final = "agentdash.dev/freeze"
 

@@ -24,7 +24,7 @@ from controller.model.scarcity import NodeClass, Resources
 from controller.model.text import clean, clean_name
 from controller.model.value import Value
 from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 _KEEPS_AWAY: Final = frozenset({"NoSchedule", "NoExecute"})
 # Taints that Kubernetes and its node autoscalers put on a node that takes no pods. Taints that

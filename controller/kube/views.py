@@ -23,7 +23,7 @@ from controller.kube.quotas import NamespaceUsage
 from controller.model.field_managers import FIELD_MANAGER
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import DELETED_FIRST, Pod, Pods, Workload
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 Changed: TypeAlias = Callable[[WorkloadName], None]
 """Called with the workload that changed, or whose pods did."""

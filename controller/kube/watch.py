@@ -28,7 +28,7 @@ from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.text import clean
 from controller.model.value import Value
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 LIST_TIMEOUT_S: Final = 15.0
 

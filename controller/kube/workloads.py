@@ -18,7 +18,7 @@ from controller.model.metrics import MeasuredPod
 from controller.model.observation import ClusterEvent, Pods, Workload
 from controller.model.readings import Absent, Reading, Why
 from controller.model.scarcity import Resources
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 REFUSAL_S: Final = 300.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from controller.manifests.options import NAME, Installation, metadata
+from controller.manifests.dockerfile import NAME, Installation, metadata
 from controller.manifests.yaml_text import Json, Manifest, stream
 from controller.model.snapshot import Severity
 

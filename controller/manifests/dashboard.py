@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-from controller.manifests.options import NAME
+from controller.manifests.dockerfile import NAME
 
 _POOL: Final = '{tenant=~"$tenant",pool=~"$pool"}'
 _ROLE: Final = '{role=~"$pool"}'

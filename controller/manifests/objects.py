@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from controller.manifests.access import access
 from controller.manifests.alerts import prometheus_rule
-from controller.manifests.network import network
-from controller.manifests.options import Installation, ManifestError
-from controller.manifests.tenants import tenant_objects
+from controller.manifests.dockerfile import Installation, ManifestError
+from controller.manifests.tenants import access, network, tenant_objects
 from controller.manifests.workload import namespace, workload
 from controller.manifests.yaml_text import Manifest
 from controller.model.settings import Settings

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
-from controller.manifests.options import NAME, ManifestError, metadata
-from controller.manifests.yaml_text import Manifest, Noted
+from controller.manifests.dockerfile import (
+    LABELS,
+    METRICS_PORT,
+    NAME,
+    Installation,
+    ManifestError,
+    metadata,
+)
+from controller.manifests.yaml_text import Json, Manifest, Noted
 from controller.model.fleet import Fleet, Tenant
 from controller.model.limits import MILLI
+from controller.model.rights import Right, cluster_rights, lease_rights, tenant_rights
 from controller.model.scarcity import Resources
 from controller.model.settings import Settings
 
@@ -120,3 +130,183 @@ def _equalities(selector: str | None) -> dict[str, str]:
             return {}
         labels[key.strip()] = value.strip()
     return labels
+
+
+_PORTS: Final = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443, "http": 80, "https": 443}
+_API_SERVER_PORTS: Final = (443, 6443)
+_NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
+
+
+def network(settings: Settings, options: Installation) -> Iterator[Manifest]:
+    """The NetworkPolicy of agentdash's pods, and the Service of their metrics."""
+    yield Manifest(
+        "The port of /metrics. Followers answer too: the metric agentdash_leader tells them apart.",
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(NAME, options.namespace),
+            "spec": {
+                "selector": dict(LABELS),
+                "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
+            },
+        },
+    )
+    yield Manifest(
+        "agentdash's pods reach what is listed here and nothing else, and nothing else reaches "
+        "them. Ports are those of the pods behind a Service: where a Service maps its port to "
+        "another, write that one.",
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata(NAME, options.namespace),
+            "spec": {
+                "podSelector": {"matchLabels": dict(LABELS)},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [
+                    Noted(
+                        "/metrics and /readyz, from pods of this cluster only",
+                        {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]},
+                    )
+                ],
+                "egress": list(_egress(settings, options)),
+            },
+        },
+    )
+    if options.service_monitor:
+        yield _monitor(options)
+
+
+def _egress(settings: Settings, options: Installation) -> Iterator[Noted]:
+    dns = {"namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: "kube-system"}}}
+    yield Noted("DNS", {"to": [dns], "ports": [_port(53, "UDP"), _port(53)]})
+    yield Noted(
+        "the API server; its address is not known here: add it as an ipBlock where you know it",
+        {"ports": [_port(each) for each in _API_SERVER_PORTS]},
+    )
+    for url in dict.fromkeys(settings.nats.servers):
+        yield Noted("NATS", _towards(url, options))
+    if settings.prometheus is not None:
+        yield Noted("Prometheus", _towards(settings.prometheus.url, options))
+
+
+def _towards(url: str, options: Installation) -> Json:
+    """The rule for a server: its address, or the namespace of its Service where the name says it;
+    else its port only, because a NetworkPolicy knows no names.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    ports = [_port(parts.port or _PORTS[parts.scheme])]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return {
+            "to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}],
+            "ports": ports,
+        }
+    namespace = _namespace_of(host, options.namespace)
+    if namespace is None:
+        return {"ports": ports}
+    labels = {_NAMESPACE_LABEL: namespace}
+    return {"to": [{"namespaceSelector": {"matchLabels": labels}}], "ports": ports}
+
+
+def _namespace_of(host: str, here: str) -> str | None:
+    """The namespace of a Service's name, if the name says it: `nats` is in our own, and
+    `nats.queues.svc` in queues. `a.b` may be a Service in b or a pod behind b, so it says nothing.
+    """
+    labels = host.removesuffix(".").split(".")
+    if "svc" in labels[2:]:
+        return labels[labels.index("svc", 2) - 1]
+    if len(labels) == 1:
+        return here
+    return None
+
+
+def _port(number: int, protocol: str = "TCP") -> Json:
+    return {"port": number, "protocol": protocol}
+
+
+def _monitor(options: Installation) -> Manifest:
+    return Manifest(
+        "For the Prometheus operator.",
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "ServiceMonitor",
+            "metadata": metadata(NAME, options.namespace),
+            "spec": {
+                "selector": {"matchLabels": dict(LABELS)},
+                "endpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
+            },
+        },
+    )
+
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_LEASE_ROLE: Final = f"{NAME}-lease"
+
+
+def access(settings: Settings, options: Installation) -> Iterator[Manifest]:
+    """A ServiceAccount; a Role and its binding in each namespace that a pool is in, and in the
+    lease's; a ClusterRole for what is in no namespace.
+    """
+    yield Manifest(
+        "What agentdash logs in as. Its token is renewed by the kubelet and read again.",
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(NAME, options.namespace),
+        },
+    )
+    for namespace in dict.fromkeys(pool.namespace for pool in settings.fleet.pools):
+        yield from _role(NAME, namespace, tenant_rights(settings, namespace), options)
+    lease = settings.controller.lease
+    if not settings.controller.read_only and (rights := lease_rights(lease)):
+        yield from _role(_LEASE_ROLE, lease.namespace, rights, options)
+    yield from _role(NAME, "", cluster_rights(settings), options)
+
+
+def _role(
+    name: str, namespace: str, rights: Sequence[Right], options: Installation
+) -> Iterator[Manifest]:
+    kind = "Role" if namespace else "ClusterRole"
+    place = f"in namespace {namespace}" if namespace else "in the whole cluster"
+    # the names of a cluster's roles are shared by all fleets of the cluster
+    name = name if namespace else f"{options.namespace}-{name}"
+    yield Manifest(
+        f"What agentdash may do {place}: nothing else, and no Secrets. The comment above a "
+        "rule says what it is for and, where it is optional, what happens without it.",
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": kind,
+            "metadata": metadata(name, namespace),
+            "rules": [Noted(_why(right), _rule(right)) for right in rights],
+        },
+    )
+    yield Manifest(
+        "",
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": metadata(name, namespace),
+            "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}],
+        },
+    )
+
+
+def _rule(right: Right) -> dict[str, object]:
+    rule: dict[str, object] = {
+        "apiGroups": [right.group],
+        "resources": list(right.resources),
+        "verbs": list(right.verbs),
+    }
+    if right.names:
+        rule["resourceNames"] = list(right.names)
+    return rule
+
+
+def _why(right: Right) -> str:
+    optional = f"; optional: without it {right.without}" if right.without else ""
+    return f"{right.reason}{optional}".replace("*", "").replace("`", "")

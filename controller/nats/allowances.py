@@ -9,7 +9,7 @@ from controller.model.ids import PoolKey
 from controller.model.worker_messages import ALLOWANCES_BUCKET, PoolAllowance, orders_key
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession
-from controller.ports.stores import StoreConflictError, StoreMissingError
+from controller.ports import StoreConflictError, StoreMissingError
 
 
 class AllowanceBucket:
@@ -30,25 +30,21 @@ class AllowanceBucket:
         # forgotten until the write has succeeded: after a failure it is read again
         revision = self._revisions.pop(pool, None)
         if revision is None:
-            revision, stored = await self._newest(pool)
-            if stored == value:  # by the controller before
-                self._revisions[pool] = revision
-                return
+            revision = await self._newest(pool)
         try:
             revision = await self._put(pool, value, revision)
         except StoreConflictError:
             # another controller has led meanwhile
-            revision = await self._put(pool, value, (await self._newest(pool))[0])
+            revision = await self._put(pool, value, await self._newest(pool))
         self._revisions[pool] = revision
 
     async def _put(self, pool: PoolKey, value: bytes, revision: int) -> int:
         return await self._bucket.put(self._keys[pool], value, expected=revision)
 
-    async def _newest(self, pool: PoolKey) -> tuple[int, bytes]:
-        """The newest revision, and what it stored."""
+    async def _newest(self, pool: PoolKey) -> int:
         try:
             entry = await self._bucket.get(self._keys[pool])
         except StoreMissingError:
             await self._bucket.create()
-            return 0, b""
-        return (0, b"") if entry is None else (entry.revision, entry.value)
+            return 0
+        return 0 if entry is None else entry.revision

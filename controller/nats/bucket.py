@@ -47,8 +47,8 @@ from controller.nats.errors import (
 from controller.nats.follower import Follower
 from controller.nats.jetstream import ANSWER_S, StreamInfo, stream_info, typed_errors
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
-from controller.ports.stores import (
+from controller.ports import (
+    Clock,
     StoreAwayError,
     StoreConflictError,
     StoreError,

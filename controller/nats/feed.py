@@ -26,19 +26,16 @@ from controller.nats.errors import NatsError
 from controller.nats.parted import PART_BYTES, PartedValue
 from controller.nats.past import PastBucket
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
-from controller.ports.stores import StoreError, StoreUnreadableError
+from controller.ports import Clock, StoreError, StoreUnreadableError
 from controller.record.snapshot_changes import (
+    SNAPSHOT_VERSION,
     MissedSnapshotError,
+    OtherVersionError,
     SnapshotChange,
+    SnapshotVersion,
     changed,
     difference,
     whole,
-)
-from controller.record.snapshot_version import (
-    SNAPSHOT_VERSION,
-    OtherVersionError,
-    SnapshotVersion,
     words_for_controller,
 )
 

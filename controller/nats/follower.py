@@ -34,7 +34,7 @@ from controller.nats.errors import (
 )
 from controller.nats.jetstream import ANSWER_S, StreamInfo, stream_info, typed_errors
 from controller.nats.session import NatsSession, is_cancelled
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from controller.nats.intents import (
     parse_key,
     stands_for_intent,
 )
-from controller.ports.stores import (
+from controller.ports import (
     IntentConflictError,
     StoreConflictError,
     StoreError,

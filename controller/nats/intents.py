@@ -36,8 +36,7 @@ from controller.model.text import clean
 from controller.model.value import Value
 from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
-from controller.ports.stores import StoreMissingError
+from controller.ports import Clock, StoreMissingError
 
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"

@@ -39,8 +39,8 @@ from controller.nats.errors import (
 from controller.nats.follower import Follower
 from controller.nats.jetstream import StreamInfo, typed_errors
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
-from controller.record.journal_chain import hash_of, linked
+from controller.ports import Clock
+from controller.record.journal_files import hash_of, linked
 from controller.record.journal_lines import (
     MOST_LINE_BYTES,
     change_line,

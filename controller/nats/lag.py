@@ -35,7 +35,7 @@ from controller.nats.errors import (
     UnreadableAnswerError,
 )
 from controller.nats.jetstream import Requests
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 CONSUMERS_AT_ONCE: Final = 128
 CHAINS: Final = 3

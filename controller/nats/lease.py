@@ -22,9 +22,11 @@ from controller.model.text import clean_name
 from controller.nats.bucket import Bucket
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
-from controller.ports.lease import LeaseAwayError, LeaseConflictError, LeaseRefusedError
-from controller.ports.stores import (
+from controller.ports import (
+    Clock,
+    LeaseAwayError,
+    LeaseConflictError,
+    LeaseRefusedError,
     StoreConflictError,
     StoreError,
     StoreMissingError,

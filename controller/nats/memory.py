@@ -13,7 +13,7 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.stored import SavedMemory
 from controller.nats.bucket import Bucket
 from controller.nats.parted import MOST_VALUE_BYTES, PART_BYTES, PartedValue
-from controller.ports.stores import StoreUnreadableError
+from controller.ports import StoreUnreadableError
 
 VERSION: Final = 2
 _NAME: Final = "memory"

@@ -18,7 +18,7 @@ import msgspec
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.value import Value
 from controller.nats.bucket import Bucket
-from controller.ports.stores import StoreConflictError, StoreMissingError, StoreUnreadableError
+from controller.ports import StoreConflictError, StoreMissingError, StoreUnreadableError
 
 PART_BYTES: Final = 128 * 1024
 """A server takes 1 MB by default, and its answers are a third larger (base64)."""

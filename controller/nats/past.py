@@ -20,7 +20,7 @@ from controller.model.decoding import UndecodableError, decoded
 from controller.model.stored import ShownPast
 from controller.model.value import Value
 from controller.nats.bucket import Bucket
-from controller.ports.stores import StoreConflictError, StoreMissingError
+from controller.ports import StoreConflictError, StoreMissingError
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ from controller.nats.errors import (
     describe,
 )
 from controller.nats.jetstream import ANSWER_S, api_of, typed_errors
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

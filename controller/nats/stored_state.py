@@ -10,7 +10,7 @@ from controller.model.value import Value
 from controller.nats.bucket import Bucket
 from controller.nats.intents import read_intents
 from controller.nats.memory import MemoryBucket
-from controller.ports.stores import StoreError
+from controller.ports import StoreError
 
 
 class StoredState(Value):

@@ -11,7 +11,7 @@ from controller.model.value import Value
 from controller.nats.errors import NatsError
 from controller.nats.jetstream import StreamConfiguration, stream_info
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 KEEP_S: Final = 300.0
 """How long a stream's configuration is used before it is read again; a new connection ends it

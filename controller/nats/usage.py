@@ -32,7 +32,7 @@ from controller.nats.follower import HEARTBEATS_MISSED, Follower
 from controller.nats.jetstream import StreamContents, StreamInfo
 from controller.nats.ledger import UsageLedger
 from controller.nats.session import NatsSession
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 _SHOWN: Final = 80
 _MOST_EVENT_BYTES: Final = 64 * 1024

@@ -17,7 +17,7 @@ from controller.model.value import Value
 from controller.model.worker_messages import PoolOrders
 from controller.nats.bucket import BucketEntry
 from controller.nats.worker_states import Loss
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from controller.model.readings import Why
 from controller.model.text import clean, clean_name
 from controller.model.worker_messages import GONE_AFTER_S, MARK_LENGTH, MOST_MARKS, WorkerState
 from controller.nats.bucket import BucketEntry
-from controller.ports.clock import Clock
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 

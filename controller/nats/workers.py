@@ -25,8 +25,7 @@ from controller.nats.bucket import Bucket, BucketWatch
 from controller.nats.session import NatsSession
 from controller.nats.worker_orders import WorkerOrders
 from controller.nats.worker_states import Loss, WorkerStates
-from controller.ports.clock import Clock
-from controller.ports.stores import StoreMissingError
+from controller.ports import Clock, StoreMissingError
 
 
 class WorkerBuckets:

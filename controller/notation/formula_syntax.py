@@ -8,9 +8,12 @@ not allowed between digits, as in all other numbers that agentdash reads.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.limits import INT64_MAX
@@ -340,3 +343,134 @@ def _number(token: _Token) -> float:
     if abs(number) > LARGEST:
         raise FormulaError(FormulaFault.NOT_A_NUMBER, token.at, "the number is too large")
     return number
+
+
+def _rounded(number: float) -> float:
+    """The nearest integer; halves are rounded away from zero."""
+    whole = math.floor(abs(number))
+    return math.copysign(whole + (abs(number) - whole >= 0.5), number)
+
+
+def _median(numbers: Sequence[float]) -> float:
+    ordered, half = sorted(numbers), len(numbers) // 2
+    if len(ordered) % 2:
+        return float(ordered[half])
+    return (ordered[half - 1] + ordered[half]) / 2
+
+
+NUMBER_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = MappingProxyType(
+    {
+        "abs": lambda numbers: abs(numbers[0]),
+        "ceil": lambda numbers: float(math.ceil(numbers[0])),
+        "floor": lambda numbers: float(math.floor(numbers[0])),
+        "round": lambda numbers: _rounded(numbers[0]),
+        "int": lambda numbers: int(numbers[0]),
+        "float": lambda numbers: float(numbers[0]),
+        "max": max,
+        "min": min,
+        "mean": lambda numbers: sum(numbers) / len(numbers),
+        "median": _median,
+        "sum": sum,
+        "len": len,
+    }
+)
+"""Functions from numbers to one number."""
+
+TRUTH_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[bool]], float | bool]]] = MappingProxyType(
+    {
+        "count": sum,
+        "all": all,
+        "any": any,
+        "none": lambda truths: not any(truths),
+        "one": lambda truths: sum(truths) == 1,
+    }
+)
+"""Functions of the results of a predicate for the elements of a list."""
+
+MANY_ARGUMENTS: Final = frozenset({"max", "min", "mean", "median"})
+"""Functions that take any number of arguments; the others take one."""
+ONLY_LISTS: Final = frozenset({"sum", "len"})
+"""Functions whose argument must be a list; for an empty list they return 0."""
+WITH_PREDICATE: Final = frozenset(TRUTH_FUNCTIONS) | {"filter", "map", "sum"}
+"""Functions that may have a predicate in braces."""
+PREDICATE_OPTIONAL: Final = frozenset({"count", "sum"})
+"""Functions of `WITH_PREDICATE` that may also be called without one."""
+
+
+ELEMENT: Final = "#"
+"""The name, inside a predicate, of the list element for which the predicate is computed."""
+_MAX_ARGUMENTS: Final = 1000
+
+
+class CheckedFormula(NamedTuple):
+    """A formula with valid names and calls; `names` are the signals that it reads."""
+
+    tree: Expression
+    names: tuple[str, ...]
+
+
+def check(text: str, names: Collection[str] | None = None) -> CheckedFormula:
+    """Parse a formula, whose signals must be in `names` unless that is None. Raises FormulaError,
+    also for an unknown name.
+    """
+    tree = parse(text)
+    found: dict[str, None] = {}
+    _check(tree, names, found, inside=False)
+    return CheckedFormula(tree, tuple(found))
+
+
+def _check(
+    node: Expression, names: Collection[str] | None, found: dict[str, None], *, inside: bool
+) -> None:
+    """Check that names are signals, `#` is only in predicates, and functions exist."""
+    match node:
+        case Literal():
+            return
+        case Name(at, name):
+            if name == ELEMENT:
+                if not inside:
+                    raise FormulaError(FormulaFault.SYNTAX, at, "'#' stands outside a predicate")
+            elif names is not None and name not in names:
+                raise FormulaError(FormulaFault.UNKNOWN_NAME, at, f"unknown name {name}")
+            else:
+                found[name] = None
+        case FunctionCall():
+            _check_call(node)
+            for part in node.arguments:
+                _check(part, names, found, inside=inside)
+            if node.predicate is not None:
+                if inside:
+                    raise FormulaError(
+                        FormulaFault.SYNTAX, node.at, "a predicate stands inside a predicate"
+                    )
+                _check(node.predicate, names, found, inside=True)
+        case _:
+            for part in _parts(node):
+                _check(part, names, found, inside=inside)
+
+
+def _check_call(call: FunctionCall) -> None:
+    name, predicate = call.function, call.predicate
+    if name not in NUMBER_FUNCTIONS and name not in WITH_PREDICATE:
+        raise FormulaError(FormulaFault.UNKNOWN_FUNCTION, call.at, f"unknown function {name}")
+    if predicate is not None and name not in WITH_PREDICATE:
+        raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} takes no predicate")
+    if predicate is None and name in WITH_PREDICATE - PREDICATE_OPTIONAL:
+        raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} needs a predicate in braces")
+    most = _MAX_ARGUMENTS if name in MANY_ARGUMENTS else 1
+    if not 1 <= len(call.arguments) <= most:
+        raise FormulaError(
+            FormulaFault.SYNTAX, call.at, f"{name} got {len(call.arguments)} arguments"
+        )
+
+
+def _parts(node: ListLiteral | Unary | Binary | Conditional) -> tuple[Expression, ...]:
+    match node:
+        case ListLiteral(_, items):
+            return items
+        case Unary(_, _, operand):
+            return (operand,)
+        case Binary(_, _, left, right):
+            return left, right
+        case Conditional(_, when, then, otherwise):
+            return when, then, otherwise

@@ -1,4 +1,4 @@
-"""What the fleet file says to the workers of each pool, and each worker's part of the limits.
+"""Divides each model's limits among the workers that use it.
 
 A limit is divided by water-filling: a worker gets what it needs, and workers that need more than an
 equal part of what is left share that part equally. What a worker needs is its recent use with some
@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import floor, inf
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from controller.model.fleet import Fleet
@@ -21,44 +20,8 @@ from controller.model.ids import PoolKey
 from controller.model.limits import MILLI
 from controller.model.scarcity import LlmModel, RateLimits
 from controller.model.worker_messages import WorkerState
-from controller.model.worker_terms import (
-    ModelDemand,
-    ModelShare,
-    ModelTerms,
-    RateShare,
-    WorkerTerms,
-)
+from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
 from controller.planning.share.rates import rate_key
-
-
-def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
-    """The terms of every pool: the limits of a session, its models and their prices, and the most
-    that a workflow of its tenant may cost.
-    """
-    models = {model.name: _model_terms(model) for model in fleet.models}
-    tenants = {tenant.name: tenant for tenant in fleet.tenants}
-    return {
-        pool.key: WorkerTerms(
-            session=pool.session,
-            model=pool.model or "",
-            models=tuple(models[name] for name in pool.usable_models() if name in models),
-            usd_per_workflow=tenants[pool.tenant].budget.usd_per_workflow,
-        )
-        for pool in fleet.pools
-    }
-
-
-def _model_terms(model: LlmModel) -> ModelTerms:
-    price = model.price
-    return ModelTerms(
-        name=model.name,
-        tier=model.tier,
-        context_tokens=model.context_tokens,
-        input_price=None if price is None else price.input,
-        cached_input_price=None if price is None else price.cached_input,
-        output_price=None if price is None else price.output,
-    )
-
 
 GROWTH: Final = 1.25
 """A worker that waits for nothing needs this multiple of its recent use."""
@@ -86,16 +49,12 @@ class _User(NamedTuple):
 
 
 def provider_shares(
-    fleet: Fleet,
-    workers: Mapping[PoolKey, Iterable[WorkerState]],
-    turn: int = 0,
-    coming: Mapping[PoolKey, int] = MappingProxyType({}),
+    fleet: Fleet, workers: Mapping[PoolKey, Iterable[WorkerState]], turn: int = 0
 ) -> dict[PoolKey, tuple[ModelShare, ...]]:
     """For each pool the shares of its workers in the models that it may use and that have limits.
 
     `workers` are those that run. Where a limit on parallel calls is smaller than the number of
     workers, `turn` decides which of them get one: count it up every few seconds.
-    `coming` is how many workers of each pool are starting.
     """
     shares: dict[PoolKey, list[ModelShare]] = {pool.key: [] for pool in fleet.pools}
     for model, pools in _pools_by_key(fleet):
@@ -107,20 +66,13 @@ def provider_shares(
             for state in workers.get(pool, ())
         ]
         parts = _divided(model.limits, users, turn)
-        sharing = len(users) + max(1, sum(coming.get(pool, 0) for pool in pools))
-        newcomer = _equal_part(model.limits, sharing)
-        # stored for pools without workers, too: it must not change with each worker of another one
-        first = _equal_part(model.limits, 1 << (sharing - 1).bit_length())
+        newcomer = _equal_part(model.limits, len(users) + 1)
         of_pool: dict[PoolKey, dict[str, RateShare]] = defaultdict(dict)
         for user, part in zip(users, parts, strict=True):
             of_pool[user.pool][user.worker] = part
         for pool in pools:
             shares[pool].append(
-                ModelShare(
-                    model=model.name,
-                    newcomer=newcomer if workers.get(pool) else first,
-                    workers=of_pool[pool],
-                )
+                ModelShare(model=model.name, newcomer=newcomer, workers=of_pool[pool])
             )
     return {pool: tuple(each) for pool, each in shares.items()}
 

@@ -44,15 +44,13 @@ from controller.model.text import clean
 from controller.model.value import Value
 from controller.record.history_tails import HistoryTail, MissingHistoryError, joined, split
 from controller.record.snapshot_changes import (
+    SNAPSHOT_VERSION,
     MissedSnapshotError,
     SnapshotChange,
+    SnapshotVersion,
     changed,
     difference,
     whole,
-)
-from controller.record.snapshot_version import (
-    SNAPSHOT_VERSION,
-    SnapshotVersion,
     words_for_journal,
 )
 

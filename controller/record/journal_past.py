@@ -16,9 +16,15 @@ from typing import BinaryIO, Final, NamedTuple
 
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
-from controller.ports.showing import PastMoment, Place
-from controller.record.journal_chain import hash_of, link_of, without_link
-from controller.record.journal_files import JournalError, earlier_files, in_words
+from controller.ports import PastMoment, Place
+from controller.record.journal_files import (
+    JournalError,
+    earlier_files,
+    hash_of,
+    in_words,
+    link_of,
+    without_link,
+)
 from controller.record.journal_lines import (
     MOST_LINE_BYTES,
     ReadSnapshot,
@@ -26,7 +32,7 @@ from controller.record.journal_lines import (
     line_start,
     read_line,
 )
-from controller.record.snapshot_version import SnapshotVersion, words_for_journal
+from controller.record.snapshot_changes import SnapshotVersion, words_for_journal
 
 _READ_KEPT: Final = 4
 _BUFFER_BYTES: Final = 2**20

@@ -24,7 +24,7 @@ from controller.model.limits import INT64_MAX, MILLI
 from controller.model.readings import Why
 from controller.model.text import clean
 from controller.model.unreachable import why_unreachable
-from controller.sources.errors import QueryError
+from controller.sources.prometheus import QueryError
 
 LONGEST_ANSWER: Final = 1 << 20
 """One number takes about 200 bytes; a longer answer than this is not decoded."""

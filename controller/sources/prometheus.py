@@ -15,9 +15,7 @@ from controller.model.fleet import Pool
 from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import PrometheusQuery
-from controller.ports.clock import Clock
-from controller.ports.sources import MetricAnswer, MetricKey
-from controller.sources.errors import QueryError
+from controller.ports import Clock, MetricAnswer, MetricKey
 
 if TYPE_CHECKING:
     from controller.sources.promapi import PrometheusApi
@@ -28,6 +26,14 @@ QUERIES_PER_SECOND: Final = 50
 """A query costs about a millisecond of a core. A fleet with very many queries asks less often, so
 that they never take more than a twentieth of a core.
 """
+
+
+class QueryError(Exception):
+    """A query gave no usable number. `why` and the message go into the reading."""
+
+    def __init__(self, why: Why, message: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class PrometheusSource:

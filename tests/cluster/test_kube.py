@@ -20,7 +20,7 @@ from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState
-from controller.ports.desk import PodLogError
+from controller.ports import PodLogError
 from support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.cluster

@@ -18,8 +18,8 @@ from controller.config import parse
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ApiError
+from controller.manifests.dockerfile import Installation
 from controller.manifests.objects import manifests
-from controller.manifests.options import Installation
 from controller.manifests.yaml_text import stream
 from controller.model.settings import KubernetesSettings
 from support.live import daemon, fleet_text, streams, until

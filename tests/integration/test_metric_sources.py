@@ -31,7 +31,7 @@ from controller.model.metrics import AverageValueTarget, MetricSpec, MetricValue
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.signals import PrometheusQuery, Signal
-from controller.ports.sources import MetricAnswer, MetricSource
+from controller.ports import MetricAnswer, MetricSource
 from controller.sources.prometheus import PrometheusSource
 from support.world import make_pool
 from tests.unit.sources.stub_prometheus import StubPrometheus, half, silence, vector

@@ -18,7 +18,7 @@ import pytest
 
 from agentdash.demo.kubesim import KubeSim
 from controller.exit_codes import ExitCode
-from controller.manifests.options import USER
+from controller.manifests.dockerfile import USER
 from support.live import Daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

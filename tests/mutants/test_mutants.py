@@ -66,10 +66,7 @@ def test_every_rule_is_named_once() -> None:
     ("change", "fate"),
     [
         ({"without": RULES[0].text}, UNNOTICED),
-        (
-            {"text": "no such text"},
-            "its text stands 0 times in controller/planning/demand/queue.py",
-        ),
+        ({"text": "no such text"}, "its text stands 0 times in controller/planning/demand/work.py"),
         ({"place": "", "text": "return "}, "not once: 'return '"),
         ({"tests": ("test_that_is_nowhere()",)}, "0 modules define test_that_is_nowhere"),
         ({"tests": (f"{RULES[0].tests[0].partition('(')[0]}()",)}, "TypeError"),

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 
 from controller.model.lease import LeaseRecord, SeenLease
-from controller.ports.lease import LeaseAwayError, LeaseConflictError, LeaseError
+from controller.ports import LeaseAwayError, LeaseConflictError, LeaseError
 
 
 class FakeLease:

@@ -11,7 +11,7 @@ from controller.model.memory import Memory
 from controller.model.queue_mark import QueueMark
 from controller.model.snapshot import Snapshot
 from controller.model.stored import SavedMemory, ShownPast, StoredIntents
-from controller.ports.stores import StoreError
+from controller.ports import StoreError
 
 
 class FakeMemories:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from agentdash.tui.app import Dashboard
 from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.operating import Operating
-from controller.ports.showing import Past
+from controller.ports import Past
 from tui import scenarios
 
 

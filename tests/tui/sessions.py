@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from agentdash.tui.operating import Operating
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.snapshot import Snapshot
-from controller.ports.showing import Past
+from controller.ports import Past
 from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import press

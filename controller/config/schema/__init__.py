@@ -17,8 +17,13 @@ from controller.config.schema.connections import (
 )
 from controller.config.schema.pools import PoolEntry
 from controller.config.schema.section import NO_OTHER_NAMES, Section
-from controller.config.schema.supply import CapacityEntry, ModelEntry
-from controller.config.schema.tenants import TenantEntry, TierEntry, default_tiers
+from controller.config.schema.tenants import (
+    CapacityEntry,
+    ModelEntry,
+    TenantEntry,
+    TierEntry,
+    default_tiers,
+)
 
 
 class FleetFile(Section):

@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from controller.config.numbers import Memory
 from controller.config.scalars import (
     DAY_S,
     BucketName,
@@ -19,6 +18,7 @@ from controller.config.scalars import (
     LabelSelector,
     LeaseDuration,
     LeaseRetry,
+    Memory,
     NatsName,
     PrometheusUrl,
     ServerUrl,

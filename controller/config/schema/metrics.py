@@ -8,12 +8,17 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.config.numbers import MetricQuantity, MetricTarget
-from controller.config.scalars import FreeText, LabelKey, LabelValue
+from controller.config.scalars import (
+    FreeText,
+    LabelKey,
+    LabelValue,
+    MetricQuantity,
+    MetricTarget,
+    PromQuery,
+)
 from controller.config.schema.section import NO_OTHER_NAMES, Replicas, Section
 from controller.model.limits import INT32_MAX
-from controller.notation.formula_check import check
-from controller.notation.formula_syntax import FormulaError
+from controller.notation.formula_syntax import FormulaError, check
 
 Percent = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
@@ -293,3 +298,36 @@ class FallbackEntry(Section):
         description="static: replicas counts; the others: the current number may count. Default "
         "static.",
     )
+
+
+class ExternalSignalEntry(Section):
+    """Series of the external metrics API."""
+
+    looks_like = "{name: firestore_active, selector: {matchLabels: {team: globex}}}"
+
+    name: FreeText = Field(description="The metric's name in that API.")
+    selector: MetricSelectorEntry | None = Field(
+        default=None, description="Selects among its series; they are added up. Default: all."
+    )
+
+
+class SignalEntry(Section):
+    """Where one signal is read: from Prometheus, or from the external metrics API."""
+
+    looks_like = '{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
+
+    prometheus: PromQuery | None = Field(
+        default=None,
+        description="A PromQL query whose result is one number; the server of prometheus.url "
+        "answers it.",
+    )
+    external: ExternalSignalEntry | None = Field(
+        default=None,
+        description="A metric of the external metrics API, such as one of a KEDA scaler.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.prometheus is None) == (self.external is None):
+            raise ValueError("give exactly one of prometheus and external")
+        return self

@@ -5,19 +5,22 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from controller.config.numbers import Factor, ShareBelowOne, TaskSeconds, Weight
 from controller.config.scalars import (
     DnsLabel,
     DnsSubdomain,
+    Factor,
     NatsName,
+    ShareBelowOne,
     SignalName,
+    TaskSeconds,
+    Tolerance,
     Wait,
+    Weight,
+    WindowLength,
 )
-from controller.config.schema.behavior import BehaviorEntry
-from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry
-from controller.config.schema.schedules import ScheduleEntry
+from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry, SignalEntry
 from controller.config.schema.section import (
     MAX_REPLICAS,
     NO_OTHER_NAMES,
@@ -28,10 +31,142 @@ from controller.config.schema.section import (
     WholeCount,
     bounds_in_order,
 )
-from controller.config.schema.signals import SignalEntry
+from controller.config.weekdays import Days, FromTime, UntilTime
 from controller.model.limits import INT32_MAX
 from controller.model.scarcity import ONE
+from controller.model.schedule import CronWindow, WeeklyWindow
 from controller.model.worker_terms import SessionLimits
+from controller.notation.cron import read_cron
+
+_TWO_WAYS: Final = "a window is days, from and to, or cron and for"
+
+
+def _cron(text: str) -> str:
+    return read_cron(text).text
+
+
+class ScheduleEntry(Section):
+    """One window, in the tenant's time zone: days of the week, or a cron expression."""
+
+    looks_like = '{days: mon-fri, from: "08:00", to: "18:00", min: 2}'
+
+    days: Days | None = Field(
+        default=None, description='Days it opens on: mon-fri, "sat,sun" or [mon, wed].'
+    )
+    from_minute: FromTime | None = Field(
+        default=None, alias="from", description='When it opens, such as "08:00".'
+    )
+    until_minute: UntilTime | None = Field(
+        default=None,
+        alias="to",
+        description='When it closes, up to "24:00". Not after from means on the following day.',
+    )
+    cron: Annotated[str, AfterValidator(_cron)] | None = Field(
+        default=None,
+        description="Instead of days, from and to: when it opens, as the five fields of cron, "
+        'minute hour day-of-month month day-of-week, such as "0 18 * * 5".',
+    )
+    for_s: WindowLength | None = Field(
+        default=None, alias="for", description="How long it stays open: a duration."
+    )
+    min: Replicas | None = Field(
+        default=None, description="The pool's min while it is open. Default: the pool's own."
+    )
+    max: Replicas | None = Field(
+        default=None, description="The pool's max while it is open. Default: the pool's own."
+    )
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, most: int | None, info: ValidationInfo) -> int | None:
+        return bounds_in_order(most, info.data.get("min"))
+
+    @model_validator(mode="after")
+    def _is_one_window(self) -> Self:
+        weekly = {"days": self.days, "from": self.from_minute, "to": self.until_minute}
+        by_cron = {"cron": self.cron, "for": self.for_s}
+        given = [key for key, value in (weekly | by_cron).items() if value is not None]
+        keys = by_cron if "cron" in given or "for" in given else weekly
+        if others := [key for key in given if key not in keys]:
+            raise ValueError(
+                f"has {' and '.join(given)}; take {' and '.join(others)} out: {_TWO_WAYS}"
+            )
+        if missing := [key for key in keys if key not in given]:
+            raise ValueError(f"needs {' and '.join(missing)}: {_TWO_WAYS}")
+        if self.min is None and self.max is None:
+            raise ValueError("sets nothing: give min, max or both")
+        return self
+
+    @property
+    def window(self) -> WeeklyWindow | CronWindow:
+        """The window itself."""
+        if self.cron is not None and self.for_s is not None:
+            return CronWindow(cron=self.cron, for_s=self.for_s)
+        if self.days is None or self.from_minute is None or self.until_minute is None:
+            raise AssertionError("a checked schedule has a window")
+        return WeeklyWindow(
+            days=self.days, from_minute=self.from_minute, until_minute=self.until_minute
+        )
+
+
+class PolicyEntry(Section):
+    """HPAScalingPolicy of autoscaling/v2: a limit on the change within a period."""
+
+    looks_like = "{type: Pods, value: 10, periodSeconds: 60}"
+
+    type: Literal["Pods", "Percent"] = Field(description="What value is a number of.")
+    value: int = Field(gt=0, le=INT32_MAX, description="Pods, or percent of the replicas.")
+    period_seconds: int = Field(
+        alias="periodSeconds", ge=1, le=1800, description="The period's length, 1 to 1800 seconds."
+    )
+
+
+class ScalingEntry(Section):
+    """HPAScalingRules of autoscaling/v2: how fast the pool may change in one direction."""
+
+    looks_like = "{stabilizationWindowSeconds: 300, policies: [...]}"
+
+    stabilization_window_seconds: int | None = Field(
+        default=None,
+        alias="stabilizationWindowSeconds",
+        ge=0,
+        le=3600,
+        description="The most cautious recommendation of this many seconds counts, 0 to 3600. "
+        "Default 0 up, 300 down.",
+    )
+    select_policy: Literal["Max", "Min", "Disabled"] = Field(
+        default="Max",
+        alias="selectPolicy",
+        description="Max: the policy that allows the most change counts; Min: the least; Disabled: "
+        "the pool never changes in this direction. Default Max.",
+    )
+    policies: Annotated[list[PolicyEntry], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Limits on the change. Default: none for rule native; the HPA's for rule hpa.",
+    )
+    tolerance: Tolerance | None = Field(
+        default=None,
+        description="How far a metric may be off its target, as a share of it, without a change. "
+        "Default: the cluster's, 0.1.",
+    )
+
+
+class BehaviorEntry(Section):
+    """HorizontalPodAutoscalerBehavior of autoscaling/v2."""
+
+    looks_like = "{scaleDown: {stabilizationWindowSeconds: 300}}"
+
+    scale_up: ScalingEntry = Field(
+        default_factory=ScalingEntry,
+        alias="scaleUp",
+        description="Limits on growing. Default: none.",
+    )
+    scale_down: ScalingEntry = Field(
+        default_factory=ScalingEntry,
+        alias="scaleDown",
+        description="Limits on shrinking. Default: 300 s window.",
+    )
+
 
 MAX_ITEMS: Final = 100
 """Of schedules, of signals, of metrics and of node classes of one pool."""

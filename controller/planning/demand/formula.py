@@ -14,15 +14,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.limits import INT64_MAX, MILLI
-from controller.notation.formula_check import ELEMENT, check
-from controller.notation.formula_functions import (
+from controller.notation.formula_syntax import (
+    ELEMENT,
+    LARGEST,
     MANY_ARGUMENTS,
     NUMBER_FUNCTIONS,
     ONLY_LISTS,
     TRUTH_FUNCTIONS,
-)
-from controller.notation.formula_syntax import (
-    LARGEST,
     Binary,
     Conditional,
     FormulaError,
@@ -30,6 +28,7 @@ from controller.notation.formula_syntax import (
     Literal,
     Name,
     Unary,
+    check,
 )
 from controller.notation.formula_syntax import Expression as Node
 from controller.notation.formula_syntax import FunctionCall as Call

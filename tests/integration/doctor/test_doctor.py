@@ -20,8 +20,7 @@ from agentdash.demo.kubesim import ApiFault, KubeSim
 from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
-from controller.doctor.of_pools import Qos, qos
-from controller.doctor.of_rollouts import unavailable
+from controller.doctor.of_pools import Qos, qos, unavailable
 from controller.engine.clock import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.diagnosis import Level, Report

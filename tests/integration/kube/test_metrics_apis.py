@@ -40,7 +40,7 @@ from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.signals import ExternalSeries, Signal
 from controller.model.snapshot import LinkState
-from controller.ports.sources import MetricAnswer, MetricSource
+from controller.ports import MetricAnswer, MetricSource
 from support import requests_seen
 from support.world import make_pool
 

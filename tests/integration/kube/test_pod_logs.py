@@ -16,7 +16,7 @@ from agentdash.demo.kubesim.resources import PODS
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
 from controller.model.settings import KubernetesSettings
-from controller.ports.desk import PodLogError
+from controller.ports import PodLogError
 from integration.kube.conftest import status
 
 NAMESPACE = "tenant-acme"

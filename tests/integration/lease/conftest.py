@@ -20,7 +20,7 @@ from controller.model.settings import KubernetesSettings, NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.lease import KEY, BucketLease
 from controller.nats.session import NatsSession
-from controller.ports.lease import Lease
+from controller.ports import Lease
 from support.live import until
 from support.nats_server import RealNats
 

@@ -16,8 +16,7 @@ from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.lease import BucketLease
 from controller.nats.session import NatsSession
-from controller.ports.lease import LeaseRefusedError
-from controller.ports.stores import StoreMissingError
+from controller.ports import LeaseRefusedError, StoreMissingError
 from support.live import PATIENCE_S, until
 from support.nats_server import RealNats
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.lease import RELEASED_DURATION_S, LeaseRecord
-from controller.ports.lease import LeaseAwayError, LeaseConflictError
+from controller.ports import LeaseAwayError, LeaseConflictError
 
 NOW = 1_700_000_000.25
 RECORD = LeaseRecord(holder="one/1_ab", duration_s=15.0, acquired_at=NOW, renewed_at=NOW)

@@ -11,7 +11,7 @@ from agentdash.demo.kubesim import ApiFault
 from agentdash.demo.kubesim.resources import LEASES
 from controller.kube.lease import KubernetesLease
 from controller.model.lease import LeaseRecord
-from controller.ports.lease import LeaseAwayError, LeaseConflictError, LeaseRefusedError
+from controller.ports import LeaseAwayError, LeaseConflictError, LeaseRefusedError
 
 RECORD = LeaseRecord(holder="one", duration_s=2.5, acquired_at=1.7e9, renewed_at=1.7e9 + 0.000001)
 

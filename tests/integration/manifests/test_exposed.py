@@ -15,8 +15,8 @@ from agentdash.worker.metrics import WorkerMetrics
 from controller.config import parse
 from controller.manifests.alerts import ALERTS
 from controller.manifests.dashboard import PANELS
+from controller.manifests.dockerfile import Installation
 from controller.manifests.objects import manifests
-from controller.manifests.options import Installation
 from controller.manifests.yaml_text import stream
 from controller.notation.quantity import exact_amount
 from support.live import Daemon, daemon, fleet_text

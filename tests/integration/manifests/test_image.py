@@ -16,8 +16,7 @@ import pytest
 from agentdash import __version__
 from agentdash.shipping_arguments import MANIFESTS_EXAMPLES
 from controller.exit_codes import ExitCode
-from controller.manifests.dockerfile import dockerfile
-from controller.manifests.options import USER
+from controller.manifests.dockerfile import USER, dockerfile
 from support.image import Image, missing
 
 ROOT = Path(__file__).parents[3]

@@ -27,15 +27,15 @@ from controller.kube.errors import ApiError
 from controller.kube.events import EventWriter
 from controller.kube.lease import KubernetesLease
 from controller.kube.metrics import metric_sources
+from controller.manifests.dockerfile import Installation
 from controller.manifests.objects import manifests
-from controller.manifests.options import Installation
 from controller.model.announcement import Announcement
 from controller.model.fleet import Pool
 from controller.model.lease import LeaseRecord
 from controller.model.readings import Fresh
 from controller.model.rights import LOOKING, cluster_rights, lease_rights, tenant_rights
 from controller.model.settings import KubernetesSettings, Settings
-from controller.ports.lease import LeaseError
+from controller.ports import LeaseError
 from support.live import until
 from support.manifests import plain
 from support.stateful import create_statefulset

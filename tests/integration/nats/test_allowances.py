@@ -15,7 +15,7 @@ from controller.model.worker_messages import ALLOWANCES_BUCKET, PoolAllowance
 from controller.model.worker_terms import WorkerTerms
 from controller.nats.allowances import AllowanceBucket
 from controller.nats.session import NatsSession
-from controller.ports.stores import StoreError
+from controller.ports import StoreError
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect
 from tests.support.nats_server import RealNats

@@ -7,7 +7,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from controller.ports.stores import (
+from controller.ports import (
     StoreAwayError,
     StoreConflictError,
     StoreMissingError,

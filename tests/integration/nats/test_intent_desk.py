@@ -29,7 +29,7 @@ from controller.model.settings import NatsCredentials
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
-from controller.ports.stores import (
+from controller.ports import (
     IntentConflictError,
     StoreAwayError,
     StoreRefusedError,

@@ -38,7 +38,7 @@ from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intents import key_text, read_intents
 from controller.nats.session import NatsSession
-from controller.ports.stores import IntentConflictError
+from controller.ports import IntentConflictError
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
 from tests.support.examples import scaled

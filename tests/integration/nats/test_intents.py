@@ -32,7 +32,7 @@ from controller.nats.follower import _Reading
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import FAULTS_SHOWN, read_intents
 from controller.nats.jetstream import stream_info
-from controller.ports.stores import IntentConflictError
+from controller.ports import IntentConflictError
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.integration.nats.kept import bucket, following
 from tests.support.intent_desk import IntentDesk

@@ -20,7 +20,7 @@ from controller.nats import journal_stream
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, StreamMissingError
 from controller.nats.journal_stream import JournalStream, _Pending, _Tail, parts_of, read_journal
 from controller.nats.session import NatsSession
-from controller.record.journal_chain import hash_of, link_of
+from controller.record.journal_files import hash_of, link_of
 from controller.record.journal_past import JournalPast
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET

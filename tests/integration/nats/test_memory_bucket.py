@@ -11,7 +11,7 @@ from controller.nats import memory as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.memory import VERSION, MemoryBucket
 from controller.nats.parted import head_key, parts_prefix
-from controller.ports.stores import StoreAwayError, StoreConflictError, StoreUnreadableError
+from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory
 from tests.support.nats_server import RealNats

@@ -9,7 +9,7 @@ from controller.model.history import History, Timeline
 from controller.model.ids import PoolKey
 from controller.model.stored import FindingSince, ShownPast, TenantSince
 from controller.nats.past import POOLS_IN_PART, PastBucket
-from controller.ports.stores import StoreConflictError
+from controller.ports import StoreConflictError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket
 from tests.support.nats_server import RealNats

@@ -26,13 +26,13 @@ from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
 from controller.nats.parted import head_key
 from controller.nats.past import PastBucket
-from controller.ports.stores import (
+from controller.ports import (
     StoreAwayError,
     StoreConflictError,
     StoreError,
     StoreUnreadableError,
 )
-from controller.record.snapshot_version import SNAPSHOT_VERSION
+from controller.record.snapshot_changes import SNAPSHOT_VERSION
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET, bucket
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running

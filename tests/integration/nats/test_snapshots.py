@@ -22,7 +22,7 @@ from controller.model.settings import NatsCredentials, NatsSettings
 from controller.model.snapshot import Role, Snapshot
 from controller.nats.feed import WHOLE, SnapshotPublisher, SnapshotReader
 from controller.nats.session import NatsSession
-from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
+from controller.record.snapshot_changes import SNAPSHOT_VERSION, OtherVersionError
 from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats

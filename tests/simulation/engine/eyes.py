@@ -34,7 +34,7 @@ from controller.model.stored import StoredIntents
 from controller.nats.worker_orders import WorkerOrders
 from controller.nats.worker_states import WorkerStates
 from controller.nats.workers import WorkerBuckets
-from controller.ports.clock import Clock
+from controller.ports import Clock
 from simulation.engine.cluster import Sight
 from simulation.engine.kernel import Machine
 from simulation.engine.wire import RemoteBucket, Wire

@@ -14,7 +14,7 @@ import msgspec
 
 from controller.kube.errors import ApiError, LostError, TimedOutError, UnreachableError
 from controller.nats.bucket import BucketEntry, BucketNow
-from controller.ports.stores import StoreAwayError
+from controller.ports import StoreAwayError
 from simulation.engine.cluster import Deployment, LeaseTruth, find
 from simulation.engine.kernel import BrokenPromiseError, Kernel, Machine
 from simulation.engine.work import Store

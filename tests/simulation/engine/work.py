@@ -18,7 +18,7 @@ from controller.model.worker_messages import (
     worker_key,
 )
 from controller.nats.bucket import BucketEntry
-from controller.ports.stores import StoreConflictError
+from controller.ports import StoreConflictError
 from simulation.engine.kernel import Kernel
 from support.world import START
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from controller.config.numbers import (
+from controller.config.scalars import (
     Cpu,
     DecimalReader,
     Memory,

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from controller.config.scalars import DurationReader, LabelSelector, ServerUrl
-from controller.notation.durations import spell_duration
+from controller.notation.quantity import spell_duration
 
 
 @pytest.mark.parametrize(

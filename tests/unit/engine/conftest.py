@@ -18,8 +18,7 @@ from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
-from controller.ports.lease import Leadership
-from controller.ports.sources import WorkerSource
+from controller.ports import Leadership, WorkerSource
 from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast, FakeSnapshots
 from support.world import (
     START,

@@ -14,7 +14,7 @@ from controller.model.observation import DELETED_FIRST, Workers
 from controller.model.readings import Fresh, Reading
 from controller.model.stored import SavedMemory
 from controller.model.worker_messages import PoolOrders, WorkerState
-from controller.ports.stores import StoreAwayError
+from controller.ports import StoreAwayError
 from support.crews import MEMORY, pod, state
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness

@@ -11,7 +11,7 @@ import pytest
 from controller.engine.elector import Elector
 from controller.engine.write_right import WriteRight
 from controller.model.lease import LeaseTimes
-from controller.ports.lease import LeaseAwayError, LeaseRefusedError
+from controller.ports import LeaseAwayError, LeaseRefusedError
 from support.lease import FakeLease
 from support.world import VirtualClock, settle
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import load
-from controller.config.source import FleetSource, file_state
+from controller.config.document import FleetSource, file_state
 from controller.engine.clock import SystemClock
 from controller.engine.fleet_file import FleetFileWatch
 from controller.model.snapshot import INVALID_FILE

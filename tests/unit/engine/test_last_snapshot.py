@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from controller.engine.last_snapshot import LAST_AGAIN_S, LAST_EVERY_S, LastKeeper
 from controller.engine.snapshots import MOST_AHEAD_S
 from controller.model.snapshot import Snapshot
-from controller.ports.stores import StoreAwayError
+from controller.ports import StoreAwayError
 from support.past import busy_tick, quiet_tick
 from support.stores import FakeSnapshots
 from support.world import START, VirtualClock, make_pool, settle

@@ -11,7 +11,7 @@ from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import Role, Severity
 from controller.model.stored import SavedMemory
-from controller.ports.stores import StoreAwayError
+from controller.ports import StoreAwayError
 from support.leadership import FakeLeadership
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness

@@ -12,7 +12,7 @@ from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
-from controller.ports.sources import MetricAnswer, MetricKey
+from controller.ports import MetricAnswer, MetricKey
 from support.world import (
     START,
     FakeCluster,

@@ -17,7 +17,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import ModelTier, TaskUsage
-from controller.ports.sources import UsageSource
+from controller.ports import UsageSource
 from support.world import (
     START,
     FakeCluster,

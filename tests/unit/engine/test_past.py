@@ -13,7 +13,7 @@ from controller.model.intents import Pause, Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot
 from controller.model.stored import FindingSince, ShownPast, TenantSince
-from controller.ports.stores import StoreAwayError, StoreConflictError
+from controller.ports import StoreAwayError, StoreConflictError
 from support.leadership import FakeLeadership
 from support.world import START, make_pool
 from unit.engine.conftest import Harness

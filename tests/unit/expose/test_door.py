@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from controller.expose.door import ListenError, listening
+from controller.expose.server import ListenError, listening
 
 HALF = b"GET /readyz HTTP/1.1\r\nHost: x\r\nX-Half: "
 
@@ -108,7 +108,7 @@ async def test_an_address_that_is_taken_is_named() -> None:
 WITHOUT_DESCRIPTORS = textwrap.dedent("""
     import asyncio, os, resource, sys, time
     from aiohttp import web
-    from controller.expose.door import listening
+    from controller.expose.server import listening
     from controller.logs import log_json
 
     async def hello(request):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from controller.expose.health import TickWatch, readiness
+from controller.expose.server import TickWatch, readiness
 from controller.model.observation import PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import (

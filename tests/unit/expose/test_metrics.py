@@ -14,9 +14,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from controller.expose.health import Health
 from controller.expose.metrics import MetricsPage
-from controller.expose.server import serving
+from controller.expose.server import Health, serving
 from controller.model.decision import Bound, Decision, Gate
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.expose.health import readiness
+from controller.expose.server import readiness
 from controller.model.lease import LeaseView
 from controller.model.snapshot import LoopStats, Role, Snapshot
 

@@ -13,7 +13,7 @@ import yaml
 from agentdash.cli import main
 from controller.engine.wait_findings import WAITS
 from controller.manifests.alerts import ALERTS, prometheus_rule, rule_file
-from controller.manifests.options import Installation
+from controller.manifests.dockerfile import Installation
 from controller.model.decision import Code
 from support.manifests import plain
 

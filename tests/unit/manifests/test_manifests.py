@@ -10,8 +10,8 @@ import yaml
 
 from agentdash.cli import main
 from controller.config import parse
+from controller.manifests.dockerfile import Installation, ManifestError
 from controller.manifests.objects import KINDS, manifests
-from controller.manifests.options import Installation, ManifestError
 from controller.manifests.yaml_text import Manifest, stream
 from controller.model import rights
 from controller.model.ids import WorkloadKind

@@ -16,7 +16,7 @@ from controller.nats.journal_stream import (
     part_id,
     parts_of,
 )
-from controller.record.journal_chain import hash_of
+from controller.record.journal_files import hash_of
 
 
 def line_of(text: str) -> bytes:

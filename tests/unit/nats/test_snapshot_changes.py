@@ -20,13 +20,14 @@ from controller.model.fleet_views import (
 )
 from controller.nats.feed import _HEADER, Assembly, FrameError, frames, read_part
 from controller.record.snapshot_changes import (
+    SNAPSHOT_VERSION,
     MissedSnapshotError,
+    OtherVersionError,
     SnapshotChange,
     changed,
     difference,
     whole,
 )
-from controller.record.snapshot_version import SNAPSHOT_VERSION, OtherVersionError
 from support.newer import grown
 from support.past import next_snapshot
 from tui import fleet_scenarios, scenarios

@@ -6,9 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from controller.notation.decimals import read_decimal, read_whole
-from controller.notation.durations import read_duration, spell_duration
 from controller.notation.formula_syntax import FormulaError, FormulaFault, parse
+from controller.notation.quantity import read_decimal, read_duration, read_whole, spell_duration
 
 NOT_ASCII_DECIMALS = [
     *("٣٤", "３", "²", "1_000", " 100", "100 ", "1\n", "\t1", "1,000", "1 000", "+1", "1.", ".5"),

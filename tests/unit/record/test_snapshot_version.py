@@ -14,8 +14,7 @@ from msgspec import inspect
 
 from controller.model.known_fields import cut_for
 from controller.model.value import Value
-from controller.record.snapshot_changes import SnapshotChange
-from controller.record.snapshot_version import SNAPSHOT_VERSION, SnapshotVersion
+from controller.record.snapshot_changes import SNAPSHOT_VERSION, SnapshotChange, SnapshotVersion
 
 KEPT = Path(__file__).parents[2] / "golden" / "snapshot_fields.txt"
 """The version, then each field and each word that snapshots of that version have."""

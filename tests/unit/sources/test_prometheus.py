@@ -18,10 +18,9 @@ from controller.model.fleet import Pool
 from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
-from controller.ports.sources import MetricAnswer, MetricKey
-from controller.sources.errors import QueryError
+from controller.ports import MetricAnswer, MetricKey
 from controller.sources.promapi import PrometheusApi
-from controller.sources.prometheus import PrometheusSource
+from controller.sources.prometheus import PrometheusSource, QueryError
 from support.world import START, VirtualClock, make_pool
 from tests.unit.sources.stub_prometheus import (
     Handler,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from controller.notation.formula_functions import NUMBER_FUNCTIONS, ONLY_LISTS, WITH_PREDICATE
-from controller.notation.formula_syntax import MAX_FORMULA_CHARACTERS, FormulaError, FormulaFault
+from controller.notation.formula_syntax import (
+    MAX_FORMULA_CHARACTERS,
+    NUMBER_FUNCTIONS,
+    ONLY_LISTS,
+    WITH_PREDICATE,
+    FormulaError,
+    FormulaFault,
+)
 from controller.planning.demand.formula import compile_formula, composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}

@@ -17,10 +17,8 @@ from controller.model.metrics import (
     PodUsages,
     StatusPhase,
 )
-from controller.planning.demand.hpa_metrics import (
-    MetricError,
-    MetricFault,
-    Proposal,
+from controller.planning.demand.metrics.external import MetricError, MetricFault, Proposal
+from controller.planning.demand.metrics.pods import (
     Sample,
     Utilization,
     figure_samples,

@@ -1,0 +1,1 @@
+"""A pool's metrics: what was read of them, and the replicas that each proposes."""

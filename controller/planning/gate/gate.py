@@ -1,0 +1,194 @@
+"""Step 5, gates: conditions that hold a pool at its present size although its target differs.
+
+They are checked in a fixed order, and the first that applies is named: frozen, another autoscaler,
+pods unknown, blind, workers unknown, warming up, contested, not becoming ready. A pool that is held
+takes back nothing of what its workers were told; those of a frozen one are told nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.model.decision import Code, Drain, Gate, Number, Reason
+from controller.model.memory import PoolMemory
+from controller.model.observation import Pod, PodPhase
+from controller.model.readings import Fresh, last_known
+from controller.model.worker_messages import PoolOrders
+from controller.planning.demand.work import blindness
+from controller.planning.inputs import Moment, PoolInput
+from controller.planning.recommend.history import warm_until
+from controller.planning.remember.contest import (
+    clear_override,
+    confirm_override,
+    is_contested,
+    is_restored,
+    quiet_s,
+    quiet_until,
+)
+from controller.planning.step.crew import is_first
+from controller.planning.values import Demand, Gated, Limits, Next, Target
+
+UNSCHEDULABLE: Final = "Unschedulable"
+"""The scheduler's reason for a pod that fits nowhere."""
+NOT_STARTING: Final = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+"""The kubelet's reasons for a container that waits until a person changes something."""
+
+
+def gated(
+    given: PoolInput,
+    demand: Demand,
+    limits: Limits,
+    target: Target,
+    following: Next,
+    *,
+    moment: Moment,
+) -> Gated:
+    """The size of step 4 (`following`), or the present size if a gate holds the pool."""
+    memory = limits.memory
+    if limits.left_alone:
+        return Gated(following.replicas, following.gate, clear_override(memory))
+    held = (
+        _frozen(given)
+        or _scaled_by_another(given)
+        or _pods_unknown(given, limits, target)
+        or _blind(given, demand, target)
+        or _workers_unknown(given, target)
+        or _warming_up(given, limits, target, moment)
+    )
+    if held is None:
+        if following.replicas != given.current:
+            memory = confirm_override(memory, moment)
+        held = _contested(memory, moment) or _not_becoming_ready(given, following)
+    if memory.replaced is not None and not limits.is_moving:
+        memory = clear_override(memory)
+    if held is None:
+        return Gated(following.replicas, following.gate, memory, drain=following.drain)
+    gate, code, numbers = held
+    reason = Reason(code=code, value=given.current, numbers=numbers)
+    return Gated(given.current, gate, memory, (reason,), _told(given, following, gate))
+
+
+def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
+    """What the workers of a pool that this gate holds are told: whether they may pull is an order
+    of a person or a budget, but no more of them stop, and none of those that stopped begins again.
+    """
+    workers = None if given.seen.workers is None else last_known(given.seen.workers)
+    if gate is Gate.FREEZE or following.drain is None or workers is None:
+        return None
+    if gate is Gate.NOT_BECOMING_READY:
+        return following.drain  # it does not shrink: all may work
+    orders, pods = following.drain.orders, last_known(given.seen.pods)
+    kept = PoolOrders(
+        pull=orders.pull, because=orders.because, drain=workers.orders.drain, until=orders.until
+    )
+    marked = [pod.name for pod in pods.items if is_first(pod)] if pods is not None else []
+    return Drain(orders=kept, removable=tuple(marked))
+
+
+_Held = tuple[Gate, Code, dict[str, Number]]
+
+
+def _frozen(given: PoolInput) -> _Held | None:
+    """A frozen pool keeps its size, whatever its target is."""
+    freeze = given.override.freeze
+    if freeze is None:
+        return None
+    return Gate.FREEZE, Code.FROZEN, {"who": freeze.who, "reason": freeze.why}
+
+
+def _scaled_by_another(given: PoolInput) -> _Held | None:
+    """A pool with another autoscaler is left to that one from the first moment."""
+    autoscaler = given.workload.autoscaler
+    if not autoscaler:
+        return None
+    return Gate.CONTESTED, Code.OTHER_AUTOSCALER, {"autoscaler": autoscaler}
+
+
+def _pods_unknown(given: PoolInput, limits: Limits, target: Target) -> _Held | None:
+    """Without a complete list of its pods, a pool is not written."""
+    pods = given.seen.pods
+    if isinstance(pods, Fresh) or target.replicas == given.current == limits.replicas:
+        return None
+    return Gate.BLIND, Code.PODS_UNKNOWN, blindness(pods)
+
+
+def _blind(given: PoolInput, demand: Demand, target: Target) -> _Held | None:
+    """Without a complete reading of its work, a pool is not scaled down; it may still grow."""
+    if demand.work.counted or target.replicas > given.current:
+        return None
+    if demand.unusable is not None:
+        return Gate.BLIND, Code.HELD_UNMEASURED, demand.unusable.numbers
+    return Gate.BLIND, Code.HELD_BLIND, blindness(given.seen.queue)
+
+
+def _workers_unknown(given: PoolInput, target: Target) -> _Held | None:
+    """While it is not known what the workers do, a pool is not scaled down."""
+    workers = given.seen.workers
+    if workers is None or isinstance(workers, Fresh) or target.replicas >= given.current:
+        return None
+    return Gate.BLIND, Code.WORKERS_UNKNOWN, blindness(workers)
+
+
+def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment) -> _Held | None:
+    """A pool is not scaled down before its memory covers one stabilization window, because earlier
+    recommendations are not known.
+    """
+    current = given.current
+    if target.replicas > current:
+        return None
+    if target.replicas == current <= min(limits.unstabilized, limits.replicas):
+        return None
+    until = warm_until(given.terms, limits.memory)
+    if moment.reached(until):
+        return None
+    window_s = given.terms.pool.behavior.scale_down.stabilization_window_s
+    return Gate.WARM_UP, Code.HELD_WARM_UP, {"window_s": window_s, "until": until}
+
+
+def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
+    """Another writer keeps replacing the pool's size: the pool is left alone until that stops."""
+    if not is_contested(memory, moment):
+        return None
+    last = memory.set_back[-1]
+    numbers: dict[str, Number] = {
+        "times": len(memory.set_back),
+        "ours": last.ours,
+        "theirs": last.theirs,
+        "window_s": quiet_s(memory),
+        "until": quiet_until(memory),
+    }
+    if last.by:
+        numbers["by"] = last.by
+    return Gate.CONTESTED, Code.SET_BACK if is_restored(last) else Code.CONTESTED, numbers
+
+
+def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
+    """A pool with pods that crash, cannot start or fit on no node does not grow: more pods would
+    fail in the same way.
+    """
+    pods = given.seen.pods
+    if following.replicas <= given.current or not isinstance(pods, Fresh):
+        return None
+    stuck = sum(map(_is_stuck, pods.value.items))
+    if not stuck:
+        return None
+    return Gate.NOT_BECOMING_READY, Code.NOT_BECOMING_READY, {"stuck": stuck}
+
+
+def _is_stuck(pod: Pod) -> bool:
+    if pod.phase is PodPhase.UNSCHEDULED:
+        # a pod that the scheduler has not looked at yet has no reason
+        return pod.reason == UNSCHEDULABLE
+    if pod.phase is PodPhase.STARTING:
+        return pod.reason in NOT_STARTING
+    return pod.phase is PodPhase.CRASHING

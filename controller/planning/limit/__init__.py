@@ -1,0 +1,1 @@
+"""Step 2: the limits of one pool, before sharing: bounds, spares, pauses."""

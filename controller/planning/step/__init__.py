@@ -1,0 +1,1 @@
+"""Step 4: how far each pool may move towards its target now."""

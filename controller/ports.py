@@ -1,0 +1,642 @@
+"""What the engine needs of the world: small Protocols, each with a fake that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+from controller.model.announcement import Announcement
+from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
+from controller.model.fleet import Pool
+from controller.model.ids import PoolKey, QueueName, WorkloadName
+from controller.model.intents import Intent, IntentKey, Scope
+from controller.model.lease import LeaseRecord, LeaseView, SeenLease
+from controller.model.memory import Memory
+from controller.model.metrics import MeasuredPod, MetricValue
+from controller.model.observation import (
+    ClusterEvent,
+    ClusterRoom,
+    Pods,
+    QueueDepth,
+    RefusedEvents,
+    TierUsage,
+    TokensByModel,
+    TokenUsage,
+    WakeWatch,
+    Workers,
+    Workload,
+)
+from controller.model.outcome import Outcome
+from controller.model.pod_log import PodLog
+from controller.model.queue_mark import QueueMark
+from controller.model.readings import Absent, Fresh, Reading
+from controller.model.scarcity import NodeClass, Resources, TaskUsage
+from controller.model.snapshot import Link, Snapshot
+from controller.model.stored import SavedMemory, ShownPast, StoredIntents
+from controller.model.worker_messages import PoolAllowance, PoolOrders
+
+if TYPE_CHECKING:
+    from controller.planning.effect import Effect
+    from controller.planning.estimate import Estimate
+    from controller.planning.outlook import Outlook
+
+
+class Clock(Protocol):
+    """The engine's only clock: Unix seconds that go back only in `follow_step`."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, for ages and waits of this process; no step changes them."""
+        ...
+
+    def follow_step(self) -> float:
+        """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` of this clock."""
+        ...
+
+
+class Workloads(Protocol):
+    """The pools' workloads and pods, kept up to date by watches."""
+
+    def workload(self, pool: Pool) -> Reading[Workload]:
+        """The pool's workload."""
+        ...
+
+    def pods(self, pool: Pool) -> Reading[Pods]:
+        """The pool's pods."""
+        ...
+
+    def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
+        """The pool's pods as the HPA sees them; empty while their list is not complete, and for
+        pools without a metric that needs pods.
+        """
+        ...
+
+    def shift(self, seconds: float) -> None:
+        """Add a step of the clock to the times that are not the server's: of marks on pods."""
+        ...
+
+    def unmarkable(self, pool: Pool) -> str:
+        """Why the pool's pods cannot be given a deletion cost; empty as far as is known."""
+        ...
+
+    def unfreezable(self, pool: Pool) -> str:
+        """Why it is not known whether an annotation freezes the pool's namespace; empty if it is,
+        as far as is known.
+        """
+        ...
+
+    def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
+        """The recent Kubernetes warning events about the pool's objects."""
+        ...
+
+    async def reread(self, pool: Pool) -> None:
+        """Read the pool's workload by itself, beside its watch. A failure changes nothing."""
+        ...
+
+    def on_change(self, callback: Callable[[str, WorkloadName], None]) -> None:
+        """Call back with (namespace, workload) when a workload or its pods change."""
+        ...
+
+
+class Supply(Protocol):
+    """The cluster's own limits, kept up to date by watches."""
+
+    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the namespace's ResourceQuotas leave for these workloads together."""
+        ...
+
+    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        """What all nodes can hold, and the nodes of each of these classes."""
+        ...
+
+
+class Actuator(Protocol):
+    """Writes to the cluster; nothing else does."""
+
+    async def scale(
+        self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
+    ) -> Outcome:
+        """Set spec.replicas if the workload still has `resource_version`. An `urgent` write goes
+        before others. Every answer is an outcome; a failure does not raise.
+        """
+        ...
+
+    async def mark(self, pool: Pool, pod: str, cost: int | None) -> Outcome:
+        """Give one of the pool's pods this deletion cost, or none. Every answer is an outcome."""
+        ...
+
+
+class Announcer(Protocol):
+    """Announces what happened to a pool where people look at its workload."""
+
+    def announce(self, pool: Pool, news: Announcement) -> None:
+        """Have it announced; never waits, and a failure changes nothing."""
+        ...
+
+    def refusal(self) -> str:
+        """Why nothing is announced, in words; empty if it is, as far as is known."""
+        ...
+
+
+class LeaseError(Exception):
+    """The lease could not be read or written; the message is clean and may be shown.
+
+    LeaseError
+    ├── LeaseAwayError      no usable answer: a write may or may not have happened
+    ├── LeaseRefusedError   we may not do this; the message names the right that is missing
+    └── LeaseConflictError  it is not as it was read: another process wrote or deleted it
+    """
+
+
+class LeaseAwayError(LeaseError):
+    """There is no usable answer: a write may or may not have happened."""
+
+
+class LeaseRefusedError(LeaseError):
+    """We may not do this: nothing was written."""
+
+
+class LeaseConflictError(LeaseError):
+    """The lease is not as it was read: nothing was written."""
+
+
+class Lease(Protocol):
+    """The record of the process that leads a fleet, replaced by compare-and-set.
+
+    It only stores: who may take it and when is decided by `engine/elector.py`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is and where, in words."""
+        ...
+
+    async def read(self) -> SeenLease | None:
+        """The lease as it is stored now; None if there is none. Raises LeaseError."""
+        ...
+
+    async def write(self, record: LeaseRecord, *, replaces: SeenLease | None) -> SeenLease:
+        """Store the record in place of what was read, or where there was none; returns the lease
+        as it is then. Raises LeaseError.
+        """
+        ...
+
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        """Call back soon after each change, until cancelled. Changes may be missed; nothing is
+        raised.
+        """
+        ...
+
+
+class Leadership(Protocol):
+    """Whether this process leads its fleet."""
+
+    def may_write(self) -> bool:
+        """Whether a write may begin now. It may end with time alone."""
+        ...
+
+    def view(self) -> LeaseView:
+        """The lease for people."""
+        ...
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """Call back on the event loop with True when this process has become the leader, with False
+        when another one has, or nobody.
+        """
+        ...
+
+
+class StoreError(Exception):
+    """Stored data cannot be read or written; the message may be shown to users.
+
+    StoreError
+    ├── StoreAwayError       no answer: a write may or may not have happened
+    ├── StoreRefusedError    our user may not do this: nothing was written
+    ├── StoreMissingError    the store was never created
+    ├── StoreUnreadableError what it holds cannot be understood
+    ├── UndoRefusedError     the change cannot be taken back: nothing was written
+    └── StoreConflictError   another process has written since we read
+        └── IntentConflictError  another operator was first
+    """
+
+
+class StoreAwayError(StoreError):
+    """There is no usable answer: a write may or may not have happened."""
+
+
+class StoreRefusedError(StoreError):
+    """Our user may not do this: nothing was written."""
+
+
+class StoreMissingError(StoreError):
+    """The store was never created."""
+
+
+class StoreUnreadableError(StoreError):
+    """What the store holds cannot be understood."""
+
+
+class StoreConflictError(StoreError):
+    """Another process has written since we read."""
+
+
+class IntentConflictError(StoreConflictError):
+    """Another operator was first: the message says who, when and why. `standing` is what is asked
+    for now; None if it was taken back, or cannot be read. `revision` is what to replace.
+    """
+
+    def __init__(self, words: str, *, standing: StandingIntent | None, revision: int) -> None:
+        super().__init__(words)
+        self.standing = standing
+        self.revision = revision
+
+
+class UndoRefusedError(StoreError):
+    """A change cannot be taken back: the message says why."""
+
+
+class MemoryStore(Protocol):
+    """Stores the planner's memory beyond restarts."""
+
+    async def load(self) -> SavedMemory | None:
+        """The last saved memory, complete; None if none was ever saved. Raises StoreError."""
+        ...
+
+    async def save(self, memory: Memory, now: float) -> None:
+        """Replace the saved memory, as a whole or not at all; `now` is Unix seconds. Raises
+        StoreError.
+        """
+        ...
+
+
+class PastStore(Protocol):
+    """Stores what people have seen of the fleet beyond restarts."""
+
+    async def load(self) -> tuple[ShownPast, ...]:
+        """What was saved last, in parts that each stand for themselves. Raises StoreError."""
+        ...
+
+    async def save(self, past: ShownPast) -> None:
+        """Replace what was saved. Raises StoreError."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Stores the last snapshot beyond the end of the process."""
+
+    async def load(self) -> Snapshot | None:
+        """The last one that was saved; None if there is none. Raises StoreError."""
+        ...
+
+    async def save(self, snapshot: Snapshot) -> None:
+        """Replace it, as a whole or not at all. Raises StoreError."""
+        ...
+
+
+class IntentStore(Protocol):
+    """Operators' intents, kept up to date as they change."""
+
+    def stored(self) -> StoredIntents:
+        """The intents as far as they are known now."""
+        ...
+
+    async def first_read(self) -> None:
+        """Return when the intents have been read for the first time."""
+        ...
+
+    def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
+        """Call back on the event loop with the scopes whose intents came, went or changed."""
+        ...
+
+
+class QueueSource(Protocol):
+    """Reads the depths of queues."""
+
+    async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
+        """A reading for each of these pools; a failure is a reading too, and nothing is raised.
+        While a queue's numbers stay the same, its readings have the same QueueDepth object.
+        """
+        ...
+
+    def each(self, pool: PoolKey) -> tuple[Reading[QueueDepth], ...]:
+        """Of a pool with several queues, the last reading of each; else empty."""
+        ...
+
+
+class QueueHistories(Protocol):
+    """Where queues stand in their histories, beyond the end of a process: so the next one notices
+    that a history went back while no process ran.
+    """
+
+    @property
+    def milestones(self) -> int:
+        """How often the next process would need to know more than it can from what was saved: a
+        queue was first read, turned out to be another one of the same name, or got work after it
+        had none.
+        """
+        ...
+
+    def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
+        """For each of these queues the last answer that was believed, if there is one."""
+        ...
+
+    def go_on_from(self, marks: Iterable[QueueMark]) -> None:
+        """Compare the next answer about each of these queues with what an earlier process saw."""
+        ...
+
+
+class MetricKey(NamedTuple):
+    """One metric or signal of one pool, with a name of planning/demand/metrics/names.py."""
+
+    pool: PoolKey
+    name: str
+
+
+MetricAnswer: TypeAlias = Fresh[MetricValue] | Absent
+"""A source's answer about one metric: a value from a complete answer, or why there is none."""
+
+
+class MetricSource(Protocol):
+    """A source of pools' metrics and signals: a Prometheus server, or an API of the cluster."""
+
+    @property
+    def name(self) -> str:
+        """The source's name in findings."""
+        ...
+
+    @property
+    def reads(self) -> Collection[MetricKey]:
+        """The metrics that `read` answers."""
+        ...
+
+    @property
+    def every_s(self) -> float:
+        """The least time between two calls of `read`, in seconds."""
+        ...
+
+    async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
+        """An answer for each of `reads` within `timeout_s`; a failure is an answer too, and nothing
+        is raised.
+        """
+        ...
+
+
+class WakeSource(Protocol):
+    """Notices the first message for pools at zero."""
+
+    async def watch(self, pools: Collection[Pool]) -> bool:
+        """Watch exactly these pools. True if one of them was not watched before; then its queue
+        has to be read again.
+        """
+        ...
+
+    def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
+        """How this pool is watched, and if it is only polled, why."""
+        ...
+
+    def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
+        """Call back on the event loop when a watched pool's first message is published."""
+        ...
+
+
+class UsageSource(Protocol):
+    """The tenants' token usage, kept up to date by their workers' events."""
+
+    def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
+        """The token usage of each tenant with a token budget, by name; `in_flight` gives the number
+        of a pool's running tasks.
+        """
+        ...
+
+    def tiers(self) -> Mapping[str, TierUsage]:
+        """What each tenant used today of each class of models; nothing of those without any."""
+        ...
+
+    def by_model(self) -> Mapping[str, TokensByModel]:
+        """What each tenant used today of each model; nothing of those that used none."""
+        ...
+
+    def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
+        """Call back on the event loop when tokens of a tenant with a token budget are counted: with
+        its name, and all that it has used of its day.
+        """
+        ...
+
+    def measured(self, pool: PoolKey) -> TaskUsage | None:
+        """The average usage of one task of this pool; None before enough tasks are known."""
+        ...
+
+    def refused(self) -> RefusedEvents:
+        """The events that were not counted."""
+        ...
+
+
+class WorkerSource(Protocol):
+    """What the pools' workers say they do, and what they are told."""
+
+    def read(self, pool: PoolKey) -> Reading[Workers] | None:
+        """The pool's workers, the same object until one of them says something else. None if our
+        user may not read what they say.
+        """
+        ...
+
+    def is_unconfirmed(self, pool: PoolKey) -> bool:
+        """Whether a pod was told to stop, and it is not known whether it has a worker."""
+        ...
+
+    async def tell(self, pool: PoolKey, orders: PoolOrders) -> None:
+        """Store these orders if they are not what is stored, and find out which of the pods that
+        must stop have no worker. Raises StoreError.
+        """
+        ...
+
+    async def release(self, pools: Collection[PoolKey]) -> None:
+        """Remove the orders of pools that are no longer in the fleet. Raises StoreError."""
+        ...
+
+    async def first_read(self, timeout_s: float) -> None:
+        """Return once everything was read, or cannot be read, at the latest after `timeout_s`."""
+        ...
+
+    def on_change(self, callback: Callable[[PoolKey], None]) -> None:
+        """Call back on the event loop when one of the pool's workers is drained."""
+        ...
+
+    def problem(self) -> str:
+        """Why what workers say cannot be read, in words; empty if it can, or without a connection,
+        which has its own finding.
+        """
+        ...
+
+
+class AllowanceStore(Protocol):
+    """Where workers read what they may use."""
+
+    async def allow(self, pool: PoolKey, allowance: PoolAllowance) -> None:
+        """Store what the workers of a pool may use from now on. Raises StoreError."""
+        ...
+
+
+class LinkStatus(Protocol):
+    """A connection that reports its state."""
+
+    def link(self) -> Link:
+        """The connection's state now."""
+        ...
+
+
+class Feed(Protocol):
+    """Passes snapshots to subscribers; only the latest is kept, and the publisher never waits."""
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot; None before the first."""
+        ...
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Call back with each snapshot, on the publisher's thread; returns a function that ends
+        the subscription.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """Keeps each snapshot in a file."""
+
+    def problem(self) -> str | None:
+        """Why snapshots are missing in it, in words; None while all are written."""
+        ...
+
+    def down(self) -> str | None:
+        """Why nothing can be written into it now, in words; None if the last line was written."""
+        ...
+
+
+Place: TypeAlias = tuple[int, int]
+"""Where a moment is in its past; later moments have larger ones."""
+
+
+class PastMoment(NamedTuple):
+    """A snapshot of the past, and where it is there."""
+
+    place: Place
+    snapshot: Snapshot
+
+
+class Past(Protocol):
+    """The snapshots of earlier moments."""
+
+    def last(self) -> PastMoment | None:
+        """The newest moment; None without any."""
+        ...
+
+    def at(self, at: float) -> PastMoment | None:
+        """The last moment at this time or before it (Unix seconds), else the first of all."""
+        ...
+
+    def before(self, place: Place) -> PastMoment | None:
+        """The change before this place, else the first moment; None at the first."""
+        ...
+
+    def after(self, place: Place) -> PastMoment | None:
+        """The change after this place, else the last moment; None at the last."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """What could not be read, in words."""
+        ...
+
+
+class IntentDesk(Protocol):
+    """Where one operator writes intents, each as a replacement of one known revision: so no
+    operator undoes unseen what another has just done. Every change is kept, with its author.
+
+    All methods raise StoreError. After a StoreAwayError read again before writing again, because
+    the write may have happened.
+    """
+
+    async def standing(self) -> Sequence[StandingIntent]:
+        """The intents in force, in the order of their keys."""
+        ...
+
+    async def find(self, key: IntentKey) -> StandingIntent | None:
+        """The intent in force at this key. Raises IntentConflictError for one that cannot be read:
+        it can be replaced by its revision.
+        """
+        ...
+
+    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+        """Ask for it in the operator's name, in place of the one with this revision, or where there
+        is none. Raises IntentConflictError, and ValueError for what no intent can ask.
+        """
+        ...
+
+    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
+        """Take back the one with this revision. Raises IntentConflictError."""
+        ...
+
+    async def audit(self) -> Audit:
+        """The changes of all operators that are kept."""
+        ...
+
+    async def undo(self, change: IntentChange) -> IntentChange:
+        """Make what was before the change. Raises UndoRefusedError if the intent has been changed
+        since, and for a change of which it is not known what was before.
+        """
+        ...
+
+
+class NoEffectError(Exception):
+    """What an intent would change, or what a pool would have, cannot be said; the text says why."""
+
+
+class Foreseen(NamedTuple):
+    """What an intent would change at `now` (Unix seconds)."""
+
+    effect: Effect | Estimate
+    now: float
+
+
+class PodLogError(Exception):
+    """There are no lines of a pod; the text says why and what to do, and may be shown."""
+
+
+class PodLogs(Protocol):
+    """What pods have written."""
+
+    async def tail(self, namespace: str, pod: str) -> PodLog:
+        """The last lines. Raises PodLogError."""
+        ...
+
+
+class OpenDesk(NamedTuple):
+    """Where a user interface asks for something. All of it belongs to the event loop in which it
+    was opened.
+
+    `foresee` says what would change if an intent is put at the key, or taken back from there if it
+    is None; `look_ahead` what a pool would have without each of its rules, and what it will have
+    next. Both raise NoEffectError. `is_refused` is True once the server has said that our user may
+    write no intents. `logs` are None where what runs behind it does not speak to Kubernetes.
+    """
+
+    desk: IntentDesk
+    foresee: Callable[[IntentKey, Intent | None], Awaitable[Foreseen]]
+    look_ahead: Callable[[PoolKey], Awaitable[Outlook]]
+    is_refused: Callable[[], bool]
+    logs: PodLogs | None = None
+
+
+class Person(NamedTuple):
+    """The person at a user interface. `at_desk` is called in the event loop of what runs behind it
+    when the desk opens, and with None when it closes.
+    """
+
+    operator: Operator
+    at_desk: Callable[[OpenDesk | None], None]
