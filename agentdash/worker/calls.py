@@ -132,7 +132,8 @@ class ModelCalls:
             for account in self._accounts:
                 await self._reserve(account, amount, model)
                 reserved.append(account)
-            async with self._gates.gate(model).call(estimate) as rated:
+            gate = await self._gates.gate(model)
+            async with gate.call(estimate) as rated:
                 try:
                     yield rated
                 except BaseException:  # a cancelled call has used tokens too

@@ -112,7 +112,7 @@ class WorkerLife:
         self._may_pull = True
         self._because = ""
         self._leaves = False
-        self._is_registered = False
+        self._is_registered = self._has_begun = False
         self._is_stopping = False
         self._marks: dict[str, float] = {"process": _process_began()}
 
@@ -200,8 +200,18 @@ class WorkerLife:
             group.create_task(self._exhausted.run())
             group.create_task(self._allowance.run())
             group.create_task(self._keep_learned())
-            if self._may_pull and not self._is_stopping:
-                self._puller.begin()
+            group.create_task(self._begin())
+
+    async def _begin(self) -> None:
+        """Begin to pull, where tasks call models once it is known what they may use; elsewhere only
+        calls wait for that, from now on.
+        """
+        if self._models.must_be_told:
+            await self._models.told()
+        self._has_begun = True
+        if self._may_pull and not self._is_stopping:
+            self._puller.begin()
+        await self._models.told()
 
     async def _prepare(self) -> None:
         """Create what is missing and read the consumers; tried until it succeeds."""
@@ -337,7 +347,7 @@ class WorkerLife:
         self._may_pull, self._because = pull, told.because
         if not pull:
             await self._puller.end()
-        elif self._is_registered and not self._is_stopping:
+        elif self._has_begun and not self._is_stopping:
             self._puller.begin()
         if told.leaves and not self._leaves:
             self._tell_agents()
@@ -345,7 +355,7 @@ class WorkerLife:
         self._leaves = told.leaves
 
     def _state(self, obeyed: int) -> WorkerState:
-        waits = not (self._is_registered or self._is_stopping) and self._may_pull
+        waits = not (self._has_begun or self._is_stopping) and self._may_pull
         return WorkerState(
             worker=self._settings.worker,
             slots=self._settings.slots,

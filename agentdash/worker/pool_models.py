@@ -39,6 +39,17 @@ class PoolModels:
         self._terms = allowance.terms
         self._gates.hold_to(allowance.shares, self._settings.worker)
 
+    async def told(self) -> None:
+        """Returns with the first allowance, or once it was waited for in vain."""
+        await self._gates.told()
+
+    @property
+    def must_be_told(self) -> bool:
+        """Whether the worker's settings say that its tasks call models. Where they do not, calls
+        wait for the first allowance, if there are any, and pulling does not.
+        """
+        return bool(self._settings.model or self._settings.models or self._settings.rates)
+
     def calls(self, session: Session) -> ModelCalls:
         """The calls of one session."""
         tenant, pool, task = self._settings.tenant, self._settings.pool, session.task

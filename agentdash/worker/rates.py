@@ -5,6 +5,9 @@ used in fact replaces the estimate. So at most the calls under way can pass a li
 provider still refuses a call (HTTP 429), the worker halves its rate and then raises it slowly
 (AIMD: additive increase, multiplicative decrease).
 
+A worker that has been told no share yet waits a little for it. Then it goes by its own setting, or
+else begins slowly, and doubles its rate until a first refusal (as TCP's slow start does).
+
 The buckets are not aiolimiter's: a share changes while calls wait for it, and what a call used may
 be more than the bucket holds.
 """
@@ -31,6 +34,10 @@ LEAST_PACE: Final = 1 / 64
 CREEP_S: Final = 5.0
 CREEP: Final = 0.05
 """After a refusal the pace grows by this part of the share every CREEP_S seconds."""
+UNTOLD_S: Final = 2.0
+"""A worker waits so long for its first allowance."""
+CAUTIOUS_RPM: Final = 60.0
+"""The requests per minute with which a worker begins that knows no share."""
 RETRY_AFTER_S: Final = 1.0
 """The pause after a refusal that says no time itself."""
 LONGEST_RETRY_AFTER_S: Final = 300.0
@@ -106,11 +113,13 @@ class ModelGate:
     It belongs to the event loop in which it is made, and its clock is that loop's.
     """
 
-    def __init__(self, model: str, share: RateShare) -> None:
-        self.model, self._share = model, share
+    def __init__(self, model: str, share: RateShare | None) -> None:
+        """Without a share it begins cautiously."""
+        self.model, self._share = model, share or RateShare()
         self._loop = asyncio.get_running_loop()
         self._buckets: dict[str, LeakyBucket] = {}
         self._pace = 1.0
+        self._own_rpm = CAUTIOUS_RPM if share is None else None
         self._under_way = 0
         self._closed_until = self._slowed_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -119,18 +128,24 @@ class ModelGate:
         self._recent: deque[tuple[float, UsedTokens]] = deque()
         self._refused: deque[float] = deque()
         self._short: dict[str, float] = {}
-        self._settle_buckets()
+        self._set_pace(1.0)
 
     @property
     def pace(self) -> float:
-        """The part of the share that is used: 1 unless the provider refused calls."""
+        """The part of the share that is used: 1 unless the provider refused calls. Without a limit
+        on requests it is a part of the rate that the worker found itself, and may pass 1.
+        """
         return self._pace
 
     def hold_to(self, share: RateShare) -> None:
         """Hold to this share from now on; calls that wait go by it."""
-        if share != self._share:
-            self._share = share
-            self._settle_buckets()
+        was_guess = self._own_rpm is not None and not self._was_refused
+        if share == self._share and not was_guess:
+            return
+        self._share = share
+        if was_guess or share.requests_per_minute is not None:
+            self._own_rpm, self._pace = None, min(self._pace, 1.0)
+        self._settle_buckets()
 
     @asynccontextmanager
     async def call(self, estimate: UsedTokens) -> AsyncIterator[RatedCall]:
@@ -159,6 +174,7 @@ class ModelGate:
         until = now + min(max(pause, 0.0), LONGEST_RETRY_AFTER_S)
         self._closed_until = max(self._closed_until, until)
         if began > self._slowed_at:
+            self._find_rate()
             self._slowed_at = now
             self._set_pace(max(self._pace * HALVED, LEAST_PACE))
 
@@ -184,6 +200,21 @@ class ModelGate:
         """Stop the timer that raises the pace."""
         if self._creeping is not None:
             self._creeping.cancel()
+
+    @property
+    def _was_refused(self) -> bool:
+        return self._slowed_at > float("-inf")
+
+    def _find_rate(self) -> None:
+        """Where requests have no limit, that which is halved is the rate that was reached."""
+        if self._share.requests_per_minute is not None:
+            return
+        if self._own_rpm is None:
+            answered = (len(self._recent) - len(self._refused)) * 60 / DEMAND_WINDOW_S
+            self._own_rpm = max(answered, CAUTIOUS_RPM)
+        else:
+            self._own_rpm = max(self._own_rpm * self._pace, CAUTIOUS_RPM * LEAST_PACE)
+        self._pace = 1.0
 
     async def _wait(self, estimate: UsedTokens) -> None:
         """Return when each limit has room; notes the limits that have not."""
@@ -239,14 +270,18 @@ class ModelGate:
         """Make the buckets as the share and the pace say; those that exist keep their level."""
         now = self._loop.time()
         for name in _amounts(UsedTokens()):
+            is_requests = name == "requests_per_minute"
             per_minute = getattr(self._share, name)
+            if is_requests and per_minute is None:
+                per_minute = self._own_rpm
             if per_minute is None:
                 self._buckets.pop(name, None)
                 continue
-            rate = per_minute * self._pace
+            rate = per_minute * (self._pace if is_requests else min(self._pace, 1.0))
+            # a burst that was refused is halved, too
             holds = (
-                float(self._share.burst)
-                if name == "requests_per_minute"
+                max(1.0, self._share.burst * min(self._pace, 1.0))
+                if is_requests
                 else per_minute * TOKENS_HELD_S / 60
             )
             if name in self._buckets:
@@ -259,11 +294,17 @@ class ModelGate:
         self._pace = pace
         self._settle_buckets()
         self.close()
-        if pace < 1:
+        if pace < 1 or self._own_rpm is not None:
             self._creeping = self._loop.call_later(CREEP_S, self._creep)
 
     def _creep(self) -> None:
-        self._set_pace(min(1.0, self._pace + CREEP))
+        """Raise the pace: to the share at most, or, without one, as long as calls wait for more."""
+        if self._own_rpm is None:
+            self._set_pace(min(1.0, self._pace + CREEP))
+            return
+        is_wanted = self._short.get("requests_per_minute", 0.0) >= self._loop.time() - CREEP_S
+        more = CREEP if self._was_refused else self._pace
+        self._set_pace(self._pace + more if is_wanted else self._pace)
 
 
 class ModelGates:
@@ -273,19 +314,31 @@ class ModelGates:
         """`own` are the shares that hold until a controller gives others."""
         self._shares = dict(own)
         self._gates: dict[str, ModelGate] = {}
+        self._heard = asyncio.Event()
+        self._is_told = False
+
+    async def told(self) -> None:
+        """Returns with the first allowance, or once it was waited for in vain for `UNTOLD_S`."""
+        try:
+            async with asyncio.timeout(UNTOLD_S):
+                await self._heard.wait()
+        except TimeoutError:
+            self._heard.set()
 
     def hold_to(self, shares: Sequence[ModelShare], worker: str) -> None:
-        """Hold to this worker's part of its pool's shares."""
-        for share in shares:
-            part = self._shares[share.model] = share.of(worker)
-            if share.model in self._gates:
-                self._gates[share.model].hold_to(part)
+        """Hold to this worker's part of its pool's shares; other models have no limits."""
+        self._is_told = True
+        self._shares |= {share.model: share.of(worker) for share in shares}
+        for model, gate in self._gates.items():
+            gate.hold_to(self._shares.get(model, RateShare()))
+        self._heard.set()
 
-    def gate(self, model: str) -> ModelGate:
-        """The gate of a model; without a share of it nothing is limited."""
+    async def gate(self, model: str) -> ModelGate:
+        """The gate of a model, once the worker has been told its share or need not wait for it."""
+        await self.told()
         if model not in self._gates:
-            share = self._shares.get(model, RateShare())
-            self._gates[model] = ModelGate(model, share)
+            unlimited = RateShare() if self._is_told else None
+            self._gates[model] = ModelGate(model, self._shares.get(model, unlimited))
         return self._gates[model]
 
     def demand(self) -> tuple[ModelDemand, ...]:

@@ -286,9 +286,12 @@ class Engine:
 
     def _doubted(self, memory: Memory) -> Memory:
         """A memory that another process has left, compared with the sizes there are."""
+        return doubted(memory, self._sizes(), self._clock.now())
+
+    def _sizes(self) -> dict[PoolKey, int]:
+        """The replicas of each pool whose size is known."""
         seen = {pool.key: self._workloads.workload(pool) for pool in self._fleet.pools}
-        sizes = {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
-        return doubted(memory, sizes, self._clock.now())
+        return {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
 
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
@@ -299,7 +302,7 @@ class Engine:
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
         if self._allotment is not None and self._lead.may_write():
-            self._allotment.begin(self._tasks)
+            self._allotment.begin(self._tasks, self._sizes())
         self._snapshots.ticked(self._clock.monotonic() - began)
         latest = self._hub.latest()
         if self._past is not None and latest is not None and self._lead.may_write():

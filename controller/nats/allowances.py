@@ -30,21 +30,25 @@ class AllowanceBucket:
         # forgotten until the write has succeeded: after a failure it is read again
         revision = self._revisions.pop(pool, None)
         if revision is None:
-            revision = await self._newest(pool)
+            revision, stored = await self._newest(pool)
+            if stored == value:  # by the controller before
+                self._revisions[pool] = revision
+                return
         try:
             revision = await self._put(pool, value, revision)
         except StoreConflictError:
             # another controller has led meanwhile
-            revision = await self._put(pool, value, await self._newest(pool))
+            revision = await self._put(pool, value, (await self._newest(pool))[0])
         self._revisions[pool] = revision
 
     async def _put(self, pool: PoolKey, value: bytes, revision: int) -> int:
         return await self._bucket.put(self._keys[pool], value, expected=revision)
 
-    async def _newest(self, pool: PoolKey) -> int:
+    async def _newest(self, pool: PoolKey) -> tuple[int, bytes]:
+        """The newest revision, and what it stored."""
         try:
             entry = await self._bucket.get(self._keys[pool])
         except StoreMissingError:
             await self._bucket.create()
-            return 0
-        return 0 if entry is None else entry.revision
+            return 0, b""
+        return (0, b"") if entry is None else (entry.revision, entry.value)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import floor, inf
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from controller.model.fleet import Fleet
@@ -49,12 +50,16 @@ class _User(NamedTuple):
 
 
 def provider_shares(
-    fleet: Fleet, workers: Mapping[PoolKey, Iterable[WorkerState]], turn: int = 0
+    fleet: Fleet,
+    workers: Mapping[PoolKey, Iterable[WorkerState]],
+    turn: int = 0,
+    coming: Mapping[PoolKey, int] = MappingProxyType({}),
 ) -> dict[PoolKey, tuple[ModelShare, ...]]:
     """For each pool the shares of its workers in the models that it may use and that have limits.
 
     `workers` are those that run. Where a limit on parallel calls is smaller than the number of
     workers, `turn` decides which of them get one: count it up every few seconds.
+    `coming` is how many workers of each pool are starting.
     """
     shares: dict[PoolKey, list[ModelShare]] = {pool.key: [] for pool in fleet.pools}
     for model, pools in _pools_by_key(fleet):
@@ -66,13 +71,20 @@ def provider_shares(
             for state in workers.get(pool, ())
         ]
         parts = _divided(model.limits, users, turn)
-        newcomer = _equal_part(model.limits, len(users) + 1)
+        sharing = len(users) + max(1, sum(coming.get(pool, 0) for pool in pools))
+        newcomer = _equal_part(model.limits, sharing)
+        # stored for pools without workers, too: it must not change with each worker of another one
+        first = _equal_part(model.limits, 1 << (sharing - 1).bit_length())
         of_pool: dict[PoolKey, dict[str, RateShare]] = defaultdict(dict)
         for user, part in zip(users, parts, strict=True):
             of_pool[user.pool][user.worker] = part
         for pool in pools:
             shares[pool].append(
-                ModelShare(model=model.name, newcomer=newcomer, workers=of_pool[pool])
+                ModelShare(
+                    model=model.name,
+                    newcomer=newcomer if workers.get(pool) else first,
+                    workers=of_pool[pool],
+                )
             )
     return {pool: tuple(each) for pool, each in shares.items()}
 

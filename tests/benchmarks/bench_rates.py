@@ -138,7 +138,7 @@ async def measured(folder: Path) -> tuple[Calls, int]:
             began = time.monotonic()
             listening = [tasks.create_task(listen(each, began, calls)) for each in processes]
             while time.monotonic() - began < SECONDS:
-                allotment.begin(tasks)
+                allotment.begin(tasks, {})
                 await asyncio.sleep(TICK_S)
             for process in processes:
                 end(process)

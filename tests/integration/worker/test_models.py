@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from nats.js.errors import NotFoundError
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
@@ -18,6 +20,7 @@ from agentdash.demo.provider import DemoProvider, ProviderModel
 from agentdash.demo.provider.client import provider_client
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
 from agentdash.worker.learned import LEARNED_BUCKET, LearnedTries
+from agentdash.worker.rates import UNTOLD_S
 from agentdash.worker.router import TierHistory, TierUse
 from agentdash.worker.streams import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
@@ -253,6 +256,93 @@ async def test_a_worker_holds_to_its_share_and_says_what_it_needs(
     (demand,) = state.demand
     assert (demand.model, demand.short_of) == ("scarce", ("requests_per_minute",))
     assert (len(done_at) - 1) / (done_at[-1] - done_at[0]) == pytest.approx(10, rel=0.15)
+
+
+async def calls_of_a_worker(
+    shop: Shop, provider: DemoProvider, admitted: int, **changes: Any
+) -> int:
+    """Twenty tasks of one worker call a model, until so many calls are admitted; those refused."""
+    async with provider_client(provider.url) as client:
+
+        async def talk(_: Task, session: Session) -> object:
+            return await session.models.ask(
+                "scarce",
+                lambda: client.chat.completions.create(
+                    model="scarce", messages=ASKED, max_completion_tokens=1
+                ),
+                input_tokens=101,
+                output_tokens=1,
+            )
+
+        async with shop.worker(talk, slots=20, grace_s=0.1, **changes):
+            for number in range(20):
+                await shop.submit("go", f"t-{number}")
+            while provider.admitted() < admitted:
+                await asyncio.sleep(0.01)
+            return provider.refused()
+
+
+async def test_a_worker_without_a_share_is_refused_a_handful_of_calls(shop: Shop) -> None:
+    """There is no controller, and its settings name neither models nor rates."""
+    scarce = ProviderModel(name="scarce", requests_per_minute=40)
+    async with DemoProvider([scarce], speed=1000, seed=1) as provider:
+        refused = await calls_of_a_worker(shop, provider, admitted=3)
+    assert refused <= 5
+
+
+async def test_a_worker_starts_at_once_at_the_share_that_is_kept_for_it(shop: Shop) -> None:
+    share = ModelShare(model="scarce", newcomer=RateShare(requests_per_minute=600, burst=5))
+    await allow(shop, PoolAllowance(shares=(share,)))
+    scarce = ProviderModel(name="scarce", requests_per_minute=700, burst=6)
+    async with DemoProvider([scarce], speed=1000, seed=1) as provider:
+        began = time.monotonic()
+        refused = await calls_of_a_worker(shop, provider, admitted=10, model="scarce")
+    # five at once, then one each tenth of a second; a cautious worker needs 9 s and its wait
+    assert time.monotonic() - began < UNTOLD_S
+    assert refused <= 1
+
+
+async def test_a_worker_of_models_pulls_nothing_before_it_is_told_what_it_may_use(
+    shop: Shop,
+) -> None:
+    async with shop.worker(model="scarce"):
+        await shop.submit("go", "t-1")
+        states = bucket(shop.link.jetstream, WORKERS_BUCKET)
+        while True:
+            with suppress(NotFoundError):
+                await states.get(worker_key("acme", "research", "one"))
+                break
+            await asyncio.sleep(0.005)
+        waiting = (await shop.counted()).num_pending
+        began = time.monotonic()
+        await allow(shop, PoolAllowance())
+        await shop.result("t-1")
+    assert waiting == 1
+    assert time.monotonic() - began < UNTOLD_S / 2
+
+
+async def test_a_worker_of_models_that_is_told_nothing_goes_by_its_own_setting(shop: Shop) -> None:
+    async def count(_: Task, session: Session) -> object:
+        for _ in range(3):
+            async with session.models.call("own", input_tokens=1, output_tokens=1):
+                pass
+        return "done"
+
+    began = time.monotonic()
+    own = {"own": RateShare(requests_per_minute=60_000)}
+    async with shop.worker(count, rates=own):
+        await shop.submit("go", "t-1")
+        assert (await shop.result("t-1")).result == "done"
+    # at a cautious pace the calls alone would take 2 s more
+    assert UNTOLD_S < time.monotonic() - began < UNTOLD_S + 1.5
+
+
+async def test_a_worker_without_models_waits_for_nothing(shop: Shop) -> None:
+    began = time.monotonic()
+    async with shop.worker():
+        await shop.submit("go", "t-1")
+        await shop.result("t-1")
+    assert time.monotonic() - began < UNTOLD_S
 
 
 async def test_an_agent_is_told_when_its_context_fills(shop: Shop) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.engine.allot import Allotment
 from controller.model.fleet import Tenant, Tier
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import Workers
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import RateLimits
@@ -68,9 +68,13 @@ class Still:
 
 
 class World:
-    def __init__(self, limits: RateLimits = SIXTY) -> None:
+    def __init__(self, limits: RateLimits | None = SIXTY) -> None:
+        """Without limits the pools have no model at all."""
         self.crew, self.store, self.clock = Crew(), Store(), Still()
         whole = fleet(limits, A, B)
+        if limits is None:
+            pools = tuple(replace(pool, model=None) for pool in whole.pools)
+            whole = replace(whole, models=(), pools=pools)
         tenants = tuple(
             replace(TENANT, name=pool.tenant, namespace=pool.tenant) for pool in whole.pools
         )
@@ -81,11 +85,11 @@ class World:
             self.clock,  # type: ignore[arg-type]
         )
 
-    async def tick(self) -> list[tuple[PoolKey, PoolAllowance]]:
+    async def tick(self, **sizes: int) -> list[tuple[PoolKey, PoolAllowance]]:
         """What this tick stores."""
         self.store.writes.clear()
         async with asyncio.TaskGroup() as tasks:
-            self.allotment.begin(tasks)
+            self.allotment.begin(tasks, {pool_key("acme", key): sizes[key] for key in sizes})
         return list(self.store.writes)
 
 
@@ -137,7 +141,32 @@ async def test_parallel_calls_go_round() -> None:
     assert seen in ([["one"], ["two"], ["one"]], [["two"], ["one"], ["two"]])
 
 
-async def test_a_pool_without_workers_is_told_nothing() -> None:
+async def test_a_pool_without_workers_is_told_what_the_first_one_may_use() -> None:
+    world = World()
+    world.crew.are(A)
+    world.crew.are(B, "two")
+    told = await world.tick()
+    assert [pool for pool, _ in told] == [B, A]
+    assert part(dict(told)[A], "first") == 30
+    assert await world.tick() == []
+
+
+async def test_workers_that_start_together_are_told_a_part_each() -> None:
+    """What is kept for them has parts for the next power of two."""
+    world = World()
+    world.crew.are(A)
+    assert part(dict(await world.tick(a=1))[A], "first") == 60
+    assert part(dict(await world.tick(a=5))[A], "first") == 7.5
+    assert await world.tick(a=8) == []
+
+
+async def test_a_pool_without_workers_or_models_is_told_nothing() -> None:
+    world = World(None)
+    world.crew.are(A)
+    assert await world.tick() == []
+
+
+async def test_a_pool_whose_workers_are_not_known_is_told_nothing() -> None:
     world = World()
     world.crew.readings[A] = Absent(why=Why.NEVER_READ, at=0.0)
     assert await world.tick() == []

@@ -12,7 +12,7 @@ import pytest
 
 from agentdash.worker.calls import REFUSALS, ModelCalls
 from agentdash.worker.errors import LimitReached, Retryable
-from agentdash.worker.rates import ModelGates
+from agentdash.worker.rates import UNTOLD_S, ModelGates
 from agentdash.worker.router import TierHistory
 from agentdash.worker.spending import Account, Spending, Spent
 from agentdash.worker.task import Task
@@ -97,6 +97,12 @@ class Purse(Spending):
         return self.held.get(account.key, Spent())
 
 
+def without_limits() -> ModelGates:
+    gates = ModelGates({})
+    gates.hold_to((), "w-1")
+    return gates
+
+
 def calls(
     counts: Counts,
     gates: ModelGates | None = None,
@@ -106,7 +112,7 @@ def calls(
 ) -> ModelCalls:
     return ModelCalls(
         counts,
-        gates=gates or ModelGates({}),
+        gates=gates or without_limits(),
         models=models,
         history=TierHistory(),
         spending=purse or Purse(),
@@ -286,10 +292,13 @@ def test_a_refused_call_is_made_again_when_the_provider_says_so() -> None:
         made = in_turn(
             RefusedError(retry_after="7"), RefusedError(retry_after_ms="500"), answer(1, 1)
         )
-        await calls(counts).ask("gpt", made, input_tokens=10, output_tokens=10)
+        gates = without_limits()
+        ample = RateShare(requests_per_minute=60_000)
+        gates.hold_to((ModelShare(model="gpt", newcomer=ample),), "w-1")
+        await calls(counts, gates).ask("gpt", made, input_tokens=10, output_tokens=10)
         return loop.time() - began, counts.tokens
 
-    assert run(history()) == pytest.approx((7.5, 2))
+    assert run(history()) == pytest.approx((7.5, 2), abs=0.01)
 
 
 def test_a_call_that_is_refused_without_end_is_given_up() -> None:
@@ -357,10 +366,25 @@ def test_orders_replace_the_shares_that_a_worker_began_with() -> None:
     assert run(history()) == pytest.approx(3.95)
 
 
+def test_the_first_call_waits_for_the_share_and_no_longer_than_needed() -> None:
+    async def history(told_after_s: float | None) -> float:
+        loop = asyncio.get_running_loop()
+        gates, began = ModelGates({}), loop.time()
+        if told_after_s is not None:
+            loop.call_later(told_after_s, gates.hold_to, (), "w-1")
+        ask = in_turn(answer(1, 1), answer(1, 1))
+        await calls(Counts(), gates).ask("gpt", ask, input_tokens=1, output_tokens=1)
+        return loop.time() - began
+
+    assert run(history(0.0)) == pytest.approx(0.0, abs=0.01)
+    assert run(history(1.2)) == pytest.approx(1.2, abs=0.01)
+    assert run(history(None)) == pytest.approx(UNTOLD_S)
+
+
 def test_models_that_are_not_used_are_not_reported() -> None:
     async def history() -> object:
-        gates = ModelGates({})
-        gates.gate("gpt")
+        gates = without_limits()
+        await gates.gate("gpt")
         return gates.demand()
 
     assert run(history()) == ()

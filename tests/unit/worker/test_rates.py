@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentdash.worker.rates import LATE_S, LONGEST_RETRY_AFTER_S, LeakyBucket, ModelGate
+from agentdash.demo.provider.admission import ModelAdmission, ProviderModel
+from agentdash.worker.rates import (
+    CREEP,
+    CREEP_S,
+    HALVED,
+    LATE_S,
+    LEAST_PACE,
+    LONGEST_RETRY_AFTER_S,
+    LeakyBucket,
+    ModelGate,
+)
 from controller.model.usage_event import UsedTokens
 from controller.model.worker_terms import RateShare
 from support.virtual_loop import run
@@ -58,7 +71,7 @@ def test_requests_are_spread_over_the_minute() -> None:
 
 def test_refused_calls_are_reported_for_as_long_as_they_are_recent() -> None:
     async def history() -> list[float]:
-        gate = ModelGate("gpt", RateShare())
+        gate = ModelGate("gpt", RateShare(requests_per_minute=60_000))
         for _ in range(3):
             async with gate.call(NOTHING) as call:
                 call.refused(0.0)
@@ -230,6 +243,139 @@ def test_a_refusal_without_a_time_or_with_an_absurd_one_has_a_bounded_pause() ->
     assert first == pytest.approx(1.0)
     assert second - first < 0.1
     assert third - second == pytest.approx(LONGEST_RETRY_AFTER_S, abs=0.2)
+
+
+class Provider:
+    """The demo's provider in virtual time, and clients that call it without end."""
+
+    def __init__(self, requests_per_minute: float, burst: int = 1) -> None:
+        self.model = ModelAdmission(
+            ProviderModel(name="gpt", requests_per_minute=requests_per_minute, burst=burst)
+        )
+
+    async def ask(self, gate: ModelGate) -> None:
+        async with gate.call(NOTHING) as call:
+            refusal = self.model.enter(0, asyncio.get_running_loop().time())
+            await asyncio.sleep(0.05)
+            if refusal is None:
+                self.model.leave(0, 0)
+            else:
+                call.refused(refusal.retry_after_s)
+
+    async def be_asked(self, gate: ModelGate, seconds: float, clients: int = 50) -> tuple[int, int]:
+        """The calls that were admitted and refused meanwhile."""
+        before = self.model.admitted, self.model.refused.total()
+
+        async def forever() -> None:
+            while True:
+                await self.ask(gate)
+
+        tasks = [asyncio.create_task(forever()) for _ in range(clients)]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return self.model.admitted - before[0], self.model.refused.total() - before[1]
+
+
+@pytest.mark.parametrize("limit", [6, 60, 600])
+def test_a_worker_that_knows_no_share_finds_the_limit_with_few_refusals(limit: int) -> None:
+    async def history() -> tuple[int, tuple[int, int]]:
+        gate, provider = ModelGate("gpt", None), Provider(limit)
+        _, refused = await provider.be_asked(gate, 120)
+        later = await provider.be_asked(gate, 600)
+        gate.close()
+        return refused, later
+
+    refused, (admitted, refused_later) = run(history())
+    # a refusal takes 50 ms, in which calls at the same rate set out
+    assert refused <= 6 + 0.005 * limit
+    assert admitted >= 0.5 * limit * 10
+    assert refused_later <= 12 + 0.01 * limit + 1
+
+
+def test_a_cautious_worker_does_not_grow_faster_than_its_calls_need() -> None:
+    async def history() -> list[float]:
+        gate = ModelGate("gpt", None)
+        clients = Clients(gate)
+        for _ in range(5):
+            await clients.call()
+            await asyncio.sleep(10)
+        paces = [gate.pace]
+        await clients.keep_calling(30)
+        gate.close()
+        return [*paces, gate.pace]
+
+    idle, busy = run(history())
+    assert idle == 1.0
+    assert busy >= 16
+
+
+def test_a_share_ends_caution() -> None:
+    async def history() -> list[float]:
+        gate = ModelGate("gpt", None)
+        clients = Clients(gate)
+        asyncio.get_running_loop().call_later(1.5, gate.hold_to, RateShare())
+        await asyncio.wait_for(clients.keep_calling(1.49), 2)
+        slow = len(clients.started)
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*(clients.call() for _ in range(100)))
+        return [slow, clients.now()]
+
+    assert run(history()) == pytest.approx([2, 1.59])
+
+
+def test_where_no_limit_is_known_a_refusal_halves_the_rate_that_was_reached() -> None:
+    async def history() -> tuple[int, int]:
+        gate, provider = ModelGate("gpt", RateShare()), Provider(600, burst=2000)
+        # 100 calls a second, until the burst is used up
+        for _ in range(2000):
+            await asyncio.gather(provider.ask(gate), asyncio.sleep(0.01))
+        admitted, refused = await provider.be_asked(gate, 60, clients=5)
+        gate.close()
+        return admitted, refused
+
+    admitted, refused = run(history())
+    assert admitted >= 0.5 * 600
+    assert refused <= 15
+
+
+@given(
+    st.integers(1, 300),
+    st.integers(1, 20),
+    st.lists(st.tuples(st.floats(0.1, 40), st.booleans()), max_size=5),
+)
+def test_the_pace_is_halved_once_by_each_refusal_and_creeps_to_the_share_and_never_above(
+    per_minute: int, burst: int, days: list[tuple[float, bool]]
+) -> None:
+    async def history() -> None:
+        gate = ModelGate("gpt", RateShare(requests_per_minute=per_minute, burst=burst))
+        clients = Clients(gate)
+        for seconds, is_refused in days:
+            before, began = gate.pace, clients.now()
+            await clients.keep_calling(seconds)
+            steps = (clients.now() - began) / CREEP_S
+            assert gate.pace <= min(1.0, before + CREEP * (steps + 1)) + 1e-9
+            assert gate.pace >= min(1.0, before + CREEP * (steps - 1)) - 1e-9
+            if is_refused:
+                before = await refused_together(gate, 3)
+                assert gate.pace == max(before * HALVED, LEAST_PACE)
+        for start in clients.started:
+            within = sum(start <= each <= start + 60 for each in clients.started)
+            assert within <= per_minute + burst + LATE_S * per_minute / 60 + 1
+        gate.close()
+
+    run(history())
+
+
+async def refused_together(gate: ModelGate, calls: int) -> float:
+    """Calls that were under way together are refused; the pace just before."""
+    async with AsyncExitStack() as stack:
+        under_way = [await stack.enter_async_context(gate.call(NOTHING)) for _ in range(calls)]
+        before = gate.pace
+        for call in under_way:
+            call.refused(0.0)
+    return before
 
 
 def test_a_demand_says_what_was_used_and_what_calls_wait_for() -> None:
