@@ -131,6 +131,7 @@ async def test_a_call_that_is_cut_is_counted_with_its_estimate(shop: Shop) -> No
             await asyncio.Event().wait()
 
     await ensure_usage_stream(shop.link.jetstream)
+    await allow(shop, PoolAllowance())
     async with shop.worker(agent, attempts=1):
         await shop.submit(None, "one", timeout_s=0.1)
         result = await shop.result("one")
