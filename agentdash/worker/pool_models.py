@@ -5,10 +5,9 @@ from __future__ import annotations
 from nats.js import JetStreamContext
 
 from agentdash.worker.calls import ModelCalls
-from agentdash.worker.learned import LearnedTries
 from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.rates import ModelGates
-from agentdash.worker.router import TierHistory
+from agentdash.worker.router import LearnedTries, TierHistory
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.spending import Spending, task_account, workflow_account

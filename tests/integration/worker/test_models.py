@@ -19,9 +19,8 @@ from openai.types.chat import ChatCompletion
 from agentdash.demo.provider import DemoProvider, ProviderModel
 from agentdash.demo.provider.client import provider_client
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
-from agentdash.worker.learned import LEARNED_BUCKET, LearnedTries
 from agentdash.worker.rates import UNTOLD_S
-from agentdash.worker.router import TierHistory, TierUse
+from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory, TierUse
 from agentdash.worker.streams import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
 from controller.model.usage_event import USAGE_STREAM, UsageEvent

@@ -27,8 +27,8 @@ from agentdash.worker import (
     UsedTokens,
     again,
 )
-from agentdash.worker.learned import LEARNED_BUCKET
 from agentdash.worker.link import NatsLink
+from agentdash.worker.router import LEARNED_BUCKET
 from agentdash.worker.spending import SPENDING_BUCKET
 from agentdash.worker.stores import Checkpoints, DeliveryNumber
 from agentdash.worker.streams import (
