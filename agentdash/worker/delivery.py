@@ -37,6 +37,7 @@ from agentdash.worker.errors import (
 )
 from agentdash.worker.link import ANSWER_S, NatsLink
 from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.models import PoolModels
 from agentdash.worker.outcomes import (
     CUT_SHORT,
     Cut,
@@ -46,7 +47,6 @@ from agentdash.worker.outcomes import (
     TryAgain,
     wanted_by,
 )
-from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.results import TaskResult, TaskStatus
 from agentdash.worker.room import TaskRoom
 from agentdash.worker.session import Session

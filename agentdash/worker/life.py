@@ -19,15 +19,14 @@ from nats.js.errors import NotFoundError
 
 from agentdash.worker.again import ExhaustedWatch
 from agentdash.worker.agent import Agent, OnEnd, Prepare
-from agentdash.worker.allowance import AllowanceWatch
 from agentdash.worker.dead import DeadLetters
 from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
 from agentdash.worker.health import serving
 from agentdash.worker.link import NatsLink, end
 from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.models import AllowanceWatch, PoolModels
 from agentdash.worker.outcomes import Cut
-from agentdash.worker.pool_models import PoolModels
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.room import TaskRoom

@@ -16,7 +16,7 @@ from controller.model.usage_event import UsedTokens
 from controller.model.worker_terms import SessionLimits
 
 if TYPE_CHECKING:  # it loads the client of NATS
-    from agentdash.worker.calls import ModelCalls
+    from agentdash.worker.models import ModelCalls
 
 CONTEXT_WARNING: Final = 0.8
 """The part of the context window from which an agent should compact it."""

@@ -67,7 +67,7 @@ WORKER_RULES: Final = (
     ),
     Mutant(
         "a call that is cut while its cost is settled is settled all the same",
-        "agentdash/worker/calls.py",
+        "agentdash/worker/models.py",
         "await asyncio.shield(self._settle(reserved, amount, used))",
         "await self._settle(reserved, amount, used)",
         ("test_a_call_that_is_cut_while_its_cost_is_settled_is_settled_all_the_same()",),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.worker.calls import REFUSALS, ModelCalls
 from agentdash.worker.errors import LimitReached, Retryable
+from agentdash.worker.models import REFUSALS, ModelCalls
 from agentdash.worker.rates import UNTOLD_S, ModelGates
 from agentdash.worker.router import TierHistory
 from agentdash.worker.spending import Account, Spending, Spent

@@ -17,7 +17,7 @@ from agentdash.worker import QueueName, Session, Task, TaskResult, UsedTokens, W
 from agentdash.worker.dead import DeathNote
 from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.metrics import WorkerMetrics
-from agentdash.worker.pool_models import PoolModels
+from agentdash.worker.models import PoolModels
 from agentdash.worker.room import TaskRoom
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports

@@ -17,7 +17,7 @@ from agentdash.worker import (
     TaskTerms,
     UsedTokens,
 )
-from agentdash.worker.calls import ModelCalls
+from agentdash.worker.models import ModelCalls
 from agentdash.worker.rates import ModelGates
 from agentdash.worker.router import TierHistory
 from agentdash.worker.spending import Spending

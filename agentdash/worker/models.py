@@ -1,25 +1,103 @@
-"""The calls of models that one task makes: within its session's limits, its budgets and the rates.
-
-answer = await session.models.ask("gpt", lambda: client.chat.completions.create(…), …)
-"""
+"""The models that a worker's tasks use: their terms, their calls, and what the controller allows."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from nats import errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from agentdash.worker.errors import LimitReached, Retryable
-from agentdash.worker.provider_answers import is_refusal, retry_after_s, used_tokens
+from agentdash.worker.link import NatsLink, end
+from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.rates import ModelGates, RatedCall
-from agentdash.worker.router import Classifier, Router, TierHistory, TierRule, TierUse
-from agentdash.worker.spending import Account, Debts, Spending, Spent
+from agentdash.worker.router import Classifier, LearnedTries, Router, TierHistory, TierRule, TierUse
+from agentdash.worker.session import Session
+from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.spending import (
+    Account,
+    Debts,
+    Spending,
+    Spent,
+    task_account,
+    workflow_account,
+)
+from agentdash.worker.streams import bucket
 from agentdash.worker.task import Task
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.text import clean
 from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelTerms
+from controller.model.worker_messages import ALLOWANCES_BUCKET, REPORT_S, PoolAllowance, orders_key
+from controller.model.worker_terms import ModelDemand, ModelTerms, SessionLimits, WorkerTerms
+
+TOO_MANY_REQUESTS: Final = 429
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the provider refused a call because of its rate limits (HTTP 429).
+
+    A quota that is used up has the same status at OpenAI, but waiting does not help there.
+    """
+    status = getattr(error, "status_code", None)
+    return status == TOO_MANY_REQUESTS and getattr(error, "code", None) != "insufficient_quota"
+
+
+def retry_after_s(error: Exception) -> float | None:
+    """The seconds after which the provider wants the call again; None if it does not say."""
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    if headers is None:
+        return None
+    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / per_second
+        except (TypeError, ValueError):
+            continue  # missing, or a date: then the usual pause applies
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def used_tokens(answer: object) -> UsedTokens | None:
+    """The tokens in an answer's `usage`; None if it has none.
+
+    OpenAI counts cached input within the input, Anthropic beside it.
+    """
+    usage = getattr(answer, "usage", None)
+    if usage is None:
+        return None
+    if getattr(usage, "prompt_tokens", None) is not None:
+        cached = _count(getattr(usage, "prompt_tokens_details", None), "cached_tokens")
+        return UsedTokens(
+            input=max(0, _count(usage, "prompt_tokens") - cached),
+            cached_input=cached,
+            output=_count(usage, "completion_tokens"),
+        )
+    if getattr(usage, "input_tokens", None) is None:
+        return None
+    details = getattr(usage, "input_tokens_details", None)
+    within = _count(details, "cached_tokens")
+    return UsedTokens(
+        input=max(0, _count(usage, "input_tokens") - within)
+        + _count(usage, "cache_creation_input_tokens"),
+        cached_input=within + _count(usage, "cache_read_input_tokens"),
+        output=_count(usage, "output_tokens"),
+    )
+
+
+def _count(holder: Any, name: str) -> int:
+    count = getattr(holder, name, None)
+    return count if isinstance(count, int) and count > 0 else 0
+
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -277,3 +355,127 @@ class ModelCalls:
             usd=Decimal(0) if usd is None else usd,
             tokens=tokens.input + tokens.cached_input + tokens.output,
         )
+
+
+_ALLOWANCE: Final = msgspec.json.Decoder(PoolAllowance)
+
+
+class AllowanceWatch:
+    """Gives each allowance to `heed`. Without one, and while NATS is away, the last one holds."""
+
+    def __init__(
+        self, link: NatsLink, settings: WorkerSettings, heed: Callable[[PoolAllowance], None]
+    ) -> None:
+        self._link, self._heed = link, heed
+        self._bucket = bucket(link.jetstream, ALLOWANCES_BUCKET)
+        self._key = orders_key(settings.tenant, settings.pool)
+        self._subscription: Subscription | None = None
+
+    async def begin(self) -> None:
+        """Listen, then read what is stored. Raises nats.errors.Error."""
+        if self._subscription is None:
+            subject = f"$KV.{ALLOWANCES_BUCKET}.{self._key}"
+            self._subscription = await self._link.client.subscribe(subject, cb=self._on_change)
+        await self._read()
+
+    async def end(self) -> None:
+        """Listen no more: others may use the connection."""
+        await end(self._subscription)
+
+    async def run(self) -> None:
+        """Read it now and then, because a message may get lost; until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT_S)
+            try:
+                await self._read()
+            except errors.Error as error:
+                log.warning("what the pool may use could not be read: %s", clean(error))
+
+    async def _read(self) -> None:
+        try:
+            entry = await self._bucket.get(self._key)
+        except NotFoundError:  # no controller has ever told it
+            return
+        self._take(entry.value or b"")
+
+    async def _on_change(self, message: Msg) -> None:
+        self._take(message.data)
+
+    def _take(self, value: bytes) -> None:
+        if not value:
+            return  # a marker that it was removed
+        try:
+            allowance = decoded(_ALLOWANCE, value)
+        except UndecodableError as error:
+            log.warning("what the pool may use cannot be read and is ignored: %s", error)
+            return
+        self._heed(allowance)
+
+
+class PoolModels:
+    """One for each worker. Until a controller says more, the worker's own settings apply."""
+
+    def __init__(
+        self, settings: WorkerSettings, stream: JetStreamContext, metrics: WorkerMetrics
+    ) -> None:
+        self._settings = settings
+        self._terms = WorkerTerms(model=settings.model, models=settings.models)
+        self._gates = ModelGates(settings.rates)
+        self._spending = Spending(stream)
+        self._history = TierHistory(metrics.routed)
+        self._learned = LearnedTries(stream, settings.tenant, settings.pool, self._history)
+
+    @property
+    def limits(self) -> SessionLimits:
+        """The limits of a session that begins now."""
+        return self._terms.session or self._settings.limits
+
+    def heed(self, allowance: PoolAllowance) -> None:
+        """Go by what the controller allows from now on."""
+        self._terms = allowance.terms
+        self._gates.hold_to(allowance.shares, self._settings.worker)
+
+    async def told(self) -> None:
+        """Returns with the first allowance, or once it was waited for in vain."""
+        await self._gates.told()
+
+    @property
+    def must_be_told(self) -> bool:
+        """Whether the worker's settings say that its tasks call models. Where they do not, calls
+        wait for the first allowance, if there are any, and pulling does not.
+        """
+        return bool(self._settings.model or self._settings.models or self._settings.rates)
+
+    def calls(self, session: Session) -> ModelCalls:
+        """The calls of one session."""
+        tenant, pool, task = self._settings.tenant, self._settings.pool, session.task
+        terms = task.terms
+        accounts = (
+            task_account(tenant, pool, task.id, terms.budget_usd, terms.budget_tokens),
+            workflow_account(tenant, terms.workflow, self._terms.usd_per_workflow),
+        )
+        return ModelCalls(
+            session,
+            gates=self._gates,
+            models=self._terms.models,
+            history=self._history,
+            spending=self._spending,
+            accounts=[account for account in accounts if account is not None],
+            model=self._terms.model or self._settings.model,
+        )
+
+    async def recall(self) -> None:
+        """Go on from what the pool's routers have learned."""
+        await self._learned.recall()
+
+    async def save(self) -> None:
+        """Store what this worker's router has learned."""
+        await self._learned.save()
+
+    def demand(self) -> tuple[ModelDemand, ...]:
+        """The recent use of each model."""
+        return self._gates.demand()
+
+    def close(self) -> None:
+        """Stop what runs by itself."""
+        self._gates.close()
