@@ -25,7 +25,7 @@ from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
 from agentdash.worker.health import serving
 from agentdash.worker.link import NatsLink, end
 from agentdash.worker.metrics import WorkerMetrics
-from agentdash.worker.models import AllowanceWatch, PoolModels
+from agentdash.worker.models import PoolModels
 from agentdash.worker.outcomes import Cut
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
@@ -48,8 +48,6 @@ HANGS_AFTER_S: Final = 30.0
 SPOT_LOOK_S: Final = 0.5
 DEMAND_LOOK_S: Final = 1.0
 CHECK_S: Final = 10.0
-LEARNED_S: Final = 30.0
-"""What the router has learned is stored so often, and at the end."""
 LAST_SAVE_S: Final = 1.0
 CUT_S: Final = 3.0
 """How long agents that are cut may take to clean up."""
@@ -78,7 +76,7 @@ class WorkerLife:
         self._link = link
         self._prepare_agent = prepare
         self._metrics = WorkerMetrics(*place)
-        self._models = PoolModels(settings, link.jetstream, self._metrics)
+        self._models = PoolModels(settings, link, self._metrics)
         self._desk = Desk(
             link=link,
             models=self._models,
@@ -106,7 +104,6 @@ class WorkerLife:
             self._changed,
         )
         self._presence = Presence(link, settings, obey=self._obey, state=self._state)
-        self._allowance = AllowanceWatch(link, settings, self._models.heed)
         self._cancels: Subscription | None = None
         self._may_pull = True
         self._because = ""
@@ -128,7 +125,6 @@ class WorkerLife:
                     serving(self._settings.listen, registry, self)
                 )
                 log.info("health and metrics", extra={"url": url})
-            stack.callback(self._models.close)
             stack.push_async_callback(self._end_subscriptions)
             stack.callback(self._link.on_reconnected(self._reconnected))
             async with asyncio.TaskGroup() as group:
@@ -197,8 +193,7 @@ class WorkerLife:
             group.create_task(self._check_ends())
             group.create_task(self._watch_demand())
             group.create_task(self._exhausted.run())
-            group.create_task(self._allowance.run())
-            group.create_task(self._keep_learned())
+            group.create_task(self._models.run())
             group.create_task(self._begin())
 
     async def _begin(self) -> None:
@@ -206,11 +201,11 @@ class WorkerLife:
         calls wait for that, from now on.
         """
         if self._models.must_be_told:
-            await self._models.told()
+            await self._models.gates.told()
         self._has_begun = True
         if self._may_pull and not self._is_stopping:
             self._puller.begin()
-        await self._models.told()
+        await self._models.gates.told()
 
     async def _prepare(self) -> None:
         """Create what is missing and read the consumers; tried until it succeeds."""
@@ -227,8 +222,7 @@ class WorkerLife:
                 if self._cancels is None:
                     self._cancels = await self._link.client.subscribe(subject, cb=self._on_cancel)
                 await self._read_consumers()
-                await self._allowance.begin()
-                await self._models.recall()
+                await self._models.begin()
             except (errors.Error, StoreUnavailableError) as error:
                 log.warning("the worker cannot start: %s; trying again", clean(error))
                 await asyncio.sleep(backoff.next_s())
@@ -307,18 +301,13 @@ class WorkerLife:
 
     async def _watch_demand(self) -> None:
         """Report soon when the tasks need another part of a provider's limits."""
-        reported = self._models.demand()
+        reported = self._models.gates.demand()
         while True:
             await asyncio.sleep(DEMAND_LOOK_S)
-            now = self._models.demand()
+            now = self._models.gates.demand()
             if now != reported:
                 reported = now
                 self._presence.changed()
-
-    async def _keep_learned(self) -> None:
-        while True:
-            await asyncio.sleep(LEARNED_S)
-            await self._models.save()
 
     async def _beat(self) -> None:
         """Shows that the event loop turns."""
@@ -361,7 +350,7 @@ class WorkerLife:
             busy=len(self._deliveries),
             pulling=waits or self._puller.is_pulling,
             obeyed=obeyed,
-            demand=self._models.demand(),
+            demand=self._models.gates.demand(),
             marks=dict(islice(self._marks.items(), MOST_MARKS)),
         )
 
@@ -383,7 +372,7 @@ class WorkerLife:
             handling.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SAVE_S):
-                await self._models.save()
+                await self._models.learned.save()
         await self._presence.leave()
 
     def _tell_agents(self) -> None:
@@ -402,7 +391,7 @@ class WorkerLife:
     async def _end_subscriptions(self) -> None:
         """Others may use the connection after this worker."""
         await end(self._cancels)
-        await self._allowance.end()
+        await self._models.end()
 
     async def _ended_within(self, seconds: float) -> bool:
         self._all_ended.clear()

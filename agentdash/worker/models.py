@@ -1,4 +1,11 @@
-"""The models that a worker's tasks use: their terms, their calls, and what the controller allows."""
+"""The models that a worker's tasks use: their calls, within the session's limits, the budgets and
+the rates, and what the controller allows.
+
+answer = await session.models.ask("gpt", lambda: client.chat.completions.create(…), …)
+
+Nothing of providers' clients is imported: the attributes are those of the openai and anthropic
+packages.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +15,12 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from nats import errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.errors import LimitReached, Retryable
@@ -33,14 +39,19 @@ from agentdash.worker.spending import (
     workflow_account,
 )
 from agentdash.worker.streams import bucket
-from agentdash.worker.task import Task
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
 from controller.model.usage_event import UsedTokens
 from controller.model.worker_messages import ALLOWANCES_BUCKET, REPORT_S, PoolAllowance, orders_key
-from controller.model.worker_terms import ModelDemand, ModelTerms, SessionLimits, WorkerTerms
+from controller.model.worker_terms import ModelTerms, SessionLimits, WorkerTerms
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 TOO_MANY_REQUESTS: Final = 429
+REFUSALS: Final = 20
+"""A call that the provider refuses so often in a row is given up: its task is tried again later."""
+_ALLOWANCE: Final = msgspec.json.Decoder(PoolAllowance)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -99,41 +110,12 @@ def _count(holder: Any, name: str) -> int:
     return count if isinstance(count, int) and count > 0 else 0
 
 
-log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
-
-REFUSALS: Final = 20
-"""A call that the provider refuses so often in a row is given up: its task is tried again later."""
-
-
-class CountsUsage(Protocol):
-    """The part of a session that calls need: its task, its tokens, and the most it may use."""
-
-    @property
-    def task(self) -> Task:
-        """The task."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all kinds so far."""
-
-    @property
-    def most_tokens(self) -> int:
-        """The most that the session and its task allow."""
-
-    def count(self, tokens: UsedTokens, *, model: str, usd: float) -> None:
-        """Count what a call used. Raises LimitReached."""
-
-    def context(self, used: int, size: int) -> bool:
-        """Report how much of the model's context is taken."""
-
-
 class ModelCalls:
     """The calls of one task. Each call must fit into all budgets of `accounts`."""
 
     def __init__(
         self,
-        session: CountsUsage,
+        session: Session,
         *,
         gates: ModelGates,
         models: Sequence[ModelTerms],
@@ -208,7 +190,8 @@ class ModelCalls:
         reserved: list[Account] = []
         try:
             for account in self._accounts:
-                await self._reserve(account, amount, model)
+                self._needs_price(account, model)
+                await self._spending.reserve(account, amount)
                 reserved.append(account)
             gate = await self._gates.gate(model)
             async with gate.call(estimate) as rated:
@@ -325,10 +308,6 @@ class ModelCalls:
             )
         self._reserved_tokens += tokens
 
-    async def _reserve(self, account: Account, amount: Spent, model: str) -> None:
-        self._needs_price(account, model)
-        await self._spending.reserve(account, amount)
-
     def _needs_price(self, account: Account, model: str) -> None:
         if account.usd is not None and self._price(model) is None:
             raise LimitReached(
@@ -357,87 +336,28 @@ class ModelCalls:
         )
 
 
-_ALLOWANCE: Final = msgspec.json.Decoder(PoolAllowance)
+class PoolModels:
+    """What the tasks of a worker's pool may use, and what was learned of them: one for each worker.
 
+    Until a controller says more, the worker's own settings apply. While NATS is away, what it said
+    last holds.
+    """
 
-class AllowanceWatch:
-    """Gives each allowance to `heed`. Without one, and while NATS is away, the last one holds."""
-
-    def __init__(
-        self, link: NatsLink, settings: WorkerSettings, heed: Callable[[PoolAllowance], None]
-    ) -> None:
-        self._link, self._heed = link, heed
+    def __init__(self, settings: WorkerSettings, link: NatsLink, metrics: WorkerMetrics) -> None:
+        self._settings, self._link = settings, link
+        self._terms = WorkerTerms(model=settings.model, models=settings.models)
+        self._spending = Spending(link.jetstream)
+        self._history = TierHistory(metrics.routed)
         self._bucket = bucket(link.jetstream, ALLOWANCES_BUCKET)
         self._key = orders_key(settings.tenant, settings.pool)
         self._subscription: Subscription | None = None
-
-    async def begin(self) -> None:
-        """Listen, then read what is stored. Raises nats.errors.Error."""
-        if self._subscription is None:
-            subject = f"$KV.{ALLOWANCES_BUCKET}.{self._key}"
-            self._subscription = await self._link.client.subscribe(subject, cb=self._on_change)
-        await self._read()
-
-    async def end(self) -> None:
-        """Listen no more: others may use the connection."""
-        await end(self._subscription)
-
-    async def run(self) -> None:
-        """Read it now and then, because a message may get lost; until cancelled."""
-        while True:
-            await asyncio.sleep(REPORT_S)
-            try:
-                await self._read()
-            except errors.Error as error:
-                log.warning("what the pool may use could not be read: %s", clean(error))
-
-    async def _read(self) -> None:
-        try:
-            entry = await self._bucket.get(self._key)
-        except NotFoundError:  # no controller has ever told it
-            return
-        self._take(entry.value or b"")
-
-    async def _on_change(self, message: Msg) -> None:
-        self._take(message.data)
-
-    def _take(self, value: bytes) -> None:
-        if not value:
-            return  # a marker that it was removed
-        try:
-            allowance = decoded(_ALLOWANCE, value)
-        except UndecodableError as error:
-            log.warning("what the pool may use cannot be read and is ignored: %s", error)
-            return
-        self._heed(allowance)
-
-
-class PoolModels:
-    """One for each worker. Until a controller says more, the worker's own settings apply."""
-
-    def __init__(
-        self, settings: WorkerSettings, stream: JetStreamContext, metrics: WorkerMetrics
-    ) -> None:
-        self._settings = settings
-        self._terms = WorkerTerms(model=settings.model, models=settings.models)
-        self._gates = ModelGates(settings.rates)
-        self._spending = Spending(stream)
-        self._history = TierHistory(metrics.routed)
-        self._learned = LearnedTries(stream, settings.tenant, settings.pool, self._history)
+        self.gates = ModelGates(settings.rates)
+        self.learned = LearnedTries(link.jetstream, settings.tenant, settings.pool, self._history)
 
     @property
     def limits(self) -> SessionLimits:
         """The limits of a session that begins now."""
         return self._terms.session or self._settings.limits
-
-    def heed(self, allowance: PoolAllowance) -> None:
-        """Go by what the controller allows from now on."""
-        self._terms = allowance.terms
-        self._gates.hold_to(allowance.shares, self._settings.worker)
-
-    async def told(self) -> None:
-        """Returns with the first allowance, or once it was waited for in vain."""
-        await self._gates.told()
 
     @property
     def must_be_told(self) -> bool:
@@ -456,7 +376,7 @@ class PoolModels:
         )
         return ModelCalls(
             session,
-            gates=self._gates,
+            gates=self.gates,
             models=self._terms.models,
             history=self._history,
             spending=self._spending,
@@ -464,18 +384,51 @@ class PoolModels:
             model=self._terms.model or self._settings.model,
         )
 
-    async def recall(self) -> None:
-        """Go on from what the pool's routers have learned."""
-        await self._learned.recall()
+    async def begin(self) -> None:
+        """Listen to what the controller allows, and read what is stored: that, and what the pool's
+        routers have learned. Raises nats.errors.Error.
+        """
+        if self._subscription is None:
+            subject = f"$KV.{ALLOWANCES_BUCKET}.{self._key}"
+            self._subscription = await self._link.client.subscribe(subject, cb=self._on_change)
+        await self._read()
+        await self.learned.recall()
 
-    async def save(self) -> None:
-        """Store what this worker's router has learned."""
-        await self._learned.save()
+    async def run(self) -> None:
+        """Until cancelled, read the allowance now and then, because a message may get lost, and
+        store what was learned.
+        """
+        while True:
+            await asyncio.sleep(REPORT_S)
+            try:
+                await self._read()
+            except errors.Error as error:
+                log.warning("what the pool may use could not be read: %s", clean(error))
+            await self.learned.save()
 
-    def demand(self) -> tuple[ModelDemand, ...]:
-        """The recent use of each model."""
-        return self._gates.demand()
+    async def end(self) -> None:
+        """Listen no more: others may use the connection."""
+        self.gates.close()
+        await end(self._subscription)
 
-    def close(self) -> None:
-        """Stop what runs by itself."""
-        self._gates.close()
+    async def _read(self) -> None:
+        try:
+            entry = await self._bucket.get(self._key)
+        except NotFoundError:  # no controller has ever told it
+            return
+        self._heed(entry.value or b"")
+
+    async def _on_change(self, message: Msg) -> None:
+        self._heed(message.data)
+
+    def _heed(self, value: bytes) -> None:
+        """Go by what the controller allows from now on."""
+        if not value:
+            return  # a marker that it was removed
+        try:
+            allowance = decoded(_ALLOWANCE, value)
+        except UndecodableError as error:
+            log.warning("what the pool may use cannot be read and is ignored: %s", error)
+            return
+        self._terms = allowance.terms
+        self.gates.hold_to(allowance.shares, self._settings.worker)

@@ -1,4 +1,12 @@
-"""Sends each task to the cheapest model that can do it, and to a better one when that one fails."""
+"""Sends each task to the cheapest model that can do it, and to a better one when that one fails.
+
+Rules come first, then an optional classifier, then what was learned: for each kind of task, how
+often each model did it. A model is tried if its chance of success is worth its price: if
+`price + (1 - chance) · price of the next` is not more than the price of the next.
+
+What was learned is kept for the workers that come later. Each adds its own tries to what is stored
+(compare-and-set), and goes on from the sum: so the workers of a pool learn from each other, too.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +36,23 @@ from controller.model.text import clean
 from controller.model.usage_event import UsedTokens
 from controller.model.worker_terms import ModelTerms
 
+log = logging.getLogger(__name__)
+
 LEARNED_FROM: Final = 50.0
 """Chances are those of about so many last tries; older ones fade."""
 FADING: Final = 1 - 1 / LEARNED_FROM
 WORTH_WITHOUT_PRICE: Final = 0.5
 """Where prices are not known, a model is tried if it is more likely to succeed than to fail."""
 KINDS_KEPT: Final = 1_000
+LEARNED_BUCKET: Final = "agentdash_learned"
+LEARNED_KEPT_S: Final = 30 * 86_400.0
+"""What a pool has not changed for so long is forgotten."""
+RECALL_S: Final = 1.0
+"""How long a start waits for it."""
+SAVES: Final = 10
+"""A write that other workers overtake so often is left to the next time."""
+LONGEST_NAME: Final = 200
+"""Kinds of tasks with longer names are not stored."""
 
 TierRule = Callable[[Task], ModelTier | None]
 """The least tier that a task needs, by a rule; None if the rule does not speak of it."""
@@ -275,18 +294,6 @@ class Router:
 def _by_tier_and_price(model: ModelTerms) -> tuple[int, Decimal]:
     return _RANK[model.tier], (model.input_price or Decimal(0)) + (model.output_price or Decimal(0))
 
-
-log = logging.getLogger(__name__)
-
-LEARNED_BUCKET: Final = "agentdash_learned"
-LEARNED_KEPT_S: Final = 30 * 86_400.0
-"""What a pool has not changed for so long is forgotten."""
-RECALL_S: Final = 1.0
-"""How long a start waits for it."""
-SAVES: Final = 10
-"""A write that other workers overtake so often is left to the next time."""
-LONGEST_NAME: Final = 200
-"""Kinds of tasks with longer names are not stored."""
 
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from agentdash.worker.errors import LimitReached, Retryable
 from agentdash.worker.models import REFUSALS, ModelCalls
 from agentdash.worker.rates import UNTOLD_S, ModelGates
 from agentdash.worker.router import TierHistory
+from agentdash.worker.session import Session
 from agentdash.worker.spending import Account, Spending, Spent
 from agentdash.worker.task import Task
 from controller.model.scarcity import ModelTier
@@ -111,7 +112,7 @@ def calls(
     purse: Purse | None = None,
 ) -> ModelCalls:
     return ModelCalls(
-        counts,
+        cast("Session", counts),
         gates=gates or without_limits(),
         models=models,
         history=TierHistory(),

@@ -97,12 +97,13 @@ def delivery(
 ) -> Delivery:
     metrics = WorkerMetrics("acme", "research")
     any_post = cast("Any", post)
+    link = cast("Any", SimpleNamespace(jetstream=post, client=post))
     desk = Desk(
-        link=cast("Any", SimpleNamespace(jetstream=post, client=post)),
+        link=link,
         settings=msgspec.structs.replace(SETTINGS, attempts=attempts),
         agent=agent,
         metrics=metrics,
-        models=PoolModels(SETTINGS, any_post, metrics),
+        models=PoolModels(SETTINGS, link, metrics),
         results=any_post,
         checkpoints=any_post,
         tries=TryCounts(any_post, "acme", "research"),
