@@ -162,8 +162,9 @@ class ModelGate:
             yield call
         finally:
             self._under_way -= 1
-            self._give_back(estimate, call.tokens)
-            self._remember(call.tokens)
+            self._take(call.tokens, instead_of=estimate)
+            self._recent.append((self._loop.time(), call.tokens))
+            self._forget()
             self._changed.set()
 
     def slow_down(self, began: float, retry_after_s: float | None) -> None:
@@ -180,8 +181,8 @@ class ModelGate:
 
     def demand(self) -> ModelDemand:
         """The use of the last seconds in coarse steps, and the limits that calls waited for."""
-        now = self._loop.time()
-        self._forget(now)
+        self._forget()
+        since = self._loop.time() - DEMAND_WINDOW_S
         per_minute = 60 / DEMAND_WINDOW_S
         used = [each for _, each in self._recent]
         return ModelDemand(
@@ -191,9 +192,7 @@ class ModelGate:
             input_tokens_per_minute=_coarse(sum(each.input for each in used) * per_minute),
             output_tokens_per_minute=_coarse(sum(each.output for each in used) * per_minute),
             parallel=self._under_way,
-            short_of=tuple(
-                sorted(n for n, at in self._short.items() if at >= now - DEMAND_WINDOW_S)
-            ),
+            short_of=tuple(sorted(name for name, at in self._short.items() if at >= since)),
         )
 
     def close(self) -> None:
@@ -243,27 +242,18 @@ class ModelGate:
         except TimeoutError:
             return
 
-    def _take(self, tokens: UsedTokens) -> None:
+    def _take(self, tokens: UsedTokens, instead_of: UsedTokens | None = None) -> None:
+        """Take a call and its tokens; or its tokens in place of those that were taken for it."""
+        taken = {} if instead_of is None else _amounts(instead_of)
         for name, amount in _amounts(tokens).items():
             if name in self._buckets:
-                self._buckets[name].take(amount)
+                self._buckets[name].take(amount - taken.get(name, 0.0))
 
-    def _give_back(self, estimate: UsedTokens, used: UsedTokens) -> None:
-        """Replace the estimate's tokens by those used; the request stays counted."""
-        taken = _amounts(estimate)
-        for name, amount in _amounts(used).items():
-            if name in self._buckets:
-                self._buckets[name].take(amount - taken[name])
-
-    def _remember(self, used: UsedTokens) -> None:
-        now = self._loop.time()
-        self._forget(now)
-        self._recent.append((now, used))
-
-    def _forget(self, now: float) -> None:
-        while self._recent and self._recent[0][0] < now - DEMAND_WINDOW_S:
+    def _forget(self) -> None:
+        since = self._loop.time() - DEMAND_WINDOW_S
+        while self._recent and self._recent[0][0] < since:
             self._recent.popleft()
-        while self._refused and self._refused[0] < now - DEMAND_WINDOW_S:
+        while self._refused and self._refused[0] < since:
             self._refused.popleft()
 
     def _settle_buckets(self) -> None:
@@ -326,7 +316,9 @@ class ModelGates:
             self._heard.set()
 
     def hold_to(self, shares: Sequence[ModelShare], worker: str) -> None:
-        """Hold to this worker's part of its pool's shares; other models have no limits."""
+        """Hold to this worker's part of its pool's shares; other models have
+        no limits but the worker's own.
+        """
         self._is_told = True
         self._shares |= {share.model: share.of(worker) for share in shares}
         for model, gate in self._gates.items():

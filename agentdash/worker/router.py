@@ -110,15 +110,6 @@ class TierUse(NamedTuple):
         """Less than 0 where tries were not accepted."""
         return self.usd_if_premium - self.usd
 
-    def plus(self, other: TierUse) -> TierUse:
-        """Both together."""
-        return TierUse(
-            self.tries + other.tries,
-            self.done + other.done,
-            self.usd + other.usd,
-            self.usd_if_premium + other.usd_if_premium,
-        )
-
 
 OnUse = Callable[[ModelTerms, TierUse], None]
 
@@ -131,7 +122,6 @@ class TierHistory:
         self._on_use = on_use
         self._tries: TriesOf = {}
         self._unsaved: TriesOf = {}
-        self.by_tier: dict[ModelTier, TierUse] = {}
 
     def chance(self, kind: str, model: str) -> float:
         """How likely the model does a task of this kind: 3/4 before the first try."""
@@ -148,7 +138,6 @@ class TierHistory:
     def tried(self, kind: str, model: ModelTerms, *, did_it: bool, use: TierUse) -> None:
         """Count one try and its cost."""
         self._add(kind, model.name, Tries(float(did_it), float(not did_it), faded=1))
-        self.by_tier[model.tier] = self.by_tier.get(model.tier, TierUse()).plus(use)
         if self._on_use is not None:
             self._on_use(model.tier, use)
 

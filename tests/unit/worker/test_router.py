@@ -162,16 +162,18 @@ def test_without_prices_a_model_is_tried_while_it_succeeds_more_often_than_not()
     assert routed(history, models=free).model.name == "middle"
 
 
-def test_shares_and_savings_are_counted_by_tier() -> None:
-    history = TierHistory()
+def test_each_try_tells_what_its_tier_cost_and_saved() -> None:
+    told: list[tuple[ModelTier, TierUse]] = []
+    history = TierHistory(lambda tier, use: told.append((tier, use)))
     route = routed(history)
     route.failed(MILLION)
     route.succeeded(MILLION)
     routed(history).succeeded(MILLION)
-    assert history.by_tier == {
-        ModelTier.NANO: TierUse(2, 1, Decimal("0.2"), Decimal(10)),
-        ModelTier.STANDARD: TierUse(1, 1, Decimal(1), Decimal(10)),
-    }
+    assert told == [
+        (ModelTier.NANO, TierUse(1, 0, Decimal("0.1"), Decimal(0))),
+        (ModelTier.STANDARD, TierUse(1, 1, Decimal(1), Decimal(10))),
+        (ModelTier.NANO, TierUse(1, 1, Decimal("0.1"), Decimal(10))),
+    ]
 
 
 @given(
