@@ -171,6 +171,7 @@ class ModelGate:
         """Halve the pace, once for all calls that were under way when it was halved last."""
         now = self._loop.time()
         self._refused.append(now)
+        self._forget()
         pause = RETRY_AFTER_S if retry_after_s is None else retry_after_s
         until = now + min(max(pause, 0.0), LONGEST_RETRY_AFTER_S)
         self._closed_until = max(self._closed_until, until)
