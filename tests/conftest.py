@@ -20,18 +20,23 @@ from controller.logs import LIBRARIES
 # what their assertions compare is shown as in a test
 pytest.register_assert_rewrite("support", "tests.support", "property", "tui.terminal")
 
-# No deadline and no health check of speed: a test is not wrong because the machine is busy.
+# The same examples for everyone and each time, so that a failure is there for all who look. No deadline
+# and no health check of speed: a test is not wrong because the machine is busy.
 settings.register_profile(
     "default",
     max_examples=50,
+    derandomize=True,
+    database=None,
+    print_blob=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# Hypothesis loads this one by itself where the environment has CI: the same examples each time.
+# Hypothesis loads `ci` by itself where the environment has CI
+settings.register_profile("ci", settings.get_profile("default"))
+# To look for new failures is a command of its own: other examples each time, and 20 times as many
 settings.register_profile(
-    "ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True
+    "explore", settings.get_profile("default"), max_examples=1000, derandomize=False
 )
-settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 
 SLOWEST_FIRST = ("kubesim", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")

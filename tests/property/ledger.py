@@ -65,18 +65,19 @@ def scheduled(pool: Pool) -> Bounds:
     return Bounds(low, high)
 
 
-def bounds_of(cluster: Cluster, pool: Pool) -> Bounds:
+def bounds_of(cluster: Cluster, pool: Pool, *, awake: bool = False) -> Bounds:
     """Min and max, a schedule's where one is open; a pause is both; pinned spares under max; a cap
-    is a ceiling to all of them, and without growth so is the present size.
+    is a ceiling to all of them, and without growth so is the present size. A pool that rests below
+    its min is promised nothing, but while it is `awake` it has its min.
     """
-    found = _without_growth_bans(cluster, pool)
+    found = _without_growth_bans(cluster, pool, awake=awake)
     if any(in_force(one, cluster, pool) for one in cluster.intents.no_growths):
         size = cluster.replicas[pool.key]
         return Bounds(min(found.floor, size), min(found.ceiling, size))
     return found
 
 
-def _without_growth_bans(cluster: Cluster, pool: Pool) -> Bounds:
+def _without_growth_bans(cluster: Cluster, pool: Pool, *, awake: bool) -> Bounds:
     low, high = scheduled(pool)
     caps = [max(one.replicas, 0) for one in cluster.intents.caps if in_force(one, cluster, pool)]
     pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
@@ -87,7 +88,7 @@ def _without_growth_bans(cluster: Cluster, pool: Pool) -> Bounds:
         return _halted(cluster, pool, Bounds(kept, kept))
     pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
     rests_below = pool.idle is not None or (low == 0 and not pins)
-    floor = 0 if rests_below else min(low + pins, high)
+    floor = 0 if rests_below and not awake else min(low + pins, high)
     return _halted(cluster, pool, Bounds(min(floor, high, *caps), min(high, *caps, high)))
 
 

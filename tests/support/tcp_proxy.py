@@ -19,7 +19,6 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._relays: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._flows = asyncio.Event()
         self._flows.set()
         self.port = 0
@@ -38,14 +37,12 @@ class TcpProxy:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listener))
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def cut(self) -> None:
         """Refuse new connections and break those that are."""
         assert self._listener is not None
-        assert self._accepting is not None
-        self._accepting.cancel()
-        await asyncio.wait({self._accepting})
+        asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         self._flows.set()
         for writer in list(self._writers):
@@ -61,12 +58,16 @@ class TcpProxy:
         """End a stall: what was sent meanwhile arrives."""
         self._flows.set()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        """An asyncio.Server that is closed forgets the connections that it has just taken."""
-        loop = asyncio.get_running_loop()
-        while True:
-            taken, _ = await loop.sock_accept(listener)
-            self._begin(self._serve(taken, listener))
+    def _accept(self, listener: socket.socket) -> None:
+        """Take a connection and begin to serve it in one step. An asyncio.Server that is closed, and
+        a `sock_accept` that is cancelled, forget the connection that they have just taken.
+        """
+        try:
+            taken, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # the client has given up
+            return
+        taken.setblocking(False)
+        self._begin(self._serve(taken, listener))
 
     async def _serve(self, taken: socket.socket, listener: socket.socket) -> None:
         loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()

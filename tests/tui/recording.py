@@ -61,8 +61,9 @@ async def recorded(
     task = asyncio.create_task(app.run_async(size=size, auto_pilot=drive))
     try:
         pilot = await ready
-        await pilot.pause()
-        yield pilot, Recording(app)
+        with app._context():  # a pause may draw, which Textual allows only inside its app
+            await pilot.pause()
+            yield pilot, Recording(app)
     finally:
         done.set()
         app.exit()

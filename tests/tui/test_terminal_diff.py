@@ -10,6 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import LayoutUpdate
 from textual.geometry import Region
+from textual.pilot import Pilot
 from textual.strip import Strip
 
 from agentdash.tui.app import Dashboard
@@ -41,10 +42,18 @@ async def session(
             await pilot.press(key)
             if number % 3 == 0:
                 feed.publish(scenarios.many_pools(40, number + 2, changed=10))
-            await pilot.pause()
+            await at_rest(app, pilot)
             stream.feed(recording.read())
             shown.append(cells(screen))
     return shown
+
+
+async def at_rest(app: Dashboard, pilot: Pilot[None]) -> None:
+    """The command palette searches in the background: its last search has ended and is shown."""
+    await pilot.pause()
+    while running := [each for each in app.workers if not each.is_finished]:
+        await app.workers.wait_for_complete(running)
+        await pilot.pause()
 
 
 @pytest.mark.parametrize("erases_in_color", [False, True])
