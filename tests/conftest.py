@@ -1,5 +1,5 @@
 """What all tests share: two workers for each core, the profiles of Hypothesis, the switches of the
-mutants and the seeds, and a cache of bytecode for the programs that tests start.
+seeds and the soak, and a cache of bytecode for the programs that tests start.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from controller.logs import LIBRARIES
 # what their assertions compare is shown as in a test
 pytest.register_assert_rewrite("support", "tests.support", "property", "tui.terminal")
 
-# The same examples for everyone and each time, so that a failure is there for all who look. No deadline
-# and no health check of speed: a test is not wrong because the machine is busy.
+# The same examples for everyone and each time, so that a failure is there for all who look. No
+# deadline and no health check of speed: a test is not wrong because the machine is busy.
 settings.register_profile(
     "default",
     max_examples=50,
@@ -44,11 +44,6 @@ NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapsho
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--mutants",
-        action="store_true",
-        help="run only the mutants: each removes one rule from the product, and a test must notice",
-    )
     parser.addoption(
         "--seeds",
         type=int,
@@ -107,24 +102,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     return 2 * cores
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None, None, None]:
-    """Select the mutants or all others, and put the random order of tests into an order of folders.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the random order of tests into an order of folders.
 
     The folders whose single tests take longest come first, so that no worker is left alone with one
     at the end. A folder's tests stay together: some share a server that takes seconds to start.
     """
-    wanted = bool(config.getoption("--mutants"))
-    selected, others = [], []
-    for item in items:
-        is_mutant = item.get_closest_marker("mutants") is not None
-        (selected if is_mutant == wanted else others).append(item)
-    if others:
-        config.hook.pytest_deselected(items=others)
-        items[:] = selected
-    yield
     items.sort(key=_by_folder)
 
 

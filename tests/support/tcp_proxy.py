@@ -59,8 +59,8 @@ class TcpProxy:
         self._flows.set()
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take a connection and begin to serve it in one step. An asyncio.Server that is closed, and
-        a `sock_accept` that is cancelled, forget the connection that they have just taken.
+        """Take a connection and begin to serve it in one step. An asyncio.Server that is closed,
+        and a `sock_accept` that is cancelled, forget the connection that they have just taken.
         """
         try:
             taken, _ = listener.accept()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from mutants.engine_rules import PLANTED
 from simulation.engine.history import play
 from simulation.engine.shrink import shrunk, told
 
 SEEDS_OF_A_TEST = 10
+TELLING_SEEDS = (62, 81, 255, 365, 367, 1119, 6154, 7720)
+"""Seeds beyond those played by default, in which a rule of the engine alone kept a promise."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -21,7 +22,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("first_seed", seeds)
 
 
-@pytest.mark.parametrize("seed", sorted({planted.seed for planted in PLANTED}))
+@pytest.mark.parametrize("seed", TELLING_SEEDS)
 def test_this_seed_keeps_all_promises(seed: int) -> None:
     assert play(seed).broken is None
 
