@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agentdash.tui.operating import Ahead
-from controller.planning import counterfactual, explain
-from controller.planning.outlook import Outlook, Starting
+from controller.planning import explain, whatif
+from controller.planning.whatif import Outlook, Starting
 
 
 def ahead_of(outlook: Outlook) -> Ahead:
     """What follows, and what would be without each rule."""
-    without = tuple(map(counterfactual.sentence, outlook.without))
+    without = tuple(map(whatif.sentence, outlook.without))
     following = outlook.next
     starting = "" if outlook.starting is None else _starting(outlook.starting)
     if following is None:

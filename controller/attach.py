@@ -23,8 +23,7 @@ from controller.nats.errors import NatsError
 from controller.nats.feed import SnapshotReader, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
-from controller.planning.estimate import estimate_of
-from controller.planning.outlook import Outlook
+from controller.planning.whatif import Outlook, estimate_of
 from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError
 from controller.record.snapshot_changes import OtherVersionError
 

@@ -45,8 +45,8 @@ from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
-from controller.planning.outlook import Outlook
 from controller.planning.planner import plan
+from controller.planning.whatif import Outlook
 from controller.ports import Foreseen, MetricSource, NoEffectError, OpenDesk, Person
 from controller.record.journal_files import JournalWriter
 from controller.sources.prometheus import PrometheusSource

@@ -37,9 +37,7 @@ from controller.model.stored import SavedMemory, ShownPast, StoredIntents
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
 if TYPE_CHECKING:
-    from controller.planning.effect import Effect
-    from controller.planning.estimate import Estimate
-    from controller.planning.outlook import Outlook
+    from controller.planning.whatif import Effect, Estimate, Outlook
 
 
 class Clock(Protocol):

@@ -11,8 +11,7 @@ from controller.model.intents import Intent, IntentKey
 from controller.model.pod_log import PodLog
 
 if TYPE_CHECKING:  # a dashboard that only shows what others decide need not load the planner
-    from controller.planning.effect import Effect
-    from controller.planning.estimate import Estimate
+    from controller.planning.whatif import Effect, Estimate
 
 
 class NotDoneError(Exception):

@@ -18,7 +18,7 @@ from agentdash.verbs.ticks import Decided, StandardInputError, TicksError, decid
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
 from controller.model.tick import Tick
-from controller.planning.outlook import Outlook, outlook_of
+from controller.planning.whatif import Outlook, outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
 
 if TYPE_CHECKING:

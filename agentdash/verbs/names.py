@@ -20,7 +20,7 @@ from controller.model.unknown_names import (
     unknown_names,
     unknown_pool,
 )
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 
 MAX_NAMES_TOLD: Final = 1000
 _NEAREST_FOR: Final = 20

@@ -48,10 +48,9 @@ from controller.model.memory import Memory
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
 from controller.model.unknown_names import NameKind, UnknownName, sentence, unknown_pool
-from controller.planning.demand.metrics.names import reading_name
-from controller.planning.effect import Effect, effect_of
-from controller.planning.estimate import Estimate
+from controller.planning.demand.hpa_metrics import reading_name
 from controller.planning.share.calendar import local_day
+from controller.planning.whatif import Effect, Estimate, effect_of
 from controller.ports import (
     Foreseen,
     IntentConflictError,

@@ -12,8 +12,7 @@ from controller.model.ids import PoolKey
 from controller.model.readings import last_known
 from controller.model.snapshot import Severity
 from controller.model.worker_messages import PoolAllowance, WorkerState
-from controller.planning.pool_terms import pool_terms
-from controller.planning.provider_shares import provider_shares
+from controller.planning.provider_shares import pool_terms, provider_shares
 from controller.ports import AllowanceStore, Clock, StoreError, WorkerSource
 
 TURN_S: Final = 10.0

@@ -18,7 +18,7 @@ from controller.model.observation import (
 from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import FROZEN, Finding, Link, LinkState, PoolView, Severity
-from controller.planning.gate.gate import NOT_STARTING
+from controller.planning.gate import NOT_STARTING
 from controller.planning.inputs import read_freeze
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}

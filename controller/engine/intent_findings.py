@@ -15,7 +15,7 @@ from controller.model.snapshot import Severity
 from controller.model.stored import StoredIntents
 from controller.model.text import clean_name
 from controller.model.unknown_names import NameKind, UnknownName, sentence
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 
 SHOWN: Final = 20
 """Each is a finding and a series of the metrics; of more, only the number is told."""

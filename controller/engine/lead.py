@@ -10,7 +10,7 @@ from controller.model.ids import PoolKey
 from controller.model.lease import LeaseView
 from controller.model.memory import Memory
 from controller.model.snapshot import Role, Severity
-from controller.planning.gate.follower import followed
+from controller.planning.gate import followed
 from controller.planning.remember.writes import without_writes
 from controller.ports import Leadership
 

@@ -51,7 +51,7 @@ from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from controller.model.signals import ExternalSeries
 from controller.model.text import clean, clean_name
 from controller.notation.quantity import exact_amount, rounded_up
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
 
 # newest first; the HPA instead uses the version that the adapter prefers

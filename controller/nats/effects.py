@@ -29,8 +29,7 @@ from controller.model.value import Value
 from controller.nats.errors import NatsError, UnreadableAnswerError
 from controller.nats.intents import decode_intent, encode_intent, key_text, parse_key
 from controller.nats.session import NatsSession
-from controller.planning.effect import Effect, effect_of
-from controller.planning.outlook import Outlook, outlook_of
+from controller.planning.whatif import Effect, Outlook, effect_of, outlook_of
 from controller.ports import Foreseen, NoEffectError
 
 log = logging.getLogger(__name__)

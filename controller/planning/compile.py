@@ -24,9 +24,9 @@ from controller.model.ids import PoolKey
 from controller.model.limits import MILLI
 from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric, MetricSpec
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.advice import CALM, PROMPT, THRIFTY
 from controller.planning.demand.formula import Formula, compile_formula
 from controller.planning.demand.learned import ASK_EVERY_S
+from controller.planning.demand.native import CALM, PROMPT, THRIFTY
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
 from controller.planning.share.sharing_terms import SharingTerms, sharing_terms_of
 from controller.planning.share.spending import CostTerms, cost_terms_of

@@ -8,7 +8,7 @@ from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.field_managers import named
 from controller.model.readings import Why
 from controller.notation.formula_syntax import FormulaFault
-from controller.planning.demand.metrics.external import MetricFault
+from controller.planning.demand.hpa_metrics import MetricFault
 
 UNKNOWN: Final = "?"
 _ABSURD: Final = 1e15

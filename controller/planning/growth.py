@@ -9,7 +9,7 @@ from controller.model.readings import last_known
 from controller.planning.allocation.values import SharingError
 from controller.planning.context import PlanContext
 from controller.planning.kept import LocalPlan, last_size
-from controller.planning.step.room import Grown, Occupancy, Room, room_of
+from controller.planning.room import Grown, Occupancy, Room, room_of
 from controller.planning.targets import Targets
 
 

@@ -18,11 +18,11 @@ from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
 from controller.planning.compile import FleetTerms
 from controller.planning.inputs import PoolInput
+from controller.planning.room import Room
 from controller.planning.share.claims import Entry
 from controller.planning.share.scarcity import Scarcity
 from controller.planning.share.share import Shared
 from controller.planning.share.spending import CostAlert
-from controller.planning.step.room import Room
 from controller.planning.values import Demand, Limits, Target
 
 

@@ -19,17 +19,17 @@ from controller.planning.changes import changes_of, usable
 from controller.planning.compile import FleetTerms
 from controller.planning.context import PlanContext
 from controller.planning.demand.demand import demand_of
-from controller.planning.gate.gate import gated
+from controller.planning.gate import gated
 from controller.planning.growth import UNLIMITED_GROWTH, growth_of
 from controller.planning.inputs import Moment, Overrides, PoolInput, PoolTerms
 from controller.planning.kept import Kept, LocalPlan, Result, last_size
-from controller.planning.limit.limit import limit
-from controller.planning.recommend.recommend import recommend
+from controller.planning.limit import limit
+from controller.planning.recommend import recommend
 from controller.planning.remember.clock import follow_clock, not_ahead
 from controller.planning.remember.pool_memory import initial_memory
 from controller.planning.remember.writes import confirmed
 from controller.planning.results import assembled, pending, result_of, unknown_result
-from controller.planning.step.step import step
+from controller.planning.step import step
 from controller.planning.targets import targets_of, unshared
 
 

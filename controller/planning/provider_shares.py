@@ -1,4 +1,4 @@
-"""Divides each model's limits among the workers that use it.
+"""What the fleet file says to the workers of each pool, and each worker's part of the limits.
 
 A limit is divided by water-filling: a worker gets what it needs, and workers that need more than an
 equal part of what is left share that part equally. What a worker needs is its recent use with some
@@ -21,8 +21,44 @@ from controller.model.ids import PoolKey
 from controller.model.limits import MILLI
 from controller.model.scarcity import LlmModel, RateLimits
 from controller.model.worker_messages import WorkerState
-from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
+from controller.model.worker_terms import (
+    ModelDemand,
+    ModelShare,
+    ModelTerms,
+    RateShare,
+    WorkerTerms,
+)
 from controller.planning.share.rates import rate_key
+
+
+def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
+    """The terms of every pool: the limits of a session, its models and their prices, and the most
+    that a workflow of its tenant may cost.
+    """
+    models = {model.name: _model_terms(model) for model in fleet.models}
+    tenants = {tenant.name: tenant for tenant in fleet.tenants}
+    return {
+        pool.key: WorkerTerms(
+            session=pool.session,
+            model=pool.model or "",
+            models=tuple(models[name] for name in pool.usable_models() if name in models),
+            usd_per_workflow=tenants[pool.tenant].budget.usd_per_workflow,
+        )
+        for pool in fleet.pools
+    }
+
+
+def _model_terms(model: LlmModel) -> ModelTerms:
+    price = model.price
+    return ModelTerms(
+        name=model.name,
+        tier=model.tier,
+        context_tokens=model.context_tokens,
+        input_price=None if price is None else price.input,
+        cached_input_price=None if price is None else price.cached_input,
+        output_price=None if price is None else price.output,
+    )
+
 
 GROWTH: Final = 1.25
 """A worker that waits for nothing needs this multiple of its recent use."""

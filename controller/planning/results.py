@@ -19,14 +19,14 @@ from controller.planning.changes import Changes
 from controller.planning.compile import FleetTerms
 from controller.planning.context import PlanContext
 from controller.planning.demand.demand import blind_demand_of
-from controller.planning.demand.work import blindness
+from controller.planning.demand.queue import blindness
 from controller.planning.growth import Growth
 from controller.planning.inputs import Moment, PoolTerms
 from controller.planning.kept import Kept, LocalPlan, Result
 from controller.planning.remember.pool_memory import after_plan, blind_after_plan, fleet_memory
+from controller.planning.room import Grown
 from controller.planning.share.claims import Entry
 from controller.planning.share.spending import CostAlert, CostTerms, cost_alerts, with_alert
-from controller.planning.step.room import Grown
 from controller.planning.targets import Targets
 from controller.planning.values import Gated, Next, Target
 

@@ -6,10 +6,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from controller.model.decision import Bound, Drain, Gate, Number, Reason
+from controller.model.decision import Bound, Code, Drain, Gate, Number, Reason
 from controller.model.memory import PoolMemory, Repeats
 from controller.model.native import NativeMemory
 from controller.planning.allocation.values import Ceiling
+
+
+def because(code: Code, value: int | None = None, **numbers: Number) -> Reason:
+    """The reason of a rule that was applied, with the replicas after it and its numbers."""
+    return Reason(code=code, value=value, numbers=numbers)
 
 
 class Work(msgspec.Struct, frozen=True, gc=False):
@@ -115,15 +120,15 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     recommendation: int
     min: int
     max: int
-    pinned: int
-    spares: int
-    ceilings: tuple[Ceiling, ...]
     unstabilized: int
-    is_moving: bool
-    left_alone: bool
-    held: bool
     memory: PoolMemory
-    reasons: tuple[Reason, ...]
+    pinned: int = 0
+    spares: int = 0
+    ceilings: tuple[Ceiling, ...] = ()
+    is_moving: bool = False
+    left_alone: bool = False
+    held: bool = False
+    reasons: tuple[Reason, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

@@ -12,10 +12,8 @@ from controller.model.fleet import Pool
 from controller.model.limits import INT64_MAX
 from controller.model.tick import TICK_VERSION, Tick
 from controller.model.value import Value
-from controller.planning.ahead import NextChange
-from controller.planning.counterfactual import Counterfactual
 from controller.planning.explain import sentence
-from controller.planning.outlook import Outlook
+from controller.planning.whatif import Counterfactual, NextChange, Outlook
 
 PLAN_VERSION: Final = 1
 

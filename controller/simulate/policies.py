@@ -8,17 +8,17 @@ from typing import Final, NamedTuple
 from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.model.native import NativeState
-from controller.planning.demand.advice import NativeInput, native
-from controller.planning.demand.metrics.external import object_average_value
+from controller.planning.demand.hpa_metrics import object_average_value
+from controller.planning.demand.native import NativeInput, native
 from controller.planning.inputs import Moment, Tolerance
-from controller.planning.recommend.behavior import (
+from controller.planning.windows import (
     limit_change,
     longest_period_s,
     longest_window_s,
     record_change,
+    remember,
     stabilize,
 )
-from controller.planning.recommend.history import remember
 from controller.simulate.world import NEVER, Answer, Seen
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.fleet import NativeCosts, NativePreset
-from controller.planning.demand.advice import CALM, PROMPT, THRIFTY
+from controller.planning.demand.native import CALM, PROMPT, THRIFTY
 from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.cores import run_on_cores
 from controller.simulate.planned import Cadence, PlannerPolicy, hpa_pool, native_pool

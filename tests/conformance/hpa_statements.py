@@ -49,7 +49,7 @@ from controller.model.fleet import Fleet
 from controller.model.metrics import MetricValue, Series
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 from reference.hpa import Selector, Settings
 from reference.metric_specs import UnknownMetric
 from reference.pod_metrics import Startup

@@ -57,7 +57,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.limit.spares import SLACK
+from controller.planning.limit import SLACK
 from reference.steps import step
 from reference.warm import poisson_quantile
 from support.sharing import HALF_FED, Claim, SharingPolicy

@@ -32,8 +32,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.effects import EffectAnswers
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
-from controller.planning.effect import Effect
-from controller.planning.estimate import Estimate
+from controller.planning.whatif import Effect, Estimate
 from controller.ports import Person
 from controller.wiring import embedded
 from support.live import PATIENCE_S, fleet_text, streams, until

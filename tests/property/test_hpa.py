@@ -52,8 +52,8 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.formula import compile_formula
-from controller.planning.demand.metrics.external import MetricError
-from controller.planning.demand.metrics.pods import (
+from controller.planning.demand.hpa_metrics import (
+    MetricError,
     Sample,
     group_pods,
     pods_average_value,

@@ -10,7 +10,7 @@ from controller.model.decision import Code
 from controller.model.fleet import NativeCosts, Rule
 from controller.model.native import NativeState
 from controller.model.readings import Fresh
-from controller.planning.demand.advice import NativeInput, native
+from controller.planning.demand.native import NativeInput, native
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import HURRIED, natives
 from property.queues import Load, Past, loads, pasts

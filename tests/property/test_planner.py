@@ -22,7 +22,7 @@ from controller.model.fleet import (
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
-from controller.planning.demand.metrics.external import object_average_value, object_value
+from controller.planning.demand.hpa_metrics import object_average_value, object_value
 from controller.planning.inputs import Tolerance
 from property.worlds import World, as_bytes, lived, moved, pools, sizes, steps
 from support.planning import plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.model.fleet import NativeCosts
-from controller.planning.demand.advice import PROMPT, THRIFTY
+from controller.planning.demand.native import PROMPT, THRIFTY
 from controller.simulate.policies import (
     SOURCE_SETTINGS,
     TUNED_SETTINGS,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.planning.demand.advice import PROMPT
+from controller.planning.demand.native import PROMPT
 from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Native, Static
 from controller.simulate.score import percentile, reversals, score

@@ -11,7 +11,7 @@ from controller.model.audit import Audit, IntentChange, StandingIntent
 from controller.model.diagnosis import Diagnosis, Level, Progress, Report
 from controller.model.intents import Intent, IntentKey, Pause, Pin, Scope, key_of
 from controller.model.pod_log import PodLog
-from controller.planning.effect import Effect, PoolEffect
+from controller.planning.whatif import Effect, PoolEffect
 from tui.scenarios import NOW
 
 T = TypeVar("T")

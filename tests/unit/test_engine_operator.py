@@ -22,9 +22,7 @@ from controller.model.diagnosis import Level, Progress
 from controller.model.ids import PoolKey
 from controller.model.pod_log import PodLog
 from controller.model.settings import KubernetesSettings
-from controller.planning.ahead import NextChange
-from controller.planning.counterfactual import Counterfactual
-from controller.planning.outlook import Outlook, Starting
+from controller.planning.whatif import Counterfactual, NextChange, Outlook, Starting
 from controller.ports import NoEffectError, OpenDesk, PodLogError, PodLogs
 from support.live import fleet_text
 

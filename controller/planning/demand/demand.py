@@ -10,11 +10,10 @@ from controller.model.decision import Reason
 from controller.model.fleet import Rule
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
+from controller.planning.demand.hpa_metrics import MetricContext, propose_all
+from controller.planning.demand.keda_metrics import Measured, measure
 from controller.planning.demand.learned import learn
-from controller.planning.demand.metrics.measure import Measured, measure
-from controller.planning.demand.metrics.propose import MetricContext, propose_all
-from controller.planning.demand.redelivered import cap_redelivered
-from controller.planning.demand.work import read_work
+from controller.planning.demand.queue import cap_redelivered, read_work
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.values import Demand, UnusableMetric, Work
 

@@ -22,7 +22,7 @@ from controller.model.limits import INT32_MAX
 from controller.model.native import FIRST_SERVICE_S, NativeMemory, NativeState
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, last_known
-from controller.planning.demand.advice import (
+from controller.planning.demand.native import (
     Advice,
     NativeInput,
     arrivals_per_s,

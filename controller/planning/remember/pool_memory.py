@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
 from controller.planning.inputs import PoolInput
-from controller.planning.recommend.history import ended
 from controller.planning.remember.writes import with_write
 from controller.planning.values import Demand, Gated
+from controller.planning.windows import ended
 
 
 def initial_memory(replicas: int, now: float) -> PoolMemory:

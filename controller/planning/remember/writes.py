@@ -10,8 +10,8 @@ from controller.model.fleet import Behavior
 from controller.model.memory import Memory, PendingWrite, PoolMemory
 from controller.model.observation import Workload
 from controller.planning.inputs import Moment
-from controller.planning.recommend.behavior import longest_period_s, record_change
 from controller.planning.remember.contest import record_override
+from controller.planning.windows import longest_period_s, record_change
 
 CONFIRM_WITHIN_S: Final = 30.0
 """How long to wait for a write without an answer to appear in the watch, if it was applied."""

@@ -24,8 +24,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
-from controller.planning.ahead import NextChange, next_change
-from controller.planning.outlook import Starting, outlook_of
+from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, make_pool
 

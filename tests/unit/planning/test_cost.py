@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import Warm
-from controller.planning.demand.advice import _LOWEST, _STEPS, BINS, _counted
+from controller.planning.demand.native import _LOWEST, _STEPS, BINS, _counted
 from unit.planning.story import Story, make_pool
 
 

@@ -22,7 +22,7 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.effect import Effect, changed_intents, effect_of
+from controller.planning.whatif import Effect, changed_intents, effect_of
 from support.crews import POOL as DRAINED
 from support.crews import crew, pod, state
 from support.world import make_fleet

@@ -12,7 +12,7 @@ from controller.model.scarcity import ModelTier
 from controller.model.usage_event import UsedTokens
 from controller.model.worker_messages import PoolAllowance
 from controller.model.worker_terms import ModelTerms, SessionLimits, WorkerTerms
-from controller.planning.pool_terms import pool_terms
+from controller.planning.provider_shares import pool_terms
 
 FLEET = """\
 version: 1

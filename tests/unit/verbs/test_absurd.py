@@ -36,7 +36,7 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.planning.outlook import outlook_of
+from controller.planning.whatif import outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
 from support.planning import plan
 from support.reports import decode_report

@@ -32,7 +32,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
-from controller.planning.counterfactual import (
+from controller.planning.whatif import (
     Counterfactual,
     counterfactuals,
     lifted,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from controller.model.fleet import NativeCosts
 from controller.model.native import NativeState
-from controller.planning.demand.advice import (
+from controller.planning.demand.native import (
     CALM,
     PROMPT,
     THRIFTY,

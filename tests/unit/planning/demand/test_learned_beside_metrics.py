@@ -25,8 +25,8 @@ from controller.model.metrics import (
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
-from controller.planning.demand.advice import arrivals_per_s
-from controller.planning.limit.poisson import spares_for_arrivals
+from controller.planning.demand.native import arrivals_per_s
+from controller.planning.limit import spares_for_arrivals
 from support.planning import plan
 from unit.planning.consumer import goes_by_its_past, learned
 from unit.planning.story import START, behavior, codes, make_pool

@@ -14,7 +14,7 @@ from controller.model.memory import Memory
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.nats.consumers import summed
-from controller.planning.demand.redelivered import capped_demand
+from controller.planning.demand.queue import capped_demand
 from controller.planning.explain import sentence
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 

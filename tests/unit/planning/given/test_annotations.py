@@ -12,7 +12,6 @@ from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Resources, Warm
-from controller.planning.counterfactual import counterfactuals
 from controller.planning.explain import sentence
 from controller.planning.inputs import (
     FREEZE,
@@ -22,6 +21,7 @@ from controller.planning.inputs import (
     PAUSED_SCALE_OUT,
     read_halts,
 )
+from controller.planning.whatif import counterfactuals
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.planning.limit.poisson import (
+from controller.planning.limit import (
     SUMMED,
     _by_floats,
     poisson_quantile,

@@ -7,7 +7,7 @@ import pytest
 from controller.model.fleet import Behavior, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.memory import RecommendationRun, ScaleChange
 from controller.planning.inputs import Moment
-from controller.planning.recommend.behavior import (
+from controller.planning.windows import (
     Limited,
     LimitReason,
     clamp_without_behavior,

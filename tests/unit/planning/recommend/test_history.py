@@ -8,8 +8,7 @@ import pytest
 
 from controller.model.memory import RecommendationRun
 from controller.planning.inputs import Moment
-from controller.planning.recommend.behavior import stabilize
-from controller.planning.recommend.history import remember
+from controller.planning.windows import remember, stabilize
 from reference.behavior import entry
 from reference.behavior import stabilize as hpa_stabilize
 from unit.planning.story import START, Story, behavior, make_pool, silence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.model.limits import INT32_MAX, INT64_MAX
-from controller.planning.demand.metrics.external import (
+from controller.planning.demand.hpa_metrics import (
     external_average_value,
     external_value,
     object_average_value,

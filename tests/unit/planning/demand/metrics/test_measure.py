@@ -31,7 +31,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Fresh, Reading
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 from unit.planning.metered import (
     LAG,
     MEMORY,

@@ -9,7 +9,7 @@ from controller.model.metrics import (
     MetricSpec,
     ObjectMetric,
 )
-from controller.planning.demand.metrics.names import reading_name
+from controller.planning.demand.hpa_metrics import reading_name
 from unit.planning.metered import (
     LAG,
     MEMORY,

@@ -17,8 +17,10 @@ from controller.model.metrics import (
     PodUsages,
     StatusPhase,
 )
-from controller.planning.demand.metrics.external import MetricError, MetricFault, Proposal
-from controller.planning.demand.metrics.pods import (
+from controller.planning.demand.hpa_metrics import (
+    MetricError,
+    MetricFault,
+    Proposal,
     Sample,
     Utilization,
     figure_samples,

@@ -1,20 +1,51 @@
-"""Step 4: moves a pool from its present size towards its target. Only idle replicas are removed,
-and a pool grows only into room that other replicas have left.
+"""Whether the workers of a pool may pull: not while it is paused, nor while its budget is spent,
+and not on a node that ends.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Drain, Gate, Number, Reason
+from controller.model.readings import last_known
+from controller.model.worker_messages import PoolOrders
+from controller.planning.drain import busy_replicas, crew_of, drain, shrink
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.step.crew import crew_of
-from controller.planning.step.drain import drain
-from controller.planning.step.idle_first import busy_replicas, shrink
-from controller.planning.step.ordinals import drain_from_the_top, shrink_from_the_top
-from controller.planning.step.pulling import pulling
-from controller.planning.step.room import Grown
+from controller.planning.ordinals import drain_from_the_top, shrink_from_the_top
+from controller.planning.room import Grown
+from controller.planning.share.calendar import local_day
 from controller.planning.values import Limits, Next, Target
+
+PULLING: Final = PoolOrders()
+
+
+def pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
+    """The orders of a pool that does not shrink. They end with the pause, or with the day of the
+    budget, so that work goes on even if no controller runs then.
+    """
+    orders, leaving = _of_pool(given, target, moment), _on_ending_nodes(given)
+    return replace(orders, leave=leaving) if leaving else orders
+
+
+def _on_ending_nodes(given: PoolInput) -> tuple[str, ...]:
+    """The pods whose node ends: their workers hand their tasks back."""
+    pods = last_known(given.seen.pods)
+    ending = () if pods is None else (pod.name for pod in pods.items if pod.node_ends)
+    return tuple(sorted(ending))
+
+
+def _of_pool(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
+    pause = given.override.pause
+    if pause is not None and pause.keep is None:
+        return PoolOrders(pull=False, because="pause", until=pause.until)
+    if any(halt.keep == 0 for halt in given.override.halts):
+        return PoolOrders(pull=False, because="pause")
+    if any(reason.code is Code.BUDGET_SPENT for reason in target.reasons):
+        until = local_day(moment.now, given.terms.zone).end
+        return PoolOrders(pull=False, because="budget", until=until)
+    return PULLING
 
 
 def step(

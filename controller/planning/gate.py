@@ -7,16 +7,20 @@ takes back nothing of what its workers were told; those of a frozen one are told
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from controller.model.decision import Code, Drain, Gate, Number, Reason
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Decision, Drain, Gate, Number, Reason
+from controller.model.ids import PoolKey
 from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
 from controller.model.worker_messages import PoolOrders
-from controller.planning.demand.work import blindness
+from controller.planning.demand.queue import blindness
+from controller.planning.drain import is_first
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.recommend.history import warm_until
 from controller.planning.remember.contest import (
     clear_override,
     confirm_override,
@@ -25,8 +29,8 @@ from controller.planning.remember.contest import (
     quiet_s,
     quiet_until,
 )
-from controller.planning.step.crew import is_first
 from controller.planning.values import Demand, Gated, Limits, Next, Target
+from controller.planning.windows import warm_until
 
 UNSCHEDULABLE: Final = "Unschedulable"
 """The scheduler's reason for a pod that fits nowhere."""
@@ -192,3 +196,28 @@ def _is_stuck(pod: Pod) -> bool:
     if pod.phase is PodPhase.STARTING:
         return pod.reason in NOT_STARTING
     return pod.phase is PodPhase.CRASHING
+
+
+def followed(decisions: Mapping[PoolKey, Decision], holder: str) -> dict[PoolKey, Decision]:
+    """The decisions of a follower: `next` is the present size, and the reason says what it would
+    set. `holder` is the process that leads, empty if that is not known.
+    """
+    return {
+        key: _follower_held(decision, holder) if decision.changes else decision
+        for key, decision in decisions.items()
+    }
+
+
+def _follower_held(decision: Decision, holder: str) -> Decision:
+    reason = Reason(
+        code=Code.FOLLOWER,
+        value=decision.current,
+        numbers={"holder": holder or "no known process", "wanted": decision.next or 0},
+    )
+    return replace(
+        decision,
+        next=decision.current,
+        gate=Gate.FOLLOWER,
+        wake=False,
+        reasons=(*decision.reasons, reason),
+    )

@@ -15,10 +15,9 @@ from msgspec.structs import replace
 from controller.model.decision import Code, Drain, Gate, Number, Reason
 from controller.model.observation import Pod
 from controller.model.worker_messages import PoolOrders
+from controller.planning.drain import Crew, busy_replicas, too_young
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.remember.writes import may_shrink_late
-from controller.planning.step.crew import Crew
-from controller.planning.step.idle_first import busy_replicas, too_young
 from controller.planning.values import Next
 
 TOLD_AHEAD: Final = 100

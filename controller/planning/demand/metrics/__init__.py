@@ -1,1 +1,0 @@
-"""A pool's metrics: what was read of them, and the replicas that each proposes."""

@@ -1,0 +1,386 @@
+"""Step 2, limits: the ceilings and the floors of one pool; a ceiling wins over a floor.
+
+Spares stand on top of what the present work needs, so a spare never counts as work that needs
+another spare. The arrivals during one time to ready are assumed to be Poisson distributed, at the
+learned rate. A wake-up takes milliseconds, so the time to notice a message is not added.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Final
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Reason
+from controller.model.limits import INT32_MAX
+from controller.model.readings import Fresh, Stale
+from controller.planning.allocation.exact import exact
+from controller.planning.allocation.values import Amount, AmountError, Ceiling
+from controller.planning.inputs import Halt, Moment, PoolInput
+from controller.planning.remember.contest import confirm_override, is_contested
+from controller.planning.values import Demand, Limits, Recommendation, because
+from controller.planning.windows import warm_until
+
+SLACK: Final = 1.25
+"""A spare is kept until the arrival rate is lower by this factor than when it was added."""
+_ARRIVAL_DIGITS: Final = 3
+_PAUSE: Final = "pause"
+_BY_OPERATOR: Final = frozenset({Bound.PAUSE, Bound.CAP})
+
+
+def limit(
+    given: PoolInput, demand: Demand, recommendation: Recommendation, moment: Moment
+) -> Limits:
+    """Apply min and max to the recommendation, without windows or rates; then spares and pauses."""
+    override, memory, current = given.override, recommendation.memory, given.current
+    least, most = recommendation.min, override.bounds.max
+    since = None if demand.work.counted else _blind_since(given, demand, moment)
+    if since != memory.blind_since:
+        memory = replace(memory, blind_since=since)
+    if recommendation.left_alone:
+        return Limits(
+            replicas=current,
+            bound=recommendation.bound,
+            recommendation=recommendation.replicas,
+            min=least,
+            max=most,
+            unstabilized=current,
+            memory=memory,
+            left_alone=True,
+            held=True,
+        )
+    recommended, bound, reasons = _between_bounds(given, recommendation, since, moment)
+    unstabilized = min(max(recommendation.unstabilized, least), most)
+    size = Limits(
+        replicas=recommended,
+        bound=bound,
+        recommendation=recommended,
+        min=least,
+        max=most,
+        unstabilized=unstabilized,
+        memory=memory,
+        is_moving=recommended != unstabilized,
+        reasons=reasons,
+    )
+    size = _with_spares(given, demand, size)
+    size = _capped(given, size)
+    size = _paused(given, size)
+    for halt in override.halts:
+        size = _halted(given, halt, size)
+    if (ban := override.no_growth) is not None:
+        reason = because(Code.NOT_GROWING, current, who=ban.who, reason=ban.why)
+        size = _at_most(size, current, Bound.NO_GROWTH, "no growth", reason)
+    held = _is_held(given, demand, size, moment)
+    if size.replicas != current and memory.replaced is not None and not held:
+        memory = confirm_override(memory, moment)
+    return replace(size, held=held or is_contested(memory, moment), memory=memory)
+
+
+def _between_bounds(
+    given: PoolInput, recommendation: Recommendation, blind_since: float | None, moment: Moment
+) -> tuple[int, Bound, tuple[Reason, ...]]:
+    """The recommendation within min and max (those of a schedule, if one is open), the bound that
+    decided it, and the reasons.
+
+    If the pool has been blind for longer than its tier's policy waits, its size is raised first to
+    the policy's replicas, or to those of its own fallback if they are more.
+    """
+    replicas, bound = recommendation.replicas, recommendation.bound
+    bounds, policy, least = given.override.bounds, given.override.blind, recommendation.min
+    reasons: list[Reason] = []
+    if policy is not None and blind_since is not None:
+        fallback = given.terms.pool.fallback
+        floor = policy.replicas if fallback is None else max(policy.replicas, fallback.replicas)
+        if moment.passed(blind_since + policy.after_s) and replicas <= floor:
+            replicas, bound, after_s = floor, Bound.DEMAND, policy.after_s
+            reasons.append(because(Code.BLIND_FOR_LONG, floor, since=blind_since, after_s=after_s))
+    if bound is Bound.MAX or replicas > bounds.max:
+        replicas, bound = bounds.max, Bound.MAX
+        reasons.append(because(Code.AT_MAX, replicas, max=replicas))
+    elif bound is Bound.MIN or replicas < least:
+        replicas, bound = least, Bound.MIN
+        reasons.append(because(Code.AT_MIN, least, min=least))
+    else:
+        return replicas, bound, tuple(reasons)
+    if bounds.scheduled:
+        bound = Bound.SCHEDULE
+        reasons.append(because(Code.SCHEDULED, replicas, min=least, max=bounds.max))
+    return replicas, bound, tuple(reasons)
+
+
+def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
+    """When the work was last known: the time of the last good answer, else the remembered time,
+    else the time when it was found to be unknown.
+    """
+    queue, known = given.seen.queue, given.memory.blind_since
+    by_queue = demand.unusable is None and not isinstance(queue, Fresh)
+    is_stale = by_queue and isinstance(queue, Stale) and math.isfinite(queue.at)
+    if is_stale and moment.reached(queue.at):
+        return queue.at
+    if known is not None:
+        return known
+    if by_queue and queue.at > 0 and moment.reached(queue.at):
+        return queue.at
+    return moment.now
+
+
+def _with_spares(given: PoolInput, demand: Demand, size: Limits) -> Limits:
+    """The size, raised to make room for spares on top of what the present work needs, up to max:
+    those of the fleet file, those that an operator pinned, and those for a service level.
+    """
+    pin, configured = given.override.pin, given.terms.configured_spares
+    pinned = 0 if pin is None else max(pin.replicas, 0)
+    recommended, most = size.replicas, size.max
+    base = _spare_base(demand, recommended, size.min)
+    arriving = _spares_by_slo(given, demand, base + configured + pinned)
+    if not (configured or pinned or arriving):
+        return size
+    replicas, bound, wanted, reasons = recommended, size.bound, base, list(size.reasons)
+    for count, kind in ((configured, Bound.WARM), (pinned, Bound.PIN)):
+        if not count:
+            continue
+        wanted += count
+        if replicas < min(wanted, most):
+            replicas, bound = min(wanted, most), kind
+        if wanted > most:
+            bound = Bound.MAX
+            reasons.append(because(Code.AT_MAX, most, max=most))
+        by = {"who": pin.who, "reason": pin.why} if pin is not None and kind is Bound.PIN else {}
+        code = Code.PINNED if by else Code.WARM_SPARES
+        reasons.append(because(code, replicas, spares=count, **by))
+    if (room := min(arriving, most - max(wanted, recommended))) > 0:
+        wanted += room
+        if replicas < wanted:
+            replicas, bound = wanted, Bound.WARM
+        reasons.append(because(Code.WARM_SPARES, replicas, spares=room))
+    unstabilized_base = _spare_base(demand, size.unstabilized, size.min)
+    return replace(
+        size,
+        replicas=replicas,
+        bound=bound,
+        unstabilized=max(size.unstabilized, min(unstabilized_base + wanted - base, most)),
+        pinned=configured + pinned,
+        spares=max(wanted - max(recommended, size.min), 0),
+        reasons=tuple(reasons),
+    )
+
+
+def _spare_base(demand: Demand, recommendation: int, minimum: int) -> int:
+    """The size on top of which spares stand: what the present work needs, and at least min.
+
+    It is only min if the work is not known, or if a window or a policy grants less than the work
+    needs. Otherwise spares would bypass that window or policy, because the waiting work would use
+    them at once.
+    """
+    needed = demand.needed
+    if needed is None or needed > recommendation:
+        return minimum
+    return max(needed, minimum)
+
+
+def _spares_by_slo(given: PoolInput, demand: Demand, base: int) -> int:
+    """The spares for a service level on top of `base`; those that are there stay within `SLACK`."""
+    warm, arrivals = given.terms.pool.warm, demand.arrivals
+    if warm is None or warm.slo is None or arrivals is None:
+        return 0
+    fewest = _for_arrivals(round(arrivals, _ARRIVAL_DIGITS), warm.slo)
+    most = _for_arrivals(round(arrivals * SLACK, _ARRIVAL_DIGITS), warm.slo)
+    return min(max(given.current - base, fewest), most)
+
+
+@lru_cache(maxsize=4096)
+def _for_arrivals(arrivals: float, slo: Decimal) -> int:
+    return spares_for_arrivals(Decimal(repr(arrivals)), slo)
+
+
+def _at_most(size: Limits, most: int, bound: Bound, name: str, reason: Reason) -> Limits:
+    """The size under one more ceiling; the reason is given if that lowers it."""
+    ceilings = (*size.ceilings, Ceiling(limit=most, bound=bound, name=name))
+    if size.replicas <= most:
+        return replace(size, ceilings=ceilings)
+    reasons = (*size.reasons, reason)
+    return replace(size, replicas=most, bound=bound, ceilings=ceilings, reasons=reasons)
+
+
+def _capped(given: PoolInput, size: Limits) -> Limits:
+    """At most as many as an operator says; a ceiling wins over min and spares."""
+    cap = given.override.cap
+    if cap is None or cap.replicas >= size.max:
+        return size
+    most = max(cap.replicas, 0)
+    reason = because(Code.CAPPED, most, who=cap.who, reason=cap.why)
+    capped = _at_most(size, most, Bound.CAP, "cap", reason)
+    return replace(capped, unstabilized=min(size.unstabilized, most))
+
+
+def _paused(given: PoolInput, size: Limits) -> Limits:
+    """An operator's pause: a ceiling of 0; with `keep`, floor and ceiling, but never above max."""
+    pause, cap, most = given.override.pause, given.override.cap, size.max
+    if pause is None:
+        return size
+    if pause.keep is None:
+        return _kept_at(size, 0, because(Code.PAUSED, 0, who=pause.who, reason=pause.why))
+    kept = given.current if pause.keep < 0 else min(pause.keep, most)
+    reasons = [because(Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)]
+    if pause.keep < 0:
+        reasons = [because(Code.PAUSE_UNREADABLE, kept, keep=pause.keep, who=pause.who)]
+    elif pause.keep > most:
+        reasons.insert(0, because(Code.AT_MAX, most, max=most))
+    if cap is None or cap.replicas >= kept:
+        return _kept_at(size, kept, *reasons)
+    capped = max(cap.replicas, 0)
+    reason = because(Code.CAPPED, capped, who=cap.who, reason=cap.why)
+    return replace(_kept_at(size, capped, *reasons, reason), bound=Bound.CAP)
+
+
+def _halted(given: PoolInput, halt: Halt, size: Limits) -> Limits:
+    """KEDA's pause of a Deployment by annotation. An operator's pause or cap is a ceiling to it,
+    except where the annotation keeps the present size.
+    """
+    current, name = given.current, halt.annotation
+    asked = (each.limit for each in size.ceilings if each.bound in _BY_OPERATOR)
+    by_operator = min(asked, default=INT32_MAX)
+    if (text := halt.unreadable) is not None:
+        reason = because(Code.ANNOTATION_UNREADABLE, current, annotation=name, text=text)
+        return _kept_at(size, current, reason)
+    if halt.holds or halt.keep is not None:
+        kept = current if halt.keep is None else min(halt.keep, by_operator)
+        return _kept_at(size, kept, because(Code.KEPT_BY_ANNOTATION, kept, annotation=name))
+    if not halt.grows:
+        reason = because(Code.NO_GROWTH, current, annotation=name)
+        return _at_most(size, current, Bound.PAUSE, _PAUSE, reason)
+    floor = min(current, size.max, by_operator)
+    least = max(size.min, floor)
+    # pinned replicas are a floor above the pool's own min, not above the present size
+    size = replace(size, min=least, pinned=max(size.min + size.pinned - least, 0))
+    # replicas that only a window keeps now would be removed later
+    if size.replicas > floor or min(size.replicas, size.unstabilized) >= floor:
+        return size
+    return replace(
+        size,
+        replicas=floor,
+        bound=Bound.PAUSE,
+        unstabilized=max(size.unstabilized, floor),
+        reasons=(*size.reasons, because(Code.NO_SHRINKING, floor, annotation=name)),
+    )
+
+
+def _kept_at(size: Limits, replicas: int, *reasons: Reason) -> Limits:
+    """The size with this number as floor and as ceiling."""
+    ceiling = Ceiling(limit=replicas, bound=Bound.PAUSE, name=_PAUSE)
+    return replace(
+        size,
+        replicas=replicas,
+        bound=Bound.PAUSE,
+        min=replicas,
+        unstabilized=replicas,
+        pinned=0,
+        spares=0,
+        ceilings=(*size.ceilings, ceiling),
+        reasons=(*size.reasons, *reasons),
+    )
+
+
+def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> bool:
+    """Whether a gate keeps the pool from shrinking, whatever sharing gives it: a freeze, another
+    autoscaler, a pause that keeps the size, blindness or warm-up.
+    """
+    override, current = given.override, given.current
+    if override.freeze is not None or given.workload.autoscaler:
+        return True
+    if any(halt.holds for halt in override.halts) or not isinstance(given.seen.pods, Fresh):
+        return True
+    if size.replicas > current:
+        return False
+    if not demand.work.counted:
+        return True
+    is_warm = min(size.unstabilized, size.replicas) >= current
+    return not is_warm and not moment.reached(warm_until(given.terms, size.memory))
+
+
+NEAR: Final = 1e-9
+"""If a sum is closer to the wanted probability than this, floating point is not trusted."""
+DIGITS: Final = 60
+SUMMED: Final = 1_000_000
+"""Up to this mean, terms are summed."""
+_FARTHEST: Final = 9.0
+"""The score of a probability that is 0 or 1 once it is rounded."""
+
+
+def spares_for_arrivals(arrivals: Amount, slo: Amount) -> int:
+    """Spares so that with probability `slo` no arrival waits; `arrivals` are the mean number during
+    one time to ready. Raises AmountError unless 0 <= slo < 1.
+    """
+    return poisson_quantile(Fraction(exact(arrivals, "arrivals")), Fraction(exact(slo, "slo")))
+
+
+def poisson_quantile(mean: Fraction, probability: Fraction) -> int:
+    """The smallest n with P(Poisson(mean) <= n) >= probability.
+
+    Only the terms around the mean that can matter are summed, relative to the largest. If the
+    result is too close to decide, it is computed again with more digits. It takes O(sqrt(mean))
+    time. Above `SUMMED` the result may be off by one; it takes the same time for any mean.
+    """
+    if not 0 <= probability < 1:
+        raise AmountError("slo", f"{probability} is not a probability below 1")
+    if mean == 0 or probability == 0:
+        return 0
+    if mean > SUMMED:
+        return _by_expansion(float(mean), float(probability))
+    quantile, margin = _by_floats(float(mean), float(probability))
+    return quantile if margin > NEAR else _by_digits(mean, probability)
+
+
+def _by_expansion(mean: float, probability: float) -> int:
+    """The quantile by the first terms of the Cornish-Fisher expansion; the next one is below 1/500
+    for such means.
+    """
+    if 0.0 < probability < 1.0:
+        score = NormalDist().inv_cdf(probability)
+    else:
+        score = math.copysign(_FARTHEST, probability - 0.5)
+    return max(0, math.ceil(mean + score * math.sqrt(mean) + (score * score - 1) / 6 - 0.5))
+
+
+def _by_floats(mean: float, probability: float) -> tuple[int, float]:
+    """The quantile, and the relative distance of the nearest sum from the probability."""
+    mode = int(mean)
+    below: list[float] = []
+    term = 1.0
+    for number in range(mode, 0, -1):
+        term *= number / mean
+        if term < 1e-18:
+            break
+        below.append(term)
+    first, terms = mode - len(below), [*reversed(below), 1.0]
+    term, number = 1.0, mode
+    while term > 1e-18:
+        number += 1
+        term *= mean / number
+        terms.append(term)
+    wanted = probability * math.fsum(terms)
+    total, margin = 0.0, math.inf
+    for number, term in enumerate(terms, start=first):
+        total += term
+        margin = min(margin, abs(total - wanted) / wanted)
+        if total >= wanted:
+            return number, margin
+    return first + len(terms), 0.0
+
+
+def _by_digits(mean: Fraction, probability: Fraction) -> int:
+    context = Context(prec=DIGITS)
+    rate = context.divide(Decimal(mean.numerator), Decimal(mean.denominator))
+    wanted = context.divide(Decimal(probability.numerator), Decimal(probability.denominator))
+    number = 0
+    term = total = context.exp(-rate)
+    while total < wanted:
+        number += 1
+        term = context.divide(context.multiply(term, rate), Decimal(number))
+        total = context.add(total, term)
+    return number

@@ -1,1 +1,0 @@
-"""Step 2: the limits of one pool, before sharing: bounds, spares, pauses."""

@@ -1,0 +1,224 @@
+"""Step 1, second half: the size that a pool's own rule recommends for its demand, as an HPA and
+KEDA together would set it. Rule hpa goes by metrics, rule native by the pool's own demand.
+
+The HPA's part moves between max(min, 1) and max by windows and rate policies. KEDA's part takes
+only the first step from zero, at once, and the last step back to zero or to the idle size, after
+the cooldown. KEDA itself jumps from any size to zero; here every step down obeys windows and
+policies, and missing metrics never remove replicas, so that no work is lost.
+
+Source: KEDA pkg/scaling/executor/scale_scaledobjects.go; its comparisons are strict.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.model.decision import Bound, Code, Reason
+from controller.model.fleet import Rule
+from controller.model.limits import MILLI
+from controller.model.memory import PoolMemory
+from controller.model.metrics import QUEUE
+from controller.planning.hpa import BOTTOM, by_demand, by_metrics, unchanged
+from controller.planning.inputs import Moment, PoolInput
+from controller.planning.values import Demand, Recommendation, because
+from controller.planning.windows import limit_change, seeded
+
+
+def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Recommendation:
+    """The size that the pool's own rule recommends for its demand: activation and cooldown,
+    windows, rate policies, min and max.
+    """
+    rest, current, minimum = resting_size(given), given.current, given.override.bounds.min
+    is_unowned = current == 0 < minimum and not given.memory.own_zero
+    if is_unowned and rest is None and not demand.forced:
+        # HPA: zero replicas with a min above zero: it was switched off by hand, and stays so until
+        # it is switched on by hand
+        reason = because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=minimum)
+        return replace(unchanged(given, given.memory, 0, reason), left_alone=True)
+    if given.terms.pool.rule is Rule.NATIVE and not demand.work.counted:
+        return _blind(given, demand, rest, moment)
+    if current == 0:
+        return _from_zero(given, demand, rest, moment)
+    memory = seeded(given.memory, current, moment.now)
+    if demand.active or demand.expects_work or rest is None:
+        return _evaluated(given, demand, memory, moment)
+    return _idle(given, demand, memory, rest, moment)
+
+
+def resting_size(given: PoolInput) -> int | None:
+    """The size of an idle pool: zero if its min is zero, KEDA's idle replicas if they are below its
+    min, else None: it keeps its min. It also keeps its min while a schedule is open.
+    """
+    bounds, idle = given.override.bounds, given.terms.pool.idle
+    if bounds.min == 0:
+        return 0
+    if idle is None or idle >= bounds.min or bounds.scheduled:
+        return None
+    return max(idle, 0)
+
+
+def _evaluated(
+    given: PoolInput, demand: Demand, memory: PoolMemory, moment: Moment, *, idle: bool = False
+) -> Recommendation:
+    """The size by the pool's rule; an `idle` pool asks for nothing."""
+    if given.terms.pool.rule is Rule.HPA:
+        return by_metrics(given, memory, 0 if idle else demand.proposal, moment)
+    return by_demand(given, demand, memory, 0 if idle else demand.work.demand or 0, moment)
+
+
+def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Recommendation:
+    """Without a complete answer no replica is removed. Work that is known may still add replicas. A
+    wake-up, or work that the pool's past makes likely, still scales it up from zero.
+    """
+    current, memory = given.current, given.memory
+    if not (demand.active or demand.expects_work) and (
+        current == 0 or (rest is not None and moment.passed(_cooldown_until(given, memory)))
+    ):
+        return unchanged(given, memory, current, minimum=_floor_at_rest(given, rest))
+    if (demand.work.demand or 0) > max(current, BOTTOM):
+        return _evaluated(given, demand, memory, moment)
+    return unchanged(given, memory, max(current, BOTTOM))
+
+
+def _from_zero(
+    given: PoolInput, demand: Demand, rest: int | None, moment: Moment
+) -> Recommendation:
+    """The pool stays at zero, or one plan activates it: rule hpa as KEDA does, to min and at least
+    1, rule native as far as windows and policies allow.
+    """
+    memory, minimum = given.memory, given.override.bounds.min
+    if not (demand.active or demand.expects_work):
+        reasons = (*_inactive(given, demand), *_unusable(demand))
+        return unchanged(given, memory, 0, *reasons, minimum=_floor_at_rest(given, rest))
+    if given.terms.pool.rule is Rule.HPA:
+        replicas = max(minimum, BOTTOM)
+        reasons = _activated(given, demand, replicas)
+        if not reasons and not demand.work.woken:
+            # KEDA: a pool with only CPU and memory metrics always counts as active
+            reasons = (because(Code.AT_MIN, replicas, min=replicas),)
+        return unchanged(given, memory, replicas, *reasons)
+    found = _evaluated(given, demand, memory, moment)
+    replicas = max(found.replicas, BOTTOM)
+    reasons = (*found.reasons, *_activated(given, demand, replicas))
+    return replace(found, replicas=replicas, reasons=reasons)
+
+
+def _idle(
+    given: PoolInput, demand: Demand, memory: PoolMemory, rest: int, moment: Moment
+) -> Recommendation:
+    """The size of a pool without work: kept until the cooldown ends, then by windows and policies
+    down to its min, and from there at once to its size at rest.
+    """
+    current, bounds = given.current, given.override.bounds
+    low, until = max(bounds.min, BOTTOM), _cooldown_until(given, memory)
+    cooling, counted = not moment.passed(until), demand.work.counted
+    reasons = _inactive(given, demand)
+    if current < low and (cooling or not counted or current <= rest):
+        if counted:
+            reasons += _below_min(given, until, cooling=cooling)
+        reasons += _unusable(demand)
+        floor = _floor_at_rest(given, rest)
+        return unchanged(given, memory, current, *reasons, minimum=floor)
+    if cooling or not counted:
+        found = _evaluated(given, demand, memory, moment)
+        reasons += found.reasons
+        if given.terms.pool.rule is Rule.HPA:
+            is_kept = counted and found.replicas <= low
+        else:
+            is_kept = bool(demand.work.demand) or found.replicas <= BOTTOM
+        if is_kept:
+            reasons += (because(Code.COOLDOWN, found.replicas, until=until),)
+        return replace(found, reasons=reasons)
+    if current < low:
+        found = unchanged(given, memory, current)
+    else:
+        found = _evaluated(given, demand, memory, moment, idle=True)
+    reasons += found.reasons
+    if found.replicas > low:
+        return replace(found, reasons=reasons)
+    return _to_rest(given, replace(found, reasons=reasons), rest, moment)
+
+
+def _to_rest(given: PoolInput, found: Recommendation, rest: int, moment: Moment) -> Recommendation:
+    """Remove the last replicas after the cooldown: no window applies, but the rate policies do."""
+    pool, bounds, memory = given.terms.pool, given.override.bounds, found.memory
+    limited = limit_change(
+        given.current,
+        rest,
+        low=rest,
+        high=bounds.max,
+        behavior=pool.behavior,
+        added=memory.scaled_up,
+        removed=memory.scaled_down,
+        moment=moment,
+    )
+    reasons = limited.because()
+    if limited.replicas == rest:
+        code = Code.RESTING if rest else Code.ASLEEP
+        reasons = (because(code, rest, cooldown_s=pool.cooldown_s),)
+    return replace(
+        found,
+        replicas=limited.replicas,
+        bound=Bound.DEMAND,
+        min=min(bounds.min, rest),
+        unstabilized=rest,
+        reasons=found.reasons + reasons,
+    )
+
+
+def _cooldown_until(given: PoolInput, memory: PoolMemory) -> float:
+    """When the cooldown of an idle pool ends. It begins with the last activity; if there was none,
+    the initial cooldown begins with the memory.
+    """
+    pool = given.terms.pool
+    if memory.active_since is not None:
+        return max(given.planned_at, memory.active_since) + pool.cooldown_s
+    if memory.last_active_at is None:
+        return memory.since + pool.initial_cooldown_s
+    return memory.last_active_at + pool.cooldown_s
+
+
+def _floor_at_rest(given: PoolInput, rest: int | None) -> int:
+    """The floor of an idle pool: a pool that rests below min is not raised to min."""
+    minimum = given.override.bounds.min
+    return given.current if rest is not None and given.current < minimum else minimum
+
+
+def _activated(given: PoolInput, demand: Demand, replicas: int) -> tuple[Reason, ...]:
+    """Why the pool is active, unless its wake-up says so already."""
+    work, activator, activation = demand.work, demand.activator, given.terms.pool.activation
+    if activator is not None and activator.name != QUEUE:
+        reason = because(
+            Code.ACTIVATED_BY_METRIC,
+            replicas,
+            metric=activator.name,
+            measured=activator.milli / MILLI,
+            activation=activator.activation_milli / MILLI,
+        )
+        return (reason,)
+    if (messages := work.messages or 0) > activation:
+        if work.woken:
+            return ()
+        return (because(Code.ACTIVATED, replicas, messages=messages, activation=activation),)
+    return (because(Code.ACTIVATION_FORCED, replicas),) if demand.forced else ()
+
+
+def _inactive(given: PoolInput, demand: Demand) -> tuple[Reason, ...]:
+    """The reason if there is work, but too little to activate the pool."""
+    messages, activation = demand.work.messages or 0, given.terms.pool.activation
+    if not 0 < messages <= activation:
+        return ()
+    return (because(Code.INACTIVE, messages=messages, activation=activation),)
+
+
+def _unusable(demand: Demand) -> tuple[Reason, ...]:
+    if demand.unusable is None:
+        return ()
+    return (Reason(code=Code.METRIC_UNKNOWN, numbers=demand.unusable.numbers),)
+
+
+def _below_min(given: PoolInput, until: float, *, cooling: bool) -> tuple[Reason, ...]:
+    """Why an idle pool with fewer replicas than min is not raised to min."""
+    if cooling:
+        return (because(Code.COOLDOWN, given.current, until=until),)
+    return (because(Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s),)

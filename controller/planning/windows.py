@@ -1,0 +1,306 @@
+"""The HPA's windows and rate policies, and the history of recommendations that they need.
+
+Source: kubernetes pkg/controller/podautoscaler/horizontal.go, normalizeDesiredReplicas and
+normalizeDesiredReplicasWithBehaviors. Stabilisation comes first, then the rates with min and max.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from math import ceil, inf
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from controller.model.decision import Code, Reason
+from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy
+from controller.model.limits import INT32_MAX
+from controller.model.memory import PoolMemory, RecommendationRun, ScaleChange
+from controller.planning.inputs import Moment, PoolInput, PoolTerms
+from controller.planning.values import because
+
+GROWTH_FACTOR: Final = 2
+GROWTH_MINIMUM: Final = 4
+"""Without `behavior` a size at most doubles, or goes to 4 (the controller manager's defaults)."""
+
+History = tuple[RecommendationRun, ...]
+"""Runs of the same recommendation, oldest first, as few as the windows need."""
+
+
+class LimitReason(StrEnum):
+    """What limited a number; the values are reasons of the HPA's condition ScalingLimited."""
+
+    WITHIN_RANGE = "DesiredWithinRange"
+    SCALE_UP_LIMIT = "ScaleUpLimit"
+    SCALE_DOWN_LIMIT = "ScaleDownLimit"
+    TOO_MANY = "TooManyReplicas"
+    TOO_FEW = "TooFewReplicas"
+
+
+class Limited(NamedTuple):
+    """A number after rates and bounds, what limited it, and the policy if a policy did."""
+
+    replicas: int
+    reason: LimitReason
+    policy: ScalingPolicy | None = None
+
+    def because(self) -> tuple[Reason, ...]:
+        """The reason of the policy that limits; none if a bound does, which the caller knows."""
+        if self.reason is LimitReason.SCALE_UP_LIMIT:
+            code = Code.RATE_LIMITED_UP
+        elif self.reason is LimitReason.SCALE_DOWN_LIMIT:
+            code = Code.RATE_LIMITED_DOWN
+        else:
+            return ()
+        policy = self.policy
+        if policy is None:
+            return (because(code, self.replicas, policy=SelectPolicy.DISABLED.value),)
+        unit = "%" if policy.type is PolicyType.PERCENT else ""
+        text = f"{policy.type.value} {policy.value}{unit} in {policy.period_s} s"
+        return (because(code, self.replicas, policy=text, period_s=policy.period_s),)
+
+
+def stabilize(
+    current: int,
+    desired: int,
+    history: Sequence[RecommendationRun],
+    behavior: Behavior,
+    *,
+    planned_at: float,
+    moment: Moment,
+) -> int:
+    """The current size, raised to the lowest recommendation of the upward window and lowered to the
+    highest of the downward one; `desired` belongs to both (stabilizeRecommendationWithBehaviors).
+    A run that is still open lasted until `planned_at`.
+    """
+    up = down = desired
+    up_window_s = behavior.scale_up.stabilization_window_s
+    down_window_s = behavior.scale_down.stabilization_window_s
+    now, until = moment.now, inf
+    for run in history:
+        replicas = run.replicas
+        if replicas < up:
+            end = (planned_at if run.last_at is None else run.last_at) + up_window_s
+            if end > now:
+                up, until = replicas, min(until, end)
+        elif replicas > down:
+            end = (planned_at if run.last_at is None else run.last_at) + down_window_s
+            if end > now:
+                down, until = replicas, min(until, end)
+    moment.note(until)
+    return min(max(current, up), down)
+
+
+def stabilize_down(
+    desired: int,
+    history: Sequence[RecommendationRun],
+    window_s: float,
+    *,
+    planned_at: float,
+    moment: Moment,
+) -> int:
+    """Without `behavior` there is only a downward window: the result is the highest recommendation
+    in it. A recommendation exactly as old as the window still counts (stabilizeRecommendation).
+    """
+    highest = desired
+    for run in history:
+        if run.replicas > highest:
+            last_at = planned_at if run.last_at is None else run.last_at
+            if not moment.passed(last_at + window_s):
+                highest = run.replicas
+    return highest
+
+
+def clamp_without_behavior(current: int, desired: int, low: int, high: int) -> Limited:
+    """Apply the bounds, and limit growth to twice the current size or 4, whichever is more
+    (convertDesiredReplicasWithRules).
+    """
+    growth = max(GROWTH_FACTOR * current, GROWTH_MINIMUM)
+    if desired < low:
+        return Limited(low, LimitReason.TOO_FEW)
+    if desired > min(high, growth):
+        if high > growth:
+            return Limited(growth, LimitReason.SCALE_UP_LIMIT)
+        return Limited(high, LimitReason.TOO_MANY)
+    return Limited(desired, LimitReason.WITHIN_RANGE)
+
+
+def limit_change(
+    current: int,
+    desired: int,
+    *,
+    low: int,
+    high: int,
+    behavior: Behavior,
+    added: Sequence[ScaleChange],
+    removed: Sequence[ScaleChange],
+    moment: Moment,
+) -> Limited:
+    """Apply the rates and bounds of `behavior` (convertDesiredReplicasWithBehaviorRate).
+
+    A rate never reverses the direction: if past changes exceed it already, the current size stays.
+    """
+    if desired > current:
+        limit, policy = _rate_limit(current, behavior.scale_up, added, removed, moment, up=True)
+        if desired > min(high, limit):
+            if high > limit:
+                return Limited(limit, LimitReason.SCALE_UP_LIMIT, policy)
+            return Limited(high, LimitReason.TOO_MANY)
+    elif desired < current:
+        limit, policy = _rate_limit(current, behavior.scale_down, added, removed, moment, up=False)
+        if desired < max(low, limit):
+            if low < limit:
+                return Limited(limit, LimitReason.SCALE_DOWN_LIMIT, policy)
+            return Limited(low, LimitReason.TOO_FEW)
+    return Limited(desired, LimitReason.WITHIN_RANGE)
+
+
+def longest_period_s(rules: ScalingRules) -> int:
+    """The longest period of the policies, for which a change can count; 0 without policies."""
+    return max((policy.period_s for policy in rules.policies), default=0)
+
+
+def longest_window_s(behavior: Behavior) -> int:
+    """The longer window, for which a recommendation can count."""
+    return max(behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s)
+
+
+def record_change(
+    events: tuple[ScaleChange, ...], change: int, at: float, keep_s: float
+) -> tuple[ScaleChange, ...]:
+    """The log with one more event, without those that can no longer count (storeScaleEvent)."""
+    if keep_s <= 0:
+        return ()
+    cutoff = at - keep_s
+    kept = tuple(event for event in events if event.at >= cutoff)
+    return (*kept, ScaleChange(change=change, at=at))
+
+
+def _rate_limit(
+    current: int,
+    rules: ScalingRules,
+    added: Sequence[ScaleChange],
+    removed: Sequence[ScaleChange],
+    moment: Moment,
+    *,
+    up: bool,
+) -> tuple[int, ScalingPolicy | None]:
+    """How far the policies allow, and the one that decides: each counts from the size when its
+    period began, which is the current size without the changes since (getReplicasChangePerPeriod).
+    """
+    if rules.select_policy is SelectPolicy.DISABLED:
+        return current, None
+    if not rules.policies:
+        return (INT32_MAX if up else 0), None
+
+    def reach(policy: ScalingPolicy) -> int:
+        start = current
+        for events, sign in ((added, -1), (removed, 1)):
+            for event in events:
+                if not moment.reached(event.at + policy.period_s):
+                    start += sign * event.change
+        if policy.type is PolicyType.PODS:
+            return min(start + policy.value, INT32_MAX) if up else start - policy.value
+        if up:
+            return min(ceil(start * (1 + policy.value / 100)), INT32_MAX)
+        return int(start * (1 - policy.value / 100))  # truncated: the reduction is rounded up
+
+    farthest = max if up is (rules.select_policy is SelectPolicy.MAX) else min
+    limit, policy = farthest(((reach(each), each) for each in rules.policies), key=itemgetter(0))
+    return (max if up else min)(limit, current), policy
+
+
+def seeded(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
+    """HPA (reconcileAutoscaler): if there is no recommendation yet, the current size becomes the
+    first one. So the pool does not shrink before it was observed for one window. It counts as
+    active until now.
+    """
+    if memory.recommendations or replicas == 0:
+        return memory
+    run = RecommendationRun(replicas=replicas, first_at=now, last_at=now)
+    was_active = memory.last_active_at is not None or memory.active_since is not None
+    return replace(
+        memory,
+        since=now,
+        last_active_at=now if was_active else None,
+        active_since=None,
+        recommendations=(run,),
+    )
+
+
+def warm_until(terms: PoolTerms, memory: PoolMemory) -> float:
+    """When this memory covers one downward window."""
+    return memory.since + terms.pool.behavior.scale_down.stabilization_window_s
+
+
+def remember(
+    history: History, replicas: int, window_s: float, *, planned_at: float, moment: Moment
+) -> History:
+    """The history with one more recommendation, without the runs that no longer matter.
+
+    Every window ends now. So an older run can be the highest in a window only if no later run is as
+    high, and the lowest only if no later run is as low; all others are dropped. The newest run
+    stays open, so the same recommendation again does not change the history.
+    """
+
+    def is_over(run: RecommendationRun) -> bool:
+        return run.last_at is not None and moment.reached(run.last_at + window_s)
+
+    if history and history[-1].replicas == replicas:
+        last = history[-1]
+        if last.last_at is not None:
+            last = RecommendationRun(replicas=replicas, first_at=last.first_at)
+        if len(history) == 1 or not is_over(history[0]):
+            # later runs end later, so none of them is over either
+            return history if last is history[-1] else (*history[:-1], last)
+        return (*(run for run in history[:-1] if not is_over(run)), last)
+    kept = [RecommendationRun(replicas=replicas, first_at=moment.now)]
+    lowest = highest = replicas
+    oldest_end = inf
+    for run in reversed(ended(history, planned_at)):
+        end = inf if run.last_at is None else run.last_at + window_s
+        if end <= moment.now:
+            break
+        if lowest <= run.replicas <= highest:
+            continue
+        lowest, highest = min(lowest, run.replicas), max(highest, run.replicas)
+        kept.append(run)
+        oldest_end = min(oldest_end, end)
+    moment.note(oldest_end)
+    return tuple(reversed(kept))
+
+
+def ended(history: History, planned_at: float) -> History:
+    """The history if there is no recommendation now: its newest run ended with the last plan."""
+    if not history or history[-1].last_at is not None:
+        return history
+    last = history[-1]
+    return (*history[:-1], replace(last, last_at=max(planned_at, last.first_at)))
+
+
+def held_by_window(
+    given: PoolInput,
+    memory: PoolMemory,
+    behavior: Behavior,
+    *,
+    stable: int,
+    wanted: int,
+    moment: Moment,
+) -> tuple[Reason, ...]:
+    """The reason of the window that holds `stable`, and until when; none while the pool is warming
+    up, for that gate gives its own.
+    """
+    if stable < wanted:
+        code, rules = Code.STABILIZED_UP, behavior.scale_up
+    elif moment.reached(warm_until(given.terms, memory)):
+        code, rules = Code.STABILIZED_DOWN, behavior.scale_down
+    else:
+        return ()
+    window_s, since = rules.stabilization_window_s, moment.now
+    for run in reversed(memory.recommendations):  # when such a recommendation was given last
+        if run.replicas <= stable if stable < wanted else run.replicas >= stable:
+            since = given.planned_at if run.last_at is None else run.last_at
+            break
+    return (because(code, stable, window_s=window_s, until=since + window_s),)
