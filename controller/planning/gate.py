@@ -12,12 +12,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Decision, Drain, Gate, Number, Reason
+from controller.model.decision import Code, Decision, Drain, Gate, Number
 from controller.model.ids import PoolKey
 from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
-from controller.model.worker_messages import PoolOrders
 from controller.planning.demand.queue import blindness
 from controller.planning.drain import is_first
 from controller.planning.inputs import Moment, PoolInput
@@ -29,7 +28,7 @@ from controller.planning.remember.contest import (
     quiet_s,
     quiet_until,
 )
-from controller.planning.values import Demand, Gated, Limits, Next, Target
+from controller.planning.values import Demand, Gated, Limits, Next, Target, because
 from controller.planning.windows import warm_until
 
 UNSCHEDULABLE: Final = "Unschedulable"
@@ -48,13 +47,12 @@ NOT_STARTING: Final = frozenset(
 """The kubelet's reasons for a container that waits until a person changes something."""
 
 
-def gated(
+def gated(  # noqa: PLR0917 - the values of all steps before
     given: PoolInput,
     demand: Demand,
     limits: Limits,
     target: Target,
     following: Next,
-    *,
     moment: Moment,
 ) -> Gated:
     """The size of step 4 (`following`), or the present size if a gate holds the pool."""
@@ -62,11 +60,8 @@ def gated(
     if limits.left_alone:
         return Gated(following.replicas, following.gate, clear_override(memory))
     held = (
-        _frozen(given)
-        or _scaled_by_another(given)
-        or _pods_unknown(given, limits, target)
-        or _blind(given, demand, target)
-        or _workers_unknown(given, target)
+        _left_to_others(given)
+        or _blind(given, demand, limits, target)
         or _warming_up(given, limits, target, moment)
     )
     if held is None:
@@ -78,7 +73,7 @@ def gated(
     if held is None:
         return Gated(following.replicas, following.gate, memory, drain=following.drain)
     gate, code, numbers = held
-    reason = Reason(code=code, value=given.current, numbers=numbers)
+    reason = because(code, given.current, **numbers)
     return Gated(given.current, gate, memory, (reason,), _told(given, following, gate))
 
 
@@ -92,9 +87,7 @@ def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
     if gate is Gate.NOT_BECOMING_READY:
         return following.drain  # it does not shrink: all may work
     orders, pods = following.drain.orders, last_known(given.seen.pods)
-    kept = PoolOrders(
-        pull=orders.pull, because=orders.because, drain=workers.orders.drain, until=orders.until
-    )
+    kept = replace(orders, drain=workers.orders.drain, leave=())
     marked = [pod.name for pod in pods.items if is_first(pod)] if pods is not None else []
     return Drain(orders=kept, removable=tuple(marked))
 
@@ -102,43 +95,28 @@ def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
 _Held = tuple[Gate, Code, dict[str, Number]]
 
 
-def _frozen(given: PoolInput) -> _Held | None:
-    """A frozen pool keeps its size, whatever its target is."""
-    freeze = given.override.freeze
-    if freeze is None:
-        return None
-    return Gate.FREEZE, Code.FROZEN, {"who": freeze.who, "reason": freeze.why}
+def _left_to_others(given: PoolInput) -> _Held | None:
+    """A frozen pool keeps its size; one with another autoscaler is left to that one."""
+    freeze, autoscaler = given.override.freeze, given.workload.autoscaler
+    if freeze is not None:
+        return Gate.FREEZE, Code.FROZEN, {"who": freeze.who, "reason": freeze.why}
+    if autoscaler:
+        return Gate.CONTESTED, Code.OTHER_AUTOSCALER, {"autoscaler": autoscaler}
+    return None
 
 
-def _scaled_by_another(given: PoolInput) -> _Held | None:
-    """A pool with another autoscaler is left to that one from the first moment."""
-    autoscaler = given.workload.autoscaler
-    if not autoscaler:
-        return None
-    return Gate.CONTESTED, Code.OTHER_AUTOSCALER, {"autoscaler": autoscaler}
-
-
-def _pods_unknown(given: PoolInput, limits: Limits, target: Target) -> _Held | None:
-    """Without a complete list of its pods, a pool is not written."""
-    pods = given.seen.pods
-    if isinstance(pods, Fresh) or target.replicas == given.current == limits.replicas:
-        return None
-    return Gate.BLIND, Code.PODS_UNKNOWN, blindness(pods)
-
-
-def _blind(given: PoolInput, demand: Demand, target: Target) -> _Held | None:
-    """Without a complete reading of its work, a pool is not scaled down; it may still grow."""
-    if demand.work.counted or target.replicas > given.current:
-        return None
-    if demand.unusable is not None:
-        return Gate.BLIND, Code.HELD_UNMEASURED, demand.unusable.numbers
-    return Gate.BLIND, Code.HELD_BLIND, blindness(given.seen.queue)
-
-
-def _workers_unknown(given: PoolInput, target: Target) -> _Held | None:
-    """While it is not known what the workers do, a pool is not scaled down."""
-    workers = given.seen.workers
-    if workers is None or isinstance(workers, Fresh) or target.replicas >= given.current:
+def _blind(given: PoolInput, demand: Demand, limits: Limits, target: Target) -> _Held | None:
+    """Without a complete list of its pods, a pool is not written. Without a complete reading of its
+    work, or of what its workers do, it is not scaled down; it may still grow.
+    """
+    pods, workers, current = given.seen.pods, given.seen.workers, given.current
+    if not (isinstance(pods, Fresh) or target.replicas == current == limits.replicas):
+        return Gate.BLIND, Code.PODS_UNKNOWN, blindness(pods)
+    if not demand.work.counted and target.replicas <= current:
+        if demand.unusable is not None:
+            return Gate.BLIND, Code.HELD_UNMEASURED, demand.unusable.numbers
+        return Gate.BLIND, Code.HELD_BLIND, blindness(given.seen.queue)
+    if workers is None or isinstance(workers, Fresh) or target.replicas >= current:
         return None
     return Gate.BLIND, Code.WORKERS_UNKNOWN, blindness(workers)
 
@@ -184,9 +162,7 @@ def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
     if following.replicas <= given.current or not isinstance(pods, Fresh):
         return None
     stuck = sum(map(_is_stuck, pods.value.items))
-    if not stuck:
-        return None
-    return Gate.NOT_BECOMING_READY, Code.NOT_BECOMING_READY, {"stuck": stuck}
+    return (Gate.NOT_BECOMING_READY, Code.NOT_BECOMING_READY, {"stuck": stuck}) if stuck else None
 
 
 def _is_stuck(pod: Pod) -> bool:
@@ -199,25 +175,24 @@ def _is_stuck(pod: Pod) -> bool:
 
 
 def followed(decisions: Mapping[PoolKey, Decision], holder: str) -> dict[PoolKey, Decision]:
-    """The decisions of a follower: `next` is the present size, and the reason says what it would
-    set. `holder` is the process that leads, empty if that is not known.
+    """The last gate, of a process that does not lead: it plans as the leader would, and holds all.
+    `next` is the present size, and the reason says what it would set. `holder` is the process that
+    leads, empty if that is not known.
     """
-    return {
-        key: _follower_held(decision, holder) if decision.changes else decision
-        for key, decision in decisions.items()
-    }
 
+    def held(decision: Decision) -> Decision:
+        reason = because(
+            Code.FOLLOWER,
+            decision.current,
+            holder=holder or "no known process",
+            wanted=decision.next or 0,
+        )
+        return replace(
+            decision,
+            next=decision.current,
+            gate=Gate.FOLLOWER,
+            wake=False,
+            reasons=(*decision.reasons, reason),
+        )
 
-def _follower_held(decision: Decision, holder: str) -> Decision:
-    reason = Reason(
-        code=Code.FOLLOWER,
-        value=decision.current,
-        numbers={"holder": holder or "no known process", "wanted": decision.next or 0},
-    )
-    return replace(
-        decision,
-        next=decision.current,
-        gate=Gate.FOLLOWER,
-        wake=False,
-        reasons=(*decision.reasons, reason),
-    )
+    return {key: held(each) if each.changes else each for key, each in decisions.items()}

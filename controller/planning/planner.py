@@ -101,7 +101,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         moment = Moment(now, one.changes_at)
         following = step(one.given, one.limits, each.target, each.grown, moment)
         # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
-        held = gated(one.given, one.demand, one.limits, each.target, following, moment=moment)
+        held = gated(one.given, one.demand, one.limits, each.target, following, moment)
         results[each.number] = result_of(each, following, held, moment)
     return Planned(*assembled(context, targets, growth, results))
 

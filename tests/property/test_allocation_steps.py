@@ -25,12 +25,12 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.allocation.values import SharingError
 from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.drain import shrink
 from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.room import Occupancy, Room, room_of
 from controller.planning.share.claims import fixed_sharer
 from controller.planning.share.scarcity import scarcity_of
 from controller.planning.share.share import share
+from controller.planning.step import shrink
 from controller.planning.values import Next
 from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED

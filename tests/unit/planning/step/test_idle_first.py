@@ -22,7 +22,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import Resources
-from controller.planning.drain import busy_replicas
+from controller.planning.step import busy_replicas
 from support.planning import plan
 from support.world import START, TIER, make_pool
 
