@@ -68,17 +68,17 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     needed: int | None
     active: bool
     forced: bool
-    activator: Activator | None
     settled: bool
     expects_work: bool
-    proposal: int | None
     arrivals: float | None
-    unusable: UnusableMetric | None
     native: NativeMemory | None
     repeats: Repeats | None
     queue_repeats: tuple[Repeats | None, ...]
     failures: dict[str, int]
     reasons: tuple[Reason, ...]
+    activator: Activator | None = None
+    proposal: int | None = None
+    unusable: UnusableMetric | None = None
 
 
 class Recommendation(msgspec.Struct, frozen=True, gc=False):

@@ -4,12 +4,14 @@ metric is active, as in KEDA.
 
 Two things differ from KEDA: a fallback of 0 replicas is not used, because missing metrics never
 remove replicas; and a failure is counted once in each plan.
+
+Source: kedacore/keda pkg/fallback/fallback.go and pkg/scaling/modifiers/formula.go.
 """
 
 from __future__ import annotations
 
 from math import isfinite
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Rule
@@ -42,84 +44,7 @@ from controller.planning.demand.queue import blindness
 from controller.planning.inputs import PoolTerms
 from controller.planning.values import Activator, UnusableMetric, Work
 
-
-class FallbackValue(NamedTuple):
-    """The value that replaces a metric that could not be read.
-
-    `value_milli` is None if there is none. `is_nil`: a formula gets nil for it.
-    """
-
-    value_milli: int | None = None
-    is_nil: bool = False
-
-
-NO_FALLBACK_VALUE: FallbackValue = FallbackValue()
-
-
-def is_usable(fallback: Fallback | None, modifiers: Modifiers | None) -> bool:
-    """Whether there is a fallback that can be used. KEDA: with modifiers, their target must be a
-    positive integer.
-    """
-    if fallback is None:
-        return False
-    if modifiers is None:
-        return True
-    units, rest = divmod(modifiers.target_milli, MILLI)
-    return not rest and 0 < units <= INT64_MAX
-
-
-def fallback_value(
-    fallback: Fallback,
-    failures: int,
-    *,
-    target: AverageValueTarget | ValueTarget,
-    current: int | None,
-    ready_pods: int | None,
-) -> FallbackValue:
-    """The value after so many failures in a row; none until they exceed the threshold. `current`
-    and `ready_pods` are None where they are not known.
-
-    Unlike in KEDA, a fallback of 0 replicas is no value: missing metrics never remove replicas.
-    """
-    if failures <= fallback.failure_threshold:
-        return NO_FALLBACK_VALUE
-    if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
-        return FallbackValue(is_nil=True)
-    replicas = _fallback_replicas(fallback, current)
-    return FallbackValue(worth_milli(replicas, target, ready_pods) or None)
-
-
-def worth_milli(
-    replicas: int | None, target: AverageValueTarget | ValueTarget, ready_pods: int | None
-) -> int | None:
-    """The value for which the HPA proposes so many replicas; None if there is none, which is so for
-    a Value target without a ready pod.
-    """
-    if replicas is None:
-        return None
-    if isinstance(target, AverageValueTarget):
-        return target.milli * replicas
-    return target.milli * replicas // ready_pods if ready_pods else None
-
-
-def _fallback_replicas(fallback: Fallback, current: int | None) -> int | None:
-    """The replicas of the fallback; None if they depend on the present size and it is unknown."""
-    if fallback.behavior is FallbackBehavior.STATIC:
-        return fallback.replicas
-    if current is None:
-        return None
-    match fallback.behavior:
-        case FallbackBehavior.CURRENT_IF_HIGHER:
-            return max(current, fallback.replicas)
-        case FallbackBehavior.CURRENT_IF_LOWER:
-            return min(current, fallback.replicas)
-        case _:
-            return current
-
-
 COMPOSITE: Final = "composite-metric"
-_OF_PODS: Final = (ResourceMetric, ContainerResourceMetric)
-_ValueTargets: TypeAlias = AverageValueTarget | ValueTarget
 
 
 class Measured(NamedTuple):
@@ -134,6 +59,7 @@ class Measured(NamedTuple):
     activator: Activator | None
     unusable: tuple[UnusableMetric, ...]
     failures: dict[str, int]
+    reasons: tuple[Reason, ...]
 
 
 def measure(
@@ -143,11 +69,11 @@ def measure(
     *,
     current: int | None,
     failures: dict[str, int],
-    reasons: list[Reason],
 ) -> Measured:
-    """What was read of the pool's metrics; `current` is None where the Deployment is not known."""
-    measuring = _Measuring(terms, seen, work, current=current, failures=failures, reasons=reasons)
-    return measuring.measured()
+    """What was read of the pool's metrics; `current` is None where the Deployment is not known.
+    `failures` says by metric how many plans in a row could not read it.
+    """
+    return _Measuring(terms, seen, work, current, failures).measured()
 
 
 class _Measuring:
@@ -158,42 +84,47 @@ class _Measuring:
         terms: PoolTerms,
         seen: PoolObservation,
         work: Work,
-        *,
         current: int | None,
         failures: dict[str, int],
-        reasons: list[Reason],
     ) -> None:
         self._terms, self._pool = terms, terms.pool
         self._seen, self._work, self._current = seen, work, current
         self._failures_before = failures
-        self._reasons = reasons
         self._failures: dict[str, int] = {}
+        self._reasons: list[Reason] = []
         self._unusable: list[UnusableMetric] = []
         self._unread_pods: list[UnusableMetric] = []
         self._active: list[Activator] = []
-        self._falls_back = False
 
     def measured(self) -> Measured:
-        composite, replaced = self._composite()
-        metrics = tuple(
-            self._metric(spec)
-            for spec in self._terms.specs
-            if not (isinstance(spec, ExternalMetric) and spec.name in replaced)
-        )
-        if composite is not None:
-            metrics = (composite, *metrics)
+        metrics: list[MeasuredMetric] = []
+        modifiers, formula = self._pool.modifiers, self._terms.formula
+        replaced: tuple[str, ...] = ()
+        if modifiers is not None and formula is not None:
+            spec = ExternalMetric(name=COMPOSITE, target=modifiers.target)
+            if isinstance(formula, FormulaError):
+                metrics.append(self._without_formula(spec, formula))
+            else:
+                metrics.append(self._computed(spec, modifiers, formula))
+                replaced = formula.names
+        metrics += [
+            self._metric(each)
+            for each in self._terms.specs
+            if not (isinstance(each, ExternalMetric) and each.name in replaced)
+        ]
         # KEDA: a pool with only CPU and memory metrics always counts as active
         only_resources = self._pool.rule is Rule.HPA and all(
-            isinstance(one.spec, _OF_PODS) for one in metrics
+            isinstance(one.spec, ResourceMetric | ContainerResourceMetric) for one in metrics
         )
-        active = bool(self._active) or self._falls_back or (only_resources and not self._unusable)
+        falls_back = bool(self._reasons)
         return Measured(
-            metrics,
-            active,
-            self._active[0] if self._active else None,
+            metrics=tuple(metrics),
+            active=bool(self._active) or falls_back or (only_resources and not self._unusable),
+            activator=self._active[0] if self._active else None,
             # metrics of pods do not count for KEDA's activity
-            (*self._unusable, *self._unread_pods),
-            self._failures,
+            unusable=(*self._unusable, *self._unread_pods),
+            failures=self._failures,
+            reasons=tuple(self._reasons),
         )
 
     def _metric(self, spec: MetricSpec) -> MeasuredMetric:
@@ -202,72 +133,50 @@ class _Measuring:
         if not isinstance(spec, ExternalMetric | ObjectMetric):
             # without replicas there are no pods to measure
             if self._current and not isinstance(reading, Fresh):
-                self._unread_pods.append(UnusableMetric(name, {"metric": name, **_why(reading)}))
+                self._unread_pods.append(UnusableMetric(name, _named(name, reading)))
             return MeasuredMetric(spec=spec, reading=reading)
         milli = _amount(reading)
-        if milli is None:
-            found = self._fallback_value(name, spec.target, None)
-            if found.value_milli is not None:
-                self._explain_fallback(name, reading)
-                return MeasuredMetric(spec=spec, reading=self._fresh(spec, found.value_milli))
-            self._not_known(name, reading)
+        if milli is not None:
+            self._activate(name, milli, self._pool.activation * MILLI if name == QUEUE else 0)
             return MeasuredMetric(spec=spec, reading=reading)
-        activation = self._pool.activation * MILLI if name == QUEUE else 0
-        self._activate(name, milli, activation)
+        value, _ = self._stands_in(name, spec.target, None)
+        if value is not None:
+            return self._fallen_back(spec, value, name, reading)
+        self._not_known(name, reading)
         return MeasuredMetric(spec=spec, reading=reading)
-
-    def _composite(self) -> tuple[MeasuredMetric | None, frozenset[str]]:
-        """The formula's metric, and the names that it replaces."""
-        modifiers, formula = self._pool.modifiers, self._terms.formula
-        if modifiers is None or formula is None:
-            return None, frozenset()
-        spec = ExternalMetric(name=COMPOSITE, target=modifiers.target)
-        if isinstance(formula, FormulaError):
-            return self._without_formula(spec, formula), frozenset()
-        return self._computed(spec, modifiers, formula), frozenset(formula.names)
 
     def _computed(
         self, spec: ExternalMetric, modifiers: Modifiers, formula: Formula
     ) -> MeasuredMetric:
-        values: dict[str, int | None] = {}
-        found: dict[str, tuple[Reading[MetricValue], FallbackValue]] = {}
-        for name in formula.names:
-            reading = self._reading(name)
-            values[name] = milli = _amount(reading)
-            if milli is None:
-                found[name] = reading, self._fallback_value(name, modifiers.target, modifiers)
-        broken = nil = None
-        for name, (reading, stands_in) in found.items():
-            if stands_in.value_milli is not None:
-                # KEDA: a fallback replaces the composite metric, and the formula is not computed
-                self._explain_fallback(name, reading)
-                return MeasuredMetric(spec=spec, reading=self._fresh(spec, stands_in.value_milli))
-            if stands_in.is_nil:
-                nil = nil or (name, reading)
-            else:
-                broken = broken or (name, reading)
-        if broken is not None:
-            name, reading = broken
-            self._not_known(name, reading, hides=COMPOSITE)
-            return MeasuredMetric(spec=spec, reading=_without_value(reading))
+        """The composite metric. KEDA: a fallback replaces it, and the formula is not computed; with
+        fallback.replicas if the formula has no value without its missing metrics.
+        """
+        readings = {name: self._reading(name) for name in formula.names}
+        values = {name: _amount(reading) for name, reading in readings.items()}
+        missing = [name for name, milli in values.items() if milli is None]
+        found = {name: self._stands_in(name, modifiers.target, modifiers) for name in missing}
+        for name, (value, _) in found.items():
+            if value is not None:
+                return self._fallen_back(spec, value, name, readings[name])
+        for name, (_, is_nil) in found.items():
+            if not is_nil:
+                reading = readings[name]
+                self._not_known(name, reading, hides=COMPOSITE)
+                if isinstance(reading, Fresh):  # without a number, so that it has failed too
+                    reading = Absent(why=Why.UNREADABLE, at=reading.at)
+                return MeasuredMetric(spec=spec, reading=reading)
         try:
             milli = composite_milli(formula, values)
         except FormulaError as error:
-            last = None if nil is None else self._last_resort(modifiers)
-            if nil is None or last is None:
+            fallback = self._pool.fallback
+            if not missing or fallback is None:
                 return self._without_formula(spec, error)
-            # KEDA: fallback.replicas if the formula has no value without its missing metrics
-            self._explain_fallback(*nil)
-            return MeasuredMetric(spec=spec, reading=self._fresh(spec, last))
+            last = self._worth(fallback.replicas, modifiers.target)
+            if last is None:
+                return self._without_formula(spec, error)
+            return self._fallen_back(spec, last, missing[0], readings[missing[0]])
         self._activate(COMPOSITE, milli, modifiers.activation_milli)
-        return MeasuredMetric(spec=spec, reading=self._fresh(spec, milli))
-
-    def _last_resort(self, modifiers: Modifiers) -> int | None:
-        fallback = self._pool.fallback
-        if fallback is None or fallback.behavior is not FallbackBehavior.SCALING_MODIFIERS:
-            return None
-        ready = serving_pods(self._seen.measured_pods)
-        return worth_milli(fallback.replicas, modifiers.target, ready) or None
+        return MeasuredMetric(spec=spec, reading=_read(spec, milli))
 
     def _without_formula(self, spec: ExternalMetric, error: FormulaError) -> MeasuredMetric:
         numbers: dict[str, Number] = {"metric": COMPOSITE, "why": error.fault.value}
@@ -290,22 +199,34 @@ class _Measuring:
             return Absent(why=Why.IMPLAUSIBLE, at=reading.at)
         return reading
 
-    def _fallback_value(
-        self, name: str, target: _ValueTargets, modifiers: Modifiers | None
-    ) -> FallbackValue:
-        """The value that replaces a metric without one. Counts its failure."""
+    def _stands_in(
+        self, name: str, target: AverageValueTarget | ValueTarget, modifiers: Modifiers | None
+    ) -> tuple[int | None, bool]:
+        """The value that replaces a metric without one, and whether a formula gets nil for it.
+        Counts its failure: there is no value until the failures exceed the threshold. KEDA: with
+        modifiers, their target must be a positive integer.
+        """
         fallback = self._pool.fallback
-        if fallback is None or not is_usable(fallback, modifiers):
-            return NO_FALLBACK_VALUE
+        if fallback is None or (modifiers is not None and not _is_whole(modifiers.target_milli)):
+            return None, False
         failures = self._failures_before.get(name, 0) + 1
         self._failures[name] = min(failures, fallback.failure_threshold + 1)
-        return fallback_value(
-            fallback,
-            failures,
-            target=target,
-            current=self._current,
-            ready_pods=serving_pods(self._seen.measured_pods),
-        )
+        if failures <= fallback.failure_threshold:
+            return None, False
+        if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
+            return None, True
+        return self._worth(_fallback_replicas(fallback, self._current), target), False
+
+    def _worth(self, replicas: int | None, target: AverageValueTarget | ValueTarget) -> int | None:
+        """The value, in thousandths, for which the HPA proposes so many replicas; None if there is
+        none, which is so for a Value target without a ready pod.
+        """
+        if not replicas:
+            return None
+        if isinstance(target, AverageValueTarget):
+            return target.milli * replicas or None
+        ready = serving_pods(self._seen.measured_pods)
+        return target.milli * replicas // ready or None if ready else None
 
     def _activate(self, name: str, milli: int, activation_milli: int) -> None:
         if milli > activation_milli:
@@ -313,23 +234,45 @@ class _Measuring:
 
     def _not_known(self, name: str, reading: Reading[MetricValue], hides: str = "") -> None:
         """Add a metric that cannot be used; `hides` is the composite metric that needs it."""
-        self._unusable.append(UnusableMetric(hides or name, {"metric": name, **_why(reading)}))
+        self._unusable.append(UnusableMetric(hides or name, _named(name, reading)))
         messages = self._work.messages
         if name == QUEUE and messages is not None:
             # a wake-up proves a message before the queue can be counted
             self._activate(QUEUE, MILLI * messages, MILLI * self._pool.activation)
 
-    def _explain_fallback(self, name: str, reading: Reading[MetricValue]) -> None:
-        self._falls_back = True
-        self._reasons.append(Reason(code=Code.FALLBACK, numbers={"metric": name, **_why(reading)}))
+    def _fallen_back(
+        self,
+        spec: ExternalMetric | ObjectMetric,
+        milli: int,
+        name: str,
+        reading: Reading[MetricValue],
+    ) -> MeasuredMetric:
+        self._reasons.append(Reason(code=Code.FALLBACK, numbers=_named(name, reading)))
+        return MeasuredMetric(spec=spec, reading=_read(spec, milli))
 
-    def _fresh(self, spec: ExternalMetric | ObjectMetric, milli: int) -> Fresh[MetricValue]:
-        value: MetricValue = (
-            Figure(value_milli=milli)
-            if isinstance(spec, ObjectMetric)
-            else Series(values_milli=(milli,))
-        )
-        return Fresh(value=value, at=0.0)
+
+def _fallback_replicas(fallback: Fallback, current: int | None) -> int | None:
+    """The replicas of the fallback; None if they depend on the present size and it is unknown."""
+    if fallback.behavior is FallbackBehavior.STATIC or current is None:
+        return fallback.replicas if fallback.behavior is FallbackBehavior.STATIC else None
+    match fallback.behavior:
+        case FallbackBehavior.CURRENT_IF_HIGHER:
+            return max(current, fallback.replicas)
+        case FallbackBehavior.CURRENT_IF_LOWER:
+            return min(current, fallback.replicas)
+        case _:
+            return current
+
+
+def _is_whole(milli: int) -> bool:
+    units, rest = divmod(milli, MILLI)
+    return not rest and 0 < units <= INT64_MAX
+
+
+def _read(spec: ExternalMetric | ObjectMetric, milli: int) -> Fresh[MetricValue]:
+    if isinstance(spec, ObjectMetric):
+        return Fresh(value=Figure(value_milli=milli), at=0.0)
+    return Fresh(value=Series(values_milli=(milli,)), at=0.0)
 
 
 def _amount(reading: Reading[MetricValue]) -> int | None:
@@ -343,37 +286,29 @@ def _amount(reading: Reading[MetricValue]) -> int | None:
             return None
 
 
-def _why(reading: Reading[MetricValue]) -> dict[str, Number]:
+def _named(name: str, reading: Reading[MetricValue]) -> dict[str, Number]:
+    """The metric's name, and why its reading cannot be used."""
     if isinstance(reading, Fresh):
-        return {"why": MetricFault.NO_SERIES.value}
-    return blindness(reading)
-
-
-def _without_value(reading: Reading[MetricValue]) -> Reading[MetricValue]:
-    """The failed reading; a fresh reading without a number counts as failed too."""
-    return Absent(why=Why.UNREADABLE, at=reading.at) if isinstance(reading, Fresh) else reading
+        return {"metric": name, "why": MetricFault.NO_SERIES.value}
+    return {"metric": name, **blindness(reading)}
 
 
 def _is_plausible(value: MetricValue) -> bool:
     """Whether every number can be a quantity or a time."""
+    numbers: list[int | None] = []
+    times: list[float] = []
     match value:
         case Series():
-            return all(map(_is_quantity, value.values_milli))
+            numbers += value.values_milli
         case Figure():
-            return _is_quantity(value.value_milli)
+            numbers.append(value.value_milli)
         case PodFigures():
-            return all(
-                _is_quantity(one.value_milli) and isfinite(one.at) and isfinite(one.window_s)
-                for one in value.items
-            )
+            numbers += [one.value_milli for one in value.items]
+            times += [at for one in value.items for at in (one.at, one.window_s)]
         case PodUsages():
-            return all(
-                isfinite(one.at)
-                and isfinite(one.window_s)
-                and all(use is None or _is_quantity(use) for use in one.containers.values())
-                for one in value.items
-            )
-
-
-def _is_quantity(milli: object) -> bool:
-    return isinstance(milli, int) and -INT64_MAX <= milli <= INT64_MAX
+            uses = (use for one in value.items for use in one.containers.values())
+            numbers += [use for use in uses if use is not None]
+            times += [at for one in value.items for at in (one.at, one.window_s)]
+    return all(map(isfinite, times)) and all(
+        isinstance(each, int) and -INT64_MAX <= each <= INT64_MAX for each in numbers
+    )

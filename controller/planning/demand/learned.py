@@ -13,11 +13,10 @@ from bisect import bisect_left
 from statistics import median
 from typing import Final, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
-from controller.model.fleet import Pool, Rule
+from controller.model.fleet import Rule
 from controller.model.limits import INT32_MAX
 from controller.model.native import FIRST_SERVICE_S, NativeMemory, NativeState
 from controller.model.observation import PoolObservation, QueueDepth
@@ -32,7 +31,7 @@ from controller.planning.demand.native import (
     service_s,
     slots_needed,
 )
-from controller.planning.inputs import Moment, PoolTerms
+from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.values import Work
 
 SETTLED_AFTER: Final = 10
@@ -56,7 +55,7 @@ _SLOWEST_START_S: Final = 3600.0
 _COUNTER_LIMIT: Final = 2**62
 
 
-class Learned(msgspec.Struct, frozen=True, gc=False):
+class Learned(NamedTuple):
     """The work, corrected by what was learned, and the memory.
 
     `base`: replicas for the present messages; None if nothing is learned about them. `arrivals`:
@@ -66,47 +65,37 @@ class Learned(msgspec.Struct, frozen=True, gc=False):
     work: Work
     memory: NativeMemory | None
     settled: bool
+    arrivals: float | None
     base: int | None = None
-    arrivals: float | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
-class _Counters(NamedTuple):
-    """The tasks that arrived and those that finished since the last evaluation."""
-
-    arrived: int
-    completed: int
-
-
-def learn(
-    terms: PoolTerms,
-    seen: PoolObservation,
-    work: Work,
-    before: NativeMemory | None,
-    *,
-    current: int,
-    moment: Moment,
-    reasons: list[Reason],
-) -> Learned:
+def learn(given: PoolInput, work: Work, moment: Moment) -> Learned:
     """The work, with its demand raised or lowered by what was learned from the pool's past. Nothing
     changes if the queue is not known or does not count its deliveries.
     """
-    queue = seen.queue
+    terms, queue, memory = given.terms, given.seen.queue, given.memory.native
     if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
-        settled = work.counted and _is_settled(terms, before)
-        return Learned(work, before, settled, arrivals=_arrivals(terms, before, moment))
+        settled = work.counted and _is_settled(terms, memory)
+        return Learned(work, memory, settled, _arrivals(terms, memory, moment))
     depth = queue.value
-    memory = _updated(terms, seen, depth, before, current=current, moment=moment)
-    base = _base(terms, memory, depth)
-    memory = _with_surplus(memory, base, current, moment.now)
+    memory = _updated(given, depth, memory, moment)
+    slots = slots_needed(
+        depth.pending, depth.in_flight, service_s(memory.learned), _ready_s(memory)
+    )
+    base = replicas_needed(slots, max(terms.pool.slots, 1), depth.total)
+    is_surplus = given.current > max(memory.keep, memory.start, base)
+    if is_surplus is (memory.surplus_since is None):
+        memory = replace(memory, surplus_since=moment.now if is_surplus else None)
     arrivals = _arrivals(terms, memory, moment)
     if not _is_settled(terms, memory):
-        return Learned(work, memory, False, arrivals=arrivals)
-    advice = _applied(terms, memory, base, current, moment)
+        return Learned(work, memory, False, arrivals)
+    reasons: tuple[Reason, ...] = ()
+    advice = _applied(given, memory, base, moment)
     if not (work.woken and not advice.replicas):  # else the wake-up alone asks for a replica
-        demand = min(advice.replicas, INT32_MAX)
-        reasons.append(_reason(terms, memory, advice, current))
-        work = Work(work.messages, work.counted, work.woken, demand)
-    return Learned(work, memory, True, base=min(advice.base, INT32_MAX), arrivals=arrivals)
+        reasons = (_reason(terms, memory, advice, given.current),)
+        work = replace(work, demand=min(advice.replicas, INT32_MAX))
+    return Learned(work, memory, True, arrivals, min(base, INT32_MAX), reasons)
 
 
 def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
@@ -139,41 +128,31 @@ def latest_time(memory: NativeMemory) -> float:
 
 
 def _updated(
-    terms: PoolTerms,
-    seen: PoolObservation,
-    depth: QueueDepth,
-    before: NativeMemory | None,
-    *,
-    current: int,
-    moment: Moment,
+    given: PoolInput, depth: QueueDepth, before: NativeMemory | None, moment: Moment
 ) -> NativeMemory:
-    """The memory after this reading of the queue."""
+    """The memory after this reading of the queue. Between two turns only the messages in flight
+    are noted: short tasks may end between them.
+    """
     if before is None:
-        return _learned_now(terms, seen, depth, None, current=current, now=moment.now)
-    if _is_quiet(before, depth):
-        return _reevaluated(terms, before, current, moment)
-    if moment.reached(_next_turn(terms, before)):
-        return _learned_now(terms, seen, depth, before, current=current, now=moment.now)
-    return _with_in_flight(before, depth, moment.now)
+        return _learned_now(given, depth, None, moment.now)
+    if (
+        depth.pending == before.pending
+        and depth.delivered == before.delivered
+        and depth.in_flight == before.learned.in_flight == before.in_flight
+    ):
+        return _reevaluated(given, before, moment)
+    turns = (before.asked_at + given.terms.turn_s) // ASK_EVERY_S + 1
+    if moment.reached(turns * ASK_EVERY_S - given.terms.turn_s):
+        return _learned_now(given, depth, before, moment.now)
+    if depth.in_flight == before.in_flight:
+        return before
+    worked_s = _worked_s(before, moment.now)
+    return replace(before, in_flight=depth.in_flight, in_flight_at=moment.now, worked_s=worked_s)
 
 
 def _is_settled(terms: PoolTerms, memory: NativeMemory | None) -> bool:
     """Whether rule native uses what it has learned about the pool."""
     return memory is not None and terms.pool.rule is Rule.NATIVE and memory.served >= SETTLED_AFTER
-
-
-def _is_quiet(before: NativeMemory, depth: QueueDepth) -> bool:
-    """Whether nothing has happened since the rule learned."""
-    return (
-        depth.pending == before.pending
-        and depth.delivered == before.delivered
-        and depth.in_flight == before.learned.in_flight == before.in_flight
-    )
-
-
-def _next_turn(terms: PoolTerms, before: NativeMemory) -> float:
-    turns = (before.asked_at + terms.turn_s) // ASK_EVERY_S + 1
-    return turns * ASK_EVERY_S - terms.turn_s
 
 
 def _last_look(before: NativeMemory, moment: Moment) -> float:
@@ -189,9 +168,7 @@ def _last_look(before: NativeMemory, moment: Moment) -> float:
         at = next_at
 
 
-def _reevaluated(
-    terms: PoolTerms, before: NativeMemory, current: int, moment: Moment
-) -> NativeMemory:
+def _reevaluated(given: PoolInput, before: NativeMemory, moment: Moment) -> NativeMemory:
     """The memory of a quiet pool; the same object while the advice is the same. Without arrivals
     the advice never rises, so it is not computed again once nothing is worth keeping.
     """
@@ -200,9 +177,7 @@ def _reevaluated(
     at = _last_look(before, moment)
     if at == before.asked_at:
         return before
-    advice, learned = native(
-        _same_input(terms, before, current, at), _wanted(before, at), terms.costs, at
-    )
+    advice, learned = _asked_again(given, before, at)
     if (advice.base, advice.start, advice.keep) == (before.base, before.start, before.keep):
         return before
     return replace(
@@ -218,42 +193,51 @@ def _reevaluated(
     )
 
 
+def _asked_again(given: PoolInput, before: NativeMemory, at: float) -> tuple[Advice, NativeState]:
+    """The rule's answer for a quiet pool, whose queue is as it is remembered."""
+    seen = NativeInput(
+        pending=before.pending,
+        in_flight=before.in_flight,
+        arrivals=before.learned.arrivals,
+        completions=before.learned.completions,
+        replicas=given.current,
+        slots=max(given.terms.pool.slots, 1),
+        time_to_ready_s=_ready_s(before),
+        worked_s=_worked_s(before, at),
+    )
+    return native(seen, _wanted(before, at), given.terms.costs, at)
+
+
 def _learned_now(
-    terms: PoolTerms,
-    seen: PoolObservation,
-    depth: QueueDepth,
-    before: NativeMemory | None,
-    *,
-    current: int,
-    now: float,
+    given: PoolInput, depth: QueueDepth, before: NativeMemory | None, now: float
 ) -> NativeMemory:
     """The memory after the rule has learned from this queue, with its advice."""
-    pool = terms.pool
-    ready_s = _measured_ready_s(seen) or (None if before is None else before.ready_s)
+    pool = given.terms.pool
+    ready_s = _measured_ready_s(given.seen) or (None if before is None else before.ready_s)
+    one_ready_s = FIRST_READY_S if ready_s is None else ready_s
     task_s = FIRST_SERVICE_S if before is None else service_s(before.learned)
-    starts = _starts(pool, seen, depth, task_s, FIRST_READY_S if ready_s is None else ready_s)
-    counters, learned, worked_s, served = _Counters(0, 0), None, None, 0
+    starts = _starts(given, depth, task_s, one_ready_s)
+    arrivals = completions = completed = 0
+    learned = worked_s = None
     if before is not None:
-        before = _caught_up(terms, before, current, now)
-        since = _since(before, depth)
-        learned = _wanted(before, now)
-        counters = _Counters(
-            learned.arrivals + since.arrived, learned.completions + since.completed
-        )
-        worked_s, served = _worked_s(before, now), before.served + since.completed
+        before = _caught_up(given, before, now)
+        arrived, completed = _since(before, depth)
+        learned, worked_s = _wanted(before, now), _worked_s(before, now)
+        arrivals, completions = learned.arrivals + arrived, learned.completions + completed
     known = NativeInput(
         pending=depth.pending,
         in_flight=depth.in_flight,
-        arrivals=counters.arrived,
-        completions=counters.completed,
-        replicas=current,
+        arrivals=arrivals,
+        completions=completions,
+        replicas=given.current,
         slots=max(pool.slots, 1),
-        time_to_ready_s=(FIRST_READY_S if ready_s is None else ready_s) * starts,
+        time_to_ready_s=one_ready_s * starts,
         worked_s=worked_s,
     )
     if learned is None and pool.usage is not None:
         learned = begin_native(known, now, float(pool.usage.seconds))
-    advice, learned = native(known, learned, terms.costs, now)
+    advice, learned = native(known, learned, given.terms.costs, now)
+    served = 0 if before is None else before.served + completed
     return NativeMemory(
         learned=learned,
         asked_at=now,
@@ -272,7 +256,7 @@ def _learned_now(
     )
 
 
-def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float) -> NativeMemory:
+def _caught_up(given: PoolInput, before: NativeMemory, now: float) -> NativeMemory:
     """The memory of a pool that was quiet until now, with the forecast for now, as it was one time
     to ready ago. The arrivals are compared with it.
     """
@@ -280,23 +264,8 @@ def _caught_up(terms: PoolTerms, before: NativeMemory, current: int, now: float)
     at = now - ready_s
     if at - before.asked_at < ready_s or before.in_flight_at > at:
         return before
-    seen = _same_input(terms, before, current, at)
-    _, learned = native(seen, _wanted(before, at), terms.costs, at)
+    _, learned = _asked_again(given, before, at)
     return replace(before, learned=learned, in_flight_at=at, worked_s=0.0)
-
-
-def _same_input(terms: PoolTerms, before: NativeMemory, current: int, at: float) -> NativeInput:
-    """The rule's input for a quiet pool: the queue as it is remembered."""
-    return NativeInput(
-        pending=before.pending,
-        in_flight=before.in_flight,
-        arrivals=before.learned.arrivals,
-        completions=before.learned.completions,
-        replicas=current,
-        slots=max(terms.pool.slots, 1),
-        time_to_ready_s=_ready_s(before),
-        worked_s=_worked_s(before, at),
-    )
 
 
 def _wanted(before: NativeMemory, at: float) -> NativeState:
@@ -305,44 +274,19 @@ def _wanted(before: NativeMemory, at: float) -> NativeState:
     return replace(before.learned, wanted_at=at if surplus is None else surplus)
 
 
-def _with_in_flight(before: NativeMemory, depth: QueueDepth, now: float) -> NativeMemory:
-    """The memory with the messages in flight now: short tasks may end between two turns."""
-    if depth.in_flight == before.in_flight:
-        return before
-    worked_s = _worked_s(before, now)
-    return replace(before, in_flight=depth.in_flight, in_flight_at=now, worked_s=worked_s)
-
-
 def _worked_s(before: NativeMemory, now: float) -> float:
     """The seconds of work since the rule learned."""
     return before.worked_s + before.in_flight * max(now - before.in_flight_at, 0.0)
 
 
-def _with_surplus(memory: NativeMemory, base: int, current: int, now: float) -> NativeMemory:
-    """The memory with the time since when more replicas run than are worth keeping."""
-    is_surplus = current > max(memory.keep, memory.start, base)
-    if is_surplus is (memory.surplus_since is not None):
-        return memory
-    return replace(memory, surplus_since=now if is_surplus else None)
-
-
-def _base(terms: PoolTerms, memory: NativeMemory, depth: QueueDepth) -> int:
-    """Replicas for the present messages."""
-    task_s, ready_s = service_s(memory.learned), _ready_s(memory)
-    slots = slots_needed(depth.pending, depth.in_flight, task_s, ready_s)
-    return replicas_needed(slots, max(terms.pool.slots, 1), depth.total)
-
-
-def _applied(
-    terms: PoolTerms, memory: NativeMemory, base: int, current: int, moment: Moment
-) -> Advice:
+def _applied(given: PoolInput, memory: NativeMemory, base: int, moment: Moment) -> Advice:
     """The last advice, applied to the messages there are now."""
     start = max(memory.start, base)
     keep = max(memory.keep, start)
-    replicas = min(max(current, start), keep)
+    replicas = min(max(given.current, start), keep)
     since = memory.surplus_since
-    if since is not None and not moment.reached(since + terms.costs.hold_s):
-        replicas = current
+    if since is not None and not moment.reached(since + given.terms.costs.hold_s):
+        replicas = given.current
     return Advice(replicas, base, start, keep, memory.learned.rate.expected)
 
 
@@ -364,7 +308,7 @@ def _counts(depth: QueueDepth) -> bool:
     )
 
 
-def _since(before: NativeMemory, depth: QueueDepth) -> _Counters:
+def _since(before: NativeMemory, depth: QueueDepth) -> tuple[int, int]:
     """The arrivals and completions since `before`. A redelivery is neither of them. Both are 0 if
     the consumer was created again.
     """
@@ -372,28 +316,26 @@ def _since(before: NativeMemory, depth: QueueDepth) -> _Counters:
     if depth.sequence is not None and before.sequence is not None:
         delivered = min(delivered, depth.sequence - before.sequence)
     if delivered < 0:
-        return _Counters(0, 0)
+        return 0, 0
     arrived = depth.pending - before.pending + delivered
     completed = delivered - (depth.in_flight - before.learned.in_flight)
-    return _Counters(max(arrived, 0), max(completed, 0))
+    return max(arrived, 0), max(completed, 0)
 
 
-def _starts(
-    pool: Pool, seen: PoolObservation, depth: QueueDepth, task_s: float, ready_s: float
-) -> int:
+def _starts(given: PoolInput, depth: QueueDepth, task_s: float, ready_s: float) -> int:
     """How many times to ready pass until the replicas that these messages need are ready. It is 1
     where they start at the same time. Where they start one after the other, the n-th is needed if
     that many messages will still be waiting when it is ready.
     """
-    workload = last_known(seen.workload)
-    if workload is None or not workload.one_by_one:
+    workload, slots_each = given.workload, max(given.terms.pool.slots, 1)
+    if not workload.one_by_one:
         return 1
 
     def is_superfluous(starts: int) -> bool:
         slots = slots_needed(depth.pending, depth.in_flight, task_s, ready_s * starts)
-        return replicas_needed(slots, max(pool.slots, 1), depth.total) < workload.ready + starts
+        return replicas_needed(slots, slots_each, depth.total) < workload.ready + starts
 
-    most = replicas_needed(depth.total, max(pool.slots, 1), depth.total) - workload.ready
+    most = replicas_needed(depth.total, slots_each, depth.total) - workload.ready
     if most <= 1:
         return 1
     # a later one is needed less: the first superfluous one is found by halves

@@ -6,10 +6,11 @@ import pytest
 
 from controller.model.limits import INT32_MAX, INT64_MAX
 from controller.planning.demand.hpa_metrics import (
-    external_average_value,
-    external_value,
+    MetricError,
+    MetricFault,
     object_average_value,
     object_value,
+    total_milli,
 )
 from controller.planning.inputs import Tolerance
 
@@ -46,23 +47,28 @@ def test_an_average_counts_the_status_within_the_tolerance_and_the_usage_outside
 
 
 def test_an_external_metric_sums_its_series() -> None:
-    assert external_value([700, 1_300], 1_000, 1, 1, TENTH) == (2, 2_000, 2)
-    assert external_average_value([700, 1_300], 500, 1, TENTH) == (4, 2_000, 4)
+    assert object_value(total_milli([700, 1_300]), 1_000, 1, 1, TENTH) == (2, 2_000, 2)
+    assert object_average_value(total_milli([700, 1_300]), 500, 1, TENTH) == (4, 2_000, 4)
 
 
 def test_without_a_series_there_is_no_proposal() -> None:
-    assert external_value([], 1_000, 1, 1, TENTH) is None
-    assert external_average_value([], 1_000, 1, TENTH) is None
+    with pytest.raises(MetricError) as caught:
+        total_milli([])
+    assert caught.value.fault is MetricFault.NO_SERIES
 
 
 def test_absurd_usage_saturates() -> None:
-    assert external_value([2**63, 2**63], 1, 1, 1, TENTH) == (INT32_MAX, INT64_MAX, INT32_MAX)
+    assert object_value(total_milli([2**63, 2**63]), 1, 1, 1, TENTH) == (
+        INT32_MAX,
+        INT64_MAX,
+        INT32_MAX,
+    )
 
 
 def test_a_sum_that_reaches_the_largest_quantity_stays_there() -> None:
     most = (INT32_MAX, INT64_MAX, INT32_MAX)
-    assert external_value([INT64_MAX, 1, -5], 1, 1, 1, TENTH) == most
-    assert external_average_value([INT64_MAX, 1], 1, 7, TENTH) == most
+    assert object_value(total_milli([INT64_MAX, 1, -5]), 1, 1, 1, TENTH) == most
+    assert object_average_value(total_milli([INT64_MAX, 1]), 1, 7, TENTH) == most
 
 
 @pytest.mark.parametrize(

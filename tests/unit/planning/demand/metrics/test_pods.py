@@ -22,7 +22,6 @@ from controller.planning.demand.hpa_metrics import (
     MetricFault,
     Proposal,
     Sample,
-    Utilization,
     figure_samples,
     group_pods,
     pod_requests,
@@ -78,7 +77,7 @@ def utilization(
     current: int | None = None,
     tolerance: Tolerance = TENTH,
     resource: str = "cpu",
-) -> Utilization:
+) -> Proposal:
     return resource_utilization(
         found,
         target_percent,
@@ -156,7 +155,7 @@ def test_a_pod_without_a_sample_is_missing_unless_it_cannot_have_one() -> None:
 
 def test_utilisation_is_a_ratio_of_sums_and_truncated() -> None:
     pods = [pod("0", request=100), pod("1", request=900)]
-    assert utilization(pods, samples(100, 99)) == Utilization(1, 19, 99, 1)
+    assert utilization(pods, samples(100, 99)) == Proposal(1, 19, 1)
 
 
 def test_the_ready_pods_count_not_the_spec() -> None:
@@ -179,7 +178,7 @@ def test_each_direction_has_its_own_tolerance() -> None:
 
 def test_on_the_way_down_a_pod_without_a_sample_is_assumed_full() -> None:
     # 2 × 10 % and one at 100 % of its request: 40 % of a target of 50 %
-    assert utilization(many(3), samples(100, 100)) == Utilization(3, 10, 100, 3)
+    assert utilization(many(3), samples(100, 100)) == Proposal(3, 10, 3)
     # with a target above 100 % it is assumed to be at the target
     assert utilization(many(3), samples(100, 100), 300).replicas == 2
 
@@ -214,7 +213,7 @@ def test_an_unready_pod_matters_only_on_the_way_up() -> None:
 
 def test_samples_of_unknown_pods_never_count() -> None:
     found = samples(500, 500, 9000, 9000)
-    assert utilization(many(2), found) == Utilization(2, 50, 500, 2)
+    assert utilization(many(2), found) == Proposal(2, 50, 2)
     assert average(many(2), samples(1000, 1000, 9000)) == Proposal(2, 1000, 2)
     # nor do they when pods are assumed
     assert utilization([*many(2), pod("9")], samples(900, 900, 9000)).replicas == 4
@@ -226,9 +225,9 @@ def test_a_raw_value_assumes_the_target_on_the_way_down_and_nothing_on_the_way_u
 
 
 def test_averages_are_truncated_towards_zero() -> None:
-    assert average(many(3), samples(1, 1, 0), 1).usage_milli == 0
-    assert average(many(3), samples(-1, -1, 0), 1).usage_milli == 0
-    assert average(many(2), samples(-3, 0), 1).usage_milli == -1
+    assert average(many(3), samples(1, 1, 0), 1).usage == 0
+    assert average(many(3), samples(-1, -1, 0), 1).usage == 0
+    assert average(many(2), samples(-3, 0), 1).usage == -1
 
 
 def test_absurd_use_saturates() -> None:
