@@ -240,8 +240,8 @@ def worker_state(pool: PoolRow, pod: Pod) -> WorkerState | None:
 
 
 def work_span(row: PodRow, frame: Frame) -> Span:
-    """`busy 2/4`: how many of its slots work; `idle`; `?` where the worker of a pod that is ready
-    says nothing.
+    """`busy 2/4`: how many of its slots work; `idle`; `lost 1/4`: so many are held by agents that
+    were cut and do not end; `?` where the worker of a pod that is ready says nothing.
     """
     state = None if row.pod is None else worker_state(row.pool, row.pod)
     if state is None and row.pod is not None and row.pod.phase is not PodPhase.READY:
@@ -249,14 +249,17 @@ def work_span(row: PodRow, frame: Frame) -> Span:
     if state is None:
         return Span(frame.glyphs.unknown, Tone.DIM)
     text = f"busy {state.busy}/{state.slots}" if state.busy else "idle"
+    if state.lost:
+        text = f"lost {state.lost}/{state.slots}"
     if isinstance(row.pool.view.observation.workers, Stale) or frame.stale:
         return Span(text + frame.glyphs.stale, Tone.WARN)
-    return Span(text, Tone.BUSY if state.busy else Tone.DIM)
+    tone = Tone.BUSY if state.busy else Tone.DIM
+    return Span(text, Tone.CRIT if state.lost else tone)
 
 
 def _busy(row: PodRow) -> SortValue | None:
     state = None if row.pod is None else worker_state(row.pool, row.pod)
-    return None if state is None else (state.busy,)
+    return None if state is None else (state.lost, state.busy)
 
 
 POD_ROW_COLUMNS: Final = (

@@ -275,6 +275,11 @@ def _busy(row: PodRow) -> int | None:
     return None if state is None else state.busy
 
 
+def _lost(row: PodRow) -> int | None:
+    state = None if row.pod is None else worker_state(row.pool, row.pod)
+    return None if state is None else state.lost
+
+
 POD_FIELDS: Final[Sequence[ValueField[PodRow]]] = (
     _of_pod("name", "POD"),
     ValueField("pool", "POOL", lambda row, _: row.pool.key),
@@ -284,6 +289,7 @@ POD_FIELDS: Final[Sequence[ValueField[PodRow]]] = (
     ValueField("is_old", "PHASE", lambda row, _: row.is_old),
     _of_pod("since", "SINCE"),
     ValueField("busy_slots", "WORK", lambda row, _: _busy(row)),
+    ValueField("lost_slots", "WORK", lambda row, _: _lost(row)),
     _of_pod("created_at", "AGE"),
     _of_pod("scheduled_at", "COLD"),
     _of_pod("started_at", "STEPS"),

@@ -5,6 +5,7 @@
                                                   tries used up → dead letter
     count   the try, before it begins             a worker that dies here has tried it
     work    the agent, within its limits          the last try after workers died: alone
+                                                  does not end when it is cut → goes on without it
     keep    the result, created under the task's id: the first one counts
     end     acknowledge; or hand back; or try again later; or dead letter
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -48,7 +49,7 @@ from agentdash.worker.outcomes import (
     wanted_by,
 )
 from agentdash.worker.results import TaskResult, TaskStatus
-from agentdash.worker.room import TaskRoom
+from agentdash.worker.room import LostSlots, TaskRoom
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
@@ -60,6 +61,7 @@ from agentdash.worker.stores import (
 from agentdash.worker.task import (
     TERMS_HEADER,
     Task,
+    TaskTerms,
     read_payload,
     read_terms,
 )
@@ -67,11 +69,16 @@ from agentdash.worker.tries import Tried, TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from controller.model.backoff import Backoff
 from controller.model.text import clean
+from controller.model.worker_terms import SessionLimits
 
 log = logging.getLogger(__name__)
 
 STORE_FIRST_S: Final = 0.1
 STORE_MOST_S: Final = 5.0
+LET_GO_S: Final = 5.0
+"""An agent that was cut so long ago is left behind: its task goes on, and its slot is lost."""
+CLEAN_UP_S: Final = 1.0
+"""How long an agent may take to end when its worker is cancelled."""
 _HEADER_ROOM: Final = 4096
 """Bytes that the server counts beside a result itself."""
 
@@ -91,6 +98,7 @@ class Desk:
     dead: DeadLetters
     usage: UsageReports
     room: TaskRoom
+    lost: LostSlots = field(default_factory=LostSlots)
     on_end: OnEnd | None = None
 
 
@@ -107,8 +115,10 @@ class Delivery:
         self.delivered = metadata.num_delivered or 1
         self._is_last = 0 < most_deliveries <= self.delivered
         self._waited_s = max(0.0, time.time() - metadata.timestamp.timestamp())
-        self._handler: asyncio.Task[Any] | None = None
-        self._cut: Cut | None = None
+        self._agent: asyncio.Task[Outcome] | None = None
+        self._is_over = asyncio.Event()
+        self._cut_short: Outcome | None = None
+        self._is_left = False
         self._stopping = False
         self.session: Session | None = None
         self._as_published = TaskMessage(
@@ -129,11 +139,18 @@ class Delivery:
             self.session.stopping.set()
 
     def cut(self, why: Cut) -> None:
-        """End the agent now, if it is at work; what it has not stored is lost."""
-        if self._cut is None:
-            self._cut = why
-            if self._handler is not None:
-                self._handler.cancel()
+        """End the agent now, if it is at work; what it has not stored is lost. One that does not
+        end is left behind after LET_GO_S.
+        """
+        self._end_agent(CUT_SHORT[why])
+
+    def _end_agent(self, outcome: Outcome) -> None:
+        if self._cut_short is not None:
+            return
+        self._cut_short = outcome
+        if self._agent is not None:
+            self._agent.cancel()
+            asyncio.get_running_loop().call_later(LET_GO_S, self._is_over.set)
 
     async def keep_alive(self) -> None:
         """Tell JetStream that the work goes on. Raises nats.errors.Error."""
@@ -143,7 +160,7 @@ class Delivery:
         """End the agent if its task has ended meanwhile: cancelled, or done by another worker.
         Raises nats.errors.Error and UnreadableStoreError.
         """
-        if self._handler is not None and await self._desk.results.get(self.id) is not None:
+        if self._agent is not None and await self._desk.results.get(self.id) is not None:
             self.cut(Cut.CANCEL)
 
     async def hand_back(self) -> None:
@@ -164,9 +181,13 @@ class Delivery:
         except asyncio.CancelledError:
             await self._give_up()
             raise
-        except errors.Error as error:
+        except Exception as error:  # one task must not end the worker
             # not acknowledged, so JetStream delivers it again
-            log.warning("a task could not be ended: %s", clean(error), extra={"task": self.id})
+            unknown = None if isinstance(error, errors.Error) else error
+            words = clean(error) if unknown is None else type(error).__name__
+            log.warning(
+                "a task could not be ended: %s", words, extra={"task": self.id}, exc_info=unknown
+            )
             if self._is_last:
                 await self._pass_on_at_last()
 
@@ -275,8 +296,10 @@ class Delivery:
             revision = session.revision + 1
             checkpoints = self._desk.checkpoints
             number = DeliveryNumber(self._sequence, self.delivered)
+            if self._is_left:
+                raise HandBack("the task has gone on without this try")
             if not await checkpoints.save(task.id, state, revision=revision, delivery=number):
-                self.cut(Cut.CANCEL)
+                self.cut(Cut.STOP)
                 raise HandBack("another worker has gone on with this task")
 
         session = self.session = Session(
@@ -294,47 +317,53 @@ class Delivery:
         return session
 
     async def _work(self, task: Task, session: Session) -> Outcome:
-        """Let the agent work; whatever it raises becomes an outcome."""
-        terms, limits = task.terms, session.limits
-        times = {TaskStatus.LIMIT: limits.duration_s}
-        if terms.deadline is not None:
-            times[TaskStatus.EXPIRED] = terms.deadline - time.time()
-        try_s = terms.timeout_s if terms.timeout_s is not None else float("inf")
-        first = min(times, key=times.__getitem__)
-        if times.get(TaskStatus.EXPIRED, 1.0) <= 0:
+        """Let the agent work, in an asyncio task of its own: then one that does not end holds
+        neither its message nor its worker.
+        """
+        if self._cut_short is not None:
+            return self._cut_short
+        if task.terms.deadline is not None and task.terms.deadline <= time.time():
             return Ended(TaskStatus.EXPIRED, error="its deadline had passed before it began")
-        clock = asyncio.timeout(min(try_s, times[first]))
+        seconds, too_late = _time_left(task.terms, session.limits)
+        agent = self._agent = asyncio.create_task(self._run_agent(task, session))
+        agent.add_done_callback(lambda _: self._is_over.set())
+        clock = asyncio.get_running_loop().call_later(seconds, self._end_agent, too_late)
         try:
-            async with clock:
-                return await self._run_agent(task, session)
-        except TimeoutError:
-            if not clock.expired():
-                raise
-        if try_s < times[first]:
-            return TryAgain(f"it took longer than its time-out of {try_s:g} s")
-        if first is TaskStatus.EXPIRED:
-            return Ended(first, error="its deadline passed while it was worked on")
-        return Ended(first, error=f"the session took longer than {limits.duration_s:g} s")
+            await self._is_over.wait()
+        except asyncio.CancelledError:  # the worker ends
+            if self._cut_short is None:
+                agent.cancel()
+                await asyncio.wait({agent}, timeout=CLEAN_UP_S)
+            raise
+        finally:
+            clock.cancel()
+            self._agent = None
+            if not agent.done():
+                self._leave(agent)
+        if agent.done() and not agent.cancelled():
+            return agent.result()
+        if self._cut_short is not None:
+            return self._cut_short
+        # only a worker hands a task back: an agent that lets a CancelledError out has failed
+        return TryAgain("the agent raised CancelledError, and its worker had not cancelled it")
+
+    def _leave(self, agent: asyncio.Task[Outcome]) -> None:
+        """Go on without an agent that does not end; it can store nothing any more."""
+        self._is_left = True
+        agent.cancel()  # it may hang in what it does when it is cancelled, or have missed it
+        self._desk.lost.add(self.id, agent)
 
     async def _run_agent(self, task: Task, session: Session) -> Outcome:
-        if self._cut is not None:
-            return CUT_SHORT[self._cut]
-        current = self._handler = asyncio.current_task()
+        """Whatever the agent raises becomes an outcome, but cancellation."""
         try:
             return Ended(TaskStatus.DONE, result=await self._desk.agent(task, session))
-        except asyncio.CancelledError:
-            if self._cut is None:
-                raise
-            return CUT_SHORT[self._cut]
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
         except TaskError as error:
             return wanted_by(error)
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: it ends this try, not the worker
             log.exception("the agent failed", extra={"task": task.id})
             return TryAgain(clean(f"{type(error).__name__}: {error}"))
-        finally:
-            self._handler = None
-            if self._cut is not None and current is not None:
-                current.uncancel()
 
     async def _end(self, task: Task, session: Session, outcome: Outcome, seconds: float) -> None:
         match outcome:
@@ -464,3 +493,18 @@ class Delivery:
         again, and ends at once.
         """
         await self._message.ack_sync(timeout=ANSWER_S)
+
+
+def _time_left(terms: TaskTerms, limits: SessionLimits) -> tuple[float, Outcome]:
+    """How many seconds the try may take, and what becomes of it then."""
+    most_s = limits.duration_s
+    ends: list[tuple[float, Outcome]] = [
+        (most_s, Ended(TaskStatus.LIMIT, error=f"the session took longer than {most_s:g} s"))
+    ]
+    if terms.deadline is not None:
+        passed = Ended(TaskStatus.EXPIRED, error="its deadline passed while it was worked on")
+        ends.append((terms.deadline - time.time(), passed))
+    if terms.timeout_s is not None:
+        why = f"it took longer than its time-out of {terms.timeout_s:g} s"
+        ends.append((terms.timeout_s, TryAgain(why)))
+    return min(ends, key=lambda end: end[0])

@@ -13,6 +13,8 @@ StoreUnavailableError   what a verb or a worker needs cannot be read or written
 
 from __future__ import annotations
 
+from agentdash.worker.said import Pause, said
+
 
 class TaskError(Exception):
     """How a task shall go on. The message is kept in its result and shown to people."""
@@ -20,12 +22,13 @@ class TaskError(Exception):
 
 class Retryable(TaskError):  # noqa: N818 - agents read `raise Retryable(…)` as a request
     """The task is delivered again: after `after_s` seconds if given, else after a backoff. When its
-    tries are used up it becomes a dead letter.
+    tries are used up it becomes a dead letter. Raises ValueError for a pause of less than nothing
+    or more than a week.
     """
 
     def __init__(self, why: str, *, after_s: float | None = None) -> None:
         super().__init__(why)
-        self.after_s = after_s
+        self.after_s: float | None = said("after_s", after_s, Pause | None)
 
 
 class Fatal(TaskError):  # noqa: N818

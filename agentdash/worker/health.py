@@ -21,7 +21,11 @@ class Vitals(Protocol):
     """What is asked of a worker. A text is why not; an empty one is yes."""
 
     def why_not_alive(self) -> str:
-        """Why the process hangs and only a restart helps."""
+        """Why the process hangs, or has lost all slots, and only a restart helps."""
+        ...
+
+    def why_not_whole(self) -> str:
+        """How many slots are lost to agents that do not end."""
         ...
 
     def why_not_ready(self) -> str:
@@ -60,7 +64,7 @@ async def serving(
         )
 
     app = web.Application()
-    app.router.add_get("/healthz", _answer(vitals.why_not_alive))
+    app.router.add_get("/healthz", _answer(vitals.why_not_alive, vitals.why_not_whole))
     app.router.add_get("/readyz", _answer(vitals.why_not_ready, vitals.why_not_pulling))
     app.router.add_get("/startup", startup)
     app.router.add_get("/metrics", make_aiohttp_handler(registry))

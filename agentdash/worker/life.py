@@ -29,7 +29,7 @@ from agentdash.worker.models import PoolModels
 from agentdash.worker.outcomes import Cut
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
-from agentdash.worker.room import TaskRoom
+from agentdash.worker.room import LostSlots, TaskRoom
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import Checkpoints, Results
 from agentdash.worker.streams import ensure_worker_streams
@@ -50,7 +50,7 @@ DEMAND_LOOK_S: Final = 1.0
 CHECK_S: Final = 10.0
 LAST_SAVE_S: Final = 1.0
 CUT_S: Final = 3.0
-"""How long agents that are cut may take to clean up."""
+"""How long agents that are cut may take to clean up when the worker ends."""
 _ACK_WAIT_S: Final = 30.0
 """JetStream's own default."""
 _LEAST_HEARTBEAT_S: Final = 0.05
@@ -89,6 +89,7 @@ class WorkerLife:
             dead=DeadLetters(link.jetstream, *place),
             usage=UsageReports(link.jetstream, settings, self._metrics),
             room=TaskRoom(),
+            lost=LostSlots(self._slots_changed),
             on_end=on_end,
         )
         self._exhausted = ExhaustedWatch(link, self._desk.results, self._desk.tries)
@@ -155,7 +156,14 @@ class WorkerLife:
     def why_not_alive(self) -> str:
         """See health.Vitals."""
         silent_s = time.monotonic() - self._beat_at
-        return f"no heartbeat for {silent_s:.0f} s" if silent_s > HANGS_AFTER_S else ""
+        if silent_s > HANGS_AFTER_S:
+            return f"no heartbeat for {silent_s:.0f} s"
+        return self.why_not_whole() if len(self._desk.lost) >= self._settings.slots else ""
+
+    def why_not_whole(self) -> str:
+        """See health.Vitals."""
+        lost = len(self._desk.lost)
+        return f"{lost} of {self._settings.slots} slots lost to agents that do not end" * bool(lost)
 
     def why_not_ready(self) -> str:
         """See health.Vitals."""
@@ -245,7 +253,7 @@ class WorkerLife:
     def _free(self) -> int:
         if self._desk.room.is_kept:
             return 0
-        return self._settings.slots - len(self._deliveries)
+        return self._settings.slots - len(self._deliveries) - len(self._desk.lost)
 
     def _take(self, message: Msg) -> None:
         """A message has come: work on it, or hand it back if there is no room for it."""
@@ -266,6 +274,10 @@ class WorkerLife:
         del self._deliveries[handling]
         if not self._deliveries:
             self._all_ended.set()
+        self._slots_changed()
+
+    def _slots_changed(self) -> None:
+        self._metrics.slots_lost(len(self._desk.lost))
         self._changed.set()
         self._presence.changed()
 
@@ -348,6 +360,7 @@ class WorkerLife:
             worker=self._settings.worker,
             slots=self._settings.slots,
             busy=len(self._deliveries),
+            lost=len(self._desk.lost),
             pulling=waits or self._puller.is_pulling,
             obeyed=obeyed,
             demand=self._models.gates.demand(),

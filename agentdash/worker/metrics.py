@@ -53,7 +53,12 @@ class WorkerMetrics:
             ("role",),
             registry=self.registry,
         )
-
+        self._lost = Gauge(
+            "agent_slots_lost",
+            "Slots held by agents that were cut and do not end.",
+            ("role",),
+            registry=self.registry,
+        )
         self._routed = Counter(
             "agent_routed_calls",
             "Answers of models that a router chose, by tier and whether they were accepted.",
@@ -96,6 +101,10 @@ class WorkerMetrics:
             if number:
                 labels = (self._tenant, self._role, clean_name(model), kind)
                 self._tokens.labels(*labels).inc(number)
+
+    def slots_lost(self, number: int) -> None:
+        """Keep how many slots are lost."""
+        self._lost.labels(self._role).set(number)
 
     def tool_called(self, tool: str, ok: bool) -> None:
         """Count a call of a tool."""

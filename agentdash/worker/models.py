@@ -23,11 +23,12 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
-from agentdash.worker.errors import LimitReached, Retryable
+from agentdash.worker.errors import HandBack, LimitReached, Retryable
 from agentdash.worker.link import NatsLink, end
 from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.rates import ModelGates, RatedCall
 from agentdash.worker.router import Classifier, LearnedTries, Router, TierHistory, TierRule, TierUse
+from agentdash.worker.said import said_tokens
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.spending import (
@@ -41,7 +42,7 @@ from agentdash.worker.spending import (
 from agentdash.worker.streams import bucket
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
-from controller.model.usage_event import UsedTokens
+from controller.model.usage_event import MOST_TOKENS_OF_A_TASK, UsedTokens
 from controller.model.worker_messages import ALLOWANCES_BUCKET, REPORT_S, PoolAllowance, orders_key
 from controller.model.worker_terms import ModelTerms, SessionLimits, WorkerTerms
 
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 TOO_MANY_REQUESTS: Final = 429
+_MOST: Final = MOST_TOKENS_OF_A_TASK // 2
+"""Two counts are added."""
 REFUSALS: Final = 20
 """A call that the provider refuses so often in a row is given up: its task is tried again later."""
 _ALLOWANCE: Final = msgspec.json.Decoder(PoolAllowance)
@@ -107,7 +110,7 @@ def used_tokens(answer: object) -> UsedTokens | None:
 
 def _count(holder: Any, name: str) -> int:
     count = getattr(holder, name, None)
-    return count if isinstance(count, int) and count > 0 else 0
+    return min(int(count), _MOST) if isinstance(count, int) and count > 0 else 0
 
 
 class ModelCalls:
@@ -132,6 +135,7 @@ class ModelCalls:
         self._saved_usd: dict[str, Decimal] = {}
         self._debts = Debts(spending, self._accounts)
         self._model = model
+        self._is_closed = False
 
     def tier(self, model: str) -> str:
         """The tier of a model of these terms; empty for another."""
@@ -167,7 +171,10 @@ class ModelCalls:
         await self._debts.paid()
 
     async def close(self) -> None:
-        """Returns when the accounts have what was used elsewhere, or cannot be written."""
+        """Returns when the accounts have what was used elsewhere, or cannot be written. No call
+        starts any more.
+        """
+        self._is_closed = True
         await self._debts.close()
 
     @asynccontextmanager
@@ -179,11 +186,14 @@ class ModelCalls:
 
         A block that fails is counted as well, with its estimate if it has not said what it used.
 
-        Raises LimitReached if the session or a budget does not allow it, and Retryable if a budget
-        cannot be read.
+        Raises LimitReached if the session or a budget does not allow it, Retryable if a budget
+        cannot be read, HandBack if the task has gone on without this try, and ValueError for a
+        number of tokens that no call can have.
         """
+        estimate = said_tokens(UsedTokens(input=input_tokens, output=output_tokens))
+        if self._is_closed:
+            raise HandBack("the task has gone on without this try")
         await self.paid()
-        estimate = UsedTokens(input=input_tokens, output=output_tokens)
         amount = self._cost(model, estimate)
         self._reserve_in_session(amount.tokens)
         used = Spent()

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from agentdash.worker.said import said_tokens
 from controller.model.usage_event import UsedTokens
 from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
 
@@ -96,8 +97,8 @@ class RatedCall:
         return self.estimate if self.used is None else self.used
 
     def settle(self, used: UsedTokens) -> None:
-        """Count these tokens in place of the estimate."""
-        self.used = used
+        """Count these tokens in place of the estimate. Raises ValueError."""
+        self.used = said_tokens(used)
 
     def refused(self, retry_after_s: float | None = None) -> None:
         """The provider refused the call (429): it used no tokens, only a request. Nothing starts

@@ -1,4 +1,4 @@
-"""The room for tasks in a worker's process: many at once, or one alone.
+"""The room for tasks in a worker's process: many at once, or one alone; and slots that are lost.
 
 A task that kills its worker takes those beside it along, and each of them looks guilty. So the last
 try of a task whose workers died is made alone: if that worker dies too, it was this task.
@@ -7,8 +7,12 @@ try of a task whose workers died is made alone: if that worker dies too, it was 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class TaskRoom:
@@ -55,3 +59,29 @@ class TaskRoom:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(emptied)
+
+
+class LostSlots:
+    """Agents that were cut and do not end. Each holds its slot until it ends, or the process does;
+    its task goes on without it.
+    """
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._agents: set[asyncio.Task[Any]] = set()
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def add(self, task: str, agent: asyncio.Task[Any]) -> None:
+        """The agent that worked on `task` holds its slot from now on."""
+        self._agents.add(agent)
+        agent.add_done_callback(self._ended)
+        words = "an agent was cut and does not end: its slot is lost until it does"
+        log.error(words, extra={"task": task, "lost": len(self)})
+        self._changed()
+
+    def _ended(self, agent: asyncio.Task[Any]) -> None:
+        self._agents.discard(agent)
+        log.warning("an agent has ended at last: its slot is free", extra={"lost": len(self)})
+        self._changed()

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdash.worker.errors import HandBack, LimitReached
+from agentdash.worker.said import ContextTokens, Name, Usd, said, said_tokens
 from agentdash.worker.task import Task
-from controller.model.usage_event import UsedTokens
+from controller.model.usage_event import MOST_CALLS, MOST_TOKENS_OF_A_TASK, UsedTokens
 from controller.model.worker_terms import SessionLimits
 
 if TYPE_CHECKING:  # it loads the client of NATS
@@ -85,9 +86,11 @@ class Session:
 
         Raises LimitReached once more is used than the session, the task or the workflow may use:
         what is counted then is still reported. What other workers use of the workflow's budget is
-        known at the latest with the next checkpoint or call.
+        known at the latest with the next checkpoint or call. Raises ValueError, and counts nothing,
+        for what no usage event may have: less than nothing, no number, or more than 10^9 tokens.
         """
-        self.models.charge(tokens, model=model, usd=usd)
+        tokens, usd = said_tokens(tokens), said("usd", usd, Usd | None)
+        self.models.charge(tokens, model=said("model", model, Name), usd=usd)
 
     def count(self, tokens: UsedTokens, *, model: str, usd: float) -> None:
         """Count what is in the budgets already. Raises LimitReached as `used` does."""
@@ -101,7 +104,10 @@ class Session:
             raise LimitReached(f"{self.usd:.4f} USD used, {terms.budget_usd:.4f} allowed")
 
     def tool_call(self, tool: str, *, ok: bool = True) -> None:
-        """Count one call of a tool. Raises LimitReached once there are more than allowed."""
+        """Count one call of a tool. Raises LimitReached once there are more than allowed, and
+        ValueError for a name that is none.
+        """
+        said("tool", tool, Name)
         self.tool_calls += 1
         if self._on_tool_call is not None:
             self._on_tool_call(tool, ok)
@@ -119,8 +125,9 @@ class Session:
 
     def context(self, used: int, size: int) -> bool:
         """Report that `used` of `size` tokens of the model's context are taken. Returns whether the
-        agent should compact it now.
+        agent should compact it now. Raises ValueError for what are no numbers of tokens.
         """
+        used, size = said("used", used, ContextTokens), said("size", size, ContextTokens)
         part = used / size if size > 0 else 0.0
         if self._on_context is not None:
             self._on_context(part)
@@ -151,9 +158,11 @@ class Session:
 
 
 def _sum(one: UsedTokens, other: UsedTokens) -> UsedTokens:
+    """Both together, at most what a usage event may have: one with more is refused as a whole."""
+    most = MOST_TOKENS_OF_A_TASK
     return UsedTokens(
-        input=one.input + other.input,
-        cached_input=one.cached_input + other.cached_input,
-        output=one.output + other.output,
-        calls=one.calls + other.calls,
+        input=min(most, one.input + other.input),
+        cached_input=min(most, one.cached_input + other.cached_input),
+        output=min(most, one.output + other.output),
+        calls=min(MOST_CALLS, one.calls + other.calls),
     )

@@ -13,7 +13,7 @@ from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from controller.model.text import clean
-from controller.model.usage_event import UsageEvent, usage_subject
+from controller.model.usage_event import LONGEST_TASK_S, MOST_SAVED_USD, UsageEvent, usage_subject
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,11 @@ class UsageReports:
         """
         self._metrics.session_ended(seconds)
         settings = self._settings
-        timed: float | None = seconds
+        timed: float | None = min(seconds, LONGEST_TASK_S)
         for number, (model, used) in enumerate(session.usage.items()):
             self._metrics.used(model, used)
             if settings.reports_usage:
+                saved_usd = session.models.saved_usd(model)
                 event = UsageEvent(
                     tenant=settings.tenant,
                     role=settings.pool,
@@ -44,7 +45,7 @@ class UsageReports:
                     usage=used,
                     seconds=timed,
                     tier=session.models.tier(model or settings.model),
-                    saved_usd=session.models.saved_usd(model),
+                    saved_usd=min(MOST_SAVED_USD, max(-MOST_SAVED_USD, saved_usd)),
                 )
                 await self._publish(event, f"{run}.{number}" if number else run)
                 timed = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from agentdash.worker.agent import Agent, OnEnd, Prepare
+from agentdash.worker.ending import END_S, close, ended_after_sigterm, run_to_its_end
 from agentdash.worker.settings import NatsLogin, WorkerSettings, read_settings
 
 if TYPE_CHECKING:  # the client of NATS takes most of the time that an import takes
@@ -52,14 +53,28 @@ class Worker:
         return cls(agent, settings, login, prepare=prepare)
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT. Raises WorkerSettingsError."""
-        asyncio.run(self._run_until_signal())
+        """Work until SIGTERM or SIGINT. Raises WorkerSettingsError.
+
+        The process ends, with all processes below it and exit code 1, if agents are left that do
+        not end when they are cut; after SIGTERM 4.5 s after the grace, whatever they do.
+        """
+        runner = asyncio.Runner()
+        try:
+            work = runner.get_loop().create_task(self._run_until_signal())
+            run_to_its_end(runner, work)
+        finally:
+            close(runner)
 
     async def _run_until_signal(self) -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGINT, stopping.set)
+        with ended_after_sigterm(
+            self._settings.grace_s + END_S, lambda: loop.call_soon_threadsafe(stopping.set)
+        ):
+            await self._connect_and_work(stopping)
+
+    async def _connect_and_work(self, stopping: asyncio.Event) -> None:
         from agentdash.worker.link import NatsLink
 
         link = NatsLink(self._login, name=f"agentdash worker {self._settings.worker}")

@@ -38,9 +38,11 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One worker. `worker` is its pod's name, in Kubernetes; `obeyed` is the revision of the newest
     orders it has acted on (0: there were none).
 
-    `pulling` is False once no pull is open and none will be opened: then `busy` can only fall.
-    `demand` is its recent use of each model, in coarse steps, so that it seldom changes. `marks`
-    says when it reached each step of its start, in Unix seconds; at most `MOST_MARKS` of them.
+    `lost` slots are held by agents that were cut and do not end; they count in `slots`, not in
+    `busy`. `pulling` is False once no pull is open and none will be opened: then `busy` can only
+    fall. `demand` is its recent use of each model, in coarse steps, so that it seldom changes.
+    `marks` says when it reached each step of its start, in Unix seconds; at most `MOST_MARKS` of
+    them.
     """
 
     worker: str
@@ -48,6 +50,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     busy: SlotNumber
     pulling: bool
     obeyed: int = 0
+    lost: SlotNumber = 0
     demand: tuple[ModelDemand, ...] = ()
     marks: dict[str, float] = {}
 

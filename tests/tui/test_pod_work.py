@@ -18,11 +18,11 @@ POOL = "acme/browser-gpu"
 POD = "browser-gpu-7c9f-00001"
 
 
-def saying(busy: int | None, sequence: int = 0, *, stale: bool = False) -> Snapshot:
+def saying(busy: int | None, sequence: int = 0, *, stale: bool = False, lost: int = 0) -> Snapshot:
     """The worker in one pod has so many tasks in two slots; None: workers say nothing."""
     reading: Fresh[Workers] | Stale[Workers] | Absent = Absent(why=Why.NEVER_READ)
     if busy is not None:
-        state = WorkerState(worker=POD, slots=2, busy=busy, pulling=True)
+        state = WorkerState(worker=POD, slots=2, busy=busy, pulling=True, lost=lost)
         reading = Fresh(value=Workers(states=(state,)), at=NOW)
         if stale:
             reading = Stale(value=reading.value, at=NOW - 40, why=Why.TIMED_OUT)
@@ -54,6 +54,14 @@ async def test_a_pod_is_busy_or_idle_in_its_row_and_in_its_details(
         row, details = row_and_details(running)
         assert told in row
         assert told in details
+
+
+async def test_a_slot_that_an_agent_holds_for_ever_is_shown() -> None:
+    async with session(saying(1, lost=1)) as running:
+        await running.keys(*typed(f":po/{POD}"), "enter")
+        row, details = row_and_details(running)
+        assert "lost 1/2" in row
+        assert "lost 1/2" in details
 
 
 async def test_what_a_worker_says_next_is_shown_although_its_pod_did_not_change() -> None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import msgspec
+import pytest
 from nats import errors
 from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
 
-from agentdash.worker import QueueName, Session, Task, TaskResult, UsedTokens, WorkerSettings
+from agentdash.worker import (
+    HandBack,
+    QueueName,
+    Session,
+    Task,
+    TaskResult,
+    UsedTokens,
+    WorkerSettings,
+)
 from agentdash.worker.dead import DeathNote
 from agentdash.worker.delivery import Delivery, Desk
 from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.models import PoolModels
-from agentdash.worker.room import TaskRoom
+from agentdash.worker.room import LostSlots, TaskRoom
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
 from controller.model.usage_event import UsageEvent
@@ -93,7 +104,11 @@ class Post:
 
 
 def delivery(
-    post: Post, agent: Callable[[Task, Session], Awaitable[Any]], *, attempts: int = 5
+    post: Post,
+    agent: Callable[[Task, Session], Awaitable[Any]],
+    *,
+    attempts: int = 5,
+    lost: LostSlots | None = None,
 ) -> Delivery:
     metrics = WorkerMetrics("acme", "research")
     any_post = cast("Any", post)
@@ -110,6 +125,7 @@ def delivery(
         dead=any_post,
         usage=UsageReports(any_post, SETTINGS, metrics),
         room=TaskRoom(),
+        lost=LostSlots() if lost is None else lost,
     )
     return Delivery(desk, any_post, most_deliveries=0)
 
@@ -191,3 +207,84 @@ def test_a_first_delivery_that_is_handed_back_was_no_try() -> None:
         return post.noted
 
     assert run(history()) == ["counted", "handed back"]
+
+
+async def _lets_a_cancellation_out(_: Task, __: Session) -> None:
+    inner = asyncio.create_task(asyncio.sleep(60))
+    inner.cancel()
+    await inner
+
+
+async def _cancels_itself(_: Task, __: Session) -> None:
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+    await asyncio.sleep(60)
+
+
+async def _exits(_: Task, __: Session) -> None:
+    sys.exit(3)
+
+
+async def _is_interrupted(_: Task, __: Session) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (_lets_a_cancellation_out, "the agent raised CancelledError"),
+        (_cancels_itself, "the agent raised CancelledError"),
+        (_exits, "SystemExit: 3"),
+        (_is_interrupted, "KeyboardInterrupt"),
+    ],
+)
+def test_an_agent_that_ends_itself_has_failed(
+    agent: Callable[[Task, Session], Awaitable[Any]], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def history() -> list[str]:
+        post = Post()
+        await delivery(post, agent).handle()
+        return post.noted
+
+    assert run(history()) == ["counted", "not acknowledged"]
+    assert any(words in record.getMessage() for record in caplog.records)
+
+
+def test_an_agent_that_does_not_end_when_its_time_is_over_is_left_behind() -> None:
+    async def history() -> None:
+        post, ended = Post(), asyncio.Event()
+
+        async def deaf(_: Task, session: Session) -> None:
+            while not ended.is_set():
+                with suppress(asyncio.CancelledError):
+                    await ended.wait()
+            with pytest.raises(HandBack):
+                await session.checkpoint("too late")
+
+        post.headers = {"Agentdash-Task": '{"timeout_s": 60}'}
+        lost, began = LostSlots(), asyncio.get_running_loop().time()
+        await delivery(post, deaf, lost=lost).handle()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(65)
+        assert post.noted == ["counted", "not acknowledged"]
+        assert len(lost) == 1
+        ended.set()
+        await asyncio.sleep(0.1)
+        assert len(lost) == 0
+
+    run(history())
+
+
+def test_what_no_one_expected_ends_no_other_task() -> None:
+    """It comes again, when JetStream has waited for it long enough."""
+
+    class BrokenPost(Post):
+        async def keep(self, result: TaskResult) -> TaskResult:
+            raise RuntimeError(result.id)
+
+    async def history() -> list[str]:
+        post = BrokenPost()
+        await delivery(post, _done).handle()
+        return post.noted
+
+    assert run(history()) == []

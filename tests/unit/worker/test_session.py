@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, cast
 
 import pytest
 from nats.aio.client import Client
@@ -11,6 +12,7 @@ from nats.js import JetStreamContext
 from agentdash.worker import (
     HandBack,
     LimitReached,
+    Retryable,
     Session,
     SessionLimits,
     Task,
@@ -86,3 +88,66 @@ async def test_a_checkpoint_of_a_stopping_worker_is_stored_and_hands_back() -> N
     with pytest.raises(HandBack):
         await one.checkpoint(2)
     assert (saved, one.resumed, one.revision) == ([1, 2], 2, 2)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"tokens": UsedTokens(input=-5)},
+        {"tokens": UsedTokens(output=cast("int", math.nan))},
+        {"tokens": UsedTokens(cached_input=10**9 + 1)},
+        {"tokens": UsedTokens(calls=-1)},
+        {"tokens": cast("UsedTokens", {"input": 5})},
+        {"tokens": UsedTokens(input=5), "usd": math.nan},
+        {"tokens": UsedTokens(input=5), "usd": -0.01},
+        {"tokens": UsedTokens(input=5), "usd": math.inf},
+        {"tokens": UsedTokens(input=5), "model": cast("str", 7)},
+    ],
+    ids=repr,
+)
+def test_usage_that_no_event_may_have_is_refused_and_not_counted(said: dict[str, Any]) -> None:
+    one = session()
+    with pytest.raises(ValueError, match=r"tokens|usd|model"):
+        one.used(**said)
+    assert (one.usage, one.usd) == ({}, 0.0)
+    with pytest.raises(LimitReached):
+        one.used(UsedTokens(input=101))
+
+
+def test_usage_beyond_all_limits_is_still_reported_as_an_event_may_have_it() -> None:
+    one = session()
+    for _ in range(3):
+        with pytest.raises(LimitReached):
+            one.used(UsedTokens(input=10**9, calls=10**6), model="a")
+    assert one.usage["a"] == UsedTokens(input=10**9, calls=10**6)
+
+
+@pytest.mark.parametrize("used", [-1, math.nan, math.inf, "much"])
+def test_a_context_without_numbers_is_refused(used: Any) -> None:
+    with pytest.raises(ValueError, match="used cannot be"):
+        session().context(used, 100)
+
+
+def test_a_tool_without_a_name_is_refused_and_not_counted() -> None:
+    one = session()
+    with pytest.raises(ValueError, match="tool cannot be"):
+        one.tool_call(cast("str", None))
+    assert one.tool_calls == 0
+
+
+@pytest.mark.parametrize("after_s", [-1.0, math.nan, math.inf, "soon"])
+def test_a_pause_that_cannot_be_waited_for_is_refused(after_s: Any) -> None:
+    with pytest.raises(ValueError, match="after_s cannot be"):
+        Retryable("the site is down", after_s=after_s)
+
+
+@pytest.mark.parametrize("tokens", [-1, math.nan, 10**9 + 1])
+async def test_a_call_of_a_model_with_such_tokens_is_refused(tokens: Any) -> None:
+    one = session()
+    with pytest.raises(ValueError, match="tokens cannot be"):
+        async with one.models.call("gpt", input_tokens=tokens, output_tokens=0):
+            pass
+    with pytest.raises(ValueError, match="tokens cannot be"):
+        async with one.models.call("gpt", input_tokens=1, output_tokens=1) as call:
+            call.settle(UsedTokens(output=tokens))
+    assert one.tokens == 2, "a call that failed counts with its estimate"
