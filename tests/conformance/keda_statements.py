@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from conformance.keda_answers import KEDA_ANSWERS
 from conformance.statement import (
+    EXPECTED,
     MAX_REPLICAS,
     NOW,
     Answer,
@@ -38,8 +38,9 @@ from controller.model.metrics import (
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.inputs import PAUSED_REPLICAS
-from reference.keda import DEFAULT_COOLDOWN_S
 
+DEFAULT_COOLDOWN_S: Final = 300
+"""KEDA's cooldownPeriod where none is written."""
 DEFAULT_MAX: Final = 100
 """KEDA's maxReplicaCount where none is written."""
 AT_ONCE: Final[Mapping[str, Any]] = {
@@ -227,8 +228,8 @@ def _read_fallback(inputs: Inputs, outcome: Outcome) -> Answer:
     }
     fallback, failures = inputs["fallback"], memory.failures.get("m0", 0)
     if fallback is not None and failures <= fallback["failure_threshold"] + 1:
-        reference = KEDA_ANSWERS["fallback_metric"](inputs)["health_after"]
-        if reference is not None and reference["failures"] <= fallback["failure_threshold"] + 1:
+        after = inputs[EXPECTED].get("health_after")
+        if after is not None and after["failures"] <= fallback["failure_threshold"] + 1:
             status = "Failing" if failures else "Happy"
             answer["health_after"] = {"failures": failures, "status": status}
     return answer
@@ -242,7 +243,7 @@ _DEFAULT: Final = 1_000_000
 def _trigger_value(inputs: Inputs) -> Stated:
     """A formula that replaces nil by a number that no case has."""
     fallback, failures = inputs["fallback"], inputs["failures"] or 0
-    nil = KEDA_ANSWERS["modifier_trigger_value"](inputs)["value"] is None
+    nil = inputs[EXPECTED]["value"] is None
     reading: Reading[MetricValue] = (
         Absent(why=Why.REFUSED, at=NOW)
         if nil
@@ -276,7 +277,7 @@ def _formula(inputs: Inputs) -> Stated:
     if nil and fallback is None:
         # a trigger is nil where it has failed more often than a fallback for formulas allows
         fallback = {"failure_threshold": 0, "replicas": 1, "behavior": "scalingModifiers"}
-    if nil and KEDA_ANSWERS["modifier_formula"](inputs).get("error") is not None:
+    if nil and inputs[EXPECTED].get("error") is not None:
         raise NotStatable(FURTHER_ON)
     signals: dict[str, Any] = {}
     for name in values:

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from conformance.sharing_answers import (
-    SHARING_ANSWERS,
+from conformance.sharing_inputs import (
     Given,
     Sharing,
     budgeted_of,
@@ -57,9 +56,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.limit import SLACK
-from reference.steps import step
-from reference.warm import poisson_quantile
+from controller.planning.limit import SLACK, poisson_quantile
 from support.sharing import HALF_FED, Claim, SharingPolicy
 
 POLICY: Final = (
@@ -341,9 +338,6 @@ def _step(inputs: Inputs) -> Stated:
     """
     steps = steps_of(inputs)
     positions, room = steps.positions, steps.room
-    unpaced = [one._replace(max_up=None) for one in positions]
-    if step(positions, room, steps.weights) != step(unpaced, room, steps.weights):
-        raise NotStatable(MAX_UP)
     spare = max(sum(max(one.target, 0) for one in positions) - room, 0)
     tenant_weights = _weights({one.tenant: steps.weights.get(one.tenant, 1) for one in positions})
     pool_weights = _weights({one.pool: one.weight for one in positions})
@@ -399,6 +393,7 @@ def _step(inputs: Inputs) -> Stated:
         Observation(pools=pools),
         Intents(pauses=tuple(pauses)),
         Memory(pools=dict.fromkeys(pools, observed_for_long()), planned_at=NOW),
+        unless="" if all(one.max_up is None for one in positions) else MAX_UP,
     )
 
 
@@ -424,10 +419,6 @@ def _demand(inputs: Inputs) -> Stated:
     work, previous, _ = demand_of(inputs)
     if work.service_s is not None:
         raise NotStatable(FORMULA)
-    if SHARING_ANSWERS["demand"](inputs) != SHARING_ANSWERS["demand"](
-        {key: value for key, value in inputs.items() if not key.startswith("previous")}
-    ):
-        raise NotStatable(FORMULA)
     fleet = fleet_file(
         [
             pool_entry(
@@ -439,7 +430,8 @@ def _demand(inputs: Inputs) -> Stated:
     )
     depth = QueueDepth(pending=work.pending, in_flight=work.in_flight)
     observation = seen(previous or 0, queue=Fresh(value=depth, at=NOW))
-    return one_pool(fleet, observation, observed_for_long())
+    stated = one_pool(fleet, observation, observed_for_long())
+    return stated._replace(unless="" if previous is None else FORMULA)
 
 
 def _read_demand(_: Inputs, outcome: Outcome) -> Answer:

@@ -21,6 +21,8 @@ from support.planning import plan
 Inputs = Mapping[str, Any]
 Answer = Mapping[str, Any]
 
+EXPECTED: Final = "expected"
+"""Among the inputs of a case: what the original answers."""
 NOW: Final = 100_000.0
 MAX_REPLICAS: Final = 100_000
 """The largest `max` that the fleet file's reader takes."""
@@ -38,13 +40,14 @@ class NotStatable(Exception):  # noqa: N818 - it is an answer: why a case is not
 
 
 class Stated(NamedTuple):
-    """What the planner is given for one case."""
+    """What the planner is given for one case. `unless`: why the plan may answer otherwise."""
 
     fleet: Fleet
     observation: Observation
     intents: Intents = Intents()
     memory: Memory = Memory()
     now: float = NOW
+    unless: str = ""
 
 
 class Outcome(NamedTuple):

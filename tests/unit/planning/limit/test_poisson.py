@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 import pytest
@@ -15,7 +15,6 @@ from controller.planning.limit import (
     poisson_quantile,
     spares_for_arrivals,
 )
-from reference.warm import poisson_quantile as summed
 from support.sharing import AmountError
 
 
@@ -38,6 +37,22 @@ def test_without_arrivals_there_are_no_spares() -> None:
 def test_certainty_is_refused_because_it_takes_infinitely_many_spares(slo: int) -> None:
     with pytest.raises(AmountError):
         spares_for_arrivals(1, slo)
+
+
+def summed(mean: Fraction, probability: Fraction) -> int:
+    """The sum of the terms, 60 digits of each."""
+    context = Context(prec=60)
+    rate, wanted = (
+        context.divide(Decimal(one.numerator), Decimal(one.denominator))
+        for one in (mean, probability)
+    )
+    number, term = 0, context.exp(-rate)
+    total = term
+    while total < wanted:
+        number += 1
+        term = context.divide(context.multiply(term, rate), Decimal(number))
+        total = context.add(total, term)
+    return number
 
 
 @given(

@@ -9,8 +9,7 @@ import pytest
 from controller.model.memory import RecommendationRun
 from controller.planning.inputs import Moment
 from controller.planning.windows import remember, stabilize
-from reference.behavior import entry
-from reference.behavior import stabilize as hpa_stabilize
+from reference.windows import stabilize as hpa_stabilize
 from unit.planning.story import START, Story, behavior, make_pool, silence
 
 
@@ -50,7 +49,7 @@ def test_a_demand_that_changes_every_tick_leaves_few_runs() -> None:
 def test_what_is_dropped_could_not_have_decided_anything(seed: int) -> None:
     numbers = random.Random(seed)
     rules = behavior(up_window_s=numbers.choice([0, 10, 40]), down_window_s=60)
-    everything: list[RecommendationRun] = []
+    everything: list[tuple[float, int]] = []
     kept: tuple[RecommendationRun, ...] = ()
     now = START
     for _ in range(300):
@@ -59,7 +58,7 @@ def test_what_is_dropped_could_not_have_decided_anything(seed: int) -> None:
         moment = Moment(now)
         stable = stabilize(current, desired, kept, rules, planned_at=planned_at, moment=moment)
         assert stable == hpa_stabilize(current, desired, everything, rules, now)
-        everything.append(entry(desired, now))
+        everything.append((now, desired))
         kept = remember(kept, desired, 60, planned_at=planned_at, moment=moment)
 
 

@@ -12,19 +12,16 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Gate
 from controller.model.fleet import Behavior, Rule
 from controller.model.metrics import (
-    AverageValueTarget,
     ExternalMetric,
     Figure,
-    MeasuredMetric,
     MetricValue,
     ObjectMetric,
-    Series,
     ValueTarget,
 )
 from controller.model.readings import Fresh
 from controller.model.schedule import Schedule, WeeklyWindow
-from reference.behavior import hpa_defaults
-from reference.hpa import HpaMemory, Scale, Settings, Spec, reconcile, settle
+from property.fleets import BY_DEFAULT
+from reference.windows import NaiveHpa
 from unit.planning.metered import (
     AT_ONCE,
     LAG,
@@ -35,6 +32,10 @@ from unit.planning.metered import (
     series,
 )
 from unit.planning.story import START, behavior, codes, percent, pods
+
+HPA_DEFAULTS = replace(
+    BY_DEFAULT, scale_down=replace(BY_DEFAULT.scale_down, stabilization_window_s=300)
+)
 
 
 def test_without_metrics_the_queue_by_target_is_the_metric() -> None:
@@ -78,7 +79,7 @@ def test_a_tolerance_of_its_own_replaces_the_default() -> None:
 
 
 def test_without_a_behavior_block_growth_is_twice_the_size_or_four() -> None:
-    pool = by_hpa(max=50, behavior=hpa_defaults(), without_behavior=True)
+    pool = by_hpa(max=50, behavior=HPA_DEFAULTS, without_behavior=True)
     metered = Metered(pool, 1)
     assert [metered.tick(200, after_s=15.0).recommendation for _ in range(4)] == [4, 8, 16, 32]
     with_block = Metered(replace(pool, without_behavior=False), 1)
@@ -189,23 +190,14 @@ behaviors = st.builds(
 def test_the_recommendation_is_the_hpas_over_any_history(
     rules: Behavior, without: bool, replicas: int, history: list[tuple[int, float]]
 ) -> None:
-    pool = by_hpa(behavior=hpa_defaults() if without else rules, without_behavior=without)
+    pool = by_hpa(behavior=HPA_DEFAULTS if without else rules, without_behavior=without)
     metered = Metered(pool, replicas)
-    spec_behavior = None if without else rules
-    remembered = HpaMemory()
+    naive = NaiveHpa(None if without else rules, most=20, target=5)
     for messages, after_s in history:
         size, now = metered.replicas, metered.now
-        reading: Fresh[MetricValue] = Fresh(value=Series(values_milli=(1000 * messages,)), at=now)
-        metric = MeasuredMetric(
-            spec=ExternalMetric(name="queue", target=AverageValueTarget(milli=5000)),
-            reading=reading,
-        )
-        spec = Spec(min=1, max=20, metrics=(metric,), behavior=spec_behavior)
-        expected = reconcile(
-            spec, Scale(replicas=size, status_replicas=size), remembered, Settings(), now
-        )
+        expected = naive.recommended(size, messages, now)
         decision = metered.tick(messages, after_s=after_s)
-        assert decision.recommendation == expected.desired
+        assert decision.recommendation == expected
         # a gate may hold what the HPA would take: then nothing was written
-        followed = decision.next == expected.desired
-        remembered = settle(expected, spec, now, written=followed).memory
+        if decision.next == expected != size:
+            naive.changes.append((now, expected - size))

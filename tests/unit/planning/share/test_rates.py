@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,8 +16,6 @@ from controller.planning.share.rates import (
     rate_rows,
     rate_uses,
 )
-from reference.rates import CallRate as ReferenceRate
-from reference.rates import RateLimit, rate_cap
 from support.sharing import AmountError, Claim, allocate
 
 
@@ -76,9 +75,8 @@ def test_a_shared_key_has_one_row_and_another_one_for_each_tenant() -> None:
 
 
 @pytest.mark.parametrize("rpm", [1, 95, 104, 105, 250])
-def test_a_shared_key_of_one_pool_gives_what_its_own_key_would(rpm: int) -> None:
+def test_a_shared_key_of_one_pool_gives_as_many_as_it_feeds_and_a_half_fed_one(rpm: int) -> None:
     limits = RateLimits(requests_per_minute=rpm, parallel=12, headroom=Decimal("0.05"))
-    own = RateLimit(requests_per_minute=rpm, parallel=12, headroom=Fraction(1, 20))
-    cap = rate_cap(own, ReferenceRate(calls=10))
-    assert cap is not None
-    assert fed(limits, CallRate(calls=10)) == (cap.replicas, cap.by)
+    by_calls = max(math.floor(rpm * Fraction(95, 100) / 10 + Fraction(1, 2)), 1)
+    expected = (12, "parallel") if by_calls > 12 else (by_calls, "rpm")
+    assert fed(limits, CallRate(calls=10)) == expected

@@ -1,21 +1,13 @@
-"""How cases are answered by the reference, and the table of deliberate divergences.
+"""The table of all that agentdash deliberately does otherwise than the HPA and KEDA: the rule, what
+differs, and why. To print it, from the root:
 
-`ANSWERS` maps a type of case to what computes its `expected`; `STATEMENTS` (conformance.statements)
-says which of them the planner answers itself. `DIVERGENCES` is the table of all that agentdash
-deliberately does otherwise: the rule, what differs, and why. To print it, from the root:
-
-    PYTHONPATH=.:tests python -m conformance.answers
+    PYTHONPATH=.:tests python -m conformance.divergences
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-from conformance.hpa_answers import HPA_ANSWERS
-from conformance.keda_answers import KEDA_ANSWERS
-from conformance.sharing_answers import SHARING_ANSWERS
-from conformance.statement import Answer, Inputs
 
 
 class Divergence(NamedTuple):
@@ -132,23 +124,10 @@ DIVERGENCES: tuple[Divergence, ...] = (
 )
 
 
-ANSWERS: Mapping[str, Callable[[Inputs], Answer]] = {
-    **HPA_ANSWERS,
-    **KEDA_ANSWERS,
-    **SHARING_ANSWERS,
-    # `consumer_lag` has no reference: it is always stated
-}
-
-
 def expected_of(kind: str, expected: Mapping[str, Any]) -> dict[str, Any]:
     """What is compared of a case's `expected`, in the shape our answers have."""
     uncompared = {key for divergence in DIVERGENCES for key in divergence.uncompared}
     wanted = {key: value for key, value in expected.items() if (kind, key) not in uncompared}
-    if kind == "scale_event_log":
-        events = wanted["events_after_store"]
-        wanted["events_after_store"] = sorted(
-            event["change"] for event in events if not event["outdated"]
-        )
     if (kind, "error_contains") in uncompared:
         wanted["known"] = "error_contains" not in expected
     return wanted

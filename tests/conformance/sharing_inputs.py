@@ -1,38 +1,105 @@
-"""Cases of sharing, answered by the reference. A key that is not read is an error, so that nothing
+"""Cases of sharing: their inputs as values. A key that is not read is an error, so that nothing
 that a case says is ignored.
-
-`allocate` is answered by the product's own division, stated by pools' names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
 from typing import Any, NamedTuple
 
-import pytest
-
-from conformance.statement import Answer
+from conformance.statement import EXPECTED
 from controller.model.scarcity import Budget, Pacing
-from reference.budget import TokenUse, budget_ceiling, budget_status
-from reference.native_demand import MeasuredWork, replicas_for
-from reference.rates import CallRate, RateLimit, calls_per_minute, rate_cap
-from reference.steps import Position, step
-from reference.warm import buffered, warm_spares
-from support.sharing import Ceiling, Claim, Row, SharingPolicy, allocate
+from controller.model.value import Value
+from support.sharing import Amount, Ceiling, Claim, Row, SharingPolicy, allocate
 
 FAIR = {"slots", "cpu", "memory"}
 UNLIMITED = 10**9
 PACING = {"hard_only": "never", "pace": "on_warning", "pace_always": "always"}
 
 
+class Position(NamedTuple):
+    """A pool on its way: `busy` of its replicas work, `terminating` ones still take room beside
+    `current`, `too_young` idle ones are not taken back yet. It adds at most `max_up` at a time.
+    """
+
+    pool: str
+    tenant: str
+    current: int
+    target: int
+    busy: int = 0
+    terminating: int = 0
+    too_young: int = 0
+    max_up: int | None = None
+    tier: int = 0
+    weight: Amount = 1
+
+
+class MeasuredWork(Value):
+    """Work as it is measured: arrivals per second now and as forecast, seconds of a task (None if
+    not known), messages waiting and in flight.
+
+    A replica has `slots`, of which the part `occupancy` may be busy. `drain_s` is the time to
+    ready: a backlog that is gone by then asks for no new replica.
+    """
+
+    rate_per_s: Amount = 0
+    forecast_per_s: Amount = 0
+    service_s: Amount | None = None
+    pending: int = 0
+    in_flight: int = 0
+    slots: int = 1
+    occupancy: Amount = 1
+    drain_s: Amount = 9
+    target: int | None = None
+
+
+class RateLimit(Value):
+    """What a provider allows one key: calls and tokens per minute, calls at a time.
+
+    `headroom` is the part of each per-minute limit that is left unused.
+    """
+
+    requests_per_minute: Amount | None = None
+    input_tokens_per_minute: Amount | None = None
+    output_tokens_per_minute: Amount | None = None
+    parallel: int | None = None
+    headroom: Amount = 0
+
+
+class CallRate(Value):
+    """What one replica does per minute while nothing throttles it, and its slots."""
+
+    calls: Amount
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+    slots: int = 1
+
+
+def calls_per_minute(slots: int, calls_per_task: Amount, task_seconds: Amount) -> Fraction:
+    """What one replica asks for with all its slots at work."""
+    return Fraction(60 * slots) * Fraction(calls_per_task) / Fraction(task_seconds)
+
+
+class TokenUse(Value):
+    """What was used of it: settled, `reserved` by running tasks, burnt per minute; and how long the
+    period is and has left.
+    """
+
+    used: Amount
+    reserved: Amount = 0
+    burn_per_minute: Amount = 0
+    minutes_to_reset: Amount = 1440
+    period_minutes: Amount = 1440
+
+
 class Given:
     """A case's inputs, which notes what was read of them."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
-        self._left = dict(inputs)
+        self._left = {key: value for key, value in inputs.items() if key != EXPECTED}
 
     def __contains__(self, key: str) -> bool:
         return key in self._left
@@ -161,11 +228,6 @@ def sharing_of(inputs: Mapping[str, Any]) -> Sharing:
     return Sharing(tuple(claims), tuple(rows), weights, policy)
 
 
-def _allocate(inputs: Mapping[str, Any]) -> Answer:
-    sharing = sharing_of(inputs)
-    return {"alloc": sharing.allocated(sharing.policy)}
-
-
 class Steps(NamedTuple):
     """Pools on their way, the places there are, and the weights of tenants."""
 
@@ -181,11 +243,6 @@ def steps_of(inputs: Mapping[str, Any]) -> Steps:
     positions = _positions(given, weights)
     given.finish()
     return Steps(tuple(positions), floor(room), weights)
-
-
-def _step(inputs: Mapping[str, Any]) -> Answer:
-    found = step(*steps_of(inputs))
-    return {"pools": {name: one._asdict() for name, one in found.items()}}
 
 
 def _positions(given: Given, weights: dict[str, Any]) -> list[Position]:
@@ -243,10 +300,6 @@ def demand_of(inputs: Mapping[str, Any]) -> Demanded:
     return Demanded(work, previous, tolerance)
 
 
-def _demand(inputs: Mapping[str, Any]) -> Answer:
-    return {"demand": replicas_for(*demand_of(inputs))}
-
-
 class Rated(NamedTuple):
     """A key's limits, what one replica draws on them, and the part that feeds one more replica."""
 
@@ -282,11 +335,6 @@ def rated_of(inputs: Mapping[str, Any]) -> Rated:
     return Rated(limit, replica, theta)
 
 
-def _rate_cap(inputs: Mapping[str, Any]) -> Answer:
-    cap = rate_cap(*rated_of(inputs))
-    return {"cap": None, "by": None} if cap is None else {"cap": cap.replicas, "by": cap.by}
-
-
 class Budgeted(NamedTuple):
     """A budget, what was used of it, and what one replica uses per minute."""
 
@@ -316,52 +364,3 @@ def budgeted_of(inputs: Mapping[str, Any]) -> Budgeted:
     burn = given.number("worker_tokens_per_min", default=None)
     given.finish()
     return Budgeted(budget, use, burn)
-
-
-def _budget(inputs: Mapping[str, Any]) -> Answer:
-    budget, use, burn = budgeted_of(inputs)
-    status = budget_status(budget, use)
-    return {
-        "state": status.state.value,
-        "cap": budget_ceiling(status, burn),
-        "exhausted_in_min": _as_printed(status.exhausted_in),
-        "before_reset": status.before_reset,
-        "burn_ratio": _as_printed(status.burn_ratio),
-        "pace": _as_printed(status.pace),
-    }
-
-
-def _as_printed(number: Fraction | None) -> Any:
-    """The cases round what is for people to read."""
-    return None if number is None else pytest.approx(float(number), rel=1e-3, abs=0.006)
-
-
-def _warm(inputs: Mapping[str, Any]) -> Answer:
-    given = Given(inputs)
-    if "allocated" in given:
-        allocated = given.take("allocated")
-        replicas = buffered(
-            allocated,
-            percent=given.number("buffer_percent", default=None),
-            replicas=given.take("buffer", default=0),
-        )
-        given.finish()
-        return {"replicas": replicas}
-    spares = warm_spares(
-        given.number("rate_per_s"),
-        given.number("tick_s", "notice_s"),
-        given.number("cold_start_s", "ready_s"),
-        given.number("slo", default=Fraction(99, 100)),
-    )
-    given.finish()
-    return {"spares": spares}
-
-
-SHARING_ANSWERS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
-    "allocate": _allocate,
-    "step": _step,
-    "demand": _demand,
-    "rate_cap": _rate_cap,
-    "budget": _budget,
-    "warm": _warm,
-}
