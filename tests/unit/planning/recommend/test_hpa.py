@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Gate
-from controller.model.fleet import Behavior, Rule
+from controller.model.fleet import Behavior, Rule, SelectPolicy
 from controller.model.metrics import (
     ExternalMetric,
     Figure,
@@ -178,6 +178,7 @@ behaviors = st.builds(
     down_window_s=st.integers(0, 120),
     up=st.lists(policies, max_size=2).map(tuple),
     down=st.lists(policies, max_size=2).map(tuple),
+    select_down=st.sampled_from(SelectPolicy),
 )
 
 
