@@ -5,20 +5,18 @@ verb.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from agentdash import __version__, argument_types
+from agentdash import __version__, arguments, verb_table
 from agentdash.completion import ASK, SCRIPTS, FleetNames, answer
-from agentdash.demo_arguments import add_demo
-from agentdash.looking_arguments import add_looking
-from agentdash.operating_arguments import add_operating
 from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
-from agentdash.shipping_arguments import add_shipping
-from agentdash.task_arguments import add_tasks
+from agentdash.tui.names import ONCE_VIEWS
+from agentdash.verb_table import VERBS, Argument, OneOf, Verb
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -58,16 +56,9 @@ exit codes:
   3  something it needs is missing: a server, a kubeconfig, its input or its output
   4  the NATS server is too old or has no JetStream
   5  refused, nothing was changed: another operator was first, no right to write, not confirmed
+for developers of agentdash: `agentdash promises`, what it promises and the tests that hold it
 A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without a message.
 """
-
-
-FLEET_HELP: Final = "the fleet file (default fleet.yaml)"
-KUBECONFIG_HELP: Final = "default: $KUBECONFIG, then the cluster that agentdash runs in"
-CONTEXT_HELP: Final = "a kubeconfig context; default: the fleet file's, then the current one"
-JOURNAL_HELP: Final = "keep what each tick saw and decided, for --replay"
-THEME_HELP: Final = "agentdash, midnight, paper or colour-blind; `:theme NAME` remembers one"
-ASCII_HELP: Final = "draw the screen with ASCII characters only"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,12 +70,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(_complete(parser, words[1:]))
         options = parser.parse_args(words)
         _check_once(parser, options)
-        verb = getattr(options, "run", _run_fleet if options.once is None else _run_once)
-        code: ExitCode = verb(options)
+        return int(_run(options))
     except OutputError as error:
         note(str(error))
         return int(ExitCode.UNREACHABLE)
-    return int(code)
+
+
+def _run(options: argparse.Namespace) -> ExitCode:
+    verb: Verb | None = getattr(options, "verb_entry", None)
+    if verb is None:
+        return _run_fleet(options) if options.once is None else _run_once(options)
+    settings = load_settings(options) if verb.reads_fleet else None
+    if verb.reads_fleet and settings is None:
+        return ExitCode.USAGE
+    module, _, function = verb.run.partition(":")
+    run = getattr(importlib.import_module(module), function)
+    code: ExitCode = run(options) if settings is None else run(settings, options)
+    return code
 
 
 class _ArgumentParser(argparse.ArgumentParser):
@@ -133,139 +135,96 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
-    parser.add_argument(
-        "-f", "--fleet", type=Path, default=Path("fleet.yaml"), metavar="FILE", help=FLEET_HELP
-    )
-    parser.add_argument("--kubeconfig", metavar="FILE", help=KUBECONFIG_HELP)
-    parser.add_argument("--context", metavar="NAME", help=CONTEXT_HELP)
-    parser.add_argument("--read-only", action="store_true", help="observe and plan, write nothing")
-    parser.add_argument("--controller-only", action="store_true", help="run the daemon, no screen")
-    parser.add_argument(
+    _add(parser, _GLOBAL)
+    once = parser.add_argument_group("once", "print a view as text and end; nothing is written")
+    _add(once, _ONCE)
+    _add_verbs(parser, VERBS)
+    return parser
+
+
+_GLOBAL: Final = (
+    verb_table.FLEET,
+    verb_table.KUBECONFIG,
+    verb_table.CONTEXT,
+    verb_table.READ_ONLY,
+    verb_table.switch("--controller-only", "run the daemon, no screen"),
+    verb_table.argument(
         "--listen",
-        type=argument_types.address,
+        type=arguments.address,
         default=("127.0.0.1", 9464),
         metavar="HOST:PORT",
         help="where the daemon serves /healthz, /readyz, /metrics (default 127.0.0.1:9464)",
-    )
-    parser.add_argument("--journal", metavar="FILE", help=JOURNAL_HELP)
-    parser.add_argument(
+    ),
+    verb_table.JOURNAL,
+    verb_table.argument(
         "--replay",
         type=Path,
         metavar="FILE",
         help="the dashboard on a journal; no fleet file, no NATS, no Kubernetes",
-    )
-    parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
-    parser.add_argument("--theme", type=argument_types.theme, metavar="THEME", help=THEME_HELP)
-    _add_once(parser)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    _add_demo(verbs.add_parser("demo", help="a fleet, a cluster and a load on this machine"))
-    add_looking(verbs, _load, _add_place, _show_journal)
-    _add_attach(verbs.add_parser("attach", help="the dashboard of a controller elsewhere"))
-    add_operating(verbs, _load, _add_place)
-    add_tasks(verbs, _load, _add_place)
-    add_shipping(verbs, _load, _add_place)
-    schema = verbs.add_parser("schema", help="print a JSON schema")
-    schema.add_argument("of", choices=["fleet", "observation", "plan"])
-    schema.set_defaults(run=_run_schema)
-    completion = verbs.add_parser("completion", help="print a script that completes the line")
-    completion.description = COMPLETION
-    completion.formatter_class = argparse.RawDescriptionHelpFormatter
-    completion.add_argument("shell", choices=list(SCRIPTS))
-    completion.set_defaults(run=_run_completion)
-    profile = verbs.add_parser("profile", help="which profile an agent with these tools needs")
-    profile.add_argument(
-        "tools",
-        nargs="+",
-        metavar="TOOL",
-        help="the name of a tool, or an agent MODULE:FUNCTION that declares its tools",
-    )
-    profile.set_defaults(run=_run_profile)
-    example = verbs.add_parser("example", help="print a commented fleet file")
-    example.set_defaults(run=_run_example)
-    return parser
+    ),
+    verb_table.ASCII,
+    verb_table.THEME,
+)
 
 
-def _add_theme(parser: argparse.ArgumentParser) -> None:
-    unset = argparse.SUPPRESS
-    parser.add_argument(
-        "--theme", type=argument_types.theme, default=unset, metavar="THEME", help=THEME_HELP
+def _form(name: str, text: str) -> Argument:
+    return verb_table.argument(
+        f"--{name}", dest="once_form", action="append_const", const=name, help=text
     )
 
 
-def _add_once(parser: argparse.ArgumentParser) -> None:
-    once = parser.add_argument_group("once", "print a view as text and end; nothing is written")
-    once.add_argument(
-        "--once", type=argument_types.view, metavar="VIEW", help=f"one of {argument_types.views()}"
-    )
-    for form, text in (
-        ("plain", "a line for each row, cells between tabs, for awk and screen readers"),
-        ("json", "one object with the values, not the formatted text"),
-        ("csv", "the values for a spreadsheet"),
-    ):
-        once.add_argument(
-            f"--{form}", dest="once_form", action="append_const", const=form, help=text
-        )
-    once.add_argument(
+_ONCE: Final = (
+    verb_table.argument(
+        "--once", type=arguments.view, metavar="VIEW", help=f"one of {', '.join(ONCE_VIEWS)}"
+    ),
+    _form("plain", "a line for each row, cells between tabs, for awk and screen readers"),
+    _form("json", "one object with the values, not the formatted text"),
+    _form("csv", "the values for a spreadsheet"),
+    verb_table.argument(
         "--width",
-        type=argument_types.width,
+        type=arguments.width,
         metavar="N",
         help="of the text (default: the terminal's; without a terminal as wide as needed)",
+    ),
+)
+
+
+def _add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb]) -> None:
+    listed = parser.add_subparsers(
+        title="verbs", metavar="VERB", required=parser.prog != "agentdash"
     )
+    for verb in verbs:
+        one = (
+            listed.add_parser(verb.name, help=verb.help)
+            if verb.help
+            else listed.add_parser(verb.name)
+        )
+        if verb.description:
+            one.description, one.epilog = verb.description, verb.examples
+            one.formatter_class = argparse.RawDescriptionHelpFormatter
+        if not verb.verbs:
+            one.set_defaults(verb_entry=verb, **verb.constants)
+        _add(one, verb.arguments)
+        if verb.verbs:
+            _add_verbs(one, verb.verbs)
 
 
-def _add_demo(parser: argparse.ArgumentParser) -> None:
-    add_demo(parser)
-    parser.add_argument("--journal", default=argparse.SUPPRESS, metavar="FILE", help=JOURNAL_HELP)
-    parser.add_argument("--ascii", action="store_true", help=ASCII_HELP)
-    _add_theme(parser)
-    parser.set_defaults(run=_run_demo)
+def _add(parser: argparse._ActionsContainer, given: Sequence[Argument | OneOf]) -> None:
+    for each in given:
+        if isinstance(each, OneOf):
+            _add(parser.add_mutually_exclusive_group(required=each.required), each.arguments)
+        else:
+            parser.add_argument(*each.flags, **each.options)
 
 
-ATTACH_EXAMPLES: Final = """\
-examples:
-  agentdash attach -f fleet.yaml
-  agentdash attach --nats nats://nats.example:4222
-"""
-
-COMPLETION: Final = """\
-Prints a script that completes verbs, options, and the pools and tenants of the fleet file:
-
-  bash  agentdash completion bash >> ~/.bashrc
-  zsh   agentdash completion zsh > a file named _agentdash in a folder of $fpath
-  fish  agentdash completion fish > ~/.config/fish/completions/agentdash.fish
-"""
-
-ATTACH: Final = """\
-Shows what a running controller publishes in NATS, on any machine that reaches the NATS servers. It
-needs no Kubernetes, decides nothing and writes nothing.
-
-The servers are those of the fleet file, or of --nats.
-"""
-
-
-def _add_attach(parser: argparse.ArgumentParser) -> None:
-    _describe(parser, ATTACH, ATTACH_EXAMPLES)
-    unset = argparse.SUPPRESS
-    parser.add_argument("-f", "--fleet", type=Path, default=unset, metavar="FILE", help=FLEET_HELP)
-    parser.add_argument("--nats", metavar="URL", help="a NATS server, instead of a fleet file")
-    parser.add_argument(
-        "--bucket", default="agentdash", metavar="NAME", help="the fleet's bucket, beside --nats"
-    )
-    parser.add_argument(
-        "--read-only", action="store_true", default=unset, help="look only; nothing is asked for"
-    )
-    parser.add_argument("--ascii", action="store_true", default=unset, help=ASCII_HELP)
-    _add_theme(parser)
-    parser.set_defaults(run=_run_attach)
-
-
-def _run_attach(options: argparse.Namespace) -> ExitCode:
+def run_attach(options: argparse.Namespace) -> ExitCode:
+    """Run the dashboard of a controller elsewhere."""
     from controller.model.settings import NatsSettings
 
     nats = NatsSettings(servers=(options.nats or "",), bucket=options.bucket)
     read_only = options.read_only
     if options.nats is None:
-        settings = _load(options)
+        settings = load_settings(options)
         if settings is None:
             return ExitCode.USAGE
         nats = settings.nats
@@ -278,19 +237,6 @@ def _run_attach(options: argparse.Namespace) -> ExitCode:
     from agentdash.launch import show_attached
 
     return show_attached(nats, read_only=read_only, ascii_only=options.ascii, prefer=prefer)
-
-
-def _describe(parser: argparse.ArgumentParser, description: str, examples: str) -> None:
-    parser.description, parser.epilog = description, examples
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    """Which fleet it is about. A fleet file named before the verb stays in force."""
-    unset = argparse.SUPPRESS
-    parser.add_argument("-f", "--fleet", type=Path, default=unset, metavar="FILE", help=FLEET_HELP)
-    parser.add_argument("--kubeconfig", default=unset, metavar="FILE", help=KUBECONFIG_HELP)
-    parser.add_argument("--context", default=unset, metavar="NAME", help=CONTEXT_HELP)
 
 
 def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> ExitCode:
@@ -314,18 +260,13 @@ def _fleet_names(path: Path) -> FleetNames:
     )
 
 
-def _run_completion(options: argparse.Namespace) -> ExitCode:
-    tell(SCRIPTS[options.shell].rstrip("\n"))
-    return ExitCode.OK
-
-
 def _check_once(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with exit code 2 where options are given that do not go together."""
     forms = [f"--{form}" for form in dict.fromkeys(options.once_form or ())]
     beside = [*forms, *(["--width"] if options.width is not None else [])]
     if options.once is None and beside:
         parser.error(f"{beside[0]} needs --once VIEW, which says what to print")
-    if options.once is not None and hasattr(options, "run"):
+    if options.once is not None and hasattr(options, "verb_entry"):
         parser.error("--once prints a view of the fleet; it takes no verb")
     if options.once is not None and options.controller_only:
         parser.error("--once ends after one look; --controller-only runs on: use one of them")
@@ -338,7 +279,7 @@ def _run_once(options: argparse.Namespace) -> ExitCode:
 
     if options.once.name == HELP_VIEW:
         return _show_help_once(options)
-    settings = _load(options)
+    settings = load_settings(options)
     if settings is None:
         return ExitCode.USAGE
     from agentdash.verbs.once import show_once
@@ -370,11 +311,11 @@ def _show_help_once(options: argparse.Namespace) -> ExitCode:
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     if options.replay is not None:
-        return _show_journal(options, options.replay)
+        return show_journal(options, options.replay)
     from controller.config.document import FleetSource, file_state
 
     source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
-    settings = _load(options)
+    settings = load_settings(options)
     if settings is None:
         return ExitCode.USAGE
     read_only = options.read_only or settings.controller.read_only
@@ -415,7 +356,7 @@ def _preferences(options: argparse.Namespace) -> Preferences | None:
     return found if options.theme is None else found._replace(theme=options.theme)
 
 
-def _show_journal(options: argparse.Namespace, path: Path) -> ExitCode:
+def show_journal(options: argparse.Namespace, path: Path) -> ExitCode:
     """Run the dashboard on a journal in a file."""
     if not _can_show("the journal is lines of JSON"):
         return ExitCode.UNREACHABLE
@@ -435,7 +376,8 @@ def _can_show(instead: str) -> bool:
     return problem is None
 
 
-def _run_demo(options: argparse.Namespace) -> ExitCode:
+def run_demo(options: argparse.Namespace) -> ExitCode:
+    """Run the demo, with the dashboard or headless."""
     if not options.headless and not _can_show(
         "`agentdash demo --headless` shows the demo without a screen, and `agentdash "
         "--controller-only` runs the controller of a fleet without one"
@@ -457,7 +399,8 @@ def _run_demo(options: argparse.Namespace) -> ExitCode:
     return show_demo(for_s=options.for_s, ascii_only=options.ascii, prefer=prefer, **demo)
 
 
-def _run_schema(options: argparse.Namespace) -> ExitCode:
+def print_schema(options: argparse.Namespace) -> ExitCode:
+    """Print a JSON schema."""
     import json
 
     if options.of == "fleet":
@@ -470,13 +413,38 @@ def _run_schema(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _run_profile(options: argparse.Namespace) -> int:
-    from agentdash.verbs.profile import show_profile
+def print_journal(settings: Settings, options: argparse.Namespace) -> ExitCode:
+    """Print the journal that NATS keeps, or run the dashboard on it."""
+    from agentdash.verbs.journal import print_journal_stream, save_journal_stream
 
-    return show_profile(options.tools)
+    if not options.show:
+        return print_journal_stream(settings, since_s=options.since)
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="agentdash-") as folder:
+        path = Path(folder) / "journal.jsonl"
+        code = save_journal_stream(settings, path, since_s=options.since)
+        return show_journal(options, path) if code is ExitCode.OK else code
 
 
-def _run_example(_: argparse.Namespace) -> ExitCode:
+def print_manifests(options: argparse.Namespace) -> ExitCode:
+    """Print what runs agentdash in a cluster, or one of the files that need no fleet."""
+    from agentdash.verbs.ship import print_instead, show_manifests
+
+    if print_instead(options):
+        return ExitCode.OK
+    settings = load_settings(options)
+    return ExitCode.USAGE if settings is None else show_manifests(settings, options)
+
+
+def print_completion(options: argparse.Namespace) -> ExitCode:
+    """Print the script of a shell."""
+    tell(SCRIPTS[options.shell].rstrip("\n"))
+    return ExitCode.OK
+
+
+def print_example(_: argparse.Namespace) -> ExitCode:
+    """Print the example of a fleet file."""
     from importlib.resources import files
 
     text = files("agentdash").joinpath("fleet.example.yaml").read_text("utf-8")
@@ -484,7 +452,7 @@ def _run_example(_: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _load(options: argparse.Namespace) -> Settings | None:
+def load_settings(options: argparse.Namespace) -> Settings | None:
     """The fleet file's settings with what the command line adds; None if the file is wrong, once
     its errors are on standard error.
     """

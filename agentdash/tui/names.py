@@ -8,6 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+DEFAULT_UNTIL: Final = "2h"
+"""When an intent ends whose end nobody types, so that no intent is forgotten."""
+NO_END: Final = "-"
+"""What a person types for an intent that stays until it is taken back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:

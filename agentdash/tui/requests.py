@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from agentdash.danger import Danger, danger_of
-from agentdash.intent_ends import DEFAULT_UNTIL, NO_END
 from agentdash.moments import read_until
+from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 from controller.model.audit import StandingIntent
 from controller.model.intent_words import asked_words, key_words, scope_name, stands, until_words
 from controller.model.intents import (

@@ -5,16 +5,25 @@ answer.
 from __future__ import annotations
 
 import signal
+from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agentdash.foreseen import ahead_of
 from agentdash.output import by_default, complain, note, tell
 from agentdash.tui.operating import Ahead
-from agentdash.verbs.names import UnknownNamesTold, choose, unseen
 from agentdash.verbs.tables import plan_table, why_table
-from agentdash.verbs.ticks import Decided, StandardInputError, TicksError, decide, read_ticks
+from agentdash.verbs.ticks import (
+    Decided,
+    StandardInputError,
+    TicksError,
+    UnknownNamesTold,
+    choose,
+    decide,
+    read_ticks,
+    unseen,
+)
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
 from controller.model.tick import Tick
@@ -26,18 +35,7 @@ if TYPE_CHECKING:
     from controller.model.snapshot import Snapshot
 
 
-class Options(NamedTuple):
-    """The options of both verbs. Without `observations` (a path, or `-`) they look at the live
-    fleet.
-    """
-
-    observations: str | None = None
-    fresh: bool = False
-    every_tick: bool = False
-    as_json: bool = False
-
-
-def show_plan(settings: Settings, options: Options) -> ExitCode:
+def show_plan(settings: Settings, options: Namespace) -> ExitCode:
     """Print what would be done for every pool that was seen. Nothing is written anywhere."""
     pools = settings.fleet.pools
 
@@ -53,12 +51,12 @@ def show_plan(settings: Settings, options: Options) -> ExitCode:
     return _show(settings, pools, options, answer)
 
 
-def show_why(settings: Settings, names: Sequence[str], options: Options) -> ExitCode:
+def show_why(settings: Settings, options: Namespace) -> ExitCode:
     """Print for each named pool (`tenant/name`) the rules in their order, when its number changes
     next, and what it would have without each rule. Where the cluster cannot be looked at, the rules
     are those that the last controller has kept.
     """
-    pools, problems = choose(settings.fleet, names)
+    pools, problems = choose(settings.fleet, options.pools)
     if problems:
         for problem in problems:
             note(problem)
@@ -108,7 +106,7 @@ def _outlook(decided: Decided, fleet: Fleet, pool: Pool) -> Outlook | None:
 def _show(
     settings: Settings,
     pools: Sequence[Pool],
-    options: Options,
+    options: Namespace,
     answer: Callable[[Decided], str],
     of_last: Callable[[Snapshot], str] | None = None,
 ) -> ExitCode:
@@ -147,7 +145,7 @@ def _print_last(settings: Settings, of_last: Callable[[Snapshot], str]) -> None:
         tell(text)
 
 
-def _ticks(settings: Settings, options: Options) -> tuple[Iterable[Tick], ExitCode]:
+def _ticks(settings: Settings, options: Namespace) -> tuple[Iterable[Tick], ExitCode]:
     """The ticks of a file, or the tick of one live look; the exit code says whether all was
     there.
     """

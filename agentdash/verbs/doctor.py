@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from argparse import Namespace
 
 from agentdash.output import note, tell
 from agentdash.verbs.waiting import waiting_for_nats
@@ -15,12 +16,12 @@ from controller.model.diagnosis import Diagnosis, Report
 from controller.model.settings import Settings
 
 
-def show_doctor(settings: Settings, *, as_json: bool) -> ExitCode:
+def show_doctor(settings: Settings, options: Namespace) -> ExitCode:
     """Print a line for each thing that was looked at; OK if all of it works."""
     for notice in settings.notices:
         note(str(notice))
     found = find_faults(settings)
-    tell(encode(found) if as_json else _text(found))
+    tell(encode(found) if options.as_json else _text(found))
     return ExitCode.FAILED if found.has_failure else ExitCode.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from argparse import Namespace
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -44,16 +45,16 @@ class AuditError(Exception):
         self.code = code
 
 
-def show_intents(settings: Settings, *, audit: bool, as_json: bool) -> ExitCode:
+def show_intents(settings: Settings, options: Namespace) -> ExitCode:
     """Print the intents in force, or every change that is kept."""
     clock = SystemClock()
     with by_default(signal.SIGINT):
         try:
-            if audit:
-                _show_audit(read_audit(settings, clock), clock.now(), as_json=as_json)
+            if options.audit:
+                _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
             else:
                 found = _asking(settings, _standing(settings, clock))
-                _show_standing(found, clock.now(), as_json=as_json)
+                _show_standing(found, clock.now(), as_json=options.as_json)
         except AuditError as error:
             note(str(error))
             return error.code

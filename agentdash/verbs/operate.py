@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
@@ -14,9 +15,9 @@ import msgspec
 
 from agentdash.danger import danger_of
 from agentdash.identity import operator
-from agentdash.intent_ends import DEFAULT_UNTIL, NO_END
 from agentdash.moments import read_until
 from agentdash.output import by_default, note, tell
+from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 from agentdash.verbs.consent import QuestionError, agreed, ask_why
 from agentdash.verbs.intent_lists import plain
 from agentdash.verbs.waiting import waiting_for_nats
@@ -73,32 +74,6 @@ class RefusedError(Exception):
     """What is asked for is not done; the text says why and what to do."""
 
 
-class Doing(NamedTuple):
-    """How a verb goes about it. `yes`: without a question."""
-
-    verb: str
-    dry_run: bool = False
-    yes: bool = False
-    as_json: bool = False
-    read_only: bool = False
-
-
-class Asking(NamedTuple):
-    """What the command line asks for: a kind of intent, the scope as it was typed (None: --all) and
-    the intent's own number; or, if it `withdraws`, to take back what stands there.
-
-    `until` and `why` are as they were typed. `replace`: an intent that stands there may go.
-    """
-
-    kind: IntentKind
-    scope: str | None
-    withdraws: bool = False
-    number: int | None = None
-    until: str | None = None
-    why: str | None = None
-    replace: bool = False
-
-
 class Prepared(NamedTuple):
     """What is about to be written at `key`, None to take away what stands there; the intent that it
     replaces, by its revision; and what it changes now.
@@ -113,72 +88,76 @@ class Prepared(NamedTuple):
     undoes: IntentChange | None = None
 
 
-def operate(settings: Settings, name: str, asking: Asking, doing: Doing) -> ExitCode:
-    """Do what the command line asks for; `name` is the fleet's."""
+def operate(settings: Settings, options: Namespace) -> ExitCode:
+    """Ask for an intent, or take one back (`options.withdraw`)."""
+    if options.verb == "budget" and options.withdraw is (options.number is not None):
+        note("budget takes either TOKENS, such as 8M, or --withdraw")
+        return ExitCode.USAGE
 
     def begun(clock: SystemClock) -> ExitCode:
-        key, intent = key_asked(settings.fleet, asking), None
-        why = ask_why(asking.why)
-        if not asking.withdraws:
-            intent = intent_asked(settings.fleet, key, asking, why, clock.now())
+        key, intent = key_asked(settings.fleet, options), None
+        why = ask_why(options.why)
+        if not options.withdraw:
+            intent = intent_asked(settings.fleet, key, options, why, clock.now())
+        replace = not options.withdraw and options.replace
         with _waiting(settings):
-            prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=asking.replace))
-        return _finish(settings, name, doing, clock, prepared, why)
+            prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=replace))
+        return _finish(settings, options, clock, prepared, why)
 
-    return _run(settings, doing, begun)
+    return _run(settings, options, begun)
 
 
-def undo(settings: Settings, name: str, doing: Doing) -> ExitCode:
+def undo(settings: Settings, options: Namespace) -> ExitCode:
     """Take back this operator's last change that stands."""
 
     def begun(clock: SystemClock) -> ExitCode:
         with _waiting(settings):
             prepared = asyncio.run(_prepared_undo(settings, clock))
-        return _finish(settings, name, doing, clock, prepared, "")
+        return _finish(settings, options, clock, prepared, "")
 
-    return _run(settings, doing, begun)
+    return _run(settings, options, begun)
 
 
 def _waiting(settings: Settings) -> AbstractContextManager[None]:
     return waiting_for_nats(settings.nats, "what a controller or Kubernetes says")
 
 
-def key_asked(fleet: Fleet, asking: Asking) -> IntentKey:
+def key_asked(fleet: Fleet, options: Namespace) -> IntentKey:
     """The key of what the command line names. Raises RequestError for what the fleet does not
     have.
     """
-    text = asking.scope
+    text, kind = options.scope, IntentKind(options.kind)
     if text is None:
-        return IntentKey(asking.kind, Scope())
+        return IntentKey(kind, Scope())
     if "/" in text:
         if all(pool.key != text for pool in fleet.pools):
             raise RequestError(unknown_pool(text, fleet))
-        if asking.kind is IntentKind.BUDGET:
+        if kind is IntentKind.BUDGET:
             raise RequestError(f"{text} is a pool: a day's budget belongs to a tenant")
-        return IntentKey(asking.kind, Scope(pool=text))
+        return IntentKey(kind, Scope(pool=text))
     tenant = next((each for each in fleet.tenants if each.name == text), None)
     if tenant is None:
         unknown = UnknownName("", NameKind.TENANT, text)
         raise RequestError(sentence(unknown, fleet, reading_name))
-    if asking.kind in (IntentKind.PIN, IntentKind.CAP):
+    if kind in (IntentKind.PIN, IntentKind.CAP):
         pools = ", ".join(pool.key for pool in fleet.pools if pool.tenant == text)
         raise RequestError(f"{text} is a tenant: name one of its pools ({pools or 'it has none'})")
-    if asking.kind is IntentKind.BUDGET and tenant.budget.tokens_per_day is None:
+    if kind is IntentKind.BUDGET and tenant.budget.tokens_per_day is None:
         raise RequestError(
             f"the fleet file gives {text} no tokens_per_day, so its tokens are not counted:"
             " give it a budget there first"
         )
-    return IntentKey(asking.kind, Scope(tenant=text))
+    return IntentKey(kind, Scope(tenant=text))
 
 
-def intent_asked(fleet: Fleet, key: IntentKey, asking: Asking, why: str, now: float) -> Intent:
+def intent_asked(fleet: Fleet, key: IntentKey, options: Namespace, why: str, now: float) -> Intent:
     """The intent that the command line describes; the desk adds who asks. Raises RequestError."""
     try:
-        until = _end(fleet, key, asking.until, now)
+        until = _end(fleet, key, options.until, now)
     except ValueError as error:
         raise RequestError(f"--until: {error}") from None
     try:
-        return intent_for(key, number=asking.number, until=until, why=why)
+        return intent_for(key, number=options.number, until=until, why=why)
     except ValueError as error:
         raise RequestError(f"{error}: say how many") from None
 
@@ -200,10 +179,12 @@ def _reset(fleet: Fleet, name: str, now: float) -> float:
     return local_day(now, ZoneInfo(zone)).end
 
 
-def _run(settings: Settings, doing: Doing, begun: Callable[[SystemClock], ExitCode]) -> ExitCode:
+def _run(
+    settings: Settings, options: Namespace, begun: Callable[[SystemClock], ExitCode]
+) -> ExitCode:
     """Say what goes wrong in words, and with an exit code."""
     log_nowhere()  # what goes wrong is raised, and said once
-    if (doing.read_only or settings.controller.read_only) and not doing.dry_run:
+    if (options.read_only or settings.controller.read_only) and not options.dry_run:
         note("read-only (--read-only, or controller.read_only in the fleet file): nothing is asked")
         return ExitCode.REFUSED
     # an interrupt ends the process without a word, as it ends other filters
@@ -241,28 +222,25 @@ def _advice(error: Exception) -> str:
     return ""
 
 
-def _finish(  # noqa: PLR0917 - what it takes to write
-    settings: Settings,
-    name: str,
-    doing: Doing,
-    clock: SystemClock,
-    prepared: Prepared,
-    why: str,
+def _finish(
+    settings: Settings, options: Namespace, clock: SystemClock, prepared: Prepared, why: str
 ) -> ExitCode:
     """Say what it changes, ask, and write it."""
-    statement = _statement(doing.verb, prepared)
-    if not doing.as_json:
+    statement = _statement(options.verb, prepared)
+    if not options.as_json:
         tell(statement)
     change = None
-    if not doing.dry_run:
+    if not options.dry_run:
         scope = prepared.key.scope
-        shown = statement if doing.as_json else ""
-        if not doing.yes and not agreed(danger_of(scope), scope_name(scope), name, shown):
+        shown = statement if options.as_json else ""
+        if not options.yes and not agreed(
+            danger_of(scope), scope_name(scope), options.fleet.name, shown
+        ):
             raise RefusedError("not confirmed: nothing was changed")
         with waiting_for_nats(settings.nats):
             change = asyncio.run(_written_or_not(settings, clock, prepared, why))
-    if doing.as_json:
-        tell(_report(doing.verb, prepared, change))
+    if options.as_json:
+        tell(_report(options.verb, prepared, change))
     elif change is not None:
         tell(f"done, revision {change.revision}")
     return ExitCode.OK

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import uuid
+from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ from nats.js import JetStreamContext
 from agentdash.identity import operator
 from agentdash.moments import read_until
 from agentdash.output import by_default, note, tell, waiting_for
-from agentdash.verbs.names import choose
 from agentdash.verbs.tables import aligned
+from agentdash.verbs.ticks import choose
 from agentdash.verbs.waiting import waiting_for_nats
 from agentdash.worker import TaskResult, TaskStatus, TaskTerms
 from agentdash.worker.dead import LIST_MOST, DeadLetter, DeadLetters
@@ -52,25 +53,6 @@ class AskError(Exception):
     """The command line asks for what cannot be; the text says why and what to do."""
 
 
-class Asked(NamedTuple):
-    """What the command line asks for, as it was typed; fields of other verbs have defaults."""
-
-    pool: str
-    id: str | None = None
-    as_json: bool = False
-    wait: bool = False
-    why: str = ""
-    goal: str | None = None
-    payload: str | None = None
-    priority: str = "normal"
-    deadline: str | None = None
-    timeout: str | None = None
-    max_steps: int | None = None
-    budget_usd: float | None = None
-    budget_tokens: int | None = None
-    workflow: str = ""
-
-
 class _PoolPlace(NamedTuple):
     """Where the tasks of the pool are."""
 
@@ -78,7 +60,7 @@ class _PoolPlace(NamedTuple):
     letters: DeadLetters
 
 
-def ask(settings: Settings, verb: str, asked: Asked) -> ExitCode:
+def ask(settings: Settings, asked: Namespace) -> ExitCode:
     """Do what one of the verbs asks for, and print the answer."""
     log_nowhere()  # what goes wrong is raised, and said once
     with by_default(signal.SIGINT):
@@ -86,10 +68,11 @@ def ask(settings: Settings, verb: str, asked: Asked) -> ExitCode:
             pools, problems = choose(settings.fleet, [asked.pool])
             if problems:
                 raise AskError(problems[0])
-            if asked.id is not None and not is_task_id(asked.id):
-                raise AskError(f"{quote(asked.id)}: {ID_RULE}")
-            terms = _terms(asked) if verb == "submit" else None
-            return asyncio.run(_ask(settings, pools[0], verb, asked, terms))
+            task = getattr(asked, "id", None)
+            if task is not None and not is_task_id(task):
+                raise AskError(f"{quote(task)}: {ID_RULE}")
+            terms = _terms(asked) if asked.verb == "submit" else None
+            return asyncio.run(_ask(settings, pools[0], asked, terms))
         except AskError as error:
             note(str(error))
             return ExitCode.USAGE
@@ -104,17 +87,17 @@ def ask(settings: Settings, verb: str, asked: Asked) -> ExitCode:
 
 
 async def _ask(
-    settings: Settings, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
+    settings: Settings, pool: Pool, asked: Namespace, terms: TaskTerms | None
 ) -> ExitCode:
     async with AsyncExitStack() as opened:
         with waiting_for_nats(settings.nats):
             session = await opened.enter_async_context(connected(settings, SystemClock()))
         with typed_errors():
-            return await _do(session, pool, verb, asked, terms)
+            return await _do(session, pool, asked, terms)
 
 
 async def _do(
-    session: NatsSession, pool: Pool, verb: str, asked: Asked, terms: TaskTerms | None
+    session: NatsSession, pool: Pool, asked: Namespace, terms: TaskTerms | None
 ) -> ExitCode:
     stream = session.jetstream()
     await ensure_worker_streams(stream, pool.tenant, result_ttl_s=RESULT_TTL_S)
@@ -122,7 +105,7 @@ async def _do(
     return (
         await _submit(place, asked, terms)
         if terms is not None
-        else await _VERBS[verb](place, asked)
+        else await _VERBS[asked.verb](place, asked)
     )
 
 
@@ -135,7 +118,7 @@ def _place(
     )
 
 
-def _terms(asked: Asked) -> TaskTerms:
+def _terms(asked: Namespace) -> TaskTerms:
     """The terms as they were typed, checked. Raises AskError."""
     try:
         given: dict[str, Any] = {
@@ -162,10 +145,10 @@ def _seconds(text: str) -> float:
         raise ValueError(f"--timeout {quote(text)} {error}") from None
 
 
-async def _submit(place: _PoolPlace, asked: Asked, terms: TaskTerms) -> ExitCode:
+async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> ExitCode:
     receipt = await place.tasks.submit(_payload(asked), terms)
     if asked.wait:
-        return await _result(place, asked._replace(id=receipt.id))
+        return await _result(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
     if asked.as_json:
         tell(msgspec.json.encode(receipt._asdict()).decode())
     elif receipt.is_new:
@@ -176,7 +159,7 @@ async def _submit(place: _PoolPlace, asked: Asked, terms: TaskTerms) -> ExitCode
     return ExitCode.OK
 
 
-def _payload(asked: Asked) -> object:
+def _payload(asked: Namespace) -> object:
     if asked.payload is None:
         return asked.goal
     text = sys.stdin.read() if asked.payload == "-" else asked.payload
@@ -187,7 +170,7 @@ def _payload(asked: Asked) -> object:
     return payload
 
 
-async def _result(place: _PoolPlace, asked: Asked) -> ExitCode:
+async def _result(place: _PoolPlace, asked: Namespace) -> ExitCode:
     task = asked.id or ""
     stored = await place.tasks.results.get(task)
     with waiting_for(f"task {task} to end"):
@@ -219,7 +202,7 @@ def _show(result: TaskResult, *, as_json: bool) -> None:
     tell("\n".join(lines))
 
 
-async def _cancel(place: _PoolPlace, asked: Asked) -> ExitCode:
+async def _cancel(place: _PoolPlace, asked: Namespace) -> ExitCode:
     who = operator()
     why = f"{asked.why or 'no reason given'} ({who.who})"
     result = await place.tasks.cancel(asked.id or "", clean(why))
@@ -233,7 +216,7 @@ async def _cancel(place: _PoolPlace, asked: Asked) -> ExitCode:
     return ExitCode.OK
 
 
-async def _list_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+async def _list_dead(place: _PoolPlace, asked: Namespace) -> ExitCode:
     letters, foreign, has_more = await place.letters.list()
     for problem in foreign:
         note(problem)
@@ -261,7 +244,7 @@ async def _list_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
     return ExitCode.OK
 
 
-async def _show_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+async def _show_dead(place: _PoolPlace, asked: Namespace) -> ExitCode:
     letter = await _letter(place, asked)
     body = letter.body.decode(errors="replace")
     if asked.as_json:
@@ -285,7 +268,7 @@ async def _show_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
     return ExitCode.OK
 
 
-async def _retry_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
+async def _retry_dead(place: _PoolPlace, asked: Namespace) -> ExitCode:
     letter = await _letter(place, asked)
     if not await place.letters.retry(letter, place.tasks.results):
         note(f"{letter.note.id} has another result by now: nothing was changed")
@@ -297,7 +280,7 @@ async def _retry_dead(place: _PoolPlace, asked: Asked) -> ExitCode:
     return ExitCode.OK
 
 
-async def _letter(place: _PoolPlace, asked: Asked) -> DeadLetter:
+async def _letter(place: _PoolPlace, asked: Namespace) -> DeadLetter:
     letter = await place.letters.get(asked.id or "")
     if letter is None:
         raise StoreUnavailableError(
@@ -307,7 +290,7 @@ async def _letter(place: _PoolPlace, asked: Asked) -> DeadLetter:
     return letter
 
 
-_VERBS: Final[dict[str, Callable[[_PoolPlace, Asked], Awaitable[ExitCode]]]] = {
+_VERBS: Final[dict[str, Callable[[_PoolPlace, Namespace], Awaitable[ExitCode]]]] = {
     "result": _result,
     "cancel": _cancel,
     "dead list": _list_dead,

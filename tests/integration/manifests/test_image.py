@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentdash import __version__
-from agentdash.shipping_arguments import MANIFESTS_EXAMPLES
+from agentdash.verb_table import VERBS
 from controller.exit_codes import ExitCode
 from controller.manifests.dockerfile import USER, dockerfile
 from support.image import Image, missing
@@ -82,7 +82,12 @@ def test_the_image_starts_without_root_where_no_file_can_be_written(image: Image
 
 
 @pytest.mark.parametrize(
-    "text", [(ROOT / "README.md").read_text("utf-8"), MANIFESTS_EXAMPLES], ids=["README", "help"]
+    "text",
+    [
+        (ROOT / "README.md").read_text("utf-8"),
+        next(each for each in VERBS if each.name == "manifests").examples,
+    ],
+    ids=["README", "help"],
 )
 def test_where_the_image_is_built_the_wheel_is_made_first(text: str) -> None:
     wheel, build = (command.partition(" -t ")[0] for command in commands())

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agentdash import output
 from agentdash.cli import main
-from agentdash.verbs.names import choose
+from agentdash.verbs.ticks import choose
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet
 from controller.model.ids import pool_key

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from agentdash.cli import main
-from agentdash.looking_arguments import PLAN_EXAMPLES
+from agentdash.verb_table import VERBS
 from agentdash.verbs.ticks import MAX_LINES_TOLD
 from controller.exit_codes import ExitCode
 from controller.model.decision import Code, Decision, Reason
@@ -337,7 +337,12 @@ def test_a_number_that_a_json_reader_cannot_hold_is_null() -> None:
 def test_the_example_in_the_help_is_a_tick(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    example = PLAN_EXAMPLES.partition("echo '")[2].partition("' |")[0].replace("\n", "")
+    example = (
+        next(each for each in VERBS if each.name == "plan")
+        .examples.partition("echo '")[2]
+        .partition("' |")[0]
+        .replace("\n", "")
+    )
     code, out, err = run(capsys, tmp_path, example, options=("--json",))
     assert (code, err) == (ExitCode.OK, "agentdash: not seen, so not decided: acme/browser\n")
     assert json.loads(out)["pools"][0]["demand"] == 8

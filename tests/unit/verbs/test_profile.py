@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.cli import main
-from agentdash.verbs.profile import suggested
+from agentdash.verbs.worker import suggested
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.cli import main
-from agentdash.verbs.promises import promises
+from agentdash.verbs.ship import promises
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentdash.cli import main
-from agentdash.verbs.names import MAX_NAMES_TOLD
+from agentdash.verbs.ticks import MAX_NAMES_TOLD
 from controller.exit_codes import ExitCode
 from unit.verbs.worlds import NOW, fresh, pool, tick
 

@@ -1,0 +1,621 @@
+"""The verbs of the command line, one entry each. Nothing heavy is imported: `--help` reads this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from agentdash import __version__, arguments
+from agentdash.completion import SCRIPTS
+from agentdash.tui.names import DEFAULT_UNTIL, NO_END
+
+
+class Argument(NamedTuple):
+    """One argument, as argparse's `add_argument` takes it."""
+
+    flags: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+class OneOf(NamedTuple):
+    """Arguments that exclude each other."""
+
+    arguments: tuple[Argument, ...]
+    required: bool = False
+
+
+Arguments: TypeAlias = tuple[Argument | OneOf, ...]
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Verb(NamedTuple):
+    """One verb. `run` is MODULE:FUNCTION, imported when the verb is asked for; it takes the parsed
+    options and returns an exit code. If the verb `reads_fleet`, the settings of the fleet file come
+    first. `constants` are further options with fixed values. A verb without `help` is not listed.
+    """
+
+    name: str
+    help: str
+    run: str
+    arguments: Arguments = ()
+    description: str = ""
+    examples: str = ""
+    reads_fleet: bool = True
+    constants: Mapping[str, Any] = _NONE
+    verbs: tuple[Verb, ...] = ()
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """One argument."""
+    return Argument(flags, options)
+
+
+def switch(flag: str, text: str, **options: Any) -> Argument:
+    """An option without a value."""
+    return Argument((flag,), {"action": "store_true", "help": text, **options})
+
+
+def again(given: Argument) -> Argument:
+    """A global option that may also stand behind a verb, where it leaves the first one in force."""
+    import argparse
+
+    return Argument(given.flags, {**given.options, "default": argparse.SUPPRESS})
+
+
+FLEET: Final = argument(
+    *("-f", "--fleet"),
+    type=Path,
+    default=Path("fleet.yaml"),
+    metavar="FILE",
+    help="the fleet file (default fleet.yaml)",
+)
+KUBECONFIG: Final = argument(
+    "--kubeconfig",
+    metavar="FILE",
+    help="default: $KUBECONFIG, then the cluster that agentdash runs in",
+)
+CONTEXT: Final = argument(
+    "--context",
+    metavar="NAME",
+    help="a kubeconfig context; default: the fleet file's, then the current one",
+)
+READ_ONLY: Final = switch("--read-only", "observe and plan, write nothing")
+JOURNAL: Final = argument(
+    "--journal", metavar="FILE", help="keep what each tick saw and decided, for --replay"
+)
+ASCII: Final = switch("--ascii", "draw the screen with ASCII characters only")
+THEME: Final = argument(
+    "--theme",
+    type=arguments.theme,
+    metavar="THEME",
+    help="agentdash, midnight, paper or colour-blind; `:theme NAME` remembers one",
+)
+PLACE: Final = (again(FLEET), again(KUBECONFIG), again(CONTEXT))
+"""Which fleet a verb is about."""
+JSON: Final = switch("--json", "print JSON", dest="as_json")
+POOL: Final = argument("pool", metavar="TENANT/POOL", help="a pool of the fleet file")
+TASK: Final = argument("id", metavar="ID", help="the task's id")
+
+_LOOK: Final = (
+    *PLACE,
+    argument(
+        "--observations",
+        metavar="FILE",
+        help="plan the ticks of this file instead of the live fleet; - is standard input",
+    ),
+    switch("--fresh", "begin without memory, even if there is one"),
+    switch("--all", "print every tick, not only the last", dest="every_tick"),
+    switch("--json", "print JSON, as `agentdash schema plan` describes it", dest="as_json"),
+)
+_LOOKING: Final = (
+    Verb(
+        "plan",
+        "what would be done, from live state or a file",
+        "agentdash.verbs.answer:show_plan",
+        _LOOK,
+        """\
+Prints what would be done now for every pool, and why. It writes nothing to the cluster or to NATS.
+
+Live, it looks once, with the memory and the operators' intents that are kept in NATS. Without a
+memory, windows and cooldowns begin with this look, so no pool shrinks. If NATS or Kubernetes is not
+connected, the exit code is 3, and the plan is the one for what could be seen.
+
+With --observations it reads ticks from a file, one JSON object on each line, as `agentdash schema
+observation` describes them. It plans them in order, in virtual time, and carries the memory from
+one to the next. It refuses numbers that no cluster has and names that the fleet file does not have.
+""",
+        """\
+examples:
+  agentdash plan -f fleet.yaml
+  agentdash plan -f fleet.yaml --observations ticks.jsonl --all
+  echo '{"version": 1, "now": 1700000000, "observation": {"pools": {"acme/research": {
+    "queue": {"type": "fresh", "at": 1700000000, "value": {"pending": 7, "in_flight": 1}},
+    "workload": {"type": "fresh", "at": 1700000000, "value": {"replicas": 2}},
+    "pods": {"type": "fresh", "at": 1700000000, "value": {"ready": 2}}}}}}' | tr -d '\\n' |
+    agentdash plan -f fleet.yaml --observations - --json
+""",
+    ),
+    Verb(
+        "why",
+        "why a pool has its number of replicas",
+        "agentdash.verbs.answer:show_why",
+        (
+            argument("pools", nargs="+", metavar="TENANT/POOL", help="a pool of the fleet file"),
+            *_LOOK,
+        ),
+        """\
+Prints for each pool the rules in the order they were applied, with their numbers, and what the
+number would be without each rule that matters: "without the budget: 7". It looks at the same things
+as `agentdash plan`.
+""",
+        """\
+examples:
+  agentdash why -f fleet.yaml acme/research
+  agentdash why -f fleet.yaml acme/research acme/browser --observations ticks.jsonl --json
+""",
+    ),
+    Verb(
+        "journal",
+        "the journal that NATS keeps, for --replay",
+        "agentdash.cli:print_journal",
+        (
+            argument(
+                "--since",
+                type=arguments.duration,
+                metavar="AGO",
+                help="what is younger, such as 2h, and up to 15 minutes before it (default: all)",
+            ),
+            switch("--show", "open the dashboard on it, as --replay does on a file"),
+            *PLACE,
+        ),
+        """\
+Prints the journal that the controllers keep in NATS (controller.journal.stream of the fleet file),
+whichever of them led: the lines of a journal's file, for agentdash --replay. It begins with a whole
+snapshot. With --show it opens the dashboard on it.
+""",
+        """\
+examples:
+  agentdash journal -f fleet.yaml --since 2h --show
+  agentdash journal -f fleet.yaml > day.jsonl && agentdash --replay day.jsonl
+""",
+    ),
+    Verb(
+        "attach",
+        "the dashboard of a controller elsewhere",
+        "agentdash.cli:run_attach",
+        (
+            again(FLEET),
+            argument("--nats", metavar="URL", help="a NATS server, instead of a fleet file"),
+            argument(
+                "--bucket",
+                default="agentdash",
+                metavar="NAME",
+                help="the fleet's bucket, beside --nats",
+            ),
+            again(switch("--read-only", "look only; nothing is asked for")),
+            again(ASCII),
+            again(THEME),
+        ),
+        """\
+Shows what a running controller publishes in NATS, on any machine that reaches the NATS servers, and
+asks it for what operators want: pin, pause, freeze and the rest. It needs no Kubernetes, and
+decides nothing itself.
+
+The servers are those of the fleet file, or of --nats.
+""",
+        """\
+examples:
+  agentdash attach -f fleet.yaml
+  agentdash attach --nats nats://nats.example:4222
+""",
+        reads_fleet=False,
+    ),
+)
+
+_DOING: Final = (
+    switch("--dry-run", "say what it would change, no more"),
+    switch("--yes", "do it without a question"),
+    JSON,
+    *PLACE,
+    again(READ_ONLY),
+)
+_WHY: Final = argument("--why", metavar="TEXT", help='the reason; "-" for none')
+_REPLACE: Final = switch("--replace", "put it in the place of one that stands")
+_SCOPE: Final = OneOf(
+    (
+        argument(
+            "scope", nargs="?", metavar="SCOPE", help="a pool (acme/research) or a tenant (acme)"
+        ),
+        switch("--all", "the whole fleet", dest="everything"),
+    ),
+    required=True,
+)
+_POOL_SCOPE: Final = argument("scope", metavar="TENANT/POOL", help="a tenant/pool")
+_REPLICAS: Final = argument("number", type=arguments.replicas, metavar="N", help="replicas")
+_OPERATING_EXAMPLES: Final = """\
+examples:
+  agentdash pause acme --until 2h --why "OPS-902: runaway agent"
+  agentdash pin acme/research 3 --until 18:00 --why "demo for the customer"
+  agentdash cap acme/research 4 --why "the bill" --dry-run
+  agentdash freeze --all --why "cluster upgrade" --yes
+  agentdash budget acme 8M --why "agreed with the customer"
+
+It says what would change now, in numbers, and asks. Without a terminal, --yes agrees beforehand.
+"""
+
+
+def _until(default: str) -> Argument:
+    return argument(
+        "--until",
+        metavar="WHEN",
+        help=(
+            "2h, 14:00 (this machine's clock) or 2026-11-23T08:00Z, "
+            f"{NO_END} for no end (default: {default})"
+        ),
+    )
+
+
+def _asks(name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = "") -> Verb:
+    """A verb that asks for an intent of this kind."""
+    own += (_until(ends or DEFAULT_UNTIL), _REPLACE)
+    return _operates(name, kind, text, own, number=None, withdraw=False)
+
+
+def _withdraws(name: str, kind: str, text: str, scope: Argument | OneOf) -> Verb:
+    """A verb that takes back an intent of this kind."""
+    return _operates(name, kind, text, (scope,), withdraw=True)
+
+
+def _operates(name: str, kind: str, text: str, own: Arguments, **constants: Any) -> Verb:
+    return Verb(
+        name,
+        text,
+        "agentdash.verbs.operate:operate",
+        (*own, _WHY, *_DOING),
+        f"{text[0].upper()}{text[1:]}.",
+        _OPERATING_EXAMPLES,
+        # what an argument itself gives replaces a constant
+        constants={"verb": name, "kind": kind, **constants},
+    )
+
+
+_OPERATING: Final = (
+    _asks("pin", "pin", "keep N spare replicas of a pool ready", _POOL_SCOPE, _REPLICAS),
+    _withdraws("unpin", "pin", "take a pin back", _POOL_SCOPE),
+    _asks(
+        "pause",
+        "pause",
+        "stop the work: idle replicas go, others finish",
+        _SCOPE,
+        argument(
+            "--keep", dest="number", type=arguments.replicas, metavar="N", help="keep N replicas"
+        ),
+    ),
+    _withdraws("resume", "pause", "take a pause back", _SCOPE),
+    _asks("freeze", "freeze", "hands off: nothing is written", _SCOPE),
+    _withdraws("thaw", "freeze", "take a freeze back", _SCOPE),
+    _asks("cap", "cap", "at most N replicas of a pool", _POOL_SCOPE, _REPLICAS),
+    _withdraws("uncap", "cap", "take a cap back", _POOL_SCOPE),
+    _asks("hold", "no-growth", "no growth: replicas may go, none is added", _SCOPE),
+    _withdraws("release", "no-growth", "take a hold back", _SCOPE),
+    _asks(
+        "budget",
+        "budget",
+        "set a tenant's tokens for today",
+        argument("scope", metavar="TENANT", help="a tenant"),
+        argument(
+            "number",
+            type=arguments.tokens,
+            nargs="?",
+            metavar="TOKENS",
+            help="tokens a day, such as 5000000 or 8M; not with --withdraw",
+        ),
+        switch("--withdraw", "back to the budget of the fleet file"),
+        ends="the tenant's next reset",
+    ),
+    Verb(
+        "undo",
+        "take back your own last change",
+        "agentdash.verbs.operate:undo",
+        _DOING,
+        "Takes back your own last change that stands. It is refused if somebody has changed the "
+        "same thing since.",
+        constants={"verb": "undo"},
+    ),
+    Verb(
+        "intents",
+        "what operators ask for",
+        "agentdash.verbs.intent_lists:show_intents",
+        (switch("--audit", "every change, the oldest first"), JSON, *PLACE),
+        "Prints what operators ask for now: who, why, until when and since when. --audit prints "
+        "every change that is kept, with what was there before it.",
+    ),
+)
+
+_SUBMIT: Final = (
+    POOL,
+    OneOf(
+        (
+            argument("goal", nargs="?", metavar="GOAL", help="what to do, in words"),
+            argument("--payload", metavar="JSON", help="any JSON; - reads standard input"),
+        ),
+        required=True,
+    ),
+    argument("--id", metavar="ID", help="default: a new one"),
+    argument(
+        "--priority", choices=["normal", "high"], default="normal", help="which of its queues"
+    ),
+    argument(
+        "--deadline",
+        metavar="WHEN",
+        help="it is of no use later: 20m, 14:00, 2026-11-23T08:00Z",
+    ),
+    argument("--timeout", metavar="DURATION", help="of each try: 90s, 10m"),
+    argument("--max-steps", type=arguments.count, metavar="N", help="the agent's steps at most"),
+    argument("--budget-usd", type=arguments.usd, metavar="USD", help="what it may cost"),
+    argument("--budget-tokens", type=arguments.count, metavar="N", help="tokens at most"),
+    argument("--workflow", default="", metavar="ID", help="what it is a part of"),
+    switch("--wait", "wait for its result, and print that"),
+    JSON,
+    *PLACE,
+)
+
+
+def _of_tasks(name: str, text: str, verb: str, *own: Argument) -> Verb:
+    found = (POOL, *own, JSON, *PLACE)
+    return Verb(name, text, "agentdash.verbs.tasks:ask", found, constants={"verb": verb})
+
+
+_TASKS: Final = (
+    Verb(
+        "submit",
+        "give a pool a task",
+        "agentdash.verbs.tasks:ask",
+        _SUBMIT,
+        """\
+Gives a pool a task. Its goal is a text, or --payload any JSON. The id makes it unique: while the
+stream remembers it, the same id again is the same task.
+""",
+        """\
+examples:
+  agentdash submit acme/research "sum up the quarter" --wait
+  agentdash submit acme/research --payload '{"goal": "sum up", "files": ["q3.pdf"]}' --id q3
+  agentdash submit acme/research "urgent" --priority high --deadline 20m --budget-usd 0.50
+""",
+        constants={"verb": "submit"},
+    ),
+    _of_tasks(
+        "result", "how a task ended", "result", TASK, switch("--wait", "wait until it has ended")
+    ),
+    _of_tasks(
+        "cancel",
+        "end a task as cancelled",
+        "cancel",
+        TASK,
+        argument("--why", default="", metavar="TEXT", help="kept in its result"),
+    ),
+    Verb(
+        "dead",
+        "tasks that cannot be read or whose tries are used up",
+        "",
+        (again(JSON), *PLACE),
+        verbs=(
+            _of_tasks("list", "all dead letters of a pool", "dead list"),
+            _of_tasks("show", "one of them, with its body", "dead show", TASK),
+            _of_tasks(
+                "retry", "give it to its queue again, with all its tries", "dead retry", TASK
+            ),
+        ),
+    ),
+    Verb(
+        "worker",
+        "run an agent as a worker",
+        "agentdash.verbs.worker:run_worker",
+        (argument("agent", metavar="MODULE:FUNCTION", help="the agent, an async function"),),
+        """\
+Runs a worker: MODULE:FUNCTION is an async function of a task and a session that returns a result.
+It works until SIGTERM or ctrl-c, then hands back what is under way.
+
+What it works on is in the environment:
+  NATS_URL                servers between commas; NATS_CREDS, NATS_NKEY, NATS_CA name files,
+                          NATS_USER with NATS_PASSWORD, or NATS_TOKEN log in
+  AGENTDASH_TENANT, AGENTDASH_POOL
+  AGENTDASH_QUEUES        STREAM/CONSUMER, several between commas, the highest priority first
+  AGENTDASH_SLOTS         tasks at once (default 1)
+  AGENTDASH_ATTEMPTS      tries of a task before it is a dead letter (default 5); one whose worker
+                          died is a try
+  AGENTDASH_GRACE         time for checkpoints when it must end (default 25s); at least 5 s less
+                          than the pod's terminationGracePeriodSeconds
+  AGENTDASH_LISTEN        where /metrics, /healthz, /readyz, /startup are (default 127.0.0.1:9465;
+                          off for nowhere)
+  AGENTDASH_WORKER        its name (default: the host's, which is the pod's)
+  AGENTDASH_SPOT_NOTICE   a file whose appearance announces the end of the node
+  AGENTDASH_RESULT_TTL    how long results are kept, if it creates their bucket (default 1d)
+What its tasks may use, until a controller says more:
+  AGENTDASH_MODEL         the model of calls that name none
+  AGENTDASH_MODELS        [{"name": "gpt-small", "tier": "nano", "input_price": 0.15}], prices in
+                          USD per million tokens
+  AGENTDASH_RATES         {"gpt-small": {"requests_per_minute": 60, "parallel": 4}}, its own share
+  AGENTDASH_SESSION_TOKENS, AGENTDASH_SESSION_DURATION, AGENTDASH_SESSION_TOOL_CALLS
+                          of one task (default 500000, 4h, 200)
+""",
+        reads_fleet=False,
+    ),
+)
+
+_SHIPPING: Final = (
+    Verb(
+        "manifests",
+        "print what runs it in a cluster",
+        "agentdash.cli:print_manifests",
+        (
+            again(FLEET),
+            argument(
+                "--namespace",
+                type=arguments.namespace,
+                default="agentdash",
+                metavar="NAME",
+                help="where agentdash itself runs (default agentdash)",
+            ),
+            argument(
+                "--image",
+                default=f"agentdash:{__version__}",
+                metavar="IMAGE",
+                help=f"its image, best with a digest (default agentdash:{__version__})",
+            ),
+            argument(
+                "--only",
+                type=arguments.kinds,
+                metavar="KIND,...",
+                help="print these kinds of objects, such as Role,RoleBinding",
+            ),
+            switch(
+                "--service-monitor",
+                "also a ServiceMonitor and a PrometheusRule, for the Prometheus operator",
+            ),
+            OneOf(
+                (
+                    switch(
+                        "--dockerfile",
+                        "print the image's Dockerfile instead; it needs no fleet file",
+                    ),
+                    switch(
+                        "--alerts",
+                        "print alert rules for Prometheus instead; it needs no fleet file",
+                    ),
+                    switch(
+                        "--dashboard",
+                        "print a dashboard for Grafana as JSON instead; it needs no fleet file",
+                    ),
+                )
+            ),
+        ),
+        """\
+Prints the Kubernetes objects that run agentdash for one fleet file: two controllers without root,
+the least rights with a reason for each, and what keeps tenants within their quotas. Secrets are
+named, never printed. The same fleet file gives the same text.
+""",
+        """\
+examples:
+  agentdash manifests -f fleet.yaml --image registry.example/agentdash:1 | kubectl apply -f -
+  agentdash manifests -f fleet.yaml --only Role,RoleBinding
+  pip wheel --no-deps --wheel-dir dist .     # in a checkout of the source
+  agentdash manifests --dockerfile | docker build -f - -t registry.example/agentdash:1 .
+  agentdash manifests --alerts > /etc/prometheus/rules/agentdash.yaml
+  agentdash manifests --dashboard > agentdash.json     # Grafana: Dashboards, New, Import
+""",
+        reads_fleet=False,
+    ),
+    Verb(
+        "doctor",
+        "whether a fleet can be run as its file says",
+        "agentdash.verbs.doctor:show_doctor",
+        (*PLACE, switch("--json", "print one JSON object", dest="as_json")),
+        """\
+Looks at everything that a fleet needs, all at once, and writes nothing: connections and versions,
+our rights, streams and consumers, Deployments with their requests and probes, other autoscalers,
+quotas, the lease, clocks. A line for each says ok, warn (works worse than it could), fail (does not
+work) or skip (could not be looked at), and after the arrow what to do.
+""",
+        """\
+examples:
+  agentdash doctor -f fleet.yaml
+  agentdash doctor -f fleet.yaml --json | jq -r '.lines[] | select(.level == "fail").todo'
+
+exit codes: 0 where nothing is fail or skip, else 1
+""",
+    ),
+    Verb(
+        "schema",
+        "print a JSON schema",
+        "agentdash.cli:print_schema",
+        (argument("of", choices=["fleet", "observation", "plan"]),),
+        reads_fleet=False,
+    ),
+    Verb(
+        "completion",
+        "print a script that completes the line",
+        "agentdash.cli:print_completion",
+        (argument("shell", choices=list(SCRIPTS)),),
+        """\
+Prints a script that completes verbs, options, and the pools and tenants of the fleet file:
+
+  bash  agentdash completion bash >> ~/.bashrc
+  zsh   agentdash completion zsh > a file named _agentdash in a folder of $fpath
+  fish  agentdash completion fish > ~/.config/fish/completions/agentdash.fish
+""",
+        reads_fleet=False,
+    ),
+    Verb(
+        "profile",
+        "which profile an agent with these tools needs",
+        "agentdash.verbs.worker:show_profile",
+        (
+            argument(
+                "tools",
+                nargs="+",
+                metavar="TOOL",
+                help="the name of a tool, or an agent MODULE:FUNCTION that declares its tools",
+            ),
+        ),
+        reads_fleet=False,
+    ),
+    Verb(
+        "example", "print a commented fleet file", "agentdash.cli:print_example", reads_fleet=False
+    ),
+    Verb(
+        "promises",
+        "",
+        "agentdash.verbs.ship:show_promises",
+        (switch("--json", "print one JSON array", dest="as_json"),),
+        "Prints what agentdash promises under faults, the tests of its source that hold each, and "
+        "what is not held yet.",
+        reads_fleet=False,
+    ),
+)
+
+_DEMO: Final = Verb(
+    "demo",
+    "a fleet, a cluster and a load on this machine",
+    "agentdash.cli:run_demo",
+    (
+        switch("--headless", "no screen, a summary at the end"),
+        argument(
+            "--for",
+            dest="for_s",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="end after this time (60s, 2m)",
+        ),
+        argument(
+            "--speed",
+            type=arguments.speed,
+            default=2.0,
+            metavar="N",
+            help="how many times faster than real the cluster and the workers are (default 2)",
+        ),
+        argument(
+            "--seed",
+            type=arguments.whole,
+            default=1,
+            metavar="N",
+            help="seed of the random load and start-up times (default 1)",
+        ),
+        argument(
+            "--load-for",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="stop publishing after this time",
+        ),
+        again(JOURNAL),
+        again(ASCII),
+        again(THEME),
+    ),
+    "Runs a real nats-server, a simulated Kubernetes API over HTTP, real workers, and a load "
+    "with calm times, bursts and idle times; and the dashboard with its controller.",
+    reads_fleet=False,
+)
+
+VERBS: Final = (_DEMO, *_LOOKING, *_OPERATING, *_TASKS, *_SHIPPING)
