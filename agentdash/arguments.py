@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from agentdash.tui.commands import OnceView
 
 _UNITS: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_T = TypeVar("_T")
 
 
 def address(text: str) -> tuple[str, int]:
@@ -27,23 +25,22 @@ def address(text: str) -> tuple[str, int]:
 
 def view(text: str) -> OnceView:
     """A view that `--once` prints."""
-    from agentdash.tui.commands import once_view
+    from agentdash.tui.commands import UnknownCommandError, once_view
+    from agentdash.tui.names import ONCE_VIEWS
 
-    return _named(once_view, text)
+    try:
+        return once_view(text)
+    except UnknownCommandError as error:
+        words = f"{error}; the views are {', '.join(ONCE_VIEWS)}"
+        raise argparse.ArgumentTypeError(words) from None
 
 
 def theme(text: str) -> str:
     """The name of a theme."""
-    from agentdash.tui.commands import theme_named
-
-    return _named(theme_named, text)
-
-
-def _named(find: Callable[[str], _T], text: str) -> _T:
-    from agentdash.tui.commands import UnknownCommandError
+    from agentdash.tui.commands import UnknownCommandError, theme_named
 
     try:
-        return find(text)
+        return theme_named(text)
     except UnknownCommandError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

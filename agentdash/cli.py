@@ -16,7 +16,7 @@ from agentdash import __version__, arguments, verb_table
 from agentdash.completion import ASK, SCRIPTS, FleetNames, answer
 from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
 from agentdash.tui.names import ONCE_VIEWS
-from agentdash.verb_table import VERBS, Argument, OneOf, Verb
+from agentdash.verb_table import VERBS, Argument, OneOf, VerbEntry
 from controller.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> ExitCode:
-    verb: Verb | None = getattr(options, "verb_entry", None)
+    verb: VerbEntry | None = getattr(options, "verb_entry", None)
     if verb is None:
         return _run_fleet(options) if options.once is None else _run_once(options)
     settings = load_settings(options) if verb.reads_fleet else None
@@ -189,7 +189,7 @@ _ONCE: Final = (
 )
 
 
-def _add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb]) -> None:
+def _add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[VerbEntry]) -> None:
     listed = parser.add_subparsers(
         title="verbs", metavar="VERB", required=parser.prog != "agentdash"
     )
@@ -311,7 +311,7 @@ def _show_help_once(options: argparse.Namespace) -> ExitCode:
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
     if options.replay is not None:
-        return show_journal(options, options.replay)
+        return replay(options, options.replay)
     from controller.config.document import FleetSource, file_state
 
     source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
@@ -356,7 +356,7 @@ def _preferences(options: argparse.Namespace) -> Preferences | None:
     return found if options.theme is None else found._replace(theme=options.theme)
 
 
-def show_journal(options: argparse.Namespace, path: Path) -> ExitCode:
+def replay(options: argparse.Namespace, path: Path) -> ExitCode:
     """Run the dashboard on a journal in a file."""
     if not _can_show("the journal is lines of JSON"):
         return ExitCode.UNREACHABLE
@@ -424,7 +424,7 @@ def print_journal(settings: Settings, options: argparse.Namespace) -> ExitCode:
     with TemporaryDirectory(prefix="agentdash-") as folder:
         path = Path(folder) / "journal.jsonl"
         code = save_journal_stream(settings, path, since_s=options.since)
-        return show_journal(options, path) if code is ExitCode.OK else code
+        return replay(options, path) if code is ExitCode.OK else code
 
 
 def print_manifests(options: argparse.Namespace) -> ExitCode:

@@ -168,8 +168,12 @@ class _CursorWord:
         self, action: argparse.Action, names: Callable[[Path], FleetNames]
     ) -> Iterable[_Offer]:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
-            helps = action._choices_actions  # noqa: SLF001 - the verbs with their help
-            return [_Offer(each.dest, _one_line(each.help)) for each in helps]
+            # a verb without help is not listed, and is offered all the same
+            listed = {each.dest: each.help for each in action._choices_actions}  # noqa: SLF001
+            return [
+                _Offer(verb, _one_line(listed.get(verb) or parser.description))
+                for verb, parser in action.choices.items()
+            ]
         if action.choices is not None:
             return [_Offer(str(each)) for each in action.choices]
         known = names(self._fleet) if action.metavar in _NAMES else FleetNames()

@@ -30,7 +30,7 @@ Arguments: TypeAlias = tuple[Argument | OneOf, ...]
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class Verb(NamedTuple):
+class VerbEntry(NamedTuple):
     """One verb. `run` is MODULE:FUNCTION, imported when the verb is asked for; it takes the parsed
     options and returns an exit code. If the verb `reads_fleet`, the settings of the fleet file come
     first. `constants` are further options with fixed values. A verb without `help` is not listed.
@@ -44,7 +44,7 @@ class Verb(NamedTuple):
     examples: str = ""
     reads_fleet: bool = True
     constants: Mapping[str, Any] = _NONE
-    verbs: tuple[Verb, ...] = ()
+    verbs: tuple[VerbEntry, ...] = ()
 
 
 def argument(*flags: str, **options: Any) -> Argument:
@@ -110,7 +110,7 @@ _LOOK: Final = (
     switch("--json", "print JSON, as `agentdash schema plan` describes it", dest="as_json"),
 )
 _LOOKING: Final = (
-    Verb(
+    VerbEntry(
         "plan",
         "what would be done, from live state or a file",
         "agentdash.verbs.answer:show_plan",
@@ -137,7 +137,7 @@ examples:
     agentdash plan -f fleet.yaml --observations - --json
 """,
     ),
-    Verb(
+    VerbEntry(
         "why",
         "why a pool has its number of replicas",
         "agentdash.verbs.answer:show_why",
@@ -156,7 +156,7 @@ examples:
   agentdash why -f fleet.yaml acme/research acme/browser --observations ticks.jsonl --json
 """,
     ),
-    Verb(
+    VerbEntry(
         "journal",
         "the journal that NATS keeps, for --replay",
         "agentdash.cli:print_journal",
@@ -181,7 +181,7 @@ examples:
   agentdash journal -f fleet.yaml > day.jsonl && agentdash --replay day.jsonl
 """,
     ),
-    Verb(
+    VerbEntry(
         "attach",
         "the dashboard of a controller elsewhere",
         "agentdash.cli:run_attach",
@@ -257,19 +257,19 @@ def _until(default: str) -> Argument:
     )
 
 
-def _asks(name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = "") -> Verb:
+def _asks(name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = "") -> VerbEntry:
     """A verb that asks for an intent of this kind."""
     own += (_until(ends or DEFAULT_UNTIL), _REPLACE)
     return _operates(name, kind, text, own, number=None, withdraw=False)
 
 
-def _withdraws(name: str, kind: str, text: str, scope: Argument | OneOf) -> Verb:
+def _withdraws(name: str, kind: str, text: str, scope: Argument | OneOf) -> VerbEntry:
     """A verb that takes back an intent of this kind."""
     return _operates(name, kind, text, (scope,), withdraw=True)
 
 
-def _operates(name: str, kind: str, text: str, own: Arguments, **constants: Any) -> Verb:
-    return Verb(
+def _operates(name: str, kind: str, text: str, own: Arguments, **constants: Any) -> VerbEntry:
+    return VerbEntry(
         name,
         text,
         "agentdash.verbs.operate:operate",
@@ -315,7 +315,7 @@ _OPERATING: Final = (
         switch("--withdraw", "back to the budget of the fleet file"),
         ends="the tenant's next reset",
     ),
-    Verb(
+    VerbEntry(
         "undo",
         "take back your own last change",
         "agentdash.verbs.operate:undo",
@@ -324,7 +324,7 @@ _OPERATING: Final = (
         "same thing since.",
         constants={"verb": "undo"},
     ),
-    Verb(
+    VerbEntry(
         "intents",
         "what operators ask for",
         "agentdash.verbs.intent_lists:show_intents",
@@ -363,13 +363,13 @@ _SUBMIT: Final = (
 )
 
 
-def _of_tasks(name: str, text: str, verb: str, *own: Argument) -> Verb:
+def _of_tasks(name: str, text: str, verb: str, *own: Argument) -> VerbEntry:
     found = (POOL, *own, JSON, *PLACE)
-    return Verb(name, text, "agentdash.verbs.tasks:ask", found, constants={"verb": verb})
+    return VerbEntry(name, text, "agentdash.verbs.tasks:ask", found, constants={"verb": verb})
 
 
 _TASKS: Final = (
-    Verb(
+    VerbEntry(
         "submit",
         "give a pool a task",
         "agentdash.verbs.tasks:ask",
@@ -396,7 +396,7 @@ examples:
         TASK,
         argument("--why", default="", metavar="TEXT", help="kept in its result"),
     ),
-    Verb(
+    VerbEntry(
         "dead",
         "tasks that cannot be read or whose tries are used up",
         "",
@@ -409,7 +409,7 @@ examples:
             ),
         ),
     ),
-    Verb(
+    VerbEntry(
         "worker",
         "run an agent as a worker",
         "agentdash.verbs.worker:run_worker",
@@ -446,7 +446,7 @@ What its tasks may use, until a controller says more:
 )
 
 _SHIPPING: Final = (
-    Verb(
+    VerbEntry(
         "manifests",
         "print what runs it in a cluster",
         "agentdash.cli:print_manifests",
@@ -508,7 +508,7 @@ examples:
 """,
         reads_fleet=False,
     ),
-    Verb(
+    VerbEntry(
         "doctor",
         "whether a fleet can be run as its file says",
         "agentdash.verbs.doctor:show_doctor",
@@ -527,14 +527,14 @@ examples:
 exit codes: 0 where nothing is fail or skip, else 1
 """,
     ),
-    Verb(
+    VerbEntry(
         "schema",
         "print a JSON schema",
         "agentdash.cli:print_schema",
         (argument("of", choices=["fleet", "observation", "plan"]),),
         reads_fleet=False,
     ),
-    Verb(
+    VerbEntry(
         "completion",
         "print a script that completes the line",
         "agentdash.cli:print_completion",
@@ -548,7 +548,7 @@ Prints a script that completes verbs, options, and the pools and tenants of the 
 """,
         reads_fleet=False,
     ),
-    Verb(
+    VerbEntry(
         "profile",
         "which profile an agent with these tools needs",
         "agentdash.verbs.worker:show_profile",
@@ -562,10 +562,10 @@ Prints a script that completes verbs, options, and the pools and tenants of the 
         ),
         reads_fleet=False,
     ),
-    Verb(
+    VerbEntry(
         "example", "print a commented fleet file", "agentdash.cli:print_example", reads_fleet=False
     ),
-    Verb(
+    VerbEntry(
         "promises",
         "",
         "agentdash.verbs.ship:show_promises",
@@ -576,7 +576,7 @@ Prints a script that completes verbs, options, and the pools and tenants of the 
     ),
 )
 
-_DEMO: Final = Verb(
+_DEMO: Final = VerbEntry(
     "demo",
     "a fleet, a cluster and a load on this machine",
     "agentdash.cli:run_demo",

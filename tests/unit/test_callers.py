@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
+from collections.abc import Iterable, Iterator
 from inspect import isfunction
 from pathlib import Path
 
 import pytest
 
 import agentdash.worker
+from agentdash.verb_table import VERBS, VerbEntry
 from support.callers import Name, Product
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +41,26 @@ def product() -> Product:
 
 
 def roots() -> list[Name]:
-    """What the project's scripts call, and what agents are built on."""
+    """What the project's scripts call, their verbs, and what agents are built on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     offered = [getattr(agentdash.worker, name) for name in agentdash.worker.__all__]
     return [
         *(Name(*script.split(":")) for script in project["scripts"].values()),
+        *(Name(*verb.run.split(":")) for verb in every_verb(VERBS)),
         *(
             Name(each.__module__, each.__name__)
             for each in offered
             if isinstance(each, type) or isfunction(each)
         ),
     ]
+
+
+def every_verb(verbs: Iterable[VerbEntry]) -> Iterator[VerbEntry]:
+    for verb in verbs:
+        if verb.verbs:
+            yield from every_verb(verb.verbs)
+        else:
+            yield verb
 
 
 def excepted(found: set[str], exceptions: dict[str, str]) -> tuple[set[str], set[str]]:
