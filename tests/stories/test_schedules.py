@@ -1,4 +1,4 @@
-"""Schedules: which windows are open, and the bounds that follow from them."""
+"""Schedules through plan(): which windows are open, and the bounds that follow from them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.model.decision import Code, Decision
+from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.readings import Fresh
 from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
-from controller.planning.inputs import Moment, ScheduledBounds, bounds_now
+from support.planning import plan
+from unit.planning.story import behavior, codes, make_pool
 
 NEW_YORK = ZoneInfo("America/New_York")
 HOUR_S = 3600.0
@@ -24,9 +31,31 @@ def cron(expression: str, hours: float, **bounds: int) -> Schedule:
     return Schedule(window=CronWindow(cron=expression, for_s=hours * HOUR_S), **bounds)
 
 
+def decided(
+    schedules: list[Schedule], now: float, zone: ZoneInfo, pending: int, least: int = 0
+) -> Decision:
+    """A pool of two replicas and a max of 20 with so much work."""
+    pool = make_pool(
+        min=least, max=20, schedules=tuple(schedules), behavior=behavior(down_window_s=0)
+    )
+    tenant = Tenant(
+        name="acme", tier=Tier(name="growth", priority=500), namespace="a", timezone=str(zone)
+    )
+    seen = PoolObservation(
+        queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=now),
+        workload=Fresh(value=Workload(replicas=2), at=now),
+        pods=Fresh(value=Pods(ready=2), at=now),
+    )
+    fleet, seen_now = Fleet(tenants=(tenant,), pools=(pool,)), Observation(pools={pool.key: seen})
+    result, _ = plan(seen_now, fleet, Intents(), Memory(), now)
+    return result.decisions[pool.key]
+
+
 def is_open(schedule: Schedule, now: str | float, zone: ZoneInfo = NEW_YORK) -> bool:
-    moment = Moment(at(now) if isinstance(now, str) else now)
-    return bounds_now(0, 20, [schedule], zone, moment).scheduled
+    """Whether its min is kept without work, or its max with much of it."""
+    seconds = at(now) if isinstance(now, str) else now
+    pending = 50 if schedule.min is None else 0
+    return Code.SCHEDULED in codes(decided([schedule], seconds, zone, pending))
 
 
 WEEKEND = cron("0 18 * * 5", 62, max=3)
@@ -94,15 +123,15 @@ def test_of_open_windows_the_largest_min_and_the_smallest_max_count() -> None:
         cron("0 19 * * *", 2, min=4, max=9),
     ]
     bounds = [
-        bounds_now(1, 20, windows, NEW_YORK, Moment(at(f"2026-11-20T{hour}:30-05:00")))
+        tuple(
+            decided(
+                windows, at(f"2026-11-20T{hour}:30-05:00"), NEW_YORK, pending, least=1
+            ).recommendation
+            for pending in (0, 50)
+        )
         for hour in (17, 18, 19, 21)
     ]
-    assert bounds == [
-        ScheduledBounds(2, 20, True),
-        ScheduledBounds(2, 6, True),
-        ScheduledBounds(4, 6, True),
-        ScheduledBounds(1, 6, True),
-    ]
+    assert bounds == [(2, 20), (2, 6), (4, 6), (1, 6)]
 
 
 @given(
@@ -122,21 +151,3 @@ def test_a_window_opens_only_when_it_fires_and_closes_only_when_its_time_is_over
     if before and not after:
         assert is_open(fires, now - hours * HOUR_S)
     assert is_open(shorter, now) <= after
-
-
-@given(
-    minute=st.integers(29_000_000, 31_000_000),
-    second=st.floats(0.0, 59.9),
-    expression=st.sampled_from(["0 18 * * 5", "30 2 * * *", "*/20 1-3 * * *"]),
-    hours=st.sampled_from([1 / 60, 0.5, 1, 24, 62]),
-)
-def test_bounds_stay_the_same_until_the_time_that_was_noted(
-    minute: int, second: float, expression: str, hours: float
-) -> None:
-    office = Schedule(window=WeeklyWindow(days=(0, 4), from_minute=480, until_minute=1200), min=2)
-    windows = [cron(expression, hours, max=6), office]
-    moment = Moment(minute * 60.0 + second)
-    bounds = bounds_now(1, 20, windows, NEW_YORK, moment)
-    assert moment.now < moment.changes_at <= moment.now + 60
-    last = moment.now + 0.999 * (moment.changes_at - moment.now)
-    assert bounds_now(1, 20, windows, NEW_YORK, Moment(last)) == bounds
