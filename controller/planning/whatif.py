@@ -4,16 +4,16 @@ answer is the same plan, made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import inf, nextafter
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
-from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Intents, Scope, gathered, key_of
 from controller.model.limits import INT32_MAX
@@ -102,9 +102,44 @@ def lifted(
     Unchanged values are returned as the same objects; without such a rule, all three are. `demand`
     and `baseline` cannot be lifted.
     """
-    lift = _LIFTS.get(bound)
-    world = (observation, fleet, intents)
-    return world if lift is None else lift(pool, *world)
+    seen = observation
+    if (fields := _OF_POOL.get(bound)) is not None:
+        fleet = _changed_fleet(fleet, "pools", lambda each: each.key == pool.key, **fields)
+    elif (kind := _OF_INTENTS.get(bound)) is not None:
+        held = getattr(intents, kind)
+        left = tuple(each for each in held if not concerns(key_of(each).scope, pool))
+        intents = _replaced(intents, **{kind: left})
+        seen = _without_halts(pool, seen) if bound is Bound.PAUSE else seen
+    elif bound is Bound.RATE:
+        fleet = _changed_fleet(fleet, "models", lambda each: each.name == pool.model, limits=None)
+    elif bound is Bound.CAPACITY:
+        seen = _replaced(seen, capacity=_unlimited(seen.capacity, ClusterRoom()))
+        capacity = _replaced(fleet.capacity, resources=Resources(), node_classes=())
+        fleet = _changed_fleet(_replaced(fleet, capacity=capacity), "pools", nodes=())
+    else:
+        seen, fleet = _without_limit(bound, pool.tenant, seen, fleet)
+    return seen, fleet, intents
+
+
+def _without_limit(
+    bound: Bound, name: str, seen: Observation, fleet: Fleet
+) -> tuple[Observation, Fleet]:
+    """Without a limit that the pools of one tenant share."""
+    tenant = next((each for each in fleet.tenants if each.name == name), None)
+    fields: dict[str, object] = {}
+    if bound is Bound.QUOTA:
+        fields["quota"] = Resources()
+        found = seen.tenants.get(name)
+        if found is not None:
+            read = _replaced(found, quota=_unlimited(found.quota, Resources()))
+            tenants = seen.tenants if read is found else {**seen.tenants, name: read}
+            seen = _replaced(seen, tenants=tenants)
+    elif bound is Bound.COST:
+        capacity = _replaced(fleet.capacity, usd_per_hour=None)
+        fleet = _replaced(fleet, capacity=capacity)
+    if tenant is not None and bound in _OF_BUDGET:
+        fields["budget"] = _replaced(tenant.budget, **{_OF_BUDGET[bound]: None})
+    return seen, _changed_fleet(fleet, "tenants", lambda each: each.name == name, **fields)
 
 
 def sentence(without: Counterfactual) -> str:
@@ -139,40 +174,26 @@ _NAMES: Final[Mapping[Bound, str]] = MappingProxyType(
 )
 
 
-def _without_min(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    return seen, _with_pool(fleet, pool, min=0), intents
-
-
-def _without_max(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    return seen, _with_pool(fleet, pool, max=INT32_MAX), intents
-
-
-def _without_schedule(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    return seen, _with_pool(fleet, pool, schedules=()), intents
-
-
-def _without_warm(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    return seen, _with_pool(fleet, pool, warm=None), intents
-
-
-def _without_pin(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    pins = tuple(pin for pin in intents.pins if pin.pool != pool.key)
-    return seen, fleet, _replaced(intents, pins=pins)
-
-
-def _without_pause(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    pauses = tuple(pause for pause in intents.pauses if not concerns(pause.scope, pool))
-    return _without_halts(pool, seen), fleet, _replaced(intents, pauses=pauses)
-
-
-def _without_cap(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    caps = tuple(cap for cap in intents.caps if cap.pool != pool.key)
-    return seen, fleet, _replaced(intents, caps=caps)
-
-
-def _without_no_growth(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    left = tuple(held for held in intents.no_growths if not concerns(held.scope, pool))
-    return seen, fleet, _replaced(intents, no_growths=left)
+_OF_POOL: Final[Mapping[Bound, dict[str, object]]] = MappingProxyType(
+    {
+        Bound.MIN: {"min": 0},
+        Bound.MAX: {"max": INT32_MAX},
+        Bound.SCHEDULE: {"schedules": ()},
+        Bound.WARM: {"warm": None},
+    }
+)
+"""The rules of one pool, and its fields without them."""
+_OF_INTENTS: Final[Mapping[Bound, str]] = MappingProxyType(
+    {
+        Bound.PIN: "pins",
+        Bound.PAUSE: "pauses",
+        Bound.CAP: "caps",
+        Bound.NO_GROWTH: "no_growths",
+    }
+)
+_OF_BUDGET: Final[Mapping[Bound, str]] = MappingProxyType(
+    {Bound.BUDGET: "tokens_per_day", Bound.COST: "usd_per_hour"}
+)
 
 
 def _without_halts(pool: Pool, seen: Observation) -> Observation:
@@ -188,66 +209,6 @@ def _without_halts(pool: Pool, seen: Observation) -> Observation:
     return replace(seen, pools={**seen.pools, pool.key: replace(observed, workload=reading)})
 
 
-def _without_quota(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    tenant = seen.tenants.get(pool.tenant)
-    if tenant is not None:
-        read = _replaced(tenant, quota=_unlimited(tenant.quota, Resources()))
-        seen = seen if read is tenant else _with_tenant_seen(seen, pool.tenant, read)
-    return seen, _with_tenant(fleet, pool, lambda _: {"quota": Resources()}), intents
-
-
-def _without_budget(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    def unbudgeted(tenant: Tenant) -> dict[str, Any]:
-        return {"budget": _replaced(tenant.budget, tokens_per_day=None)}
-
-    return seen, _with_tenant(fleet, pool, unbudgeted), intents
-
-
-def _without_cost(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    def uncosted(tenant: Tenant) -> dict[str, Any]:
-        return {"budget": _replaced(tenant.budget, usd_per_hour=None)}
-
-    fleet = _with_tenant(fleet, pool, uncosted)
-    capacity = _replaced(fleet.capacity, usd_per_hour=None)
-    return seen, _replaced(fleet, capacity=capacity), intents
-
-
-def _without_rate(pool: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    models = tuple(
-        _replaced(model, limits=None) if model.name == pool.model else model
-        for model in fleet.models
-    )
-    return seen, _replaced(fleet, models=models), intents
-
-
-def _without_capacity(_: Pool, seen: Observation, fleet: Fleet, intents: Intents) -> World:
-    seen = _replaced(seen, capacity=_unlimited(seen.capacity, ClusterRoom()))
-    capacity = _replaced(fleet.capacity, resources=Resources(), node_classes=())
-    pools = tuple(_replaced(pool, nodes=()) for pool in fleet.pools)
-    return seen, _replaced(fleet, capacity=capacity, pools=pools), intents
-
-
-_LIFTS: Final[Mapping[Bound, Callable[[Pool, Observation, Fleet, Intents], World]]] = (
-    MappingProxyType(
-        {
-            Bound.MIN: _without_min,
-            Bound.MAX: _without_max,
-            Bound.SCHEDULE: _without_schedule,
-            Bound.PIN: _without_pin,
-            Bound.WARM: _without_warm,
-            Bound.PAUSE: _without_pause,
-            Bound.CAP: _without_cap,
-            Bound.NO_GROWTH: _without_no_growth,
-            Bound.QUOTA: _without_quota,
-            Bound.BUDGET: _without_budget,
-            Bound.COST: _without_cost,
-            Bound.RATE: _without_rate,
-            Bound.CAPACITY: _without_capacity,
-        }
-    )
-)
-
-
 def _unlimited(reading: Reading[V], unlimited: V) -> Reading[V]:
     """The reading with its limit replaced by `unlimited`; an Absent one is returned itself."""
     if isinstance(reading, Absent):
@@ -255,23 +216,12 @@ def _unlimited(reading: Reading[V], unlimited: V) -> Reading[V]:
     return Fresh(value=unlimited, at=reading.at)
 
 
-def _with_pool(fleet: Fleet, pool: Pool, **fields: object) -> Fleet:
-    pools = tuple(
-        _replaced(other, **fields) if other.key == pool.key else other for other in fleet.pools
-    )
-    return _replaced(fleet, pools=pools)
-
-
-def _with_tenant(fleet: Fleet, pool: Pool, fields: Callable[[Tenant], dict[str, Any]]) -> Fleet:
-    tenants = tuple(
-        _replaced(tenant, **fields(tenant)) if tenant.name == pool.tenant else tenant
-        for tenant in fleet.tenants
-    )
-    return _replaced(fleet, tenants=tenants)
-
-
-def _with_tenant_seen(seen: Observation, name: str, tenant: Any) -> Observation:
-    return replace(seen, tenants={**seen.tenants, name: tenant})
+def _changed_fleet(
+    fleet: Fleet, kind: str, which: Callable[[Any], bool] = lambda _: True, **fields: object
+) -> Fleet:
+    """The fleet, with these fields in those of its pools, tenants or models."""
+    items = (_replaced(each, **fields) if which(each) else each for each in getattr(fleet, kind))
+    return _replaced(fleet, **{kind: tuple(items)})
 
 
 def _replaced(value: V, **fields: object) -> V:
@@ -347,19 +297,16 @@ def _ends_of_reasons(planned: Planned, key: PoolKey) -> Iterator[float]:
 
 
 def _changed(planned: Planned, held: Decision, at: float) -> NextChange | None:
+    """The change, and the last rule with an end that no longer holds."""
     other = planned.plan.decisions.get(held.pool)
     if held.next is None or other is None or other.next is None or other.next == held.next:
         return None
-    return NextChange(at=at, before=held.next, after=other.next, ends=_ends(held, other))
-
-
-def _ends(held: Decision, other: Decision) -> Code | None:
-    """The last rule with an end that no longer holds."""
     left = {reason.code for reason in other.reasons}
     gone = [reason for reason in held.reasons if reason.code not in left]
     timed = [reason for reason in gone if "until" in reason.numbers]
     last = next(reversed(timed or gone), None)
-    return None if last is None else last.code
+    ends = None if last is None else last.code
+    return NextChange(at=at, before=held.next, after=other.next, ends=ends)
 
 
 def _after_an_end(  # noqa: PLR0917 - what a plan is a function of
@@ -375,19 +322,14 @@ def _after_an_end(  # noqa: PLR0917 - what a plan is a function of
     day its tokens begin anew.
     """
     day_ends = local_day(now, terms.pools[held.pool].zone).end
-    for at in sorted({day_ends, *_ends_of_intents(intents, now)}):
+    intents_end = {each.until for each in intents if each.until is not None and each.until > now}
+    for at in sorted({day_ends, *intents_end}):
         later = nextafter(at, inf)
         seen = _new_day(observation, tenant, later) if at >= day_ends else observation
         found = _changed(plan(seen, terms, intents, memory, later), held, at)
         if found is not None:
             return found
     return None
-
-
-def _ends_of_intents(intents: Intents, now: float) -> Iterator[float]:
-    for intent in intents:
-        if intent.until is not None and intent.until > now:
-            yield intent.until
 
 
 def _new_day(observation: Observation, tenant: str, at: float) -> Observation:
@@ -550,71 +492,63 @@ def effect_of(
     without = plan(observation, terms, intents, memory, now).plan.decisions
     within = plan(observation, terms, asked, memory, now).plan.decisions
     concerned = tuple(pool.key for pool in fleet.pools if concerns(key.scope, pool))
+    effects = (
+        _pool_effect(observation.pools.get(pool.key), without.get(pool.key), within.get(pool.key))
+        for pool in fleet.pools
+    )
     return Effect(
         concerned=concerned,
-        unknown=tuple(
-            pool for pool in concerned if pool not in within or within[pool].next is None
-        ),
-        changed=tuple(
-            _effects(
-                (observation.pools.get(pool.key), without.get(pool.key), within.get(pool.key))
-                for pool in fleet.pools
-            )
-        ),
+        unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
+        changed=tuple(each for each in effects if each is not None),
     )
 
 
-def _effects(
-    seen: Iterable[tuple[PoolObservation | None, Decision | None, Decision | None]],
-) -> Iterator[PoolEffect]:
-    for pool, before, after in seen:
-        if pool is None or before is None or after is None:
-            continue
-        if before.next is None or after.next is None or after.current is None:
-            continue
-        if (before.next, before.target) == (after.next, after.target):
-            continue
-        current = after.current
-        was, will = _leaving(before, pool), _leaving(after, pool)
-        yield PoolEffect(
-            pool=after.pool,
-            current=current,
-            target_before=before.target,
-            target_after=after.target,
-            starts=max(after.next - max(current, before.next), 0),
-            goes=max(min(current, before.next) - after.next, 0) + max(will.goes - was.goes, 0),
-            finishes=max(will.finishes - was.finishes, 0),
-            waits=max(before.next - max(current, after.next), 0),
-            stays=max(min(current, after.next) - before.next, 0),
-            follows=max(will.follows - was.follows, 0),
-        )
+def _pool_effect(
+    seen: PoolObservation | None, before: Decision | None, after: Decision | None
+) -> PoolEffect | None:
+    if seen is None or before is None or after is None:
+        return None
+    current, was, will = after.current, before.next, after.next
+    if was is None or will is None or current is None:
+        return None
+    if (was, before.target) == (will, after.target):
+        return None
+    left, leaves = _leaving(before, seen), _leaving(after, seen)
+    goes, finishes, follows = (max(new - old, 0) for new, old in zip(leaves, left, strict=True))
+    return PoolEffect(
+        pool=after.pool,
+        current=current,
+        target_before=before.target,
+        target_after=after.target,
+        starts=max(will - max(current, was), 0),
+        goes=max(min(current, was) - will, 0) + goes,
+        finishes=finishes,
+        waits=max(was - max(current, will), 0),
+        stays=max(min(current, will) - was, 0),
+        follows=follows,
+    )
 
 
-class _Leaving(NamedTuple):
-    """Replicas above the target that a scale-down under way removes, as in PoolEffect."""
-
-    goes: int = 0
-    finishes: int = 0
-    follows: int = 0
-
-
-def _leaving(decision: Decision, seen: PoolObservation) -> _Leaving:
-    """The replicas that go after this tick. Idle workers that are told to stop are drained within
-    a moment, so they count as gone.
+def _leaving(decision: Decision, seen: PoolObservation) -> tuple[int, int, int]:
+    """The replicas above the target that a scale-down under way removes after this tick: how many
+    go, finish first, and follow, as in PoolEffect. Idle workers that are told to stop are drained
+    within a moment, so they count as gone.
     """
     if decision.gate is not Gate.BUSY or decision.next is None or decision.target is None:
-        return _Leaving()
+        return 0, 0, 0
     surplus = max(decision.next - decision.target, 0)
     reason = next((each for each in reversed(decision.reasons) if each.code in _BUSY), None)
     if reason is None:
-        return _Leaving(finishes=surplus)
-    busy = int(reason.numbers["busy"]) if "busy" in reason.numbers else _busy_workers(seen)
+        return 0, surplus, 0
+    workers = None if seen.workers is None else last_known(seen.workers)
+    states = () if workers is None else workers.states
+    busy = int(reason.numbers.get("busy", sum(state.busy > 0 for state in states)))
     finishes = min(busy, surplus)
     if reason.code is not Code.DRAINING:
-        return _Leaving(finishes=finishes, follows=surplus - finishes)
+        return 0, finishes, surplus - finishes
     removed = max((decision.current or 0) - decision.next, 0)
     going = int(reason.numbers["going"]) - removed - finishes
-    return _Leaving(goes=max(min(going, surplus - finishes), 0), finishes=finishes)
+    return max(min(going, surplus - finishes), 0), finishes, 0
 
 
 _BUSY: Final = frozenset(
@@ -628,11 +562,6 @@ _BUSY: Final = frozenset(
     }
 )
 """Why replicas above the target stay for now."""
-
-
-def _busy_workers(seen: PoolObservation) -> int:
-    workers = None if seen.workers is None else last_known(seen.workers)
-    return 0 if workers is None else sum(state.busy > 0 for state in workers.states)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -651,11 +580,8 @@ class Estimate(Value):
 
     def words(self) -> str:
         """`3 pools, 11 replicas ready, 4 of them busy; an estimate: …`."""
-        parts = [
-            f"{self.pools:,} pool{'' if self.pools == 1 else 's'}",
-            f"{self.ready:,} replica{'' if self.ready == 1 else 's'} ready",
-            f"{self.busy:,} of them busy",
-        ]
+        ready = f"{_counted(self.ready, 'replica')} ready"
+        parts = [_counted(self.pools, "pool"), ready, f"{self.busy:,} of them busy"]
         if self.unknown:
             parts.append(f"{self.unknown:,} not known")
         return f"{', '.join(parts)}; an estimate: the controller did not say what changes"
@@ -663,7 +589,11 @@ class Estimate(Value):
 
 def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
     """What an intent for this scope is about."""
-    views = [view for view in snapshot.pools if _is_in(scope, view)]
+    views = snapshot.pools
+    if scope.pool is not None:
+        views = tuple(view for view in views if view.key == scope.pool)
+    elif scope.tenant is not None:
+        views = tuple(view for view in views if view.tenant == scope.tenant)
     known = [each for each in map(_at_work, views) if each is not None]
     return Estimate(
         pools=len(views),
@@ -671,12 +601,6 @@ def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
         busy=sum(busy for _, busy in known),
         unknown=len(views) - len(known),
     )
-
-
-def _is_in(scope: Scope, view: PoolView) -> bool:
-    if scope.pool is not None:
-        return view.key == scope.pool
-    return scope.tenant in {None, view.tenant}
 
 
 def _at_work(view: PoolView) -> tuple[int, int] | None:
