@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from controller.planning.remember.clock import STEP_S
+from controller.planning.memory import STEP_S
 
 
 class SystemClock:

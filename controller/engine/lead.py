@@ -11,7 +11,7 @@ from controller.model.lease import LeaseView
 from controller.model.memory import Memory
 from controller.model.snapshot import Role, Severity
 from controller.planning.gate import followed
-from controller.planning.remember.writes import without_writes
+from controller.planning.memory import without_writes
 from controller.ports import Leadership
 
 

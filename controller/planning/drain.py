@@ -31,7 +31,7 @@ from controller.model.observation import DELETED_FIRST, Pod, PodPhase, Workers
 from controller.model.readings import last_known
 from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.remember.writes import may_shrink_late
+from controller.planning.memory import may_shrink_late
 from controller.planning.share.calendar import local_day
 from controller.planning.values import Next, Target, because
 

@@ -12,22 +12,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Decision, Drain, Gate, Number
+from controller.model.decision import Code, Decision, Drain, Gate, Reason
 from controller.model.ids import PoolKey
-from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
 from controller.planning.demand.queue import blindness
 from controller.planning.drain import is_first
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.remember.contest import (
-    clear_override,
-    confirm_override,
-    is_contested,
-    is_restored,
-    quiet_s,
-    quiet_until,
-)
+from controller.planning.memory import judged
 from controller.planning.values import Demand, Gated, Limits, Next, Target, because
 from controller.planning.windows import warm_until
 
@@ -56,25 +48,29 @@ def gated(  # noqa: PLR0917 - the values of all steps before
     moment: Moment,
 ) -> Gated:
     """The size of step 4 (`following`), or the present size if a gate holds the pool."""
-    memory = limits.memory
+    current = given.current
     if limits.left_alone:
-        return Gated(following.replicas, following.gate, clear_override(memory))
+        memory, _ = judged(limits.memory, current, moment, agrees=True)
+        return Gated(following.replicas, following.gate, memory)
     held = (
         _left_to_others(given)
         or _blind(given, demand, limits, target)
         or _warming_up(given, limits, target, moment)
     )
+    memory, contest = judged(
+        limits.memory,
+        current,
+        moment,
+        disagrees=held is None and following.replicas != current,
+        agrees=not limits.is_moving,
+    )
     if held is None:
-        if following.replicas != given.current:
-            memory = confirm_override(memory, moment)
-        held = _contested(memory, moment) or _not_becoming_ready(given, following)
-    if memory.replaced is not None and not limits.is_moving:
-        memory = clear_override(memory)
+        contested = None if contest is None else (Gate.CONTESTED, contest)
+        held = contested or _not_becoming_ready(given, following)
     if held is None:
         return Gated(following.replicas, following.gate, memory, drain=following.drain)
-    gate, code, numbers = held
-    reason = because(code, given.current, **numbers)
-    return Gated(given.current, gate, memory, (reason,), _told(given, following, gate))
+    gate, reason = held
+    return Gated(current, gate, memory, (reason,), _told(given, following, gate))
 
 
 def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
@@ -92,16 +88,18 @@ def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:
     return Drain(orders=kept, removable=tuple(marked))
 
 
-_Held = tuple[Gate, Code, dict[str, Number]]
+_Held = tuple[Gate, Reason]
 
 
 def _left_to_others(given: PoolInput) -> _Held | None:
     """A frozen pool keeps its size; one with another autoscaler is left to that one."""
     freeze, autoscaler = given.override.freeze, given.workload.autoscaler
     if freeze is not None:
-        return Gate.FREEZE, Code.FROZEN, {"who": freeze.who, "reason": freeze.why}
+        reason = because(Code.FROZEN, given.current, who=freeze.who, reason=freeze.why)
+        return Gate.FREEZE, reason
     if autoscaler:
-        return Gate.CONTESTED, Code.OTHER_AUTOSCALER, {"autoscaler": autoscaler}
+        reason = because(Code.OTHER_AUTOSCALER, given.current, autoscaler=autoscaler)
+        return Gate.CONTESTED, reason
     return None
 
 
@@ -111,14 +109,15 @@ def _blind(given: PoolInput, demand: Demand, limits: Limits, target: Target) -> 
     """
     pods, workers, current = given.seen.pods, given.seen.workers, given.current
     if not (isinstance(pods, Fresh) or target.replicas == current == limits.replicas):
-        return Gate.BLIND, Code.PODS_UNKNOWN, blindness(pods)
+        return Gate.BLIND, because(Code.PODS_UNKNOWN, current, **blindness(pods))
     if not demand.work.counted and target.replicas <= current:
         if demand.unusable is not None:
-            return Gate.BLIND, Code.HELD_UNMEASURED, demand.unusable.numbers
-        return Gate.BLIND, Code.HELD_BLIND, blindness(given.seen.queue)
+            numbers = demand.unusable.numbers
+            return Gate.BLIND, because(Code.HELD_UNMEASURED, current, **numbers)
+        return Gate.BLIND, because(Code.HELD_BLIND, current, **blindness(given.seen.queue))
     if workers is None or isinstance(workers, Fresh) or target.replicas >= current:
         return None
-    return Gate.BLIND, Code.WORKERS_UNKNOWN, blindness(workers)
+    return Gate.BLIND, because(Code.WORKERS_UNKNOWN, current, **blindness(workers))
 
 
 def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment) -> _Held | None:
@@ -134,24 +133,7 @@ def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment
     if moment.reached(until):
         return None
     window_s = given.terms.pool.behavior.scale_down.stabilization_window_s
-    return Gate.WARM_UP, Code.HELD_WARM_UP, {"window_s": window_s, "until": until}
-
-
-def _contested(memory: PoolMemory, moment: Moment) -> _Held | None:
-    """Another writer keeps replacing the pool's size: the pool is left alone until that stops."""
-    if not is_contested(memory, moment):
-        return None
-    last = memory.set_back[-1]
-    numbers: dict[str, Number] = {
-        "times": len(memory.set_back),
-        "ours": last.ours,
-        "theirs": last.theirs,
-        "window_s": quiet_s(memory),
-        "until": quiet_until(memory),
-    }
-    if last.by:
-        numbers["by"] = last.by
-    return Gate.CONTESTED, Code.SET_BACK if is_restored(last) else Code.CONTESTED, numbers
+    return Gate.WARM_UP, because(Code.HELD_WARM_UP, current, window_s=window_s, until=until)
 
 
 def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
@@ -162,7 +144,10 @@ def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
     if following.replicas <= given.current or not isinstance(pods, Fresh):
         return None
     stuck = sum(map(_is_stuck, pods.value.items))
-    return (Gate.NOT_BECOMING_READY, Code.NOT_BECOMING_READY, {"stuck": stuck}) if stuck else None
+    if not stuck:
+        return None
+    reason = because(Code.NOT_BECOMING_READY, given.current, stuck=stuck)
+    return Gate.NOT_BECOMING_READY, reason
 
 
 def _is_stuck(pod: Pod) -> bool:

@@ -22,7 +22,7 @@ from controller.model.readings import Fresh, Stale
 from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import Amount, AmountError, Ceiling
 from controller.planning.inputs import Halt, Moment, PoolInput
-from controller.planning.remember.contest import confirm_override, is_contested
+from controller.planning.memory import judged
 from controller.planning.values import Demand, Limits, Recommendation, because
 from controller.planning.windows import warm_until
 
@@ -76,9 +76,9 @@ def limit(
         reason = because(Code.NOT_GROWING, current, who=ban.who, reason=ban.why)
         size = _at_most(size, current, Bound.NO_GROWTH, "no growth", reason)
     held = _is_held(given, demand, size, moment)
-    if size.replicas != current and memory.replaced is not None and not held:
-        memory = confirm_override(memory, moment)
-    return replace(size, held=held or is_contested(memory, moment), memory=memory)
+    disagrees = size.replicas != current and not held
+    memory, contest = judged(memory, current, moment, disagrees=disagrees)
+    return replace(size, held=held or contest is not None, memory=memory)
 
 
 def _between_bounds(

@@ -11,7 +11,7 @@ from controller.model.decision import Decision, Plan
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.limits import INT32_MAX
-from controller.model.memory import Memory, PoolMemory
+from controller.model.memory import Memory
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh, Reading
 from controller.planning.allocation.values import SharingError
@@ -21,13 +21,11 @@ from controller.planning.context import PlanContext
 from controller.planning.demand.demand import demand_of
 from controller.planning.gate import gated
 from controller.planning.growth import UNLIMITED_GROWTH, growth_of
-from controller.planning.inputs import Moment, Overrides, PoolInput, PoolTerms
+from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.limit import limit
+from controller.planning.memory import follow_clock, remembered
 from controller.planning.recommend import recommend
-from controller.planning.remember.clock import follow_clock, not_ahead
-from controller.planning.remember.pool_memory import initial_memory
-from controller.planning.remember.writes import confirmed
 from controller.planning.results import assembled, pending, result_of, unknown_result
 from controller.planning.step import step
 from controller.planning.targets import targets_of, unshared
@@ -76,7 +74,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
             continue
         moment = Moment(now)
         override = overrides.of(pool, workload, moment)
-        past = _past(before, workload, pool, moment, is_ours=is_ours)
+        past = remembered(before, workload, pool.pool.behavior, moment, is_ours=is_ours)
         given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
         demand = demand_of(given, moment)
@@ -116,22 +114,3 @@ def _usable(workload: Reading[Workload]) -> Workload | None:
     if isinstance(workload, Fresh) and 0 <= workload.value.replicas <= INT32_MAX:
         return workload.value
     return None
-
-
-def _past(
-    memory: PoolMemory | None,
-    workload: Workload,
-    pool: PoolTerms,
-    moment: Moment,
-    *,
-    is_ours: bool,
-) -> PoolMemory:
-    """The memory to plan with: without times after now, and with the outcome of the last write.
-
-    `is_ours`: it comes from the previous plan, so none of its times can be after now.
-    """
-    if memory is None:
-        memory = initial_memory(workload.replicas, moment.now)
-    elif not is_ours:
-        memory = not_ahead(memory, moment.now)
-    return confirmed(memory, workload, pool.pool.behavior, moment)

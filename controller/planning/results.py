@@ -23,7 +23,7 @@ from controller.planning.demand.queue import blindness
 from controller.planning.growth import Growth
 from controller.planning.inputs import Moment, PoolTerms
 from controller.planning.kept import Kept, LocalPlan, Result
-from controller.planning.remember.pool_memory import after_plan, blind_after_plan, fleet_memory
+from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown
 from controller.planning.share.claims import Entry
 from controller.planning.share.spending import CostAlert, CostTerms, cost_alerts, with_alert

@@ -13,7 +13,7 @@ from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.intents import Intents
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh
-from controller.planning.remember.contest import CONTEST_WINDOW_S
+from controller.planning.memory import CONTEST_WINDOW_S
 from property.worlds import World, pools, sizes
 from support.planning import plan
 

@@ -98,35 +98,6 @@ def learn(given: PoolInput, work: Work, moment: Moment) -> Learned:
     return Learned(work, memory, True, arrivals, min(base, INT32_MAX), reasons)
 
 
-def moved(memory: NativeMemory, by_s: float) -> NativeMemory:
-    """The memory with all its times moved by `by_s`, because the clock was set."""
-    learned = memory.learned
-    forecasts = tuple(replace(each, at=max(each.at + by_s, 0.0)) for each in learned.forecasts)
-    learned = replace(
-        learned,
-        at=max(learned.at + by_s, 0.0),
-        wanted_at=max(learned.wanted_at + by_s, 0.0),
-        forecasts=forecasts,
-    )
-    quiet, surplus = memory.quiet_since, memory.surplus_since
-    return replace(
-        memory,
-        learned=learned,
-        asked_at=max(memory.asked_at + by_s, 0.0),
-        in_flight_at=max(memory.in_flight_at + by_s, 0.0),
-        quiet_since=None if quiet is None else max(quiet + by_s, 0.0),
-        surplus_since=None if surplus is None else max(surplus + by_s, 0.0),
-    )
-
-
-def latest_time(memory: NativeMemory) -> float:
-    """The latest time in the memory."""
-    learned = memory.learned
-    times = (memory.asked_at, memory.in_flight_at, memory.quiet_since, memory.surplus_since)
-    forecasts = (forecast.at for forecast in learned.forecasts)
-    return max(at for at in (*times, learned.at, learned.wanted_at, *forecasts) if at is not None)
-
-
 def _updated(
     given: PoolInput, depth: QueueDepth, before: NativeMemory | None, moment: Moment
 ) -> NativeMemory:

@@ -20,8 +20,8 @@ from controller.model.observation import Observation
 from controller.model.readings import Fresh
 from controller.planning.compile import FleetTerms
 from controller.planning.kept import Kept
+from controller.planning.memory import SEEN_WITHIN_S
 from controller.planning.planner import Planned, plan
-from controller.planning.remember.writes import SEEN_WITHIN_S
 from simulation.engine.cluster import Deployment
 from simulation.engine.controller import ApiClientFactory, Controller
 from simulation.engine.wire import ApiClient

@@ -18,7 +18,7 @@ from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
 from controller.model.standing import Condition
 from controller.model.stored import IntentFault, SavedMemory, StoredIntents
-from controller.planning.remember.clock import follow_clock
+from controller.planning.memory import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness

@@ -25,8 +25,8 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.kept import Kept
+from controller.planning.memory import LARGEST_STEP_S
 from controller.planning.planner import plan
-from controller.planning.remember.clock import LARGEST_STEP_S
 
 START = 1_700_000_000.0
 COMPARED_PLANS = 700

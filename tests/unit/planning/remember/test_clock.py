@@ -9,7 +9,7 @@ import pytest
 
 from controller.model.decision import Code, Decision, Number
 from controller.model.memory import PoolMemory
-from controller.planning.remember.clock import not_ahead
+from controller.planning.memory import not_ahead
 from support.full_memory import Path, full_memory, time_paths, with_value
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods
 

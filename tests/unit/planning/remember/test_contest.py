@@ -12,7 +12,7 @@ from controller.model.memory import Memory, PoolMemory, SetBack
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.remember.clock import not_ahead
+from controller.planning.memory import not_ahead
 from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
 
