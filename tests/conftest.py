@@ -38,7 +38,7 @@ settings.register_profile(
     "explore", settings.get_profile("default"), max_examples=1000, derandomize=False
 )
 
-SLOWEST_FIRST = ("kubesim", "integration", "tui", "property")
+SLOWEST_FIRST = ("simulated", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")
 """With one of these, either few tests run or their results must stay in one process."""
 

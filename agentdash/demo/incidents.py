@@ -11,8 +11,8 @@ from typing import Any, Final
 from openai import AsyncOpenAI, OpenAIError
 
 from agentdash.demo.agents import MEDIUM
+from agentdash.demo.cluster import SimCluster
 from agentdash.demo.crew import DemoCrew
-from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import CYCLE_S
 
 BURST_S: Final = 8.0
@@ -35,7 +35,7 @@ _MESSAGES: Final[Any] = [{"role": "user", "content": "of another application"}]
 
 
 async def run_incidents(
-    sim: KubeSim, crew: DemoCrew, client: AsyncOpenAI, called: asyncio.Event, *, speed: float
+    sim: SimCluster, crew: DemoCrew, client: AsyncOpenAI, called: asyncio.Event, *, speed: float
 ) -> None:
     """Run them until cancelled. `called` is set by each call of the fleet to the medium model."""
     async with asyncio.TaskGroup() as tasks:
@@ -43,7 +43,7 @@ async def run_incidents(
         tasks.create_task(_rival(client, called, speed))
 
 
-async def _take_nodes_away(sim: KubeSim, crew: DemoCrew, speed: float) -> None:
+async def _take_nodes_away(sim: SimCluster, crew: DemoCrew, speed: float) -> None:
     """The busiest node, as a provider does with spot machines: it is tainted, and once its
     workers have handed back, or when the notice is over, it is drained, and gone for a while.
     """
@@ -52,16 +52,16 @@ async def _take_nodes_away(sim: KubeSim, crew: DemoCrew, speed: float) -> None:
     while True:
         await asyncio.sleep(due - loop.time())
         node = await crew.busiest_node()
-        crew.take_away(sim.cluster.pods_on(node))
-        sim.cluster.taint_node(node, ENDS)
+        crew.take_away(sim.pods_on(node))
+        sim.taint_node(node, ENDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(NOTICE_S):
                 await crew.left(node)
-        sim.cluster.cordon_node(node)
-        crew.gone(sim.cluster.evict_pods(node))
+        sim.cordon_node(node)
+        crew.gone(sim.evict_pods(node))
         await asyncio.sleep(WITHOUT_NODE_S / speed)
-        sim.cluster.taint_node(node, ENDS, tainted=False)
-        sim.cluster.cordon_node(node, cordoned=False)
+        sim.taint_node(node, ENDS, tainted=False)
+        sim.cordon_node(node, cordoned=False)
         due += CYCLE_S
 
 

@@ -40,7 +40,7 @@ async def running_world(
     *, speed: float, seed: int, load_for_s: float | None
 ) -> AsyncIterator[RunningWorld]:
     """Run a world while the block runs. Raises DemoError."""
-    if find_spec("jsonpatch") is None:
+    if find_spec("openai") is None:
         raise DemoError("the demo needs more packages: pip install 'agentdash-fleet[demo]'")
     home = Path(tempfile.mkdtemp(prefix="agentdash-demo-"))
     arguments = ["--speed", str(speed), "--seed", str(seed)]

@@ -26,10 +26,10 @@ from agentdash.demo.agents import (
     agent_of,
     provider_models,
 )
+from agentdash.demo.cluster import SimCluster
 from agentdash.demo.count import Counted, PoolName, count
 from agentdash.demo.crew import DemoCrew, DemoPod
 from agentdash.demo.incidents import run_incidents
-from agentdash.demo.kubesim import KubeSim
 from agentdash.demo.load import LOADS, PoolLoad, run_load
 from agentdash.demo.nats_server import NatsServer
 from agentdash.demo.provider import DemoProvider
@@ -87,7 +87,7 @@ class DemoWorld:
         self._outcome: Counted | None = None
         self._provider = DemoProvider(provider_models(speed), speed=speed, seed=seed)
         self.nats = NatsServer(home / "nats")
-        self.cluster = KubeSim(speed=speed, seed=seed, nodes=NODE_COUNT, admin_token="demo")  # noqa: S106  it opens nothing but this simulation
+        self.cluster = SimCluster(speed=speed, seed=seed, nodes=NODE_COUNT, token="demo")  # noqa: S106  it opens nothing but this simulation
         self.fleet_path = home / "fleet.yaml"
         self.kubeconfig_path = home / "kubeconfig"
 

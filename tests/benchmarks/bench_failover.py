@@ -23,8 +23,8 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import ApiFault, SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from support.clustered_fleet import cluster_of_three, lose_leader
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.measure import Simulator, report, simulator, spread
@@ -156,13 +156,13 @@ async def test_api_server_is_back(tmp_path: Path) -> None:
     with RealNats(tmp_path / "nats") as server:
         text = fleet_text(server.url, ["research"], maximum=100, interval="1s")
         fleet.write_text(text, "utf-8")
-        async with streams(server.url, ["research"]) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, ["research"]) as client, SimCluster(speed=50) as sim:
             sim.write_kubeconfig(tmp_path / "kubeconfig")
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE)
 
             def size() -> int:
-                stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+                stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
                 return int(stored.object["spec"]["replicas"]) if stored else 0
 
             async with daemon(fleet, tmp_path / "kubeconfig") as running:

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.operating import NotDoneError
@@ -113,7 +113,7 @@ class Laptop:
 @pytest.fixture
 async def laptop(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Laptop]:
     with RealNats(tmp_path / "nats", users(request.param)) as server:
-        async with streams(server.url, ["research"]) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, ["research"]) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace("tenant-acme")
             await sim.create_deployment("research", "tenant-acme")
             path, kubeconfig = tmp_path / "fleet.yaml", tmp_path / "kubeconfig"

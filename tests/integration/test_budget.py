@@ -12,8 +12,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from agentdash.worker.streams import ensure_usage_stream
 from controller.model.usage_event import usage_subject
 from support.live import daemon, fleet_text, streams, until
@@ -29,7 +29,7 @@ WORKERS = 3
 class Live:
     """A fleet of one tenant with a budget; the test itself is the workers."""
 
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster, client: Client) -> None:
         self.fleet = folder / "fleet.yaml"
         self.kubeconfig = folder / "kubeconfig"
         self.server = server
@@ -48,7 +48,7 @@ class Live:
 
     @property
     def replicas(self) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, POOL)
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, POOL)
         assert stored is not None
         return int(stored.object["spec"]["replicas"])
 
@@ -70,7 +70,7 @@ class Live:
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, [POOL]) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, [POOL]) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment(POOL, NAMESPACE)
             yield Live(tmp_path, server, sim, client)

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agentdash.demo.kubesim import ApiFault
-from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
+from agentdash.demo.cluster import ApiFault
+from agentdash.demo.cluster.kinds import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from agentdash.worker.streams import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal_past import JournalPast
@@ -184,12 +184,12 @@ async def test_a_pool_with_another_autoscaler_is_left_to_it_before_the_first_wri
             "maxReplicas": 3,
         },
     }
-    live.sim.cluster.registry.create(AUTOSCALERS, NAMESPACE, rival)
+    live.sim.registry.create(AUTOSCALERS, NAMESPACE, rival)
     scaled_by_keda = {
         "metadata": {"name": "keda-browser"},
         "spec": {"scaleTargetRef": {"name": "browser"}},
     }
-    live.sim.cluster.registry.create(SCALED_OBJECTS, NAMESPACE, scaled_by_keda)
+    live.sim.registry.create(SCALED_OBJECTS, NAMESPACE, scaled_by_keda)
     await live.publish(3, "research")
     await live.publish(3, "browser")
     async with daemon(live.fleet, live.kubeconfig) as running:
@@ -197,7 +197,7 @@ async def test_a_pool_with_another_autoscaler_is_left_to_it_before_the_first_wri
         await until(lambda: len(running.said("needs attention")) == 2)
         await running.pass_ticks(5)
         assert requests_seen.count(live.sim.requests, path_regex=SCALE, method="PATCH") == 0
-        live.sim.cluster.registry.delete(AUTOSCALERS, NAMESPACE, "research")
+        live.sim.registry.delete(AUTOSCALERS, NAMESPACE, "research")
         await until(lambda: live.replicas("research") == 3)
         assert live.replicas("browser") == 0
     said = {str(line["pool"]): str(line["why"]) for line in running.said("needs attention")}
@@ -346,7 +346,7 @@ async def test_a_deployment_that_vanishes_is_named_and_stops_nothing(live: Live)
         await running.ready()
         await live.publish(2, "research")
         await until(lambda: live.replicas("research") == 2)
-        live.sim.cluster.registry.delete(DEPLOYMENTS, NAMESPACE, "research")
+        live.sim.registry.delete(DEPLOYMENTS, NAMESPACE, "research")
         await live.publish(3, "research")
         await live.publish(4, "browser")
         await until(lambda: live.replicas("browser") == 4)

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from controller.config import load
@@ -78,7 +78,7 @@ class Seat(NamedTuple):
 @pytest.fixture
 async def seat(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Seat]:
     with RealNats(tmp_path / "nats", getattr(request, "param", "")) as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
                 await sim.create_deployment(name, NAMESPACE)

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS, PODS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS, PODS
 from agentdash.worker.streams import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
@@ -36,7 +36,7 @@ class World:
     """A cluster whose pods work, and a queue that is never empty."""
 
     def __init__(
-        self, sim: KubeSim, client: Client, url: str, fleet: Path, kubeconfig: Path
+        self, sim: SimCluster, client: Client, url: str, fleet: Path, kubeconfig: Path
     ) -> None:
         self.sim, self.client, self.url = sim, client, url
         self.fleet, self.kubeconfig = fleet, kubeconfig
@@ -51,13 +51,13 @@ class World:
             await self.client.jetstream().publish("tasks.research", b"work")
 
     def spec(self) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
         assert stored is not None
         return int(stored.object["spec"]["replicas"])
 
     def costs(self) -> dict[str, str | None]:
         """The deletion costs of the pods."""
-        pods = [each.object["metadata"] for each in self.sim.cluster.store.each(PODS, NAMESPACE)]
+        pods = [each.object["metadata"] for each in self.sim.store.each(PODS, NAMESPACE)]
         return {pod["name"]: pod.get("annotations", {}).get(DELETION_COST) for pod in pods}
 
     async def ready(self, running: Daemon) -> None:
@@ -76,7 +76,7 @@ async def desk(world: World) -> AsyncIterator[Desk]:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     with RealNats(tmp_path / "nats") as server:
         async with streams(server.url, ["research"]) as client:
-            sim = KubeSim(speed=50)
+            sim = SimCluster(speed=50)
             fleet, kubeconfig = tmp_path / "fleet.yaml", tmp_path / "kubeconfig"
             world = World(sim, client, server.url, fleet, kubeconfig)
             sim.pod_runner = world

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import PODS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import PODS
 from agentdash.worker import NatsLogin, QueueName, TaskTerms
 from agentdash.worker.link import NatsLink
 from agentdash.worker.streams import bucket
@@ -40,7 +40,7 @@ class Cluster:
     def __init__(self, home: Path, url: str) -> None:
         (home / "waiting.py").write_text(AGENT, "utf-8")
         self._home, self._url = home, url
-        self.sim = KubeSim(speed=50, nodes=2)
+        self.sim = SimCluster(speed=50, nodes=2)
         self.sim.pod_runner = self
 
     async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:
@@ -67,7 +67,7 @@ class Cluster:
 
     def nodes(self) -> dict[str, str]:
         """The node of each pod."""
-        pods = (each.object for each in self.sim.cluster.store.each(PODS, NAMESPACE))
+        pods = (each.object for each in self.sim.store.each(PODS, NAMESPACE))
         return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods}
 
 
@@ -114,7 +114,7 @@ async def test_a_task_on_a_node_that_ends_goes_on_elsewhere(tmp_path: Path, link
             await tasks.submit("its state", TaskTerms(id="one"))
             while not (at_work := await busy(link, sorted(nodes))):
                 await asyncio.sleep(0.05)
-            cluster.sim.cluster.taint_node(nodes[at_work[0]], "example.com/ends")
+            cluster.sim.taint_node(nodes[at_work[0]], "example.com/ends")
             while (found := await tasks.results.get("one")) is None:
                 await asyncio.sleep(0.05)
             assert cluster.nodes() == nodes

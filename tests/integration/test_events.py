@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import ApiFault
-from agentdash.demo.kubesim.resources import EVENTS
+from agentdash.demo.cluster import ApiFault
+from agentdash.demo.cluster.kinds import EVENTS
 from support import requests_seen
 from support.live import daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers
@@ -22,7 +22,7 @@ class World(LiveWorld):
 
     def events(self, reason: str) -> list[Any]:
         """Those about the Deployment with this reason, by our controller."""
-        found = self.sim.cluster.store.each(EVENTS, NAMESPACE)
+        found = self.sim.store.each(EVENTS, NAMESPACE)
         return [
             each.object
             for each in found

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim, PodTrouble
-from agentdash.demo.kubesim.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
+from agentdash.demo.cluster import ColdStart, SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats
 from support.terminal import in_terminal
@@ -19,9 +19,9 @@ SHOWN = r"\[@click=app.quit\(\)\]x"
 NAMESPACE = "tenant-acme"
 
 
-def plant(sim: KubeSim) -> None:
+def plant(sim: SimCluster) -> None:
     """A label, a pod's name, a container's message and an event's note that mean harm."""
-    registry, store = sim.cluster.registry, sim.cluster.store
+    registry, store = sim.registry, sim.store
     [owner] = store.each(REPLICA_SETS, NAMESPACE)
     metadata = owner.object["metadata"]
     spec: dict[str, Any] = owner.object["spec"]["template"]["spec"]
@@ -63,25 +63,35 @@ def plant(sim: KubeSim) -> None:
     )
 
 
+def all_waiting(sim: SimCluster) -> bool:
+    """Whether each pod's image cannot be pulled, with a message that means harm."""
+    pods = list(sim.store.each(PODS, NAMESPACE))
+    for pod in pods:
+        for container in pod.object["status"].get("containerStatuses", ()):
+            waiting = {"reason": "ImagePullBackOff", "message": EVIL}
+            found = container | {"state": {"waiting": waiting}}
+            sim.registry.set_status(pod, pod.object["status"] | {"containerStatuses": [found]})
+    return len(pods) == 3 and all("containerStatuses" in pod.object["status"] for pod in pods)
+
+
 @pytest.mark.timeout(120)
 async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Path) -> None:
     fleet, kubeconfig = tmp_path / "fleet.yaml", tmp_path / "kubeconfig"
     with RealNats(tmp_path / "nats") as server:
-        fleet.write_text(fleet_text(server.url, ["research"], minimum=2), "utf-8")
+        fleet.write_text(fleet_text(server.url, ["research"], minimum=3), "utf-8")
         async with (
             streams(server.url, ["research"]),
-            KubeSim(speed=50, lenient_names=True) as sim,
+            SimCluster(cold_start=ColdStart(median_s=1e9)) as sim,
         ):
             sim.write_kubeconfig(kubeconfig)
-            sim.cluster.kubelets.add_trouble(
-                PodTrouble(kind="waiting", reason="ImagePullBackOff", message=EVIL)
-            )
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=2, labels={"team": EVIL})
-            await until(lambda: list(sim.cluster.store.each(REPLICA_SETS, NAMESPACE)))
+            await until(lambda: list(sim.store.each(REPLICA_SETS, NAMESPACE)))
+            found = sim.registry.read(DEPLOYMENTS, NAMESPACE, "research")
+            sim.registry.patch(found, {"spec": {"replicas": 3}})
             plant(sim)
-            assert sim.cluster.store.get(PODS, NAMESPACE, EVIL) is not None
-            assert sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research") is not None
+            await until(lambda: all_waiting(sim))
+            assert sim.store.get(PODS, NAMESPACE, EVIL) is not None
             async with in_terminal("-f", str(fleet), "--kubeconfig", str(kubeconfig)) as terminal:
                 await terminal.shows("acme/research")
                 await terminal.shows(SHOWN)

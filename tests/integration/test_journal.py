@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import ApiFault
+from agentdash.demo.cluster import ApiFault
 from controller.record.journal_past import JournalPast
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.widgets.lines_widget import LinesWidget
@@ -42,7 +42,7 @@ users: [{name: gone, user: {}}]
 
 
 class Place:
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster, client: Client) -> None:
         self.folder = folder
         self.fleet = folder / "fleet.yaml"
         self.kubeconfig = folder / "kubeconfig"
@@ -71,7 +71,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, ["research"]) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, ["research"]) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace("tenant-acme")
             await sim.create_deployment("research", "tenant-acme")
             yield Place(tmp_path, server, sim, client)

@@ -13,14 +13,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.metrics import (
-    Given,
-    GivenObjectValue,
-    GivenPodValue,
-    GivenSeries,
-    GivenUsage,
-)
+from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.engine.clock import SystemClock
 from controller.engine.metric_polls import MetricPolls
 from controller.kube.cluster import Cluster
@@ -33,6 +26,14 @@ from controller.model.settings import KubernetesSettings
 from controller.model.signals import PrometheusQuery, Signal
 from controller.ports import MetricAnswer, MetricSource
 from controller.sources.prometheus import PrometheusSource
+from fakes.metrics import (
+    Given,
+    GivenMetrics,
+    GivenObjectValue,
+    GivenPodValue,
+    GivenSeries,
+    GivenUsage,
+)
 from support.world import make_pool
 from tests.unit.sources.stub_prometheus import StubPrometheus, half, silence, vector
 
@@ -89,15 +90,16 @@ class ClusterRig:
     """`given` makes the metric's value, `path` is where it is asked for."""
 
     def __init__(
-        self, sim: KubeSim, source: MetricSource, path: str, given: Callable[[str], Given]
+        self, sim: SimCluster, source: MetricSource, path: str, given: Callable[[str], Given]
     ) -> None:
         self._sim, self.source, self._path, self._given = sim, source, path, given
+        self._metrics = GivenMetrics(sim)
 
     def say(self, value: str | None) -> None:
         if value is None:
-            self._sim.cluster.metrics.clear()
+            self._metrics.clear()
         else:
-            self._sim.cluster.metrics.set(self._given(value))
+            self._metrics.set(self._given(value))
 
     async def fail(self, how: str) -> None:
         faults = {
@@ -131,7 +133,7 @@ def of_cluster(spec: MetricSpec, path: str, given: Callable[[str], Given], index
     @asynccontextmanager
     async def make(folder: Path) -> AsyncIterator[Rig]:
         pool = msgspec.structs.replace(make_pool(), metrics=(spec,))
-        async with KubeSim(speed=500.0) as sim:
+        async with SimCluster(speed=500.0) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment(pool.deployment, NAMESPACE, replicas=1)
             sim.write_kubeconfig(folder / "kubeconfig")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.metrics import GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 
@@ -45,8 +45,9 @@ POOL = """\
 
 
 class Live:
-    def __init__(self, folder: Path, sim: KubeSim) -> None:
+    def __init__(self, folder: Path, sim: SimCluster) -> None:
         self.fleet, self.kubeconfig, self.sim = folder / "fleet.yaml", folder / "kubeconfig", sim
+        self.metrics = GivenMetrics(sim)
 
     async def plan(self) -> dict[str, Any]:
         """The pools as `agentdash plan --json` has them, by name."""
@@ -62,7 +63,7 @@ class Live:
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     with RealNats(tmp_path / "nats") as nats:
-        async with streams(nats.url, list(METRICS)), KubeSim(speed=200) as sim:
+        async with streams(nats.url, list(METRICS)), SimCluster(speed=200) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in METRICS:
                 await sim.create_deployment(name, NAMESPACE, replicas=2, cpu="200m")
@@ -76,8 +77,8 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
             yield found
 
 
-def ready(sim: KubeSim, name: str) -> int:
-    stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
+def ready(sim: SimCluster, name: str) -> int:
+    stored = sim.store.get(DEPLOYMENTS, NAMESPACE, name)
     assert stored is not None
     return int(stored.object["status"].get("readyReplicas", 0))
 
@@ -102,7 +103,7 @@ def give(live: Live) -> dict[str, int]:
         GivenSeries(namespace=NAMESPACE, metric="tasks", value="13", labels={"team": "a"}),
         GivenSeries(namespace=NAMESPACE, metric="tasks", value="100", labels={"team": "b"}),
     ):
-        live.sim.cluster.metrics.set(value)
+        live.metrics.set(value)
     # 150m of 200m at 50 %: 1.5 x 2; 250Mi at 100Mi: 2.5 x 2; 5 at 2: 2.5 x 2; 25 at 10: 2.5 x 2
     return {"cpu": 3, "memory": 5, "sessions": 5, "hits": 5, "active": 4}
 

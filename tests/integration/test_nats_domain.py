@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.model.intents import Pin
 from controller.model.settings import NatsSettings
@@ -45,7 +45,7 @@ async def test_queues_memory_intents_and_the_lease_are_those_of_the_domain(
     async with (
         streams(hub.url, ["research"]) as there,
         streams(leaf.url, ["research"]) as here,
-        KubeSim(speed=50) as sim,
+        SimCluster(speed=50) as sim,
         NatsSession(settings, SystemClock()) as session,
     ):
         await here.jetstream().create_key_value(bucket="agentdash")
@@ -54,7 +54,7 @@ async def test_queues_memory_intents_and_the_lease_are_those_of_the_domain(
         await sim.create_deployment("research", NAMESPACE)
 
         def replicas() -> int:
-            stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+            stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
             assert stored is not None
             return int(stored.object["spec"]["replicas"])
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from controller.exit_codes import ExitCode
 from controller.manifests.dockerfile import USER
 from support.live import Daemon, fleet_text, streams, until
@@ -74,7 +74,7 @@ async def start(place: Path, *arguments: str) -> asyncio.subprocess.Process:
 
 async def test_it_scales_and_writes_nothing_but_its_journal(place: Path) -> None:
     with RealNats(place / "nats") as server:
-        async with streams(server.url, ["research"]) as client, KubeSim(speed=500.0) as sim:
+        async with streams(server.url, ["research"]) as client, SimCluster(speed=500.0) as sim:
             await sim.create_namespace("tenant-acme")
             await sim.create_deployment("research", "tenant-acme")
             sim.write_kubeconfig(place / "kubeconfig")

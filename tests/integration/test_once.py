@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.tui.names import ONCE_VIEWS
 from controller.exit_codes import ExitCode
 from support.live import PATIENCE_S, daemon, fleet_text, streams, until
@@ -48,7 +48,7 @@ async def agentdash(*arguments: object, **environment: str) -> Printed:
 
 
 class Place:
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster) -> None:
         self.fleet = folder / "fleet.yaml"
         self.kubeconfig = folder / "kubeconfig"
         self.server = server
@@ -65,7 +65,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
                 await sim.create_deployment(name, NAMESPACE)

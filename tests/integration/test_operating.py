@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.audit import Operator
@@ -70,7 +70,7 @@ class Ended(NamedTuple):
 
 
 class Live:
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster, client: Client) -> None:
         self.fleet = folder / "fleet.yaml"
         self.kubeconfig = folder / "kubeconfig"
         self.server = server
@@ -139,7 +139,7 @@ class Live:
             return (await read_intents(Bucket(session, "agentdash"))).intents
 
     def replicas(self, name: str) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, name)
         assert stored is not None
         return int(stored.object["spec"]["replicas"])
 
@@ -157,7 +157,7 @@ no_auth_user: u
 @pytest.fixture
 async def live(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Live]:
     with RealNats(tmp_path / "nats", getattr(request, "param", "")) as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
                 await sim.create_deployment(name, NAMESPACE)

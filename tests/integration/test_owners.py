@@ -8,8 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from fakes.gitops import add_apply
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 from support.size_writers import as_argo_cd, as_flux
@@ -27,9 +28,10 @@ async def test_a_size_that_gitops_restores_is_named_and_left_alone(
         fleet.write_text(fleet_text(server.url, ["research"]), "utf-8")
         async with (
             streams(server.url, ["research"]) as client,
-            KubeSim(speed=50) as sim,
+            SimCluster(speed=50) as sim,
             aiohttp.ClientSession(sim.url) as session,
         ):
+            add_apply(sim)
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=1)
             sim.write_kubeconfig(kubeconfig)
@@ -43,7 +45,7 @@ async def test_a_size_that_gitops_restores_is_named_and_left_alone(
                     return dict(await answer.json())
 
             def size() -> int:
-                stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+                stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
                 assert stored is not None
                 return int(stored.object["spec"]["replicas"])
 

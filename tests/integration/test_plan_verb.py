@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from controller.exit_codes import ExitCode
 from support.live import PATIENCE_S, fleet_text, streams
 from support.nats_server import RealNats
@@ -60,7 +60,7 @@ async def agentdash(*arguments: object) -> Ended:
 
 
 class Live:
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster, client: Client) -> None:
         self.fleet = folder / "fleet.yaml"
         self.kubeconfig = folder / "kubeconfig"
         self.server = server
@@ -80,7 +80,7 @@ class Live:
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
                 await sim.create_deployment(name, NAMESPACE)

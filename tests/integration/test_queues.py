@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -20,7 +20,7 @@ async def test_the_first_message_of_each_queue_wakes_the_pool_between_two_ticks(
     queue: str, tmp_path: Path
 ) -> None:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, ["high", "low"]) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, ["high", "low"]) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=0)
             one = "queue: {stream: TASKS, consumer: research}"
@@ -32,7 +32,7 @@ async def test_the_first_message_of_each_queue_wakes_the_pool_between_two_ticks(
             sim.write_kubeconfig(kubeconfig)
 
             def replicas() -> int:
-                stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+                stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
                 assert stored is not None
                 return int(stored.object["spec"]["replicas"])
 

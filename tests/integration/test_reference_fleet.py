@@ -13,7 +13,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
@@ -71,7 +71,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     found = Live(tmp_path)
     with RealNats(tmp_path / "nats") as server:
         names = ["acme-research", "globex-browser"]
-        async with streams(server.url, names) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, names) as client, SimCluster(speed=50) as sim:
             for namespace, deployment in (("tenant-acme", "research"), ("globex", "browser")):
                 await sim.create_namespace(namespace)
                 await sim.create_deployment(deployment, namespace, replicas=3)

@@ -21,12 +21,13 @@ import yaml
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.tui.app import Dashboard
 from controller.attach import find_snapshot
 from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
+from fakes.rbac import Rbac
 from support.live import PATIENCE_S, Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 from support.tcp_proxy import TcpProxy
@@ -225,9 +226,10 @@ async def opened(folder: Path, login: Login, access: Access) -> AsyncIterator[Wo
         url = server.url.replace("nats://", login.url)
         async with (
             streams(url, NAMES, credentials=login.creds) as client,
-            KubeSim(speed=50, admin_token=TOKEN, refuse_anonymous=True) as sim,
+            SimCluster(speed=50) as sim,
             AsyncExitStack() as stack,
         ):
+            Rbac(sim, TOKEN)
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE)
             config = sim.kubeconfig()

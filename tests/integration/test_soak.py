@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.cluster import ApiFault, SimCluster
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.measure import report
 from support.nats_server import RealNats
@@ -59,7 +59,7 @@ async def test_memory_files_and_log_stay_flat_while_the_same_things_fail_and_cha
     seconds = 60.0 * request.config.getoption("--soak") or SHORT_S
     fleet = tmp_path / "fleet.yaml"
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             sim.write_kubeconfig(tmp_path / "kubeconfig")
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import EVENTS_V1, PODS, STATEFUL_SETS, stored_as
-from agentdash.demo.kubesim.store import StoredObject
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import EVENTS, PODS, STATEFUL_SETS
+from agentdash.demo.cluster.store import StoredObject
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
 from controller.model.intents import Cap
@@ -33,7 +33,7 @@ MOST = 6
 class World:
     """A StatefulSet `db` whose pods work, and a queue."""
 
-    def __init__(self, sim: KubeSim, client: Client, url: str, folder: Path) -> None:
+    def __init__(self, sim: SimCluster, client: Client, url: str, folder: Path) -> None:
         self.sim, self.client, self.url = sim, client, url
         self.fleet, self.kubeconfig = folder / "fleet.yaml", folder / "kubeconfig"
         self.chance = random.Random(7)
@@ -48,7 +48,7 @@ class World:
             await self.client.jetstream().publish("tasks.research", b"work")
 
     def stored(self) -> StoredObject:
-        found = self.sim.cluster.store.get(STATEFUL_SETS, NAMESPACE, "db")
+        found = self.sim.store.get(STATEFUL_SETS, NAMESPACE, "db")
         assert found is not None
         return found
 
@@ -56,13 +56,13 @@ class World:
         return int(self.stored().object["spec"]["replicas"])
 
     def pods(self) -> list[dict[str, Any]]:
-        return [each.object["metadata"] for each in self.sim.cluster.store.each(PODS, NAMESPACE)]
+        return [each.object["metadata"] for each in self.sim.store.each(PODS, NAMESPACE)]
 
     def events(self) -> set[str]:
         """What our events are about."""
         return {
             f"{about['kind']} {about['name']}"
-            for each in self.sim.cluster.store.each(stored_as(EVENTS_V1), NAMESPACE)
+            for each in self.sim.store.each(EVENTS, NAMESPACE)
             if each.object.get("reportingComponent") == "agentdash.dev/controller"
             for about in (each.object["involvedObject"],)
         }
@@ -77,7 +77,7 @@ class World:
 async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     with RealNats(tmp_path / "nats") as server:
         async with streams(server.url, ["research"]) as client:
-            sim = KubeSim(speed=50)
+            sim = SimCluster(speed=50)
             world = World(sim, client, server.url, tmp_path)
             sim.pod_runner = world
             async with world.workers.connected(), sim:
@@ -123,9 +123,7 @@ async def test_it_shrinks_to_the_busy_ordinal_and_on_once_that_has_finished(worl
     workers = world.workers
     text = world.fleet.read_text("utf-8").replace("min: 0", f"min: {MOST}")
     world.fleet.write_text(text, "utf-8")
-    world.sim.cluster.registry.change(
-        world.stored(), lambda item: item["spec"].update(replicas=MOST)
-    )
+    world.sim.registry.change(world.stored(), lambda item: item["spec"].update(replicas=MOST))
     world.longest_s = world.shortest_s = 8.0
     async with daemon(world.fleet, world.kubeconfig) as running, operator(world.url) as desk:
         await world.ready(running)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import ApiFault
-from agentdash.demo.kubesim.resources import NAMESPACES
+from agentdash.demo.cluster import ApiFault
+from agentdash.demo.cluster.kinds import NAMESPACES
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers
 
@@ -35,10 +35,10 @@ class World(LiveWorld):
                 _, page = await running.get("/metrics")
 
     def annotate_namespace(self, value: str | None) -> None:
-        stored = self.sim.cluster.store.get(NAMESPACES, "", NAMESPACE)
+        stored = self.sim.store.get(NAMESPACES, "", NAMESPACE)
         assert stored is not None
         annotations = {} if value is None else {FREEZE: value}
-        self.sim.cluster.registry.change(
+        self.sim.registry.change(
             stored, lambda found: found["metadata"].update(annotations=annotations)
         )
 

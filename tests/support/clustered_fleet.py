@@ -13,8 +13,8 @@ from uuid import uuid4
 from nats import errors
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from support.live import Daemon, fleet_text
 from support.nats_cluster import NatsCluster, lead_consumer, make_queues
 
@@ -27,13 +27,13 @@ ELECTION_S: Final = 40.0
 class ClusteredFleet:
     """Pool research, whose Deployment is simulated."""
 
-    def __init__(self, cluster: NatsCluster, client: Client, sim: KubeSim) -> None:
+    def __init__(self, cluster: NatsCluster, client: Client, sim: SimCluster) -> None:
         self.cluster = cluster
         self.client = client
         self.sim = sim
 
     def replicas(self) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
         assert stored is not None
         return int(stored.object["spec"]["replicas"])
 
@@ -69,7 +69,7 @@ async def cluster_of_three(folder: Path) -> AsyncIterator[ClusteredFleet]:
         client = await cluster.connect()
         try:
             await make_queues(client, "TASKS", ["research"])
-            async with KubeSim(speed=50) as sim:
+            async with SimCluster(speed=50) as sim:
                 sim.write_kubeconfig(folder / "kubeconfig")
                 await sim.create_namespace(NAMESPACE)
                 await sim.create_deployment("research", NAMESPACE)

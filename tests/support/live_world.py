@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from support import requests_seen
 from support.live import streams
 from support.nats_server import RealNats
@@ -23,7 +23,7 @@ class Servers(NamedTuple):
     """Those that a daemon talks to: a consumer and a Deployment for each pool, all empty."""
 
     nats: RealNats
-    sim: KubeSim
+    sim: SimCluster
     client: Client
 
 
@@ -32,7 +32,7 @@ async def servers(
     folder: Path, *pools: str, replicas: int = 0, max_file: str = "1GB"
 ) -> AsyncIterator[Servers]:
     with RealNats(folder / "nats", max_file=max_file) as server:
-        async with streams(server.url, list(pools)) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, list(pools)) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in pools:
                 await sim.create_deployment(name, NAMESPACE, replicas=replicas)
@@ -53,7 +53,7 @@ class LiveWorld:
         return requests_seen.count(self.sim.requests, path_regex=SCALE, method="PATCH")
 
     def deployment(self, name: str = "research") -> Any:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, name)
         assert stored is not None
         return stored.object
 

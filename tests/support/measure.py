@@ -92,8 +92,7 @@ class Simulator:
 async def simulator(kubeconfig: Path, speed: float = 50.0) -> AsyncIterator[Simulator]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "agentdash.demo.kubesim",
+        Path(__file__).parents[1] / "fakes" / "process.py",
         "--kubeconfig",
         kubeconfig,
         "--speed",

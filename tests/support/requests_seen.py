@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agentdash.demo.kubesim.requests import RequestLog
+from agentdash.demo.cluster.faults import RequestLog
 
 
 def count(

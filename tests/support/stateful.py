@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import STATEFUL_SETS
-from agentdash.demo.kubesim.store import StoredObject
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import STATEFUL_SETS
+from agentdash.demo.cluster.store import StoredObject
 
 
 def create_statefulset(
-    sim: KubeSim, name: str, namespace: str, *, replicas: int = 0, **spec: object
+    sim: SimCluster, name: str, namespace: str, *, replicas: int = 0, **spec: object
 ) -> StoredObject:
     """Add a StatefulSet of one container; `spec` adds to its own (podManagementPolicy)."""
     amounts = {"cpu": "250m", "memory": "512Mi"}
@@ -25,4 +25,4 @@ def create_statefulset(
             **spec,
         },
     }
-    return sim.cluster.registry.create(STATEFUL_SETS, namespace, body)
+    return sim.registry.create(STATEFUL_SETS, namespace, body)

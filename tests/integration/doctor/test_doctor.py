@@ -16,8 +16,8 @@ import nats
 import pytest
 
 from agentdash.cli import main
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.resources import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
+from agentdash.demo.cluster import ApiFault, SimCluster
+from agentdash.demo.cluster.kinds import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
 from controller.doctor.of_pools import Qos, qos, unavailable
@@ -25,6 +25,8 @@ from controller.engine.clock import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.diagnosis import Level, Report
 from controller.model.settings import Settings
+from fakes.gitops import add_apply
+from fakes.rbac import Rbac
 from support.live import fleet_text, streams
 from support.nats_server import RealNats
 from support.size_writers import APPLY, MERGE, Ask, as_agentdash
@@ -38,7 +40,7 @@ PROBE = {"readinessProbe": {"httpGet": {"path": "/readyz", "port": 9465}}}
 class World:
     """A real nats-server and a simulated cluster with one pool that is as it should be."""
 
-    def __init__(self, sim: KubeSim, server: RealNats, folder: Path) -> None:
+    def __init__(self, sim: SimCluster, server: RealNats, folder: Path) -> None:
         self.sim, self.server, self.folder = sim, server, folder
         self.text = fleet_text(server.url, ["research"])
 
@@ -57,7 +59,7 @@ class World:
         return await examine(self.settings(**changes), SystemClock())
 
     async def add(self, resource: Any, body: dict[str, Any]) -> None:
-        self.sim.cluster.registry.create(resource, NAMESPACE, body)
+        self.sim.registry.create(resource, NAMESPACE, body)
 
 
 def lines(report: Report, check: str) -> list[tuple[str, str, str]]:
@@ -75,16 +77,17 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **options: Any) -> AsyncIterator[World]:
+async def opened(folder: Path) -> AsyncIterator[World]:
     with RealNats(folder / "nats") as server:
-        async with streams(server.url, ["research"]) as client, KubeSim(**options) as sim:
+        async with streams(server.url, ["research"]) as client, SimCluster() as sim:
+            add_apply(sim)
             await client.jetstream().create_key_value(bucket="agentdash")
             await sim.create_namespace(NAMESPACE, quota={"pods": "20"})
             await deploy(sim, "research")
             yield World(sim, server, folder)
 
 
-async def deploy(sim: KubeSim, name: str, **container: Any) -> None:
+async def deploy(sim: SimCluster, name: str, **container: Any) -> None:
     amounts = {"requests": {"cpu": "250m", "memory": "512Mi"}}
     whole = {"name": "agent", "image": "agent:1", "resources": amounts, **PROBE, **container}
     spec = {
@@ -93,10 +96,10 @@ async def deploy(sim: KubeSim, name: str, **container: Any) -> None:
         "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [whole]}},
     }
-    stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, name)
+    stored = sim.store.get(DEPLOYMENTS, NAMESPACE, name)
     if stored is not None:
-        sim.cluster.store.delete(stored)
-    sim.cluster.registry.create(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+        sim.store.delete(stored)
+    sim.registry.create(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
 
 
 def asking(session: aiohttp.ClientSession) -> Ask:
@@ -118,7 +121,7 @@ async def test_a_healthy_fleet_has_one_good_line_for_each_check(world: World) ->
     assert [line.check for line in report.lines] == every
     assert not report.has_failure
     assert not world.sim.requests.writes() or {
-        each.template for each in world.sim.requests.writes()
+        each.path for each in world.sim.requests.writes()
     } == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
 
 
@@ -322,7 +325,8 @@ async def test_a_quota_below_the_pools_max_is_named_in_numbers(world: World) -> 
 async def test_each_missing_right_is_a_line_and_only_needed_ones_are_failures(
     tmp_path: Path,
 ) -> None:
-    async with opened(tmp_path, admin_token="admin", refuse_anonymous=True) as world:
+    async with opened(tmp_path) as world:
+        Rbac(world.sim, "admin")
         header = {"Authorization": "Bearer admin"}
         async with aiohttp.ClientSession(world.sim.url, headers=header) as session:
             root = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
@@ -339,7 +343,7 @@ async def test_each_missing_right_is_a_line_and_only_needed_ones_are_failures(
             }
             await session.post(f"{rbac}/rolebindings", json=bound)
         config = world.sim.kubeconfig()
-        config["users"] = [{"name": "kubesim", "user": {"token": token}}]
+        config["users"][0]["user"] = {"token": token}
         (tmp_path / "kubeconfig").write_text(json.dumps(config), "utf-8")
         report = await world.report()
     found = {text: level for level, text, _ in lines(report, "rights")}

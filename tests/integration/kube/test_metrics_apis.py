@@ -8,20 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.metrics import (
-    Given,
-    GivenObjectValue,
-    GivenPodValue,
-    GivenSeries,
-    GivenUsage,
-)
-from agentdash.demo.kubesim.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, SERVICE_ACCOUNTS
+from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
@@ -41,6 +32,15 @@ from controller.model.settings import KubernetesSettings
 from controller.model.signals import ExternalSeries, Signal
 from controller.model.snapshot import LinkState
 from controller.ports import MetricAnswer, MetricSource
+from fakes.metrics import (
+    Given,
+    GivenMetrics,
+    GivenObjectValue,
+    GivenPodValue,
+    GivenSeries,
+    GivenUsage,
+)
+from fakes.rbac import Rbac
 from support import requests_seen
 from support.world import make_pool
 
@@ -57,12 +57,13 @@ def pool(name: str = "research", *specs: MetricSpec, signals: Iterable[Signal] =
 class World:
     """A simulator with a Deployment for each pool, the cluster, and the pools' sources."""
 
-    def __init__(self, sim: KubeSim, cluster: Cluster, sources: Sequence[MetricSource]) -> None:
+    def __init__(self, sim: SimCluster, cluster: Cluster, sources: Sequence[MetricSource]) -> None:
         self.sim, self.cluster, self.sources = sim, cluster, sources
+        self._metrics = GivenMetrics(sim)
 
     def given(self, *values: Given) -> None:
         for value in values:
-            self.sim.cluster.metrics.set(value)
+            self._metrics.set(value)
 
     async def read(self) -> dict[str, MetricAnswer]:
         """Every answer, by pool and name."""
@@ -77,7 +78,7 @@ class World:
 async def world(
     folder: Path, *pools: Pool, selector: str | None = None, **user: Any
 ) -> AsyncIterator[World]:
-    async with KubeSim(speed=500.0) as sim:
+    async with SimCluster(speed=500.0) as sim:
         await sim.create_namespace(NAMESPACE)
         for each in pools:
             await sim.create_deployment(
@@ -327,7 +328,7 @@ async def test_pools_without_such_metrics_ask_nothing(tmp_path: Path) -> None:
 async def test_an_account_without_the_right_is_told_which_one(tmp_path: Path) -> None:
     async with world(tmp_path, pool("research", CPU)) as here:
         here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
-        token = await account(here.sim, ["pods", "deployments", "nodes", "events"])
+        token = account(here.sim, ["pods", "deployments", "nodes", "events"])
         config = here.sim.kubeconfig()
         config["users"][0]["user"] = {"token": token}
         path = tmp_path / "limited"
@@ -343,22 +344,16 @@ async def test_an_account_without_the_right_is_told_which_one(tmp_path: Path) ->
         assert 'cannot list resource "pods" in API group "metrics.k8s.io"' in words
 
 
-async def account(sim: KubeSim, resources: list[str]) -> str:
+def account(sim: SimCluster, resources: list[str]) -> str:
     """A token of a service account that may read these resources of the cluster."""
-    create = sim.cluster.registry.create
-    create(SERVICE_ACCOUNTS, NAMESPACE, {"metadata": {"name": "reader"}})
+    rbac = Rbac(sim)
     rule = {"apiGroups": ["", "apps"], "resources": resources, "verbs": ["get", "list", "watch"]}
-    create(CLUSTER_ROLES, "", {"metadata": {"name": "reader"}, "rules": [rule]})
+    rbac.create("clusterroles", "", {"metadata": {"name": "reader"}, "rules": [rule]})
     subject = {"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"}
-    create(
-        CLUSTER_ROLE_BINDINGS,
-        "",
-        {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [subject]},
-    )
-    url = f"{sim.url}/api/v1/namespaces/{NAMESPACE}/serviceaccounts/reader/token"
-    async with aiohttp.ClientSession() as session, session.post(url, json={"spec": {}}) as answer:
-        return str((await answer.json())["status"]["token"])
+    bound = {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [subject]}
+    rbac.create("clusterrolebindings", "", bound)
+    return rbac.account(NAMESPACE, "reader")
 
 
 @pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentdash.demo.kubesim import ColdStart, KubeSim
-from agentdash.demo.kubesim.resources import PODS
+from agentdash.demo.cluster import ColdStart, SimCluster
+from agentdash.demo.cluster.kinds import PODS
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
 from controller.model.settings import KubernetesSettings
@@ -23,12 +23,12 @@ NAMESPACE = "tenant-acme"
 
 
 @asynccontextmanager
-async def one_pod(tmp_path: Path, **spec: Any) -> AsyncIterator[tuple[KubeSim, Cluster, str]]:
+async def one_pod(tmp_path: Path, **spec: Any) -> AsyncIterator[tuple[SimCluster, Cluster, str]]:
     """A simulated cluster with one running pod."""
-    async with KubeSim(speed=100.0, cold_start=ColdStart(median_s=1.0, sigma=0.1)) as sim:
+    async with SimCluster(speed=100.0, cold_start=ColdStart(median_s=1.0, sigma=0.1)) as sim:
         await sim.create_namespace(NAMESPACE)
         running = asyncio.Event()
-        sim.cluster.store.subscribe(lambda _: running.set() if ready(sim) else None)
+        sim.store.subscribe(lambda _: running.set() if ready(sim) else None)
         await sim.create_deployment("research", NAMESPACE, replicas=1, spec=spec)
         await asyncio.wait_for(running.wait(), 15)
         sim.write_kubeconfig(tmp_path / "config")
@@ -37,10 +37,10 @@ async def one_pod(tmp_path: Path, **spec: Any) -> AsyncIterator[tuple[KubeSim, C
             yield sim, cluster, ready(sim)[0]
 
 
-def ready(sim: KubeSim) -> list[str]:
+def ready(sim: SimCluster) -> list[str]:
     return [
         pod.object["metadata"]["name"]
-        for pod in sim.cluster.store.each(PODS, NAMESPACE)
+        for pod in sim.store.each(PODS, NAMESPACE)
         if pod.object["status"].get("phase") == "Running"
     ]
 

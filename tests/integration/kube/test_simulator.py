@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
+from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
@@ -26,8 +26,8 @@ from support.stateful import create_statefulset
 
 
 @pytest.fixture
-async def sim() -> AsyncIterator[KubeSim]:
-    async with KubeSim(speed=50.0) as running:
+async def sim() -> AsyncIterator[SimCluster]:
+    async with SimCluster(speed=50.0) as running:
         for namespace in ("tenant-a", "tenant-b"):
             await running.create_namespace(namespace)
             await running.create_deployment("research", namespace, replicas=1)
@@ -35,7 +35,7 @@ async def sim() -> AsyncIterator[KubeSim]:
 
 
 @pytest.fixture
-async def cluster(sim: KubeSim, tmp_path: Path, quick: Any) -> AsyncIterator[Cluster]:
+async def cluster(sim: SimCluster, tmp_path: Path, quick: Any) -> AsyncIterator[Cluster]:
     path = tmp_path / "kubeconfig"
     sim.write_kubeconfig(path)
     async with Cluster.connect(KubernetesSettings(kubeconfig=str(path)), quick) as connected:
@@ -69,7 +69,7 @@ async def scaled(cluster: Cluster, pool: Pool, replicas: int) -> OutcomeKind:
 
 
 async def test_a_deployment_and_a_stateful_set_of_one_name_are_two_workloads(
-    cluster: Cluster, sim: KubeSim, kit: Any
+    cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
     plain, stateful = kit.pool(), replace(kit.pool(), deployment="", statefulset="research")
     changes: list[tuple[str, WorkloadName]] = []
@@ -89,7 +89,7 @@ async def test_a_deployment_and_a_stateful_set_of_one_name_are_two_workloads(
 
 
 async def test_the_annotation_of_a_stateful_set_freezes_it(
-    cluster: Cluster, sim: KubeSim, kit: Any
+    cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
     stateful = replace(kit.pool(), deployment="", statefulset="db")
     create_statefulset(sim, "db", "tenant-a")
@@ -122,7 +122,7 @@ async def test_a_fleet_scales_up_and_down(cluster: Cluster, kit: Any) -> None:
 
 @pytest.mark.parametrize("expire", [False, True])
 async def test_a_dropped_watch_misses_nothing(
-    cluster: Cluster, sim: KubeSim, kit: Any, expire: bool
+    cluster: Cluster, sim: SimCluster, kit: Any, expire: bool
 ) -> None:
     pool = kit.pool("late")
     lists = cluster.client.requests["GET", "deployments"]
@@ -137,7 +137,7 @@ async def test_a_dropped_watch_misses_nothing(
 
 
 async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_it(
-    cluster: Cluster, sim: KubeSim, kit: Any
+    cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
     pool = kit.pool()
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
@@ -157,7 +157,7 @@ async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_
     ],
 )
 async def test_each_fault_has_its_outcome(
-    cluster: Cluster, sim: KubeSim, kit: Any, fault: ApiFault, kind: OutcomeKind
+    cluster: Cluster, sim: SimCluster, kit: Any, fault: ApiFault, kind: OutcomeKind
 ) -> None:
     sim.faults.add(fault)
     seen = workload(cluster.workloads.workload(kit.pool()))
@@ -167,7 +167,7 @@ async def test_each_fault_has_its_outcome(
 
 
 async def test_faults_in_one_namespace_do_not_affect_another(
-    cluster: Cluster, sim: KubeSim, kit: Any
+    cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
     sim.faults.add(ApiFault(path="/namespaces/tenant-a/", status=403))
     sim.faults.drop_watches()
@@ -180,7 +180,7 @@ async def test_faults_in_one_namespace_do_not_affect_another(
 
 
 async def test_quotas_nodes_and_requests_are_seen_and_followed(
-    cluster: Cluster, sim: KubeSim, kit: Any
+    cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
     whole = last_known(cluster.supply.room(()))
     assert whole is not None

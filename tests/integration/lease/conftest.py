@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.resources import LEASES
+from agentdash.demo.cluster import ApiFault, SimCluster
+from agentdash.demo.cluster.kinds import LEASES
 from controller.engine.clock import SystemClock
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses
@@ -31,20 +31,20 @@ NAME = "agentdash"
 class InCluster:
     """The Lease of a simulated cluster, and what happens to it there."""
 
-    def __init__(self, sim: KubeSim, lease: Lease, other: Lease) -> None:
+    def __init__(self, sim: SimCluster, lease: Lease, other: Lease) -> None:
         self.sim = sim
         self.lease = lease
         self.other = other
 
     async def delete(self) -> None:
-        store = self.sim.cluster.store
+        store = self.sim.store
         stored = store.get(LEASES, NAMESPACE, NAME)
         assert stored is not None
         store.delete(stored)
 
     async def damage(self, **spec: Any) -> None:
         """Replace the spec behind the API's back."""
-        store = self.sim.cluster.store
+        store = self.sim.store
         stored = store.get(LEASES, NAMESPACE, NAME)
         assert stored is not None
         store.update(stored, {**stored.object, "spec": spec})
@@ -99,7 +99,7 @@ class InBucket:
 
 @asynccontextmanager
 async def _in_cluster(folder: Path) -> AsyncIterator[InCluster]:
-    async with KubeSim(speed=50) as sim, AsyncExitStack() as stack:
+    async with SimCluster(speed=50) as sim, AsyncExitStack() as stack:
         sim.write_kubeconfig(folder / "kubeconfig")
         access = await Access.load(KubernetesSettings(kubeconfig=str(folder / "kubeconfig")))
         clock = SystemClock()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
+from agentdash.demo.cluster import SimCluster
 from agentdash.worker.streams import ensure_usage_stream
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
@@ -96,7 +96,7 @@ async def test_histories_go_on_over_a_stop_and_a_killed_leader_without_a_hole_be
     async with AsyncExitStack() as stack:
         server = stack.enter_context(RealNats(tmp_path / "nats"))
         client = await stack.enter_async_context(streams(server.url, ["research"]))
-        sim = await stack.enter_async_context(KubeSim(speed=50))
+        sim = await stack.enter_async_context(SimCluster(speed=50))
         await sim.create_namespace(NAMESPACE)
         await sim.create_deployment("research", NAMESPACE, replicas=1)
         kubeconfig = tmp_path / "kubeconfig"

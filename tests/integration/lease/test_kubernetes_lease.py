@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.kubesim import ApiFault
-from agentdash.demo.kubesim.resources import LEASES
+from agentdash.demo.cluster import ApiFault
+from agentdash.demo.cluster.kinds import LEASES
 from controller.kube.lease import KubernetesLease
 from controller.model.lease import LeaseRecord
 from controller.ports import LeaseAwayError, LeaseConflictError, LeaseRefusedError
@@ -18,7 +18,7 @@ RECORD = LeaseRecord(holder="one", duration_s=2.5, acquired_at=1.7e9, renewed_at
 
 async def test_the_record_is_written_as_kubectl_shows_it(cluster: Any) -> None:
     await cluster.lease.write(RECORD, replaces=None)
-    stored = cluster.sim.cluster.store.get(LEASES, "default", "agentdash")
+    stored = cluster.sim.store.get(LEASES, "default", "agentdash")
     assert stored.object["spec"] == {
         "holderIdentity": "one",
         "leaseDurationSeconds": 3,
@@ -30,7 +30,7 @@ async def test_the_record_is_written_as_kubectl_shows_it(cluster: Any) -> None:
 
 async def test_labels_and_fields_of_others_stay(cluster: Any) -> None:
     first = await cluster.lease.write(RECORD, replaces=None)
-    store = cluster.sim.cluster.store
+    store = cluster.sim.store
     stored = store.get(LEASES, "default", "agentdash")
     labels = {**stored.object["metadata"], "labels": {"team": "platform"}}
     store.update(stored, {**stored.object, "metadata": labels})

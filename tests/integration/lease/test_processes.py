@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.kubesim import ApiFault, KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS, LEASES
+from agentdash.demo.cluster import ApiFault, SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS, LEASES
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
@@ -33,7 +33,7 @@ DURATION_S = 4.0
 class Fleet:
     """A fleet with controllers that come and go."""
 
-    def __init__(self, folder: Path, server: RealNats, sim: KubeSim, client: Client) -> None:
+    def __init__(self, folder: Path, server: RealNats, sim: SimCluster, client: Client) -> None:
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.server = server
@@ -49,16 +49,16 @@ class Fleet:
         return path
 
     def replicas(self) -> int:
-        stored = self.sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+        stored = self.sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
         assert stored is not None
         return int(stored.object["spec"]["replicas"])
 
     def lease(self) -> dict[str, Any] | None:
-        stored = self.sim.cluster.store.get(LEASES, "default", "agentdash")
+        stored = self.sim.store.get(LEASES, "default", "agentdash")
         return None if stored is None else dict(stored.object["spec"])
 
     def damage_lease(self, **spec: Any) -> None:
-        store = self.sim.cluster.store
+        store = self.sim.store
         stored = store.get(LEASES, "default", "agentdash")
         assert stored is not None
         store.update(stored, {**stored.object, "spec": spec})
@@ -83,7 +83,7 @@ class Fleet:
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     with RealNats(tmp_path / "nats") as server:
-        async with streams(server.url, NAMES) as client, KubeSim(speed=50) as sim:
+        async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=1)
             yield Fleet(tmp_path, server, sim, client)
@@ -210,7 +210,7 @@ async def test_after_damage_to_the_lease_there_is_one_leader_again(
         both = await pair(stack, fleet)
         match damage:
             case "deleted":
-                store = fleet.sim.cluster.store
+                store = fleet.sim.store
                 stored = store.get(LEASES, "default", "agentdash")
                 assert stored is not None
                 store.delete(stored)

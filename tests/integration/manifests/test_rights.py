@@ -10,16 +10,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.calls import locate
-from agentdash.demo.kubesim.metrics import GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
@@ -36,6 +33,8 @@ from controller.model.readings import Fresh
 from controller.model.rights import LOOKING, cluster_rights, lease_rights, tenant_rights
 from controller.model.settings import KubernetesSettings, Settings
 from controller.ports import LeaseError
+from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
+from fakes.rbac import Rbac
 from support.live import until
 from support.manifests import plain
 from support.stateful import create_statefulset
@@ -123,7 +122,7 @@ class World:
 
     def __init__(
         self,
-        sim: KubeSim,
+        sim: SimCluster,
         cluster: Cluster,
         lease: KubernetesLease,
         sources: Any,
@@ -140,32 +139,22 @@ class World:
 
 
 def _right_of(request: Any) -> Asked | None:
-    target = locate(request.path)
-    if target.resource is not None:
-        sub = f"/{target.subresource}" if target.subresource else ""
-        return request.verb, target.resource.group, f"{target.resource.plural}{sub}"
-    match unquote(request.path).strip("/").split("/"):
-        case ["apis", group, _, "namespaces", _, "pods"]:
-            return "list", group, "pods"
-        case ["apis", group, _, "namespaces", _, metric]:
-            return "list", group, metric
-        case ["apis", group, _, "namespaces", _, resource, "*", metric]:
-            return "get", group, f"{resource}/{metric}"
-        case ["apis", group, _, "namespaces", _, _, _, metric]:
-            return "get", group, f"*/{metric}"
-    return None
+    if not request.resource:
+        return None
+    of_object = request.resource.endswith("/depth")
+    resource = "*/depth" if of_object else request.resource
+    return request.verb, request.group, resource
 
 
 @asynccontextmanager
 async def world(folder: Path, taken: Asked | None = None) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        sim = await stack.enter_async_context(
-            KubeSim(speed=500.0, admin_token=TOKEN, refuse_anonymous=True)
-        )
+        sim = await stack.enter_async_context(SimCluster(speed=500.0))
         await sim.create_namespace(NAMESPACE, quota={"pods": "20"})
         await sim.create_namespace("agentdash")
         await sim.create_deployment("research", NAMESPACE, replicas=1)
         create_statefulset(sim, "notes-db", NAMESPACE, replicas=1)
+        metrics = GivenMetrics(sim)
         for given in (
             GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "100m"}}),
             GivenSeries(namespace=NAMESPACE, metric="open_cases", value="3"),
@@ -174,8 +163,9 @@ async def world(folder: Path, taken: Asked | None = None) -> AsyncIterator[World
                 namespace=NAMESPACE, resource="pods", name="broker", metric="depth", value="3"
             ),
         ):
-            sim.cluster.metrics.set(given)
+            metrics.set(given)
         await until(lambda: _ready(sim) == 1)
+        Rbac(sim, TOKEN)
         config = await _apply(sim, taken)
         sim.requests.clear()
         path = folder / "kubeconfig"
@@ -197,13 +187,13 @@ async def world(folder: Path, taken: Asked | None = None) -> AsyncIterator[World
         yield World(sim, cluster, lease, sources, events)
 
 
-def _ready(sim: KubeSim) -> int:
-    stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+def _ready(sim: SimCluster) -> int:
+    stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
     assert stored is not None
     return int(stored.object["status"].get("readyReplicas", 0))
 
 
-async def _apply(sim: KubeSim, taken: Asked | None) -> dict[str, Any]:
+async def _apply(sim: SimCluster, taken: Asked | None) -> dict[str, Any]:
     """Create what is printed; returns a kubeconfig with the printed ServiceAccount's token."""
     header = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(sim.url, headers=header) as session:
@@ -219,7 +209,7 @@ async def _apply(sim: KubeSim, taken: Asked | None) -> dict[str, Any]:
         async with session.post(path, json={"spec": {}}) as answer:
             token = (await answer.json())["status"]["token"]
     config = sim.kubeconfig()
-    config["users"] = [{"name": "kubesim", "user": {"token": token}}]
+    config["users"][0]["user"] = {"token": token}
     return config
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.kubesim import KubeSim
-from agentdash.demo.kubesim.resources import DEPLOYMENTS
+from agentdash.demo.cluster import SimCluster
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from support.live import daemon, streams, until
 from support.nats_server import RealNats
 from support.prometheus_server import RealPrometheus
@@ -48,7 +48,7 @@ class Live:
         text = FLEET.format(nats=nats.url, prometheus=prometheus.url)
         self.fleet.write_text(text, "utf-8")
         self.replicas: Callable[[], int]
-        self.sim: KubeSim
+        self.sim: SimCluster
 
     def backlog(self, value: int) -> None:
         self.prometheus.exporter.backlog.labels("e2e").set(value)
@@ -59,13 +59,13 @@ async def live(tmp_path: Path, prometheus: RealPrometheus) -> AsyncIterator[Live
     with RealNats(tmp_path / "nats") as nats:
         found = Live(tmp_path, nats, prometheus)
         found.backlog(5)
-        async with streams(nats.url, ["research"]), KubeSim(speed=50) as sim:
+        async with streams(nats.url, ["research"]), SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             await sim.create_deployment("research", NAMESPACE, replicas=1)
             sim.write_kubeconfig(found.kubeconfig)
 
             def replicas() -> int:
-                stored = sim.cluster.store.get(DEPLOYMENTS, NAMESPACE, "research")
+                stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
                 assert stored is not None
                 return int(stored.object["spec"]["replicas"])
 

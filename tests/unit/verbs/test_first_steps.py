@@ -118,7 +118,7 @@ def test_what_is_done_in_time_says_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_demo_without_its_packages_names_the_extra() -> None:
     code = (
         "import importlib.util as util, sys; find = util.find_spec\n"
-        "util.find_spec = lambda name, *of: None if name == 'jsonpatch' else find(name, *of)\n"
+        "util.find_spec = lambda name, *of: None if name == 'openai' else find(name, *of)\n"
         "from agentdash.cli import main; sys.exit(main(['demo', '--headless', '--for', '1s']))"
     )
     ran = subprocess.run(

@@ -1,0 +1,522 @@
+"""The API over HTTP: lists with pages, watches, objects, scales, logs, and writes to them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from agentdash.demo.cluster.events import incoming, json_of, renamed
+from agentdash.demo.cluster.faults import ApiFault, ApiFaults, Request, RequestLog
+from agentdash.demo.cluster.kinds import (
+    KINDS,
+    PODS,
+    SCALABLE,
+    Kind,
+    Object,
+    StatusError,
+    bad_request,
+    details_of,
+    expired,
+    internal,
+    method_not_allowed,
+    unsupported_media_type,
+)
+from agentdash.demo.cluster.objects import Fields, Labels, matches, parse_fields, parse_labels
+from agentdash.demo.cluster.registry import Registry, Writer, stored_as
+from agentdash.demo.cluster.store import Change, Store, StoredObject, Watcher
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+_JSON: Final = "application/json"
+_HEADERS: Final = {"Cache-Control": "no-cache, private"}
+_VERSION: Final = {"major": "1", "minor": "36", "gitVersion": "v1.36.0", "platform": "linux/amd64"}
+_VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_GARBLED: Final = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
+_KEPT_PAGES: Final = 1000
+_KEPT_LINES: Final = 1000
+_BOOKMARK_EVERY_S: Final = 60.0
+_BOOKMARK_BEFORE_END_S: Final = 2.0
+# without timeoutSeconds, a watch lasts half an hour to an hour, at random
+_SHORTEST_DEFAULT_S: Final = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, and what its path names: /api/VERSION/... or /apis/GROUP/VERSION/..."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    plural: str = ""
+    name: str = ""
+    sub: str = ""
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind, if this API serves it there."""
+        kind = KINDS.get((self.group, self.version, self.plural))
+        return kind if kind is None or kind.namespaced or not self.namespace else None
+
+    @property
+    def verb(self) -> str:
+        """The verb as RBAC names it: get, list, watch, create, patch or delete."""
+        if self.method not in {"GET", "HEAD"}:
+            return _VERBS.get(self.method, self.method.lower())
+        if self.plural and self.query.get("watch", "").lower() in {"1", "true"}:
+            return "watch"
+        return "get" if self.name or not self.plural else "list"
+
+    @property
+    def resource(self) -> str:
+        """The plural, with a subresource as in `pods/log`."""
+        return f"{self.plural}/{self.sub}" if self.sub else self.plural
+
+    @property
+    def writer(self) -> Writer:
+        """The field manager: the one given, else the client's name."""
+        agent = self.headers.get("User-Agent", "")
+        name = self.query.get("fieldManager") or agent.partition("/")[0]
+        return Writer(name, subresource=self.sub)
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the query; raises StatusError 400."""
+        text = self.query.get(name) or str(default)
+        try:
+            return int(text)
+        except ValueError:
+            raise bad_request(f'parsing "{text}": invalid syntax') from None
+
+    def decoded(self) -> Any:
+        """The body as JSON values; raises StatusError 400."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def call_of(request: web.BaseRequest, body: bytes) -> Call:
+    """What a request asks for."""
+    parts = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
+    named: dict[str, str] = {}
+    if parts[0] == "api" and len(parts) > 2:
+        named, rest = {"version": parts[1]}, parts[2:]
+    elif parts[0] == "apis" and len(parts) > 3:
+        named, rest = {"group": parts[1], "version": parts[2]}, parts[3:]
+    else:
+        rest = []
+    if len(rest) > 2 and rest[0] == "namespaces":
+        named["namespace"], rest = rest[1], rest[2:]
+    named |= dict(zip(("plural", "name", "sub"), rest, strict=False))
+    return Call(request.method, request.path, request.query, request.headers, body, **named)
+
+
+class Answer(NamedTuple):
+    """A complete answer."""
+
+    status: int
+    body: bytes
+    content_type: str = _JSON
+    headers: Mapping[str, str] = _HEADERS
+
+
+Extension: TypeAlias = Callable[[Call], Answer | None]
+"""Sees each request before the API does. It answers, or raises StatusError, or returns None: then
+the next one is asked, and at last the API itself."""
+
+
+def answer(status: int, body: Mapping[str, Any] | bytes) -> Answer:
+    """A JSON answer."""
+    return Answer(status, body if isinstance(body, bytes) else msgspec.json.encode(body))
+
+
+def refusal(error: StatusError) -> Answer:
+    """The answer for an error."""
+    after = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Answer(error.code, msgspec.json.encode(error.status()), headers=_HEADERS | after)
+
+
+class Selection:
+    """The objects that one list or watch chooses."""
+
+    def __init__(self, call: Call) -> None:
+        self._namespace = call.namespace
+        self._labels: Labels = parse_labels(call.query.get("labelSelector", ""))
+        self._fields: Fields = parse_fields(call.query.get("fieldSelector", ""))
+
+    def takes(self, stored: StoredObject) -> bool:
+        """Whether an object is one of them."""
+        if self._namespace and stored.key[0] != self._namespace:
+            return False
+        return matches(self._labels, stored.object) and all(
+            clause.matches(stored.object) for clause in self._fields
+        )
+
+
+class Watch:
+    """One watch: changes since a version, further ones as they come, bookmarks, a time limit."""
+
+    def __init__(self, store: Store, call: Call, kind: Kind, rng: random.Random) -> None:
+        """Raises StatusError 400, or 500 for a bad version."""
+        self._store, self._kind, self._selection = store, kind, Selection(call)
+        version = call.query.get("resourceVersion", "0") or "0"
+        if not version.isdigit():
+            raise internal(f'resourceVersion: Invalid value: "{version}": invalid syntax')
+        # without a version a watch begins with the present objects
+        self._since = int(version)
+        self._bookmarks = call.query.get("allowWatchBookmarks", "").lower() in {"1", "true"}
+        self._lasts_s = call.number("timeoutSeconds", 0) or _SHORTEST_DEFAULT_S * (1 + rng.random())
+        self._watcher = Watcher(store.history)
+        self.is_broken = False
+
+    def end(self, *, clean: bool) -> None:
+        """End the watch now; unless `clean`, by breaking the connection."""
+        self.is_broken = self.is_broken or not clean
+        self._watcher.close()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The lines, several at once where several are due."""
+        loop = asyncio.get_running_loop()
+        watchers = self._store.watchers(stored_as(self._kind))
+        end = loop.time() + self._lasts_s
+        next_bookmark = self._first_bookmark(loop.time(), end)
+        watchers.add(self._watcher)
+        try:
+            if first := b"".join(self._beginning()):
+                yield first
+            while not self._watcher.closed and loop.time() < end:
+                try:
+                    async with asyncio.timeout_at(min(end, next_bookmark)):
+                        await self._watcher.woken.wait()
+                except TimeoutError:
+                    if loop.time() >= next_bookmark:
+                        next_bookmark += _BOOKMARK_EVERY_S
+                        yield self._bookmark()
+                    continue
+                self._watcher.woken.clear()
+                if lines := b"".join(self._due()):
+                    yield lines
+        except StatusError as error:
+            yield _line("ERROR", msgspec.json.encode(error.status()))
+        finally:
+            watchers.discard(self._watcher)
+
+    def _first_bookmark(self, now: float, end: float) -> float:
+        if not self._bookmarks:
+            return float("inf")
+        # shortly before the end, so that the next watch starts from a recent version
+        before_end = max(end - _BOOKMARK_BEFORE_END_S, (now + end) / 2)
+        return min(now + _BOOKMARK_EVERY_S, before_end)
+
+    def _beginning(self) -> Iterator[bytes]:
+        kept = stored_as(self._kind)
+        if not self._since:
+            self._since = self._store.version
+            for stored in self._store.each(kept):
+                if self._selection.takes(stored):
+                    yield _line("ADDED", _full(self._kind, stored))
+            return
+        changes = self._store.changes(kept, self._since)
+        if isinstance(changes, int):
+            raise expired(f"too old resource version: {self._since} ({changes})")
+        for change in changes:
+            yield from self._lines_of(change)
+
+    def _due(self) -> Iterator[bytes]:
+        while self._watcher.changes:
+            yield from self._lines_of(self._watcher.changes.popleft())
+
+    def _lines_of(self, change: Change) -> Iterator[bytes]:
+        """The line of a change. An object that enters the selection is ADDED, one that leaves it is
+        DELETED.
+        """
+        new, old = change.new, change.old
+        if new.version <= self._since:
+            return
+        self._since = new.version
+        is_chosen = change.type != "DELETED" and self._selection.takes(new)
+        was_chosen = old is not None and self._selection.takes(old)
+        if is_chosen:
+            yield _line("MODIFIED" if was_chosen else "ADDED", _full(self._kind, new))
+        elif was_chosen and old is not None:
+            gone = old.object["metadata"] | {"resourceVersion": str(new.version)}
+            last = StoredObject(old.kind, old.object | {"metadata": gone}, new.version)
+            yield _line("DELETED", _full(self._kind, last))
+
+    def _bookmark(self) -> bytes:
+        item = {
+            "kind": self._kind.name,
+            "apiVersion": self._kind.group_version,
+            "metadata": {"resourceVersion": str(self._store.version)},
+        }
+        return _line("BOOKMARK", msgspec.json.encode(item))
+
+
+def _line(kind: str, item: bytes) -> bytes:
+    return b'{"type":"' + kind.encode() + b'","object":' + item + b"}\n"
+
+
+def _full(kind: Kind, stored: StoredObject) -> bytes:
+    """An object with its kind, as GET and watches show it."""
+    head = f'{{"kind":"{kind.name}","apiVersion":"{kind.group_version}",'.encode()
+    return head + json_of(kind, stored)[1:]
+
+
+class _Page(NamedTuple):
+    """What is left of a list after its first pages: the list does not change meanwhile."""
+
+    version: int
+    objects: list[StoredObject]
+
+
+class Api:
+    """Answers requests. `crash` says why nothing happens in the cluster any more; empty while all
+    is well.
+    """
+
+    def __init__(self, registry: Registry, rng: random.Random, crash: Callable[[], str]) -> None:
+        self._registry, self._store, self._rng, self._crash = registry, registry.store, rng, crash
+        self._watches: set[Watch] = set()
+        self._pages: dict[str, _Page] = {}
+        self._logs: dict[tuple[str, str], deque[str]] = {}
+        self.extensions: list[Extension] = []
+        self.requests = RequestLog()
+        self.faults = ApiFaults(rng, drop=self._end_watches, expire=self._forget_history)
+        registry.store.subscribe(self._forget_log)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        call = call_of(request, await request.read() if request.body_exists else b"")
+        faults = self.faults.take(call.verb, request.path_qs)
+        early = await _failed(faults, after=False)
+        if early is None and self._crash():
+            # a cluster whose controllers have ended must not look like one at rest
+            early = refusal(internal(self._crash()))
+        if early is not None:
+            return self._finish(call, early)
+        try:
+            made = self._extended(call)
+            if made is None and call.verb == "watch" and call.kind is not None:
+                return await self._stream(request, call, call.kind)
+            made = made or self._served(call)
+        except StatusError as error:
+            made = refusal(error)
+        made = await _failed(faults, after=True) or made
+        if any(fault.garble for fault in faults):
+            made = made._replace(body=_GARBLED)
+        if any(fault.cut for fault in faults):
+            self._finish(call, made)
+            return await _cut(request, made)
+        return self._finish(call, made)
+
+    def write_log(self, namespace: str, pod: str, text: str) -> None:
+        """A pod writes a line."""
+        self._logs.setdefault((namespace, pod), deque(maxlen=_KEPT_LINES)).append(text)
+
+    def end_watches(self) -> None:
+        """End all watches, as a server does that stops."""
+        self._end_watches(True)
+
+    def _end_watches(self, clean: bool) -> int:
+        watches = list(self._watches)
+        for watch in watches:
+            watch.end(clean=clean)
+        return len(watches)
+
+    def _forget_history(self) -> None:
+        self._store.forget_history()
+        self._pages.clear()
+
+    def _forget_log(self, change: Change) -> None:
+        if change.type == "DELETED" and change.new.kind is PODS:
+            self._logs.pop(change.new.key, None)
+
+    def _extended(self, call: Call) -> Answer | None:
+        for extension in self.extensions:
+            if (made := extension(call)) is not None:
+                return made
+        return None
+
+    def _finish(self, call: Call, made: Answer) -> web.Response:
+        self._note(call, made.status)
+        headers = {"Content-Type": made.content_type, **made.headers}
+        return web.Response(status=made.status, body=made.body, headers=headers)
+
+    def _note(self, call: Call, status: int) -> None:
+        self.requests.add(
+            Request(call.method, call.path, call.verb, call.group, call.resource, status)
+        )
+
+    async def _stream(self, request: web.BaseRequest, call: Call, kind: Kind) -> web.StreamResponse:
+        watch = Watch(self._store, call, kind, self._rng)
+        self._note(call, 200)
+        response = web.StreamResponse(headers={"Content-Type": _JSON, **_HEADERS})
+        self._watches.add(watch)
+        try:
+            await response.prepare(request)
+            async with aclosing(watch.chunks()) as chunks:
+                async for chunk in chunks:
+                    await response.write(chunk)
+        finally:
+            self._watches.discard(watch)
+        if watch.is_broken and request.transport is not None:
+            request.transport.abort()
+        return response
+
+    def _served(self, call: Call) -> Answer:
+        """The answer; raises StatusError."""
+        if call.path == "/version":
+            return answer(200, _VERSION)
+        if call.plural == "selfsubjectaccessreviews":
+            # there are no users here: everything is allowed
+            return answer(201, call.decoded() | {"status": {"allowed": True}})
+        kind = call.kind
+        if kind is None:
+            # outside every group the real server answers in plain text
+            return Answer(404, b"404 page not found\n", "text/plain")
+        try:
+            return self._of_kind(call, kind)
+        except (KeyError, TypeError, AttributeError) as error:
+            # a part of the body is of another type than the API's
+            raise bad_request(f"the object provided is malformed: {error!r}") from error
+
+    def _of_kind(self, call: Call, kind: Kind) -> Answer:
+        match call.verb, call.sub:
+            case "list", "":
+                return self._list(call, kind)
+            case "get", "":
+                return answer(200, _full(kind, self._read(call, kind)))
+            case "get", "log" if kind is PODS:
+                return self._log(call, self._read(call, kind))
+            case "patch", sub if not sub or (sub == "scale" and kind in SCALABLE):
+                return self._patch(call, kind)
+            case "create", "":
+                item = incoming(kind, call.decoded())
+                made = self._registry.create(kind, call.namespace, item, call.writer)
+                return answer(201, _full(kind, made))
+            case "delete", "":
+                return self._delete(call, kind)
+        raise method_not_allowed()
+
+    def _read(self, call: Call, kind: Kind) -> StoredObject:
+        return self._registry.read(kind, call.namespace, call.name)
+
+    def _list(self, call: Call, kind: Kind) -> Answer:
+        limit, token = call.number("limit", 0), call.query.get("continue", "")
+        if token and token not in self._pages:
+            raise expired("The provided continue parameter is too old; start a new list")
+        if token:
+            version, found = self._pages[token]
+        else:
+            selection, every = Selection(call), self._store.each(stored_as(kind), call.namespace)
+            version, found = self._store.version, [each for each in every if selection.takes(each)]
+        metadata = {"resourceVersion": str(version)}
+        if 0 < limit < len(found):
+            metadata["continue"] = self._keep_page(_Page(version, found[limit:]))
+            found = found[:limit]
+        head = {"kind": f"{kind.name}List", "apiVersion": kind.group_version, "metadata": metadata}
+        items = b",".join(json_of(kind, each) for each in found)
+        return answer(200, msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}")
+
+    def _keep_page(self, page: _Page) -> str:
+        """The token by which the page is asked for."""
+        token = f"{self._rng.getrandbits(128):032x}"
+        self._pages[token] = page
+        if len(self._pages) > _KEPT_PAGES:
+            del self._pages[next(iter(self._pages))]
+        return token
+
+    def _patch(self, call: Call, kind: Kind) -> Answer:
+        if call.headers.get("Content-Type", "").partition(";")[0] != MERGE_PATCH:
+            raise unsupported_media_type()
+        body, stored = call.decoded(), self._read(call, kind)
+        if not isinstance(body, dict):
+            raise bad_request("error decoding patch: it is no object")
+        changed = self._registry.patch(stored, renamed(kind, body), call.writer)
+        return answer(200, _scale_of(changed) if call.sub else _full(kind, changed))
+
+    def _delete(self, call: Call, kind: Kind) -> Answer:
+        grace = call.query.get("gracePeriodSeconds")
+        stored = self._registry.delete(
+            kind, call.namespace, call.name, grace_s=None if grace is None else int(grace)
+        )
+        if kind is PODS:
+            return answer(200, _full(kind, stored))
+        details = details_of(kind, stored.key[1]) | {"uid": stored.uid}
+        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        return answer(200, body | {"details": details})
+
+    def _log(self, call: Call, pod: StoredObject) -> Answer:
+        """The last lines of a pod; all its containers share them. The refusals are the real ones
+        (kubernetes/pkg/registry/core/pod/strategy.go and the kubelet's).
+        """
+        names = [each["name"] for each in pod.object["spec"]["containers"]]
+        container = call.query.get("container", "")
+        if not container and len(names) > 1:
+            raise bad_request(
+                f"a container name must be specified for pod {call.name}, choose one of: "
+                f"[{' '.join(names)}]"
+            )
+        statuses = pod.object["status"].get("containerStatuses")
+        if pod.object["spec"].get("nodeName") and not statuses:
+            words = f'container "{container or names[0]}" in pod "{call.name}" is not available'
+            raise bad_request(words)
+        waiting = statuses[0]["state"].get("waiting") if statuses else None
+        if waiting is not None and not statuses[0].get("lastState"):
+            words = f'container "{container or names[0]}" in pod "{call.name}" is waiting to start'
+            raise bad_request(f"{words}: {waiting.get('reason', '')}")
+        lines = list(self._logs.get(pod.key, ()))
+        tail, most = call.number("tailLines", len(lines)), call.number("limitBytes", 2**31)
+        text = "".join(f"{each}\n" for each in lines[max(0, len(lines) - tail) :])
+        return Answer(200, text.encode()[:most], "text/plain")
+
+
+def _scale_of(stored: StoredObject) -> Object:
+    """The autoscaling/v1 Scale of an object; zero replicas are left out of the spec, as Go does."""
+    item = stored.object
+    names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    replicas = item["spec"]["replicas"]
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: item["metadata"][name] for name in names},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": {"replicas": item["status"].get("replicas", 0)},
+    }
+
+
+async def _failed(faults: list[ApiFault], *, after: bool) -> Answer | None:
+    """Delay, hang or refuse as the faults require; None if the request goes on."""
+    for fault in faults:
+        if fault.after != after:
+            continue
+        if fault.latency_s:
+            await asyncio.sleep(fault.latency_s)
+        if fault.hang:
+            await asyncio.Event().wait()  # until the client gives up or the server stops
+        if fault.status:
+            return refusal(fault.error())
+    return None
+
+
+async def _cut(request: web.BaseRequest, made: Answer) -> web.StreamResponse:
+    """Announce the whole answer, send half of it, and break the connection."""
+    response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
+    response.content_length = len(made.body)
+    await response.prepare(request)
+    await response.write(made.body[: len(made.body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response

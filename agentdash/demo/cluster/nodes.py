@@ -1,0 +1,446 @@
+"""Nodes, the scheduler that puts pods on them, and the kubelets: they start pods phase by phase,
+run a worker in each, and stop them in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from agentdash.demo.cluster.events import EventRecorder
+from agentdash.demo.cluster.kinds import NODES, PODS, Object
+from agentdash.demo.cluster.objects import (
+    Amounts,
+    Timers,
+    WorkQueue,
+    added,
+    condition,
+    is_ended,
+    is_terminating,
+    milli,
+    stamp,
+    used_of_node,
+)
+from agentdash.demo.cluster.registry import Registry
+from agentdash.demo.cluster.store import Change, Key, StoredObject
+
+_log = logging.getLogger(__name__)
+# how long a real kubelet waits before it restarts a crashed container (CrashLoopBackOff)
+CRASH_LOOP_FIRST_S, CRASH_LOOP_MOST_S = 10.0, 300.0
+_SCHEDULER: Final = "default-scheduler"
+_RETRY_ALL: Final[Key] = ("", "")  # not a pod: "try every pod that waits again"
+_STARTED: Final = ("Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready")
+
+
+def new_node(registry: Registry, name: str, *, cpu: str, memory: str, pods: str) -> StoredObject:
+    """Add a Ready node with these allocatable amounts."""
+    now, amounts = stamp(), {"cpu": cpu, "memory": memory, "pods": pods}
+    labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": "e2-standard-4"}
+    node = registry.create(NODES, "", {"metadata": {"name": name, "labels": labels}, "spec": {}})
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+    }
+    return registry.set_status(
+        node, {"capacity": amounts, "allocatable": amounts, "conditions": [ready]}
+    )
+
+
+class Scheduler:
+    """Binds pending pods to the emptiest node that fits by requests, selector, taints and cordon;
+    it never preempts. A pod that fits nowhere waits until a node changes or a pod leaves its node.
+    """
+
+    def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
+        self._registry, self._store, self._recorder = registry, registry.store, recorder
+        self._waiting: dict[Key, None] = {}
+        self.queue: WorkQueue[Key] = WorkQueue(self._sync)
+        registry.store.subscribe(self._on_change)
+
+    def _on_change(self, change: Change) -> None:
+        kind, pod = change.new.kind, change.new.object
+        leaves = kind is PODS and (change.type == "DELETED" or is_ended(pod))
+        if kind is PODS and change.type == "ADDED" and not pod["spec"].get("nodeName"):
+            self.queue.add(change.new.key)
+        elif self._waiting and (leaves or kind is NODES):
+            self.queue.add(_RETRY_ALL)
+
+    def _sync(self, key: Key) -> None:
+        if key != _RETRY_ALL:
+            self._schedule(key)
+            return
+        hopeless: set[str] = set()
+        for waiting in list(self._waiting):
+            pod = self._store.get(PODS, *waiting)
+            spec = pod.object["spec"] if pod is not None else {}
+            # where one pod fits nowhere, no pod with the same requests and selector does
+            alike = str((used_of_node(spec), spec.get("nodeSelector")))
+            if alike not in hopeless and not self._schedule(waiting):
+                hopeless.add(alike)
+
+    def _schedule(self, key: Key) -> bool:
+        """Bind one pod; False if it fits nowhere."""
+        pod = self._store.get(PODS, *key)
+        if pod is None or pod.object["spec"].get("nodeName") or is_terminating(pod.object):
+            self._waiting.pop(key, None)
+            return True
+        asked, shares, reasons = used_of_node(pod.object["spec"]), {}, Counter[str]()
+        used = self._used()
+        for node in self._store.each(NODES):
+            holds = _allocatable(node)
+            on_node = used.get(node.key[1], {})
+            if why := _unfit(node.object, pod.object) or _lacking(asked, on_node, holds):
+                reasons.update(why)
+            else:
+                shares[node.key[1]] = _share(on_node, holds)
+        if shares:
+            self._bind(pod, min(shares, key=lambda name: (shares[name], name)))
+            return True
+        self._waiting.setdefault(key)
+        self._explain(pod, reasons)
+        return False
+
+    def _used(self) -> dict[str, Amounts]:
+        """What the pods of each node use."""
+        on: dict[str, list[Amounts]] = {}
+        for pod in self._store.each(PODS):
+            node = pod.object["spec"].get("nodeName")
+            if node and not is_ended(pod.object):
+                on.setdefault(node, []).append(used_of_node(pod.object["spec"]))
+        return {node: added(amounts) for node, amounts in on.items()}
+
+    def _bind(self, pod: StoredObject, node: str) -> None:
+        self._waiting.pop(pod.key, None)
+        status = pod.object["status"] | {"conditions": [_condition("PodScheduled", value=True)]}
+        spec = pod.object["spec"] | {"nodeName": node}
+        bound = self._store.update(pod, pod.object | {"spec": spec, "status": status})
+        words = f"Successfully assigned {pod.key[0]}/{pod.key[1]} to {node}"
+        self._recorder.say(bound, "Scheduled", words, _SCHEDULER, action="Binding")
+
+    def _explain(self, pod: StoredObject, reasons: Counter[str]) -> None:
+        nodes = len(list(self._store.each(NODES)))
+        words = "no nodes available to schedule pods"
+        if nodes:
+            shown = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+            available = f"0/{nodes} nodes are available:"
+            words = f"{available} {shown}. no new claims to deallocate, preemption: {available} "
+            words += f"{nodes} Preemption is not helpful for scheduling."
+        if (condition(pod.object, "PodScheduled") or {}).get("message") == words:
+            return
+        why = {"reason": "Unschedulable", "message": words}
+        fresh = _condition("PodScheduled", value=False) | why
+        told = self._registry.set_status(pod, pod.object["status"] | {"conditions": [fresh]})
+        self._recorder.say(
+            told, "FailedScheduling", words, _SCHEDULER, is_warning=True, action="Scheduling"
+        )
+
+
+def _allocatable(node: StoredObject) -> Amounts:
+    amounts = (node.object.get("status") or {}).get("allocatable") or {}
+    return {name: milli(amount) for name, amount in amounts.items()}
+
+
+def _unfit(node: Object, pod: Object) -> list[str]:
+    """Why the pod may not run on the node, however much room it has."""
+    spec = node.get("spec") or {}
+    if spec.get("unschedulable"):
+        return ["node(s) were unschedulable"]
+    tolerations = pod["spec"].get("tolerations") or ()
+    for taint in spec.get("taints") or ():
+        if taint["effect"] != "PreferNoSchedule" and not any(
+            _tolerates(toleration, taint) for toleration in tolerations
+        ):
+            value = taint.get("value", "")
+            return [f"node(s) had untolerated taint(s) {{{taint['key']}: {value}}}"]
+    if (condition(node, "Ready") or {"status": "True"})["status"] != "True":
+        return ["node(s) had untolerated taint(s) {node.kubernetes.io/not-ready: }"]
+    wanted: Mapping[str, str] = pod["spec"].get("nodeSelector") or {}
+    if not wanted.items() <= (node["metadata"].get("labels") or {}).items():
+        return ["node(s) didn't match Pod's node affinity/selector"]
+    return []
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("key") not in {None, "", taint["key"]}:
+        return False
+    if toleration.get("effect") not in {None, "", taint["effect"]}:
+        return False
+    is_any = toleration.get("operator") == "Exists"
+    return is_any or toleration.get("value", "") == taint.get("value", "")
+
+
+def _lacking(asked: Amounts, used: Amounts, holds: Amounts) -> list[str]:
+    short = (
+        name
+        for name, amount in asked.items()
+        if amount and amount + used.get(name, 0) > holds.get(name, 0)
+    )
+    return ["Too many pods" if name == "pods" else f"Insufficient {name}" for name in short]
+
+
+def _share(used: Amounts, holds: Amounts) -> float:
+    """How full a node is: the mean over what it holds."""
+    shares = [used.get(name, 0) / amount for name, amount in holds.items() if amount]
+    return sum(shares) / len(shares) if shares else 1.0
+
+
+class PodRunner(Protocol):
+    """What runs in a Ready pod. It returns when it is done, or soon after `stopping` is set."""
+
+    async def run(self, pod: Object, stopping: asyncio.Event) -> None:
+        """Work as this pod until `stopping` is set; an exception crashes the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Times in simulated seconds: from scheduled to Ready (log-normal), and for a stop.
+
+    The default has the tail of measured cold starts: the 95th percentile is twice the median, the
+    99th three times.
+    """
+
+    median_s: float = 9.0
+    sigma: float = 0.45
+    pull_share: float = 0.5  # of that time, until the container runs
+    stop_s: float = 1.0  # where no worker runs; never longer than the grace period
+
+    def draw(self, rng: random.Random) -> float:
+        """The time to Ready of one pod."""
+        return self.median_s * math.exp(rng.gauss(0.0, self.sigma))
+
+
+@dataclass(slots=True)
+class _Life:
+    """One pod on its node."""
+
+    key: Key
+    uid: str
+    address: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    restarts: int = 0
+
+
+class Kubelets:
+    """Every node's kubelet. Its steps are timer calls; only workers are tasks."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        recorder: EventRecorder,
+        timers: Timers,
+        rng: random.Random,
+        cold_start: ColdStart,
+    ) -> None:
+        self._registry, self._recorder, self._timers = registry, recorder, timers
+        self._rng, self._cold_start = rng, cold_start
+        self._lives: dict[str, _Life] = {}
+        self._addresses = 0
+        self.runner: PodRunner | None = None
+        registry.store.subscribe(self._on_change)
+
+    async def aclose(self) -> None:
+        """Cancel the workers and wait for them."""
+        tasks = [life.task for life in self._lives.values() if life.task is not None]
+        self._lives.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_change(self, change: Change) -> None:
+        pod = change.new
+        if pod.kind is not PODS:
+            return
+        life = self._lives.get(pod.uid)
+        if change.type == "DELETED":
+            if life is not None:
+                self._abandon(life)
+        elif life is None:
+            if pod.object["spec"].get("nodeName") and not is_ended(pod.object):
+                self._begin(pod)
+        elif is_terminating(pod.object) and not life.stopping.is_set():
+            self._stop(pod, life)
+
+    def _abandon(self, life: _Life) -> None:
+        self._lives.pop(life.uid, None)
+        life.stopping.set()
+        if life.task is not None:
+            life.task.cancel()
+
+    def _begin(self, pod: StoredObject) -> None:
+        self._addresses += 1
+        number = self._addresses
+        address = f"10.{64 + number // 65536 % 64}.{number // 256 % 256}.{number % 256}"
+        life = self._lives[pod.uid] = _Life(pod.key, pod.uid, address)
+        # a step of its own, so that a watch shows the pod scheduled before it is being created
+        self._later(0.0, life, self._create)
+
+    def _later(
+        self, delay_s: float, life: _Life, step: Callable[[StoredObject, _Life], None]
+    ) -> None:
+        """Do a step of a pod's life later, unless the pod is gone or stops by then."""
+
+        def due() -> None:
+            pod = self._present(life)
+            if pod is not None and (step == self._finish or not life.stopping.is_set()):
+                step(pod, life)
+
+        self._timers.after(delay_s, due)
+
+    def _present(self, life: _Life) -> StoredObject | None:
+        pod = self._registry.store.get(PODS, *life.key)
+        alive = pod is not None and pod.uid == life.uid and self._lives.get(life.uid) is life
+        return pod if alive else None
+
+    def _say(self, pod: StoredObject, reason: str, words: str, *, is_warning: bool = False) -> None:
+        host = pod.object["spec"]["nodeName"]
+        self._recorder.say(pod, reason, words, "kubelet", is_warning=is_warning, host=host)
+
+    def _create(self, pod: StoredObject, life: _Life) -> None:
+        waiting = {"waiting": {"reason": "ContainerCreating"}}
+        pod = self._registry.set_status(pod, _status(pod.object, "Pending", waiting))
+        for container in pod.object["spec"]["containers"]:
+            self._say(pod, "Pulling", f'Pulling image "{container["image"]}"')
+        whole = self._cold_start.draw(self._rng)
+        self._later(whole * self._cold_start.pull_share, life, self._start)
+        self._later(whole, life, self._become_ready)
+
+    def _start(self, pod: StoredObject, life: _Life) -> None:
+        pod = self._registry.set_status(pod, _running(pod.object, life, ready=False))
+        for container in pod.object["spec"]["containers"]:
+            name, image = container["name"], container["image"]
+            self._say(pod, "Pulled", f'Successfully pulled image "{image}"')
+            self._say(pod, "Created", f"Container created: {name}")
+            self._say(pod, "Started", f"Container started: {name}")
+
+    def _become_ready(self, pod: StoredObject, life: _Life) -> None:
+        pod = self._registry.set_status(pod, _running(pod.object, life, ready=True))
+        if self.runner is None:
+            return
+        item = {"kind": "Pod", "apiVersion": "v1", **pod.object}
+        life.task = asyncio.ensure_future(_run(self.runner, item, life.stopping))
+        life.task.set_name("pod " + "/".join(life.key))
+        life.task.add_done_callback(lambda done: self._on_runner_done(done, life))
+
+    def _on_runner_done(self, task: asyncio.Task[None], life: _Life) -> None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            _log.error("the worker of pod %s failed", "/".join(life.key), exc_info=error)
+        pod, life.task = self._present(life), None
+        if pod is None:
+            return
+        if life.stopping.is_set():
+            self._finish(pod, life)
+        else:
+            self._crash(pod, life, 1 if error is not None else 0)
+
+    def _crash(self, pod: StoredObject, life: _Life, exit_code: int) -> None:
+        life.restarts += 1
+        first = pod.object["spec"]["containers"][0]["name"]
+        words = f"back-off restarting failed container={first} pod={pod.key[1]}"
+        status = _status(
+            pod.object,
+            "Running",
+            {"waiting": {"reason": "CrashLoopBackOff", "message": words}},
+            address=life.address,
+        )
+        ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed"}
+        for container in status["containerStatuses"]:
+            container |= {"lastState": {"terminated": ended}, "restartCount": life.restarts}
+        pod = self._registry.set_status(pod, status)
+        words = f"Back-off restarting failed container {first} in pod {pod.key[1]}"
+        self._say(pod, "BackOff", words, is_warning=True)
+        delay = min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
+        self._later(delay, life, self._restart)
+
+    def _restart(self, pod: StoredObject, life: _Life) -> None:
+        self._registry.set_status(pod, _running(pod.object, life, ready=False))
+        self._later(1.0, life, self._become_ready)
+
+    def _stop(self, pod: StoredObject, life: _Life) -> None:
+        life.stopping.set()
+        for container in pod.object["spec"]["containers"]:
+            self._say(pod, "Killing", f"Stopping container {container['name']}")
+        grace = float(pod.object["metadata"]["deletionGracePeriodSeconds"])
+        if life.task is None:
+            grace = min(grace, self._cold_start.stop_s)
+        self._later(grace, life, self._finish)
+
+    def _finish(self, _pod: StoredObject, life: _Life) -> None:
+        """Remove the pod: its containers have stopped, or their time is over."""
+        self._registry.delete(PODS, *life.key, grace_s=0)
+
+
+async def _run(runner: PodRunner, pod: Object, stopping: asyncio.Event) -> None:
+    await runner.run(pod, stopping)
+
+
+def _running(pod: Object, life: _Life, *, ready: bool) -> Object:
+    """The containers run; they began when they were first seen so."""
+    statuses = pod["status"].get("containerStatuses") or ()
+    began = (each["state"].get("running", {}).get("startedAt") for each in statuses)
+    running = {"running": {"startedAt": next(filter(None, began), stamp())}}
+    return _status(pod, "Running", running, address=life.address, ready=ready)
+
+
+def _status(
+    pod: Object, phase: str, state: Object, *, address: str = "", ready: bool = False
+) -> Object:
+    """A pod's status as its kubelet reports it; with an address its containers have started."""
+    before = pod["status"]
+    status: Object = {
+        "phase": phase,
+        "conditions": _conditions(pod, started=bool(address), ready=ready),
+        "startTime": before.get("startTime") or stamp(),
+    }
+    if address:
+        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    known = {each["name"]: each for each in before.get("containerStatuses") or ()}
+    status["containerStatuses"] = [
+        {
+            "name": container["name"],
+            "state": dict(state),
+            "lastState": known.get(container["name"], {}).get("lastState", {}),
+            "ready": ready,
+            "restartCount": known.get(container["name"], {}).get("restartCount", 0),
+            "image": container["image"],
+            "imageID": "",
+        }
+        for container in pod["spec"]["containers"]
+    ]
+    return status
+
+
+def _conditions(pod: Object, *, started: bool, ready: bool) -> list[Object]:
+    names = ", ".join(container["name"] for container in pod["spec"]["containers"])
+    words = f"containers with unready status: [{names}]"
+    why = {"reason": "ContainersNotReady", "message": words}
+    found = []
+    for kind, value in zip(_STARTED, (True, started, ready, ready), strict=True):
+        fresh = _condition(kind, value=value)
+        known = condition(pod, kind)
+        if known and known["status"] == fresh["status"]:
+            fresh["lastTransitionTime"] = known["lastTransitionTime"]
+        found.append(fresh if value or kind in _STARTED[:2] else fresh | why)
+    others = (each for each in pod["status"].get("conditions") or ())
+    return [*found, *(each for each in others if each["type"] not in _STARTED)]
+
+
+def _condition(kind: str, *, value: bool) -> Object:
+    return {
+        "type": kind,
+        "status": "True" if value else "False",
+        "lastProbeTime": None,
+        "lastTransitionTime": stamp(),
+    }

@@ -1,0 +1,264 @@
+"""How objects are read: times, quantities, selectors and conditions; and work that is due later."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from agentdash.demo.cluster.kinds import Object, bad_request
+
+K = TypeVar("K", bound=Hashable)
+Amounts = dict[str, int]
+"""Thousandths by the name of a resource."""
+TURN_S: Final = 0.002  # how long work may go on before the server gets a turn
+_POD: Final = {"pods": 1000}
+_FACTORS: Final[dict[str, Decimal]] = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
+}
+# a number, then an exponent or a suffix, as apimachinery's resource.ParseQuantity takes them
+_QUANTITY: Final = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i))?"
+)
+_LABEL_CLAUSE: Final = re.compile(
+    r"\s*(?P<absent>!)?\s*(?P<key>[^\s!=(),]+)\s*"
+    r"(?:(?P<equal>==|!=|=)\s*(?P<value>[^\s,()]*)|(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?"
+    r"\s*(?:,(?=\s*\S)|$)"
+)
+_FIELD_CLAUSE: Final = re.compile(r"([^=!]+)(!=|==|=)(.*)")
+
+
+def stamp(moment: datetime | None = None) -> str:
+    """A moment (now by default) as metav1.Time: whole seconds, UTC."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_stamp() -> str:
+    """Now as metav1.MicroTime: exactly six decimals, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@lru_cache(maxsize=4096)
+def milli(text: str | float) -> int:
+    """A quantity in thousandths, rounded up as Kubernetes does; raises ValueError."""
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None:
+        raise ValueError(f"quantities must match the regular expression: {text!r}")
+    exact = Decimal(found[1] + (found[2] or "")) * _FACTORS[found[3] or ""] * 1000
+    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def canonical(name: str, thousandths: int) -> str:
+    """An amount of the resource `name` as the API prints it, memory in binary units."""
+    if thousandths % 1000:
+        return f"{thousandths}m"
+    whole = thousandths // 1000
+    if "memory" in name:
+        for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
+            unit = 1024**power
+            if whole and whole % unit == 0:
+                return f"{whole // unit}{letter}i"
+    return str(whole)
+
+
+def amounts_of(spec: Mapping[str, Any], what: str = "requests") -> Amounts:
+    """A pod's `requests` or `limits`: the sum of its containers, or what an init container has if
+    that is more.
+    """
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        for name, amount in ((container.get("resources") or {}).get(what) or {}).items():
+            total[name] = total.get(name, 0) + milli(amount)
+    for container in spec.get("initContainers") or ():
+        for name, amount in ((container.get("resources") or {}).get(what) or {}).items():
+            total[name] = max(total.get(name, 0), milli(amount))
+    return total
+
+
+def used_of_node(spec: Mapping[str, Any]) -> Amounts:
+    """What one pod uses of its node."""
+    return _POD | amounts_of(spec)
+
+
+def used_of_quota(spec: Mapping[str, Any]) -> Amounts:
+    """What one pod counts for in a ResourceQuota: pods, requests.*, limits.*."""
+    requests, limits = amounts_of(spec), amounts_of(spec, "limits")
+    prefixed = {f"requests.{name}": amount for name, amount in requests.items()}
+    prefixed |= {f"limits.{name}": amount for name, amount in limits.items()}
+    return _POD | {"count/pods": 1000} | requests | prefixed
+
+
+def added(amounts: Iterable[Amounts]) -> Amounts:
+    """The sum of all."""
+    total: Amounts = {}
+    for each in amounts:
+        for name, amount in each.items():
+            total[name] = total.get(name, 0) + amount
+    return total
+
+
+def condition(item: Mapping[str, Any], kind: str) -> Object | None:
+    """The condition of that type, if the object has it."""
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return next((dict(found) for found in conditions if found["type"] == kind), None)
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the Ready condition is True."""
+    found = condition(pod, "Ready")
+    return found is not None and found["status"] == "True"
+
+
+def is_terminating(pod: Mapping[str, Any]) -> bool:
+    """Whether it is deleted but not gone yet."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has run to its end and uses nothing any more."""
+    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+
+
+class _LabelClause(NamedTuple):
+    key: str
+    values: tuple[str, ...] | None  # None: any value
+    is_wanted: bool
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        if self.values is None:
+            return (self.key in labels) == self.is_wanted
+        return (labels.get(self.key) in self.values) == self.is_wanted
+
+
+Labels = tuple[_LabelClause, ...]
+
+
+def parse_labels(text: str) -> Labels:
+    """A label selector as queries have it: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Raises
+    StatusError 400.
+    """
+    clauses: list[_LabelClause] = []
+    position = 0
+    while position < len(text):
+        found = _LABEL_CLAUSE.match(text, position)
+        if found is None:
+            raise bad_request(f"unable to parse requirement: {text[position:]!r}")
+        values: tuple[str, ...] | None = None
+        if found["set"]:
+            values = tuple(each.strip() for each in found["values"].split(","))
+        elif found["equal"]:
+            values = (found["value"],)
+        is_wanted = not (found["absent"] or found["equal"] == "!=" or found["set"] == "notin")
+        clauses.append(_LabelClause(found["key"], values, is_wanted))
+        position = found.end()
+    return tuple(clauses)
+
+
+def matches(labels: Labels, item: Object) -> bool:
+    """Whether an object's labels satisfy every clause."""
+    own = item["metadata"].get("labels") or {}
+    return all(clause.matches(own) for clause in labels)
+
+
+class _FieldClause(NamedTuple):
+    path: tuple[str, ...]
+    value: str
+    is_wanted: bool
+
+    def matches(self, item: Object) -> bool:
+        found: Any = item
+        for key in self.path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return (("" if found is None else str(found)) == self.value) == self.is_wanted
+
+
+Fields = tuple[_FieldClause, ...]
+
+
+def parse_fields(text: str) -> Fields:
+    """A field selector: `metadata.name=a,type!=b`. Raises StatusError 400."""
+    clauses = []
+    for part in filter(None, text.split(",")):
+        found = _FIELD_CLAUSE.fullmatch(part)
+        if found is None:
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
+        clauses.append(_FieldClause(tuple(found[1].split(".")), found[3], found[2] != "!="))
+    return tuple(clauses)
+
+
+class Timers:
+    """Calls that are due later. One task runs them and sleeps until the earliest.
+
+    Delays are given in simulated seconds and divided by `speed`.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._earlier = asyncio.Event()
+
+    def after(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Run `call` once, `delay_s` simulated seconds from now."""
+        at = asyncio.get_running_loop().time() + max(0.0, delay_s) / self.speed
+        heapq.heappush(self._due, (at, next(self._order), call))
+        if self._due[0][0] == at:
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Serve the calls until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._earlier.clear()
+            while self._due and self._due[0][0] <= loop.time():
+                turn_ends = loop.time() + TURN_S
+                while self._due and self._due[0][0] <= loop.time() < turn_ends:
+                    _, _, call = heapq.heappop(self._due)
+                    call()
+                await asyncio.sleep(0)  # a burst of calls must not starve the server
+            timeout = self._due[0][0] - loop.time() if self._due else None
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._earlier.wait()
+            except TimeoutError:
+                continue
+
+
+class WorkQueue(Generic[K]):
+    """Keys in order of arrival; a key that is queued is not queued twice."""
+
+    def __init__(self, work: Callable[[K], None]) -> None:
+        self._work = work
+        self._keys: dict[K, None] = {}
+        self._filled = asyncio.Event()
+
+    def add(self, key: K) -> None:
+        """Call `work(key)` soon."""
+        self._keys.setdefault(key)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Handle keys until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._filled.wait()
+            # wait one turn, so that writes that belong together are handled together
+            await asyncio.sleep(0)
+            turn_ends = loop.time() + TURN_S
+            while self._keys and loop.time() < turn_ends:
+                key = next(iter(self._keys))
+                del self._keys[key]
+                self._work(key)
+            if not self._keys:
+                self._filled.clear()

@@ -1,0 +1,298 @@
+"""Create, change and delete by the API server's rules, for HTTP and for controllers."""
+
+from __future__ import annotations
+
+import copy
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from agentdash.demo.cluster.kinds import (
+    DEPLOYMENTS,
+    EVENTS,
+    EVENTS_V1,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    RESOURCE_QUOTAS,
+    SCALABLE,
+    STATEFUL_SETS,
+    Kind,
+    Object,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+)
+from agentdash.demo.cluster.objects import (
+    added,
+    canonical,
+    is_ended,
+    is_terminating,
+    milli,
+    stamp,
+    used_of_quota,
+)
+from agentdash.demo.cluster.store import Store, StoredObject
+
+SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""Those of generated names (apimachinery util/rand): no vowels, no 0 1 3."""
+_INT32: Final = 2**31
+_OF_SERVER: Final = (
+    *("uid", "resourceVersion", "generation", "creationTimestamp"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"),
+)
+
+
+class Writer(NamedTuple):
+    """Who writes: the field manager, by an Update or an Apply, and through which subresource."""
+
+    name: str = "demo"
+    operation: str = "Update"
+    subresource: str = ""
+
+
+OF_CLUSTER: Final = Writer()
+
+
+class Registry:
+    """The only writer of the store."""
+
+    def __init__(self, store: Store, rng: random.Random) -> None:
+        self.store, self._rng = store, rng
+
+    def read(self, kind: Kind, namespace: str, name: str) -> StoredObject:
+        """The present version; raises StatusError 404."""
+        stored = self.store.get(stored_as(kind), namespace, name)
+        if stored is None:
+            raise not_found(kind, name)
+        return stored
+
+    def create(
+        self, kind: Kind, namespace: str, item: Object, writer: Writer = OF_CLUSTER
+    ) -> StoredObject:
+        """Complete, check and store a new object. Its dictionary is taken over.
+
+        Raises StatusError 400, 403 (quota), 404 (namespace), 409 or 422.
+        """
+        item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
+        given = item.get("metadata") or {}
+        metadata = {key: value for key, value in given.items() if key not in _OF_SERVER}
+        item["metadata"] = metadata
+        if not metadata.get("name"):
+            metadata["name"] = metadata.get("generateName", "") + self._suffix()
+        if kind.namespaced:
+            metadata["namespace"] = namespace
+            if self.store.get(NAMESPACES, "", namespace) is None:
+                raise not_found(NAMESPACES, namespace)
+        kept, name = stored_as(kind), metadata["name"]
+        _fill_in(kept, item)
+        if self.store.get(kept, metadata.get("namespace", ""), name) is not None:
+            raise already_exists(kind, name)
+        metadata |= {"uid": self.new_uid(), "creationTimestamp": stamp()}
+        if kind.has_generations:
+            metadata["generation"] = 1
+        if kind in SCALABLE:
+            metadata["managedFields"] = [_managed(kind, writer)]
+        if kind is PODS:
+            self._check_quotas(item)
+        return self.store.create(kept, item)
+
+    def patch(
+        self, old: StoredObject, body: Mapping[str, Any], writer: Writer = OF_CLUSTER
+    ) -> StoredObject:
+        """Change an object by a JSON merge patch; the status and what the server owns stay.
+
+        Raises StatusError 409 for another version than that of the body, 422 for a bad size.
+        """
+        version = (body.get("metadata") or {}).get("resourceVersion")
+        if version and version != str(old.version):
+            raise conflict(old.kind, old.key[1])
+        item = merged(old.object, body)
+        before = old.object["metadata"]
+        metadata = {key: value for key, value in item["metadata"].items() if key not in _OF_SERVER}
+        metadata |= {
+            key: before[key] for key in ("name", "namespace", *_OF_SERVER) if key in before
+        }
+        item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
+        item["metadata"] = metadata
+        if "status" in old.object:
+            item["status"] = old.object["status"]
+        if old.kind in SCALABLE:
+            # a field that a patch sets to null has its default again
+            item["spec"] = copy.deepcopy(item["spec"])
+            _fill_in(old.kind, item)
+            if item["spec"]["replicas"] != old.object["spec"]["replicas"]:
+                metadata["managedFields"] = [_managed(old.kind, writer)]
+        if old.kind.has_generations and item.get("spec") != old.object.get("spec"):
+            metadata["generation"] = before["generation"] + 1
+        return self.store.update(old, item)
+
+    def change(self, old: StoredObject, edit: Callable[[Object], object]) -> StoredObject:
+        """Change anything for a controller: `edit` changes a copy."""
+        item = copy.deepcopy(old.object)
+        edit(item)
+        if old.kind.has_generations and item.get("spec") != old.object.get("spec"):
+            item["metadata"]["generation"] += 1
+        return self.store.update(old, item)
+
+    def set_status(self, old: StoredObject, status: Object) -> StoredObject:
+        """Write a status for a controller: without checks or a copy."""
+        return self.store.update(old, old.object | {"status": status})
+
+    def delete(
+        self, kind: Kind, namespace: str, name: str, *, grace_s: int | None = None
+    ) -> StoredObject:
+        """Delete an object; a pod only begins to stop, for its own grace period unless `grace_s`
+        says another one, and is deleted at the second call or with a period of 0. Returns its last
+        version. Raises StatusError 404.
+        """
+        stored = self.read(kind, namespace, name)
+        return self._stop(stored, grace_s) if kind is PODS else self.store.delete(stored)
+
+    def new_uid(self) -> str:
+        """A uid, the same in every run with the same seed."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def _suffix(self) -> str:
+        return "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
+
+    def _stop(self, stored: StoredObject, grace_s: int | None) -> StoredObject:
+        pod, metadata = stored.object, stored.object["metadata"]
+        if grace_s is None:
+            grace_s = int(pod["spec"]["terminationGracePeriodSeconds"])
+        if grace_s == 0 or not pod["spec"].get("nodeName") or is_ended(pod):
+            if is_terminating(pod):
+                over = metadata | {"deletionGracePeriodSeconds": 0}
+                stored = self.store.update(stored, pod | {"metadata": over})
+            return self.store.delete(stored)  # nothing runs that needs time to stop
+        if is_terminating(pod):
+            return stored
+        marked = metadata | {
+            "deletionTimestamp": stamp(datetime.now(UTC) + timedelta(seconds=grace_s)),
+            "deletionGracePeriodSeconds": grace_s,
+            "generation": metadata["generation"] + 1,
+        }
+        return self.store.update(stored, pod | {"metadata": marked})
+
+    def _check_quotas(self, pod: Object) -> None:
+        """Raise StatusError 403 for a pod that a ResourceQuota of its namespace does not allow."""
+        metadata, asked = pod["metadata"], used_of_quota(pod["spec"])
+        quotas = list(self.store.each(RESOURCE_QUOTAS, metadata["namespace"]))
+        if not quotas:
+            return
+        pods = (each.object for each in self.store.each(PODS, metadata["namespace"]))
+        used = added(used_of_quota(each["spec"]) for each in pods if not is_ended(each))
+        for quota in quotas:
+            allowed = (quota.object.get("spec") or {}).get("hard") or {}
+            hard = {name: milli(amount) for name, amount in allowed.items()}
+            over = sorted(
+                name
+                for name in hard
+                if asked.get(name, 0) and asked[name] + used.get(name, 0) > hard[name]
+            )
+            if over:
+                shown = (
+                    ",".join(f"{name}={canonical(name, of.get(name, 0))}" for name in over)
+                    for of in (asked, used, hard)
+                )
+                words = "exceeded quota: {}, requested: {}, used: {}, limited: {}"
+                raise forbidden(PODS, metadata["name"], words.format(quota.key[1], *shown))
+
+
+def stored_as(kind: Kind) -> Kind:
+    """The kind under which these objects are stored: events.k8s.io/v1 shows core events."""
+    return EVENTS if kind is EVENTS_V1 else kind
+
+
+def merged(target: Any, change: Any) -> Any:
+    """RFC 7386: null removes a field, a list replaces a list. Nothing is changed in place."""
+    if not isinstance(change, Mapping):
+        return change
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in change.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+def _managed(kind: Kind, writer: Writer) -> Object:
+    """The entry of metadata.managedFields for the last writer of `spec.replicas`, the only field
+    that has one here. The real server notes no time for a write of the scale subresource.
+    """
+    at = {"subresource": writer.subresource} if writer.subresource else {"time": stamp()}
+    return {
+        "manager": writer.name,
+        "operation": writer.operation,
+        "apiVersion": kind.group_version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        **at,
+    }
+
+
+def _fill_in(kind: Kind, item: Object) -> None:
+    """Add the defaults of the kind (k8s.io/kubernetes/pkg/apis/*/v1/defaults.go), as far as they
+    are read. Raises StatusError 400 or 422.
+    """
+    try:
+        if kind is NAMESPACES:
+            name = {"kubernetes.io/metadata.name": item["metadata"]["name"]}
+            item["metadata"]["labels"] = (item["metadata"].get("labels") or {}) | name
+            item |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        elif kind is PODS:
+            _fill_in_pod(item["spec"])
+            item["status"] = {"phase": "Pending"}
+        elif kind in SCALABLE:
+            _fill_in_scalable(kind, item)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise bad_request(f"missing or misplaced field: {error}") from error
+
+
+def _fill_in_pod(spec: Object) -> None:
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
+        resources = container.setdefault("resources", {})
+        if resources.get("limits"):
+            # a limit without a request is a request of the same size
+            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+    _set(spec, restartPolicy="Always", terminationGracePeriodSeconds=30)
+
+
+def _fill_in_scalable(kind: Kind, item: Object) -> None:
+    spec = item["spec"]
+    _set(spec, replicas=1)
+    check_size(spec["replicas"], item["metadata"]["name"], kind)
+    _set(spec["template"], metadata={})
+    _fill_in_pod(spec["template"]["spec"])
+    if kind is STATEFUL_SETS:
+        _set(spec, podManagementPolicy="OrderedReady")
+    elif kind is DEPLOYMENTS:
+        _set(spec, strategy={})
+        _set(spec["strategy"], type="RollingUpdate")
+        if spec["strategy"]["type"] == "RollingUpdate":
+            _set(spec["strategy"], rollingUpdate={})
+            _set(spec["strategy"]["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
+    if kind is REPLICA_SETS or kind is STATEFUL_SETS:
+        item.setdefault("status", {"replicas": 0})
+    item.setdefault("status", {})
+
+
+def check_size(replicas: object, name: str, kind: Kind) -> None:
+    """Raise StatusError 400 for what is no int32, 422 for a negative size."""
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas >= _INT32:
+        raise bad_request(f"{kind.name}.spec.replicas of {name} is no int32: {replicas!r}")
+    if replicas < 0:
+        words = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise invalid(name, kind.group, kind.name, "spec.replicas", words)
+
+
+def _set(target: Object, **defaults: Any) -> None:
+    for name, value in defaults.items():
+        if target.get(name) is None:
+            target[name] = value

@@ -1,1 +1,0 @@
-"""What kube-controller-manager, kube-scheduler and the kubelets do."""

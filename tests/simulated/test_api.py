@@ -1,0 +1,319 @@
+"""The API over HTTP: watches, pages, logs, refusals, faults, and extensions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from agentdash.demo.cluster import ApiFault
+from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from support import requests_seen
+from tests.simulated.conftest import APPS, CORE, DEADLINE_S, Start, World
+
+RESEARCH = f"{APPS}/deployments/research"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/tenant-a/leases"
+Line = dict[str, Any]
+
+
+class Watching:
+    """An open watch, read line by line."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+
+    async def line(self) -> Line:
+        async with asyncio.timeout(DEADLINE_S):
+            raw = await self.response.content.readline()
+        return msgspec.json.decode(raw) if raw else {}
+
+    async def rest(self) -> list[Line]:
+        """Everything until the watch ends."""
+        lines = []
+        try:
+            while line := await self.line():
+                lines.append(line)
+        finally:
+            self.response.close()
+        return lines
+
+
+async def watch(world: World, path: str, **query: str) -> Watching:
+    url = world.sim.url + path
+    response = await world.session.get(url, params={"watch": "1", **query})
+    assert response.status == 200
+    return Watching(response)
+
+
+async def version(world: World, path: str = f"{APPS}/deployments") -> str:
+    """The present version, once the Deployment's controller has had its say on its creation."""
+    await world.until(
+        lambda: all(
+            each.object["status"].get("conditions") for each in world.store.each(DEPLOYMENTS)
+        )
+    )
+    _, listed = await world.call("GET", path)
+    return str(listed["metadata"]["resourceVersion"])
+
+
+async def label(world: World, **labels: str | None) -> None:
+    await world.call("PATCH", RESEARCH, {"metadata": {"labels": labels}})
+
+
+async def test_a_watch_resumes_where_it_was_left(world: World) -> None:
+    since = await version(world)
+    for number in range(3):
+        await label(world, step=str(number))
+    watching = await watch(world, f"{APPS}/deployments", resourceVersion=since)
+    seen = [await watching.line() for _ in range(3)]
+    assert [line["object"]["metadata"]["labels"]["step"] for line in seen] == list("012")
+    resumed = seen[1]["object"]["metadata"]["resourceVersion"]
+    again = await watch(world, f"{APPS}/deployments", resourceVersion=resumed)
+    assert await again.line() == seen[2]
+    for each in (watching, again):
+        each.response.close()
+
+
+@pytest.mark.parametrize("how", ["forgotten", "beyond the history", "of an earlier run"])
+async def test_a_version_that_is_not_kept_is_410_inside_the_stream(start: Start, how: str) -> None:
+    world = await start(history=5)
+    await world.sim.create_deployment("research", "tenant-a")
+    since = await version(world)
+    if how == "of an earlier run":
+        world = await start()
+        await world.sim.create_deployment("research", "tenant-a")
+    for number in range(6 if how == "beyond the history" else 1):
+        await label(world, step=str(number))
+    if how == "forgotten":
+        world.sim.faults.expire_history()
+    watching = await watch(world, f"{APPS}/deployments", resourceVersion=since)
+    (line,) = await watching.rest()
+    assert (line["type"], line["object"]["code"]) == ("ERROR", 410)
+    assert line["object"]["reason"] == "Expired"
+
+
+async def test_entering_and_leaving_a_selection_is_added_and_deleted(world: World) -> None:
+    query = {"resourceVersion": await version(world), "labelSelector": "step"}
+    watching = await watch(world, f"{APPS}/deployments", **query)
+    for step in ("1", "2", None):
+        await label(world, step=step)
+    lines = [await watching.line() for _ in range(3)]
+    assert [line["type"] for line in lines] == ["ADDED", "MODIFIED", "DELETED"]
+    watching.response.close()
+
+
+async def test_a_watch_ends_silently_at_its_timeout_after_a_bookmark(world: World) -> None:
+    since = await version(world)
+    query = {"timeoutSeconds": "1", "allowWatchBookmarks": "true", "resourceVersion": since}
+    (line,) = await (await watch(world, f"{APPS}/deployments", **query)).rest()
+    assert line["type"] == "BOOKMARK"
+    assert int(line["object"]["metadata"]["resourceVersion"]) >= int(since)
+
+
+async def test_dropped_watches_break_or_end_cleanly(world: World) -> None:
+    broken = await watch(world, f"{CORE}/pods", resourceVersion=await version(world))
+    assert world.sim.faults.drop_watches() == 1
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await broken.rest()
+    clean = await watch(world, f"{CORE}/pods", resourceVersion=await version(world))
+    assert world.sim.faults.drop_watches(clean=True) == 1
+    assert await clean.rest() == []
+
+
+async def test_events_are_watched_in_both_forms(world: World) -> None:
+    chosen = {"fieldSelector": "reason=SuccessfulCreate"}
+    old = await watch(world, f"{CORE}/events", **chosen)
+    path = "/apis/events.k8s.io/v1/namespaces/tenant-a/events"
+    new = await watch(world, path, **chosen)
+    await world.scale(1)
+    first, second = await old.line(), await new.line()
+    assert first["object"]["message"] == second["object"]["note"]
+    assert second["object"]["apiVersion"] == "events.k8s.io/v1"
+    for each in (old, new):
+        each.response.close()
+
+
+async def test_pages_show_the_list_as_it_was_at_the_first(world: World) -> None:
+    for name in ("a", "b", "c"):
+        await world.call("POST", LEASES, {"metadata": {"name": name}})
+    _, page = await world.call("GET", f"{LEASES}?limit=2")
+    path = f"{LEASES}?limit=9&continue={page['metadata']['continue']}"
+    await world.call("DELETE", f"{LEASES}/c")
+    await world.call("POST", LEASES, {"metadata": {"name": "d"}})
+    _, rest = await world.call("GET", path)
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["c"]
+    world.sim.faults.expire_history()
+    status, expired = await world.call("GET", path)
+    assert (status, expired["reason"]) == (410, "Expired")
+
+
+@pytest.mark.parametrize(
+    ("selector", "names"),
+    [
+        ("", "abc"),
+        ("team", "ab"),
+        ("!team", "c"),
+        ("team=x", "a"),
+        ("team==x", "a"),
+        ("team!=x", "bc"),
+        ("team in (x, y)", "ab"),
+        ("team notin (x),team", "b"),
+        ("team in (x", None),
+        ("team=x,", None),
+    ],
+)
+async def test_labels_choose_as_in_kubernetes(
+    world: World, selector: str, names: str | None
+) -> None:
+    for name, labels in (("a", {"team": "x"}), ("b", {"team": "y"}), ("c", {})):
+        await world.call("POST", LEASES, {"metadata": {"name": name, "labels": labels}})
+    url = world.sim.url + LEASES
+    async with world.session.get(url, params={"labelSelector": selector}) as response:
+        found = await response.json()
+    if names is None:
+        assert (response.status, found["reason"]) == (400, "BadRequest")
+    else:
+        assert [item["metadata"]["name"] for item in found["items"]] == list(names)
+
+
+# Objects
+
+
+async def test_only_a_change_of_spec_makes_a_new_generation_and_no_change_no_version(
+    world: World,
+) -> None:
+    await version(world)
+    _, before = await world.call("GET", RESEARCH)
+    _, labelled = await world.call("PATCH", RESEARCH, {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["generation"] == before["metadata"]["generation"]
+    _, changed = await world.call("PATCH", RESEARCH, {"spec": {"paused": True}})
+    assert changed["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    await world.call("POST", LEASES, {"metadata": {"name": "a"}, "spec": {}})
+    held = [
+        await world.call("PATCH", f"{LEASES}/a", {"spec": {"holderIdentity": "one"}})
+        for _ in range(2)
+    ]
+    assert held[0] == held[1]
+    _, item = await world.call("PATCH", RESEARCH, {"status": {"replicas": 99}})
+    assert item["status"].get("replicas") != 99
+
+
+@pytest.mark.parametrize("size", [-1, "many", 2**31, True])
+async def test_a_size_that_is_none_is_refused_and_changes_nothing(
+    world: World, size: object
+) -> None:
+    status, body = await world.call("PATCH", f"{RESEARCH}/scale", {"spec": {"replicas": size}})
+    assert status in {400, 422}
+    assert body["kind"] == "Status"
+    assert (await world.call("GET", RESEARCH))[1]["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize("body", [[], "text", {"metadata": []}, {"spec": None}, {"spec": 3}])
+async def test_a_malformed_body_is_refused(world: World, body: object) -> None:
+    status, found = await world.call("POST", f"{APPS}/deployments", body)
+    assert (status, found["kind"]) == (400, "Status")
+
+
+@pytest.mark.parametrize("path", ["/apis/apps/v1/nothing", "/api/v2/pods", "/nothing"])
+async def test_unknown_paths_are_404_in_plain_text(world: World, path: str) -> None:
+    async with world.session.get(world.sim.url + path) as response:
+        assert (response.status, await response.text()) == (404, "404 page not found\n")
+
+
+async def test_a_pod_answers_with_its_own_last_lines_while_it_is_there(world: World) -> None:
+    async def log(query: str = "") -> tuple[int, str]:
+        url = f"{world.sim.url}{CORE}/pods/{pod}/log?{query}"
+        async with world.session.get(url) as response:
+            return response.status, await response.text()
+
+    await world.scale(1)
+    await world.until(lambda: world.ready() == 1)
+    (pod,) = world.names()
+    for number in range(5):
+        world.sim.write_log("tenant-a", pod, f"line {number}")
+    assert await log() == (200, "".join(f"line {number}\n" for number in range(5)))
+    assert await log("tailLines=2") == (200, "line 3\nline 4\n")
+    assert await log("limitBytes=8&container=agent") == (200, "line 0\nl")
+    await world.scale(0)
+    await world.until(lambda: not world.pods())
+    assert (await log())[0] == 404
+
+
+# Faults and extensions
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 409, 422, 429, 500, 503, 504])
+async def test_a_refusal_with_times_concerns_the_next_requests_only(
+    world: World, code: int
+) -> None:
+    world.sim.faults.add(ApiFault(verb="patch", path="/scale", status=code, times=2))
+    assert [await world.scale(5) for _ in range(3)] == [code, code, 200]
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_refused_write_was_carried_out_only_with_after(world: World, after: bool) -> None:
+    world.sim.faults.add(ApiFault(verb="patch", status=504, after=after, times=1))
+    assert await world.scale(5) == 504
+    assert (await world.call("GET", RESEARCH))[1]["spec"]["replicas"] == (5 if after else 0)
+
+
+async def test_a_fault_concerns_its_verb_path_and_share(world: World) -> None:
+    world.sim.faults.add(ApiFault(verb="list|watch", path="/pods", status=500))
+    assert (await world.call("GET", f"{CORE}/pods"))[0] == 500
+    assert (await world.call("GET", LEASES))[0] == 200
+    number = world.sim.faults.add(ApiFault(path="/leases", status=429, retry_after=7, share=0.5))
+    codes = [(await world.call("GET", LEASES))[0] for _ in range(60)]
+    assert 15 <= codes.count(429) <= 45
+    world.sim.faults.remove(number)
+    assert {(await world.call("GET", LEASES))[0] for _ in range(20)} == {200}
+
+
+async def test_answers_hang_come_late_are_cut_or_garbled(world: World) -> None:
+    url = world.sim.url + RESEARCH
+    world.sim.faults.add(ApiFault(hang=True, times=1))
+    with pytest.raises(TimeoutError):
+        await world.session.get(url, timeout=aiohttp.ClientTimeout(total=0.05))
+    world.sim.faults.add(ApiFault(latency_s=0.05, times=1))
+    began = asyncio.get_running_loop().time()
+    assert (await world.call("GET", RESEARCH))[0] == 200
+    assert asyncio.get_running_loop().time() - began >= 0.05
+    world.sim.faults.add(ApiFault(cut=True, times=1))
+    response = await world.session.get(url)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await response.read()
+    world.sim.faults.add(ApiFault(garble=True, times=1))
+    async with world.session.get(url) as response:
+        with pytest.raises(ValueError, match=r"Expecting|decode|Invalid"):
+            await response.json()
+
+
+async def test_requests_are_logged_as_rbac_names_them_and_writes_apart(world: World) -> None:
+    world.sim.requests.clear()
+    world.sim.faults.add(ApiFault(verb="patch", status=409, times=1))
+    await world.scale(1)
+    await world.call("GET", f"{APPS}/deployments/nothing")
+    [write] = world.sim.requests.writes()
+    assert (write.verb, write.group, write.resource, write.status) == (
+        "patch",
+        "apps",
+        "deployments/scale",
+        409,
+    )
+    assert requests_seen.count(world.sim.requests, method="GET", status=404) == 1
+
+
+async def test_an_extension_sees_each_request_first_and_may_pass_it_on(world: World) -> None:
+    seen: list[str] = []
+
+    def extension(call: Call) -> Answer | None:
+        seen.append(call.resource)
+        return answer(200, {"extended": True}) if call.plural == "gadgets" else None
+
+    world.sim.api.extensions.append(extension)
+    assert await world.call("GET", "/apis/example.com/v1/gadgets") == (200, {"extended": True})
+    assert (await world.call("GET", RESEARCH))[0] == 200
+    assert seen == ["gadgets", "deployments"]
