@@ -22,6 +22,7 @@ from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings
 from controller.planning.inputs import read_freeze
+from support import requests_seen
 from support.stateful import create_statefulset
 
 
@@ -126,7 +127,9 @@ async def test_a_dropped_watch_misses_nothing(
 ) -> None:
     pool = kit.pool("late")
     lists = cluster.client.requests["GET", "deployments"]
-    await kit.until(lambda: sim.faults.drop_watches() == 9)  # as soon as all exist
+    # seven kinds in each namespace, and the nodes
+    await kit.until(lambda: requests_seen.count(sim.requests, verb="watch") == 15)
+    assert sim.faults.drop_watches() == 15
     await sim.create_deployment("late", "tenant-a", replicas=2)
     if expire:
         sim.faults.expire_history()
