@@ -100,7 +100,7 @@ def usd(text: str) -> float:
 
 def replicas(text: str) -> int:
     """A number of replicas."""
-    from controller.model.ranges import REPLICA_COUNT
+    from controller.model.tick import REPLICA_COUNT
 
     number = _whole(text)
     if number is None or not REPLICA_COUNT.admits(number):
@@ -110,7 +110,7 @@ def replicas(text: str) -> int:
 
 def tokens(text: str) -> int:
     """Tokens of a day, in units or with k, M or G behind them."""
-    from controller.model.ranges import DAY_TOKENS
+    from controller.model.tick import DAY_TOKENS
 
     unit = _UNITS.get(text[-1:], 1)
     number = _decimal(text[:-1] if unit > 1 else text)
@@ -135,7 +135,7 @@ def kinds(text: str) -> tuple[str, ...]:
 
 def _kind(word: str) -> str:
     from controller.manifests.objects import KINDS
-    from controller.model.nearest import nearest
+    from controller.model.text import nearest
 
     found = {kind.lower(): kind for kind in KINDS}.get(word.lower())
     if found is None:

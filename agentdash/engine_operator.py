@@ -11,13 +11,17 @@ from typing import Final, NamedTuple, TypeVar
 
 from agentdash.examining import examine_beside
 from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
-from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
-from controller.model.diagnosis import Progress, Report
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey
-from controller.model.pod_log import PodLog
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    IntentKey,
+    Operator,
+    StandingIntent,
+)
 from controller.model.settings import Settings
-from controller.model.snapshot import LinkState
+from controller.model.snapshot import LinkState, PodLog, Progress, Report
 from controller.ports import (
     Feed,
     IntentConflictError,

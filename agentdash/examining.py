@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from agentdash.tui.operating import NotDoneError
 from controller.engine.clock import SystemClock
-from controller.model.diagnosis import Progress, Report
 from controller.model.settings import Settings
+from controller.model.snapshot import Progress, Report
 
 
 async def examine_beside(settings: Settings, on_progress: Callable[[Progress], None]) -> Report:

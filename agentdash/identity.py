@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 
-from controller.model.audit import Operator
+from controller.model.intents import Operator
 from controller.model.text import clean_name
 
 _NOBODY = "unknown"

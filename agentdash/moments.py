@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from controller.model.ranges import MOMENT
 from controller.model.text import quote
+from controller.model.tick import MOMENT
 from controller.notation.quantity import read_duration
 
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")

@@ -11,10 +11,8 @@ from msgspec.structs import replace
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import FatalError
-from controller.model.audit import Operator
 from controller.model.ids import PoolKey
-from controller.model.intent_words import time_words
-from controller.model.intents import Intent, IntentKey
+from controller.model.intents import Intent, IntentKey, Operator, time_words
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket, WriteRights

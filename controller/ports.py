@@ -6,13 +6,20 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from controller.model.announcement import Announcement
-from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
+from controller.model.decision import Announcement, Outcome
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName, WorkloadName
-from controller.model.intents import Intent, IntentKey, Scope
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    IntentKey,
+    Operator,
+    Scope,
+    StandingIntent,
+)
 from controller.model.lease import LeaseRecord, LeaseView, SeenLease
-from controller.model.memory import Memory
+from controller.model.memory import Memory, QueueMark
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.observation import (
     ClusterEvent,
@@ -27,13 +34,10 @@ from controller.model.observation import (
     Workers,
     Workload,
 )
-from controller.model.outcome import Outcome
-from controller.model.pod_log import PodLog
-from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
-from controller.model.snapshot import Link, Snapshot
-from controller.model.stored import SavedMemory, ShownPast, StoredIntents
+from controller.model.snapshot import Link, PodLog, Snapshot
+from controller.model.tick import SavedMemory, ShownPast, StoredIntents
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
 if TYPE_CHECKING:

@@ -28,8 +28,7 @@ from controller.expose.server import TickWatch, serving
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.lease import KubernetesLease
-from controller.model.audit import Operator
-from controller.model.intents import Intent, IntentKey, Intents
+from controller.model.intents import Intent, IntentKey, Intents, Operator
 from controller.model.lease import LeaseStore
 from controller.model.memory import Memory
 from controller.model.readings import Fresh

@@ -12,9 +12,8 @@ from agentdash.tui.help_text import HelpEntry
 from agentdash.tui.lines import Span
 from agentdash.tui.sheets import Sheet, Sheets
 from agentdash.tui.values import ValueField
-from controller.model.audit import IntentChange
-from controller.model.diagnosis import Diagnosis
-from controller.model.intent_words import scope_name
+from controller.model.intents import IntentChange, scope_name
+from controller.model.snapshot import Diagnosis
 
 
 def _until(change: IntentChange) -> float | None:

@@ -11,9 +11,14 @@ from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.times import time_columns, when_parts
 from agentdash.tui.view import Frame
-from controller.model.audit import IntentChange
-from controller.model.intent_words import asked_words, key_words, scope_name, until_words
-from controller.model.intents import Intent
+from controller.model.intents import (
+    Intent,
+    IntentChange,
+    asked_words,
+    key_words,
+    scope_name,
+    until_words,
+)
 
 NAMELESS: Final = "a writer without a name"
 NEWEST_FIRST: Final = Sort("TIME", descending=True)

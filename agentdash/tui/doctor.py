@@ -8,7 +8,7 @@ from agentdash.tui.columns import Column, Sort
 from agentdash.tui.labels import labelled_text
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.view import Frame
-from controller.model.diagnosis import Diagnosis, Level
+from controller.model.snapshot import Diagnosis, Level
 
 _RANK: Final = {Level.FAIL: 0, Level.SKIP: 1, Level.WARN: 2, Level.OK: 3}
 _TONES: Final = {

@@ -9,7 +9,7 @@ from agentdash.tui.operating import NotDoneError, Operating
 if TYPE_CHECKING:
     from agentdash.tui.shown_app import ShownApp
     from agentdash.tui.view_stack import ViewStack
-    from controller.model.diagnosis import Progress
+    from controller.model.snapshot import Progress
 
 _NOBODY: Final = "this dashboard cannot ask for it; agentdash doctor checks the same"
 

@@ -12,8 +12,7 @@ from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.tables import change_text, event_reason
 from agentdash.tui.times import time_columns, when_parts
 from agentdash.tui.view import Frame
-from controller.model.decision import Code
-from controller.model.outcome import HARMLESS, OutcomeKind
+from controller.model.decision import HARMLESS, Code, OutcomeKind
 from controller.model.snapshot import ScaleEvent
 
 CONTROLLER: Final = "auto"

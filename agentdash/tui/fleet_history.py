@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from agentdash.tui.view import NO_HISTORY
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
+from controller.model.snapshot import NOT_KNOWN, History, Timeline
 
 _Series: TypeAlias = tuple[int, ...]
 

@@ -9,7 +9,7 @@ from agentdash.tui import amounts, figures
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line
 from agentdash.tui.sparkline import plot
 from agentdash.tui.view import Frame
-from controller.model.history import NOT_KNOWN, History, Timeline
+from controller.model.snapshot import NOT_KNOWN, History, Timeline
 
 _LABEL_CELLS: Final = 9
 _FIGURES_CELLS: Final = 22

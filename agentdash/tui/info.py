@@ -13,8 +13,8 @@ from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.tables import since_span
 from agentdash.tui.view import Frame
+from controller.model.decision import OutcomeKind
 from controller.model.ids import WorkloadKind
-from controller.model.outcome import OutcomeKind
 from controller.model.readings import Fresh, Why
 from controller.model.snapshot import Link, LinkState, PoolView, Role, Severity, Snapshot
 

@@ -9,9 +9,8 @@ from agentdash.tui.labels import labelled
 from agentdash.tui.lines import Line, Span, Tone, fit
 from agentdash.tui.sparkline import sparkline
 from agentdash.tui.view import Frame
-from controller.model.fleet_views import TenantView
-from controller.model.history import NOT_KNOWN, History
 from controller.model.observation import ModelTokens, TokensByModel
+from controller.model.snapshot import NOT_KNOWN, History, TenantView
 
 _OTHER_MODELS: Final = "other models"
 _LONGEST_NAME: Final = 20

@@ -10,7 +10,7 @@ from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.labels import labelled
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.view import Frame
-from controller.model.fleet_views import ModelDraw, ModelLimit, ModelView
+from controller.model.snapshot import ModelDraw, ModelLimit, ModelView
 
 _REQUESTS: Final = "requests"
 _INPUT: Final = "input tokens"

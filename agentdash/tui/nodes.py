@@ -12,8 +12,8 @@ from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone, cut, line
 from agentdash.tui.view import Frame, PoolRow
 from controller.model.decision import Gate
-from controller.model.fleet_views import NodeClassView
 from controller.model.observation import PodPhase
+from controller.model.snapshot import NodeClassView
 
 ALL_NODES: Final = "all nodes"
 _NEARLY_FULL: Final = 0.9

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from controller.model.audit import Audit, IntentChange, StandingIntent
-from controller.model.diagnosis import Progress, Report
-from controller.model.intents import Intent, IntentKey
-from controller.model.pod_log import PodLog
+from controller.model.intents import Audit, Intent, IntentChange, IntentKey, StandingIntent
+from controller.model.snapshot import PodLog, Progress, Report
 
 if TYPE_CHECKING:  # a dashboard that only shows what others decide need not load the planner
     from controller.planning.whatif import Effect, Estimate

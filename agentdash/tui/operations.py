@@ -20,15 +20,18 @@ from agentdash.tui.requests import (
     Verb,
     parse_request,
 )
-from controller.model.audit import IntentChange, last_of
-from controller.model.intent_words import (
+from controller.model.intents import (
+    IntentChange,
+    IntentKey,
+    IntentKind,
+    Scope,
     asked_words,
     change_words,
     key_words,
+    last_of,
     scope_name,
     until_words,
 )
-from controller.model.intents import IntentKey, IntentKind, Scope
 
 if TYPE_CHECKING:
     from agentdash.tui.screens.base import ViewScreen

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from agentdash.tui.columns import Column
 from agentdash.tui.labels import labelled_text
 from agentdash.tui.lines import Line, Span, Tone
-from controller.model.pod_log import PodLog
+from controller.model.snapshot import PodLog
 
 
 class PodRef(NamedTuple):

@@ -14,11 +14,10 @@ from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.tables import RECENT_CELLS, number_span, recent_span, since_span
 from agentdash.tui.view import Frame, PoolRow
 from controller.model.decision import Bound, Code, Reason
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Reading, Stale, last_known
-from controller.model.snapshot import Finding
+from controller.model.snapshot import Finding, QueueRates
 
 _PAUSES: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PAUSE_UNREADABLE})
 

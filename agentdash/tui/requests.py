@@ -12,14 +12,18 @@ from typing import Final, NamedTuple
 from agentdash.danger import Danger, danger_of
 from agentdash.moments import read_until
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
-from controller.model.audit import StandingIntent
-from controller.model.intent_words import asked_words, key_words, scope_name, stands, until_words
 from controller.model.intents import (
     Intent,
     IntentKey,
     IntentKind,
     Scope,
+    StandingIntent,
+    asked_words,
     intent_for,
+    key_words,
+    scope_name,
+    stands,
+    until_words,
 )
 
 EVERYTHING: Final = "--all"

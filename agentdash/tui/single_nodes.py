@@ -14,10 +14,10 @@ from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.nodes import ALL_NODES, is_room_old, room_span
 from agentdash.tui.pods import POD_ROW_COLUMNS, PodRow, work_span
 from agentdash.tui.view import Frame, PoolRow
-from controller.model.fleet_views import ClusterNode
 from controller.model.observation import PodPhase
 from controller.model.readings import Stale
 from controller.model.scarcity import Resources
+from controller.model.snapshot import ClusterNode
 
 _GONE: Final = frozenset({PodPhase.FAILED, PodPhase.UNSCHEDULED})
 

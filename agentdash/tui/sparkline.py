@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentdash.tui.glyphs import Glyphs
-from controller.model.history import NOT_KNOWN
+from controller.model.snapshot import NOT_KNOWN
 
 
 def sparkline(values: Sequence[int], width: int, glyphs: Glyphs, top: int | None = None) -> str:

@@ -11,8 +11,8 @@ from agentdash.tui.columns import Column, Sort, SortValue
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.sparkline import sparkline
 from agentdash.tui.view import Frame, PoolRow, PoolState
+from controller.model.decision import OutcomeKind
 from controller.model.observation import Pod, PodPhase, WakeWatch
-from controller.model.outcome import OutcomeKind
 from controller.model.snapshot import Finding, ScaleEvent, Severity
 
 PHASE_TONES: Final = {

@@ -15,10 +15,8 @@ from agentdash.tui.queues import measured_span
 from agentdash.tui.tables import RECENT_CELLS, recent_span, since_span
 from agentdash.tui.tier_shares import saved_span, saved_usd, shares_span, tier_lines
 from agentdash.tui.view import NO_HISTORY, Frame
-from controller.model.fleet_views import TenantTokens, TenantView, TokenState
-from controller.model.history import History
-from controller.model.intent_words import asked_words
-from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause
+from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause, asked_words
+from controller.model.snapshot import History, TenantTokens, TenantView, TokenState
 
 _BAR_WIDTH: Final = 8
 

@@ -6,9 +6,9 @@ from agentdash.tui import amounts
 from agentdash.tui.labels import labelled
 from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.view import Frame
-from controller.model.fleet_views import TenantView
 from controller.model.observation import TierUsage
 from controller.model.scarcity import ModelTier
+from controller.model.snapshot import TenantView
 
 
 def tier_share(view: TenantView, tier: ModelTier) -> float | None:

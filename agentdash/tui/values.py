@@ -22,12 +22,18 @@ from agentdash.tui.single_nodes import NodeRow, requests_of_replica
 from agentdash.tui.tenants import tenant_history, tenant_since, tenant_state, used_share
 from agentdash.tui.tier_shares import saved_usd, tier_share
 from agentdash.tui.view import Frame, PoolRow
-from controller.model.fleet_views import ModelDraw, ModelView, NodeClassView, TenantView
-from controller.model.history import NOT_KNOWN
 from controller.model.intents import Intent
 from controller.model.readings import Stale
 from controller.model.scarcity import ModelTier, Resources
-from controller.model.snapshot import Finding, ScaleEvent
+from controller.model.snapshot import (
+    NOT_KNOWN,
+    Finding,
+    ModelDraw,
+    ModelView,
+    NodeClassView,
+    ScaleEvent,
+    TenantView,
+)
 
 PlainValue: TypeAlias = str | int | float | bool | list[str] | list[int | None] | None
 

@@ -11,13 +11,19 @@ from typing import Final, NamedTuple
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
 from agentdash.tui.words import as_words
-from controller.model.condition import condition_of
-from controller.model.decision import Code
-from controller.model.history import History
+from controller.model.decision import Code, Condition
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Fresh, Reading, Stale, last_known
-from controller.model.snapshot import Finding, Link, LinkState, PoolView, Severity, Snapshot
-from controller.model.standing import Condition
+from controller.model.snapshot import (
+    Finding,
+    History,
+    Link,
+    LinkState,
+    PoolView,
+    Severity,
+    Snapshot,
+    condition_of,
+)
 
 STALE_INTERVALS: Final = 2.0
 OWN_FIRST_SNAPSHOT: Final = "the first snapshot: queues and Deployments are read"

@@ -29,8 +29,7 @@ from agentdash.tui.screens.tenants import TenantsScreen
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.view import PoolRow
 from agentdash.tui.widgets.live_table import LiveTable
-from controller.model.audit import IntentChange
-from controller.model.intents import Scope
+from controller.model.intents import IntentChange, Scope
 from controller.model.observation import Pod, Pods
 from controller.model.snapshot import Finding, ScaleEvent
 

@@ -23,9 +23,8 @@ from agentdash.tui.lines import (
 from agentdash.tui.operating import Ahead
 from agentdash.tui.tables import change_text
 from agentdash.tui.view import Frame, PoolRow, freshness
-from controller.model.decision import Decision, Reason
+from controller.model.decision import HARMLESS, Decision, Outcome, OutcomeKind, Reason
 from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
-from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale
 
 _RULE_WIDTH: Final = 20

@@ -12,8 +12,8 @@ from controller.doctor.report import encode
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.diagnosis import Diagnosis, Report
 from controller.model.settings import Settings
+from controller.model.snapshot import Diagnosis, Report
 
 
 def show_doctor(settings: Settings, options: Namespace) -> ExitCode:

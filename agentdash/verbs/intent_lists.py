@@ -19,13 +19,16 @@ from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.audit import Audit, IntentChange, StandingIntent
-from controller.model.intent_words import (
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    StandingIntent,
     asked_words,
+    key_of,
     scope_name,
     time_words,
 )
-from controller.model.intents import Intent, key_of
 from controller.model.settings import Settings
 from controller.planning.explain import duration
 from controller.ports import StoreError

@@ -18,7 +18,7 @@ from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.intent_words import time_words
+from controller.model.intents import time_words
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick

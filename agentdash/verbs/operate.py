@@ -26,29 +26,29 @@ from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.audit import IntentChange, StandingIntent, last_of
 from controller.model.fleet import Fleet
-from controller.model.intent_words import (
-    asked_words,
-    change_words,
-    key_words,
-    scope_name,
-    stands,
-    until_words,
-)
 from controller.model.intents import (
     Intent,
+    IntentChange,
     IntentKey,
     IntentKind,
     Intents,
     Scope,
+    StandingIntent,
+    asked_words,
+    change_words,
     intent_for,
     key_of,
+    key_words,
+    last_of,
+    scope_name,
+    stands,
+    until_words,
 )
 from controller.model.memory import Memory
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
-from controller.model.unknown_names import NameKind, UnknownName, sentence, unknown_pool
+from controller.model.tick import NameKind, UnknownName, sentence, unknown_pool
 from controller.planning.demand.hpa_metrics import reading_name
 from controller.planning.share.calendar import local_day
 from controller.planning.whatif import Effect, Estimate, effect_of

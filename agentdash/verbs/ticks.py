@@ -13,14 +13,22 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from controller.model.decision import Plan
-from controller.model.faults import InputFault
+from controller.model.decoding import InputFault
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.text import clean, clean_name
-from controller.model.tick import Tick, TickError, decode_tick
-from controller.model.unknown_names import NameKind, listed, sentence, unknown_names, unknown_pool
+from controller.model.tick import (
+    NameKind,
+    Tick,
+    TickError,
+    decode_tick,
+    listed,
+    sentence,
+    unknown_names,
+    unknown_pool,
+)
 from controller.planning.compile import compile_fleet
 from controller.planning.demand.hpa_metrics import reading_name
 from controller.planning.planner import plan

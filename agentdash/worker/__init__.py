@@ -27,8 +27,7 @@ from agentdash.worker.tools import uses_tools
 from agentdash.worker.worker import Worker
 from controller.model.ids import QueueName
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelTerms, RateShare, SessionLimits
+from controller.model.worker_messages import ModelTerms, RateShare, SessionLimits, UsedTokens
 
 __all__ = [
     "Agent",

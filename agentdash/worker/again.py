@@ -37,7 +37,7 @@ from agentdash.worker.task import (
 from agentdash.worker.tries import Tried, TryCounts
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import QueueName
-from controller.model.jetstream import ErrorCode
+from controller.model.servers import ErrorCode
 from controller.model.text import clean
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-from controller.model.backoff import Backoff
+from controller.model.servers import Backoff
 
 log = logging.getLogger(__name__)
 AgentT = TypeVar("AgentT")

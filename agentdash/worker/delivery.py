@@ -67,9 +67,9 @@ from agentdash.worker.task import (
 )
 from agentdash.worker.tries import Tried, TryCounts
 from agentdash.worker.usage_reports import UsageReports
-from controller.model.backoff import Backoff
+from controller.model.servers import Backoff
 from controller.model.text import clean
-from controller.model.worker_terms import SessionLimits
+from controller.model.worker_messages import SessionLimits
 
 log = logging.getLogger(__name__)
 

@@ -36,8 +36,8 @@ from agentdash.worker.streams import ensure_worker_streams
 from agentdash.worker.submit import cancel_subject
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
-from controller.model.backoff import Backoff
 from controller.model.ids import QueueName
+from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.model.worker_messages import MOST_MARKS, WorkerState
 

@@ -15,8 +15,8 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from agentdash.worker.settings import NatsLogin
-from controller.model.nats_greeting import NO_TLS, offers_tls
-from controller.model.secret import without_userinfo
+from controller.model.servers import NO_TLS, offers_tls
+from controller.model.settings import without_userinfo
 from controller.model.text import clean
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from agentdash.worker.router import TierUse
 from agentdash.worker.task import Priority
 from controller.model.scarcity import ModelTier
 from controller.model.text import clean_name
-from controller.model.usage_event import UsedTokens
+from controller.model.worker_messages import UsedTokens
 
 DURATION_BUCKETS_S: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
 

@@ -42,9 +42,17 @@ from agentdash.worker.spending import (
 from agentdash.worker.streams import bucket
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
-from controller.model.usage_event import MOST_TOKENS_OF_A_TASK, UsedTokens
-from controller.model.worker_messages import ALLOWANCES_BUCKET, REPORT_S, PoolAllowance, orders_key
-from controller.model.worker_terms import ModelTerms, SessionLimits, WorkerTerms
+from controller.model.worker_messages import (
+    ALLOWANCES_BUCKET,
+    MOST_TOKENS_OF_A_TASK,
+    REPORT_S,
+    ModelTerms,
+    PoolAllowance,
+    SessionLimits,
+    UsedTokens,
+    WorkerTerms,
+    orders_key,
+)
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

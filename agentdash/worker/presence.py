@@ -19,8 +19,8 @@ from nats.js.errors import KeyNotFoundError, NoStreamResponseError, NotFoundErro
 from agentdash.worker.link import NatsLink
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.streams import bucket, ensure_workers_bucket
-from controller.model.backoff import Backoff, no_jitter
 from controller.model.decoding import UndecodableError, decoded
+from controller.model.servers import Backoff, no_jitter
 from controller.model.text import clean
 from controller.model.worker_messages import (
     ORDERS_BUCKET,

@@ -23,8 +23,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header, StatusCode
 
-from controller.model.backoff import Backoff
 from controller.model.ids import QueueName
+from controller.model.servers import Backoff
 from controller.model.text import clean
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from agentdash.worker.said import said_tokens
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelDemand, ModelShare, RateShare
+from controller.model.worker_messages import ModelDemand, ModelShare, RateShare, UsedTokens
 
 LATE_S: Final = 0.1
 """A call that waits for a bucket wakes a little late. What has flowed into the full bucket since is

@@ -30,11 +30,10 @@ from nats.js.errors import (
 from agentdash.worker.errors import LimitReached
 from agentdash.worker.streams import bucket
 from agentdash.worker.task import Task
-from controller.model.backoff import Backoff
 from controller.model.scarcity import ModelTier
+from controller.model.servers import Backoff
 from controller.model.text import clean
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelTerms
+from controller.model.worker_messages import ModelTerms, UsedTokens
 
 log = logging.getLogger(__name__)
 

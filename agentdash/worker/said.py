@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from controller.model.text import clean, quote
-from controller.model.usage_event import UsedTokens
+from controller.model.worker_messages import UsedTokens
 
 LONGEST_PAUSE_S: Final = 7 * 86_400.0
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from agentdash.worker.errors import HandBack, LimitReached
 from agentdash.worker.said import ContextTokens, Name, Usd, said, said_tokens
 from agentdash.worker.task import Task
-from controller.model.usage_event import MOST_CALLS, MOST_TOKENS_OF_A_TASK, UsedTokens
-from controller.model.worker_terms import SessionLimits
+from controller.model.worker_messages import (
+    MOST_CALLS,
+    MOST_TOKENS_OF_A_TASK,
+    SessionLimits,
+    UsedTokens,
+)
 
 if TYPE_CHECKING:  # it loads the client of NATS
     from agentdash.worker.models import ModelCalls

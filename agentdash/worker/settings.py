@@ -12,9 +12,9 @@ import msgspec
 
 from agentdash.worker.errors import WorkerSettingsError
 from controller.model.ids import QueueName, dns_label, dns_subdomain, nats_name
-from controller.model.secret import Secret
+from controller.model.settings import Secret
 from controller.model.text import quote
-from controller.model.worker_terms import ModelTerms, RateShare, SessionLimits
+from controller.model.worker_messages import ModelTerms, RateShare, SessionLimits
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z")

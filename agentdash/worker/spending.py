@@ -30,8 +30,8 @@ from nats.js.errors import (
 from nats.js.kv import KeyValue
 
 from agentdash.worker.errors import LimitReached, Retryable
-from controller.model.backoff import Backoff
 from controller.model.decoding import UndecodableError, decoded
+from controller.model.servers import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from agentdash.worker.link import ANSWER_S
 from agentdash.worker.results import RESULTS_BUCKET, TaskResult, result_key
 from agentdash.worker.streams import bucket, checkpoints_bucket
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.jetstream import ErrorCode
+from controller.model.servers import ErrorCode
 from controller.model.text import clean
 
 _RESULT: Final = msgspec.json.Decoder(TaskResult)

@@ -18,9 +18,14 @@ from nats.js.errors import BadRequestError
 from nats.js.kv import KeyValue
 
 from agentdash.worker.results import RESULTS_BUCKET
-from controller.model.jetstream import ErrorCode
-from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
-from controller.model.worker_messages import GONE_AFTER_S, ORDERS_BUCKET, WORKERS_BUCKET
+from controller.model.servers import ErrorCode
+from controller.model.worker_messages import (
+    GONE_AFTER_S,
+    ORDERS_BUCKET,
+    USAGE_STREAM,
+    USAGE_SUBJECT_PREFIX,
+    WORKERS_BUCKET,
+)
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,12 @@ from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from controller.model.text import clean
-from controller.model.usage_event import LONGEST_TASK_S, MOST_SAVED_USD, UsageEvent, usage_subject
+from controller.model.worker_messages import (
+    LONGEST_TASK_S,
+    MOST_SAVED_USD,
+    UsageEvent,
+    usage_subject,
+)
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from controller.model.fleet import Fleet, Pool, Rule
 from controller.model.metrics import QUEUE, ExternalMetric
 from controller.model.scarcity import RateLimits
 from controller.model.settings import Notice
-from controller.model.unknown_names import listed
+from controller.model.tick import listed
 
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 NO_READER: Final = "is read by no metric and no formula of this pool: it has no effect"

@@ -13,8 +13,7 @@ from controller.config.document import Document, KeyPath, Problem
 from controller.config.schema import FleetFile
 from controller.config.schema.connections import SecretEntry
 from controller.config.schema.section import Section, keys_of
-from controller.model.nearest import nearest
-from controller.model.text import quote
+from controller.model.text import nearest, quote
 
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:

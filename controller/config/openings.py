@@ -14,7 +14,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from controller.config.weekdays import DAY_MINUTES, DAYS
-from controller.model.schedule import CronWindow, WeeklyWindow
+from controller.model.fleet import CronWindow, WeeklyWindow
 from controller.notation.cron import read_cron
 
 FIRST_DAY: Final = date(2029, 1, 1)

@@ -43,15 +43,20 @@ from controller.config.schema.tenants import (
 from controller.model.fleet import (
     Behavior,
     BlindPolicy,
+    ExternalSeries,
     Fleet,
     NativeCosts,
     NativePreset,
     PolicyType,
     Pool,
+    PrometheusQuery,
     Rule,
     ScalingPolicy,
     ScalingRules,
+    Schedule,
     SelectPolicy,
+    Signal,
+    SignalSource,
     Tenant,
     Tier,
 )
@@ -87,8 +92,6 @@ from controller.model.scarcity import (
     TokenCount,
     Warm,
 )
-from controller.model.schedule import Schedule
-from controller.model.secret import SecretRef
 from controller.model.settings import (
     ControllerSettings,
     JournalSettings,
@@ -99,10 +102,10 @@ from controller.model.settings import (
     NatsSettings,
     NatsTls,
     PrometheusSettings,
+    SecretRef,
     Settings,
 )
-from controller.model.signals import ExternalSeries, PrometheusQuery, Signal, SignalSource
-from controller.model.worker_terms import SessionLimits
+from controller.model.worker_messages import SessionLimits
 
 # autoscaling/v2, defaults.go: the window and the policies of a direction that has none
 UP_WINDOW_S: Final = 0

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from controller.config.document import Document, KeyPath
 from controller.model import ids
 from controller.model.lease import LONGEST_DURATION_S
-from controller.model.limits import INT64_MAX, MILLI
 from controller.model.metrics import QUEUE
 from controller.model.text import clean
+from controller.model.value import INT64_MAX, MILLI
 from controller.notation.quantity import (
     DECIMAL_PATTERN,
     GO_DURATION_PATTERN,

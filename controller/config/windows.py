@@ -14,7 +14,7 @@ from controller.config.openings import FIRST_DAY, Minute, first_common, opening
 from controller.config.schema import FleetFile
 from controller.config.schema.pools import ScheduleEntry
 from controller.config.weekdays import DAYS
-from controller.model.schedule import CronWindow, WeeklyWindow
+from controller.model.fleet import CronWindow, WeeklyWindow
 
 
 def problems(file: FleetFile, document: Document) -> list[Problem]:

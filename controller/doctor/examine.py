@@ -13,8 +13,8 @@ from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ConfigError, KubeError
 from controller.model.decoding import UndecodableError
-from controller.model.diagnosis import Diagnosis, Level, Progress, Report
 from controller.model.settings import Settings
+from controller.model.snapshot import Diagnosis, Level, Progress, Report
 from controller.model.text import clean
 from controller.nats.errors import NatsError
 from controller.nats.session import NatsSession

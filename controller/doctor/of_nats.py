@@ -8,8 +8,12 @@ from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import LinkState
 from controller.model.text import clean
-from controller.model.usage_event import USAGE_STREAM
-from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, WORKERS_BUCKET
+from controller.model.worker_messages import (
+    ALLOWANCES_BUCKET,
+    ORDERS_BUCKET,
+    USAGE_STREAM,
+    WORKERS_BUCKET,
+)
 from controller.nats.consumers import consumer_state
 from controller.nats.errors import NatsError, StreamMissingError
 from controller.nats.jetstream import stream_info

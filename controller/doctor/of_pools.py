@@ -20,10 +20,10 @@ from controller.kube.quotas import QuotaView
 from controller.kube.rivals import RivalView
 from controller.kube.watch import Listing, ListLimits, WatchTarget
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.field_managers import FIELD_MANAGER, named, reset_by
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.metrics import ContainerResourceMetric, ResourceMetric, UtilizationTarget
+from controller.model.rights import FIELD_MANAGER, named, reset_by
 from controller.model.scarcity import Resources
 from controller.model.text import clean_name
 from controller.notation.quantity import exact_amount

@@ -9,9 +9,9 @@ import msgspec
 
 from controller.kube.client import Client
 from controller.kube.errors import ConfigError
-from controller.model.diagnosis import Diagnosis, Level, Report
 from controller.model.fleet import Pool
 from controller.model.settings import Settings
+from controller.model.snapshot import Diagnosis, Level, Report
 from controller.nats.session import NatsSession
 from controller.ports import Clock
 

@@ -8,10 +8,9 @@ from typing import Final, NamedTuple
 
 from controller.engine.crews import Crews
 from controller.engine.write_backoff import WriteBackoff
-from controller.model.decision import Decision
+from controller.model.decision import Decision, Outcome, OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.value import Value
 from controller.ports import Actuator, Clock
 

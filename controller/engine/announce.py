@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from controller.engine.actuate import Write
 from controller.engine.findings import Found, failed_write
 from controller.engine.record import deciding
-from controller.model.announcement import Announcement
-from controller.model.outcome import HARMLESS, OutcomeKind
+from controller.model.decision import HARMLESS, Announcement, OutcomeKind
 from controller.model.snapshot import Severity
 from controller.planning.explain import sentence
 from controller.ports import Announcer

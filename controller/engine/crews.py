@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from controller.engine.findings import Found
-from controller.model.decision import Drain
+from controller.model.decision import Drain, Outcome, OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import DELETED_FIRST, PodPhase
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Fresh, last_known
 from controller.model.snapshot import Severity
 from controller.ports import Actuator, StoreConflictError, StoreError, WorkerSource, Workloads

@@ -8,7 +8,7 @@ from typing import Final
 from controller.engine.findings import Found, listed
 from controller.engine.fleet_findings import FLEET
 from controller.model.decision import Code, Decision, Reason
-from controller.model.field_managers import writer
+from controller.model.rights import writer
 from controller.model.snapshot import Severity
 from controller.planning.explain import sentence, writing_manager
 

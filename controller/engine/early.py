@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 
 from controller.engine.actuate import Write, WriteDispatcher
 from controller.engine.observe import Observer
-from controller.model.decision import Decision
+from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, WorkloadName
 from controller.model.intents import Scope
-from controller.model.outcome import OutcomeKind
 from controller.planning.inputs import concerns
 from controller.ports import Workloads
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from controller.model.decision import HARMLESS, Outcome, OutcomeKind
 from controller.model.ids import WorkloadKind
 from controller.model.observation import (
     ClusterRoom,
@@ -15,7 +16,6 @@ from controller.model.observation import (
     WakeWatch,
     Workload,
 )
-from controller.model.outcome import HARMLESS, Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
 from controller.model.snapshot import FROZEN, Finding, Link, LinkState, PoolView, Severity
 from controller.planning.gate import NOT_STARTING

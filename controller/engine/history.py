@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from controller.model.fleet_views import TenantView
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
-from controller.model.limits import INT32_MAX
 from controller.model.readings import Fresh
-from controller.model.snapshot import PoolView
-from controller.model.stored import ShownPast
+from controller.model.snapshot import NOT_KNOWN, History, PoolView, TenantView, Timeline
+from controller.model.tick import ShownPast
+from controller.model.value import INT32_MAX
 
 RECENT_SLOT_S: Final = 15.0
 RECENT_SLOTS: Final = 60

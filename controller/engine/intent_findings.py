@@ -12,9 +12,8 @@ from controller.engine.findings import Found
 from controller.model.fleet import Fleet
 from controller.model.intents import Intent, IntentKind, Intents, key_of
 from controller.model.snapshot import Severity
-from controller.model.stored import StoredIntents
 from controller.model.text import clean_name
-from controller.model.unknown_names import NameKind, UnknownName, sentence
+from controller.model.tick import NameKind, StoredIntents, UnknownName, sentence
 from controller.planning.demand.hpa_metrics import reading_name
 
 SHOWN: Final = 20

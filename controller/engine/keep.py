@@ -20,7 +20,7 @@ from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
-from controller.model.stored import SavedMemory
+from controller.model.tick import SavedMemory
 from controller.planning.memory import on_this_clock
 from controller.planning.remember.resume import resumed
 from controller.ports import (

@@ -27,13 +27,12 @@ from controller.engine.slots import next_slot, until
 from controller.engine.snapshots import SnapshotBuilder
 from controller.engine.switches import Switches
 from controller.engine.write_health import WriteHealth, overtaken_findings
-from controller.model.decision import Decision
+from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
-from controller.model.outcome import OutcomeKind
 from controller.model.readings import Fresh
 from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet

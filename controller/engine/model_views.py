@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet
-from controller.model.fleet_views import ModelDraw, ModelLimit, ModelView
 from controller.model.ids import PoolKey
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel
-from controller.model.snapshot import PoolView
-from controller.model.worker_terms import ModelDemand
+from controller.model.snapshot import ModelDraw, ModelLimit, ModelView, PoolView
+from controller.model.worker_messages import ModelDemand
 from controller.planning.allocation.values import SharingError
 from controller.planning.share.drawn import KnownDraws
 from controller.planning.share.rates import rate_key, rate_rows

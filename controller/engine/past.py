@@ -11,7 +11,7 @@ from typing import Final
 from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
 from controller.engine.snapshots import SnapshotBuilder
 from controller.model.snapshot import Snapshot
-from controller.model.stored import FindingSince, ShownPast, TenantSince
+from controller.model.tick import FindingSince, ShownPast, TenantSince
 from controller.ports import Clock, PastStore, StoreConflictError, StoreError
 
 log = logging.getLogger(__name__)

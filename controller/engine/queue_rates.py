@@ -10,10 +10,10 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh, Reading
+from controller.model.snapshot import QueueRates
 
 RATE_WINDOW_S: Final = 60.0
 WAIT_WINDOW_S: Final = 300.0

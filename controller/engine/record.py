@@ -13,9 +13,8 @@ from typing import Final
 
 from controller.engine.actuate import Write
 from controller.engine.decision_findings import decision_findings
-from controller.model.decision import Bound, Code, Decision, Reason
+from controller.model.decision import Bound, Code, Decision, Outcome, OutcomeKind, Reason
 from controller.model.ids import PoolKey
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import ScaleEvent
 from controller.planning.explain import headline, sentence
 

@@ -8,12 +8,11 @@ from typing import Final
 
 from controller.engine.tenant_views import lesser, requested, total_of
 from controller.model.fleet import Fleet, Pool
-from controller.model.fleet_views import ClusterNode, NodeClassView, RoomView
 from controller.model.ids import PoolKey
 from controller.model.observation import ClusterRoom, NodeState, PodPhase, PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import Resources
-from controller.model.snapshot import PoolView
+from controller.model.snapshot import ClusterNode, NodeClassView, PoolView, RoomView
 
 _GONE: Final = frozenset({PodPhase.FAILED, PodPhase.UNSCHEDULED})
 _EVERYWHERE: Final = ""

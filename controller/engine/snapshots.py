@@ -27,7 +27,7 @@ from controller.engine.tenant_views import TenantViews, UsedToday
 from controller.engine.usage_findings import usage_findings
 from controller.engine.wait_findings import aims_of, wait_findings
 from controller.engine.work_findings import WorkFindings
-from controller.model.decision import Decision
+from controller.model.decision import Decision, Outcome
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
@@ -41,11 +41,10 @@ from controller.model.observation import (
     TierUsage,
     TokensByModel,
 )
-from controller.model.outcome import Outcome
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
-from controller.model.stored import ShownPast
+from controller.model.tick import ShownPast
 from controller.planning.kept import Kept
 from controller.planning.share.drawn import KnownDraws
 from controller.planning.share.scarcity import TenantScarcity

@@ -6,11 +6,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.model.condition import condition_of
+from controller.model.decision import Condition, Standing
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory
-from controller.model.snapshot import PoolView
-from controller.model.standing import Condition, Standing
+from controller.model.snapshot import PoolView, condition_of
 
 LEFT_FOR_S: Final = 120.0
 """After a restart, a condition or a finding that is seen again within this time goes on."""

@@ -11,8 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from controller.model.backoff import Backoff, no_jitter
-from controller.model.unreachable import why_unreachable
+from controller.model.servers import Backoff, no_jitter, why_unreachable
 
 log = logging.getLogger(__name__)
 

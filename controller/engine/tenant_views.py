@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause
 from controller.model.observation import (
@@ -21,8 +20,8 @@ from controller.model.observation import (
 )
 from controller.model.readings import Stale, last_known
 from controller.model.scarcity import Resources
-from controller.model.snapshot import PoolView
-from controller.model.stored import TenantSince
+from controller.model.snapshot import PoolView, TenantTokens, TenantView, TokenState
+from controller.model.tick import TenantSince
 from controller.planning.share.budget import BudgetState
 from controller.planning.share.calendar import Day, local_day
 from controller.planning.share.claims import requests_of

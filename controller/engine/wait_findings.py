@@ -8,9 +8,8 @@ from typing import Final
 from controller.engine.findings import Found
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey
-from controller.model.snapshot import Severity
+from controller.model.snapshot import QueueRates, Severity
 from controller.planning.explain import duration
 
 WAITS: Final = "waits"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.model.backoff import Backoff, no_jitter
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
-from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.servers import Backoff, no_jitter
 
 WRITE_RETRY_FIRST_S: Final = 1.0
 WRITE_RETRY_MOST_S: Final = 60.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from controller.engine.findings import Found, listed
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import NO_WRITE, OVERTAKEN, Severity
 
 LEAST_PATIENCE_S: Final = 10.0

@@ -36,8 +36,8 @@ from controller.kube.errors import (
     shortened,
 )
 from controller.model.readings import Why
+from controller.model.servers import why_unreachable
 from controller.model.snapshot import Link, LinkState
-from controller.model.unreachable import why_unreachable
 from controller.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,8 @@ from controller.kube.events import EventWriter
 from controller.kube.nodes import ClusterSupply
 from controller.kube.workloads import ClusterWorkloads
 from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator
-from controller.model.pod_log import PodLog
 from controller.model.settings import KubernetesSettings
-from controller.model.snapshot import Link
+from controller.model.snapshot import Link, PodLog
 from controller.model.text import clean
 from controller.ports import Clock, PodLogError
 

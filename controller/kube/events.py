@@ -18,7 +18,7 @@ from controller.kube import wire
 from controller.kube.client import MERGE_PATCH, Client
 from controller.kube.errors import ApiError, KubeError
 from controller.kube.objects import unix_seconds
-from controller.model.announcement import Announcement
+from controller.model.decision import Announcement
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, WorkloadKind, WorkloadName

@@ -14,9 +14,9 @@ import msgspec
 
 from controller.kube.client import MERGE_PATCH, Client
 from controller.kube.errors import ApiError, ConfigError, KubeError
-from controller.model.backoff import Backoff
-from controller.model.field_managers import FIELD_MANAGER
 from controller.model.lease import LeaseRecord, SeenLease
+from controller.model.rights import FIELD_MANAGER
+from controller.model.servers import Backoff
 from controller.model.text import clean_name
 from controller.ports import (
     Clock,

@@ -17,7 +17,6 @@ from controller.kube.objects import unix_seconds
 from controller.model.decoding import decoded
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadName
-from controller.model.limits import MILLI
 from controller.model.metrics import (
     ConditionStatus,
     ContainerRequest,
@@ -34,6 +33,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.text import clean_name
+from controller.model.value import MILLI
 from controller.notation.quantity import exact_amount, rounded_up
 
 

@@ -29,8 +29,7 @@ from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.objects import unix_seconds
 from controller.kube.wire import WireQuantity
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.fleet import Pool
-from controller.model.limits import MILLI
+from controller.model.fleet import ExternalSeries, Pool
 from controller.model.metrics import (
     QUEUE,
     ContainerResourceMetric,
@@ -48,8 +47,8 @@ from controller.model.metrics import (
 )
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
-from controller.model.signals import ExternalSeries
 from controller.model.text import clean, clean_name
+from controller.model.value import MILLI
 from controller.notation.quantity import exact_amount, rounded_up
 from controller.planning.demand.hpa_metrics import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads

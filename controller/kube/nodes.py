@@ -17,12 +17,11 @@ from controller.kube.workloads import ClusterWorkloads
 from controller.kube.writes import ending_taint
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import WorkloadName
-from controller.model.limits import INT64_MAX, MILLI
 from controller.model.observation import ClusterRoom, NodeState
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.text import clean, clean_name
-from controller.model.value import Value
+from controller.model.value import INT64_MAX, MILLI, Value
 from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 from controller.ports import Clock
 

@@ -16,12 +16,11 @@ import msgspec
 from controller.kube import wire
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.limits import INT32_MAX, MILLI
 from controller.model.observation import Pod, PodPhase, Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
-from controller.model.value import Value
+from controller.model.value import INT32_MAX, MILLI, Value
 from controller.notation.quantity import exact_amount, rounded_up
 
 _Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]

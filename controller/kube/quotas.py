@@ -11,10 +11,10 @@ from controller.kube import wire
 from controller.kube.objects import RefusedObject, object_name
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import WorkloadName
-from controller.model.limits import CPU, INT64_MAX, MEMORY, MILLI
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean
+from controller.model.value import CPU, INT64_MAX, MEMORY, MILLI
 from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
 
 # core/v1 ResourceName: different names for the same amount in a quota

@@ -20,9 +20,9 @@ from controller.kube.objects import (
     statefulset_record,
 )
 from controller.kube.quotas import NamespaceUsage
-from controller.model.field_managers import FIELD_MANAGER
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import DELETED_FIRST, Pod, Pods, Workload
+from controller.model.rights import FIELD_MANAGER
 from controller.ports import Clock
 
 Changed: TypeAlias = Callable[[WorkloadName], None]

@@ -23,9 +23,9 @@ from controller.kube.errors import (
     UnreadableError,
     status_error,
 )
-from controller.model.backoff import Backoff
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.model.value import Value
 from controller.ports import Clock

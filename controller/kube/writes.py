@@ -12,11 +12,11 @@ from urllib.parse import quote
 from controller.kube import wire
 from controller.kube.client import MERGE_PATCH, Client, WriteGate
 from controller.kube.errors import ApiError, ConfigError, HeldBackError, KubeError, UnreachableError
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.field_managers import FIELD_MANAGER
 from controller.model.fleet import Pool
 from controller.model.lease import LONGEST_WRITE_S
-from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.rights import FIELD_MANAGER
 from controller.model.text import clean_name
 
 WRITE_TIMEOUT_S: Final = LONGEST_WRITE_S

@@ -18,10 +18,10 @@ from controller.manifests.dockerfile import (
 )
 from controller.manifests.yaml_text import Json, Manifest, Noted
 from controller.model.fleet import Fleet, Tenant
-from controller.model.limits import MILLI
 from controller.model.rights import Right, cluster_rights, lease_rights, tenant_rights
 from controller.model.scarcity import Resources
 from controller.model.settings import Settings
+from controller.model.value import MILLI
 
 AGENT_LABEL: Final = "agentdash.dev/managed"
 _MOST_PRIORITY: Final = 1_000_000_000

@@ -19,8 +19,7 @@ from controller.manifests.dockerfile import (
     metadata,
 )
 from controller.manifests.yaml_text import Json, Manifest, Noted
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsSettings, Settings
+from controller.model.settings import NatsSettings, SecretRef, Settings
 
 FLEET_FOLDER: Final = "/etc/agentdash-fleet"
 SECRET: Final = NAME

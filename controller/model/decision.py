@@ -1,5 +1,6 @@
-"""Decisions: the numbers, the rule that limits them, and the reasons as codes with numbers. The
-sentences for the codes are in planning/explain.py.
+"""Decisions: the numbers, the rule that limits them, and the reasons as codes with numbers; the
+outcome of their writes; how a pool stands since when, and what is announced of it at its workload.
+The sentences for the codes are in planning/explain.py.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
 from controller.model.value import Value
@@ -203,3 +205,85 @@ class Plan(Value):
 
     at: float
     decisions: dict[PoolKey, Decision] = msgspec.field(default_factory=dict)
+
+
+class OutcomeKind(StrEnum):
+    """The kind of an outcome: only APPLIED certainly changed the cluster, only UNKNOWN may have."""
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
+    UNAUTHORIZED = "unauthorized"
+    GONE = "gone"
+    INVALID = "invalid"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+    READ_ONLY = "read_only"
+
+
+# a conflict needs no attention: the next tick decides again, on the newer object
+HARMLESS: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY})
+"""The outcomes that need no attention."""
+
+
+class Outcome(Value):
+    """The outcome of one write. `status` is the HTTP status, 0 without an answer; `detail` is the
+    server's message, cleaned and shortened; `retry_after_s` is its Retry-After.
+    """
+
+    kind: OutcomeKind
+    status: int = 0
+    detail: str = ""
+    retry_after_s: float | None = None
+
+
+class Condition(StrEnum):
+    """The worst that is true of a pool, the worst first."""
+
+    BLIND = "blind"
+    CRASH = "crash"
+    ERROR = "error"
+    STUCK = "stuck"
+    STALE = "stale"
+    FROZEN = "frozen"
+    HELD = "held"
+    PAUSED = "paused"
+    CAPPED = "capped"
+    UP = "up"
+    DOWN = "down"
+    PINNED = "pinned"
+    OK = "ok"
+    ZERO = "zero"
+
+
+class Standing(Value):
+    """A pool's condition, and its decision's bound and gate; times are Unix seconds.
+
+    `since` is when the condition began. `bound_since` is when the bound and the gate began to be
+    these two; None without a decision.
+    """
+
+    condition: Condition
+    since: float
+    bound: Bound | None = None
+    gate: Gate | None = None
+    bound_since: float | None = None
+
+    def shifted(self, by_s: float) -> Standing:
+        """The same with its times moved by so many seconds."""
+        bound_since = self.bound_since
+        return replace(
+            self,
+            since=self.since + by_s,
+            bound_since=None if bound_since is None else bound_since + by_s,
+        )
+
+
+class Announcement(Value):
+    """`reason` is one CamelCase word for the kind of news; `note` says it to people."""
+
+    reason: str
+    note: str
+    is_warning: bool = False

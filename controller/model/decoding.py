@@ -1,16 +1,35 @@
-"""Decodes machine data from outside: no bytes that a server or a bucket holds can do more harm than
-to be refused.
+"""Decodes data from outside: no bytes that a server or a bucket holds can do more harm than to be
+refused.
 
 UndecodableError    the data cannot be read; the text says why, in one short line
+NotJsonError        a line that is read strictly is not JSON
+InputFault          one fault of plain data: its path and a message; no exception
 """
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeVar
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType, NoneType, UnionType
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import msgspec
+from msgspec import inspect
 
-from controller.model.text import clean
+from controller.model.text import ECHO_LIMIT, clean, clean_name, nearest, quote
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -44,3 +63,324 @@ def decoded(decoder: Decoder[T], data: bytes | msgspec.Raw, *, most_bytes: int |
         raise UndecodableError("it is not UTF-8") from None
     except msgspec.DecodeError as error:
         raise UndecodableError(clean(error, _SHOWN)) from None
+
+
+class InputFault(NamedTuple):
+    """One fault to correct: its path, such as `observation.pools["acme/research"].queue`, and a
+    message.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def faults(plain: Any, kind: Any, path: str = "") -> Iterator[InputFault]:
+    """The faults that keep decoded JSON from being of this type, each with its innermost path; none
+    if it is of the type.
+
+    `kind` may be a value (struct), a union, a dict, a tuple or a plain type.
+    """
+    try:
+        msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        inner = list(_faults_within(plain, kind, path))
+        yield from inner or [InputFault(path, _in_words(error, plain, kind))]
+
+
+def _faults_within(plain: Any, kind: Any, path: str) -> Iterator[InputFault]:
+    origin = get_origin(kind)
+    if origin in {Union, UnionType}:
+        yield from _faults_of_union(plain, get_args(kind), path)
+    elif origin is dict and isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from faults(value, get_args(kind)[1], member(path, key))
+    elif origin is tuple and isinstance(plain, list):
+        for index, value in enumerate(plain):
+            yield from faults(value, get_args(kind)[0], f"{path}[{index}]")
+    elif _is_struct(origin or kind) and isinstance(plain, dict):
+        yield from _faults_of_struct(plain, kind, path)
+
+
+def _faults_of_union(plain: Any, kinds: Collection[Any], path: str) -> Iterator[InputFault]:
+    tagged = {_tag(kind): kind for kind in kinds if _tag(kind) is not None}
+    if not tagged:
+        rest = [kind for kind in kinds if kind is not NoneType]
+        if plain is not None and len(rest) == 1:
+            yield from faults(plain, rest[0], path)
+        return
+    if not isinstance(plain, dict):
+        return
+    tag = plain.get("type")
+    if isinstance(tag, str) and tag in tagged:
+        yield from faults(plain, tagged[tag], path)
+    else:
+        yield InputFault(member(path, "type"), f"must be one of {', '.join(map(str, tagged))}")
+
+
+def _faults_of_struct(plain: Mapping[str, Any], kind: Any, path: str) -> Iterator[InputFault]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    known = {*fields, "type"} if _tag(kind) is not None else set(fields)
+    for key in (key for key in plain if key not in known):
+        near = nearest(key, known)
+        advice = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        yield InputFault(member(path, key), f"unknown key; {advice}")
+    for name, field in fields.items():
+        if name in plain:
+            yield from faults(plain[name], field.type, member(path, name))
+        elif field.required:
+            yield InputFault(member(path, name), "is required")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _tag(kind: Any) -> str | int | None:
+    struct = get_origin(kind) or kind
+    return struct.__struct_config__.tag if _is_struct(struct) else None
+
+
+def member(path: str, key: str) -> str:
+    """The path of a key below this path."""
+    if not key.isidentifier():
+        return f"{path}[{quote(key)}]"
+    return f"{path}.{key}" if path else key
+
+
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "int": "a whole number",
+        "float": "a number",
+        "decimal": "a number",
+        "bool": "true or false",
+        "str": "text",
+        "object": "an object",
+        "array": "a list",
+        "null": "null",
+    }
+)
+
+
+def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
+    """The message of msgspec about one plain value, in plain words and JSON's terms."""
+    known: Iterable[Any] = ()
+    if get_origin(kind) is Literal:
+        known = get_args(kind)
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        known = [one.value for one in kind]
+    if known:
+        return f"must be {_one_of(known)}, not {_echo(plain)}"
+    if kind is Decimal and isinstance(plain, str):
+        return not_a_decimal(plain)
+    expected, _, bound = str(error).partition("Expected `")[2].partition("`")
+    if not expected:
+        return clean(error)
+    words = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
+    # `bound` is for example " >= 0", if the type is right and the value is not
+    return f"must be {words}{_bound_in_words(bound)}, not {_echo(plain)}"
+
+
+def not_a_decimal(written: str) -> str:
+    """The message for a text that is not a decimal number."""
+    return f"must be a decimal number, such as 1500 or 0.25, not {quote(written)}"
+
+
+_BOUNDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        " >= ": " of at least {}",
+        " <= ": " of at most {}",
+        " of length >= ": " of at least {} items",
+        " of length <= ": " of at most {} items",
+    }
+)
+
+
+def _bound_in_words(bound: str) -> str:
+    for sign, words in _BOUNDS.items():
+        if bound.startswith(sign):
+            return words.format(bound.removeprefix(sign).partition(" - ")[0])
+    return ""
+
+
+def _one_of(values: Iterable[Any]) -> str:
+    texts = [str(value) for value in values]
+    return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"
+
+
+def _echo(plain: Any) -> str:
+    match plain:
+        case str():
+            return quote(plain)
+        case dict():
+            return "an object"
+        case list():
+            return f"a list of {len(plain)}"
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[plain]
+        case _:
+            return clean(plain, ECHO_LIMIT)
+
+
+Cut: TypeAlias = Callable[[Any], Any]
+"""Gives plain data without unknown fields. Data of another shape than the type stays as it is:
+the decoder refuses it.
+"""
+
+
+def cut_for(kind: Any) -> Cut:
+    """What leaves only the fields that a type of msgspec has, at any depth."""
+    return _Cuts().of(inspect.type_info(kind))
+
+
+class _Cuts:
+    """The cuts of all types inside of one. The fields of a struct are found once, so that it may
+    contain itself.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[int, dict[str, Cut]] = {}
+
+    def of(self, kind: inspect.Type) -> Cut:
+        match kind:
+            case inspect.StructType():
+                return self._of_struct(kind)
+            case inspect.UnionType():
+                return self._of_union(kind)
+            case inspect.VarTupleType() | inspect.ListType():
+                each = self.of(kind.item_type)
+                return lambda plain: list(map(each, plain)) if isinstance(plain, list) else plain
+            case inspect.TupleType():
+                return _of_places([self.of(each) for each in kind.item_types])
+            case inspect.DictType():
+                return _of_values(self.of(kind.value_type))
+        return _unchanged
+
+    def _of_struct(self, kind: inspect.StructType) -> Cut:
+        if id(kind) in self._fields:
+            fields = self._fields[id(kind)]
+        else:
+            fields = self._fields[id(kind)] = {}
+            fields |= {field.encode_name: self.of(field.type) for field in kind.fields}
+            if kind.tag_field is not None:
+                fields[kind.tag_field] = _unchanged
+
+        def cut(plain: Any) -> Any:
+            if not isinstance(plain, dict):
+                return plain
+            return {name: fields[name](each) for name, each in plain.items() if name in fields}
+
+        return cut
+
+    def _of_union(self, kind: inspect.UnionType) -> Cut:
+        structs = [each for each in kind.types if isinstance(each, inspect.StructType)]
+        if not structs:
+            others = [self.of(each) for each in kind.types]
+            return next((each for each in others if each is not _unchanged), _unchanged)
+        by_tag = {(each.tag_field, each.tag): self.of(each) for each in structs}
+
+        def cut(plain: Any) -> Any:
+            if isinstance(plain, dict):
+                for (field, tag), each in by_tag.items():
+                    if field is None or plain.get(field) == tag:
+                        return each(plain)
+            return plain
+
+        return cut
+
+
+def _of_places(cuts: list[Cut]) -> Cut:
+    def cut(plain: Any) -> Any:
+        if not isinstance(plain, list) or len(plain) != len(cuts):
+            return plain
+        return [each(value) for each, value in zip(cuts, plain, strict=True)]
+
+    return cut
+
+
+def _of_values(of_value: Cut) -> Cut:
+    def cut(plain: Any) -> Any:
+        if not isinstance(plain, dict):
+            return plain
+        return {name: of_value(each) for name, each in plain.items()}
+
+    return cut
+
+
+def _unchanged(plain: Any) -> Any:
+    return plain
+
+
+_TWICE: Final = "stands here twice: keep one"
+_ALIKE: Final = "two keys here are alike once their unprintable characters are gone: rename one"
+
+
+class NotJsonError(ValueError):
+    """The line is not JSON; the text says why."""
+
+
+def read_json_line(line: bytes) -> tuple[Any, list[InputFault]]:
+    """The plain data of one line with all its texts cleaned, and a fault for each repeated key in
+    an object, because the decoder would silently take its last value. Raises NotJsonError.
+    """
+    try:
+        plain = msgspec.json.decode(line)
+        found = list(_repeated_keys(line))
+        return _cleaned(plain, "", found), found
+    except RecursionError:
+        raise NotJsonError("is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJsonError(f"is not JSON: {clean(error, ECHO_LIMIT)}") from None
+
+
+class _Members(tuple[tuple[str, Any], ...]):
+    """The members of an object in their order, with repeated keys."""
+
+    __slots__ = ()
+
+
+def _repeated_keys(line: bytes) -> Iterator[InputFault]:
+    """The repeated keys. For a line without any, the usual case, no objects are built."""
+    is_repeated = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal is_repeated
+        is_repeated = is_repeated or len({key for key, _ in pairs}) < len(pairs)
+
+    json.loads(line, object_pairs_hook=note)
+    if is_repeated:
+        yield from _repeated_within(json.loads(line, object_pairs_hook=_Members), "")
+
+
+def _repeated_within(plain: Any, path: str) -> Iterator[InputFault]:
+    if isinstance(plain, _Members):
+        seen: set[str] = set()
+        for key, value in plain:
+            if key in seen:
+                yield InputFault(member(path, key), _TWICE)
+            seen.add(key)
+            yield from _repeated_within(value, member(path, key))
+    elif isinstance(plain, list):
+        for index, value in enumerate(plain):
+            yield from _repeated_within(value, f"{path}[{index}]")
+
+
+def _cleaned(plain: Any, path: str, found: list[InputFault]) -> Any:
+    """The data with texts and keys cleaned. Adds a fault to `found` if two keys become equal."""
+    match plain:
+        case str():
+            return clean(plain)
+        case dict():
+            members: dict[str, Any] = {}
+            for key, value in plain.items():
+                name = clean_name(key)
+                if name in members:
+                    found.append(InputFault(member(path, name), _ALIKE))
+                members[name] = _cleaned(value, member(path, name), found)
+            return members
+        case list():
+            return [_cleaned(each, f"{path}[{index}]", found) for index, each in enumerate(plain)]
+        case _:
+            return plain

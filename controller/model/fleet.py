@@ -4,22 +4,67 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
 from controller.model.metrics import Fallback, MetricSpec, Modifiers
-from controller.model.scarcity import (
-    ONE,
-    Budget,
-    Capacity,
-    LlmModel,
-    Resources,
-    TaskUsage,
-    Warm,
-)
-from controller.model.schedule import Schedule
-from controller.model.signals import Signal
+from controller.model.scarcity import ONE, Budget, Capacity, LlmModel, Resources, TaskUsage, Warm
 from controller.model.value import Value
-from controller.model.worker_terms import SessionLimits
+from controller.model.worker_messages import SessionLimits
+
+
+class WeeklyWindow(Value, tag="weekly"):
+    """A window on these days (0 is Monday), from one minute of the day until another.
+
+    Minutes count from midnight. An `until_minute` that is not after `from_minute` is on the
+    following day.
+    """
+
+    days: tuple[int, ...]
+    from_minute: int
+    until_minute: int
+
+
+class CronWindow(Value, tag="cron"):
+    """A window that opens at each time of the cron expression, in the tenant's time zone, for
+    `for_s` seconds. It may be longer than the time between two openings.
+    """
+
+    cron: str
+    for_s: float
+
+
+class Schedule(Value):
+    """A window, and the pool's min and max while it is open; None keeps the pool's own."""
+
+    window: WeeklyWindow | CronWindow
+    min: int | None = None
+    max: int | None = None
+
+
+class PrometheusQuery(Value, tag="prometheus"):
+    """A PromQL query whose result is one number: a scalar, or a vector of one series."""
+
+    query: str
+
+
+class ExternalSeries(Value, tag="external"):
+    """Series of the external metrics API in the pool's namespace; the signal is their sum.
+    `selector` is the label selector as text, empty for none.
+    """
+
+    name: str
+    selector: str = ""
+
+
+SignalSource: TypeAlias = PrometheusQuery | ExternalSeries
+
+
+class Signal(Value):
+    """A signal: its name in metrics, formulas and readings, and its source."""
+
+    name: str
+    source: SignalSource
 
 
 class Rule(StrEnum):

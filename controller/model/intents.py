@@ -1,12 +1,13 @@
-"""Operators' intents. They are not in the fleet file, because an intent has an author, a reason and
-an end.
+"""Operators' intents, their words, and the audit of their changes. Intents are not in the fleet
+file, because an intent has an author, a reason and an end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.value import Value
 
@@ -175,3 +176,138 @@ def intent_for(
             return NoGrowth(scope=scope, until=until, why=why)
     missing = "tokens" if key.kind is IntentKind.BUDGET else "replicas"
     raise ValueError(f"a {key.kind} without {missing}")
+
+
+class Operator(Value):
+    """A person who asks for something: `who` is `user@host`, `origin` the address of the terminal
+    from which they logged in, empty if that is this machine.
+    """
+
+    who: str
+    origin: str = ""
+
+
+class StandingIntent(Value):
+    """An intent as it is stored. The next writer names its revision as replaced; `set_at` is the
+    server's time of the write, so that ages do not depend on an operator's clock.
+    """
+
+    intent: Intent
+    revision: int
+    set_at: float
+    origin: str = ""
+
+
+class IntentChange(Value):
+    """One entry of the audit: at `at` (Unix seconds, the server's clock) `who` made `after` of
+    `before`; None where nothing was asked for.
+
+    - `revision` names it. `undoes` is the revision of the change that it takes back.
+    - `is_whole` is False where what was there before is not kept any longer, or cannot be read.
+    - `expired`: the intent had ended, and the next writer cleared it away.
+    """
+
+    revision: int
+    at: float
+    key: IntentKey
+    who: str = ""
+    origin: str = ""
+    why: str = ""
+    before: Intent | None = None
+    after: Intent | None = None
+    undoes: int | None = None
+    is_whole: bool = True
+    expired: bool = False
+
+
+class Audit(Value):
+    """The changes that are kept, the oldest first. Of each intent the last `kept_of_each` are kept;
+    None: all.
+    """
+
+    changes: tuple[IntentChange, ...] = ()
+    kept_of_each: int | None = None
+
+
+def can_be_undone(change: IntentChange, changes: Sequence[IntentChange]) -> bool:
+    """Whether a person can ask to take back this one of the changes: not an undo, nor what an undo
+    has taken back, nor what has ended by itself. The desk refuses what was changed since.
+    """
+    undone = any(each.undoes == change.revision for each in changes)
+    return change.undoes is None and not change.expired and not undone
+
+
+def last_of(changes: Sequence[IntentChange], who: str) -> IntentChange | None:
+    """The last change by this person that can be undone; None without one."""
+    mine = (each for each in reversed(changes) if each.who == who)
+    return next((each for each in mine if can_be_undone(each, changes)), None)
+
+
+_NAMELESS: Final = "a writer without a name"
+
+
+def scope_name(scope: Scope) -> str:
+    """`acme/research`, `tenant acme` or `the fleet`."""
+    if scope.pool is not None:
+        return scope.pool
+    return "the fleet" if scope.tenant is None else f"tenant {scope.tenant}"
+
+
+def key_words(key: IntentKey) -> str:
+    """`the pin of acme/research`."""
+    what = "ban on growth" if key.kind is IntentKind.NO_GROWTH else key.kind.value
+    return f"the {what} of {scope_name(key.scope)}"
+
+
+def asked_words(intent: Intent) -> str:
+    """What is asked for, without for whom: `2 spares kept ready`, `8,000,000 tokens a day`."""
+    match intent:
+        case Pin():
+            words = f"{intent.replicas:,} {_noun(intent.replicas, 'spare')} kept ready"
+        case Cap():
+            words = f"at most {intent.replicas:,} {_noun(intent.replicas, 'replica')}"
+        case Pause(keep=None):
+            words = "paused"
+        case Pause(keep=kept):
+            words = f"paused, {kept:,} {_noun(kept or 0, 'replica')} kept"
+        case Freeze():
+            words = "frozen"
+        case NoGrowth():
+            words = "no growth"
+        case DayBudget():
+            words = f"{intent.tokens:,} {_noun(intent.tokens, 'token')} a day"
+    return words
+
+
+def stands(standing: StandingIntent, now: float) -> str:
+    """An intent in one line: what, until when, by whom, since when, why."""
+    intent = standing.intent
+    since = time_words(standing.set_at, now)
+    why = f" ({intent.why})" if intent.why else ""
+    return (
+        f"{key_words(key_of(intent))}: {asked_words(intent)}, {until_words(intent.until, now)},"
+        f" by {intent.who or _NAMELESS} since {since}{why}"
+    )
+
+
+def change_words(change: IntentChange) -> str:
+    """A change in one line: `revision 7, the pin of acme/research: 2 spares kept ready`."""
+    after = "taken back" if change.after is None else asked_words(change.after)
+    return f"revision {change.revision}, {key_words(change.key)}: {after}"
+
+
+def until_words(until: float | None, now: float) -> str:
+    """`until 14:00Z`, with its date unless that is today's; `until it is taken back`."""
+    return "until it is taken back" if until is None else f"until {time_words(until, now)}"
+
+
+def time_words(at: float, now: float, *, to_seconds: bool = False) -> str:
+    """A time in UTC to the minute, or `to_seconds`; with its date unless it is that of `now`."""
+    moment, form = datetime.fromtimestamp(at, UTC), "%H:%M:%SZ" if to_seconds else "%H:%MZ"
+    if moment.date() == datetime.fromtimestamp(now, UTC).date():
+        return moment.strftime(form)
+    return moment.strftime(f"%Y-%m-%d {form}")
+
+
+def _noun(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"

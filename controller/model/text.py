@@ -1,11 +1,13 @@
-"""Cleans text from outside, once, where it enters the process. After that it is safe to show on any
-screen and in any log.
+"""Text from outside: cleans it, once, where it enters the process (after that it is safe to show on
+any screen and in any log), and finds the known names that are similar to a misspelt one.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -66,3 +68,8 @@ def _is_filler(character: str) -> bool:
         or 0xFE00 <= code <= 0xFE0F
         or 0xE0100 <= code <= 0xE01EF
     )
+
+
+def nearest(name: str, known: Iterable[str], limit: int = 1) -> list[str]:
+    """At most `limit` of the known names, the most similar first; none if none is similar."""
+    return get_close_matches(name, sorted(known), n=limit)

@@ -29,10 +29,9 @@ from nats.js.api import (
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KV_PURGE
 
-from controller.model.limits import INT64_MAX
 from controller.model.readings import Why
 from controller.model.text import clean
-from controller.model.value import Value
+from controller.model.value import INT64_MAX, Value
 from controller.nats.errors import (
     JetStreamError,
     MessageMissingError,

@@ -20,9 +20,14 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.js.api import Header, StatusCode
 
-from controller.model.nats_greeting import NO_TLS, offers_tls
-from controller.model.secret import Secret, SecretUnreadableError
-from controller.model.settings import NatsCredentials, NatsSettings, NatsTls
+from controller.model.servers import NO_TLS, offers_tls
+from controller.model.settings import (
+    NatsCredentials,
+    NatsSettings,
+    NatsTls,
+    Secret,
+    SecretUnreadableError,
+)
 from controller.model.text import clean
 from controller.nats.errors import (
     NatsDisconnectedError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nats import errors
 
 from controller.model.readings import Why
+from controller.model.servers import why_unreachable
 from controller.model.text import clean
-from controller.model.unreachable import why_unreachable
 
 _PREFIX = "nats: "
 

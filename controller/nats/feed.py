@@ -14,13 +14,11 @@ import msgspec
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from controller.model.decoding import UndecodableError, decoded
-from controller.model.history import History
+from controller.model.decoding import Cut, UndecodableError, cut_for, decoded
 from controller.model.ids import PoolKey
-from controller.model.known_fields import Cut, cut_for
-from controller.model.ranges import MOMENT
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import History, Snapshot
 from controller.model.text import clean
+from controller.model.tick import MOMENT
 from controller.nats.bucket import Bucket
 from controller.nats.errors import NatsError
 from controller.nats.parted import PART_BYTES, PartedValue

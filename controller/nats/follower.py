@@ -23,7 +23,7 @@ from nats import errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, Header, StatusCode
 
-from controller.model.backoff import Backoff
+from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.nats.errors import (
     JetStreamError,

@@ -19,9 +19,19 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from controller.model.audit import Audit, IntentChange, Operator, StandingIntent
-from controller.model.intent_words import asked_words, key_words, time_words, until_words
-from controller.model.intents import Intent, IntentKey, key_of
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    IntentKey,
+    Operator,
+    StandingIntent,
+    asked_words,
+    key_of,
+    key_words,
+    time_words,
+    until_words,
+)
 from controller.model.text import clean
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.intents import (

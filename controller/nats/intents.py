@@ -29,11 +29,10 @@ from controller.model.intents import (
     intent_for,
     key_of,
 )
-from controller.model.limits import INT32_MAX
 from controller.model.readings import Why
-from controller.model.stored import IntentFault, StoredIntents
 from controller.model.text import clean
-from controller.model.value import Value
+from controller.model.tick import IntentFault, StoredIntents
+from controller.model.value import INT32_MAX, Value
 from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreMissingError

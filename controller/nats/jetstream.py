@@ -22,7 +22,7 @@ from nats.js.api import DEFAULT_PREFIX
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.jetstream import ErrorCode
+from controller.model.servers import ErrorCode
 from controller.model.text import clean
 from controller.nats.errors import (
     ConsumerMissingError,

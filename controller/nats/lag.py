@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName
+from controller.model.memory import QueueMark
 from controller.model.observation import QueueDepth
-from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.text import clean
 from controller.nats.consumers import (

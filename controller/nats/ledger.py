@@ -17,7 +17,7 @@ from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel, TokenUsage
 from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
-from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.model.worker_messages import UsageEvent, UsedTokens
 from controller.planning.share.calendar import Day, local_day
 
 BURN_HALF_LIFE_S: Final = 600.0

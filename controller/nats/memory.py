@@ -10,7 +10,7 @@ import msgspec
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
-from controller.model.stored import SavedMemory
+from controller.model.tick import SavedMemory
 from controller.nats.bucket import Bucket
 from controller.nats.parted import MOST_VALUE_BYTES, PART_BYTES, PartedValue
 from controller.ports import StoreUnreadableError

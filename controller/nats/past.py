@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.stored import ShownPast
+from controller.model.tick import ShownPast
 from controller.model.value import Value
 from controller.nats.bucket import Bucket
 from controller.ports import StoreConflictError, StoreMissingError

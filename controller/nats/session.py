@@ -14,9 +14,8 @@ from nats import errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from controller.model.backoff import Backoff
-from controller.model.secret import without_userinfo
-from controller.model.settings import NatsSettings
+from controller.model.servers import Backoff
+from controller.model.settings import NatsSettings, without_userinfo
 from controller.model.snapshot import Link, LinkState
 from controller.model.value import Value
 from controller.nats.client import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from controller.model.intents import Intents
-from controller.model.stored import SavedMemory
+from controller.model.tick import SavedMemory
 from controller.model.value import Value
 from controller.nats.bucket import Bucket
 from controller.nats.intents import read_intents

@@ -21,7 +21,7 @@ from controller.model.observation import RefusedEvents, TierUsage, TokensByModel
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
 from controller.model.text import clean
-from controller.model.usage_event import (
+from controller.model.worker_messages import (
     USAGE_STREAM,
     USAGE_SUBJECT_PREFIX,
     UsageEvent,

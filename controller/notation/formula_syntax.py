@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from controller.model.limits import INT64_MAX
+from controller.model.value import INT64_MAX
 
 MAX_FORMULA_CHARACTERS: Final = 4096
 """The most characters of a formula."""

@@ -13,8 +13,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-from controller.model.limits import INT64_MAX
 from controller.model.text import clean
+from controller.model.value import INT64_MAX
 
 QUANTITY_PATTERN: Final = (
     r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})"

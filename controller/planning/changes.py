@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope, key_of
-from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory
 from controller.model.observation import Observation, PoolObservation
+from controller.model.value import INT32_MAX
 from controller.planning.compile import FleetTerms
 from controller.planning.kept import Kept
 

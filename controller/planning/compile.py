@@ -21,8 +21,8 @@ from controller.model.fleet import (
     Tenant,
 )
 from controller.model.ids import PoolKey
-from controller.model.limits import MILLI
 from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric, MetricSpec
+from controller.model.value import MILLI
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.formula import Formula, compile_formula
 from controller.planning.demand.learned import ASK_EVERY_S

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Decision, Number, Reason
-from controller.model.field_managers import named
 from controller.model.readings import Why
+from controller.model.rights import named
 from controller.notation.formula_syntax import FormulaFault
 from controller.planning.demand.hpa_metrics import MetricFault
 

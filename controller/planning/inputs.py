@@ -17,13 +17,20 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from controller.model.fleet import Behavior, BlindPolicy, NativeCosts, Pool
+from controller.model.fleet import (
+    Behavior,
+    BlindPolicy,
+    CronWindow,
+    NativeCosts,
+    Pool,
+    Schedule,
+    WeeklyWindow,
+)
 from controller.model.ids import PoolKey
 from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
 from controller.model.memory import PoolMemory
 from controller.model.metrics import MetricSpec
 from controller.model.observation import PoolObservation, Workload
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.notation.cron import CronError, last_firing, read_cron
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.formula import Formula

@@ -13,9 +13,9 @@ import msgspec
 from controller.model.decision import Decision, Reason
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.limits import INT32_MAX
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation
+from controller.model.value import INT32_MAX
 from controller.planning.compile import FleetTerms
 from controller.planning.inputs import PoolInput
 from controller.planning.room import Room

@@ -17,8 +17,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
-from controller.model.limits import INT32_MAX
 from controller.model.readings import Fresh, Stale
+from controller.model.value import INT32_MAX
 from controller.planning.allocation.exact import exact
 from controller.planning.allocation.values import Amount, AmountError, Ceiling
 from controller.planning.inputs import Halt, Moment, PoolInput

@@ -17,13 +17,12 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
-from controller.model.field_managers import writer
 from controller.model.fleet import Behavior
 from controller.model.ids import PoolKey
-from controller.model.memory import Memory, PendingWrite, PoolMemory, SetBack
-from controller.model.native import NativeMemory
+from controller.model.memory import Memory, NativeMemory, PendingWrite, PoolMemory, SetBack
 from controller.model.observation import Workload
-from controller.model.stored import SavedMemory
+from controller.model.rights import writer
+from controller.model.tick import SavedMemory
 from controller.model.value import Value
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.values import Demand, Gated

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from controller.model.decision import Decision, Plan
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh, Reading
+from controller.model.value import INT32_MAX
 from controller.planning.allocation.values import SharingError
 from controller.planning.changes import changes_of, usable
 from controller.planning.compile import FleetTerms

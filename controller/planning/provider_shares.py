@@ -18,14 +18,14 @@ from typing import Final, NamedTuple
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
-from controller.model.limits import MILLI
 from controller.model.scarcity import LlmModel, RateLimits
-from controller.model.worker_messages import WorkerState
-from controller.model.worker_terms import (
+from controller.model.value import MILLI
+from controller.model.worker_messages import (
     ModelDemand,
     ModelShare,
     ModelTerms,
     RateShare,
+    WorkerState,
     WorkerTerms,
 )
 from controller.planning.share.rates import rate_key

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet import Rule
-from controller.model.limits import MILLI
 from controller.model.memory import PoolMemory
 from controller.model.metrics import QUEUE
+from controller.model.value import MILLI
 from controller.planning.hpa import BOTTOM, by_demand, by_metrics, unchanged
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.values import Demand, Recommendation, because

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from controller.model.decision import Bound, Code, Drain, Gate, Number, Reason
-from controller.model.memory import PoolMemory, Repeats
-from controller.model.native import NativeMemory
+from controller.model.memory import NativeMemory, PoolMemory, Repeats
 from controller.planning.allocation.values import Ceiling
 
 

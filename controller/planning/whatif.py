@@ -16,7 +16,6 @@ from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Intents, Scope, gathered, key_of
-from controller.model.limits import INT32_MAX
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (
     ClusterRoom,
@@ -28,7 +27,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView, Snapshot
-from controller.model.value import Value
+from controller.model.value import INT32_MAX, Value
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.demand.learned import cold_start_s
 from controller.planning.inputs import PAUSES, concerns

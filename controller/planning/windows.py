@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Reason
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy
-from controller.model.limits import INT32_MAX
 from controller.model.memory import PoolMemory, RecommendationRun, ScaleChange
+from controller.model.value import INT32_MAX
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.values import because
 

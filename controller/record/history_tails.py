@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from controller.model.history import History, Timeline
+from controller.model.snapshot import History, Timeline
 from controller.model.value import Value
 
 _MOST_SHIFT: Final = 4

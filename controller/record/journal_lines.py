@@ -17,31 +17,27 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from controller.model.fleet_views import (
-    ClusterNode,
-    ModelView,
-    QueueRates,
-    RoomView,
-    TenantView,
-)
-from controller.model.history import History
+from controller.model.decoding import Cut, NotJsonError, cut_for, read_json_line
 from controller.model.ids import PoolKey
-from controller.model.json_line import NotJsonError, read_json_line
-from controller.model.known_fields import Cut, cut_for
 from controller.model.lease import LeaseView
-from controller.model.limits import INT64_MAX
-from controller.model.ranges import MOMENT
 from controller.model.snapshot import (
+    ClusterNode,
     Finding,
+    History,
     Link,
     LoopStats,
+    ModelView,
     PoolView,
+    QueueRates,
     Role,
+    RoomView,
     ScaleEvent,
     Snapshot,
+    TenantView,
 )
 from controller.model.text import clean
-from controller.model.value import Value
+from controller.model.tick import MOMENT
+from controller.model.value import INT64_MAX, Value
 from controller.record.history_tails import HistoryTail, MissingHistoryError, joined, split
 from controller.record.snapshot_changes import (
     SNAPSHOT_VERSION,

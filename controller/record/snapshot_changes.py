@@ -7,10 +7,17 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from controller.model.fleet_views import ClusterNode, QueueRates, RoomView, TenantView
-from controller.model.history import History
 from controller.model.ids import PoolKey
-from controller.model.snapshot import PoolView, ScaleEvent, Snapshot
+from controller.model.snapshot import (
+    ClusterNode,
+    History,
+    PoolView,
+    QueueRates,
+    RoomView,
+    ScaleEvent,
+    Snapshot,
+    TenantView,
+)
 from controller.model.value import Value
 
 _NO_ROOM: Final = RoomView()

@@ -9,9 +9,8 @@ import msgspec
 
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Pool
-from controller.model.limits import INT64_MAX
 from controller.model.tick import TICK_VERSION, Tick
-from controller.model.value import Value
+from controller.model.value import INT64_MAX, Value
 from controller.planning.explain import sentence
 from controller.planning.whatif import Counterfactual, NextChange, Outlook
 

@@ -6,8 +6,7 @@ import math
 from typing import Final, NamedTuple
 
 from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPolicy, ScalingRules
-from controller.model.memory import RecommendationRun, ScaleChange
-from controller.model.native import NativeState
+from controller.model.memory import NativeState, RecommendationRun, ScaleChange
 from controller.planning.demand.hpa_metrics import object_average_value
 from controller.planning.demand.native import NativeInput, native
 from controller.planning.inputs import Moment, Tolerance

@@ -20,10 +20,10 @@ from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.limits import INT64_MAX, MILLI
 from controller.model.readings import Why
+from controller.model.servers import why_unreachable
 from controller.model.text import clean
-from controller.model.unreachable import why_unreachable
+from controller.model.value import INT64_MAX, MILLI
 from controller.sources.prometheus import QueryError
 
 LONGEST_ANSWER: Final = 1 << 20

@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
-from controller.model.fleet import Pool
+from controller.model.fleet import Pool, PrometheusQuery
 from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.signals import PrometheusQuery
 from controller.ports import Clock, MetricAnswer, MetricKey
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ import pytest
 
 from benchmarks.bench_wake import FLEET, POOL, Watcher, deployments
 from controller.engine.clock import SystemClock
-from controller.model.audit import IntentChange, Operator
-from controller.model.intents import Intent, Pin, key_of
+from controller.model.intents import Intent, IntentChange, Operator, Pin, key_of
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk

@@ -17,7 +17,7 @@ from agentdash.worker.streams import ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings
-from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource, UsageFeed
 from tests.support.measure import report, resident_mb

@@ -10,7 +10,7 @@ import pytest
 
 from controller.config import parse
 from controller.doctor.examine import examine
-from controller.model.diagnosis import Level
+from controller.model.snapshot import Level
 from support.live import fleet_text, streams
 from support.nats_server import RealNats
 

@@ -14,9 +14,9 @@ from controller.kube import wire
 from controller.kube.cluster import Cluster
 from controller.kube.views import WorkloadView
 from controller.kube.watch import Freshness, Reflector, WatchTarget
+from controller.model.decision import OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.observation import PodPhase, Pods, Workload
-from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from controller.config import parse
 from controller.kube.cluster import Cluster
+from controller.model.decision import OutcomeKind
 from controller.model.ids import PoolKey
 from controller.model.intents import Cap
-from controller.model.outcome import OutcomeKind
 from controller.model.readings import Fresh
 from controller.model.rights import tenant_rights
 from support.desk import operator

@@ -40,8 +40,7 @@ from conformance.statement import (
 from controller.model.decision import Code, Gate
 from controller.model.ids import PoolKey, pool_key
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
-from controller.model.memory import Memory, PoolMemory
-from controller.model.native import BINS, ArrivalRate, NativeMemory, NativeState
+from controller.model.memory import BINS, ArrivalRate, Memory, NativeMemory, NativeState, PoolMemory
 from controller.model.observation import (
     ClusterRoom,
     Observation,

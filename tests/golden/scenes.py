@@ -17,8 +17,10 @@ from controller.model.fleet import (
     Rule,
     ScalingPolicy,
     ScalingRules,
+    Schedule,
     Tenant,
     Tier,
+    WeeklyWindow,
 )
 from controller.model.ids import pool_key
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -54,7 +56,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.schedule import Schedule, WeeklyWindow
 from controller.model.tick import Tick
 from controller.model.worker_messages import PoolOrders, WorkerState
 from support.planning import plan

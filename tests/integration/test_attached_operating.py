@@ -23,11 +23,9 @@ from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
-from controller.model.audit import Operator
 from controller.model.decision import Bound
-from controller.model.intents import Pin, Scope
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials, NatsSettings
+from controller.model.intents import Operator, Pin, Scope
+from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.effects import EffectAnswers
 from controller.nats.intents import read_intents

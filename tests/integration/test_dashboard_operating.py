@@ -21,9 +21,8 @@ from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
-from controller.model.audit import Operator
 from controller.model.decision import Bound, Decision
-from controller.model.intents import Pause, Scope
+from controller.model.intents import Operator, Pause, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk

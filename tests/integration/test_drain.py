@@ -19,7 +19,7 @@ from agentdash.worker.streams import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
 from controller.model.intents import Cap, Pause, Scope, key_of
-from controller.model.usage_event import UsageEvent, UsedTokens, usage_subject
+from controller.model.worker_messages import UsageEvent, UsedTokens, usage_subject
 from support.desk import Desk, operator
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats

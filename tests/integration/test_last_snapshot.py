@@ -20,7 +20,7 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
 from controller.exit_codes import ExitCode
-from controller.model.audit import Operator
+from controller.model.intents import Operator
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
 from controller.nats.parted import head_key

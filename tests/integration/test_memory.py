@@ -18,12 +18,11 @@ from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from controller.attach import find_snapshot
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
-from controller.model.history import NOT_KNOWN, History
 from controller.model.ids import PoolKey
 from controller.model.intents import Freeze, Pin, Scope
 from controller.model.memory import Memory
 from controller.model.settings import NatsSettings
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import NOT_KNOWN, History, Snapshot
 from controller.nats.bucket import Bucket
 from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession

@@ -19,11 +19,10 @@ from controller.engine.metric_polls import MetricPolls
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import metric_sources
 from controller.model import metrics
-from controller.model.fleet import Pool
+from controller.model.fleet import Pool, PrometheusQuery, Signal
 from controller.model.metrics import AverageValueTarget, MetricSpec, MetricValue
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import KubernetesSettings
-from controller.model.signals import PrometheusQuery, Signal
 from controller.ports import MetricAnswer, MetricSource
 from controller.sources.prometheus import PrometheusSource
 from fakes.metrics import (

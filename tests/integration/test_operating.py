@@ -22,8 +22,7 @@ from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.kinds import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
-from controller.model.audit import Operator
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Intents, Operator, Pause, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk

@@ -19,8 +19,10 @@ from controller.model.fleet import (
     Rule,
     ScalingPolicy,
     ScalingRules,
+    Schedule,
     Tenant,
     Tier,
+    WeeklyWindow,
 )
 from controller.model.ids import pool_key
 from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
@@ -50,7 +52,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.schedule import Schedule, WeeklyWindow
 from property.worlds import START, behaviors
 from support.examples import scaled
 

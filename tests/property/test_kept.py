@@ -17,14 +17,17 @@ from controller.model.decision import Decision
 from controller.model.fleet import (
     Behavior,
     BlindPolicy,
+    CronWindow,
     Fleet,
     PolicyType,
     Pool,
     Rule,
     ScalingPolicy,
     ScalingRules,
+    Schedule,
     Tenant,
     Tier,
+    WeeklyWindow,
 )
 from controller.model.ids import PoolKey
 from controller.model.metrics import AverageValueTarget, ExternalMetric
@@ -39,7 +42,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.planning.planner import Planned
 from property.fleets import (
     CLASSES,

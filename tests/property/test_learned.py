@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code
 from controller.model.fleet import NativeCosts, Rule
-from controller.model.native import NativeState
+from controller.model.memory import NativeState
 from controller.model.readings import Fresh
 from controller.planning.demand.native import NativeInput, native
 from property.clusters import Cluster, clusters, of_pools

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.ids import PoolKey, pool_key
 from controller.model.scarcity import LlmModel, RateLimits
-from controller.model.worker_messages import WorkerState
-from controller.model.worker_terms import ModelDemand, RateShare
+from controller.model.worker_messages import ModelDemand, RateShare, WorkerState
 from controller.planning.provider_shares import provider_shares
 
 NAMES = (

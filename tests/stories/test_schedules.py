@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.model.decision import Code, Decision
-from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.fleet import CronWindow, Fleet, Schedule, Tenant, Tier, WeeklyWindow
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from support.planning import plan
 from unit.planning.story import behavior, codes, make_pool
 

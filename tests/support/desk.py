@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine.clock import SystemClock
-from controller.model.audit import Operator
-from controller.model.intents import Intent, IntentKey, key_of
+from controller.model.intents import Intent, IntentKey, Operator, key_of
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk

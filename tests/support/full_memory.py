@@ -8,6 +8,10 @@ from typing import Any
 import msgspec
 
 from controller.model.memory import (
+    BINS,
+    Forecast,
+    NativeMemory,
+    NativeState,
     PendingWrite,
     PoolMemory,
     RecommendationRun,
@@ -15,7 +19,6 @@ from controller.model.memory import (
     ScaleChange,
     SetBack,
 )
-from controller.model.native import BINS, Forecast, NativeMemory, NativeState
 
 Path = tuple[str | int, ...]
 

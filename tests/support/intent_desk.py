@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from controller.model.audit import Operator, StandingIntent
-from controller.model.intents import Intent, IntentKey, IntentKind, Scope
+from controller.model.intents import Intent, IntentKey, IntentKind, Operator, Scope, StandingIntent
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 

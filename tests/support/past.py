@@ -8,16 +8,18 @@ from random import Random
 
 from msgspec.structs import replace
 
-from controller.model.fleet_views import (
+from controller.model.settings import JournalSettings
+from controller.model.snapshot import (
     ClusterNode,
+    History,
+    LoopStats,
     NodeClassView,
     QueueRates,
     RoomView,
+    Snapshot,
     TenantView,
+    Timeline,
 )
-from controller.model.history import History, Timeline
-from controller.model.settings import JournalSettings
-from controller.model.snapshot import LoopStats, Snapshot
 from controller.record.journal_files import JournalFiles
 from controller.record.journal_lines import change_line, whole_line
 from tui import scenarios

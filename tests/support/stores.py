@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory
-from controller.model.queue_mark import QueueMark
+from controller.model.memory import Memory, QueueMark
 from controller.model.snapshot import Snapshot
-from controller.model.stored import SavedMemory, ShownPast, StoredIntents
+from controller.model.tick import SavedMemory, ShownPast, StoredIntents
 from controller.ports import StoreError
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import PoolKey, WorkloadName, pool_key
 from controller.model.metrics import MeasuredPod
@@ -21,7 +22,6 @@ from controller.model.observation import (
     WakeWatch,
     Workload,
 )
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.snapshot import Link, LinkState

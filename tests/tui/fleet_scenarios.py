@@ -5,19 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
-from controller.model.fleet_views import (
-    ClusterNode,
-    ModelDraw,
-    ModelLimit,
-    ModelView,
-    NodeClassView,
-    QueueRates,
-    RoomView,
-    TenantTokens,
-    TenantView,
-    TokenState,
-)
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Pause, Scope
 from controller.model.observation import (
@@ -29,7 +16,23 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Why, last_known
 from controller.model.scarcity import ModelTier, Resources
-from controller.model.snapshot import PoolView, Snapshot
+from controller.model.snapshot import (
+    NOT_KNOWN,
+    ClusterNode,
+    History,
+    ModelDraw,
+    ModelLimit,
+    ModelView,
+    NodeClassView,
+    PoolView,
+    QueueRates,
+    RoomView,
+    Snapshot,
+    TenantTokens,
+    TenantView,
+    Timeline,
+    TokenState,
+)
 from controller.model.worker_messages import WorkerState
 from tui import scenarios
 from tui.scenarios import HOSTILE_TEXT, NOW

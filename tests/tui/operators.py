@@ -7,10 +7,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
-from controller.model.audit import Audit, IntentChange, StandingIntent
-from controller.model.diagnosis import Diagnosis, Level, Progress, Report
-from controller.model.intents import Intent, IntentKey, Pause, Pin, Scope, key_of
-from controller.model.pod_log import PodLog
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    IntentKey,
+    Pause,
+    Pin,
+    Scope,
+    StandingIntent,
+    key_of,
+)
+from controller.model.snapshot import Diagnosis, Level, PodLog, Progress, Report
 from controller.planning.whatif import Effect, PoolEffect
 from tui.scenarios import NOW
 

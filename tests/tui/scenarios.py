@@ -7,9 +7,16 @@ from math import sin
 
 from msgspec.structs import replace
 
-from controller.model.condition import condition_of
-from controller.model.decision import Bound, Code, Decision, Gate, Reason
-from controller.model.history import NOT_KNOWN, History, Timeline
+from controller.model.decision import (
+    Bound,
+    Code,
+    Decision,
+    Gate,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Standing,
+)
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import (
     ClusterEvent,
@@ -21,10 +28,11 @@ from controller.model.observation import (
     WakeWatch,
     Workload,
 )
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Stale, Why, last_known
 from controller.model.snapshot import (
+    NOT_KNOWN,
     Finding,
+    History,
     Link,
     LinkState,
     LoopStats,
@@ -33,8 +41,9 @@ from controller.model.snapshot import (
     ScaleEvent,
     Severity,
     Snapshot,
+    Timeline,
+    condition_of,
 )
-from controller.model.standing import Standing
 
 NOW = 1_772_453_089.0  # 2026-03-02 12:04:49Z
 HOSTILE_TEXT = "[@click=app.quit()]x\x1b]52;c;AAAA\x07\x9b31m\u202eevil\u200b[/][link=http://x]"

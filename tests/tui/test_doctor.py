@@ -9,7 +9,7 @@ import pytest
 from agentdash.engine_operator import NO_FLEET_FILE
 from agentdash.tui.columns import sort_rows
 from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
-from controller.model.diagnosis import Level
+from controller.model.snapshot import Level
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
 from tui.plain import press, screen_lines, typed

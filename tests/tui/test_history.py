@@ -15,9 +15,8 @@ from msgspec.structs import replace
 from agentdash.tui.fleet_history import FleetHistory
 from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.sparkline import plot, sparkline
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines, shown, typed

@@ -20,8 +20,7 @@ from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.names import SNAPSHOT_VIEWS, VIEWS
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.view_state import ViewState
-from controller.model.audit import IntentChange
-from controller.model.intents import Pause, Scope, key_of
+from controller.model.intents import IntentChange, Pause, Scope, key_of
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
 from tui.plain import key_event, screen_lines, typed

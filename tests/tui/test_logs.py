@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentdash.tui.operating import NotDoneError
-from controller.model.pod_log import PodLog
+from controller.model.snapshot import PodLog
 from tui import fleet_scenarios
 from tui.dashboards import dashboard
 from tui.operators import FakeOperator

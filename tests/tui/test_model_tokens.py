@@ -7,9 +7,7 @@ from msgspec.structs import replace
 from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.tenants import tenant_lines
 from agentdash.tui.view import Frame
-from controller.model.fleet_views import TenantView
-from controller.model.history import History, Timeline
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import History, Snapshot, TenantView, Timeline
 from tui import fleet_scenarios
 
 ACME, _, INITECH = fleet_scenarios.calm_tenants()

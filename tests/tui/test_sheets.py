@@ -19,11 +19,9 @@ from agentdash.tui.names import ASKED_VIEWS, HELP_VIEW, ONCE_VIEWS, SNAPSHOT_VIE
 from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
-from controller.model.audit import IntentChange
-from controller.model.diagnosis import Diagnosis, Level
 from controller.model.ids import PoolKey
-from controller.model.intents import Pin, key_of
-from controller.model.snapshot import Snapshot
+from controller.model.intents import IntentChange, Pin, key_of
+from controller.model.snapshot import Diagnosis, Level, Snapshot
 from tui import fleet_scenarios, operators, scenarios
 
 # of the column BUDGET: the share in numbers says the same

@@ -6,7 +6,7 @@ import pytest
 
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.sparkline import sparkline
-from controller.model.history import NOT_KNOWN
+from controller.model.snapshot import NOT_KNOWN
 
 
 @pytest.mark.parametrize(

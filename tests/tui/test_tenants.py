@@ -8,10 +8,10 @@ from agentdash.tui.lines import Span, Tone
 from agentdash.tui.tenants import TenantState, asked_for, tenant_lines, tenant_state
 from agentdash.tui.tier_shares import saved_span, shares_span
 from agentdash.tui.view import Frame
-from controller.model.fleet_views import TenantView
 from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause, Scope
 from controller.model.observation import TierUsage
 from controller.model.scarcity import ModelTier
+from controller.model.snapshot import TenantView
 from tui.scenarios import NOW
 
 ACME = TenantView(name="acme", tier="growth", namespace="acme", pools=3)

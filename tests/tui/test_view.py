@@ -24,13 +24,11 @@ from agentdash.tui.view import (
     unready_pods,
 )
 from agentdash.tui.view_state import ViewState
-from controller.model.decision import Bound, Code, Gate, Reason
-from controller.model.history import History
+from controller.model.decision import Bound, Code, Gate, Outcome, OutcomeKind, Reason
 from controller.model.lease import LeaseView
 from controller.model.observation import PodPhase, Workload
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
-from controller.model.snapshot import PoolView, Role, Snapshot
+from controller.model.snapshot import History, PoolView, Role, Snapshot
 from tui import scenarios
 
 

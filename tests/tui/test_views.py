@@ -21,11 +21,10 @@ from agentdash.tui.screens.nodes import NodesScreen
 from agentdash.tui.screens.table_view import TableView
 from agentdash.tui.view import Frame, pool_rows
 from controller.model.decision import Code, Gate
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey, QueueName
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workers
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.snapshot import Finding, PoolView, Severity, Snapshot
+from controller.model.snapshot import Finding, PoolView, QueueRates, Severity, Snapshot
 from controller.model.worker_messages import WorkerState
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard

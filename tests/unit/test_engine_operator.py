@@ -16,12 +16,11 @@ from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
 from agentdash.tui.operating import NotDoneError
 from controller.config import parse
 from controller.engine.hub import Hub
-from controller.model.audit import Operator
 from controller.model.decision import Bound, Code
-from controller.model.diagnosis import Level, Progress
 from controller.model.ids import PoolKey
-from controller.model.pod_log import PodLog
+from controller.model.intents import Operator
 from controller.model.settings import KubernetesSettings
+from controller.model.snapshot import Level, PodLog, Progress
 from controller.planning.whatif import Counterfactual, NextChange, Outlook, Starting
 from controller.ports import NoEffectError, OpenDesk, PodLogError, PodLogs
 from support.live import fleet_text

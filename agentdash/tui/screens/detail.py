@@ -16,7 +16,7 @@ from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
-from controller.model.audit import IntentChange
+from controller.model.intents import IntentChange
 from controller.model.observation import Pod
 from controller.model.snapshot import Finding, ScaleEvent
 

@@ -19,7 +19,7 @@ from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import TableSpec
-from controller.model.diagnosis import Diagnosis, Progress
+from controller.model.snapshot import Diagnosis, Progress
 
 
 class DoctorScreen(TableView[Diagnosis]):

@@ -12,7 +12,7 @@ from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import TableSpec
-from controller.model.pod_log import PodLog
+from controller.model.snapshot import PodLog
 
 
 class LogsScreen(TableView[LogLine]):

@@ -22,7 +22,7 @@ from agentdash.tui.requests import Reach
 from agentdash.tui.screens.table_view import RowTarget, TableView
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import LiveTable, TableSpec
-from controller.model.fleet_views import NodeClassView
+from controller.model.snapshot import NodeClassView
 
 _AROUND_ROWS: Final = 3
 """The frame and the headings of a table."""

@@ -17,8 +17,8 @@ from agentdash.tui.tenants import (
 )
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.live_table import TableSpec
-from controller.model.fleet_views import TenantView
 from controller.model.intents import Scope
+from controller.model.snapshot import TenantView
 
 
 class TenantsScreen(TableView[TenantView]):

@@ -17,7 +17,7 @@ from controller.config.scalars import (
     PromQuery,
 )
 from controller.config.schema.section import NO_OTHER_NAMES, Replicas, Section
-from controller.model.limits import INT32_MAX
+from controller.model.value import INT32_MAX
 from controller.notation.formula_syntax import FormulaError, check
 
 Percent = Annotated[int, Field(ge=1, le=INT32_MAX)]

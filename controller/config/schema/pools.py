@@ -32,10 +32,10 @@ from controller.config.schema.section import (
     bounds_in_order,
 )
 from controller.config.weekdays import Days, FromTime, UntilTime
-from controller.model.limits import INT32_MAX
+from controller.model.fleet import CronWindow, WeeklyWindow
 from controller.model.scarcity import ONE
-from controller.model.schedule import CronWindow, WeeklyWindow
-from controller.model.worker_terms import SessionLimits
+from controller.model.value import INT32_MAX
+from controller.model.worker_messages import SessionLimits
 from controller.notation.cron import read_cron
 
 _TWO_WAYS: Final = "a window is days, from and to, or cron and for"

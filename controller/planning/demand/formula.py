@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from controller.model.limits import INT64_MAX, MILLI
+from controller.model.value import INT64_MAX, MILLI
 from controller.notation.formula_syntax import (
     ELEMENT,
     LARGEST,

@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Reason
-from controller.model.limits import CPU, INT32_MAX, INT64_MAX, MILLI
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -34,6 +33,7 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Fresh
+from controller.model.value import CPU, INT32_MAX, INT64_MAX, MILLI
 from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput, Tolerance
 from controller.planning.values import UnusableMetric, because

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Rule
-from controller.model.limits import INT64_MAX, MILLI
 from controller.model.metrics import (
     QUEUE,
     AverageValueTarget,
@@ -37,6 +36,7 @@ from controller.model.metrics import (
 )
 from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.value import INT64_MAX, MILLI
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.demand.formula import Formula, composite_milli
 from controller.planning.demand.hpa_metrics import MetricFault, reading_name, serving_pods

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Rule
-from controller.model.limits import INT32_MAX
-from controller.model.native import FIRST_SERVICE_S, NativeMemory, NativeState
+from controller.model.memory import FIRST_SERVICE_S, NativeMemory, NativeState
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Fresh, last_known
+from controller.model.value import INT32_MAX
 from controller.planning.demand.native import (
     Advice,
     NativeInput,

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.fleet import NativeCosts
-from controller.model.native import BINS, FIRST_SERVICE_S, ArrivalRate, Forecast, NativeState
+from controller.model.memory import BINS, FIRST_SERVICE_S, ArrivalRate, Forecast, NativeState
 
 # time constants: one fast enough for a burst, one slow enough for an arrival a minute
 _FAST_RATE_S: Final = 60.0

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool, Rule
-from controller.model.limits import INT32_MAX
 from controller.model.memory import Repeats
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why, last_known
+from controller.model.value import INT32_MAX
 from controller.planning.inputs import PoolInput
 from controller.planning.values import Work, because
 

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from controller.model.decision import Bound
 from controller.model.fleet import Tenant
 from controller.model.intents import DayBudget
-from controller.model.limits import CPU, INT64_MAX, MEMORY
 from controller.model.observation import (
     ClusterRoom,
     Observation,
@@ -22,6 +21,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Reading, Why, last_known
 from controller.model.scarcity import Capacity, Resources
+from controller.model.value import CPU, INT64_MAX, MEMORY
 from controller.planning.allocation.values import Row, SharingError
 from controller.planning.inputs import Moment
 from controller.planning.share.budget import (

@@ -11,8 +11,8 @@ from typing import Final
 
 from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.limits import CPU, MEMORY
 from controller.model.scarcity import LlmModel, Price, Resources, TaskUsage, TokenCount
+from controller.model.value import CPU, MEMORY
 from controller.planning.allocation.values import Amount, ReplicaUses, SharingError
 from controller.planning.share.cost import FLEET_ROW, replica_usd_per_hour
 from controller.planning.share.rates import CallRate, calls_per_minute, rate_key, rate_uses

@@ -23,8 +23,8 @@ from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
 from controller.doctor.of_pools import Qos, qos, unavailable
 from controller.engine.clock import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
-from controller.model.diagnosis import Level, Report
 from controller.model.settings import Settings
+from controller.model.snapshot import Level, Report
 from fakes.gitops import add_apply
 from fakes.rbac import Rbac
 from support.live import fleet_text, streams

@@ -16,7 +16,7 @@ from controller.kube.client import MOST_ANSWER_BYTES, Client, LinkTracker, Pause
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, KubeError, TooLargeError, UnreachableError
 from controller.kube.watch import Listing, ListLimits, WatchTarget
-from controller.model.outcome import OutcomeKind
+from controller.model.decision import OutcomeKind
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.ports import free_port
 

@@ -17,7 +17,7 @@ from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
 from controller.model import metrics
-from controller.model.fleet import Pool
+from controller.model.fleet import ExternalSeries, Pool, Signal
 from controller.model.metrics import (
     AverageValueTarget,
     ConditionStatus,
@@ -29,7 +29,6 @@ from controller.model.metrics import (
 )
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
-from controller.model.signals import ExternalSeries, Signal
 from controller.model.snapshot import LinkState
 from controller.ports import MetricAnswer, MetricSource
 from fakes.metrics import (

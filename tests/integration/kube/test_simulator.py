@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
+from controller.model.decision import OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pods, Workload
-from controller.model.outcome import OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings

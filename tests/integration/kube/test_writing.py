@@ -10,7 +10,7 @@ import pytest
 
 from controller.kube import writes
 from controller.kube.cluster import Cluster
-from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.readings import Fresh
 
 A = frozenset({"tenant-a"})

@@ -18,11 +18,10 @@ from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.history import RECENT_SLOT_S
 from controller.engine.hub import Hub
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey
 from controller.model.settings import NatsSettings
-from controller.model.snapshot import Snapshot
-from controller.model.usage_event import usage_subject
+from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
+from controller.model.worker_messages import usage_subject
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

@@ -26,7 +26,7 @@ from controller.kube.lease import KubernetesLease
 from controller.kube.metrics import metric_sources
 from controller.manifests.dockerfile import Installation
 from controller.manifests.objects import manifests
-from controller.model.announcement import Announcement
+from controller.model.decision import Announcement
 from controller.model.fleet import Pool
 from controller.model.lease import LeaseRecord
 from controller.model.readings import Fresh

@@ -9,8 +9,15 @@ from contextlib import asynccontextmanager
 from controller.engine.clock import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, ScaleChange
-from controller.model.queue_mark import AckMark, QueueMark
+from controller.model.memory import (
+    AckMark,
+    Memory,
+    PendingWrite,
+    PoolMemory,
+    QueueMark,
+    RecommendationRun,
+    ScaleChange,
+)
 from controller.nats.bucket import Bucket
 from controller.nats.intents import IntentBucket
 from controller.nats.session import NatsSession

@@ -11,8 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from controller.model.ids import PoolKey
-from controller.model.worker_messages import ALLOWANCES_BUCKET, PoolAllowance
-from controller.model.worker_terms import WorkerTerms
+from controller.model.worker_messages import ALLOWANCES_BUCKET, PoolAllowance, WorkerTerms
 from controller.nats.allowances import AllowanceBucket
 from controller.nats.session import NatsSession
 from controller.ports import StoreError

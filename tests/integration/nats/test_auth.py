@@ -17,8 +17,7 @@ from nats.aio.msg import Msg
 from agentdash.worker import NatsLogin
 from agentdash.worker.link import NatsLink
 from controller.engine.clock import SystemClock
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials, NatsSettings, NatsTls
+from controller.model.settings import NatsCredentials, NatsSettings, NatsTls, SecretRef
 from controller.model.snapshot import LinkState
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
 from controller.nats.session import NatsSession

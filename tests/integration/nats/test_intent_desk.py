@@ -11,21 +11,21 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.model.audit import IntentChange, Operator
 from controller.model.intents import (
     Cap,
     DayBudget,
     Freeze,
+    IntentChange,
     IntentKey,
     IntentKind,
     NoGrowth,
+    Operator,
     Pause,
     Pin,
     Scope,
     key_of,
 )
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials
+from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents

@@ -14,8 +14,6 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from controller.model.audit import Operator
-from controller.model.intent_words import time_words
 from controller.model.intents import (
     Cap,
     DayBudget,
@@ -23,9 +21,11 @@ from controller.model.intents import (
     IntentKind,
     Intents,
     NoGrowth,
+    Operator,
     Pause,
     Pin,
     Scope,
+    time_words,
 )
 from controller.nats import bucket as bucket_module
 from controller.nats.follower import _Reading

@@ -13,8 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.clock import SystemClock
-from controller.model.secret import SecretRef
-from controller.model.settings import JournalStreamSettings, NatsCredentials
+from controller.model.settings import JournalStreamSettings, NatsCredentials, SecretRef
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import journal_stream
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, StreamMissingError

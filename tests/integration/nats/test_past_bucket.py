@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controller.model.fleet_views import TokenState
-from controller.model.history import History, Timeline
 from controller.model.ids import PoolKey
-from controller.model.stored import FindingSince, ShownPast, TenantSince
+from controller.model.snapshot import History, Timeline, TokenState
+from controller.model.tick import FindingSince, ShownPast, TenantSince
 from controller.nats.past import POOLS_IN_PART, PastBucket
 from controller.ports import StoreConflictError
 from tests.integration.nats.conftest import Connect

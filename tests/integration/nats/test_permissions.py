@@ -11,14 +11,12 @@ import msgspec
 import pytest
 
 from controller.engine.clock import SystemClock
-from controller.model.audit import Operator
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Pin, key_of
+from controller.model.intents import Operator, Pin, key_of
 from controller.model.observation import WakeWatch
 from controller.model.readings import Fresh
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials
+from controller.model.settings import NatsCredentials, SecretRef
 from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerState
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk

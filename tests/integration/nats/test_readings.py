@@ -16,8 +16,7 @@ from controller.engine.clock import SystemClock
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials
+from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.subjects import Subjects

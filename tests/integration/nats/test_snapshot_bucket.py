@@ -17,10 +17,8 @@ from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.past import past_of
-from controller.model.history import History, Timeline
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials, NatsSettings
-from controller.model.snapshot import Snapshot
+from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
+from controller.model.snapshot import History, Snapshot, Timeline
 from controller.nats import feed
 from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot

@@ -17,8 +17,7 @@ from controller.attach import Attachment, find_snapshot, find_writer
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.model.lease import LeaseView
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials, NatsSettings
+from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import Role, Snapshot
 from controller.nats.feed import WHOLE, SnapshotPublisher, SnapshotReader
 from controller.nats.session import NatsSession

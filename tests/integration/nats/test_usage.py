@@ -15,9 +15,8 @@ from nats.js.api import StreamConfig
 from controller.engine.clock import SystemClock
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.secret import SecretRef
-from controller.model.settings import NatsCredentials
-from controller.model.usage_event import USAGE_STREAM, USAGE_SUBJECT_PREFIX
+from controller.model.settings import NatsCredentials, SecretRef
+from controller.model.worker_messages import USAGE_STREAM, USAGE_SUBJECT_PREFIX
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import NERVOUS, Connect, Until

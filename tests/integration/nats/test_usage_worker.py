@@ -22,7 +22,7 @@ from agentdash.worker.link import NatsLink
 from agentdash.worker.streams import ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
-from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import Connect, Until

@@ -11,9 +11,9 @@ import msgspec
 
 from controller.engine.clock import SystemClock
 from controller.engine.metric_polls import MetricPolls
+from controller.model.fleet import PrometheusQuery, Signal
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.signals import PrometheusQuery, Signal
 from controller.sources.prometheus import PrometheusSource
 from support.prometheus_server import RealPrometheus
 from support.world import make_pool

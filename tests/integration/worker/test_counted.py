@@ -11,9 +11,7 @@ import pytest
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
 from agentdash.worker.spending import Spending, workflow_account
 from agentdash.worker.streams import ensure_usage_stream
-from controller.model.usage_event import USAGE_STREAM, UsageEvent
-from controller.model.worker_messages import PoolAllowance
-from controller.model.worker_terms import WorkerTerms
+from controller.model.worker_messages import USAGE_STREAM, PoolAllowance, UsageEvent, WorkerTerms
 from tests.integration.worker.conftest import Shop
 from tests.integration.worker.test_models import LARGE, SMALL, allow
 

@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from agentdash.worker import NatsLogin
 from agentdash.worker.link import NatsLink
-from controller.model.secret import Secret
+from controller.model.settings import Secret
 from tests.integration.worker.conftest import Shop
 from tests.support.nats_server import RealNats
 

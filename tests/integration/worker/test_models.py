@@ -23,21 +23,20 @@ from agentdash.worker.rates import UNTOLD_S
 from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory, TierUse
 from agentdash.worker.streams import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import USAGE_STREAM, UsageEvent
 from controller.model.worker_messages import (
     ALLOWANCES_BUCKET,
+    USAGE_STREAM,
     WORKERS_BUCKET,
-    PoolAllowance,
-    WorkerState,
-    orders_key,
-    worker_key,
-)
-from controller.model.worker_terms import (
     ModelShare,
     ModelTerms,
+    PoolAllowance,
     RateShare,
     SessionLimits,
+    UsageEvent,
+    WorkerState,
     WorkerTerms,
+    orders_key,
+    worker_key,
 )
 from integration.worker.conftest import Shop, shop_at
 from support.nats_server import RealNats

@@ -36,8 +36,7 @@ from agentdash.worker.streams import (
     ensure_usage_stream,
     ensure_worker_streams,
 )
-from controller.model.usage_event import USAGE_STREAM
-from controller.model.worker_messages import ALLOWANCES_BUCKET
+from controller.model.worker_messages import ALLOWANCES_BUCKET, USAGE_STREAM
 from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
 from tests.support.nats_server import RealNats
 

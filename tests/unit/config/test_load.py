@@ -23,13 +23,13 @@ from controller.model.fleet import (
     Tier,
 )
 from controller.model.ids import pool_key
-from controller.model.secret import SecretRef
 from controller.model.settings import (
     ControllerSettings,
     KubernetesSettings,
     NatsCredentials,
     NatsSettings,
     NatsTls,
+    SecretRef,
     Settings,
 )
 

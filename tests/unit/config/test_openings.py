@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.openings import FIRST_DAY, first_common, opening
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
+from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
 from controller.planning.inputs import Moment, bounds_now
 
 START = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp()

@@ -10,15 +10,21 @@ import msgspec
 from controller.config import load
 from controller.model.fleet import (
     Behavior,
+    CronWindow,
+    ExternalSeries,
     Fleet,
     NativePreset,
     PolicyType,
     Pool,
+    PrometheusQuery,
     Rule,
     ScalingPolicy,
     ScalingRules,
+    Schedule,
+    Signal,
     Tenant,
     Tier,
+    WeeklyWindow,
 )
 from controller.model.ids import pool_key
 from controller.model.metrics import (
@@ -45,9 +51,7 @@ from controller.model.scarcity import (
     TokenCount,
     Warm,
 )
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.model.settings import PrometheusSettings
-from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
 
 REFERENCE = Path(__file__).with_name("reference.yaml")
 GIB = 2**30

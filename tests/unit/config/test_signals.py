@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.config import parse
+from controller.model.fleet import ExternalSeries, PrometheusQuery, Signal
 from controller.model.metrics import (
     AverageValueTarget,
     ExternalMetric,
@@ -16,7 +17,6 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.settings import PrometheusSettings
-from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
 
 Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]

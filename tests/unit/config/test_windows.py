@@ -9,7 +9,7 @@ import pytest
 
 from controller.config import parse
 from controller.config.weekdays import days_of_week, end_of_window, minute_of_day
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
+from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
 
 Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]

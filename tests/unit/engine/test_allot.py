@@ -13,8 +13,7 @@ from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import Workers
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import RateLimits
-from controller.model.worker_messages import PoolAllowance, WorkerState
-from controller.model.worker_terms import ModelDemand
+from controller.model.worker_messages import ModelDemand, PoolAllowance, WorkerState
 from controller.ports import StoreAwayError
 from property.test_provider_shares import A, B, fleet
 

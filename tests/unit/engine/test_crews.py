@@ -12,7 +12,7 @@ from controller.model.intents import Freeze, Intents, Pause, Scope
 from controller.model.memory import Memory
 from controller.model.observation import DELETED_FIRST, Workers
 from controller.model.readings import Fresh, Reading
-from controller.model.stored import SavedMemory
+from controller.model.tick import SavedMemory
 from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.ports import StoreAwayError
 from support.crews import MEMORY, pod, state

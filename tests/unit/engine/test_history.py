@@ -14,8 +14,6 @@ from controller.engine.history import (
     HistoryRecorder,
 )
 from controller.model.decision import Bound, Decision
-from controller.model.fleet_views import TenantTokens, TenantView, TokenState
-from controller.model.history import NOT_KNOWN, History, Timeline
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import (
     ModelTokens,
@@ -25,8 +23,16 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.model.snapshot import PoolView
-from controller.model.stored import ShownPast
+from controller.model.snapshot import (
+    NOT_KNOWN,
+    History,
+    PoolView,
+    TenantTokens,
+    TenantView,
+    Timeline,
+    TokenState,
+)
+from controller.model.tick import ShownPast
 
 KEY = pool_key("acme", "research")
 BEGIN = 1_700_000_100.0 // DAY_SLOT_S * DAY_SLOT_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.engine.intent_findings import SHOWN, IntentFindings
 from controller.model.intents import Intents, Pin
-from controller.model.stored import StoredIntents
+from controller.model.tick import StoredIntents
 from tests.unit.nats.usage_world import fleet, tenant
 
 NOW = 1_700_000_000.0

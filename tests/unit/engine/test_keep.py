@@ -9,15 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.keep import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S
-from controller.model.decision import Code
+from controller.model.decision import Code, Condition
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
-from controller.model.memory import Memory, PoolMemory
-from controller.model.queue_mark import QueueMark
+from controller.model.memory import Memory, PoolMemory, QueueMark
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
-from controller.model.standing import Condition
-from controller.model.stored import IntentFault, SavedMemory, StoredIntents
+from controller.model.tick import IntentFault, SavedMemory, StoredIntents
 from controller.planning.memory import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.world import START, make_pool, settle

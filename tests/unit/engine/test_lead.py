@@ -5,12 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.engine.keep import SAVE_EVERY_S
-from controller.model.decision import Code, Decision, Gate
+from controller.model.decision import Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import Role, Severity
-from controller.model.stored import SavedMemory
+from controller.model.tick import SavedMemory
 from controller.ports import StoreAwayError
 from support.leadership import FakeLeadership
 from support.world import START, make_pool, settle

@@ -5,11 +5,10 @@ import asyncio
 import pytest
 
 from controller.engine.slots import next_slot
-from controller.model.decision import Bound, Code, Decision, Gate
+from controller.model.decision import Bound, Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.intents import Cap, Intents, Scope
 from controller.model.observation import QueueDepth, WakeWatch
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Stale, Why
 from controller.model.snapshot import NO_WRITE, OVERTAKEN, Role
 from support.world import make_pool, settle

@@ -10,13 +10,11 @@ from msgspec.structs import replace
 from controller.engine.model_views import ModelViews
 from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.fleet import Fleet, Pool
-from controller.model.fleet_views import ModelLimit, ModelView
 from controller.model.observation import PoolObservation, Workers
 from controller.model.readings import Fresh
 from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
-from controller.model.snapshot import PoolView
-from controller.model.worker_messages import WorkerState
-from controller.model.worker_terms import ModelDemand
+from controller.model.snapshot import ModelLimit, ModelView, PoolView
+from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.drawn import KnownDraws
 from support.world import make_fleet, make_pool
 

@@ -8,8 +8,8 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError
 from controller.engine.write_backoff import WRITE_RETRY_MOST_S, WriteBackoff
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.snapshot import Role, Snapshot
 
 POOL = PoolKey("acme/research")

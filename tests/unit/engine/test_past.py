@@ -8,11 +8,10 @@ from msgspec.structs import replace
 from controller.engine.past import PAST_EVERY_S, every_s
 from controller.engine.standings import LEFT_FOR_S
 from controller.engine.tenant_views import dated
-from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.intents import Pause, Scope
 from controller.model.readings import Absent, Why
-from controller.model.snapshot import Finding, Snapshot
-from controller.model.stored import FindingSince, ShownPast, TenantSince
+from controller.model.snapshot import Finding, Snapshot, TenantTokens, TenantView, TokenState
+from controller.model.tick import FindingSince, ShownPast, TenantSince
 from controller.ports import StoreAwayError, StoreConflictError
 from support.leadership import FakeLeadership
 from support.world import START, make_pool

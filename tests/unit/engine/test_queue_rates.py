@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.engine.queue_rates import RENEW_S, QueueMeters
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Why
+from controller.model.snapshot import QueueRates
 
 POOL, OTHER = PoolKey("acme/research"), PoolKey("acme/coder")
 UNKNOWN = QueueRates(pool=POOL)

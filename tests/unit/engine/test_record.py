@@ -6,9 +6,8 @@ import pytest
 
 from controller.engine.actuate import Write
 from controller.engine.record import EVENTS_KEPT, Recorder
-from controller.model.decision import Code, Decision, Reason
+from controller.model.decision import Code, Decision, Outcome, OutcomeKind, Reason
 from controller.model.ids import pool_key
-from controller.model.outcome import Outcome, OutcomeKind
 
 APPLIED = Outcome(kind=OutcomeKind.APPLIED, status=200)
 

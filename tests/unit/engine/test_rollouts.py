@@ -6,12 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.findings import pool_findings
-from controller.model.condition import condition_of
-from controller.model.decision import Decision
+from controller.model.decision import Condition, Decision
 from controller.model.observation import Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
-from controller.model.snapshot import PoolView, Severity
-from controller.model.standing import Condition
+from controller.model.snapshot import PoolView, Severity, condition_of
 from support.world import START, make_pool
 
 POOL = make_pool("research", minimum=1)

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from controller.engine.room_views import RoomViews
 from controller.model.fleet import Fleet, Pool
-from controller.model.fleet_views import ClusterNode, RoomView
 from controller.model.ids import PoolKey
 from controller.model.observation import (
     ClusterRoom,
@@ -19,7 +18,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import Capacity, NodeClass, Resources
-from controller.model.snapshot import PoolView
+from controller.model.snapshot import ClusterNode, PoolView, RoomView
 from support.world import START, make_fleet, make_pool
 
 GIB = 1024**3

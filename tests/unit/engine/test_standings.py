@@ -5,11 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from controller.engine.standings import LEFT_FOR_S, Standings, to_plan_with
-from controller.model.decision import Bound, Gate
+from controller.model.decision import Bound, Condition, Gate
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import PoolObservation
 from controller.model.snapshot import PoolView
-from controller.model.standing import Condition
 from tui.scenarios import pool
 
 BEGIN = 1_700_000_000.0

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from controller.engine.findings import findings
-from controller.model.decision import Bound
+from controller.model.decision import Bound, Outcome, OutcomeKind
 from controller.model.observation import ClusterRoom, TenantObservation
-from controller.model.outcome import Outcome, OutcomeKind
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.snapshot import Finding, Severity

@@ -12,7 +12,6 @@ from controller.engine.record import Recorder
 from controller.engine.snapshots import SnapshotBuilder
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
-from controller.model.fleet_views import TenantTokens, TenantView, TokenState
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause, Scope
 from controller.model.memory import Memory
@@ -38,7 +37,7 @@ from controller.model.scarcity import (
     Resources,
     TaskUsage,
 )
-from controller.model.snapshot import Role, Snapshot
+from controller.model.snapshot import Role, Snapshot, TenantTokens, TenantView, TokenState
 from controller.planning.compile import compile_fleet
 from controller.planning.kept import Kept
 from controller.planning.planner import plan

@@ -8,9 +8,8 @@ from msgspec.structs import replace
 from controller.engine.wait_findings import aims_of, wait_findings
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet
-from controller.model.fleet_views import QueueRates
 from controller.model.ids import PoolKey
-from controller.model.snapshot import Severity
+from controller.model.snapshot import QueueRates, Severity
 from support.world import START, make_pool
 
 POOL, OTHER = replace(make_pool("research"), aim_s=20.0), make_pool("browser")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.engine.write_health import WriteHealth
-from controller.model.outcome import Outcome, OutcomeKind
+from controller.model.decision import Outcome, OutcomeKind
 from controller.model.snapshot import NO_WRITE, Severity
 
 REFUSED = Outcome(kind=OutcomeKind.UNAUTHORIZED, status=401, detail="Unauthorized")

@@ -27,7 +27,7 @@ from controller.kube.errors import (
 )
 from controller.kube.objects import UnnamedObject, deployment_record, pod_record
 from controller.kube.writes import outcome
-from controller.model.outcome import OutcomeKind
+from controller.model.decision import OutcomeKind
 from controller.model.readings import Why
 
 REFUSALS = {  # (file, step) → the outcome of such a write, and the Status' reason

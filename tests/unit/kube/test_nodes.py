@@ -10,10 +10,10 @@ import pytest
 
 from controller.kube.nodes import NodeView, room_reading
 from controller.kube.watch import parsed
-from controller.model.limits import INT64_MAX
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
+from controller.model.value import INT64_MAX
 
 GI = 2**30
 SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=4)

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from controller.kube.quotas import NamespaceUsage, QuotaView, quota_reading
-from controller.model.limits import INT64_MAX
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
+from controller.model.value import INT64_MAX
 
 MI = 2**20
 HARD = Resources(replicas=10, cpu_milli=8000, memory_bytes=512 * MI)

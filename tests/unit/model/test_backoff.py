@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from controller.model.backoff import Backoff, no_jitter
+from controller.model.servers import Backoff, no_jitter
 
 
 def test_waits_double_up_to_the_cap() -> None:

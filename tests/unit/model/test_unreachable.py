@@ -10,7 +10,7 @@ import ssl
 import aiohttp
 import pytest
 
-from controller.model.unreachable import why_unreachable
+from controller.model.servers import why_unreachable
 
 
 def os_error(number: int) -> OSError:

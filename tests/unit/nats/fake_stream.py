@@ -9,7 +9,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import USAGE_STREAM
 from tests.support.world import settle
 from tests.unit.nats.fake_nats import CREATED, Answer, FakeNats, api_error, stream_answer
 

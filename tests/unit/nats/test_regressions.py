@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Gate
+from controller.model.memory import QueueMark
 from controller.model.observation import QueueDepth
-from controller.model.queue_mark import QueueMark
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.nats.consumers import LEAST_HOLD_S
 from controller.nats.lag import QueueReader

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.fleet_views import (
+from controller.model.snapshot import (
     ClusterNode,
     NodeClassView,
     QueueRates,

@@ -28,7 +28,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import USAGE_STREAM
+from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.usage import TokenUsageSource
 from support.planning import plan
 from tests.support.world import VirtualClock, make_pool, settle

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from controller.model.usage_event import (
+from controller.model.worker_messages import (
     LONGEST_TIER,
     MOST_SAVED_USD,
     MOST_TOKENS_OF_A_TASK,

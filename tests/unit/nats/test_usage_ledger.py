@@ -15,7 +15,7 @@ from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel
 from controller.model.scarcity import LlmModel, ModelTier, TaskUsage, TokenCount
-from controller.model.usage_event import UsageEvent, UsedTokens
+from controller.model.worker_messages import UsageEvent, UsedTokens
 from controller.nats.ledger import (
     BURN_HALF_LIFE_S,
     LOOK_BACK_S,

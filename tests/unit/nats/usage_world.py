@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.scarcity import Budget, LlmModel, ModelTier, TaskUsage, TokenCount
-from controller.model.usage_event import usage_subject
+from controller.model.worker_messages import usage_subject
 from tests.unit.nats.fake_nats import pool
 
 TIER = Tier(name="growth", priority=500)

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from controller.model.limits import INT64_MAX
+from controller.model.value import INT64_MAX
 from controller.notation.quantity import (
     ImplausibleAmountError,
     QuantityError,

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
-from controller.model.fleet import Behavior, Pool, ScalingRules, Tenant
+from controller.model.fleet import Behavior, Pool, ScalingRules, Schedule, Tenant, WeeklyWindow
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
@@ -28,7 +28,6 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Budget, LlmModel, Price, Resources, TaskUsage
-from controller.model.schedule import Schedule, WeeklyWindow
 from controller.planning.compile import compile_fleet
 from controller.planning.kept import Kept
 from controller.planning.planner import Planned, plan

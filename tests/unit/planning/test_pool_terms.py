@@ -9,9 +9,13 @@ import msgspec
 from controller.config import parse
 from controller.model.ids import pool_key
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_messages import PoolAllowance
-from controller.model.worker_terms import ModelTerms, SessionLimits, WorkerTerms
+from controller.model.worker_messages import (
+    ModelTerms,
+    PoolAllowance,
+    SessionLimits,
+    UsedTokens,
+    WorkerTerms,
+)
 from controller.planning.provider_shares import pool_terms
 
 FLEET = """\

@@ -12,7 +12,7 @@ from typing import get_origin
 import pytest
 from msgspec import inspect
 
-from controller.model.known_fields import cut_for
+from controller.model.decoding import cut_for
 from controller.model.value import Value
 from controller.record.snapshot_changes import SNAPSHOT_VERSION, SnapshotChange, SnapshotVersion
 

@@ -14,10 +14,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from controller.model.fleet import Pool
+from controller.model.fleet import ExternalSeries, Pool, PrometheusQuery, Signal
 from controller.model.metrics import Series
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.signals import ExternalSeries, PrometheusQuery, Signal
 from controller.ports import MetricAnswer, MetricKey
 from controller.sources.promapi import PrometheusApi
 from controller.sources.prometheus import PrometheusSource, QueryError

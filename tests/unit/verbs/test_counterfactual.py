@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from controller.model.fleet import Fleet, Pool, Tenant, Tier
+from controller.model.fleet import CronWindow, Fleet, Pool, Schedule, Tenant, Tier, WeeklyWindow
 from controller.model.intents import Cap, Intents, NoGrowth, Pause, Pin, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
@@ -31,7 +31,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.schedule import CronWindow, Schedule, WeeklyWindow
 from controller.planning.whatif import (
     Counterfactual,
     counterfactuals,

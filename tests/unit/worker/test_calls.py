@@ -18,8 +18,7 @@ from agentdash.worker.session import Session
 from agentdash.worker.spending import Account, Spending, Spent
 from agentdash.worker.task import Task
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelShare, ModelTerms, RateShare
+from controller.model.worker_messages import ModelShare, ModelTerms, RateShare, UsedTokens
 from support.virtual_loop import run
 
 

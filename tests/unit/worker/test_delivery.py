@@ -32,7 +32,7 @@ from agentdash.worker.models import PoolModels
 from agentdash.worker.room import LostSlots, TaskRoom
 from agentdash.worker.tries import TryCounts
 from agentdash.worker.usage_reports import UsageReports
-from controller.model.usage_event import UsageEvent
+from controller.model.worker_messages import UsageEvent
 from support.virtual_loop import run
 
 SETTINGS = WorkerSettings(

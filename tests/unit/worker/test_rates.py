@@ -20,8 +20,7 @@ from agentdash.worker.rates import (
     LeakyBucket,
     ModelGate,
 )
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import RateShare
+from controller.model.worker_messages import RateShare, UsedTokens
 from support.virtual_loop import run
 
 NOTHING = UsedTokens()

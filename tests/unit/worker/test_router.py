@@ -22,8 +22,7 @@ from agentdash.worker.router import (
 )
 from agentdash.worker.task import Task
 from controller.model.scarcity import ModelTier
-from controller.model.usage_event import UsedTokens
-from controller.model.worker_terms import ModelTerms
+from controller.model.worker_messages import ModelTerms, UsedTokens
 
 
 def model(name: str, tier: ModelTier, price: str | None) -> ModelTerms:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.fleet import NativeCosts
-from controller.model.native import NativeState
+from controller.model.memory import NativeState
 from controller.planning.demand.native import (
     CALM,
     PROMPT,

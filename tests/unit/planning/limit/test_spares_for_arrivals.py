@@ -11,9 +11,16 @@ from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Rule, Tenant, Tier
 from controller.model.ids import pool_key
 from controller.model.intents import Intents
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.memory import (
+    BINS,
+    ArrivalRate,
+    Memory,
+    NativeMemory,
+    NativeState,
+    PoolMemory,
+    RecommendationRun,
+)
 from controller.model.metrics import AverageValueTarget, ExternalMetric
-from controller.model.native import BINS, ArrivalRate, NativeMemory, NativeState
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources, Warm

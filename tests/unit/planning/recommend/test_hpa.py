@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Gate
-from controller.model.fleet import Behavior, Rule, SelectPolicy
+from controller.model.fleet import Behavior, Rule, Schedule, SelectPolicy, WeeklyWindow
 from controller.model.metrics import (
     ExternalMetric,
     Figure,
@@ -19,7 +19,6 @@ from controller.model.metrics import (
     ValueTarget,
 )
 from controller.model.readings import Fresh
-from controller.model.schedule import Schedule, WeeklyWindow
 from property.fleets import BY_DEFAULT
 from reference.windows import NaiveHpa
 from unit.planning.metered import (

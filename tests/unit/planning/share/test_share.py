@@ -8,7 +8,16 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
-from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
+from controller.model.fleet import (
+    Behavior,
+    Fleet,
+    Pool,
+    ScalingRules,
+    Schedule,
+    Tenant,
+    Tier,
+    WeeklyWindow,
+)
 from controller.model.ids import PoolKey, pool_key
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
@@ -36,7 +45,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.schedule import Schedule, WeeklyWindow
 from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.model.limits import INT32_MAX, INT64_MAX
+from controller.model.value import INT32_MAX, INT64_MAX
 from controller.planning.demand.hpa_metrics import (
     MetricError,
     MetricFault,

@@ -1,14 +1,55 @@
-"""Why a server cannot be reached, in words: one place for NATS, Kubernetes and Prometheus."""
+"""Servers, as all connections see them: what a NATS server says first, JetStream's error codes
+(other constants of the wire format are in nats-py), why a server cannot be reached, and how long to
+wait before a failed call is tried again.
+"""
 
 from __future__ import annotations
 
 import errno
+import random as _random
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from enum import IntEnum
+from typing import Any, Final
 
 from controller.model.text import clean
+
+_MOST_DOUBLINGS: Final = 32
+"""A limit on the exponent against float overflow; every wait has reached its cap before."""
+
+
+class Backoff:
+    """Exponential backoff with full jitter: a random wait between 0 and min(most, first · 2ⁿ).
+
+    Full jitter keeps clients that failed together from coming back together (AWS Architecture Blog,
+    "Exponential Backoff and Jitter"). `first_s` and `most_s` are seconds; `random` returns a number
+    from 0 to 1, as `random.random` does. With `no_jitter` each wait is the longest it may be.
+    """
+
+    def __init__(
+        self, first_s: float, most_s: float, *, random: Callable[[], float] = _random.random
+    ) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._random = random
+        self._failures = 0
+
+    def next_s(self) -> float:
+        """Count one more failure; returns how many seconds to wait."""
+        longest_s = min(self._most_s, self._first_s * 2.0 ** min(self._failures, _MOST_DOUBLINGS))
+        self._failures += 1
+        return longest_s * self._random()
+
+    def reset(self) -> None:
+        """Start again with the first wait, because a call has succeeded."""
+        self._failures = 0
+
+
+def no_jitter() -> float:
+    """Stands in for a random number where waits must not vary."""
+    return 1.0
+
 
 _NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _CLOSED: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
@@ -73,3 +114,26 @@ def _address(error: BaseException) -> str:
     """`host:port`, where the error knows them, as aiohttp's do."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     return f"{host}:{port}" if isinstance(host, str) and isinstance(port, int) else ""
+
+
+NO_TLS: Final = "TLS: the server offers none; nothing was sent to it"
+
+
+def offers_tls(info: Mapping[str, Any]) -> bool:
+    """Whether a connection can go on with TLS. nats-py sends plain text to a server that does not
+    require it, even to a `tls://` URL.
+    """
+    return bool(info.get("tls_available") or info.get("tls_required"))
+
+
+class ErrorCode(IntEnum):
+    """`err_code` of an answer (nats-server, server/errors.json)."""
+
+    CONSUMER_NOT_FOUND = 10014
+    MESSAGE_NOT_FOUND = 10037
+    NOT_ENABLED_FOR_ACCOUNT = 10039
+    STREAM_NAME_IN_USE = 10058
+    STREAM_NOT_FOUND = 10059
+    WRONG_LAST_SEQUENCE = 10071
+    NOT_ENABLED = 10076
+    WRONG_LAST_SEQUENCE_CONSTANT = 10164
