@@ -16,8 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from agentdash.demo.nats_server import NatsServerError
-from agentdash.demo.protocol import Failed, Ready
+from agentdash.demo.process import Failed, NatsServerError, Ready
 from agentdash.demo.world import DemoWorld
 
 

@@ -1,20 +1,91 @@
-"""The demo's agents: they use tools for a while, then they ask a model for an answer."""
+"""The demo's agents: they use tools for a while, then they ask a model. And which are at work."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from openai import AsyncOpenAI, RateLimitError
 from openai.types.chat import ChatCompletion
 
-from agentdash.demo.crew import DemoCrew, DemoPod
 from agentdash.demo.load import PoolLoad
-from agentdash.demo.provider import ProviderModel
-from agentdash.demo.provider.server import RIGHT
+from agentdash.demo.provider import RIGHT, ProviderModel
 from agentdash.worker import Agent, ModelTerms, ModelTier, Session, Task, UsedTokens
+
+
+class DemoPod(NamedTuple):
+    """A pod with a worker; `write` adds a line to its log."""
+
+    name: str
+    node: str
+    write: Callable[[str], None]
+
+
+class DemoCrew:
+    """The workers that have a task at hand, and counts of those that were told to stop then.
+
+    `reclaimed` stopped because their node was taken away, `ordered` of them while it still ran,
+    which only the controller's orders tell them; `killed` for any other reason, that is because the
+    pool was scaled down. `resumed` are tasks that went on from a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.reclaimed = self.ordered = self.killed = self.resumed = 0
+        self._taken: set[str] = set()
+        self._gone: set[str] = set()
+        self._nodes: Counter[str] = Counter()
+        self._begun = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._has_ended = False
+
+    @contextmanager
+    def at_work(self, pod: DemoPod, session: Session) -> Iterator[None]:
+        """A worker is at work while the block runs."""
+        self._nodes[pod.node] += 1
+        self._begun.set()
+        try:
+            yield
+        finally:
+            self._nodes[pod.node] -= 1
+            self._stopped.set()
+            if session.stopping.is_set() and not self._has_ended:
+                if pod.name in self._taken:
+                    self.reclaimed += 1
+                    self.ordered += pod.name not in self._gone
+                else:
+                    self.killed += 1
+
+    async def busiest_node(self) -> str:
+        """The node with most workers at work, once there is one."""
+        while not +self._nodes:
+            self._begun.clear()
+            await self._begun.wait()
+        return max(sorted(self._nodes), key=self._nodes.__getitem__)
+
+    async def left(self, node: str) -> None:
+        """Wait until no worker is at work on this node."""
+        while self._nodes[node] > 0:
+            self._stopped.clear()
+            await self._stopped.wait()
+
+    def take_away(self, pods: Iterable[str]) -> None:
+        """These pods' node will end: their workers stop for no other reason."""
+        self._taken.update(pods)
+
+    def gone(self, pods: Iterable[str]) -> None:
+        """The node of these pods ends now: Kubernetes tells them to stop."""
+        self._taken.update(pods)
+        self._gone.update(pods)
+
+    def end(self) -> None:
+        """The demo ends: who stops from now on was not killed."""
+        self._has_ended = True
+
 
 SMALL, MEDIUM, LARGE = "demo-small", "demo-medium", "demo-large"
 REQUESTS_PER_MINUTE: Final = {SMALL: 480, MEDIUM: 60, LARGE: 480}
@@ -69,38 +140,18 @@ def provider_models(speed: float) -> tuple[ProviderModel, ...]:
     )
 
 
-class Used(NamedTuple):
-    """What the answers used: tokens by tier, USD, and the USD that the accepted ones would have
-    cost with the large model alone. `refused` calls met a limit of the provider.
-    """
-
-    tokens: dict[str, int]
-    usd: float
-    usd_if_large: float
-    calls: int
-    refused: int
-
-
 class DemoAgents:
-    """All agents of the demo, and what their answers used."""
+    """All agents of the demo, and what their answers used: `tokens` by tier, USD, and the USD that
+    the accepted ones would have cost with the large model alone. `refused` calls met a limit.
+    """
 
     def __init__(self, client: AsyncOpenAI, rng: random.Random, speed: float) -> None:
         self._client, self._rng, self._speed = client, rng, speed
-        self._tokens = dict.fromkeys((model.tier.value for model in MODELS), 0)
-        self._usd = self._usd_if_large = Decimal(0)
-        self._calls = self._refused = 0
+        self.tokens = dict.fromkeys((model.tier.value for model in MODELS), 0)
+        self.usd = self.usd_if_large = Decimal(0)
+        self.calls = self.refused = 0
         self.called_medium = asyncio.Event()
         """Set by each call of the medium model."""
-
-    def used(self) -> Used:
-        """All answers so far."""
-        return Used(
-            tokens=dict(self._tokens),
-            usd=float(self._usd),
-            usd_if_large=float(self._usd_if_large),
-            calls=self._calls,
-            refused=self._refused,
-        )
 
     async def work(self, load: PoolLoad, session: Session) -> object:
         """One task: tools for a while, then an answer. When the worker must end meanwhile, it
@@ -126,7 +177,7 @@ class DemoAgents:
         messages: Any = [{"role": "user", "content": "x" * CHARACTERS_PER_TOKEN * input_tokens}]
 
         async def ask(model: str) -> ChatCompletion:
-            self._calls += 1
+            self.calls += 1
             if model == MEDIUM:
                 self.called_medium.set()
             try:
@@ -134,7 +185,7 @@ class DemoAgents:
                     model=model, messages=messages, max_completion_tokens=MOST_OUTPUT_TOKENS
                 )
             except RateLimitError:
-                self._refused += 1
+                self.refused += 1
                 raise
 
         try:
@@ -154,12 +205,12 @@ class DemoAgents:
         for model in MODELS:
             used = session.usage.get(model.name)
             if used is not None:
-                self._tokens[model.tier.value] += used.input + used.output
-                self._usd += model.usd(used) or Decimal(0)
+                self.tokens[model.tier.value] += used.input + used.output
+                self.usd += model.usd(used) or Decimal(0)
                 best = used
         if best is not None:
             # with the large model alone, only the answer that was accepted would have been made
-            self._usd_if_large += MODELS[-1].usd(best) or Decimal(0)
+            self.usd_if_large += MODELS[-1].usd(best) or Decimal(0)
 
 
 def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -> Agent:

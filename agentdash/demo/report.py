@@ -1,10 +1,18 @@
-"""What happened in the demo's world, and the summary of it."""
+"""What happened in the demo's world, counted at its end, and the summary of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
+from nats import errors
+from nats.js import JetStreamContext
+from nats.js.errors import NoKeysError, NotFoundError
+
+from agentdash.worker.results import RESULTS_BUCKET, result_key
+from agentdash.worker.task import MESSAGE_ID_HEADER
 
 
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,3 +120,55 @@ def _tokens(world: WorldReport) -> Iterator[str]:
         shares = ", ".join(f"{tier} {tokens / total:.0%}" for tier, tokens in world.tokens.items())
         saved = 1 - world.usd / world.usd_if_large
         yield f"tokens: {total:,} ({shares}); {saved:.0%} saved against premium alone"
+
+
+COUNT_S: Final = 3.0
+
+
+class Counted(NamedTuple):
+    """Tasks that are neither ended nor in their queue, and results that were stored twice."""
+
+    lost: int
+    twice: int
+
+
+class PoolName(NamedTuple):
+    """A pool, by the names in its tasks' results."""
+
+    tenant: str
+    pool: str
+
+
+async def count(
+    stream: JetStreamContext, name: str, published: Collection[str], pools: Mapping[str, PoolName]
+) -> Counted | None:
+    """What became of the published tasks, given by the keys of their results; `pools` has the pool
+    of each subject. The workers must have ended. None if NATS does not answer.
+    """
+    try:
+        async with asyncio.timeout(COUNT_S):
+            bucket = await stream.key_value(RESULTS_BUCKET)
+            try:
+                ended = set(await bucket.keys())
+            except NoKeysError:
+                ended = set()
+            stored = (await bucket.status()).stream_info.state
+            waiting = await _waiting(stream, name, pools)
+    except (TimeoutError, errors.Error):
+        return None
+    # each result is created once, and none is deleted: one more message is a second one
+    return Counted(lost=len(set(published) - ended - waiting), twice=stored.last_seq - len(ended))
+
+
+async def _waiting(stream: JetStreamContext, name: str, pools: Mapping[str, PoolName]) -> set[str]:
+    """The keys of the tasks whose messages are still in the stream."""
+    found: set[str] = set()
+    sequence = 0
+    while True:
+        try:
+            message = await stream.get_msg(name, sequence + 1, subject=">", next=True)
+        except NotFoundError:
+            return found
+        sequence = message.seq or sequence + 1
+        tenant, pool = pools[message.subject or ""]
+        found.add(result_key(tenant, pool, (message.headers or {}).get(MESSAGE_ID_HEADER, "")))

@@ -1,4 +1,6 @@
-"""The demo's world: a real nats-server, a simulated cluster, real workers, and tasks for them."""
+"""The demo's world: a real nats-server, a simulated cluster, real workers, tasks for them; and what
+goes wrong once a minute: a node is taken away, and another application uses up a model's limit.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, Final
 import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from openai import AsyncOpenAI, OpenAIError
 
 from agentdash.demo.agents import (
     MEDIUM,
@@ -23,18 +26,16 @@ from agentdash.demo.agents import (
     REQUESTS_PER_MINUTE,
     SMALL,
     DemoAgents,
+    DemoCrew,
+    DemoPod,
     agent_of,
     provider_models,
 )
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.count import Counted, PoolName, count
-from agentdash.demo.crew import DemoCrew, DemoPod
-from agentdash.demo.incidents import run_incidents
-from agentdash.demo.load import LOADS, PoolLoad, run_load
-from agentdash.demo.nats_server import NatsServer
-from agentdash.demo.provider import DemoProvider
-from agentdash.demo.provider.client import provider_client
-from agentdash.demo.report import WorldReport
+from agentdash.demo.load import CYCLE_S, LOADS, PoolLoad, run_load
+from agentdash.demo.process import NatsServer
+from agentdash.demo.provider import DemoProvider, provider_client
+from agentdash.demo.report import Counted, PoolName, WorldReport, count
 from agentdash.worker import (
     NatsLogin,
     Priority,
@@ -47,10 +48,88 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.link import NatsLink
-from agentdash.worker.stores import PoolTasks, ensure_usage_stream
-from agentdash.worker.task import result_key
+from agentdash.worker.results import result_key
+from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.submit import PoolTasks
 
 log = logging.getLogger(__name__)
+
+BURST_S: Final = 8.0
+"""The second of a cycle at which most tasks come at once, see LOADS."""
+STARTED_S: Final = 12.0
+"""Simulated seconds after which most of the pods for them are ready."""
+ENDS: Final = "cloud.google.com/impending-node-termination"
+"""The taint by which GKE says that a machine is preempted."""
+NOTICE_S: Final = 25.0
+"""Seconds from the taint to the machine's end, if workers are at work there so long: the controller
+sees it and orders them to hand their tasks back. Its time is no faster than ours.
+"""
+WITHOUT_NODE_S: Final = 15.0
+"""Simulated seconds for which the node takes no pods."""
+RIVAL_FOR_S: Final = 8.0
+RIVAL_BURST: Final = 10
+RIVAL_CALLS_PER_S: Final = 3.0
+"""More than the limit of the model. Times are in simulated seconds."""
+_MESSAGES: Final[Any] = [{"role": "user", "content": "of another application"}]
+
+
+async def run_incidents(
+    sim: SimCluster, crew: DemoCrew, client: AsyncOpenAI, called: asyncio.Event, *, speed: float
+) -> None:
+    """Run them until cancelled. `called` is set by each call of the fleet to the medium model."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_take_nodes_away(sim, crew, speed))
+        tasks.create_task(_rival(client, called, speed))
+
+
+async def _take_nodes_away(sim: SimCluster, crew: DemoCrew, speed: float) -> None:
+    """The busiest node, as a provider does with spot machines: it is tainted, and once its
+    workers have handed back, or when the notice is over, it is drained, and gone for a while.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + BURST_S + STARTED_S / speed
+    while True:
+        await asyncio.sleep(due - loop.time())
+        node = await crew.busiest_node()
+        crew.take_away(sim.pods_on(node))
+        sim.taint_node(node, ENDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTICE_S):
+                await crew.left(node)
+        sim.cordon_node(node)
+        crew.gone(sim.evict_pods(node))
+        await asyncio.sleep(WITHOUT_NODE_S / speed)
+        sim.taint_node(node, ENDS, tainted=False)
+        sim.cordon_node(node, cordoned=False)
+        due += CYCLE_S
+
+
+async def _rival(client: AsyncOpenAI, called: asyncio.Event, speed: float) -> None:
+    """Another application with the same key: it calls when the fleet does."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        await asyncio.sleep(due - loop.time())
+        called.clear()
+        await called.wait()
+        ends_at = loop.time() + RIVAL_FOR_S / speed
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(RIVAL_BURST):
+                calls.create_task(_call(client))
+            while loop.time() < ends_at:
+                calls.create_task(_call(client))
+                await asyncio.sleep(1 / RIVAL_CALLS_PER_S / speed)
+        due += CYCLE_S
+
+
+async def _call(client: AsyncOpenAI) -> None:
+    try:
+        await client.chat.completions.create(
+            model=MEDIUM, messages=_MESSAGES, max_completion_tokens=1
+        )
+    except OpenAIError:
+        return  # refused, or the demo ends: this application does not try again
+
 
 STREAM: Final = "TASKS"
 ACK_WAIT_S: Final = 30.0
@@ -120,7 +199,7 @@ class DemoWorld:
 
     def report(self) -> WorldReport:
         """What has happened so far."""
-        used, crew = self._agents.used(), self._crew
+        agents, crew = self._agents, self._crew
         return WorldReport(
             published=len(self._published),
             done=self._done,
@@ -136,11 +215,11 @@ class DemoWorld:
             reclaimed=crew.reclaimed,
             ordered=crew.ordered,
             resumed=crew.resumed,
-            calls=used.calls,
-            refused_calls=used.refused,
-            tokens=used.tokens,
-            usd=used.usd,
-            usd_if_large=used.usd_if_large,
+            calls=agents.calls,
+            refused_calls=agents.refused,
+            tokens=agents.tokens,
+            usd=float(agents.usd),
+            usd_if_large=float(agents.usd_if_large),
         )
 
     async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:

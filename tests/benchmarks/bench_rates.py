@@ -143,7 +143,7 @@ async def measured(folder: Path) -> tuple[Calls, int]:
             for process in processes:
                 end(process)
             await asyncio.gather(*listening, *(process.wait() for process in processes))
-        return calls, provider.refused()
+        return calls, sum(each.refused for each in provider.admissions.values())
 
 
 def per_minute(times: list[float], begin: float, end: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.nats_server import NatsServer
+from agentdash.demo.process import NatsServer
 
 PROBE = """
 import atexit, json, sys

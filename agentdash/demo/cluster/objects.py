@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -197,44 +195,6 @@ def parse_fields(text: str) -> Fields:
     return tuple(clauses)
 
 
-class Timers:
-    """Calls that are due later. One task runs them and sleeps until the earliest.
-
-    Delays are given in simulated seconds and divided by `speed`.
-    """
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._earlier = asyncio.Event()
-
-    def after(self, delay_s: float, call: Callable[[], None]) -> None:
-        """Run `call` once, `delay_s` simulated seconds from now."""
-        at = asyncio.get_running_loop().time() + max(0.0, delay_s) / self.speed
-        heapq.heappush(self._due, (at, next(self._order), call))
-        if self._due[0][0] == at:
-            self._earlier.set()
-
-    async def run(self) -> None:
-        """Serve the calls until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            self._earlier.clear()
-            while self._due and self._due[0][0] <= loop.time():
-                turn_ends = loop.time() + TURN_S
-                while self._due and self._due[0][0] <= loop.time() < turn_ends:
-                    _, _, call = heapq.heappop(self._due)
-                    call()
-                await asyncio.sleep(0)  # a burst of calls must not starve the server
-            timeout = self._due[0][0] - loop.time() if self._due else None
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._earlier.wait()
-            except TimeoutError:
-                continue
-
-
 class WorkQueue(Generic[K]):
     """Keys in order of arrival; a key that is queued is not queued twice."""
 
@@ -262,3 +222,16 @@ class WorkQueue(Generic[K]):
                 self._work(key)
             if not self._keys:
                 self._filled.clear()
+
+
+class Timers:
+    """Calls that are due later: delays are given in simulated seconds and divided by `speed`."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self.queue: WorkQueue[Callable[[], None]] = WorkQueue(lambda call: call())
+
+    def after(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Run `call` once, `delay_s` simulated seconds from now."""
+        delay = max(0.0, delay_s) / self._speed
+        asyncio.get_running_loop().call_later(delay, self.queue.add, call)

@@ -83,7 +83,8 @@ class SimCluster:
             cold_start or ColdStart(),
         )
         workloads = Workloads(self.registry, recorder, self._timers)
-        self._queues = (*workloads.queues, Scheduler(self.registry, recorder).queue)
+        scheduler = Scheduler(self.registry, recorder)
+        self._queues = (*workloads.queues, scheduler.queue, self._timers.queue)
         self._tasks: list[asyncio.Future[None]] = []
         self._stack = AsyncExitStack()
 
@@ -107,7 +108,6 @@ class SimCluster:
             stack.push_async_callback(self._stop)
             for queue in self._queues:
                 self._start(queue.run())
-            self._start(self._timers.run())
             for name in ("default", "kube-system"):
                 await self.create_namespace(name)
             for number in range(self._nodes):

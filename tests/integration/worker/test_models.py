@@ -16,12 +16,11 @@ from nats.js.errors import NotFoundError
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from agentdash.demo.provider import DemoProvider, ProviderModel
-from agentdash.demo.provider.client import provider_client
+from agentdash.demo.provider import DemoProvider, ProviderModel, provider_client
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
 from agentdash.worker.rates import UNTOLD_S
 from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory, TierUse
-from agentdash.worker.stores import bucket, ensure_usage_stream
+from agentdash.worker.streams import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import (
     ALLOWANCES_BUCKET,
@@ -275,9 +274,9 @@ async def calls_of_a_worker(
         async with shop.worker(talk, slots=20, grace_s=0.1, **changes):
             for number in range(20):
                 await shop.submit("go", f"t-{number}")
-            while provider.admitted() < admitted:
+            while provider.admissions["scarce"].admitted < admitted:
                 await asyncio.sleep(0.01)
-            return provider.refused()
+            return provider.admissions["scarce"].refused
 
 
 async def test_a_worker_without_a_share_is_refused_a_handful_of_calls(shop: Shop) -> None:

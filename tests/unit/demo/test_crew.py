@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.crew import DemoCrew, DemoPod
+from agentdash.demo.agents import DemoCrew, DemoPod
 
 
 def pod(name: str, node: str = "node-0") -> DemoPod:

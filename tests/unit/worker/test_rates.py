@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdash.demo.provider.admission import ModelAdmission, ProviderModel
+from agentdash.demo.provider import ModelAdmission, ProviderModel
 from agentdash.worker.rates import (
     CREEP,
     CREEP_S,
@@ -254,16 +254,14 @@ class Provider:
 
     async def ask(self, gate: ModelGate) -> None:
         async with gate.call(NOTHING) as call:
-            refusal = self.model.enter(0, asyncio.get_running_loop().time())
+            wait_s = self.model.enter(asyncio.get_running_loop().time())
             await asyncio.sleep(0.05)
-            if refusal is None:
-                self.model.leave(0, 0)
-            else:
-                call.refused(refusal.retry_after_s)
+            if wait_s is not None:
+                call.refused(wait_s)
 
     async def be_asked(self, gate: ModelGate, seconds: float, clients: int = 50) -> tuple[int, int]:
         """The calls that were admitted and refused meanwhile."""
-        before = self.model.admitted, self.model.refused.total()
+        before = self.model.admitted, self.model.refused
 
         async def forever() -> None:
             while True:
@@ -274,7 +272,7 @@ class Provider:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        return self.model.admitted - before[0], self.model.refused.total() - before[1]
+        return self.model.admitted - before[0], self.model.refused - before[1]
 
 
 @pytest.mark.parametrize("limit", [6, 60, 600])

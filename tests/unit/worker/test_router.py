@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentdash.worker.errors import LimitReached
 from agentdash.worker.router import (
     FADING,
     KINDS_KEPT,
@@ -19,7 +20,7 @@ from agentdash.worker.router import (
     TriesOf,
     then,
 )
-from agentdash.worker.task import LimitReached, Task
+from agentdash.worker.task import Task
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelTerms, UsedTokens
 
