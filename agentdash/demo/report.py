@@ -11,8 +11,7 @@ from nats import errors
 from nats.js import JetStreamContext
 from nats.js.errors import NoKeysError, NotFoundError
 
-from agentdash.worker.results import RESULTS_BUCKET, result_key
-from agentdash.worker.task import MESSAGE_ID_HEADER
+from agentdash.worker.task import MESSAGE_ID_HEADER, RESULTS_BUCKET, result_key
 
 
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,9 +48,8 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.link import NatsLink
-from agentdash.worker.results import result_key
-from agentdash.worker.streams import ensure_usage_stream
-from agentdash.worker.submit import PoolTasks
+from agentdash.worker.stores import PoolTasks, ensure_usage_stream
+from agentdash.worker.task import result_key
 
 log = logging.getLogger(__name__)
 

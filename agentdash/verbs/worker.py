@@ -12,7 +12,7 @@ from typing import Final
 
 from agentdash.output import note, tell
 from agentdash.worker import Agent, Worker, WorkerSettingsError
-from agentdash.worker.tools import declared_tools
+from agentdash.worker.session import declared_tools
 from controller.exit_codes import ExitCode
 from controller.logs import log_json
 from controller.model.text import clean, clean_name, quote

@@ -9,21 +9,22 @@ visible result.
     Worker.from_env(agent).run()
 """
 
-from agentdash.worker.agent import Agent
 from agentdash.worker.agent_pool import AgentPool
-from agentdash.worker.errors import (
+from agentdash.worker.session import Agent, Session, uses_tools
+from agentdash.worker.settings import NatsLogin, WorkerSettings
+from agentdash.worker.task import (
     Fatal,
     HandBack,
     LimitReached,
+    Priority,
     Retryable,
+    Task,
     TaskError,
+    TaskResult,
+    TaskStatus,
+    TaskTerms,
     WorkerSettingsError,
 )
-from agentdash.worker.results import TaskResult, TaskStatus
-from agentdash.worker.session import Session
-from agentdash.worker.settings import NatsLogin, WorkerSettings
-from agentdash.worker.task import Priority, Task, TaskTerms
-from agentdash.worker.tools import uses_tools
 from agentdash.worker.worker import Worker
 from controller.model.ids import QueueName
 from controller.model.scarcity import ModelTier

@@ -18,58 +18,112 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from nats import errors
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
-from agentdash.worker.again import TaskMessage, publish_again
-from agentdash.worker.agent import Agent, OnEnd
-from agentdash.worker.dead import DeadLetters, DeathNote
-from agentdash.worker.errors import (
-    HandBack,
-    TaskError,
-    UnreadableStoreError,
-    UnreadableTaskError,
+from agentdash.worker.attempts import (
+    DeadLetters,
+    DeathNote,
+    TaskMessage,
+    Tried,
+    TryCounts,
+    publish_again,
 )
+from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.link import ANSWER_S, NatsLink
-from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.models import PoolModels
-from agentdash.worker.outcomes import (
-    CUT_SHORT,
-    Cut,
-    Ended,
-    Outcome,
-    Returned,
-    TryAgain,
-    wanted_by,
-)
-from agentdash.worker.results import TaskResult, TaskStatus
 from agentdash.worker.room import LostSlots, TaskRoom
-from agentdash.worker.session import Session
+from agentdash.worker.session import Agent, OnEnd, Session
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import (
-    Checkpoints,
-    DeliveryNumber,
-    Results,
-    StoredCheckpoint,
-)
+from agentdash.worker.stores import Checkpoints, DeliveryNumber, Results, StoredCheckpoint
 from agentdash.worker.task import (
     TERMS_HEADER,
+    Fatal,
+    HandBack,
+    LimitReached,
+    Retryable,
     Task,
+    TaskError,
+    TaskResult,
+    TaskStatus,
     TaskTerms,
+    UnreadableStoreError,
+    UnreadableTaskError,
     read_payload,
     read_terms,
 )
-from agentdash.worker.tries import Tried, TryCounts
-from agentdash.worker.usage_reports import UsageReports
 from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.model.worker_messages import SessionLimits
+
+RETRY_FIRST_S: Final = 1.0
+RETRY_MOST_S: Final = 60.0
+
+
+class Ended(NamedTuple):
+    """The task has an end."""
+
+    status: TaskStatus
+    result: Any = None
+    error: str = ""
+
+
+class TryAgain(NamedTuple):
+    """This try has failed."""
+
+    why: str
+    after_s: float | None = None
+
+    def wait_s(self, attempt: int) -> float:
+        """How long to wait before the next try; `attempt` is the number of this one, from 1."""
+        if self.after_s is not None:
+            return max(0.0, self.after_s)
+        longest_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(attempt - 1, 16))
+        return longest_s * random.uniform(0.5, 1.0)
+
+
+class Returned(NamedTuple):
+    """The task was not tried to its end; another worker goes on with it."""
+
+
+Outcome = Ended | TryAgain | Returned
+
+
+class Cut(Enum):
+    """Why an agent is ended before its time."""
+
+    STOP = auto()
+    CANCEL = auto()
+
+
+CUT_SHORT: Final[dict[Cut, Outcome]] = {
+    Cut.STOP: Returned(),
+    Cut.CANCEL: Ended(TaskStatus.CANCELLED),
+}
+
+
+def wanted_by(error: TaskError) -> Outcome:
+    """What an agent asks for by this error."""
+    match error:
+        case HandBack():
+            return Returned()
+        case LimitReached():
+            return Ended(TaskStatus.LIMIT, error=clean(error))
+        case Fatal():
+            return Ended(TaskStatus.FAILED, error=clean(error))
+        case Retryable(after_s=after_s):
+            return TryAgain(clean(error), after_s)
+        case _:
+            return TryAgain(clean(error))
+
 
 log = logging.getLogger(__name__)
 

@@ -17,25 +17,18 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
-from agentdash.worker.again import ExhaustedWatch
-from agentdash.worker.agent import Agent, OnEnd, Prepare
-from agentdash.worker.dead import DeadLetters
-from agentdash.worker.delivery import Delivery, Desk
-from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
-from agentdash.worker.health import serving
+from agentdash.worker.attempts import DeadLetters, ExhaustedWatch, TryCounts
+from agentdash.worker.delivery import Cut, Delivery, Desk
+from agentdash.worker.health import UsageReports, WorkerMetrics, serving
 from agentdash.worker.link import NatsLink, end
-from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.models import PoolModels
-from agentdash.worker.outcomes import Cut
 from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.room import LostSlots, TaskRoom
+from agentdash.worker.session import Agent, OnEnd, Prepare
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import Checkpoints, Results
-from agentdash.worker.streams import ensure_worker_streams
-from agentdash.worker.submit import cancel_subject
-from agentdash.worker.tries import TryCounts
-from agentdash.worker.usage_reports import UsageReports
+from agentdash.worker.stores import Checkpoints, Results, cancel_subject, ensure_worker_streams
+from agentdash.worker.task import StoreUnavailableError, UnreadableStoreError
 from controller.model.ids import QueueName
 from controller.model.servers import Backoff
 from controller.model.text import clean

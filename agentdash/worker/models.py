@@ -23,12 +23,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
-from agentdash.worker.errors import HandBack, LimitReached, Retryable
+from agentdash.worker.health import WorkerMetrics
 from agentdash.worker.link import NatsLink, end
-from agentdash.worker.metrics import WorkerMetrics
 from agentdash.worker.rates import ModelGates, RatedCall
 from agentdash.worker.router import Classifier, LearnedTries, Router, TierHistory, TierRule, TierUse
-from agentdash.worker.said import said_tokens
 from agentdash.worker.session import Session
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.spending import (
@@ -39,7 +37,8 @@ from agentdash.worker.spending import (
     task_account,
     workflow_account,
 )
-from agentdash.worker.streams import bucket
+from agentdash.worker.stores import bucket
+from agentdash.worker.task import HandBack, LimitReached, Retryable, said_tokens
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
 from controller.model.worker_messages import (

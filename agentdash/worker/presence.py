@@ -18,7 +18,7 @@ from nats.js.errors import KeyNotFoundError, NoStreamResponseError, NotFoundErro
 
 from agentdash.worker.link import NatsLink
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.streams import bucket, ensure_workers_bucket
+from agentdash.worker.stores import bucket, ensure_workers_bucket
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.servers import Backoff, no_jitter
 from controller.model.text import clean

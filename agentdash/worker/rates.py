@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from agentdash.worker.said import said_tokens
+from agentdash.worker.task import said_tokens
 from controller.model.worker_messages import ModelDemand, ModelShare, RateShare, UsedTokens
 
 LATE_S: Final = 0.1

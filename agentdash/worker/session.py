@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from agentdash.worker.errors import HandBack, LimitReached
-from agentdash.worker.said import ContextTokens, Name, Usd, said, said_tokens
-from agentdash.worker.task import Task
+from agentdash.worker.task import (
+    ContextTokens,
+    HandBack,
+    LimitReached,
+    Name,
+    Task,
+    TaskResult,
+    Usd,
+    said,
+    said_tokens,
+)
 from controller.model.worker_messages import (
     MOST_CALLS,
     MOST_TOKENS_OF_A_TASK,
@@ -20,7 +28,7 @@ from controller.model.worker_messages import (
     UsedTokens,
 )
 
-if TYPE_CHECKING:  # it loads the client of NATS
+if TYPE_CHECKING:
     from agentdash.worker.models import ModelCalls
 
 CONTEXT_WARNING: Final = 0.8
@@ -170,3 +178,38 @@ def _sum(one: UsedTokens, other: UsedTokens) -> UsedTokens:
         output=min(most, one.output + other.output),
         calls=min(MOST_CALLS, one.calls + other.calls),
     )
+
+
+Agent = Callable[[Task, Session], Awaitable[Any]]
+"""Gives a task's result: any JSON value."""
+
+OnEnd = Callable[[Task, TaskResult], None]
+"""Hears of each task that this worker has ended."""
+
+Prepare = Callable[[Callable[[str], None]], Awaitable[None]]
+"""Gets ready before the first task, and names each step that it has reached: `mark("tools")`."""
+
+
+AnyAgent = TypeVar("AnyAgent", bound=Callable[..., Any])
+_ATTRIBUTE: Final = "agentdash_tools"
+
+
+def uses_tools(*names: str) -> Callable[[AnyAgent], AnyAgent]:
+    """Declare the tools of an agent, for `agentdash profile MODULE:FUNCTION`. The agent itself is
+    left as it is.
+
+        @uses_tools("playwright", "git")
+        async def agent(task: Task, session: Session) -> object: ...
+    """
+
+    def declare(agent: AnyAgent) -> AnyAgent:
+        setattr(agent, _ATTRIBUTE, names)
+        return agent
+
+    return declare
+
+
+def declared_tools(agent: Callable[..., Any]) -> tuple[str, ...] | None:
+    """The tools that this agent declares; None if it says nothing of them."""
+    names: tuple[str, ...] | None = getattr(agent, _ATTRIBUTE, None)
+    return names

@@ -1,19 +1,35 @@
-"""What is kept of a task beside its message: its result and its checkpoint."""
+"""What workers keep in NATS: the streams and buckets, a task's result and its checkpoint; and how
+tasks are given to a pool and cancelled.
+
+A stream or bucket is created where there is none. One that exists stays as it is, so that an
+administrator may set replicas and limits beforehand.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from nats import errors
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import ObjectInfo, ObjectMeta
+from nats.js.api import (
+    Header,
+    KeyValueConfig,
+    ObjectInfo,
+    ObjectMeta,
+    ObjectStoreConfig,
+    StorageType,
+    StreamConfig,
+)
 from nats.js.errors import (
     BadObjectMetaError,
     BadRequestError,
@@ -23,6 +39,7 @@ from nats.js.errors import (
     LinkIsABucketError,
     NotFoundError,
 )
+from nats.js.kv import KeyValue
 from nats.js.object_store import (
     OBJ_CHUNKS_PRE_TEMPLATE,
     OBJ_DIGEST_TEMPLATE,
@@ -30,13 +47,141 @@ from nats.js.object_store import (
     ObjectStore,
 )
 
-from agentdash.worker.errors import UnreadableStoreError
 from agentdash.worker.link import ANSWER_S
-from agentdash.worker.results import RESULTS_BUCKET, TaskResult, result_key
-from agentdash.worker.streams import bucket, checkpoints_bucket
+from agentdash.worker.task import (
+    RESULTS_BUCKET,
+    TERMS_HEADER,
+    Priority,
+    StoreUnavailableError,
+    TaskResult,
+    TaskStatus,
+    TaskTerms,
+    UnreadableStoreError,
+    header_json,
+    result_key,
+)
 from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import QueueName
 from controller.model.servers import ErrorCode
 from controller.model.text import clean
+from controller.model.worker_messages import (
+    GONE_AFTER_S,
+    ORDERS_BUCKET,
+    USAGE_STREAM,
+    USAGE_SUBJECT_PREFIX,
+    WORKERS_BUCKET,
+)
+
+log = logging.getLogger(__name__)
+
+DEAD_STREAM: Final = "AGENTDASH_DEAD"
+DEAD_PREFIX: Final = "agentdash.dead"
+TRIES_BUCKET: Final = "agentdash_handed_back"
+"""How often a message was tried. Its name is from when it counted what was handed back."""
+EXHAUSTED_STREAM: Final = "AGENTDASH_EXHAUSTED"
+EXHAUSTED_PREFIX: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+"""Where JetStream tells that it delivers a message no more, before stream and consumer."""
+USAGE_KEPT_S: Final = 8 * 86_400.0
+"""A week and a day. After a restart a tenant's day is rebuilt from the stream, in any time zone."""
+CHECKPOINTS_KEPT_S: Final = 7 * 86_400.0
+DEAD_KEPT_S: Final = 30 * 86_400.0
+
+
+async def ensure_usage_stream(stream: JetStreamContext) -> None:
+    """Create the stream for usage events if there is none.
+
+    Raises nats.js.errors.APIError and nats.errors.Error.
+    """
+    await _ensure(
+        stream,
+        StreamConfig(
+            name=USAGE_STREAM,
+            subjects=[f"{USAGE_SUBJECT_PREFIX}.>"],
+            max_age=USAGE_KEPT_S,
+            description="tokens that agents used, for agentdash's budgets",
+        ),
+    )
+
+
+def checkpoints_bucket(tenant: str) -> str:
+    """The object store of a tenant's checkpoints. The names of objects are hashes in their
+    subjects, so that rights can only be given on a whole store.
+    """
+    return f"agentdash_checkpoints_{tenant}"
+
+
+async def ensure_worker_streams(
+    stream: JetStreamContext, tenant: str, *, result_ttl_s: float
+) -> None:
+    """Create what a tenant's worker needs besides its queues. `result_ttl_s` is how long results
+    are kept, if this worker is the one that creates their bucket. Raises nats.errors.Error.
+    """
+    dead = StreamConfig(
+        name=DEAD_STREAM,
+        subjects=[f"{DEAD_PREFIX}.>"],
+        max_age=DEAD_KEPT_S,
+        description="tasks that cannot be done, with the reason",
+    )
+    await asyncio.gather(
+        _ensure(stream, dead),
+        _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
+        _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
+        ensure_workers_bucket(stream),
+        _ensure_checkpoints(stream, checkpoints_bucket(tenant)),
+    )
+
+
+async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
+    """Create the stream that keeps what JetStream tells of messages that it delivers no more.
+
+    Raises nats.errors.Error.
+    """
+    config = StreamConfig(
+        name=EXHAUSTED_STREAM,
+        subjects=[f"{EXHAUSTED_PREFIX}.>"],
+        max_age=DEAD_KEPT_S,
+        description="messages that their consumers deliver no more (max_deliver)",
+    )
+    await _ensure(stream, config)
+
+
+async def ensure_workers_bucket(stream: JetStreamContext) -> None:
+    """Create the bucket of the workers' states, which a server forgets when it restarts. Raises
+    nats.errors.Error.
+    """
+    config = KeyValueConfig(bucket=WORKERS_BUCKET, ttl=GONE_AFTER_S, storage=StorageType.MEMORY)
+    await _ensure_bucket(stream, config)
+
+
+def bucket(stream: JetStreamContext, name: str) -> KeyValue:
+    """A bucket whose values are read from its stream's leader, and so never out of date."""
+    return KeyValue(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=stream, direct=False)
+
+
+async def _ensure(stream: JetStreamContext, config: StreamConfig) -> None:
+    await _exists(stream.add_stream(config), config.name or "")
+
+
+async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> None:
+    await _exists(stream.create_key_value(config), config.bucket)
+
+
+async def _ensure_checkpoints(stream: JetStreamContext, name: str) -> None:
+    config = ObjectStoreConfig(ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from")
+    await _exists(stream.create_object_store(name, config), name)
+
+
+async def _exists(creating: Awaitable[object], name: str) -> None:
+    try:
+        await creating
+    except BadRequestError as error:
+        if error.err_code != ErrorCode.STREAM_NAME_IN_USE:
+            raise
+    except errors.TimeoutError:
+        # the server does not answer what our user may not ask
+        log.warning("%s cannot be created, perhaps our NATS user may not: is it there?", name)
+
 
 _RESULT: Final = msgspec.json.Decoder(TaskResult)
 _STATE: Final = msgspec.json.Decoder()
@@ -244,3 +389,71 @@ def _number(text: str, header: str) -> int:
     if not _COUNT.fullmatch(text.encode(errors="replace")):
         raise ValueError(f"header {header} is no number")
     return int(text)
+
+
+class Receipt(NamedTuple):
+    """Where a submitted task is. `is_new` is False if the stream had a message with its id."""
+
+    id: str
+    stream: str
+    sequence: int
+    is_new: bool
+
+
+def cancel_subject(tenant: str, pool: str) -> str:
+    """Where a pool's workers are told the id of a cancelled task."""
+    return f"agentdash.cancel.{tenant}.{pool}"
+
+
+class PoolTasks:
+    """The tasks of one pool, for those who give it work. All methods raise nats.errors.Error."""
+
+    def __init__(
+        self,
+        stream: JetStreamContext,
+        tell: Callable[[str, bytes], Awaitable[None]],
+        tenant: str,
+        pool: str,
+        queues: Sequence[QueueName],
+    ) -> None:
+        """`tell` publishes without waiting; `queues` are the pool's, the highest priority first."""
+        self._stream = stream
+        self._tell = tell
+        self._tenant, self._pool = tenant, pool
+        self._queues = tuple(queues)
+        self.results = Results(self._stream, tenant, pool)
+
+    async def submit(self, payload: Any, terms: TaskTerms) -> Receipt:
+        """Publish a task. `payload` is any JSON value; `terms.id` must be set. Its id makes it
+        unique within the stream's window for duplicates. Raises StoreUnavailableError if its queue
+        has no single subject to publish to.
+        """
+        queue = self._queues[0 if terms.priority == Priority.HIGH else -1]
+        subject = await self._subject_of(queue)
+        headers = {TERMS_HEADER: header_json(terms), Header.MSG_ID.value: terms.id}
+        body = msgspec.json.encode(payload)
+        answer = await self._stream.publish(subject, body, stream=queue.stream, headers=headers)
+        return Receipt(terms.id, answer.stream, answer.seq, not answer.duplicate)
+
+    async def cancel(self, task: str, why: str) -> TaskResult:
+        """End a task as `cancelled`, unless it has ended; returns its end. A worker that has begun
+        it is told; no worker begins it any more.
+        """
+        ended = TaskResult(id=task, status=TaskStatus.CANCELLED, at=time.time(), error=why)
+        first = await self.results.keep(ended)
+        await self._tell(cancel_subject(self._tenant, self._pool), task.encode())
+        return first
+
+    async def _subject_of(self, queue: QueueName) -> str:
+        name = f"consumer {queue.consumer} of stream {queue.stream}"
+        try:
+            info = await self._stream.consumer_info(queue.stream, queue.consumer)
+        except NotFoundError:
+            raise StoreUnavailableError(f"there is no {name}: create it first") from None
+        subject = info.config.filter_subject or ""
+        if not subject or "*" in subject or ">" in subject:
+            raise StoreUnavailableError(
+                f"{name} filters {subject or 'nothing'}, so a task has no single subject: publish "
+                "to one of its subjects yourself"
+            )
+        return subject

@@ -1,8 +1,19 @@
-"""A task: what a message asks for, and on which terms.
+"""A task: what a message asks for and on which terms, how it ended, and what its agent raises to
+say how it shall go on. What an agent says is checked where it says it.
 
 The body of a message is the payload alone: JSON, or text that is not JSON. The terms are in the
 header `Agentdash-Task`, as JSON; without it the defaults apply, so that any publisher can give work
 to a pool.
+
+TaskError               raised by an agent, or by its session on its behalf
+├── Retryable           try again later: another delivery may succeed
+├── Fatal               trying again cannot help: the task has failed
+├── LimitReached        a limit of the session or the task is used up: the task ends as `limit`
+└── HandBack            the worker stops: the task goes to another one, at once
+UnreadableTaskError     a message cannot be read as a task: it becomes a dead letter
+WorkerSettingsError     the environment does not say what to work on, or says it wrongly
+StoreUnavailableError   what a verb or a worker needs cannot be read or written
+└── UnreadableStoreError    a value that is kept of a task cannot be read
 """
 
 from __future__ import annotations
@@ -16,8 +27,125 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from agentdash.worker.errors import UnreadableTaskError
-from controller.model.text import clean
+from controller.model.text import clean, quote
+from controller.model.worker_messages import UsedTokens
+
+LONGEST_PAUSE_S: Final = 7 * 86_400.0
+Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_PAUSE_S)]
+ContextTokens = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+def said(what: str, value: object, kind: Any) -> Any:
+    """The value as this type of msgspec has it. Raises ValueError: `what` names it."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{what} cannot be {quote(value)}: {clean(error)}") from None
+
+
+def said_tokens(tokens: UsedTokens) -> UsedTokens:
+    """The tokens, if a usage event may have them. Raises ValueError."""
+    if not isinstance(tokens, UsedTokens):
+        raise ValueError(f"tokens must be UsedTokens, not {type(tokens).__name__}")  # noqa: TRY004
+    checked: UsedTokens = said("tokens", msgspec.structs.asdict(tokens), UsedTokens)
+    return checked
+
+
+class TaskError(Exception):
+    """How a task shall go on. The message is kept in its result and shown to people."""
+
+
+class Retryable(TaskError):  # noqa: N818 - agents read `raise Retryable(…)` as a request
+    """The task is delivered again: after `after_s` seconds if given, else after a backoff. When its
+    tries are used up it becomes a dead letter. Raises ValueError for a pause of less than nothing
+    or more than a week.
+    """
+
+    def __init__(self, why: str, *, after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.after_s: float | None = said("after_s", after_s, Pause | None)
+
+
+class Fatal(TaskError):  # noqa: N818
+    """The task ends as `failed` and is not tried again."""
+
+
+class LimitReached(TaskError):  # noqa: N818
+    """The task ends as `limit` and is not tried again: it would reach the same limit."""
+
+
+class HandBack(TaskError):  # noqa: N818
+    """The task is handed back and does not count as tried. `Session.checkpoint` raises it once the
+    worker stops.
+    """
+
+
+class UnreadableTaskError(Exception):
+    """A message cannot be read as a task; the text says why."""
+
+
+class WorkerSettingsError(Exception):
+    """One line for each variable of the environment that is missing or wrong."""
+
+
+class StoreUnavailableError(Exception):
+    """NATS did not do what was asked; the text says what, why, and what to do."""
+
+
+class UnreadableStoreError(StoreUnavailableError):
+    """A value that is kept of a task is not what it should be, or does not come in time. `revision`
+    is that of the value, 0 where it is not known.
+    """
+
+    def __init__(self, why: str, *, revision: int = 0) -> None:
+        super().__init__(why)
+        self.revision = revision
+
+
+RESULTS_BUCKET: Final = "agentdash_results"
+
+
+class TaskStatus(StrEnum):
+    """How a task ended. Nothing follows: every status is the last one."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """The agent says that trying again cannot help."""
+    LIMIT = "limit"
+    """A limit of the session or the task was reached."""
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """Its deadline passed before it ended."""
+    DEAD = "dead"
+    """It cannot be read, or its tries are used up: it is among the dead letters."""
+
+
+class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The end of a task. `result` is what the agent returned; `error` says why there is none.
+
+    Times are Unix seconds. `run` names the delivery that ended it, and `worker` who had it: by them
+    a worker finds its own value again after an answer that was lost.
+    """
+
+    id: str
+    status: TaskStatus
+    at: float
+    result: Any = None
+    error: str = ""
+    worker: str = ""
+    run: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
+
+
+def result_key(tenant: str, pool: str, task: str) -> str:
+    """The key of a task's result."""
+    return f"{tenant}.{pool}.{task}"
+
 
 TERMS_HEADER: Final = "Agentdash-Task"
 MESSAGE_ID_HEADER: Final = "Nats-Msg-Id"

@@ -17,9 +17,9 @@ from controller.model.ids import PoolKey
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
 from controller.planning.demand.queue import blindness
-from controller.planning.drain import is_first
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.memory import judged
+from controller.planning.step import is_first
 from controller.planning.values import Demand, Gated, Limits, Next, Target, because
 from controller.planning.windows import warm_until
 
@@ -48,11 +48,8 @@ def gated(  # noqa: PLR0917 - the values of all steps before
     moment: Moment,
 ) -> Gated:
     """The size of step 4 (`following`), or the present size if a gate holds the pool."""
-    current = given.current
-    if limits.left_alone:
-        memory, _ = judged(limits.memory, current, moment, agrees=True)
-        return Gated(following.replicas, following.gate, memory)
-    held = (
+    current, is_free = given.current, not limits.left_alone
+    held = is_free and (
         _left_to_others(given)
         or _blind(given, demand, limits, target)
         or _warming_up(given, limits, target, moment)
@@ -61,13 +58,13 @@ def gated(  # noqa: PLR0917 - the values of all steps before
         limits.memory,
         current,
         moment,
-        disagrees=held is None and following.replicas != current,
+        disagrees=not held and following.replicas != current,
         agrees=not limits.is_moving,
     )
-    if held is None:
+    if is_free and not held:
         contested = None if contest is None else (Gate.CONTESTED, contest)
         held = contested or _not_becoming_ready(given, following)
-    if held is None:
+    if not held:
         return Gated(following.replicas, following.gate, memory, drain=following.drain)
     gate, reason = held
     return Gated(current, gate, memory, (reason,), _told(given, following, gate))

@@ -17,16 +17,23 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
-from controller.model.fleet import Behavior
+from controller.model.fleet import Behavior, ScalingRules
 from controller.model.ids import PoolKey
-from controller.model.memory import Memory, NativeMemory, PendingWrite, PoolMemory, SetBack
+from controller.model.memory import (
+    Memory,
+    NativeMemory,
+    PendingWrite,
+    PoolMemory,
+    ScaleChange,
+    SetBack,
+)
 from controller.model.observation import Workload
 from controller.model.rights import writer
 from controller.model.tick import SavedMemory
 from controller.model.value import Value
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.values import Demand, Gated
-from controller.planning.windows import ended, longest_period_s, record_change
+from controller.planning.windows import ended
 
 STEP_S: Final = 2.0
 """A difference above this is a step of the wall clock, or another clock; a smaller one is gradual
@@ -187,6 +194,22 @@ def _counted(
     return replace(memory, scaled_down=record_change(memory.scaled_down, -change, at, keep_s))
 
 
+def longest_period_s(rules: ScalingRules) -> int:
+    """The longest period of the policies, for which a change can count; 0 without policies."""
+    return max((policy.period_s for policy in rules.policies), default=0)
+
+
+def record_change(
+    events: tuple[ScaleChange, ...], change: int, at: float, keep_s: float
+) -> tuple[ScaleChange, ...]:
+    """The log with one more event, without those that can no longer count (storeScaleEvent)."""
+    if keep_s <= 0:
+        return ()
+    cutoff = at - keep_s
+    kept = tuple(event for event in events if event.at >= cutoff)
+    return (*kept, ScaleChange(change=change, at=at))
+
+
 def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
     """The memory with a change to `after` replicas requested at `now` (Unix seconds). A repeated
     request keeps its first time.
@@ -245,7 +268,8 @@ def _replaced(
     `undone` is a size of ours that was applied and replaced between two plans.
     """
     now, replicas, by = moment.now, workload.replicas, workload.sized_by
-    if memory.set_back and moment.reached(_quiet_until(memory)):
+    is_contested = _is_contested(memory, moment)
+    if memory.set_back and _quiet_until(memory) <= now:
         kept = _remembered(memory.set_back, now)
         if len(kept) < len(memory.set_back):
             memory = replace(memory, set_back=kept)
@@ -256,7 +280,7 @@ def _replaced(
         found = SetBack(ours=ours, theirs=replicas, at=now, by=by)
     else:
         last = memory.replaced
-        if last is None and _is_contested(memory, moment):
+        if last is None and is_contested:
             last = memory.set_back[-1]
         if last is None or last.theirs == replicas:
             return memory

@@ -1,20 +1,52 @@
 """Step 4: moves a pool from its present size towards its target. Only idle replicas are removed,
 and a pool grows only into room that other replicas have left. If sharing reduces the pool, new
 replicas also keep their minimum runtime.
+
+If the workers of a pool say what they do, no busy worker is ever deleted. The pods that must go are
+told to stop pulling. A pod is drained when its worker has obeyed and has no task left. Drained pods
+get the lowest deletion cost, and the replicas are lowered by no more than the pods that are drained
+and have that cost.
+
+A ReplicaSet deletes pods that are not ready first, whatever their cost (ActivePodsWithRanks.Less).
+So these are told to stop too, and while one of them is not drained, the pool keeps its size. In a
+rollout, a paused one included, the Deployment's controller divides a scale-down over several
+ReplicaSets: then a pool is lowered only to zero, when all its pods are drained. It also replaces
+old pods as new ones become ready, without asking. So that it takes idle ones, as many old pods are
+told to stop as there are new ones.
+
+A StatefulSet removes its pods from the highest ordinal down, and no others (kubernetes
+pkg/controller/statefulset, startOrdinal and endOrdinal). So it shrinks only by as many as are idle
+from the top: a busy pod keeps all pods below it. The pods that go are known in advance, so no mark
+is needed, and neither a rollout nor a pod that is not ready changes which they are.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Drain, Gate
-from controller.model.observation import QueueDepth
+from controller.model.decision import Code, Drain, Gate, Number
+from controller.model.observation import DELETED_FIRST, Pod, PodPhase, QueueDepth, Workers
 from controller.model.readings import Reading, last_known
+from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.planning.demand.queue import IMPLAUSIBLE_MESSAGES
-from controller.planning.drain import crew_of, drain, drain_from_the_top, held, place, too_young
 from controller.planning.inputs import Moment, PoolInput
+from controller.planning.memory import may_shrink_late
 from controller.planning.room import Grown
-from controller.planning.values import Limits, Next, Target
+from controller.planning.share.calendar import local_day
+from controller.planning.values import Limits, Next, Target, because
+
+TOLD_AHEAD: Final = 100
+"""The most pods of a StatefulSet that are told to stop before they are there."""
+MARK_SEEN_S: Final = 1.0
+ORDERS_END_S: Final = 10.0
+"""Orders that end within this time are not relied on: a worker's clock may be ahead of ours."""
+_ENDED: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
+_WITHOUT_PROCESS: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.STARTING})
 
 
 def step(
@@ -100,3 +132,289 @@ def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
     if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
         return 0
     return min(current, -(-depth.in_flight // max(slots, 1)))
+
+
+class Crew(msgspec.Struct, frozen=True, gc=False):
+    """The pods that count as replicas, and what is known of the workers in them.
+
+    - `orders`: what the workers are told, but for the pods that stop. `states`: by pod.
+    - `drained`: the names that were told to stop pulling and with which no task is lost: of pods
+      that have obeyed and have no task, and of pods that are not there (a pod of this name that
+      begins now obeys before its first pull). `ending`: the names of those told that are being
+      deleted: they stay told, for their workers may run until SIGTERM reaches them.
+    """
+
+    pods: tuple[Pod, ...]
+    workers: Workers
+    orders: PoolOrders
+    states: Mapping[str, WorkerState]
+    drained: frozenset[str]
+    ending: frozenset[str]
+    slots: int
+
+    def is_told(self, pod: Pod) -> bool:
+        """Whether the pod was told to stop pulling."""
+        return pod.name in self.workers.orders.drain
+
+    def busy(self, pod: Pod) -> int:
+        """The pod's tasks, all its slots if its worker does not say, 0 before it can have one."""
+        state = self.states.get(pod.name)
+        if state is not None:
+            return state.busy
+        return 0 if pod.phase in _WITHOUT_PROCESS else self.slots
+
+
+def crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
+    """The crew; None for a pool whose workers never said what they do: only its queue tells then
+    how many of them are busy.
+    """
+    seen, slots = given.seen, max(given.terms.pool.slots, 1)
+    workers = None if seen.workers is None else last_known(seen.workers)
+    if workers is None or not (workers.states or workers.revision):
+        return None
+    known, depth = last_known(seen.pods), last_known(seen.queue)
+    items = () if known is None else known.items
+    pods = tuple(each for each in items if each.phase not in _ENDED)
+    deleted = (each.name for each in items if each.phase is PodPhase.TERMINATING)
+    states = {state.worker: state for state in workers.states}
+    elsewhere = max(depth.in_flight, 0) if depth is not None else 0
+    elsewhere -= sum(states[pod.name].busy for pod in pods if pod.name in states)
+    return Crew(
+        pods=pods,
+        workers=workers,
+        orders=pulling(given, target, moment),
+        states=states,
+        drained=_drained(pods, workers, states, -(-max(elsewhere, 0) // slots), moment),
+        ending=frozenset(deleted).intersection(workers.orders.drain),
+        slots=slots,
+    )
+
+
+def pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
+    """The orders of a pool that does not shrink: its workers pull, but not while it is paused nor
+    while its budget is spent, and those on a node that ends hand their tasks back. Orders end with
+    the pause, or with the day of the budget, so that work goes on even if no controller runs then.
+    """
+    pause, pods = given.override.pause, last_known(given.seen.pods)
+    ending = () if pods is None else (pod.name for pod in pods.items if pod.node_ends)
+    leave = tuple(sorted(ending))
+    if pause is not None and pause.keep is None:
+        return PoolOrders(pull=False, because="pause", until=pause.until, leave=leave)
+    if any(halt.keep == 0 for halt in given.override.halts):
+        return PoolOrders(pull=False, because="pause", leave=leave)
+    if any(reason.code is Code.BUDGET_SPENT for reason in target.reasons):
+        until = local_day(moment.now, given.terms.zone).end
+        return PoolOrders(pull=False, because="budget", until=until, leave=leave)
+    return PoolOrders(leave=leave)
+
+
+def is_first(pod: Pod) -> bool:
+    """Whether a ReplicaSet deletes this pod before the others that are ready."""
+    return pod.deletion_cost == DELETED_FIRST
+
+
+def _drained(
+    pods: tuple[Pod, ...],
+    workers: Workers,
+    states: Mapping[str, WorkerState],
+    busy_elsewhere: int,
+    moment: Moment,
+) -> frozenset[str]:
+    """The drained pods. Of pods without a state, so many are taken for busy as the messages that
+    no worker reports would fill (`busy_elsewhere`).
+    """
+    orders = workers.orders
+    if orders.until is not None and moment.reached(orders.until - ORDERS_END_S):
+        return frozenset()
+    told = {pod.name: pod for pod in pods if pod.name in orders.drain}
+    obeyed = (states[name] for name in orders.drain if name in states)
+    # a newer revision than ours may be one that calls the worker back
+    idle_now = (each for each in obeyed if each.obeyed == workers.revision and not each.pulling)
+    found = {state.worker for state in idle_now if state.busy == 0}
+    silent = [name for name in workers.silent if name not in states]
+    found.update(name for name in silent if name not in told)
+    found.update(name for name in silent if name in told and told[name].phase in _WITHOUT_PROCESS)
+    running = [name for name in silent if name in told and name not in found]
+    unknown = [p for p in pods if p.name not in states and p.phase not in _WITHOUT_PROCESS]
+    found.update(running[: max(len(unknown) - busy_elsewhere, 0)])
+    return frozenset(found)
+
+
+def too_young(given: PoolInput, moment: Moment) -> list[Pod]:
+    """The pods that became ready less than their minimum runtime ago."""
+    runtime_s, pods = given.terms.pool.minimum_runtime_s, last_known(given.seen.pods)
+    if runtime_s <= 0 or pods is None:
+        return []
+    ready = (pod for pod in pods.items if pod.ready_at is not None)
+    return [pod for pod in ready if not moment.reached((pod.ready_at or 0.0) + runtime_s)]
+
+
+def may_still_shrink(given: PoolInput) -> bool:
+    """Whether pods may be deleted at this moment although the pool grows again: the Deployment's
+    controller has not seen its present size yet, and may still act on the one before; or a smaller
+    size was asked for, and may still be set.
+    """
+    workload = given.workload
+    is_unseen = workload.observed_generation < workload.generation
+    return is_unseen or may_shrink_late(given.memory, workload)
+
+
+def held(
+    replicas: int, gate: Gate, code: Code, drain: Drain | None = None, **numbers: Number
+) -> Next:
+    """A size that is not the target, and why."""
+    return Next(replicas, gate, (because(code, replicas, **numbers),), drain)
+
+
+def drain(given: PoolInput, crew: Crew, target: int, recommendation: int, moment: Moment) -> Next:
+    """The size now, and what the workers are told, if these say what they do.
+
+    `target` is not above the present size. The minimum runtime counts only if `target` is below
+    `recommendation`. All sizes in replicas.
+    """
+    generations: defaultdict[str, list[Pod]] = defaultdict(list)
+    for pod in crew.pods:
+        generations[pod.generation].append(pod)
+    if len(generations) > 1 or given.workload.is_rolling_out:
+        return _in_rollout(given, crew, target, list(generations.values()))
+    current, pods = given.current, crew.pods
+    leaving = max(len(pods) - current, 0)  # a ReplicaSet deletes these at this moment
+    missing = 0
+    if given.workload.message:  # it cannot create these; others it may create at this moment
+        missing = max(current - max(len(pods), given.status_replicas), 0)
+    surplus = current - target
+    young = {each.name for each in too_young(given, moment)} if target < recommendation else ()
+    old = [pod for pod in pods if pod.name not in young or crew.is_told(pod)]
+    going = _first_to_go(crew, old, max(len(pods) - target, 0))
+    kept = {*going}
+    if may_still_shrink(given):
+        kept.update(pod.name for pod in pods if is_first(pod) and crew.is_told(pod))
+    unready = [pod.name for pod in pods if pod.phase is not PodPhase.READY] if surplus > 0 else ()
+    removed = min(surplus, max(_removable(crew, going, moment) - leaving, 0) + missing)
+    replicas, told = current - removed, _told(crew, {*kept, *unready}, kept)
+    if removed == surplus:
+        return Next(replicas, drain=told)
+    if len(going) - leaving + missing <= removed:
+        return held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, told)
+    return held(
+        replicas,
+        Gate.BUSY,
+        Code.DRAINING,
+        told,
+        going=len(going) - leaving,
+        drained=max(len(crew.drained.intersection(going)) - leaving, 0),
+        busy=sum(crew.busy(pod) > 0 for pod in pods if pod.name in going),
+    )
+
+
+def _in_rollout(given: PoolInput, crew: Crew, target: int, generations: list[list[Pod]]) -> Next:
+    """Lowered only to zero; else as many old pods are drained as there are new ones. With pods of
+    one template alone, those of the other are not created yet, or gone already.
+    """
+    generations.sort(key=lambda pods: -max(pod.created_at for pod in pods))
+    new, older = (generations[0], generations[1:]) if generations else ([], [])
+    if target == 0:
+        going = [pod.name for pod in crew.pods]
+    else:
+        going = _first_to_go(crew, [pod for pods in older for pod in pods], len(new))
+    told = _told(crew, going, going)
+    if target == given.current or (target == 0 and crew.drained.issuperset(going)):
+        return Next(target, drain=told)
+    code = Code.ROLLOUT_PAUSED if given.workload.paused else Code.ROLLING_OUT
+    return held(given.current, Gate.BUSY, code, told, generations=max(len(generations), 2))
+
+
+def _first_to_go(crew: Crew, pods: Iterable[Pod], count: int) -> list[str]:
+    """The names of the pods that go: those that a ReplicaSet takes first anyhow, then those that
+    were told already, then those whose node ends, then idle ones, then those with the fewest tasks
+    and the shortest past.
+    """
+
+    def harm(pod: Pod) -> tuple[bool, bool, bool, int, float, str]:
+        ready_at = pod.ready_at or pod.created_at
+        is_ready, stays = pod.phase is PodPhase.READY, not pod.node_ends
+        return is_ready, not crew.is_told(pod), stays, crew.busy(pod), -ready_at, pod.name
+
+    return [pod.name for pod in sorted(pods, key=harm)[:count]]
+
+
+def _removable(crew: Crew, going: Sequence[str], moment: Moment) -> int:
+    """How many of these a ReplicaSet would take now, and no other pod before them. It reads pods by
+    a watch of its own, which may be behind ours, so a mark counts after `MARK_SEEN_S`. A mark after
+    now was made before the clock was set back.
+    """
+    gone = crew.drained.intersection(going)
+    for pod in crew.pods:
+        if pod.phase is PodPhase.READY:
+            if is_first(pod) and pod.name not in gone:
+                return 0
+        elif pod.name not in crew.drained:
+            return 0
+    marks = [pod.marked_at for pod in crew.pods if pod.name in gone and is_first(pod)]
+    return sum(at is None or at > moment.now or moment.reached(at + MARK_SEEN_S) for at in marks)
+
+
+def _told(crew: Crew, told: Iterable[str], going: Iterable[str]) -> Drain:
+    """The crew's orders for the pods `told`. A pod in `going` that is marked keeps its mark while
+    it obeys newer orders: a ReplicaSet may be choosing it at this moment.
+    """
+    marked = {pod.name for pod in crew.pods if is_first(pod)}
+    return Drain(
+        orders=replace(crew.orders, drain=tuple(sorted(crew.ending.union(told)))),
+        removable=tuple(sorted((crew.drained | marked).intersection(going))),
+    )
+
+
+def drain_from_the_top(
+    given: PoolInput, crew: Crew, target: int, recommendation: int, moment: Moment
+) -> Next:
+    """The size now, and what the workers are told, if these say what they do.
+
+    `target` is not above the present size. The minimum runtime counts only if `target` is below
+    `recommendation`. All sizes in replicas.
+    """
+    current = given.current
+    young = too_young(given, moment) if target < recommendation else []
+    kept = max([target, *(place(given, pod) + 1 for pod in young if not crew.is_told(pod))])
+    kept = min(kept, current)
+    names = _names(given, crew, kept)
+    following = min(current, max(names, default=current - 1) + 1)
+    while following > kept and names[following - 1] in crew.drained:
+        following -= 1
+    told = {*names.values(), *crew.ending}
+    if may_still_shrink(given):
+        told.update(pod.name for pod in crew.pods if crew.is_told(pod))
+    drain = Drain(orders=replace(crew.orders, drain=tuple(sorted(told))))
+    if following == target:
+        return Next(following, drain=drain)
+    if following == kept:
+        return held(following, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, drain)
+    going = [pod for pod in crew.pods if kept <= place(given, pod) < current]
+    return held(
+        following,
+        Gate.BUSY,
+        Code.BUSY_AT_THE_TOP,
+        drain,
+        going=current - kept,
+        busy=sum(crew.busy(pod) > 0 for pod in going),
+        pod=names[following - 1],
+    )
+
+
+def place(given: PoolInput, pod: Pod) -> int:
+    """How many replicas the pool keeps without this pod: its ordinal less that of the first. A pod
+    without an ordinal is none of the StatefulSet's own, and goes never.
+    """
+    return -1 if pod.ordinal is None else pod.ordinal - (given.workload.first_ordinal or 0)
+
+
+def _names(given: PoolInput, crew: Crew, kept: int) -> dict[int, str]:
+    """The names of the pods that go, by place, also of those that may come soon. Pods are created
+    from the lowest ordinal up, so none comes `TOLD_AHEAD` above the highest that is there.
+    """
+    name, first = given.terms.pool.workload.name, given.workload.first_ordinal or 0
+    highest = max((place(given, pod) for pod in crew.pods), default=-1)
+    end = min(given.current, max(kept, highest + 1) + TOLD_AHEAD)
+    names = {number: f"{name}-{first + number}" for number in range(kept, end)}
+    beyond = (pod for pod in crew.pods if place(given, pod) >= given.current)
+    return names | {place(given, pod): pod.name for pod in beyond}

@@ -157,25 +157,9 @@ def limit_change(
     return Limited(desired, LimitReason.WITHIN_RANGE)
 
 
-def longest_period_s(rules: ScalingRules) -> int:
-    """The longest period of the policies, for which a change can count; 0 without policies."""
-    return max((policy.period_s for policy in rules.policies), default=0)
-
-
 def longest_window_s(behavior: Behavior) -> int:
     """The longer window, for which a recommendation can count."""
     return max(behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s)
-
-
-def record_change(
-    events: tuple[ScaleChange, ...], change: int, at: float, keep_s: float
-) -> tuple[ScaleChange, ...]:
-    """The log with one more event, without those that can no longer count (storeScaleEvent)."""
-    if keep_s <= 0:
-        return ()
-    cutoff = at - keep_s
-    kept = tuple(event for event in events if event.at >= cutoff)
-    return (*kept, ScaleChange(change=change, at=at))
 
 
 def _rate_limit(

@@ -10,14 +10,8 @@ from controller.model.memory import NativeState, RecommendationRun, ScaleChange
 from controller.planning.demand.hpa_metrics import object_average_value
 from controller.planning.demand.native import NativeInput, native
 from controller.planning.inputs import Moment, Tolerance
-from controller.planning.windows import (
-    limit_change,
-    longest_period_s,
-    longest_window_s,
-    record_change,
-    remember,
-    stabilize,
-)
+from controller.planning.memory import longest_period_s, record_change
+from controller.planning.windows import limit_change, longest_window_s, remember, stabilize
 from controller.simulate.world import NEVER, Answer, Seen
 
 

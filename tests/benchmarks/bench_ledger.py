@@ -13,7 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.stores import ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings

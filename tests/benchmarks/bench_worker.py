@@ -22,7 +22,7 @@ import pytest
 from nats import errors
 
 from agentdash.worker import Session, SessionLimits, Task, TaskTerms
-from agentdash.worker.streams import bucket, ensure_worker_streams
+from agentdash.worker.stores import bucket, ensure_worker_streams
 from controller.model.worker_messages import ORDERS_BUCKET, PoolOrders, orders_key
 from tests.integration.worker.conftest import QUEUE, Shop, shop_at
 from tests.integration.worker.killing import Victims

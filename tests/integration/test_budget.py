@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.kinds import DEPLOYMENTS
-from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import usage_subject
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats

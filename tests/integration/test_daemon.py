@@ -10,7 +10,7 @@ import pytest
 
 from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.kinds import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
-from agentdash.worker.streams import ensure_worker_streams
+from agentdash.worker.stores import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal_past import JournalPast
 from support import requests_seen

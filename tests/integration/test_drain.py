@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.kinds import DEPLOYMENTS, PODS
-from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.stores import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
 from controller.model.intents import Cap, Pause, Scope, key_of

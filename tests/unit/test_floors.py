@@ -21,7 +21,7 @@ BREACHES = {
     "agentdash/demo/load.py": ("import controller.model.ids", "stands on its own"),
     "agentdash/tui/view.py": ("import controller.engine.hub", "never the machinery"),
     "agentdash/worker/life.py": ("import agentdash.demo.load", "what people run imports only"),
-    "agentdash/worker/streams.py": ("import controller.ports", "share the controller's values"),
+    "agentdash/worker/stores.py": ("import controller.ports", "share the controller's values"),
 }
 
 

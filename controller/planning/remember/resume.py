@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory
-from controller.planning.windows import longest_period_s
+from controller.planning.memory import longest_period_s
 
 RESTART_S: Final = 60.0
 """The longest gap that counts as a restart or a fail-over; after it, windows are kept."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.stores import ensure_usage_stream
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.history import RECENT_SLOT_S

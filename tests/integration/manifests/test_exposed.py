@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.health import WorkerMetrics
 from controller.config import parse
 from controller.manifests.alerts import ALERTS
 from controller.manifests.dashboard import PANELS

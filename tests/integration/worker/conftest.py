@@ -32,9 +32,9 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
-from agentdash.worker.agent import Prepare
 from agentdash.worker.link import NatsLink
-from agentdash.worker.submit import PoolTasks
+from agentdash.worker.session import Prepare
+from agentdash.worker.stores import PoolTasks
 from tests.support.nats_server import RealNats
 
 QUEUE = QueueName("TASKS", "acme-research")

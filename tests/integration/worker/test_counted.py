@@ -10,7 +10,7 @@ import pytest
 
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
 from agentdash.worker.spending import Spending, workflow_account
-from agentdash.worker.streams import ensure_usage_stream
+from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import USAGE_STREAM, PoolAllowance, UsageEvent, WorkerTerms
 from tests.integration.worker.conftest import Shop
 from tests.integration.worker.test_models import LARGE, SMALL, allow

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from agentdash.demo.report import Counted, PoolName, count
 from agentdash.worker import Priority
-from agentdash.worker.results import RESULTS_BUCKET, result_key
+from agentdash.worker.task import RESULTS_BUCKET, result_key
 from tests.integration.worker.conftest import Shop
 
 POOLS = {

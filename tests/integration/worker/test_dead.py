@@ -7,11 +7,9 @@ import asyncio
 import pytest
 
 from agentdash.worker import Session, Task, TaskStatus
-from agentdash.worker.dead import DeadLetters
-from agentdash.worker.errors import StoreUnavailableError, UnreadableStoreError
-from agentdash.worker.stores import Results
-from agentdash.worker.streams import DEAD_PREFIX, ensure_worker_streams
-from agentdash.worker.task import TERMS_HEADER
+from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.stores import DEAD_PREFIX, Results, ensure_worker_streams
+from agentdash.worker.task import TERMS_HEADER, StoreUnavailableError, UnreadableStoreError
 from tests.integration.worker.conftest import Shop
 
 

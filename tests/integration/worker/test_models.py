@@ -20,7 +20,7 @@ from agentdash.demo.provider import DemoProvider, ProviderModel, provider_client
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
 from agentdash.worker.rates import UNTOLD_S
 from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory, TierUse
-from agentdash.worker.streams import bucket, ensure_usage_stream
+from agentdash.worker.stores import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import (
     ALLOWANCES_BUCKET,

@@ -12,7 +12,7 @@ import msgspec
 from nats.js.errors import KeyNotFoundError
 
 from agentdash.worker import QueueName, Session, Task
-from agentdash.worker.streams import bucket, ensure_worker_streams
+from agentdash.worker.stores import bucket, ensure_worker_streams
 from controller.model.observation import PodPhase
 from controller.model.worker_messages import (
     ORDERS_BUCKET,

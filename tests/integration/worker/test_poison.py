@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.worker import Retryable, Session, Task, TaskStatus, outcomes
-from agentdash.worker.dead import DeadLetters
-from agentdash.worker.streams import TRIES_BUCKET, bucket, ensure_worker_streams
+from agentdash.worker import Retryable, Session, Task, TaskStatus, delivery
+from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.stores import TRIES_BUCKET, bucket, ensure_worker_streams
 from tests.integration.worker.conftest import Shop, shop_at
 from tests.integration.worker.killing import Victims
 from tests.integration.worker.test_orders import busy_with
@@ -80,7 +80,7 @@ async def test_tries_that_failed_make_no_task_suspicious(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has its last try beside others."""
-    monkeypatch.setattr(outcomes, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(delivery, "RETRY_FIRST_S", 0.01)
     begun, end = asyncio.Event(), asyncio.Event()
 
     async def agent(task: Task, _: Session) -> object:

@@ -18,20 +18,13 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
-from agentdash.worker import (
-    NatsLogin,
-    Retryable,
-    Session,
-    Task,
-    TaskStatus,
-    UsedTokens,
-    again,
-)
+from agentdash.worker import NatsLogin, Retryable, Session, Task, TaskStatus, UsedTokens, attempts
 from agentdash.worker.link import NatsLink
 from agentdash.worker.router import LEARNED_BUCKET
 from agentdash.worker.spending import SPENDING_BUCKET
-from agentdash.worker.stores import Checkpoints, DeliveryNumber
-from agentdash.worker.streams import (
+from agentdash.worker.stores import (
+    Checkpoints,
+    DeliveryNumber,
     ensure_exhausted_stream,
     ensure_usage_stream,
     ensure_worker_streams,
@@ -172,7 +165,7 @@ async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
 async def test_with_a_limit_of_deliveries_a_worker_needs_the_rights_that_the_readme_adds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    monkeypatch.setattr(attempts, "LOOK_S", 0.02)
     more = rights_with_a_limit_of_deliveries()
     async with prepared(tmp_path, *more, max_deliver=1, ack_wait_s=0.2) as (shop, _):
         js = shop.link.jetstream

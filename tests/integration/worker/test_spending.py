@@ -11,7 +11,6 @@ from pathlib import Path
 import nats
 import pytest
 
-from agentdash.worker.errors import LimitReached, Retryable
 from agentdash.worker.spending import (
     SPENDING_BUCKET,
     Account,
@@ -20,6 +19,7 @@ from agentdash.worker.spending import (
     task_account,
     workflow_account,
 )
+from agentdash.worker.task import LimitReached, Retryable
 from support.nats_server import RealNats
 
 DOLLAR = Account(key="acme.workflow.w", subject="workflow w", usd=Decimal("1.00"))

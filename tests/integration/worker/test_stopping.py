@@ -13,17 +13,19 @@ import pytest
 from nats import errors
 from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
 
-from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker, again
-from agentdash.worker.dead import DeadLetters
+from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker, attempts
+from agentdash.worker.attempts import DeadLetters, TryCounts
 from agentdash.worker.pull import Puller
-from agentdash.worker.stores import Checkpoints, DeliveryNumber, Results, StoredResult
-from agentdash.worker.streams import (
+from agentdash.worker.stores import (
     EXHAUSTED_STREAM,
+    Checkpoints,
+    DeliveryNumber,
+    Results,
+    StoredResult,
     ensure_exhausted_stream,
     ensure_worker_streams,
 )
 from agentdash.worker.task import TERMS_HEADER
-from agentdash.worker.tries import TryCounts
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
 from tests.integration.worker.test_orders import busy_with, pulls, state
 from tests.support.nats_server import RealNats
@@ -231,7 +233,7 @@ async def test_work_goes_on_after_the_server_was_away(server: RealNats) -> None:
         await shop.submit(None, "after")
         await shop.result("after")
         await shop.all_acknowledged()
-        assert (await state(shop)).pulling, "the state is there again, though kept in memory"
+        assert (await state(shop)).pulling, "the state is there attempts, though kept in memory"
 
 
 @pytest.mark.timeout(60)
@@ -453,7 +455,7 @@ async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_
 async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
     most: int, server: RealNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    monkeypatch.setattr(attempts, "LOOK_S", 0.02)
 
     async def agent(task: Task, session: Session) -> object:
         return [task.payload, task.terms.workflow, session.resumed]
@@ -478,7 +480,7 @@ async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
 async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more(
     server: RealNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    monkeypatch.setattr(attempts, "LOOK_S", 0.02)
     async with shop_at(server.url, max_deliver=1, ack_wait_s=0.2) as shop:
         js = shop.link.jetstream
         broken = {TERMS_HEADER: '{"timeout_s": -1}', "Nats-Msg-Id": "terms"}
@@ -497,7 +499,7 @@ async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more
 async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_end(
     server: RealNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "LOOK_S", 0.02)
+    monkeypatch.setattr(attempts, "LOOK_S", 0.02)
     async with shop_at(server.url, max_deliver=1, ack_wait_s=0.2) as shop:
         js = shop.link.jetstream
         await shop.submit(None, "one")
@@ -508,7 +510,7 @@ async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_e
                 await ensure_exhausted_stream(js)
                 await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             place = (js, "acme", "research")
-            watch = again.ExhaustedWatch(shop.link, Results(*place), TryCounts(*place))
+            watch = attempts.ExhaustedWatch(shop.link, Results(*place), TryCounts(*place))
             while (await js.stream_info("TASKS")).state.last_seq != number + 2:
                 with suppress(errors.Error):
                     await pull.fetch(1, timeout=0.05)

@@ -17,9 +17,8 @@ from agentdash.worker import (
     TaskStatus,
     UsedTokens,
 )
-from agentdash.worker.dead import DeadLetters
-from agentdash.worker.stores import Results
-from agentdash.worker.streams import ensure_usage_stream, ensure_worker_streams
+from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.stores import Results, ensure_usage_stream, ensure_worker_streams
 from agentdash.worker.task import TERMS_HEADER
 from controller.model.worker_messages import USAGE_STREAM, UsageEvent
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop

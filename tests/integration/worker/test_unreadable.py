@@ -10,18 +10,18 @@ from decimal import Decimal
 import pytest
 from nats.js.api import ObjectMeta
 
-from agentdash.worker import Retryable, Session, Task, TaskStatus, outcomes
-from agentdash.worker.dead import DeadLetters
-from agentdash.worker.errors import UnreadableStoreError
-from agentdash.worker.results import RESULTS_BUCKET
+from agentdash.worker import Retryable, Session, Task, TaskStatus, delivery
+from agentdash.worker.attempts import DeadLetters
 from agentdash.worker.spending import SPENDING_BUCKET, Account, Spending, Spent
-from agentdash.worker.stores import Checkpoints, DeliveryNumber
-from agentdash.worker.streams import (
+from agentdash.worker.stores import (
     TRIES_BUCKET,
+    Checkpoints,
+    DeliveryNumber,
     bucket,
     checkpoints_bucket,
     ensure_worker_streams,
 )
+from agentdash.worker.task import RESULTS_BUCKET, UnreadableStoreError
 from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, orders_key
 from tests.integration.worker.conftest import Shop
 
@@ -30,7 +30,7 @@ NESTED = b'{"later":' + b"[" * 100_000
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(delivery, "RETRY_FIRST_S", 0.01)
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,11 @@ from agentdash.worker import (
     UsedTokens,
     WorkerSettings,
 )
-from agentdash.worker.dead import DeathNote
+from agentdash.worker.attempts import DeathNote, TryCounts
 from agentdash.worker.delivery import Delivery, Desk
-from agentdash.worker.metrics import WorkerMetrics
+from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.models import PoolModels
 from agentdash.worker.room import LostSlots, TaskRoom
-from agentdash.worker.tries import TryCounts
-from agentdash.worker.usage_reports import UsageReports
 from controller.model.worker_messages import UsageEvent
 from support.virtual_loop import run
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from agentdash.worker.attempts import Tried
 from agentdash.worker.room import TaskRoom
-from agentdash.worker.tries import Tried
 from support.virtual_loop import run
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdash.worker.errors import LimitReached
 from agentdash.worker.router import (
     FADING,
     KINDS_KEPT,
@@ -20,7 +19,7 @@ from agentdash.worker.router import (
     TriesOf,
     then,
 )
-from agentdash.worker.task import Task
+from agentdash.worker.task import LimitReached, Task
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelTerms, UsedTokens
 

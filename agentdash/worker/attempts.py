@@ -1,0 +1,501 @@
+"""What becomes of a task that does not end at its first try: how often it was tried, how it is
+published once more, and its dead letter.
+
+A try is counted before it begins, so that one whose worker died is counted too. JetStream counts
+deliveries, and not each of them is a try: some are handed back, and some reach no living worker.
+The first delivery is taken for a try without a word about it, so that a task that ends at its first
+try costs nothing here.
+
+A consumer with `max_deliver` gives a message up after so many deliveries, also where a worker was
+killed at the last one. JetStream tells of it when the next worker pulls; a stream keeps that, until
+a worker has published the task again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from nats import errors
+from nats.js import JetStreamContext
+from nats.js.api import Header, RawStreamMsg
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from agentdash.worker.link import NatsLink
+from agentdash.worker.stores import (
+    DEAD_PREFIX,
+    DEAD_STREAM,
+    EXHAUSTED_PREFIX,
+    EXHAUSTED_STREAM,
+    TRIES_BUCKET,
+    Results,
+    bucket,
+    ensure_exhausted_stream,
+)
+from agentdash.worker.task import (
+    ID_RULE,
+    TERMS_HEADER,
+    StoreUnavailableError,
+    TaskStatus,
+    TaskTerms,
+    Tries,
+    UnreadableStoreError,
+    UnreadableTaskError,
+    header_json,
+    is_task_id,
+    read_terms,
+    read_terms_again,
+    task_id,
+)
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import QueueName
+from controller.model.servers import ErrorCode
+from controller.model.text import clean
+
+log = logging.getLogger(__name__)
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often a task was begun and not handed back, and how many of these tries ended with an
+    error. `again`: it was published once more, so that this message is no longer to be done.
+    """
+
+    begun: Tries = 0
+    failed: Tries = 0
+    again: bool = False
+
+    @property
+    def lost(self) -> int:
+        """The tries whose worker lived neither to end nor to hand back the task."""
+        return self.begun - self.failed
+
+    def with_try(self, *, failed: bool = False) -> Tried:
+        """One try more."""
+        return msgspec.structs.replace(
+            self, begun=self.begun + 1, failed=self.failed + (1 if failed else 0)
+        )
+
+    def words(self) -> str:
+        """Why there is no further try: `began 5 times and no worker lived to end it`."""
+        if not self.lost:
+            return f"{self.failed} tries failed"
+        if not self.failed:
+            return f"began {_times(self.begun)} and no worker lived to end it"
+        return (
+            f"began {_times(self.begun)}: {_times(self.lost)} no worker lived to end it, and "
+            f"{_times(self.failed)} it failed"
+        )
+
+
+_TRIED: Final = msgspec.json.Decoder(Tried | int)
+
+
+class TryCounts:
+    """The tries of one pool's messages."""
+
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._bucket = bucket(stream, TRIES_BUCKET)
+        self._tenant, self._pool = tenant, pool
+
+    def of(self, task: str, message: int, delivered: int, earlier: Tried) -> TryRecord:
+        """Those of a task's message, as seen by its delivery number `delivered`, from 1. `message`
+        is its sequence in the stream; `earlier` are the tries of messages before it.
+        """
+        key = f"{self._tenant}.{self._pool}.{task}.{message}"
+        return TryRecord(self._bucket, key, delivered, earlier)
+
+
+class TryRecord:
+    """The tries of one message, seen and counted by one of its deliveries.
+
+    All methods raise nats.errors.Error. Where another delivery has counted meanwhile, its number
+    stays.
+    """
+
+    def __init__(self, store: KeyValue, key: str, delivered: int, earlier: Tried) -> None:
+        self._bucket = store
+        self._key = key
+        self._delivered = delivered
+        self._earlier = earlier
+        self._before: Tried | None = None
+        self._revision = 0
+        self._is_counted = delivered == 1
+
+    async def before(self) -> Tried:
+        """The tries before this delivery. Raises UnreadableStoreError if the value is none."""
+        if self._before is None:
+            self._before = self._earlier if self._delivered == 1 else await self._read()
+        return self._before
+
+    async def _read(self) -> Tried:
+        try:
+            entry = await self._bucket.get(self._key)
+        except KeyNotFoundError:
+            return self._earlier.with_try()  # the first delivery, of which nothing is written
+        self._revision = entry.revision or 0
+        try:
+            found = decoded(_TRIED, entry.value or b"")
+        except UndecodableError as error:
+            raise UnreadableStoreError(
+                f"{self._key} in {TRIES_BUCKET} is no count of tries: {error}; delete it, and they "
+                f"count anew: nats kv del {TRIES_BUCKET} {self._key}",
+                revision=self._revision,
+            ) from None
+        if isinstance(found, Tried):
+            return found
+        # an older worker has counted what was handed back
+        tries = max(0, self._delivered - 1 - found)
+        return msgspec.structs.replace(self._earlier, begun=self._earlier.begun + tries)
+
+    async def begin(self) -> None:
+        """Count this delivery as a try, before its work begins. Raises UnreadableStoreError."""
+        if not self._is_counted:
+            await self._write((await self.before()).with_try())
+            self._is_counted = True
+
+    async def fail(self) -> None:
+        """This try has failed. Raises UnreadableStoreError."""
+        await self._write((await self.before()).with_try(failed=True))
+
+    async def take_back(self) -> None:
+        """This delivery was no try: it is handed back. Raises UnreadableStoreError."""
+        if self._is_counted:
+            await self._write(await self.before())
+            self._is_counted = False
+
+    async def published_again(self) -> None:
+        """Another message has the task from now on. Raises UnreadableStoreError."""
+        await self._write(msgspec.structs.replace(await self.before(), again=True))
+
+    async def _write(self, tried: Tried) -> None:
+        encoded = msgspec.json.encode(tried)
+        try:
+            self._revision = await self._bucket.update(self._key, encoded, last=self._revision)
+        except KeyWrongLastSequenceError as error:
+            log.debug("another delivery counts the tries of %s: %s", self._key, clean(error))
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+LOOK_S: Final = 5.0
+
+
+class TaskMessage(NamedTuple):
+    """A task's message and its place."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str] | None
+    stream: str
+    sequence: int
+
+    def task(self) -> tuple[str, Tried]:
+        """The id of its task, and how often that was tried in earlier messages."""
+        try:
+            terms = read_terms(self.headers)
+        except UnreadableTaskError:
+            terms = TaskTerms()
+        found = task_id(terms, self.headers, self.stream, self.sequence)
+        return found, Tried(begun=terms.tries, failed=min(terms.failed, terms.tries))
+
+
+async def publish_again(stream: JetStreamContext, message: TaskMessage, tried: Tried) -> None:
+    """Publish its task once more, with the tries that it had. The same message twice is one, within
+    the stream's window for duplicates. Terms that cannot be read stay as they are: the next worker
+    makes a dead letter of them. Raises nats.errors.Error.
+    """
+    task, _ = message.task()
+    try:
+        terms = header_json(
+            read_terms_again(message.headers, task, tries=tried.begun, failed=tried.failed)
+        )
+    except UnreadableTaskError:
+        terms = (message.headers or {}).get(TERMS_HEADER, "")
+    headers = {
+        TERMS_HEADER: terms,
+        Header.MSG_ID.value: f"again.{message.stream}.{message.sequence}",
+    }
+    await stream.publish(message.subject, message.body, headers=headers)
+
+
+class _Notice(msgspec.Struct, frozen=True):
+    """io.nats.jetstream.advisory.v1.max_deliver, the fields that are read."""
+
+    stream_seq: int
+    deliveries: int
+
+
+_NOTICE: Final = msgspec.json.Decoder(_Notice)
+
+
+class ExhaustedWatch:
+    """Publishes again what the consumers of one pool deliver no more."""
+
+    def __init__(self, link: NatsLink, results: Results, tries: TryCounts) -> None:
+        self._link = link
+        self._results = results
+        self._tries = tries
+        self._queues: tuple[QueueName, ...] = ()
+        self._next: dict[QueueName, int] = {}
+
+    async def begin(self, limits: Mapping[QueueName, int]) -> None:
+        """Watch the consumers that have a limit of deliveries. Raises StoreUnavailableError where
+        tasks would be lost by it.
+        """
+        self._queues = tuple(queue for queue, most in limits.items() if most > 0)
+        for queue in self._queues:
+            try:
+                await ensure_exhausted_stream(self._link.jetstream)
+                await self._notice(queue, 1)
+            except errors.Error as error:
+                raise StoreUnavailableError(
+                    f"consumer {queue.consumer} of stream {queue.stream} has max_deliver "
+                    f"{limits[queue]}, and there is no stream {EXHAUSTED_STREAM} that we may read "
+                    f"({clean(error) or 'no answer'}): a task whose worker is killed at its last "
+                    "delivery would be lost; AGENTDASH_ATTEMPTS limits the tries, so: "
+                    f"{unlimited(queue)}"
+                ) from None
+            log.warning(
+                "consumer %s of stream %s has max_deliver %d: what it delivers no more is "
+                "published again, behind the others; AGENTDASH_ATTEMPTS limits the tries, so: %s",
+                queue.consumer,
+                queue.stream,
+                limits[queue],
+                unlimited(queue),
+            )
+
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
+        while self._queues:
+            await self.look(self._queues)
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self, queues: Sequence[QueueName]) -> None:
+        """Publish again what these consumers have given up. What fails is tried the next time."""
+        for queue in queues:
+            try:
+                while (notice := await self._notice(queue, self._next.get(queue, 1))) is not None:
+                    await self._recover(queue, notice)
+                    self._next[queue] = (notice.seq or 0) + 1
+            except errors.Error as error:
+                log.warning(
+                    "a task of %s/%s that is delivered no more could not be published again: %s",
+                    queue.stream,
+                    queue.consumer,
+                    clean(error),
+                )
+
+    async def _notice(self, queue: QueueName, number: int) -> RawStreamMsg | None:
+        """The first notice of this consumer from this number on; None if there is none. Raises
+        nats.errors.Error.
+        """
+        subject = f"{EXHAUSTED_PREFIX}.{queue.stream}.{queue.consumer}"
+        try:
+            return await self._link.jetstream.get_msg(
+                EXHAUSTED_STREAM, seq=number, subject=subject, next=True
+            )
+        except NotFoundError as error:
+            if error.err_code == ErrorCode.STREAM_NOT_FOUND:
+                raise
+            return None
+
+    async def _recover(self, queue: QueueName, notice: RawStreamMsg) -> None:
+        """Raises nats.errors.Error."""
+        try:
+            told = decoded(_NOTICE, notice.data or b"")
+        except UndecodableError as error:
+            log.warning("message %s of %s: %s", notice.seq, EXHAUSTED_STREAM, clean(error))
+            return
+        try:
+            found = await self._link.jetstream.get_msg(queue.stream, told.stream_seq)
+        except NotFoundError:
+            await self._forget(notice)  # it was acknowledged after all
+            return
+        message = TaskMessage(
+            found.subject or "", found.data or b"", found.headers, queue.stream, told.stream_seq
+        )
+        await self._publish(message, told.deliveries)
+        # JetStream takes an acknowledgement of a message that it has given up: the stream drops it
+        await self._link.client.publish(
+            f"$JS.ACK.{queue.stream}.{queue.consumer}.{told.deliveries}.{told.stream_seq}.0.0.0",
+            b"+ACK",
+        )
+        await self._forget(notice)
+
+    async def _publish(self, message: TaskMessage, deliveries: int) -> None:
+        task, earlier = message.task()
+        try:
+            if await self._results.get(task) is not None:
+                return
+        except UnreadableStoreError as error:
+            log.debug("the next delivery tells of it: %s", clean(error))
+        record = self._tries.of(task, message.sequence, deliveries + 1, earlier)
+        try:
+            before = await record.before()
+        except UnreadableStoreError as error:
+            log.warning("%s", clean(error))
+            before = Tried(begun=earlier.begun + deliveries, failed=earlier.failed)
+        if before.again:
+            return
+        log.warning(
+            "%s was delivered %d times and is delivered no more (max_deliver): published again",
+            task,
+            deliveries,
+            extra={"task": task},
+        )
+        await publish_again(self._link.jetstream, message, before)
+        try:
+            await record.published_again()
+        except UnreadableStoreError as error:
+            log.debug("it stays unreadable: %s", clean(error))
+
+    async def _forget(self, notice: RawStreamMsg) -> None:
+        try:
+            await self._link.jetstream.delete_msg(EXHAUSTED_STREAM, notice.seq or 0)
+        except APIError as error:
+            log.debug("another worker has deleted the notice: %s", clean(error))
+
+
+def unlimited(queue: QueueName) -> str:
+    """The command that takes the limit away."""
+    return f"nats consumer edit {queue.stream} {queue.consumer} --max-deliver=-1"
+
+
+_HEADER: Final = "Agentdash-Dead"
+LIST_MOST: Final = 1_000
+
+
+class DeathNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a message is dead and where it came from. `at` is in Unix seconds."""
+
+    id: str
+    reason: str
+    at: float
+    subject: str
+    stream: str
+    sequence: int
+    attempts: int
+    worker: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter: its number in the stream of dead letters, its note, its body and its terms."""
+
+    number: int
+    note: DeathNote
+    body: bytes
+    terms: str = ""
+
+
+_NOTE: Final = msgspec.json.Decoder(DeathNote)
+
+
+class DeadList(NamedTuple):
+    """The oldest dead letters of a pool, the oldest first. `foreign` says of each message among
+    them that is no dead letter which it is; `has_more` whether there are younger letters.
+    """
+
+    letters: tuple[DeadLetter, ...]
+    foreign: tuple[str, ...] = ()
+    has_more: bool = False
+
+
+class DeadLetters:
+    """The dead letters of one pool. All methods raise nats.errors.Error."""
+
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._stream = stream
+        self._subject = f"{DEAD_PREFIX}.{tenant}.{pool}"
+        self.subjects = f"{self._subject}.>"
+        """The subjects of all of them."""
+
+    async def bury(self, note: DeathNote, body: bytes, headers: Mapping[str, str] | None) -> None:
+        """Keep a message. The same message twice is one letter."""
+        kept = {_HEADER: header_json(note)}
+        terms = (headers or {}).get(TERMS_HEADER)
+        if terms is not None:
+            kept[TERMS_HEADER] = terms
+        kept[Header.MSG_ID.value] = f"dead.{note.stream}.{note.sequence}"
+        await self._stream.publish(f"{self._subject}.{note.id}", body, headers=kept)
+
+    async def list(self, most: int = LIST_MOST) -> DeadList:
+        """The oldest of them, at most so many."""
+        letters: list[DeadLetter] = []
+        foreign: list[str] = []
+        number = 1
+        while True:
+            try:
+                message = await self._stream.get_msg(
+                    DEAD_STREAM, seq=number, subject=self.subjects, next=True
+                )
+            except NotFoundError:
+                return DeadList(tuple(letters), tuple(foreign))
+            if len(letters) + len(foreign) == most:
+                return DeadList(tuple(letters), tuple(foreign), has_more=True)
+            try:
+                letters.append(_letter(message))
+            except UnreadableStoreError as error:
+                foreign.append(str(error))
+            number = (message.seq or 0) + 1
+
+    async def get(self, task: str) -> DeadLetter | None:
+        """The newest letter of this task; None if there is none. Raises UnreadableStoreError if
+        another message is in its place.
+        """
+        try:
+            message = await self._stream.get_last_msg(DEAD_STREAM, f"{self._subject}.{task}")
+        except NotFoundError:
+            return None
+        return _letter(message)
+
+    async def retry(self, letter: DeadLetter, results: Results) -> bool:
+        """Give the task to its queue again, with all its tries, and remove the letter. It goes on
+        from its checkpoint, if it has one. False, and nothing is done, if it has another result.
+        Raises StoreUnavailableError, and nothing is done, if its terms cannot be read.
+        """
+        try:
+            before = {TERMS_HEADER: letter.terms} if letter.terms else {}
+            again = read_terms_again(before, letter.note.id)
+        except UnreadableTaskError as error:
+            raise StoreUnavailableError(
+                f"{letter.note.id} cannot be given again: {error}; give its body to the pool as a "
+                "new task (agentdash submit)"
+            ) from None
+        stored = await results.get(letter.note.id)
+        if stored is not None and (
+            stored.result.status is not TaskStatus.DEAD or not await results.forget(stored)
+        ):
+            return False
+        headers = {
+            TERMS_HEADER: header_json(again),
+            Header.MSG_ID.value: f"retry.{letter.number}",
+        }
+        await self._stream.publish(letter.note.subject, letter.body, headers=headers)
+        await self._stream.delete_msg(DEAD_STREAM, letter.number)
+        return True
+
+
+def _letter(message: RawStreamMsg) -> DeadLetter:
+    """A message as a dead letter. Raises UnreadableStoreError."""
+    headers = message.headers or {}
+    try:
+        note = decoded(_NOTE, headers.get(_HEADER, "").encode(errors="replace"))
+        if not is_task_id(note.id):
+            raise UndecodableError(ID_RULE)
+    except UndecodableError as error:
+        raise UnreadableStoreError(
+            f"message {message.seq} of {DEAD_STREAM} ({clean(message.subject)}) is no dead letter "
+            f"of a worker: {error}; to delete it: nats stream rmm {DEAD_STREAM} {message.seq}"
+        ) from None
+    return DeadLetter(
+        number=message.seq or 0,
+        note=note,
+        body=message.data or b"",
+        terms=headers.get(TERMS_HEADER, ""),
+    )
