@@ -78,7 +78,8 @@ def limit(
     held = _is_held(given, demand, size, moment)
     disagrees = size.replicas != current and not held
     memory, contest = judged(memory, current, moment, disagrees=disagrees)
-    return replace(size, held=held or contest is not None, memory=memory)
+    held = held or contest is not None
+    return replace(size, held=held, memory=memory) if held or memory is not size.memory else size
 
 
 def _between_bounds(
@@ -134,6 +135,8 @@ def _with_spares(given: PoolInput, demand: Demand, size: Limits) -> Limits:
     those of the fleet file, those that an operator pinned, and those for a service level.
     """
     pin, configured = given.override.pin, given.terms.configured_spares
+    if pin is None and given.terms.pool.warm is None:
+        return size
     pinned = 0 if pin is None else max(pin.replicas, 0)
     recommended, most = size.replicas, size.max
     base = _spare_base(demand, recommended, size.min)
@@ -293,7 +296,9 @@ def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> 
     override, current = given.override, given.current
     if override.freeze is not None or given.workload.autoscaler:
         return True
-    if any(halt.holds for halt in override.halts) or not isinstance(given.seen.pods, Fresh):
+    if not isinstance(given.seen.pods, Fresh) or (
+        override.halts and any(halt.holds for halt in override.halts)
+    ):
         return True
     if size.replicas > current:
         return False

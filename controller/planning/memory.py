@@ -368,14 +368,19 @@ def _remembered(known: tuple[SetBack, ...], now: float) -> tuple[SetBack, ...]:
 def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> PoolMemory:
     """The pool's memory for the next plan; the same object if nothing in it has changed."""
     memory = _with_activity(gated.memory, demand.active, given.planned_at, now)
-    learned = {
-        "native": demand.native,
-        "repeats": demand.repeats,
-        "queue_repeats": demand.queue_repeats,
-        "failures": demand.failures,
-    }
-    if any(getattr(memory, name) is not part for name, part in learned.items()):
-        memory = replace(memory, **learned)
+    if (
+        demand.native is not memory.native
+        or demand.repeats is not memory.repeats
+        or demand.queue_repeats is not memory.queue_repeats
+        or demand.failures is not memory.failures
+    ):
+        memory = replace(
+            memory,
+            native=demand.native,
+            repeats=demand.repeats,
+            queue_repeats=demand.queue_repeats,
+            failures=demand.failures,
+        )
     if gated.replicas != given.current:
         memory = with_write(memory, given.workload, gated.replicas, now)
     return memory

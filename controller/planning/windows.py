@@ -247,9 +247,12 @@ def remember(
         end = inf if run.last_at is None else run.last_at + window_s
         if end <= moment.now:
             break
-        if lowest <= run.replicas <= highest:
+        if run.replicas < lowest:
+            lowest = run.replicas
+        elif run.replicas > highest:
+            highest = run.replicas
+        else:
             continue
-        lowest, highest = min(lowest, run.replicas), max(highest, run.replicas)
         kept.append(run)
         oldest_end = min(oldest_end, end)
     moment.note(oldest_end)
@@ -261,7 +264,9 @@ def ended(history: History, planned_at: float) -> History:
     if not history or history[-1].last_at is not None:
         return history
     last = history[-1]
-    return (*history[:-1], replace(last, last_at=max(planned_at, last.first_at)))
+    last_at = max(planned_at, last.first_at)
+    run = RecommendationRun(replicas=last.replicas, first_at=last.first_at, last_at=last_at)
+    return (*history[:-1], run)
 
 
 def held_by_window(

@@ -69,8 +69,9 @@ def blindness(reading: Reading[Any]) -> dict[str, Number]:
 
 
 def _is_plausible(queue: Fresh[QueueDepth]) -> bool:
-    counts = (queue.value.pending, queue.value.in_flight)
-    return isfinite(queue.at) and all(0 <= each < IMPLAUSIBLE_MESSAGES for each in counts)
+    pending, in_flight = queue.value.pending, queue.value.in_flight
+    is_counted = 0 <= pending < IMPLAUSIBLE_MESSAGES and 0 <= in_flight < IMPLAUSIBLE_MESSAGES
+    return is_counted and isfinite(queue.at)
 
 
 class Capped(NamedTuple):
