@@ -50,7 +50,7 @@ from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
 from controller.model.tick import NameKind, UnknownName, sentence, unknown_pool
 from controller.planning.demand.hpa_metrics import reading_name
-from controller.planning.share.calendar import local_day
+from controller.planning.share.rows import local_day
 from controller.planning.whatif import Effect, Estimate, effect_of
 from controller.ports import (
     Foreseen,

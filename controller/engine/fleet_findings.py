@@ -10,7 +10,7 @@ from controller.model.decision import Decision
 from controller.model.ids import PoolKey
 from controller.model.settings import Notice
 from controller.model.snapshot import Severity
-from controller.planning.share.spending import CostTerms, cost_alerts
+from controller.planning.share.reasons import CostTerms, cost_alerts
 
 FLEET_FILE: Final = "fleet file"
 FLEET: Final = "fleet"

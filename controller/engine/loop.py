@@ -36,11 +36,10 @@ from controller.model.observation import Observation
 from controller.model.readings import Fresh
 from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.kept import Kept
-from controller.planning.planner import Planned
+from controller.planning.memo import Kept, Planned
 from controller.planning.remember.joined import joined
 from controller.planning.remember.resume import doubted
-from controller.planning.share.scarcity import spends_budget
+from controller.planning.share.rows import spends_budget
 from controller.ports import (
     Actuator,
     AllowanceStore,

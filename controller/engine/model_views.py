@@ -12,10 +12,10 @@ from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel
 from controller.model.snapshot import ModelDraw, ModelLimit, ModelView, PoolView
 from controller.model.worker_messages import ModelDemand
-from controller.planning.allocation.values import SharingError
-from controller.planning.share.drawn import KnownDraws
-from controller.planning.share.rates import rate_key, rate_rows
-from controller.planning.share.spending import planned_replicas
+from controller.planning.amounts import SharingError
+from controller.planning.share.claims import KnownDraws
+from controller.planning.share.reasons import planned_replicas
+from controller.planning.share.rows import rate_key, rate_rows
 
 # the names of the planner's rows, in the order in which they are shown
 _ROWS: Final = {

@@ -45,10 +45,10 @@ from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
 from controller.model.tick import ShownPast
-from controller.planning.kept import Kept
-from controller.planning.share.drawn import KnownDraws
-from controller.planning.share.scarcity import TenantScarcity
-from controller.planning.share.spending import cost_terms_of
+from controller.planning.memo import Kept
+from controller.planning.share.claims import KnownDraws
+from controller.planning.share.reasons import cost_terms_of
+from controller.planning.share.rows import TenantScarcity
 
 MOST_AHEAD_S: Final = 3600.0
 """The clock of the leader before may have been ahead of ours by so much."""

@@ -22,12 +22,16 @@ from controller.model.readings import Stale, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView, TenantTokens, TenantView, TokenState
 from controller.model.tick import TenantSince
-from controller.planning.share.budget import BudgetState
-from controller.planning.share.calendar import Day, local_day
-from controller.planning.share.claims import requests_of
-from controller.planning.share.drawn import KnownDraws
-from controller.planning.share.scarcity import BudgetNow, TenantScarcity, with_budget
-from controller.planning.share.spending import planned_replicas
+from controller.planning.share.claims import KnownDraws, requests_of
+from controller.planning.share.reasons import planned_replicas
+from controller.planning.share.rows import (
+    BudgetNow,
+    BudgetState,
+    Day,
+    TenantScarcity,
+    local_day,
+    with_budget,
+)
 
 _Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
 _UNSEEN: Final = TenantObservation()

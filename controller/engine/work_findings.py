@@ -22,8 +22,7 @@ from controller.model.readings import last_known
 from controller.model.scarcity import Budget
 from controller.model.snapshot import Severity
 from controller.planning.explain import duration
-from controller.planning.share.calendar import local_day
-from controller.planning.share.scarcity import TenantScarcity, with_budget
+from controller.planning.share.rows import TenantScarcity, local_day, with_budget
 
 UNFINISHED: Final = "unfinished"
 """The kind of the finding about busy replicas."""

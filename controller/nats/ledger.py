@@ -18,7 +18,7 @@ from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel, TokenUsage
 from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
 from controller.model.worker_messages import UsageEvent, UsedTokens
-from controller.planning.share.calendar import Day, local_day
+from controller.planning.share.rows import Day, local_day
 
 BURN_HALF_LIFE_S: Final = 600.0
 """Tokens are reported when a task ends, and tasks take up to half an hour: with a shorter half-life

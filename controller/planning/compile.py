@@ -28,8 +28,8 @@ from controller.planning.demand.formula import Formula, compile_formula
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.native import CALM, PROMPT, THRIFTY
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
-from controller.planning.share.sharing_terms import SharingTerms, sharing_terms_of
-from controller.planning.share.spending import CostTerms, cost_terms_of
+from controller.planning.share.reasons import CostTerms, cost_terms_of
+from controller.planning.share.rows import SharingTerms, sharing_terms_of
 
 COSTS: Final[Mapping[NativePreset, NativeCosts]] = MappingProxyType(
     {NativePreset.PROMPT: PROMPT, NativePreset.THRIFTY: THRIFTY, NativePreset.CALM: CALM}
@@ -69,6 +69,11 @@ def compile_fleet(fleet: Fleet) -> FleetTerms:
         sharing=sharing,
         costs=cost_terms_of(fleet),
     )
+
+
+def without_baseline(terms: FleetTerms, tenant: str) -> FleetTerms:
+    """The same terms, but this tenant gets no replica before all floors."""
+    return terms._replace(sharing=terms.sharing._replace(without_baseline=tenant))
 
 
 def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:

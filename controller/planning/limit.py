@@ -19,8 +19,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.readings import Fresh, Stale
 from controller.model.value import INT32_MAX
-from controller.planning.allocation.exact import exact
-from controller.planning.allocation.values import Amount, AmountError, Ceiling
+from controller.planning.amounts import Amount, AmountError, Ceiling, exact
 from controller.planning.inputs import Halt, Moment, PoolInput
 from controller.planning.memory import judged
 from controller.planning.values import Demand, Limits, Recommendation, because

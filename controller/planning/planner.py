@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from msgspec.structs import replace
 
-from controller.model.decision import Decision, Plan
-from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh, Reading
 from controller.model.value import INT32_MAX
-from controller.planning.allocation.values import SharingError
-from controller.planning.changes import changes_of, usable
+from controller.planning.amounts import SharingError
 from controller.planning.compile import FleetTerms
-from controller.planning.context import PlanContext
 from controller.planning.demand.demand import demand_of
 from controller.planning.gate import gated
-from controller.planning.growth import UNLIMITED_GROWTH, growth_of
 from controller.planning.inputs import Moment, Overrides, PoolInput
-from controller.planning.kept import Kept, LocalPlan, Result, last_size
 from controller.planning.limit import limit
+from controller.planning.memo import Kept, LocalPlan, Planned, Tick
 from controller.planning.memory import follow_clock, remembered
 from controller.planning.recommend import recommend
-from controller.planning.results import assembled, pending, result_of, unknown_result
 from controller.planning.step import step
-from controller.planning.targets import targets_of, unshared
-
-
-class Planned(NamedTuple):
-    """A plan, and the memory and the kept state that the next plan takes.
-
-    `changed` are the decisions made again; all others are those of the previous plan.
-    """
-
-    plan: Plan
-    changed: Mapping[PoolKey, Decision]
-    memory: Memory
-    kept: Kept | None
 
 
 def plan(  # noqa: PLR0917 - these are what a plan is a function of
@@ -58,55 +36,45 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     a fixed size. `kept` is from the previous plan: it saves time and changes no result.
     """
     memory = follow_clock(memory, observation.clock_step_s)
-    kept = usable(kept, terms, observation, now)
-    changes = changes_of(observation, terms, intents, memory, now=now, kept=kept)
-    local: dict[int, LocalPlan] = {}
-    results: dict[int, Result] = {}
-    overrides, planned_at = Overrides(intents), _planned_at(memory, now)
-    is_ours = kept is not None and memory.pools is kept.memories
-    for number in changes.recompute:
-        pool, seen = terms.numbered[number], changes.seen[number]
+    tick = Tick(observation, terms, intents, memory, now, kept)
+    overrides = Overrides(intents)
+    is_ours = tick.kept is not None and memory.pools is tick.kept.memories
+    for number in tick.recompute:
+        pool, seen = terms.numbered[number], tick.seen[number]
         before = memory.pools.get(pool.pool.key)
         if seen is None:
             continue
         if (workload := _usable(seen.workload)) is None:
-            results[number] = unknown_result(pool, seen, before, planned_at, now)
+            tick.unknown(number, seen, before)
             continue
         moment = Moment(now)
         override = overrides.of(pool, workload, moment)
         past = remembered(before, workload, pool.pool.behavior, moment, is_ours=is_ours)
-        given = PoolInput(pool, seen, workload, workload.replicas, past, override, planned_at)
+        given = PoolInput(pool, seen, workload, workload.replicas, past, override, tick.planned_at)
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
         demand = demand_of(given, moment)
         recommendation = recommend(given, demand, moment)
         # 2. limit: the pool's own limits; ceilings, then floors
         limits = limit(given, demand, recommendation, moment)
         reasons = demand.reasons + recommendation.reasons + limits.reasons
-        local[number] = LocalPlan(given, demand, limits, reasons, moment.changes_at)
-    unknown = {number: last_size(result) for number, result in results.items()}
-    context = PlanContext(terms, intents, memory, now, kept, changes, local, unknown)
+        tick.local[number] = LocalPlan(given, demand, limits, reasons, moment.changes_at)
     try:
         # 3. share: divide the rows that several pools use; the result is the targets
-        targets = targets_of(observation, context)
+        tick.share()
         # 4. step: only idle replicas are removed, and pools grow only into free room
-        growth = growth_of(context, targets)
+        tick.grow()
     except SharingError as error:
-        if kept is not None:
+        if tick.kept is not None:
             return plan(replace(observation, clock_step_s=0.0), terms, intents, memory, now)
-        targets, growth = unshared(local, error), UNLIMITED_GROWTH
-    for each in pending(context, targets, growth):
+        tick.unshared(error)
+    for each in tick.pending():
         one = each.local
         moment = Moment(now, one.changes_at)
         following = step(one.given, one.limits, each.target, each.grown, moment)
         # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
         held = gated(one.given, one.demand, one.limits, each.target, following, moment)
-        results[each.number] = result_of(each, following, held, moment)
-    return Planned(*assembled(context, targets, growth, results))
-
-
-def _planned_at(memory: Memory, now: float) -> float:
-    """The time of the previous plan, never after `now`; `now` if there was none."""
-    return now if memory.planned_at is None else min(memory.planned_at, now)
+        tick.decide(each, following, held, moment)
+    return tick.planned()
 
 
 def _usable(workload: Reading[Workload]) -> Workload | None:

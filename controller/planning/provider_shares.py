@@ -28,7 +28,7 @@ from controller.model.worker_messages import (
     WorkerState,
     WorkerTerms,
 )
-from controller.planning.share.rates import rate_key
+from controller.planning.share.rows import rate_key
 
 
 def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:

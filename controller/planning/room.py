@@ -5,14 +5,16 @@ the pool's size, counts until it is gone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from controller.planning.allocation.field import Field
-from controller.planning.allocation.fill import fill
-from controller.planning.allocation.filling import Filling
-from controller.planning.allocation.rows import GRANTED, Rows
-from controller.planning.allocation.values import Row
-from controller.planning.share.share import Shared
+from controller.model.observation import PodPhase
+from controller.model.readings import last_known
+from controller.planning.amounts import Claim, ReplicaUses, Row
+from controller.planning.inputs import PoolInput
+from controller.planning.share.divide import GRANTED, Divider, Field
+
+_NOT_ACTIVE: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
 
 
 class Occupancy(NamedTuple):
@@ -43,88 +45,123 @@ class Grown(NamedTuple):
 class Room(NamedTuple):
     """The use of physical room by all pools.
 
-    - `rows`: the room's rows, as indexes of the division's rows.
-    - `now`, `most`: by row, the units that the pools use now, and the most they may use on the way
-      to their targets.
-    - `occupancy`: by pool number. `grown`: the growing pools that cannot have their target yet.
+    - `rows`: the room's rows. `uses`, `occupancy`: by pool number.
+    - `now`, `most`: by row's name, what the pools use now, and the most on the way to their
+      targets.
+    - `grown`: by pool number, the growing pools that cannot have their target yet.
+    - `divider`, `drawn`: kept to save time; by id of the uses, they and their part of the room.
     """
 
-    shared: Shared
-    rows: frozenset[int]
-    now: dict[int, int]
-    most: dict[int, int]
-    occupancy: list[Occupancy | None]
+    rows: tuple[Row, ...]
+    uses: Sequence[ReplicaUses]
+    occupancy: Sequence[Occupancy | None]
+    now: Mapping[str, int]
+    most: Mapping[str, int]
     grown: Mapping[int, Grown]
+    divider: Divider
+    drawn: dict[int, tuple[ReplicaUses, ReplicaUses]]
+
+
+def occupancy_of(given: PoolInput, target: int) -> Occupancy:
+    """The pool's use of room. A pod beyond its size (a rollout's surge, or one that a ReplicaSet is
+    about to delete) takes room like a terminating one.
+    """
+    pods = last_known(given.seen.pods)
+    if pods is None:
+        return Occupancy(given.current, target, 0)
+    active = sum(pod.phase not in _NOT_ACTIVE for pod in pods.items)
+    leaving = max(pods.terminating, 0) + max(active - given.current, 0)
+    return Occupancy(given.current, target, leaving)
 
 
 def room_of(
     field: Field,
-    shared: Shared,
-    room: Sequence[Row],
+    rows: Sequence[Row],
+    uses: Sequence[ReplicaUses],
     changed: Mapping[int, Occupancy | None],
     kept: Room | None,
 ) -> Room:
     """The room after these changes of occupancy since `kept`; without `kept`, `changed` has all
-    pools. `room` are the rows of physical room.
+    pools. `rows` are those of physical room for pods anywhere; `uses` are by pool number.
     """
-    if kept is not None and kept.shared.tariff is shared.tariff and kept.shared.rows == shared.rows:
-        profile_before = kept.shared.profile_of
-        changed = {
-            number: after
-            for number, after in changed.items()
-            if after != kept.occupancy[number]
-            or profile_before[number] != shared.profile_of[number]
-        }
-        if not changed:
-            return kept._replace(shared=shared)
-        rows, occupancy = kept.rows, list(kept.occupancy)
-        now, most = dict(kept.now), dict(kept.most)
-    else:
-        names = {row.name for row in room}
-        rows = frozenset(number for number, row in enumerate(shared.rows) if row.name in names)
-        changed = {**dict(enumerate(kept.occupancy)), **changed} if kept is not None else changed
-        occupancy = [None] * len(shared.profile_of)
-        now, most = dict.fromkeys(rows, 0), dict.fromkeys(rows, 0)
-        profile_before = shared.profile_of
-    profiles = shared.tariff.everywhere_on(rows)
+    rows = tuple(sorted((row for row in rows if "@" not in row.name), key=_name))
+    if kept is not None and kept.rows != rows:
+        changed, kept = {**dict(enumerate(kept.occupancy)), **changed}, None
+    if kept is None:
+        nothing = dict.fromkeys([row.name for row in rows], 0)
+        kept = Room(rows, uses, [None] * len(uses), nothing, nothing, {}, Divider(field), {})
+    occupancy, now, most = list(kept.occupancy), dict(kept.now), dict(kept.most)
+    before, is_same = kept.uses, True
     for number, after in changed.items():
-        before = occupancy[number]
-        if before is not None:
-            for row, use in profiles[profile_before[number]].everywhere.takes:
-                now[row] -= use * before.now
-                most[row] -= use * before.most
-        occupancy[number] = after
-        if after is not None:
-            for row, use in profiles[shared.profile_of[number]].everywhere.takes:
-                now[row] += use * after.now
-                most[row] += use * after.most
-    room_now = Room(shared, rows, now, most, occupancy, {})
-    if all(drawn <= shared.supply.left[row] for row, drawn in most.items()):
-        return room_now
-    return room_now._replace(grown=_grow(field, room_now))
+        known = occupancy[number]
+        if after == known and uses[number] is before[number]:
+            continue
+        is_same, occupancy[number] = False, after
+        for each, one, sign in ((known, before[number], -1), (after, uses[number], 1)):
+            if each is not None:
+                for name in now:
+                    use = sign * int(one.everywhere.get(name, 0))
+                    now[name] += use * each.now
+                    most[name] += use * each.most
+    room = kept._replace(uses=uses, occupancy=occupancy, now=now, most=most)
+    if is_same:
+        return room
+    fits = all(most[row.name] <= row.capacity for row in rows)
+    return room._replace(grown={} if fits else _grow(field, room))
+
+
+def _name(row: Row) -> str:
+    return row.name
 
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
-    """The growing pools that cannot have their target yet, by number. Free room goes to the highest
-    tier first, and there by progressive filling from the present sizes.
+    """The growing pools that cannot have their target yet. Free room goes to the highest tier
+    first, and there by shares that begin with the present sizes.
     """
-    shared = room.shared
-    current = [0 if each is None else each.current for each in room.occupancy]
-    goals = [0 if each is None else max(each.target, each.current) for each in room.occupancy]
-    growing: dict[int, list[int]] = {}
-    for number, each in enumerate(room.occupancy):
-        if each is not None and each.target > each.current:
-            growing.setdefault(field.tier_of[number], []).append(number)
-    accounts = Rows.of_room(shared.supply, shared.tariff, shared.profile_of, room.rows)
-    for row, drawn in room.now.items():
-        accounts.left[row] -= drawn
-    filling = Filling(field, current, accounts, shared.owners._replace(known={}))
-    filling.have = list(current)
-    found: dict[int, Grown] = {}
-    for _, numbers in sorted(growing.items(), reverse=True):
-        fill(filling, numbers, goals, strict=True)
-        for number in numbers:
-            refused = filling.refused_by[number]
-            if refused != GRANTED:
-                found[number] = Grown(filling.have[number], shared.rows[refused].name)
-    return found
+    occupancy, taken = room.occupancy, dict(room.now)
+    growing = {
+        field.tenant_of[number]
+        for number, each in enumerate(occupancy)
+        if each is not None and each.target > each.current
+    }
+    claims: list[Claim | None] = [None] * len(occupancy)
+    uses = [_NO_USES] * len(occupancy)
+    if len(room.drawn) > 4 * len(uses) + 4:
+        room.drawn.clear()  # measured uses change all the time
+    for number in [number for tenant in growing for number in field.pools_of[tenant]]:
+        each, used = occupancy[number], room.uses[number]
+        if each is None:
+            continue
+        claims[number] = _grown_claim(each.current, max(each.target, each.current))
+        if id(used) not in room.drawn:
+            drawn = {name: used.everywhere[name] for name in taken if name in used.everywhere}
+            room.drawn[id(used)] = used, ReplicaUses(drawn)
+        uses[number] = room.drawn[id(used)][1]
+        for name, use in uses[number].everywhere.items():
+            taken[name] -= int(use) * each.current
+    division = room.divider.divide(room.rows, claims, uses, taken)
+    return {
+        number: Grown(division.have[number], room.rows[refused].name)
+        for number, refused in enumerate(division.refused_by)
+        if refused != GRANTED
+    }
+
+
+_NO_USES: Final = ReplicaUses(MappingProxyType({}))
+
+
+def _grown_claim(current: int, target: int) -> Claim:
+    """It keeps what it has whether that fits or not, and wants the rest."""
+    return Claim(
+        floor=current,
+        need=current,
+        want=target,
+        asked=target,
+        demand=target,
+        min=0,
+        current=current,
+        fixed=True,
+        works=False,
+        has_spares=False,
+        ceiling=None,
+    )

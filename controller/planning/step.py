@@ -37,7 +37,7 @@ from controller.planning.demand.queue import IMPLAUSIBLE_MESSAGES
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.memory import may_shrink_late
 from controller.planning.room import Grown
-from controller.planning.share.calendar import local_day
+from controller.planning.share.rows import local_day
 from controller.planning.values import Limits, Next, Target, because
 
 TOLD_AHEAD: Final = 100

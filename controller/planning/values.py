@@ -8,7 +8,7 @@ import msgspec
 
 from controller.model.decision import Bound, Code, Drain, Gate, Number, Reason
 from controller.model.memory import NativeMemory, PoolMemory, Repeats
-from controller.planning.allocation.values import Ceiling
+from controller.planning.amounts import Ceiling
 
 
 def because(code: Code, value: int | None = None, **numbers: Number) -> Reason:

@@ -28,11 +28,12 @@ from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView, Snapshot
 from controller.model.value import INT32_MAX, Value
-from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.compile import FleetTerms, compile_fleet, without_baseline
 from controller.planning.demand.learned import cold_start_s
 from controller.planning.inputs import PAUSES, concerns
-from controller.planning.planner import Planned, plan
-from controller.planning.share.calendar import local_day
+from controller.planning.memo import Planned
+from controller.planning.planner import plan
+from controller.planning.share.rows import local_day
 
 World: TypeAlias = tuple[Observation, Fleet, Intents]
 V = TypeVar("V", bound=Value)
@@ -71,10 +72,14 @@ def counterfactuals(
     world, found = (observation, fleet, intents), []
     for bound in Bound:
         without = lifted(bound, pool, *world)
-        if all(new is old for new, old in zip(without, world, strict=True)):
-            continue
         seen, changed_fleet, asked = without
-        planned = plan(seen, compile_fleet(changed_fleet), asked, memory, now)
+        if bound is Bound.BASELINE:
+            terms = without_baseline(compile_fleet(fleet), pool.tenant)
+        elif all(new is old for new, old in zip(without, world, strict=True)):
+            continue
+        else:
+            terms = compile_fleet(changed_fleet)
+        planned = plan(seen, terms, asked, memory, now)
         other = planned.plan.decisions.get(pool.key)
         if other is None:
             continue
@@ -99,7 +104,7 @@ def lifted(
 
     A rule that several pools share (quota, budget, cost, rate, capacity) is lifted for all of them.
     Unchanged values are returned as the same objects; without such a rule, all three are. `demand`
-    and `baseline` cannot be lifted.
+    cannot be lifted, and `baseline` stands in no value of a fleet: `compile.without_baseline`.
     """
     seen = observation
     if (fields := _OF_POOL.get(bound)) is not None:

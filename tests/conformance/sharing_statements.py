@@ -56,7 +56,8 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
 from controller.planning.limit import SLACK, poisson_quantile
-from support.sharing import HALF_FED, Claim, SharingPolicy
+from reference.sharing import SharingPolicy
+from support.sharing import HALF_FED, Claim
 
 POLICY: Final = (
     "agentdash gives each tenant one replica first, counts whole shares, and reserves none"

@@ -53,9 +53,8 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.compile import compile_fleet
-from controller.planning.kept import Kept
+from controller.planning.memo import Kept, Planned
 from controller.planning.memory import without_writes
-from controller.planning.planner import Planned
 from controller.planning.planner import plan as plan_terms
 from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight, halted_sights, sights
 from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages

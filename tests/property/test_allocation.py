@@ -12,12 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.decision import Bound
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
-    Weights,
-    bounds,
+    Fleet,
     changed,
     equal_pods,
     fleets,
@@ -28,10 +26,14 @@ from property.sharing_worlds import (
 )
 from property.worlds import as_bytes
 from support.examples import scaled
-from support.sharing import Claim, Row, SharingPolicy, allocate
+from support.sharing import Claim, Row, allocate, bounds
 
-Fleet = tuple[list[Claim], list[Row], Weights, SharingPolicy]
 OneRow = tuple[list[Claim], Row]
+
+
+def least(claim: Claim) -> int:
+    """What it gets before any need: its floor, and its tenant's baseline."""
+    return max(bounds(claim)[0], int(claim.works))
 
 
 def drawn(claims: list[Claim], have: dict[str, int], row: str) -> Fraction:
@@ -84,23 +86,12 @@ def test_whoever_goes_short_is_told_the_row_that_is_full(fleet: Fleet) -> None:
         allotment = result[claim.pool]
         if allotment.replicas < bounds(claim)[2]:
             row = by_name[allotment.limited_by]
-            assert allotment.bound in {row.bound, Bound.BASELINE}
+            assert allotment.bound is row.bound
             if not claim.flavors:
                 left = Fraction(row.capacity) - drawn(claims, have, row.name)
                 assert left <= 0 or left < Fraction(claim.uses[row.name])
         elif allotment.limited_by and allotment.limited_by not in by_name:
             assert allotment.replicas == min(ceiling.limit for ceiling in claim.ceilings)
-
-
-@UNHURRIED
-@given(fleets())
-def test_the_phases_add_up(fleet: Fleet) -> None:
-    for claim in fleet[0]:
-        allotment = allocate(*fleet)[claim.pool]
-        phases = allotment.phases
-        parts = (phases.baseline, phases.floor, phases.reserve, phases.share, phases.warm)
-        assert min(parts) >= 0
-        assert sum(parts) == (0 if claim.fixed else allotment.replicas)
 
 
 @UNHURRIED
@@ -125,7 +116,8 @@ def test_floors_and_baselines_are_served_where_they_fit(world: OneRow) -> None:
 @given(equal_pods())
 def test_where_floors_do_not_fit_the_higher_tier_has_its_own_first(world: OneRow) -> None:
     claims, row = world
-    result = allocate(claims, [row], policy=SharingPolicy(baseline=0))
+    claims = [replace(claim, has_work=False) for claim in claims]
+    result = allocate(claims, [row])
     for upper in claims:
         if result[upper.pool].replicas < bounds(upper)[0]:
             below = [claim.pool for claim in claims if claim.tier < upper.tier]
@@ -142,8 +134,7 @@ def test_a_lower_tier_shares_nothing_while_a_higher_one_needs_more(
     for upper in claims:
         if result[upper.pool].replicas < bounds(upper)[1]:
             for lower in claims:
-                phases = result[lower.pool].phases
-                assert lower.tier >= upper.tier or phases.share == phases.warm == 0
+                assert lower.tier >= upper.tier or result[lower.pool].replicas <= least(lower)
 
 
 @UNHURRIED
@@ -155,12 +146,12 @@ def test_nobody_in_a_tier_has_more_than_one_replica_to_envy(
     by_tenant = data.draw(weights_for(claims))
     result = allocate(claims, [row], by_tenant)
     for short in claims:
-        least = Fraction(result[short.pool].replicas) / Fraction(by_tenant[short.tenant])
+        served = Fraction(result[short.pool].replicas) / Fraction(by_tenant[short.tenant])
         if result[short.pool].replicas < bounds(short)[1]:
             for other in claims:
-                if other.tier == short.tier and result[other.pool].phases.share:
+                if other.tier == short.tier and result[other.pool].replicas > least(other):
                     fewer = result[other.pool].replicas - 1
-                    assert fewer / Fraction(by_tenant[other.tenant]) <= least
+                    assert fewer / Fraction(by_tenant[other.tenant]) <= served
 
 
 @UNHURRIED
@@ -169,13 +160,13 @@ def test_nobody_has_spares_while_somebody_needs_more(world: OneRow) -> None:
     claims, row = world
     result = allocate(claims, [row])
     if any(result[claim.pool].replicas < bounds(claim)[1] for claim in claims):
-        assert not any(allotment.phases.warm for allotment in result.values())
+        assert all(result[claim.pool].replicas <= bounds(claim)[1] for claim in claims)
 
 
 @UNHURRIED
 @given(fleets(), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(fleet: Fleet, random: object) -> None:
-    claims, rows, tenant_weights, policy = fleet
+    claims, rows, tenant_weights = fleet
     before = as_bytes(allocate(*fleet))
     mixed, mixed_rows = list(claims), list(rows)
     random.shuffle(mixed)  # type: ignore[attr-defined]
@@ -183,7 +174,7 @@ def test_the_order_of_the_input_does_not_matter(fleet: Fleet, random: object) ->
     mixed = [replace(claim, uses=dict(reversed(claim.uses.items()))) for claim in mixed]
     turned = dict(reversed(tenant_weights.items()))
     # which of two full rows is named may depend on neither
-    assert as_bytes(allocate(mixed, mixed_rows, turned, policy)) == before
+    assert as_bytes(allocate(mixed, mixed_rows, turned)) == before
 
 
 @UNHURRIED
@@ -199,11 +190,11 @@ def test_a_result_that_runs_is_kept(world: OneRow, data: st.DataObject) -> None:
 @settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets())
 def test_what_is_handed_out_settles_within_one_more_tick(fleet: Fleet) -> None:
-    claims, rows, tenant_weights, policy = fleet
+    claims, rows, tenant_weights = fleet
     assume(not any(claim.fixed for claim in claims))
     seen = []
     for _ in range(4):
-        have = shared(claims, rows, tenant_weights, policy)
+        have = shared(claims, rows, tenant_weights)
         claims = [replace(claim, current=have[claim.pool]) for claim in claims]
         seen.append(have)
     assert seen[2] == seen[1]
@@ -225,39 +216,38 @@ def test_one_place_more_takes_from_nobody(world: OneRow, data: st.DataObject) ->
 @settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_more_weight_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
-    claims, rows, _, policy = fleet
+    claims, rows, _ = fleet
     assume(claims)
     pool = data.draw(st.sampled_from(claims))
     alone = [replace(claim, tenant=claim.pool) for claim in claims]
     before = {claim.pool: data.draw(weights) for claim in alone}
     after = before | {pool.pool: Fraction(before[pool.pool]) * data.draw(st.integers(2, 5))}
-    fewer = shared(alone, rows, before, policy)[pool.pool]
-    assert shared(alone, rows, after, policy)[pool.pool] >= fewer
+    fewer = shared(alone, rows, before)[pool.pool]
+    assert shared(alone, rows, after)[pool.pool] >= fewer
 
 
 @settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_a_higher_tier_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
-    claims, rows, _, policy = fleet
+    claims, rows, _ = fleet
     assume(claims)
     pool = data.draw(st.sampled_from(claims))
-    plain = replace(policy, reserves={})
     alone = [replace(claim, tenant=claim.pool) for claim in claims]
-    fewer = shared(alone, rows, {}, plain)[pool.pool]
+    fewer = shared(alone, rows, {})[pool.pool]
     raised = changed(alone, pool.pool, tier=TIERS[0])
-    assert shared(raised, rows, {}, plain)[pool.pool] >= fewer
+    assert shared(raised, rows, {})[pool.pool] >= fewer
 
 
 @settings(UNHURRIED, max_examples=scaled(150))
 @given(fleets(), st.data())
 def test_more_demand_never_lowers_a_pool(fleet: Fleet, data: st.DataObject) -> None:
-    claims, rows, _, policy = fleet
+    claims, rows, _ = fleet
     assume(claims)
     pool = data.draw(st.sampled_from(claims))
     alone = [replace(claim, tenant=claim.pool) for claim in claims]
     more = changed(alone, pool.pool, demand=pool.demand + data.draw(st.integers(1, 5)))
-    fewer = shared(alone, rows, {}, policy)[pool.pool]
-    assert shared(more, rows, {}, policy)[pool.pool] >= fewer
+    fewer = shared(alone, rows, {})[pool.pool]
+    assert shared(more, rows, {})[pool.pool] >= fewer
 
 
 @UNHURRIED
@@ -274,15 +264,16 @@ def test_whoever_leaves_takes_nothing_from_the_others(world: OneRow, data: st.Da
 @UNHURRIED
 @given(fleets(), st.sampled_from([2, 7, Fraction(1, 3), Fraction(22, 7)]))
 def test_only_the_ratios_of_weights_matter(fleet: Fleet, factor: int | Fraction) -> None:
-    claims, rows, tenant_weights, policy = fleet
+    claims, rows, tenant_weights = fleet
     heavier = {name: Fraction(weight) * factor for name, weight in tenant_weights.items()}
     scaled = [replace(claim, weight=Fraction(claim.weight) * factor) for claim in claims]
-    assert shared(scaled, rows, heavier, policy) == shared(*fleet)
+    assert shared(scaled, rows, heavier) == shared(*fleet)
 
 
 def _one_tier(claims: list[Claim]) -> list[Claim]:
     return [
-        replace(claim, tier=0, min=0, pin=0, warm=0, current=0, ceilings=()) for claim in claims
+        replace(claim, tier=0, min=0, pin=0, warm=0, current=0, ceilings=(), has_work=False)
+        for claim in claims
     ]
 
 
@@ -300,7 +291,7 @@ def test_in_one_tier_the_least_served_replicas_are_the_ones_granted(
         for number in range(claim.demand)
     )[: int(row.capacity)]
     expected = {claim.pool: sum(place[2] == claim.pool for place in places) for claim in claims}
-    assert shared(claims, row, by_tenant, SharingPolicy(baseline=0)) == expected
+    assert shared(claims, row, by_tenant) == expected
 
 
 def _divisions(capacity: int, most: list[int]) -> list[list[int]]:
@@ -395,31 +386,3 @@ def test_who_was_taken_from_cannot_take_it_back_next_tick(world: OneRow) -> None
     second = shared([replace(claim, current=first[claim.pool]) for claim in claims], row)
     gained = {claim.pool for claim in claims if first[claim.pool] > claim.current}
     assert all(second[pool] >= first[pool] for pool in gained)
-
-
-@UNHURRIED
-@given(equal_pods())
-def test_the_baseline_is_named_only_where_the_share_would_have_given_nothing(
-    one_row: OneRow,
-) -> None:
-    claims, row = one_row
-    without = shared(claims, row, policy=SharingPolicy(baseline=0))
-    for pool, allotment in allocate(claims, [row]).items():
-        if allotment.bound is Bound.BASELINE:
-            assert without[pool] == 0 < allotment.replicas == allotment.phases.baseline
-
-
-@UNHURRIED
-@given(equal_pods())
-def test_where_all_of_a_tier_have_only_their_baseline_by_the_tier_above_it_is_named(
-    one_row: OneRow,
-) -> None:
-    claims, row = one_row
-    claims = [replace(claim, min=0, pin=0, warm=0, ceilings=()) for claim in claims]
-    result, without = allocate(claims, [row]), shared(claims, row, policy=SharingPolicy(baseline=0))
-    lowest = min(claim.tier for claim in claims)
-    last = [claim.pool for claim in claims if claim.tier == lowest]
-    if not any(without[pool] for pool in last):
-        for pool in last:
-            if 0 < result[pool].replicas < result[pool].wanted:
-                assert result[pool].bound is Bound.BASELINE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.share.budget import (
+from controller.planning.share.rows import (
     BudgetState,
     TokenUse,
     budget_row,

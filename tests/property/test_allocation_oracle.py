@@ -1,68 +1,62 @@
-"""The fast way of sharing gives what the slow one gives, for anything at all."""
+"""Sharing in bulk gives what sharing unit by unit gives, whatever is kept."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.decision import Bound
+from controller.planning.share.divide import Divider
 from property.sharing_worlds import (
     TIERS,
     UNHURRIED,
-    Oracle,
-    Weights,
+    Fleet,
     equal_pods,
     fleets,
     replicas,
-    shared,
     weights_for,
 )
+from reference.sharing import Oracle
 from support.examples import scaled
-from support.sharing import Allotment, Amount, Claim, Row, SharingPolicy, allocate
+from support.sharing import Claim, Row, allocate, field_for
 
 
-def assert_named(result: Mapping[str, Allotment], oracle: Oracle) -> None:
-    """Whoever goes short is told the first row that refused; a baseline, what would have."""
-    for pool, row in oracle.dropped.items():
-        if result[pool].bound is not Bound.BASELINE:
-            assert result[pool].limited_by == row
-
-
-@settings(UNHURRIED, max_examples=scaled(300))
-@given(fleets())
-def test_any_fleet_is_shared_as_the_rule_is_written(
-    fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy],
-) -> None:
-    oracle, result = Oracle(*fleet), allocate(*fleet)
+def assert_as_written(fleet: Fleet, kept: Divider | None = None) -> None:
+    """The same replicas, and whoever goes short is told the first row that refused."""
+    oracle, result = Oracle(*fleet), allocate(*fleet, kept)
     assert replicas(result) == oracle.run()
-    assert_named(result, oracle)
+    assert {name: one.limited_by for name, one in result.items() if one.limited_by} == (
+        oracle.dropped
+    )
+
+
+@settings(UNHURRIED, max_examples=scaled(400))
+@given(fleets())
+def test_any_fleet_is_shared_as_the_rule_is_written(fleet: Fleet) -> None:
+    assert_as_written(fleet)
 
 
 @settings(UNHURRIED, max_examples=scaled(150))
 @given(st.data())
 def test_one_row_is_shared_as_the_rule_is_written(data: st.DataObject) -> None:
     claims, row = data.draw(equal_pods(shared_tenants=True))
-    weights = data.draw(weights_for(claims))
-    assert shared(claims, row, weights) == Oracle(claims, [row], weights, SharingPolicy()).run()
+    assert_as_written((claims, [row], data.draw(weights_for(claims))))
 
 
 @st.composite
-def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
+def crowds(draw: st.DrawFn) -> Fleet:
     """Many replicas of few pools, so that whole stretches can be granted at once; some tenants
     have a quota of their own.
     """
     tenants = draw(st.sampled_from([0, 2, 6]))
     tenant_of = [draw(st.integers(1, tenants)) if tenants else number for number in range(8)]
     own = draw(st.sampled_from([{}, {"own": 1}, {"own": 2}]))
+    tiers = [draw(st.sampled_from(TIERS[:2])) for _ in range(9)]
     claims = [
         Claim(
             pool=f"p{number}",
             tenant=f"t{tenant_of[number]}",
-            tier=draw(st.sampled_from(TIERS[:2])),
+            tier=tiers[tenant_of[number]],
             demand=draw(st.integers(0, 90)),
             weight=draw(st.integers(1, 4)),
             min=draw(st.sampled_from([0, 5, 20])),
@@ -81,38 +75,35 @@ def crowds(draw: st.DrawFn) -> tuple[list[Claim], list[Row], dict[str, Amount]]:
         Row(name="cpu", capacity=draw(st.integers(0, 600)), fair=draw(st.booleans())),
         Row(name="rpm", capacity=draw(st.integers(0, 200)), soft=draw(st.sampled_from([1, 0]))),
         Row(name="quota", capacity=draw(st.integers(0, 90))),
-        *(Row(name=f"own:{each}", capacity=draw(st.integers(0, 150))) for each in range(8)),
+        *(
+            Row(name=f"own:{each}", capacity=draw(st.integers(0, 150)), tenant=f"t{each}")
+            for each in range(9)
+        ),
     ]
     return claims, rows, draw(weights_for(claims))
 
 
-@settings(UNHURRIED, max_examples=scaled(150))
+@settings(UNHURRIED, max_examples=scaled(200))
 @given(crowds())
-def test_a_crowd_is_shared_as_the_rule_is_written(
-    crowd: tuple[list[Claim], list[Row], dict[str, Amount]],
-) -> None:
-    claims, rows, weights = crowd
-    oracle = Oracle(claims, rows, weights, SharingPolicy())
-    result = allocate(claims, rows, weights)
-    assert replicas(result) == oracle.run()
-    assert_named(result, oracle)
+def test_a_crowd_is_shared_as_the_rule_is_written(crowd: Fleet) -> None:
+    assert_as_written(crowd)
 
 
-@UNHURRIED
-@given(fleets(), st.lists(st.lists(st.integers(0, 40), min_size=6, max_size=6), max_size=7))
-def test_what_is_known_of_uses_from_before_changes_nothing(
-    fleet: tuple[list[Claim], list[Row], Weights, SharingPolicy], moments: list[list[int]]
+@settings(UNHURRIED, max_examples=scaled(150))
+@given(st.one_of(fleets(), crowds()), st.data())
+def test_what_is_kept_from_other_claims_and_capacities_changes_nothing(
+    fleet: Fleet, data: st.DataObject
 ) -> None:
-    """Uses in read-only mappings are read once, whatever is short at the moments that follow."""
-    claims, rows, weights, policy = fleet
-    lasting = [
-        replace(
-            claim,
-            uses=MappingProxyType(dict(claim.uses)),
-            flavors=tuple(MappingProxyType(dict(flavor)) for flavor in claim.flavors),
-        )
-        for claim in claims
-    ]
-    for capacities in moments:
-        now = [replace(row, capacity=left) for row, left in zip(rows, capacities, strict=True)]
-        assert allocate(lasting, now, weights, policy) == allocate(claims, now, weights, policy)
+    claims, rows, weights = fleet
+    kept = Divider(field_for(claims, weights))
+    for _ in range(data.draw(st.integers(1, 5))):
+        assert_as_written((claims, rows, weights), kept)
+        if claims:
+            one = data.draw(st.sampled_from(claims))
+            other = replace(
+                one, demand=data.draw(st.integers(0, 60)), current=data.draw(st.integers(0, 9))
+            )
+            claims = [other if each is one else each for each in claims]
+        one_row = data.draw(st.sampled_from(rows))
+        less = replace(one_row, capacity=data.draw(st.integers(0, 300)))
+        rows = [less if each is one_row else each for each in rows]

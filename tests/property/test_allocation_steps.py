@@ -23,13 +23,11 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.allocation.values import SharingError
+from controller.planning.amounts import ReplicaUses, SharingError
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.room import Occupancy, Room, room_of
-from controller.planning.share.claims import fixed_sharer
-from controller.planning.share.scarcity import scarcity_of
-from controller.planning.share.share import share
+from controller.planning.share.rows import scarcity_of
 from controller.planning.step import shrink
 from controller.planning.values import Next
 from property.fleets import TIERS, member
@@ -65,18 +63,13 @@ class Places(NamedTuple):
         """How far the growing pools may go; beginning from `kept`, where only some changed."""
         sharing, found = self.terms.sharing, dict(enumerate(self.positions))
         scarcity = scarcity_of(sharing, Observation(), START, None)
-        sharers = {
-            number: fixed_sharer(pool, None, found[number].current)
-            for number, pool in enumerate(sharing.pools)
-        }
-        shared = share(sharing, scarcity, sharers, None if kept is None else kept.shared)
-        assert shared is not None
         assert not isinstance(sharing.field, SharingError)
+        uses = [ReplicaUses({"replicas": 1})] * len(sharing.pools)
         occupancy = {
             number: each.occupancy
             for number, each in (found if changed is None else changed).items()
         }
-        return room_of(sharing.field, shared, scarcity.room, occupancy, kept)
+        return room_of(sharing.field, scarcity.room, uses, occupancy, kept)
 
     def following(self) -> list[Next]:
         """One step of each pool."""

@@ -42,7 +42,7 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.planning.planner import Planned
+from controller.planning.memo import Planned
 from property.fleets import (
     CLASSES,
     HURRIED,

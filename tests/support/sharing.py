@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 import msgspec
 
 from controller.model.decision import Bound
 from controller.model.value import Value
-from controller.planning.allocation.divide import divide
-from controller.planning.allocation.field import Field, field_of
-from controller.planning.allocation.owners import owners_of
-from controller.planning.allocation.rows import GRANTED, Rows, Wanted, supply_of
-from controller.planning.allocation.tariff import Tariff
-from controller.planning.allocation.values import (
+from controller.planning import amounts
+from controller.planning.amounts import (
     HALF_FED,
     Amount,
     AmountError,
     Ceiling,
-    ClaimColumns,
     DeclarationError,
     ReplicaUses,
     Row,
     SharingError,
-    SharingPolicy,
     WeightError,
 )
+from controller.planning.share.divide import GRANTED, Divider, Field, field_of
 
 __all__ = [
     "HALF_FED",
@@ -37,10 +31,8 @@ __all__ = [
     "Ceiling",
     "Claim",
     "DeclarationError",
-    "PhaseCounts",
     "Row",
     "SharingError",
-    "SharingPolicy",
     "WeightError",
     "allocate",
 ]
@@ -60,7 +52,6 @@ class Claim(Value, gc=False):
     current: int = 0
     fixed: bool = False
     has_work: bool | None = None
-    waiting_since: float | None = None
     ceilings: tuple[Ceiling, ...] = ()
     uses: Mapping[str, Amount] = msgspec.field(default_factory=dict)
     flavors: tuple[Mapping[str, Amount], ...] = ()
@@ -70,135 +61,78 @@ class Claim(Value, gc=False):
         return self.demand > 0 if self.has_work is None else self.has_work
 
 
-class PhaseCounts(Value, gc=False):
-    """In which phase a pool got its replicas."""
-
-    baseline: int = 0
-    floor: int = 0
-    reserve: int = 0
-    share: int = 0
-    warm: int = 0
-
-
 class Allotment(Value, gc=False):
-    """What a pool gets, all it would have liked, and why."""
+    """What a pool gets, all it would have liked, and the row that refused more."""
 
     replicas: int
     wanted: int
-    bound: Bound = Bound.DEMAND
+    bound: Bound | None = None
     limited_by: str = ""
-    phases: PhaseCounts = PhaseCounts()
 
 
-def bounds(claim: Claim) -> tuple[int, int, int, int, Ceiling | None]:
-    """Floor, need and want under the lowest ceiling; what is asked without it; that ceiling."""
-    asked = max(claim.demand, claim.min) + claim.pin + claim.warm
-    lowest = min(claim.ceilings, key=attrgetter("limit"), default=None)
+def bounds(claim: Claim) -> tuple[int, int, int]:
+    """Floor, need and want under the lowest ceiling."""
     if claim.fixed:
-        return claim.current, claim.current, claim.current, asked, lowest
-    floor = claim.min + claim.pin
-    need, want = max(claim.demand, floor), asked
-    if lowest is not None:
-        floor, need, want = (min(each, lowest.limit) for each in (floor, need, want))
-    return floor, need, want, asked, lowest
+        return (claim.current,) * 3
+    cap = min((ceiling.limit for ceiling in claim.ceilings), default=2**31)
+    floor = min(cap, claim.min + claim.pin)
+    need = min(cap, max(claim.demand, floor))
+    return floor, need, min(cap, max(claim.demand, claim.min) + claim.pin + claim.warm)
 
 
 def allocate(
     claims: Iterable[Claim],
     rows: Iterable[Row] = (),
     tenant_weights: Mapping[str, Amount] | None = None,
-    policy: SharingPolicy | None = None,
+    kept: Divider | None = None,
 ) -> dict[str, Allotment]:
-    """What each pool gets, by pool; the same for any order of input. Raises SharingError."""
+    """What each pool gets, by pool; the same for any order of input. `kept` is a divider of a fleet
+    with these pools, weights and tiers. Raises SharingError.
+    """
     pools = sorted(claims, key=attrgetter("pool"))
     ordered = sorted(rows, key=attrgetter("name"))
-    for pool in pools:
-        counts = (pool.demand, pool.min, pool.pin, pool.warm, pool.current)
-        if min((*counts, *(ceiling.limit for ceiling in pool.ceilings))) < 0:
-            raise AmountError(pool.pool, "replicas cannot be below zero")
-    field, by_column = columns(pools, tenant_weights or {})
-    accounts = rows_for(
-        [(pool.pool, ReplicaUses(pool.uses, pool.flavors)) for pool in pools],
+    divider = kept or Divider(field_for(pools, tenant_weights or {}))
+    division = divider.divide(
         ordered,
-        by_column.wants,
+        [_asked(pool) for pool in pools],
+        [ReplicaUses(pool.uses, pool.flavors) for pool in pools],
     )
-    owners = owners_of(field, accounts.tariff, accounts.profile_of)
-    division = divide(field, by_column, accounts, owners, policy or SharingPolicy())
-    phases = division.phases
-    assert phases is not None
     result = {}
     for number, pool in enumerate(pools):
-        _, _, _, asked, lowest = bounds(pool)
-        have, refused = division.have[number], division.refused_by[number]
-        if number in division.by_baseline:
-            bound, name = Bound.BASELINE, ordered[division.by_baseline[number]].name
-        elif refused != GRANTED:
-            bound, name = ordered[refused].bound, ordered[refused].name
-        elif lowest is not None and lowest.limit < asked:
-            bound, name = lowest.bound, lowest.name
-        elif have <= pool.demand:
-            bound, name = Bound.DEMAND, ""
-        elif have <= pool.min:
-            bound, name = Bound.MIN, ""
-        else:
-            bound, name = (Bound.WARM if pool.warm else Bound.PIN), ""
-        steps = [column[number] for column in phases] + [have]
-        counts = [after - before for before, after in pairwise(steps)]
+        refused = division.refused_by[number]
         result[pool.pool] = Allotment(
-            replicas=have,
-            wanted=asked,
-            bound=bound,
-            limited_by=name,
-            phases=PhaseCounts(
-                baseline=counts[0],
-                floor=counts[1],
-                reserve=counts[2],
-                share=counts[3],
-                warm=counts[4],
-            ),
+            replicas=division.have[number],
+            wanted=bounds(pool)[2],
+            bound=None if refused == GRANTED else ordered[refused].bound,
+            limited_by="" if refused == GRANTED else ordered[refused].name,
         )
     return result
 
 
-def columns(
-    pools: Sequence[Claim], tenant_weights: Mapping[str, Amount]
-) -> tuple[Field, ClaimColumns]:
-    """The pools' names, tenants, tiers and weights, and what they ask for."""
-    field = field_of(
-        [pool.pool for pool in pools],
-        tenants=[pool.tenant for pool in pools],
-        tiers=[pool.tier for pool in pools],
-        weights=[pool.weight for pool in pools],
+def field_for(pools: Iterable[Claim], tenant_weights: Mapping[str, Amount]) -> Field:
+    """The pools' names, tenants, tiers and weights."""
+    ordered = sorted(pools, key=attrgetter("pool"))
+    return field_of(
+        [pool.pool for pool in ordered],
+        [pool.tenant for pool in ordered],
+        [pool.weight for pool in ordered],
+        tiers={pool.tenant: pool.tier for pool in ordered},
         tenant_weights=tenant_weights,
     )
-    each = [bounds(pool) for pool in pools]
-    by_column = ClaimColumns(
-        floors=[one[0] for one in each],
-        needs=[one[1] for one in each],
-        wants=[one[2] for one in each],
-        current=[pool.current for pool in pools],
-        works=[pool.works for pool in pools],
-        fixed=frozenset(number for number, pool in enumerate(pools) if pool.fixed),
-        waiting_since={
-            number: pool.waiting_since
-            for number, pool in enumerate(pools)
-            if pool.waiting_since is not None
-        },
+
+
+def _asked(claim: Claim) -> amounts.Claim:
+    floor, need, want = bounds(claim)
+    return amounts.Claim(
+        floor=floor,
+        need=need,
+        want=want,
+        asked=want,
+        demand=claim.demand,
+        min=claim.min,
+        current=claim.current,
+        fixed=claim.fixed,
+        works=claim.works,
+        has_spares=claim.warm > 0,
+        ceiling=None,
     )
-    return field, by_column
-
-
-def rows_for(
-    pools: Sequence[tuple[str, ReplicaUses]], rows: Sequence[Row], wants: Sequence[int]
-) -> Rows:
-    """The accounts of these rows for pools with these uses."""
-    tariff = Tariff(pools, rows)
-    profile_of = []
-    wanted = Wanted(len(rows))
-    for (name, uses), want in zip(pools, wants, strict=True):
-        profile = tariff.profile_of(name, uses)
-        assert profile is not None
-        profile_of.append(profile)
-        wanted.add(tariff, profile, want)
-    supply = supply_of(tariff, rows)
-    return Rows(supply, tariff, profile_of, wanted.short(supply.left))

@@ -1,20 +1,34 @@
-"""What each pool asks for in sharing."""
+"""What each pool asks for, and what one replica of it uses of each row."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Final
+from fractions import Fraction
+from math import ceil
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import msgspec
 
 from controller.model.decision import Bound, Code, Number, Reason
-from controller.model.fleet import Pool
+from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
-from controller.model.scarcity import Resources, TaskUsage
-from controller.planning.allocation.values import Ceiling
-from controller.planning.share.budget import BudgetState
-from controller.planning.share.scarcity import Scarcity
+from controller.model.scarcity import LlmModel, Price, Resources, TaskUsage, TokenCount
+from controller.model.value import CPU, MEMORY
+from controller.planning.amounts import REPLICAS, Amount, Ceiling, Claim, ReplicaUses, SharingError
+from controller.planning.share.rows import (
+    FLEET_ROW,
+    BudgetState,
+    CallRate,
+    Scarcity,
+    calls_per_minute,
+    rate_key,
+    rate_uses,
+    replica_usd_per_hour,
+)
 from controller.planning.values import Limits
 
 # a measured number outside these limits is an error of its source
@@ -23,30 +37,6 @@ _LEAST_SECONDS: Final = Decimal("0.001")
 _LONGEST_SECONDS: Final = 10**9
 _MOST_CPU_MILLI: Final = 10**9
 _MOST_MEMORY_BYTES: Final = 2**60
-
-
-class Claim(msgspec.Struct, frozen=True, gc=False):
-    """What one pool asks for, in replicas.
-
-    - `floor`: served before all needs. `need`: served before all spares. `want`: with spares, the
-      most. All are capped by the pool's ceilings. `asked`: the most without them.
-    - `demand`, `min`: the recommendation, and the floor without pins.
-    - `fixed`: the pool keeps `current`, even if other pools get less. `works`: it has work.
-    - `ceiling`: the lowest ceiling. `has_spares`: it asks for more spares than the pinned ones.
-      Both only explain the result.
-    """
-
-    floor: int
-    need: int
-    want: int
-    asked: int
-    demand: int
-    min: int
-    current: int
-    fixed: bool
-    works: bool
-    has_spares: bool
-    ceiling: Ceiling | None
 
 
 class Sharer(msgspec.Struct, frozen=True, gc=False):
@@ -101,12 +91,12 @@ def entry_of(
     limits: Limits,
     *,
     current: int,
-    messages: int | None,
+    works: bool,
     scarcity: Scarcity,
 ) -> Entry:
     """The entry of a pool that is decided now.
 
-    `current` is its present size in replicas, `messages` its work, None if not known.
+    `current` is its present size in replicas; `works`: it has work, so its tenant gets a baseline.
     """
     replicas, bound, ceilings = limits.replicas, limits.bound, limits.ceilings
     reasons: tuple[Reason, ...] = ()
@@ -131,7 +121,7 @@ def entry_of(
                 reasons += budget_setting(pool.tenant, scarcity)
             reasons += spent
             current = replicas
-    claim = _claim(limits, ceilings, current=current, works=bool(messages), fixed=fixed)
+    claim = _claim(limits, ceilings, current=current, works=works, fixed=fixed)
     return Entry(Sharer(claim, requests, usage), replicas, bound, reasons)
 
 
@@ -261,4 +251,210 @@ def _are_possible(requests: Resources) -> bool:
             (requests.cpu_milli, _MOST_CPU_MILLI),
             (requests.memory_bytes, _MOST_MEMORY_BYTES),
         )
+    )
+
+
+MILLION: Final = 1_000_000
+_FINE, _FINEST = 1_000, 1_000_000_000
+_MOST_ALIKE: Final = 4
+_Pairs = tuple[tuple[str, Amount], ...]
+
+
+class KnownUses:
+    """A cache of the uses of one replica of each pool, for rows and classes of nodes with these
+    names.
+
+    A pool's uses are computed again only if its requests or its tasks' usage change. Pools with
+    equal uses get the same object.
+    """
+
+    __slots__ = ("_alike", "_existing", "_of", "classes", "names")
+
+    def __init__(self, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+        self.names, self.classes = names, classes
+        self._existing = frozenset(names)
+        self._of: dict[PoolKey, tuple[Pool, Resources | None, TaskUsage | None, ReplicaUses]] = {}
+        self._alike: dict[tuple[_Pairs, ...], ReplicaUses] = {}
+
+    def of(
+        self,
+        pool: Pool,
+        requests: Resources | None,
+        usage: TaskUsage | None,
+        *,
+        tenant: Tenant | None,
+        model: LlmModel | None,
+    ) -> ReplicaUses:
+        """The uses of one replica of the pool, with these requests of its pod and this usage of one
+        task. Raises SharingError if a task takes no time.
+        """
+        found = self._of.get(pool.key)
+        if found is None or found[0] is not pool or found[1] != requests or found[2] != usage:
+            uses = self._worked_out(pool, requests, usage, tenant, model)
+            found = self._of[pool.key] = pool, requests, usage, uses
+        return found[3]
+
+    def _worked_out(
+        self,
+        pool: Pool,
+        requests: Resources | None,
+        usage: TaskUsage | None,
+        tenant: Tenant | None,
+        model: LlmModel | None,
+    ) -> ReplicaUses:
+        room = room_of(requests)
+        everywhere = dict(room)
+        for name, amount in room.items():
+            everywhere[f"quota-{name}:{pool.tenant}"] = amount
+        if usage is not None:
+            everywhere.update(_token_uses(pool, usage, tenant, model))
+        parts = (
+            self._drawn(everywhere),
+            *(
+                self._drawn({f"{name}@{each}": amount for name, amount in room.items()})
+                for each in pool.nodes
+                if each in self.classes
+            ),
+        )
+        if len(self._alike) > _MOST_ALIKE * (len(self._of) + 1):
+            self._alike.clear()  # a limit on its size, as measured uses change all the time
+        alike = self._alike.get(parts)
+        if alike is None:
+            first, *flavors = (MappingProxyType(dict(part)) for part in parts)
+            alike = self._alike[parts] = ReplicaUses(first, tuple(flavors))
+        return alike
+
+    def _drawn(self, amounts: Mapping[str, Amount]) -> _Pairs:
+        """The amounts above zero of rows that exist."""
+        return tuple(
+            [
+                (name, _plain(amount))
+                for name, amount in amounts.items()
+                if amount and name in self._existing
+            ]
+        )
+
+
+def room_of(requests: Resources | None) -> dict[str, Amount]:
+    """What one replica uses of physical room: 1 replica, and if known CPU (millicores) and memory
+    (bytes).
+    """
+    amounts: dict[str, Amount] = {REPLICAS: 1}
+    if requests is not None and requests.cpu_milli is not None:
+        amounts[CPU] = requests.cpu_milli
+    if requests is not None and requests.memory_bytes is not None:
+        amounts[MEMORY] = requests.memory_bytes
+    return amounts
+
+
+def tasks_per_minute(pool: Pool, usage: TaskUsage) -> Fraction:
+    """The tasks per minute of one replica with all slots busy. Raises SharingError if a task takes
+    no time.
+    """
+    if usage.seconds <= 0:
+        raise SharingError(pool.key, "a task that takes no time has no rate")
+    return Fraction(60 * pool.slots) / Fraction(usage.seconds)
+
+
+def counted_tokens(usage: TaskUsage, count: TokenCount) -> Fraction:
+    """The tokens of one task with the weights of the tenant's budget."""
+    return Fraction(
+        usage.input_tokens * count.input
+        + usage.output_tokens * count.output
+        + usage.cached_input_tokens * count.cached_input
+    )
+
+
+def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
+    """The cost of one task's tokens in USD; prices are per million tokens."""
+    cached = price.input if price.cached_input is None else price.cached_input
+    return (
+        usage.input_tokens * price.input
+        + usage.output_tokens * price.output
+        + usage.cached_input_tokens * cached
+    ) / MILLION
+
+
+def _token_uses(
+    pool: Pool, usage: TaskUsage, tenant: Tenant | None, model: LlmModel | None
+) -> Iterator[tuple[str, Amount]]:
+    """The replica's uses of budget, cost and rate rows, whether these rows exist or not."""
+    tasks = tasks_per_minute(pool, usage)
+    if tenant is not None:
+        yield f"budget:{pool.tenant}", tasks * counted_tokens(usage, tenant.budget.count)
+    if model is not None and model.price is not None:
+        usd = replica_usd_per_hour(Decimal(0), tasks, usd_per_task(usage, model.price))
+        yield FLEET_ROW, usd
+        yield f"{FLEET_ROW}:{pool.tenant}", usd
+    if model is not None and model.limits is not None:
+        rate = CallRate(
+            calls=calls_per_minute(pool.slots, usage.calls, usage.seconds),
+            input_tokens=tasks * usage.input_tokens,
+            output_tokens=tasks * usage.output_tokens,
+            slots=pool.slots,
+        )
+        yield from rate_uses(rate_key(model, pool.tenant), model.limits, rate).items()
+
+
+def _plain(amount: Amount) -> Amount:
+    """The amount in a form that is fast to calculate with.
+
+    A whole number becomes an int. A fraction with a large denominator, as measured times give, is
+    rounded up to billionths, because the common denominator of thousands of such fractions would be
+    huge.
+    """
+    if not isinstance(amount, Fraction):
+        return amount
+    if amount.denominator == 1:
+        return amount.numerator
+    if amount.denominator <= _FINE:
+        return amount
+    return Fraction(ceil(amount * _FINEST), _FINEST)
+
+
+class ReplicaDraw(NamedTuple):
+    """Calls and tokens per minute with all slots at work, and USD per hour, None without a price.
+
+    The numbers are for people to read; what limits count is in `uses`, exactly.
+    """
+
+    calls: float
+    input_tokens: float
+    output_tokens: float
+    slots: int
+    usd_per_hour: float | None
+
+
+class KnownDraws:
+    """What replicas draw, worked out once per pool for as long as its tasks' usage is the same."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._models = {model.name: model for model in fleet.models}
+        self._of: dict[PoolKey, tuple[TaskUsage | None, ReplicaDraw | None]] = {}
+
+    def of(self, pool: Pool, seen: PoolObservation) -> ReplicaDraw | None:
+        """What one replica of this pool draws; None where that is not known, or cannot be."""
+        usage = task_usage_of(pool, seen)
+        found = self._of.get(pool.key)
+        if found is None or found[0] != usage:
+            draw = _replica_draw(pool, usage, self._models.get(pool.model or ""))
+            found = self._of[pool.key] = usage, draw
+        return found[1]
+
+
+def _replica_draw(
+    pool: Pool, usage: TaskUsage | None, model: LlmModel | None
+) -> ReplicaDraw | None:
+    if model is None or usage is None or not usage.seconds.is_finite() or usage.seconds <= 0:
+        return None
+    tasks = tasks_per_minute(pool, usage)
+    usd = None
+    if model.price is not None:
+        usd = float(replica_usd_per_hour(Decimal(0), tasks, usd_per_task(usage, model.price)))
+    return ReplicaDraw(
+        calls=float(calls_per_minute(pool.slots, usage.calls, usage.seconds)),
+        input_tokens=float(tasks * usage.input_tokens),
+        output_tokens=float(tasks * usage.output_tokens),
+        slots=pool.slots,
+        usd_per_hour=usd,
     )

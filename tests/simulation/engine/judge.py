@@ -19,9 +19,9 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
 from controller.planning.compile import FleetTerms
-from controller.planning.kept import Kept
+from controller.planning.memo import Kept, Planned
 from controller.planning.memory import SEEN_WITHIN_S
-from controller.planning.planner import Planned, plan
+from controller.planning.planner import plan
 from simulation.engine.cluster import Deployment
 from simulation.engine.controller import ApiClientFactory, Controller
 from simulation.engine.wire import ApiClient

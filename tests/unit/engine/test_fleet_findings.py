@@ -15,7 +15,7 @@ from controller.model.ids import PoolKey
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.model.settings import Notice
 from controller.model.snapshot import Role, Severity
-from controller.planning.share.spending import cost_terms_of
+from controller.planning.share.reasons import cost_terms_of
 from support.world import START, make_pool
 
 NOTICE = Notice(place="fleet.yaml:12:5", path="models.gpt.tier", text="is read by workers")

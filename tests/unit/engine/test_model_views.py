@@ -15,7 +15,7 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
 from controller.model.snapshot import ModelLimit, ModelView, PoolView
 from controller.model.worker_messages import ModelDemand, WorkerState
-from controller.planning.share.drawn import KnownDraws
+from controller.planning.share.claims import KnownDraws
 from support.world import make_fleet, make_pool
 
 # two calls and 1,000 tokens a minute for each slot

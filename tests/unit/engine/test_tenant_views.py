@@ -39,7 +39,7 @@ from controller.model.scarcity import (
 )
 from controller.model.snapshot import Role, Snapshot, TenantTokens, TenantView, TokenState
 from controller.planning.compile import compile_fleet
-from controller.planning.kept import Kept
+from controller.planning.memo import Kept
 from controller.planning.planner import plan
 from support.world import START, make_pool
 

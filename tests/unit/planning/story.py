@@ -24,7 +24,7 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.kept import Kept
+from controller.planning.memo import Kept
 from controller.planning.memory import LARGEST_STEP_S
 from controller.planning.planner import plan
 

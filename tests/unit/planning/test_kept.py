@@ -29,8 +29,8 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Budget, LlmModel, Price, Resources, TaskUsage
 from controller.planning.compile import compile_fleet
-from controller.planning.kept import Kept
-from controller.planning.planner import Planned, plan
+from controller.planning.memo import Kept, Planned
+from controller.planning.planner import plan
 from support.world import START, TIER, make_fleet, make_pool
 
 OLD = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)

@@ -9,13 +9,14 @@ import pytest
 
 from controller.model.decision import Bound
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.share.budget import (
+from controller.planning.share.rows import (
     BudgetState,
     TokenUse,
     budget_row,
     budget_status,
+    cost_row,
+    replica_usd_per_hour,
 )
-from controller.planning.share.cost import cost_row, replica_usd_per_hour
 from support.sharing import AmountError, Claim, allocate
 
 

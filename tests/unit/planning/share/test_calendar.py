@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.planning.share.calendar import local_day
+from controller.planning.share.rows import local_day
 
 
 def at(text: str, zone: str, fold: int = 0) -> float:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from controller.model.scarcity import LlmModel, RateLimits
-from controller.planning.share.rates import (
+from controller.planning.share.rows import (
     CallRate,
     calls_per_minute,
     rate_key,

@@ -23,11 +23,10 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Budget, Resources, TaskUsage
-from controller.planning.allocation.values import ReplicaUses
+from controller.planning.amounts import ReplicaUses
 from controller.planning.compile import compile_fleet
-from controller.planning.share.claims import requests_of
-from controller.planning.share.scarcity import Scarcity, scarcity_of, spends_budget
-from controller.planning.share.uses import KnownUses
+from controller.planning.share.claims import KnownUses, requests_of
+from controller.planning.share.rows import Scarcity, scarcity_of, spends_budget
 from support.planning import plan
 from support.world import TIER, make_pool
 

@@ -45,6 +45,7 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
+from controller.planning.whatif import Counterfactual, counterfactuals
 from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
@@ -98,15 +99,32 @@ class World:
         self.usage: dict[str, TenantObservation] = {}
         self.room: Fresh[ClusterRoom] | Absent = Absent(why=Why.NEVER_READ)
 
-    def decide(self) -> dict[str, Decision]:
+    def without(self, decision: Decision) -> dict[Bound, Counterfactual]:
+        """What is said when the decision's *why* is opened, by the rule that is lifted."""
+        found = counterfactuals(
+            decision,
+            observation=self.observation(),
+            fleet=self.fleet,
+            intents=self.intents,
+            memory=self.memory(),
+            now=NOON,
+        )
+        return {each.lifted: each for each in found}
+
+    def observation(self) -> Observation:
+        return Observation(pools=self.seen, tenants=self.usage, capacity=self.room)
+
+    def memory(self) -> Memory:
         old = RecommendationRun(replicas=0, first_at=NOON - 9000, last_at=NOON - 9000)
         memory = PoolMemory(since=NOON - 9000, last_active_at=NOON - 9000, recommendations=(old,))
-        observation = Observation(pools=self.seen, tenants=self.usage, capacity=self.room)
+        return Memory(pools=dict.fromkeys(self.seen, memory))
+
+    def decide(self) -> dict[str, Decision]:
         result, _ = plan(
-            observation,
+            self.observation(),
             self.fleet,
             self.intents,
-            Memory(pools=dict.fromkeys(self.seen, memory)),
+            self.memory(),
             NOON,
         )
         return {key.partition("/")[2]: each for key, each in result.decisions.items()}
@@ -269,12 +287,14 @@ def test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one()
     world.seen = {PoolKey("acme/big"): seen(50, 5), PoolKey("initech/small"): seen(50, 5)}
     decisions = world.decide()
     assert (decisions["big"].target, decisions["small"].target) == (9, 1)
-    assert (decisions["big"].bound, decisions["small"].bound) == (Bound.CAPACITY, Bound.BASELINE)
-    [reason] = [each for each in decisions["small"].reasons if each.code is Code.BASELINE]
+    assert (decisions["big"].bound, decisions["small"].bound) == (Bound.CAPACITY, Bound.CAPACITY)
+    [reason] = [each for each in decisions["small"].reasons if each.code is Code.CAPACITY]
     assert (reason.value, reason.numbers) == (1, {"row": "replicas", "capacity": 10.0})
     # no pool grows into room that another still takes
     assert (decisions["big"].next, decisions["big"].gate) == (5, Gate.ROOM)
     assert decisions["small"].next == 1
+    assert world.without(decisions["small"])[Bound.BASELINE].target == 0
+    assert Bound.BASELINE not in world.without(decisions["big"])
 
 
 def test_busy_replicas_finish_before_another_pool_gets_their_share() -> None:

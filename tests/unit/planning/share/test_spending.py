@@ -16,7 +16,7 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.planning.explain import headline, sentence
-from controller.planning.share.spending import CostAlert, cost_alerts, cost_terms_of
+from controller.planning.share.reasons import CostAlert, cost_alerts, cost_terms_of
 from support.planning import plan
 from unit.planning.story import START, make_pool
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from controller.model.fleet import Behavior, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import pool_key
 from controller.model.scarcity import LlmModel, RateLimits, Resources, TaskUsage
-from controller.planning.allocation.values import ReplicaUses
-from controller.planning.share.uses import KnownUses
+from controller.planning.amounts import ReplicaUses
+from controller.planning.share.claims import KnownUses
 from support.sharing import SharingError
 
 CALM = ScalingRules(stabilization_window_s=0)

@@ -1,4 +1,4 @@
-"""The planned cost per hour of each tenant's pools, and the cost alerts.
+"""Why a pool got what it got: its target with the rule that decided it, and the cost alerts.
 
 An alert changes no replica count: it only adds a reason to the pools that cost something.
 """
@@ -8,16 +8,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Decision, Reason
+from controller.model.decision import Bound, Code, Decision, Number, Reason
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.scarcity import Price
-from controller.planning.share.cost import replica_usd_per_hour
-from controller.planning.share.uses import tasks_per_minute, usd_per_task
+from controller.planning.amounts import Claim, Row
+from controller.planning.share.claims import Entry, budget_setting, tasks_per_minute, usd_per_task
+from controller.planning.share.rows import BudgetState, Scarcity, replica_usd_per_hour
+from controller.planning.values import Target
+
+_CODES: Final[Mapping[Bound, Code]] = {
+    Bound.QUOTA: Code.QUOTA,
+    Bound.COST: Code.COST,
+    Bound.RATE: Code.RATE,
+    Bound.CAPACITY: Code.CAPACITY,
+}
+
+
+def target_of(
+    entry: Entry, pool: Pool, replicas: int, refused_by: Row | None, scarcity: Scarcity
+) -> Target:
+    """The pool's target with these replicas of the division, its bound and its reasons."""
+    claim = entry.sharer.claim
+    if replicas == entry.replicas or claim.fixed:  # of a fixed pool, its gate says why
+        return Target(replicas, entry.bound, entry.reasons)
+    bound, name = _bound(claim, replicas, refused_by)
+    if bound is Bound.BUDGET:
+        set_by = budget_setting(pool.tenant, scarcity)
+        reason = _budget_reason(pool.tenant, replicas, scarcity)
+        return Target(replicas, bound, (*entry.reasons, *set_by, reason))
+    if (code := _CODES.get(bound)) is None:
+        return Target(replicas, bound, entry.reasons)
+    numbers: dict[str, Number] = {"row": name}
+    if (row := scarcity.rows.get(name)) is not None:
+        numbers["capacity"] = float(row.capacity)
+    reason = Reason(code=code, value=replicas, numbers=numbers)
+    return Target(replicas, bound, (*entry.reasons, reason))
+
+
+def _bound(claim: Claim, replicas: int, refused_by: Row | None) -> tuple[Bound, str]:
+    """The rule that decided the size, and its row's or ceiling's name: the row that refused, the
+    ceiling, or else what the pool asked for.
+    """
+    if refused_by is not None:
+        return refused_by.bound, refused_by.name
+    if claim.ceiling is not None and claim.ceiling.limit < claim.asked:
+        return claim.ceiling.bound, claim.ceiling.name
+    if replicas <= claim.demand:
+        return Bound.DEMAND, ""
+    if replicas <= claim.min:
+        return Bound.MIN, ""
+    return (Bound.WARM if claim.has_spares else Bound.PIN), ""
+
+
+def _budget_reason(tenant: str, replicas: int, scarcity: Scarcity) -> Reason:
+    found = scarcity.tenants.get(tenant)
+    now = None if found is None else found.budget
+    if now is None or now.status.state is BudgetState.HARD:
+        return Reason(code=Code.BUDGET_SPENT, value=replicas)
+    status = now.status
+    numbers: dict[str, Number] = {
+        "used_percent": round(float(status.gone) * 100, 1),
+        "pace_per_minute": round(float(status.pace or 0), 1),
+    }
+    if status.exhausted_in is not None:
+        numbers["exhausted_at"] = round(now.at + float(status.exhausted_in) * 60)
+    if status.early is not None:
+        numbers["early_s"] = round(float(status.early) * 60)
+    return Reason(code=Code.BUDGET, value=replicas, numbers=numbers)
 
 
 class CostTerms(NamedTuple):

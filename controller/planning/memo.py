@@ -1,0 +1,690 @@
+"""What is kept between plans, and the work of one plan that goes by it.
+
+A plan computes again what has changed since the one before; without anything kept it has the same
+result and takes longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from math import inf
+from operator import is_not, ne
+from typing import Final, NamedTuple
+
+import msgspec
+
+from controller.model.decision import Code, Decision, Gate, Number, Plan, Reason
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents, Scope, key_of
+from controller.model.memory import Memory, PoolMemory
+from controller.model.observation import Observation, PoolObservation
+from controller.model.readings import last_known
+from controller.model.value import INT32_MAX
+from controller.planning.amounts import Claim, ReplicaUses, Row, SharingError
+from controller.planning.compile import FleetTerms
+from controller.planning.demand.demand import blind_demand_of
+from controller.planning.demand.queue import blindness
+from controller.planning.inputs import Moment, PoolInput, PoolTerms
+from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
+from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
+from controller.planning.share.claims import Entry, KnownUses, Sharer, entry_of, fixed_sharer
+from controller.planning.share.divide import GRANTED, Divider, Division
+from controller.planning.share.reasons import CostAlert, cost_alerts, target_of, with_alert
+from controller.planning.share.rows import Scarcity, scarcity_of
+from controller.planning.values import Demand, Gated, Limits, Next, Target
+
+_NO_USES: Final = ReplicaUses({})
+
+
+class Planned(NamedTuple):
+    """A plan, and the memory and the kept state that the next plan takes.
+
+    `changed` are the decisions made again; all others are those of the previous plan.
+    """
+
+    plan: Plan
+    changed: Mapping[PoolKey, Decision]
+    memory: Memory
+    kept: Kept | None
+
+
+class LocalPlan(msgspec.Struct, frozen=True, gc=False):
+    """The result of steps 1 and 2 of one pool, before sharing. It depends on no other pool, and
+    stays valid until `changes_at` (Unix seconds). `reasons` are those of both steps.
+    """
+
+    given: PoolInput
+    demand: Demand
+    limits: Limits
+    reasons: tuple[Reason, ...]
+    changes_at: float
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """The result of one pool; valid until `changes_at` (Unix seconds) if its inputs stay the same.
+
+    `local`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
+    memory after the plan.
+    """
+
+    decision: Decision
+    memory: PoolMemory | None
+    changes_at: float
+    local: LocalPlan | None = None
+    entry: Entry | None = None
+    target: Target | None = None
+
+    @property
+    def last_size(self) -> int | None:
+        """The last known size of a Deployment that is not known now; None if not plausible."""
+        current = self.decision.current
+        return current if current is not None and 0 <= current <= INT32_MAX else None
+
+
+class Shared(NamedTuple):
+    """One division of all rows. Lists are by pool number; `sharers` has None for a pool that takes
+    no part.
+    """
+
+    rows: tuple[Row, ...]
+    known: KnownUses
+    sharers: list[Sharer | None]
+    claims: list[Claim | None]
+    uses: list[ReplicaUses]
+    divider: Divider
+    division: Division
+
+    def refused_by(self, number: int) -> Row | None:
+        """The row that refused a pool more."""
+        row = self.division.refused_by[number]
+        return None if row == GRANTED else self.rows[row]
+
+
+class Kept(NamedTuple):
+    """One whole plan. Lists are by pool number.
+
+    - `seen`: the observations. `results`: None for a pool that was not decided. `times`: when each
+      result becomes invalid (Unix seconds); `due` is the first. `fixed`: pools that were being
+      written, and their size.
+    - `have`, `refused`: the pool's replicas in the division, and the row that refused more, at the
+      time when its result was made.
+    - `memories`: the fleet's memory after the plan. `unsettled`: the pools that the plan changed in
+      it; the next plan has to compute them again, because it begins with another memory.
+    - `decisions`: all decisions without cost alerts. `alerted`: the same with them.
+    """
+
+    terms: FleetTerms
+    intents: Intents
+    at: float
+    seen: list[PoolObservation | None]
+    results: list[Result | None]
+    times: list[float]
+    due: float
+    fixed: Mapping[int, int]
+    scarcity: Scarcity
+    shared: Shared | None
+    have: list[int]
+    refused: list[int]
+    room: Room | None
+    memories: Mapping[PoolKey, PoolMemory]
+    unsettled: tuple[int, ...]
+    decisions: dict[PoolKey, Decision]
+    alerts: tuple[CostAlert, ...]
+    alerted: dict[PoolKey, Decision]
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """A pool whose target, or the room for it, may differ from the previous plan."""
+
+    number: int
+    local: LocalPlan
+    entry: Entry | None
+    target: Target
+    grown: Grown | None
+
+
+class Tick:
+    """One plan on its way; pools are named by their number.
+
+    - `is_partial`: only some pools were observed, and the others are not decided.
+    - `recompute`: the pools to compute again. `fixed`: those that are being written, with the most
+      replicas they may have after it.
+    - `local`: the results of steps 1 and 2. `results`: those of pools that are decided.
+    """
+
+    def __init__(  # noqa: PLR0917 - these are what a plan is a function of
+        self,
+        observation: Observation,
+        terms: FleetTerms,
+        intents: Intents,
+        memory: Memory,
+        now: float,
+        kept: Kept | None,
+    ) -> None:
+        if kept is not None and (
+            kept.terms is not terms or now < kept.at or observation.clock_step_s
+        ):
+            kept = None  # it does not fit: another fleet, a later time, or a step of the clock
+        self.terms, self.intents, self.memory = terms, intents, memory
+        self.now, self.kept, self._observation = now, kept, observation
+        self.planned_at = now if memory.planned_at is None else min(memory.planned_at, now)
+        self.is_partial = len(observation.pools) < len(terms.numbered)
+        number_of, pools = terms.sharing.number_of, observation.pools
+        self.fixed = {
+            number_of[key]: min(max(replicas, 0), INT32_MAX)
+            for key, replicas in observation.under_way.items()
+            if key in number_of
+        }
+        self.seen: list[PoolObservation | None]
+        if kept is not None and self.is_partial:
+            observed = sorted(number_of[key] for key in pools if key in number_of)
+            self.seen = list(kept.seen)
+            for number in observed:
+                self.seen[number] = pools[terms.numbered[number].pool.key]
+            self.has_unseen = False
+        else:
+            self.seen = list(map(pools.get, number_of))
+            self.has_unseen = None in self.seen
+            changed = range(len(self.seen)) if kept is None else self._changed(kept)
+            observed = [number for number in changed if self.seen[number] is not None]
+        self.recompute = [number for number in observed if number not in self.fixed]
+        self.local: dict[int, LocalPlan] = {}
+        self.results: dict[int, Result] = {}
+        self._unknown: dict[int, int | None] = {}
+        self._entries: dict[int, Entry] = {}
+        self._targets: dict[int, Target] = {}
+        self._scarcity: Scarcity | None = None
+        self._is_sharing = False
+        self._shared: Shared | None = None
+        self._room: Room | None = None
+        self._regrown: frozenset[int] = frozenset()
+
+    # what has changed
+
+    def _changed(self, kept: Kept) -> list[int]:
+        """The pools that have to be computed again."""
+        numbers = range(len(self.seen))
+        changed = set(compress(numbers, map(is_not, self.seen, kept.seen)))
+        changed.update(kept.unsettled)
+        changed.update(self._replaced(kept))
+        if kept.due <= self.now:
+            changed.update(compress(numbers, map(self.now.__ge__, kept.times)))
+        if self.intents is not kept.intents:
+            for scope in _differing(self.intents, kept.intents):
+                changed.update(self._concerned(scope))
+        changed.update(self.fixed.keys() ^ kept.fixed.keys())
+        return sorted(changed)
+
+    def _replaced(self, kept: Kept) -> Iterable[int]:
+        """The pools whose memory is not the object that the previous plan returned."""
+        now, before = self.memory.pools, kept.memories
+        if now is before:
+            return ()
+        number_of = self.terms.sharing.number_of
+        differ = map(is_not, map(now.get, number_of), map(before.get, number_of))
+        return compress(range(len(number_of)), differ)
+
+    def _concerned(self, scope: Scope) -> list[int]:
+        """The pools in this scope."""
+        if scope.pool is not None:
+            number = self.terms.sharing.number_of.get(PoolKey(scope.pool))
+            return [] if number is None else [number]
+        return [
+            number
+            for number, each in enumerate(self.terms.numbered)
+            if scope.tenant is None or scope.tenant == each.pool.tenant
+        ]
+
+    def unknown(self, number: int, seen: PoolObservation, before: PoolMemory | None) -> None:
+        """Take a pool whose Deployment is not known: its demand is shown, nothing is written."""
+        terms = self.terms.numbered[number]
+        result = _unknown_result(terms, seen, before, self.planned_at, self.now)
+        self.results[number], self._unknown[number] = result, result.last_size
+
+    # 3. share
+
+    def share(self) -> None:
+        """Divide all rows over all pools: the targets that may differ from the previous plan.
+        Raises SharingError if an input cannot be used.
+        """
+        terms, kept = self.terms.sharing, self.kept
+        before = None if kept is None else kept.scarcity
+        budgets = self.intents.budgets
+        scarcity = scarcity_of(terms, self._observation, self.now, before, budgets)
+        self._scarcity = scarcity
+        decided = {**self._with_changed_limits(scarcity), **self.local}
+        self._is_sharing = bool(scarcity.rows or scarcity.restrained or scarcity.unreadable)
+        if not self._is_sharing:
+            for number, one in decided.items():
+                self._targets[number] = Target(one.limits.replicas, one.limits.bound)
+            return
+        for number, one in decided.items():
+            pool = terms.pools[number]
+            works = bool(one.demand.work.messages) and pool.tenant != terms.without_baseline
+            self._entries[number] = entry_of(
+                pool,
+                one.given.seen,
+                one.limits,
+                current=one.given.current,
+                works=works,
+                scarcity=scarcity,
+            )
+        if scarcity.rows:
+            self._shared = self._divided(scarcity, self._sharers())
+        shared, division = self._shared, self._shared and self._shared.division
+        for number in {*self._moved(scarcity), *self._entries}:
+            entry, result = self._entries.get(number), kept and kept.results[number]
+            if entry is None and result is not None:
+                entry = result.entry
+            if entry is None or not self._is_decided(number):
+                continue
+            replicas, refused_by = entry.replicas, None
+            if shared is not None and division is not None:
+                replicas, refused_by = division.have[number], shared.refused_by(number)
+            self._targets[number] = target_of(
+                entry, terms.pools[number], replicas, refused_by, scarcity
+            )
+
+    def unshared(self, error: SharingError) -> None:
+        """The targets if an input cannot be used for sharing: each pool keeps its present size."""
+        self._shared = self._room = self._scarcity = None
+        self._is_sharing = False
+        self._entries, self._targets = {}, {}
+        for number, one in self.local.items():
+            limits, current = one.limits, one.given.current
+            self._targets[number] = Target(limits.replicas, limits.bound)
+            if limits.replicas != current and not limits.left_alone:
+                numbers: dict[str, Number] = {"subject": error.subject}
+                reason = Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers)
+                self._targets[number] = Target(current, limits.bound, (reason,))
+
+    def _is_decided(self, number: int) -> bool:
+        """Whether this plan decides the pool: it is observed, its Deployment is known, and no write
+        to it is under way.
+        """
+        if number in self._unknown or number in self.fixed:
+            return False
+        return number in self.local if self.is_partial else self.seen[number] is not None
+
+    def _with_changed_limits(self, scarcity: Scarcity) -> dict[int, LocalPlan]:
+        """The pools for which a limit without a row has changed."""
+        kept = self.kept
+        if kept is None or self.is_partial or scarcity.tenants is kept.scarcity.tenants:
+            return {}
+        before, tenants = kept.scarcity, None
+        if scarcity.unreadable == before.unreadable and bool(scarcity.rows) is bool(before.rows):
+            tenants = {
+                name
+                for name in scarcity.restrained | before.restrained
+                if scarcity.tenants.get(name) != before.tenants.get(name)
+            }
+            if not tenants:
+                return {}
+        return {
+            number: result.local
+            for number, result in enumerate(kept.results)
+            if result is not None
+            and result.local is not None
+            and (tenants is None or self.terms.numbered[number].pool.tenant in tenants)
+            and self._is_decided(number)
+        }
+
+    def _sharers(self) -> dict[int, Sharer | None]:
+        """The pools whose sharer may differ from the previous division; all without one."""
+        kept, found = self.kept, dict[int, Sharer | None]()
+        if kept is not None and kept.shared is None:
+            for number, result in enumerate(kept.results):
+                if result is not None and result.entry is not None:
+                    found[number] = result.entry.sharer
+                elif result is not None:
+                    found[number] = self._fixed_sharer(number, result.last_size)
+        if kept is not None and self.has_unseen:
+            found.update((number, None) for number, each in enumerate(self.seen) if each is None)
+        found.update((number, entry.sharer) for number, entry in self._entries.items())
+        for number, replicas in (*self._unknown.items(), *self.fixed.items()):
+            found[number] = self._fixed_sharer(number, replicas)
+        return found
+
+    def _fixed_sharer(self, number: int, replicas: int | None) -> Sharer | None:
+        if replicas is None:
+            return None
+        return fixed_sharer(self.terms.numbered[number].pool, self.seen[number], replicas)
+
+    def _divided(self, scarcity: Scarcity, sharers: Mapping[int, Sharer | None]) -> Shared:
+        """The division, with these sharers in place of the previous ones."""
+        terms, before = self.terms.sharing, None if self.kept is None else self.kept.shared
+        if isinstance(terms.field, SharingError):
+            raise terms.field
+        rows, names = tuple(scarcity.rows.values()), tuple(scarcity.rows)
+        if before is None:
+            count = len(terms.pools)
+            known = KnownUses(names, scarcity.classes)
+            before = Shared(
+                (),
+                known,
+                [None] * count,
+                [None] * count,
+                [_NO_USES] * count,
+                Divider(terms.field),
+                Division([], []),
+            )
+            changed = dict(sharers)
+        else:
+            changed = {
+                number: each for number, each in sharers.items() if each != before.sharers[number]
+            }
+            if not changed and rows == before.rows:
+                return before
+        known, all_sharers, claims = before.known, list(before.sharers), list(before.claims)
+        uses = list(before.uses)
+        all_sharers_changed = changed
+        for number, sharer in changed.items():
+            all_sharers[number] = sharer
+            claims[number] = None if sharer is None else sharer.claim
+        if (known.names, known.classes) != (names, scarcity.classes):
+            known = KnownUses(names, scarcity.classes)
+            all_sharers_changed = dict(enumerate(all_sharers))
+        for number, sharer in all_sharers_changed.items():
+            pool = terms.pools[number]
+            uses[number] = (
+                _NO_USES
+                if sharer is None
+                else known.of(
+                    pool,
+                    sharer.requests,
+                    sharer.usage,
+                    tenant=terms.tenants.get(pool.tenant),
+                    model=terms.models.get(pool.model or ""),
+                )
+            )
+        division = before.divider.divide(rows, claims, uses)
+        return Shared(rows, known, all_sharers, claims, uses, before.divider, division)
+
+    def _moved(self, scarcity: Scarcity) -> Iterable[int]:
+        """The pools whose size or reason in the division may differ from the previous one."""
+        kept, shared = self.kept, self._shared
+        if kept is None or self.is_partial:
+            return ()
+        numbers, before = range(len(kept.results)), kept.shared
+        if shared is None or before is None:
+            return () if shared is before else numbers
+        same_rows = scarcity.rows is kept.scarcity.rows
+        if shared is before and shared.division.have is kept.have and same_rows:
+            return ()
+        have, refused = shared.division
+        moved = set(compress(numbers, map(ne, have, kept.have)))
+        moved.update(compress(numbers, map(ne, refused, kept.refused)))
+        if not same_rows:
+            # reasons show the numbers of rows, so those of limited pools may have changed
+            moved.update(
+                number
+                for number, claim in enumerate(shared.claims)
+                if claim is not None and have[number] != claim.want
+            )
+        return moved
+
+    # 4. step: how far pools may grow when physical room is tight
+
+    def grow(self) -> None:
+        """How far the growing pools may go. Raises SharingError if an input cannot be used."""
+        kept, shared, field = self.kept, self._shared, self.terms.sharing.field
+        before = None if kept is None else kept.room
+        known = {} if before is None else before.grown
+        rows = () if self._scarcity is None else self._scarcity.room
+        if shared is None or not rows or isinstance(field, SharingError):
+            self._regrown = frozenset(known)
+            return
+        self._room = room_of(field, rows, shared.uses, self._occupancy(before), before)
+        grown = self._room.grown
+        if grown is not known:
+            self._regrown = frozenset(
+                number
+                for number in grown.keys() | known.keys()
+                if grown.get(number) != known.get(number)
+            )
+
+    def _occupancy(self, before: Room | None) -> dict[int, Occupancy | None]:
+        """The use of room by the pools that may use another than in `before`; by all without it."""
+        kept, found = self.kept, dict[int, Occupancy | None]()
+        if kept is not None and before is None:
+            for number, result in enumerate(kept.results):
+                if result is not None and result.local is not None and result.target is not None:
+                    found[number] = occupancy_of(result.local.given, result.target.replicas)
+                elif result is not None and (size := result.last_size) is not None:
+                    found[number] = Occupancy(size, size, 0)
+        if self.has_unseen:
+            found.update((number, None) for number, each in enumerate(self.seen) if each is None)
+        for number, target in self._targets.items():
+            if (one := self._local(number)) is not None:
+                found[number] = occupancy_of(one.given, target.replicas)
+        for number, replicas in (*self._unknown.items(), *self.fixed.items()):
+            found[number] = None if replicas is None else Occupancy(replicas, replicas, 0)
+        return found
+
+    def _local(self, number: int) -> LocalPlan | None:
+        """Steps 1 and 2 of the pool, of this plan or of the one whose result still holds."""
+        one = self.local.get(number)
+        if one is None and self.kept is not None and (result := self.kept.results[number]):
+            one = result.local
+        return one
+
+    def pending(self) -> Iterator[Pending]:
+        """The pools for which steps 4 and 5 have to be computed."""
+        kept, targets = self.kept, self._targets
+        regrown = [number for number in self._regrown if number not in targets]
+        for number in (*targets, *regrown):
+            result = None if kept is None else kept.results[number]
+            one, target, entry = self._local(number), targets.get(number), None
+            if target is None and result is not None and self._is_decided(number):
+                target = result.target
+            if self._is_sharing:
+                entry = self._entries.get(number)
+                if entry is None and result is not None:
+                    entry = result.entry
+            if one is not None and target is not None:
+                grown = None if self._room is None else self._room.grown.get(number)
+                yield Pending(number, one, entry, target, grown)
+
+    def decide(self, each: Pending, following: Next, held: Gated, moment: Moment) -> None:
+        """Take the pool's decision and its memory after the plan."""
+        given, demand, limits = each.local.given, each.local.demand, each.local.limits
+        current, target = given.current, each.target
+        decision = Decision(
+            pool=given.terms.pool.key,
+            current=current,
+            demand=demand.work.demand,
+            recommendation=limits.recommendation,
+            target=target.replicas,
+            next=held.replicas,
+            bound=target.bound,
+            gate=held.gate,
+            wake=current == 0 < held.replicas and demand.active,
+            resource_version=given.workload.resource_version,
+            reasons=each.local.reasons + target.reasons + following.reasons + held.reasons,
+            drain=held.drain,
+        )
+        memory = after_plan(given, demand, held, moment.now)
+        self.results[each.number] = Result(
+            decision, memory, moment.changes_at, each.local, each.entry, target
+        )
+
+    # the plan
+
+    def planned(self) -> Planned:
+        """The plan, the memory after it, and what the next plan keeps of it: nothing after a plan
+        of some pools without a previous one, and if sharing was not possible.
+        """
+        terms, kept, pools = self.terms, self.kept, self.terms.numbered
+        memories = {
+            number: result.memory
+            for number, result in self.results.items()
+            if result.memory is not None
+            and result.memory is not self.memory.pools.get(pools[number].pool.key)
+        }
+        by_key = {pools[number].pool.key: each for number, each in memories.items()}
+        after = fleet_memory(self.memory, by_key, terms.pools, self.now)
+        decided = {pools[number].pool.key: each.decision for number, each in self.results.items()}
+        if self._scarcity is None or (kept is None and self.is_partial):
+            shown = _alerted(terms, decided, cost_alerts(terms.costs, decided))
+            return Planned(Plan(at=self.now, decisions=shown), shown, after, None)
+        results, times, decisions = self._merged(decided)
+        alerts, alerted = self._alerts(decisions)
+        changed = {key: alerted[key] for key in decided} if alerts else decided
+        if kept is not None and alerts != kept.alerts:
+            for alert in {*alerts, *kept.alerts}:
+                costly = terms.costs.pools[alert.tenant]
+                changed.update((key, alerted[key]) for key in costly if key in alerted)
+        have, refused = self._applied()
+        keeps = Kept(
+            terms=terms,
+            intents=self.intents if kept is None or not self.is_partial else kept.intents,
+            at=self.now,
+            seen=self.seen,
+            results=results,
+            times=times,
+            due=min(times, default=inf) if kept is None or times is not kept.times else kept.due,
+            fixed=self._still_fixed(),
+            scarcity=self._scarcity,
+            shared=self._shared,
+            have=have,
+            refused=refused,
+            room=self._room,
+            memories=after.pools,
+            unsettled=(*self._undecided(self._scarcity), *memories),
+            decisions=decisions,
+            alerts=alerts,
+            alerted=alerted,
+        )
+        plan = Plan(at=self.now, decisions=changed if self.is_partial else alerted)
+        return Planned(plan, changed, after, keeps)
+
+    def _merged(
+        self, decided: dict[PoolKey, Decision]
+    ) -> tuple[list[Result | None], list[float], dict[PoolKey, Decision]]:
+        """The results of all pools, the times at which they become invalid, and all decisions."""
+        kept, pools = self.kept, self.terms.numbered
+        if kept is None:
+            made: list[Result | None] = [self.results.get(number) for number in range(len(pools))]
+            return made, [inf if each is None else each.changes_at for each in made], decided
+        gone = [] if self.is_partial else self._gone(kept)
+        if not self.results and not gone:
+            return kept.results, kept.times, kept.decisions
+        results, times = list(kept.results), list(kept.times)
+        for number, result in self.results.items():
+            results[number], times[number] = result, result.changes_at
+        decisions = {**kept.decisions, **decided}
+        for number in gone:
+            results[number], times[number] = None, inf
+            decisions.pop(pools[number].pool.key, None)
+        return results, times, decisions
+
+    def _gone(self, kept: Kept) -> list[int]:
+        """The pools with a kept result that now are not observed, or are being written."""
+        gone = list(self.fixed)
+        if self.has_unseen:
+            gone.extend(number for number, seen in enumerate(self.seen) if seen is None)
+        return [number for number in gone if kept.results[number] is not None]
+
+    def _alerts(
+        self, decisions: dict[PoolKey, Decision]
+    ) -> tuple[tuple[CostAlert, ...], dict[PoolKey, Decision]]:
+        """The alerts that are reached, and the decisions with them added to their reasons."""
+        kept, costs = self.kept, self.terms.costs
+        if not costs.alerts:
+            return (), decisions
+        if kept is not None and decisions is kept.decisions:
+            return kept.alerts, kept.alerted
+        alerts = cost_alerts(costs, decisions)
+        return alerts, _alerted(self.terms, decisions, alerts)
+
+    def _applied(self) -> tuple[list[int], list[int]]:
+        """What each pool had in the division when its result was made."""
+        kept, shared = self.kept, self._shared
+        if shared is None:
+            count = len(self.seen)
+            return [0] * count, [GRANTED] * count
+        division = shared.division
+        if kept is None or not self.is_partial:
+            return division.have, division.refused_by
+        have, refused = list(kept.have), list(kept.refused)
+        for number in self.results:
+            have[number], refused[number] = division.have[number], division.refused_by[number]
+        return have, refused
+
+    def _still_fixed(self) -> Mapping[int, int]:
+        """The pools that enter the division with the size of a write under way."""
+        if self.kept is None or not self.is_partial:
+            return self.fixed
+        before = self.kept.fixed.items()
+        return {
+            **{number: size for number, size in before if number not in self.results},
+            **self.fixed,
+        }
+
+    def _undecided(self, scarcity: Scarcity) -> Iterable[int]:
+        """The pools that a plan of some pools did not decide, and that may have changed."""
+        if self.kept is None or not self.is_partial:
+            return ()
+        others = {*self.kept.unsettled, *self._replaced(self.kept), *self._regrown}
+        if scarcity.is_other_than(self.kept.scarcity):
+            others.update(range(len(self.seen)))
+        return others.difference(self.results)
+
+
+def _differing(intents: Intents, before: Intents) -> set[Scope]:
+    """The scopes of the intents that are new, gone or changed."""
+    scopes: set[Scope] = set()
+    for now, then in (
+        (intents.pins, before.pins),
+        (intents.pauses, before.pauses),
+        (intents.freezes, before.freezes),
+        (intents.caps, before.caps),
+        (intents.no_growths, before.no_growths),
+        (intents.budgets, before.budgets),
+    ):
+        if now != then:
+            scopes.update(key_of(each).scope for each in (*now, *then))
+    return scopes
+
+
+def _unknown_result(
+    terms: PoolTerms,
+    seen: PoolObservation,
+    memory: PoolMemory | None,
+    planned_at: float,
+    now: float,
+) -> Result:
+    """The result of a pool whose Deployment is not known; `planned_at` is the time of the previous
+    plan.
+    """
+    demand = blind_demand_of(terms, seen, memory)
+    reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
+    workload = last_known(seen.workload)
+    decision = Decision(
+        pool=terms.pool.key,
+        current=None if workload is None else workload.replicas,
+        demand=demand.work.demand,
+        recommendation=None,
+        target=None,
+        next=None,
+        gate=Gate.BLIND,
+        reasons=(*demand.reasons, reason),
+    )
+    if memory is not None:
+        memory = blind_after_plan(memory, active=demand.active, planned_at=planned_at, now=now)
+    return Result(decision, memory, inf)
+
+
+def _alerted(
+    terms: FleetTerms, decisions: dict[PoolKey, Decision], alerts: Sequence[CostAlert]
+) -> dict[PoolKey, Decision]:
+    """The decisions with these alerts; the same object without any."""
+    if not alerts:
+        return decisions
+    shown = dict(decisions)
+    for alert in alerts:
+        for key in terms.costs.pools[alert.tenant]:
+            if key in shown:
+                shown[key] = with_alert(shown[key], alert)
+    return shown
