@@ -100,21 +100,21 @@ def usd(text: str) -> float:
 
 def replicas(text: str) -> int:
     """A number of replicas."""
-    from controller.model.tick import REPLICA_COUNT
+    from controller.model.value import Replicas, is_within
 
     number = _whole(text)
-    if number is None or not REPLICA_COUNT.admits(number):
+    if number is None or not is_within(number, Replicas):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of replicas, such as 3")
     return number
 
 
 def tokens(text: str) -> int:
     """Tokens of a day, in units or with k, M or G behind them."""
-    from controller.model.tick import DAY_TOKENS
+    from controller.model.value import DayTokens, is_within
 
     unit = _UNITS.get(text[-1:], 1)
     number = _decimal(text[:-1] if unit > 1 else text)
-    if number is None or number * unit % 1 or not DAY_TOKENS.admits(int(number * unit)):
+    if number is None or number * unit % 1 or not is_within(int(number * unit), DayTokens):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens, such as 8M")
     return int(number * unit)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from controller.model.text import quote
-from controller.model.tick import MOMENT
+from controller.model.value import Moment, is_within
 from controller.notation.quantity import read_duration
 
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
@@ -30,7 +30,7 @@ def read_until(text: str, now: float) -> float:
         raise ValueError(f"{quote(text)} {_ADVICE}")
     if until <= now:
         raise ValueError(f"{quote(text)} is in the past")
-    if not MOMENT.admits(until):
+    if not is_within(until, Moment):
         raise ValueError(f"{quote(text)} is too far away")
     return until
 

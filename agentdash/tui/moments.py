@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from controller.model.text import quote
-from controller.model.tick import MOMENT
+from controller.model.value import Moment, is_within
 from controller.notation.quantity import read_duration
 
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z?")
@@ -31,6 +31,6 @@ def read_past_moment(text: str, end: float) -> float:
             at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(f"{quote(text)} {_ADVICE}") from None
-    if not MOMENT.admits(at):
+    if not is_within(at, Moment):
         raise ValueError(f"{quote(text)} {_ADVICE}")
     return at

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
-from controller.model.value import Value
+from controller.model.value import Time, Value
 from controller.model.worker_messages import PoolOrders
 
 Number: TypeAlias = int | float | str
@@ -266,10 +266,10 @@ class Standing(Value):
     """
 
     condition: Condition
-    since: float
+    since: Time
     bound: Bound | None = None
     gate: Gate | None = None
-    bound_since: float | None = None
+    bound_since: Time | None = None
 
     def shifted(self, by_s: float) -> Standing:
         """The same with its times moved by so many seconds."""

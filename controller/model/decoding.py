@@ -9,11 +9,13 @@ InputFault          one fault of plain data: its path and a message; no exceptio
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType, NoneType, UnionType
 from typing import (
+    Annotated,
     Any,
     Final,
     Literal,
@@ -31,10 +33,14 @@ from msgspec import inspect
 
 from controller.model.text import ECHO_LIMIT, clean, clean_name, nearest, quote
 
+AnyNumber: TypeAlias = int | float | Decimal
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 _SHOWN: Final = 120
+_OUT_OF_RANGE: Final = re.compile(
+    r"Expected `(?:int|float)(?: \| null)?` ([<>]=) ([-+.0-9e]+)(?: - at `\$\.?(.*)`)?"
+)
 
 
 class UndecodableError(ValueError):
@@ -62,7 +68,12 @@ def decoded(decoder: Decoder[T], data: bytes | msgspec.Raw, *, most_bytes: int |
     except UnicodeDecodeError:
         raise UndecodableError("it is not UTF-8") from None
     except msgspec.DecodeError as error:
-        raise UndecodableError(clean(error, _SHOWN)) from None
+        raise UndecodableError(clean(_OUT_OF_RANGE.sub(_bound_first, str(error)), _SHOWN)) from None
+
+
+def _bound_first(found: re.Match[str]) -> str:
+    words = "at least" if found[1] == ">=" else "at most"
+    return f"{found[3] or 'it'} must be {words} {float(found[2]):,.15g}"
 
 
 class InputFault(NamedTuple):
@@ -167,6 +178,12 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
     """The message of msgspec about one plain value, in plain words and JSON's terms."""
     known: Iterable[Any] = ()
+    if get_origin(kind) is Annotated:
+        kind, meta = get_args(kind)[:2]
+        if meta.extra and isinstance(plain, int | float) and not isinstance(plain, bool):
+            number = float(plain) if kind is float else plain
+            if kind is float or isinstance(number, int) or number.is_integer():
+                return not_within(meta.ge, meta.le, meta.extra["unit"], number)
     if get_origin(kind) is Literal:
         known = get_args(kind)
     elif isinstance(kind, type) and issubclass(kind, Enum):
@@ -181,6 +198,14 @@ def _in_words(error: msgspec.ValidationError, plain: Any, kind: Any) -> str:
     words = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
     # `bound` is for example " >= 0", if the type is right and the value is not
     return f"must be {words}{_bound_in_words(bound)}, not {_echo(plain)}"
+
+
+def not_within(low: AnyNumber, high: AnyNumber, unit: str, number: AnyNumber) -> str:
+    """The message for a number that is out of a range."""
+    least, most = (
+        f"{each:,.15g}" if isinstance(each, float) else f"{each:,}" for each in (low, high)
+    )
+    return f"must be from {least} to {most} {unit}, not {clean(number, ECHO_LIMIT)}"
 
 
 def not_a_decimal(written: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from controller.model.value import Value
+from controller.model.value import DayTokens, Moment, Replicas, Time, Value
 
 
 class Scope(Value):
@@ -25,8 +25,8 @@ class Pin(Value):
     """Spare replicas on top of min and of what the work needs, but never above a ceiling."""
 
     pool: str
-    replicas: int
-    until: float | None = None
+    replicas: Replicas
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -35,8 +35,8 @@ class Pause(Value):
     """Stop the work: the target is 0, or `keep` replicas if given. Busy replicas finish first."""
 
     scope: Scope
-    keep: int | None = None
-    until: float | None = None
+    keep: Replicas | None = None
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -45,7 +45,7 @@ class Freeze(Value):
     """Write nothing to the pools."""
 
     scope: Scope
-    until: float | None = None
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -54,8 +54,8 @@ class Cap(Value):
     """The most replicas a pool may have for a time. It only lowers: the pool's own max stays."""
 
     pool: str
-    replicas: int
-    until: float | None = None
+    replicas: Replicas
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -64,7 +64,7 @@ class NoGrowth(Value):
     """No replica is added; the pools may shrink."""
 
     scope: Scope
-    until: float | None = None
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -75,8 +75,8 @@ class DayBudget(Value):
     """
 
     tenant: str
-    tokens: int
-    until: float | None = None
+    tokens: DayTokens
+    until: Moment | None = None
     who: str = ""
     why: str = ""
 
@@ -194,7 +194,7 @@ class StandingIntent(Value):
 
     intent: Intent
     revision: int
-    set_at: float
+    set_at: Time
     origin: str = ""
 
 
@@ -208,7 +208,7 @@ class IntentChange(Value):
     """
 
     revision: int
-    at: float
+    at: Time
     key: IntentKey
     who: str = ""
     origin: str = ""

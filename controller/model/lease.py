@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from controller.model.value import Value
+from controller.model.value import Counter, Time, Value
 
 LONGEST_DURATION_S: Final = 300.0
 LONGEST_WRITE_S: Final = 5.0
@@ -72,9 +72,9 @@ class LeaseRecord(Value):
 
     holder: str
     duration_s: float
-    acquired_at: float
-    renewed_at: float
-    transitions: int = 0
+    acquired_at: Time
+    renewed_at: Time
+    transitions: Counter = 0
 
 
 class SeenLease(Value):

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from controller.model.decision import Standing
 from controller.model.ids import PoolKey, QueueName
-from controller.model.value import Value
+from controller.model.value import Counter, Failures, Replicas, Time, Value
 
 # Stored memory is checked against these bounds, so that the rule can divide and take roots safely.
 _MOST: Final = 1e30
@@ -133,8 +133,8 @@ class AckMark(Value):
     here. `last_active` is the server's time of the last acknowledgement, empty if it told none.
     """
 
-    consumer_seq: int
-    stream_seq: int
+    consumer_seq: Counter
+    stream_seq: Counter
     last_active: str = ""
 
 
@@ -149,12 +149,12 @@ class QueueMark(Value):
     stream: str
     consumer: str
     created: str
-    at: float
-    pending: int
-    in_flight: int
-    redelivered: int = 0
-    delivered: int | None = None
-    sequence: int | None = None
+    at: Time
+    pending: Counter
+    in_flight: Counter
+    redelivered: Counter = 0
+    delivered: Counter | None = None
+    sequence: Counter | None = None
     acks: AckMark | None = None
     max_deliver: int = -1
 
@@ -171,16 +171,16 @@ class RecommendationRun(Value):
     memory of a pool with an unchanged recommendation stays the same at every plan.
     """
 
-    replicas: int
-    first_at: float
-    last_at: float | None = None
+    replicas: Replicas
+    first_at: Time
+    last_at: Time | None = None
 
 
 class ScaleChange(Value):
     """A confirmed change: the replicas added or removed (above 0), and when (Unix seconds)."""
 
-    change: int
-    at: float
+    change: Replicas
+    at: Time
 
 
 class PendingWrite(Value):
@@ -192,10 +192,10 @@ class PendingWrite(Value):
     request may still be applied. `repeated`: `after` was requested more than once.
     """
 
-    before: int
-    after: int
-    at: float
-    earlier: tuple[int, ...] = ()
+    before: Replicas
+    after: Replicas
+    at: Time
+    earlier: tuple[Replicas, ...] = ()
     generation: int = 0
     repeated: bool = False
     version: str = ""
@@ -206,9 +206,9 @@ class SetBack(Value):
     that writer's field manager, empty if it is not known.
     """
 
-    ours: int
-    theirs: int
-    at: float
+    ours: Replicas
+    theirs: Replicas
+    at: Time
     by: str = ""
 
 
@@ -217,10 +217,10 @@ class Repeats(Value):
     (Unix seconds); with the consumer's counters at that time.
     """
 
-    messages: int
-    since: float
-    delivered: int | None = None
-    sequence: int | None = None
+    messages: Counter
+    since: Time
+    delivered: Counter | None = None
+    sequence: Counter | None = None
 
 
 class PoolMemory(Value):
@@ -247,22 +247,22 @@ class PoolMemory(Value):
       with.
     """
 
-    since: float
-    last_active_at: float | None = None
+    since: Time
+    last_active_at: Time | None = None
     recommendations: tuple[RecommendationRun, ...] = ()
     scaled_up: tuple[ScaleChange, ...] = ()
     scaled_down: tuple[ScaleChange, ...] = ()
     asked: PendingWrite | None = None
     own_zero: bool = False
-    ours: int | None = None
+    ours: Replicas | None = None
     replaced: SetBack | None = None
     set_back: tuple[SetBack, ...] = ()
-    blind_since: float | None = None
+    blind_since: Time | None = None
     repeats: Repeats | None = None
     queue_repeats: tuple[Repeats | None, ...] = ()
-    failures: dict[str, int] = msgspec.field(default_factory=dict)
+    failures: dict[str, Failures] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
-    active_since: float | None = None
+    active_since: Time | None = None
     standing: Standing | None = None
     queues: tuple[QueueMark, ...] = ()
 
@@ -273,4 +273,4 @@ class Memory(Value):
     """
 
     pools: dict[PoolKey, PoolMemory] = msgspec.field(default_factory=dict)
-    planned_at: float | None = None
+    planned_at: Time | None = None

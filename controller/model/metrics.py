@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from controller.model.readings import Reading
-from controller.model.value import Value
+from controller.model.value import Amount, Time, Value
 
 
 class ValueTarget(Value, tag="Value"):
@@ -146,7 +146,7 @@ class PodFigure(Value):
 
     pod: str
     value_milli: int
-    at: float
+    at: Time
     window_s: float
 
 
@@ -162,8 +162,8 @@ class PodUsage(Value):
     """
 
     pod: str
-    containers: dict[str, int | None]
-    at: float
+    containers: dict[str, Amount | None]
+    at: Time
     window_s: float
 
 
@@ -205,7 +205,7 @@ class PodReadiness(Value):
     """The Ready condition of a pod, and since when it has this status (lastTransitionTime)."""
 
     status: ConditionStatus
-    since: float
+    since: Time
 
 
 class ContainerRequest(Value):
@@ -227,7 +227,7 @@ class MeasuredPod(Value):
     name: str
     phase: StatusPhase
     deleting: bool = False
-    started_at: float | None = None
+    started_at: Time | None = None
     readiness: PodReadiness | None = None
     containers: tuple[ContainerRequest, ...] = ()
     sidecars: tuple[ContainerRequest, ...] = ()

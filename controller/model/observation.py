@@ -12,7 +12,7 @@ from controller.model.ids import PoolKey
 from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.readings import Absent, Reading, Why
 from controller.model.scarcity import ModelTier, Resources, TaskUsage
-from controller.model.value import Value
+from controller.model.value import Counter, Replicas, Time, Value
 from controller.model.worker_messages import PoolOrders, WorkerState
 
 DELETED_FIRST: Final = -(2**31)
@@ -33,8 +33,8 @@ class QueueDepth(Value):
     redelivered: int = 0
     waiting_pulls: int = 0
     paused: bool = False
-    delivered: int | None = None
-    sequence: int | None = None
+    delivered: Counter | None = None
+    sequence: Counter | None = None
 
     @property
     def total(self) -> int:
@@ -110,16 +110,16 @@ class Pod(Value):
     name: str
     phase: PodPhase
     node: str = ""
-    created_at: float = 0.0
-    scheduled_at: float | None = None
-    started_at: float | None = None
-    ready_at: float | None = None
-    since: float | None = None
+    created_at: Time = 0.0
+    scheduled_at: Time | None = None
+    started_at: Time | None = None
+    ready_at: Time | None = None
+    since: Time | None = None
     restarts: int = 0
     reason: str = ""
     message: str = ""
     deletion_cost: int = 0
-    marked_at: float | None = None
+    marked_at: Time | None = None
     generation: str = ""
     ordinal: int | None = None
     node_ends: str = ""
@@ -141,7 +141,7 @@ class ClusterEvent(Value):
     often the event occurred.
     """
 
-    at: float
+    at: Time
     reason: str
     message: str
     object_name: str
@@ -191,7 +191,7 @@ class PoolObservation(Value):
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
     workload: Reading[Workload] = Absent(why=Why.NEVER_READ)
     pods: Reading[Pods] = Absent(why=Why.NEVER_READ)
-    woken_at: float | None = None
+    woken_at: Time | None = None
     wake: WakeWatch = WakeWatch.OFF
     wake_detail: str = ""
     warnings: tuple[ClusterEvent, ...] = ()
@@ -319,4 +319,4 @@ class Observation(Value):
     refused_events: RefusedEvents = RefusedEvents()
     tiers: dict[str, TierUsage] = msgspec.field(default_factory=dict)
     by_model: dict[str, TokensByModel] = msgspec.field(default_factory=dict)
-    under_way: dict[PoolKey, int] = msgspec.field(default_factory=dict)
+    under_way: dict[PoolKey, Replicas] = msgspec.field(default_factory=dict)

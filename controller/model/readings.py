@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
-from controller.model.value import Value
+from controller.model.value import Time, Value
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Fresh(Value, Generic[T], tag="fresh"):
     """
 
     value: T
-    at: float
+    at: Time
 
 
 class Stale(Value, Generic[T], tag="stale"):
@@ -44,7 +44,7 @@ class Stale(Value, Generic[T], tag="stale"):
     """
 
     value: T
-    at: float
+    at: Time
     why: Why = Why.TIMED_OUT
     detail: str = ""
 
@@ -53,7 +53,7 @@ class Absent(Value, tag="absent"):
     """No value, and why; `at` is when that was found, in Unix seconds."""
 
     why: Why
-    at: float = 0.0
+    at: Time = 0.0
     detail: str = ""
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from controller.model.value import Value
+from controller.model.value import Amount, Value
 
 ONE: Final = Decimal(1)
 
@@ -14,9 +14,9 @@ ONE: Final = Decimal(1)
 class Resources(Value):
     """Amounts of replicas, CPU (millicores) and memory (bytes); None for no limit or not known."""
 
-    replicas: int | None = None
-    cpu_milli: int | None = None
-    memory_bytes: int | None = None
+    replicas: Amount | None = None
+    cpu_milli: Amount | None = None
+    memory_bytes: Amount | None = None
 
 
 class Pacing(StrEnum):

@@ -29,7 +29,7 @@ from controller.model.lease import LeaseView
 from controller.model.observation import PoolObservation, TierUsage, TokensByModel, Workload
 from controller.model.readings import Absent, Stale, last_known
 from controller.model.scarcity import Resources
-from controller.model.value import Value
+from controller.model.value import Interval, Moment, Time, Value
 
 
 class QueueRates(Value):
@@ -52,10 +52,10 @@ class QueueRates(Value):
     completions_per_minute: float | None = None
     waited_p50_s: float | None = None
     waited_p95_s: float | None = None
-    oldest_at: float | None = None
+    oldest_at: Time | None = None
     oldest_is_older: bool = False
     number: int = 0
-    since: float | None = None
+    since: Time | None = None
 
 
 class TokenState(StrEnum):
@@ -84,14 +84,14 @@ class TenantTokens(Value):
 
     cap: int
     state: TokenState
-    resets_at: float
+    resets_at: Time
     used: int | None = None
     reserved: int | None = None
     is_old: bool = False
     burn_per_minute: float | None = None
     pace_per_minute: float | None = None
-    runs_out_at: float | None = None
-    since: float | None = None
+    runs_out_at: Time | None = None
+    since: Time | None = None
 
 
 class TenantView(Value):
@@ -124,7 +124,7 @@ class TenantView(Value):
     is_quota_old: bool = False
     used: Resources = Resources()
     pause: Pause | None = None
-    pause_since: float | None = None
+    pause_since: Time | None = None
     freeze: Freeze | None = None
     no_growth: NoGrowth | None = None
     day_budget: DayBudget | None = None
@@ -291,9 +291,9 @@ class Link(Value):
 
     name: str
     state: LinkState
-    since: float
+    since: Moment
     detail: str = ""
-    last_good_at: float | None = None
+    last_good_at: Moment | None = None
 
 
 class PoolView(Value):
@@ -337,7 +337,7 @@ class ScaleEvent(Value):
     the bound, the deciding reason, the outcome, and the whole decision of that moment.
     """
 
-    at: float
+    at: Time
     pool: PoolKey
     before: int
     after: int
@@ -378,7 +378,7 @@ class Finding(Value):
     subject: str
     kind: str
     text: str
-    since: float
+    since: Time
 
 
 class LoopStats(Value):
@@ -412,10 +412,10 @@ class Snapshot(Value):
     one, it writes nothing to the cluster. `version` is that of the process's program.
     """
 
-    epoch: float
+    epoch: Moment
     sequence: int
-    at: float
-    interval_s: float
+    at: Moment
+    interval_s: Interval
     fleet: str
     context: str
     role: Role

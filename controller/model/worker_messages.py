@@ -18,6 +18,7 @@ from typing import Annotated, Final
 import msgspec
 
 from controller.model.scarcity import ModelTier
+from controller.model.value import Counter, Time
 
 USAGE_STREAM: Final = "AGENTDASH_USAGE"
 """The stream that keeps usage events."""
@@ -207,7 +208,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     slots: SlotNumber
     busy: SlotNumber
     pulling: bool
-    obeyed: int = 0
+    obeyed: Counter = 0
     lost: SlotNumber = 0
     demand: tuple[ModelDemand, ...] = ()
     marks: dict[str, float] = {}
@@ -225,7 +226,7 @@ class PoolOrders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     because: str = ""
     drain: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
-    until: float | None = None
+    until: Time | None = None
 
 
 class PoolAllowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

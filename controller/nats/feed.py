@@ -18,7 +18,6 @@ from controller.model.decoding import Cut, UndecodableError, cut_for, decoded
 from controller.model.ids import PoolKey
 from controller.model.snapshot import History, Snapshot
 from controller.model.text import clean
-from controller.model.tick import MOMENT
 from controller.nats.bucket import Bucket
 from controller.nats.errors import NatsError
 from controller.nats.parted import PART_BYTES, PartedValue
@@ -401,8 +400,6 @@ class SnapshotBucket:
             snapshot = changed(None, change)
         except (FrameError, MissedSnapshotError, OtherVersionError) as error:
             raise StoreUnreadableError(str(error)) from None
-        if not (MOMENT.admits(snapshot.at) and MOMENT.admits(snapshot.epoch)):
-            raise StoreUnreadableError("its time is none")
         return snapshot
 
     async def save(self, snapshot: Snapshot) -> None:

@@ -32,14 +32,13 @@ from controller.model.intents import (
 from controller.model.readings import Why
 from controller.model.text import clean
 from controller.model.tick import IntentFault, StoredIntents
-from controller.model.value import INT32_MAX, Value
+from controller.model.value import DayTokens, Moment, Replicas, Value
 from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreMissingError
 
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"
-MOST_TOKENS: Final = 10**15
 MOST_INTENT_BYTES: Final = 16 * 1024
 """Of one value: an intent has some hundred bytes, and a reason as long as a page fits."""
 _OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
@@ -56,10 +55,10 @@ class IntentBody(Value):
     version: Literal[1]
     who: str = ""
     why: str = ""
-    until: float | None = None
-    replicas: int | None = None
-    keep: int | None = None
-    tokens: int | None = None
+    until: Moment | None = None
+    replicas: Replicas | None = None
+    keep: Replicas | None = None
+    tokens: DayTokens | None = None
     by: str = ""
     origin: str = ""
     replaces: int | None = None
@@ -130,11 +129,6 @@ def decode_body(value: bytes) -> IntentBody:
         body = decoded(_BODY, value, most_bytes=MOST_INTENT_BYTES)
     except UndecodableError as error:
         raise ValueError(f"{UNREADABLE}: {error}") from None
-    for count in (body.replicas, body.keep):
-        if count is not None and not 0 <= count <= INT32_MAX:
-            raise ValueError(f"{UNREADABLE}: {count} replicas")
-    if body.tokens is not None and not 0 <= body.tokens <= MOST_TOKENS:
-        raise ValueError(f"{UNREADABLE}: {body.tokens} tokens")
     return msgspec.structs.replace(
         body, who=clean(body.who), why=clean(body.why), by=clean(body.by), origin=clean(body.origin)
     )

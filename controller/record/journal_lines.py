@@ -36,8 +36,7 @@ from controller.model.snapshot import (
     TenantView,
 )
 from controller.model.text import clean
-from controller.model.tick import MOMENT
-from controller.model.value import INT64_MAX, Value
+from controller.model.value import INT64_MAX, Interval, Moment, Value, is_within
 from controller.record.history_tails import HistoryTail, MissingHistoryError, joined, split
 from controller.record.snapshot_changes import (
     SNAPSHOT_VERSION,
@@ -79,7 +78,7 @@ class UnreadableLineError(ValueError):
 class HeadChange(Value):
     """The fields of a snapshot that differ, of those that have no place of their own in a line."""
 
-    interval_s: float | UnsetType = UNSET
+    interval_s: Interval | UnsetType = UNSET
     fleet: str | UnsetType = UNSET
     context: str | UnsetType = UNSET
     role: Role | UnsetType = UNSET
@@ -270,7 +269,7 @@ def line_start(line: bytes) -> LineStart | None:
     except ValueError:
         return None
     version = SnapshotVersion(int(found[1]), int(found[2] or 0))
-    return LineStart(version, at) if MOMENT.admits(at) else None
+    return LineStart(version, at) if is_within(at, Moment) else None
 
 
 def read_line(
@@ -340,7 +339,7 @@ def _refuse_absurd(plain: Any) -> None:
     match plain:
         case dict():
             for name, each in plain.items():
-                if isinstance(each, int | float) and is_time(name) and not MOMENT.admits(each):
+                if isinstance(each, int | float) and is_time(name) and not is_within(each, Moment):
                     raise UnreadableLineError(_NO_TIME)
                 _refuse_absurd(each)
         case list():
@@ -372,7 +371,7 @@ def _snapshot_of(line: _AnyLine, before: Snapshot | None) -> tuple[Snapshot, boo
     else:
         snapshot, is_changed = _after_change(line, before), True
     times = (each for pair in _link_times(snapshot) for each in pair if each is not None)
-    if not all(map(MOMENT.admits, (snapshot.at, snapshot.epoch, *times))):
+    if not all(is_within(each, Moment) for each in (snapshot.at, snapshot.epoch, *times)):
         raise UnreadableLineError(_NO_TIME)
     return snapshot, is_changed
 

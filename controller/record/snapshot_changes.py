@@ -245,7 +245,7 @@ class SnapshotVersion(NamedTuple):
         return self > SNAPSHOT_VERSION
 
 
-SNAPSHOT_VERSION: Final = SnapshotVersion(1, 2)
+SNAPSHOT_VERSION: Final = SnapshotVersion(1, 3)
 
 
 class OtherVersionError(Exception):

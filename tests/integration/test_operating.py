@@ -320,9 +320,13 @@ async def test_a_days_budget_ends_at_the_tenants_reset_and_is_taken_back(live: L
     assert await live.intents() == Intents()
 
 
-async def test_what_cannot_be_read_can_be_taken_away(live: Live) -> None:
+@pytest.mark.parametrize(
+    "record", [b"?", b'{"version":1,"until":1e300}', b'{"version":1,"until":253402300800}']
+)
+async def test_what_cannot_be_read_can_be_taken_away(live: Live, record: bytes) -> None:
     bucket = await live.client.jetstream().create_key_value(bucket="agentdash")
-    await bucket.put("intent.freeze", b"?")
+    await bucket.put("intent.freeze", record)
+    assert (await live.run("intents")).code == ExitCode.OK
     again = await live.run("freeze", "--all", "--why", "-", "--yes")
     assert again.code == ExitCode.REFUSED
     assert "cannot be read; --replace puts this one in its place" in again.err

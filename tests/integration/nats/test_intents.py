@@ -341,7 +341,11 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b'{"version":2}', b'{"version":1,"who":1}', b"\xff"])
+NO_INTENTS = [b"", b"{", b'{"version":2}', b'{"version":1,"who":1}', b"\xff"]
+BEYOND_CALENDARS = [b'{"version":1,"until":1e300}', b'{"version":1,"until":253402300800}']
+
+
+@pytest.mark.parametrize("value", NO_INTENTS + BEYOND_CALENDARS)
 @pytest.mark.parametrize(("key", "held"), UNREADABLE.values(), ids=UNREADABLE)
 async def test_an_intent_that_cannot_be_read_is_named_and_a_freeze_freezes(
     key: str, held: Intents, value: bytes, server: RealNats, connect: Connect

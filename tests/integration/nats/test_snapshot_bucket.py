@@ -166,9 +166,15 @@ async def test_a_fleet_of_another_program_is_refused_in_words(
     await store.save(odd)
     with pytest.raises(StoreUnreadableError, match=r"Expected `float`, got `str`"):
         await store.load()
-    await store.save(replace(FLEET, at=1e300))
-    with pytest.raises(StoreUnreadableError, match="time"):
-        await store.load()
+    for value, words in (
+        ({"at": 1e300}, "head.at must be at most 32,503,680,000"),
+        ({"epoch": 1e300}, "head.epoch must be at most 32,503,680,000"),
+        ({"epoch": float("nan")}, "head.epoch must be at"),
+        ({"interval_s": 0.0}, "head.interval_s must be at least 0.001"),
+    ):
+        await store.save(replace(FLEET, **value))
+        with pytest.raises(StoreUnreadableError, match=words):
+            await store.load()
 
 
 # -- who attaches ----------------------------------------------------------------------------

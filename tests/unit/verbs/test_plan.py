@@ -196,7 +196,7 @@ ABSURD = ["-1", "-9223372036854775808", "9223372036854775808", "1e300", "-1e300"
 
 @pytest.mark.parametrize("number", ABSURD)
 @pytest.mark.parametrize("form", ["--json", "--all"])
-def test_absurd_counts_and_times_of_readings_are_answered_and_not_raised(
+def test_absurd_counts_are_answered_and_times_that_no_calendar_has_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, number: str, form: str
 ) -> None:
     count = number if "e" not in number else "3"
@@ -221,9 +221,12 @@ def test_absurd_counts_and_times_of_readings_are_answered_and_not_raised(
             "capacity": room,
         }
     )
-    text = re.sub(r"\b888\b", count, re.sub(r"\b777\b", number, json.dumps(line)))
-    code, out, _ = run(capsys, tmp_path, text, text, options=(form,))
+    counted = re.sub(r"\b888\b", count, json.dumps(line))
+    now, then = (re.sub(r"\b777\b", at, counted) for at in ("-1", number))
+    code, out, _ = run(capsys, tmp_path, now, now, options=(form,))
     assert code == ExitCode.OK
+    if number != "-1":
+        assert run(capsys, tmp_path, then)[0] == ExitCode.USAGE
     if form == "--json":
         decode_report(out)
 
