@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parser = _parser()
+        parser = parser_of_verbs()
         if words[:1] == [ASK]:
             return int(_complete(parser, words[1:]))
         options = parser.parse_args(words)
@@ -127,7 +127,8 @@ class _VersionAction(argparse.Action):
         raise SystemExit(int(ExitCode.OK))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of_verbs() -> argparse.ArgumentParser:
+    """The parser of the whole command line, made from the table of verbs."""
     parser = _ArgumentParser(
         prog="agentdash",
         description=DESCRIPTION,

@@ -63,7 +63,7 @@ def _read(settings: Settings, since_s: float | None, on_line: Callable[[bytes], 
         note(f"{error}: controller.journal.stream in the fleet file makes the leader write it")
         return ExitCode.UNREACHABLE
     except NatsRefusedError as error:
-        note(f"the journal's stream cannot be read: {error}; the README lists the rights")
+        note(f"the journal's stream cannot be read: {error}; the docs list the rights")
         return ExitCode.REFUSED
     except (NatsError, FatalError) as error:
         note(f"the journal's stream cannot be read: {error}")

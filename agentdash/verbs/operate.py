@@ -218,7 +218,7 @@ def _advice(error: Exception) -> str:
         case IntentConflictError():
             return "; nothing was changed"
         case StoreRefusedError():
-            return ": nothing was changed; the README lists the rights that operators need"
+            return ": nothing was changed; the docs list the rights that operators need"
     return ""
 
 

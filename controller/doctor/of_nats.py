@@ -58,7 +58,7 @@ async def queues(patient: Patient, found: Findings) -> None:
         reading = readings[pool.key]
         if not isinstance(reading, Absent):
             continue
-        todo = "give the NATS user the rights that README.md lists"
+        todo = "give the NATS user the rights that docs/pages/on-a-cluster.md lists"
         if reading.why is Why.STREAM_MISSING:
             todo = f"nats stream add {pool.stream}, or mend queue.stream of the pool"
         elif reading.why is Why.CONSUMER_MISSING:
@@ -101,7 +101,8 @@ async def stores(patient: Patient, found: Findings) -> None:
     except NatsError as error:
         found.fail(
             f"{bucket}: {error}",
-            "give the NATS user the rights that README.md lists; without them a restart forgets",
+            "give the NATS user the rights that docs/pages/on-a-cluster.md lists; without them a "
+            "restart forgets",
         )
     journal = patient.settings.controller.journal
     if journal is not None and journal.stream is not None:
@@ -129,7 +130,7 @@ async def _journal(patient: Patient, found: Findings) -> None:
     except NatsError as error:
         found.fail(
             f"{stream}: {error}; the journal is then in the leader's file alone",
-            "give the NATS user the rights that README.md lists",
+            "give the NATS user the rights that docs/pages/on-a-cluster.md lists",
         )
     else:
         if not {subject, f"{bucket}.*", f"{bucket}.>"} & set(info.config.subjects or ()):

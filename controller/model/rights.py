@@ -1,8 +1,9 @@
 """What Kubernetes must let us do, and who else writes there.
 
 `Right`: the rights that a fleet needs, each with its reason: the one list from which the printed
-Roles, the checks of `agentdash doctor` and the table in README.md come. Whoever sends a new kind of
-request adds its right here; the test of the printed Roles names a request without a right, and a
+Roles, the checks of `agentdash doctor` and the table in docs/pages/on-a-cluster.md come. A new kind
+of request
+needs its right here; the test of the printed Roles names a request without a right, and a
 right without a request. `Writer`: who writes `spec.replicas`, as the API server notes it in
 managedFields.
 """

@@ -119,7 +119,7 @@ class BucketLease:
         except StoreConflictError as error:
             raise LeaseConflictError(f"{self.name} was changed by another process") from error
         except StoreRefusedError as error:
-            raise LeaseRefusedError(f"{self.name}: {error}; the README lists the rights") from error
+            raise LeaseRefusedError(f"{self.name}: {error}; the docs list the rights") from error
         except StoreError as error:
             raise LeaseAwayError(f"{self.name}: {error}") from error
 

@@ -343,7 +343,7 @@ async def test_without_the_right_to_write_it_is_refused_in_words(live: Live) -> 
     ended = await live.run("pause", "acme", "--why", "-", "--yes")
     assert ended.code == ExitCode.REFUSED
     assert "our NATS user may not publish to $kv.agentdash.intent.pause.acme" in ended.err
-    assert "nothing was changed; the README lists the rights" in ended.err
+    assert "nothing was changed; the docs list the rights" in ended.err
     assert "Traceback" not in ended.err
 
 

@@ -17,7 +17,7 @@ from agentdash.tui.lines import line_width
 from agentdash.tui.names import VIEWS as VIEWS_BY_NAME
 from agentdash.tui.widgets.live_table import LiveTable
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "docs/pages/console.md"
 VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP, KeyScope.DETAIL)
 
 

@@ -70,5 +70,5 @@ async def test_without_the_right_to_write_it_the_words_name_it(tmp_path: Path) -
         async with NatsSession(NatsSettings(servers=(server.url,)), clock) as session:
             await until(lambda: session.connected)
             lease = BucketLease(session, Bucket(session, "agentdash"), clock)
-            with pytest.raises(LeaseRefusedError, match="README lists the rights"):
+            with pytest.raises(LeaseRefusedError, match="docs list the rights"):
                 await lease.write(replace(RECORD, holder="two"), replaces=None)

@@ -84,10 +84,10 @@ def test_the_image_starts_without_root_where_no_file_can_be_written(image: Image
 @pytest.mark.parametrize(
     "text",
     [
-        (ROOT / "README.md").read_text("utf-8"),
+        (ROOT / "docs/pages/on-a-cluster.md").read_text("utf-8"),
         next(each for each in VERBS if each.name == "manifests").examples,
     ],
-    ids=["README", "help"],
+    ids=["docs", "help"],
 )
 def test_where_the_image_is_built_the_wheel_is_made_first(text: str) -> None:
     wheel, build = (command.partition(" -t ")[0] for command in commands())

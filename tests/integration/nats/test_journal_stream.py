@@ -294,12 +294,12 @@ async def test_only_what_is_asked_for_is_read(
 # -- rights ----------------------------------------------------------------------------------
 
 
-README = Path(__file__).parents[3] / "README.md"
+PAGES = Path(__file__).parents[3] / "docs/pages"
 
 
-def rights_of_the_readme(after: str) -> list[str]:
+def rights_of_the_docs(page: str, after: str) -> list[str]:
     """The subjects of the row or paragraph that begins so."""
-    text = README.read_text("utf-8").partition(after)[2].partition("\n\n")[0]
+    text = (PAGES / page).read_text("utf-8").partition(after)[2].partition("\n\n")[0]
     return [each for each in text.split("`")[1::2] if each.startswith(("$JS", BUCKET))]
 
 
@@ -323,14 +323,14 @@ no_auth_user: owner
 async def test_the_rights_that_the_readme_names_are_enough_to_write_and_to_read(
     directory: Path, connect: Connect
 ) -> None:
-    writes = rights_of_the_readme("The journal's stream needs")
+    writes = rights_of_the_docs("on-a-cluster.md", "The journal's stream needs")
     assert len(writes) == 3, "the paragraph has moved"
     server, session = await as_user(directory, connect, ["$JS.API.STREAM.INFO.*", *writes])
     try:
         await write(session, *days(LEADS, 3))
     finally:
         server.stop()
-    reads = rights_of_the_readme("Who reads it (`agentdash journal`) needs")
+    reads = rights_of_the_docs("operating.md", "Who reads it (`agentdash journal`) needs")
     assert len(reads) == 4, "the paragraph has moved"
     server, session = await as_user(directory, connect, reads)
     try:

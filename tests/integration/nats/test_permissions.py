@@ -36,13 +36,16 @@ from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
 from tests.unit.nats.usage_world import event, fleet, tenant
 
-README = Path(__file__).parents[3] / "README.md"
+PAGES = Path(__file__).parents[3] / "docs/pages"
 
 
 def subjects_of_the_readme() -> list[str]:
     """What the table after "The NATS user needs" allows to publish."""
     text = (
-        README.read_text("utf-8").partition("The NATS user needs")[2].partition("\n\nA tenant")[0]
+        (PAGES / "on-a-cluster.md")
+        .read_text("utf-8")
+        .partition("The NATS user needs")[2]
+        .partition("\n\nA tenant")[0]
     )
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     found = [subject for row in rows for subject in re.findall(r"`(\$[^`]+)`", row)]
@@ -121,7 +124,7 @@ async def test_a_user_with_the_rights_of_the_readme_lacks_none(
 async def test_an_operator_with_the_rights_of_the_readme_lacks_none(
     directory: Path, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    needed = README.read_text("utf-8").partition("To operate, the NATS user needs")[2]
+    needed = (PAGES / "operating.md").read_text("utf-8").partition("To operate, of the")[2]
     subjects = re.findall(r"`(\$[^`]+)`", needed.partition(";")[0])
     assert len(subjects) == 3, "the paragraph has moved"
     config = f"""authorization {{ users: [

@@ -257,7 +257,7 @@ async def test_without_the_right_to_read_it_a_sentence_says_so(
 async def test_the_rights_that_the_readme_names_are_enough(
     directory: Path, connect: Connect, until: Until
 ) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[3] / "docs/pages/on-a-cluster.md").read_text("utf-8")
     told = readme.partition("To see what the last controller saw")[2].partition(".\n")[0]
     assert f"`{READS}`" in told
     assert "`_INBOX.>`" in told

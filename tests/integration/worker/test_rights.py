@@ -33,14 +33,16 @@ from controller.model.worker_messages import ALLOWANCES_BUCKET, USAGE_STREAM
 from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
 from tests.support.nats_server import RealNats
 
-README = Path(__file__).parents[3] / "README.md"
+PAGES = Path(__file__).parents[3] / "docs/pages"
 MEMORY_AND_INTENTS = "agentdash"
 SUBJECT = "tasks.acme.research"
 
 
 def rights_of_the_readme(tenant: str) -> tuple[list[str], list[str]]:
     """What a worker of this tenant may publish, and what it may subscribe."""
-    text = README.read_text("utf-8").partition("A worker of tenant `T` needs")[2]
+    text = (
+        (PAGES / "on-a-cluster.md").read_text("utf-8").partition("A worker of tenant `T` needs")[2]
+    )
     table, _, rest = text.partition("\n\nIt subscribes ")
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     publish = [found for row in rows for found in re.findall(r"`([^`]+)`", row)]
@@ -58,7 +60,12 @@ def rights_of_the_readme(tenant: str) -> tuple[list[str], list[str]]:
 
 def rights_with_a_limit_of_deliveries() -> list[str]:
     """What a worker may publish besides, where its consumer has `max_deliver`."""
-    text = README.read_text("utf-8").partition("it also needs")[2].partition("; `agentdash")[0]
+    text = (
+        (PAGES / "agents.md")
+        .read_text("utf-8")
+        .partition("it also needs")[2]
+        .partition("; `agentdash")[0]
+    )
     found = re.findall(r"`([^`]+)`", text)
     assert len(found) == 3, "the sentence has moved"
     return [*(each.replace("GET.STREAM", f"GET.{QUEUE.stream}") for each in found), SUBJECT]
