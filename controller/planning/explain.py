@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Decision, Number, Reason
@@ -30,286 +31,140 @@ class Wording(NamedTuple):
     sentence: str
 
 
-_OF_THE_POOL: Final[dict[Code, Wording]] = {
-    Code.QUEUE: Wording(
-        "Work waiting",
-        "{pending} pending + {in_flight} in flight, {target:task} per replica"
-        " ({slots:slot}): {value:replica}",
-    ),
-    Code.WOKEN: Wording(
-        "Woken by a message",
-        "{value:replica} or more: a message was published {since} ago, before the queue was read",
-    ),
-    Code.QUEUE_UNKNOWN: Wording(
-        "Queue unknown", "the queue's depth is not known ({blindness}), so there is no demand"
-    ),
-    Code.QUEUE_PAUSED: Wording(
-        "Consumer paused", "the consumer is paused: its messages count, but none is delivered"
-    ),
-    Code.LEARNED_NEED: Wording(
-        "Needed now",
-        "these messages need {value:replica}: a task takes {service_s},"
-        " and a new replica is ready after {ready_s}{one_by_one}",
-    ),
-    Code.WORTH_STARTING: Wording(
-        "Worth starting",
-        "{value:replica}: {base} for these messages, and {likely} more because about"
-        " {arrivals_per_min} tasks arrive per minute and a new replica is ready only after"
-        " {ready_s}{one_by_one}",
-    ),
-    Code.WORTH_KEEPING: Wording(
-        "Worth keeping",
-        "{value:replica} run and stay: {start} would do now, but at {arrivals_per_min} tasks per"
-        " minute it costs less to keep up to {keep} than to start them again",
-    ),
-    Code.NOT_WORTH_KEEPING: Wording(
-        "Not worth keeping",
-        "down to {value:replica}: at {arrivals_per_min} tasks per minute, {service_s} each,"
-        " more than that are not worth keeping",
-    ),
-    Code.SURPLUS_HELD: Wording(
-        "Surplus held",
-        "{value:replica}, although only {keep} are worth keeping: a surplus replica goes after"
-        " {hold_s}, in {until}",
-    ),
-    Code.REDELIVERED: Wording(
-        "Redelivered",
-        "{redelivered:message} in flight came back after an earlier delivery:"
-        " for these alone no more than {value:replica}",
-    ),
-    Code.POISON: Wording(
-        "Poison",
-        "{redelivered:message} in flight{of_queue} come back again and again and no others wait"
-        " ({deliveries} deliveries in {since}, none acknowledged): they add no replicas",
-    ),
-    Code.METRIC: Wording(
-        "Metric", "{metric} is {measured}, its target is {target} {per}: {value:replica}"
-    ),
-    Code.METRIC_UNKNOWN: Wording(
-        "Metric unknown", "{metric} is not known ({blindness}), so it takes nothing away"
-    ),
-    Code.FALLBACK: Wording(
-        "Fallback", "{metric} is not known ({blindness}): its fallback is used instead"
-    ),
-    Code.INACTIVE: Wording(
-        "Below activation",
-        "{messages:message} do not wake a pool whose activation is {activation}",
-    ),
-    Code.ACTIVATED: Wording(
-        "Activated",
-        "{messages:message}, more than the activation of {activation}: {value:replica} at once",
-    ),
-    Code.ACTIVATED_BY_METRIC: Wording(
-        "Activated",
-        "{metric} is {measured}, more than its activation of {activation}: {value:replica} at once",
-    ),
-    Code.ACTIVATION_FORCED: Wording(
-        "Forced active",
-        "an annotation of the workload forces the pool to be active: {value:replica}",
-    ),
-    Code.COOLDOWN: Wording(
-        "Cooling down", "idle, but kept at {value:replica} until the cooldown ends in {until}"
-    ),
-    Code.ASLEEP: Wording("Asleep", "idle for longer than the cooldown of {cooldown_s}: to zero"),
-    Code.RESTING: Wording(
-        "Resting",
-        "idle for longer than the cooldown of {cooldown_s}: to its idle size, {value:replica}",
-    ),
-    Code.STABILIZED_UP: Wording(
-        "Stabilised upwards",
-        "{value:replica}, the lowest recommendation of the last {window_s}; more in {until}",
-    ),
-    Code.STABILIZED_DOWN: Wording(
-        "Stabilised downwards",
-        "{value:replica}, the highest recommendation of the last {window_s}; fewer in {until}",
-    ),
-    Code.RATE_LIMITED_UP: Wording(
-        "Growth limited", "policy {policy}: no more than {value:replica} now"
-    ),
-    Code.RATE_LIMITED_DOWN: Wording(
-        "Shrinking limited", "policy {policy}: no fewer than {value:replica} now"
-    ),
-    Code.TOLERATED: Wording(
-        "Within tolerance",
-        "{ratio} of the target is within the tolerance: it stays at {value:replica}",
-    ),
-    Code.AT_MIN: Wording("At min", "at least {min:replica} (min)"),
-    Code.AT_MAX: Wording("At max", "at most {max:replica} (max)"),
-    Code.SCALED_TO_ZERO_BY_HAND: Wording(
-        "Zero by hand",
-        "it was scaled to zero by hand although min is {min}:"
-        " it stays at zero until it is scaled up by hand",
-    ),
-    Code.WORKLOAD_UNKNOWN: Wording(
-        "Workload unknown", "the workload is not known ({blindness}): nothing is written"
-    ),
-    Code.PODS_UNKNOWN: Wording(
-        "Pods unknown",
-        "the pods are not known ({blindness}): it stays at {value:replica}, nothing is written",
-    ),
-    Code.HELD_BLIND: Wording(
-        "Held blind",
-        "held at {value:replica}: the queue is not known ({blindness}),"
-        " and missing data takes nothing away",
-    ),
-    Code.HELD_UNMEASURED: Wording(
-        "Held blind",
-        "held at {value:replica}: {metric} is not known ({blindness}),"
-        " and missing data takes nothing away",
-    ),
-    Code.BLIND_FOR_LONG: Wording(
-        "Blind for long",
-        "its work has not been known for {since}, longer than {after_s}: at least {value:replica}",
-    ),
-    Code.HELD_WARM_UP: Wording(
-        "Held, warming up",
-        "held at {value:replica}: nothing is taken away before {window_s} have been observed,"
-        " {until} to go",
-    ),
-}
+# one entry for each code: its title and, after the bar, its sentence
+_TABLE: Final = """
+queue: Work waiting | {pending} pending + {in_flight} in flight, {target:task} per replica
+    ({slots:slot}): {value:replica}
+woken: Woken by a message | {value:replica} or more: a message was published {since} ago, before the
+    queue was read
+queue_unknown: Queue unknown | the queue's depth is not known ({blindness}), so there is no demand
+queue_paused: Consumer paused | the consumer is paused: its messages count, but none is delivered
+learned_need: Needed now | these messages need {value:replica}: a task takes {service_s}, and a new
+    replica is ready after {ready_s}{one_by_one}
+worth_starting: Worth starting | {value:replica}: {base} for these messages, and {likely} more
+    because about {arrivals_per_min} tasks arrive per minute and a new replica is ready only after
+    {ready_s}{one_by_one}
+worth_keeping: Worth keeping | {value:replica} run and stay: {start} would do now, but at
+    {arrivals_per_min} tasks per minute it costs less to keep up to {keep} than to start them again
+not_worth_keeping: Not worth keeping | down to {value:replica}: at {arrivals_per_min} tasks per
+    minute, {service_s} each, more than that are not worth keeping
+surplus_held: Surplus held | {value:replica}, although only {keep} are worth keeping: a surplus
+    replica goes after {hold_s}, in {until}
+redelivered: Redelivered | {redelivered:message} in flight came back after an earlier delivery: for
+    these alone no more than {value:replica}
+poison: Poison | {redelivered:message} in flight{of_queue} come back again and again and no others
+    wait ({deliveries} deliveries in {since}, none acknowledged): they add no replicas
+metric: Metric | {metric} is {measured}, its target is {target} {per}: {value:replica}
+metric_unknown: Metric unknown | {metric} is not known ({blindness}), so it takes nothing away
+fallback: Fallback | {metric} is not known ({blindness}): its fallback is used instead
+inactive: Below activation | {messages:message} do not wake a pool whose activation is {activation}
+activated: Activated | {messages:message}, more than the activation of {activation}: {value:replica}
+    at once
+activated_by_metric: Activated | {metric} is {measured}, more than its activation of {activation}:
+    {value:replica} at once
+activation_forced: Forced active | an annotation of the workload forces the pool to be active:
+    {value:replica}
+cooldown: Cooling down | idle, but kept at {value:replica} until the cooldown ends in {until}
+asleep: Asleep | idle for longer than the cooldown of {cooldown_s}: to zero
+resting: Resting | idle for longer than the cooldown of {cooldown_s}: to its idle size,
+    {value:replica}
+stabilized_up: Stabilised upwards | {value:replica}, the lowest recommendation of the last
+    {window_s}; more in {until}
+stabilized_down: Stabilised downwards | {value:replica}, the highest recommendation of the last
+    {window_s}; fewer in {until}
+rate_limited_up: Growth limited | policy {policy}: no more than {value:replica} now
+rate_limited_down: Shrinking limited | policy {policy}: no fewer than {value:replica} now
+tolerated: Within tolerance | {ratio} of the target is within the tolerance: it stays at
+    {value:replica}
+at_min: At min | at least {min:replica} (min)
+at_max: At max | at most {max:replica} (max)
+scaled_to_zero_by_hand: Zero by hand | it was scaled to zero by hand although min is {min}: it stays
+    at zero until it is scaled up by hand
+workload_unknown: Workload unknown | the workload is not known ({blindness}): nothing is written
+pods_unknown: Pods unknown | the pods are not known ({blindness}): it stays at {value:replica},
+    nothing is written
+held_blind: Held blind | held at {value:replica}: the queue is not known ({blindness}), and missing
+    data takes nothing away
+held_unmeasured: Held blind | held at {value:replica}: {metric} is not known ({blindness}), and
+    missing data takes nothing away
+blind_for_long: Blind for long | its work has not been known for {since}, longer than {after_s}: at
+    least {value:replica}
+held_warm_up: Held, warming up | held at {value:replica}: nothing is taken away before {window_s}
+    have been observed, {until} to go
+scheduled: Schedule | an open schedule sets min {min} and max {max}
+paused: Paused | paused by {who} ({reason}): nothing new starts
+kept_while_paused: Paused | paused by {who} ({reason}): kept at {value:replica}
+pause_unreadable: Pause unreadable | the pause by {who} asks for {keep} replicas, which cannot be:
+    kept at {value:replica}
+kept_by_annotation: Paused | the workload's annotation {annotation} keeps it at {value:replica}
+no_shrinking: Shrinking paused | the workload's annotation {annotation} lets no replica go:
+    {value:replica}
+no_growth: Growth paused | the workload's annotation {annotation} lets no replica be added:
+    {value:replica}
+annotation_unreadable: Annotation unreadable | the workload's annotation {annotation} is not a
+    number of replicas ({text}): kept at {value:replica}
+capped: Capped | capped by {who} ({reason}): at most {value:replica}
+not_growing: Not growing | no growth, asked for by {who} ({reason}): no more than {value:replica}
+pinned: Pinned | {spares:spare} pinned by {who} ({reason}): {value:replica}
+warm_spares: Warm spares | {spares:spare} for tasks that may arrive: {value:replica}
+baseline: Baseline | a tenant with work has at least {value:replica}
+quota: Quota | the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool
+budget: Budget | {used_percent} % of the day's tokens are used, and a pace of {pace_per_minute}
+    tokens/min feeds {value:replica}{outlook}
+budget_set: Budget set | {who} set the day's budget to {tokens:token} ({reason})
+budget_spent: Budget spent | the day's tokens are spent: down to {value:replica} until the reset
+usage_unknown: Usage unknown | what is left of the budget is not known: no more than {value:replica}
+    until it is
+limit_unreadable: Limit unreadable | the {limit} that was read cannot be one: no more than
+    {value:replica} until it can
+cost: Cost | the limit in USD per hour ({row}: {capacity}) pays for {value:replica} of this pool
+cost_alert: Cost alert | the tenant's pools cost {usd_per_hour} USD per hour, at or above its alert
+    of {usd_alert}
+rate: Rate limit | the provider's limit ({row}: {capacity}) feeds {value:replica}
+capacity: Capacity | the cluster's {row} ({capacity}) leaves {value:replica} to this pool
+unshareable: Not shareable | {subject} cannot be calculated with, so nothing can be shared: it stays
+    at {value:replica}
+busy: Busy | {busy:replica} at work finish their tasks first: {value:replica} now
+draining: Draining | {drained} of {going:replica} that go are drained, {busy} finish their tasks
+    first: {value:replica} now
+rolling_out: Rolling out | its pods are of {generations} pod templates: none is taken away before
+    the rollout has ended, {value:replica} now
+rollout_paused: Rollout paused | its pods are of {generations} pod templates and its Deployment is
+    paused: none is taken away before the rollout goes on and has ended, {value:replica} now
+busy_at_the_top: Busy at the top | the highest ordinals of a StatefulSet go first, and {pod} is not
+    drained yet ({busy} of {going:replica} that go at work): {value:replica} now
+busy_somewhere: Busy somewhere | {busy:replica} at work, and nothing says whether these are the
+    highest ordinals, which a StatefulSet removes first: {value:replica} until all are idle
+room: No room yet | replicas that are leaving still take the room it may have ({row}):
+    {value:replica} now
+minimum_runtime: Minimum runtime | replicas that just began are not taken back yet: {value:replica}
+    now
+workers_unknown: Workers unknown | what its workers do is not known ({blindness}), so none is taken
+    away: {value:replica}
+frozen: Frozen | frozen by {who} ({reason}): it stays at {value:replica}
+contested: Contested | {writer} keeps setting it back, {times} times, last from {ours} to {theirs}:
+    left at {value:replica} until that has not happened for {window_s}, {until} to go
+set_back: Set back | set back from {ours} to {theirs} by {writer}: left at {value:replica} until
+    that has not happened for {window_s}, {until} to go
+other_autoscaler: Other autoscaler | {autoscaler} scales it too: left at {value:replica} until that
+    is gone
+not_becoming_ready: Not becoming ready | {stuck:pod} crash, cannot start or fit nowhere: no more
+    than {value:replica} until they are ready
+follower: Follower | {holder} leads: this process would set {wanted:replica}, and writes nothing
+"""
 
-_OF_ALL: Final[dict[Code, Wording]] = {
-    Code.SCHEDULED: Wording("Schedule", "an open schedule sets min {min} and max {max}"),
-    Code.PAUSED: Wording("Paused", "paused by {who} ({reason}): nothing new starts"),
-    Code.KEPT_WHILE_PAUSED: Wording(
-        "Paused", "paused by {who} ({reason}): kept at {value:replica}"
-    ),
-    Code.PAUSE_UNREADABLE: Wording(
-        "Pause unreadable",
-        "the pause by {who} asks for {keep} replicas, which cannot be: kept at {value:replica}",
-    ),
-    Code.KEPT_BY_ANNOTATION: Wording(
-        "Paused", "the workload's annotation {annotation} keeps it at {value:replica}"
-    ),
-    Code.NO_SHRINKING: Wording(
-        "Shrinking paused",
-        "the workload's annotation {annotation} lets no replica go: {value:replica}",
-    ),
-    Code.NO_GROWTH: Wording(
-        "Growth paused",
-        "the workload's annotation {annotation} lets no replica be added: {value:replica}",
-    ),
-    Code.ANNOTATION_UNREADABLE: Wording(
-        "Annotation unreadable",
-        "the workload's annotation {annotation} is not a number of replicas ({text}):"
-        " kept at {value:replica}",
-    ),
-    Code.CAPPED: Wording("Capped", "capped by {who} ({reason}): at most {value:replica}"),
-    Code.NOT_GROWING: Wording(
-        "Not growing", "no growth, asked for by {who} ({reason}): no more than {value:replica}"
-    ),
-    Code.PINNED: Wording("Pinned", "{spares:spare} pinned by {who} ({reason}): {value:replica}"),
-    Code.WARM_SPARES: Wording(
-        "Warm spares", "{spares:spare} for tasks that may arrive: {value:replica}"
-    ),
-    Code.BASELINE: Wording("Baseline", "a tenant with work has at least {value:replica}"),
-    Code.QUOTA: Wording(
-        "Quota", "the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool"
-    ),
-    Code.BUDGET: Wording(
-        "Budget",
-        "{used_percent} % of the day's tokens are used, and a pace of {pace_per_minute} tokens/min"
-        " feeds {value:replica}{outlook}",
-    ),
-    Code.BUDGET_SET: Wording(
-        "Budget set", "{who} set the day's budget to {tokens:token} ({reason})"
-    ),
-    Code.BUDGET_SPENT: Wording(
-        "Budget spent", "the day's tokens are spent: down to {value:replica} until the reset"
-    ),
-    Code.USAGE_UNKNOWN: Wording(
-        "Usage unknown",
-        "what is left of the budget is not known: no more than {value:replica} until it is",
-    ),
-    Code.LIMIT_UNREADABLE: Wording(
-        "Limit unreadable",
-        "the {limit} that was read cannot be one: no more than {value:replica} until it can",
-    ),
-    Code.COST: Wording(
-        "Cost",
-        "the limit in USD per hour ({row}: {capacity}) pays for {value:replica} of this pool",
-    ),
-    Code.COST_ALERT: Wording(
-        "Cost alert",
-        "the tenant's pools cost {usd_per_hour} USD per hour, at or above its alert of {usd_alert}",
-    ),
-    Code.RATE: Wording(
-        "Rate limit", "the provider's limit ({row}: {capacity}) feeds {value:replica}"
-    ),
-    Code.CAPACITY: Wording(
-        "Capacity", "the cluster's {row} ({capacity}) leaves {value:replica} to this pool"
-    ),
-    Code.UNSHAREABLE: Wording(
-        "Not shareable",
-        "{subject} cannot be calculated with, so nothing can be shared: it stays at"
-        " {value:replica}",
-    ),
-    Code.BUSY: Wording(
-        "Busy", "{busy:replica} at work finish their tasks first: {value:replica} now"
-    ),
-    Code.DRAINING: Wording(
-        "Draining",
-        "{drained} of {going:replica} that go are drained, {busy} finish their tasks first:"
-        " {value:replica} now",
-    ),
-    Code.ROLLING_OUT: Wording(
-        "Rolling out",
-        "its pods are of {generations} pod templates: none is taken away before the rollout has"
-        " ended, {value:replica} now",
-    ),
-    Code.ROLLOUT_PAUSED: Wording(
-        "Rollout paused",
-        "its pods are of {generations} pod templates and its Deployment is paused: none is taken"
-        " away before the rollout goes on and has ended, {value:replica} now",
-    ),
-    Code.BUSY_AT_THE_TOP: Wording(
-        "Busy at the top",
-        "the highest ordinals of a StatefulSet go first, and {pod} is not drained yet ({busy} of"
-        " {going:replica} that go at work): {value:replica} now",
-    ),
-    Code.BUSY_SOMEWHERE: Wording(
-        "Busy somewhere",
-        "{busy:replica} at work, and nothing says whether these are the highest ordinals, which a"
-        " StatefulSet removes first: {value:replica} until all are idle",
-    ),
-    Code.ROOM: Wording(
-        "No room yet",
-        "replicas that are leaving still take the room it may have ({row}): {value:replica} now",
-    ),
-    Code.MINIMUM_RUNTIME: Wording(
-        "Minimum runtime", "replicas that just began are not taken back yet: {value:replica} now"
-    ),
-    Code.WORKERS_UNKNOWN: Wording(
-        "Workers unknown",
-        "what its workers do is not known ({blindness}), so none is taken away: {value:replica}",
-    ),
-    Code.FROZEN: Wording("Frozen", "frozen by {who} ({reason}): it stays at {value:replica}"),
-    Code.CONTESTED: Wording(
-        "Contested",
-        "{writer} keeps setting it back, {times} times, last from {ours} to {theirs}:"
-        " left at {value:replica} until that has not happened for {window_s}, {until} to go",
-    ),
-    Code.SET_BACK: Wording(
-        "Set back",
-        "set back from {ours} to {theirs} by {writer}: left at {value:replica} until that has not"
-        " happened for {window_s}, {until} to go",
-    ),
-    Code.OTHER_AUTOSCALER: Wording(
-        "Other autoscaler",
-        "{autoscaler} scales it too: left at {value:replica} until that is gone",
-    ),
-    Code.NOT_BECOMING_READY: Wording(
-        "Not becoming ready",
-        "{stuck:pod} crash, cannot start or fit nowhere:"
-        " no more than {value:replica} until they are ready",
-    ),
-    Code.FOLLOWER: Wording(
-        "Follower",
-        "{holder} leads: this process would set {wanted:replica}, and writes nothing",
-    ),
-}
 
-WORDINGS: Final[dict[Code, Wording]] = _OF_THE_POOL | _OF_ALL
+def _read(table: str) -> dict[Code, Wording]:
+    """The wordings by code; an entry begins with its code, and its other lines are indented."""
+    wordings: dict[Code, Wording] = {}
+    for entry in re.split(r"\n(?=\S)", table.strip()):
+        code, _, wording = " ".join(entry.split()).partition(": ")
+        heading, _, text = wording.partition(" | ")
+        wordings[Code(code)] = Wording(heading, text)
+    return wordings
+
+
+WORDINGS: Final[dict[Code, Wording]] = _read(_TABLE)
 
 _WHYS: Final[dict[str, str]] = {
     Why.NEVER_READ: "never read",
@@ -377,21 +232,15 @@ def headline(decision: Decision, now: float) -> str:
 
 
 def _numbers(decision: Decision) -> str:
-    current, following = decision.current, decision.next
+    current, target, following = decision.current, decision.target, decision.next
+    now = UNKNOWN if current is None else current
+    wanted = f"wanted {UNKNOWN if decision.demand is None else decision.demand}"
     if following is None:
-        return f"now {_or_unknown(current)} (wanted {_or_unknown(decision.demand)})"
-    if following == current and following == decision.target:
-        return str(following) + (
-            "" if following == decision.demand else f" (wanted {_or_unknown(decision.demand)})"
-        )
-    return (
-        f"now {_or_unknown(current)} → next {following}"
-        f" (target {_or_unknown(decision.target)}, wanted {_or_unknown(decision.demand)})"
-    )
-
-
-def _or_unknown(number: int | None) -> str:
-    return UNKNOWN if number is None else str(number)
+        return f"now {now} ({wanted})"
+    if following == current == target:
+        return f"{following}" if following == decision.demand else f"{following} ({wanted})"
+    goal = UNKNOWN if target is None else target
+    return f"now {now} → next {following} (target {goal}, {wanted})"
 
 
 class _Word(str):
