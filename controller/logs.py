@@ -21,12 +21,12 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "message",
     "asctime",
     "taskName",
-    "often",
+    "is_change",
 }
 LIBRARIES: Final = ("nats", "aiohttp", "kubernetes", "urllib3")
 """They log each lost connection."""
-OFTEN: Final = "often"
-"""The field of a record that is no failure, and may be as frequent as one."""
+CHANGE: Final = "is_change"
+"""The field of a record of a state that has changed: it repeats no earlier one."""
 TRACE_LIMIT: Final = 8000
 REPEAT_S: Final = 60.0
 KNOWN_FAILURES: Final = 4096
@@ -58,10 +58,11 @@ class JsonFormatter(logging.Formatter):
 
 
 class OncePerMinute(logging.Filter):
-    """Lets each warning and error through once a minute, and each record with the field `often`.
+    """Lets each warning and error through once a minute.
 
     The next one says how many were left out since then (`repeats`). Other records pass, because
-    each of them says something new.
+    each of them says something new, and so does a change of state (`is_change`): the last line
+    about a connection says how it is.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -71,7 +72,7 @@ class OncePerMinute(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written. It may get the field `repeats`."""
-        if record.levelno < logging.WARNING and not hasattr(record, OFTEN):
+        if record.levelno < logging.WARNING or hasattr(record, CHANGE):
             return True
         now, failure = self._monotonic(), _failure_of(record)
         said = self._known.get(failure)

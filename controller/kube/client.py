@@ -92,13 +92,14 @@ class LinkTracker:
     def refused(self, detail: str) -> None:
         """Note that the server refused our credentials: it answers, and we can do nothing."""
         if self._refusal is None:
-            log.warning("%s refuses our credentials: %s", self._name, detail)
+            extra = {"is_change": True}
+            log.warning("%s refuses our credentials: %s", self._name, detail, extra=extra)
         self._refusal = detail
 
     def accepted(self) -> None:
         """Note that the server took our credentials, or asked for none."""
         if self._refusal is not None:
-            log.info("%s takes our credentials again", self._name, extra={"often": True})
+            log.info("%s takes our credentials again", self._name)
         self._refusal = None
 
     def silent_for(self) -> float:
@@ -126,8 +127,9 @@ class LinkTracker:
         if state is not self._state:
             self._state, self._since = state, self.monotonic()
             level = logging.INFO if state is LinkState.CONNECTED else logging.WARNING
-            extra = {"often": True, "source": self._name}
-            log.log(level, "%s %s: %s", self._name, state.value, detail, extra=extra)
+            extra = {"is_change": True, "source": self._name}
+            reason = f": {detail}" if detail else ""
+            log.log(level, "%s %s%s", self._name, state.value, reason, extra=extra)
         self.is_up = state is LinkState.CONNECTED
         self.detail, self.why = detail, why
 

@@ -386,11 +386,12 @@ class NatsSession:
     def _change_link(self, state: LinkState, detail: str) -> None:
         if (state, detail) == (self._link.state, self._link.detail):
             return
-        since = self._link.since if state is self._link.state else self._clock.now()
+        extra = {} if state is self._link.state else {"is_change": True}
+        since = self._clock.now() if extra else self._link.since
         self._link = Link(name="nats", state=state, since=since, detail=detail)
         expected = state is LinkState.CONNECTED or detail == _STOPPED
         level = logging.INFO if expected else logging.WARNING
-        log.log(level, "nats %s: %s", state.value, detail, extra={"often": True})
+        log.log(level, "nats %s: %s", state.value, detail, extra=extra)
 
 
 def is_cancelled() -> bool:

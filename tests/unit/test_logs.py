@@ -75,11 +75,13 @@ def test_what_is_no_failure_is_always_written(log: Log) -> None:
     assert len(log.lines) == 50
 
 
-def test_what_comes_as_often_as_a_failure_is_one_line_a_minute_too(log: Log) -> None:
-    for number in range(50):
-        log.of("controller.kube.client").info("connected: %d", number, extra={"often": True})
-    assert [line["message"] for line in log.lines] == ["connected: 0"]
-    assert "often" not in log.lines[0]
+def test_a_change_of_state_is_never_a_repeat_so_that_the_last_line_is_how_it_is(log: Log) -> None:
+    client = log.of("controller.kube.client")
+    for state in ("disconnected", "connected") * 3:
+        level = logging.WARNING if state == "disconnected" else logging.INFO
+        client.log(level, "kubernetes %s", state, extra={"is_change": True})
+    assert [line["message"].split()[1] for line in log.lines] == ["disconnected", "connected"] * 3
+    assert "is_change" not in log.lines[0]
 
 
 def test_the_memory_of_failures_is_bounded(log: Log) -> None:

@@ -159,9 +159,9 @@ def test_changes_of_the_link_are_logged_once_each(
     link.refused("Unauthorized")
     link.accepted()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "kubernetes connected: "),
+        ("INFO", "kubernetes connected"),
         ("WARNING", "kubernetes disconnected: no answer in time"),
-        ("INFO", "kubernetes connected: "),
+        ("INFO", "kubernetes connected"),
         ("WARNING", "kubernetes refuses our credentials: Unauthorized"),
         ("INFO", "kubernetes takes our credentials again"),
     ]
